@@ -40,7 +40,7 @@ from lineage.core.model.events import Event, RevocationOrdered, Target
 from lineage.core.model.records import ORDERS
 from lineage.core.revocation.reach import Proposal
 from lineage.deliver.http.signing_keys import load_keys
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.deliver.ssf.polling import poll
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.deliver.ssf.stream_requests import MOST_EVENTS, POLL, Asked
@@ -140,7 +140,7 @@ def polled(folder: Path) -> Iterator[Figure]:
         put(service, events.a_tree(DELIVERED - 1, start=now()))
         service.require_log().append([Entry(ORDERS, codec.encode(given("root", "r", now())))])
         project(service.require_log(), service.store, None)
-        Spread(service.store, None).round(now())
+        OutboxWriter(service.store, None).round(now())
         settings = SsfSettings(issuer="https://delegraph.example")
         transmitter = Transmitter(service.store, None, settings, load_keys([file]), now)
         stream = transmitter.create("urn:bench", {"delivery": {"method": POLL}})["stream_id"]

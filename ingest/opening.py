@@ -1,4 +1,4 @@
-"""Open a log, or the outlet that a producer sends to, by its URL. The only module that knows every kind of log."""
+"""Open a log, or the sink that a producer sends to, by its URL. The only module that knows every kind of log."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from ingest.kafka.cloudevents_headers import Headers
 from ingest.kafka.settings import KafkaSettings, parse_url
 from ingest.log.port import Log
-from ingest.log.sink_port import LogOutlet, Outlet
+from ingest.log.sink_port import LogSink, Sink
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
 from lineage.plumbing.sqlite_file import PinnedFile
@@ -62,13 +62,13 @@ def _path_of(url: str) -> str:
     return unquote(rest.partition("?")[0]) if scheme == "sqlite" else ""  # parsed like the URL of a store
 
 
-def outlet_opener(
+def sink_opener(
     url: str,
     settings: KafkaSettings | None,
     clock: Callable[[], Instant],
     headers_of: Callable[[bytes], Headers] | None,
-) -> Callable[[], Outlet]:
-    """Build the function that opens the outlet to a log.
+) -> Callable[[], Sink]:
+    """Build the function that opens the sink to a log.
 
     Args:
         url: As for ``open_log``.
@@ -77,17 +77,17 @@ def outlet_opener(
         headers_of: Returns the Kafka headers for a value; None to send no headers.
 
     Raises:
-        RefusedError: The URL or the settings are invalid. An unavailable log only raises when the outlet is opened.
+        RefusedError: The URL or the settings are invalid. An unavailable log only raises when the sink is opened.
     """
     if url.startswith("kafka://"):
         try:
-            from ingest.kafka.sink import KafkaOutlet  # noqa: PLC0415 (an extra)
+            from ingest.kafka.sink import KafkaSink  # noqa: PLC0415 (an extra)
         except ImportError as error:
             raise RefusedError("to send to Kafka, install delegraph[kafka]") from error
         settings = settings or KafkaSettings()
         servers, prefix = parse_url(url)
         settings.client(servers)
-        return partial(KafkaOutlet, servers, prefix, settings, headers_of)
+        return partial(KafkaSink, servers, prefix, settings, headers_of)
     if not url.startswith("sqlite:///"):
         open_log(url, create=False, clock=clock).close()  # raises with an example of a URL
-    return lambda: LogOutlet(open_log(url, create=True, clock=clock))
+    return lambda: LogSink(open_log(url, create=True, clock=clock))

@@ -16,7 +16,16 @@ from ingest.codec import credentials
 from ingest.log.port import Log
 from lineage.core.model.errors import BadRecordError, FencedError
 from lineage.core.model.events import Fact
-from lineage.core.model.records import DECISIONS, Batch, Headers, Outcomes, Readable, Record, Unreadable, position_of
+from lineage.core.model.records import (
+    DECISIONS,
+    Batch,
+    DecodedRecord,
+    Headers,
+    Outcomes,
+    Record,
+    RejectedRecord,
+    position_of,
+)
 from lineage.core.model.trust import Trusted, TrustTable, authorised, in_force
 from lineage.plumbing.gc_pause import gc_paused
 
@@ -106,13 +115,13 @@ def read_records(records: Iterable[Record], trust: TrustTable | None, batch: Bat
     readable, unreadable = batch.readable, batch.unreadable
     for record in records:
         result = read_record(record, trust)
-        if isinstance(result, Readable):
+        if isinstance(result, DecodedRecord):
             readable.append(result)
         else:
             unreadable.append(result)
 
 
-def read_record(record: Record, trust: TrustTable | None) -> Readable | Unreadable:
+def read_record(record: Record, trust: TrustTable | None) -> DecodedRecord | RejectedRecord:
     """Decode a record into a fact; one that cannot be decoded becomes a quarantined record."""
     number, recorded_at, raw, headers = record
     try:
@@ -125,7 +134,7 @@ def read_record(record: Record, trust: TrustTable | None) -> Readable | Unreadab
             raw or b"", fault, number=number, origin=origin, place=offset, recorded_at=recorded_at, headers=headers
         )
     fact = Fact(event, recorded_at, misrouted=event.is_order and position_of(number).topic == DECISIONS)
-    return Readable(number, fact, value, authorised(fact, trust))
+    return DecodedRecord(number, fact, value, authorised(fact, trust))
 
 
 def _present(value: bytes | None) -> bytes:
@@ -146,7 +155,7 @@ def unreadable(
     sources: tuple[str, ...] | None = None,
     charged_to: str | None = None,
     columns: credentials.Columns | None = None,
-) -> Unreadable:
+) -> RejectedRecord:
     """Build a record for quarantine: the whole record except its credentials.
 
     Args:
@@ -167,7 +176,7 @@ def unreadable(
         detail += "; it contains a credential, " + (
             "which has been removed" if value is not None else "so the record is not kept"
         )
-    return Unreadable(
+    return RejectedRecord(
         number=number,
         origin=credentials.scrubbed(origin),
         place=place,

@@ -26,7 +26,7 @@ from ingest.kafka.client import new_client
 from ingest.kafka.errors import kafka_faults
 from ingest.kafka.log import READING
 from ingest.kafka.records import harden
-from ingest.kafka.revocation_topic import HEARTBEAT, PARTITION, Told, told_in
+from ingest.kafka.revocation_topic import HEARTBEAT, PARTITION, ElementStatus, element_status_of
 from ingest.kafka.settings import KafkaSettings, parse_url
 from lineage.core.model.errors import DelegraphError, RefusedError
 
@@ -38,7 +38,7 @@ _RETRY_SECONDS: Final = 1.0
 _HEARTBEAT_KEY: Final = HEARTBEAT.encode()
 _TOKEN: Final = "token:"
 # Stands in for a value that cannot be read: an element whose state is unknown must not be honoured.
-_UNREADABLE: Final = Told("unreadable", 0, "")
+_UNREADABLE: Final = ElementStatus("unreadable", 0, "")
 
 
 class Revocations:
@@ -62,7 +62,7 @@ class Revocations:
         self._place = TopicPartition(f"{prefix}.revocations", PARTITION)
         self._settings = settings or KafkaSettings()
         self._max_age_seconds = max_age_seconds
-        self._told: dict[str, Told] = {}
+        self._statuses: dict[str, ElementStatus] = {}
         self._dead: set[str] = set()  # ids of tokens
         self._current_until = float("-inf")
         self._current = threading.Condition()
@@ -80,9 +80,9 @@ class Revocations:
             return None
         return token in self._dead
 
-    def told(self, kind: str, id_: str) -> Told | None:
+    def status_of(self, kind: str, id_: str) -> ElementStatus | None:
         """The last state of an element in the feed, however old; None if the feed has none for it."""
-        return self._told.get(f"{kind}:{id_}")
+        return self._statuses.get(f"{kind}:{id_}")
 
     def dead(self) -> frozenset[str]:
         """The ids of all tokens that must not be honoured, as of the last record read."""
@@ -154,15 +154,17 @@ class Revocations:
 
     def _catch_up(self, consumer: Any, end: int) -> None:
         """Read up to ``end`` into new state, then replace the old state by it."""
-        states: dict[str, Told] = {}
+        states: dict[str, ElementStatus] = {}
         while consumer.position(self._place) < end:
             if self._leaving.is_set():
                 return
             for record in consumer.poll(timeout_ms=_POLL_MS).get(self._place, ()):
                 if record.key != _HEARTBEAT_KEY:
                     _apply(states, record)
-        self._told = states
-        self._dead = {key.removeprefix(_TOKEN) for key, told in states.items() if told.ended and key.startswith(_TOKEN)}
+        self._statuses = states
+        self._dead = {
+            key.removeprefix(_TOKEN) for key, status in states.items() if status.ended and key.startswith(_TOKEN)
+        }
         self.fault = None
 
     def _keep_up(self, consumer: Any, asked: float, end: int) -> None:
@@ -171,7 +173,7 @@ class Revocations:
         while not self._leaving.is_set():
             for record in consumer.poll(timeout_ms=_POLL_MS).get(self._place, ()):
                 if record.key != _HEARTBEAT_KEY:
-                    self._put(_apply(self._told, record))
+                    self._put(_apply(self._statuses, record))
                 elif record.offset >= end:
                     heard += 1
             if heard > 1:
@@ -181,8 +183,8 @@ class Revocations:
 
     def _put(self, key: str) -> None:
         if key.startswith(_TOKEN):
-            told = self._told.get(key)
-            if told is not None and told.ended:
+            status = self._statuses.get(key)
+            if status is not None and status.ended:
                 self._dead.add(key.removeprefix(_TOKEN))
             else:
                 self._dead.discard(key.removeprefix(_TOKEN))
@@ -193,19 +195,19 @@ class Revocations:
             self._current.notify_all()
 
 
-def _apply(known: dict[str, Told], record: Any) -> str:
+def _apply(known: dict[str, ElementStatus], record: Any) -> str:
     """Apply a record to the known states, and return its key."""
     key = str((record.key or b"").decode(errors="replace"))
     if record.value is None:
         known.pop(key, None)
         return key
     try:
-        told = told_in(record.value)
+        status = element_status_of(record.value)
     except ValueError as error:
         logger.warning("the feed's state of %s cannot be read, so it is not honoured: %s", key, error)
-        told = _UNREADABLE
+        status = _UNREADABLE
     before = known.get(key)
     # After a crash the feed repeats earlier states in the same order: a newer state is not replaced by an older one.
-    if before is None or told.origin != before.origin or told.version >= before.version:
-        known[key] = told
+    if before is None or status.origin != before.origin or status.version >= before.version:
+        known[key] = status
     return key

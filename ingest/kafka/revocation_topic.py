@@ -49,7 +49,7 @@ _FENCED_NAMES: Final = tuple(kind.__name__ for kind in _FENCED)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ElementStatus:
     """The state of an element in the topic.
 
     Attributes:
@@ -74,9 +74,9 @@ class Told:
         return self.state != ACTIVE
 
 
-def value_of(key: str, told: Told) -> bytes:
+def value_of(key: str, status: ElementStatus) -> bytes:
     """Encode the state of an element for the topic."""
-    return _ENCODED({"key": key, **{name: getattr(told, name) for name in _FIELDS}}).encode()
+    return _ENCODED({"key": key, **{name: getattr(status, name) for name in _FIELDS}}).encode()
 
 
 def heartbeat(seq: int, at: Instant) -> tuple[str, bytes]:
@@ -84,7 +84,7 @@ def heartbeat(seq: int, at: Instant) -> tuple[str, bytes]:
     return HEARTBEAT, json.dumps({"seq": seq, "at": format_instant(at)}, separators=(",", ":")).encode()
 
 
-def told_in(value: bytes) -> Told:
+def element_status_of(value: bytes) -> ElementStatus:
     """Decode a value of the topic.
 
     Raises:
@@ -92,7 +92,7 @@ def told_in(value: bytes) -> Told:
     """
     try:
         stated = json.loads(value)
-        return Told(**{name: kind(stated[name]) for name, kind in _FIELDS.items()})
+        return ElementStatus(**{name: kind(stated[name]) for name, kind in _FIELDS.items()})
     except (KeyError, TypeError) as error:
         raise ValueError(f"not the state of an element: {error!r}") from error
 

@@ -35,8 +35,8 @@ _FOR_GOOD: Final[tuple[tuple[type[errors.KafkaError], str], ...]] = (
 )
 
 
-class KafkaOutlet:
-    """The outlet to a log on Kafka."""
+class KafkaSink:
+    """The sink to a log on Kafka."""
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ class HeldUpError(UnavailableError):
     """The events of one topic cannot be handed over now; those of the other topic can."""
 
 
-class Outlet(Protocol):
+class Sink(Protocol):
     """Writes to a log. It is opened, used and closed by the same thread."""
 
     def send(self, entries: Sequence[Entry]) -> Sequence[Receipt]:
@@ -50,7 +50,7 @@ class Outlet(Protocol):
 
         Raises:
             HeldUpError: Not even the first can be handed over now, because the topic does not exist.
-            DelegraphError: Nothing can be handed over; close this outlet and open a new one.
+            DelegraphError: Nothing can be handed over; close this sink and open a new one.
         """
         ...
 
@@ -74,8 +74,8 @@ class Taken(NamedTuple):
     is_done: bool = True
 
 
-class LogOutlet:
-    """The outlet to a log that appends synchronously, such as the embedded one."""
+class LogSink:
+    """The sink to a log that appends synchronously, such as the embedded one."""
 
     def __init__(self, log: Log) -> None:
         """Append to this log, and close it at the end."""

@@ -40,7 +40,7 @@ class Emit(Protocol):
         ...
 
 
-class Recording:
+class ActionRecorder:
     """An action in progress, for ``with`` and ``async with``.
 
     Its outcome is ``succeeded``; ``denied`` if the block raises a PermissionError, ``failed`` if it raises any other
@@ -122,7 +122,7 @@ def _outcome_of(error: BaseException | None) -> str:
 
 def recorded(
     function: Callable[_P, _R],
-    begin: Callable[[Mapping[str, object]], Recording],
+    begin: Callable[[Mapping[str, object]], ActionRecorder],
     about: Callable[..., Mapping[str, object]] | None,
 ) -> Callable[_P, _R]:
     """Wrap a function, sync or async, so that every call is recorded.
@@ -139,7 +139,7 @@ def recorded(
         raise RefusedError(f"{function.__qualname__} is a generator; record what it does with 'with producer.action'")
     signature = inspect.signature(function)
 
-    def recording(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
+    def recording(args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActionRecorder:
         params = dict(signature.bind(*args, **kwargs).arguments)
         params.pop("self", None)
         params.pop("cls", None)

@@ -20,8 +20,8 @@ from uuid import uuid4
 from ingest.codec import api as codec
 from ingest.kafka.cloudevents_headers import current_traceparent, headers_maker
 from ingest.kafka.settings import KafkaSettings
-from ingest.opening import outlet_opener
-from ingest.producer.action_recorder import Recording, recorded
+from ingest.opening import sink_opener
+from ingest.producer.action_recorder import ActionRecorder, recorded
 from ingest.producer.sender import Sender
 from ingest.producer.spool import Given, Refused, Spool
 from lineage.core.model.errors import RefusedError
@@ -144,15 +144,13 @@ class Producer:
         self._traceparent = current_traceparent if traceparent else lambda: None
         self._closing = threading.Lock()
         self._final: Metrics | None = None
-        open_outlet = outlet_opener(
-            url, settings, clock, headers_maker(cloudevents=cloudevents, traceparent=traceparent)
-        )
+        open_sink = sink_opener(url, settings, clock, headers_maker(cloudevents=cloudevents, traceparent=traceparent))
         self._spool = Spool(
             spool, limit_bytes=limit_bytes, limit_events=limit_events, clock=clock, durable=durable == "disk"
         )
         try:
             self._spool.retry_refused()
-            self._sender = Sender(self._spool, open_outlet)
+            self._sender = Sender(self._spool, open_sink)
             self._sender.start()
         except BaseException:
             self._spool.close()
@@ -255,7 +253,7 @@ class Producer:
         self._sender.wake()
         return moved
 
-    def action(self, operation: str, **fields: object) -> Recording:
+    def action(self, operation: str, **fields: object) -> ActionRecorder:
         """Record an action: ``with producer.action("accounts.update", tool="crm", token=...) as action: ...``.
 
         Args:
@@ -263,7 +261,7 @@ class Producer:
             fields: Other fields of ``action.performed``. In addition, ``params``, of which only the digest is recorded,
                 and ``raw_token``, of which only the id is recorded.
         """
-        return Recording(self.emit, self._clock, operation, fields)
+        return ActionRecorder(self.emit, self._clock, operation, fields)
 
     def tool(
         self, operation: str, *, about: Callable[..., Mapping[str, object]] | None = None, **fields: object

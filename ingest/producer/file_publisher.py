@@ -19,13 +19,13 @@ from typing import Any, Final, cast
 from ingest.codec import api as codec
 from ingest.kafka.settings import KafkaSettings
 from ingest.log.port import Entry, Log
-from ingest.opening import open_log, outlet_opener
+from ingest.opening import open_log, sink_opener
 from ingest.producer.api import LIMIT_BYTES, LIMIT_EVENTS
 from ingest.producer.sender import Sender
 from ingest.producer.spool import Refused, Spool
 from ingest.sources.file_import import refuse_unreadable, take_in
 from lineage.core.model.errors import UnavailableError
-from lineage.core.model.records import Position, Unreadable
+from lineage.core.model.records import Position, RejectedRecord
 from lineage.core.model.times import Instant
 
 Document = dict[str, Any]
@@ -106,9 +106,9 @@ def _spool_file(spool: str | None) -> Iterator[str]:
 class _Rejected:
     """Collects the lines that are not events."""
 
-    lines: list[Unreadable] = field(default_factory=list)
+    lines: list[RejectedRecord] = field(default_factory=list)
 
-    def put_aside(self, records: Iterable[Unreadable]) -> None:
+    def quarantine(self, records: Iterable[RejectedRecord]) -> None:
         self.lines.extend(records)
 
 
@@ -145,11 +145,11 @@ def _spooled(
     wait_seconds: float,
     progress: Callable[[int], None],
 ) -> Document:
-    open_outlet = outlet_opener(log_url, settings, clock, None)
+    open_sink = sink_opener(log_url, settings, clock, None)
     spool = Spool(file, limit_bytes=LIMIT_BYTES, limit_events=LIMIT_EVENTS, clock=clock, durable=durable)
     try:
         spool.retry_refused()
-        sender = Sender(spool, open_outlet)
+        sender = Sender(spool, open_sink)
         sender.start()
         into = _SpoolLog(spool, sender, wait_seconds)  # ``append`` is the only method of a log that is used
         document: Document | None = None

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ingest.log.sink_port import HeldUpError, Outlet, Receipt
+from ingest.log.sink_port import HeldUpError, Receipt, Sink
 from ingest.producer.spool import Spool, Waiting
 from lineage.core.model.errors import DelegraphError
 from lineage.core.model.records import TOPICS
@@ -62,7 +62,7 @@ class _Lane:
 
 
 class _StartOverError(Exception):
-    """The outlet must be closed and opened again.
+    """The sink must be closed and opened again.
 
     Attributes:
         fault: A transient error; None if the only reason is that an event was set aside.
@@ -78,15 +78,15 @@ class _StartOverError(Exception):
 class Sender:
     """Sends the events of a spool, from ``start`` to ``stop``."""
 
-    def __init__(self, spool: Spool, open_outlet: Callable[[], Outlet]) -> None:
+    def __init__(self, spool: Spool, open_sink: Callable[[], Sink]) -> None:
         """Create a sender.
 
         Args:
             spool: The spool to send from.
-            open_outlet: Opens the outlet to the log; called on the sender's thread, again after every error.
+            open_sink: Opens the sink to the log; called on the sender's thread, again after every error.
         """
         self._spool = spool
-        self._open_outlet = open_outlet
+        self._open_sink = open_sink
         self._stopping, self._woken = threading.Event(), threading.Event()
         self._pause = _Pause()
         self._window = _WINDOW
@@ -124,26 +124,26 @@ class Sender:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                outlet = self._open_outlet()
+                sink = self._open_sink()
             except Exception as error:  # noqa: BLE001  (the thread must survive any exception of a library)
                 self._report(_ALL, str(error) if isinstance(error, DelegraphError) else repr(error))
             else:
-                if self._send_until_failure(outlet):
+                if self._send_until_failure(sink):
                     continue
             if not self._stopping.is_set():
                 self.retries += 1
                 self._stopping.wait(self._pause.begin())
 
-    def _send_until_failure(self, outlet: Outlet) -> bool:
+    def _send_until_failure(self, sink: Sink) -> bool:
         """Send events until stopped or until an error; whether to start over without a pause."""
         lanes = [_Lane(topic) for topic in TOPICS]
         try:
             while not self._stopping.is_set():
-                self._step(outlet, lanes)
+                self._step(sink, lanes)
         except _StartOverError as failed:
             if failed.doubtful:
                 self._window = max(1, self._window // _SHRINK)
-            self._drain(outlet, lanes)
+            self._drain(sink, lanes)
             if failed.fault is None or failed.doubtful:
                 return True
             self._report(_ALL, failed.fault)
@@ -154,14 +154,14 @@ class Sender:
             self._report(_ALL, "an internal error of the sender; see the log of the program")
         finally:
             try:
-                outlet.close()
+                sink.close()
             except Exception:
-                logger.exception("the outlet to the log could not be closed")
+                logger.exception("the sink to the log could not be closed")
         return False
 
-    def _step(self, outlet: Outlet, lanes: Sequence[_Lane]) -> None:
-        settled = [self._settle(outlet, lane) for lane in lanes]
-        handed = [self._hand_over(outlet, lane, sum(len(each.in_flight) for each in lanes)) for lane in lanes]
+    def _step(self, sink: Sink, lanes: Sequence[_Lane]) -> None:
+        settled = [self._settle(sink, lane) for lane in lanes]
+        handed = [self._hand_over(sink, lane, sum(len(each.in_flight) for each in lanes)) for lane in lanes]
         if any(settled) or any(handed):
             return
         if any(lane.in_flight for lane in lanes):
@@ -170,7 +170,7 @@ class Sender:
             self._woken.wait(_IDLE_SECONDS)
             self._woken.clear()
 
-    def _hand_over(self, outlet: Outlet, lane: _Lane, in_flight: int) -> bool:
+    def _hand_over(self, sink: Sink, lane: _Lane, in_flight: int) -> bool:
         room = min(self._window - in_flight, _READ)
         if room <= 0 or time.monotonic() < lane.pause.until:
             return False
@@ -178,7 +178,7 @@ class Sender:
         if not found:
             return False
         try:
-            receipts = outlet.send([entry for _, entry in found])
+            receipts = sink.send([entry for _, entry in found])
         except HeldUpError as fault:
             self._faults.pop(_ALL, None)  # the connection works: only this topic is missing
             self._report(lane.topic, str(fault))
@@ -191,7 +191,7 @@ class Sender:
         lane.read_to = found[len(receipts) - 1].number
         return True
 
-    def _settle(self, outlet: Outlet, lane: _Lane) -> bool:
+    def _settle(self, sink: Sink, lane: _Lane) -> bool:
         """Remove acknowledged events from the spool, and set aside those that the log refuses.
 
         Returns:
@@ -209,7 +209,7 @@ class Sender:
             if receipt.exception is None:
                 acknowledged.append(waiting)
                 continue
-            refusal = outlet.refusal(receipt.exception, lane.topic)
+            refusal = sink.refusal(receipt.exception, lane.topic)
             # A client that has failed because of one event reports the same error for all events in flight.
             if refusal is not None and (refusal.certain or self._window == 1):
                 self._spool.refuse(waiting.number, refusal.reason, refusal.detail)
@@ -223,15 +223,15 @@ class Sender:
             self._window = min(2 * self._window, _WINDOW)
             self._succeed(lane)
         if failed is not None or refused:
-            raise _StartOverError(None if failed is None else outlet.explain(failed), doubtful=doubtful)
+            raise _StartOverError(None if failed is None else sink.explain(failed), doubtful=doubtful)
         return settled
 
-    def _drain(self, outlet: Outlet, lanes: Sequence[_Lane]) -> None:
+    def _drain(self, sink: Sink, lanes: Sequence[_Lane]) -> None:
         """Wait until the events in flight are settled, so that few are sent twice."""
         while any(lane.in_flight for lane in lanes) and not self._stopping.wait(_LOOK_SECONDS):
             for lane in lanes:
                 try:
-                    self._settle(outlet, lane)
+                    self._settle(sink, lane)
                 except _StartOverError:
                     continue
                 except DelegraphError:

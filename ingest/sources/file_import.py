@@ -20,7 +20,7 @@ from ingest.sources.foreign_import import ForeignLog, Keeper, Read
 from ingest.sources.named import NamedSource, source_of_format
 from ingest.sources.recognition import UNKNOWN, File, opened, reading, recognised
 from lineage.core.model.errors import BadRecordError, RefusedError
-from lineage.core.model.records import Position, Unreadable
+from lineage.core.model.records import Position, RejectedRecord
 from lineage.core.model.times import Instant
 from lineage.plumbing.gc_pause import gc_paused
 
@@ -31,10 +31,10 @@ _PART: Final = 5_000
 _LINE_BYTES: Final = 16 * 1024 * 1024
 
 
-class Aside(Protocol):
+class QuarantineSink(Protocol):
     """The destination of lines that are never written to the log."""
 
-    def put_aside(self, records: Iterable[Unreadable]) -> None:
+    def quarantine(self, records: Iterable[RejectedRecord]) -> None:
         """Quarantine records; one that is quarantined already is not repeated."""
         ...
 
@@ -92,7 +92,7 @@ class Intake:
 def take_in(
     names: Iterable[str],
     log: Log,
-    aside: Aside,
+    aside: QuarantineSink,
     *,
     format: str,
     clock: Callable[[], Instant],
@@ -133,7 +133,7 @@ def take_in(
 def take_in_files(
     files: Sequence[File],
     log: Log,
-    aside: Aside,
+    aside: QuarantineSink,
     *,
     clock: Callable[[], Instant],
     progress: Callable[[int], None] = lambda _bytes: None,
@@ -194,9 +194,9 @@ def _source_called(name: str, sources: Sequence[NamedSource], format: str) -> Na
 
 
 def take_in_records(
-    records: Iterable[tuple[Entry | Unreadable, int]],
+    records: Iterable[tuple[Entry | RejectedRecord, int]],
     log: Log,
-    aside: Aside,
+    aside: QuarantineSink,
     intake: Intake,
     *,
     progress: Callable[[int], None] = lambda _bytes: None,
@@ -218,7 +218,7 @@ def take_in_records(
             return
         good, bad, size = part
         if bad:
-            aside.put_aside(bad)
+            aside.quarantine(bad)
         if good:
             _append(log, good, intake)
         intake.read += len(good) + len(bad)
@@ -240,12 +240,12 @@ def refuse_unreadable(names: Iterable[str]) -> None:
 
 def _in_parts(
     records: Iterable[Read],
-) -> Iterator[tuple[list[Entry], list[Unreadable], int]]:
+) -> Iterator[tuple[list[Entry], list[RejectedRecord], int]]:
     good: list[Entry] = []
-    bad: list[Unreadable] = []
+    bad: list[RejectedRecord] = []
     size = 0
     for record, length in records:
-        if isinstance(record, Unreadable):
+        if isinstance(record, RejectedRecord):
             bad.append(record)
         else:
             good.append(record)

@@ -13,10 +13,10 @@ from ingest.sources.adapters import Memory, Outcome, RawRecord, Reading, Row
 from ingest.sources.identity import IdentityMap
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import BadRecordError
-from lineage.core.model.records import Unreadable
+from lineage.core.model.records import RejectedRecord
 from lineage.core.model.times import Instant, format_instant
 
-Read = tuple[Entry | Unreadable, int]
+Read = tuple[Entry | RejectedRecord, int]
 """A valid or an unreadable record, and its size in bytes."""
 
 
@@ -109,7 +109,7 @@ class ForeignLog:
             self._skip(reason)
         length = 0 if record is None else len(record.raw)
         if translation.fault is not None and record is not None:
-            yield self.put_aside(name, record, translation.fault), length
+            yield self.rejected(name, record, translation.fault), length
             length = 0
         if translation.events:
             for document in (*translation.events, *self._identity.registrations(translation.events)):
@@ -120,17 +120,17 @@ class ForeignLog:
         self.skipped[reason] += 1
         self._counts["skipped", reason] += 1
 
-    def _entry(self, name: str, record: RawRecord | None, document: foreign.Document) -> Entry | Unreadable:
+    def _entry(self, name: str, record: RawRecord | None, document: foreign.Document) -> Entry | RejectedRecord:
         try:
             event, value = codec.encoded_from_document(document)
         except BadRecordError as fault:
-            return self.put_aside(name, record or RawRecord(0, json.dumps(document).encode()), fault)
+            return self.rejected(name, record or RawRecord(0, json.dumps(document).encode()), fault)
         self._counts["event", ""] += 1
         if self._latest is None or event.occurred_at > self._latest:
             self._latest = event.occurred_at
         return entry_of(event, value)
 
-    def put_aside(self, name: str, record: RawRecord, fault: BadRecordError) -> Unreadable:
+    def rejected(self, name: str, record: RawRecord, fault: BadRecordError) -> RejectedRecord:
         """Build the quarantined form of a record."""
         self._counts["quarantined", fault.reason] += 1
         return unreadable(

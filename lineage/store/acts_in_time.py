@@ -24,7 +24,7 @@ from lineage.core.model.records import Position, position_of
 from lineage.core.model.references import subject_of
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import add
-from lineage.store.database.sql import among, chunks
+from lineage.store.database.sql import chunks, in_array
 from lineage.store.database.tables import Keys, act, fact, meta
 
 ANY: Final = -(1 << 63)
@@ -42,7 +42,7 @@ _HOUR: Final = 3_600_000_000
 _OPENED: Final = 16  # parts read at a time
 _MARK: Final = sa.select(meta.c.name).where(meta.c.name == "acts")  # migration 0010 sets it, and a rebuild removes it
 _HEADS: Final = sa.select(act.c.part, act.c.sort, act.c.first_at, act.c.last_at)
-_PARTS: Final = sa.select(act.c.part, *(act.c[name] for name in _COLUMNS)).where(among(act.c.part, "keys"))
+_PARTS: Final = sa.select(act.c.part, *(act.c[name] for name in _COLUMNS)).where(in_array(act.c.part, "keys"))
 
 
 class Sort:
@@ -180,13 +180,13 @@ def _earlier(
     found: dict[int, list[Place]] = {}
     single: list[int] = []
     for part in chunks(abouts):
-        query = sa.select(fact.c.about, sa.func.count(), sa.func.min(fact.c.n)).where(among(fact.c.about, part))
+        query = sa.select(fact.c.about, sa.func.count(), sa.func.min(fact.c.n)).where(in_array(fact.c.about, part))
         for about, count, number in connection.execute(query.group_by(fact.c.about)):
             found[about] = []
             if count == 1:
                 single.append(number)
     for part in chunks(single):
-        query = sa.select(fact.c.about, fact.c.n, fact.c.value).where(among(fact.c.n, part))
+        query = sa.select(fact.c.about, fact.c.n, fact.c.value).where(in_array(fact.c.n, part))
         for about, number, value in connection.execute(query):
             found[about].append(Place(decode(value).occurred_at, number))
     return found
@@ -211,7 +211,7 @@ def _merge(connection: Connection, lane: int, sort: int) -> None:
             for stored in connection.execute(_PARTS, {"keys": list(many)})
             for row in zip(*map(_numbers, stored[1:]), strict=True)
         ]
-        connection.execute(act.delete().where(among(act.c.part, list(many))))
+        connection.execute(act.delete().where(in_array(act.c.part, list(many))))
         add(connection, act, [_stored(min(many), lane, sort, rows)])
 
 

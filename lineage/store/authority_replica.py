@@ -131,7 +131,7 @@ class AuthorityReplica:
 
     def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
         added = []
-        for fact in still.facts_behind(positions):
+        for fact in still.facts_after(positions):
             if not isinstance(fact.event.body, ActionPerformed | DecisionMade):
                 self._world.add(fact)
                 added.append(fact)

@@ -92,11 +92,11 @@ class Follower:
         Raises:
             NotAtOnceError: There were commits since the last check, or that cannot be determined without blocking.
         """
-        if self._store.glance is None or not self._lock.acquire(blocking=False):
+        if self._store.change_probe is None or not self._lock.acquire(blocking=False):
             raise NotAtOnceError("the store has to be asked")
         try:
             place = self._place
-            if place is None or self._store.mark() != self._mark or in_force(self._trust) is not place.trust:
+            if place is None or self._store.change_token() != self._mark or in_force(self._trust) is not place.trust:
                 raise NotAtOnceError("the store has moved on")
             yield place
         finally:
@@ -157,7 +157,7 @@ class Follower:
         return place
 
     def _looked_at_store(self) -> Place:
-        mark = self._store.mark()  # before reading: a commit during the read shows at the next check
+        mark = self._store.change_token()  # before reading: a commit during the read shows at the next check
         trust = in_force(self._trust)
         before = self._place
         if before is not None and mark == self._mark and trust is before.trust:

@@ -17,13 +17,13 @@ from sqlalchemy.engine import Connection, Engine
 
 from lineage.core.model.errors import BadRecordError, IntegrityError
 from lineage.core.model.events import Event, Fact, canonical_json
-from lineage.core.model.records import Batch, Outcomes, Position, Readable, Unreadable
+from lineage.core.model.records import Batch, DecodedRecord, Outcomes, Position, RejectedRecord
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
 from lineage.plumbing.gc_pause import gc_paused
-from lineage.store.database.dialects import add_missing, backend_of, frugally, wait_for_turn, without_limits
+from lineage.store.database.dialects import add_missing, backend_of, low_memory, wait_for_turn, without_limits
 from lineage.store.database.engine import check, connect, faults, sqlite_path, upgrade
-from lineage.store.database.sql import among, chunks, storable
+from lineage.store.database.sql import chunks, in_array, storable
 from lineage.store.database.tables import (
     Keys,
     approval,
@@ -62,7 +62,7 @@ class Quarantined(NamedTuple):
     """A record in quarantine."""
 
     id: int
-    record: Unreadable
+    record: RejectedRecord
     released_at: Instant | None
 
 
@@ -129,8 +129,8 @@ class Store:
 
     def close(self) -> None:
         """Close the connections."""
-        if glance := self.__dict__.pop("glance", None):
-            glance.close()
+        if change_probe := self.__dict__.pop("change_probe", None):
+            change_probe.close()
         self.engine.dispose()
 
     @contextmanager
@@ -160,7 +160,7 @@ class Store:
         Args:
             frugal: Whether to limit the page cache, for reading large parts of the store once.
         """
-        with self.connection() as connection, frugally(connection) if frugal else nullcontext():
+        with self.connection() as connection, low_memory(connection) if frugal else nullcontext():
             without_limits(connection)
             connection.execute(sa.select(position)).all()  # the first read fixes the snapshot
             yield self._pinned_to(connection)
@@ -213,12 +213,12 @@ class Store:
         with self._write() as connection:
             return self._projection.write(connection, batch)
 
-    def put_aside(self, records: Iterable[Unreadable]) -> None:
+    def quarantine(self, records: Iterable[RejectedRecord]) -> None:
         """Write lines that are not in the log to quarantine; those that are there already are not repeated."""
         with self._write() as connection:
-            self._projection.put_aside(connection, records)
+            self._projection.quarantine(connection, records)
 
-    def take_up(self, readable: Iterable[tuple[int, Readable]], released_at: Instant) -> None:
+    def project_released(self, readable: Iterable[tuple[int, DecodedRecord]], released_at: Instant) -> None:
         """Project records of the log that were in quarantine and can now be decoded.
 
         Args:
@@ -228,7 +228,7 @@ class Store:
         records = dict(readable)
         with self._write() as connection:
             wait_for_turn(connection)
-            released = sa.select(release.c.quarantine).where(among(release.c.quarantine, list(records)))
+            released = sa.select(release.c.quarantine).where(in_array(release.c.quarantine, list(records)))
             for id_ in connection.execute(released).scalars().all():  # by another process in the meantime
                 del records[id_]
             self._projection.write(connection, Batch(readable=list(records.values())))
@@ -358,7 +358,7 @@ class Store:
             return [
                 Quarantined(
                     row.id,
-                    Unreadable(
+                    RejectedRecord(
                         number=row.n,
                         origin=row.origin,
                         place=row.place,
@@ -476,13 +476,13 @@ class Store:
         positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
         return rows[0][3] or b"", positions
 
-    def facts_behind(self, positions: Mapping[tuple[str, int], int]) -> Iterator[Fact]:
+    def facts_after(self, positions: Mapping[tuple[str, int], int]) -> Iterator[Fact]:
         """The facts after some positions, in the order of each partition, then older facts repeated after them.
 
         A duplicate in another partition may have been recorded before the fact itself. Then the fact's ``recorded_at``
         becomes earlier, and so may the time at which a revocation takes effect.
         """
-        spans = list(self._spans_behind(positions))
+        spans = list(self._spans_after(positions))
         for first, last in spans:
             yield from self.facts_between(first, last)
         for first, last in spans:
@@ -491,7 +491,7 @@ class Store:
                 found = self._facts(connection, sa.select(*FACT).where(fact.c.n.in_(again)))
             yield from (stored.fact for stored in found)
 
-    def _spans_behind(self, positions: Mapping[tuple[str, int], int]) -> Iterator[tuple[int, int]]:
+    def _spans_after(self, positions: Mapping[tuple[str, int], int]) -> Iterator[tuple[int, int]]:
         """The first and last number projected after some positions, for each partition."""
         for (topic, partition), following in self.positions().items():
             first = positions.get((topic, partition), 0)
@@ -499,14 +499,14 @@ class Store:
                 yield Position(topic, partition, first).number, Position(topic, partition, following - 1).number
 
     @cached_property
-    def glance(self) -> Callable[[], object] | None:
+    def change_probe(self) -> Callable[[], object] | None:
         """A non-blocking check for new commits; None if that requires a round trip to a server."""
-        return backend_of(self.engine.dialect).glance(self.engine)
+        return backend_of(self.engine.dialect).change_probe(self.engine)
 
-    def mark(self) -> object:
+    def change_token(self) -> object:
         """A value that is unchanged as long as the facts and the positions are."""
         with faults(self.engine):
-            return self.place() if self.glance is None else self.glance()
+            return self.place() if self.change_probe is None else self.change_probe()
 
     def search(self, *words: str, limit: int, start: str | None = None) -> list[str]:
         """Keys (``KIND:ID``) that contain some words, ignoring the case of ASCII letters, sorted, from ``start`` on."""
@@ -555,7 +555,7 @@ class Store:
             return {
                 found.number: found.fact
                 for part in chunks(numbers)
-                for found in self._facts(connection, sa.select(*FACT).where(among(fact.c.n, part)))
+                for found in self._facts(connection, sa.select(*FACT).where(in_array(fact.c.n, part)))
             }
 
     def facts_cited(self, identities: Collection[tuple[str, str]]) -> list[Fact]:
@@ -566,7 +566,7 @@ class Store:
             found = [
                 stored.fact
                 for part in chunks(hashes)
-                for stored in self._facts(connection, sa.select(*FACT).where(among(fact.c.ident, part)))
+                for stored in self._facts(connection, sa.select(*FACT).where(in_array(fact.c.ident, part)))
             ]
         return [one for one in found if (one.event.source, one.event.event_id) in identities]
 

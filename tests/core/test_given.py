@@ -17,7 +17,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.receipt import receipt_of
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.commands.lift import lift_order
 from lineage.serve.commands.order_request import OrderRequest
@@ -105,7 +105,7 @@ def by_live_graph(store: Store) -> Callable[[], str]:
 
 
 def by_outbox(store: Store) -> Callable[[], str]:
-    spread = Spread(store, None)
+    spread = OutboxWriter(store, None)
 
     def state() -> str:
         spread.round(BETWEEN)

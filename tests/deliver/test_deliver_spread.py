@@ -17,7 +17,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Event, Fact, RevocationOrdered, Target, TokenIssued
-from lineage.core.model.records import Position, Readable, Record, position_of
+from lineage.core.model.records import DecodedRecord, Position, Record, position_of
 from lineage.core.model.times import NEVER, format_instant
 from lineage.core.revocation.state_changes import (
     Change,
@@ -28,7 +28,7 @@ from lineage.core.revocation.state_changes import (
     changes,
     outcomes,
 )
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.config.wiring import now
 from lineage.store.delivery.outbox import Standing, rows
 from lineage.store.delivery.outbox import write as write_rows
@@ -129,13 +129,13 @@ class Delivering:
     def __init__(self, store: Store, rng: random.Random) -> None:
         self.store = store
         self.rng = rng
-        self.spreads = [Spread(store, None), Spread(store, None)]
+        self.spreads = [OutboxWriter(store, None), OutboxWriter(store, None)]
 
     def round(self, at: int) -> None:
         """One of them does what there is to do; now and then in place of one that died."""
         place = self.rng.randrange(2)
         if self.rng.random() < 0.3:
-            self.spreads[place] = Spread(self.store, None)
+            self.spreads[place] = OutboxWriter(self.store, None)
         self.spreads[place].round(at)
 
 
@@ -181,7 +181,7 @@ def test_the_last_word_is_what_the_rule_says_whatever_came_before(fresh: Fresh, 
             size = rng.randint(1, 8)
             batch, records = records[:size], records[size:]
             write(store, batch)
-            facts += [result.fact for record in batch if isinstance(result := read_record(record, None), Readable)]
+            facts += [result.fact for record in batch if isinstance(result := read_record(record, None), DecodedRecord)]
             at = rng.choice([at, *(moment for moment in worlds.grid if moment >= at)])
             delivering.round(at)
             assert_told(store, facts, at)
@@ -214,14 +214,14 @@ def test_what_a_blinder_process_told_is_set_right(fresh: Fresh):
     """
     rng = random.Random(1)
     with a_store(fresh) as (store, _):
-        spread = Spread(store, None)
+        spread = OutboxWriter(store, None)
         spread.round(10)
         wrong = Change("token:a", PublishedState(1, ElementState(State.REVOKED, "r1", 1, None)))
         write_rows(store, [wrong], after=0, at=10, standing=Standing(b"", {}))
 
         assert spread.round(10) == 1
         assert told(store)["token:a"] == PublishedState(2, ElementState(State.ACTIVE))
-        assert Spread(store, None).round(rng.choice(worlds.grid)) == 0
+        assert OutboxWriter(store, None).round(rng.choice(worlds.grid)) == 0
 
 
 def test_a_rebuild_makes_no_difference(tmp_path: Path):
@@ -232,7 +232,7 @@ def test_a_rebuild_makes_no_difference(tmp_path: Path):
     here(url, "ingest", str(ROOT / "examples" / "incident.jsonl"))
     here(url, "revoke", "principal:agent:mailer", "--by", "human:bo", "--reason", "test", "--execute")
     with opened(url) as store:
-        spread = Spread(store, None)
+        spread = OutboxWriter(store, None)
         at = now()
         assert spread.round(at) == len(told(store)) > 1
         here(url, "rebuild")
@@ -296,11 +296,11 @@ def test_what_more_receivers_cover_is_told_again(fresh: Fresh, begun_anew: bool)
         {**said, "event_id": f"o{n}", "revocation": f"r{n}", "target": {"kind": "token", "id": f"t{n}"}} for n in (0, 1)
     ]
     with a_store(fresh) as (store, _):
-        spread = Spread(store, None)
+        spread = OutboxWriter(store, None)
         take(store, [*told_of, *ends], moment)
         assert 2 == spread.round(moment)
         take(store, wider, moment + 1)
-        spread = Spread(store, None) if begun_anew else spread
+        spread = OutboxWriter(store, None) if begun_anew else spread
         assert (1, 0) == (spread.round(moment + 1), spread.round(moment + 2))
         rows_told = [(row.change.key, row.change.version.number) for row in rows(store, after=0, limit=10)]
 

@@ -9,7 +9,7 @@ import pytest
 from lineage.core.authority.verdict import State
 from lineage.core.model.times import Instant, parse_instant
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing
 from lineage.store.store import Store
@@ -110,7 +110,7 @@ def desk(tmp_path: Path) -> Desk:
 
 def spread(desk: Desk, at: str) -> None:
     with opened(desk.url) as store:
-        Spread(store, None).round(instant(at))
+        OutboxWriter(store, None).round(instant(at))
 
 
 def accept(desk: Desk, at: str, *seqs: int) -> None:

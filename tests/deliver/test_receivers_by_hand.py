@@ -10,7 +10,7 @@ from ingest.trust_file import Trust
 from lineage.core.authority.receivers import BY_HAND
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.trust import Grant, TrustTable
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.commands.receivers import deliver_again, mark_by_hand
 from lineage.serve.config.wiring import Settings, now, opened_service
 from lineage.serve.queries.service import Service
@@ -139,7 +139,7 @@ def test_what_is_open_is_delivered_again(desk: Desk):
     """A new row of the outbox for each open element, with the same end; what is enforced is not repeated."""
     desk.one("receiver", "register", GATEWAY)
     with service_of(desk) as service:
-        Spread(service.store, service.trust).round(now())
+        OutboxWriter(service.store, service.trust).round(now())
         first = outbox.rows(service.store, after=0, limit=100)
         desk.take(acknowledged(GATEWAY, "r1", day("12:30"), token="t1"))
         said = deliver_again(service, "r1", by="human:ruth")

@@ -16,11 +16,11 @@ from compose.native.postgres import Postgres
 from ingest.kafka import revocation_topic
 from ingest.kafka.log import READING
 from ingest.kafka.revocation_follower import Revocations
-from ingest.kafka.revocation_topic import HEARTBEAT, RevocationTopic, Told, told_in, value_of
+from ingest.kafka.revocation_topic import HEARTBEAT, ElementStatus, RevocationTopic, element_status_of, value_of
 from lineage.core.model.errors import FencedError, RefusedError, UnavailableError
 from lineage.core.model.times import format_instant
 from lineage.deliver.outbox.kafka_feed import BEAT_SECONDS, GRACE_SECONDS, Feed
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.config.wiring import now
 from lineage.store.delivery.outbox import rows
 from lineage.store.store import Store
@@ -64,7 +64,7 @@ def suspension(revocation: str, token: str, at: int) -> Event:
 def feeding(store: Store, url: str) -> Iterator[Callable[[int], None]]:
     """Spread and feed in this process, at the moments that are given."""
     topic = RevocationTopic(url)
-    spread, feed = Spread(store, None), Feed(store, topic)
+    spread, feed = OutboxWriter(store, None), Feed(store, topic)
     feed.begin()
 
     def deliver(at: int) -> None:
@@ -77,7 +77,7 @@ def feeding(store: Store, url: str) -> Iterator[Callable[[int], None]]:
         topic.close()
 
 
-def in_topic(url: str) -> list[tuple[str, Told | None]]:
+def in_topic(url: str) -> list[tuple[str, ElementStatus | None]]:
     """All that stands in the topic, in order, without heartbeats."""
     servers, _, prefix = url.removeprefix("kafka://").partition("/")
     place = TopicPartition(f"{prefix}.revocations", 0)
@@ -89,7 +89,7 @@ def in_topic(url: str) -> list[tuple[str, Told | None]]:
         [end] = consumer.end_offsets([place]).values()
         while consumer.position(place) < end:
             found += [
-                (record.key.decode(), None if record.value is None else told_in(record.value))
+                (record.key.decode(), None if record.value is None else element_status_of(record.value))
                 for record in consumer.poll(timeout_ms=500).get(place, ())
                 if record.key.decode() != HEARTBEAT
             ]
@@ -116,7 +116,7 @@ def test_a_follower_knows_what_orders_do_and_what_lifts_undo(desk: Desk, kafka_u
     with feeding(desk.store, kafka_url) as deliver, Revocations(kafka_url) as revocations:
         deliver(NOW)
         wait_until(lambda: revocations.dead() == {"root", "child", "held"})
-        assert revocations.told("token", "child") == Told(
+        assert revocations.told("token", "child") == ElementStatus(
             "cascaded", 1, revocations.told("token", "root").origin, "r1", format_instant(NOW), None
         )
 
@@ -182,7 +182,7 @@ def test_what_cannot_be_read_is_not_honoured(kafka_url: str):
     topic.ensure()
     topic.begin()
     topic.write([("token:a", b"{"), ("token:b", b"[]"), ("token:c", b"7"), ("token:d", b"\xff")])
-    topic.write([("token:e", value_of("token:e", Told("sleeping", 1, "x"))), (HEARTBEAT, b"{}")])
+    topic.write([("token:e", value_of("token:e", ElementStatus("sleeping", 1, "x"))), (HEARTBEAT, b"{}")])
     topic.close()
     with Revocations(kafka_url) as revocations:
         wait_until(lambda: revocations.dead() == {"a", "b", "c", "d", "e"})
@@ -194,11 +194,11 @@ def test_who_was_shut_out_writes_nothing_more(kafka_url: str):
     try:
         first.ensure()
         first.begin()
-        first.write([("token:a", value_of("token:a", Told("revoked", 1, "x")))])
+        first.write([("token:a", value_of("token:a", ElementStatus("revoked", 1, "x")))])
         second.begin()
         with pytest.raises(FencedError):
-            first.write([("token:a", value_of("token:a", Told("revoked", 2, "x")))])
-        second.write([("token:a", value_of("token:a", Told("active", 3, "x")))])
+            first.write([("token:a", value_of("token:a", ElementStatus("revoked", 2, "x")))])
+        second.write([("token:a", value_of("token:a", ElementStatus("active", 3, "x")))])
     finally:
         first.close()
         second.close()
@@ -222,7 +222,7 @@ def test_who_learns_between_two_calls_that_he_was_shut_out_is_told_the_same(
         second.begin()
         monkeypatch.setattr(KafkaProducer, "commit_transaction", commit_late)
         with pytest.raises(FencedError):
-            first.write([("token:a", value_of("token:a", Told("revoked", 1, "x")))])
+            first.write([("token:a", value_of("token:a", ElementStatus("revoked", 1, "x")))])
     finally:
         first.close()
         second.close()
@@ -316,7 +316,7 @@ def test_deliveries_that_are_killed_again_and_again_skip_nothing(desk: Desk, kaf
                         desk.add(lift(given.pop(rng.randrange(len(given))), now()))
                     time.sleep(0.01)
         with delivering(desk.url, kafka_url) as run:
-            spread = Spread(desk.store, None)
+            spread = OutboxWriter(desk.store, None)
             assert revocations.wait_until_current(timeout=60)
             wait_until(lambda: spread.round(now()) == 0 and revocations.dead() == dead_in(desk.store))
             run.leave()

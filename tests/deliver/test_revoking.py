@@ -18,7 +18,7 @@ from lineage.core.model.trust import Grant, TrustTable
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint as Settings
 from lineage.deliver.rfc7009.endpoint_settings import endpoints_of
-from lineage.deliver.rfc7009.revocation_client import NotAnsweredError, Revoking
+from lineage.deliver.rfc7009.revocation_client import NotAnsweredError, RevocationEndpointClient
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing
 from lineage.store.store import Store
@@ -77,8 +77,8 @@ class Log:
         return [(body.token, body.outcome, body.note) for body in bodies if isinstance(body, RevocationAcknowledged)]
 
 
-def revoking(store: Store, settings: Settings, log: Log, trust: TrustTable | None = None) -> Revoking:
-    return Revoking(store, trust, settings, log.append, lambda: 1_000_000)
+def revoking(store: Store, settings: Settings, log: Log, trust: TrustTable | None = None) -> RevocationEndpointClient:
+    return RevocationEndpointClient(store, trust, settings, log.append, lambda: 1_000_000)
 
 
 def test_what_was_accepted_is_written_down_and_acknowledged(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
@@ -171,7 +171,7 @@ def test_a_server_that_does_not_answer_is_asked_again(
     assert one.counts.failed >= 1
 
 
-def settled(one: Revoking, count: int) -> bool:
+def settled(one: RevocationEndpointClient, count: int) -> bool:
     try:
         one.turn()
     except NotAnsweredError:
@@ -197,10 +197,12 @@ def test_a_crash_before_it_is_written_down_changes_nothing(fresh: stores.Fresh, 
     with a_store(fresh) as (store, _):
         tell(store, (f"token:{ISSUER}#t1", State.REVOKED))
         settings = endpoint_settings(tmp_path, endpoint.url)
-        crashing = Revoking(store, None, settings, lambda events: log.append(events) or 1 / 0, lambda: 1_000_000)
+        crashing = RevocationEndpointClient(
+            store, None, settings, lambda events: log.append(events) or 1 / 0, lambda: 1_000_000
+        )
         with pytest.raises(ZeroDivisionError):
             crashing.turn()
-        again = Revoking(store, None, settings, log.append, lambda: 2_000_000)
+        again = RevocationEndpointClient(store, None, settings, log.append, lambda: 2_000_000)
         assert 1 == again.turn()
         for one in (crashing, again):
             one.close()
@@ -216,7 +218,9 @@ def test_what_was_answered_does_not_wait_for_the_rest(
     batches: list[list[Event]] = []
     with a_store(stores.in_a_file) as (store, _):
         tell(store, *[(f"token:{ISSUER}#t{n}" if n % 2 else "delegation:d", State.REVOKED) for n in range(6)])
-        one = Revoking(store, None, endpoint_settings(tmp_path, endpoint.url), batches.append, lambda: 1)
+        one = RevocationEndpointClient(
+            store, None, endpoint_settings(tmp_path, endpoint.url), batches.append, lambda: 1
+        )
         assert 3 == one.turn()
         one.close()
 

@@ -24,9 +24,9 @@ from lineage.deliver.http.callers import Authentication
 from lineage.deliver.http.signing_keys import load_keys
 from lineage.deliver.ssf.push_request import Accepted, Answer, Failed, Post, Refused
 from lineage.deliver.ssf.routes import jwks_route, routes
-from lineage.deliver.ssf.secret_sealing import Seals
+from lineage.deliver.ssf.secret_sealing import SecretBox
 from lineage.deliver.ssf.security_event_tokens import subject_of
-from lineage.deliver.ssf.stream_pusher import Pace
+from lineage.deliver.ssf.stream_pusher import PushBackoff
 from lineage.deliver.ssf.stream_requests import endpoint_of, refusal_of, wanted_of
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now
@@ -243,7 +243,7 @@ def test_a_wait_doubles_with_chance_and_heeds_the_receiver():
     """
     Between half and whole of what doubles up to a bound; as long as the receiver asks, up to another.
     """
-    pace = Pace(first_seconds=1, longest_seconds=8, longest_asked_seconds=100)
+    pace = PushBackoff(first_seconds=1, longest_seconds=8, longest_asked_seconds=100)
     waits = [pace.wait_seconds(tries, 0) for tries in range(6)]
 
     assert all(whole / 2 <= wait <= whole for wait, whole in zip(waits, [1, 2, 4, 8, 8, 8], strict=True))
@@ -257,7 +257,7 @@ def test_what_was_sealed_with_a_key_that_is_gone_stays_sealed(tmp_path: Path):
     """
     file = tmp_path / "keys.pem"
     file.write_text(pem(RSA))
-    seals = Seals(load_keys([file]))
+    seals = SecretBox(load_keys([file]))
     opened = seals.unseal(seals.seal(SECRET))
 
     assert opened is not None

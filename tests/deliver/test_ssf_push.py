@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from lineage.deliver.ssf.push_supervisor import PUSHER, Pusher
-from lineage.deliver.ssf.stream_pusher import Pace
+from lineage.deliver.ssf.stream_pusher import PushBackoff
 from lineage.store.database.tables import accepted
 from lineage.store.delivery.outbox import cursor_of
 from tests.support.feed_desk import Desk
@@ -24,7 +24,7 @@ from tests.support.kafka_worlds import wait_until
 from tests.support.ssf_worlds import ED, HEADER, RSA, UPDATED, VERIFICATION, Receiver, World, receiving, serving, told
 from tests.support.stores import KINDS, in_a_file
 
-QUICK = Pace(first_seconds=0.05, longest_seconds=0.3)
+QUICK = PushBackoff(first_seconds=0.05, longest_seconds=0.3)
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @contextmanager
-def pushing(world: World, pace: Pace = QUICK) -> Iterator[Pusher]:
+def pushing(world: World, pace: PushBackoff = QUICK) -> Iterator[Pusher]:
     """Push in this process, in threads, as ``delegraph deliver`` does."""
     pusher, stopped = Pusher(world.anew(), pace), threading.Event()
     thread = threading.Thread(target=pusher.run, args=(stopped,))

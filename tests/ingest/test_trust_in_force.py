@@ -20,7 +20,7 @@ from ingest.trust_file import LOOK_SECONDS, Trust, TrustFile
 from lineage.core.authority.rule import judge
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.trust import Grant, TrustTable
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
 from lineage.serve.cli.main import main
@@ -235,7 +235,7 @@ def test_whatever_is_kept_answers_as_if_it_had_been_made_now(kept: tuple[Store, 
     service = Service(
         store, log, turning, lambda: AT, source="urn:t", worlds=QuestionCache(store, log, turning, log_inside=True)
     )
-    current, spread = AuthorityReplica(store, turning), Spread(store, turning)
+    current, spread = AuthorityReplica(store, turning), OutboxWriter(store, turning)
     live = LiveGraph(store, turning, lambda: AT)
     for sources in [{*SOURCES, SOC, HOSTILE}, *turns]:
         turning.table = table_of(sources)
@@ -254,7 +254,7 @@ def test_whatever_is_kept_answers_as_if_it_had_been_made_now(kept: tuple[Store, 
             verdict = judged(AuthorityReplica(store, turning.table)).get(key)
             if verdict is not None and state != "active":
                 assert state == str(verdict.state)
-        assert 0 == Spread(store, turning.table).round(AT)  # who begins now has nothing to add
+        assert 0 == OutboxWriter(store, turning.table).round(AT)  # who begins now has nothing to add
 
 
 def test_a_hostile_lift_is_undone_and_a_good_one_counts_again(kept: tuple[Store, Any, Path]):

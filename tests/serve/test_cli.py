@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from ingest.codec import api as codec
 from ingest.opening import open_log
 from lineage.core.model.events import BODIES, digest
-from lineage.core.model.records import DECISIONS, ORDERS, Batch, Unreadable
+from lineage.core.model.records import DECISIONS, ORDERS, Batch, RejectedRecord
 from lineage.serve.cli.main import main
 from lineage.serve.config.wiring import now
 from lineage.store.store import open_store
@@ -1213,10 +1213,10 @@ def test_retry_takes_up_what_can_be_read_now(desk: Desk):
     waiting = {"reason": "unknown-schema", "detail": "a later version may know it"}
     waiting |= {"recorded_at": record.recorded_at}
     store = open_store(desk.url, codec.read)
-    store.put_aside(
-        [Unreadable(number=None, origin="f.jsonl", place=7, sha256="1", size=len(line), value=line, **waiting)]
+    store.quarantine(
+        [RejectedRecord(number=None, origin="f.jsonl", place=7, sha256="1", size=len(line), value=line, **waiting)]
     )
-    aside = Unreadable(number=0, origin="decisions/0", place=0, sha256="2", size=len(value), value=value, **waiting)
+    aside = RejectedRecord(number=0, origin="decisions/0", place=0, sha256="2", size=len(value), value=value, **waiting)
     store.write(Batch(unreadable=[aside], advance={(DECISIONS, 0): (0, 1)}))
     store.close()
     unread = desk.ask("status", "token:t1", "token:t2", exit=3)

@@ -8,7 +8,7 @@ import pytest
 from ingest.codec import api as codec
 from lineage.core.authority.status_list_index import MOST_SHARING
 from lineage.core.model.events import Event, Fact, StatusList, TokenIssued
-from lineage.core.model.records import DECISIONS, Batch, Position, Readable
+from lineage.core.model.records import DECISIONS, Batch, DecodedRecord, Position
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.store.store import Store, open_store
 from tests.support import stores
@@ -56,7 +56,7 @@ def written(store: Store, count: int, *, source: str, first: int, start: int) ->
         body = TokenIssued(token=f"t{first + number}", subject="human:ann", status_list=StatusList(**PLACE))
         event = Event(f"e{first + number}", source, START, body)
         place = Position(DECISIONS, 0, start + number).number
-        readable.append(Readable(place, Fact(event, START), codec.encode(event), source == "urn:idp"))
+        readable.append(DecodedRecord(place, Fact(event, START), codec.encode(event), source == "urn:idp"))
     store.write(Batch(readable=readable, advance={(DECISIONS, 0): (start, start + count)}))
 
 

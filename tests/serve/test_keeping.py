@@ -169,13 +169,13 @@ def test_a_store_that_was_put_together_again_is_read_again(desk: Desk):
 
 def test_a_file_that_is_locked_for_a_moment_is_waited_for(desk: Desk):
     """
-    Where a glance cannot say whether anything came, the store is asked, which waits: nothing is refused for it.
+    Where the probe cannot say whether anything came, the store is asked, which waits: nothing is refused for it.
     """
     desk.take(token("t1"))
     with keeping_at(desk) as (store, service):
         state(service, "token:t1")
-        assert store.glance is not None
-        store.glance.close()  # type: ignore[attr-defined]
+        assert store.change_probe is not None
+        store.change_probe.close()  # type: ignore[attr-defined]
         at_once = service.at_once()
         assert at_once is not None
         with pytest.raises(NotAtOnceError):

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.codec import api as codec
 from lineage.core.model.events import ActionPerformed, DecisionMade, Event, Fact
-from lineage.core.model.records import DECISIONS, Batch, Position, Readable
+from lineage.core.model.records import DECISIONS, Batch, DecodedRecord, Position
 from lineage.core.model.references import Role
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.store.store import open_store
@@ -157,8 +157,8 @@ def test_very_many_are_counted_by_the_index(
     assert len(read) < 20
 
 
-def readable(number: int, fact: tuple[Event, int, bool]) -> Readable:
-    return Readable(Position(DECISIONS, 0, number).number, Fact(*fact), codec.encode(fact[0]), authorised=True)
+def readable(number: int, fact: tuple[Event, int, bool]) -> DecodedRecord:
+    return DecodedRecord(Position(DECISIONS, 0, number).number, Fact(*fact), codec.encode(fact[0]), authorised=True)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from ingest.projector import project, read_records
 from ingest.trust_file import Trust
 from lineage.core.model.errors import UnknownSchemaError
 from lineage.core.model.events import Event, TokenIssued
-from lineage.core.model.records import DECISIONS, Batch, Position, Record, Unreadable
+from lineage.core.model.records import DECISIONS, Batch, Position, Record, RejectedRecord
 from lineage.serve.commands import maintenance
 from lineage.serve.queries import quarantine_and_conflicts
 from lineage.serve.queries.service import Service
@@ -57,10 +57,10 @@ def log(tmp_path: Path) -> Iterator[Log]:
     opened.close()
 
 
-def line(place: int, origin: str = "file.jsonl", size: int = 1, **fields: Any) -> Unreadable:
+def line(place: int, origin: str = "file.jsonl", size: int = 1, **fields: Any) -> RejectedRecord:
     value = bytes([65 + place % 26]) * size
     digest = hashlib.sha256(value).hexdigest()
-    plain = Unreadable(
+    plain = RejectedRecord(
         number=None,
         origin=origin,
         place=place,
@@ -80,7 +80,7 @@ def kept(store: Store) -> dict[tuple[str, int], bool]:
     return {(item.record.origin, item.record.place): not item.record.beyond_quota for item in store.quarantined()}
 
 
-def expected(records: list[Unreadable], quota: Quota) -> dict[tuple[str, int], bool]:
+def expected(records: list[RejectedRecord], quota: Quota) -> dict[tuple[str, int], bool]:
     used: dict[str, tuple[int, int]] = {}
     whole = {}
     for record in records:
@@ -116,7 +116,7 @@ def test_each_source_has_its_own_quota(
         store = open_store(url, codec.read, create=True, quota=QUOTA)
         rest = list(records)
         for cut in cuts:
-            store.put_aside(rest[:cut])
+            store.quarantine(rest[:cut])
             del rest[:cut]
 
         assert expected(records, QUOTA) == kept(store)
@@ -132,8 +132,8 @@ def test_each_source_has_its_own_quota(
 
 def test_a_file_that_is_read_again_is_charged_once(store: Store):
     """What stands in quarantine already takes nothing, also beside records that are new."""
-    store.put_aside([line(1), line(2)])
-    store.put_aside([line(1), line(2), line(2), line(3), line(4)])
+    store.quarantine([line(1), line(2)])
+    store.quarantine([line(1), line(2), line(2), line(3), line(4)])
 
     assert [True, True, True, False] == [kept(store)["file.jsonl", place] for place in (1, 2, 3, 4)]
 
@@ -148,7 +148,7 @@ def test_several_writers_together_get_one_quota(fresh: stores.Fresh):
             mine = open_store(url, codec.read, quota=QUOTA)
             begin()
             for number in range(5):
-                mine.put_aside([line(thread * 5 + number, "http mallory")])
+                mine.quarantine([line(thread * 5 + number, "http mallory")])
             mine.close()
 
         with ThreadPoolExecutor(8) as pool:
@@ -237,7 +237,7 @@ def test_a_record_of_the_log_beyond_the_quota_is_taken_up_from_the_log(
 
 def test_a_rebuild_decides_the_same(store: Store, log: Log):
     """Also beside lines that the log never took, which stay as they are."""
-    store.put_aside([line(place) for place in range(5)])
+    store.quarantine([line(place) for place in range(5)])
     log.append(Entry(DECISIONS, b"?" * (1 + number % 40)) for number in range(30))
     project(log, store, None)
     service = Service(store, log, Trust(), lambda: START, source="urn:test")
@@ -256,9 +256,9 @@ def test_a_rebuild_decides_the_same(store: Store, log: Log):
 
 def test_what_is_beyond_is_told(store: Store, log: Log):
     """The document and the text name the quota and the sources, the most first, and say so of each record."""
-    store.put_aside([line(place, "much") for place in range(9)])
-    store.put_aside([line(place, "little") for place in range(3)])
-    store.put_aside([line(place, "some") for place in range(4)])
+    store.quarantine([line(place, "much") for place in range(9)])
+    store.quarantine([line(place, "little") for place in range(3)])
+    store.quarantine([line(place, "some") for place in range(4)])
     document = quarantine_and_conflicts.quarantine(Service(store, log, Trust(), lambda: START, source="urn:test"))
     text = flat(render_chain.quarantine(document))
 

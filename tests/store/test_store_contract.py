@@ -22,7 +22,7 @@ from ingest.projector import project, read_records
 from ingest.trust_file import Trust
 from lineage.core.model.errors import FencedError, UnavailableError
 from lineage.core.model.events import Event, TokenIssued
-from lineage.core.model.records import DECISIONS, ORDERS, Batch, Outcomes, Position, Record, Unreadable
+from lineage.core.model.records import DECISIONS, ORDERS, Batch, Outcomes, Position, Record, RejectedRecord
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.serve.commands import maintenance
 from lineage.serve.queries.service import Service
@@ -62,8 +62,8 @@ def batch_of(values: list[bytes], *, start: int = 0, trust: TrustTable | None = 
     return batch
 
 
-def line(place: int, **fields: object) -> Unreadable:
-    plain = Unreadable(
+def line(place: int, **fields: object) -> RejectedRecord:
+    plain = RejectedRecord(
         number=None,
         origin="file.jsonl",
         place=place,
@@ -114,8 +114,8 @@ def test_whatever_could_not_be_read_is_quarantined(fresh: stores.Fresh, origin: 
     with fresh() as url:
         store = open_store(url, codec.read, create=True)
         record = line(1, origin=origin, detail=detail, value=value, headers=b'[["h","v"]]')
-        store.put_aside([record, record])
-        store.put_aside([record, replace(record, place=2)])
+        store.quarantine([record, record])
+        store.quarantine([record, replace(record, place=2)])
 
         found = [item.record for item in store.quarantined()]
         assert [1, 2] == [item.place for item in found]
@@ -130,7 +130,7 @@ def test_whatever_could_not_be_read_is_quarantined(fresh: stores.Fresh, origin: 
 def test_places_that_are_too_long_for_an_index_stay_apart(store: Store):
     """Two files whose long names differ at the front are two files."""
     names = [letter + "/" + "x" * 4_000 for letter in "ab"]
-    store.put_aside(line(1, origin=one) for one in names)
+    store.quarantine(line(1, origin=one) for one in names)
 
     assert 2 == store.count_quarantined()
 
@@ -185,12 +185,12 @@ def test_a_record_is_taken_up_from_quarantine_once(store: Store):
     waiting = [(item.id, batch.readable[item.record.place]) for item in store.quarantined()]
     begin = threading.Barrier(2).wait
 
-    def take_up(_number: int) -> None:
+    def project_released(_number: int) -> None:
         begin()
-        store.take_up(waiting, START)
+        store.project_released(waiting, START)
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(take_up, range(2)))
+        list(pool.map(project_released, range(2)))
     assert Outcomes(50, 0, 0, 0, 0) == store.outcomes()
 
 
@@ -294,7 +294,7 @@ def test_a_rebuild_leaves_nothing_behind_what_was_known(store: Store, tmp_path: 
     log = open_log(f"sqlite:///{tmp_path}/log.db", create=True, clock=lambda: START)
     log.append(entry_of(event(number)) for number in range(20))
     project(log, store, None)
-    store.put_aside([line(1)])
+    store.quarantine([line(1)])
     seen = []
 
     def progress(records: int) -> None:

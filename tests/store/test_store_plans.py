@@ -14,7 +14,7 @@ from benchmarks import events
 from ingest.codec import api as codec
 from ingest.projector import read_records
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
-from lineage.store.database.sql import among
+from lineage.store.database.sql import in_array
 from lineage.store.database.tables import fact
 from lineage.store.reading import reader
 from lineage.store.store import Store, open_store
@@ -40,7 +40,7 @@ STATEMENTS: dict[str, Any] = {
     "facts at": reader._FACTS_AT,
     "bounds of a batch": projection._BOUNDS,
     "stored parents of a batch": projection._PARENTS,
-    "identities of a batch": sa.select(fact.c.n).where(among(fact.c.ident, "keys")),
+    "identities of a batch": sa.select(fact.c.n).where(in_array(fact.c.ident, "keys")),
 }
 TABLES = {"fact", "ref", "sighting", "fact_pkey", "fact_ident", "fact_about", "ref_pkey", "ref_upward"}
 OF_FACTS_ALONE = {"facts about", "facts at", "identities of a batch"}

@@ -14,7 +14,7 @@ from ingest.log.shared import SharedLog
 from ingest.log.sqlite_log import SqliteLog
 from ingest.opening import open_log
 from lineage.core.model.errors import ReplacedError, UnavailableError
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.plumbing.sqlite_file import PinnedFile
 from lineage.serve.processes.live_graph import LiveGraph
 from lineage.store.store import Store, open_store
@@ -123,7 +123,7 @@ def test_consumer_and_delivery_notice_it(tmp_path: Path, way: Callable[[Path], N
         pass
     store, log = open_store(f"sqlite:///{file}", codec.read), open_log(f"sqlite:///{file}", create=False, clock=int)
     try:
-        live, spread = LiveGraph(store, None, int), Spread(store, None)
+        live, spread = LiveGraph(store, None, int), OutboxWriter(store, None)
         live.follow()
         spread.round(0)
         way(file)

@@ -78,7 +78,7 @@ class World:
 
     # The quarantine
 
-    def put_aside(self, records):
+    def quarantine(self, records):
         for record in records:
             self._step(
                 lambda record=record: self.aside.setdefault((record.origin, record.place, record.sha256), record)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.times import parse_instant
 from lineage.deliver.http.problems import MEDIA_TYPE as PROBLEM
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve.cache.loader import WorldLoader
 from lineage.serve.config.http_settings import HttpSettings
@@ -103,7 +103,7 @@ class Held:
         world, url = self.servers[exchange.get("server", "")]
         world.clock.now = parse_instant(exchange["at"])
         if not exchange.get("server"):
-            Spread(world.service.store, None).round(world.clock.now)
+            OutboxWriter(world.service.store, None).round(world.clock.now)
         role, (method, path) = exchange["by"], exchange["ask"].split(" ", 1)
         headers = {"Host": "delegraph.example", **exchange.get("headers", {})}
         if role is not None:

@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 
 from lineage.deliver.http.callers import Caller, Role, UnauthenticatedError
 from lineage.deliver.http.signing_keys import load_keys
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.deliver.ssf.routes import jwks_route, routes
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.deliver.ssf.transmitter import Transmitter
@@ -68,7 +68,7 @@ class World:
         self.issuer = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
         self.settings = SsfSettings(issuer=self.issuer, loopback=True)
         self.transmitter = self.anew()
-        self.spread = Spread(self.store, None)
+        self.spread = OutboxWriter(self.store, None)
 
     def anew(self) -> Transmitter:
         """A transmitter as another process has one."""

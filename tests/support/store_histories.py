@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ingest.codec import api as codec
 from ingest.projector import read_record
 from lineage.core.model.errors import FencedError
-from lineage.core.model.records import Batch, Position, Readable, Record, position_of
+from lineage.core.model.records import Batch, DecodedRecord, Position, Record, position_of
 from lineage.store.store import Store, open_store
 from tests.support import stores
 
@@ -48,7 +48,7 @@ def write(store: Store, records: list[Record]) -> None:
         start = places.get((topic, partition), (offset, 0))[0]
         places[topic, partition] = (start, offset + 1)
     results = [read_record(record, None) for record in records]
-    assert all(isinstance(result, Readable) for result in results)
+    assert all(isinstance(result, DecodedRecord) for result in results)
     store.write(Batch(readable=results, advance=places))
 
 

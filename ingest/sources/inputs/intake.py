@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from ingest.log.port import Log
 from ingest.sources.adapters import RawRecord
-from ingest.sources.file_import import Aside, Intake, take_in_records
+from ingest.sources.file_import import Intake, QuarantineSink, take_in_records
 from ingest.sources.foreign_import import ForeignLog, Keeper, Read
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import BadRecordError, UnavailableError
@@ -80,7 +80,7 @@ class SourceIntake:
         named: NamedSource,
         *,
         log: Log,
-        aside: Aside,
+        aside: QuarantineSink,
         keeper: Keeper,
         clock: Callable[[], Instant],
         committed: Callable[[NamedSource, Taken], None] = lambda _named, _taken: None,
@@ -201,7 +201,7 @@ class SourceIntake:
         except Exception as error:  # a record that crashes its adapter must not be retried for ever
             logger.exception("the %s adapter fails on a record of %s", self.named.format, origin)
             fault = BadRecordError("adapter-fault", f"its adapter fails on it: {type(error).__name__}")
-            return [(foreign.put_aside(origin, record, fault), len(record.raw))]
+            return [(foreign.rejected(origin, record, fault), len(record.raw))]
 
     def _append(self, foreign: ForeignLog, reads: list[Read]) -> None:
         take_in_records(reads, self._log, self._aside, Intake())

@@ -71,7 +71,7 @@ class Outcomes(NamedTuple):
     quarantined: int
 
 
-class Readable(NamedTuple):
+class DecodedRecord(NamedTuple):
     """A record that was decoded.
 
     ``value`` is the event in Avro single-object encoding, as stored.
@@ -84,7 +84,7 @@ class Readable(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable:
+class RejectedRecord:
     """A record that could not be decoded, for the quarantine.
 
     Attributes:
@@ -127,6 +127,6 @@ class Batch:
         advance: For (topic, partition): the previous next offset and the new one.
     """
 
-    readable: list[Readable] = field(default_factory=list)
-    unreadable: list[Unreadable] = field(default_factory=list)
+    readable: list[DecodedRecord] = field(default_factory=list)
+    unreadable: list[RejectedRecord] = field(default_factory=list)
     advance: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)

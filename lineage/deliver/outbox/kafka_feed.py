@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from ingest.kafka.revocation_topic import RevocationTopic, Told, heartbeat, value_of
+from ingest.kafka.revocation_topic import ElementStatus, RevocationTopic, heartbeat, value_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Row
@@ -112,7 +112,7 @@ class Feed:
         key, (number, outcome) = row.change.key, row.change.version
         if outcome.expires_at is not None and outcome.expires_at + _GRACE <= at:
             return key, None
-        told = Told(
+        status = ElementStatus(
             state=str(outcome.state),
             version=number,
             origin=self._origin,
@@ -120,14 +120,14 @@ class Feed:
             effective_at=_written(outcome.effective_at),
             expires_at=_written(outcome.expires_at),
         )
-        return key, value_of(key, told)
+        return key, value_of(key, status)
 
 
 def _written(instant: Instant | None) -> str | None:
     return None if instant is None else format_instant(instant)
 
 
-class Watch:
+class StallWatch:
     """Detects whether any process is feeding (or pushing), by changes of its cursor, timed by our own clock."""
 
     def __init__(self, store: Store, receiver: str = FEED) -> None:

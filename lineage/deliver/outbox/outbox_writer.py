@@ -38,7 +38,7 @@ _ATTEMPTS: Final = 20  # while other processes also write
 _LATE: Final = 600_000_000  # microseconds
 
 
-class Spread:
+class OutboxWriter:
     """Writes state changes to the outbox. Used by one thread."""
 
     def __init__(self, store: Store, trust: Trusted | None) -> None:

@@ -78,7 +78,7 @@ class Counts:
     failed: int = 0
 
 
-class Revoking:
+class RevocationEndpointClient:
     """Revokes tokens at one server. Used by one thread."""
 
     def __init__(

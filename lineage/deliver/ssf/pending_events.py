@@ -20,7 +20,7 @@ _PAGE: Final = 500  # rows read at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class OutgoingEvent:
     """An event to be delivered.
 
     Attributes:
@@ -48,20 +48,20 @@ class Outstanding:
     """
 
     stream: Stream
-    tellings: Sequence[Telling]
+    outgoing: Sequence[OutgoingEvent]
     through: int
     more: bool
 
     def settled(self, done: set[str]) -> dict[str, Any]:
         """The changes of the stream when some events, given by ``jti``, are settled."""
-        seqs = [telling.seq for telling in self.tellings if telling.seq is not None]
-        told = {telling.seq for telling in self.tellings if telling.seq is not None and telling.jti in done}
+        seqs = [event.seq for event in self.outgoing if event.seq is not None]
+        told = {event.seq for event in self.outgoing if event.seq is not None and event.jti in done}
         seq = next((seq for seq in seqs if seq not in told), self.through + 1) - 1
         seq = max(seq, self.stream.seq)
         return {"seq": seq, "settled": frozenset(each for each in self.stream.settled | told if each > seq)}
 
 
-class Teller:
+class EventSource:
     """Finds the next events of streams."""
 
     def __init__(self, store: Store, trust: Trusted | None, issuer: str) -> None:
@@ -94,25 +94,27 @@ class Teller:
         if covers != stream.covers:
             begun = streams.from_the_beginning(self._store)
             stream = streams.change(self._store, stream, covers=covers, **begun)
-        tellings = [
-            Telling(claims["jti"], claims, notice=each.id)
+        outgoing = [
+            OutgoingEvent(claims["jti"], claims, notice=each.id)
             for each in streams.notices(self._store, stream.id)
             for claims in [claims_of_notice(each, stream, self._issuer)]
         ]
         through, whole = stream.seq, False
-        while not whole and len(tellings) < limit:
+        while not whole and len(outgoing) < limit:
             rows = streams.untold(self._store, stream, after=through, limit=_PAGE)
-            tellings += self._told(stream, rows, coverage, at)
+            outgoing += self._told(stream, rows, coverage, at)
             through = rows[-1].seq if rows else through
             whole = len(rows) < _PAGE
-        cut = tellings[limit:]
+        cut = outgoing[limit:]
         if cut and cut[0].seq is not None:
             through = cut[0].seq - 1
         elif cut:
             through = stream.seq
-        return Outstanding(stream, tellings[:limit], through, more=bool(cut) or not whole)
+        return Outstanding(stream, outgoing[:limit], through, more=bool(cut) or not whole)
 
-    def _told(self, stream: Stream, rows: Sequence[Untold], coverage: StreamCoverage, at: Instant) -> list[Telling]:
+    def _told(
+        self, stream: Stream, rows: Sequence[Untold], coverage: StreamCoverage, at: Instant
+    ) -> list[OutgoingEvent]:
         wanted = [
             row
             for row in rows
@@ -130,7 +132,7 @@ class Teller:
             if coverage.needs_orders(world, keys) or any(len(_orders(world, row)) > 1 for row in wanted):
                 reader.load_elements(world, keys)
         return [
-            Telling(claims["jti"], claims, seq=row.seq)
+            OutgoingEvent(claims["jti"], claims, seq=row.seq)
             for row in wanted
             for orders in [_orders(world, row)]
             if coverage.holds(world, row.change, orders, at)

@@ -37,8 +37,8 @@ def poll(transmitter: Transmitter, receiver: str, stream_id: str, asked: Asked) 
         except FencedError:
             continue
         done = asked.acknowledged | refused.keys()
-        waiting = [telling for telling in found.tellings if telling.jti not in done] if _tells(stream) else []
-        sets = {telling.jti: transmitter.sign(telling) for telling in waiting[: asked.most]}
+        waiting = [event for event in found.outgoing if event.jti not in done] if _tells(stream) else []
+        sets = {event.jti: transmitter.sign(event) for event in waiting[: asked.most]}
         return {"sets": sets, "moreAvailable": found.more or len(waiting) > len(sets)}
     raise FencedError(f"the stream {stream_id} is being changed by other requests; try again")
 
@@ -72,16 +72,16 @@ def settle(
         FencedError: Another process has changed the stream. Acceptance is recorded, but the events are delivered again.
     """
     stream, store = found.stream, transmitter.store
-    taken = [telling for telling in found.tellings if telling.jti in accepted]
-    if seqs := [telling.seq for telling in taken if telling.seq is not None]:
+    taken = [event for event in found.outgoing if event.jti in accepted]
+    if seqs := [event.seq for event in taken if event.seq is not None]:
         note_delivered(store, stream.receiver, seqs, at)
     letters = [
-        DeadLetter(stream.receiver, stream.id, telling.jti, telling.seq, *refused[telling.jti], at)
-        for telling in found.tellings
-        if telling.jti in refused and telling.jti not in accepted
+        DeadLetter(stream.receiver, stream.id, event.jti, event.seq, *refused[event.jti], at)
+        for event in found.outgoing
+        if event.jti in refused and event.jti not in accepted
     ]
-    done = {telling.jti for telling in taken} | {letter.jti for letter in letters}
-    noticed = [telling.notice for telling in found.tellings if telling.notice is not None and telling.jti in done]
+    done = {event.jti for event in taken} | {letter.jti for letter in letters}
+    noticed = [event.notice for event in found.outgoing if event.notice is not None and event.jti in done]
     values |= found.settled(done)
     if not done and all(getattr(stream, name) == value for name, value in values.items()):
         return stream

@@ -14,9 +14,9 @@ from contextlib import suppress
 from typing import Final
 
 from lineage.core.model.errors import DelegraphError, FencedError
-from lineage.deliver.outbox.kafka_feed import Watch
+from lineage.deliver.outbox.kafka_feed import StallWatch
 from lineage.deliver.ssf.push_request import TIMEOUT_SECONDS
-from lineage.deliver.ssf.stream_pusher import Line, Pace
+from lineage.deliver.ssf.stream_pusher import PushBackoff, StreamPusher
 from lineage.deliver.ssf.stream_requests import PUSH
 from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.plumbing.backoff import Backoff
@@ -37,9 +37,9 @@ _LONGEST_WAIT_SECONDS: Final = 10.0
 class _Runner:
     """Runs a line in its own thread, whenever it is poked."""
 
-    def __init__(self, transmitter: Transmitter, stream_id: str, pace: Pace) -> None:
+    def __init__(self, transmitter: Transmitter, stream_id: str, pace: PushBackoff) -> None:
         self._stopped, self._poked = threading.Event(), threading.Event()
-        self.line = Line(transmitter, stream_id, pace, self._stopped)
+        self.line = StreamPusher(transmitter, stream_id, pace, self._stopped)
         self._thread = threading.Thread(target=self._run, name=f"push {stream_id}", daemon=True)
         self._thread.start()
 
@@ -70,7 +70,7 @@ class _Runner:
         self.line.close()
 
 
-def _pushed_once(line: Line) -> None:
+def _pushed_once(line: StreamPusher) -> None:
     with suppress(FencedError):  # its receiver is changing the stream: the rest is left for the next time
         line.push()
 
@@ -78,13 +78,13 @@ def _pushed_once(line: Line) -> None:
 class Pusher:
     """Pushes the events of all streams, unless another process does."""
 
-    def __init__(self, transmitter: Transmitter, pace: Pace | None = None) -> None:
+    def __init__(self, transmitter: Transmitter, pace: PushBackoff | None = None) -> None:
         """Create a pusher for a transmitter; ``pace`` says when to retry."""
         self._transmitter = transmitter
         self._store = transmitter.store
-        self._pace = pace or Pace()
+        self._pace = pace or PushBackoff()
         self._name = secrets.token_bytes(8)  # identifies this process in the store
-        self._watch = Watch(self._store, PUSHER)
+        self._watch = StallWatch(self._store, PUSHER)
         self._cursor: outbox.Cursor | None = None  # None if this process does not push
         self._fenced = False
         self._beaten = self._looked = 0.0
@@ -124,7 +124,7 @@ class Pusher:
         """
         self._begin()
         never = threading.Event()
-        lines = [Line(self._transmitter, stream.id, self._pace, never) for stream in self._pushed()]
+        lines = [StreamPusher(self._transmitter, stream.id, self._pace, never) for stream in self._pushed()]
         with ThreadPoolExecutor(max_workers=max(1, len(lines))) as pool:
             for _ in pool.map(_pushed_once, lines):
                 pass

@@ -24,7 +24,7 @@ class Unsealed(NamedTuple):
     is_old: bool
 
 
-class Seals:
+class SecretBox:
     """Encrypts with the first private key, and decrypts with any of them."""
 
     def __init__(self, keys: Keys) -> None:

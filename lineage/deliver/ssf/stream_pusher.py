@@ -24,7 +24,7 @@ _SETTLE_SECONDS: Final = 0.2  # acceptances within this time are recorded togeth
 _CHANCE: Final = random.SystemRandom()
 
 
-class Pace(NamedTuple):
+class PushBackoff(NamedTuple):
     """How long to wait before retrying a receiver: twice as long each time."""
 
     first_seconds: float = 0.5
@@ -37,10 +37,10 @@ class Pace(NamedTuple):
         return max(_CHANCE.uniform(wait / 2, wait), min(asked_seconds, self.longest_asked_seconds))
 
 
-class Line:
+class StreamPusher:
     """Pushes the events of one stream. Used by one thread."""
 
-    def __init__(self, transmitter: Transmitter, stream_id: str, pace: Pace, stopped: threading.Event) -> None:
+    def __init__(self, transmitter: Transmitter, stream_id: str, pace: PushBackoff, stopped: threading.Event) -> None:
         """Create a line for a stream; it stops pushing once ``stopped`` is set."""
         self._transmitter = transmitter
         self._id = stream_id
@@ -69,7 +69,7 @@ class Line:
         while failed is None and not self._stopped.is_set():
             at = self._transmitter.clock()
             found = self._transmitter.teller.outstanding(stream, limit=_TOGETHER, at=at)
-            if not found.tellings:
+            if not found.outgoing:
                 stream = settle(self._transmitter, found, frozenset(), {}, at, fault=None)  # rows not for this receiver
                 break
             stream, failed = self._push(found)
@@ -99,17 +99,17 @@ class Line:
         failed: Failed | None = None
         changed = found.stream.status != ENABLED
         began = time.monotonic()
-        for telling in found.tellings:
+        for event in found.outgoing:
             changed = changed or ssf_streams.turn_of(store, self._id) != found.stream.turn  # paused, perhaps
             if changed or self._stopped.is_set():
                 break
-            token = self._transmitter.sign(telling)
+            token = self._transmitter.sign(event)
             match self._post.send(found.stream.said.endpoint or "", authorization, token, at=clock()):
                 case Accepted():
-                    accepted.add(telling.jti)
+                    accepted.add(event.jti)
                 case Refused(error, description):
-                    refused[telling.jti] = (error, description)
-                    logger.error("%s permanently refuses event %s: %s", found.stream.receiver, telling.jti, error)
+                    refused[event.jti] = (error, description)
+                    logger.error("%s permanently refuses event %s: %s", found.stream.receiver, event.jti, error)
                 case Failed() as failed:
                     break
             self._tries = 0

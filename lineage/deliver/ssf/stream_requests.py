@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from lineage.core.model.errors import RefusedError
 from lineage.store.database.sql import storable
-from lineage.store.delivery.ssf_streams import DISABLED, ENABLED, PAUSED, Said
+from lineage.store.delivery.ssf_streams import DISABLED, ENABLED, PAUSED, StreamSettings
 
 PUSH: Final = "urn:ietf:rfc:8935"
 POLL: Final = "urn:ietf:rfc:8936"
@@ -36,7 +36,7 @@ class Wanted(NamedTuple):
         keeps_authorization: Whether to keep the present header, because the request does not change it.
     """
 
-    said: Said
+    said: StreamSettings
     authorization: str | None
     keeps_authorization: bool
 
@@ -50,7 +50,7 @@ class Asked(NamedTuple):
     refused: Mapping[str, tuple[str, str]]  # jti -> error, description
 
 
-def wanted_of(body: Json, *, before: Said | None = None, loopback: bool) -> Wanted:
+def wanted_of(body: Json, *, before: StreamSettings | None = None, loopback: bool) -> Wanted:
     """Parse the configuration of a stream.
 
     Args:
@@ -61,7 +61,7 @@ def wanted_of(body: Json, *, before: Said | None = None, loopback: bool) -> Want
     Raises:
         RefusedError: A member is invalid.
     """
-    kept = Said(method=POLL) if before is None else before
+    kept = StreamSettings(method=POLL) if before is None else before
     method, endpoint, authorization, keeps = kept.method, kept.endpoint, None, True
     if body.get("delivery") is not None:
         delivery = _object(body["delivery"], "delivery")
@@ -78,7 +78,7 @@ def wanted_of(body: Json, *, before: Said | None = None, loopback: bool) -> Want
         events = _types(body["events_requested"])
     if "description" in body:
         description = None if body["description"] is None else _text(body["description"], "description")
-    said = Said(method=method, endpoint=endpoint, events=events, description=description)
+    said = StreamSettings(method=method, endpoint=endpoint, events=events, description=description)
     return Wanted(said, authorization if method == PUSH else None, keeps)
 
 

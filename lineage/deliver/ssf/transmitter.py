@@ -12,8 +12,8 @@ from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
 from lineage.deliver.http.signing_keys import Keys
 from lineage.deliver.ssf import stream_requests
-from lineage.deliver.ssf.pending_events import Teller, Telling
-from lineage.deliver.ssf.secret_sealing import Seals
+from lineage.deliver.ssf.pending_events import EventSource, OutgoingEvent
+from lineage.deliver.ssf.secret_sealing import SecretBox
 from lineage.deliver.ssf.security_event_tokens import STREAM_UPDATED, VERIFICATION, update_of
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.deliver.ssf.stream_documents import (
@@ -62,10 +62,10 @@ class Transmitter:
         """
         self.store = store
         self.keys = keys
-        self.seals = Seals(keys)
+        self.seals = SecretBox(keys)
         self.settings = settings
         self.clock = clock
-        self.teller = Teller(store, trust, settings.issuer)
+        self.teller = EventSource(store, trust, settings.issuer)
 
     @classmethod
     def of(
@@ -79,9 +79,9 @@ class Transmitter:
         """Create a transmitter from settings; None if it is not configured."""
         return None if settings is None or keys is None else cls(store, trust, settings, keys, clock)
 
-    def sign(self, telling: Telling) -> str:
+    def sign(self, event: OutgoingEvent) -> str:
         """Sign an event as a security event token."""
-        return self.keys.sign(telling.claims, "secevent+jwt")  # RFC 8417 section 2.3
+        return self.keys.sign(event.claims, "secevent+jwt")  # RFC 8417 section 2.3
 
     # Public information
 
@@ -133,7 +133,9 @@ class Transmitter:
         def change(stream: Stream) -> Stream:
             self._refuse_other(stream, body)
             before = (
-                streams.Said(method=stream_requests.POLL) if whole and body.get("delivery") is None else stream.said
+                streams.StreamSettings(method=stream_requests.POLL)
+                if whole and body.get("delivery") is None
+                else stream.said
             )
             left: Json = {"events_requested": [], "description": None} if whole else {}
             wanted = stream_requests.wanted_of({**left, **body}, before=before, loopback=self.settings.loopback)

@@ -188,7 +188,7 @@ class QuestionCache:
     def _drop_touched(self, still: Store, positions: Positions) -> None:
         if not self._parts:
             return
-        for fact in still.facts_behind(positions):
+        for fact in still.facts_after(positions):
             for one in _touched(fact.event):
                 for key in list(self._holding.get(one, ())):
                     self._drop(key)

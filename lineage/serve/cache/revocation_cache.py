@@ -222,7 +222,7 @@ class RevocationCache:
     def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
         if not self._ends and not self._watches:
             return
-        came = [fact.event for fact in still.facts_behind(positions)]
+        came = [fact.event for fact in still.facts_after(positions)]
         with still.reader(trust=None) as reader:
             touched = change_set(reader, came)
         for watch in self._watches:

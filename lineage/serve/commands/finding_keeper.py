@@ -164,7 +164,7 @@ class FindingKeeper:
             FencedError: Other processes were faster every time; try again.
             UnavailableError: The store is unavailable; try again.
         """
-        mark = self._store.mark()
+        mark = self._store.change_token()
         if mark == self._mark:
             return 0
         for _ in range(_ATTEMPTS):

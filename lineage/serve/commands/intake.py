@@ -7,7 +7,7 @@ from ingest.sources.file_import import Intake, take_in, take_in_files
 from ingest.sources.file_import import take_in_records as append_records
 from ingest.sources.named import NamedSource
 from ingest.sources.recognition import File
-from lineage.core.model.records import Unreadable
+from lineage.core.model.records import RejectedRecord
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
 from lineage.store.source_records import SourceRecords
@@ -68,7 +68,7 @@ def read_recognised(
     )
 
 
-def take_in_records(service: Service, records: Iterable[tuple[Entry | Unreadable, int]]) -> Document:
+def take_in_records(service: Service, records: Iterable[tuple[Entry | RejectedRecord, int]]) -> Document:
     """Append the records of a request, project them, and count the outcomes.
 
     Args:

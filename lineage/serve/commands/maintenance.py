@@ -10,7 +10,7 @@ from ingest.codec import api as codec
 from ingest.log.port import Entry, Log, entry_of
 from ingest.projector import project, read_record
 from lineage.core.model.errors import BadRecordError, IntegrityError
-from lineage.core.model.records import Readable, Record, position_of
+from lineage.core.model.records import DecodedRecord, Record, position_of
 from lineage.core.model.times import Instant
 from lineage.serve.commands import submission_policy
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
@@ -49,7 +49,7 @@ def retry(service: Service) -> Document:
 
 def _taken_up(service: Service, log: Log, again: "_Again", waiting: list[Quarantined], now: Instant) -> int:
     """Project the readable ones among some records; return how many there are."""
-    from_log: list[tuple[int, Readable]] = []
+    from_log: list[tuple[int, DecodedRecord]] = []
     from_files: list[tuple[int, Entry]] = []
     for item in waiting:
         kept = item.record
@@ -58,12 +58,12 @@ def _taken_up(service: Service, log: Log, again: "_Again", waiting: list[Quarant
             continue  # the stored bytes are not the ones that were sent
         if kept.number is not None:
             result = read_record(Record(kept.number, kept.recorded_at, value), service.trust.table)
-            if isinstance(result, Readable):
+            if isinstance(result, DecodedRecord):
                 from_log.append((item.id, result))
         elif (entry := _line(item)) is not None:
             from_files.append((item.id, entry))
     if from_log:
-        service.store.take_up(from_log, now)
+        service.store.project_released(from_log, now)
     if from_files:
         log.append(entry for _, entry in from_files)
         service.store.release((id_ for id_, _ in from_files), now)

@@ -13,7 +13,7 @@ from lineage.core.authority.receivers import BY_HAND, ENFORCED, narrowed, note_b
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Event, ReceiverRegistered, RevocationAcknowledged
 from lineage.core.model.times import format_instant
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.commands.append import append, event_of
 from lineage.serve.commands.order_checks import is_no_second_person, refuse_people
 from lineage.serve.documents.core_documents import Document
@@ -107,7 +107,7 @@ def _rows_of(service: Service, keys: Collection[str]) -> list[int]:
     """Return the rows of the outbox that say that elements have ended; written now, where nothing delivers."""
     found = outbox.ended_rows(service.store, keys)
     if len(found) < len(keys):
-        Spread(service.store, service.trust).round(service.clock())
+        OutboxWriter(service.store, service.trust).round(service.clock())
         found = outbox.ended_rows(service.store, keys)
     return sorted(found.values())
 
@@ -127,7 +127,7 @@ def deliver_again(service: Service, revocation: str, *, by: str) -> Document | N
     keys = {f"{one['kind']}:{one['id']}" for one in verdict["open"] if "receiver" in one}
     if not keys:
         raise RefusedError(f"nothing is open at an enforcement point for {revocation}; nothing was delivered again")
-    spread = Spread(service.store, service.trust)
+    spread = OutboxWriter(service.store, service.trust)
     spread.tell_again(keys)
     written = spread.round(service.clock())
     return {"revocation": revocation, "elements": len(keys), "written": written, "by": by, "as_of": service.as_of()}

@@ -12,7 +12,7 @@ from ingest.kafka.settings import KafkaSettings
 from lineage.core.model.errors import DelegraphError, FencedError, RefusedError, UnavailableError
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
-from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.config.wiring import Settings, now, opened_store
 from lineage.serve.documents.core_documents import Document
@@ -122,7 +122,7 @@ class Delivery:
             kafka: How to connect to it.
             clock: Returns the current time.
         """
-        self._spread = Spread(store, trust)
+        self._spread = OutboxWriter(store, trust)
         self._clock = clock
         self._feeder = _Feeder(store, log, kafka) if log.startswith("kafka://") else None
         self.spread = 0
@@ -227,11 +227,11 @@ class _Feeder:
 
     def __init__(self, store: Store, log: str, kafka: KafkaSettings) -> None:
         from ingest.kafka.revocation_topic import RevocationTopic
-        from lineage.deliver.outbox.kafka_feed import Feed, Watch
+        from lineage.deliver.outbox.kafka_feed import Feed, StallWatch
 
         self._topic = RevocationTopic(log, kafka)
         self._feed = Feed(store, self._topic)
-        self._watch = Watch(store)
+        self._watch = StallWatch(store)
         self._feeding = False
         self._shut_out = False
 

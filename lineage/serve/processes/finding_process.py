@@ -233,12 +233,12 @@ class FindingFeeder:
         """Take what is fed from, and where to."""
         from ingest.kafka.revocation_topic import RevocationTopic
         from lineage.deliver.findings.finding_feed import FEED, TOPIC, FindingFeed
-        from lineage.deliver.outbox.kafka_feed import Watch
+        from lineage.deliver.outbox.kafka_feed import StallWatch
 
         self.fed = 0
         self._topic = RevocationTopic(log, kafka, topic=TOPIC)
         self._feed = FindingFeed(store, self._topic)
-        self._watch = Watch(store, FEED)
+        self._watch = StallWatch(store, FEED)
         self._feeding = False
         self._shut_out = False
 

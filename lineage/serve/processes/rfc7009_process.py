@@ -17,7 +17,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.store.store import Store
 
 if TYPE_CHECKING:
-    from lineage.deliver.rfc7009.revocation_client import Revoking
+    from lineage.deliver.rfc7009.revocation_client import RevocationEndpointClient
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Calling:
             self._log.close()
 
     @staticmethod
-    def _run(revoking: "Revoking", stopped: threading.Event) -> None:
+    def _run(revoking: "RevocationEndpointClient", stopped: threading.Event) -> None:
         from lineage.deliver.rfc7009.revocation_client import NotAnsweredError
 
         while not stopped.is_set():
@@ -108,10 +108,10 @@ class Calling:
 
 def _each(
     settings: Settings, store: Store, trust: Trusted | None, append: Callable[[Sequence[Event]], None]
-) -> Iterator["Revoking"]:
+) -> Iterator["RevocationEndpointClient"]:
     try:
-        from lineage.deliver.rfc7009.revocation_client import Revoking
+        from lineage.deliver.rfc7009.revocation_client import RevocationEndpointClient
     except ImportError as error:
         raise RefusedError("calling receivers needs a few more packages: pip install 'delegraph[serve]'") from error
     for endpoint in settings.receivers:
-        yield Revoking(store, trust, endpoint, append, now)
+        yield RevocationEndpointClient(store, trust, endpoint, append, now)

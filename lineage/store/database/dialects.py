@@ -28,7 +28,7 @@ class Backend(Protocol):
         """The engine for writers."""
         ...
 
-    def glance(self, engine: Engine) -> sqlite.Glance | None:
+    def change_probe(self, engine: Engine) -> sqlite.ChangeProbe | None:
         """A non-blocking check for new commits; None if the database has none."""
         ...
 
@@ -40,7 +40,7 @@ class Backend(Protocol):
         """Remove the time limits on the statements of this transaction and on the pauses between them."""
         ...
 
-    def frugally(self, connection: Connection) -> AbstractContextManager[None]:
+    def low_memory(self, connection: Connection) -> AbstractContextManager[None]:
         """Limit the memory for cached pages within the block."""
         ...
 
@@ -100,9 +100,9 @@ def without_limits(connection: Connection) -> None:
     backend_of(connection.dialect).without_limits(connection)
 
 
-def frugally(connection: Connection) -> AbstractContextManager[None]:
+def low_memory(connection: Connection) -> AbstractContextManager[None]:
     """Limit the memory for cached pages within the block."""
-    return backend_of(connection.dialect).frugally(connection)
+    return backend_of(connection.dialect).low_memory(connection)
 
 
 def _given(table: sa.Table) -> list[sa.Column[Any]]:

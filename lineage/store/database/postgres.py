@@ -163,7 +163,7 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="READ COMMITTED", delegraph_writes=True)
 
 
-def glance(_engine: Engine) -> None:
+def change_probe(_engine: Engine) -> None:
     """Return None, because there is no check without a round trip to the server."""
 
 
@@ -206,7 +206,7 @@ def add_missing(
     return connection.exec_driver_sql(insert, tuple(list(values) for values in zip(*rows, strict=True))).rowcount
 
 
-def frugally(_connection: Connection) -> AbstractContextManager[None]:
+def low_memory(_connection: Connection) -> AbstractContextManager[None]:
     """Do nothing: the server manages its own page cache."""
     return nullcontext()
 

@@ -70,13 +70,13 @@ def _texts_on_postgresql(element: _UnnestedTexts, compiler: SQLCompiler, **kw: A
     return f"unnest(CAST({compiler.process(element.clauses, **kw)} AS text[])) AS unnested(value)"
 
 
-def given_texts(name: str) -> sa.Select[str]:
+def texts_of(name: str) -> sa.Select[str]:
     """The texts of the named parameter as rows of one column, ``key``."""
     parameter = sa.bindparam(name, type_=_Texts())
     return sa.select(sa.literal_column("value", sa.Text).label("key")).select_from(_UnnestedTexts(parameter))
 
 
-def given(keys: Collection[int] | str) -> sa.Select[int]:
+def values_of(keys: Collection[int] | str) -> sa.Select[int]:
     """Keys as rows of one column, ``key``: a collection, or the value of the named parameter."""
     parameter = (
         sa.bindparam(keys, type_=_Integers())
@@ -86,9 +86,9 @@ def given(keys: Collection[int] | str) -> sa.Select[int]:
     return sa.select(sa.literal_column("value", sa.BigInteger).label("key")).select_from(_Unnested(parameter))
 
 
-def among(column: sa.ColumnElement[int], keys: Collection[int] | str) -> sa.ColumnElement[bool]:
+def in_array(column: sa.ColumnElement[int], keys: Collection[int] | str) -> sa.ColumnElement[bool]:
     """The condition that a column is one of some keys."""
-    return column.in_(given(keys))
+    return column.in_(values_of(keys))
 
 
 def found_by(
@@ -113,14 +113,14 @@ def found_by(
     """
     if dialect == "sqlite":
         if isinstance(keys, str):
-            return sa.select(*columns).where(among(column, keys), *where)
+            return sa.select(*columns).where(in_array(column, keys), *where)
         return sa.select(*columns).join(keys, column == keys.c.key).where(*where)
-    each = given(keys).subquery() if isinstance(keys, str) else keys
+    each = values_of(keys).subquery() if isinstance(keys, str) else keys
     rows = sa.select(*columns).where(column == each.c.key, *where).correlate(each)
-    return of_each(each, rows)
+    return lateral_for_each(each, rows)
 
 
-def of_each(keys: sa.FromClause, rows: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Select[Any]:
+def lateral_for_each(keys: sa.FromClause, rows: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Select[Any]:
     """Run a query, which correlates with ``keys``, for each of them; PostgreSQL only."""
     looked_up = rows.offset(sa.literal_column("0")).lateral()
     return sa.select(*looked_up.c).select_from(keys).join(looked_up, sa.true())

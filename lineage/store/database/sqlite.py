@@ -120,7 +120,7 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(delegraph_writes=True)
 
 
-class Glance:
+class ChangeProbe:
     """Tells whether there were commits to a file, in microseconds and without blocking. Thread-safe."""
 
     def __init__(self, file: Path, pinned: PinnedFile) -> None:
@@ -150,10 +150,10 @@ class Glance:
         self._connection.close()
 
 
-def glance(engine: Engine) -> Glance | None:
+def change_probe(engine: Engine) -> ChangeProbe | None:
     """The check for new commits to the file; None for a database in memory."""
     file = file_of(engine.url)
-    return None if file is None else Glance(file, engine.get_execution_options()[_PINNED])
+    return None if file is None else ChangeProbe(file, engine.get_execution_options()[_PINNED])
 
 
 def wait_for_turn(connection: Connection) -> None:
@@ -165,7 +165,7 @@ def without_limits(connection: Connection) -> None:
 
 
 @contextmanager
-def frugally(connection: Connection) -> Iterator[None]:
+def low_memory(connection: Connection) -> Iterator[None]:
     """Limit the page cache and keep temporary tables in files within the block, which is one whole transaction."""
     raw: Any = connection.connection.driver_connection  # bypasses SQLAlchemy, which would begin a transaction first
     for pragma in _FRUGAL:

@@ -18,7 +18,7 @@ from lineage.core.model.times import Instant
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.store.database.dialects import add, add_missing, backend_of
 from lineage.store.database.engine import faults
-from lineage.store.database.sql import among, given_texts
+from lineage.store.database.sql import in_array, texts_of
 from lineage.store.database.tables import accepted, delivered, meta, spread
 from lineage.store.store import Store
 
@@ -159,14 +159,16 @@ def note_delivered(store: Store, receiver: str, seqs: Collection[int], at: Insta
 
 def accepted_at(store: Store, receiver: str, seqs: Collection[int]) -> dict[int, Instant]:
     """When a receiver accepted rows; rows that it has not accepted are omitted."""
-    query = sa.select(accepted.c.seq, accepted.c.at).where(accepted.c.receiver == receiver, among(accepted.c.seq, seqs))
+    query = sa.select(accepted.c.seq, accepted.c.at).where(
+        accepted.c.receiver == receiver, in_array(accepted.c.seq, seqs)
+    )
     with store.connection() as connection:
         return {row.seq: row.at for row in connection.execute(query)}
 
 
 def ended_rows(store: Store, keys: Collection[str]) -> dict[str, int]:
     """The number of the latest row of each element whose latest row says that it has ended."""
-    query = sa.select(spread.c.key, spread.c.seq, spread.c.state).where(spread.c.key.in_(given_texts("keys")))
+    query = sa.select(spread.c.key, spread.c.seq, spread.c.state).where(spread.c.key.in_(texts_of("keys")))
     found: dict[str, tuple[int, str]] = {}
     with store.connection() as connection:
         for key, seq, state in connection.execute(query, {"keys": sorted(keys)}):

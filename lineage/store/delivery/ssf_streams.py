@@ -28,7 +28,7 @@ DISABLED: Final = "disabled"  # no events are held; once it is enabled, delivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class StreamSettings:
     """The configuration of a stream that its receiver has set.
 
     Attributes:
@@ -65,7 +65,7 @@ class Stream:
 
     id: str
     receiver: str
-    said: Said
+    said: StreamSettings
     secret: bytes | None = field(default=None, repr=False)
     status: str = ENABLED
     reason: str | None = None
@@ -300,7 +300,7 @@ def _stream(row: Any) -> Stream:
     return Stream(
         id=row.id,
         receiver=row.receiver,
-        said=Said(**{**said, "events": tuple(said["events"])}),
+        said=StreamSettings(**{**said, "events": tuple(said["events"])}),
         secret=None if row.secret is None else bytes(row.secret),
         status=row.status,
         reason=row.reason,

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from lineage.core.model.references import Role
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
-from lineage.store.database.sql import among, found_by
+from lineage.store.database.sql import found_by, in_array
 from lineage.store.database.tables import Keys, fact, meta, ref, sighting
 
 _FETCHED: Final = 10_000  # rows at a time
@@ -49,7 +49,7 @@ def _counts(*, by_source: bool, by_time: bool) -> Iterator[sa.ColumnElement[bool
     """The conditions that the fact of a row of ``ref`` is authorised and known."""
     told, again = fact.alias(), sighting.alias()
     if by_source:
-        yield among(sa.select(told.c.source).where(told.c.n == ref.c.n).scalar_subquery(), "sources")
+        yield in_array(sa.select(told.c.source).where(told.c.n == ref.c.n).scalar_subquery(), "sources")
     if by_time:
         by = sa.bindparam("known_at", type_=sa.BigInteger)
         first = sa.select(told.c.recorded_at).where(told.c.n == ref.c.n).scalar_subquery()

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from lineage.core.model.references import Role
 from lineage.core.model.times import Instant
-from lineage.store.database.sql import found_by, given
+from lineage.store.database.sql import found_by, values_of
 from lineage.store.database.tables import ref, span_of
 
 NAMING: Final = (Role.NAMES, Role.PRIOR)
@@ -37,7 +37,7 @@ def _about(dialect: str, roles: tuple[int, ...], *, bounded: bool) -> sa.Select[
 @cache
 def _below(dialect: str) -> sa.Select[Any]:
     """Select some elements and everything that depends on them."""
-    below = given("keys").cte("below", recursive=True)
+    below = values_of("keys").cte("below", recursive=True)
     depends = (ref.c.until > 0, ref.c.role == sa.literal_column(str(Role.DEPENDS)))
     below = below.union(found_by(dialect, ref.c.key, below, [ref.c.about], *depends))
     return sa.select(below.c.key).limit(sa.bindparam("most"))

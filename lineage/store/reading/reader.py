@@ -36,7 +36,7 @@ from lineage.core.model.references import Role, about, listed, mentions
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.acts_in_time import STATED, Acts, Candidate, Looked, Place, value_hash
-from lineage.store.database.sql import among, chunks, found_by, given, given_texts, of_each
+from lineage.store.database.sql import chunks, found_by, in_array, lateral_for_each, texts_of, values_of
 from lineage.store.database.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
 from lineage.store.reading.acted import Visible, decided, is_complete, named
 from lineage.store.reading.action_candidates import Candidates
@@ -52,13 +52,13 @@ def _role(role: int) -> sa.ColumnElement[bool]:
 
 def _above(dialect: str) -> sa.CTE:
     """The keys of some elements and of everything that they depend on."""
-    found = given("keys").cte("above", recursive=True)
+    found = values_of("keys").cte("above", recursive=True)
     return found.union(found_by(dialect, ref.c.about, found, [ref.c.key], *in_role_upward(Role.DEPENDS)))
 
 
 def _below(dialect: str) -> sa.CTE:
     """The keys of some elements and of everything that depends on them, except subtrees that have ended."""
-    found = given("keys").cte("below", recursive=True)
+    found = values_of("keys").cte("below", recursive=True)
     return found.union(found_by(dialect, ref.c.key, found, [ref.c.about], _role(Role.DEPENDS), _ALIVE))
 
 
@@ -71,7 +71,7 @@ _LINKS: Final = sa.and_(ref.c.until == 0, _role(Role.ALIAS))
 def _party_on_sqlite() -> sa.CTE:
     """The keys of all principals that aliases declare to be the same party as some principals."""
     start = sa.select(ref.c.about.label("key")).where(
-        sa.or_(sa.and_(among(ref.c.key, "keys"), _LINKS), sa.and_(among(ref.c.about, "keys"), _LINKED))
+        sa.or_(sa.and_(in_array(ref.c.key, "keys"), _LINKS), sa.and_(in_array(ref.c.about, "keys"), _LINKED))
     )
     found = start.cte("party", recursive=True)
     return found.union(
@@ -90,9 +90,9 @@ def _party_on_postgresql() -> sa.CTE:
     def linked_with(keys: sa.FromClause) -> sa.Select[Any]:
         to = sa.select(ref.c.about.label("key")).where(ref.c.key == keys.c.key, _LINKS)
         by = sa.select(ref.c.key).where(ref.c.about == keys.c.key, _LINKED)
-        return of_each(keys, to.correlate(keys).union_all(by.correlate(keys)))
+        return lateral_for_each(keys, to.correlate(keys).union_all(by.correlate(keys)))
 
-    found = linked_with(given("keys").subquery()).cte("party", recursive=True)
+    found = linked_with(values_of("keys").subquery()).cte("party", recursive=True)
     return found.union(linked_with(found))
 
 
@@ -124,8 +124,8 @@ _PARTY = {
     "sqlite": sa.select(_party_on_sqlite().c.key),
     "postgresql": sa.select(_party_on_postgresql().c.key),
 }
-_FACTS_ABOUT = sa.select(*FACT).where(among(fact.c.about, "keys"))
-_FACTS_AT = sa.select(*FACT).where(among(fact.c.n, "keys"))
+_FACTS_ABOUT = sa.select(*FACT).where(in_array(fact.c.about, "keys"))
+_FACTS_AT = sa.select(*FACT).where(in_array(fact.c.n, "keys"))
 _FACTS_REFERRING = _on_both(
     lambda dialect: sa.select(*FACT).where(
         fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
@@ -162,19 +162,19 @@ _NAMING = _on_both(
 
 def _besides(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Select the living elements that name some keys, without those killed. A name can have very many rows."""
-    return _mentioning(dialect, columns, _ALIVE, _role(Role.NAMES), ref.c.about.not_in(given("killed")), *where)
+    return _mentioning(dialect, columns, _ALIVE, _role(Role.NAMES), ref.c.about.not_in(values_of("killed")), *where)
 
 
 def _count_besides() -> sa.Select[Any]:
     """Count the elements for each key among the first rows: a name can have very many rows."""
-    name = given("keys").subquery()
+    name = values_of("keys").subquery()
     rows = _alive_besides(ref.c.about).where(ref.c.key == name.c.key).limit(sa.bindparam("most")).correlate(name)
     counted = sa.select(sa.func.count(rows.subquery().c.about.distinct())).scalar_subquery()
     return sa.select(name.c.key, counted)
 
 
 def _alive_besides(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    return sa.select(*columns).where(_ALIVE, _role(Role.NAMES), ref.c.about.not_in(given("killed")))
+    return sa.select(*columns).where(_ALIVE, _role(Role.NAMES), ref.c.about.not_in(values_of("killed")))
 
 
 _COUNT_BESIDES = _count_besides()
@@ -198,7 +198,7 @@ _PRINCIPALS = sa.select(name.c.key).distinct().where(sa.text("key >= 'principal:
 _DELIVERED = (
     sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
     .outerjoin(accepted, (accepted.c.seq == spread.c.seq) & (accepted.c.at <= sa.bindparam("by")))
-    .where(spread.c.key.in_(given_texts("keys")), spread.c.recorded_at <= sa.bindparam("by"))
+    .where(spread.c.key.in_(texts_of("keys")), spread.c.recorded_at <= sa.bindparam("by"))
     .order_by(spread.c.seq)
 )
 
@@ -316,7 +316,7 @@ class Reader:
         """Those of some keys that an authorised fact with a number below ``number`` is about."""
         found: set[str] = set()
         for part in chunks(self._hashes(keys)):
-            before = (among(fact.c.about, part), fact.c.n < number)
+            before = (in_array(fact.c.about, part), fact.c.n < number)
             first = self._connection.execute(sa.select(sa.func.min(fact.c.n)).where(*before).group_by(fact.c.about))
             rows = self._rows_at([int(n) for n in first.scalars()])
             found |= self._told(rows, keys)

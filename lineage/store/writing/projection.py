@@ -19,11 +19,11 @@ from sqlalchemy.engine import Connection
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Event, PrincipalRegistered
 from lineage.core.model.keys import ELEMENT_KINDS
-from lineage.core.model.records import Batch, Outcomes, Readable, Unreadable
+from lineage.core.model.records import Batch, DecodedRecord, Outcomes, RejectedRecord
 from lineage.core.model.references import Role, mentions, subject_of
 from lineage.store import acts_in_time
 from lineage.store.database.dialects import add, add_missing, takes_turns, wait_for_turn
-from lineage.store.database.sql import among, chunks, found_by, given, storable
+from lineage.store.database.sql import chunks, found_by, in_array, storable, values_of
 from lineage.store.database.tables import (
     ENDLESS,
     Hashes,
@@ -47,7 +47,7 @@ _BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
 # The origin of a record is part of an index, and PostgreSQL limits an index entry to 2,704 bytes.
 _ORIGIN_BYTES: Final = 2_048
 
-_asked = given("keys").subquery()
+_asked = values_of("keys").subquery()
 # The highest bound takes one index lookup, however many children there are.
 _BOUNDS: Final = sa.select(
     _asked.c.key,
@@ -92,7 +92,7 @@ class _Rows:
     acts: dict[int, list[acts_in_time.Row]] = field(default_factory=dict)
 
 
-_New = tuple[Readable, int, int]  # a record with a new fact, its ident, its outcome
+_New = tuple[DecodedRecord, int, int]  # a record with a new fact, its ident, its outcome
 
 
 @dataclass(slots=True)
@@ -161,7 +161,7 @@ class Projection:
             FencedError: A position is not the one that the batch expects.
         """
         self._advance(connection, batch)
-        self.put_aside(connection, batch.unreadable)
+        self.quarantine(connection, batch.unreadable)
         written = self._write_in_turn(connection, batch.readable, batch.advance) if batch.readable else _Written()
         became = Counter(outcome for _, _, outcome in written.fresh)
         return Outcomes(
@@ -173,7 +173,7 @@ class Projection:
         )
 
     def _write_in_turn(
-        self, connection: Connection, records: list[Readable], lanes: Collection[tuple[str, int]]
+        self, connection: Connection, records: list[DecodedRecord], lanes: Collection[tuple[str, int]]
     ) -> _Written:
         """Write records with the same result as if no other transaction had written concurrently."""
         if not takes_turns(connection):
@@ -196,7 +196,9 @@ class Projection:
         optimistic_commit.note(connection, written.traces)
         return written
 
-    def _write(self, connection: Connection, records: list[Readable], lanes: Collection[tuple[str, int]]) -> _Written:
+    def _write(
+        self, connection: Connection, records: list[DecodedRecord], lanes: Collection[tuple[str, int]]
+    ) -> _Written:
         """Write the rows of records, except those that raise the bounds of stored elements."""
         written = _Written()
         written.fresh = self._fresh(connection, records, written.traces.asked)
@@ -253,7 +255,7 @@ class Projection:
         """Clear the caches, because the transaction was rolled back."""
         self._named = _Named(self._keys)
 
-    def put_aside(self, connection: Connection, unreadable: Iterable[Unreadable]) -> None:
+    def quarantine(self, connection: Connection, unreadable: Iterable[RejectedRecord]) -> None:
         """Write records to quarantine; one that is there already is not written again."""
         found = [replace(record, origin=_origin(record.origin)) for record in unreadable]
         if not found:
@@ -307,7 +309,7 @@ class Projection:
                     "another consumer has moved it"
                 )
 
-    def _fresh(self, connection: Connection, records: list[Readable], asked: set[int]) -> list[_New]:
+    def _fresh(self, connection: Connection, records: list[DecodedRecord], asked: set[int]) -> list[_New]:
         """Find the records with new facts, with ident and outcome; duplicates are written as sightings.
 
         Args:
@@ -321,7 +323,7 @@ class Projection:
         # (source, event_id) -> content -> misrouted -> number. A hash is not an identity: the real ids are compared.
         known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
         for part in chunks(sorted(asked)):
-            query = sa.select(fact.c.n, fact.c.misrouted, fact.c.value).where(among(fact.c.ident, part))
+            query = sa.select(fact.c.n, fact.c.misrouted, fact.c.value).where(in_array(fact.c.ident, part))
             for n, misrouted, value in connection.execute(query):
                 event = self._decode(value)
                 known[event.source, event.event_id].setdefault(event, {})[bool(misrouted)] = n
@@ -398,7 +400,9 @@ class Projection:
 
     def _raised(self, connection: Connection, touched: set[int], bounds: dict[int, int]) -> Iterator[_Ref]:
         for part in chunks(touched):
-            query = sa.select(fact.c.n, fact.c.about, fact.c.value).where(among(fact.c.about, part), fact.c.until > 0)
+            query = sa.select(fact.c.n, fact.c.about, fact.c.value).where(
+                in_array(fact.c.about, part), fact.c.until > 0
+            )
             for n, own, value in connection.execute(query):
                 for role, kind, id_ in mentions(self._decode(value)):
                     if role in _BOUNDED:
@@ -407,8 +411,8 @@ class Projection:
 
 def _with_bounds(rows: _Rows, bounds: dict[int, int]) -> list[_Ref]:
     """The rows of ``ref`` with the computed bounds, sorted by key so that adjacent rows go to the same pages."""
-    given = rows.granting
-    other = {own: until for own, until in bounds.items() if given.get(own) != until or own in rows.uneven}
+    values_of = rows.granting
+    other = {own: until for own, until in bounds.items() if values_of.get(own) != until or own in rows.uneven}
     refs = rows.refs
     if other:
         refs = [

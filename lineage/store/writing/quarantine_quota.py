@@ -12,9 +12,9 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lineage.core.model.records import Unreadable
+from lineage.core.model.records import RejectedRecord
 from lineage.store.database.dialects import takes_turns
-from lineage.store.database.sql import among, chunks, storable
+from lineage.store.database.sql import chunks, in_array, storable
 from lineage.store.database.tables import quarantine
 
 RECORDS: Final = 10_000
@@ -36,17 +36,19 @@ class Quota:
     bytes: int = BYTES
 
 
-def charged(record: Unreadable) -> str:
+def charged(record: RejectedRecord) -> str:
     """Return whose quota a record counts against."""
     return storable(record.charged_to or record.origin)
 
 
-def size_kept(record: Unreadable) -> int:
+def size_kept(record: RejectedRecord) -> int:
     """Return how many bytes a record takes in quarantine if it is kept whole."""
     return len(record.value or b"") + len(record.headers or b"") + len(record.detail.encode(errors="replace"))
 
 
-def within(connection: Connection, quota: Quota, records: Sequence[Unreadable]) -> list[tuple[Unreadable, int | None]]:
+def within(
+    connection: Connection, quota: Quota, records: Sequence[RejectedRecord]
+) -> list[tuple[RejectedRecord, int | None]]:
     """Return records as they are stored, each with the bytes it takes of the quota, or None if it is beyond.
 
     Args:
@@ -58,7 +60,7 @@ def within(connection: Connection, quota: Quota, records: Sequence[Unreadable]) 
     _wait_for_turn(connection, sources)
     used = {source: _used(connection, source) for source in sources}
     stored = _stored(connection, records)
-    kept: list[tuple[Unreadable, int | None]] = []
+    kept: list[tuple[RejectedRecord, int | None]] = []
     for record in records:
         source, size = charged(record), size_kept(record)
         count, total = used[source]
@@ -98,7 +100,7 @@ def count_beyond(connection: Connection) -> int:
 def discharge(connection: Connection, ids: Iterable[int]) -> None:
     """Give back the quota of records that are facts by now."""
     for part in chunks(sorted(ids)):
-        connection.execute(quarantine.update().where(among(quarantine.c.id, part)).values(charged_to=None))
+        connection.execute(quarantine.update().where(in_array(quarantine.c.id, part)).values(charged_to=None))
 
 
 def _wait_for_turn(connection: Connection, sources: Iterable[str]) -> None:
@@ -116,7 +118,7 @@ def _used(connection: Connection, source: str) -> tuple[int, int]:
     return int(count), int(total)
 
 
-def _stored(connection: Connection, records: Sequence[Unreadable]) -> set[tuple[str, int, str]]:
+def _stored(connection: Connection, records: Sequence[RejectedRecord]) -> set[tuple[str, int, str]]:
     """Find those of the records that stand in quarantine already, such as lines of a file that is read again."""
     places: dict[str, set[int]] = {}
     for record in records:
@@ -125,7 +127,7 @@ def _stored(connection: Connection, records: Sequence[Unreadable]) -> set[tuple[
     for origin, numbers in places.items():
         for part in chunks(sorted(numbers)):
             query = sa.select(quarantine.c.place, quarantine.c.sha256).where(
-                quarantine.c.origin == origin, among(quarantine.c.place, part)
+                quarantine.c.origin == origin, in_array(quarantine.c.place, part)
             )
             found |= {(origin, row.place, row.sha256) for row in connection.execute(query)}
     return found

@@ -148,6 +148,6 @@ def test_json_is_held_to_the_same(here: World, body: dict[str, Any]):
     raw = json.dumps(ENVELOPE | body).encode()
     fault = UnknownSchemaError("unknown-schema", "a later version may know it")
     aside = unreadable(raw, fault, number=None, origin="http x", place=1, recorded_at=ASKED, sources=("urn:test:*",))
-    here.service.store.put_aside([aside])
+    here.service.store.quarantine([aside])
 
     assert KEPT == retried(here)

@@ -21,7 +21,7 @@ from ingest.codec import credentials
 from ingest.log.port import Entry, entry_of
 from ingest.projector import unreadable
 from lineage.core.model.errors import BadRecordError
-from lineage.core.model.records import Unreadable
+from lineage.core.model.records import RejectedRecord
 from lineage.deliver.http.callers import Caller, ForbiddenError, LacksRoleError, Role
 from lineage.serve.commands import submission_policy
 from lineage.serve.commands.intake import take_in_records
@@ -55,7 +55,7 @@ def take(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> Docum
         return take_in_records(site.service, records)
 
 
-def _records(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> list[tuple[Entry | Unreadable, int]]:
+def _records(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> list[tuple[Entry | RejectedRecord, int]]:
     """Return the records of a body, each with its size, if the caller may send all of them."""
     kept = submission_policy.kept(caller.sources)
     is_producer = Role.PRODUCER in caller.roles
@@ -74,7 +74,7 @@ def _records(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> l
 
 def _read(
     site: AppContext, caller: Caller, kept: tuple[str, ...], table: credentials.Table, number: int, raw: bytes
-) -> Entry | Unreadable:
+) -> Entry | RejectedRecord:
     try:
         event = submission_policy.read(raw)
         entry = entry_of(event)
