@@ -257,15 +257,24 @@ def _in_parts(
 
 
 def _append(log: Log, entries: list[Entry], intake: Intake) -> None:
-    for position in sorted(log.append(entries)):
-        place = (position.topic, position.partition)
+    for first, last in _runs(sorted(log.append(entries))):
+        place = (first.topic, first.partition)
         if place in intake.latest:
-            first, last = intake.spans[intake.latest[place]]
-            if last.offset + 1 == position.offset:
-                intake.spans[intake.latest[place]] = (first, position)
+            start, end = intake.spans[intake.latest[place]]
+            if end.offset + 1 == first.offset:
+                intake.spans[intake.latest[place]] = (start, last)
                 continue
         intake.latest[place] = len(intake.spans)
-        intake.spans.append((position, position))
+        intake.spans.append((first, last))
+
+
+def _runs(positions: Sequence[Position]) -> Iterator[tuple[Position, Position]]:
+    """Yield the first and the last of each consecutive run of sorted positions."""
+    first, last = positions[0], positions[-1]
+    if first[:2] == last[:2] and last.offset - first.offset == len(positions) - 1:  # the usual case
+        yield first, last
+    else:
+        yield from ((position, position) for position in positions)
 
 
 def _own(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Read]:

@@ -83,6 +83,7 @@ class ForeignLog:
 
     def keep(self) -> None:
         """Store the memory and the counts; called once the log has the events."""
+        self._identity.count()
         if self._keeper is None:
             return
         changes, counts = self._memory.changes(), dict(self._counts)

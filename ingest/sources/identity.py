@@ -104,6 +104,7 @@ class IdentityMap:
         self._rules = tuple(rules)
         self._source = source
         self._memory = memory
+        self._unmapped: dict[str, int] = {}
         said = "\n".join(f"{one.match.pattern}\t{one.id}\t{one.kind}" for one in self._rules)
         digest = hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
         self._changed = memory.get(_RULES, "", digest) != digest
@@ -120,15 +121,23 @@ class IdentityMap:
                     found += self._registered(native, event["occurred_at"])
                     mapped = self._memory.get(_MAPPED, native)
                 if not mapped:
-                    seen = self._memory.get(_UNMAPPED, native, 0)
-                    self._memory.put(_UNMAPPED, native, seen + 1, most=_MOST_UNMAPPED)
+                    self._unmapped[native] = self._unmapped.pop(native, 0) + 1  # last, as in the memory
+                    if len(self._unmapped) > _MOST_UNMAPPED:
+                        self.count()
         return found
+
+    def count(self) -> None:
+        """Add how often unmapped ids were seen to the memory, in which every change costs more than a sighting."""
+        for native, seen in self._unmapped.items():
+            self._memory.put(_UNMAPPED, native, self._memory.get(_UNMAPPED, native, 0) + seen, most=_MOST_UNMAPPED)
+        self._unmapped.clear()
 
     def settled(self, at: str) -> list[Document]:
         """Return the registrations that changed rules imply for ids seen before."""
         if not self._changed:
             return []
         self._changed = False
+        self.count()
         for topic in (_NATIVE, _SEVERAL):
             for key, _ in self._memory.entries(topic):
                 self._memory.drop(topic, key)

@@ -40,7 +40,7 @@ _FOUR: Final = (  # the letters of three bytes that can be printed
     + "[A-Za-z0-9+/_-]"
 )
 _OF_TWO_BYTES: Final = "[A-Za-z0-9+/_-][AQgw][A-D][A-Za-z0-9+/_-]A[A-P]"  # UTF-16
-_READABLE: Final = f"(?:(?:{_FOUR}){{4}}|H4[s-v]|ww[E-H]|{_OF_TWO_BYTES})"
+_READABLE: Final = f"(?:{_FOUR * 4}|H4[s-v]|ww[E-H]|{_OF_TWO_BYTES})"
 _BEGINS: Final = re.compile(_READABLE)
 _BEGINS_FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9+_-]{_READABLE}")
 

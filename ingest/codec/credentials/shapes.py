@@ -134,6 +134,20 @@ _BEGINNINGS: Final = (
 _FIRST_LETTERS: Final = "esbghxrwAyG1npdltaSvIFB-DNPHof"
 
 
+def _by_first_letter(patterns: Iterable[str]) -> str:
+    """Join patterns, grouped by their first letters: at most places a search looks at one of the groups, not at all."""
+    rests: dict[str, list[str]] = {}
+    for pattern in patterns:
+        first = _first_of(pattern)
+        if first.group(1):
+            letters = [(one[0], one[1:]) for one in first.group(1).split("|")]
+        else:
+            letters = [(letter, "") for letter in first.group().strip("[]")]
+        for letter, more in letters:
+            rests.setdefault(letter, []).append(more + pattern[first.end() :])
+    return "|".join(f"{re.escape(letter)}(?:{'|'.join(rest)})" for letter, rest in rests.items())
+
+
 def _after(left: str, patterns: Iterable[str]) -> str:
     """Join patterns, each with a condition on its left context.
 
@@ -143,12 +157,17 @@ def _after(left: str, patterns: Iterable[str]) -> str:
 
 
 def _behind_first(left: str, pattern: str) -> str:
-    first = re.match(r"\[[^]]+\]|\(\?:([^)]+)\)|.", pattern)
-    assert first is not None  # noqa: S101 (no pattern is empty)
+    first = _first_of(pattern)
     if first.group(1):  # alternatives, each with its own first letter
         rest = pattern[first.end() :]
         return "|".join(_behind_first(left, one + rest) for one in first.group(1).split("|"))
     return first.group() + left.format(first.group()) + pattern[first.end() :]
+
+
+def _first_of(pattern: str) -> re.Match[str]:
+    first = re.match(r"\[[^]]+\]|\(\?:([^)]+)\)|.", pattern)
+    assert first is not None  # noqa: S101 (no pattern is empty)
+    return first
 
 
 # No letter or digit may precede: `risk-...` is not `sk-...`, but `https://idp#eyJ...` contains a token.
@@ -163,8 +182,8 @@ _KINDS: Final = tuple(
     )
 )
 _STRING: Final = re.compile("|".join([_FIRST_PART + _OTHER_PARTS, *SECRETS, _PEM]).encode())
-_AT_START: Final = re.compile("|".join(_BEGINNINGS))
-_FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9](?=[{_FIRST_LETTERS}])(?:{'|'.join(_BEGINNINGS)})|-----BEGIN")
+_AT_START: Final = re.compile(_by_first_letter(_BEGINNINGS))
+_FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9](?=[{_FIRST_LETTERS}])(?:{_by_first_letter(_BEGINNINGS)})")
 _AFTER_LENGTH: Final = re.compile(_after("(?<=[A-Za-z0-9]{})", _BEGINNINGS).encode())
 
 # A password in the authority of a URL (RFC 3986 section 3.2.1), which ends at `/`, `?` or `#`.
@@ -199,7 +218,7 @@ _IN_VAULT_PATH: Final = re.compile(r"auth/token/(?:lookup|renew|revoke|revoke-or
 
 def may_begin(text: str) -> bool:
     """Whether anything in a text begins like a credential: a fast check that rules out most ids and texts."""
-    return _AT_START.match(text) is not None or _FURTHER_ON.search(text) is not None
+    return _AT_START.match(text) is not None or _FURTHER_ON.search(text) is not None or "-----BEGIN" in text
 
 
 def in_text(text: str) -> Iterator[Found]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ingest.sources.adapters.cloudtrail_gateway import gateway_call
+from ingest.sources.adapters.cloudtrail_gateway import GATEWAY_CALL, gateway_call
 from ingest.sources.adapters.cloudtrail_keys import key_id, keys
 from ingest.sources.adapters.cloudtrail_parties import UNNAMED, event, principal, registered
 from ingest.sources.adapters.kit import (
@@ -34,7 +34,7 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     if text(value, "eventCategory") == "Insight" or text(value, "eventType") == "AwsCloudTrailInsight":
         return skipped("insight")
     action = _action(value, source)
-    said = list(registered(value, source, memory))
+    said = registered(value, source, memory)
     done = list(keys(value, source, memory)) if action["outcome"] == "succeeded" else []
     events = [*_of_action(value, [action, *done], memory), *said]
     return Translation(events=tuple(events)) if events else HELD
@@ -54,7 +54,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterator[Translatio
 
 def _of_action(value: Mapping[str, Any], events: list[Document], memory: Memory) -> Iterator[Document]:
     """Yield the action and its outcome; for a copy in another account, only its link to the original."""
-    shared = text(value, "sharedEventID")
+    shared = text(value, "sharedEventID") if "sharedEventID" in value else None
     if shared is None:  # the usual case
         yield from events
         return
@@ -81,29 +81,29 @@ def _copy(action: Document, of: str) -> Document:
 
 
 def _action(value: Mapping[str, Any], source: Source) -> Document:
-    identity = value.get("userIdentity")
-    assumed_role = text(identity, "type") == "AssumedRole"
+    identity, name, service = value.get("userIdentity"), required(value, "eventName"), text(value, "eventSource")
+    arn = text(identity, "arn")
     usual = {
         "action": f"aws#{required(value, 'eventID')}",
-        "operation": required(value, "eventName"),
+        "operation": name,
         "outcome": _outcome(value),
-        "tool": text(value, "eventSource"),
+        "tool": service,
         "resource": _resource(value),
         "token": key_id(text(identity, "accessKeyId")),
         "actor": principal(identity),
-        "session": text(identity, "arn") if assumed_role else None,
+        "session": arn if text(identity, "type") == "AssumedRole" else None,
     }
-    if (through_gateway := gateway_call(value, source)) is not None:
-        usual |= through_gateway
+    if (name, service) == GATEWAY_CALL:
+        usual |= gateway_call(value, source)
     return event(value, source, "action.performed", "action", **usual)
 
 
 def _outcome(value: Mapping[str, Any]) -> str:
-    if code := text(value, "errorCode"):
+    if "errorCode" in value and (code := text(value, "errorCode")):
         return "denied" if _DENIED.search(code) else "failed"
-    if text(value, "errorMessage") or text(value, "responseElements", "ConsoleLogin") == "Failure":
+    if "errorMessage" in value and text(value, "errorMessage"):
         return "failed"
-    return "succeeded"
+    return "failed" if text(value, "responseElements", "ConsoleLogin") == "Failure" else "succeeded"
 
 
 def _resource(value: Mapping[str, Any]) -> Document | None:

@@ -6,17 +6,18 @@ from typing import Any, Final
 from ingest.sources.adapters.kit import Document, Source, member, stated, text
 from ingest.sources.adapters.parties import bearer_of
 
+GATEWAY_CALL: Final = ("InvokeGateway", "bedrock-agentcore.amazonaws.com")
+"""The name and the source of the event."""
+
 _REFUSED: Final = (401, 403)
 _FAILED_FROM: Final = 400
 
 
-def gateway_call(value: Mapping[str, Any], source: Source) -> Document | None:
-    """Return the fields specific to a gateway call; None if it is not one.
+def gateway_call(value: Mapping[str, Any], source: Source) -> Document:
+    """Return the fields specific to a gateway call.
 
     The caller is named by the claims of its token: for CloudTrail it is anonymous.
     """
-    if text(value, "eventName") != "InvokeGateway" or text(value, "eventSource") != "bedrock-agentcore.amazonaws.com":
-        return None
     bearer = bearer_of(member(value, "additionalEventData", "jwt", "claims"), source)
     return stated(
         outcome=_outcome(value),

@@ -19,6 +19,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final, NamedTuple, NoReturn
 
+import orjson
+
 from ingest.codec.credentials import handle
 from ingest.sources.adapters import otlp_protobuf
 from ingest.sources.adapters.json_documents import (
@@ -36,8 +38,6 @@ from lineage.core.model.errors import BadRecordError
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # A syslog header may have structured data, which has brackets and quotes, but no brace in front of a name.
 _IN_FRONT: Final = re.compile(rb'[^{\[](?:[^{]|\{(?!\s*")){0,1023}(?=\{\s*")', re.DOTALL)
-
-_OPENING: Final = frozenset("{[")
 
 
 class RawRecord(NamedTuple):
@@ -160,12 +160,13 @@ def parse(raw: bytes) -> Any:
         BadRecordError: ``utf-8``, ``json``, ``duplicate-key`` or ``too-deep``.
     """
     try:
-        text = raw.decode()
-        if text[:1] in _OPENING:  # the usual case; of the rest the decoder says what is wrong
-            value, end = _DECODER.raw_decode(text)
-            if end == len(text):
-                return value
-        return _DECODER.decode(text)
+        value = orjson.loads(raw)
+        if _says_the_same(raw, orjson.dumps(value)):  # the usual case
+            return value
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        pass  # of this and everything unusual the standard decoder says what is wrong, or that nothing is
+    try:
+        return _DECODER.decode(raw.decode())
     except UnicodeDecodeError as error:
         raise BadRecordError("utf-8", f"it is not UTF-8 at byte {error.start}") from None
     except RecursionError:
@@ -174,6 +175,11 @@ def parse(raw: bytes) -> Any:
         raise BadRecordError("json", f"{error.msg} at character {error.pos}") from None
     except ValueError:  # an integer of thousands of digits
         raise BadRecordError("json", "it holds a number that is too long to read") from None
+
+
+def _says_the_same(raw: bytes, written: bytes) -> bool:
+    """Whether JSON and what was read of it, written again, differ in white space at most: then no name stood twice."""
+    return raw == written or raw.translate(None, SPACE) == written.translate(None, SPACE)
 
 
 class _Unowned(io.RawIOBase):
