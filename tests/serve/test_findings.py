@@ -12,6 +12,7 @@ from lineage.core.findings.options import Options, RuleOptions
 from lineage.core.model.times import parse_instant
 from tests.support.finding_cases import CASES, Case, moment
 from tests.support.findings_views import facts_of, intake_of, options_of
+from tests.support.late_facts import against
 
 # Told of facts that count for nothing, which a world does not hold: tried where facts come from a store.
 ELSEWHERE = {"unauthorised", "raw-credential-sent"}
@@ -101,6 +102,27 @@ def test_a_late_fact_takes_a_finding_back(kind: str):
 
     assert case.of not in {one[0] for one in shown(case, kind, now)}
     assert case.of in {one[0] for one in shown(case, kind, then)}
+
+
+@cases()
+def test_a_rule_says_what_takes_its_findings_back_or_why_nothing_does(kind: str, case: Case):
+    """
+    The table is complete: a late fact that resolves it, or the reason why there is none.
+    """
+    assert bool(case.resolved) != bool(case.stands), kind
+
+
+@pytest.mark.parametrize("kind", [kind for kind, case in CASES.items() if case.stands])
+def test_no_late_fact_takes_back_what_stands(kind: str):
+    """
+    Contradicted, lifted, stated earlier, later or by another source, one at a time and all together: it is found.
+    """
+    case = CASES[kind]
+    late = list(against(case.fires))
+    for added in (*([one] for one in late), late):
+        found = report(case, kind, [*case.fires, *added])
+
+        assert case.of in {one[0] for one in shown(case, kind, found)}, added
 
 
 @pytest.mark.parametrize("kind", [kind for kind, case in CASES.items() if case.missing is not None])

@@ -27,7 +27,7 @@ def credential_replay(scene: Scene, key: str) -> Iterator[Finding]:
     element = scene.element(key)
     if element is None:
         return
-    if element.first("single_use"):
+    if any(getattr(fact.event.body, "single_use", None) for fact in element.facts):
         yield from _used_twice(scene, element)
     yield from _restated(scene, element)
     delegations = {

@@ -167,8 +167,10 @@ def enter_action(scene: Scene, act: Act) -> None:
         tally.spelled_alike.add(act.source)
     needed = act.required_scopes or scene.needed_as_set(act) or ({act.operation} & scene.stated_scopes(act.authority))
     tally.needs_known |= bool(needed)
-    for key in {act.token, act.authority} - {None}:
-        _enter_use(scene, str(key), act, needed)
+    # each token that any fact names was used: nobody takes a use back by naming another
+    tokens = {f"token:{token}" for fact in act.facts if (token := getattr(fact.event.body, "token", None)) is not None}
+    for key in tokens | ({act.authority} if act.authority is not None else set()):
+        _enter_use(scene, key, act, needed)
 
 
 def _enter_denial(tally: Tally, party: str, act: Act) -> None:
