@@ -120,7 +120,7 @@ ROOMS = {
     "lineage.deliver": ("http", "outbox", "rfc7009", "ssf", "token_status", "findings"),
     "lineage.serve": (
         "documents", "text", "drawing", "cache", "queries", "commands", "config", "server", "http", "web",
-        "http_client", "client", "processes", "cli",
+        "mcp", "http_client", "client", "processes", "cli",
     ),
 }  # fmt: skip
 
@@ -182,6 +182,7 @@ def test_every_arrow_inside_a_layer_goes_down(folder: str):
 FACES = (
     "lineage.serve.cli",
     "lineage.serve.http",
+    "lineage.serve.mcp",
     "lineage.serve.processes.http_process",
     "lineage.serve.processes.http_warmup",
     "lineage.serve.server",

@@ -19,6 +19,11 @@ def log_access(caller: Caller, request: Request, **more: Any) -> None:
     access.info("%s %s", request.method, request.scope["path"], extra={"caller": caller.name, **more})
 
 
+def log_tool_call(caller: Caller, tool: str, **more: Any) -> None:
+    """Log a call of a tool, by whatever transport it came."""
+    access.info("MCP %s", tool, extra={"caller": caller.name, **more})
+
+
 def log_refusal(request: Request, status: int, why: str) -> None:
     """Log a refused write; refused reads are not logged.
 

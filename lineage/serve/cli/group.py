@@ -49,6 +49,7 @@ _COMMANDS: Final = {
     "receiver": "receiver_commands",
     "deliver": "process_commands",
     "token": "token_commands",
+    "mcp": "mcp_command",
     "collect": "process_commands",
 }
 
@@ -65,7 +66,7 @@ _SECTIONS: Final = (
     ),
     ("Act", ("revoke", "lift", "receiver")),
     ("Feed in", ("ingest", "emit", "consume", "collect", "sources", "quarantine", "schema")),
-    ("Operate", ("demo", "init", "serve", "deliver", "doctor", "rebuild", "fsck")),
+    ("Operate", ("demo", "init", "serve", "mcp", "token", "deliver", "doctor", "rebuild", "fsck")),
 )
 _OTHERS: Final = "More"
 _WHOLE: Final = 1_000  # characters of a summary, none of which is cut

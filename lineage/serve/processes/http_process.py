@@ -21,6 +21,7 @@ from lineage.serve.http.auth.authentication import authenticating
 from lineage.serve.http.auth.login_link import SigningIn
 from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, AppContext
 from lineage.serve.http.core.workers import Pools
+from lineage.serve.mcp.http_endpoint import route as mcp_route
 from lineage.serve.processes.http_warmup import loaded_frozen, warmed
 from lineage.serve.queries.preparation import ends_of, steps_of
 from lineage.serve.queries.service import Service
@@ -95,7 +96,7 @@ def serve(
             limits=limits,
             pools=pools,
         )
-        mounted: list[BaseRoute] = [*routes, *parts(site), *pages(site, story=story)]
+        mounted: list[BaseRoute] = [*routes, *parts(site), mcp_route(site), *pages(site, story=story)]
         app = create_app(site, parts=mounted, show_fault=show_fault, connections=connections)
         say(address)
         server = http_server(app, connections, goodbye_seconds=_GOODBYE_SECONDS, beginning=_bound_receivers)

@@ -86,7 +86,7 @@ async def answered(
 
 
 def _answer(site: AppContext, question: Question, caller: Caller, query: Query, request: Request) -> Answer:
-    asked = dict(_ids(question, query))
+    asked = dict(asked_ids(question, query))
     try:
         document = question.ask(site, caller, query)
     except NotAtOnceError:
@@ -98,7 +98,8 @@ def _answer(site: AppContext, question: Question, caller: Caller, query: Query, 
     return Answer(document, caller, query)
 
 
-def _ids(question: Question, query: Query) -> Iterator[tuple[str, Any]]:
+def asked_ids(question: Question, query: Query) -> Iterator[tuple[str, Any]]:
+    """Yield what the access log says of a query: the ids asked about, and the moment."""
     for name in question.about:
         if values := query.all(name):
             yield name, values
