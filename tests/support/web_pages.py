@@ -36,6 +36,7 @@ EVERY = (
     f"/graph?of={OF}",
     "/graph?view=principals",
     f"/graph?view=principals&of=principal:agent:mailer&target={OF}&over=true",
+    "/graph?view=principals&of=principal:agent:mailer&expand=agent:planner",
     f"/diff?of={OF}",
     f"/diff?of={OF}&from=2026-11-02T09:00:00Z&to=now",
     "/search?q=mail",

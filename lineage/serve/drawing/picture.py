@@ -33,6 +33,9 @@ class Node:
         tone: The meaning of its colour.
         focus: Whether it is what was asked about.
         href: Its link, or empty.
+        sign: A sign on its border that is a link of its own, such as ``+3``; empty for none.
+        sign_title: What following the sign does, in words.
+        sign_href: The link of the sign.
     """
 
     key: str
@@ -44,6 +47,9 @@ class Node:
     tone: Tone = ""
     focus: bool = False
     href: str = ""
+    sign: str = ""
+    sign_title: str = ""
+    sign_href: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

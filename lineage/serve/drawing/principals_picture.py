@@ -1,7 +1,8 @@
 """Who delegated what to whom, as a picture: the texts on principals and delegations."""
 
 from collections.abc import Mapping
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.picture import Edge, Href, Node, Picture, Tone, nowhere
@@ -13,12 +14,28 @@ ROOM: Final = 17  # letters of an id that fit into a box as they are
 _SERIOUS: Final = ("critical", "high")
 
 
-def picture_of_principals(doc: Document, href: Href = nowhere) -> Picture:
-    """Draw the document of ``graph --view principals``."""
+class Sign(NamedTuple):
+    """A sign on a principal, which is a link of its own."""
+
+    text: str
+    title: str
+    href: str
+
+
+def picture_of_principals(
+    doc: Document, href: Href = nowhere, *, signs: Mapping[str, Sign] = MappingProxyType({})
+) -> Picture:
+    """Draw the document of ``graph --view principals``.
+
+    Args:
+        doc: The document.
+        href: Returns the link of a thing.
+        signs: The signs on principals, by id.
+    """
     edges = tuple(_edge(edge, href) for edge in doc["edges"]) + tuple(_use(use, href) for use in doc["uses"])
     return Picture(
         f"Who handed what to whom, at {doc['at']}: {many(len(doc['nodes']), 'principal')}",
-        tuple(_node(node, href) for node in doc["nodes"]),
+        tuple(_node(node, href, signs.get(node["id"])) for node in doc["nodes"]),
         edges,
         left_out(doc),
     )
@@ -42,7 +59,7 @@ def _ended(counts: Mapping[str, int]) -> int:
     return counts["expired"] + counts["revoked"]
 
 
-def _node(node: Document, href: Href) -> Node:
+def _node(node: Document, href: Href, sign: Sign | None) -> Node:
     holds = f"holds {amounts(node)}"
     held = holds if amounts(node) == NOTHING else amounts(node)
     said = [f"{node['kind']} {node['id']}", *([node["display_name"]] if node["display_name"] else []), holds]
@@ -56,6 +73,9 @@ def _node(node: Document, href: Href) -> Node:
         tone=_tone(node),
         focus=node["focus"],
         href=href("principal", node["id"]),
+        sign=sign.text if sign else "",
+        sign_title=sign.title if sign else "",
+        sign_href=sign.href if sign else "",
     )
 
 

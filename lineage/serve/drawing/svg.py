@@ -54,12 +54,18 @@ STYLE_SHEET: Final = """
 .dg .dg-hit .dg-head, .dg .dg-hit .dg-label { fill: var(--dg-hit); }
 .dg .dg-broken .dg-line { stroke-dasharray: 7 5; }
 .dg a:focus-visible .dg-box { stroke: var(--dg-mark); stroke-width: 4; }
+.dg .dg-sign rect { fill: var(--dg-ground); stroke: var(--dg-mark); stroke-width: 1.5; }
+.dg .dg-sign text { font-size: 12px; fill: var(--dg-mark); }
+.dg .dg-sign:focus-visible rect, .dg .dg-sign:hover rect { stroke-width: 4; }
 """
 
 
 class _Spot(NamedTuple):
     x: float
     y: float
+
+
+_SIGN: Final = _Spot(50, 24)  # the width of a sign with its distance from the corner, and its height
 
 
 def as_svg(picture: Picture, *, alone: bool = True) -> str:
@@ -77,6 +83,7 @@ def as_svg(picture: Picture, *, alone: bool = True) -> str:
     height = (
         max([HIGH, *(y for run in runs.values() for _, y in run), *(s.y + HIGH for s in places.values())]) + _MARGIN
     )
+    height += _SIGN.y / 2 if any(node.sign for node in picture.nodes) else 0
     size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
     name = f'role="group" aria-label={quoteattr(safe(picture.title))}'
     lines = [
@@ -232,7 +239,19 @@ def _node(node: Node, spot: _Spot) -> str:
     classes = _classes("dg-node", node.kind, node.tone, focus=node.focus)
     if node.href:
         said = f"<a href={quoteattr(node.href)}>{said}</a>"
+    if node.sign:
+        said += _sign(node, x + WIDE - _SIGN.x, y + HIGH - 8)
     return f"<g class={quoteattr(classes)} data-id={quoteattr(safe(node.id))}>{said}</g>"
+
+
+def _sign(node: Node, x: float, y: float) -> str:
+    """Draw the sign on the border of a node, large enough to be hit with a finger."""
+    title = quoteattr(safe(node.sign_title))
+    return (
+        f'<a class="dg-sign" href={quoteattr(node.sign_href)} aria-label={title}><title>{escape(safe(node.sign_title))}'
+        f'</title><rect x="{x:g}" y="{y:g}" width="{_SIGN.x - 10:g}" height="{_SIGN.y:g}" rx="{_SIGN.y / 2:g}"/>'
+        f'<text x="{x + (_SIGN.x - 10) / 2:g}" y="{y + 16:g}" text-anchor="middle">{escape(safe(node.sign))}</text></a>'
+    )
 
 
 def _mark(kind: str, x: float, y: float) -> str:

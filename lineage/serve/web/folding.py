@@ -1,5 +1,7 @@
 """What of a graph of principals is drawn: what is over is folded away, and of many those that matter are kept."""
 
+from collections.abc import Collection, Iterable
+
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.principals_picture import is_over
 
@@ -50,3 +52,38 @@ def _with(doc: Document, edges: list[Document], ids: set[str], alone: set[str] |
 
 def _alive(node: Document) -> int:
     return int(node["tokens"]["alive"] + node["delegations"]["alive"])
+
+
+def merged(doc: Document, others: Iterable[Document]) -> Document:
+    """Add the principals and relations of other graphs that a graph does not have."""
+    nodes = {node["id"]: node for node in doc["nodes"]}
+    edges = {(edge["from"], edge["to"]): edge for edge in doc["edges"]}
+    uses = {(use["from"], use["to"], use["element"]): use for use in doc["uses"]}
+    for other in others:
+        nodes = {**{node["id"]: {**node, "focus": False} for node in other["nodes"]}, **nodes}
+        edges = {**{(edge["from"], edge["to"]): edge for edge in other["edges"]}, **edges}
+        uses = {**{(use["from"], use["to"], use["element"]): use for use in other["uses"]}, **uses}
+    return {**doc, "nodes": list(nodes.values()), "edges": list(edges.values()), "uses": list(uses.values())}
+
+
+def opened(doc: Document, few: Document, ids: Collection[str]) -> Document:
+    """Return a part of a graph with all relations of some principals, also those that are over."""
+    kept = {node["id"] for node in few["nodes"]}
+    drawn = {(edge["from"], edge["to"]) for edge in few["edges"]}
+    edges = [
+        edge for edge in doc["edges"] if (edge["from"], edge["to"]) in drawn or edge["from"] in ids or edge["to"] in ids
+    ]
+    kept |= {edge[end] for edge in edges for end in ("from", "to")} | set(ids)
+    kept |= {use[end] for use in doc["uses"] for end in ("from", "to") if use["from"] in ids or use["to"] in ids}
+    return _with(doc, edges, kept, alone=kept)
+
+
+def undrawn(doc: Document, few: Document) -> dict[str, int]:
+    """Count, for each principal of a part, those of the whole that it has a relation with and that are not in it."""
+    kept = {node["id"] for node in few["nodes"]}
+    beyond: dict[str, set[str]] = {id_: set() for id_ in kept}
+    for edge in doc["edges"]:
+        for one, other in ((edge["from"], edge["to"]), (edge["to"], edge["from"])):
+            if one in kept and other not in kept:
+                beyond[one].add(other)
+    return {id_: len(others) for id_, others in beyond.items() if others}

@@ -1,74 +1,146 @@
 """The page ``/graph?view=principals``: who handed what to whom, as a picture, with filters, and as a table."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage.core.model.times import Instant, format_instant
-from lineage.serve.drawing.principals_picture import is_over, picture_of_principals
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.drawing.principals_picture import Sign, is_over, picture_of_principals
 from lineage.serve.drawing.svg import as_svg
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.query import Parameter
+from lineage.serve.http.core.query import Parameter, ParameterError, usable_id
 from lineage.serve.queries.graph_view import PRINCIPALS
 from lineage.serve.queries.principals_drawn import PRINCIPAL_KINDS, STATES
 from lineage.serve.text.render_graph import amounts, left_out
+from lineage.serve.text.text_page import many
 from lineage.serve.web import page_context
-from lineage.serve.web.folding import nearest, without_over
+from lineage.serve.web.folding import merged, nearest, opened, undrawn, without_over
 from lineage.serve.web.page_endpoint import Asked, page_of
 from lineage.serve.web.templating import drawn
 
 OVER: Final = Parameter("over", {"type": "boolean"}, "Whether relations of which nothing is alive are drawn as well.")
-DRAWN: Final = 60  # principals in a picture that is looked at as a whole; the next size is all that there are
-_MINUTE: Final = 60_000_000
-_STEPS: Final = (
-    ("1 day earlier", -1_440 * _MINUTE),
-    ("1 h earlier", -60 * _MINUTE),
-    ("10 min earlier", -10 * _MINUTE),
-    ("10 min later", 10 * _MINUTE),
-    ("1 h later", 60 * _MINUTE),
-    ("1 day later", 1_440 * _MINUTE),
+EXPAND: Final = Parameter(
+    "expand", {"type": "string"}, "A principal whose relations are all drawn as well.", repeatable=True
 )
+BLAST: Final = "blast"  # a short name of ``target`` on this page
+DRAWN: Final = 60  # principals in a picture that is looked at as a whole; the next size is all that there are
+EXPANDED: Final = 10  # principals that are expanded at once
+_ASKED: Final = ("view", "of", "kind", "state", "tool", "target", "most", "over")
+_HOUR: Final = 3_600_000_000
+_DAY: Final = 24 * _HOUR
 
 
 def page(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """What answers ``/graph``: the view says which page it is."""
     elements = page_of(site, "/graph", "graph.html", page_context.graph)
-    principals = page_of(site, "/graph", "principals.html", view, besides=(OVER,))
+    principals = page_of(site, "/graph", "principals.html", view, besides=(OVER, EXPAND))
 
     async def either(request: Request) -> Response:
+        if BLAST in request.query_params:
+            said = [("target" if name == BLAST else name, value) for name, value in request.query_params.multi_items()]
+            request = Request({**request.scope, "query_string": urlencode(said).encode()})
         return await (principals if request.query_params.get("view") == PRINCIPALS else elements)(request)
 
     return either
 
 
 def view(asked: Asked) -> Mapping[str, Any]:
-    """The picture, and what is folded away in it."""
-    doc = asked.document
+    """Show the picture, and what is folded away in it."""
+    expanded = _expanded(asked)
+    doc = merged(asked.document, _around(asked, expanded))
     with_over = asked.query.flag("over", default=False)
     shown = doc if with_over else without_over(doc)
     few = shown if asked.query.text("most") else nearest(shown, DRAWN)
+    few = opened(doc, few, expanded) if expanded else few
     relations = sorted(doc["edges"], key=lambda edge: (is_over(edge), edge["from"], edge["to"]))
+    picture = picture_of_principals(few, asked.links.of, signs=_signs(asked, doc, few, expanded))
     return {
-        "picture": drawn(as_svg(picture_of_principals(few, asked.links.of), alone=False)),
+        "doc": doc,
+        "picture": drawn(as_svg(picture, alone=False)),
         "folded": len(doc["nodes"]) - len(shown["nodes"]),
-        "undrawn": len(shown["nodes"]) - len(few["nodes"]),
-        "relations": relations,
+        "undrawn": max(len(shown["nodes"]) - len(few["nodes"]), 0),
+        "relations": [edge for edge in relations if not is_over(edge)],
+        "ended": [edge for edge in relations if is_over(edge)],
         "alone": [node for node in doc["nodes"] if not any(node["id"] in (e["from"], e["to"]) for e in doc["edges"])],
         "names": {node["id"]: node["display_name"] for node in doc["nodes"]},
         "amounts": amounts,
-        "left_out": left_out(doc),
-        "moments": moments(asked.query.at),
+        "left_out": left_out(asked.document),
+        "replay": replay(asked.query.at, asked.query.now),
         "chosen": {name: asked.query.all(name) for name in ("of", "kind", "state", "tool", "target")},
         "kinds": PRINCIPAL_KINDS,
         "states": STATES,
         "with_over": with_over,
+        "expanded": expanded,
         "broad": True,
         "of": None if doc["of"] is None else f"{doc['of']['kind']}:{doc['of']['id']}",
     }
 
 
-def moments(at: Instant) -> list[dict[str, str | None]]:
-    """Moments around the one that is looked at, to replay a day step by step."""
-    return [{"name": name, "at": format_instant(at + step), "known_at": None} for name, step in _STEPS if at + step > 0]
+# Expanding
+
+
+def _expanded(asked: Asked) -> list[str]:
+    ids = [usable_id(id_, parameter="expand") for id_ in dict.fromkeys(asked.query.all("expand"))]
+    if len(ids) > EXPANDED:
+        raise ParameterError("expand", f"is given {len(ids)} times; {EXPANDED} principals are expanded at once")
+    return ids
+
+
+def _around(asked: Asked, expanded: list[str]) -> Iterator[Document]:
+    """Yield the graphs around some principals; none for an id that no fact names."""
+    for id_ in expanded:
+        found = asked.more("/graph", view=PRINCIPALS, of=f"principal:{id_}", target=asked.query.text("target"))
+        if found is not None:
+            yield found
+
+
+def _signs(asked: Asked, doc: Document, few: Document, expanded: list[str]) -> dict[str, Sign]:
+    """Return a sign for each principal that has more relations than are drawn, or may have, or is expanded."""
+    beyond = undrawn(doc, few)
+    may_have_more = doc["of"] is not None and len(expanded) < EXPANDED
+    signs = {}
+    for node in few["nodes"]:
+        id_ = node["id"]
+        if id_ in expanded:
+            address = _address(asked, [one for one in expanded if one != id_])
+            signs[id_] = Sign("\u2212", f"Fold away what surrounds {id_}", address)
+        elif id_ in beyond and len(expanded) < EXPANDED:
+            title = f"Draw {many(beyond[id_], 'more principal')} around {id_}"
+            signs[id_] = Sign(f"+{beyond[id_]}", title, _address(asked, [*expanded, id_]))
+        elif may_have_more and not node["focus"]:
+            signs[id_] = Sign("+", f"Draw what surrounds {id_}", _address(asked, [*expanded, id_]))
+    return signs
+
+
+def _address(asked: Asked, expanded: list[str]) -> str:
+    """Return the address of the same page with other principals expanded."""
+    said = [(name, value) for name in _ASKED for value in asked.query.all(name)]
+    said += [("expand", id_) for id_ in expanded]
+    said += [(name, value) for name, value in (("at", asked.links.at), ("known_at", asked.links.known_at)) if value]
+    return f"/graph?{urlencode(said)}"
+
+
+# Replaying a day
+
+
+def replay(at: Instant, now: Instant) -> Document:
+    """Return the day of an instant, to be replayed: its hours up to now, and the days beside it."""
+    begins = at - at % _DAY
+    ends = min(begins + _DAY, max(now, at))
+    hours = [begins + number * _HOUR for number in range(25) if begins + number * _HOUR <= ends]
+    return {
+        "day": format_instant(begins)[:10],
+        "begins": begins // 1_000_000,
+        "ends": -(-ends // 1_000_000),
+        "at": at // 1_000_000,
+        "hours": [
+            {"name": f"{(hour - begins) // _HOUR:02}", "at": format_instant(hour), "current": hour == at}
+            for hour in hours
+        ],
+        "before": format_instant(at - _DAY) if at >= _DAY else None,
+        "after": format_instant(at + _DAY) if at + _DAY <= now else None,
+    }

@@ -39,6 +39,7 @@ LOOKED_AT = (
     f"/timeline?of={OF}",
     f"/graph?of={OF}",
     f"/graph?view=principals&target={OF}",
+    "/graph?view=principals&of=principal:agent:mailer&expand=agent:planner",
     "/status?of=principal:human:alice@example.com",
     f"/diff?of={OF}&from=2026-11-02T09:00:00Z&to=now",
     "/search?q=mail",
@@ -176,6 +177,55 @@ def test_an_agent_is_reached_in_the_graph_of_principals_by_keyboard(person: Brow
 
     assert (6, 3) == (far, near)
     eventually(page, "h1", "principal agent:mailer is active")
+
+
+def test_a_day_is_replayed_by_keyboard(person: BrowserContext):
+    """
+    The slider goes to the beginning of the day, when nobody held anything, and on; the address says which moment it is.
+    """
+    page = person.new_page()
+    page.goto("/graph?view=principals")
+    slider = page.get_by_label("Time of day")
+    slider.press("Home")
+    eventually(page, "h1", "0 principals")
+    eventually(page, "#replay output", "2026-11-02 00:00 UTC")
+    expect(page).to_have_url(re.compile("at=2026-11-02T00%3A00%3A00Z"))
+    slider.press("End")
+    eventually(page, "h1", "10 principals")
+    expect(slider).to_be_focused()
+
+
+def test_a_principal_is_expanded_by_keyboard(person: BrowserContext):
+    """
+    Enter on the sign of a box draws what surrounds it, and the focus stays at that box, whose sign now folds it away.
+    """
+    page = person.new_page()
+    page.goto("/graph?view=principals&of=principal:agent:mailer")
+    sign = page.locator(".dg-node[data-id='agent:planner'] .dg-sign")
+    sign.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".dg-node[data-id='agent:researcher']")).to_be_visible()
+    expect(sign).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".dg-node[data-id='agent:researcher']")).to_have_count(0)
+
+
+def test_a_range_is_dragged_over_the_lanes(person: BrowserContext):
+    """
+    The first half of the lanes of the mail tool has the mails of the mailer and not that of the thief.
+    """
+    page = person.new_page()
+    page.goto("/usage?tool=mail")
+    lanes = page.locator("[data-ranges] .dg-time")
+    lanes.scroll_into_view_if_needed()
+    area = lanes.bounding_box()
+    page.mouse.move(area["x"] - 2, area["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(area["x"] + area["width"] / 2, area["y"] + 10, steps=4)
+    page.mouse.up()
+    page.get_by_role("button", name="List this time").click()
+    eventually(page, "h1", "2 actions")
+    eventually(page, "main", "mail-4")
 
 
 def test_without_a_script_the_graph_of_principals_is_whole(link: str, browser: Browser, signed_in: Path):

@@ -3,13 +3,16 @@
 import random
 import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from lineage.serve.drawing.svg import STYLE_SHEET
 from lineage.serve.web.folding import nearest
+from lineage.serve.web.principals_page import EXPANDED, replay
 from lineage.serve.web.swimlanes import LANES, PARTS, swimlanes
 from lineage.serve.web.templating import STATIC
 from tests.support.http_worlds import api_over
@@ -95,6 +98,93 @@ def test_what_is_over_is_folded_away(pages: Pages):
     assert "with nothing alive folded away" in folded
     assert folded.count('class="dg-node') < whole.count('class="dg-node')
     assert "Fold away what is over" in whole
+
+
+def links_of(html: str, name: str) -> list[str]:
+    return [unescape(href) for href in re.findall(rf'<a class="{name}" href="([^"]+)"', html)]
+
+
+def test_a_principal_is_expanded_and_folded_by_a_link(pages: Pages):
+    """
+    Without a script the sign on a box is a link: it draws what surrounds the box as well, and then folds that away.
+    """
+    around = {"view": "principals", "of": "principal:agent:mailer"}
+    first = shown(pages, "/graph", **around).text
+    [planner] = [href for href in links_of(first, "dg-sign") if "expand=agent%3Aplanner" in href]
+    more = pages.get(planner).text
+
+    assert "agent:researcher" not in first
+    assert "agent:researcher" in more
+    assert "Fold away what surrounds agent:planner" in more
+    [back] = [unescape(href) for href in re.findall(r'<a class="dg-sign" href="([^"]+)" aria-label="Fold away', more)]
+    assert "agent:researcher" not in pages.get(back).text
+    assert "6 principals, 4 relations" in first
+    assert "7 principals, 6 relations" in more
+
+
+def test_what_is_expanded_keeps_the_moment_and_the_filters(pages: Pages):
+    """
+    Every sign leads to the same page at the same moment, with the same blast radius.
+    """
+    asked = {"view": "principals", "of": "principal:agent:mailer", "target": TOKEN, "at": "2026-11-02T10:00:00Z"}
+    signs = links_of(shown(pages, "/graph", **asked).text, "dg-sign")
+
+    assert signs
+    assert all({"at", "target", "of", "view", "expand"} == set(parse_qs(urlsplit(href).query)) for href in signs)
+
+
+def test_too_many_are_not_expanded_at_once(pages: Pages):
+    """
+    Each costs a question; a wrong one is named, and one that no fact names adds nothing.
+    """
+    said = [("view", "principals"), *(("expand", f"agent:a{number}") for number in range(EXPANDED + 1))]
+    refused = pages.get("/graph", params=said)
+    unknown, plain = pages.get("/graph", params=said[:2]), pages.get("/graph", params=said[:1])
+
+    assert (400, True) == (refused.status_code, "expand: is given 11 times" in text_of(refused))
+    assert 200 == unknown.status_code
+    assert unknown.text.count('class="dg-node') == plain.text.count('class="dg-node')
+
+
+def test_a_day_is_replayed_by_links(pages: Pages):
+    """
+    Each hour of the day up to now is a link to the graph at that hour; the first hours had nobody.
+    """
+    html = shown(pages, "/graph", view="principals").text
+    hours = re.search(r'<p class="hours".*?</p>', html, re.DOTALL)[0]
+    links = [unescape(href) for href in re.findall(r'href="([^"]+)"[^>]*>\d\d<', hours)]
+
+    assert [f"2026-11-02T{hour:02}" for hour in range(11)] == [parse_qs(href)["at"][0][:13] for href in links]
+    assert "0 principals" in text_of(pages.get(links[0]))
+    assert "10 principals" in text_of(pages.get(links[-1]))
+
+
+@pytest.mark.parametrize(
+    ("at", "now", "hours", "days"),
+    [
+        (0, 0, 1, (False, False)),
+        (1_800_000_000_000_000, 1_800_000_000_000_000, 9, (True, False)),
+        (1_800_000_000_000_000 - 2 * 86_400_000_000, 1_800_000_000_000_000, 25, (True, True)),
+    ],
+)
+def test_the_hours_of_a_day(at: int, now: int, hours: int, days: tuple[bool, bool]):
+    """
+    A day that is over has all its hours, today those that have been, and the epoch no day before it.
+    """
+    found = replay(at, now)
+
+    assert (hours, days) == (len(found["hours"]), (found["before"] is not None, found["after"] is not None))
+    assert found["begins"] <= found["at"] <= found["ends"]
+
+
+def test_the_blast_radius_has_a_short_name(pages: Pages):
+    """
+    `blast` is `target`, also in the links of the page.
+    """
+    page = shown(pages, "/graph", view="principals", blast=TOKEN)
+
+    assert "Nothing has been revoked." in text_of(page)
+    assert f'value="{TOKEN}"' in page.text
 
 
 def test_the_graph_of_elements_is_still_there(pages: Pages):

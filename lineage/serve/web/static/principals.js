@@ -2,9 +2,18 @@
 "use strict";
 
 (() => {
-  for (const picture of document.querySelectorAll(".drawing.whole svg.dg")) {
+  const follow = () => document.querySelectorAll(".drawing.whole svg.dg").forEach(one);
+  const one = (picture) => {
     const edges = [...picture.querySelectorAll("[data-from]")];
     const nodes = [...picture.querySelectorAll("[data-id]")];
+    // In a narrow window the picture begins with what it is about, not with what is farthest to the left.
+    const about = picture.querySelector(".dg-focus, .dg-node.dg-bad");
+    const frame = picture.parentElement;
+    if (about && frame.scrollWidth > frame.clientWidth && !frame.scrollLeft) {
+      const [inner, outer] = [about.getBoundingClientRect(), frame.getBoundingClientRect()];
+      if (inner.right > outer.right) frame.scrollLeft = inner.left - outer.left - (outer.width - inner.width) / 2;
+      if (inner.bottom > outer.bottom) frame.scrollTop = inner.top - outer.top - (outer.height - inner.height) / 2;
+    }
     const look = (id) => {
       const near = new Set([id]);
       for (const edge of edges) {
@@ -20,5 +29,7 @@
       node.addEventListener("focusin", () => look(node.dataset.id));
       node.addEventListener("focusout", () => look(null));
     }
-  }
+  };
+  follow();
+  document.addEventListener("drawn", follow); // by the script of the replay
 })();
