@@ -40,7 +40,6 @@ from lineage.store.database.tables import (
 )
 from lineage.store.reading.acted import is_complete
 from lineage.store.reading.reader import FACT, Reader, fact_of
-from lineage.store.reading.sequence_gap_index import Sequences
 from lineage.store.writing.projection import Outcome, Projection
 from lineage.store.writing.quarantine_quota import Quota, beyond, count_beyond, discharge
 
@@ -93,7 +92,6 @@ class Store:
         self.keys = Keys(secret)
         self.quota = quota or Quota()
         self._projection = Projection(self.keys, self.decode, self.quota)
-        self._sequences = Sequences()
         self._one_writer = threading.Lock()  # the projection's caches belong to one transaction at a time
 
     def decode(self, value: bytes) -> Event:
@@ -168,7 +166,7 @@ class Store:
     def _pinned_to(self, connection: Connection) -> "Store":
         """This store as seen by a connection. It shares the caches of decoded values and hashes, which never change."""
         still = copy(self)
-        vars(still).update(_pinned=connection, _sequences=Sequences())
+        still._pinned = connection  # noqa: SLF001 (the same class)
         return still
 
     def grant_reader(self, role: str) -> None:
@@ -533,21 +531,6 @@ class Store:
                     break
                 behind = name.c.key > rows[-1]
         return found[:limit]
-
-    def sequence_holes(self, *, steps: int | None = None) -> list[tuple[Fact, Fact]] | None:
-        """The facts before and after each gap in the sequence numbers of a source.
-
-        Args:
-            steps: The most steps (``sequence_gap_index.STEP``) of unread facts to read; None for as many as needed.
-
-        Returns:
-            None if there are still unread facts: no gap is known before all are read.
-        """
-        pairs = self._sequences.holes(self, steps=steps)
-        if pairs is None:
-            return None
-        facts = self.facts_at([number for pair in pairs for number in pair])
-        return [(facts[before], facts[after]) for before, after in pairs]
 
     def facts_at(self, numbers: Collection[int]) -> dict[int, Fact]:
         """Facts by their numbers."""

@@ -29,7 +29,6 @@ from lineage.serve.queries.service import Service
 from lineage.store.database import engine as store_engine
 from lineage.store.database.dialects import backend_of
 from lineage.store.database.tables import name
-from lineage.store.reading.sequence_gap_index import STEP
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
 from tests.support import stores, worlds
@@ -337,33 +336,3 @@ def test_who_else_uses_a_client_is_counted_once_each(store: Store):
     assert [1, True] == [some[0], 0 < some[1] <= 2]
     assert [by_end[:1], by_end[:2], by_end] == longest
     assert [left[:1], left[:2], left, left] == first
-
-
-def test_a_hole_in_a_sequence_is_known_at_once_and_closed_at_once(store: Store):
-    """What is written after a question is part of the next answer: a new hole, and what fills an old one."""
-    seen = []
-    for start, (source, sequence) in enumerate([("urn:a", 1), ("urn:b", 7), ("urn:a", 4), ("urn:a", 2), ("urn:a", 3)]):
-        one = event(start, source=source, sequence=sequence)
-        store.write(batch_of([codec.encode(one)], start=start))
-        holes = store.sequence_holes() or []
-        seen.append([(before.event.sequence, after.event.sequence) for before, after in holes])
-
-    assert [[], [], [(1, 4)], [(2, 4)], []] == seen
-
-
-def test_no_hole_is_known_before_all_facts_are_read(store: Store):
-    """
-    Of a long log a question may read a part: until the rest is read, what is missing may stand there, and nothing is
-    said. Each question continues where the one before ended, whatever is written in between.
-    """
-    far = 5 * STEP // 2  # records that nobody sees stand in between
-    for start, sequence in ((0, 1), (far, 3)):
-        batch = batch_of([codec.encode(event(start, sequence=sequence))], start=start)
-        batch.advance[DECISIONS, 0] = (0 if start == 0 else 1, start + 1)
-        store.write(batch)
-    said = [store.sequence_holes(steps=1) for _ in range(2)]
-    store.write(batch_of([codec.encode(event(1, sequence=7))], start=far + 1))
-    found = store.sequence_holes(steps=1)
-
-    assert [None, None] == said
-    assert [(1, 3), (3, 7)] == [(before.event.sequence, after.event.sequence) for before, after in found or []]

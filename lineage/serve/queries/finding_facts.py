@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from lineage.core.authority.sequence_gaps import Runs
 from lineage.core.authority.world import World
 from lineage.core.findings.scene import Intake, SentCredentials
 from lineage.core.model.events import Fact
@@ -36,11 +37,16 @@ def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = 
     world = World(trust=trust, known_at=known_at)
     counting: list[Fact] = []
     noticed: list[Fact] = []
+    sequences: dict[str, Runs] = {}
+    sequenced: dict[int, Fact] = {}
     after, numbered = -1, False
     while page := store.facts(after=after, limit=_READ):
         after = page[-1].number
         for stored in page:
             said = stored.fact
+            if said.event.sequence is not None:
+                sequences.setdefault(said.event.source, Runs()).add(said.event.sequence, stored.number)
+                sequenced[stored.number] = said
             if known_at is not None and said.recorded_at > known_at:
                 continue
             numbered |= said.event.sequence is not None
@@ -50,10 +56,12 @@ def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = 
             else:
                 noticed.append(said)
     conflicts = [_known(group, known_at) for group in store.conflicts()]
+    pairs = [pair for _, runs in sorted(sequences.items()) for pair in runs.holes()]
+    holes = [(sequenced[before], sequenced[following]) for before, following in pairs]
     intake = Intake(
         unauthorised=tuple(noticed),
         conflicts=tuple(group for group in conflicts if len(group) > 1),
-        holes=tuple(pair for pair in store.sequence_holes() or () if _known(pair, known_at) == tuple(pair)),
+        holes=tuple(pair for pair in holes if _known(pair, known_at) == pair),
         known_prefixes=_prefixes(trust),
         numbered=numbered,
         credentials=tuple(SentCredentials(*row) for row in store.credentials_sent(until=known_at)),

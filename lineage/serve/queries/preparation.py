@@ -1,4 +1,4 @@
-"""Prepare answers before the first request: decoders, statements, sequence holes, effects of the latest revocations.
+"""Prepare answers before the first request: decoders, statements, effects of the latest revocations.
 
 Each function is a generator of steps, so that requests can be answered between two steps.
 """
@@ -21,7 +21,7 @@ _LATEST: Final = 20  # revocations at the top of the start page
 
 
 def steps_of(service: Service) -> Iterator[None]:
-    """Prepare the decoders and statements of questions, and read the sequence numbers of the sources."""
+    """Prepare the decoders and statements of questions."""
     now = service.clock()
     service.store.facts(limit=1)
     yield
@@ -43,9 +43,6 @@ def steps_of(service: Service) -> Iterator[None]:
         reader.count_besides([key], (), now, 1)
         reader.first_besides([key], (), now, 1)
         reader.load_receivers(world)
-    yield
-    while service.store.sequence_holes(steps=1) is None:
-        yield
 
 
 def ends_of(service: Service) -> Iterator[None]:

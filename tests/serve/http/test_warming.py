@@ -18,7 +18,6 @@ from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.preparation import steps_of
 from lineage.serve.queries.service import Service
 from lineage.serve.web.page_endpoint import templates
-from lineage.store.reading.sequence_gap_index import STEP
 from lineage.store.store import open_store
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import api_over
@@ -69,18 +68,16 @@ def test_a_database_that_is_away_keeps_nobody_from_serving():
     assert [] == warming()
 
 
-def test_after_it_the_first_question_has_all(tmp_path: Path):
-    """Every template is read, and how the sources number their events is known to its end."""
+def test_after_it_the_first_page_has_its_templates(tmp_path: Path):
+    """Every template is read."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         steps = [*templates(), *steps_of(world.service)]
-        holes = world.service.store.sequence_holes(steps=0)
 
     assert {"who.html", None} == {one for one in steps if one in ("who.html", None)}
-    assert holes is not None
 
 
 def test_it_reads_no_more_of_what_there_is_however_much_that_is(tmp_path: Path):
-    """Few facts are decoded, for their decoders; of all others how they are numbered is read."""
+    """Few facts are decoded, for their decoders."""
     decoded: list[bytes] = []
 
     def read(value: bytes) -> Event:
@@ -98,7 +95,7 @@ def test_it_reads_no_more_of_what_there_is_however_much_that_is(tmp_path: Path):
 def test_the_client_has_all_findings_however_early_it_asks(tmp_path: Path):
     """Findings that are asked for in a loop are all of them, holes included, however early they are asked for."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
-        batch, last = Batch(advance={(DECISIONS, 1): (0, 5 * STEP)}), Position(DECISIONS, 1, 5 * STEP - 1)
+        batch, last = Batch(advance={(DECISIONS, 1): (0, 100_000)}), Position(DECISIONS, 1, 100_000 - 1)
         issued = Event("late", "urn:test", ASKED, TokenIssued(token="t", subject="human:x"))
         read_records([Record(last.number, ASKED, codec.encode(issued))], None, batch)
         world.service.store.write(batch)

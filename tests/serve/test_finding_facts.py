@@ -1,0 +1,62 @@
+"""What the rules of findings are given, from a store on either database."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ingest.codec import api as codec
+from ingest.projector import read_records
+from lineage.core.model.events import Event, TokenIssued
+from lineage.core.model.records import DECISIONS, Batch, Position, Record
+from lineage.serve.queries.finding_facts import gathered
+from lineage.store.store import Store, open_store
+from tests.support import stores
+
+START = 1_790_000_000_000_000
+
+
+@pytest.fixture(scope="module", params=stores.KINDS)
+def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
+    yield from stores.fresh_places(request)
+
+
+@pytest.fixture
+def store(fresh: stores.Fresh) -> Iterator[Store]:
+    with fresh() as url:
+        opened = open_store(url, codec.read, create=True)
+        yield opened
+        opened.close()
+
+
+def write(store: Store, offset: int, source: str, sequence: int) -> None:
+    """Write an event with a sequence number, recorded a second after the one before."""
+    issued = TokenIssued(token=f"t{offset}", subject="human:alice", expires_at=START * 2)
+    event = Event(f"e{offset}", source, START, issued)._replace(sequence=sequence)
+    batch = Batch(advance={(DECISIONS, 0): (offset, offset + 1)})
+    record = Record(Position(DECISIONS, 0, offset).number, START + offset * 1_000_000, codec.encode(event))
+    read_records([record], None, batch)
+    store.write(batch)
+
+
+def holes(store: Store, known_at: int | None = None) -> list[tuple[int | None, int | None]]:
+    found = gathered(store, None, known_at).intake.holes
+    return [(before.event.sequence, after.event.sequence) for before, after in found]
+
+
+def test_a_hole_in_a_sequence_is_known_at_once_and_closed_at_once(store: Store):
+    """What is written after a question is part of the next answer: a new hole, and what fills an old one."""
+    seen = []
+    for offset, (source, sequence) in enumerate([("urn:a", 1), ("urn:b", 7), ("urn:a", 4), ("urn:a", 2), ("urn:a", 3)]):
+        write(store, offset, source, sequence)
+        seen.append(holes(store))
+
+    assert [[], [], [(1, 4)], [(2, 4)], []] == seen
+
+
+def test_a_hole_is_of_one_source_and_of_what_was_known(store: Store):
+    """Numbers of two sources leave no hole in each other, and no hole is told of before both its ends were known."""
+    for offset, (source, sequence) in enumerate([("urn:a", 1), ("urn:b", 2), ("urn:a", 3), ("urn:b", 5)]):
+        write(store, offset, source, sequence)
+
+    assert [(1, 3), (2, 5)] == holes(store)
+    assert [[], [(1, 3)], [(1, 3), (2, 5)]] == [holes(store, START + seconds * 1_000_000) for seconds in (1, 2, 3)]
