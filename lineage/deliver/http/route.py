@@ -8,15 +8,18 @@ from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
 from starlette.types import Scope
 
-Endpoint = Callable[[Request], Awaitable[Response] | Response]
-"""Answers a request; a function that is not a coroutine runs on a thread."""
+Endpoint = Callable[[Request], Awaitable[Response]]
+"""Answers a request."""
 
 
 class Route(StarletteRoute):
     """A route of exactly one method, which is found in the scope of its requests as ``route``."""
 
-    def __init__(self, method: str, path: str, endpoint: Endpoint) -> None:
-        """Build a route; ``{name}`` in the path is one segment, ``{name:path}`` the rest of it."""
+    def __init__(self, method: str, path: str, endpoint: Endpoint | Callable[[Request], Response]) -> None:
+        """Build a route. A function that is no coroutine runs on a thread.
+
+        In the path ``{name}`` is one segment, and ``{name:path}`` the rest of it.
+        """
         super().__init__(path, endpoint, methods=[method])
         self.method = method
         self.methods = {method}  # Starlette adds HEAD to GET; here the server decides for which paths they are the same

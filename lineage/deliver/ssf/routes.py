@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,13 +15,11 @@ from starlette.responses import JSONResponse, Response
 from lineage.core.model.errors import DelegraphError, RefusedError
 from lineage.deliver.http.callers import Authenticate, Role, require
 from lineage.deliver.http.problems import problem, problem_of
-from lineage.deliver.http.route import Route
+from lineage.deliver.http.route import Endpoint, Route
 from lineage.deliver.http.signing_keys import Keys
 from lineage.deliver.ssf import polling
 from lineage.deliver.ssf.stream_requests import Json, asked_of
 from lineage.deliver.ssf.transmitter import NoStreamError, OneStreamError, TooOftenError, Transmitter
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 LARGEST_BYTES: Final = 256 * 1024  # of a request: a poll that acknowledges a thousand events has about 40 KiB
 LONGEST_POLL_SECONDS: Final = 20.0  # proxies between us and a receiver may time out after 30 seconds

@@ -85,7 +85,6 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         "/case": _case(site),
         "/revocations/{id:path}/receipt": _receipt(site),
         "/revocations/{id:path}": one,
-        "/static/{name:path}": static,
     }
     posted: dict[str, Endpoint] = {
         "/revocations": forms.ordering(site),
@@ -100,6 +99,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
     return [
         *(Route("GET", path, page) for path, page in shown.items()),
         *(Route("POST", path, form) for path, form in posted.items()),
+        Route("GET", "/static/{name:path}", static),
     ]
 
 

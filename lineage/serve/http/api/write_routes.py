@@ -1,6 +1,5 @@
 """The endpoints that write: they parse requests and call ``order_endpoints`` and ``event_endpoints``."""
 
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -9,7 +8,7 @@ from starlette.responses import Response
 
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Role, require
-from lineage.deliver.http.route import Route
+from lineage.deliver.http.route import Endpoint, Route
 from lineage.serve.commands import submission_policy
 from lineage.serve.http.api import event_endpoints as events
 from lineage.serve.http.api import order_endpoints as orders
@@ -17,8 +16,6 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.json_body import read_body, read_object
 from lineage.serve.http.core.query import Query
 from lineage.serve.http.core.responses import document_response
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def post(site: AppContext, path: str, write: Endpoint) -> Route:
