@@ -18,6 +18,7 @@ from tests.support import worlds
 from tests.support.compare import facts_of as facts_of_records
 from tests.support.finding_cases import AL, CASES, A, B, C, Event, moment, registered
 from tests.support.findings_views import facts_of, intake_of, options_of
+from tests.support.honest_practices import PRACTICES, Practice
 from tests.support.honest_worlds import Honest
 from tests.support.mutated_worlds import MUTATIONS, Mutation
 
@@ -60,6 +61,27 @@ def test_an_honest_world_is_quiet(seed: int):
             if severity_of(one.kind, one.severity, Options()) > Severity.INFORMATIONAL
         ]
         assert [] == loud
+
+
+@pytest.mark.parametrize("practice", PRACTICES, ids=lambda practice: practice.__name__)
+def test_an_honest_practice_is_quiet(practice: Practice):
+    """
+    What looks a little like misuse and is not, in a world with everything else: nothing above informational.
+    """
+    for seed in range(8):
+        world = Honest(seed)
+        events = world.make()
+        practice(world, 400)
+        facts = facts_of([*events, *world.events], {})
+        for minutes in (405, 430, 24 * 60):
+            found = evaluate(facts, Options(), parse_instant(moment(minutes)), intake=intake_of(facts))
+
+            loud = [
+                (one.kind, one.of, one.why)
+                for one in found.findings.values()
+                if severity_of(one.kind, one.severity, Options()) > Severity.INFORMATIONAL
+            ]
+            assert [] == loud
 
 
 def test_the_day_that_is_measured_with_is_honest():

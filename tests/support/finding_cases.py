@@ -846,6 +846,28 @@ CASES["wielder-mismatch"] = Case(
         ([D1, {**T1, "key_thumbprint": "k"}, done("a1", token="t1", actor=B)], "high"),
         ([D1, {**T1, "key_thumbprint": "k"}, done("a1", token="t1", key_thumbprint="l")], "high"),
         ([D1, T1, done("a1", token="t1", actor=B, outcome="denied")], "informational"),
+        # in an emergency, as another person approved; not if nobody asked for this actor, or the person is the same
+        (
+            [
+                *(D1, T1, decided("p1", True, "crm.read", token="t1", actor=BO, approved_by=AL)),
+                done("a1", token="t1", actor=BO, decision="p1"),
+            ],
+            "informational",
+        ),
+        (
+            [
+                *(D1, T1, decided("p1", True, "crm.read", token="t1", approved_by=AL)),
+                done("a1", token="t1", actor=BO, decision="p1"),
+            ],
+            "medium",
+        ),
+        (
+            [
+                *(D1, T1, decided("p1", True, "crm.read", token="t1", actor=BO, approved_by=BO)),
+                done("a1", token="t1", actor=BO, decision="p1"),
+            ],
+            "medium",
+        ),
     ),
 )
 CASES["delegation-mismatch"] = Case(

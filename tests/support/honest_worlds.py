@@ -47,7 +47,7 @@ class Honest:
         for agent in self.agents:
             owner = self.rng.choice(self.people)
             self.events.append(registered(agent, owner=owner, purpose="helps", environment="production"))
-            self.events.append(bound(agent, _workload(agent), key_thumbprint=f"key of {agent}"))
+            self.events.append(bound(agent, workload_of(agent), key_thumbprint=f"key of {agent}"))
         self.events.append(receiver(GATEWAY))
         for number in range(self.rng.randint(1, 4)):
             self._task(number, 10 + 70 * number)
@@ -55,7 +55,7 @@ class Honest:
 
     def _task(self, number: int, at: float) -> None:
         person = self.rng.choice(self.people)
-        login = self._next("login")
+        login = self.next("login")
         self.events.append(
             issued(f"{ISSUER}#{login}", person, at, scopes=["openid", "offline_access"], expires_at=moment(at + 480))
         )
@@ -78,7 +78,7 @@ class Honest:
 
     def _hand_on(self, above: dict[str, Any], agent: str, at: float, end: float, *, max_depth: int) -> dict[str, Any]:
         scopes = sorted(self.rng.sample(above["scopes"], self.rng.randint(1, len(above["scopes"]))))
-        grant, name = self._next("grant"), f"{ISSUER}#{self._next('token')}"
+        grant, name = self.next("grant"), f"{ISSUER}#{self.next('token')}"
         parents = [above["grant"]] if above["grant"] else []
         delegator = self._alias(above["by"])
         extra = {"instruction_source": self.rng.choice(["user", "document"])} if parents else {"purpose": "a task"}
@@ -107,7 +107,7 @@ class Honest:
                 of=[("subject", above["token"])],
                 scopes=scopes,
                 audience=[GATEWAY],
-                workload=_workload(agent),
+                workload=workload_of(agent),
                 key_thumbprint=f"key of {agent}",
                 exchange="delegation",
                 expires_at=moment(end),
@@ -119,16 +119,16 @@ class Honest:
     def _act(self, above: dict[str, Any], agent: str, at: float) -> None:
         scope = self.rng.choice(above["scopes"])
         operation = scope if self.rng.random() < 0.5 else scope.replace(":", ".")
-        decision, action = self._next("decision"), self._next("action")
+        decision, action = self.next("decision"), self.next("action")
         token = above["token"]
         resource = res(f"r{self.rng.randrange(3)}")
         same = {"token": token, "resource": resource, "required_scopes": [scope]}
         if self.rng.random() < 0.2:  # refused at first, and then approved by a person
-            refused = self._next("decision")
+            refused = self.next("decision")
             self.events.append(decided(refused, False, operation, at, actor=agent, **same))
             self.events.append(
                 done(
-                    self._next("action"), operation, at + 0.001, actor=agent, decision=refused, outcome="denied", **same
+                    self.next("action"), operation, at + 0.001, actor=agent, decision=refused, outcome="denied", **same
                 )
             )
             at += 0.01
@@ -138,8 +138,8 @@ class Honest:
                 action,
                 operation,
                 at + 0.005,
-                actor=self.rng.choice([agent, _workload(agent)]) if self.rng.random() < 0.2 else agent,
-                workload=_workload(agent),
+                actor=self.rng.choice([agent, workload_of(agent)]) if self.rng.random() < 0.2 else agent,
+                workload=workload_of(agent),
                 key_thumbprint=f"key of {agent}",
                 on_behalf_of=self._alias(above["subject"]),
                 decision=decision,
@@ -150,14 +150,15 @@ class Honest:
         )
 
     def _revoke(self, above: dict[str, Any], at: float) -> None:
-        id_ = self._next("revocation")
+        id_ = self.next("revocation")
         self.events.append(ordered(id_, f"delegation:{above['grant']}", at, reason="task_completed"))
         self.events.append(acknowledged(id_, GATEWAY, at + 0.5, token=above["token"]))
 
     def _alias(self, id_: str) -> str:
         return f"okta|{id_}" if id_.startswith("human:") and self.rng.random() < 0.2 else id_
 
-    def _next(self, word: str) -> str:
+    def next(self, word: str) -> str:
+        """A name that nothing else has."""
         self.number += 1
         return f"{word}-{self.number}"
 
@@ -173,5 +174,6 @@ class Honest:
                 }
 
 
-def _workload(agent: str) -> str:
+def workload_of(agent: str) -> str:
+    """The workload that an agent is bound to."""
     return f"spiffe://example/{agent.removeprefix('agent:')}"

@@ -216,8 +216,10 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
     ):
         said = stated(facts, field)
         if said is not None and expected is not None and not compare(said.value, expected):
-            bound = field == "actor" and _runs_as(world, str(said.value), str(expected))
-            severity = Severity.INFORMATIONAL if bound else _severity_of_mismatch(facts, element, field)
+            meant = field == "actor" and (
+                _runs_as(world, str(said.value), str(expected)) or _is_approved(world, facts, str(said.value))
+            )
+            severity = Severity.INFORMATIONAL if meant else _severity_of_mismatch(facts, element, field)
             why = f"action:{action} was done with {field} {said.value}; {key} was issued to {expected}"
             if kind == "wielder-mismatch" and severity != Severity.INFORMATIONAL:
                 why = _THEFTS[field].format(said.value, expected) + f" (action:{action} with {key})"
@@ -240,6 +242,17 @@ def _runs_as(world: World, workload: str, agent: str) -> bool:
         and world.principals.same(body.workload, workload)
         for fact in world.principals.bindings.get(workload)
     )
+
+
+def _is_approved(world: World, action_facts: tuple[Fact, ...], actor: str) -> bool:
+    """Whether a decision permits this actor to act, and another person approved that: the glass was broken."""
+    decision = world.decision_facts(action_facts)
+    asked, approver = stated(decision, "actor"), stated(decision, "approved_by")
+    if asked is None or approver is None or not all(getattr(fact.event.body, "permitted", False) for fact in decision):
+        return False
+    principals = world.principals
+    by_another = principals.kind(str(approver.value)) == "human" and not principals.same(str(approver.value), actor)
+    return by_another and principals.same(str(asked.value), actor)
 
 
 def principal_findings(world: World, id_: str) -> list[Finding]:
