@@ -13,7 +13,6 @@ from click.testing import CliRunner, Result
 from lineage.core.model.times import format_instant, parse_instant
 from lineage.serve.cli import completion
 from lineage.serve.cli.main import main
-from lineage.serve.documents.csv_table import as_csv
 from lineage.serve.documents.typed_times import typed_time
 
 INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
@@ -138,11 +137,6 @@ def test_a_list_as_csv_has_a_header_and_a_row_for_each_item(run: Run):
         assert (1, True) == (len(list(csv.DictReader(io.StringIO(few.stdout)))), "--after" in few.stderr)
     empty = run("actions", "--tool", "nosuch", "--csv").stdout
     assert ["occurred_at", "action"] == empty.split(",")[:2]
-
-
-def test_a_cell_is_no_formula():
-    """What a spreadsheet would calculate is text."""
-    assert ["a,b", "'=1+1,x; y"] == as_csv([{"a": "=1+1", "b": ["x", "y"]}]).splitlines()
 
 
 @pytest.mark.parametrize("id_", ["x" * 512, "é" * 256, "שלום", "日本語", "%_\\", "'; DROP TABLE fact", "*"])

@@ -31,7 +31,7 @@ def one_picture(out: Output, ids: Sequence[str], form: str) -> Output:
     return out.written_as(form)
 
 
-def one_list(out: Output, ids: tuple[str, ...], after: str | None) -> tuple[str, ...]:
+def one_list(out: Output, ids: tuple[str, ...], after: str | None = None) -> tuple[str, ...]:
     """Return the ids whose lists are asked for; a table, or the next page, is that of one.
 
     Raises:
@@ -51,6 +51,7 @@ def answer_each_of(
     render: "Callable[[Document], RenderableType]",
     question: "Callable[[Service, str, str, Instant], Document | None]",
     kinds: Collection[str] = (),
+    table: str | None = None,
 ) -> None:
     """Ask a question of several ``KIND:ID``: every answer is printed, in the order asked.
 
@@ -64,6 +65,7 @@ def answer_each_of(
         render: How people read an answer.
         question: What is asked.
         kinds: The kinds that an id without one may have; none: those of which there is a state.
+        table: The name of the answer in ``list_columns`` if it is a list.
     """
     answer_each(
         settings,
@@ -72,6 +74,7 @@ def answer_each_of(
         at,
         render,
         lambda service, asked, when: question(service, *meant(service, asked, kinds), when),
+        table,
     )
 
 
@@ -129,8 +132,12 @@ def answer_each(
     at: Instant | None,
     render: "Callable[[Document], RenderableType]",
     question: "Callable[[Service, str, Instant], Document | None]",
+    table: str | None = None,
 ) -> None:
-    """Ask a question about several ids, and print every answer in the order asked."""
+    """Ask a question about several ids, and print every answer in the order asked.
+
+    ``table`` is the name of the answer in ``list_columns`` if it is a list.
+    """
     from lineage.serve.config.wiring import opened_service
 
     when = now() if at is None else at
@@ -143,6 +150,8 @@ def answer_each(
                 continue
             if document is None:
                 out.not_found(asked)
+            elif table is None:
+                out.document(document, render)
             else:
-                out.listed(document, render)
+                out.listed(document, render, table)
     out.finish()

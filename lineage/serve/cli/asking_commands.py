@@ -87,7 +87,7 @@ def actions(
         if document is None:
             out.not_found(of or "")
             click.get_current_context().exit(EXIT_NOT_FOUND)
-        out.listed(document, render_asking.actions, render_asking.ACTION_COLUMNS)
+        out.listed(document, render_asking.actions, "actions")
 
 
 def _thing(service: "Service", of: str) -> str:
@@ -163,7 +163,7 @@ def principals(
         wanted = People(kind, owner, state, text)
         moment = now() if at is None else at
         document = principals_of(service, wanted, at=moment, known_at=known_at, after=after, limit=limit)
-        out.listed(document, render_asking.principals, render_asking.PRINCIPAL_COLUMNS)
+        out.listed(document, render_asking.principals, "principals")
 
 
 @click.command()
@@ -238,9 +238,9 @@ def _held(
         moment = now() if at is None else at
         document = held(service, sort, wanted, at=moment, known_at=known_at, after=after, limit=limit)
         if sort == "token":
-            out.listed(document, render_asking.tokens, render_asking.TOKEN_COLUMNS)
+            out.listed(document, render_asking.tokens, "tokens")
         else:
-            out.listed(document, render_asking.delegations, render_asking.DELEGATION_COLUMNS)
+            out.listed(document, render_asking.delegations, "delegations")
 
 
 def _refuse_empty(**said: str | None) -> None:
@@ -268,7 +268,7 @@ def search(settings: "Settings", out: Output, words: tuple[str, ...], after: str
 
     with opened_service(settings) as service:
         found = search_of(service, " ".join(words), start=after, limit=limit)
-        out.listed(found, render_chain.search, ("kind", "id", "display_name", "exact"))
+        out.listed(found, render_chain.search, "search")
 
 
 @click.command()

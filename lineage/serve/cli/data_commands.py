@@ -14,6 +14,7 @@ from lineage.core.model.errors import (
 )
 from lineage.serve.cli.options import (
     shared_options,
+    table_options,
 )
 from lineage.serve.cli.output import EXIT_REFUSED, Output
 
@@ -172,6 +173,7 @@ def emit(settings: "Settings", out: Output, files: tuple[str, ...], spool: str |
 @click.option("--after", type=int, default=0, help="Continue after this id.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
 @shared_options()
+@table_options
 def quarantine(settings: "Settings", out: Output, retry: bool, everything: bool, after: int, limit: int) -> None:
     """Rejected records: the reason, the position, and the raw record.
 
@@ -189,7 +191,7 @@ def quarantine(settings: "Settings", out: Output, retry: bool, everything: bool,
             out.document(maintenance.retry(service), render_chain.retried)
         else:
             found = quarantine_of(service, after=after, limit=limit, everything=everything)
-            out.document(found, render_chain.quarantine)
+            out.listed(found, render_chain.quarantine, "quarantine")
 
 
 @click.command()
@@ -269,6 +271,7 @@ def schema(settings: "Settings", out: Output, vectors: bool) -> None:  # noqa: A
 
 @click.command()
 @shared_options()
+@table_options
 def sources(settings: "Settings", out: Output) -> None:
     """The systems whose logs are read: how many records, which were skipped and why, and ids without an identity.
 
@@ -281,7 +284,7 @@ def sources(settings: "Settings", out: Output) -> None:
     from lineage.serve.text import render_sources
 
     with opened_service(settings) as service:
-        out.document(found(service, settings.sources), render_sources.sources)
+        out.listed(found(service, settings.sources), render_sources.sources, "sources")
 
 
 def size_of(files: Iterable[str]) -> int | None:

@@ -7,7 +7,7 @@ import click
 
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
-from lineage.serve.cli.options import AT, KNOWN_AT, TIME, now, shared_options
+from lineage.serve.cli.options import AT, KNOWN_AT, TIME, now, shared_options, table_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Document, Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
@@ -39,6 +39,7 @@ def governance() -> None:
 @KNOWN_AT
 @_LIMIT
 @shared_options()
+@table_options
 def active(
     settings: "Settings", out: Output, start: Instant | None, end: Instant | None, known_at: Instant | None, limit: int
 ) -> None:
@@ -47,7 +48,14 @@ def active(
     from lineage.serve.text import render_governance as render
 
     between = _between(start, end)
-    _answer(settings, out, None, render.active, lambda s: queries.active(s, **between, known_at=known_at, limit=limit))
+    _answer(
+        settings,
+        out,
+        None,
+        "active",
+        render.active,
+        lambda s: queries.active(s, **between, known_at=known_at, limit=limit),
+    )
 
 
 @governance.command()
@@ -56,6 +64,7 @@ def active(
 @KNOWN_AT
 @_LIMIT
 @shared_options()
+@table_options
 def allowed(
     settings: "Settings", out: Output, agent: str, at: Instant | None, known_at: Instant | None, limit: int
 ) -> None:
@@ -68,6 +77,7 @@ def allowed(
         settings,
         out,
         agent,
+        "allowed",
         render.allowed,
         lambda s: queries.allowed(s, _id(agent), at=moment, known_at=known_at, limit=limit),
     )
@@ -83,6 +93,7 @@ def _between_two(name: str, help_text: str) -> click.Command:
     @KNOWN_AT
     @_LIMIT
     @shared_options()
+    @table_options
     def command(
         settings: "Settings",
         out: Output,
@@ -100,7 +111,9 @@ def _between_two(name: str, help_text: str) -> click.Command:
             "done": (queries.done, render_governance.done),
         }[name]
         between = _between(start, end)
-        _answer(settings, out, agent, render, lambda s: ask(s, _id(agent), **between, known_at=known_at, limit=limit))
+        _answer(
+            settings, out, agent, name, render, lambda s: ask(s, _id(agent), **between, known_at=known_at, limit=limit)
+        )
 
     return command
 
@@ -127,6 +140,7 @@ def _answer(
     settings: "Settings",
     out: Output,
     agent: str | None,
+    name: str,
     render: Callable[[Document], Any],
     ask: Callable[[Any], Document | None],
 ) -> None:
@@ -137,4 +151,4 @@ def _answer(
         if document is None:
             out.not_found(str(agent))
             click.get_current_context().exit(EXIT_NOT_FOUND)
-        out.document(document, render)
+        out.listed(document, render, name)

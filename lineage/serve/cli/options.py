@@ -165,6 +165,23 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
 FORMATS: Final = ("table", "json", "csv")
 
 
+def table_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--format`` and ``--csv`` to a command that prints a list."""
+
+    @wraps(function)
+    def run(*args: Any, out: Output, format_: str, csv: bool, **options: Any) -> Any:
+        chosen = "csv" if csv else "json" if out.as_json else format_
+        return function(*args, out=Output(as_json=chosen == "json", as_csv=chosen == "csv"), **options)
+
+    added: tuple[Callable[..., Any], ...] = (
+        click.option("--csv", is_flag=True, help="The same as --format csv."),
+        click.option("--format", "format_", type=click.Choice(FORMATS), default="table", help="How it is written."),
+    )
+    for option in added:
+        run = option(run)
+    return run
+
+
 def list_options(page: int | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add ``--limit``, ``--after``, ``--format`` and ``--csv`` to a command that prints a list.
 
@@ -173,14 +190,8 @@ def list_options(page: int | None) -> Callable[[Callable[..., Any]], Callable[..
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        def run(*args: Any, out: Output, format_: str, csv: bool, **options: Any) -> Any:
-            chosen = "csv" if csv else "json" if out.as_json else format_
-            return function(*args, out=Output(as_json=chosen == "json", as_csv=chosen == "csv"), **options)
-
+        run = table_options(function)
         added: tuple[Callable[..., Any], ...] = (
-            click.option("--csv", is_flag=True, help="The same as --format csv."),
-            click.option("--format", "format_", type=click.Choice(FORMATS), default="table", help="How it is written."),
             click.option("--after", "--cursor", "after", metavar="NEXT", help="Go on behind a page: its `next`."),
             click.option(
                 "--limit",

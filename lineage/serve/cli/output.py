@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -82,18 +82,23 @@ class Output:
         else:
             self.console.print(render(document))
 
-    def listed(
-        self, document: Document, render: "Callable[[Document], RenderableType]", columns: Sequence[str] = ()
-    ) -> None:
-        """Print a list, as a table if that is asked for; what follows the table is said on standard error."""
+    def listed(self, document: Document, render: "Callable[[Document], RenderableType]", name: str) -> None:
+        """Print a list, as CSV if that is asked for; what follows is then said on standard error.
+
+        Args:
+            document: The list.
+            render: How people read it.
+            name: Its name in ``list_columns``.
+        """
         if not self.as_csv:
             self.document(document, render)
             return
-        from lineage.serve.documents.csv_table import as_csv
+        from lineage.serve.documents.list_columns import as_csv
 
-        click.echo(as_csv(document["items"], columns), nl=False)
-        if document["next"] is not None:
-            click.echo(f"delegraph: note: there are more; go on with --after {document['next']}", err=True)
+        click.echo(as_csv(name, document).encode(errors="replace"), nl=False)
+        if not document["complete"]:
+            how = f"--after {document['next']}" if document["next"] is not None else "a higher --limit"
+            click.echo(f"delegraph: note: there are more; go on with {how}", err=True)
 
     def not_found(self, asked: str) -> None:
         """Report that no fact names an id; the command then exits with 3."""

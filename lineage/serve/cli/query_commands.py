@@ -18,6 +18,7 @@ from lineage.serve.cli.options import (
     list_options,
     proposal_of,
     shared_options,
+    table_options,
     target_options,
 )
 from lineage.serve.cli.output import Document, Output
@@ -181,6 +182,7 @@ def uses(
         lambda s, kind, id_, when: uses_of(
             s, kind, id_, at=when, known_at=known_at, after=after, limit=limit, budget=of_limit(limit)
         ),
+        table="uses",
     )
 
 
@@ -218,6 +220,7 @@ def timeline(
             s, kind, id_, known_at=known_at, after=after, limit=limit, budget=of_limit(limit)
         ),
         KINDS,
+        "timeline",
     )
 
 
@@ -227,6 +230,7 @@ def timeline(
 @click.option("--to", "end", type=TIME, required=True, metavar="TIME", help="The second instant.")
 @KNOWN_AT
 @shared_options()
+@table_options
 def diff(
     settings: "Settings", out: Output, ids: tuple[str, ...], start: Instant, end: Instant, known_at: Instant | None
 ) -> None:
@@ -241,15 +245,17 @@ def diff(
     answer_each_of(
         settings,
         out,
-        ids,
+        one_list(out, ids),
         None,
         render_chain.diff,
         lambda s, kind, id_, _: diff_of(s, kind, id_, start=start, end=end, known_at=known_at),
+        table="diff",
     )
 
 
 @click.command()
 @shared_options()
+@table_options
 def conflicts(settings: "Settings", out: Output) -> None:
     """Identities (source, event id) under which different contents were sent; all of them count.
 
@@ -261,4 +267,4 @@ def conflicts(settings: "Settings", out: Output) -> None:
     from lineage.serve.text import render_chain
 
     with opened_service(settings) as service:
-        out.document(conflicts_of(service), render_chain.conflicts)
+        out.listed(conflicts_of(service), render_chain.conflicts, "conflicts")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lineage.serve.cli.options import shared_options
+from lineage.serve.cli.options import shared_options, table_options
 from lineage.serve.cli.output import Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
@@ -68,6 +68,7 @@ def register(
 
 @receiver.command("list")
 @shared_options()
+@table_options
 def list_(settings: "Settings", out: Output) -> None:
     """All enforcement points, and what each covers."""
     from lineage.serve.config.wiring import opened_service
@@ -75,7 +76,7 @@ def list_(settings: "Settings", out: Output) -> None:
     from lineage.serve.text import render_receivers
 
     with opened_service(settings) as service:
-        out.document(receivers(service), render_receivers.listed)
+        out.listed(receivers(service), render_receivers.listed, "receivers")
 
 
 @receiver.command()

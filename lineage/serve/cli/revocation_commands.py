@@ -1,5 +1,6 @@
 """Commands that revoke, reinstate, and report on revocations."""
 
+import json
 import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, TextIO
@@ -20,6 +21,7 @@ from lineage.serve.cli.options import (
     now,
     proposal_of,
     shared_options,
+    table_options,
     target_options,
 )
 from lineage.serve.cli.output import Output
@@ -236,6 +238,7 @@ def lift(
 @AT
 @KNOWN_AT
 @shared_options()
+@table_options
 def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | None, known_at: Instant | None) -> None:
     """What a revocation ended, including elements issued after it; with --json one line for each element.
 
@@ -257,6 +260,12 @@ def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | No
         elif out.as_json:
             for line in found.lines:
                 click.echo(line)
+        elif out.as_csv:
+            from lineage.serve.documents.csv_table import lines_of
+            from lineage.serve.documents.list_columns import COLUMNS
+
+            for row in lines_of(COLUMNS["receipt"], map(json.loads, found.lines)):
+                click.echo(row.encode(errors="replace"), nl=False)
         else:
             summary = receipt.receipt_summary(found, at=when, known_at=known_at)
             out.document(summary, render_revocations.receipt)
@@ -269,6 +278,7 @@ def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | No
 @click.option("--after", metavar="NEXT", help="Continue after this one (the `next` of the last page).")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
 @shared_options()
+@table_options
 def revocations(
     settings: "Settings",
     out: Output,
@@ -290,7 +300,7 @@ def revocations(
     when = now() if at is None else at
     with opened_service(settings) as service:
         found = revocations.revocations(service, at=when, known_at=known_at, after=after, limit=limit)
-        out.document(found, render_revocations.revocations)
+        out.listed(found, render_revocations.revocations, "revocations")
 
 
 @click.command()

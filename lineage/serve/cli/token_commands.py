@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.core.model.times import Instant
-from lineage.serve.cli.options import TIME, shared_options
+from lineage.serve.cli.options import TIME, shared_options, table_options
 from lineage.serve.cli.output import Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
@@ -59,6 +59,7 @@ def create(
 
 @token.command("list")
 @shared_options()
+@table_options
 def list_(settings: "Settings", out: Output) -> None:
     """All tokens, the latest first: whose they are, what they may do, and until when."""
     from lineage.serve.commands.api_tokens import list_tokens
@@ -66,7 +67,7 @@ def list_(settings: "Settings", out: Output) -> None:
     from lineage.serve.text import render_tokens
 
     with opened_service(settings) as service:
-        out.document(list_tokens(service), render_tokens.listed)
+        out.listed(list_tokens(service), render_tokens.listed, "api_tokens")
 
 
 @token.command()

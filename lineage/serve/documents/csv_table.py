@@ -1,53 +1,64 @@
-"""Write lists as CSV (RFC 4180): a header, then one row per item, safe to open in a spreadsheet."""
+"""Write lists as CSV (RFC 4180): a header, then one row per item, safe to open in a spreadsheet.
+
+A cell that a spreadsheet would calculate, or that begins with an apostrophe, gets an apostrophe in front: whoever
+removes one from the front of each cell that begins with one has the values.
+"""
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-_DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would treat such a cell as a formula
+_GUARDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")  # noqa: RUF001 (fullwidth)
 
 
 def written(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
     """Write a table with a header."""
+    return "".join(lines_of(columns, rows))
+
+
+def lines_of(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table with a header.
+
+    Args:
+        columns: The keys of a row. ``a.b`` is the member ``b`` of the object ``a``; missing ones are empty.
+        rows: Documents.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\r\n")
     table.writerow(columns)
     for row in rows:
-        table.writerow(cell(row.get(name)) for name in columns)
-    return text.getvalue()
-
-
-def as_csv(items: Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> str:
-    """Write the items of any list; a nested value has its own column, such as ``resource.id``.
-
-    Args:
-        items: Documents.
-        columns: The columns that come first, even without items.
-    """
-    rows = [dict(_flat(item)) for item in items]
-    named = dict.fromkeys((*columns, *(name for row in rows for name in row)))
-    nested = {name.partition(".")[0] for name in named if "." in name}
-    return written([name for name in named if name not in nested], rows)
+        yield _taken(text)
+        table.writerow(cell(_value(row, column)) for column in columns)
+    yield _taken(text)
 
 
 def cell(value: object) -> str:
-    """Convert a value to a cell; a list becomes one cell, separated by semicolons."""
+    """Convert a value to a cell: a list of words is separated by semicolons, any other list or object is JSON."""
     if isinstance(value, list | tuple):
-        value = "; ".join(_shown(one) for one in value)
-    text = "" if value is None else _shown(value)
-    return f"'{text}" if text.startswith(_DANGEROUS) else text
+        is_plain = all(isinstance(one, str) and ";" not in one for one in value)
+        value = "; ".join(value) if is_plain else _json(value)
+    elif isinstance(value, dict | bool):
+        value = _json(value)
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_GUARDED) else value
+    return "" if value is None else str(value)
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {said}" for name, said in value.items())
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _taken(text: io.StringIO) -> str:
+    line = text.getvalue()
+    text.seek(0)
+    text.truncate()
+    return line
 
 
-def _flat(item: dict[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in item.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
+def _value(row: dict[str, Any], column: str) -> object:
+    value: object = row
+    for name in column.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

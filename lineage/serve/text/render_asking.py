@@ -1,30 +1,9 @@
 """Text pages for lists that were filtered by what people know."""
 
-from typing import Final
-
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
 from lineage.serve.text.phrases import when
 from lineage.serve.text.text_page import Page, joined, many
-
-ACTION_COLUMNS: Final = (
-    *("occurred_at", "action", "operation", "tool", "resource.type", "resource.id", "outcome"),
-    *("human", "human_known_as", "human_name", "agents", "actor", "token", "delegation", "decision", "state"),
-)
-
-PRINCIPAL_COLUMNS: Final = (
-    *("id", "kind", "display_name", "owner", "aliases", "registered", "state"),
-    *("alive_tokens", "last_acted_at", "acted"),
-)
-_HELD: Final = (
-    *("issuer", "holder", "holder_known_as", "holder_name", "owner", "human", "human_known_as", "human_name"),
-    *("depth", "scopes", "audience", "issued_at", "expires_at"),
-)
-TOKEN_COLUMNS: Final = (
-    *("token", "kind", *_HELD, "subject", "client", "session", "delegation", "state", "revocation"),
-    *("last_used_at", "used"),
-)
-DELEGATION_COLUMNS: Final = ("delegation", *_HELD, "purpose", "parents", "state", "revocation")
 
 
 def actions(doc: Document) -> Page:

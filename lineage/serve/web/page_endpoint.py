@@ -25,6 +25,7 @@ from lineage.serve.web.links import Links
 from lineage.serve.web.templating import environment
 
 MOMENT: Final = frozenset({"at", "known_at"})
+PAGED: Final = frozenset({"after", "limit"})
 # Our own forms send their origin; otherwise their orders would be refused.
 HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 TEMPLATES: Final = environment()
@@ -140,8 +141,18 @@ def _written(
 ) -> Response:
     understood = request.scope.get(UNDERSTOOD, ())
     asked = Asked(site, answer.caller, answer.query, answer.document, links, understood)
-    context = {"doc": answer.document, **view(asked)}
+    context = {"doc": answer.document, "csv": _file_of(request), **view(asked)}
     return render_template(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
+
+
+def _file_of(request: Request) -> str | None:
+    """Return the address of the same list as CSV; None if the document is no list."""
+    question = ASKED.get(request.url.path)
+    if question is None or "csv" not in question.formats:
+        return None
+    known = {parameter.name for parameter in question.parameters} - PAGED
+    said = [(name, value) for name, value in request.query_params.multi_items() if name in known]
+    return f"{request.url.path}.csv?{urlencode(said)}"
 
 
 def templates() -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Final
 from lineage.core.model.keys import ELEMENT_KINDS, KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.answer_formats import as_table
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.cursors import after_of, limit_of, one_page, page_in_time, whole_number_of, with_cursor
 from lineage.serve.http.core.error_responses import NotFoundError
@@ -176,41 +177,56 @@ def _found(document: Document | None, query: Query) -> Document:
 
 
 AROUND: Final = (
-    Question(
-        path="/search",
-        ask=search,
-        parameters=(TEXT, *PAGES),
-        title="What contains every word of a text: ids, names, tools, operations, resources",
-        answer="Search",
-        about=("q",),
+    as_table(
+        Question(
+            path="/search",
+            ask=search,
+            parameters=(TEXT, *PAGES),
+            title="What contains every word of a text: ids, names, tools, operations, resources",
+            answer="Search",
+            about=("q",),
+        ),
+        "search",
     ),
-    Question(
-        path="/timeline",
-        ask=timeline,
-        parameters=(ONE, KNOWN_AT, *PAGES),
-        title="Every fact that mentions something, the earliest first",
-        answer="Timeline",
+    as_table(
+        Question(
+            path="/timeline",
+            ask=timeline,
+            parameters=(ONE, KNOWN_AT, *PAGES),
+            title="Every fact that mentions something, the earliest first",
+            answer="Timeline",
+        ),
+        "timeline",
     ),
-    Question(
-        path="/diff",
-        ask=diff,
-        parameters=(ONE, FROM, TO, KNOWN_AT, *PAGES),
-        title="What changed its state between two instants",
-        answer="Diff",
+    as_table(
+        Question(
+            path="/diff",
+            ask=diff,
+            parameters=(ONE, FROM, TO, KNOWN_AT, *PAGES),
+            title="What changed its state between two instants",
+            answer="Diff",
+        ),
+        "diff",
     ),
-    Question(
-        path="/uses",
-        ask=uses,
-        parameters=(ONE, *TIMES, *PAGES),
-        title="Where a token was used, by whom and when",
-        answer="Uses",
+    as_table(
+        Question(
+            path="/uses",
+            ask=uses,
+            parameters=(ONE, *TIMES, *PAGES),
+            title="Where a token was used, by whom and when",
+            answer="Uses",
+        ),
+        "uses",
     ),
-    Question(
-        path="/findings",
-        ask=findings,
-        parameters=(*TIMES, *FINDINGS, *PAGES),
-        title="What is wrong, the worst first",
-        answer="Findings",
+    as_table(
+        Question(
+            path="/findings",
+            ask=findings,
+            parameters=(*TIMES, *FINDINGS, *PAGES),
+            title="What is wrong, the worst first",
+            answer="Findings",
+        ),
+        "findings",
     ),
     Question(
         path="/findings/{id}",
@@ -228,26 +244,35 @@ AROUND: Final = (
         answer="Posture",
         about=(),
     ),
-    Question(
-        path="/quarantine",
-        ask=quarantine,
-        parameters=(EVERYTHING, *PAGES),
-        title="Records that could not be read",
-        answer="Quarantine",
+    as_table(
+        Question(
+            path="/quarantine",
+            ask=quarantine,
+            parameters=(EVERYTHING, *PAGES),
+            title="Records that could not be read",
+            answer="Quarantine",
+        ),
+        "quarantine",
     ),
-    Question(
-        path="/conflicts",
-        ask=conflicts,
-        parameters=PAGES,
-        title="Identities under which different contents were sent",
-        answer="Conflicts",
+    as_table(
+        Question(
+            path="/conflicts",
+            ask=conflicts,
+            parameters=PAGES,
+            title="Identities under which different contents were sent",
+            answer="Conflicts",
+        ),
+        "conflicts",
     ),
-    Question(
-        path="/revocations",
-        ask=board,
-        parameters=(*TIMES, AFTER, FEWER),
-        title="All orders, the latest first, each with its verdict",
-        answer="Revocations",
+    as_table(
+        Question(
+            path="/revocations",
+            ask=board,
+            parameters=(*TIMES, AFTER, FEWER),
+            title="All orders, the latest first, each with its verdict",
+            answer="Revocations",
+        ),
+        "revocations",
     ),
     Question(
         path="/revocations/{id:path}",

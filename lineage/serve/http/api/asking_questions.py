@@ -9,6 +9,7 @@ from lineage.core.model.keys import KINDS
 from lineage.core.model.vocabulary import ACTION_OUTCOMES
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.answer_formats import as_table
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.cursors import page_in_time
 from lineage.serve.http.core.error_responses import NotFoundError
@@ -164,13 +165,16 @@ ASKING: Final = (
         answer="Overview",
         about=(),
     ),
-    Question(
-        path="/actions",
-        ask=actions,
-        parameters=(*ACTION_FILTERS, *TIMES, *PAGES),
-        title="The actions that are asked for, the latest first",
-        answer="Actions",
-        about=("of", *_IDS),
+    as_table(
+        Question(
+            path="/actions",
+            ask=actions,
+            parameters=(*ACTION_FILTERS, *TIMES, *PAGES),
+            title="The actions that are asked for, the latest first",
+            answer="Actions",
+            about=("of", *_IDS),
+        ),
+        "actions",
     ),
     Question(
         path="/usage",
@@ -180,28 +184,37 @@ ASKING: Final = (
         answer="Usage",
         about=(),
     ),
-    Question(
-        path="/principals",
-        ask=principals,
-        parameters=(*PEOPLE_FILTERS, *TIMES, *PAGES),
-        title="Who there is: people, agents, services and workloads",
-        answer="Principals",
-        about=("owner",),
+    as_table(
+        Question(
+            path="/principals",
+            ask=principals,
+            parameters=(*PEOPLE_FILTERS, *TIMES, *PAGES),
+            title="Who there is: people, agents, services and workloads",
+            answer="Principals",
+            about=("owner",),
+        ),
+        "principals",
     ),
-    Question(
-        path="/tokens",
-        ask=tokens,
-        parameters=(*TOKEN_FILTERS, *TIMES, *PAGES),
-        title="Which tokens there are, the latest first",
-        answer="Tokens",
-        about=("owner", "holder"),
+    as_table(
+        Question(
+            path="/tokens",
+            ask=tokens,
+            parameters=(*TOKEN_FILTERS, *TIMES, *PAGES),
+            title="Which tokens there are, the latest first",
+            answer="Tokens",
+            about=("owner", "holder"),
+        ),
+        "tokens",
     ),
-    Question(
-        path="/delegations",
-        ask=delegations,
-        parameters=(*DELEGATION_FILTERS, *TIMES, *PAGES),
-        title="Which delegations there are, the latest first",
-        answer="Delegations",
-        about=("owner", "holder", "issuer"),
+    as_table(
+        Question(
+            path="/delegations",
+            ask=delegations,
+            parameters=(*DELEGATION_FILTERS, *TIMES, *PAGES),
+            title="Which delegations there are, the latest first",
+            answer="Delegations",
+            about=("owner", "holder", "issuer"),
+        ),
+        "delegations",
     ),
 )

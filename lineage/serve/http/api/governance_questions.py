@@ -7,6 +7,7 @@ from typing import Any, Final
 from lineage.core.model.times import Instant
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.answer_formats import as_table
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.cursors import one_page
 from lineage.serve.http.core.error_responses import NotFoundError
@@ -69,7 +70,7 @@ def _between(query: Query) -> dict[str, Instant]:
 
 def _question(name: str, ask: Callable[[AppContext, Caller, Query], Document], title: str, **more: Any) -> Question:
     about = () if name == "active" else ("agent",)
-    return Question(path=f"/governance/{name}", ask=ask, title=title, about=about, **more)
+    return as_table(Question(path=f"/governance/{name}", ask=ask, title=title, about=about, **more), name)
 
 
 GOVERNANCE: Final = (

@@ -1,12 +1,11 @@
 """The questions behind composite pages: graph, identity, health, and a whole case."""
 
-from functools import partial
 from typing import Final
 
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.drawing.formats import FORMATS, MEDIA_TYPES, written
+from lineage.serve.http.core.answer_formats import PICTURES, format_of
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ONE, TIMES
@@ -50,9 +49,6 @@ _TARGET: Final = ONE._replace(
     description="Of the principals: what a revocation of this, `KIND:ID`, would end is laid over the graph.",
     example=None,
 )
-_FORMAT: Final = Parameter(
-    "format", {"type": "string", "enum": list(FORMATS)}, "In which form it is written. By default `json`."
-)
 STATED: Final = tuple(sorted(ELEMENT_KINDS | NAME_KINDS))
 _PRINCIPAL: Final = ONE._replace(description="`principal:ID`.", example="principal:agent:mailer")
 CASES: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action")
@@ -60,7 +56,6 @@ CASES: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action")
 
 def graph_around(site: AppContext, _caller: Caller, query: Query) -> Document:
     """What a thing depends on and what depends on it, laid out; or who handed what to whom."""
-    query.choice("format", FORMATS)
     if query.choice("view", VIEWS) == PRINCIPALS:
         return _principals(site, query)
     if given := [name for name in ("kind", "state", "tool", "target") if query.all(name)]:
@@ -123,11 +118,21 @@ OVERVIEW: Final = (
     Question(
         path="/graph",
         ask=graph_around,
-        parameters=(ONE._replace(required=False), _VIEW, *TIMES, _KIND, _STATE, _TOOL, _TARGET, _MOST, _FORMAT),
+        parameters=(
+            ONE._replace(required=False),
+            _VIEW,
+            *TIMES,
+            _KIND,
+            _STATE,
+            _TOOL,
+            _TARGET,
+            _MOST,
+            format_of(*PICTURES),
+        ),
         title="What a thing depends on and what depends on it, laid out; or who handed what to whom",
         answer="Graph",
         other_answer="PrincipalGraph",
-        formats={name: (media_type, partial(written, name)) for name, media_type in MEDIA_TYPES.items()},
+        formats=PICTURES,
         about=("of", "target"),
     ),
     Question(

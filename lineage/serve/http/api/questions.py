@@ -14,6 +14,7 @@ from lineage.serve.http.api.asking_questions import ASKING
 from lineage.serve.http.api.governance_questions import GOVERNANCE
 from lineage.serve.http.api.overview_questions import OVERVIEW
 from lineage.serve.http.api.receiver_endpoints import RECEIVERS
+from lineage.serve.http.core.answer_formats import as_pictures
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ACTION, HOW, OF, STALE, TIMES, UNSEEN
@@ -113,22 +114,26 @@ def each(
 
 
 QUESTIONS: Final = (
-    Question(
-        path="/who",
-        ask=who,
-        parameters=(ACTION, *TIMES),
-        title="Who stood behind an action: human, agents, tokens, hop by hop",
-        answer="Who",
-        about=("action",),
-        at_once=True,
+    as_pictures(
+        Question(
+            path="/who",
+            ask=who,
+            parameters=(ACTION, *TIMES),
+            title="Who stood behind an action: human, agents, tokens, hop by hop",
+            answer="Who",
+            about=("action",),
+            at_once=True,
+        )
     ),
-    Question(
-        path="/chain",
-        ask=chain,
-        parameters=(OF, *TIMES),
-        title="Who stood behind an element",
-        answer="Chain",
-        at_once=True,
+    as_pictures(
+        Question(
+            path="/chain",
+            ask=chain,
+            parameters=(OF, *TIMES),
+            title="Who stood behind an element",
+            answer="Chain",
+            at_once=True,
+        )
     ),
     Question(
         path="/status",

@@ -11,6 +11,7 @@ from lineage.deliver.http.callers import Caller
 from lineage.serve.commands import receivers as handling
 from lineage.serve.commands.submission_policy import refuse_registration
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.answer_formats import as_table
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.json_body import Fields
@@ -83,11 +84,14 @@ def _all(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 
 RECEIVERS: Final = (
-    Question(
-        path="/receivers",
-        ask=_all,
-        parameters=(KNOWN_AT,),
-        title="The registered enforcement points, and what each covers",
-        answer="Registered",
+    as_table(
+        Question(
+            path="/receivers",
+            ask=_all,
+            parameters=(KNOWN_AT,),
+            title="The registered enforcement points, and what each covers",
+            answer="Registered",
+        ),
+        "receivers",
     ),
 )

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from lineage.deliver.http.route import Route
+from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api import batch_routes, receipt_stream, receiver_routes, system_routes, write_routes
 from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.asgi.middleware import RequestGuard
@@ -65,8 +66,16 @@ def _endpoint(site: AppContext, question: Question) -> Callable[[Request], Await
     async def endpoint(request: Request) -> Response:
         answer = await answered(site, question, request)
         if (form := question.formats.get(answer.query.text("format") or "")) is not None:
-            media_type, write = form
-            return text_response(request, write(answer.document), media_type)
+            return _written(request, answer.document, *form)
         return document_response(request, answer.document)
 
     return endpoint
+
+
+def _written(request: Request, document: Document, media_type: str, write: Callable[[Document], str]) -> Response:
+    """Build the response in another form; a list that continues has a link to the next page."""
+    response = text_response(request, write(document), media_type)
+    if (following := document.get("next")) is not None:
+        query = request.url.include_query_params(after=following).query
+        response.headers["Link"] = f'<{request.url.path}?{query}>; rel="next"'
+    return response

@@ -20,6 +20,8 @@ from lineage.serve.http.core.query import Parameter, Query
 ASKERS: Final = (Role.INVESTIGATOR, Role.RESPONDER)  # responders look before they order
 
 Ask = Callable[[AppContext, Caller, Query], Document]
+Writer = tuple[str, Callable[[Document], str]]
+"""A media type, and what writes a document in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class Question:
     roles: tuple[Role, ...] = ASKERS
     answer: str = "Document"
     other_answer: str = ""
-    formats: Mapping[str, tuple[str, Callable[[Document], str]]] = field(default_factory=dict)
+    formats: Mapping[str, Writer] = field(default_factory=dict)
     about: tuple[str, ...] = ("of",)
     at_once: bool = False
 
@@ -88,6 +90,8 @@ async def answered(
 def _answer(site: AppContext, question: Question, caller: Caller, query: Query, request: Request) -> Answer:
     asked = dict(asked_ids(question, query))
     try:
+        if question.formats:
+            query.choice("format", ("json", *question.formats))
         document = question.ask(site, caller, query)
     except NotAtOnceError:
         raise  # retried on a thread
