@@ -24,6 +24,7 @@ from lineage.core.model.errors import (
     DelegraphError,
     DriftError,
     IntegrityError,
+    NotOverError,
     OtherOrderError,
     OverloadedError,
     RefusedError,
@@ -363,6 +364,14 @@ class Client:
         response = self._sent("GET", f"{_path(id)}/receipt", params=params)
         return [json.loads(line) for line in response.content.splitlines()]
 
+    def signed_receipt(self, id: str) -> schemas.SignedReceipt:
+        """That a revocation is over, signed.
+
+        Raises:
+            NotOverError: It is not CLOSED.
+        """
+        return cast("schemas.SignedReceipt", self._sent("GET", f"{_path(id)}/signed-receipt").json())
+
     def revoke(
         self,
         target: str | Mapping[str, str],
@@ -592,6 +601,8 @@ def fault_of(response: httpx.Response) -> DelegraphError:
         return UnavailableError(f"{response.url.host} answers {response.status_code}, and it is not delegraph")
     if word == "drifted":
         return DriftError(detail, document.get("unlisted", []), document.get("differs"))
+    if word == "not-over":
+        return NotOverError(detail, str(document.get("verdict", "")))
     if word == "not-found":
         return MissingError(detail)
     return _FAULTS.get(word, RefusedError)(detail)

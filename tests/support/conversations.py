@@ -85,7 +85,7 @@ def one_server(
             world.service.store = Away("the store db.example/delegraph")  # type: ignore[assignment]
         if away:
             world.service.worlds = WorldLoader(world.service.store, world.service.log, None)
-        site = replace(world.site, hosts=world.site.hosts | {"delegraph.example"})
+        site = replace(world.site, hosts=world.site.hosts | {"delegraph.example"}, keys=settings.read_keys())
         app = create_app(site, parts=endpoints(settings, site))
         with served(app) as url:
             yield replace(world, app=app), url

@@ -6,6 +6,7 @@ DelegraphError
 │   └── CredentialError       carries a raw credential, which must not be kept
 ├── RefusedError              what was asked for is wrong or not allowed; the message names the remedy
 │   ├── OtherOrderError       the id belongs to another order
+│   ├── NotOverError          a revocation is not over, so nobody can be told that it is
 │   └── TooManyError          more depends on it than may be examined here
 ├── DriftError                an order differs from its plan, or would kill what the plan does not list
 ├── UnavailableError          the log or the store is unavailable; the only fault worth retrying
@@ -58,6 +59,19 @@ class RefusedError(DelegraphError):
 
 class OtherOrderError(RefusedError):
     """The id of an order is already that of a different one."""
+
+
+class NotOverError(RefusedError):
+    """A revocation is not CLOSED, so there is no receipt of its end.
+
+    Attributes:
+        verdict: The verdict as of now.
+    """
+
+    def __init__(self, message: str, verdict: str) -> None:
+        """Keep the verdict as an attribute."""
+        super().__init__(message)
+        self.verdict = verdict
 
 
 class TooManyError(RefusedError):

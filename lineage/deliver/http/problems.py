@@ -18,6 +18,7 @@ from lineage.core.model.errors import (
     DriftError,
     FencedError,
     IntegrityError,
+    NotOverError,
     OverloadedError,
     RefusedError,
     SlowAnswerError,
@@ -40,6 +41,7 @@ _FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = 
     (UnauthenticatedError, HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who asks is not known"),
     (ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden", "The caller may not do that"),
     (DriftError, HTTPStatus.CONFLICT, "drifted", "The order is not that of the plan"),
+    (NotOverError, HTTPStatus.CONFLICT, "not-over", "The revocation is not over"),
     (CallerLimitError, HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "One caller asks too much at once"),
     (OverloadedError, HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "More is asked at once than can be answered"),
     (SlowAnswerError, HTTPStatus.SERVICE_UNAVAILABLE, "slow", "It takes too long to answer"),
@@ -82,7 +84,8 @@ def problem(
 def problem_of(fault: DelegraphError) -> JSONResponse:
     """Build the response for an error."""
     _, status, word, title = next((found for found in _FAULTS if isinstance(fault, found[0])), _FAULTS[-1])
-    more = fault.difference if isinstance(fault, DriftError) else {}
+    more: dict[str, object] = fault.difference if isinstance(fault, DriftError) else {}
+    more |= {"verdict": fault.verdict} if isinstance(fault, NotOverError) else {}
     return problem(status, word, title, str(fault), headers=_headers(fault, status), **more)
 
 

@@ -60,6 +60,18 @@ class Keys:
         key = self.published[0]
         return jwt.encode(dict(claims), self.private[0], algorithm=key.algorithm, headers={"typ": typ, "kid": key.id})
 
+    def sign_detached(self, payload: bytes, typ: str) -> str:
+        """Sign a payload as a detached JWS (RFC 7797): the signature covers the bytes as they are."""
+        key = self.published[0]
+        headers = {"typ": typ, "kid": key.id}
+        return jwt.PyJWS().encode(payload, self.private[0], key.algorithm, headers, is_payload_detached=True)
+
+
+def new_keys() -> Keys:
+    """Make a key that lasts as long as the process: for a demonstration."""
+    private = Ed25519PrivateKey.generate()
+    return Keys([_published(private, Path())], [private])
+
 
 def load_keys(files: Sequence[Path]) -> Keys:
     """Load the keys in some files: private keys, and public keys that are only published.

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from lineage.core.model.times import Instant
+from lineage.deliver.http.signing_keys import new_keys
 from lineage.serve.cli.demo import ASKED, RESPONDER, SOURCE, StoryClock, incident_path
 from lineage.serve.cli.demo_story import demo_story, register_receiver
 from lineage.serve.commands.intake import read_files
@@ -34,4 +35,4 @@ def run_serving(settings: HttpSettings, *, say: Say) -> None:
             service.catch_up()
         with opened_shared_embedded_service(url, clock, source=SOURCE) as service:
             register_receiver(service)
-            serve(service, settings, say=say, name=RESPONDER, story=demo_story(service))
+            serve(service, settings, say=say, name=RESPONDER, keys=new_keys(), story=demo_story(service))

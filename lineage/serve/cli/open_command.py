@@ -53,4 +53,13 @@ def open_(settings: "Settings", out: Output, id_: str, by: str | None, **_said: 
                 click.launch(address)
 
         parts = partial(endpoints, settings)
-        run(service, settings.http, say=told, name=by, four_eyes=settings.four_eyes, parts=parts, start=page)
+        run(
+            service,
+            settings.http,
+            say=told,
+            name=by,
+            four_eyes=settings.four_eyes,
+            keys=settings.read_keys(),
+            parts=parts,
+            start=page,
+        )

@@ -144,7 +144,15 @@ def serve(settings: "Settings", out: Output, by: str | None, **_said: str | None
         from lineage.serve.processes.http_process import serve as run
 
         parts = partial(endpoints, settings)
-        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes, parts=parts)
+        run(
+            service,
+            settings.http,
+            say=say,
+            name=by,
+            four_eyes=settings.four_eyes,
+            keys=settings.read_keys(),
+            parts=parts,
+        )
 
 
 @contextmanager

@@ -237,13 +237,17 @@ def lift(
 @click.argument("revocation")
 @AT
 @KNOWN_AT
+@click.option("--signed", is_flag=True, help="Of what is CLOSED: a document with a detached signature, to hand on.")
 @shared_options()
 @table_options
-def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | None, known_at: Instant | None) -> None:
+def receipt(
+    settings: "Settings", out: Output, revocation: str, at: Instant | None, known_at: Instant | None, signed: bool
+) -> None:
     """What a revocation ended, including elements issued after it; with --json one line for each element.
 
     \b
       delegraph receipt rev-4711
+      delegraph receipt rev-4711 --signed > receipt.json
       delegraph receipt rev-4711 --json | sha256sum      the digest that the summary shows
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
@@ -251,6 +255,9 @@ def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | No
     from lineage.serve.text import render_revocations
 
     when = now() if at is None else at
+    if signed:
+        _signed_receipt(settings, out, revocation, at, known_at)
+        return
     with (
         opened_service(settings) as service,
         receipt.receipt(service, revocation, at=when, known_at=known_at) as found,
@@ -269,6 +276,26 @@ def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | No
         else:
             summary = receipt.receipt_summary(found, at=when, known_at=known_at)
             out.document(summary, render_revocations.receipt)
+    out.finish()
+
+
+def _signed_receipt(
+    settings: "Settings", out: Output, revocation: str, at: Instant | None, known_at: Instant | None
+) -> None:
+    """Print the signed receipt, which is JSON either way."""
+    import json
+
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.signed_receipt import signed_receipt
+
+    if at is not None or known_at is not None:
+        raise click.UsageError("a signed receipt says what is so now: leave out --at and --known-at")
+    with opened_service(settings) as service:
+        document = signed_receipt(service, settings.read_keys(), revocation, at=now())
+    if document is None:
+        out.not_found(revocation)
+    else:
+        click.echo(json.dumps(document, ensure_ascii=False))
     out.finish()
 
 

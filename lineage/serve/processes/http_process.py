@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
+from lineage.deliver.http.signing_keys import Keys
 from lineage.plumbing.addresses import is_loopback
 from lineage.serve.config.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.config.limits import Limits
@@ -50,6 +51,7 @@ def serve(
     say: Say,
     name: str | None = None,
     four_eyes: int | None = None,
+    keys: Keys | None = None,
     parts: Parts = no_parts,
     story: Story | None = None,
     start: str = "/",
@@ -62,6 +64,7 @@ def serve(
         say: Called with where to go: the sign-in link, or the address.
         name: Who signs in by the link; None for the user of this machine.
         four_eyes: The number of elements above which an order needs a second person.
+        keys: What signs receipts and proofs.
         parts: Routers to mount in addition to the API and the pages.
         story: A guided tour for the start page.
         start: The address of the page that the link leads to.
@@ -93,6 +96,7 @@ def serve(
             hosts=LOOPBACK_HOSTS | settings.names | {host},
             tls=settings.tls,
             four_eyes=four_eyes,
+            keys=keys,
             limits=limits,
             pools=pools,
         )

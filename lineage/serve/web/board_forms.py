@@ -8,12 +8,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from lineage.deliver.http.access_log import log_access
+from lineage.deliver.http.callers import Caller, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api import receiver_endpoints as receivers
+from lineage.serve.http.api.signed_answers import receipt_of
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.query import ParameterError
+from lineage.serve.http.core.parameters import REVOCATION
+from lineage.serve.http.core.query import ParameterError, Query
+from lineage.serve.http.core.question import ASKERS
 from lineage.serve.web.forms import Form, form_of
 from lineage.serve.web.links import Links
+from lineage.serve.web.page_endpoint import render_template
 
 _SPLIT: Final = ("issuers", "audiences")  # fields with one entry a word
 BOARD: Final = "board"  # the part of the page with the enforcement points
@@ -68,6 +73,23 @@ def delivering_again(site: AppContext) -> Callable[[Request], Awaitable[Response
         return _back(revocation)
 
     return deliver
+
+
+def signed_receipt(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
+    """Build the page of a signed receipt, to print."""
+
+    def answer(request: Request, caller: Caller) -> Response:
+        revocation = request.path_params["id"]
+        document = receipt_of(site, caller, revocation)
+        log_access(caller, request, revocation=revocation)
+        return render_template(request, "signed_receipt.html", {"doc": document}, caller=caller, moves=())
+
+    async def page(request: Request) -> Response:
+        caller = require(await site.caller_of(request), *ASKERS)
+        Query.of(request.path_params, request.query_params, (REVOCATION,), now=site.now)
+        return await site.pools.questions.run(caller.name, answer, request, caller)
+
+    return page
 
 
 def _back(revocation: str | None) -> Response:

@@ -86,6 +86,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         "/diff": _diff(site),
         "/case": _case(site),
         "/revocations/{id:path}/receipt": _receipt(site),
+        "/revocations/{id:path}/signed-receipt": board_forms.signed_receipt(site),
         "/revocations/{id:path}": one,
     }
     posted: dict[str, Endpoint] = {

@@ -10,7 +10,14 @@ from starlette.routing import BaseRoute
 
 from lineage.deliver.http.route import Route
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.api import batch_routes, receipt_stream, receiver_routes, system_routes, write_routes
+from lineage.serve.http.api import (
+    batch_routes,
+    receipt_stream,
+    receiver_routes,
+    signed_answers,
+    system_routes,
+    write_routes,
+)
 from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.asgi.middleware import RequestGuard
 from lineage.serve.http.core import error_responses
@@ -46,6 +53,7 @@ def create_app(
         *batch_routes.routes(site),
         *receiver_routes.routes(site),
         receipt_stream.route(site),
+        *signed_answers.routes(site),
         *system_routes.routes(site, measures),
         *parts,
         *_asking(site, [question for question in QUESTIONS if not question.at_once]),

@@ -12,6 +12,7 @@ from lineage.core.model.errors import NotAtOnceError
 from lineage.core.model.times import Instant
 from lineage.deliver.http.access_log import noted
 from lineage.deliver.http.callers import Authentication, Caller
+from lineage.deliver.http.signing_keys import Keys
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.workers import Pools
 from lineage.serve.queries.service import Service
@@ -32,6 +33,7 @@ class AppContext:
         tls: Whether browsers connect over TLS.
         four_eyes: The number of elements above which an order needs a second person; None for never.
         limits: The limits on requests.
+        keys: What signs receipts and proofs; None if no signing key is configured.
         pools: The threads for blocking work.
     """
 
@@ -40,6 +42,7 @@ class AppContext:
     hosts: frozenset[str] = LOOPBACK_HOSTS
     tls: bool = False
     four_eyes: int | None = None
+    keys: Keys | None = None
     limits: Limits = field(default_factory=Limits)
     pools: Pools = field(default_factory=lambda: Pools(Limits()))
     one_order: threading.Lock = field(default_factory=threading.Lock)

@@ -313,6 +313,19 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
+    ("GET", "/v1/revocations/{id}/signed-receipt"): {
+        "operationId": "signed_receipt",
+        "summary": "That a revocation is over, signed",
+        "description": f"{roles_of(ASKERS)} Only of what is CLOSED. The detached JWS (RFC 7797) covers the canonical "
+        "JSON (RFC 8785) of `receipt`.",
+        "tags": ["questions"],
+        "parameters": [parameter_of(REVOCATION)],
+        "responses": {
+            "200": answer("The receipt, its signature, and the key.", ref("SignedReceipt")),
+            **problems("400", "401", "403", "404", "409", *SHARED, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
     ("GET", "/v1/live"): {
         "operationId": "live",
         "summary": "Newly recorded facts, as they are projected",

@@ -1176,6 +1176,33 @@ class ReceiptLine(TypedDict):
     recorded_at: Time
 
 
+class SignedStatement(TypedDict):
+    """That a revocation is over."""
+
+    type: Literal["delegraph-receipt"]
+    revocation: str
+    verdict: Literal["CLOSED"]
+    ordered_at: Time
+    in_force_at: Time
+    closed_at: Time
+    elements: int
+    receivers: list[Tally]
+    by_hand: list[HandMark]
+    orders: list[Order]
+    states: dict[str, int]
+    lines_sha256: str
+    signed_at: Time
+    recorded_at: Time | None
+
+
+class SignedReceipt(TypedDict):
+    """The statement, its signature, and the key that verifies it."""
+
+    receipt: SignedStatement
+    jws: str
+    jwk: dict[str, str]
+
+
 class Missing(TypedDict):
     """Of several ids that were asked for: no fact names this one."""
 
@@ -1194,6 +1221,8 @@ class Problem(TypedDict):
     id: NotRequired[str]
     unlisted: NotRequired[list[str]]
     differs: NotRequired[dict[str, Any]]
+    ids: NotRequired[list[str]]
+    verdict: NotRequired[str]
 
 
 _Node = TypedDict("_Node", {"from": str | None, "to": str | None})
@@ -1475,6 +1504,7 @@ ANSWERS: dict[str, Any] = {
             DeliveredAgain,
             Counts,
             ReceiptLine,
+            SignedReceipt,
             Missing,
             Problem,
         ),

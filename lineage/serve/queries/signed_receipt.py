@@ -1,0 +1,64 @@
+"""The signed receipt of a revocation that is over: who has to be told can check it without us.
+
+A document and a detached JWS (RFC 7797) over its canonical JSON (RFC 8785). It has no fractions, so that every JSON
+library writes the same bytes.
+"""
+
+from typing import Final
+
+from lineage.core.model.errors import NotOverError, RefusedError
+from lineage.core.model.events import canonical_json
+from lineage.core.model.times import Instant, format_instant
+from lineage.core.revocation.closure import ClosureVerdict
+from lineage.deliver.http.signing_keys import Keys
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.receipt import receipt, receipt_summary
+from lineage.serve.queries.revocations import revocation
+from lineage.serve.queries.service import Service
+
+TYPE: Final = "delegraph-receipt+jws"
+_SAID: Final = ("verdict", "ordered_at", "in_force_at", "closed_at", "elements", "receivers")
+
+
+def signed_receipt(service: Service, keys: Keys | None, id_: str, *, at: Instant) -> Document | None:
+    """Sign that a revocation is over; None if there is no such order.
+
+    Raises:
+        NotOverError: It is not CLOSED.
+        RefusedError: No signing key is configured.
+    """
+    found = revocation(service, id_, at=at)
+    if found is None:
+        return None
+    if found["verdict"] != ClosureVerdict.CLOSED:
+        raise NotOverError(
+            f"{id_} is {found['verdict']}, and only what is CLOSED has a signed receipt; {len(found['open']):,} open: "
+            f"delegraph closure {id_}",
+            found["verdict"],
+        )
+    with receipt(service, id_, at=at) as lines:
+        assert lines is not None  # noqa: S101 (there is an order of this id)
+        summary = receipt_summary(lines, at=at, known_at=None)
+    document = {
+        "type": "delegraph-receipt",
+        "revocation": id_,
+        **{name: found[name] for name in _SAID},
+        "by_hand": found.get("by_hand", []),
+        "orders": found["orders"],
+        "states": summary["states"],
+        "lines_sha256": summary["digest"],
+        "signed_at": format_instant(at),
+        "recorded_at": found["as_of"]["recorded_at"],
+    }
+    return signed(keys, "receipt", document, TYPE)
+
+
+def signed(keys: Keys | None, name: str, document: Document, typ: str) -> Document:
+    """Wrap a document with its signature and the key that verifies it.
+
+    Raises:
+        RefusedError: No signing key is configured.
+    """
+    if keys is None:
+        raise RefusedError("no signing key is configured, so nothing can be signed: set signing_key_file")
+    return {name: document, "jws": keys.sign_detached(canonical_json(document), typ), "jwk": keys.jwks()["keys"][0]}
