@@ -33,7 +33,7 @@ class _Instant(click.ParamType[Instant]):
         try:
             found = typed_time(value, now())
         except ValueError as error:
-            self.fail(f"{value!r} {error}" if str(error).startswith("is") else f"{value!r}: {error}", param, ctx)
+            self.fail(f"{value!r}: {error}", param, ctx)
         if not is_exact(value):
             name = param.opts[0] if param is not None else "time"
             click.echo(f"delegraph: note: {name} {value} is {format_instant(found)}", err=True)

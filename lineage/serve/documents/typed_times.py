@@ -43,10 +43,10 @@ def typed_time(text: str, now: Instant) -> Instant:
     if ago := _AGO.fullmatch(text):
         found = now - int(ago[1]) * _UNITS[ago[2][0]]
         if found < EARLIEST:
-            raise ValueError("is before the year 1970")
+            raise ValueError("before the year 1970")
         return min(found, LATEST)
     if (said := _WRITTEN.fullmatch(text)) is None or not (said["day"] or said["time"]):
-        raise ValueError(f"is not {FORMS}")
+        raise ValueError(f"not {FORMS}")
     day = said["day"] or format_instant(now)[:10]
     hour, _, rest = (said["time"] or "0:00").partition(":")
     seconds = "" if ":" in rest else ":00"
