@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ingest.kafka.settings import KafkaSettings
-from lineage.core.model.errors import DelegraphError, FencedError, RefusedError, UnavailableError
+from lineage.core.model.errors import FencedError, RefusedError, UnavailableError
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
 from lineage.deliver.outbox.outbox_writer import OutboxWriter
@@ -19,6 +19,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.health_server import Health, Serving
 from lineage.serve.processes.rfc7009_process import Calling
 from lineage.serve.processes.signals import stopped_by_signals
+from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.serve.processes.startup_retry import opened_in_time
 from lineage.serve.text.text_page import Page, many
 from lineage.store.delivery.ssf_streams import count_dead_letters
@@ -32,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 _TURN_SECONDS: Final = 0.1
 _LONGEST_WAIT_SECONDS: Final = 10.0
-_STILL_SECONDS: Final = 5.0  # a fenced process takes over again if no other has fed for this long
 
 
 def deliver(settings: Settings, *, once: bool) -> Document:
@@ -223,7 +223,7 @@ def _pusher_of(settings: Settings, store: Store, trust: Trusted | None) -> "Push
 
 
 class _Feeder:
-    """Feeds until fenced by another process, then waits until no process feeds any more."""
+    """Feeds the outbox to its topic."""
 
     def __init__(self, store: Store, log: str, kafka: KafkaSettings) -> None:
         from ingest.kafka.revocation_topic import RevocationTopic
@@ -231,23 +231,10 @@ class _Feeder:
 
         self._topic = RevocationTopic(log, kafka)
         self._feed = Feed(store, self._topic)
-        self._watch = StallWatch(store)
-        self._feeding = False
-        self._shut_out = False
+        self._sole = SoleFeeder(self._feed.begin, StallWatch(store))
 
     def turn(self, at: Instant) -> int:
-        if not self._feeding:
-            if self._shut_out and self._watch.still_seconds() < _STILL_SECONDS:
-                return 0
-            self._feed.begin()
-            self._feeding, self._shut_out = True, False
-        try:
-            return self._feed.deliver(at)
-        except DelegraphError as fault:
-            self._feeding, self._shut_out = False, isinstance(fault, FencedError)
-            if self._shut_out:
-                self._watch.still_seconds()  # # measure from now on
-            raise
+        return self._sole.turn(partial(self._feed.deliver, at))
 
     def close(self) -> None:
         self._topic.close()

@@ -13,13 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ingest.kafka.settings import KafkaSettings
-from lineage.core.model.errors import DelegraphError, FencedError, RefusedError, UnavailableError
+from lineage.core.model.errors import FencedError, RefusedError, UnavailableError
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.wiring import Settings, now, opened_store
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.finding_evaluation import evaluated_apart
 from lineage.serve.processes.signals import stopped_by_signals
+from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.serve.processes.startup_retry import opened_in_time
 from lineage.serve.text.text_page import Page, many
 from lineage.store.store import Store
@@ -34,7 +35,6 @@ MOST: Final = 3_000_000  # facts: about 6 GB during a full evaluation
 APART: Final = 20_000  # a store with more records is evaluated in a separate process
 _TURN_SECONDS: Final = 0.1
 _LONGEST_WAIT_SECONDS: Final = 10.0
-_STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has fed for so long
 
 
 def keep_findings(settings: Settings, *, once: bool, most: int = MOST) -> Document:
@@ -45,32 +45,32 @@ def keep_findings(settings: Settings, *, once: bool, most: int = MOST) -> Docume
         UnavailableError: The store is unavailable with ``once``, or it was stopped before it began.
     """
     if once:
-        with _opened(settings, most) as keeping:
-            keeping.once()
-            return keeping.document()
+        with _opened(settings, most) as process:
+            process.once()
+            return process.document()
     with (
         stopped_by_signals() as stopped,
-        opened_in_time(partial(_opened, settings, most), stopped) as keeping,
+        opened_in_time(partial(_opened, settings, most), stopped) as process,
         ExitStack() as stack,
     ):
         if settings.listen:
-            keeping.metrics = _shown(settings, keeping, stack)
-        keeping.run(stopped)
-    return keeping.document()
+            process.metrics = _shown(settings, process, stack)
+        process.run(stopped)
+    return process.document()
 
 
 @contextmanager
-def _opened(settings: Settings, most: int) -> Iterator["QuestionCache"]:
+def _opened(settings: Settings, most: int) -> Iterator["FindingProcess"]:
     trust = settings.read_trust(now)
     with opened_store(settings) as store, ExitStack() as stack:
-        keeping = QuestionCache(settings, store, FindingKeeper(store, trust, settings.findings), most)
-        keeping.senders = tuple(_senders(settings, store))
-        for sender in keeping.senders:
+        process = FindingProcess(settings, store, FindingKeeper(store, trust, settings.findings), most)
+        process.senders = tuple(_senders(settings, store))
+        for sender in process.senders:
             stack.callback(sender.close)
         if settings.on_kafka:
-            keeping.feeder = FindingFeeder(store, settings.log_url, settings.kafka)
-            stack.callback(keeping.feeder.close)
-        yield keeping
+            process.feeder = FindingFeeder(store, settings.log_url, settings.kafka)
+            stack.callback(process.feeder.close)
+        yield process
 
 
 def _senders(settings: Settings, store: Store) -> "Iterator[WebhookSender]":
@@ -84,13 +84,13 @@ def _senders(settings: Settings, store: Store) -> "Iterator[WebhookSender]":
         yield WebhookSender(store, webhook, now)
 
 
-def _shown(settings: Settings, keeping: "QuestionCache", stack: ExitStack) -> "FindingMetrics":
+def _shown(settings: Settings, process: "FindingProcess", stack: ExitStack) -> "FindingMetrics":
     """Serve metrics and health on a port, for the lifetime of the stack."""
     from lineage.serve.processes.finding_metrics import FindingMetrics
     from lineage.serve.processes.health_server import Health, Serving
 
     health = Health()
-    metrics = FindingMetrics(health, keeping.store, keeping.keeper, keeping.told)
+    metrics = FindingMetrics(health, process.store, process.keeper, process.told)
     limits = settings.http.connection_limits
     serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health, limits=limits))
     logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
@@ -108,7 +108,7 @@ def page_of(document: Document) -> Page:
     return page
 
 
-class QuestionCache:
+class FindingProcess:
     """Looks in one thread and evaluates in another."""
 
     def __init__(self, settings: Settings, store: Store, keeper: FindingKeeper, most: int) -> None:
@@ -227,10 +227,10 @@ def _tell(sender: "WebhookSender") -> bool:
 
 
 class FindingFeeder:
-    """Feeds the topic, until someone else does; then waits until nobody does any more."""
+    """Feeds the changes of the index to its topic."""
 
     def __init__(self, store: Store, log: str, kafka: KafkaSettings) -> None:
-        """Take what is fed from, and where to."""
+        """Create a feeder of a store's index to the topic of a log on Kafka."""
         from ingest.kafka.revocation_topic import RevocationTopic
         from lineage.deliver.findings.finding_feed import FEED, TOPIC, FindingFeed
         from lineage.deliver.outbox.kafka_feed import StallWatch
@@ -238,9 +238,7 @@ class FindingFeeder:
         self.fed = 0
         self._topic = RevocationTopic(log, kafka, topic=TOPIC)
         self._feed = FindingFeed(store, self._topic)
-        self._watch = StallWatch(store, FEED)
-        self._feeding = False
-        self._shut_out = False
+        self._sole = SoleFeeder(self._feed.begin, StallWatch(store, FEED))
 
     def turn(self) -> int:
         """Send what is new; return how many messages that were.
@@ -249,21 +247,10 @@ class FindingFeeder:
             FencedError: Another process feeds.
             UnavailableError: The topic or the store is unavailable.
         """
-        if not self._feeding:
-            if self._shut_out and self._watch.still_seconds() < _STILL_SECONDS:
-                return 0
-            self._feed.begin()
-            self._feeding, self._shut_out = True, False
-        try:
-            sent = self._feed.deliver()
-        except DelegraphError as fault:
-            self._feeding, self._shut_out = False, isinstance(fault, FencedError)
-            if self._shut_out:
-                self._watch.still_seconds()  # from now on
-            raise
+        sent = self._sole.turn(self._feed.deliver)
         self.fed += sent
         return sent
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Close the connection to the topic."""
         self._topic.close()
