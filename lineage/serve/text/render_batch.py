@@ -16,7 +16,7 @@ def batch(doc: Document) -> Page:
     if done:
         lead = f"{'Suspended' if suspends else 'Revoked'} {targets} as {doc['incident']}"
     else:
-        lead = f"{'Suspending' if suspends else 'RevocationEndpointClient'} {targets}"
+        lead = f"{'Suspending' if suspends else 'Revoking'} {targets}"
     ended = f"{many(len(doc['kills']['tokens']), 'token')} and {many(len(doc['kills']['delegations']), 'delegation')}"
     verb = ("suspended" if suspends else "ended") if done else ("would suspend" if suspends else "would end")
     page = Page().line((lead, "bold"), f"{', which ' if done else ' '}{verb} {ended}.")
