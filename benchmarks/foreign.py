@@ -14,7 +14,7 @@ from benchmarks.measures import Figure, seconds
 from ingest.codec import api as codec
 from ingest.opening import open_log
 from ingest.projector import project
-from ingest.sources.file_import import take_in
+from ingest.sources.file_import import ingest_files
 from lineage.core.model.times import parse_instant
 from lineage.store.source_records import SourceRecords
 from lineage.store.store import open_store
@@ -101,7 +101,7 @@ def foreign(megabytes: float) -> Iterator[Figure]:
         log = open_log(url, create=True, clock=lambda: _NOW)
 
         def read(name: Path) -> None:
-            take_in([str(name)], log, store, format="auto", clock=lambda: _NOW, keeper=SourceRecords(store))
+            ingest_files([str(name)], log, store, format="auto", clock=lambda: _NOW, keeper=SourceRecords(store))
 
         read(quarter)
         before, bare = _most_memory(), [_bare(file)]

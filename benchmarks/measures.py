@@ -20,7 +20,7 @@ from ingest.codec import api as codec
 from ingest.log.port import Entry
 from ingest.opening import open_log
 from ingest.projector import project
-from ingest.sources.file_import import take_in
+from ingest.sources.file_import import ingest_files
 from ingest.trust_file import Trust
 from lineage.core.authority.world import World
 from lineage.core.model.events import ActionPerformed, Event, Fact, RevocationOrdered, Target, TokenIssued
@@ -145,7 +145,7 @@ def intake(count: int) -> Iterator[Figure]:
 
         def ingest() -> None:
             log = service.require_log()
-            take_in([str(lines)], log, service.store, format="auto", clock=lambda: NOW)
+            ingest_files([str(lines)], log, service.store, format="auto", clock=lambda: NOW)
             project(log, service.store, None)
 
         took = seconds(ingest) / count

@@ -23,7 +23,7 @@ from ingest.opening import open_log, sink_opener
 from ingest.producer.api import LIMIT_BYTES, LIMIT_EVENTS
 from ingest.producer.sender import Sender
 from ingest.producer.spool import Refused, Spool
-from ingest.sources.file_import import refuse_unreadable, take_in
+from ingest.sources.file_import import ingest_files, refuse_unreadable
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.records import Position, RejectedRecord
 from lineage.core.model.times import Instant
@@ -126,7 +126,7 @@ class _SpoolLog:
 
 def _taken(files: Sequence[str], log: Log, clock: Callable[[], Instant], progress: Callable[[int], None]) -> Document:
     rejected = _Rejected()
-    intake = take_in(files, log, rejected, format="jsonl", clock=clock, progress=progress)
+    intake = ingest_files(files, log, rejected, format="jsonl", clock=clock, progress=progress)
     refused = [
         {"file": line.origin, "line": line.place, "reason": line.reason, "detail": line.detail}
         for line in rejected.lines

@@ -89,7 +89,7 @@ class Intake:
     files: list[FileOutcome] = field(default_factory=list)
 
 
-def take_in(
+def ingest_files(
     names: Iterable[str],
     log: Log,
     aside: QuarantineSink,
@@ -122,7 +122,7 @@ def take_in(
     """
     named = None if source is None else _source_called(source, sources, format)
     files = recognised(names, format, named, quarantine_unknown=quarantine_unknown)
-    intake = take_in_files(
+    intake = ingest_recognised(
         files, log, aside, clock=clock, progress=progress, sources=sources, named=named, keeper=keeper
     )
     if format == "auto":
@@ -130,7 +130,7 @@ def take_in(
     return intake
 
 
-def take_in_files(
+def ingest_recognised(
     files: Sequence[File],
     log: Log,
     aside: QuarantineSink,
@@ -141,7 +141,7 @@ def take_in_files(
     named: NamedSource | None = None,
     keeper: Keeper | None = None,
 ) -> Intake:
-    """Append the events of files of known formats to the log; the arguments are those of ``take_in``."""
+    """Append the events of files of known formats to the log; the arguments are those of ``ingest_files``."""
     intake = Intake()
     logs: dict[str, ForeignLog] = {}
     for file in files:
@@ -158,7 +158,7 @@ def take_in_files(
                 foreign_log = logs[found]
                 records, skipped = foreign_log.records, Counter(foreign_log.skipped)
                 entries = foreign_log.entries(file.name, foreign.read_records(reader))
-            take_in_records(entries, log, aside, intake, progress=progress)
+            ingest_records(entries, log, aside, intake, progress=progress)
         aside_now = intake.reasons - reasons
         outcome = FileOutcome(
             name=file.name,
@@ -172,7 +172,7 @@ def take_in_files(
         if foreign_log is not None:
             foreign_log.keep()
     for one in logs.values():
-        take_in_records(one.settled(files[-1].name), log, aside, intake, progress=progress)
+        ingest_records(one.settled(files[-1].name), log, aside, intake, progress=progress)
         one.keep()
         intake.foreign = True
         intake.records += one.records
@@ -193,7 +193,7 @@ def _source_called(name: str, sources: Sequence[NamedSource], format: str) -> Na
     return named
 
 
-def take_in_records(
+def ingest_records(
     records: Iterable[tuple[Entry | RejectedRecord, int]],
     log: Log,
     aside: QuarantineSink,

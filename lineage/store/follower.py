@@ -163,7 +163,7 @@ class Follower:
         if before is not None and mark == self._mark and trust is before.trust:
             return before
         with self._store.frozen() as still:
-            positions, recorded_at = still.standing()
+            positions, recorded_at = still.progress()
             place = Place(still.edition(), positions, trust, recorded_at)
             is_other = before is None or before.edition != place.edition or before.trust is not trust
             if before is None or is_other or _came(before, place) > self._most:

@@ -304,7 +304,7 @@ class Store:
         with self.connection() as connection:
             return {(topic, partition): following for topic, partition, following in connection.execute(_POSITIONS)}
 
-    def standing(self) -> tuple[dict[tuple[str, int], int], Instant | None]:
+    def progress(self) -> tuple[dict[tuple[str, int], int], Instant | None]:
         """The positions, and the recording time of the latest projected record (None if there is none)."""
         with self.connection() as connection:
             rows = connection.execute(sa.select(position)).all()

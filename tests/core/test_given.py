@@ -173,7 +173,7 @@ def test_an_order_of_a_process_whose_clock_is_ahead_is_in_force_at_once(desk: De
     fast = Service(store, log, Trust(), lambda: moment[0] + SKEW, source="urn:fast")
     slow = Service(store, log, Trust(), lambda: moment[0], source="urn:slow")
     request = OrderRequest(target=Target("token", "t1"), mode="suspend", reason="test", ordered_by="human:ir")
-    recorded_at = store.standing()[1]
+    recorded_at = store.progress()[1]
     assert recorded_at is not None
     moment[0] = recorded_at + 1
 

@@ -281,7 +281,7 @@ def test_an_end_that_is_stated_afterwards_makes_nothing_active():
 
 
 @pytest.mark.parametrize("begun_anew", [False, True])
-def test_what_more_receivers_cover_is_told_again(fresh: Fresh, begun_anew: bool):
+def test_what_more_receivers_cover_is_told_again(fresh: Fresh, restarted: bool):
     """
     An audience that is stated beside another after an end was told: the end is told once more, and no more often. One
     where there was none makes no difference, since all were told.
@@ -300,7 +300,7 @@ def test_what_more_receivers_cover_is_told_again(fresh: Fresh, begun_anew: bool)
         take(store, [*told_of, *ends], moment)
         assert 2 == spread.round(moment)
         take(store, wider, moment + 1)
-        spread = OutboxWriter(store, None) if begun_anew else spread
+        spread = OutboxWriter(store, None) if restarted else spread
         assert (1, 0) == (spread.round(moment + 1), spread.round(moment + 2))
         rows_told = [(row.change.key, row.change.version.number) for row in rows(store, after=0, limit=10)]
 

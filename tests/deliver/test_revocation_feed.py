@@ -116,21 +116,21 @@ def test_a_follower_knows_what_orders_do_and_what_lifts_undo(desk: Desk, kafka_u
     with feeding(desk.store, kafka_url) as deliver, Revocations(kafka_url) as revocations:
         deliver(NOW)
         wait_until(lambda: revocations.dead() == {"root", "child", "held"})
-        assert revocations.told("token", "child") == ElementStatus(
-            "cascaded", 1, revocations.told("token", "root").origin, "r1", format_instant(NOW), None
+        assert revocations.status_of("token", "child") == ElementStatus(
+            "cascaded", 1, revocations.status_of("token", "root").origin, "r1", format_instant(NOW), None
         )
 
         desk.add(token("late", "child"), lift("r1", NOW + 1), lift("r2", NOW + 1))
         deliver(NOW + SECOND)
         wait_until(lambda: revocations.dead() == {"root", "child", "late"})
-        assert revocations.told("token", "held").state == "active"
+        assert revocations.status_of("token", "held").state == "active"
 
         deliver(NOW + 3_600 * SECOND)
         wait_until(lambda: revocations.dead() == {"root", "child", "late", "later"})
-        held = {token: revocations.told("token", token) for token in revocations.dead()}
-        with Revocations(kafka_url) as begun_anew:
-            wait_until(lambda: begun_anew.dead() == revocations.dead())
-            assert {token: begun_anew.told("token", token) for token in begun_anew.dead()} == held
+        held = {token: revocations.status_of("token", token) for token in revocations.dead()}
+        with Revocations(kafka_url) as restarted:
+            wait_until(lambda: restarted.dead() == revocations.dead())
+            assert {token: restarted.status_of("token", token) for token in restarted.dead()} == held
 
 
 def test_what_is_over_by_itself_is_forgotten(file_desk: Desk, kafka_url: str):
@@ -253,9 +253,9 @@ def test_a_topic_that_was_compacted_says_the_same(file_desk: Desk, kafka_url: st
 
         wait_until(is_compacted, seconds=90)
         assert revocations.dead() == {"t7", "t8"}
-        with Revocations(kafka_url) as begun_anew:
-            wait_until(lambda: begun_anew.told("token", "t49") is not None)
-            assert begun_anew.dead() == {"t7", "t8"}
+        with Revocations(kafka_url) as restarted:
+            wait_until(lambda: restarted.status_of("token", "t49") is not None)
+            assert restarted.dead() == {"t7", "t8"}
 
 
 def test_another_store_takes_back_what_the_one_before_said(kafka_url: str, tmp_path: Path):

@@ -179,11 +179,11 @@ def test_what_is_held_while_paused_is_told_in_order_afterwards(world: World):
     world.tell(lift("s-3", at))
     world.tell(order("r-3", "token:t-3"))
     gateway.status("enabled")
-    anew, _ = gateway.poll()
+    restarted, _ = gateway.poll()
 
     first = {each["jti"] for each in events if key_in(each) in {"token:t-1", "token:t-2"}}
-    assert first < {each["jti"] for each in anew}
-    assert [("token:t-1", 1), ("token:t-2", 1), ("token:t-3", 3)] == told(anew)
+    assert first < {each["jti"] for each in restarted}
+    assert [("token:t-1", 1), ("token:t-2", 1), ("token:t-3", 3)] == told(restarted)
     gateway.close()
 
 

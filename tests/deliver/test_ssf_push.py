@@ -45,7 +45,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 @contextmanager
 def pushing(world: World, pace: PushBackoff = QUICK) -> Iterator[Pusher]:
     """Push in this process, in threads, as ``delegraph deliver`` does."""
-    pusher, stopped = Pusher(world.anew(), pace), threading.Event()
+    pusher, stopped = Pusher(world.restarted(), pace), threading.Event()
     thread = threading.Thread(target=pusher.run, args=(stopped,))
     thread.start()
     try:
@@ -215,13 +215,13 @@ def test_keys_are_rotated_and_the_header_of_a_receiver_survives_it_sealed(world:
         for number, keys in enumerate([(RSA, ED), (ED, RSA), (ED,)], start=1):
             world.rotate(*keys)
             world.end(f"t-{number}")
-            pusher = Pusher(world.anew(), QUICK)
+            pusher = Pusher(world.restarted(), QUICK)
             pusher.once()
             assert pusher.accepted == 1
         assert ["RS256", "EdDSA", "EdDSA"] == [line["header"]["alg"] for line in receiver.lines()]
         world.rotate(RSA)
         world.end("t-4")
-        Pusher(world.anew(), QUICK).once()
+        Pusher(world.restarted(), QUICK).once()
         status = gateway.ask("GET", "status", stream_id=gateway.id).json()
 
         assert ("paused", True) == (status["status"], "key" in status["reason"])

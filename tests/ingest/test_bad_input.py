@@ -31,7 +31,7 @@ from ingest.codec import limits as bounds
 from ingest.log.port import Entry
 from ingest.opening import open_log
 from ingest.projector import project
-from ingest.sources.file_import import take_in
+from ingest.sources.file_import import ingest_files
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.records import DECISIONS, ORDERS
 from lineage.serve.cli.main import main
@@ -988,7 +988,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, full: str):
                 connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
     def attempt() -> int:
-        intake = take_in([str(events)], log, store, format="jsonl", clock=now)
+        intake = ingest_files([str(events)], log, store, format="jsonl", clock=now)
         project(log, store, None)
         return intake.read
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ingest.codec import api as codec
 from ingest.opening import open_log
 from ingest.projector import project
-from ingest.sources.file_import import take_in
+from ingest.sources.file_import import ingest_files
 from ingest.trust_file import LOOK_SECONDS, Trust, TrustFile
 from lineage.core.authority.rule import judge
 from lineage.core.model.errors import RefusedError
@@ -183,7 +183,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Any,
     with ExitStack() as stack:
         store = stack.enter_context(_closing(open_store(url, codec.read, create=True)))
         log = stack.enter_context(_closing(open_log(url, create=True, clock=lambda: INGESTED)))
-        take_in([str(incident_path()), str(more)], log, store, format="jsonl", clock=lambda: INGESTED)
+        ingest_files([str(incident_path()), str(more)], log, store, format="jsonl", clock=lambda: INGESTED)
         project(log, store, None)
         yield store, log, folder
 

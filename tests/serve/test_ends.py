@@ -80,7 +80,7 @@ def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: i
     with a_store(fresh) as (store, url):
         kept = service_of(store, keeps=True, trust=trust)
         other = open_store(url, codec.read)  # as another process would
-        anew = service_of(other, keeps=False, trust=trust)
+        cold = service_of(other, keeps=False, trust=trust)
         rest = records_of(items, rng)
         at = rng.choice(worlds.grid)
         while rest:
@@ -92,10 +92,13 @@ def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: i
             at = rng.choice([at, at, at + 1, rng.choice(worlds.grid)])
             for moment in sorted({at, rng.choice(worlds.grid)}):
                 for revocation in worlds.REVOCATIONS:
-                    assert answers(anew, revocation, moment) == answers(kept, revocation, moment), (revocation, moment)
+                    assert answers(cold, revocation, moment) == answers(kept, revocation, moment), (
+                        revocation,
+                        moment,
+                    )
         known_at = rng.choice(worlds.grid)
         for revocation in worlds.REVOCATIONS:
-            assert answers(anew, revocation, at, known_at=known_at) == answers(kept, revocation, at, known_at=known_at)
+            assert answers(cold, revocation, at, known_at=known_at) == answers(kept, revocation, at, known_at=known_at)
         other.close()
 
 
@@ -111,7 +114,7 @@ def test_what_comes_bit_by_bit_is_ingested(fresh: stores.Fresh, seed: int):
     items += enforcement(rng, items)
     at = worlds.grid[-1]
     with a_store(fresh) as (store, _):
-        kept, anew = service_of(store, keeps=True), service_of(store, keeps=False)
+        kept, cold = service_of(store, keeps=True), service_of(store, keeps=False)
         rest = records_of(items, rng)
         while rest:
             size = rng.choice([1, 1, 2, 3])
@@ -119,7 +122,7 @@ def test_what_comes_bit_by_bit_is_ingested(fresh: stores.Fresh, seed: int):
             write(store, batch)
             for revocation in worlds.REVOCATIONS:
                 if rng.random() < 0.7:  # else more comes before someone asks
-                    assert answers(anew, revocation, at) == answers(kept, revocation, at), revocation
+                    assert answers(cold, revocation, at) == answers(kept, revocation, at), revocation
 
 
 @pytest.mark.slow
@@ -135,7 +138,7 @@ def test_what_is_enforced_under_other_ids_is_that_of_the_core(fresh: stores.Fres
     records = several_ids(rng)
     with pytest.MonkeyPatch.context() as patched, a_store(fresh) as (store, _):
         patched.setattr(other_orders, "_FEW", few)
-        kept, anew = service_of(store, keeps=True), service_of(store, keeps=False)
+        kept, cold = service_of(store, keeps=True), service_of(store, keeps=False)
         rest = records_of(records, rng)
         at = rng.choice([LAST, START + rng.randint(1, 14) * HALF_HOUR])
         told = Told(rng, [f"token:{token}" for token in ENDED])
@@ -148,7 +151,7 @@ def test_what_is_enforced_under_other_ids_is_that_of_the_core(fresh: stores.Fres
             world = World(stored.fact for stored in store.facts(after=-1, limit=100))
             for revocation in IDS:
                 found = closure.closure(kept, revocation, at=at)
-                assert closure.closure(anew, revocation, at=at) == found, revocation
+                assert closure.closure(cold, revocation, at=at) == found, revocation
                 if found is not None:
                     with store.reader(trust=None) as reader:
                         delivered = reader.deliveries([f"token:{token}" for token in ENDED], at)

@@ -64,10 +64,10 @@ def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: i
             size = rng.randint(1, max(len(items) // 2, 1))
             batch, rest = rest[:size], rest[size:]
             write(rng.choice([store, other]), batch)
-            anew = service_of(other, keeps=False, trust=trust)
+            uncached = service_of(other, keeps=False, trust=trust)
             moment = rng.choice(worlds.grid)
             for at in (moment, moment + rng.choice([-1, 1])):
-                expected = dict(asked(anew, *some, at))
+                expected = dict(asked(uncached, *some, at))
                 assert expected == dict(asked(kept, *some, at))
                 at_once = dict(asked(kept.at_once() or kept, *some, at))
                 assert {question: expected[question] for question in at_once} == at_once

@@ -326,10 +326,10 @@ def test_who_else_uses_a_client_is_counted_once_each(store: Store):
     left = sorted(store.keys(f"token:t{number}") for number in (2, 3, 4))
 
     with store.reader(trust=None) as reader:
-        counts = reader.count_besides(names, kills, at, 100)
-        some = [reader.count_besides(names, kills, at, most)["client:app"] for most in (1, 2)]
-        longest = [reader.some_besides("client:app", kills, at, most) for most in (1, 2, 100)]
-        first = [reader.first_besides(names, kills, at, most) for most in (1, 2, 3, 100)]
+        counts = reader.count_others(names, kills, at, 100)
+        some = [reader.count_others(names, kills, at, most)["client:app"] for most in (1, 2)]
+        longest = [reader.some_others("client:app", kills, at, most) for most in (1, 2, 100)]
+        first = [reader.first_others(names, kills, at, most) for most in (1, 2, 3, 100)]
 
     by_end = [store.keys(f"token:t{number}") for number in (4, 3, 2)]
     assert {"client:app": 3} == counts

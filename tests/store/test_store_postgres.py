@@ -398,9 +398,9 @@ def test_a_rebuild_that_did_not_come_to_its_end_is_in_nobodys_way(postgres_url: 
         project(log, store, None)
         execute(
             postgres_url,
-            "CREATE SCHEMA public_anew",
-            f"COMMENT ON SCHEMA public_anew IS '{swap._MARK}'",
-            "CREATE TABLE public_anew.fact (n int)",
+            "CREATE SCHEMA public_rebuilt",
+            f"COMMENT ON SCHEMA public_rebuilt IS '{swap._MARK}'",
+            "CREATE TABLE public_rebuilt.fact (n int)",
         )
         assert 20 == store.sizes()["fact"]
 
@@ -412,11 +412,11 @@ def test_a_schema_of_other_people_is_not_cleared_away(postgres_url: str, tmp_pat
     """Whose schema has the name that a rebuild would take keeps it."""
     with a_log(tmp_path, 2) as log, a_store(postgres_url) as store:
         project(log, store, None)
-        execute(postgres_url, "CREATE SCHEMA public_anew", "CREATE TABLE public_anew.theirs (n int)")
+        execute(postgres_url, "CREATE SCHEMA public_rebuilt", "CREATE TABLE public_rebuilt.theirs (n int)")
 
         with pytest.raises(RefusedError, match="was not created by one"):
             maintenance.rebuild(a_service(store, log), lambda _: None)
-        assert [] == execute(postgres_url, "SELECT * FROM public_anew.theirs")
+        assert [] == execute(postgres_url, "SELECT * FROM public_rebuilt.theirs")
 
 
 def test_two_do_not_rebuild_at_once(postgres_url: str):
@@ -424,9 +424,9 @@ def test_two_do_not_rebuild_at_once(postgres_url: str):
     with (
         a_store(postgres_url) as store,
         a_store(postgres_url) as other,
-        swap.beside(store),
+        swap.temporary_store(store),
         pytest.raises(UnavailableError, match="by another process"),
-        swap.beside(other),
+        swap.temporary_store(other),
     ):
         pass
 
@@ -438,9 +438,9 @@ def test_nothing_is_replaced_by_what_cannot_catch_up(postgres_url: str, tmp_path
 
         with (
             pytest.raises(IntegrityError, match="nothing was replaced"),
-            swap.beside(store) as anew,
+            swap.temporary_store(store) as rebuilt,
         ):
-            swap.exchange(store, anew, lambda _positions: None)
+            swap.exchange(store, rebuilt, lambda _positions: None)
         assert 10 == store.sizes()["fact"]
 
 

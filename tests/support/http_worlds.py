@@ -19,7 +19,7 @@ from ingest.log.port import Log
 from ingest.log.shared import SharedLog
 from ingest.opening import open_log, pinned_file
 from ingest.projector import project
-from ingest.sources.file_import import take_in
+from ingest.sources.file_import import ingest_files
 from ingest.trust_file import Trust, TrustInForce
 from lineage.core.model.times import Instant
 from lineage.deliver.http.callers import Authentication
@@ -149,7 +149,7 @@ def api_over(
         log = SharedLog(lambda: opening(open_log(log_url, create=True, clock=clock, file=file)))
         stack.callback(log.close)
         if store.log is None and not empty:
-            take_in([str(incident_path())], log, store, format="jsonl", clock=clock)
+            ingest_files([str(incident_path())], log, store, format="jsonl", clock=clock)
             project(log, store, None)
         clock.now = ASKED
         said = trust or Trust()

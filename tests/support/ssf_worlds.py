@@ -67,10 +67,10 @@ class World:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.issuer = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
         self.settings = SsfSettings(issuer=self.issuer, loopback=True)
-        self.transmitter = self.anew()
+        self.transmitter = self.restarted()
         self.spread = OutboxWriter(self.store, None)
 
-    def anew(self) -> Transmitter:
+    def restarted(self) -> Transmitter:
         """A transmitter as another process has one."""
         return Transmitter(self.store, None, self.settings, load_keys([self.key_file]), now)
 

@@ -25,7 +25,7 @@ from ingest.sources.adapters.kit import (
     instant,
     resource,
 )
-from ingest.sources.adapters.parties import told
+from ingest.sources.adapters.parties import registrations
 from lineage.core.model.times import LATEST, format_instant
 
 # The events that may issue tokens. All but the first are requested by a client, for its user.
@@ -185,7 +185,7 @@ def _action(entry: Entry, source: Source) -> Document:
 
 
 def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translation]:
-    yield from told(source, memory, end=end)
+    yield from registrations(source, memory, end=end)
     yield from exchanges.parents(source, memory, end=end)
     if end:
         yield from endings.due(source, memory)

@@ -23,7 +23,7 @@ from ingest.sources.adapters.kit import (
     skipped,
     text,
 )
-from ingest.sources.adapters.parties import Mention, bearer_of, is_mailbox, note_kind, told
+from ingest.sources.adapters.parties import Mention, bearer_of, is_mailbox, note_kind, registrations
 
 _REFUSED: Final = (401, 403)
 _FAILED: Final = 400
@@ -115,5 +115,5 @@ FORMAT: Final = Format(
     marks=lambda value: "token_claims" in value and "request_headers" in value and "status" in value,
     signs=re.compile(rb'"token_claims"\s*:'),
     translate=_translate,
-    settle=told,
+    settle=registrations,
 )

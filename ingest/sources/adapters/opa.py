@@ -25,7 +25,16 @@ from ingest.sources.adapters.kit import (
     text,
     texts,
 )
-from ingest.sources.adapters.parties import KINDS, Mention, bearer_of, behalf_of, note_kind, party_of, qualified, told
+from ingest.sources.adapters.parties import (
+    KINDS,
+    Mention,
+    bearer_of,
+    behalf_of,
+    note_kind,
+    party_of,
+    qualified,
+    registrations,
+)
 
 # Where policies put their result: the names in OPA's own examples and plugins, and AuthZEN's.
 _ANSWERS: Final = ("allow", "allowed", "decision", "result", "permit", "permitted", "authorized")
@@ -148,6 +157,6 @@ FORMAT: Final = Format(
     marks=_is_line,
     signs=re.compile(rb'"decision_id"\s*:|openpolicyagent\.org/decision_logs'),
     translate=_translate,
-    settle=told,
+    settle=registrations,
     options=(_PERMITTED_PATH,),
 )

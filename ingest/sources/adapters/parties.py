@@ -109,7 +109,7 @@ def registered(source: Source, principal: str, kind: str, said: Mention, name: s
 
 
 def note_kind(memory: Memory, principal: str | None, kind: str | None, said: Mention, name: str | None = None) -> None:
-    """Remember a stated kind of principal, so that ``told`` makes one event of many records.
+    """Remember a stated kind of principal, so that ``registrations`` makes one event of many records.
 
     Does nothing without a principal or a known kind, or if the id declares the kind.
     """
@@ -120,7 +120,7 @@ def note_kind(memory: Memory, principal: str | None, kind: str | None, said: Men
         memory.put(_DUE, principal, found)
 
 
-def told(source: Source, memory: Memory, *, end: bool) -> Iterable[Translation]:
+def registrations(source: Source, memory: Memory, *, end: bool) -> Iterable[Translation]:
     """Yield a ``principal.registered`` for each party with a remembered kind; a ``settle`` of the kit."""
     for principal, (at, id_, kind, name) in memory.entries(_DUE):
         memory.drop(_DUE, principal)

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from ingest.log.port import Log
 from ingest.sources.adapters import RawRecord
-from ingest.sources.file_import import Intake, QuarantineSink, take_in_records
+from ingest.sources.file_import import Intake, QuarantineSink, ingest_records
 from ingest.sources.foreign_import import ForeignLog, Keeper, Read
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import BadRecordError, UnavailableError
@@ -204,7 +204,7 @@ class SourceIntake:
             return [(foreign.rejected(origin, record, fault), len(record.raw))]
 
     def _append(self, foreign: ForeignLog, reads: list[Read]) -> None:
-        take_in_records(reads, self._log, self._aside, Intake())
+        ingest_records(reads, self._log, self._aside, Intake())
         foreign.keep()
 
     def _reader(self) -> ForeignLog:

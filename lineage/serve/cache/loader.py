@@ -84,7 +84,7 @@ class WorldLoader:
     def of(self, key: str, known_at: Instant | None) -> LoadedWorld | None:
         """Load from the store."""
         # read first, so it never claims more than was loaded
-        said = as_of(self._store, self._log, *self._store.standing())
+        said = as_of(self._store, self._log, *self._store.progress())
         loaded = self.load(key, known_at)
         if loaded is None:
             return None

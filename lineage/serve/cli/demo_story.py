@@ -46,7 +46,7 @@ _STEPS: Final = (
         text="The plan lists every token that a revocation would end, and carries a digest. Leave its tab open and "
         "come back to this one.",
         link=(_to("/reach", of=f"token:{LEAKED}"), "Look at the blast radius of the leaked token"),
-        beside=True,
+        new_tab=True,
     ),
     Step(
         title="Meanwhile the missing event arrives",

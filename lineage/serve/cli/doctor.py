@@ -51,7 +51,7 @@ def doctor(settings: Settings, checks: Checks | None = None) -> Document:
         if store is not None:
             _database(checks, store, versions)
             if not store.indexes_actors():
-                checks.told(
+                checks.report(
                     "index",
                     "an older version wrote this store, and did not index who acted: to count what a principal did "
                     "reads all that mentions it; run 'delegraph rebuild'",
@@ -96,14 +96,14 @@ def _settings(checks: Checks, settings: Settings) -> None:
     """Check the settings without contacting anything; adds nothing if there is nothing to report."""
     if files := settings.open_files:
         named = " ".join(map(str, files))
-        checks.told("secrets", f"everybody on this machine can read {named}; chmod o-r {named}", ok=False)
+        checks.report("secrets", f"everybody on this machine can read {named}; chmod o-r {named}", ok=False)
     if settings.unread:
         known = [table.variable(name) for table in TABLES for name in table.names]
         said = []
         for variable in settings.unread:
             meant = get_close_matches(variable, known, n=1, cutoff=_SIMILAR)
             said.append(variable + (f" (is {meant[0]} meant?)" if meant else ""))
-        checks.told("settings", f"nothing reads {', '.join(said)}")
+        checks.report("settings", f"nothing reads {', '.join(said)}")
 
 
 def _version(name: str) -> str | None:
@@ -138,7 +138,7 @@ def _projection(store: Store, log: Log, at: Instant) -> str:
     known, found = store.log, log.identity
     if known not in (None, found):
         raise IntegrityError(f"{_other_log(known or b'', found)}: name the right log with --log")
-    (positions, recorded_at), ends = store.standing(), log.ends()
+    (positions, recorded_at), ends = store.progress(), log.ends()
     if any(end < positions.get(place, 0) for place, end in ends.items()):
         raise IntegrityError("the projection is ahead of the log: this store has read another log; see fsck")
     if recorded_at is not None and recorded_at > at + _MOST_SKEW:
@@ -197,7 +197,7 @@ def _database(checks: Checks, store: Store, versions: dict[str, str | None]) -> 
     # The time in the answer is from some moment between the request and the response.
     skew = database.now - (before + now()) // 2
     ahead = f"the clock of {database.name} is {seconds(abs(skew))} {'ahead of' if skew > 0 else 'behind'} ours"
-    checks.told("database clock", ahead, ok=abs(skew) <= _MOST_SKEW)
+    checks.report("database clock", ahead, ok=abs(skew) <= _MOST_SKEW)
 
 
 # Kafka
@@ -206,19 +206,19 @@ def _database(checks: Checks, store: Store, versions: dict[str, str | None]) -> 
 def _checksums(checks: Checks) -> None:
     if find_spec("crc32c") is None:
         said = "crc32c is not installed: without it reading is six times as slow; install delegraph[kafka]"
-        checks.told("crc32c", said, ok=False)
+        checks.report("crc32c", said, ok=False)
     else:
-        checks.told("crc32c", "installed: checksums cost next to nothing")
+        checks.report("crc32c", "installed: checksums cost next to nothing")
 
 
 def _client(checks: Checks) -> None:
     from ingest.kafka.records import harden
 
     if harden():
-        checks.told("kafka-python", "known from within: a record that it would stumble over goes into quarantine")
+        checks.report("kafka-python", "known from within: a record that it would stumble over goes into quarantine")
     else:
         said = f"version {_version('kafka-python')} is not known from within: a hostile record may stop every consumer"
-        checks.told("kafka-python", f"{said} with exit code 6; install one that 'delegraph[kafka]' names", ok=False)
+        checks.report("kafka-python", f"{said} with exit code 6; install one that 'delegraph[kafka]' names", ok=False)
 
 
 def _kafka(

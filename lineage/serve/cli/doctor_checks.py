@@ -28,7 +28,7 @@ class Checks:
     def ask(self, name: str, question: Callable[[], str]) -> bool:
         """Run a check, record its answer or error, and return whether there was an answer."""
         try:
-            self.told(name, question())
+            self.report(name, question())
         except DelegraphError as fault:
             self.failed(name, fault)
             return False
@@ -36,25 +36,25 @@ class Checks:
 
     def failed(self, name: str, fault: DelegraphError) -> None:
         """Record an error."""
-        self.told(name, str(fault), ok=False)
+        self.report(name, str(fault), ok=False)
         self.is_damaged |= isinstance(fault, DamagedError)
 
     def ask_if_allowed(self, name: str, question: Callable[[], str]) -> None:
         """Run a check for which our credentials may lack the permission; that is not an error."""
         try:
-            self.told(name, question())
+            self.report(name, question())
         except RefusedError as fault:
-            self.told(name, f"not for us to see: {fault}")
+            self.report(name, f"not for us to see: {fault}")
         except DelegraphError as fault:
             self.failed(name, fault)
 
-    def told(self, name: str, says: str, *, ok: bool = True) -> None:
+    def report(self, name: str, says: str, *, ok: bool = True) -> None:
         """Record a result that is known already."""
         self.found.append({"check": name, "ok": ok, "says": says})
 
     def wrong(self, name: str, faults: Sequence[str], well: str) -> None:
         """Record problems, or that there are none."""
-        self.told(name, "; ".join(faults) or well, ok=not faults)
+        self.report(name, "; ".join(faults) or well, ok=not faults)
 
     def opened(self, name: str, opening: AbstractContextManager[_T], stack: ExitStack) -> _T | None:
         """Open something; None, with a recorded error, if it cannot be opened."""

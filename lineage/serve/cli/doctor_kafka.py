@@ -66,7 +66,7 @@ def _topics(checks: Checks, log: KafkaLog, admin: KafkaAdmin, found: Document) -
         topics, begins = log.topics(), log.begins()
         partitions = admin.partitions()
     except DelegraphError as fault:
-        checks.told("topics", str(fault), ok=False)
+        checks.report("topics", str(fault), ok=False)
         return
     for topic, described in topics.items():
         found["topics"][topic] = {
@@ -80,7 +80,7 @@ def _topics(checks: Checks, log: KafkaLog, admin: KafkaAdmin, found: Document) -
     try:
         settings = log.topic_settings()
     except RefusedError as fault:  # reading a topic does not require permission to see its settings
-        checks.told("topics", f"{said} (partitions x copies); their settings are not for us to see: {fault}")
+        checks.report("topics", f"{said} (partitions x copies); their settings are not for us to see: {fault}")
         settings = {}
     else:
         faults = []

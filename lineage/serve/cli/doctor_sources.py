@@ -68,7 +68,7 @@ def _input(
         case "tcp":
             held = _behind([str(spool_of(settings) / named.name)], _kept(records, named.name, TCP_TOPIC), {})
             well = f"{listener(str(said), kind)}; {held:,} bytes of its spool behind"
-            checks.told(check, well)
+            checks.report(check, well)
         case _:
             address = settings.collect_http if said is True else str(said)
             checks.wrong(check, _token_faults(named), listener(address, kind, speaks_http=True))

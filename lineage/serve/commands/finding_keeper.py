@@ -255,7 +255,7 @@ class FindingKeeper:
         with self._store.frozen(frugal=True) as still:
             known = kept_findings.state_of(still)
             edition, positions = still.place()
-            _, recorded_at = still.standing()
+            _, recorded_at = still.progress()
             everything = gathered(still, trust)
         timed = Timed(self._monotonic)
         report = evaluate(

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from ingest.log.port import Entry
-from ingest.sources.file_import import Intake, take_in, take_in_files
-from ingest.sources.file_import import take_in_records as append_records
+from ingest.sources.file_import import Intake, ingest_files, ingest_recognised
+from ingest.sources.file_import import ingest_records as append_records
 from ingest.sources.named import NamedSource
 from ingest.sources.recognition import File
 from lineage.core.model.records import RejectedRecord
@@ -34,7 +34,7 @@ def read_files(
         quarantine_unknown: Whether the records of a file of unknown format are quarantined instead of refused.
         progress: Called with the number of bytes read so far.
     """
-    return take_in(
+    return ingest_files(
         files,
         service.require_log(),
         service.store,
@@ -58,7 +58,7 @@ def read_recognised(
         files: The files.
         progress: Called with the number of bytes read so far.
     """
-    return take_in_files(
+    return ingest_recognised(
         files,
         service.require_log(),
         service.store,
@@ -68,7 +68,7 @@ def read_recognised(
     )
 
 
-def take_in_records(service: Service, records: Iterable[tuple[Entry | RejectedRecord, int]]) -> Document:
+def ingest_records(service: Service, records: Iterable[tuple[Entry | RejectedRecord, int]]) -> Document:
     """Append the records of a request, project them, and count the outcomes.
 
     Args:

@@ -18,7 +18,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
 from lineage.store.rebuild.diff import differences, twin
-from lineage.store.rebuild.swap import beside, exchange
+from lineage.store.rebuild.swap import exchange, temporary_store
 from lineage.store.store import Quarantined
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def records_in_log(service: Service) -> int:
 def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
     """Build a fresh projection of the log in a second store and swap it in; questions are answered throughout."""
     log, trust = service.require_log(), service.trust.table
-    with beside(service.store) as fresh:
+    with temporary_store(service.store) as fresh:
         records = project(log, fresh, trust, progress=progress)
         records += project(log, fresh, trust, progress=progress)  # so that little is left to project while writers wait
 

@@ -138,7 +138,7 @@ def who_answer(
 ) -> Document:
     """Answer ``who`` about a known action, without the progress of the projection.
 
-    Its ``findings`` are values; ``with_prepared`` and ``told`` convert them to documents.
+    Its ``findings`` are values; ``with_prepared`` and ``with_findings`` convert them to documents.
 
     Args:
         world: What is needed to evaluate the action.
@@ -240,11 +240,11 @@ def _concerns(around: World, action: str, elements: set[str], names: set[str]) -
 
 
 def with_prepared(answer: Document, options: Options) -> Document:
-    """Replace the findings of an answer by prepared ones, as ``told`` expects at any moment."""
+    """Replace the findings of an answer by prepared ones, as ``with_findings`` expects at any moment."""
     return {**answer, "findings": prepared(answer["findings"], options)}
 
 
-def told(
+def with_findings(
     answer: Document, options: Options, *, at: Instant, judgements: FactIndex | None = None, is_whole: bool = True
 ) -> Document:
     """Replace the prepared findings of an answer by documents with their status, the worst first."""

@@ -56,7 +56,7 @@ def deliver(settings: Settings, *, once: bool) -> Document:
         ExitStack() as stack,
     ):
         for way in ways:
-            stack.enter_context(way.beside(stopped))
+            stack.enter_context(way.in_background(stopped))
         metrics = _shown(settings, partial(_document, delivery, ways), stack) if settings.listen else None
         delivery.run(stopped, metrics)
     return _document(delivery, ways)
@@ -185,7 +185,7 @@ class _Pushing:
             self._pusher.once()
 
     @contextmanager
-    def beside(self, stopped: threading.Event) -> Iterator[None]:
+    def in_background(self, stopped: threading.Event) -> Iterator[None]:
         """Push within the block; ends once ``stopped`` is set."""
         if self._pusher is None:
             yield

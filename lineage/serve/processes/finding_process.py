@@ -139,10 +139,10 @@ class FindingProcess:
         """Maintain the index until stopped; retry whatever is unavailable with exponential backoff."""
         self._refuse_too_many()
         self._stopped = stopped
-        beside = {"evaluates": self._sweep, "feeds": self._feed}
-        beside |= {sender.name: partial(_tell, sender) for sender in self.senders}
+        turns = {"evaluates": self._sweep, "feeds": self._feed}
+        turns |= {sender.name: partial(_tell, sender) for sender in self.senders}
         threads = [
-            threading.Thread(target=self._each_time, args=(turn, stopped), name=name) for name, turn in beside.items()
+            threading.Thread(target=self._each_time, args=(turn, stopped), name=name) for name, turn in turns.items()
         ]
         for thread in threads:
             thread.start()

@@ -92,7 +92,7 @@ def serve(
         scripts = ApiTokenCallers(service, tls=settings.tls)
         site = AppContext(
             service=service,
-            authentication=scripts.beside(authentication),
+            authentication=scripts.combined_with(authentication),
             hosts=LOOPBACK_HOSTS | settings.names | {host},
             tls=settings.tls,
             four_eyes=four_eyes,

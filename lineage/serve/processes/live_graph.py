@@ -23,7 +23,14 @@ from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.records import Batch
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.model.trust import Trusted, TrustTable
-from lineage.serve.documents.core_documents import Document, chain_answer, split_of, status_answer, told, with_prepared
+from lineage.serve.documents.core_documents import (
+    Document,
+    chain_answer,
+    split_of,
+    status_answer,
+    with_findings,
+    with_prepared,
+)
 from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.follower import Place
 from lineage.store.store import Store
@@ -98,7 +105,7 @@ class LiveGraph:
             if key not in world.graph and not world.orders.by_target.get(key):
                 return None
             said = with_prepared(chain_answer(world, kind, id_, at=at), DEFAULT)
-            return {**told(said, DEFAULT, at=at), "as_of": _as_of(place)}
+            return {**with_findings(said, DEFAULT, at=at), "as_of": _as_of(place)}
 
     @contextmanager
     def _whole(self) -> Iterator[tuple[World, Place]]:

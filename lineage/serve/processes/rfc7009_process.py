@@ -50,7 +50,7 @@ class Calling:
             revoking.turn()
 
     @contextmanager
-    def beside(self, stopped: threading.Event) -> Iterator[None]:
+    def in_background(self, stopped: threading.Event) -> Iterator[None]:
         """Call within the block; ends once ``stopped`` is set."""
         threads = [
             threading.Thread(target=self._run, args=(revoking, stopped), name=f"calls-{number}")

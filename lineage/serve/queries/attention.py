@@ -19,7 +19,7 @@ from lineage.serve.documents.core_documents import Document, finding_document, i
 from lineage.serve.queries.actions import Judge
 from lineage.serve.queries.findings import survey
 from lineage.serve.queries.kept_list import COMPUTED, asked_of_index
-from lineage.serve.queries.projection_status import standing
+from lineage.serve.queries.projection_status import projection_status
 from lineage.serve.queries.revocations import revocations
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
@@ -110,7 +110,7 @@ def _revocations(service: Service, at: Instant, known_at: Instant | None) -> Doc
 
 def _sources(service: Service) -> Document:
     """Who sends, and who fell silent: for ten times the usual pause between two of its events, and ten minutes."""
-    known = standing(service)
+    known = projection_status(service)
     now, items = service.clock(), []
     pauses = _pauses(service)
     for source in known["sources"]:

@@ -154,7 +154,7 @@ def findings(
     if after is not None:
         at, known_at, behind = _place(after)
     elif known_at is None:
-        _, known_at = service.store.standing()  # the next page must not use newer facts than this one
+        _, known_at = service.store.progress()  # the next page must not use newer facts than this one
     found = survey(service, at, known_at, options)
     every = found.ordered()
     matching = [row for row in every if wanted.takes(*row)]

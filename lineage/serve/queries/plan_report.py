@@ -95,9 +95,9 @@ def shared_with_others(reader: Reader, world: World, kills: Collection[str], at:
     is false (the count is a lower bound), and the people are taken from SAMPLED of them.
     """
     names = {key_of(kind, id_): Target(kind, id_) for kind, id_ in sorted(shared_names(world, kills))}
-    counts = reader.count_besides(names, kills, at, COUNTED)
+    counts = reader.count_others(names, kills, at, COUNTED)
     whole = max(counts.values(), default=0) <= LOOKED_AT
-    first = reader.first_besides(counts, kills, at, LOOKED_AT + 1) if whole else []
+    first = reader.first_others(counts, kills, at, LOOKED_AT + 1) if whole else []
     whole = whole and len(first) <= LOOKED_AT
     outside, alive = _look(reader, first if whole else _sample(reader, counts, kills, at), at)
     users: dict[tuple[str, str], list[str]] = {}
@@ -119,7 +119,7 @@ def _sample(reader: Reader, counts: dict[str, int], kills: Collection[str], at: 
     most = sorted(counts, key=lambda key: (-counts[key], key))[:FIRST]
     found: dict[int, None] = {}
     for key in most:
-        found.update(dict.fromkeys(reader.some_besides(key, kills, at, SAMPLED // len(most))))
+        found.update(dict.fromkeys(reader.some_others(key, kills, at, SAMPLED // len(most))))
     return list(found)
 
 
@@ -142,7 +142,7 @@ def _narrower(reader: Reader, world: World, reach: Reach) -> Document | None:
         return None
     target = only_head(world, reach)
     for name in names_of_heads(world, reach) if target is None else ():
-        if not reader.count_besides({f"{name.kind}:{name.id}"}, reach.kills, reach.proposal.at, 1):
+        if not reader.count_others({f"{name.kind}:{name.id}"}, reach.kills, reach.proposal.at, 1):
             target = name
             break
     return None if target is None else target._asdict()

@@ -40,8 +40,8 @@ def steps_of(service: Service) -> Iterator[None]:
         reader.load_below(world, key, now)
         reader.load_nearby(world, key, 1)
         reader.children_of([key])
-        reader.count_besides([key], (), now, 1)
-        reader.first_besides([key], (), now, 1)
+        reader.count_others([key], (), now, 1)
+        reader.first_others([key], (), now, 1)
         reader.load_receivers(world)
 
 

@@ -10,13 +10,13 @@ from lineage.serve.queries.service import Service
 LOOKED_AT: Final = 2_000  # the latest facts, searched for the last event of each source
 
 
-def standing(service: Service) -> Document:
+def projection_status(service: Service) -> Document:
     """Report the lag, the positions, and the last event of each recently seen source.
 
     Cost:
         LOOKED_AT facts, however many there are; ``complete`` says whether these are all.
     """
-    places, recorded_at = service.store.standing()
+    places, recorded_at = service.store.progress()
     ends = _ends(service)
     each = max(LOOKED_AT // max(len(places), 1), 1)
     looked_at, whole, last = 0, True, dict[str, Document]()

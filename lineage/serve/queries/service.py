@@ -29,8 +29,8 @@ from lineage.serve.documents.core_documents import (
     name_findings_near,
     reach_document,
     status_answer,
-    told,
     who_answer,
+    with_findings,
     with_prepared,
 )
 from lineage.serve.documents.refusal_wording import COMMAND_LINE, Remedies
@@ -136,7 +136,7 @@ class Service:
             return None
         said = found.answer(question, at, lambda loaded: with_prepared(answer(loaded), self.options))
         judgements = found.judgements([one.unjudged["id"] for one in said["findings"]])
-        document = told(said, self.options, at=at, judgements=judgements, is_whole=found.is_whole)
+        document = with_findings(said, self.options, at=at, judgements=judgements, is_whole=found.is_whole)
         return {**document, "as_of": found.as_of}
 
     def reach(
@@ -226,7 +226,7 @@ class Service:
 
     def as_of(self) -> Document:
         """Return the progress of the projection: its last recording time, and the number of unprojected records."""
-        return as_of(self.store, self.log, *self.store.standing())
+        return as_of(self.store, self.log, *self.store.progress())
 
     def reader(self, *, known_at: Instant | None = None) -> AbstractContextManager[Reader]:
         """Open a reader of a snapshot of the store, under the trust table in force."""

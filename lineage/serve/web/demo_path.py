@@ -13,14 +13,14 @@ class Step:
         text: What happens, and what to look at.
         link: The address of a page, and the link's text.
         play: The name of what happens on request; None for nothing.
-        beside: Whether the link opens in a new tab.
+        new_tab: Whether the link opens in a new tab.
     """
 
     title: str
     text: str
     link: tuple[str, str]
     play: str | None = None
-    beside: bool = False
+    new_tab: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,7 +201,7 @@ def render_template(
         "moves": moves,
         "path": path_of(request),
         "kept": said,
-        "here": lambda **params: here(request, **params),
+        "here": lambda **params: current_address(request, **params),
         "api": f"/v1{path_of(request)}" + (f"?{urlencode(asked)}" if asked else ""),
         "after": request.query_params.get("after"),
         "address": "",
@@ -212,7 +212,7 @@ def render_template(
     return HTMLResponse(html, status_code=status, headers={**HEADERS, **(headers or {})})
 
 
-def here(request: Request, **params: object) -> str:
+def current_address(request: Request, **params: object) -> str:
     """Return the address of the same page with some parameters changed; for a list, its first page."""
     gone = {"at", "known_at", "after", *params}
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in gone]

@@ -116,7 +116,7 @@ def engine_of(url: URL, *, password: str | None = None, schema: str | None = Non
     except ImportError as error:
         raise RefusedError("a store on PostgreSQL needs its driver: pip install 'delegraph[postgres]'") from error
     # Opens a second projection in another schema; only this function has the credentials.
-    engine.update_execution_options(delegraph_beside=partial(engine_of, url, password=password))
+    engine.update_execution_options(delegraph_second_engine=partial(engine_of, url, password=password))
     event.listen(engine, "checkout", partial(_refuse_closed, engine))
     event.listen(engine, "begin", _on_begin)
     return engine

@@ -160,25 +160,25 @@ _NAMING = _on_both(
 )
 
 
-def _besides(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def _others(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Select the living elements that name some keys, without those killed. A name can have very many rows."""
     return _mentioning(dialect, columns, _ALIVE, _role(Role.NAMES), ref.c.about.not_in(values_of("killed")), *where)
 
 
-def _count_besides() -> sa.Select[Any]:
+def _count_others() -> sa.Select[Any]:
     """Count the elements for each key among the first rows: a name can have very many rows."""
     name = values_of("keys").subquery()
-    rows = _alive_besides(ref.c.about).where(ref.c.key == name.c.key).limit(sa.bindparam("most")).correlate(name)
+    rows = _alive_others(ref.c.about).where(ref.c.key == name.c.key).limit(sa.bindparam("most")).correlate(name)
     counted = sa.select(sa.func.count(rows.subquery().c.about.distinct())).scalar_subquery()
     return sa.select(name.c.key, counted)
 
 
-def _alive_besides(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+def _alive_others(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
     return sa.select(*columns).where(_ALIVE, _role(Role.NAMES), ref.c.about.not_in(values_of("killed")))
 
 
-_COUNT_BESIDES = _count_besides()
-_FIRST_BESIDES = _on_both(lambda dialect: _first(_besides(dialect, [ref.c.about], _BEHIND)))
+_COUNT_OTHERS = _count_others()
+_FIRST_OTHERS = _on_both(lambda dialect: _first(_others(dialect, [ref.c.about], _BEHIND)))
 # In index order, so that rows can be streamed without sorting; `role + 0` keeps SQLite from choosing another plan.
 _LONGEST_NAMING = (
     sa.select(ref.c.about)
@@ -929,7 +929,7 @@ class Reader:
                     receivers[receiver] = min(accepted_at, receivers.get(receiver, accepted_at))
         return {(receiver, key): first for key, by_receiver in found.items() for receiver, first in by_receiver.items()}
 
-    def count_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> dict[str, int]:
+    def count_others(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> dict[str, int]:
         """Count the living elements that name each key, excluding ``kills``; keys without any are omitted.
 
         At most ``most`` index rows are examined for each key, so the count of a key with more is too low.
@@ -939,23 +939,21 @@ class Reader:
         found: dict[str, int] = {}
         for part in chunks(hashed):
             asked = {"keys": part, "killed": killed, "span": span_of(at), "most": most}
-            found.update(
-                (hashed[key], count) for key, count in self._connection.execute(_COUNT_BESIDES, asked) if count
-            )
+            found.update((hashed[key], count) for key, count in self._connection.execute(_COUNT_OTHERS, asked) if count)
         return found
 
-    def first_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> list[int]:
-        """The hashes of the first ``most`` elements that ``count_besides`` counts, sorted."""
+    def first_others(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> list[int]:
+        """The hashes of the first ``most`` elements that ``count_others`` counts, sorted."""
         killed = list(self._hashes(kills))
         found: set[int] = set()
         for part in chunks(self._hashes(names)):
             found |= self._first(
-                _FIRST_BESIDES[self._dialect], {"keys": part, "killed": killed, "span": span_of(at)}, most
+                _FIRST_OTHERS[self._dialect], {"keys": part, "killed": killed, "span": span_of(at)}, most
             )
         return sorted(found)[:most]
 
-    def some_besides(self, name: str, kills: Collection[str], at: Instant, most: int) -> list[int]:
-        """The hashes of up to ``most`` elements that ``count_besides`` counts for a key: those that can live longest.
+    def some_others(self, name: str, kills: Collection[str], at: Instant, most: int) -> list[int]:
+        """The hashes of up to ``most`` elements that ``count_others`` counts for a key: those that can live longest.
 
         Only as many index rows are read as necessary.
         """

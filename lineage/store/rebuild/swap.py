@@ -44,7 +44,7 @@ _PATIENCE_SECONDS: Final = 120
 
 
 @contextmanager
-def beside(store: Store) -> Iterator[Store]:
+def temporary_store(store: Store) -> Iterator[Store]:
     """Create a temporary empty store next to another, with its secret, to project the same log into.
 
     Raises:
@@ -53,13 +53,13 @@ def beside(store: Store) -> Iterator[Store]:
     """
     engine = store.engine
     if engine.dialect.name == "postgresql":
-        with _schema_beside(store) as rebuilt:
+        with _temporary_schema(store) as rebuilt:
             yield rebuilt
         return
     if store.file is None:
         raise RefusedError("a store in memory cannot be rebuilt")
     with tempfile.TemporaryDirectory(prefix=".delegraph-", dir=store.file.parent) as folder:
-        rebuilt = twin(store, Path(folder) / "anew.db")
+        rebuilt = twin(store, Path(folder) / "rebuilt.db")
         try:
             yield rebuilt
         finally:
@@ -71,7 +71,7 @@ def exchange(store: Store, rebuilt: Store, catch_up: Callable[[Positions], objec
 
     Args:
         store: The store.
-        rebuilt: The store created by ``beside``; this closes it.
+        rebuilt: The store created by ``temporary_store``; this closes it.
         catch_up: Projects the log into the rebuilt store up to the given positions. Nothing is written to ``store``
             while it runs.
 
@@ -113,7 +113,7 @@ def _exchange_files(
 ) -> None:
     raw: Any = connection.connection.driver_connection
     connection.rollback()  # ATTACH is not allowed within a transaction
-    raw.execute("ATTACH DATABASE ? AS anew", (str(rebuilt.file),))
+    raw.execute("ATTACH DATABASE ? AS rebuilt", (str(rebuilt.file),))
     try:
         raw.execute("BEGIN")
         # This write blocks the writers of this file. BEGIN IMMEDIATE would also block those of the attached one.
@@ -121,14 +121,14 @@ def _exchange_files(
         _catch_up(store, rebuilt, catch_up)
         for table in _PROJECTED:
             raw.execute(f"DELETE FROM main.{table}")  # noqa: S608 (names of our tables)
-            raw.execute(f"INSERT INTO main.{table} SELECT * FROM anew.{table}")  # noqa: S608
-        _exchange_quarantine(raw.execute, "main", "anew")
+            raw.execute(f"INSERT INTO main.{table} SELECT * FROM rebuilt.{table}")  # noqa: S608
+        _exchange_quarantine(raw.execute, "main", "rebuilt")
         raw.execute(_INDEXED)
         raw.execute("COMMIT")
     finally:
         if raw.in_transaction:
             raw.execute("ROLLBACK")
-        raw.execute("DETACH DATABASE anew")
+        raw.execute("DETACH DATABASE rebuilt")
 
 
 def _exchange_quarantine(execute: Callable[[str], object], stored: str, rebuilt: str) -> None:
@@ -145,14 +145,14 @@ def _exchange_quarantine(execute: Callable[[str], object], stored: str, rebuilt:
 
 
 @contextmanager
-def _schema_beside(store: Store) -> Iterator[Store]:
+def _temporary_schema(store: Store) -> Iterator[Store]:
     engine = store.engine
     with faults(engine), engine.execution_options(isolation_level="AUTOCOMMIT").connect() as keeper:
         keeper.exec_driver_sql("SELECT set_config('statement_timeout', '0', false)")
         _refuse_stranger(keeper, store)
         if not keeper.exec_driver_sql(f"SELECT pg_try_advisory_lock({_REBUILD})").scalar():
             raise UnavailableError(f"the store {store.url} is being rebuilt by another process; try again later")
-        schema = f"{_schema_of(keeper)}_anew"
+        schema = f"{_schema_of(keeper)}_rebuilt"
         try:
             _clear(keeper, schema)
             keeper.exec_driver_sql(f"CREATE SCHEMA {quoted(schema)}")
@@ -169,7 +169,7 @@ def _schema_beside(store: Store) -> Iterator[Store]:
 
 
 def _engine_in(engine: Engine, schema: str) -> Engine:
-    opened = engine.get_execution_options()["delegraph_beside"](schema=schema)
+    opened = engine.get_execution_options()["delegraph_second_engine"](schema=schema)
     assert isinstance(opened, Engine)  # noqa: S101 (set by ``postgres.engine_of``)
     return opened
 
@@ -204,7 +204,7 @@ def _exchange_schemas(
     connection: Connection, store: Store, rebuilt: Store, catch_up: Callable[[Positions], object]
 ) -> None:
     schema = _schema_of(connection)
-    other = f"{schema}_anew"
+    other = f"{schema}_rebuilt"
     held = ", ".join(f"{quoted(schema)}.{quoted(table)}" for table in _WRITTEN)
     connection.exec_driver_sql(f"LOCK TABLE {held} IN SHARE ROW EXCLUSIVE MODE")  # readers are not blocked
     _catch_up(store, rebuilt, catch_up)

@@ -35,8 +35,8 @@ def world(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
 def asking(world: World, token: str | None, *, tls: bool = True, **headers: str) -> Asking:
     """A client of a server that accepts the store's tokens beside those of its issuer."""
     site = world.site
-    scripts = ApiTokenCallers(world.service, tls=tls)
-    app = create_app(replace(site, authentication=scripts.beside(site.authentication)), connections=world.connections)
+    scripts = ApiTokenCallers(world.service, tls=tls).combined_with(site.authentication)
+    app = create_app(replace(site, authentication=scripts), connections=world.connections)
     shown = {} if token is None else {"Authorization": f"Bearer {token}"}
     return Asking(app, {**shown, **headers})
 

@@ -116,10 +116,10 @@ def test_an_approval_does_not_cover_what_came_later(here: World):
     digest = planned(here)["plan_digest"]
     approved(here, digest)
     here.post("/v1/events", "producer", json=[event(1)])
-    drifted, anew = ordered(here, digest), planned(here)
-    alone = ordered(here, anew["plan_digest"])
+    drifted, planned_again = ordered(here, digest), planned(here)
+    alone = ordered(here, planned_again["plan_digest"])
 
-    assert (409, 400, []) == (drifted.status_code, alone.status_code, anew["approvals"])
+    assert (409, 400, []) == (drifted.status_code, alone.status_code, planned_again["approvals"])
 
 
 def test_an_approval_ends_after_an_hour_and_can_be_given_again(here: World):

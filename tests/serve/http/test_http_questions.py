@@ -29,7 +29,7 @@ from lineage.serve.queries.findings import posture as posture_of
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.identity import identity
 from lineage.serve.queries.one_finding import finding as finding_of
-from lineage.serve.queries.projection_status import standing
+from lineage.serve.queries.projection_status import projection_status
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.timeline import timeline
 from lineage.serve.queries.uses import uses
@@ -96,7 +96,7 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/revocations": ("", lambda s: revocations.revocations(s, at=ASKED)),
     "/graph": (f"?of={OF}", lambda s: graph(s, "token", ID, at=ASKED)),
     "/identity": ("?of=principal:agent:mailer", lambda s: identity(s, "agent:mailer", at=ASKED)),
-    "/health": ("", standing),
+    "/health": ("", projection_status),
     "/case": ("?of=action:mail-7", lambda s: case(s, "action", "mail-7", at=ASKED)),
     "/posture": ("?framework=ASI", lambda s: posture_of(s, at=ASKED, framework="ASI")),
     "/governance/active": ("", lambda s: governance.active(s, start=0, end=ASKED)),

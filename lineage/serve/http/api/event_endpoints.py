@@ -24,7 +24,7 @@ from lineage.core.model.errors import BadRecordError
 from lineage.core.model.records import RejectedRecord
 from lineage.deliver.http.callers import Caller, ForbiddenError, LacksRoleError, Role
 from lineage.serve.commands import submission_policy
-from lineage.serve.commands.intake import take_in_records
+from lineage.serve.commands.intake import ingest_records
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import ParameterError
@@ -52,7 +52,7 @@ def take(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> Docum
     """
     records = _records(site, caller, media_type, raw)
     with site.one_batch:
-        return take_in_records(site.service, records)
+        return ingest_records(site.service, records)
 
 
 def _records(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> list[tuple[Entry | RejectedRecord, int]]:

@@ -16,7 +16,7 @@ from lineage.serve.queries.graph_view import MOST, PRINCIPALS, VIEWS, graph
 from lineage.serve.queries.identity import identity
 from lineage.serve.queries.principals_drawn import PRINCIPAL_KINDS, STATES, Shown
 from lineage.serve.queries.principals_view import principals_view
-from lineage.serve.queries.projection_status import standing
+from lineage.serve.queries.projection_status import projection_status
 
 _MOST: Final = Parameter(
     "most", {"type": "integer", "minimum": 1, "maximum": MOST}, "The most elements; the rest is counted."
@@ -95,7 +95,7 @@ def who_it_is(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 def health(site: AppContext, _caller: Caller, _query: Query) -> Document:
     """Return the status of the projection."""
-    return standing(site.service)
+    return projection_status(site.service)
 
 
 def whole_case(site: AppContext, _caller: Caller, query: Query) -> Document:

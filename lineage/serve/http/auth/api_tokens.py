@@ -30,7 +30,7 @@ class ApiTokenCallers:
         self._service = service
         self._tls = tls
 
-    def beside(self, other: Authentication) -> Authentication:
+    def combined_with(self, other: Authentication) -> Authentication:
         """Authenticate by a token if one is presented, and else in another way."""
 
         def recognise(connection: HTTPConnection) -> Caller:
@@ -39,9 +39,9 @@ class ApiTokenCallers:
             assert other.recognise is not None  # noqa: S101 (else there is no such function)
             return other.recognise(connection)
 
-        return Authentication(self._beside(other.authenticate), None if other.recognise is None else recognise)
+        return Authentication(self._or_else(other.authenticate), None if other.recognise is None else recognise)
 
-    def _beside(self, other: Authenticate) -> Authenticate:
+    def _or_else(self, other: Authenticate) -> Authenticate:
         def authenticate(connection: HTTPConnection) -> Caller:
             """Authenticate by the presented token, or else in the other way."""
             token = _presented(connection)
