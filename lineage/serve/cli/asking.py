@@ -37,8 +37,8 @@ def one_list(out: Output, ids: tuple[str, ...], after: str | None = None) -> tup
     Raises:
         RefusedError: There is not just one id.
     """
-    if (out.as_csv or after is not None) and (len(ids) != 1 or ids[0] == "-"):
-        said = "--format csv writes one table" if out.as_csv else "--after continues one list"
+    if (out.form != "text" or after is not None) and (len(ids) != 1 or ids[0] == "-"):
+        said = f"--format {out.form} writes one list" if out.form != "text" else "--after continues one list"
         raise RefusedError(f"{said}: name one id")
     return ids
 

@@ -48,7 +48,7 @@ def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @AT
 @KNOWN_AT
 @shared_options()
-@list_options(100)
+@list_options(100, "ocsf", "timesketch")
 def actions(
     settings: "Settings",
     out: Output,
@@ -69,9 +69,11 @@ def actions(
       delegraph actions --human alice --tool mail --since -2h
       delegraph actions --agent agent:mailer --outcome denied --json
       delegraph actions --text "rival price list" --from yesterday --csv > found.csv
+      delegraph actions --from yesterday --format ocsf > api-activity.jsonl
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.queries.actions import actions as actions_of
+    from lineage.serve.queries.actions import as_ocsf
     from lineage.serve.text import render_asking
 
     with opened_service(settings) as service:
@@ -87,7 +89,10 @@ def actions(
         if document is None:
             out.not_found(of or "")
             click.get_current_context().exit(EXIT_NOT_FOUND)
-        out.listed(document, render_asking.actions, "actions")
+        if out.form == "ocsf":
+            out.exported(as_ocsf(service, document, known_at=known_at), document)
+        else:
+            out.listed(document, render_asking.actions, "actions")
 
 
 def _thing(service: "Service", of: str) -> str:

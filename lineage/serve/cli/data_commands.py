@@ -173,7 +173,7 @@ def emit(settings: "Settings", out: Output, files: tuple[str, ...], spool: str |
 @click.option("--after", type=int, default=0, help="Continue after this id.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
 @shared_options()
-@table_options
+@table_options()
 def quarantine(settings: "Settings", out: Output, retry: bool, everything: bool, after: int, limit: int) -> None:
     """Rejected records: the reason, the position, and the raw record.
 
@@ -271,7 +271,7 @@ def schema(settings: "Settings", out: Output, vectors: bool) -> None:  # noqa: A
 
 @click.command()
 @shared_options()
-@table_options
+@table_options()
 def sources(settings: "Settings", out: Output) -> None:
     """The systems whose logs are read: how many records, which were skipped and why, and ids without an identity.
 

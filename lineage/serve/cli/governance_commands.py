@@ -39,7 +39,7 @@ def governance() -> None:
 @KNOWN_AT
 @_LIMIT
 @shared_options()
-@table_options
+@table_options()
 def active(
     settings: "Settings", out: Output, start: Instant | None, end: Instant | None, known_at: Instant | None, limit: int
 ) -> None:
@@ -64,7 +64,7 @@ def active(
 @KNOWN_AT
 @_LIMIT
 @shared_options()
-@table_options
+@table_options()
 def allowed(
     settings: "Settings", out: Output, agent: str, at: Instant | None, known_at: Instant | None, limit: int
 ) -> None:
@@ -93,7 +93,7 @@ def _between_two(name: str, help_text: str) -> click.Command:
     @KNOWN_AT
     @_LIMIT
     @shared_options()
-    @table_options
+    @table_options()
     def command(
         settings: "Settings",
         out: Output,

@@ -165,32 +165,43 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
 FORMATS: Final = ("table", "json", "csv")
 
 
-def table_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--format`` and ``--csv`` to a command that prints a list."""
+def table_options(*exports: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add ``--format`` and ``--csv`` to a command that prints a list.
 
-    @wraps(function)
-    def run(*args: Any, out: Output, format_: str, csv: bool, **options: Any) -> Any:
-        chosen = "csv" if csv else "json" if out.as_json else format_
-        return function(*args, out=Output(as_json=chosen == "json", as_csv=chosen == "csv"), **options)
+    Args:
+        exports: Forms for other tools, in addition to CSV.
+    """
 
-    added: tuple[Callable[..., Any], ...] = (
-        click.option("--csv", is_flag=True, help="The same as --format csv."),
-        click.option("--format", "format_", type=click.Choice(FORMATS), default="table", help="How it is written."),
-    )
-    for option in added:
-        run = option(run)
-    return run
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def run(*args: Any, out: Output, format_: str, csv: bool, **options: Any) -> Any:
+            chosen = "csv" if csv else "json" if out.as_json else format_
+            form = "text" if chosen in ("table", "json") else chosen
+            return function(*args, out=Output(as_json=chosen == "json", form=form), **options)
+
+        choice = click.Choice((*FORMATS, *exports))
+        added: tuple[Callable[..., Any], ...] = (
+            click.option("--csv", is_flag=True, help="The same as --format csv."),
+            click.option("--format", "format_", type=choice, default="table", help="How it is written."),
+        )
+        decorated: Callable[..., Any] = run
+        for option in added:
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
-def list_options(page: int | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def list_options(page: int | None, *exports: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add ``--limit``, ``--after``, ``--format`` and ``--csv`` to a command that prints a list.
 
     Args:
         page: How many items a page has by default; None for all.
+        exports: Forms for other tools, in addition to CSV.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        run = table_options(function)
+        run = table_options(*exports)(function)
         added: tuple[Callable[..., Any], ...] = (
             click.option("--after", "--cursor", "after", metavar="NEXT", help="Go on behind a page: its `next`."),
             click.option(

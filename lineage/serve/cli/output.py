@@ -53,9 +53,8 @@ def exit_code(fault: DelegraphError) -> int:
 class Output:
     """Where answers go: documents as JSON lines, lists as CSV, or what people read."""
 
-    def __init__(self, *, as_json: bool, as_csv: bool = False, form: str = "text") -> None:
+    def __init__(self, *, as_json: bool, form: str = "text") -> None:
         self.as_json = as_json
-        self.as_csv = as_csv
         self.form = form
         self.missing = False
         self.wrong = False
@@ -83,19 +82,24 @@ class Output:
             self.console.print(render(document))
 
     def listed(self, document: Document, render: "Callable[[Document], RenderableType]", name: str) -> None:
-        """Print a list, as CSV if that is asked for; what follows is then said on standard error.
+        """Print a list, as CSV or for another tool if that is asked for.
 
         Args:
             document: The list.
             render: How people read it.
             name: Its name in ``list_columns``.
         """
-        if not self.as_csv:
+        if self.as_json or self.form == "text":
             self.document(document, render)
             return
-        from lineage.serve.documents.list_columns import as_csv
+        from lineage.serve.documents.list_exports import exported
 
-        click.echo(as_csv(name, document).encode(errors="replace"), nl=False)
+        self.exported(exported(self.form, name, document), document)
+
+    @staticmethod
+    def exported(text: str, document: Document) -> None:
+        """Print a list in the form of another tool; that it is not complete is said on standard error."""
+        click.echo(text.encode(errors="replace"), nl=False)
         if not document["complete"]:
             how = f"--after {document['next']}" if document["next"] is not None else "a higher --limit"
             click.echo(f"delegraph: note: there are more; go on with {how}", err=True)

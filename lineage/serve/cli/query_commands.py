@@ -190,7 +190,7 @@ def uses(
 @click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...", shell_complete=completion.things)
 @KNOWN_AT
 @shared_options()
-@list_options(None)
+@list_options(None, "timesketch")
 def timeline(
     settings: "Settings",
     out: Output,
@@ -204,6 +204,7 @@ def timeline(
     \b
       delegraph timeline principal:agent:planner
       delegraph timeline token:https://idp.example#mailer-1 --json
+      delegraph timeline principal:agent:mailer --format timesketch > mailer.jsonl
     """  # noqa: D301
     from lineage.core.model.keys import KINDS
     from lineage.serve.queries.list_pages import of_limit
@@ -230,7 +231,7 @@ def timeline(
 @click.option("--to", "end", type=TIME, required=True, metavar="TIME", help="The second instant.")
 @KNOWN_AT
 @shared_options()
-@table_options
+@table_options()
 def diff(
     settings: "Settings", out: Output, ids: tuple[str, ...], start: Instant, end: Instant, known_at: Instant | None
 ) -> None:
@@ -255,7 +256,7 @@ def diff(
 
 @click.command()
 @shared_options()
-@table_options
+@table_options()
 def conflicts(settings: "Settings", out: Output) -> None:
     """Identities (source, event id) under which different contents were sent; all of them count.
 

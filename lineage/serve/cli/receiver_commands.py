@@ -68,7 +68,7 @@ def register(
 
 @receiver.command("list")
 @shared_options()
-@table_options
+@table_options()
 def list_(settings: "Settings", out: Output) -> None:
     """All enforcement points, and what each covers."""
     from lineage.serve.config.wiring import opened_service

@@ -239,7 +239,7 @@ def lift(
 @KNOWN_AT
 @click.option("--signed", is_flag=True, help="Of what is CLOSED: a document with a detached signature, to hand on.")
 @shared_options()
-@table_options
+@table_options()
 def receipt(
     settings: "Settings", out: Output, revocation: str, at: Instant | None, known_at: Instant | None, signed: bool
 ) -> None:
@@ -267,7 +267,7 @@ def receipt(
         elif out.as_json:
             for line in found.lines:
                 click.echo(line)
-        elif out.as_csv:
+        elif out.form == "csv":
             from lineage.serve.documents.csv_table import lines_of
             from lineage.serve.documents.list_columns import COLUMNS
 
@@ -305,7 +305,7 @@ def _signed_receipt(
 @click.option("--after", metavar="NEXT", help="Continue after this one (the `next` of the last page).")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
 @shared_options()
-@table_options
+@table_options()
 def revocations(
     settings: "Settings",
     out: Output,

@@ -59,7 +59,7 @@ def create(
 
 @token.command("list")
 @shared_options()
-@table_options
+@table_options()
 def list_(settings: "Settings", out: Output) -> None:
     """All tokens, the latest first: whose they are, what they may do, and until when."""
     from lineage.serve.commands.api_tokens import list_tokens

@@ -79,7 +79,7 @@ def ocsf_event(one: Document, world: World) -> Document:
         "end_time": _milliseconds(one["last_seen"]),
         "count": one["count"],
         "message": one["why"],
-        "metadata": _metadata(),
+        "metadata": ocsf_metadata(),
         "finding_info": {
             "uid": one["id"],
             "title": title,
@@ -133,7 +133,7 @@ def _check(item: Document, at: str) -> Document:
         "status": "New",
         "time": _milliseconds(at),
         "message": f"{item['title']}: {item['outcome'].replace('_', ' ')}",
-        "metadata": _metadata(),
+        "metadata": ocsf_metadata(),
         "finding_info": {
             "uid": f"posture:{item['kind']}",
             "title": item["title"],
@@ -167,7 +167,8 @@ def _class(uid: int, *, closed: bool) -> Document:
     }
 
 
-def _metadata() -> Document:
+def ocsf_metadata() -> Document:
+    """Build the metadata of an OCSF event: the version of the schema, and what made the event."""
     product = {"name": "delegraph", "vendor_name": "delegraph", "version": __version__}
     return {"version": OCSF_VERSION, "product": product}
 

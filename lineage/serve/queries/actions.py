@@ -16,6 +16,7 @@ from lineage.core.authority.rule import judge_all
 from lineage.core.authority.world import World
 from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import Instant, format_instant
+from lineage.serve.documents.action_formats import actions_as_ocsf
 from lineage.serve.documents.core_documents import Document, action_document, listing
 from lineage.serve.queries.list_cursors import digest_of, place_of, said_of
 from lineage.serve.queries.list_pages import FULL_PAGES, Budget, filled
@@ -250,6 +251,14 @@ _KEPT: Final = 100_000  # names of a cached world
 
 
 # Items
+
+
+def as_ocsf(service: Service, document: Document, *, known_at: Instant | None = None) -> str:
+    """Write the actions of a list as OCSF events, with the delegations behind each."""
+    with service.reader(known_at=known_at) as reader:
+        world = reader.world()
+        reader.load_actions(world, [item["action"] for item in document["items"]])
+    return actions_as_ocsf(document["items"], world)
 
 
 def _documents(reader: Reader, page: list[str], at: Instant) -> list[Document]:
