@@ -10,7 +10,22 @@ from ingest.codec import api as codec
 from lineage.core.model.times import SECOND
 from lineage.serve.cache.loader import SURROUNDINGS
 from tests.support.desk import Desk
-from tests.support.finding_cases import AL, D1, DOWN, A, B, C, done, granted, issued, moment, reissued
+from tests.support.finding_cases import (
+    AL,
+    D1,
+    DOWN,
+    A,
+    B,
+    C,
+    acknowledged,
+    done,
+    granted,
+    issued,
+    moment,
+    ordered,
+    receiver,
+    reissued,
+)
 from tests.support.http_worlds import World, api_over
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -273,6 +288,26 @@ def test_the_posture_names_who_suppressed_what_until_when_and_why(desk: Desk):
     for format_ in ("table", "html"):
         said = " ".join(desk.run("posture", "--format", format_).output.split())
         assert all(word in said for word in ("human:ir", "a pilot", UNTIL[:10], found["of"]))
+
+
+def test_the_verdict_on_a_revocation_names_who_is_overdue_and_that_very_much_was_ended(desk: Desk):
+    """
+    As the list of findings does: the same findings, with the same ids, stand in the answer about the revocation.
+    """
+    settings = desk.folder / "delegraph.toml"
+    settings.write_text("[findings]\nrevocation_kills = 1\n", encoding="utf-8")
+    asking = Desk(desk.folder, env={"DELEGRAPH_CONFIG": str(settings)})
+    asking.take(
+        *(receiver("gw", deadline_seconds=60), receiver("edge"), D1, issued("t1", actor=A, delegation="d1")),
+        *(ordered("r1", "delegation:d1"), acknowledged("r1", "edge", token="t1", outcome="rejected")),
+    )
+    listed = {one["id"]: one["kind"] for one in asking.one("findings", "--of", "revocation:r1", "--at", UNTIL)["items"]}
+    told = {one["id"]: one["kind"] for one in asking.one("closure", "r1", "--at", UNTIL)["findings"]}
+
+    assert ["mass-revocation", "revocation-overdue", "revocation-overdue"] == sorted(
+        kind for kind in told.values() if kind in ("mass-revocation", "revocation-overdue")
+    )
+    assert told.items() <= listed.items()
 
 
 @pytest.fixture

@@ -6,11 +6,15 @@ from lineage.core.authority.chain import Chain
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
 from lineage.core.findings import consistency
+from lineage.core.findings.catalogue import RULES, is_on
 from lineage.core.findings.entering import enter_all
 from lineage.core.findings.evaluation import look
 from lineage.core.findings.options import Options
+from lineage.core.findings.responding import mass_order, overdue_in
 from lineage.core.findings.scene import Scene
+from lineage.core.model.events import RevocationOrdered
 from lineage.core.model.times import Instant
+from lineage.core.revocation.closure import Closure
 
 LOOKED_AT = 50  # elements of a chain: the nearest to its end
 
@@ -41,6 +45,22 @@ def near(
         (elements if key.startswith(("token:", "delegation:")) else others).append(key)
     found += (one for one in look(scene, elements, narrow=True, without=_FOUND_WITH_THE_CHAIN) if one.id not in known)
     found += (one for one in look(scene, others, narrow=True) if one.id not in known)
+    return found
+
+
+def in_verdict(world: World, closure: Closure, at: Instant, options: Options) -> list[Finding]:
+    """Find what the figures of a verdict show: receivers that are overdue or refuse, and very much ended at once.
+
+    The answer about one revocation has not loaded everything that these rules look at.
+    """
+    found = list(closure.findings)
+    if is_on(RULES["revocation-overdue"], options):
+        found += overdue_in(world, closure, at)
+    given = [(fact, fact.event.body) for fact in world.orders.by_id.get(closure.revocation)]
+    if is_on(RULES["mass-revocation"], options) and len(given) == 1:
+        for fact, body in given:
+            if isinstance(body, RevocationOrdered):
+                found += mass_order(fact, body, closure.elements, options)
     return found
 
 

@@ -5,17 +5,20 @@ from typing import Final
 
 from lineage.core.authority.findings import Finding, coverage_findings, order_findings
 from lineage.core.authority.receivers import REJECTED
+from lineage.core.authority.world import World
 from lineage.core.findings import inputs
 from lineage.core.findings.finding import finding
+from lineage.core.findings.options import Options
 from lineage.core.findings.rules import PRINCIPAL, RECEIVER, REVOCATION, Check, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.standing import no_receivers
 from lineage.core.findings.tally import densest
 from lineage.core.findings.using import no_orders
-from lineage.core.model.events import RevocationOrdered
+from lineage.core.model.events import Fact, RevocationOrdered
 from lineage.core.model.keys import split_key
 from lineage.core.model.severities import Severity
-from lineage.core.revocation.closure import acknowledgement_findings, closure_of
+from lineage.core.model.times import Instant
+from lineage.core.revocation.closure import Closure, acknowledgement_findings, closure_of
 
 _OVERDUE: Final = frozenset({"overdue", REJECTED})
 
@@ -26,26 +29,31 @@ def revocation_overdue(scene: Scene, key: str) -> Iterator[Finding]:
     orders = scene.world.orders.by_id.get(id_)
     if not orders or not _may_be_overdue(scene, id_):
         return
-    closure = closure_of(scene.world, id_, scene.at, scene.deliveries)
+    yield from overdue_in(scene.world, closure_of(scene.world, id_, scene.at, scene.deliveries), scene.at)
+
+
+def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]:
+    """Find in a verdict the receivers whose deadline has passed, or that refuse."""
+    id_ = closure.revocation
     for tally in closure.receivers:
         late = [one for one in closure.open if one.receiver == tally.receiver and one.reason in _OVERDUE]
         if late:
             rejected = any(one.reason == REJECTED for one in late)
             why = f"{tally.receiver} {'refuses to enforce' if rejected else 'has not enforced'} {id_} "
             why += f"for {len(late)} of {closure.elements}" + ("" if rejected else ", and its deadline has passed")
-            registered = scene.world.receivers.registrations.get(tally.receiver)
+            registered = world.receivers.registrations.get(tally.receiver)
             said = [
                 fact
-                for fact in scene.world.receivers.acknowledgements.get(id_)
+                for fact in world.receivers.acknowledgements.get(id_)
                 if getattr(fact.event.body, "receiver", None) == tally.receiver
             ]
             yield finding(
                 "revocation-overdue",
-                key,
+                f"revocation:{id_}",
                 why,
-                (*orders, *registered, *said),
+                (*world.orders.by_id.get(id_), *registered, *said),
                 at=closure.in_force_at,
-                last=max(closure.in_force_at, scene.at) if not rejected else None,
+                last=max(closure.in_force_at, at) if not rejected else None,
                 about=f"receiver:{tally.receiver}",
                 count=len(late),
             )
@@ -79,18 +87,22 @@ def mass_revocation(scene: Scene, key: str) -> Iterator[Finding]:
             continue
         target = body.target.key if body.target.kind != "workload" else f"principal:{body.target.id}"
         elements = scene.struck_by(target, options.revocation_kills)
-        if len(elements) > options.revocation_kills:
-            why = f"{id_}, ordered by {body.ordered_by}, ends {len(elements)} elements"
-            severity = Severity.LOW if body.plan_digest else None
-            yield finding(
-                "mass-revocation",
-                key,
-                why + (" by a plan" if body.plan_digest else ""),
-                (fact,),
-                at=fact.given_at,
-                count=len(elements),
-                severity=severity,
-            )
+        yield from mass_order(fact, body, len(elements), options)
+
+
+def mass_order(fact: Fact, body: RevocationOrdered, elements: int, options: Options) -> Iterator[Finding]:
+    """Find that one order ends very much."""
+    if elements > options.revocation_kills:
+        why = f"{body.revocation}, ordered by {body.ordered_by}, ends {elements} elements"
+        yield finding(
+            "mass-revocation",
+            f"revocation:{body.revocation}",
+            why + (" by a plan" if body.plan_digest else ""),
+            (fact,),
+            at=fact.given_at,
+            count=elements,
+            severity=Severity.LOW if body.plan_digest else None,
+        )
 
 
 def _only(kind: str) -> Check:

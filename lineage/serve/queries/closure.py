@@ -5,7 +5,7 @@ from itertools import islice
 
 from lineage.core.authority.receivers import HandMark
 from lineage.core.authority.world import World
-from lineage.core.findings.nearby import near
+from lineage.core.findings.nearby import in_verdict, near
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.core.revocation.closure import Closure, ElementEvidence, Tally, close, ended_in
@@ -40,7 +40,8 @@ def closed(moment: Moment, revocation: str, at: Instant) -> tuple[World, Documen
         return None
     found = close_at(moment, world, revocation, at)
     options = moment.service.options
-    wrong = prepared(near(world, [f"revocation:{revocation}"], at, options, told=found.findings), options)
+    told = in_verdict(world, found, at, options)
+    wrong = prepared(near(world, [f"revocation:{revocation}"], at, options, told=told), options)
     judgements = judgements_of(moment.reader, [one.unjudged["id"] for one in wrong])
     return world, {**closure_document(found), "findings": [one.document(options, judgements, at) for one in wrong]}
 
