@@ -4,6 +4,7 @@ Cost: that of the latest orders with their verdicts, and of some thousand action
 """
 
 from collections import Counter
+from collections.abc import Hashable
 from itertools import islice, pairwise
 from statistics import median
 from typing import Final
@@ -12,12 +13,11 @@ from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.rule import judge_all
 from lineage.core.authority.verdict import State
-from lineage.core.findings.judging import SUPPRESSED
 from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import Instant, format_instant, parse_instant
-from lineage.serve.documents.core_documents import Document, finding_document, instant
+from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.actions import Judge
-from lineage.serve.queries.findings import survey
+from lineage.serve.queries.findings import findings
 from lineage.serve.queries.kept_list import COMPUTED, asked_of_index
 from lineage.serve.queries.projection_status import projection_status
 from lineage.serve.queries.revocations import revocations
@@ -63,25 +63,34 @@ def attention(service: Service, *, at: Instant, known_at: Instant | None = None)
     }
 
 
+def basis_of(service: Service) -> Hashable:
+    """Return what an overview of now depends on besides the time: the facts, the index of findings, the trust file."""
+    store = service.store
+    turn = kept_findings.state_of(store).turn
+    return (
+        store.edition(),
+        tuple(sorted(store.positions().items())),
+        turn,
+        service.as_of()["behind"],
+        service.trust.file,
+    )
+
+
 def _findings(service: Service, at: Instant, known_at: Instant | None) -> Document:
-    """How many findings of each severity, without suppressed ones; null where only an index could say it."""
-    by_severity: Counter[str] = Counter()
-    words = {int(severity): word for word, severity in SEVERITIES.items()}
-    if known_at is None and asked_of_index(service, at, None) is not None:
-        for (_, severity, status), count in kept_findings.counts(service.store).items():
-            if status != SUPPRESSED:
-                by_severity[words[severity]] += count
-        worst: list[Document] = []
-    elif sum(service.store.positions().values()) <= COMPUTED:
-        found = survey(service, at, known_at)
-        rows = [row for row in found.ordered() if row[2] != SUPPRESSED]
-        by_severity.update(severity.word for _, severity, _ in rows)
-        worst = [finding_document(one, found.options, status) for one, _, status in rows[:_WORST]]
-    else:
+    """How many findings of each severity, and the worst of them; null where only an index could say it."""
+    is_kept = known_at is None and asked_of_index(service, at, None) is not None
+    if not is_kept and sum(service.store.positions().values()) > COMPUTED:
         why = "the index of findings is not up to date; a consumer, or `delegraph findings`, works them out"
-        return {"total": None, "by_severity": None, "worst": [], "why": why}
-    counted = {word: by_severity[word] for word in SEVERITIES if by_severity[word]}
-    return {"total": by_severity.total(), "by_severity": counted, "worst": worst, "why": None}
+        return {"total": None, "by_severity": None, "suppressed": None, "worst": [], "why": why}
+    found = findings(service, at=at, known_at=known_at, limit=_WORST)
+    counted = {word: found["by_severity"][word] for word in SEVERITIES if found["by_severity"].get(word)}
+    return {
+        "total": found["total"],
+        "by_severity": counted,
+        "suppressed": found["suppressed"],
+        "worst": found["items"],
+        "why": None,
+    }
 
 
 def _revocations(service: Service, at: Instant, known_at: Instant | None) -> Document:

@@ -45,4 +45,11 @@ def bars(activity: Document, links: Links) -> Document:
             }
         )
     total = -(-(end - start) // (HOURS * _HOUR))
-    return {"bars": found, "width": max(total, 1) * WIDE, "height": HIGH, "bar": WIDE - 4}
+    return {
+        "bars": found,
+        "width": max(total, 1) * WIDE,
+        "height": HIGH,
+        "bar": WIDE - 4,
+        "begins": activity["from"],
+        "ends": format_instant(start + max(total, 1) * HOURS * _HOUR),
+    }

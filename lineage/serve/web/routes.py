@@ -12,13 +12,11 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, require
 from lineage.deliver.http.route import Endpoint, Route
-from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import ASKERS
-from lineage.serve.queries.kept_list import COMPUTED, asked_of_index
 from lineage.serve.queries.receipt import receipt_page
 from lineage.serve.web import (
     asking_pages,
@@ -30,12 +28,12 @@ from lineage.serve.web import (
     page_context,
     picture_files,
     principals_page,
+    start_page,
     usage_page,
 )
-from lineage.serve.web.activity_bars import bars, lasting
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
-from lineage.serve.web.page_endpoint import ASKED, FROM_ENTRY, View, as_typed, first_entry, page_of, render_template
+from lineage.serve.web.page_endpoint import FROM_ENTRY, View, as_typed, first_entry, page_of, render_template
 from lineage.serve.web.templating import STATIC
 
 PAGES: Final[tuple[tuple[str, str, View], ...]] = (
@@ -59,7 +57,6 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/governance/held", "governance.html", page_context.governance("held", "What the agent held")),
     ("/governance/done", "governance.html", page_context.governance("done", "What the agent did")),
 )
-RECENT: Final = 20  # orders whose verdicts the start page counts
 _LINES: Final = 300  # of a receipt on its page
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOREVER: Final = "public, max-age=31536000, immutable"  # the address changes with the file
@@ -77,7 +74,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         **{path: page_of(site, path, template, view) for path, template, view in PAGES},
         **{path: asking_pages.page(site, path, template, view) for path, template, view in asking_pages.PAGES},
         "/graph": principals_page.page(site),
-        "/": _start(site, story),
+        "/": start_page.page(site, story),
         "/words": _words(site),
         "/posture.html": finding_pages.report(site),
         "/findings.csv": finding_pages.as_csv(site),
@@ -107,43 +104,6 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
 
 
 # Pages that combine documents, or show a different one than their path says
-
-
-def _start(site: AppContext, story: Story | None) -> Callable[[Request], Awaitable[Response]]:
-    """Build the start page: search, and what needs attention."""
-
-    def answer(request: Request, caller: Caller) -> Response:
-        log_access(caller, request)
-
-        def ask(path: str, *said: tuple[str, str]) -> Document:
-            question = ASKED[path]
-            return question.ask(site, caller, Query(said, question.parameters, now=site.now))
-
-        orders = ask("/revocations", ("limit", str(RECENT)))
-        health = ask("/health")
-        records = sum(place["next_offset"] for place in health["positions"])
-        countable = records <= COMPUTED or asked_of_index(site.service, site.now, None) is not None
-        said = as_typed(request).query_params
-        links = Links(said.get("at"), said.get("known_at"))
-        overview = ask("/overview", *((name, said[name]) for name in ("at", "known_at") if said.get(name)))
-        context = {
-            "story": story,
-            "overview": overview,
-            "lasting": lasting,
-            "activity": bars(overview["activity"], links),
-            "health": health,
-            "findings": ask("/findings", ("limit", "1")) if countable else None,
-            "open_orders": sum(order["verdict"] != "CLOSED" for order in orders["items"]),
-            "looked_at": len(orders["items"]),
-            "orders_total": orders["total"],
-        }
-        return render_template(request, "start.html", context, caller=caller, links=links, moves=())
-
-    async def start(request: Request) -> Response:
-        caller = require(await site.caller_of(request), *ASKERS)
-        return await site.pools.questions.run(caller.name, answer, request, caller)
-
-    return start
 
 
 def _words(site: AppContext) -> Callable[[Request], Awaitable[Response]]:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -328,6 +328,66 @@ def test_what_was_typed_outlives_the_session(person: BrowserContext):
 
     assert kept
     eventually(page, "main", "three lines of care")
+
+
+def test_the_start_page_follows_what_is_recorded_and_does_not_jump(person: BrowserContext):
+    """
+    What happens meanwhile is on the page by itself; where it was scrolled to, and what was typed, stays.
+    """
+    page, beside = person.new_page(), person.new_page()
+    page.goto("/")
+    page.locator("#q").fill("half a wo")
+    page.evaluate("scrollTo(0, 200)")
+    count = page.locator("[aria-label='Findings by severity']").inner_text()
+    assert page.evaluate("document.getElementById('live').dataset.pause") == "5000"
+    beside.goto("/")
+    beside.locator("form[action='/story/born-dead'] button, form[action='/story/missing'] button").first.click()
+    expect(page.locator("[aria-label='Findings by severity']")).not_to_have_text(count, timeout=SECONDS * 1_000)
+
+    assert ("half a wo", 200, "q") == (
+        page.locator("#q").input_value(),
+        page.evaluate("scrollY"),
+        page.evaluate("document.activeElement.id"),
+    )
+
+
+def test_a_list_that_is_asked_for_again_keeps_what_was_unfolded(person: BrowserContext):
+    """
+    The list of findings is loaded again; an unfolded part of it stays so, and the counts above come with it.
+    """
+    page = person.new_page()
+    page.goto("/findings")
+    fold = page.locator("#live details")
+    fold.locator("summary").click()
+    with page.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true"):
+        page.evaluate("htmx.trigger(document.getElementById('live'), 'recorded')")
+    page.wait_for_timeout(500)
+
+    assert ("", 1, 1) == (fold.get_attribute("open"), fold.count(), page.locator("#counted h1").count())
+
+
+def test_a_tab_that_nobody_looks_at_does_not_ask(person: BrowserContext):
+    """
+    In the background it stops listening; when it is looked at again, it asks once and listens again.
+    """
+    page = person.new_page()
+    with page.expect_request("**/v1/live"):
+        page.goto("/revocations")
+    page.wait_for_load_state("load")
+    asked: list[str] = []
+    page.on("request", lambda request: "static" in request.url or asked.append(urlsplit(request.url).path))
+    page.evaluate(
+        "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')) }",
+        True,
+    )
+    page.wait_for_timeout(1_000)
+    assert [] == asked
+    page.evaluate(
+        "() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')) }",
+    )
+    page.wait_for_timeout(1_000)
+    assert ["/revocations", "/v1/live"] == sorted(asked)
 
 
 def test_the_board_says_when_it_is_not_live(link: str, browser: Browser, signed_in: Path):

@@ -2,9 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ingest.log.port import entry_of
+from ingest.projector import project
+from lineage.core.model.events import ActionPerformed, Event
+from lineage.serve.cli.demo import ASKED
 from lineage.serve.web.activity_bars import HIGH, bars, lasting
 from lineage.serve.web.links import Links
 from tests.support.http_worlds import api_over
@@ -60,3 +65,25 @@ def test_a_time_is_told_in_its_largest_unit(seconds: float, said: str):
     Nobody divides by 3,600 in their head.
     """
     assert said == lasting(seconds)
+
+
+def test_what_is_recorded_is_on_the_start_page_at_once(tmp_path: Path):
+    """
+    An overview is shown again only while nothing was recorded, and the clock has hardly moved.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        pages, asked = Pages(world), []
+        service = world.service
+        before = service.as_of
+        service.as_of = lambda: asked.append(1) or before()  # type: ignore[method-assign]
+        pages.get("/")
+        whole = len(asked)
+        pages.get("/")
+        again = len(asked) - whole
+        log = service.require_log()
+        body = ActionPerformed(action="late-1", operation="op", outcome="succeeded", tool="hammer")
+        log.append([entry_of(Event("late-1", "urn:late", ASKED - 1, body))])
+        project(log, service.store, service.trust.table)
+
+        assert again < whole
+        assert "90% of actions" in text_of(pages.get("/"))

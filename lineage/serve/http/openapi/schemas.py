@@ -655,6 +655,7 @@ class OverviewFindings(TypedDict):
 
     total: int | None
     by_severity: dict[str, int] | None
+    suppressed: int | None
     worst: list[Finding]
     why: str | None
 

@@ -5,15 +5,17 @@
   const part = document.getElementById("live");
   const state = document.getElementById("live-state");
   if (!part || new URLSearchParams(location.search).has("at")) return;
+  const hears = part.dataset.hears.split(" ");
+  const pause = Number(part.dataset.pause); // milliseconds: what costs much is not asked for all the time
+  const ask = () => htmx.trigger(document.getElementById("live"), "recorded");
   let waiting;
-  const heard = (event) => {
-    const told = JSON.parse(event.data);
-    if (!/^(revocation|receiver|token|delegation|action)\./.test(told.event?.type ?? "")) return;
-    // Once for all that comes meanwhile: a busy log must neither keep it from asking, nor have it ask all the time.
+  // Once for all that comes meanwhile: a busy log must neither keep it from asking, nor have it ask all the time.
+  const recorded = (type) => {
+    if (!hears.includes(type.split(".")[0])) return;
     waiting ??= setTimeout(() => {
       waiting = undefined;
-      htmx.trigger(document.getElementById("live"), "recorded");
-    }, 500);
+      ask();
+    }, pause);
   };
 
   // Whoever follows a revocation must not take what is old for what is.
@@ -40,7 +42,9 @@
   let again;
   const listen = () => {
     tail = new EventSource("/v1/live");
-    tail.addEventListener("fact", heard);
+    tail.addEventListener("fact", (event) => recorded(JSON.parse(event.data).event?.type ?? ""));
+    tail.addEventListener("finding", () => recorded("finding"));
+    tail.addEventListener("skipped", () => recorded(hears[0]));
     // A browser tries again by itself unless it was refused, as while the store is away.
     tail.addEventListener("error", () => {
       if (tail.readyState !== EventSource.CLOSED) return;
@@ -48,11 +52,34 @@
       again = setTimeout(listen, 5000);
     });
   };
+  // A deadline that passes records nothing.
+  let every;
+  const begin = () => {
+    leave();
+    every = setInterval(ask, Math.max(20_000, pause));
+    listen();
+  };
   const leave = () => {
+    clearInterval(every);
     clearTimeout(again);
     tail?.close();
   };
   window.addEventListener("pagehide", leave);
-  window.addEventListener("pageshow", (event) => event.persisted && listen());
-  listen();
+  window.addEventListener("pageshow", (event) => event.persisted && begin());
+  // A tab that nobody looks at neither listens nor asks; when somebody does, it asks first.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return leave();
+    begin();
+    return ask();
+  });
+
+  // What was unfolded stays unfolded.
+  const folds = () => [...document.querySelectorAll("#live details")];
+  const named = (fold) => fold.id || fold.querySelector("summary")?.textContent.replace(/\d+/g, "");
+  let unfolded = new Map();
+  document.addEventListener("htmx:before:swap", () => { unfolded = new Map(folds().map((one) => [named(one), one.open])); });
+  document.addEventListener("htmx:after:swap", () => {
+    for (const one of folds()) if (unfolded.has(named(one))) one.open = unfolded.get(named(one));
+  });
+  if (!document.hidden) begin();
 })();

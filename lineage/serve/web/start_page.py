@@ -1,0 +1,77 @@
+"""The start page: search, what needs attention, and what goes on.
+
+Where nothing was recorded since, an overview is shown again for up to a minute: it reads some thousand facts, and the
+page asks again by itself.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lineage.core.model.times import Instant
+from lineage.deliver.http.access_log import log_access
+from lineage.deliver.http.callers import Caller, require
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.app_context import AppContext
+from lineage.serve.http.core.query import Query
+from lineage.serve.http.core.question import ASKERS
+from lineage.serve.queries.attention import basis_of
+from lineage.serve.web.activity_bars import bars, lasting
+from lineage.serve.web.demo_path import Story
+from lineage.serve.web.links import Links
+from lineage.serve.web.page_endpoint import ASKED, as_typed, render_template
+
+FRESH: Final = 60_000_000  # microseconds for which an overview is shown again
+
+
+class _Made(NamedTuple):
+    """An overview of now: what it was made from, and when."""
+
+    basis: Hashable
+    at: Instant
+    document: Document
+
+
+def page(site: AppContext, story: Story | None) -> Callable[[Request], Awaitable[Response]]:
+    """Build the start page.
+
+    Args:
+        site: The application context.
+        story: A guided tour.
+    """
+    kept: list[_Made] = []
+
+    def overview(caller: Caller, said: tuple[tuple[str, str], ...]) -> Document:
+        question = ASKED["/overview"]
+        query = Query(said, question.parameters, now=site.now)
+        if said:
+            return question.ask(site, caller, query)
+        basis = basis_of(site.service)
+        for made in kept:
+            if made.basis == basis and 0 <= query.now - made.at < FRESH:
+                return made.document
+        document = question.ask(site, caller, query)
+        kept[:] = [_Made(basis, query.now, document)]
+        return document
+
+    def answer(request: Request, caller: Caller) -> Response:
+        log_access(caller, request)
+        said = as_typed(request).query_params
+        moment = tuple((name, said[name]) for name in ("at", "known_at") if said.get(name))
+        links = Links(said.get("at"), said.get("known_at"))
+        document = overview(caller, moment)
+        context = {
+            "story": story,
+            "overview": document,
+            "lasting": lasting,
+            "activity": bars(document["activity"], links),
+        }
+        return render_template(request, "start.html", context, caller=caller, links=links, moves=())
+
+    async def start(request: Request) -> Response:
+        caller = require(await site.caller_of(request), *ASKERS)
+        return await site.pools.questions.run(caller.name, answer, request, caller)
+
+    return start
