@@ -33,7 +33,7 @@ LONGEST: Final = 512  # characters of a value that are hashed; longer values are
 STATED: Final = ("operation", "tool", "resource", "outcome")
 _UNSTATED: Final = (NOTHING,) * len(STATED)
 _ANYTHING: Final = (ANY,) * len(STATED)
-_COLUMNS: Final = ("at", "n", "about", *STATED)
+COLUMNS: Final = ("at", "n", "about", *STATED)
 _MERGED: Final = 16  # parts of one size that are merged into one of the next
 _SIZES: Final = (16, 256, 4_096)  # the size class of a part by its number of rows; the last is not merged
 _BLOCK: Final = 2_048  # rows that are examined before the next are
@@ -42,7 +42,7 @@ _HOUR: Final = 3_600_000_000
 _OPENED: Final = 16  # parts read at a time
 _MARK: Final = sa.select(meta.c.name).where(meta.c.name == "acts")  # migration 0010 sets it, and a rebuild removes it
 _HEADS: Final = sa.select(act.c.part, act.c.sort, act.c.first_at, act.c.last_at)
-_PARTS: Final = sa.select(act.c.part, *(act.c[name] for name in _COLUMNS)).where(in_array(act.c.part, "keys"))
+_PARTS: Final = sa.select(act.c.part, *(act.c[name] for name in COLUMNS)).where(in_array(act.c.part, "keys"))
 
 
 class Sort:
@@ -107,6 +107,16 @@ def value_hash(hashes: Mapping[str, int], value: str) -> int:
     return hashes[value[:LONGEST]]
 
 
+def sort_of(kind: str) -> int:
+    """Return the ``Sort`` of facts about a kind of thing."""
+    return SORTS.get(kind, Sort.OTHER)
+
+
+def is_complete(connection: Connection) -> bool:
+    """Whether every fact has its rows: a store that an older version wrote lacks some until it is rebuilt."""
+    return connection.execute(_MARK).first() is None
+
+
 def row_of(event: Event, number: int, about: int, hashes: Mapping[str, Mapping[str, int]]) -> Row:
     """Build the row of a fact."""
     body = event.body
@@ -149,7 +159,7 @@ def write(
     for sort, some in rows.items():
         by_lane: dict[Position, list[Row]] = {}
         for row in some:
-            by_lane.setdefault(_lane(row[1]), []).append(row)
+            by_lane.setdefault(lane_of(row[1]), []).append(row)
         for lane, own in by_lane.items():
             part = own[0][1]
             if sort == Sort.ACTION:
@@ -169,8 +179,14 @@ def _besides(row: Row, told: Mapping[int, int], earlier: Mapping[int, Sequence[P
         yield (*place, about, *_ANYTHING)
 
 
-def _lane(number: int) -> Position:
+def lane_of(number: int) -> Position:
+    """Return the first record of the partition of a fact."""
     return position_of(number)._replace(offset=0)
+
+
+def size_of(rows: int) -> int:
+    """Return the size class of a part with so many rows."""
+    return next((place for place, most in enumerate(_SIZES) if rows < most), len(_SIZES))
 
 
 def _earlier(
@@ -194,9 +210,8 @@ def _earlier(
 
 def _stored(part: int, lane: int, sort: int, rows: list[Row]) -> tuple[Any, ...]:
     rows.sort()
-    size = next((place for place, most in enumerate(_SIZES) if len(rows) < most), len(_SIZES))
     columns = (array("q", column).tobytes() for column in zip(*rows, strict=True))
-    return (part, lane, sort, size, rows[0][0], rows[-1][0], *columns)
+    return (part, lane, sort, size_of(len(rows)), rows[0][0], rows[-1][0], *columns)
 
 
 def _merge(connection: Connection, lane: int, sort: int) -> None:
@@ -278,7 +293,7 @@ class Acts:
                 first = looked.after.at if first is None else max(first, looked.after.at)
             else:
                 last = looked.after.at if last is None else min(last, looked.after.at)
-        is_whole = self._connection.execute(_MARK).first() is None
+        is_whole = is_complete(self._connection)
         rows = self._connection.execute(_HEADS) if is_whole else ()
         stored = (_Head(*row) for row in rows) if is_whole else self._read(looked.sorts)
         found = [
@@ -294,7 +309,7 @@ class Acts:
     def _columns(self, heads: Sequence["_Head"]) -> Iterator[Mapping[str, bytes]]:
         read = [head.part for head in heads if head.columns is None]
         rows = self._connection.execute(_PARTS, {"keys": read}) if read else ()
-        stored = {part: dict(zip(_COLUMNS, columns, strict=True)) for part, *columns in rows}
+        stored = {part: dict(zip(COLUMNS, columns, strict=True)) for part, *columns in rows}
         for head in heads:
             yield stored[head.part] if head.columns is None else head.columns
 
@@ -304,7 +319,7 @@ class Acts:
         query = sa.select(fact.c.n, fact.c.about, fact.c.value).execution_options(yield_per=10_000)
         for number, about, value in self._connection.execute(query):
             event = self._decode(value)
-            if SORTS.get(subject_of(event)[0], Sort.OTHER) in sorts:
+            if sort_of(subject_of(event)[0]) in sorts:
                 rows.append(row_of(event, number, about, self._keys))
         told = Counter(row[2] for row in rows)
         rows += [(*row[:3], *_ANYTHING) for row in rows if told[row[2]] > 1]
@@ -312,7 +327,7 @@ class Acts:
         rest, sort = iter(rows), min(sorts)
         while some := list(islice(rest, _SIZES[-1])):
             part, _, _, _, first_at, last_at, *columns = _stored(some[0][1], 0, sort, some)
-            yield _Head(part, sort, first_at, last_at, dict(zip(_COLUMNS, columns, strict=True)))
+            yield _Head(part, sort, first_at, last_at, dict(zip(COLUMNS, columns, strict=True)))
 
 
 class _Head(NamedTuple):

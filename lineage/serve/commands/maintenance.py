@@ -19,6 +19,7 @@ from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.rebuild.swap import exchange, temporary_store
+from lineage.store.rebuild.time_index_check import time_index_differences
 from lineage.store.store import Quarantined
 
 logger = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
         fresh = twin(still, Path(folder) / "fresh.db")
         try:
             records = project(log, fresh, service.trust.table, ends=still.positions(), progress=progress)
-            found = list(differences(still, fresh))
+            found = [*differences(still, fresh), *time_index_differences(still)]
         finally:
             fresh.close()
         found += index_differences(still, service.trust.table, service.options)

@@ -239,8 +239,7 @@ class Projection:
                     upward.setdefault(own, set()).add(hashed)
             if kind == "principal" and isinstance(event.body, PrincipalRegistered):
                 self._call(event.body)
-            sort = acts_in_time.SORTS.get(kind, acts_in_time.Sort.OTHER)
-            acts.setdefault(sort, []).append(acts_in_time.row_of(event, number, own, stated))
+            acts.setdefault(acts_in_time.sort_of(kind), []).append(acts_in_time.row_of(event, number, own, stated))
             source = sources[event.source]
             facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
         return rows
