@@ -184,7 +184,7 @@ class Soak:
     # The run
 
     def run(self, kills: int) -> dict[str, Any]:
-        """Kill it so many times; what came of it."""
+        """Kill it a number of times, and report the outcome."""
         with self._traffic() as collector:
             for _ in range(kills):
                 if self._chance.random() < 0.7:  # else while it begins

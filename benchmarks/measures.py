@@ -159,7 +159,7 @@ def intake(count: int) -> Iterator[Figure]:
 
 
 def questions(count: int) -> Iterator[Figure]:
-    """``status`` and ``who`` in process, on a store of so many events and at growing depth; the order."""
+    """``status`` and ``who`` in process, on a store with a number of events and at growing depth; then an order."""
     with a_service() as (service, _):
         day = list(events.a_day(min(count, 50_000)))
         put(service, events.a_day(count))

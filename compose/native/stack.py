@@ -4,7 +4,7 @@ Starting it is idempotent: it starts what is not running, and keeps data and pas
 ``NAME.toml`` for each role, to be named by ``DELEGRAPH_CONFIG``:
 
 - ``admin`` creates topics and tables, ``consumer`` projects, ``deliverer`` delivers state changes to receivers;
-- ``collector`` takes what other systems send, with a token for each source beside its log;
+- ``collector`` takes what other systems send, with a token for each source next to its log;
 - ``producer`` may send decisions but no revocations;
 - ``responder`` may also send revocations, ``investigator`` may only read.
 """

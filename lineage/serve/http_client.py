@@ -217,7 +217,7 @@ class Client:
             outcome: With which outcome.
             start: When it occurred at the earliest.
             end: When it occurred at the latest, this instant included.
-            text: Words, each of which stands in any of these, or in a display name.
+            text: Words; each must occur in one of these, or in a display name.
             at: The moment at which the state of each authority is told.
             known_at: Only what was recorded by then.
         """
@@ -462,7 +462,7 @@ class Client:
             note: A remark for people.
             plan_digest: The digest of the plan over all targets that was reviewed.
             unseen: Whether to order even if no fact names a target yet.
-            incident: The id of the incident; None: it is made from the key.
+            incident: The id of the incident; None to derive it from the key.
             key: Identifies repetitions; None for a new key.
 
         Raises:

@@ -354,7 +354,7 @@ class _Open(NamedTuple):
 
 
 def _taken(opened: list[_Open], looked: Looked) -> Candidate:
-    """Take the next candidate of the open parts, of which there is at least one."""
+    """Take the next candidate of the open parts; there must be at least one."""
     _, part, found, rest = opened[0]
     following = next(rest, None)
     if following is None:

@@ -1,4 +1,4 @@
-"""Secrets beside their name in multipart bodies, XML, YAML and TOML: where a name and its value are far apart.
+"""Secrets next to their names in multipart bodies, XML, YAML and TOML: where a name and its value are far apart.
 
 Each pattern runs only if a text has a mark of its format. Linear in the length of the text.
 """

@@ -54,7 +54,7 @@ _HARMLESS: Final = (
     ),
 )
 _NO_LETTER: Final = re.compile(r"[^a-z0-9]+")
-# Said of which of several secrets one is, or in what form: `password_old`, `apiKey2`, `secretAccessKeyValue`.
+# Words that say which of several secrets it is, or in what form: `password_old`, `apiKey2`, `secretAccessKeyValue`.
 _WHICH: Final = re.compile(
     r"(?<=[a-z])(?:old|new|previous|current|value|plain|plaintext|raw|text|string|encoded|base64|b64|confirm|confirmation"
     r"|repeat|[0-9]{1,2})$"

@@ -92,7 +92,7 @@ def tells_of_refreshes(memory: Memory) -> None:
 
 
 def exchanged(issue: Issue, tokens: list[str], id_: str, memory: Memory) -> None:
-    """Remember an exchange of which only the subject token's client is known.
+    """Remember an exchange whose subject token is known only by its client.
 
     Two logs may report it with different ids and times: the earlier one counts, whatever their order.
     """

@@ -46,7 +46,7 @@ def _requested(call: Call, memory: Memory, namespace: str, name: str) -> Iterato
     """Yield a TokenRequest, as far as its audit level shows it. At Metadata that is only the id of the new token."""
     source, value = call.source, call.value
     token = token_id(source, text(value, "annotations", _ISSUED))
-    if token is None:  # before 1.30 the log has the token itself, of which a digest remains
+    if token is None:  # before 1.30 the log has the token itself, and only its digest is kept
         given = text(value, "responseObject", "status", "token")
         token = given if given is not None and given.startswith("sha256:") else None
     if token is None:

@@ -57,7 +57,7 @@ def _action(value: Mapping[str, Any], message: dict[str, Any], id_: str, source:
     bearer = bearer_of(value.get("token_claims"), source)
     actor, behalf = bearer.actor or bearer.subject, bearer.subject if bearer.actor else None
     if value.get("status") not in _REFUSED:  # the claims of a bearer that was refused may be anybody's invention
-        for agent in (bearer.actor, *bearer.prior_actors):  # an MCP client, and whoever delegated to it
+        for agent in (bearer.actor, *bearer.prior_actors):  # an MCP client, and those who delegated to it
             note_kind(memory, agent, "agent", Mention(id_, at), _name(agent))
         note_kind(memory, behalf, "human" if behalf and is_mailbox(behalf) else None, Mention(id_, at), _name(behalf))
     is_call = message["method"] == "tools/call"

@@ -29,7 +29,7 @@ class ActionFilter:
         session, client: A session or client that it, its decision or a token of its chain names.
         tool, operation, resource, outcome: Its tool, operation, resource and outcome.
         start, end: The earliest and the latest time of its occurrence, both included.
-        text: Words, each of which must occur in a field that the other filters examine, or in a display name.
+        text: Words; each must occur in a field that the other filters examine, or in a display name.
         of: Something that one of its facts mentions, ``KIND:ID``.
     """
 

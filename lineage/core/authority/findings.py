@@ -30,7 +30,7 @@ from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant, format_instant
 
 _ID_DIGITS: Final = 20
-# Fields of which the first stated value holds, so that a second value is worth a look. What unites (dependencies,
+# Fields whose first stated value holds, so that a second value is worth a look. What unites (dependencies,
 # aliases), what changes (a principal's name or owner) and what is the latest (expiry) is not among them. Names,
 # audiences and places in status lists unite as well, but are: they say that two sources saw one id in two hands.
 _COMPARED: Final[dict[str, tuple[str, ...]]] = {

@@ -215,7 +215,7 @@ def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
         return
     actor = act.actor or (act.decided.actor if act.decided else None) or act.workload
     kind = scene.kind(actor) if actor is not None else "unknown"
-    if kind == "unknown" and act.workload is not None:  # whoever it says it was, a workload did it
+    if kind == "unknown" and act.workload is not None:  # whatever actor it states, a workload did it
         kind = scene.kind(act.workload)
     at = act.occurred_at
     if act.named and kind in _ACTING_FOR_OTHERS:

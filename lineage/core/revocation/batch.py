@@ -43,7 +43,7 @@ class BatchReach:
 
     @property
     def survivors(self) -> dict[str, str]:
-        """What stays alive beside the targets, and why: what one order spares and none of the others ends."""
+        """What stays alive next to the targets, and why: what one order spares and no other ends."""
         ended = self.kills
         return {
             key: survivor.why

@@ -2,7 +2,7 @@
 
 Clauses 10.3 and 10.4. An element is included if those orders alone would make it ``revoked``, ``cascaded`` or
 ``suspended`` at the instant asked about, whatever other orders do to it. So a receipt is the difference of the states
-without and with the orders of the id. It includes what was issued later and is *born dead*.
+without and with the orders of the id. It includes what was issued after the revocation and was never valid.
 
 The paths come from one breadth-first walk down from the target, not from a search per element. In a world that
 contains some elements and all their dependencies, the lines of these equal those in a complete world; this allows a

@@ -1,4 +1,4 @@
-"""The settings of webhooks: who is told of which findings.
+"""The settings of webhooks: which findings are sent to whom.
 
 Values only, from tables ``[webhooks."NAME"]`` of the settings file; the secret is read where it is used.
 

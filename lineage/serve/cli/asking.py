@@ -64,7 +64,7 @@ def answer_each_of(
         at: The instant asked about; None for now.
         render: How people read an answer.
         question: What is asked.
-        kinds: The kinds that an id without one may have; none: those of which there is a state.
+        kinds: The kinds that an id without one may have; none for those that have a state.
         table: The name of the answer in ``list_columns`` if it is a list.
     """
     answer_each(

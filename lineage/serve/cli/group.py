@@ -69,7 +69,7 @@ _SECTIONS: Final = (
     ("Operate", ("demo", "init", "serve", "mcp", "token", "deliver", "doctor", "rebuild", "fsck")),
 )
 _OTHERS: Final = "More"
-_WHOLE: Final = 1_000  # characters of a summary, none of which is cut
+_WHOLE: Final = 1_000  # characters of a summary, so that none is cut
 
 
 class _LazyGroup(click.Group):

@@ -101,7 +101,7 @@ def chain(
 def status(
     settings: "Settings", out: Output, ids: tuple[str, ...], at: Instant | None, known_at: Instant | None
 ) -> None:
-    """The state of a token, delegation, principal, workload, session or client, and because of which order.
+    """The state of a token, delegation, principal, workload, session or client, and the order that caused it.
 
     \b
       delegraph status token:t1 principal:agent:planner

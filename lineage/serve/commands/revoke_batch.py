@@ -50,7 +50,7 @@ class BatchRequest:
     Attributes:
         targets: What to revoke.
         order: What all the orders have in common; its target and its revocation are ignored.
-        incident: The id of the incident; None: one is made.
+        incident: The id of the incident; None to generate one.
     """
 
     targets: tuple[Target, ...]
@@ -81,7 +81,7 @@ class BatchRequest:
 
 
 def reach_batch(service: Service, request: BatchRequest) -> Document:
-    """Say what the orders would end together, whoever gives them and why; the plan is kept under its digest.
+    """Compute what the orders would end together, regardless of who gives them and why; store the plan by its digest.
 
     Raises:
         RefusedError: A target cannot be one, or no fact names it (``UnknownTargetsError``).

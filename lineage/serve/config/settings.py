@@ -91,12 +91,12 @@ class Settings:
         None,
         "the folder in which `collect` keeps [what came over TCP](../collecting.md#take-lines-over-tcp) until the log "
         "has it",
-        default_text="beside an SQLite store: its name with `.spool` behind",
+        default_text="next to an SQLite store: its name with `.spool` appended",
     )
     four_eyes: int | None = setting(
         None,
-        "above so many elements an order needs a second person (`--approved-by`; over HTTP one who approves the plan); "
-        "also `--four-eyes`",
+        "an order that ends more elements than this needs a second person (`--approved-by`; over HTTP one who approves "
+        "the plan); also `--four-eyes`",
         kind=Kind.NUMBER,
         example="100",
     )

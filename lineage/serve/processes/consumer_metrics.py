@@ -75,7 +75,7 @@ class Metrics:
         self._quarantine = Gauge("delegraph_quarantine_waiting", "Records in quarantine.", registry=registry)
         self._beyond_quota = Gauge(
             "delegraph_quarantine_beyond_quota",
-            "Records in quarantine of which only digest and place are kept, since their source has used up its quota.",
+            "Records in quarantine that are kept only as digest and place, because their source has used up its quota.",
             registry=registry,
         )
         self._elements = Gauge(

@@ -23,7 +23,7 @@ from lineage.serve.text.text_page import safe
 
 FORMATS: Final = ("json", "text")
 LEVELS: Final = ("debug", "info", "warning", "error")
-FLOOD_SECONDS: Final = 5.0  # a client that has lost its broker logs so many times a second
+FLOOD_SECONDS: Final = 5.0  # at most one record of a statement in this time
 _LONGEST: Final = 8_192  # characters of one text
 _DEEPEST: Final = 4  # levels of an extra value
 _OURS: Final = ("ingest", "lineage")

@@ -41,7 +41,7 @@ def attention(service: Service, *, at: Instant, known_at: Instant | None = None)
     Args:
         service: Whose answers.
         at: The instant of states and verdicts, and the end of the activity that is shown.
-        known_at: Only what was recorded by then; None: everything. Quarantine and sources are those of now.
+        known_at: Only what was recorded by then; None for everything. Quarantine and sources are the current ones.
     """
     as_of = service.as_of()  # first: it claims no more than is looked up
     with service.reader(known_at=known_at) as reader:

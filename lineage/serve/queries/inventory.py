@@ -37,7 +37,7 @@ _ACTS: Final = (Role.ACTS, Role.ASKS)
 
 
 class Held(NamedTuple):
-    """Which tokens or delegations are asked for, all of it; None: any.
+    """The tokens or delegations asked for: all conditions apply; None is any.
 
     Attributes:
         kind: The type of a token.
@@ -45,7 +45,7 @@ class Held(NamedTuple):
         state: The state at the instant asked about.
         holder: Who wields the token, else its subject; who a delegation was granted to.
         issuer: The id of a token up to the first ``#``; who granted a delegation.
-        text: Words, each of which stands in an id or a name.
+        text: Words; each must occur in an id or a name.
     """
 
     kind: str | None = None
@@ -57,13 +57,13 @@ class Held(NamedTuple):
 
 
 class People(NamedTuple):
-    """Which principals are asked for, all of it; None: any.
+    """The principals asked for: all conditions apply; None is any.
 
     Attributes:
         kind: ``human``, ``agent``, ``service``, ``workload`` or ``unknown``.
         owner: Who owns it.
         state: The state at the instant asked about.
-        text: Words, each of which stands in an id of the party or in its name.
+        text: Words; each must occur in an id of the party or in its name.
     """
 
     kind: str | None = None
@@ -93,7 +93,7 @@ def held(
         kind: ``token`` or ``delegation``.
         wanted: Which of them.
         at: The instant of their states.
-        known_at: Only what was recorded by then; None: everything.
+        known_at: Only what was recorded by then; None for everything.
         after: The ``next`` of the page before.
         limit: How many items a page has at most.
         looked_at: Candidates that are looked at; a page may end behind them. None: as many as it takes.
@@ -365,7 +365,7 @@ def _with_counts(reader: Reader, items: list[Document], at: Instant) -> None:
 
 
 def _alive(reader: Reader, party: Collection[str], at: Instant) -> int | None:
-    """How many tokens a party holds that are active at an instant; None: more than are counted here."""
+    """Count a party's tokens that are active at an instant; None if there are more than are counted here."""
     try:
         hashes = reader.candidates(_HELD).held({reader.hash_of("principal", id_) for id_ in party}, at)
     except TooManyCandidatesError:

@@ -71,7 +71,7 @@ def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) 
     severities: Counter[int] = Counter()
     for (severity, status), count in numbers.items():
         severities[severity] += count if status not in filters.not_statuses else 0
-    severities += Counter()  # without those of which there are none
+    severities += Counter()  # without zero counts
     total = severities.total()
     return {
         **listing([dict(one.document) for one in page], total=total, following=following),

@@ -33,7 +33,7 @@ WHOLE_LIST: Final = Budget(counted=_ANY_NUMBER, gathered=_ANY_NUMBER)
 
 
 def of_limit(limit: int | None) -> Budget:
-    """The budget for full pages of so many items, or for the whole list."""
+    """Create the budget for full pages of that many items, or for the whole list."""
     return WHOLE_LIST if limit is None else FULL_PAGES
 
 

@@ -161,7 +161,7 @@ def _in_brief(documents: Sequence[Mapping[str, Any]]) -> Document:
 
 
 def _in_force(one: Finding, judgements: FactIndex, options: Options, at: Instant) -> Document | None:
-    """The judgement that holds, else the exception of the settings that covers it; None: neither."""
+    """Return the judgement in force, else the exception of the settings that covers it, else None."""
     judged = judgement_of(judgements, one.id, at)
     if judged is not None:
         return _judgement(judged)

@@ -65,7 +65,7 @@ def _thing(key: str) -> Document:
 
 
 def _item(key: str, words: list[str]) -> Document | None:
-    """A thing; None where a display name is found by the id beside it, which is listed by itself."""
+    """Return a thing; None for a display name whose id was found too and is listed by itself."""
     if (name := called(key)) is None:
         return _thing(key)
     if all(word.lower() in f"principal:{name.id}".lower() for word in words):
@@ -125,6 +125,6 @@ def _parts(id_: str) -> Iterator[str]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Split a text into two pieces, one of which is right where one letter is wrong."""
+    """Split a text into two pieces: if one letter is wrong, one of the pieces is right."""
     middle = len(text) // 2
     yield from (piece for piece in dict.fromkeys((text[:middle], text[middle:])) if len(piece) >= _SHORTEST)

@@ -1,4 +1,4 @@
-"""The activity of the last days as bars, each of which is the list of what was done then."""
+"""The activity of the last days as bars; each links to the list of what was done then."""
 
 from typing import Final
 

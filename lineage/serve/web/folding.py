@@ -7,13 +7,13 @@ from lineage.serve.drawing.principals_picture import is_over
 
 
 def without_over(doc: Document) -> Document:
-    """The document without relations of which nothing is alive, and without those who are left with none."""
+    """Return the document without relations that hold nothing alive, and without principals left with none."""
     edges = [edge for edge in doc["edges"] if not is_over(edge)]
     return _with(doc, edges, {node["id"] for node in doc["nodes"] if node["focus"] or not is_over(node)})
 
 
 def nearest(doc: Document, most: int) -> Document:
-    """So many principals, those with anything wrong first, each with who gave to it and who got from it."""
+    """Return the first principals, those with findings first, each with those it received from and passed on to."""
     if len(doc["nodes"]) <= most:
         return doc
     givers: dict[str, list[str]] = {}

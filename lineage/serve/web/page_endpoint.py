@@ -32,7 +32,7 @@ TEMPLATES: Final = environment()
 ASKED: Final = {question.path: question for question in QUESTIONS}
 
 UNDERSTOOD: Final = "delegraph.understood"  # in the scope of a request: see ``Asked.understood``
-FROM_ENTRY: Final = Parameter("after", {"type": "integer"}, "So many entries stood on the pages before.")
+FROM_ENTRY: Final = Parameter("after", {"type": "integer"}, "The number of entries on the pages before.")
 _MOST_ENTRIES: Final = 100_000_000
 
 View = Callable[["Asked"], Mapping[str, Any]]

@@ -22,7 +22,7 @@ from lineage.serve.web.folding import merged, nearest, opened, undrawn, without_
 from lineage.serve.web.page_endpoint import Asked, page_of
 from lineage.serve.web.templating import drawn
 
-OVER: Final = Parameter("over", {"type": "boolean"}, "Whether relations of which nothing is alive are drawn as well.")
+OVER: Final = Parameter("over", {"type": "boolean"}, "Whether relations that hold nothing alive are drawn as well.")
 EXPAND: Final = Parameter(
     "expand", {"type": "string"}, "A principal whose relations are all drawn as well.", repeatable=True
 )

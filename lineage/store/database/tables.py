@@ -238,7 +238,7 @@ accepted = Table(
     sqlite_with_rowid=False,
 )
 
-# How far the outbox has been written (the row ``spread``: up to which time, by which facts of which edition of the
+# How far the outbox has been written (the row ``spread``: up to which time, and by which facts of which edition of the
 # store), and how far it has been delivered to each receiver.
 delivered = Table(
     "delivered",

@@ -349,7 +349,7 @@ class Reader:
         that there are too many to be named.
 
         Cost:
-            Two statements, and one for each entry with so many; none if no token states an entry.
+            Two statements, and one for each entry with that many; none if no token states an entry.
         """
         places = {
             "{}:{}".format(*listed(body.status_list))
@@ -370,7 +370,7 @@ class Reader:
                         break
 
     def _crowded(self, places: set[str]) -> set[str]:
-        """The status list entries that so many facts mention that they are not all read."""
+        """The status list entries that are mentioned by too many facts to read them all."""
         if not places:
             return set()
         hashes = {self._keys(place): place for place in places}
@@ -403,7 +403,7 @@ class Reader:
             known: The names whose parties are in the world already; receives those that are loaded.
 
         Returns:
-            The actions of which a fact is authorised and known, each with its place in a list.
+            The actions with an authorised and known fact, each with its place in a list.
         """
         places: dict[str, Place] = {}
         for part in chunks(actions):
@@ -481,7 +481,7 @@ class Reader:
         return self._party({f"principal:{id_}"})
 
     def candidates(self, most: int) -> Candidates:
-        """What gathers the actions that may have to do with something, from at most so many rows of the index."""
+        """Create the collector of the actions that something may be about, from at most that many rows of the index."""
         return Candidates(self._connection, most)
 
     def load_about(self, world: World, keys: Collection[str]) -> None:
@@ -795,7 +795,7 @@ class Reader:
             world.add(found)
 
     def first_orders(self, most: int) -> list[Fact] | None:
-        """Every order and lift; None if there are more than so many."""
+        """Every order and lift; None if there are more than the limit."""
         found = self._rows(_ORDERED.limit(most + 1), {})
         return None if len(found) > most else found
 

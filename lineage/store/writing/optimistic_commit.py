@@ -29,7 +29,7 @@ class Traces:
         granted: The elements and actions about which facts were added.
         bounds: The elements whose bound was set or raised, with the new bound.
         seen: The elements whose bound was read, with that bound.
-        acts: The actions of which earlier facts were looked up.
+        acts: The actions whose earlier facts were looked up.
     """
 
     asked: set[int] = field(default_factory=set)

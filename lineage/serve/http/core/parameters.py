@@ -77,7 +77,7 @@ ACTION_FILTERS: Final = (
     Parameter("outcome", {"type": "string", "enum": list(ACTION_OUTCOMES)}, "With which outcome."),
     FROM._replace(required=False, description="When it occurred at the earliest.", example=None),
     TO._replace(required=False, description="When it occurred at the latest, this instant included.", example=None),
-    Parameter("text", _TEXT, "Words, each of which stands in any of these, or in a display name."),
+    Parameter("text", _TEXT, "Words; each must occur in one of these, or in a display name."),
 )
 USED: Final = tuple(
     one._replace(description=said, example=None)
@@ -89,7 +89,7 @@ FRAMEWORK: Final = Parameter(
     "framework", {"type": "string", "enum": list(SHORT_NAMES)}, "Only checks that map to this framework."
 )
 _OWNER: Final = Parameter("owner", _ID, "Who owns the principal, or the holder.")
-_WORDS: Final = Parameter("text", _TEXT, "Words, each of which stands in an id or a name.")
+_WORDS: Final = Parameter("text", _TEXT, "Words; each must occur in an id or a name.")
 _HELD: Final = (
     Parameter("holder", _ID, "Who wields the token, or who was granted the delegation.", example="agent:mailer"),
     _OWNER,

@@ -342,7 +342,7 @@ class OrderedTarget(BatchTarget):
 
 
 class Spared(TypedDict):
-    """What stays alive beside the targets, and why."""
+    """What stays alive next to the targets, and why."""
 
     id: str
     why: str
@@ -718,7 +718,7 @@ class LatestActions(TypedDict):
 
 
 class OfDepth(TypedDict):
-    """How many tokens have a chain of so many parties."""
+    """How many tokens have a chain of this many parties."""
 
     parties: int
     tokens: int
