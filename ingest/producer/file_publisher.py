@@ -182,7 +182,7 @@ def _wait(spool: Spool, sender: Sender, wait_seconds: float) -> None:
 
 
 def _how_to_go_on(spool: Spool, sender: Sender, fault: UnavailableError, read: Document | None) -> str:
-    """Say what has been published, where the rest is, and what to do with it.
+    """Report what has been published, where the rest is, and what to do with it.
 
     Args:
         spool: What is left.

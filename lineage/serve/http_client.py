@@ -155,7 +155,7 @@ class Client:
         return self._ask("/v1/graph", schemas.PrincipalGraph, **said)
 
     def overview(self, *, at: str | None = None, known_at: str | None = None) -> schemas.Overview:
-        """What needs attention, and how much goes on."""
+        """What needs attention, and the amount of activity."""
         found = self._ask("/v1/overview", schemas.Overview, at=at, known_at=known_at)
         assert found is not None  # noqa: S101 (it names nothing that may be missing)
         return found

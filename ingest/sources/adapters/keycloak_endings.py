@@ -1,4 +1,4 @@
-"""What ended or suspended tokens in Keycloak, where it takes two entries to tell which. Pure.
+"""Entries that end or suspend tokens in Keycloak, where it takes two entries to tell which tokens. Pure.
 
 Every function receives the two entries in either order, and builds events with an id derived from both.
 """

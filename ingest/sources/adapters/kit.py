@@ -86,7 +86,7 @@ class Record(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """What became of a record: exactly one of the first three is stated, or none if it is held.
+    """The outcome of a record: exactly one of the first three is given, or none if the record is held back.
 
     Attributes:
         events: At least one event, as JSONL documents.
@@ -189,7 +189,7 @@ class Settle(Protocol):
     """What is due at the end of a batch, such as a default for what never came."""
 
     def __call__(self, source: Source, memory: Memory, *, end: bool) -> Iterable[Translation]:
-        """Say what is due; ``end``: no more is coming for now."""
+        """Yield what is due; ``end`` says that no more records are coming for now."""
         ...
 
 

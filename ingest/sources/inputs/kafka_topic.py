@@ -164,7 +164,7 @@ class TopicReader:
 
 
 class Standing(NamedTuple):
-    """How it stands with a topic.
+    """The progress in a topic.
 
     Attributes:
         partitions: How many it has.

@@ -1,4 +1,4 @@
-"""Findings: what does not fit together, each with the facts that show it. A finding is never a verdict.
+"""Findings: inconsistencies, each with the facts that show it. A finding is never a verdict.
 
 The kinds are listed under clause 8.2: ``branch``, ``chain-mismatch``, ``disagreement``, ``cycle``, ``suspect``,
 ``wielder-mismatch``, ``delegation-mismatch``, ``subject-mismatch``, ``kind-contradiction``, ``shared-order-id``,
@@ -70,7 +70,7 @@ _UNITED: Final = frozenset({"audience", "status_list"})
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that does not fit.
+    """Something that is wrong or inconsistent.
 
     Attributes:
         kind: One of the kinds above, or of the rules in ``lineage.core.findings``.
@@ -98,12 +98,12 @@ class Finding:
 
     @property
     def id(self) -> str:
-        """What tells it apart, whatever facts come later."""
+        """Its identity, which does not change when further facts arrive."""
         return finding_id(self.kind, self.of, self.about)
 
 
 def finding_id(kind: str, of: str, about: str | None = None) -> str:
-    """The id of a finding: of what is wrong with what, and never of facts, times or words.
+    """Return the id of a finding: it depends on the rule and its subject, never on facts, times or words.
 
     Examples:
         >>> finding_id("cycle", "delegation:d1")
@@ -114,7 +114,7 @@ def finding_id(kind: str, of: str, about: str | None = None) -> str:
 
 
 def chain_findings(world: World, key: str, chain: Chain, at: Instant) -> list[Finding]:
-    """What does not fit in the chain of an element."""
+    """Find what is inconsistent in the chain of an element."""
     found: list[Finding] = []
     path = (*chain.tokens, *chain.delegations)
     for element, others in chain.branches.items():
@@ -154,7 +154,7 @@ def element_findings(world: World, key: str, at: Instant) -> list[Finding]:
 
 
 def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Finding]:
-    """Where a token stands in a status list and another does: one status cannot say what became of both."""
+    """Find other tokens with the same status list entry: one status cannot hold for both."""
     for place in dict.fromkeys(getattr(fact.event.body, "status_list", None) for fact in facts):
         if place is None:
             continue
@@ -173,7 +173,7 @@ def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Fi
 
 
 def action_findings(world: World, action: str, chain: Chain, at: Instant) -> list[Finding]:
-    """What does not fit in an action: with its chain, with itself, and with what its token says."""
+    """Find what is inconsistent in an action: with its chain, within itself, and with its token."""
     authority = world.authority(action)
     facts = world.actions.get(action)
     decision = stated(facts, "decision")
@@ -193,7 +193,7 @@ def decision_findings(world: World, decision: str) -> list[Finding]:
 
 
 def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
-    """Where the action's own actor, workload, key, delegation or on_behalf_of is not what its token says.
+    """Find where the action's own actor, workload, key, delegation or on_behalf_of differs from its token.
 
     A token says for whom it was made, not who held it.
     """
@@ -275,7 +275,7 @@ def principal_findings(world: World, id_: str) -> list[Finding]:
 
 
 def order_findings(world: World, revocation: str) -> list[Finding]:
-    """What does not fit in the orders and lifts of one id: ``shared-order-id``, ``lift-without-effect``."""
+    """Find what is inconsistent in the orders and lifts of one id: ``shared-order-id``, ``lift-without-effect``."""
     orders, lifts = world.orders.by_id.get(revocation), world.orders.lifts.get(revocation)
     of = f"revocation:{revocation}"
     found = []

@@ -1,4 +1,4 @@
-"""What rules look at: each kind of thing that facts can hold, named as a reader would name it.
+"""The inputs of rules: each kind of statement that facts can contain, by the name that a reader would give it.
 
 A rule for which no fact holds what it looks at has not passed: it was not evaluated.
 """

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Severity(IntEnum):
-    """From informational to critical."""
+    """The severities, from informational to critical."""
 
     INFORMATIONAL = 1
     LOW = 2

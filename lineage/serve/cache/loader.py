@@ -134,7 +134,7 @@ class WorldLoader:
 
 
 def judgements_of(reader: Reader, findings: Collection[str]) -> FactIndex:
-    """What people decided about some findings, by their ids."""
+    """Load people's judgements of some findings, by their ids."""
     world = reader.world()
     if findings:
         reader.load_about(world, [f"finding:{finding}" for finding in findings])

@@ -21,7 +21,7 @@ _SHOWN: Final = 10  # candidates that a refusal names
 
 
 def one_picture(out: Output, ids: Sequence[str], form: str) -> Output:
-    """Where answers go in a form; several pictures would be no file.
+    """Return where an answer goes as a picture; several pictures cannot go into one file.
 
     Raises:
         RefusedError: The form is that of a picture, and there is not just one id.

@@ -261,7 +261,7 @@ def _refuse_empty(**said: str | None) -> None:
 @shared_options()
 @list_options(1000)
 def search(settings: "Settings", out: Output, words: tuple[str, ...], after: str | None, limit: int) -> None:
-    """What contains every word of a text: ids, names, tools, operations and resources. An id that is right comes first.
+    """Find what contains every word of a text: ids, names, tools, operations and resources. An exact id comes first.
 
     \b
       delegraph search mailer
@@ -281,7 +281,7 @@ def search(settings: "Settings", out: Output, words: tuple[str, ...], after: str
 @KNOWN_AT
 @shared_options()
 def overview(settings: "Settings", out: Output, at: Instant | None, known_at: Instant | None) -> None:
-    """What needs attention: findings, open revocations, quarantine, silent sources; and how much goes on.
+    """What needs attention: findings, open revocations, quarantine, silent sources; and the amount of activity.
 
     \b
       delegraph overview

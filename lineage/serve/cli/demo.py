@@ -103,7 +103,7 @@ def incident_path() -> Path:
 
 
 def run(console: Console, *, as_json: bool = False, give: Give = give_order) -> int:
-    """Tell the incident, and prove how it ended.
+    """Play the incident, and prove its outcome.
 
     Args:
         console: The console to print on.

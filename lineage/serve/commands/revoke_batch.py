@@ -95,7 +95,7 @@ def reach_batch(service: Service, request: BatchRequest) -> Document:
 
 
 def plan_batch(service: Service, request: BatchRequest) -> Document:
-    """Say what the orders would end together, with who would give them and why.
+    """Compute what the orders would end together, with the person and the reason.
 
     Raises:
         RefusedError: As ``reach_batch``, or the person is none.

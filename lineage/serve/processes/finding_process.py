@@ -109,10 +109,10 @@ def page_of(document: Document) -> Page:
 
 
 class FindingProcess:
-    """Looks in one thread and evaluates in another."""
+    """Maintains the index of findings: looks at new facts in one thread, and evaluates everything in another."""
 
     def __init__(self, settings: Settings, store: Store, keeper: FindingKeeper, most: int) -> None:
-        """Keep the keeper of the index, and the limit of facts."""
+        """Create the process; ``most`` limits the facts that are evaluated."""
         self.settings = settings
         self.store = store
         self.keeper = keeper
@@ -218,7 +218,7 @@ class FindingProcess:
         return document
 
     def told(self) -> list[Document]:
-        """What became of messages, for each webhook."""
+        """Count the outcomes of messages, for each webhook."""
         return [{"name": one.webhook.name, **asdict(one.counts)} for one in self.senders]
 
 

@@ -1,4 +1,4 @@
-"""The overview: what needs attention now, and how much goes on. It looks at the latest of everything, and says so.
+"""The overview: what needs attention now, and the amount of activity. Looks at the latest of everything, and says so.
 
 Cost: that of the latest orders with their verdicts, and of some thousand actions and tokens, however many there are.
 """
@@ -36,7 +36,7 @@ _SHORTEST: Final = 600.0  # seconds of a pause that is no silence
 
 
 def attention(service: Service, *, at: Instant, known_at: Instant | None = None) -> Document:
-    """What needs attention: findings, open revocations, quarantine, silent sources; and how much goes on.
+    """What needs attention: findings, open revocations, quarantine, silent sources; and the amount of activity.
 
     Args:
         service: Whose answers.
@@ -118,7 +118,7 @@ def _revocations(service: Service, at: Instant, known_at: Instant | None) -> Doc
 
 
 def _sources(service: Service) -> Document:
-    """Who sends, and who fell silent: for ten times the usual pause between two of its events, and ten minutes."""
+    """List the sources, and which are silent: for ten times their usual pause between two events, and ten minutes."""
     known = projection_status(service)
     now, items = service.clock(), []
     pauses = _pauses(service)

@@ -1,4 +1,4 @@
-"""The inventory: principals by id, tokens and delegations by when they were first told of, the latest first.
+"""The inventory: principals by id, tokens and delegations by when they were first reported, the latest first.
 
 Each with its state at an instant, and what people ask next: whose it is, who holds it, when it was last used. Filters
 are judged by the rule, as everywhere; indexes only propose.
@@ -176,7 +176,7 @@ def _fits(world: World, key: str, wanted: Held) -> bool:
 
 
 def holder_of(world: World, element: Element) -> str:
-    """Who wields a token, else its subject; who a delegation was granted to."""
+    """Return who wields a token, else its subject; for a delegation, whom it was granted to."""
     if element.key.startswith("delegation:"):
         return str(element.first("delegatee"))
     hop = wielder(world, element.key)

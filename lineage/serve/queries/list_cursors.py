@@ -11,7 +11,7 @@ BAD_CURSOR: Final = "is not the `next` of this list; begin again without it"
 
 
 def digest_of(question: dict[str, Any]) -> str:
-    """What tells a question from another."""
+    """Compute a digest that differs between different questions."""
     return hashlib.blake2b(canonical_json(question), digest_size=6).hexdigest()
 
 

@@ -129,7 +129,7 @@ def _details(document: Mapping[str, Any], facts: tuple[Fact, ...]) -> Document:
 
 
 def _decided(one: Finding, judgements: FactIndex, options: Options, at: Instant) -> Document:
-    """What people decided about a finding: what is in force, and everything."""
+    """Return the judgements of a finding: the one in force, and all."""
     return {
         "judgement": _in_force(one, judgements, options, at),
         "judgements": [_judgement(fact) for fact in in_order(judgements.get(one.id)) if fact.given_at <= at],

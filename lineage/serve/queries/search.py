@@ -35,7 +35,7 @@ def called(key: str) -> Called | None:
 
 
 def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:
-    """What contains every word of a text, in the order of the ids, starting at the ``next`` of the previous page.
+    """Find what contains every word of a text, in the order of the ids, starting at the ``next`` of the previous page.
 
     What has exactly this id comes first, once. Where nothing is found, ``did_you_mean`` offers what is alike.
 

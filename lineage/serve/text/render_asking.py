@@ -104,7 +104,7 @@ def _span(item: Document) -> list[str]:
 
 
 def overview(doc: Document) -> Page:
-    """What needs attention, and how much goes on."""
+    """Render what needs attention, and the amount of activity."""
     page = Page()
     _overview_findings(page, doc["findings"])
     _open_orders(page, doc["revocations"])

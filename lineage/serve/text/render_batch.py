@@ -8,7 +8,7 @@ _SHOWN = 20  # of each list
 
 
 def batch(doc: Document) -> Page:
-    """What revoking several targets would end, or ended."""
+    """Render what revoking several targets would end, or has ended."""
     suspends, done = doc["mode"] == "suspend", doc["executed"]
     targets = many(len(doc["targets"]), "target")
     if done and doc["repeated"]:

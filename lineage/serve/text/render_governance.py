@@ -20,7 +20,7 @@ def active(doc: Document) -> Page:
 def allowed(doc: Document) -> Page:
     """Render what an agent may do."""
     scopes = joined(doc["effective_scopes"], " ") or "no scopes"
-    unknown = "" if doc["scopes_known"] else ", and what grants allow that state no scopes"
+    unknown = "" if doc["scopes_known"] else ", and whatever grants without scopes allow"
     page = Page().line((doc["known_as"], "bold"), f" might use {scopes}{unknown}, at {when(doc['at'])}.")
     for one in doc["items"]:
         effective = "unknown" if one["effective_scopes"] is None else joined(one["effective_scopes"], " ") or "none"

@@ -37,6 +37,12 @@ def amounts(one: Document) -> list[str]:
 
 
 def left_out(doc: Document) -> str:
+    """Say that the graph is incomplete, and what it does not show; empty if it is complete."""
+    said = omitted(doc)
+    return f"Incomplete: {said}" if said else ""
+
+
+def omitted(doc: Document) -> str:
     """Describe what the graph does not show, in a sentence; empty if nothing."""
     left = doc["left_out"]
     said = [many(left[name], noun) for name, noun in (("principals", "principal"), ("edges", "relation")) if left[name]]
@@ -44,7 +50,7 @@ def left_out(doc: Document) -> str:
         said.append("an unknown number of tokens and grants")
     elif left["elements"]:
         said.append(f"{left['elements']:,} tokens and grants that are not counted here")
-    return f"Incomplete: {joined(said)} left out." if said else ""
+    return f"{joined(said)} left out." if said else ""
 
 
 def elements(doc: Document) -> Page:

@@ -22,7 +22,7 @@ def paths() -> list[tuple[str, str, str]]:
 
 
 def file_of(site: AppContext, path: str, form: str) -> Callable[[Request], Awaitable[Response]]:
-    """What answers with the picture of one chain."""
+    """Build the endpoint of the picture of one chain."""
     question: Question = ASKED[path]
     [single] = question.about
 

@@ -15,7 +15,7 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import Parameter, ParameterError, usable_id
 from lineage.serve.queries.graph_view import PRINCIPALS
 from lineage.serve.queries.principals_drawn import PRINCIPAL_KINDS, STATES
-from lineage.serve.text.render_graph import amounts, left_out
+from lineage.serve.text.render_graph import amounts, omitted
 from lineage.serve.text.text_page import many
 from lineage.serve.web import page_context
 from lineage.serve.web.folding import merged, nearest, opened, undrawn, without_over
@@ -35,7 +35,7 @@ _DAY: Final = 24 * _HOUR
 
 
 def page(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """What answers ``/graph``: the view says which page it is."""
+    """Build ``/graph``: the parameter ``view`` selects the page."""
     elements = page_of(site, "/graph", "graph.html", page_context.graph)
     principals = page_of(site, "/graph", "principals.html", view, besides=(OVER, EXPAND))
 
@@ -68,7 +68,7 @@ def view(asked: Asked) -> Mapping[str, Any]:
         "alone": [node for node in doc["nodes"] if not any(node["id"] in (e["from"], e["to"]) for e in doc["edges"])],
         "names": {node["id"]: node["display_name"] for node in doc["nodes"]},
         "amounts": amounts,
-        "left_out": left_out(asked.document),
+        "left_out": omitted(asked.document),
         "replay": replay(asked.query.at, asked.query.now),
         "chosen": {name: asked.query.all(name) for name in ("of", "kind", "state", "tool", "target")},
         "kinds": PRINCIPAL_KINDS,

@@ -246,7 +246,7 @@ def dead_letters(store: Store, *, receiver: str | None = None, limit: int) -> li
 
 
 def bury(store: Store, letter: DeadLetter) -> None:
-    """Keep what a receiver without a stream has permanently refused; of a repeated one the first is kept."""
+    """Record what a receiver without a stream has permanently refused; repeated refusals keep the first record."""
     with _writing(store) as connection:
         add_missing(connection, dead_letter, [tuple(letter)])
 

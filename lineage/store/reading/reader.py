@@ -297,7 +297,7 @@ class Reader:
         return found
 
     def mentioning(self, key: str, numbers: Collection[int]) -> dict[int, Fact]:
-        """Those of some facts that are about a key or mention it, and are authorised and known, by their numbers."""
+        """The facts, among some, that are about a key or mention it and are authorised and known, by number."""
         rows = ((row.n, fact_of(row, self._decode)) for part in chunks(numbers) for row in self._rows_at(part))
         return {number: found for number, found in rows if self._mentions(found, key)}
 
@@ -313,7 +313,7 @@ class Reader:
         ]
 
     def told_before(self, keys: Collection[str], number: int) -> set[str]:
-        """Those of some keys that an authorised fact with a number below ``number`` is about."""
+        """The keys, among some, that an authorised fact with a number below ``number`` is about."""
         found: set[str] = set()
         for part in chunks(self._hashes(keys)):
             before = (in_array(fact.c.about, part), fact.c.n < number)
@@ -325,7 +325,7 @@ class Reader:
         return found
 
     def _told(self, rows: Iterable[Any], keys: Collection[str]) -> set[str]:
-        """Those of some keys that an authorised fact among some rows is about."""
+        """The keys, among some, that an authorised fact among some rows is about."""
         told = (fact_of(row, self._decode) for row in rows)
         return {key for one in told if (key := about(one.event)) in keys and authorised(one, self.trust)}
 
@@ -423,11 +423,11 @@ class Reader:
         return places
 
     def in_order(self, looked: Looked) -> Iterator[Candidate]:
-        """Yield facts in the order of time: candidates, which may not count, or not there."""
+        """Yield facts in the order of time: candidates, some of which may not count, or not at that place."""
         return Acts(self._connection, self._keys, self._decode).in_order(looked)
 
     def count_by_hour(self, start: Instant, end: Instant) -> dict[Instant, int]:
-        """How many facts tell of actions in each hour that has any, between two instants, the second excluded."""
+        """Count the facts about actions in each hour that has any, between two instants, the second excluded."""
         return Acts(self._connection, self._keys, self._decode).count_by_hour(start, end)
 
     def load_held(self, world: World, elements: Collection[int]) -> dict[str, Place]:
@@ -448,15 +448,15 @@ class Reader:
         return places
 
     def principals(self, *, after: str | None, most: int) -> list[str]:
-        """The ids of principals that any fact names, sorted, from behind one on; some may stand twice."""
+        """The ids of principals that any fact names, sorted, after a given one; some may appear twice."""
         behind = name.c.key > f"principal:{after}" if after is not None else sa.true()
         query = _PRINCIPALS.where(behind).order_by(name.c.key).limit(most)
         return [split_key(key)[1] for key in self._connection.execute(query).scalars()]
 
     def last_mentions(self, keys: Collection[str], roles: Collection[int], most: int) -> dict[str, Fact | None]:
-        """Of each key the fact that was recorded last of those that mention it in some roles.
+        """For each key, the last recorded fact that mentions it in some roles.
 
-        A key that more than ``most`` rows of the index mention is given None; one that none mentions is left out.
+        None for a key that more than ``most`` index rows mention; keys that none mentions are omitted.
         """
         found: dict[str, Fact | None] = {}
         numbers: dict[int, list[str]] = {}
@@ -683,7 +683,7 @@ class Reader:
         *,
         loaded: AbstractSet[str] = frozenset(),
     ) -> None:
-        """Bring into a world the orders on all its elements and on what these name, with lifts and registrations.
+        """Load into a world the orders on all its elements and on what these name, with lifts and registrations.
 
         Args:
             world: Holds the elements.
@@ -764,7 +764,7 @@ class Reader:
         return {one for one in loaded if self._keys(one) in starts}, loaded, more
 
     def load_latest(self, world: World, most: int, *, at: Instant) -> tuple[set[str], int | None]:
-        """Load the elements of the whole store that were told last, those first that are alive at an instant.
+        """Load the elements that were recorded last in the whole store, those alive at an instant first.
 
         Returns:
             The keys of those loaded; how many more there are, or None if that was not counted to the end.
@@ -800,7 +800,7 @@ class Reader:
         return None if len(found) > most else found
 
     def load_acknowledgements(self, world: World, revocations: Collection[str]) -> None:
-        """Bring into a world what receivers said under some ids."""
+        """Load into a world what receivers acknowledged under some ids."""
         for found in self.facts_about([f"revocation:{id_}" for id_ in revocations]):
             if isinstance(found.event.body, RevocationAcknowledged):
                 world.add(found)

@@ -98,7 +98,7 @@ def count_beyond(connection: Connection) -> int:
 
 
 def discharge(connection: Connection, ids: Iterable[int]) -> None:
-    """Give back the quota of records that are facts by now."""
+    """Release the quota of records that have become facts."""
     for part in chunks(sorted(ids)):
         connection.execute(quarantine.update().where(in_array(quarantine.c.id, part)).values(charged_to=None))
 

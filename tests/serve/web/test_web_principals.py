@@ -95,9 +95,9 @@ def test_what_is_over_is_folded_away(pages: Pages):
     later = {"view": "principals", "at": "2027-11-02T10:25:00Z"}
     folded, whole = shown(pages, "/graph", **later).text, shown(pages, "/graph", **later, over="true").text
 
-    assert "with nothing alive folded away" in folded
+    assert "with nothing alive hidden" in folded
     assert folded.count('class="dg-node') < whole.count('class="dg-node')
-    assert "Fold away what is over" in whole
+    assert "Hide what has ended" in whole
 
 
 def links_of(html: str, name: str) -> list[str]:

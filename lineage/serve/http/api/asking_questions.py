@@ -161,7 +161,7 @@ ASKING: Final = (
         path="/overview",
         ask=overview,
         parameters=TIMES,
-        title="What needs attention, and how much goes on",
+        title="What needs attention, and the amount of activity",
         answer="Overview",
         about=(),
     ),

@@ -21,7 +21,7 @@ REACH_FIELDS: Final = ("targets", "mode", "cascade", "issued_before", "effective
 
 
 def reach_of_several(site: AppContext, caller: Caller, body: Document) -> Document:
-    """Say what orders on several targets would end together.
+    """Compute what orders on several targets would end together.
 
     Raises:
         UnknownTargetsError: No fact names some of the targets.

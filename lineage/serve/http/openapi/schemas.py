@@ -700,7 +700,7 @@ class SourceHeard(TypedDict):
 
 
 class SourcesHeard(TypedDict):
-    """Who sends, and who fell silent."""
+    """The sources, and which of them are silent."""
 
     silent: int
     items: list[SourceHeard]
@@ -725,7 +725,7 @@ class OfDepth(TypedDict):
 
 
 class Depth(TypedDict):
-    """How deep authority goes."""
+    """The lengths of chains."""
 
     longest: int
     by_parties: list[OfDepth]
@@ -742,7 +742,7 @@ class LatestTokens(TypedDict):
 
 
 class InAnHour(TypedDict):
-    """What went on in an hour."""
+    """The activity in one hour."""
 
     hour: Time
     facts: int
@@ -752,7 +752,7 @@ Activity = TypedDict("Activity", {"from": Time, "to": Time, "by_hour": list[InAn
 
 
 class Overview(TypedDict):
-    """What needs attention, and how much goes on."""
+    """What needs attention, and the amount of activity."""
 
     findings: OverviewFindings
     revocations: OpenRevocations
@@ -1205,7 +1205,7 @@ class SignedReceipt(TypedDict):
 
 
 class Missing(TypedDict):
-    """Of several ids that were asked for: no fact names this one."""
+    """One of several ids asked for that no fact names."""
 
     error: Literal["not_found"]
     id: str
@@ -1249,7 +1249,7 @@ class Node(_Node):
 
 
 class Spot(TypedDict):
-    """Where a line runs past others, as if a box stood there."""
+    """A point where a line passes other boxes, laid out like a box."""
 
     x: int
     y: int
@@ -1445,7 +1445,7 @@ class Heard(TypedDict):
 
 
 class Health(TypedDict):
-    """How the projection stands."""
+    """The progress of the projection."""
 
     now: Time
     recorded_at: Time | None
