@@ -138,7 +138,7 @@ class SecuredKafka(Kafka):
         return {f"DELEGRAPH_KAFKA_{name.upper()}": value for name, value in settings.items()}
 
     def _certify(self, now: datetime) -> None:
-        make_authority(self.certificates, now=now)
+        make_authority(self.certificates)
         for name in ("broker", *USERS):
             make_certificate(self.certificates, name, now=now)
         both = [(self.certificates / f"broker.{end}").read_text(encoding="ascii") for end in ("key", "pem")]
@@ -192,7 +192,7 @@ class SecuredKafka(Kafka):
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(self.ca_file),
             "listener.name.tls.ssl.client.auth": "required",
-            "listener.name.tls.ssl.principal.mapping.rules": "RULE:^CN=([a-z]+)$/$1/",
+            "listener.name.tls.ssl.principal.mapping.rules": "RULE:^CN=([a-z]+)(,.*)?$/$1/",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "allow.everyone.if.no.acl.found": "false",
             "super.users": "User:admin",

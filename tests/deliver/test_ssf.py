@@ -5,17 +5,13 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+import trustme
 from starlette.applications import Starlette
 
 from ingest.trust_file import Trust
@@ -147,28 +143,17 @@ def test_the_certificate_has_to_be_for_the_name_that_the_receiver_gave(tmp_path:
     Whichever address the name leads to, and though the address is what is connected to.
     """
     refused = Failed("the receiver does not answer (ConnectError)")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     for name, expected in [("localhost", Accepted()), ("other.example", refused)]:
         with answering(202) as server:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate_of(name, tmp_path))
+            authority.issue_cert(name).configure_cert(context)
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-            post = Post(ca_file=tmp_path / f"{name}.pem", loopback=True)
+            post = Post(ca_file=tmp_path / "ca.pem", loopback=True)
             url = server.url.replace("http://127.0.0.1", "https://localhost")
             assert expected == post.send(url, SECRET, "token", at=AT)
             post.close()
-
-
-def certificate_of(name: str, folder: Path) -> Path:
-    """A certificate that signs itself, with its key, in a file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    moment = datetime.now(tz=UTC)
-    made = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-    made = made.not_valid_before(moment - timedelta(days=1)).not_valid_after(moment + timedelta(days=1))
-    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    file = folder / f"{name}.pem"
-    file.write_text(made.sign(key, SHA256()).public_bytes(Encoding.PEM).decode() + pem(key))
-    return file
 
 
 @pytest.mark.parametrize(

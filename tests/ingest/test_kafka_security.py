@@ -174,7 +174,7 @@ CAUSES: dict[str, tuple[str, dict[str, str | None], str]] = {
 def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority that the broker knows nothing of, and a certificate of it."""
     folder = tmp_path_factory.mktemp("others")
-    make_authority(folder, now=datetime.now(UTC))
+    make_authority(folder)
     make_certificate(folder, "other", now=datetime.now(UTC))
     return folder
 
@@ -332,7 +332,7 @@ def test_a_certificate_that_does_not_fit_is_told(tmp_path: Path, host: str, made
     """
     One that has expired, one that is not valid yet, and one for another name, each as what it is.
     """
-    make_authority(tmp_path, now=datetime.now(UTC))
+    make_authority(tmp_path)
     make_certificate(tmp_path, "broker", now=datetime.now(UTC) + made)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "broker.pem", tmp_path / "broker.key")

@@ -38,7 +38,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from datetime import UTC, datetime
 
     folder = tmp_path_factory.mktemp("certificates")
-    make_authority(folder, now=datetime.now(UTC))
+    make_authority(folder)
     make_certificate(folder, "app", now=datetime.now(UTC))
     return folder
 
