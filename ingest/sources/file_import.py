@@ -269,7 +269,9 @@ def _append(log: Log, entries: list[Entry], intake: Intake) -> None:
 
 
 def _runs(positions: Sequence[Position]) -> Iterator[tuple[Position, Position]]:
-    """Yield the first and the last of each consecutive run of sorted positions."""
+    """Yield the first and the last of each consecutive run of sorted positions; a spool does not know any yet."""
+    if not positions:
+        return
     first, last = positions[0], positions[-1]
     if first[:2] == last[:2] and last.offset - first.offset == len(positions) - 1:  # the usual case
         yield first, last
