@@ -140,6 +140,67 @@ def for_another(events: list[Event], rng: random.Random) -> Wrong | None:
     return "subject-change", f"token:{one['token']}"
 
 
+def granted_too_late(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = pick(events, rng, "delegation.granted", parents=True)
+    if one is None:
+        return None
+    one["occurred_at"] = later(one["expires_at"], 10)
+    return "granted-after-expiry", f"delegation:{one['delegation']}"
+
+
+def never_valid(events: list[Event], rng: random.Random) -> Wrong | None:
+    order = pick(events, rng, "revocation.ordered")
+    one = pick(events, rng, "token.issued", delegation=order["target"]["id"]) if order else None
+    if order is None or one is None:
+        return None
+    events[:] = [other for other in events if other["event_id"] != f"seen {one['token']}"]
+    one["occurred_at"] = later(order["occurred_at"], 1)
+    return "granted-after-revocation", f"token:{one['token']}"
+
+
+def replayed(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = pick(events, rng, "token.issued", exchange="delegation")
+    if one is None:
+        return None
+    events.append({**one, "event_id": "replayed", "occurred_at": later(one["occurred_at"], 1)})
+    return "credential-replay", f"token:{one['token']}"
+
+
+def reused(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = success(events, rng)
+    if one is None:
+        return None
+    token = {"token": "https://idp.example#next", "subject": "human:p0", "actor": one["actor"]}
+    token |= {"derived_from": [{"token": one["token"], "role": "replaced"}], "expires_at": later(one["occurred_at"], 9)}
+    envelope = {"type": "token.issued", "event_id": "replaces", "source": "https://idp.example"}
+    events.append({**envelope, "occurred_at": later(one["occurred_at"], -1), **token})
+    return "refresh-token-reuse", f"token:{one['token']}"
+
+
+def shared(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = success(events, rng)
+    if one is None:
+        return None
+    events.append({**one, "action": "stolen", "event_id": "stolen", "workload": "spiffe://evil/thief"})
+    return "credential-shared", f"token:{one['token']}"
+
+
+def on_behalf_of_another(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = success(events, rng)
+    if one is None:
+        return None
+    one["on_behalf_of"] = "human:stranger"
+    return "subject-mismatch", f"action:{one['action']}"
+
+
+def under_another(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = success(events, rng)
+    if one is None:
+        return None
+    one["delegation"] = "another"
+    return "delegation-mismatch", f"action:{one['action']}"
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     wider,
     longer,
@@ -153,4 +214,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     too_late,
     after_the_end,
     for_another,
+    granted_too_late,
+    never_valid,
+    replayed,
+    reused,
+    shared,
+    on_behalf_of_another,
+    under_another,
 )

@@ -21,6 +21,8 @@ _MULTIPLE: Final = 2
 # Fields that describe a grant: a restatement that differs only in these states nothing new.
 _DESCRIPTIVE: Final = frozenset({"purpose", "token_type", "issued_at", "expires_at", "instruction_source"})
 
+_PARTIES: Final = frozenset({"delegator", "delegatee", "subject", "actor", "approved_by"})
+
 
 def credential_replay(scene: Scene, key: str) -> Iterator[Finding]:
     """Find single-use credentials used twice, grants stated again, and tokens issued under two delegations."""
@@ -69,7 +71,7 @@ def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
     for fact in element.facts if len(element.facts) > 1 else ():
         by_source.setdefault(fact.event.source, []).append(fact)
     for source, facts in by_source.items():
-        again = [] if source in scene.options.restating else _again(facts)
+        again = [] if source in scene.options.restating else _again(scene, facts)
         if again:
             why = f"{source} states {element.key} {len(again) + 1} times, with nothing new"
             yield finding(
@@ -84,14 +86,14 @@ def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
             )
 
 
-def _again(facts: list[Fact]) -> list[Fact]:
+def _again(scene: Scene, facts: list[Fact]) -> list[Fact]:
     """Return the facts of one source that state nothing which it had not stated before, in order."""
     first, *others = facts
-    known, ids = _stated(first), {first.event.event_id}
+    known, ids = _stated(scene, first), {first.event.event_id}
     ends = {_end_of(first)}
     again = []
     for fact in others:
-        said, end = _stated(fact), _end_of(fact)
+        said, end = _stated(scene, fact), _end_of(fact)
         later = fact.event.occurred_at > first.event.occurred_at and fact.event.event_id not in ids
         ends_no_later = end is None or any(known_end is not None and end <= known_end for known_end in ends)
         if later and ends_no_later and said <= known:
@@ -102,11 +104,15 @@ def _again(facts: list[Fact]) -> list[Fact]:
     return again
 
 
-def _stated(fact: Fact) -> set[tuple[str, Any]]:
-    """Return what a fact states of a grant, without what only describes it."""
+def _stated(scene: Scene, fact: Fact) -> set[tuple[str, Any]]:
+    """Return what a fact states of a grant, without what only describes it; by whatever name it calls a party."""
     body = fact.event.body
     said = zip(body._fields, body, strict=True)
-    return {(field, value) for field, value in said if field not in _DESCRIPTIVE and value not in (None, (), False)}
+    return {
+        (field, scene.party(str(value)) if field in _PARTIES else value)
+        for field, value in said
+        if field not in _DESCRIPTIVE and value not in (None, (), False)
+    }
 
 
 def _end_of(fact: Fact) -> int | None:
