@@ -164,7 +164,7 @@ def parse(raw: bytes) -> Any:
         if _says_the_same(raw, orjson.dumps(value)):  # the usual case
             return value
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        pass  # of this and everything unusual the standard decoder says what is wrong, or that nothing is
+        pass  # for this and everything unusual the standard decoder says what is wrong, or that nothing is
     try:
         return _DECODER.decode(raw.decode())
     except UnicodeDecodeError as error:
@@ -178,7 +178,7 @@ def parse(raw: bytes) -> Any:
 
 
 def _says_the_same(raw: bytes, written: bytes) -> bool:
-    """Whether JSON and what was read of it, written again, differ in white space at most: then no name stood twice."""
+    """Whether JSON and the value read from it, written again, differ at most in white space: no name occurred twice."""
     return raw == written or raw.translate(None, SPACE) == written.translate(None, SPACE)
 
 
@@ -233,7 +233,7 @@ def _parsed(raw: bytes) -> Any:
     try:
         return parse(raw[front.end() :])
     except BadRecordError:
-        return parse(raw)  # which says what is wrong with the line as it stands
+        return parse(raw)  # it says what is wrong with the original line
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class FindingFeed:
             )
             sent += len(told)
             self._moved_at = time.monotonic()
-        if time.monotonic() - self._moved_at >= BEAT_SECONDS:  # others see by it that someone feeds
+        if time.monotonic() - self._moved_at >= BEAT_SECONDS:  # shows other processes that this one feeds
             self._cursor = outbox.move(
                 self._store, FEED, self._cursor, seq=self._cursor.seq, at=self._cursor.at, place=self._place
             )

@@ -46,7 +46,7 @@ def findings_until(service: Service) -> int:
 
 
 def findings_recorded(service: Service, after: int, until: int) -> list[Document]:
-    """What is told of findings after one change and up to another, in order."""
+    """The notifications about findings after one change and up to another, in order."""
     found = kept_findings.versions(service.store, after=after, limit=until - after)
     origin = outbox.origin_of(service.store) if found else ""
     return [message_of(one, origin) for one in found if one.seq <= until and is_told(one)]

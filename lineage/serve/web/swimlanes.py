@@ -1,4 +1,4 @@
-"""What was done over time, as lanes: one for each tool, or for each who did it; drawn on the server."""
+"""Actions over time as lanes, one for each tool or each actor; drawn on the server."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +55,7 @@ def lanes_of(
 def swimlanes(
     items: Sequence[Document], lane_of: Callable[[Document], str | None], to: Callable[..., str]
 ) -> Document | None:
-    """Actions as lanes over the time from the first to the last of them; None if there are fewer than two.
+    """Draw actions as lanes from the first to the last of them; None if there are fewer than two.
 
     Args:
         items: The actions, as they are listed.
@@ -86,7 +86,7 @@ def swimlanes(
 
 
 def _part(number: int, first: Instant, span: int, moments: Sequence[Instant], to: Callable[..., str]) -> Document:
-    """One part of the time: how much was done in it, and the list of that."""
+    """Build one part of the time: the number of actions in it, and the link to their list."""
     start = first + span * number // PARTS
     end = first + span * (number + 1) // PARTS + (1 if number == PARTS - 1 else 0)
     said = {"from": format_instant(start), "to": format_instant(end)}
@@ -112,5 +112,5 @@ def _drawn(names: Sequence[str], dots: Sequence[tuple[int, int, Document]]) -> s
 
 
 def lanes_in_words(lanes: Sequence[Document]) -> str:
-    """The lanes for who cannot see them."""
+    """Describe the lanes in words, for readers who cannot see them."""
     return "; ".join(f"{safe(lane['name'])}: {many(lane['count'], 'action')}" for lane in lanes)
