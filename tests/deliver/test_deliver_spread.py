@@ -280,7 +280,7 @@ def test_an_end_that_is_stated_afterwards_makes_nothing_active():
     assert State.ACTIVE is outcomes(World([issue, late, backdated]), ["token:idp#t"], NOON + 40)["token:idp#t"].state
 
 
-@pytest.mark.parametrize("begun_anew", [False, True])
+@pytest.mark.parametrize("restarted", [False, True])
 def test_what_more_receivers_cover_is_told_again(fresh: Fresh, restarted: bool):
     """
     An audience that is stated beside another after an end was told: the end is told once more, and no more often. One
