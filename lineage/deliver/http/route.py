@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 """Answers a request."""
@@ -15,7 +15,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Route(StarletteRoute):
     """A route of exactly one method, which is found in the scope of its requests as ``route``."""
 
-    def __init__(self, method: str, path: str, endpoint: Endpoint | Callable[[Request], Response]) -> None:
+    def __init__(self, method: str, path: str, endpoint: Endpoint | Callable[[Request], Response] | ASGIApp) -> None:
         """Build a route. A function that is no coroutine runs on a thread.
 
         In the path ``{name}`` is one segment, and ``{name:path}`` the rest of it.

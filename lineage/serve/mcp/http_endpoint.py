@@ -9,10 +9,10 @@ from typing import Any, Final
 from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lineage.deliver.http.callers import Caller, require
+from lineage.deliver.http.route import Route
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.question import ASKERS
 
@@ -47,7 +47,7 @@ class McpEndpoint:
 
 def route(site: AppContext) -> Route:
     """Return the route of the endpoint. It has no streams and no sessions, so that GET and DELETE are refused (405)."""
-    return Route(PATH, McpEndpoint(site), methods=["POST"])
+    return Route("POST", PATH, McpEndpoint(site))
 
 
 def _handler(site: AppContext) -> ASGIApp:

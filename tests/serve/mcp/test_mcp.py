@@ -256,5 +256,6 @@ def test_an_agent_asks_a_server_with_a_token(tmp_path: Path):
         assert 400 == status(reader["token"], content=b"{")
         assert 421 == status(reader["token"], json=body, headers={"Host": "evil.example"})
         assert 413 == status(reader["token"], content=b"0" * 20_000_000)
+        assert 'path="/mcp",status="200"' in httpx.get(f"{url}/metrics").text
         desk.run("token", "revoke", reader["id"])
         assert 401 == status(reader["token"], json=body)
