@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingest.sources.adapters import FORMATS, Memory, Reading, read_records
+from ingest.sources.adapters import FORMATS, Memory, Reading, detect, read_records
 from tests.support.adapter_tables import Row, assert_rules, check, read
 
 KEYCLOAK = FORMATS["keycloak"]
@@ -751,3 +751,33 @@ def test_a_value_in_a_message_cannot_pass_for_another_field():
 
     assert "forged" not in json.dumps(event_)
     assert "root" not in json.dumps(event_)
+
+
+CONSOLE = b"""2026-03-01 10:00:00,000 INFO  [io.quarkus] (main) Keycloak started
+2026-03-01 10:00:01,250 DEBUG [org.keycloak.events] (t-3) type="LOGIN", realmId="r", realmName="shop", \
+clientId="portal", userId="aaaa-user", sessionId="S", token_id="t1", username="ann"
+java.lang.IllegalStateException: {}
+\tat org.keycloak.Some.thing(Some.java:12)
+2026-03-01 10:00:02 WARN [org.keycloak.events] type=LOGIN_ERROR, realmId=r, clientId=portal, userId=null, error=bad
+2026-03-01 10:00:03,000 WARN [org.keycloak.events] (t-4) something else
+{"loggerName": "org.keycloak.events", "message": "type=\\"LOGIN
+""".replace(b"\\\n", b"")
+
+
+def test_lines_of_the_console_are_read_and_other_text_is_skipped():
+    """What should have been an event and cannot be read is set aside, as is JSON that is broken."""
+    reading = Reading(KEYCLOAK, SHOP, Memory())
+    found = [
+        outcome.translation for record in read_records(io.BytesIO(CONSOLE)) for outcome in reading.outcomes(record)
+    ]
+
+    events = [event for one in found for event in one.events if event["type"] in {"token.issued", "action.performed"}]
+    assert ["2026-03-01T10:00:01.250Z", "2026-03-01T10:00:02Z"] == [event["occurred_at"] for event in events]
+    assert (f"{ISS}#t1", "denied") == (events[0]["token"], events[1]["outcome"])
+    assert ["not-an-event"] * 3 == [one.skipped for one in found if one.skipped]
+    assert ["message", "json"] == [one.fault.reason for one in found if one.fault]
+
+
+def test_a_file_of_the_console_is_recognised():
+    """By the first line of the listener."""
+    assert "keycloak" == detect(CONSOLE)

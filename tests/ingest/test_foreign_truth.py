@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.foreign_worlds import Desk, data, principals, truth
-from tests.support.mutated_logs import WRAPPINGS, one_a_line, records_of, renamed, shifted, shuffled
+from tests.support.mutated_logs import KEYCLOAK_CONSOLES, WRAPPINGS, one_a_line, records_of, renamed, shifted, shuffled
 from tests.support.real_truths import SYSTEMS, System, Truth
 
 ALL = list(SYSTEMS)
@@ -66,6 +66,19 @@ def test_in_any_wrapping(tmp_path, name, wrapping):
     (tmp_path / "wrapped").write_bytes(WRAPPINGS[wrapping](records))
 
     check(system, tmp_path, truth(folder), [tmp_path / "wrapped"])
+
+
+@pytest.mark.parametrize("console", KEYCLOAK_CONSOLES)
+def test_keycloak_on_any_console(tmp_path, console):
+    """
+    As text with stack traces between its lines, through a container runtime, or in another form of JSON.
+    """
+    system = SYSTEMS["keycloak lines"]
+    folder = data(system.folder)
+    records = [record for file in system.files for record in records_of(folder / file)]
+    (tmp_path / "console.log").write_bytes(KEYCLOAK_CONSOLES[console](records))
+
+    check(system, tmp_path, truth(folder), [tmp_path / "console.log"])
 
 
 @pytest.mark.slow

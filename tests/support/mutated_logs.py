@@ -114,3 +114,38 @@ WRAPPINGS: Final[dict[str, Callable[[list[Any]], bytes]]] = {
     "several gzip members": lambda records: b"".join(gzip.compress(one_a_line([record])) for record in records),
 }
 """What collectors and people put around records."""
+
+_TRACE: Final = (
+    "2030-01-01 00:00:00,000 ERROR [org.keycloak.services] (executor-thread-9) Uncaught: java.lang.Error: {}",
+    "\tat org.keycloak.Some.thing(Some.java:12)",
+    "Caused by: java.lang.NullPointerException",
+    "\t... 12 more",
+)
+
+
+def _console(record: Mapping[str, str]) -> str:
+    """A line of Keycloak's console in its default form."""
+    at = record["timestamp"].replace("T", " ")[:23].replace(".", ",")
+    said = f"[{record['loggerName']}] ({record['threadName']}) {record['message']}"
+    return f"{at} {record['level']:5} {said}"
+
+
+def _text(front: Callable[[str], str]) -> Callable[[list[Any]], bytes]:
+    return lambda records: "\n".join(map(front, [*_TRACE, *map(_console, records), *_TRACE])).encode() + b"\n"
+
+
+KEYCLOAK_CONSOLES: Final[dict[str, Callable[[list[Any]], bytes]]] = {
+    "the default": _text(lambda line: line),
+    "in colour": _text(lambda line: line.replace(" INFO  [", " \x1b[32mINFO \x1b[39m [")),
+    "of a container runtime": _text(lambda line: f"2030-01-01T00:00:00.123456789Z stdout F {line}"),
+    "of docker": _text(lambda line: json.dumps({"log": f"{line}\n", "stream": "stdout"})),
+    "of syslog": _text(lambda line: f"<134>1 2030-01-01T00:00:00Z host keycloak 7 - - {line}"),
+    "ECS": lambda records: one_a_line(
+        {"@timestamp": one["timestamp"], "log.logger": one["loggerName"], "message": one["message"]} for one in records
+    ),
+    "ECS, nested": lambda records: one_a_line(
+        {"@timestamp": one["timestamp"], "log": {"logger": one["loggerName"]}, "message": one["message"]}
+        for one in [{"timestamp": "2030-01-01T00:00:00Z", "loggerName": "io.quarkus", "message": "started"}, *records]
+    ),
+}
+"""The lines of Keycloak's listener, which are given in JSON, as other settings and collectors have them."""

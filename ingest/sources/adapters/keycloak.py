@@ -12,8 +12,9 @@ from typing import Any, Final
 from ingest.sources.adapters import keycloak_endings as endings
 from ingest.sources.adapters import keycloak_exchanges as exchanges
 from ingest.sources.adapters.keycloak_admin import admin_events, note_user
-from ingest.sources.adapters.keycloak_entries import Entry, Request, entry_of, is_entry
+from ingest.sources.adapters.keycloak_entries import Entry, Request, entry_of
 from ingest.sources.adapters.keycloak_exchanges import Issue
+from ingest.sources.adapters.keycloak_lines import NO_EVENT, is_entry, is_of_another_logger, other_line
 from ingest.sources.adapters.kit import (
     BadRecordError,
     Document,
@@ -24,6 +25,7 @@ from ingest.sources.adapters.kit import (
     Translation,
     instant,
     resource,
+    skipped,
 )
 from ingest.sources.adapters.parties import registrations
 from lineage.core.model.times import LATEST, format_instant
@@ -39,6 +41,8 @@ _FAULTS: Final = ("invalid_request", "invalid_code", "expired_code", "cookie_not
 
 
 def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+    if is_of_another_logger(record.value):
+        return skipped(NO_EVENT)
     entry = entry_of(record.value, source)
     memory.advance(instant(entry.at, "time"))
     events = admin_events(entry, source, memory) if entry.resource is not None else _events(entry, source, memory)
@@ -63,7 +67,7 @@ def _events(entry: Entry, source: Source, memory: Memory) -> list[Document]:
             return [_action(entry, source), *endings.impersonated(entry.group, request, source, memory)]
         case "LOGOUT" | "USER_SESSION_DELETED" if entry.session_id:
             return [_order(entry, source, ("session", entry.session_id), by)]
-        case "REVOKE_GRANT" if target := _revoked(entry):
+        case "REVOKE_GRANT" if target := endings.revoked(entry):
             endings.detached(entry, memory)
             return [_order(entry, source, target, entry.named(entry.client) or by)]
         case "DELETE_ACCOUNT" if user:
@@ -133,19 +137,6 @@ def _delegate(entry: Entry) -> str | None:
     return entry.named(entry.detail("actor") if entry.detail("actor_type") == "client" else entry.detail("actor_id"))
 
 
-def _revoked(entry: Entry) -> tuple[str, str] | None:
-    """Return what a revocation ended: an access token alone; with a refresh token the session.
-
-    A consent names neither.
-    """
-    access, refresh = entry.named(entry.detail("token_id")), entry.named(entry.detail("refresh_token_id"))
-    if access is not None:
-        return "token", access
-    if refresh is not None:
-        return ("session", entry.session_id) if entry.session_id else ("token", refresh)
-    return None
-
-
 def _order(entry: Entry, source: Source, target: tuple[str, str], by: str) -> Document:
     note = " ".join(filter(None, (entry.type, entry.detail("reason"))))
     return source.order(entry.id, entry.at, target, by=by, cascade=False, note=note)
@@ -195,8 +186,9 @@ FORMAT: Final = Format(
     name="keycloak",
     known_by="realmId and time, or loggerName org.keycloak.events",
     marks=is_entry,
-    signs=re.compile(rb'"loggerName"\s*:\s*"org\.keycloak\.events|"realmId"\s*:'),
+    signs=re.compile(rb'["\[]org\.keycloak\.events|"realmId"\s*:'),
     translate=_translate,
     settle=_settle,
+    other_lines=other_line,
     lifetimes=("access", "refresh"),
 )

@@ -106,3 +106,16 @@ def _impersonated(issue: Issue, request: Request, source: Source) -> list[Docume
 def _realm(group: str) -> str:
     """Return the issuer in ``session:<issuer>#<id>``."""
     return group.partition(":")[2].rpartition("#")[0]
+
+
+def revoked(entry: Entry) -> tuple[str, str] | None:
+    """Return what a revocation ended: an access token alone; with a refresh token the session.
+
+    A consent names neither.
+    """
+    access, refresh = entry.named(entry.detail("token_id")), entry.named(entry.detail("refresh_token_id"))
+    if access is not None:
+        return "token", access
+    if refresh is not None:
+        return ("session", entry.session_id) if entry.session_id else ("token", refresh)
+    return None

@@ -14,8 +14,6 @@ from ingest.sources.adapters.kit import BadRecordError, Source, handle, instant,
 from ingest.sources.adapters.raw_records import parse
 from lineage.core.model.times import Instant
 
-LOGGER: Final = "org.keycloak.events"
-_LOGGER_NAMES: Final = ("loggerName", "log.logger", "logger")
 _TIME_NAMES: Final = ("timestamp", "@timestamp", "time")
 # The prefixes of token ids in an offline session, and of tokens that a client derived from one: `ofrtrt:`.
 _OFFLINE: Final = re.compile(r"(?:of|ft)[a-z]{4}:")
@@ -88,13 +86,6 @@ class Entry(NamedTuple):
     def detail(self, name: str) -> str | None:
         """Return a detail that is not empty."""
         return text(self.details, name)
-
-
-def is_entry(value: Mapping[str, Any]) -> bool:
-    """Whether an object is a Keycloak entry."""
-    if "realmId" in value and "time" in value and ("type" in value or "authDetails" in value):
-        return True
-    return "message" in value and any(text(value, name) == LOGGER for name in _LOGGER_NAMES)
 
 
 def entry_of(value: Mapping[str, Any], source: Source) -> Entry:

@@ -1,9 +1,20 @@
-"""Messages of Keycloak's logging listener: a sequence of ``name="value"``, ``name='value'`` or ``name=value``. Pure."""
+"""The lines of Keycloak's log: which of them tell of events, and the messages of its logging listener.
+
+A message is a sequence of ``name="value"``, ``name='value'`` or ``name=value``. Pure.
+"""
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from ingest.sources.adapters.kit import BadRecordError
+from ingest.sources.adapters.console_lines import KEYCLOAK_EVENTS
+from ingest.sources.adapters.kit import BadRecordError, text
+
+NO_EVENT: Final = "not-an-event"
+"""The reason for skipping a line of the server's log that tells of no event."""
+
+_LOGGER_NAMES: Final = ("loggerName", "log.logger", "logger", "logger_name")
+_LINE_NAMES: Final = ("message", "log", "_raw")
 
 # Keycloak escapes quotes within a value by a backslash, and nothing else: a value ends at the first unescaped quote
 # before the next name.
@@ -13,6 +24,28 @@ _FIELD: Final = re.compile(
     re.DOTALL,
 )
 _ABSENT: Final = ("", "null")
+
+
+def is_entry(value: Mapping[str, Any]) -> bool:
+    """Whether an object is a Keycloak entry."""
+    if "realmId" in value and "time" in value and ("type" in value or "authDetails" in value):
+        return True
+    return "message" in value and KEYCLOAK_EVENTS in _loggers(value)
+
+
+def is_of_another_logger(value: Mapping[str, Any]) -> bool:
+    """Whether an object is a line of the server's log that tells of no event."""
+    return not is_entry(value) and (bool(_loggers(value)) or any(text(value, name) for name in _LINE_NAMES))
+
+
+def _loggers(value: Mapping[str, Any]) -> list[str]:
+    said = (*(text(value, name) for name in _LOGGER_NAMES), text(value, "log", "logger"))
+    return [name for name in said if name]
+
+
+def other_line(line: bytes) -> str | None:
+    """Return the reason for skipping a line that is no JSON, such as a part of a stack trace; None if it is broken."""
+    return None if line.startswith((b"{", b"[")) or KEYCLOAK_EVENTS.encode() in line else NO_EVENT
 
 
 def fields_of(message: str) -> dict[str, str]:

@@ -205,6 +205,8 @@ class Format:
         translate: What becomes of a record.
         settle: Emits what is due at the end of a batch; None if nothing ever is.
         unwrap: Returns the records in a wrapper specific to this format; None if an object is not one.
+        other_lines: Returns the reason for skipping a line that is no JSON, where the system mixes its log with
+            other text, such as stack traces; None if the line is a fault.
         prefix: How ids begin in a source without settings; by default the format's name.
         urn: The event source of such a source; by default ``urn:<format>:<format>``.
         unique_ids: Whether the ids of the log are unique in the world: then no source's name stands in them.
@@ -219,6 +221,7 @@ class Format:
     translate: Callable[[Record, Source, Memory], Translation]
     settle: Settle | None = None
     unwrap: Callable[[Mapping[str, Any]], Iterable[Any] | None] | None = None
+    other_lines: Callable[[bytes], str | None] | None = None
     prefix: str | None = None
     urn: str | None = None
     unique_ids: bool = False

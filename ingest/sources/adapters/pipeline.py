@@ -40,8 +40,7 @@ class Reading:
     def outcomes(self, raw: RawRecord) -> Iterator[Outcome]:
         """Yield the outcome of each record in a raw record."""
         if raw.value is None:
-            fault = raw.fault or BadRecordError("not-an-object", "there is no object in it")
-            yield Outcome(raw, Translation(fault=fault))
+            yield Outcome(raw, self._of_no_object(raw))
             return
         if self.format.marks(raw.value):  # the usual case
             yield Outcome(raw, self._translated(raw.value, {}))
@@ -59,6 +58,12 @@ class Reading:
         if self.format.settle is not None:
             for translation in self.format.settle(self.source, self.memory, end=end):
                 yield Outcome(None, translation)
+
+    def _of_no_object(self, raw: RawRecord) -> Translation:
+        fault = raw.fault or BadRecordError("not-an-object", "there is no object in it")
+        other_lines = self.format.other_lines if fault.reason == "json" else None
+        reason = None if other_lines is None else other_lines(raw.raw)
+        return Translation(fault=fault) if reason is None else Translation(skipped=reason)
 
     def _translated(self, value: Any, headers: Mapping[str, str]) -> Translation:
         if not isinstance(value, dict):

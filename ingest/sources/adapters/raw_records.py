@@ -8,6 +8,7 @@ What is read:
 - traces in protobuf (OTLP), one export request or as the Collector writes them.
 - ``{"title": ..., "event": {...}}``, as in AWS's documentation: the record is the inner object.
 - lines with something in front of the object: a syslog header, or the ``prefix`` of an audit device.
+- lines of Keycloak's console, which are no JSON.
 
 Memory: one record and two blocks, whatever the size of the file. A record may have 16 MiB; a larger one is
 passed over and reported.
@@ -23,6 +24,7 @@ import orjson
 
 from ingest.codec.credentials import handle
 from ingest.sources.adapters import otlp_protobuf
+from ingest.sources.adapters.console_lines import console_entry
 from ingest.sources.adapters.json_documents import (
     BLOCK_BYTES,
     RECORD_BYTES,
@@ -212,7 +214,8 @@ def _record(position: int, piece: Cut) -> RawRecord:
     try:
         return RawRecord(position, piece.raw, _value(piece))
     except BadRecordError as fault:
-        return RawRecord(position, piece.raw, None, fault)
+        told = console_entry(piece.raw.decode(errors="replace")) if fault.reason == "json" else None
+        return RawRecord(position, piece.raw, told, None if told else fault)
 
 
 def _value(piece: Cut) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Removed, at any nesting: arrays, ``Records``, EventLists, EventBridge's ``detail``, CloudWatch's
 ``logEvents[].message``, ``CloudTrailEvent`` of ``lookup-events``, Elastic's ``_source`` and ``event.original``,
 Splunk's ``result._raw``, docker's ``log``, SNS and SQS, a Kafka record or an HTTP request with its headers, a record
-of AWS's documentation with its title, and JSON within a string, also after a syslog header or ``name=``.
+of AWS's documentation with its title, and JSON within a string, also after a syslog header or ``name=``, or a line of
+Keycloak's console.
 
 Only these members are examined, and only in what is not itself a record: a record may quote anything in its own
 fields, which must never be read as a record. Pure.
@@ -13,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from ingest.sources.adapters.console_lines import console_entry
 from ingest.sources.adapters.raw_records import parse
 from lineage.core.model.errors import BadRecordError
 
@@ -89,11 +91,11 @@ def _parsed(text: str) -> Any:
     start = _IN_FRONT.match(text)
     within = text[start.end() :] if start is not None else text
     if within.lstrip()[:1] not in ("{", "["):
-        return text
+        return console_entry(text) or text
     try:
         return parse(within.encode(errors="surrogatepass"))
     except BadRecordError:
-        return text
+        return console_entry(text) or text
 
 
 def _headers(value: Mapping[str, Any]) -> dict[str, str]:
