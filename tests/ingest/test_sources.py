@@ -1,14 +1,17 @@
 """Named sources: their settings, their identity maps, what is remembered of them, and `delegraph sources`."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from ingest.sources.adapters import FORMATS, Memory, Row
 from ingest.sources.identity import IdentityMap, rule
+from lineage.core.authority.principals import declared_kind
 from lineage.core.model.errors import RefusedError
 from lineage.serve.config.settings import Settings
+from lineage.serve.queries.sources import suggestion
 from tests.support.configured_sources import Configured
 
 LOGIN = {
@@ -266,6 +269,36 @@ def test_sources_says_what_came_and_what_lacks_an_identity(desk):
     desk.one("ingest", "--source", "vault-eu", desk.log(READ))
     assert "human:zoe" == desk.one("chain", "token:vault-eu#hmac-sha256:a")["chain"][0]["known_as"]
     assert all(one["id"] != "vault-eu:entity:e-1" for one in desk.one("sources")["items"][0]["unmapped"])
+
+
+@pytest.mark.parametrize(
+    ("native", "line"),
+    [
+        ("k8s:pod:agents/worker-1", "spiffe://prod/agents/worker-1"),
+        ("https://k8s.example#system:serviceaccount:agents:worker", "service:agents-worker"),
+        ("https://k8s.example#system:node:n-1", "spiffe://prod/n-1"),
+        ("bao:display-name:token-planner", "agent:planner"),
+        ("bao:display-name:approle-ci", "service:approle-ci"),
+        ("bao:display-name:userpass-ann", "human:ann"),
+        ("https://sso/realms/acme#planner", "service:planner"),
+        ("https://sso/realms/acme#5f0c6a52-2f0e-4c0f-9d0e-6b1f6f6f2a10", "human:NAME"),
+        ("arn:aws:iam::111122223333:role/agents/ci", "service:ci"),
+        ("ec2.amazonaws.com", "service:ec2"),
+        ("aws:111122223333:source-identity:ann", "human:NAME"),
+        ("x@p.iam.gserviceaccount.com", "service:x"),
+    ],
+)
+def test_the_line_to_add_proposes_the_kind_that_the_id_shows(native, line):
+    """
+    A pod is no person; a name that its caller chose is not proposed.
+    """
+    suggested = suggestion(native, kind="unknown", name=None, source="prod")
+
+    kind = "workload" if line.startswith("spiffe:") else line.partition(":")[0]
+    assert [f'id = "{line}"', f'kind = "{kind}"'] == suggested.splitlines()[2:]
+    assert declared_kind(line) == kind
+    read = tomllib.loads(suggested)["source"]["identity"][0]
+    assert line == rule(read["match"], read["id"], read["kind"], "it").of(native)
 
 
 def test_what_two_rules_fit_and_what_became_one_party_is_told(desk):

@@ -7,6 +7,7 @@ from typing import Final
 
 from ingest.sources import identity
 from ingest.sources.adapters import Memory, Row
+from ingest.sources.likely_kinds import likely
 from ingest.sources.named import NamedSource
 from lineage.core.authority.world import World
 from lineage.core.model.times import Instant
@@ -50,7 +51,7 @@ def _source(
         "quarantined": _by_reason(counts, "quarantined"),
         "came_at": instant(max((count.came_at for count in counts), default=None)),
         "latest": instant(_latest(counts)),
-        "unmapped": _unmapped(service, unmapped[:MOST_UNMAPPED]),
+        "unmapped": _unmapped(service, name, unmapped[:MOST_UNMAPPED]),
         "unmapped_total": len(unmapped),
         "ambiguous": [{"id": id_, "rules": rules} for id_, rules in identity.several(memory)],
         "joined": [{"id": id_, "from": natives} for id_, natives in identity.joined(memory)],
@@ -73,31 +74,40 @@ def _latest(counts: Sequence[Count]) -> Instant | None:
     return max((count.latest for count in counts if count.latest is not None), default=None)
 
 
-def _unmapped(service: Service, ids: Sequence[identity.Unmapped]) -> list[Document]:
+def _unmapped(service: Service, source: str, ids: Sequence[identity.Unmapped]) -> list[Document]:
     with service.reader() as reader:
         world = reader.world()
         reader.load_parties(world, [f"principal:{one.id}" for one in ids])
-        return [_suggested(world, one) for one in ids]
+        return [_suggested(world, source, one) for one in ids]
 
 
-def _suggested(world: World, one: identity.Unmapped) -> Document:
+def _suggested(world: World, source: str, one: identity.Unmapped) -> Document:
     kind, name = world.principals.kind(one.id), world.principals.display_name(one.id)
-    suggested = kind if kind in identity.KINDS else "human"
-    word = (_WORD.sub("-", name).strip("-") if name else "") or "NAME"
-    return {
-        "id": one.id,
-        "seen": one.seen,
-        "kind": kind,
-        "display_name": name,
-        "line": "\n".join(
-            (
-                "[[source.identity]]",
-                f"match = {_literal(re.escape(one.id))}",
-                f"id = {json.dumps(f'{suggested}:{word}', ensure_ascii=False)}",
-                f'kind = "{suggested}"',
-            )
-        ),
-    }
+    line = suggestion(one.id, kind=kind, name=name, source=source)
+    return {"id": one.id, "seen": one.seen, "kind": kind, "display_name": name, "line": line}
+
+
+def suggestion(native: str, *, kind: str, name: str | None, source: str) -> str:
+    """Return the lines of the settings that map an id: by its known kind, else by the kind that its form shows."""
+    guess = likely(native)
+    suggested = kind if kind in identity.KINDS else guess.kind or "human"
+    known = _known_id(suggested, name or guess.name or "", source)
+    return "\n".join(
+        (
+            "[[source.identity]]",
+            f"match = {_literal(re.escape(native))}",
+            f"id = {json.dumps(known, ensure_ascii=False)}",
+            f'kind = "{suggested}"',
+        )
+    )
+
+
+def _known_id(kind: str, name: str, source: str) -> str:
+    """An id to be known by, whose prefix declares its kind; of a workload that is a SPIFFE ID."""
+    if kind != "workload":
+        return f"{kind}:{_WORD.sub('-', name).strip('-') or 'NAME'}"
+    parts = (_WORD.sub("-", part).strip("-") for part in name.split("/"))
+    return f"spiffe://{_WORD.sub('-', source).lower()}/{'/'.join(filter(None, parts)) or 'NAME'}"
 
 
 def _literal(text: str) -> str:
