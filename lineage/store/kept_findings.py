@@ -92,6 +92,7 @@ class State:
         took: Its duration, in microseconds.
         basis: A digest of the settings and of the trust table.
         not_evaluated: Why rules were not evaluated, by kind.
+        lagging: How many findings have a sentence, a count or evidence that is not written yet.
     """
 
     turn: int = 0
@@ -104,6 +105,7 @@ class State:
     took: int = 0
     basis: str = ""
     not_evaluated: Mapping[str, str] = field(default_factory=dict)
+    lagging: int = 0
 
 
 def state_of(store: Store) -> State:
@@ -123,6 +125,7 @@ def state_of(store: Store) -> State:
         took=said["took"],
         basis=said["basis"],
         not_evaluated=said["not_evaluated"],
+        lagging=said.get("lagging", 0),
     )
 
 
@@ -364,6 +367,7 @@ def _written(state: State) -> bytes:
             "took": state.took,
             "basis": state.basis,
             "not_evaluated": dict(state.not_evaluated),
+            "lagging": state.lagging,
         }
     ).encode()
 

@@ -418,17 +418,28 @@ class Store:
         with self.connection() as connection:
             return beyond(connection, limit=limit)
 
-    def conflicts(self) -> list[list[Fact]]:
-        """The facts that share (source, event_id) but differ in content, in groups, each content once."""
+    def conflicts(self, among: Collection[tuple[str, str]] | None = None) -> list[list[Fact]]:
+        """The facts that share (source, event_id) but differ in content, in groups, each content once.
+
+        Args:
+            among: The identities to look at; None for all, which reads an index of every fact.
+        """
         repeated = sa.select(fact.c.ident).group_by(fact.c.ident).having(sa.func.count() > 1)
         groups: dict[tuple[str, str], dict[Event, Fact]] = {}
         with self.connection() as connection:
-            for found in self._facts(connection, sa.select(*FACT).where(fact.c.ident.in_(repeated))):
-                event = found.fact.event
-                contents = groups.setdefault((event.source, event.event_id), {})
-                known = contents.setdefault(event, found.fact)
-                if known.misrouted and not found.fact.misrouted:
-                    contents[event] = found.fact
+            wanted: list[Any] = [repeated]
+            if among is not None:
+                once = self.keys["event"].once
+                parts = chunks([once(f"{source}\0{event_id}") for source, event_id in among])
+                asked = (connection.scalars(repeated.where(in_array(fact.c.ident, part))).all() for part in parts)
+                wanted = [idents for idents in asked if idents]
+            for idents in wanted:
+                for found in self._facts(connection, sa.select(*FACT).where(fact.c.ident.in_(idents))):
+                    event = found.fact.event
+                    contents = groups.setdefault((event.source, event.event_id), {})
+                    known = contents.setdefault(event, found.fact)
+                    if known.misrouted and not found.fact.misrouted:
+                        contents[event] = found.fact
         return [list(groups[key].values()) for key in sorted(groups) if len(groups[key]) > 1]
 
     def facts(self, *, after: int = -1, limit: int | None = None) -> list[Stored]:
@@ -475,26 +486,29 @@ class Store:
         return rows[0][3] or b"", positions
 
     def facts_after(self, positions: Mapping[tuple[str, int], int]) -> Iterator[Fact]:
+        """The facts after some positions, as ``stored_after`` lists them."""
+        yield from (stored.fact for stored in self.stored_after(positions))
+
+    def stored_after(
+        self, positions: Mapping[tuple[str, int], int], until: Mapping[tuple[str, int], int] | None = None
+    ) -> Iterator[Stored]:
         """The facts after some positions, in the order of each partition, then older facts repeated after them.
 
         A duplicate in another partition may have been recorded before the fact itself. Then the fact's ``recorded_at``
         becomes earlier, and so may the time at which a revocation takes effect.
-        """
-        spans = list(self._spans_after(positions))
-        for first, last in spans:
-            yield from self.facts_between(first, last)
-        for first, last in spans:
-            again = sa.select(sighting.c.fact).where(sighting.c.n.between(first, last))
-            with self.connection() as connection:
-                found = self._facts(connection, sa.select(*FACT).where(fact.c.n.in_(again)))
-            yield from (stored.fact for stored in found)
 
-    def _spans_after(self, positions: Mapping[tuple[str, int], int]) -> Iterator[tuple[int, int]]:
-        """The first and last number projected after some positions, for each partition."""
-        for (topic, partition), following in self.positions().items():
-            first = positions.get((topic, partition), 0)
-            if first < following:
-                yield Position(topic, partition, first).number, Position(topic, partition, following - 1).number
+        Args:
+            positions: The positions.
+            until: The positions before which to stop; None for all that is projected.
+        """
+        spans = list(_spans(positions, self.positions() if until is None else until))
+        news = [fact.c.n.between(first, last) for first, last in spans]
+        again = [
+            fact.c.n.in_(sa.select(sighting.c.fact).where(sighting.c.n.between(first, last))) for first, last in spans
+        ]
+        for wanted in (*news, *again):
+            with self.connection() as connection:
+                yield from self._facts(connection, sa.select(*FACT).where(wanted).order_by(fact.c.n))
 
     @cached_property
     def change_probe(self) -> Callable[[], object] | None:
@@ -610,3 +624,11 @@ def open_store(
     except BaseException:
         engine.dispose()
         raise
+
+
+def _spans(positions: Mapping[tuple[str, int], int], until: Mapping[tuple[str, int], int]) -> Iterator[tuple[int, int]]:
+    """The first and last number projected after some positions, for each partition."""
+    for (topic, partition), following in until.items():
+        first = positions.get((topic, partition), 0)
+        if first < following:
+            yield Position(topic, partition, first).number, Position(topic, partition, following - 1).number

@@ -16,7 +16,7 @@ from typing import Final
 
 import networkx as nx
 
-from lineage.core.authority.chain import Chain, wielder
+from lineage.core.authority.chain import Chain, chain_of, wielder
 from lineage.core.authority.elements import Element, Stated, disagreements, stated
 from lineage.core.authority.orders import far_apart, lift_effect
 from lineage.core.authority.principals import declared_kind
@@ -172,6 +172,27 @@ def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Fi
             yield Finding("shared-status-list", key, why, _facts_of(world, (key, *others)), about=about)
 
 
+def own_element_findings(world: World, key: str, at: Instant) -> Iterator[Finding]:
+    """What does not fit in one element itself: of its chain only what is said of it, and its cycles."""
+    chain = chain_of(world, key)
+    if (others := chain.branches.get(key)) is not None:
+        why = f"{key} has other parents than the one on this path: {', '.join(others)}"
+        yield Finding("branch", key, why, world.graph.facts.get(key))
+    path = (*chain.tokens, *chain.delegations)
+    for why in chain.mismatch:
+        yield Finding("chain-mismatch", key, why, _facts_of(world, path))
+    yield from cycles(world, key)
+    if key in path:
+        yield from element_findings(world, key, at)
+    yield from (one for one in _subject_changes(world, chain) if one.of == key)
+
+
+def own_action_findings(world: World, action: str) -> Iterator[Finding]:
+    """What does not fit in one action itself, and with what its token says."""
+    yield from _disagreements(world, f"action:{action}", world.actions.get(action))
+    yield from _token_mismatches(world, action)
+
+
 def action_findings(world: World, action: str, chain: Chain, at: Instant) -> list[Finding]:
     """Find what is inconsistent in an action: with its chain, within itself, and with its token."""
     authority = world.authority(action)
@@ -181,10 +202,9 @@ def action_findings(world: World, action: str, chain: Chain, at: Instant) -> lis
     if not authority:
         for hop in chain.hops:
             found += principal_findings(world, hop.principal)
-    found += _disagreements(world, f"action:{action}", facts)
     if decision:
         found += decision_findings(world, decision.value)
-    return found + list(_token_mismatches(world, action))
+    return found + list(own_action_findings(world, action))
 
 
 def decision_findings(world: World, decision: str) -> list[Finding]:

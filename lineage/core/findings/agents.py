@@ -122,21 +122,12 @@ def _first_named(scene: Scene, id_: str) -> str:
 
 def excessive_reach(scene: Scene, key: str) -> Iterator[Finding]:
     """Find principals, tokens or clients whose compromise would affect very much."""
-    elements = scene.reach_below(key, scene.options.reach_elements)
-    if elements is None:
-        return
-    agents = {
-        scene.party(name.removeprefix("principal:"))
-        for one in elements
-        if (element := scene.element(one)) is not None
-        for name in element.names
-        if name.startswith("principal:") and scene.kind(name.removeprefix("principal:")) == "agent"
-    }
-    if len(elements) > scene.options.reach_elements or len(agents) > scene.options.reach_agents:
-        why = f"a revocation of {key} would end {len(elements)} elements of {len(agents)} agents"
-        first = min(elements, key=lambda one: (scene.world.graph.facts.get(one)[0].given_at, one))
-        facts = scene.world.graph.facts.get(first)
-        yield finding("excessive-reach", key, why, facts, at=facts[0].given_at, count=len(elements))
+    options = scene.options
+    reach = scene.reach_of(key, min(options.reach_elements, options.reach_agents))
+    if reach is not None and (reach.elements > options.reach_elements or reach.agents > options.reach_agents):
+        why = f"a revocation of {key} would end {reach.elements} elements of {reach.agents} agents"
+        facts = scene.world.graph.facts.get(reach.first)
+        yield finding("excessive-reach", key, why, facts, at=facts[0].given_at, count=reach.elements)
 
 
 def nobody_registers(scene: Scene) -> str | None:

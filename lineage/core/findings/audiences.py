@@ -39,6 +39,10 @@ class AudienceIndex:
         """Return the combined audiences of elements; None if one of them is unknown."""
         return _union(self._held.of(key) for key in keys)
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """Compute the audiences of some elements again; with each element, everything below it."""
+        self._held.forget(keys)
+
     def _fold(self, key: str, above: Mapping[str, Scopes]) -> Scopes:
         element = self._element(key)
         own = audiences(element) if element else frozenset()

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lineage.core.authority.chain import Chain, chain_of
 from lineage.core.authority.findings import (
     Finding,
-    action_findings,
-    chain_findings,
     decision_findings,
+    own_action_findings,
+    own_element_findings,
     principal_findings,
 )
 from lineage.core.findings import inputs
@@ -31,13 +30,9 @@ def _look(scene: Scene, key: str) -> Iterator[Finding]:
     world = scene.world
     match kind:
         case "token" | "delegation" if world.graph.granted(key):
-            for one in chain_findings(world, key, chain_of(world, key), scene.at):
-                if one.of == key or one.kind == "cycle":
-                    yield one
+            yield from own_element_findings(world, key, scene.at)
         case "action":
-            for one in action_findings(world, id_, Chain(), scene.at):
-                if one.of == key:
-                    yield one
+            yield from own_action_findings(world, id_)
         case "decision":
             yield from decision_findings(world, id_)
         case "principal":

@@ -8,7 +8,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, plain_operation
 from lineage.core.findings.finding import CITED, finding
-from lineage.core.findings.options import DAY, SECOND, Options
+from lineage.core.findings.options import DAY, SECOND
 from lineage.core.findings.rules import ACTION, DECISION, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import any_between
@@ -28,19 +28,14 @@ def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
     act = success(scene, key)
     if act is None or act.decided is not None:
         return
-    shares = scene.tally.shares.get((act.source, act.operation))
-    count, decided = shares.until(act.occurred_at, scene.options.decision_window) if shares else (0, 0)
-    if _is_usual(scene.options, count, decided):
+    if scene.is_decision_usual((act.source, act.operation), act.occurred_at):
+        shares = scene.tally.shares[act.source, act.operation]
+        count, decided = shares.until(act.occurred_at, scene.options.decision_window)
         why = (
             f"{key} ({act.operation}) succeeded without a decision; {decided} of {count} successes of this operation "
             f"that {act.source} tells of have one"
         )
         yield finding("action-without-decision", key, why, act.facts, at=act.occurred_at)
-
-
-def _is_usual(options: Options, count: int, decided: int) -> bool:
-    """Whether the share of successes with a decision shows that there should be one."""
-    return count >= options.decision_least and decided >= options.decision_share * count
 
 
 def action_after_deny(scene: Scene, key: str) -> Iterator[Finding]:
@@ -205,10 +200,10 @@ def no_decisions(scene: Scene) -> str | None:
 def too_few_decisions(scene: Scene) -> str | None:
     """Explain why missing decisions cannot be recognised."""
     options = scene.options
-    for shares in scene.tally.shares.values():
-        for day in shares.days:
-            if _is_usual(options, *shares.until(day * DAY, options.decision_window)):
-                return None
+    if any(
+        scene.is_decision_usual(spoken, day * DAY) for spoken, own in scene.tally.shares.items() for day in own.days
+    ):
+        return None
     return (
         f"no source sent decisions for {options.decision_share:.0%} of at least {options.decision_least} successes of "
         "one operation in the time that is looked at"

@@ -1,98 +1,206 @@
-"""Enter elements, decisions, actions and facts into the tally of a scene, each once, in any order."""
+"""What each element, decision, action and fact adds to the aggregates of a scene.
+
+An entry is what one thing adds, as a value: equal entries add the same. The order of entering does not matter.
+"""
 
 from bisect import insort
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.receivers import issuer_of
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, permits, plain_operation
 from lineage.core.findings.finding import CITED
-from lineage.core.findings.options import MINUTE
+from lineage.core.findings.options import MINUTE, Options
 from lineage.core.findings.scene import Scene
-from lineage.core.findings.tally import Denied, SourceTally, Tally, first_few, seen
-from lineage.core.model.events import DecisionMade, Fact
+from lineage.core.findings.scopes import Scopes
+from lineage.core.findings.tally import Denied, SourceTally, Tally, Used, first_few, seen
+from lineage.core.model.events import DecisionMade, Fact, fact_order
+from lineage.core.model.times import Instant
 
 _ROLES = ("parent", "delegation", "subject", "refresh", "replaced", "actor")
 HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting needs
 
 
+Alike = tuple[str, str, str]
+"""Who requests or acts, the operation, the resource."""
+
+
+class ElementEntry(NamedTuple):
+    """What a token or a delegation adds.
+
+    Attributes:
+        holder: The party that may use it.
+        held: What it holds.
+        names: The principals that it names.
+        issuer: The issuer that its id names; None for a delegation.
+        binds: The issuer or source of a token that is bound to a workload or a key.
+        wielding: The clients and sessions of an agent's token.
+        delegator, delegatee: The parties of a delegation.
+        alike: What a delegation has in common with its renewals.
+        inputs: What it offers to rules.
+    """
+
+    key: str
+    issued_at: Instant
+    fact: Fact
+    holder: str | None
+    held: Scopes
+    names: tuple[str, ...]
+    issuer: str | None
+    binds: str | None
+    wielding: tuple[str, ...]
+    delegator: str | None
+    delegatee: str | None
+    alike: tuple[object, ...]
+    inputs: frozenset[str]
+
+
+class DecisionEntry(NamedTuple):
+    """What a decision adds: permits and denials.
+
+    Attributes:
+        party: The party that requested it; None if unknown.
+        alike: What it has in common with decisions on the same: who requests, the operation, the resource.
+        denials, permits: What its facts said of that.
+        denied: The denial that stands; None if it is permitted.
+        inputs: What it offers to rules.
+    """
+
+    key: str
+    at: Instant
+    party: str | None
+    alike: Alike | None
+    denials: tuple[Denied, ...]
+    permits: tuple[Instant, ...]
+    denied: Denied | None
+    inputs: frozenset[str]
+
+
+class ActionEntry(NamedTuple):
+    """What an action adds.
+
+    Attributes:
+        names: The principals that it names.
+        party: The party of its actor; None if unknown.
+        machine: Whether its actor is an agent or a workload.
+        denied: What was denied, without a decision.
+        attributed: Whether it names a token, a delegation or a decision.
+        undecided: Whether its decision is unknown, or it has none.
+        spelled: Whether its operation is a scope of its authority.
+        alike: What it has in common with decisions on the same.
+        elements: Its authority, and the tokens that any fact names: nobody takes a use back by naming another.
+        actor, workload, key_holder: The parties that run as these, and sign with its key.
+        inputs: What it offers to rules.
+    """
+
+    key: str
+    at: Instant
+    fact: Fact
+    source: str
+    operation: str
+    tool: str | None
+    decision: str | None
+    parent: str | None
+    names: tuple[str, ...]
+    party: str | None
+    succeeded: bool
+    machine: bool
+    denied: Denied | None
+    attributed: bool
+    undecided: bool
+    spelled: bool
+    tasked: bool
+    instructed: bool
+    needed: frozenset[str]
+    alike: Alike | None
+    elements: tuple[str, ...]
+    actor: str | None
+    workload: str | None
+    key_holder: str | None
+    inputs: frozenset[str]
+
+
 def enter_all(scene: Scene, facts: Iterable[Fact]) -> None:
     """Enter some facts, and every element, decision and action of the scene's world."""
+    tally = scene.tally
     for fact in facts:
-        enter_fact(scene, fact)
-    scene.tally.inputs |= inputs.in_world(scene.world)
+        enter_fact(tally.sources[fact.event.source], fact, scene.options)
     for key in scene.world.graph.facts:
-        enter_element(scene, key)
+        if (element := element_entry(scene, key)) is not None:
+            enter_element(tally, element)
+            enter_scopes(tally, scene.world.graph.facts.get(key))
     for id_ in scene.world.decisions:
-        if (decided := scene.decided(f"decision:{id_}")) is not None:
-            enter_decision(scene, decided)
+        if (decision := decision_entry(scene, f"decision:{id_}")) is not None:
+            enter_decision(tally, decision)
+            enter_policies(tally, scene.world.decisions.get(id_))
     for id_ in scene.world.actions:
-        if (act := scene.act(f"action:{id_}")) is not None:
-            enter_action(scene, act)
+        if (action := action_entry(scene, f"action:{id_}")) is not None:
+            enter_action(tally, action)
 
 
-def enter_element(scene: Scene, key: str) -> None:
-    """Enter a token or a delegation."""
+# Elements
+
+
+def element_entry(scene: Scene, key: str) -> ElementEntry | None:
+    """Return what an element adds; None if it is not known."""
     element = scene.element(key)
     if element is None or not scene.is_known(element.facts):
-        return
-    tally = scene.tally
-    _offer_element(scene, element)
-    for fact in element.facts:
-        tally.scopes.update(getattr(fact.event.body, "scopes", ()))
+        return None
     holder = scene.holder(key)
-    if holder is not None:
-        given = tally.granted[scene.party(holder)]
-        held = scene.scopes.held(key)
-        given[held] = min(element.issued_at, given.get(held, element.issued_at))
-    for name in element.names:
-        if name.startswith("principal:"):
-            seen(tally.principals, name.removeprefix("principal:"), element.issued_at, element.facts[0])
+    names = tuple(name.removeprefix("principal:") for name in element.names if name.startswith("principal:"))
+    issuer = binds = delegator = delegatee = None
+    wielding: tuple[str, ...] = ()
+    alike: tuple[object, ...] = ()
     if key.startswith("token:"):
-        _enter_token(scene, element, holder)
+        issuer = issuer_of(element.id)
+        if element.first("workload") is not None or element.first("key_thumbprint") is not None:
+            binds = issuer_or_source(element)
+        if holder is not None and scene.kind(holder) == "agent":
+            wielding = tuple(name for name in element.names if name.startswith(("client:", "session:")))
     else:
-        _enter_delegation(scene, element)
-
-
-def _offer_element(scene: Scene, element: Element) -> None:
-    delegator = element.first("delegator")
-    granted = {role for parent in scene.granted_parents(element, *_ROLES) for role in element.parents[parent]}
-    scene.tally.inputs |= inputs.in_element(
-        element,
-        holder_kind=scene.kind(scene.holder(element.key) or ""),
-        delegator_kind=scene.kind(str(delegator)) if delegator is not None else "unknown",
-        granted=frozenset(granted),
+        delegator, delegatee = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
+        alike = grant_alike(scene, element)
+    return ElementEntry(
+        key=key,
+        issued_at=element.issued_at,
+        fact=element.facts[0],
+        holder=None if holder is None else scene.party(holder),
+        held=scene.scopes.held(key),
+        names=names,
+        issuer=issuer,
+        binds=binds,
+        wielding=wielding,
+        delegator=delegator,
+        delegatee=delegatee,
+        alike=alike,
+        inputs=_offered_by(scene, element, holder),
     )
 
 
-def _enter_token(scene: Scene, element: Element, holder: str | None) -> None:
-    tally = scene.tally
-    issuer = issuer_of(element.id)
-    if issuer is not None:
-        tally.issuers[issuer] = min(element.issued_at, tally.issuers.get(issuer, element.issued_at))
-    if element.first("workload") is not None or element.first("key_thumbprint") is not None:
-        tally.binding_issuers.add(issuer_or_source(element))
-    if holder is not None and scene.kind(holder) == "agent":
-        party = scene.party(holder)
-        for name in element.names:
-            if name.startswith(("client:", "session:")):
-                tokens = tally.wielded[name]
-                tokens[party] = min(element.key, tokens.get(party, element.key))
+def _offered_by(scene: Scene, element: Element, holder: str | None) -> frozenset[str]:
+    delegator = element.first("delegator")
+    granted = {role for parent in scene.granted_parents(element, *_ROLES) for role in element.parents[parent]}
+    found = inputs.in_element(
+        element,
+        holder_kind=scene.kind(holder or ""),
+        delegator_kind=scene.kind(str(delegator)) if delegator is not None else "unknown",
+        granted=frozenset(granted),
+    )
+    return _shared(frozenset(found))
+
+
+@lru_cache(maxsize=1_024)
+def _shared(found: frozenset[str]) -> frozenset[str]:
+    """Return one object for equal sets: there are few different ones, and very many things."""
+    return found
 
 
 def issuer_or_source(element: Element) -> str:
     """Return the issuer of a token: the one its id names, else the first source that reported it."""
     return issuer_of(element.id) or element.facts[0].event.source
-
-
-def _enter_delegation(scene: Scene, element: Element) -> None:
-    tally = scene.tally
-    delegator, delegatee = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
-    pairs = tally.pairs[delegator]
-    pairs[delegatee] = min(element.issued_at, pairs.get(delegatee, element.issued_at))
-    first_few(tally.grants[delegator], element.issued_at, HISTORY_KEPT)
-    insort(tally.renewals[grant_alike(scene, element)], (element.issued_at, element.key))
 
 
 def grant_alike(scene: Scene, element: Element) -> tuple[object, ...]:
@@ -102,120 +210,256 @@ def grant_alike(scene: Scene, element: Element) -> tuple[object, ...]:
     return element.first("task"), *parties, parents
 
 
-def enter_decision(scene: Scene, decided: Decided) -> None:
-    """Enter a decision."""
-    if not scene.is_known(decided.facts):
-        return
-    tally = scene.tally
-    tally.inputs |= inputs.in_decision(decided)
-    tally.decisions += 1
-    for fact in decided.facts:
+def enter_scopes(tally: Tally, facts: Iterable[Fact]) -> None:
+    """Enter the scopes that the facts of an element state."""
+    for fact in facts:
+        tally.scopes.update(getattr(fact.event.body, "scopes", ()))
+
+
+def enter_element(tally: Tally, entry: ElementEntry) -> None:
+    """Enter an element."""
+    tally.inputs.update(entry.inputs)
+    enter_held(tally, entry)
+    for name in entry.names:
+        seen(tally.principals, name, entry.issued_at, entry.fact)
+    if entry.issuer is not None:
+        tally.issuers[entry.issuer] = min(entry.issued_at, tally.issuers.get(entry.issuer, entry.issued_at))
+    if entry.binds is not None:
+        tally.binding_issuers[entry.binds] += 1
+    for name in entry.wielding:
+        enter_wielded(tally, name, entry)
+    if entry.delegator is not None:
+        enter_grant(tally, entry)
+        insort(tally.renewals[entry.alike], (entry.issued_at, entry.key))
+
+
+def enter_held(tally: Tally, entry: ElementEntry) -> None:
+    """Enter what an element gave to its holder."""
+    if entry.holder is not None:
+        given = tally.granted[entry.holder]
+        given[entry.held] = min(entry.issued_at, given.get(entry.held, entry.issued_at))
+
+
+def enter_wielded(tally: Tally, name: str, entry: ElementEntry) -> None:
+    """Enter that a client or session wields a token of an agent."""
+    tokens, party = tally.wielded[name], str(entry.holder)
+    tokens[party] = min(entry.key, tokens.get(party, entry.key))
+
+
+def enter_grant(tally: Tally, entry: ElementEntry) -> None:
+    """Enter the history of a delegator."""
+    delegator, delegatee = str(entry.delegator), str(entry.delegatee)
+    pairs = tally.pairs[delegator]
+    pairs[delegatee] = min(entry.issued_at, pairs.get(delegatee, entry.issued_at))
+    first_few(tally.grants[delegator], entry.issued_at, HISTORY_KEPT)
+
+
+# Decisions
+
+
+def decision_entry(scene: Scene, key: str) -> DecisionEntry | None:
+    """Return what a decision adds; None if it is not known."""
+    decided = scene.decided(key)
+    if decided is None or not scene.is_known(decided.facts):
+        return None
+    asker = scene.asker(decided)
+    resource = decided.resource.id if decided.resource else None
+    alike: Alike | None = None
+    denials: list[Denied] = []
+    permitted: list[Instant] = []
+    if asker is not None and resource is not None:
+        alike = scene.runner(asker), plain_operation(decided.operation), resource
+        for fact in decided.facts:
+            at = fact.event.occurred_at
+            if not permits(fact):
+                denials.append(Denied(at, (decided.operation, resource), fact, key))
+            elif not decided.denials(at):
+                permitted.append(at)
+    return DecisionEntry(
+        key=key,
+        at=decided.occurred_at,
+        party=None if asker is None else scene.party(asker),
+        alike=alike,
+        denials=tuple(denials),
+        permits=tuple(permitted),
+        denied=_standing_denial(decided, resource),
+        inputs=_shared(frozenset(inputs.in_decision(decided))),
+    )
+
+
+def _standing_denial(decided: Decided, resource: str | None) -> Denied | None:
+    denials = decided.denials()
+    if not denials:
+        return None
+    return Denied(denials[0].event.occurred_at, (decided.operation, resource), denials[0], decided.key)
+
+
+def enter_policies(tally: Tally, facts: Iterable[Fact]) -> None:
+    """Enter the policy versions that the facts of a decision state."""
+    for fact in facts:
         policy = fact.event.body.policy if isinstance(fact.event.body, DecisionMade) else None
         if policy is not None and policy.version is not None:
             versions = tally.policies[fact.event.source, policy.id]
             at = fact.event.occurred_at
             versions[policy.version] = min(at, versions.get(policy.version, at))
-    asker = scene.asker(decided)
-    if asker is None:
-        return
-    resource = decided.resource.id if decided.resource else None
-    if resource is not None:
-        alike = scene.runner(asker), plain_operation(decided.operation), resource
-        for fact in decided.facts:
-            at = fact.event.occurred_at
-            if not permits(fact):
-                tally.denials[alike].append(Denied(at, (decided.operation, resource), fact, decided.key))
-            elif not decided.denials(at):
-                insort(tally.permits[alike], at)
-    if denials := decided.denials():
-        denied = Denied(denials[0].event.occurred_at, (decided.operation, resource), denials[0], decided.key)
-        tally.denied[scene.party(asker)].append(denied)
 
 
-def enter_action(scene: Scene, act: Act) -> None:
-    """Enter an action."""
-    if not scene.is_known(act.facts):
-        return
-    tally = scene.tally
-    tally.inputs |= inputs.in_action(act, known_token=act.token is not None and scene.element(act.token) is not None)
-    for id_ in (act.actor, act.on_behalf_of):
-        if id_ is not None:
-            seen(tally.principals, id_, act.occurred_at, act.facts[0])
+def enter_decision(tally: Tally, entry: DecisionEntry) -> None:
+    """Enter a decision."""
+    tally.decisions += 1
+    tally.inputs.update(entry.inputs)
+    if entry.alike is not None:
+        for at in entry.permits:
+            insort(tally.permits[entry.alike], at)
+        tally.denials[entry.alike] += entry.denials
+    if entry.party is not None and entry.denied is not None:
+        tally.denied[entry.party].append(entry.denied)
+
+
+# Actions
+
+
+def action_entry(scene: Scene, key: str) -> ActionEntry | None:
+    """Return what an action adds; None if it is not known."""
+    act = scene.act(key)
+    if act is None or not scene.is_known(act.facts):
+        return None
     actor = scene.actor(act)
-    if not act.succeeded:
-        if actor is not None and act.decided is None:
-            _enter_denial(tally, scene.party(actor), act)
-        return
-    told = tally.sources[act.source]
-    if act.named or act.decision is not None:
-        told.names_authority = True
-    elif actor is not None and scene.kind(actor) in ("agent", "workload"):
-        told.unattributed += 1
-        seen(told.samples, "unattributed", act.occurred_at, act.facts[0])
-    tally.tasks |= act.task is not None
-    tally.instructions |= act.instruction_source is not None
-    if actor is not None:
-        party = scene.party(actor)
-        seen(tally.acting, party, act.occurred_at, act.facts[0])
-        first = tally.operations[party]
-        first[act.operation] = min(act.occurred_at, first.get(act.operation, act.occurred_at))
-        first_few(tally.successes[party], act.occurred_at, HISTORY_KEPT)
-    tally.shares[act.source, act.operation].enter(act.occurred_at, decided=act.decided is not None)
-    if act.decision is not None:
-        tally.decision_uses[act.decision][act.key] = act.facts[0]
-    if act.operation in scene.stated_scopes(act.authority):
-        tally.spelled_alike.add(act.source)
-    needed = act.required_scopes or scene.needed_as_set(act) or ({act.operation} & scene.stated_scopes(act.authority))
-    tally.needs_known |= bool(needed)
-    # each token that any fact names was used: nobody takes a use back by naming another
-    tokens = {f"token:{token}" for fact in act.facts if (token := getattr(fact.event.body, "token", None)) is not None}
-    for key in tokens | ({act.authority} if act.authority is not None else set()):
-        _enter_use(scene, key, act, needed)
+    party = None if actor is None else scene.party(actor)
+    stated = scene.stated_scopes(act.authority) if act.succeeded else frozenset()
+    tokens = (getattr(fact.event.body, "token", None) for fact in act.facts)
+    elements = {f"token:{token}" for token in tokens if token is not None}
+    known_token = act.token is not None and scene.element(act.token) is not None
+    if act.authority is not None:
+        elements.add(act.authority)
+    return ActionEntry(
+        key=key,
+        at=act.occurred_at,
+        fact=act.facts[0],
+        source=act.source,
+        operation=act.operation,
+        tool=act.tool,
+        decision=act.decision,
+        parent=act.parent_action,
+        names=tuple(id_ for id_ in (act.actor, act.on_behalf_of) if id_ is not None),
+        party=party,
+        succeeded=act.succeeded,
+        machine=actor is not None and scene.kind(actor) in ("agent", "workload"),
+        denied=None if act.succeeded or party is None or act.decided is not None else _denied(act),
+        attributed=bool(act.named) or act.decision is not None,
+        undecided=act.decided is None,
+        spelled=act.operation in stated,
+        tasked=act.task is not None,
+        instructed=act.instruction_source is not None,
+        needed=act.required_scopes or scene.needed_as_set(act) or (stated & {act.operation}),
+        alike=_alike(scene, act, actor),
+        elements=tuple(sorted(elements)),
+        actor=None if act.actor is None else scene.runner(act.actor),
+        workload=None if act.workload is None else scene.runner(act.workload),
+        key_holder=None if act.key_thumbprint is None else scene.key_holder(act.key_thumbprint),
+        inputs=_shared(frozenset(inputs.in_action(act, known_token=known_token))),
+    )
 
 
-def _enter_denial(tally: Tally, party: str, act: Act) -> None:
+def _alike(scene: Scene, act: Act, actor: str | None) -> Alike | None:
+    if actor is None or act.resource is None:
+        return None
+    return scene.runner(actor), plain_operation(act.operation), act.resource.id
+
+
+def _denied(act: Act) -> Denied | None:
     for fact in act.facts:
         if getattr(fact.event.body, "outcome", None) == "denied":
             resource = act.resource.id if act.resource else None
-            tally.denied[party].append(Denied(act.occurred_at, (act.operation, resource), fact, act.key))
-            return
+            return Denied(act.occurred_at, (act.operation, resource), fact, act.key)
+    return None
 
 
-def _enter_use(scene: Scene, key: str, act: Act, needed: frozenset[str] | set[str]) -> None:
-    used = scene.tally.used_of(key)
-    used.times.append(act.occurred_at)
-    fact, at = act.facts[0], act.occurred_at
+def enter_action(tally: Tally, entry: ActionEntry) -> None:
+    """Enter an action."""
+    tally.inputs.update(entry.inputs)
+    for name in entry.names:
+        seen(tally.principals, name, entry.at, entry.fact)
+    if not entry.succeeded:
+        if entry.party is not None and entry.denied is not None:
+            tally.denied[entry.party].append(entry.denied)
+        return
+    enter_attribution(tally.sources[entry.source], entry)
+    tally.tasks += entry.tasked
+    tally.instructions += entry.instructed
+    tally.needs_known += bool(entry.needed)
+    if entry.party is not None:
+        enter_success(tally, entry)
+    tally.shares[entry.source, entry.operation].enter(entry.at, decided=not entry.undecided)
+    if entry.decision is not None:
+        tally.decision_uses[entry.decision][entry.key] = entry.fact
+    if entry.spelled:
+        tally.spelled_alike[entry.source] += 1
+    for key in entry.elements:
+        enter_use(tally.used_of(key), entry)
+
+
+def enter_attribution(told: SourceTally, entry: ActionEntry) -> None:
+    """Enter whether a source names the authority of a success."""
+    if entry.attributed:
+        told.names_authority += 1
+    elif entry.machine:
+        told.unattributed += 1
+        seen(told.samples, "unattributed", entry.at, entry.fact)
+
+
+def enter_success(tally: Tally, entry: ActionEntry) -> None:
+    """Enter the history of a party that acts."""
+    party = str(entry.party)
+    seen(tally.acting, party, entry.at, entry.fact)
+    first = tally.operations[party]
+    first[entry.operation] = min(entry.at, first.get(entry.operation, entry.at))
+    first_few(tally.successes[party], entry.at, HISTORY_KEPT)
+
+
+def enter_use(used: Used, entry: ActionEntry) -> None:
+    """Enter a use of an element."""
+    fact, at = entry.fact, entry.at
+    used.times.append(at)
     if len(used.acts) < CITED:
-        used.acts[act.key] = fact
-    elif act.key < (largest := max(used.acts)):
+        used.acts[entry.key] = fact
+    elif entry.key < (largest := max(used.acts)):
         del used.acts[largest]
-        used.acts[act.key] = fact
-    if act.actor is not None:
-        seen(used.actors, scene.runner(act.actor), at, fact)
-    if act.workload is not None:
-        seen(used.workloads, scene.runner(act.workload), at, fact)
-    if act.key_thumbprint is not None:
-        seen(used.keys, scene.key_holder(act.key_thumbprint), at, fact)
-    if act.tool is not None:
-        seen(used.tools, act.tool, at, fact)
-    if not needed:
+        used.acts[entry.key] = fact
+    if entry.actor is not None:
+        seen(used.actors, entry.actor, at, fact)
+    if entry.workload is not None:
+        seen(used.workloads, entry.workload, at, fact)
+    if entry.key_holder is not None:
+        seen(used.keys, entry.key_holder, at, fact)
+    if entry.tool is not None:
+        seen(used.tools, entry.tool, at, fact)
+    if not entry.needed:
         used.needs_known = False
-    for scope in needed:
+    for scope in entry.needed:
         used.needed[scope] = max(at, used.needed.get(scope, at))
 
 
-def enter_fact(scene: Scene, fact: Fact) -> None:
+# Facts
+
+
+def enter_fact(told: SourceTally, fact: Fact, options: Options) -> None:
     """Enter what a fact shows about its source: its volume, delay and clock."""
-    told: SourceTally = scene.tally.sources[fact.event.source]
     told.facts += 1
     told.first = min(told.first, fact.recorded_at)
     told.minutes.add(fact.recorded_at // MINUTE)
-    if (fact.recorded_at, fact.event.event_id) > (told.last, told.last_fact.event.event_id if told.last_fact else ""):
+    last = told.last_fact
+    if last is None or fact.recorded_at > told.last or (fact.recorded_at == told.last and _is_after(fact, last)):
         told.last, told.last_fact = fact.recorded_at, fact
     delay = fact.recorded_at - fact.event.occurred_at
-    if delay > scene.options.late:
+    if delay > options.late:
         told.late += 1
         seen(told.samples, "late", fact.event.occurred_at, fact)
-    elif delay < -scene.options.leeway:
+    elif delay < -options.leeway:
         told.early += 1
         seen(told.samples, "early", fact.event.occurred_at, fact)
+
+
+def _is_after(fact: Fact, other: Fact) -> bool:
+    """Whether a fact comes after another that was recorded at the same moment."""
+    return (fact.event.event_id, fact_order(fact)) > (other.event.event_id, fact_order(other))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from lineage.core.authority.findings import Finding
@@ -29,7 +30,8 @@ from lineage.core.model.events import Fact
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
-_REPEAT: Final = "repeat-offender"
+REPEAT: Final = "repeat-offender"
+"""The rule about the findings of all others."""
 Timing = Callable[[str, Iterable[Finding]], list[Finding]]
 """Takes what a rule finds, and notes under the name of the rule how long that took."""
 
@@ -97,7 +99,7 @@ def look(
     """
     by_subject = _by_subject(scene.options, narrow=narrow, without=without)
     for key in keys:
-        if _is_known(scene, key):
+        if is_known(scene, key):
             for rule in by_subject.get(subject_of(key), ()):
                 if timing is None:
                     yield from rule.check(scene, key)
@@ -107,13 +109,13 @@ def look(
 
 def conclude(scene: Scene, found: Iterable[Finding], *, timing: Timing | None = None) -> Report:
     """Add the findings that need all facts: about principals, revocations, sources, and aggregates."""
-    findings = [*found, *look(scene, _others(scene), timing=timing)]
-    missing = {rule.kind: why for rule in RULES.values() if (why := _why_not(scene, rule)) is not None}
+    findings = [*found, *look(scene, others(scene), timing=timing)]
+    missing = {rule.kind: why for rule in RULES.values() if (why := why_not(scene, rule)) is not None}
     report = merged(one for one in findings if one.kind not in missing)
-    missing |= _without_input(scene, {one.kind for one in report.values()} | missing.keys())
-    if _REPEAT not in missing:
+    missing |= without_input(scene, {one.kind for one in report.values()} | missing.keys())
+    if REPEAT not in missing:
         scene.serious = _serious(scene, report.values())
-        rule = RULES[_REPEAT]
+        rule = RULES[REPEAT]
         repeated = [one for party in sorted(scene.serious) for one in rule.check(scene, f"principal:{party}")]
         report |= merged(repeated)
     return Report(report, missing)
@@ -128,13 +130,13 @@ def subject_of(key: str) -> str:
 def _by_subject(options: Options, *, narrow: bool, without: frozenset[str]) -> dict[str, list[Rule]]:
     found: dict[str, list[Rule]] = {subject: [] for subject in SUBJECTS}
     for rule in RULES.values():
-        if is_on(rule, options) and rule.kind not in {_REPEAT, *without} and not (narrow and rule.wide):
+        if is_on(rule, options) and rule.kind not in {REPEAT, *without} and not (narrow and rule.wide):
             for subject in rule.of:
                 found[subject].append(rule)
     return found
 
 
-def _is_known(scene: Scene, key: str) -> bool:
+def is_known(scene: Scene, key: str) -> bool:
     """Whether anything was known about a thing at the moment asked about."""
     kind, _, id_ = key.partition(":")
     world = scene.world
@@ -149,7 +151,8 @@ def _is_known(scene: Scene, key: str) -> bool:
             return True
 
 
-def _others(scene: Scene) -> Iterator[str]:
+def others(scene: Scene) -> Iterator[str]:
+    """Yield what is examined besides elements, decisions and actions."""
     world, tally = scene.world, scene.tally
     principals = {*tally.principals, *tally.denied, *scene.orders_by, *world.principals.registrations}
     principals |= set(world.principals.bindings)
@@ -167,16 +170,31 @@ def _others(scene: Scene) -> Iterator[str]:
     yield from sorted({f"{RULE}:{each.rule}" for each in scene.options.exempted})
 
 
-def _why_not(scene: Scene, rule: Rule) -> str | None:
+def is_subject(scene: Scene, key: str) -> bool:
+    """Whether a thing is one that a whole evaluation examines."""
+    kind, _, id_ = key.partition(":")
+    world, tally = scene.world, scene.tally
+    match kind:
+        case "principal":
+            named = id_ in tally.principals or id_ in tally.denied or id_ in scene.orders_by
+            return named or id_ in world.principals.registrations or id_ in world.principals.bindings
+        case "client" | "session":
+            return key in tally.wielded
+        case _:
+            return True
+
+
+def why_not(scene: Scene, rule: Rule) -> str | None:
+    """Explain why a rule cannot be evaluated, or is not; None if it is."""
     if not is_on(rule, scene.options):
         said = scene.options.rules.get(rule.kind)
         return "it is off unless it is switched on" if said is None else "it is switched off in the settings"
     return rule.missing(scene) if rule.missing is not None else None
 
 
-def _without_input(scene: Scene, evaluated: Collection[str]) -> dict[str, str]:
+def without_input(scene: Scene, evaluated: Collection[str]) -> dict[str, str]:
     """Explain which of the other rules had nothing to look at: a rule about nothing has not passed."""
-    offered = scene.tally.inputs | _offered_besides(scene)
+    offered = scene.tally.inputs.keys() | scene.registered_inputs | _offered_besides(scene)
     return {
         rule.kind: f"no {lacking} is known"
         for rule in RULES.values()
@@ -188,7 +206,7 @@ def _without_input(scene: Scene, evaluated: Collection[str]) -> dict[str, str]:
 def _offered_besides(scene: Scene) -> set[str]:
     """Return what aggregates, the intake and the settings offer to rules."""
     tally, intake = scene.tally, scene.intake
-    named = {*tally.principals, *scene.world.principals.registrations, *scene.world.principals.bindings}
+    named = chain(tally.principals, scene.world.principals.registrations, scene.world.principals.bindings)
     offered = {
         inputs.AGENT: any(scene.kind(id_) == "agent" for id_ in named),
         inputs.CLIENT: bool(tally.wielded),

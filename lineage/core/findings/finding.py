@@ -1,6 +1,6 @@
 """Build findings, and merge those with the same identity."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from lineage.core.authority.findings import Finding
@@ -47,10 +47,18 @@ def merged(findings: Iterable[Finding]) -> dict[str, Finding]:
     return {id_: _one(group) for id_, group in alike.items()}
 
 
+def merge(group: Collection[Finding]) -> Finding:
+    """Merge findings with one identity, in any order."""
+    return _alone(next(iter(group))) if len(group) == 1 else _one(set(group))
+
+
+def _alone(only: Finding) -> Finding:
+    return replace(only, first_seen=first_seen(only), last_seen=last_seen(only), facts=_first(only.facts))
+
+
 def _one(group: set[Finding]) -> Finding:
     if len(group) == 1:
-        [only] = group
-        return replace(only, first_seen=first_seen(only), last_seen=last_seen(only), facts=_first(only.facts))
+        return _alone(*group)
     ranked = sorted(group, key=lambda one: (-(one.severity or 0), one.why))
     return replace(
         ranked[0],

@@ -1,18 +1,19 @@
 """Rules about identities: shared by several agents, unbound, or from an unknown issuer."""
 
 from collections.abc import Iterator
+from heapq import nsmallest
 from typing import Final
 
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.receivers import issuer_of
 from lineage.core.findings import inputs
 from lineage.core.findings.entering import issuer_or_source
-from lineage.core.findings.finding import finding
+from lineage.core.findings.finding import CITED, finding
 from lineage.core.findings.rules import KEY, NAMED, PRINCIPAL, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import claimed, matches
 from lineage.core.findings.widening import facts_of
-from lineage.core.model.events import Fact, WorkloadBound
+from lineage.core.model.events import Fact, WorkloadBound, fact_order
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER
 
@@ -65,8 +66,9 @@ def client_shared(scene: Scene, key: str) -> Iterator[Finding]:
         agents = sorted(tokens)
         why = f"{key} wields tokens of {len(agents)} agents: {', '.join(agents[:3])}{', …' if len(agents) > 3 else ''}"  # noqa: PLR2004
         facts = facts_of(scene, *(tokens[agent] for agent in agents))
-        times = sorted(fact.event.occurred_at for fact in facts)
-        yield finding("client-shared", key, why, facts, at=times[0], last=times[-1], count=len(agents))
+        times = [fact.event.occurred_at for fact in facts]
+        cited = nsmallest(CITED, facts, key=fact_order)
+        yield finding("client-shared", key, why, cited, at=min(times), last=max(times), count=len(agents))
 
 
 def unbound_credential(scene: Scene, key: str) -> Iterator[Finding]:

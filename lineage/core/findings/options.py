@@ -16,6 +16,11 @@ DAY: Final = 24 * HOUR
 LOGIN_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 
 
+def this_minute(at: Instant) -> Instant:
+    """Return the minute of a moment: the last sight of what goes on, which need not be told anew at every moment."""
+    return at // MINUTE * MINUTE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleOptions:
     """The settings of one rule; None means as declared."""

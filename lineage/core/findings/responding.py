@@ -8,7 +8,7 @@ from lineage.core.authority.receivers import REJECTED
 from lineage.core.authority.world import World
 from lineage.core.findings import inputs
 from lineage.core.findings.finding import finding
-from lineage.core.findings.options import Options
+from lineage.core.findings.options import Options, this_minute
 from lineage.core.findings.rules import PRINCIPAL, RECEIVER, REVOCATION, Check, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.standing import no_receivers
@@ -53,7 +53,7 @@ def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]
                 why,
                 (*world.orders.by_id.get(id_), *registered, *said),
                 at=closure.in_force_at,
-                last=max(closure.in_force_at, at) if not rejected else None,
+                last=max(closure.in_force_at, this_minute(at)) if not rejected else None,
                 about=f"receiver:{tally.receiver}",
                 count=len(late),
             )

@@ -1,9 +1,9 @@
 """What rules examine: a world, aggregates, settings and the moment, with cached intermediate results."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar, cast
+from typing import Final, NamedTuple, TypeVar, cast
 
 from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.chain import wielder
@@ -15,9 +15,11 @@ from lineage.core.authority.rule import ALIVE, judge, own_state
 from lineage.core.authority.targets import targets
 from lineage.core.authority.verdict import State, counting
 from lineage.core.authority.world import World
+from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, act_of, decided_of
 from lineage.core.findings.audiences import AudienceIndex
 from lineage.core.findings.options import Options
+from lineage.core.findings.reaches import Reach, Reaches, reach_of
 from lineage.core.findings.scopes import ScopeIndex, contains, first_stated
 from lineage.core.findings.tally import Tally
 from lineage.core.findings.upward import Upward
@@ -26,6 +28,10 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.times import NEVER, Instant
 
 T = TypeVar("T")
+_REGISTERS: Final = (
+    "bound_by_key", "orders_by", "coverage", "agents_are_registered", "people_are_registered", "known_issuers",
+    "registered_inputs",
+)  # fmt: skip
 
 
 class End(NamedTuple):
@@ -93,6 +99,7 @@ class Scene:
         intake: What ingestion noticed.
         serious: The open findings of high severity and above, by responsible party.
         scopes, audiences: What elements hold.
+        reaches: What lives under things, if that is kept; None to look for it.
     """
 
     def __init__(
@@ -122,6 +129,7 @@ class Scene:
         self._needs = Upward[Needs](self._children, self._fold_needs)
         # an upper bound: an element with two parents counts twice
         self._sizes = Upward[int](self._children, self._fold_size)
+        self.reaches: Reaches | None = None
         self._act: tuple[str, Act | None] = ("", None)
         self._last: tuple[object, object] = (None, None)
 
@@ -130,6 +138,33 @@ class Scene:
         if self._last[0] != what:
             self._last = (what, make())
         return cast("T", self._last[1])
+
+    # What changes
+
+    def forget(self, below: Collection[str], above: Collection[str]) -> None:
+        """Compute again what is derived from elements that changed.
+
+        Args:
+            below: The elements whose facts, dependencies or parties changed, and everything below them.
+            above: The elements whose uses or dependents changed, and everything above them.
+        """
+        self._act, self._last = ("", None), (None, None)
+        self.scopes.forget(below)
+        self.audiences.forget(below)
+        self._ends.forget(below)
+        self._depths.forget(below)
+        self._activity.forget(above)
+        self._needs.forget(above)
+        self._sizes.forget(above)
+
+    def forget_registers(self) -> None:
+        """Read again who is registered, who ordered what, and what receivers cover."""
+        for name in _REGISTERS:
+            vars(self).pop(name, None)
+
+    def activity_before(self, key: str) -> Instant | None:
+        """Return the last activity of an element, if it was computed before."""
+        return self._activity.known(key)
 
     # Things
 
@@ -243,6 +278,11 @@ class Scene:
         return any(self.kind(id_) == "human" for id_ in self.world.principals.registrations)
 
     @cached_property
+    def registered_inputs(self) -> frozenset[str]:
+        """What registrations, revocations and their acknowledgements offer to rules."""
+        return frozenset(inputs.in_world(self.world))
+
+    @cached_property
     def known_issuers(self) -> frozenset[str]:
         """The issuers that receivers cover."""
         return frozenset(issuer for one in self.world.receivers.registered() for issuer in one.issuers)
@@ -263,6 +303,14 @@ class Scene:
             if name is not None and name in self.options.needed:
                 return frozenset(self.options.needed[name])
         return frozenset()
+
+    def is_decision_usual(self, spoken: tuple[str, str], at: Instant) -> bool:
+        """Whether nearly all successes of a source's operation in the days before a moment have a decision."""
+        shares = self.tally.shares.get(spoken)
+        if shares is None:
+            return False
+        count, decided = shares.until(at, self.options.decision_window)
+        return count >= self.options.decision_least and decided >= self.options.decision_share * count
 
     def _is_scope(self, act: Act) -> bool:
         """Whether an operation is spelled like a scope, by a source known to do so."""
@@ -372,6 +420,13 @@ class Scene:
             return None
         return {one for one in self.world.graph.below(starts, after=self.at) if self.is_alive(one)}
 
+    def reach_of(self, key: str, most: int) -> Reach | None:
+        """Add up what is alive at or below a token or a name; None if it certainly is at most ``most`` elements."""
+        if self.reaches is not None:
+            return self.reaches.of(key)
+        elements = self.reach_below(key, most)
+        return None if elements is None else reach_of(self.world, elements)
+
     def struck_by(self, key: str, most: int) -> set[str]:
         """Return everything at or below an order's direct hits, whatever its state.
 
@@ -400,26 +455,34 @@ class Scene:
 
     def is_anything_alive_below(self, key: str) -> bool:
         """Whether an element, or anything below it, is alive."""
-        return any(self.is_alive(one) for one in self.world.graph.below({key}, after=self.at))
+        graph = self.world.graph
+        nearest, entered = [key], {key}
+        while nearest:
+            if any(self.is_alive(one) for one in nearest):
+                return True
+            fresh = {child for one in nearest for child in graph.children(one)} - entered
+            entered |= fresh
+            nearest = [child for child in fresh if graph.until[child] > self.at]
+        return False
 
     # Orders
 
     def ending(self, key: str, moment: Instant) -> list[Order]:
         """Return the orders that count for an element at a moment: in effect then, and before its end."""
-        if not self.world.orders or (self.whole and key not in self._affected):
+        if not self.world.orders or (self.whole and key not in self.affected):
             return []
         element = self.element(key)
         return counting(Cascade(self.world, (key,), moment).killing(key), element.ends_at if element else NEVER)
 
     @cached_property
-    def _affected(self) -> set[str]:
+    def affected(self) -> set[str]:
         """Everything that any order could ever end."""
         return self.world.graph.below({key for aim in self.world.orders.by_target for key in targets(self.world, aim)})
 
     def state(self, key: str, moment: Instant | None = None) -> State:
         """The state of an element."""
         moment = self.at if moment is None else moment
-        if self.whole and key not in self._affected:
+        if self.whole and key not in self.affected:
             return own_state(self.element(key), moment)
         return judge(self.world, key, moment).state
 

@@ -3,7 +3,7 @@
 "Contains" has three answers: yes, no, and unknown. Unknown never accuses.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -103,6 +103,11 @@ class ScopeIndex:
     def effective(self, key: str) -> Scopes:
         """Return what an element effectively allows: its own scopes, restricted by everything above it."""
         return self._effective.of(key)
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Compute what some elements hold and allow again; with each element, everything below it."""
+        self._held.forget(keys)
+        self._effective.forget(keys)
 
     def sources(self, key: str) -> list[str]:
         """Return the granted elements that an element draws its scopes from.

@@ -7,7 +7,7 @@ from typing import Final
 from lineage.core.authority.findings import Finding, sequence_hole, unauthorised
 from lineage.core.findings import inputs
 from lineage.core.findings.finding import finding
-from lineage.core.findings.options import HOUR, MINUTE
+from lineage.core.findings.options import HOUR, MINUTE, this_minute
 from lineage.core.findings.rules import SOURCE, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import SourceTally
@@ -27,12 +27,14 @@ def source_silent(scene: Scene, key: str) -> Iterator[Finding]:
     told = _told(scene, key)
     if told is None or told.last_fact is None or not _is_steady(scene, told):
         return
+    if scene.at - told.last <= scene.options.silence * MINUTE:  # the usual gap is a minute at least
+        return
     minutes = sorted(told.minutes)
     gaps = sorted(after - before for before, after in pairwise(minutes))
     usual = gaps[len(gaps) * 9 // 10] * MINUTE
     if scene.at - told.last > scene.options.silence * usual:
         why = f"{key.removeprefix('source:')} has sent nothing since {format_instant(told.last)}"
-        yield finding("source-silent", key, why, (told.last_fact,), at=told.last, last=scene.at)
+        yield finding("source-silent", key, why, (told.last_fact,), at=told.last, last=this_minute(scene.at))
 
 
 def _is_steady(scene: Scene, told: SourceTally) -> bool:

@@ -117,11 +117,13 @@ def dormant_but_alive(scene: Scene, key: str) -> Iterator[Finding]:
 def no_human_root(scene: Scene, key: str) -> Iterator[Finding]:
     """Find living authority that begins neither with a human nor with a party owned by one."""
     element = scene.element(key)
-    if element is None or scene.any_granted_parent(element) or not scene.is_anything_alive_below(key):
+    if element is None or scene.any_granted_parent(element):
         return
     root = str(element.first("subject") or element.first("delegator"))
+    if scene.kind(root) not in _MACHINES:
+        return
     owner = scene.world.principals.owner(root)
-    if scene.kind(root) not in _MACHINES or (owner is not None and scene.kind(owner.value) == "human"):
+    if (owner is not None and scene.kind(owner.value) == "human") or not scene.is_anything_alive_below(key):
         return
     why = f"living authority begins with {root}, which is no human and is owned by none"
     facts = (*element.facts, *scene.world.principals.facts_of(root))

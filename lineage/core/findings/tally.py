@@ -5,13 +5,13 @@ Each action, decision and element is entered once, in any order, and the result 
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lineage.core.findings.options import DAY
-from lineage.core.model.events import Fact
+from lineage.core.model.events import Fact, fact_order
 from lineage.core.model.times import NEVER, Instant
 
 Moments = array  # of 64-bit integers
@@ -45,13 +45,12 @@ def seen(samples: dict[str, Sample], key: str, at: Instant, fact: Fact) -> None:
     if known is None:
         samples[key] = Sample(at, at, fact)
         return
-    earlier = min((known.first, *_place(known.fact)), (at, *_place(fact)))
-    shown = fact if earlier == (at, *_place(fact)) else known.fact
-    samples[key] = Sample(min(known.first, at), max(known.last, at), shown)
+    is_first = at < known.first or (at == known.first and _place(fact) < _place(known.fact))
+    samples[key] = Sample(min(known.first, at), max(known.last, at), fact if is_first else known.fact)
 
 
-def _place(fact: Fact) -> tuple[str, str]:
-    return fact.event.source, fact.event.event_id
+def _place(fact: Fact) -> tuple[Any, ...]:
+    return fact.event.source, fact.event.event_id, fact_order(fact), fact.recorded_at
 
 
 @dataclass(slots=True)
@@ -89,6 +88,14 @@ class Shares:
         day[0] += 1
         day[1] += decided
 
+    def take_back(self, at: Instant, *, decided: bool) -> None:
+        """Count a success no more."""
+        day = self.days[at // DAY]
+        day[0] -= 1
+        day[1] -= decided
+        if not day[0]:
+            del self.days[at // DAY]
+
     def until(self, at: Instant, window: Instant) -> tuple[int, int]:
         """Count the successes from a window before an instant to the day of the instant."""
         last = at // DAY
@@ -105,7 +112,7 @@ class SourceTally:
     last: Instant = -1
     last_fact: Fact | None = None
     minutes: set[int] = field(default_factory=set)  # in which anything of it was recorded
-    names_authority: bool = False  # of anything that succeeded
+    names_authority: int = 0  # of how many successes
     unattributed: int = 0  # successes of agents and workloads under nothing
     late: int = 0
     early: int = 0
@@ -131,17 +138,17 @@ class Tally:
         self.grants: defaultdict[str, list[Instant]] = defaultdict(list)  # by delegator: the first few
         self.renewals: defaultdict[tuple[object, ...], list[tuple[Instant, str]]] = defaultdict(list)
         self.scopes: set[str] = set()
-        self.spelled_alike: set[str] = set()  # sources whose operations are spelled as scopes are
+        self.spelled_alike: Counter[str] = Counter()  # by source: operations spelled as scopes are
         self.issuers: dict[str, Instant] = {}
-        self.binding_issuers: set[str] = set()
+        self.binding_issuers: Counter[str] = Counter()  # how many tokens each binds
         self.wielded: defaultdict[str, dict[str, str]] = defaultdict(dict)  # client or session -> agent -> a token
-        self.inputs: set[str] = set()  # what there is any of, for rules to look at
+        self.inputs: Counter[str] = Counter()  # how many things offer what rules look at
         self.principals: dict[str, Sample] = {}  # named by grants, tokens and actions
         self.acting: dict[str, Sample] = {}  # parties that succeeded in something
         self.decisions = 0
-        self.instructions = False  # whether any action states where its instruction came from
-        self.needs_known = False  # of any action
-        self.tasks = False  # whether any action states one
+        self.instructions = 0  # actions that state where their instruction came from
+        self.needs_known = 0  # actions whose needed scopes are known
+        self.tasks = 0  # actions that state a task
         self.sources: defaultdict[str, SourceTally] = defaultdict(SourceTally)
 
     def used_of(self, key: str) -> Used:

@@ -25,6 +25,7 @@ class Upward(Generic[T]):
         self._fold = fold
         self._known: dict[str, T] = {}
         self._cycle: dict[str, int] = {}  # the cycle that a node is in, if any
+        self._cycles = 0
 
     def of(self, start: str) -> T:
         """Return the value of a node. Cost: the nodes above it not computed before."""
@@ -48,6 +49,20 @@ class Upward(Generic[T]):
                 path, entered = [start], set()
         return known[start]
 
+    def known(self, node: str) -> T | None:
+        """Return the value of a node, if it was computed before."""
+        return self._known.get(node)
+
+    def forget(self, nodes: Iterable[str]) -> None:
+        """Compute the values of some nodes again when they are next needed.
+
+        Args:
+            nodes: With each node, all whose value depends on its value.
+        """
+        for node in nodes:
+            self._known.pop(node, None)
+            self._cycle.pop(node, None)
+
     def _outside_its_cycle(self, node: str) -> list[str]:
         nodes = [one for one in dict.fromkeys(self._above(node)) if one != node]
         if node not in self._cycle:
@@ -66,4 +81,5 @@ class Upward(Generic[T]):
                     waiting.append(one)
         for component in nx.strongly_connected_components(edges):
             if len(component) > 1:
-                self._cycle.update(dict.fromkeys(component, len(self._cycle)))
+                self._cycles += 1
+                self._cycle.update(dict.fromkeys(component, self._cycles))

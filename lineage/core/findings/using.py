@@ -253,7 +253,7 @@ def unattributed(scene: Scene, key: str) -> Iterator[Finding]:
 def _names_authority(scene: Scene, source: str) -> bool:
     """Whether a source ever names the authority of an action."""
     told = scene.tally.sources.get(source)
-    return told is not None and told.names_authority
+    return told is not None and told.names_authority > 0
 
 
 def no_needed_scopes(scene: Scene) -> str | None:

@@ -1,24 +1,22 @@
-"""Maintains the index of findings: incremental looks at the surroundings of new facts, and periodic evaluations.
+"""Maintains the index of findings: equal to an evaluation after every batch, once all facts have been read.
 
-A look finds within a batch what the surroundings of a thing show, and only opens findings. A full evaluation adds
-what needs all facts, refreshes the index and resolves what is no longer true; after it the index equals an evaluation
-of its facts. Any number of processes may maintain one index: a result computed from an older state of it is not
-written.
+While they are being read, a look finds within a batch what the surroundings of new facts show, and only opens findings.
+Any number of processes may maintain one index: a result computed from an older state of it is not written.
 """
 
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from threading import Lock
 from typing import Final
 
 from lineage.core.authority.findings import Finding, unauthorised
-from lineage.core.authority.world import World
-from lineage.core.findings.catalogue import RULES, is_on, severity_of
+from lineage.core.findings.catalogue import RULES, is_on
 from lineage.core.findings.entering import enter_all
-from lineage.core.findings.evaluation import Report, evaluate, look
-from lineage.core.findings.finding import last_seen, merged
+from lineage.core.findings.evaluation import evaluate, look
+from lineage.core.findings.finding import merged
 from lineage.core.findings.judging import NEW, judgement_of, status_of
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Scene
@@ -30,12 +28,12 @@ from lineage.core.model.records import Position
 from lineage.core.model.references import about
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable, authorised, in_force
-from lineage.plumbing.gc_pause import gc_freeze
-from lineage.serve.documents.core_documents import finding_document
+from lineage.serve.commands.kept_form import kept, kept_report
+from lineage.serve.commands.live_index import LiveIndex
 from lineage.serve.queries.finding_basis import basis_of
 from lineage.serve.queries.finding_facts import gathered
 from lineage.store import kept_findings
-from lineage.store.kept_findings import CHANGED, OPENED, REFRESHED, RESOLVED, Current, Kept, State
+from lineage.store.kept_findings import CHANGED, OPENED, RESOLVED, Current, Kept
 from lineage.store.reading.touched import load_touched
 from lineage.store.store import Store
 
@@ -43,63 +41,12 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 5_000  # records that one look takes
 TOO_MANY: Final = 20_000  # records behind which a whole evaluation is quicker than looks
-TOGETHER: Final = 2_000  # versions in one transaction, which takes a quarter of a second
 _ATTEMPTS: Final = 20  # while other processes also write
-_SHARE: Final = 4  # the pause between two whole evaluations, as a multiple of the time that one takes
-_LEAST_SECONDS: Final = 2.0
-_STILL_SECONDS: Final = 30.0  # the interval if only time has passed
-_SECOND: Final = 1_000_000
-
-
-def kept(one: Finding, options: Options, status: str) -> Kept:
-    """Convert a finding to its stored form."""
-    return Kept(
-        *(one.id, one.kind, one.of, one.about),
-        severity=int(severity_of(one.kind, one.severity, options)),
-        status=status,
-        last_seen=last_seen(one),
-        recorded_at=max((fact.recorded_at for fact in one.facts), default=0),
-        document=finding_document(one, options, status),
-    )
-
-
-def kept_report(report: Report, world: World, options: Options, at: Instant) -> dict[str, Kept]:
-    """Convert everything that an evaluation found to its stored form."""
-    return {
-        one.id: kept(one, options, status_of(one, world.judgements, options, at)) for one in report.findings.values()
-    }
-
-
-def differences(before: dict[str, Current], found: dict[str, Kept]) -> Iterator[tuple[str, Kept]]:
-    """Yield how the findings differ from the stored ones."""
-    for id_, one in found.items():
-        known = before.get(id_)
-        if known is None or known.change == RESOLVED:
-            yield OPENED, one
-        elif (known.severity, known.status) != (one.severity, one.status):
-            yield CHANGED, one
-        elif known.digest != kept_findings.digest_of(one.document):
-            yield REFRESHED, one
+_FORGET_SECONDS: Final = 60.0  # the interval at which old versions are forgotten
 
 
 Told = Callable[[list[tuple[str, Kept]], Instant], None]
 """Called with what was written, and when."""
-
-
-class Timed:
-    """Measures how long each rule takes."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        """Start without measurements."""
-        self._monotonic = monotonic
-        self.seconds: dict[str, float] = {}
-
-    def __call__(self, kind: str, found: Iterable[Finding]) -> list[Finding]:
-        """Consume and time what a rule finds."""
-        began = self._monotonic()
-        everything = list(found)
-        self.seconds[kind] = self.seconds.get(kind, 0.0) + self._monotonic() - began
-        return everything
 
 
 class FindingKeeper:
@@ -126,11 +73,11 @@ class FindingKeeper:
         self._options = options
         self._monotonic = monotonic
         self.told: Told = lambda _changes, _now: None
+        self._live: LiveIndex | None = None  # None until all facts were read
+        self._following = Lock()
         self._mark: object = None  # of the store when there was last nothing new
         self._swept_at = -math.inf  # by the monotonic clock
-        self.swept_seconds = 0.0
         self.is_behind = False  # whether there was more than one look examines
-        self.total_seconds: dict[str, float] = {}  # by rule, over all full evaluations
 
     def turn(self, now: Instant) -> int:
         """Look at what is new, and evaluate everything if that is due; return the number of versions written."""
@@ -138,17 +85,16 @@ class FindingKeeper:
         return written + (self.sweep(now) if self.is_due() else 0)
 
     def is_due(self) -> bool:
-        """Whether a full evaluation is due.
-
-        Something is new or time has passed, and the last one was not too recent.
-        """
-        state = kept_findings.state_of(self._store)
-        edition, positions = self._store.place()
-        if state.swept is None or state.edition != edition or state.basis != self._basis():
+        """Whether all facts have to be read, or old versions forgotten."""
+        live = self._live
+        if live is None or not live.is_of(self._store.place()[0], self._basis()):
             return True
-        since = self._monotonic() - self._swept_at
-        wait = _LEAST_SECONDS if state.swept != positions else _STILL_SECONDS
-        return since >= max(wait, _SHARE * max(self.swept_seconds, state.took / _SECOND))
+        return self._monotonic() - self._swept_at >= _FORGET_SECONDS
+
+    @property
+    def total_seconds(self) -> dict[str, float]:
+        """How long each rule took, estimated from a sample."""
+        return {} if self._live is None else self._live.total_seconds
 
     def _basis(self) -> str:
         return basis_of(self._options, in_force(self._trust))
@@ -156,27 +102,33 @@ class FindingKeeper:
     # A look
 
     def look(self, now: Instant) -> int:
-        """Examine the surroundings of new facts, some thousands at a time.
+        """Take in what is new, some thousands of records at a time; return how many versions were written.
 
-        Return how many findings were opened or judged.
+        Until all facts have been read, only the surroundings of new ones are examined, which opens findings.
 
         Raises:
             FencedError: Other processes were faster every time; try again.
             UnavailableError: The store is unavailable; try again.
         """
+        live = self._live
+        if live is not None and live.is_of(self._store.place()[0], self._basis()):
+            with self._following:
+                written = live.follow(self._store, now, self.told)
+                self.is_behind = live.is_behind
+            return written
         mark = self._store.change_token()
         if mark == self._mark:
             return 0
         for _ in range(_ATTEMPTS):
             try:
-                written, is_all = self._look(now)
+                opened, is_all = self._look(now)
             except FencedError as fault:
                 logger.debug("%s", fault)
                 continue
-            self.is_behind = not is_all and written is not None
+            self.is_behind = not is_all and opened is not None
             if is_all:
                 self._mark = mark
-            return written or 0
+            return opened or 0
         raise FencedError(f"other processes that keep the findings were faster {_ATTEMPTS} times in a row")
 
     def _look(self, now: Instant) -> tuple[int | None, bool]:
@@ -241,104 +193,35 @@ class FindingKeeper:
             if RESOLVED not in (one.status, status) and status != one.status:
                 yield CHANGED, one._replace(status=status, document={**one.document, "status": status})
 
-    # A full evaluation
+    # The whole
 
     def sweep(self, now: Instant) -> int:
-        """Evaluate every rule over every fact, and write the differences; return the number of versions written.
+        """Make the index equal to an evaluation of everything; return the number of versions written.
+
+        All facts are read the first time, and when the settings, the trust table or the projection are others.
 
         Raises:
             FencedError: Other processes were faster every time; try again.
             UnavailableError: The store is unavailable; try again.
         """
-        began = self._monotonic()
-        trust, basis = in_force(self._trust), self._basis()
-        with self._store.frozen(frugal=True) as still:
-            known = kept_findings.state_of(still)
-            edition, positions = still.place()
-            _, recorded_at = still.progress()
-            everything = gathered(still, trust)
-        timed = Timed(self._monotonic)
-        report = evaluate(
-            *(everything.facts, self._options, now),
-            world=everything.world,
-            intake=everything.intake,
-            timing=timed,
-        )
-        self._add_up(timed.seconds)
-        found = kept_report(report, everything.world, self._options, now)
-        del everything
-        took = self._monotonic() - began
-        state = State(
-            edition=edition,
-            looked=positions,
-            swept=positions,
-            swept_at=now,
-            recorded_at=recorded_at,
-            took=int(took * _SECOND),
-            basis=basis,
-            not_evaluated=report.not_evaluated,
-        )
-        written = self._write(known, state, found, now)
-        self._swept_at, self.swept_seconds = self._monotonic(), took
+        edition, _ = self._store.place()
+        basis = self._basis()
+        live = self._live
+        if live is None or not live.is_of(edition, basis):
+            began = self._monotonic()
+            live = LiveIndex(self._options, in_force(self._trust), basis, self._monotonic)
+            live.load(self._store, now)
+            live.took = self._monotonic() - began
+        written = 0
+        with self._following:
+            self._live = live
+            while True:
+                written += live.follow(self._store, now, self.told)
+                if not live.is_behind:
+                    break
         kept_findings.forget_old(self._store, now)
-        gc_freeze(collect_first=True)
+        self._swept_at = self._monotonic()
         return written
-
-    def evaluated_elsewhere(
-        self, changes: list[tuple[str, Kept]], seconds: dict[str, float], took: float, now: Instant
-    ) -> None:
-        """Take note of a whole evaluation by another process on our behalf."""
-        self._add_up(seconds)
-        self._swept_at, self.swept_seconds = self._monotonic(), took
-        self.told(changes, now)
-
-    def _add_up(self, seconds: dict[str, float]) -> None:
-        for kind, took in seconds.items():
-            self.total_seconds[kind] = self.total_seconds.get(kind, 0.0) + took
-
-    def _write(self, known: State, state: State, found: dict[str, Kept], now: Instant) -> int:
-        """Write what an evaluation changes, some thousands at a time, so that nobody waits long to write facts."""
-        written = attempts = 0
-        while attempts < _ATTEMPTS:
-            before = kept_findings.state_of(self._store)
-            if before.swept_at > state.swept_at and before.edition == state.edition:
-                return written  # another process has evaluated since
-            current = kept_findings.current(self._store)
-            changes = [*differences(current, found)]
-            over = [
-                id_
-                for id_, one in current.items()
-                if id_ not in found and one.change != RESOLVED and one.seq <= known.seq
-            ]
-            changes += [(RESOLVED, _resolved(one)) for one in kept_findings.kept_of(self._store, over).values()]
-            try:
-                while len(changes) > TOGETHER:
-                    before = self._written(before, before, changes[:TOGETHER], now)
-                    written, attempts, changes = written + TOGETHER, 0, changes[TOGETHER:]
-                self._written(before, _looked_further(state, before), changes, now)
-            except FencedError as fault:
-                logger.debug("%s", fault)
-                attempts += 1
-                continue
-            return written + len(changes)
-        raise FencedError(f"other processes that keep the findings were faster {_ATTEMPTS} times in a row")
-
-    def _written(self, before: State, after: State, changes: list[tuple[str, Kept]], now: Instant) -> State:
-        state = kept_findings.write(self._store, before, after, changes, now)
-        self.told(changes, now)
-        return state
-
-
-def _looked_further(state: State, before: State) -> State:
-    """A state that forgets nothing of what was looked at since, unless the facts were projected again."""
-    if before.edition != state.edition:
-        return state
-    looked = {place: max(end, state.looked.get(place, 0)) for place, end in before.looked.items()}
-    return replace(state, looked={**state.looked, **looked})
-
-
-def _resolved(one: Kept) -> Kept:
-    return one._replace(status=RESOLVED, document={**one.document, "status": RESOLVED})
 
 
 def _is_missing(scene: Scene, one: Finding) -> bool:
@@ -372,6 +255,7 @@ def index_differences(store: Store, trust: TrustTable | None, options: Options) 
     basis = basis_of(options, trust)
     if state.swept != positions or state.edition != edition or state.basis != basis:
         return
+    sentences = not state.lagging  # else what they say follows in a moment
     everything = gathered(store, trust)
     report = evaluate(*(everything.facts, options, state.swept_at), world=everything.world, intake=everything.intake)
     found = kept_report(report, everything.world, options, state.swept_at)
@@ -384,5 +268,7 @@ def index_differences(store: Store, trust: TrustTable | None, options: Options) 
             yield f"findings: {id_} ({found[id_].kind} of {found[id_].of}) is not in the index"
         elif id_ not in found:
             yield f"findings: {id_} is in the index, and an evaluation does not find it"
-        elif known[id_].digest != kept_findings.digest_of(found[id_].document):
+        elif (known[id_].severity, known[id_].status) != (found[id_].severity, found[id_].status) or (
+            sentences and known[id_].digest != kept_findings.digest_of(found[id_].document)
+        ):
             yield f"findings: {id_} ({found[id_].kind} of {found[id_].of}) is kept otherwise than it is evaluated"

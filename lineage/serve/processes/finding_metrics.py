@@ -54,7 +54,7 @@ class FindingMetrics:
         )
         self._turns = Histogram(
             "delegraph_finding_look_seconds",
-            "One look at what is new.",
+            "Taking in what is new.",
             buckets=_BUCKETS,
             registry=self.registry,
         )
@@ -133,8 +133,8 @@ class _Kept(Collector):
 
 _FOUND: Final = f"Findings in the index, by rule, severity and status ({', '.join(STATUSES[:3])})."
 _MISSING: Final = "1 if a rule was not evaluated, because nobody sends what it needs or it is switched off."
-_SECONDS: Final = "What each rule took in whole evaluations of this process."
+_SECONDS: Final = "What each rule took in this process, estimated from a sample."
 _MESSAGES: Final = "Messages to webhooks, by what became of them; those that were held back were told as a number."
-_SWEPT: Final = "The moment that the last whole evaluation was asked about, in seconds since the epoch."
-_TOOK: Final = "How long that took."
-_BEHIND: Final = "Records that are projected and were not looked at yet."
+_SWEPT: Final = "The moment that the index is of, in seconds since the epoch."
+_TOOK: Final = "How long it took to read all facts."
+_BEHIND: Final = "Records that are projected and are not in the index yet."

@@ -1,6 +1,6 @@
 """The process that maintains the index of findings, separate so that the delivery of revocations never waits for it.
 
-One thread examines what is new; another evaluates everything periodically, a large store in a separate process.
+One thread takes in what is new; another reads all facts at the start, and again when their basis changes.
 """
 
 import logging
@@ -18,7 +18,6 @@ from lineage.plumbing.backoff import Backoff
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.wiring import Settings, now, opened_store
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.processes.finding_evaluation import evaluated_apart
 from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.serve.processes.startup_retry import opened_in_time
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST: Final = 3_000_000  # facts: about 6 GB during a full evaluation
-APART: Final = 20_000  # a store with more records is evaluated in a separate process
+MOST: Final = 3_000_000  # facts: about 9 GB of memory
 _TURN_SECONDS: Final = 0.1
 _LONGEST_WAIT_SECONDS: Final = 10.0
 
@@ -109,7 +107,7 @@ def page_of(document: Document) -> Page:
 
 
 class FindingProcess:
-    """Maintains the index of findings: looks at new facts in one thread, and evaluates everything in another."""
+    """Maintains the index of findings: takes in new facts in one thread, and reads all of them in another."""
 
     def __init__(self, settings: Settings, store: Store, keeper: FindingKeeper, most: int) -> None:
         """Create the process; ``most`` limits the facts that are evaluated."""
@@ -165,14 +163,9 @@ class FindingProcess:
         return self.feeder is not None and self.feeder.turn() > 0
 
     def _sweep(self) -> bool:
-        if not self.keeper.is_due():
-            return False
-        if self._refuse_too_many() <= APART:
+        if self.keeper.is_due():
+            self._refuse_too_many()
             self._written += self.keeper.sweep(now())
-        else:
-            done = evaluated_apart(self.settings, self._stopped)
-            self.keeper.evaluated_elsewhere(done.changes, done.seconds, done.took, now())
-            self._written += len(done.changes)
         return False
 
     def _each_time(self, turn: Callable[[], bool], stopped: threading.Event) -> None:
@@ -195,16 +188,15 @@ class FindingProcess:
                     self.metrics.fault()
             stopped.wait(wait)
 
-    def _refuse_too_many(self) -> int:
-        """Return how many records there are, if that is not too many to evaluate."""
+    def _refuse_too_many(self) -> None:
+        """Refuse to read more facts than may be read."""
         count = sum(self.store.positions().values())
         if count > self._most:
-            gigabytes = count * 2 // 1_000_000
+            gigabytes = count * 3 // 1_000_000
             raise RefusedError(
-                f"the store has {count:,} records, and evaluating them takes some {gigabytes} GB of memory; "
+                f"the store has {count:,} records, and keeping their findings takes some {gigabytes} GB of memory; "
                 f"say --most {count} if this machine has that"
             )
-        return count
 
     def document(self) -> Document:
         """Report the number of versions written, and the number of findings."""

@@ -1,6 +1,6 @@
 """The input of all rules: every relevant fact, and what ingestion noticed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from lineage.core.authority.sequence_gaps import Runs
@@ -9,9 +9,10 @@ from lineage.core.findings.scene import Intake, SentCredentials
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
-from lineage.store.store import Store
+from lineage.store.store import Store, Stored
 
 _READ: Final = 5_000  # facts read at once
+_REFUSALS_EVERY: Final = 2_000_000  # microseconds: what was refused moves no position
 
 
 class Gathered(NamedTuple):
@@ -67,6 +68,72 @@ def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = 
         credentials=tuple(SentCredentials(*row) for row in store.credentials_sent(until=known_at)),
     )
     return Gathered(world, counting, intake)
+
+
+class Noticed:
+    """What ingestion notices, kept up to date as facts come."""
+
+    def __init__(self, store: Store, trust: TrustTable | None) -> None:
+        """Start with what a store holds by now. Cost: every record that is unauthorised, in conflict or numbered."""
+        self._trust = trust
+        self._runs: dict[str, Runs] = {}
+        self._unauthorised: list[Fact] = []
+        self._conflicts = {_identity(group[0]): tuple(group) for group in store.conflicts()}
+        self._credentials = store.credentials_sent()
+        self._credentials_at: Instant = 0
+        self._numbers = 0  # how many facts have a number
+        self._sequenced: dict[int, Fact] = {}  # those beside holes
+
+    def first(self, stored: Iterable[Stored], now: Instant) -> Iterator[Fact]:
+        """Pass on the authorised ones of the facts of a store, and note the others."""
+        self._credentials_at = now
+        for one in stored:
+            self._number(one)
+            if authorised(one.fact, self._trust):
+                yield one.fact
+            else:
+                self._unauthorised.append(one.fact)
+
+    def more(self, store: Store, stored: Collection[Stored], now: Instant) -> Intake | None:
+        """Take note of new facts; None if nothing is noticed besides what was noticed before."""
+        before = (len(self._unauthorised), self._conflicts, self._credentials, self._numbers)
+        self._unauthorised += (one.fact for one in stored if not authorised(one.fact, self._trust))
+        if again := store.conflicts({_identity(one.fact) for one in stored}):
+            self._conflicts = {**self._conflicts, **{_identity(group[0]): tuple(group) for group in again}}
+        for one in stored:
+            self._number(one)
+        if now - self._credentials_at > _REFUSALS_EVERY:
+            self._credentials, self._credentials_at = store.credentials_sent(), now
+        after = (len(self._unauthorised), self._conflicts, self._credentials, self._numbers)
+        return self.intake(store) if before != after else None
+
+    def _number(self, one: Stored) -> None:
+        event = one.fact.event
+        if event.sequence is not None:
+            self._numbers += 1
+            self._runs.setdefault(event.source, Runs()).add(event.sequence, one.number)
+
+    def _holes(self, store: Store) -> tuple[tuple[Fact, Fact], ...]:
+        pairs = [pair for _, runs in sorted(self._runs.items()) for pair in runs.holes()]
+        wanted = {number for pair in pairs for number in pair}
+        self._sequenced = {number: fact for number, fact in self._sequenced.items() if number in wanted}
+        self._sequenced |= store.facts_at(sorted(wanted - self._sequenced.keys()))
+        return tuple((self._sequenced[before], self._sequenced[after]) for before, after in pairs)
+
+    def intake(self, store: Store) -> Intake:
+        """Return all that was noticed."""
+        return Intake(
+            unauthorised=tuple(self._unauthorised),
+            conflicts=tuple(self._conflicts[identity] for identity in sorted(self._conflicts)),
+            holes=self._holes(store),
+            known_prefixes=_prefixes(self._trust),
+            numbered=self._numbers > 0,
+            credentials=tuple(SentCredentials(*row) for row in self._credentials),
+        )
+
+
+def _identity(fact: Fact) -> tuple[str, str]:
+    return fact.event.source, fact.event.event_id
 
 
 def _known(facts: Collection[Fact], known_at: Instant | None) -> tuple[Fact, ...]:

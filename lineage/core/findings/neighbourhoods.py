@@ -1,0 +1,140 @@
+"""What each rule looks at around the thing that it examines: the changes after which it has to look again.
+
+Time is not listed: whatever compares something with the moment asked about is looked at again when that turns out
+differently (``clock.py``). A rule without an entry is looked at again after every change.
+"""
+
+from typing import Final
+
+
+class Aspect:
+    """Something around a thing that may change: bits, of which a set is their sum.
+
+    Attributes:
+        OWN: The facts about it, about what it depends on at any depth, and about the parties that these name.
+        USES: The successes under it, or by it.
+        CHILDREN: The elements that depend on it directly.
+        ACTIVITY: The last use, the last derivation and the needed scopes, at any depth below it.
+        ALIVE: Whether it is alive; of a party: whether anything that names it is.
+        REACH: What is alive at any depth below it.
+        ORDERS: The orders on it, on what it depends on, and on those whom it asserts.
+        HISTORY: What its party was given, handed on or did before.
+        ISSUER: What is known of its issuer.
+        PLACE: Who else has its place in a status list.
+        DECISIONS: How usual a decision is for its source and operation.
+        DENIALS: What its party was denied or permitted.
+        WORDS: How its source spells operations.
+        SOURCE: Whether its source names authority, and whether anybody sends decisions.
+        POLICY: The versions of the policy it was decided by.
+        SIGHTS: When it was named first and last.
+    """
+
+    OWN: Final = 1
+    USES: Final = 2
+    CHILDREN: Final = 4
+    ACTIVITY: Final = 8
+    ALIVE: Final = 16
+    REACH: Final = 32
+    ORDERS: Final = 64
+    HISTORY: Final = 128
+    ISSUER: Final = 256
+    PLACE: Final = 512
+    DECISIONS: Final = 1_024
+    DENIALS: Final = 2_048
+    WORDS: Final = 4_096
+    SOURCE: Final = 8_192
+    POLICY: Final = 16_384
+    SIGHTS: Final = 32_768
+
+
+EVERYTHING: Final = -1
+
+NEIGHBOURHOODS: Final[dict[str, int]] = {
+    "scope-exceeds-parent": Aspect.OWN,
+    "audience-exceeds-parent": Aspect.OWN,
+    "outlives-parent": Aspect.OWN,
+    "delegation-depth-exceeded": Aspect.OWN,
+    "granted-after-expiry": Aspect.OWN,
+    "granted-after-revocation": Aspect.OWN | Aspect.ORDERS,
+    "renewal-widened": Aspect.OWN | Aspect.HISTORY,
+    "ungrounded-delegation": Aspect.OWN | Aspect.HISTORY,
+    "self-approval": Aspect.OWN,
+    "unapproved-delegation": Aspect.OWN,
+    "delegation-from-untrusted-instruction": Aspect.OWN | Aspect.HISTORY | Aspect.ORDERS,
+    "chain-mismatch": Aspect.OWN,
+    "cycle": Aspect.OWN,
+    "branch": Aspect.OWN,
+    "subject-change": Aspect.OWN,
+    "subject-mismatch": Aspect.OWN,
+    "wielder-mismatch": Aspect.OWN,
+    "delegation-mismatch": Aspect.OWN,
+    "suspect": Aspect.OWN | Aspect.ORDERS,
+    "shared-status-list": Aspect.OWN | Aspect.PLACE,
+    "kind-contradiction": Aspect.OWN,
+    "disagreement": Aspect.OWN,
+    "action-outside-scope": Aspect.OWN | Aspect.WORDS,
+    "action-outside-audience": Aspect.OWN,
+    "action-outside-task": Aspect.OWN,
+    "used-after-expiry": Aspect.OWN,
+    "used-before-valid": Aspect.OWN,
+    "used-after-revocation": Aspect.OWN | Aspect.ORDERS,
+    "tainted-use": Aspect.OWN | Aspect.ORDERS,
+    "used-while-suspended": Aspect.OWN | Aspect.ORDERS,
+    "unattributed-action": Aspect.OWN | Aspect.SOURCE,
+    "action-without-decision": Aspect.OWN | Aspect.DECISIONS,
+    "action-after-deny": Aspect.OWN | Aspect.DENIALS,
+    "decision-mismatch": Aspect.OWN,
+    "decision-reused": Aspect.OWN | Aspect.USES,
+    "decision-stale": Aspect.OWN | Aspect.ORDERS | Aspect.POLICY,
+    "action-from-untrusted-instruction": Aspect.OWN | Aspect.HISTORY | Aspect.WORDS,
+    "impersonating-exchange": Aspect.OWN | Aspect.USES,
+    "human-uses-agent-credential": Aspect.OWN,
+    "environment-crossed": Aspect.OWN,
+    "credential-replay": Aspect.OWN | Aspect.USES | Aspect.CHILDREN,
+    "refresh-token-reuse": Aspect.OWN | Aspect.USES | Aspect.CHILDREN,
+    "credential-shared": Aspect.OWN | Aspect.USES,
+    "credential-across-tools": Aspect.OWN | Aspect.USES,
+    "identity-shared": Aspect.OWN,
+    "client-shared": Aspect.OWN,
+    "unbound-credential": Aspect.OWN | Aspect.ISSUER,
+    "unknown-issuer": Aspect.OWN | Aspect.ISSUER,
+    "long-lived-credential": Aspect.OWN,
+    "standing-access": Aspect.OWN,
+    "broad-scope": Aspect.OWN,
+    "scope-unstated": Aspect.OWN,
+    "unused-access": Aspect.OWN | Aspect.ACTIVITY | Aspect.ALIVE,
+    "dormant-but-alive": Aspect.OWN | Aspect.ACTIVITY | Aspect.ALIVE,
+    "no-human-root": Aspect.OWN | Aspect.REACH,
+    "revocation-unreachable": Aspect.OWN | Aspect.ALIVE,
+    "agent-unregistered": Aspect.OWN | Aspect.SIGHTS,
+    "agent-ownerless": Aspect.OWN,
+    "owner-offboarded": Aspect.OWN | Aspect.ALIVE | Aspect.ORDERS,
+    "agent-without-purpose": Aspect.OWN,
+    "agent-unbound": Aspect.OWN | Aspect.ALIVE | Aspect.HISTORY,
+    "excessive-reach": Aspect.OWN | Aspect.REACH,
+    "revocation-overdue": Aspect.OWN | Aspect.ORDERS | Aspect.REACH,
+    "mass-revocation": Aspect.OWN | Aspect.ORDERS | Aspect.REACH,
+    "coverage-narrowed": Aspect.OWN,
+    "shared-order-id": Aspect.OWN,
+    "far-effective-at": Aspect.OWN,
+    "lift-without-effect": Aspect.OWN,
+    "acknowledgement-before-order": Aspect.OWN,
+    "acknowledgement-without-order": Aspect.OWN,
+    "unregistered-receiver": Aspect.OWN,
+    "fan-out-burst": Aspect.OWN | Aspect.USES | Aspect.CHILDREN,
+    "repeated-denials": Aspect.OWN | Aspect.DENIALS,
+    "first-seen-edge": Aspect.OWN | Aspect.HISTORY,
+    "source-silent": Aspect.OWN,
+    "late-fact": Aspect.OWN,
+    "future-fact": Aspect.OWN,
+    "sequence-hole": Aspect.OWN,
+    "unauthorised": Aspect.OWN,
+    "raw-credential-sent": Aspect.OWN,
+    "conflict": Aspect.OWN,
+    "exception-expired": Aspect.OWN,
+}
+
+
+def neighbourhood(kind: str) -> int:
+    """Return what a rule looks at around a thing."""
+    return NEIGHBOURHOODS.get(kind, EVERYTHING)

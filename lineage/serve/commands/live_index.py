@@ -1,0 +1,238 @@
+"""The index of findings, written after every batch from findings that are kept up to date in memory."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from lineage.core.findings.live import LiveFindings
+from lineage.core.findings.options import Options
+from lineage.core.model.errors import FencedError
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable
+from lineage.plumbing.gc_pause import gc_freeze
+from lineage.serve.commands.kept_form import differences, kept, resolved
+from lineage.serve.queries.finding_facts import Noticed
+from lineage.store import kept_findings
+from lineage.store.kept_findings import REFRESHED, RESOLVED, Current, Kept, Positions, State
+from lineage.store.store import Store, Stored
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE: Final = 5_000  # records in one batch
+TOGETHER: Final = 2_000  # versions in one transaction, which takes a quarter of a second
+_ATTEMPTS: Final = 20  # while other processes also write
+_STILL: Final = 30_000_000  # microseconds after which the index says anew how far it is
+_REFRESH: Final = 2_000_000  # microseconds in which a finding says that there is more of the same once
+_FREEZE: Final = 50_000  # facts after which what came is kept from the garbage collector
+
+
+class _Sight(NamedTuple):
+    """What a written finding says first: it is written at once when that changes."""
+
+    severity: int
+    status: str
+    first_seen: str
+    last_seen: str
+
+
+class LiveIndex:
+    """Keeps the index of one store equal to an evaluation, batch by batch.
+
+    Attributes:
+        is_behind: Whether there was more than one batch takes.
+        took: How long loading took, in seconds.
+    """
+
+    def __init__(self, options: Options, trust: TrustTable | None, basis: str, monotonic: Callable[[], float]) -> None:
+        """Start without facts; ``load`` reads them."""
+        self._options = options
+        self._basis = basis
+        self._live = LiveFindings(options, trust=trust, monotonic=monotonic)
+        self._trust = trust
+        self._edition = b""
+        self._positions: Positions = {}
+        self._recorded_at: Instant | None = None
+        self._noticed: Noticed | None = None
+        self._mark: object = None  # of the store when there was last nothing new
+        self._turn = -1  # of the index that ``_current`` is about
+        self._current: dict[str, Current] = {}
+        self._sights: dict[str, _Sight] = {}
+        self._unwritten: set[str] = set()
+        self._late: set[str] = set()  # of which there is more of the same
+        self._written_at: Instant = 0
+        self._refreshed_at: Instant = 0
+        self._unfrozen = 0
+        self.is_behind = False
+        self.took = 0.0
+
+    @property
+    def total_seconds(self) -> dict[str, float]:
+        """How long each rule took, estimated from a sample."""
+        return self._live.seconds
+
+    def load(self, store: Store, now: Instant) -> None:
+        """Read every fact, and evaluate every rule. Cost: all facts, and 3 KB of memory for each."""
+        with store.frozen(frugal=True) as still:
+            self._edition, self._positions = still.place()
+            _, self._recorded_at = still.progress()
+            self._noticed = Noticed(still, self._trust)
+            facts = list(self._noticed.first(_all_of(still), now))
+            self._live.advance(facts, now, self._noticed.intake(still))
+        gc_freeze(collect_first=True)
+
+    def is_of(self, edition: bytes, basis: str) -> bool:
+        """Whether it follows an edition of the store, on a basis."""
+        return self._edition == edition and self._basis == basis and self._noticed is not None
+
+    def follow(self, store: Store, now: Instant, told: Callable[[list[tuple[str, Kept]], Instant], None]) -> int:
+        """Take in what is new, let the time pass, and write what that changes; return how many versions.
+
+        Raises:
+            FencedError: Other processes were faster every time, or the facts were projected again.
+            UnavailableError: The store is unavailable; try again.
+        """
+        mark = store.change_token()
+        waiting = self._unwritten or (self._late and now - self._refreshed_at >= _REFRESH)
+        if mark == self._mark and not waiting and now < min(self._live.due_at, self._written_at + _STILL):
+            return 0
+        self._advance(store, now)
+        written = self._write(store, told)
+        if not self.is_behind:
+            self._mark = mark
+        return written
+
+    def _advance(self, store: Store, now: Instant) -> None:
+        with store.frozen() as still:
+            edition, positions = still.place()
+            if edition != self._edition or self._noticed is None:
+                raise FencedError("the facts were projected again; they are read again first")
+            capped = _capped(self._positions, positions, AT_ONCE)
+            self.is_behind = capped != positions
+            stored = list(still.stored_after(self._positions, capped))
+            intake = self._noticed.more(still, stored, now)
+            facts = [one.fact for one in stored]
+            if not self.is_behind:
+                _, self._recorded_at = still.progress()
+            elif facts:
+                self._recorded_at = max(self._recorded_at or 0, *(fact.recorded_at for fact in facts))
+        self._unwritten |= self._live.advance(facts, now, intake)
+        self._positions = capped
+        self._unfrozen += len(facts)
+        if self._unfrozen > _FREEZE:
+            self._unfrozen = 0
+            gc_freeze(collect_first=False)
+
+    # Writing
+
+    def _write(self, store: Store, told: Callable[[list[tuple[str, Kept]], Instant], None]) -> int:
+        written = 0
+        for _ in range(_ATTEMPTS):
+            before = kept_findings.state_of(store)
+            if before.turn != self._turn:
+                if self._is_ahead(before):
+                    return written
+                self._read(store, before)
+            try:
+                refreshing = self._live.at - self._refreshed_at >= _REFRESH
+                changes = [*self._changes(store, refresh_all=refreshing)]
+                while len(changes) > TOGETHER:
+                    part, changes = changes[:TOGETHER], changes[TOGETHER:]
+                    before = self._written(store, before, before, part, told)
+                    written += len(part)
+                self._written(store, before, self._state(before, refreshed=refreshing), changes, told)
+            except FencedError as fault:
+                logger.debug("%s", fault)
+                continue
+            self._unwritten.clear()
+            if refreshing:
+                self._late.clear()
+                self._refreshed_at = self._live.at
+            return written + len(changes)
+        raise FencedError(f"other processes that keep the findings were faster {_ATTEMPTS} times in a row")
+
+    def _is_ahead(self, state: State) -> bool:
+        """Whether another process has written all that is known here, and more."""
+        same = state.swept is not None and state.edition == self._edition and state.basis == self._basis
+        reached = all((state.swept or {}).get(place, 0) >= end for place, end in self._positions.items())
+        return same and reached and state.swept_at >= self._live.at
+
+    def _read(self, store: Store, before: State) -> None:
+        """Read what the index holds, and look at all of it again."""
+        self._turn = before.turn
+        self._current = {id_: one for id_, one in kept_findings.current(store).items() if one.change != RESOLVED}
+        self._sights.clear()
+        self._unwritten = {*self._live.findings, *self._current}
+
+    def _changes(self, store: Store, *, refresh_all: bool) -> Iterator[tuple[str, Kept]]:
+        asked = self._unwritten | (self._late if refresh_all else set())
+        live = self._live
+        found = {
+            id_: kept(live.findings[id_], self._options, live.status[id_]) for id_ in asked if id_ in live.findings
+        }
+        for change, one in differences(self._current, found):
+            if change == REFRESHED and not refresh_all and _sight(one) == self._sights.get(one.id):
+                self._late.add(one.id)
+            else:
+                yield change, one
+        over = [id_ for id_ in asked if id_ not in live.findings and id_ in self._current]
+        yield from ((RESOLVED, resolved(one)) for one in kept_findings.kept_of(store, over).values())
+        self._late &= live.findings.keys()
+
+    def _state(self, before: State, *, refreshed: bool) -> State:
+        return State(
+            turn=before.turn,
+            seq=before.seq,
+            edition=self._edition,
+            looked=self._positions,
+            swept=self._positions,
+            swept_at=self._live.at,
+            recorded_at=self._recorded_at,
+            took=int(self.took * 1_000_000),
+            basis=self._basis,
+            not_evaluated=self._live.not_evaluated,
+            lagging=0 if refreshed else len(self._late),
+        )
+
+    def _written(
+        self,
+        store: Store,
+        before: State,
+        after: State,
+        changes: list[tuple[str, Kept]],
+        told: Callable[[list[tuple[str, Kept]], Instant], None],
+    ) -> State:
+        now = self._live.at
+        state = kept_findings.write(store, before, after, changes, now)
+        self._turn = state.turn
+        for number, (change, one) in enumerate(changes, start=before.seq + 1):
+            if change == RESOLVED:
+                self._current.pop(one.id, None)
+                self._sights.pop(one.id, None)
+            else:
+                digest = kept_findings.digest_of(one.document)
+                self._current[one.id] = Current(number, change, one.severity, one.status, digest)
+                self._sights[one.id] = _sight(one)
+        self._written_at = now
+        told(changes, now)
+        return state
+
+
+def _all_of(store: Store) -> Iterator[Stored]:
+    after = -1
+    while page := store.facts(after=after, limit=AT_ONCE):
+        yield from page
+        after = page[-1].number
+
+
+def _sight(one: Kept) -> _Sight:
+    return _Sight(one.severity, one.status, str(one.document["first_seen"]), str(one.document["last_seen"]))
+
+
+def _capped(known: Positions, positions: Positions, most: int) -> dict[tuple[str, int], int]:
+    """The positions after at most so many records more."""
+    following, left = dict(known), most
+    for place, end in sorted(positions.items()):
+        first = known.get(place, 0)
+        following[place] = min(end, first + left)
+        left -= following[place] - first
+    return following

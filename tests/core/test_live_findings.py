@@ -1,0 +1,122 @@
+"""Findings that are kept up to date are those of an evaluation of all facts, after every batch and at every moment."""
+
+import random
+from typing import Any
+
+import pytest
+
+from lineage.core.authority.world import World
+from lineage.core.findings.catalogue import RULES
+from lineage.core.findings.evaluation import REPEAT, evaluate
+from lineage.core.findings.judging import status_of
+from lineage.core.findings.live import LiveFindings
+from lineage.core.findings.neighbourhoods import NEIGHBOURHOODS
+from lineage.core.findings.options import DAY, HOUR, MINUTE, Options, RuleOptions
+from lineage.core.model.events import Fact
+from lineage.core.model.times import parse_instant
+from lineage.core.model.trust import authorised
+from tests.support import worlds
+from tests.support.compare import facts_of as facts_of_records
+from tests.support.finding_cases import CASES, moment
+from tests.support.findings_views import facts_of, intake_of
+from tests.support.honest_worlds import Honest
+from tests.support.mutated_worlds import MUTATIONS
+
+STEPS = (0, 0, 0, 1, MINUTE, 7 * MINUTE, HOUR, DAY, 8 * DAY, 31 * DAY, 95 * DAY)
+EVERY_RULE = {kind: RuleOptions(enabled=True) for kind, rule in RULES.items() if rule.optional}
+
+
+def earliest(facts: list[Fact]) -> list[Fact]:
+    """Each content once, as it was recorded first."""
+    known: dict[Any, Fact] = {}
+    for fact in facts:
+        first = known.get((fact.event, fact.misrouted))
+        if first is None or fact.recorded_at < first.recorded_at:
+            known[fact.event, fact.misrouted] = fact
+    return list(known.values())
+
+
+def check(live: LiveFindings, known: list[Fact], options: Options) -> None:
+    """Compare with an evaluation of everything."""
+    facts = [fact for fact in earliest(known) if authorised(fact, None)]
+    world = World(facts)
+    report = evaluate(facts, options, live.at, world=world, intake=intake_of(earliest(known)))
+    assert report.not_evaluated == live.not_evaluated
+    assert report.findings == live.findings
+    expected = {id_: status_of(one, world.judgements, options, live.at) for id_, one in report.findings.items()}
+    assert expected == live.status
+
+
+def follow(facts: list[Fact], options: Options, rng: random.Random, at: int) -> None:
+    """Take facts in, in batches of any size, with time passing, and compare after each."""
+    live = LiveFindings(options)
+    known: list[Fact] = []
+    waiting = list(facts)
+    while waiting:
+        size = rng.choice([1, 1, 2, 5, 12])
+        batch, waiting = waiting[:size], waiting[size:]
+        known += batch
+        at = max(at, *(fact.recorded_at for fact in batch))
+        live.advance(batch, at, intake_of(earliest(known)))
+        check(live, known, options)
+        at += rng.choice(STEPS)
+        if rng.random() < 0.4:
+            live.advance((), at)
+            check(live, known, options)
+    for _ in range(4):
+        at += rng.choice(STEPS)
+        live.advance((), at)
+        check(live, known, options)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_where_everything_collides(seed: int):
+    """
+    In worlds of cycles, conflicts, aliases and duplicates, in any order, each batch leaves what an evaluation finds.
+    """
+    rng = random.Random(seed)
+    facts = facts_of_records(worlds.world(rng))
+    facts += [fact._replace(recorded_at=fact.recorded_at + rng.randint(-5, 5)) for fact in rng.sample(facts, 3)]
+    rng.shuffle(facts)
+    options = Options(rules=EVERY_RULE, history=rng.choice([1, 3]), reach_agents=2, reach_elements=3, burst=1)
+    follow(facts, options, rng, min(fact.recorded_at for fact in facts))
+
+
+@pytest.mark.parametrize("kind", sorted(CASES))
+@pytest.mark.parametrize("seed", range(2))
+def test_the_case_of_each_rule(kind: str, seed: int):
+    """
+    The facts of which a rule finds something, and those that take it back, in any order.
+    """
+    rng = random.Random(f"{kind} {seed}")
+    case = CASES[kind]
+    events = [*case.fires, *(case.resolved or ()), *(event for more, _ in case.more[:3] for event in more)]
+    facts = facts_of(events, case.recorded)
+    if seed:
+        rng.shuffle(facts)
+    follow(facts, case.options, rng, min((fact.recorded_at for fact in facts), default=parse_instant(moment(0))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(30))
+def test_days_on_which_something_is_wrong(seed: int):
+    """
+    Honest days with faults among them, facts late, twice and in any order.
+    """
+    rng = random.Random(seed)
+    events = [dict(one) for one in Honest(seed).make()]
+    for mutation in rng.sample(MUTATIONS, 5):
+        mutation(events, rng)
+    events += [one for kind in rng.sample(sorted(CASES), 4) for one in CASES[kind].fires]
+    facts = facts_of(events, {})
+    facts += rng.sample(facts, len(facts) // 5)
+    if rng.random() < 0.7:
+        rng.shuffle(facts)
+    follow(facts, Options(rules=EVERY_RULE), rng, parse_instant(moment(-120)))
+
+
+def test_each_rule_says_what_it_looks_at():
+    """
+    The table of neighbourhoods names the rules that there are, and no other.
+    """
+    assert RULES.keys() - {REPEAT} == NEIGHBOURHOODS.keys()
