@@ -17,7 +17,7 @@ from lineage.core.model.errors import FencedError
 from lineage.core.model.events import canonical_json
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import add, without_limits
-from lineage.store.database.sql import storable
+from lineage.store.database.sql import chunks, in_array, storable
 from lineage.store.database.tables import finding
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Cursor
@@ -280,6 +280,22 @@ def counts(store: Store) -> dict[tuple[str, int, str], int]:
     )
     with store.connection() as connection:
         return {(row.kind, -row.rank, row.status): row.findings for row in connection.execute(query)}
+
+
+def concerning(
+    store: Store, keys: Collection[int], *, without: Collection[str]
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield the severity of each current finding of or about one of some hashes, and the hashes that it is about."""
+    seen: set[int] = set()
+    columns = (finding.c.seq, finding.c.rank, finding.c.of_key, finding.c.about_key)
+    current = (finding.c.until.is_(None), finding.c.status.not_in([*without, RESOLVED]))
+    with store.connection() as connection:
+        for part in chunks(keys):
+            for key in (finding.c.of_key, finding.c.about_key):
+                for row in connection.execute(sa.select(*columns).where(*current, in_array(key, part))):
+                    if row.seq not in seen:
+                        seen.add(row.seq)
+                        yield -row.rank, tuple(one for one in (row.of_key, row.about_key) if one is not None)
 
 
 def numbers(store: Store, filters: Filters, moment: Moment) -> dict[tuple[int, str], int]:

@@ -25,7 +25,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "principals": (
         *("id", "kind", "display_name", "owner", "aliases", "registered", "state"),
-        *("alive_tokens", "last_acted_at", "acted"),
+        *("alive_tokens", "last_acted_at", "acted", "by_severity"),
     ),
     "tokens": (
         *("token", "kind", *_HELD_ITEM, "subject", "client", "session", "delegation", "state", "revocation"),

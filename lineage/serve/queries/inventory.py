@@ -4,7 +4,8 @@ Each with its state at an instant, and what people ask next: whose it is, who ho
 are judged by the rule, as everywhere; indexes only propose.
 """
 
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from lineage.core.authority.chain import chain_of, wielder
@@ -17,6 +18,7 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.references import Role
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant, listing
+from lineage.serve.queries.findings_of_parties import severities_of_parties
 from lineage.serve.queries.list_cursors import BAD_CURSOR, digest_of, place_of, said_of
 from lineage.serve.queries.list_pages import filled
 from lineage.serve.queries.service import Service
@@ -33,6 +35,7 @@ LOOKED_AT: Final = 2_000  # candidates in which the items of a page over HTTP ar
 _AT_ONCE: Final = 256
 _USES: Final = 2_000  # uses of a token among which the last is looked for
 _HELD: Final = 500  # rows of the index of mentions in which the tokens that a principal holds are looked for
+_JUDGED: Final = 2_000  # elements that are judged at once
 _ACTS: Final = (Role.ACTS, Role.ASKS)
 
 
@@ -294,7 +297,7 @@ def principals(
         if len(items) > limit:
             items, more = items[:limit], True
             behind = items[-1]["id"]
-        _with_counts(reader, items, at)
+        _with_counts(service, reader, items, at)
     following = f"{digest}.{behind}" if more and behind is not None else None
     total = len(items) if following is None and after is None else None
     return {
@@ -353,25 +356,42 @@ def _least(world: World, party: Collection[str]) -> str:
     return min(known & set(party)) if len(known) == 1 else min(party)
 
 
-def _with_counts(reader: Reader, items: list[Document], at: Instant) -> None:
-    """How many tokens each holds that are alive, and when it last acted."""
-    for item in items:
-        party = [item["id"], *item["aliases"]]
-        item["alive_tokens"] = _alive(reader, party, at)
+def _with_counts(service: Service, reader: Reader, items: list[Document], at: Instant) -> None:
+    """How many tokens each holds that are alive, when it last acted, and what is wrong with it."""
+    parties = [(item["id"], *item["aliases"]) for item in items]
+    may_hold = [_may_hold(reader, party, at) for party in parties]
+    alive = _alive(reader, parties, may_hold, at)
+    wrong = severities_of_parties(service, reader, list(zip(parties, may_hold, strict=True)), at)
+    for number, (item, party) in enumerate(zip(items, parties, strict=True)):
+        item["alive_tokens"] = alive[number]
         last = reader.last_mentions([f"principal:{id_}" for id_ in party], _ACTS, _USES)
         moments = [fact.event.occurred_at for fact in last.values() if fact is not None]
         item["last_acted_at"] = format_instant(max(moments)) if moments else None
         item["acted"] = bool(last)
+        item["by_severity"] = None if wrong is None else wrong[number]
 
 
-def _alive(reader: Reader, party: Collection[str], at: Instant) -> int | None:
-    """Count a party's tokens that are active at an instant; None if there are more than are counted here."""
+def _may_hold(reader: Reader, party: Collection[str], at: Instant) -> set[int] | None:
+    """Return the hashes of the elements that a party may hold; None if there are more than are examined here."""
     try:
-        hashes = reader.candidates(_HELD).held({reader.hash_of("principal", id_) for id_ in party}, at)
+        return reader.candidates(_HELD).held({reader.hash_of("principal", id_) for id_ in party}, at)
     except TooManyCandidatesError:
         return None
-    world = reader.world()
-    keys = [key for key in reader.load_hashed(world, hashes) if key.startswith("token:")]
-    states = judge_all(world, keys, at)
-    elements = (world.graph.element(key) for key in keys if states[key].state is State.ACTIVE)
-    return sum(holder_of(world, element) in party for element in elements if element is not None)
+
+
+def _alive(
+    reader: Reader, parties: Sequence[Collection[str]], may_hold: Sequence[set[int] | None], at: Instant
+) -> list[int | None]:
+    """Count each party's tokens that are active at an instant; None if there are more than are counted here."""
+    holders: Counter[str] = Counter()
+    hashes = sorted(set[int]().union(*(some for some in may_hold if some is not None)))
+    for place in range(0, len(hashes), _JUDGED):
+        world = reader.world()
+        keys = [key for key in reader.load_hashed(world, hashes[place : place + _JUDGED]) if key.startswith("token:")]
+        states = judge_all(world, keys, at)
+        elements = (world.graph.element(key) for key in keys if states[key].state is State.ACTIVE)
+        holders.update(holder_of(world, element) for element in elements if element is not None)
+    return [
+        None if some is None else sum(holders[id_] for id_ in set(party))
+        for party, some in zip(parties, may_hold, strict=True)
+    ]

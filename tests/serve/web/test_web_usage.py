@@ -95,7 +95,7 @@ def test_a_range_of_time_is_chosen_by_typing(pages: Pages):
     """
     html = pages.get("/usage?tool=mail").text
     form = re.search(r'<form class="range"[^>]* action="/actions">(.*?)</form>', html, re.DOTALL)[1]
-    said = dict(re.findall(r'name="(\w+)" value="([^"]+)"', form))
+    said = dict(re.findall(r'<input [^>]*name="(\w+)" value="([^"]+)"', form))
 
     assert {"tool", "from", "to"} == set(said)
     assert 3 == len(pages.get("/v1/actions", params=said).json()["items"])

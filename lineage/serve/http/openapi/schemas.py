@@ -623,6 +623,7 @@ class ListedPrincipal(TypedDict):
     alive_tokens: int | None
     last_acted_at: Time | None
     acted: bool
+    by_severity: dict[str, int] | None
 
 
 class _Inventory(_List):
