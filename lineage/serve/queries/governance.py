@@ -39,7 +39,7 @@ def active(
 
     for action in world.actions:
         at = world.actions.get(action)[0].event.occurred_at
-        for party in {scene.party(id_) for id_ in world.acted(action)}:
+        for party in _actors(scene, action):
             count(party, at, "actions")
     for key in world.graph.facts:
         element = scene.element(key)
@@ -160,11 +160,11 @@ def _held(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[Do
 
 def _done(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[Document]:
     world = scene.world
-    names = world.principals.party(agent)
+    party = scene.party(agent)
     acted = [
         (world.actions.get(action)[0].event.occurred_at, action)
         for action in world.actions
-        if not names.isdisjoint(world.acted(action))
+        if party in _actors(scene, action)
     ]
     for at, action in sorted(acted, reverse=True):
         if start <= at < end:
@@ -175,6 +175,18 @@ def _done(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[Do
                 "human": root if root is not None and world.principals.kind(root) == "human" else None,
                 "chain": [hop.principal for hop in hops],
             }
+
+
+def _actors(scene: Scene, action: str) -> set[str]:
+    """Return the parties that did something: as any fact states, else the holder of what it was done with.
+
+    An agent acts through the workloads that are bound to it.
+    """
+    act = scene.act(f"action:{action}")
+    if act is None:
+        return set()
+    who = scene.actor(act) or (scene.holder(act.authority) if act.authority is not None else None)
+    return {scene.runner(id_) for id_ in {*scene.world.acted(action), *({who} if who is not None else ())}}
 
 
 def _scene(service: Service, at: Instant, known_at: Instant | None) -> Scene:
@@ -196,7 +208,8 @@ def _is_known(scene: Scene, agent: str) -> bool:
     names = world.principals.party(agent)
     if any(world.principals.registrations.get(name) for name in names) or any(_naming(world, agent)):
         return True
-    return any(not names.isdisjoint(world.acted(action)) for action in world.actions)
+    party = scene.party(agent)
+    return any(party in _actors(scene, action) for action in world.actions)
 
 
 def _naming(world: World, agent: str) -> Iterator[str]:
@@ -225,7 +238,7 @@ def _grant(scene: Scene, key: str) -> Document:
         "given_by": element.first("delegator") if kind == "delegation" else element.facts[0].event.source,
         "on_behalf_of": None if kind == "delegation" else element.first("subject"),
         "scopes": list(element.first("scopes") or ()),
-        "audience": sorted(element.first("audience") or ()),
+        "audience": sorted({one for fact in element.facts for one in getattr(fact.event.body, "audience", ())}),
         "task": element.first("task"),
         "issued_at": format_instant(element.issued_at),
         "expires_at": _end(element.ends_at),
