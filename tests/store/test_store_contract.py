@@ -237,7 +237,8 @@ def test_a_store_that_has_facts_is_marked_until_it_is_rebuilt(fresh: stores.Fres
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0008'")
             for table in ("act", "finding", "api_token", "api_token_end"):  # which later versions added
                 connection.exec_driver_sql(f"DROP TABLE {table}")
-            connection.exec_driver_sql("DROP INDEX name_principal")
+            for index in ("name_principal", "name_called"):
+                connection.exec_driver_sql(f"DROP INDEX {index}")
         store.close()
         store = open_store(url, codec.read, create=True)
         marked = store.indexes_actors()

@@ -29,6 +29,7 @@ class Budget(NamedTuple):
 
 FULL_PAGES: Final = Budget()
 OVER_HTTP: Final = Budget(looked_at=2_000)
+WORDS_OVER_HTTP: Final = Budget(looked_at=1_000)  # to look for words takes twice as long
 WHOLE_LIST: Final = Budget(counted=_ANY_NUMBER, gathered=_ANY_NUMBER)
 
 

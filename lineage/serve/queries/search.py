@@ -15,6 +15,7 @@ NEAR: Final = 5  # near misses that are offered
 _PIECES: Final = 200  # ids with a piece of the text among which near misses are looked for
 _COMPARED: Final = 2_000  # names of each kind that are compared with it
 _LIKE: Final = 0.6  # how alike a near miss is, from 0 to 1
+_VERY_LIKE: Final = 0.85  # how alike something is beside which no more is looked for
 _SHORTEST: Final = 3  # letters of a piece
 
 
@@ -86,34 +87,43 @@ def _exact(service: Service, text: str) -> list[str]:
 
 
 def _near(service: Service, text: str) -> list[Document]:
-    """What is most like a text, of what holds a piece of it."""
+    """What is most like a text: of those that are called something, and then of what holds a piece of it.
+
+    Each piece takes a scan of all names, so that no more of them are looked for once something is very like the text.
+    """
     wanted = text.lower()
+    match = SequenceMatcher(None, "", wanted)  # this text is prepared once, and compared with many
     alike: dict[tuple[str, str], float] = {}
-    for key in dict.fromkeys(_nearby(service, text)):
-        name = called(key)
-        kind, id_ = split_key(key) if name is None else ("principal", name.id)
-        said = [id_, *_parts(id_)] if name is None else [name.display_name, *name.display_name.split()]
-        likeness = max(_likeness(wanted, one.lower()) for one in said)
-        if likeness >= _LIKE:
-            alike[kind, id_] = max(likeness, alike.get((kind, id_), 0.0))
+    for some in _nearby(service, text):
+        for key in some:
+            name = called(key)
+            kind, id_ = split_key(key) if name is None else ("principal", name.id)
+            said = [id_, *_parts(id_)] if name is None else [name.display_name, *name.display_name.split()]
+            likeness = max(_likeness(match, wanted, one.lower()) for one in dict.fromkeys(said))
+            if likeness >= _LIKE:
+                alike[kind, id_] = max(likeness, alike.get((kind, id_), 0.0))
+        if max(alike.values(), default=0.0) >= _VERY_LIKE:
+            break
     best = sorted(alike, key=lambda one: (-alike[one], one))[:NEAR]
     return [{"kind": kind, "id": id_} for kind, id_ in best]
 
 
-def _likeness(one: str, other: str) -> float:
+def _likeness(match: "SequenceMatcher[str]", wanted: str, other: str) -> float:
     """Return how alike two texts are, from 0 to 1; 0 where a quick look rules out that they are alike enough."""
-    match = SequenceMatcher(None, one, other)
-    return match.ratio() if match.real_quick_ratio() >= _LIKE and match.quick_ratio() >= _LIKE else 0.0
+    shorter, longer = sorted((len(wanted), len(other)))
+    if 2 * shorter < _LIKE * (shorter + longer):
+        return 0.0
+    match.set_seq1(other)
+    return match.ratio() if match.quick_ratio() >= _LIKE else 0.0
 
 
-def _nearby(service: Service, text: str) -> Iterator[str]:
-    """Find what may be like a text: what holds a piece of it, and what people are called. Each piece takes a scan."""
-    for piece in _pieces(text):
-        yield from service.store.search(piece, limit=_PIECES)
-    yield from service.store.search(f"{CALLED}:", limit=_COMPARED)
+def _nearby(service: Service, text: str) -> Iterator[list[str]]:
+    """Find what may be like a text, the cheapest first: what people are called, then what holds a piece of it."""
     with service.reader() as reader:
-        for id_ in reader.principals(after=None, most=_COMPARED):
-            yield f"principal:{id_}"
+        people = [f"principal:{id_}" for id_ in reader.principals(after=None, most=_COMPARED)]
+        yield [*people, *reader.display_names(_COMPARED)]
+    for piece in _pieces(text):
+        yield service.store.search(piece, limit=_PIECES)
 
 
 def _parts(id_: str) -> Iterator[str]:

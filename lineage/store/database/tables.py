@@ -151,6 +151,9 @@ Index("name_receiver", name.c.key, sqlite_where=_receivers, postgresql_where=_re
 # And principals, which are few among many ids, for the inventory.
 _principals = text("key >= 'principal:' AND key < 'principal;'")
 Index("name_principal", name.c.key, sqlite_where=_principals, postgresql_where=_principals)
+# And what principals are called, for near misses of a search.
+_called = text("key >= 'called:' AND key < 'called;'")
+Index("name_called", name.c.key, sqlite_where=_called, postgresql_where=_called)
 
 plan = Table(
     "plan",

@@ -195,6 +195,7 @@ _COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [r
 _ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
 _RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
 _PRINCIPALS = sa.select(name.c.key).distinct().where(sa.text("key >= 'principal:' AND key < 'principal;'"))
+_CALLED = sa.select(name.c.key).distinct().where(sa.text("key >= 'called:' AND key < 'called;'"))
 _DELIVERED = (
     sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
     .outerjoin(accepted, (accepted.c.seq == spread.c.seq) & (accepted.c.at <= sa.bindparam("by")))
@@ -452,6 +453,11 @@ class Reader:
         behind = name.c.key > f"principal:{after}" if after is not None else sa.true()
         query = _PRINCIPALS.where(behind).order_by(name.c.key).limit(most)
         return [split_key(key)[1] for key in self._connection.execute(query).scalars()]
+
+    def display_names(self, most: int) -> list[str]:
+        """What principals are called, sorted: keys that ``projection.CALLED`` begins."""
+        query = _CALLED.order_by(name.c.key).limit(most)
+        return list(self._connection.execute(query).scalars())
 
     def last_mentions(self, keys: Collection[str], roles: Collection[int], most: int) -> dict[str, Fact | None]:
         """For each key, the last recorded fact that mentions it in some roles.

@@ -27,7 +27,7 @@ from lineage.serve.http.core.question import Question
 from lineage.serve.queries import inventory
 from lineage.serve.queries.actions import actions as actions_of
 from lineage.serve.queries.attention import attention
-from lineage.serve.queries.list_pages import OVER_HTTP
+from lineage.serve.queries.list_pages import OVER_HTTP, WORDS_OVER_HTTP
 from lineage.serve.queries.usage import Used
 from lineage.serve.queries.usage import usage as usage_of
 
@@ -38,10 +38,11 @@ _VALUES: Final = ("tool", "operation", "resource", "text")
 def actions(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the matching actions, latest first."""
     wanted = action_filter(query)
+    budget = OVER_HTTP if wanted.text is None else WORDS_OVER_HTTP
 
     def ask(after: str | None, limit: int) -> Document:
         found = actions_of(
-            site.service, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit, budget=OVER_HTTP
+            site.service, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit, budget=budget
         )
         if found is None:
             raise NotFoundError(query.the("of"))
