@@ -117,7 +117,7 @@ ROOMS = {
         "database", "migrations", "acts_in_time", "reading", "writing", "store", "delivery", "kept_findings",
         "follower", "rebuild", "server_info", "source_records", "authority_replica", "api_tokens",
     ),
-    "lineage.deliver": ("http", "outbox", "rfc7009", "ssf", "token_status", "findings"),
+    "lineage.deliver": ("http", "outbox", "rfc7009", "probes", "ssf", "token_status", "findings"),
     "lineage.serve": (
         "documents", "text", "drawing", "cache", "queries", "commands", "config", "server", "http", "web",
         "mcp", "http_client", "client", "processes", "cli",

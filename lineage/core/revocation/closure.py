@@ -271,6 +271,33 @@ def _closed_at(orders: list[Order], ledger: "_Ledger", at: Instant) -> Instant:
     return max(lifted, default=min(in_force_at(order) for order in orders))
 
 
+class Coverings:
+    """Who covers ended elements, for any of the orders that end them; a registration is read once for each order."""
+
+    def __init__(self, receivers: Receivers) -> None:
+        """Use the registrations of some receivers."""
+        self._receivers = receivers
+        self._by_order: dict[Order, Coverage] = {}
+        self._latest: tuple[Order, Coverage] | None = None
+
+    def of(self, one: EndedElement) -> Covering:
+        """Return the receivers that cover an element, and whether some order that ends it has none."""
+        latest = self._latest
+        if latest is None or latest[0] is not one.order:
+            latest = self._latest = (one.order, self._of_order(one.order))
+        found = latest[1].covering(one.coverage_class)
+        if not one.others:  # the usual case
+            return found
+        more = [self._of_order(order).covering(one.coverage_class) for order in one.others]
+        receivers = {*found.receivers, *(receiver for each in more for receiver in each.receivers)}
+        return Covering(tuple(sorted(receivers)), found.uncovered or any(each.uncovered for each in more))
+
+    def _of_order(self, order: Order) -> Coverage:
+        if order not in self._by_order:
+            self._by_order[order] = Coverage(self._receivers.counting_for(order.fact))
+        return self._by_order[order]
+
+
 @dataclass(slots=True)
 class _Ledger:
     """Accumulates the verdict while the receipt is read."""
@@ -289,33 +316,16 @@ class _Ledger:
     tallies: dict[str, Tally] = field(init=False)
     by_hand: Counter[tuple[str, str, str, Instant]] = field(init=False, default_factory=Counter)
     deadlines: dict[str, int] = field(init=False, default_factory=dict)
-    coverages: dict[Order, Coverage] = field(init=False, default_factory=dict)
-    latest: tuple[Order, Coverage] | None = field(init=False, default=None)
+    coverings: Coverings = field(init=False)
 
     def __post_init__(self) -> None:
+        self.coverings = Coverings(self.receivers)
         counting = [one for order in self.orders for one in self.receivers.counting_for(order.fact)]
         self.tallies = {receiver: Tally(receiver) for receiver in sorted({one.receiver for one in counting})}
         for one in counting:
             if one.deadline_seconds is not None:  # the shortest: a later registration may not postpone a deadline
                 known = self.deadlines.get(one.receiver, one.deadline_seconds)
                 self.deadlines[one.receiver] = min(known, one.deadline_seconds)
-
-    def _covering(self, one: EndedElement) -> Covering:
-        """Return the receivers that cover an element for any order that ends it, and whether some order has none."""
-        latest = self.latest
-        if latest is None or latest[0] is not one.order:
-            latest = self.latest = (one.order, self._coverage(one.order))
-        found = latest[1].covering(one.coverage_class)
-        if not one.others:  # the usual case
-            return found
-        more = [self._coverage(order).covering(one.coverage_class) for order in one.others]
-        receivers = {*found.receivers, *(receiver for each in more for receiver in each.receivers)}
-        return Covering(tuple(sorted(receivers)), found.uncovered or any(each.uncovered for each in more))
-
-    def _coverage(self, order: Order) -> Coverage:
-        if order not in self.coverages:
-            self.coverages[order] = Coverage(self.receivers.counting_for(order.fact))
-        return self.coverages[order]
 
     def marks(self) -> Iterator[HandMark]:
         """Yield the words of people that elements rest on."""
@@ -343,7 +353,7 @@ class _Ledger:
         ended = self.at >= one.ends_at and (used_at is None or used_at < one.ends_at)
         before = len(self.open)
         over = 0
-        covering, uncovered = self._covering(one)
+        covering, uncovered = self.coverings.of(one)
         for receiver in covering:
             at_receiver = self._at_receiver(one, receiver, delivered.get((receiver, one.key)), used_at, ended=ended)
             over = max(over, at_receiver)
@@ -461,6 +471,7 @@ def _use_finding(one: EndedElement, use: Use) -> Finding:
 __all__ = [
     "Closure",
     "ClosureVerdict",
+    "Coverings",
     "ElementEvidence",
     "EndedElement",
     "OpenItem",

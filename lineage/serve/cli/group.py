@@ -47,6 +47,7 @@ _COMMANDS: Final = {
     "revocations": "revocation_commands",
     "closure": "revocation_commands",
     "receiver": "receiver_commands",
+    "prove": "prove_command",
     "deliver": "process_commands",
     "token": "token_commands",
     "mcp": "mcp_command",
@@ -64,7 +65,7 @@ _SECTIONS: Final = (
             *("revocations", "closure", "receipt", "conflicts", "try", "open"),
         ),
     ),
-    ("Act", ("revoke", "lift", "receiver")),
+    ("Act", ("revoke", "lift", "receiver", "prove")),
     ("Feed in", ("ingest", "emit", "consume", "collect", "sources", "quarantine", "schema")),
     ("Operate", ("demo", "init", "serve", "mcp", "token", "deliver", "doctor", "rebuild", "fsck")),
 )

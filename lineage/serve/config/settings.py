@@ -22,6 +22,7 @@ from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
 from lineage.deliver.findings.webhook_settings import Webhook, webhooks_of
+from lineage.deliver.probes.probe_settings import Probe, probes_of
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint, endpoints_of
 from lineage.deliver.ssf import settings as ssf_settings
 from lineage.deliver.ssf.settings import SsfSettings
@@ -52,6 +53,7 @@ class Settings:
     Attributes:
         ssf: The Shared Signals transmitter; None if there is none.
         receivers: The revocation endpoints to call.
+        probes: The enforcement points that can be asked what they do.
         webhooks: The receivers of findings.
         sources: The systems whose logs are read.
         findings: How the rules are evaluated.
@@ -114,6 +116,7 @@ class Settings:
     )
     ssf: SsfSettings | None = None
     receivers: tuple[Endpoint, ...] = ()
+    probes: tuple[Probe, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     sources: "tuple[NamedSource, ...]" = ()
     findings: Options = DEFAULT
@@ -149,6 +152,7 @@ class Settings:
             **OWN.read({name: value for name, value in said[None].items() if name in OWN.names}),
             ssf=SsfSettings.of(said[None]),
             receivers=in_file.receivers,
+            probes=in_file.probes,
             webhooks=in_file.webhooks,
             sources=in_file.sources,
             findings=in_file.findings,
@@ -199,6 +203,7 @@ class Settings:
         shown["store"] = without_password(self.store)
         shown |= {} if self.ssf is None else self.ssf.shown()
         shown |= {f"receivers.{endpoint.receiver}": endpoint.url for endpoint in self.receivers}
+        shown |= {f"probes.{probe.receiver}": probe.url for probe in self.probes}
         shown |= {f"webhooks.{webhook.name}": webhook.url for webhook in self.webhooks}
         shown |= {f"kafka.{name}": value for name, value in self.kafka.shown().items()} if self.on_kafka else {}
         return shown | {f"http.{name}": value for name, value in self.http.shown().items()}
@@ -206,7 +211,7 @@ class Settings:
     @property
     def open_files(self) -> tuple[Path, ...]:
         """The files with secrets that every user of this machine can read."""
-        endpoints: tuple[Endpoint | Webhook, ...] = (*self.receivers, *self.webhooks)
+        endpoints: tuple[Endpoint | Webhook | Probe, ...] = (*self.receivers, *self.webhooks, *self.probes)
         called = (file for endpoint in endpoints for file in endpoint.open_files)
         return (*OWN.open_files(self), *called, *self.kafka.open_files, *self.http.open_files)
 
@@ -305,6 +310,7 @@ class _InFile(NamedTuple):
     webhooks: tuple[Webhook, ...] = ()
     sources: "tuple[NamedSource, ...]" = ()
     findings: Options = DEFAULT
+    probes: tuple[Probe, ...] = ()
 
 
 def _read(file: Path) -> _InFile:
@@ -317,6 +323,7 @@ def _read(file: Path) -> _InFile:
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG is not TOML: {error}") from error
     in_tables = {name: _table(file, said, name) for name in ("kafka", "http")}
     receivers = endpoints_of(said.pop("receivers", {}), file=file)
+    probes = probes_of(said.pop("probes", {}), file=file)
     webhooks = _webhooks(said.pop("webhooks", {}), file)
     # a string means one of our own sources
     named = said.pop("source") if isinstance(said.get("source"), list | dict) else []
@@ -325,7 +332,7 @@ def _read(file: Path) -> _InFile:
     found = _nothing()
     for name, texts in ((None, said), *in_tables.items()):
         found[name] = _texts(file, texts, [table for table in TABLES if table.table == name])
-    return _InFile(found, receivers, webhooks, sources, findings)
+    return _InFile(found, receivers, webhooks, sources, findings, probes)
 
 
 def _findings(said: dict[str, Any], file: Path) -> Options:

@@ -1,0 +1,231 @@
+"""The stop-proof of a revocation: what its enforcement points do when they are asked, not what they have said.
+
+A closure rests on acknowledgements, a proof on denials that were observed. A denial counts if the question began when
+the order was in force and after every use of the element that is known; all times are by the clock of who asks, so that
+no clock of an enforcement point matters. What is to be stopped, and by whom, is read before the questions and again
+after the answers: who joined meanwhile was not asked, and what was linked meanwhile is not proved. Pure.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from lineage.core.model.times import SECOND, Instant
+from lineage.core.revocation.closure import ClosureVerdict
+
+SKEW: Final = 300 * SECOND
+"""How long after its end an element still has to be denied: a clock of an enforcement point may be late."""
+
+
+class Reply(StrEnum):
+    """What an enforcement point replied about an element."""
+
+    DENIED = "denied"
+    ACCEPTED = "accepted"
+    UNSUPPORTED = "revocation_unsupported"
+    UNAVAILABLE = "revocation_unavailable"
+
+
+class Observation(NamedTuple):
+    """One reply, and when it was asked for and had come, by the clock of who asked."""
+
+    receiver: str
+    key: str
+    reply: Reply
+    asked_at: Instant
+    answered_at: Instant
+
+
+class Stopped(NamedTuple):
+    """An element that has to be denied.
+
+    Attributes:
+        key: ``KIND:ID``.
+        receivers: The enforcement points that cover it.
+        uncovered: Whether nobody covered it when it was ordered dead.
+        in_force_at: From when the order that ends it has to be enforced.
+        ends_at: When it would have expired; NEVER if it has no end.
+        used_at: When the latest use of it that succeeded is known to have been, at the latest; None if there is none.
+    """
+
+    key: str
+    receivers: tuple[str, ...]
+    uncovered: bool
+    in_force_at: Instant
+    ends_at: Instant
+    used_at: Instant | None = None
+
+
+@dataclass(slots=True)
+class PointProof:
+    """What an enforcement point has shown.
+
+    Attributes:
+        receiver: The enforcement point.
+        covers: How many elements it has to deny.
+        denied: How many it denied.
+        accepted: How many it accepted, or had been used since it denied them.
+        not_asked: How many it was not asked about.
+        unsupported: About how many it cannot say anything.
+        unavailable: About how many it did not say anything in time.
+        last_success: When one of these elements was last known to be accepted, by anybody.
+        first_denial: From when it was known to deny all of them; None if it does not.
+    """
+
+    receiver: str
+    covers: int = 0
+    denied: int = 0
+    accepted: int = 0
+    not_asked: int = 0
+    unsupported: int = 0
+    unavailable: int = 0
+    last_success: Instant | None = None
+    first_denial: Instant | None = None
+
+    @property
+    def verdict(self) -> ClosureVerdict:
+        """What it has shown of all that it covers."""
+        if self.accepted:
+            return ClosureVerdict.PARTIAL
+        return ClosureVerdict.CLOSED if self.denied == self.covers else ClosureVerdict.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class StopProof:
+    """What was proved, and what stands against it.
+
+    Attributes:
+        verdict: ``PARTIAL`` if an element is accepted somewhere, else ``UNKNOWN`` if one is not shown to be denied
+            everywhere, else ``CLOSED``.
+        elements: How many elements had to be denied.
+        expired: How many of them had expired long enough, and did not have to be.
+        points: Each enforcement point, sorted.
+        accepted: What was accepted: element and enforcement point, sorted.
+        uncovered: What no enforcement point covers, sorted.
+    """
+
+    verdict: ClosureVerdict
+    elements: int
+    expired: int
+    points: tuple[PointProof, ...]
+    accepted: tuple[tuple[str, str], ...]
+    uncovered: tuple[str, ...]
+
+
+class _Replies(NamedTuple):
+    """What an enforcement point replied about an element.
+
+    Attributes:
+        accepted_at: When the last acceptance had come; None if there is none.
+        denied_at: When the first denial was asked for that was not asked for before that; None if there is none.
+        is_unsupported: Whether it said that it cannot say anything.
+    """
+
+    accepted_at: Instant | None
+    denied_at: Instant | None
+    is_unsupported: bool
+
+
+def prove(elements: Sequence[Stopped], observations: Iterable[Observation], at: Instant) -> StopProof:
+    """Judge what was observed.
+
+    Args:
+        elements: What has to be denied, as known after the last reply.
+        observations: The replies.
+        at: When the proof is made.
+    """
+    replies = _by_place(observations)
+    points: dict[str, PointProof] = {}
+    accepted: list[tuple[str, str]] = []
+    uncovered: list[str] = []
+    unproved = False
+    expired = 0
+    for one in elements:
+        for receiver in one.receivers:
+            _note_success(points.setdefault(receiver, PointProof(receiver)), one.used_at)
+        if at >= one.ends_at + SKEW and not _is_used_after_end(one):
+            expired += 1
+            continue
+        if one.uncovered or not one.receivers:
+            uncovered.append(one.key)
+        for receiver in one.receivers:
+            if not _judge(one, points[receiver], replies.get((receiver, one.key)), accepted):
+                unproved = True
+    for point in points.values():
+        if point.denied < point.covers:
+            point.first_denial = None
+    return StopProof(
+        verdict=_verdict(accepted=bool(accepted), unproved=unproved or bool(uncovered)),
+        elements=len(elements),
+        expired=expired,
+        points=tuple(points[name] for name in sorted(points)),
+        accepted=tuple(sorted(accepted)),
+        uncovered=tuple(sorted(uncovered)),
+    )
+
+
+def _verdict(*, accepted: bool, unproved: bool) -> ClosureVerdict:
+    if accepted:
+        return ClosureVerdict.PARTIAL
+    return ClosureVerdict.UNKNOWN if unproved else ClosureVerdict.CLOSED
+
+
+def _by_place(observations: Iterable[Observation]) -> Mapping[tuple[str, str], _Replies]:
+    """Collect the replies by enforcement point and element."""
+    first: dict[tuple[str, str], Observation] = {}
+    several: dict[tuple[str, str], list[Observation]] = {}
+    for one in observations:
+        place = one[:2]
+        known = first.setdefault(place, one)
+        if known is not one:
+            several.setdefault(place, [known]).append(one)
+    found = {place: _replied(one) for place, one in first.items()}
+    found |= {place: _replies(found_there) for place, found_there in several.items()}
+    return found
+
+
+def _replied(one: Observation) -> _Replies:
+    """Convert the only reply; there may be very many."""
+    _, _, reply, asked_at, answered_at = one
+    if reply is Reply.DENIED:
+        return _Replies(None, asked_at, is_unsupported=False)
+    return _Replies(answered_at if reply is Reply.ACCEPTED else None, None, is_unsupported=reply is Reply.UNSUPPORTED)
+
+
+def _replies(several: Sequence[Observation]) -> _Replies:
+    accepted_at = max((one.answered_at for one in several if one.reply is Reply.ACCEPTED), default=None)
+    denials = [one.asked_at for one in several if one.reply is Reply.DENIED]
+    denied_at = min((at for at in denials if accepted_at is None or at > accepted_at), default=None)
+    return _Replies(accepted_at, denied_at, any(one.reply is Reply.UNSUPPORTED for one in several))
+
+
+def _is_used_after_end(one: Stopped) -> bool:
+    return one.used_at is not None and one.used_at >= one.ends_at
+
+
+def _judge(one: Stopped, point: PointProof, replies: _Replies | None, accepted: list[tuple[str, str]]) -> bool:
+    """Count an element at an enforcement point; whether it is shown to be denied there."""
+    point.covers += 1
+    if replies is None:
+        point.not_asked += 1
+        return False
+    _note_success(point, replies.accepted_at)
+    denied_at = replies.denied_at
+    if denied_at is not None and denied_at >= one.in_force_at and (one.used_at is None or denied_at > one.used_at):
+        point.denied += 1
+        point.first_denial = max(denied_at, point.first_denial or denied_at)
+        return True
+    if replies.accepted_at is not None or (denied_at is not None and one.used_at is not None):
+        point.accepted += 1
+        accepted.append((one.key, point.receiver))
+    elif replies.is_unsupported:
+        point.unsupported += 1
+    else:
+        point.unavailable += 1
+    return False
+
+
+def _note_success(point: PointProof, at: Instant | None) -> None:
+    if at is not None:
+        point.last_success = max(at, point.last_success or at)

@@ -1,0 +1,1 @@
+"""Asking enforcement points what they do with what a revocation has ended."""

@@ -1,0 +1,122 @@
+"""The settings of the enforcement points that can be asked what they do: tables ``[probes."RECEIVER"]``.
+
+Values only; secrets are read where they are used.
+
+Example::
+
+    [probes."https://gateway.example"]
+    kind = "introspection"           # RFC 7662; or answers: a follower of the feed (ingest.revocations)
+    url = "https://gateway.example/introspect"
+    token = "{jti}"                  # of introspection: what identifies the token to the server, made from its id
+    client_id = "delegraph"          # with a client id: HTTP Basic; without: a bearer token
+    secret_file = "gateway.secret"
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ingest.codec import limits
+from ingest.secrets import is_open_to_others
+from lineage.core.authority.receivers import issuer_of
+from lineage.core.model.errors import RefusedError
+from lineage.deliver.http.endpoint_url import endpoint_url
+
+INTROSPECTION: Final = "introspection"
+ANSWERS: Final = "answers"
+KINDS: Final = (INTROSPECTION, ANSWERS)
+_NAMES: Final = ("kind", "url", "token", "client_id", "secret_file", "ca_file", "timeout_seconds")
+_PLACES: Final = re.compile(r"\{(id|iss|jti)\}")
+_TIMEOUT_SECONDS: Final = 5.0
+_LONGEST_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How an enforcement point is asked.
+
+    Attributes:
+        receiver: Its id as a receiver.
+        kind: One of ``KINDS``.
+        url: Where it answers.
+        token: Of introspection: a template of the ``token`` parameter; ``{id}``, ``{iss}`` and ``{jti}`` are parts of
+            the token's id.
+        client_id: Our client id; None: the secret is a bearer token.
+        secret: The file with the secret; None: it asks for none.
+        ca: The file with the CA certificates of the server; None for the system's.
+        timeout_seconds: The time limit of a question.
+    """
+
+    receiver: str
+    kind: str
+    url: str
+    token: str = "{jti}"
+    client_id: str | None = None
+    secret: Path | None = None
+    ca: Path | None = None
+    timeout_seconds: float = _TIMEOUT_SECONDS
+
+    @property
+    def asks_one_by_one(self) -> bool:
+        """Whether each element takes a request of its own."""
+        return self.kind == INTROSPECTION
+
+    @property
+    def open_files(self) -> tuple[Path, ...]:
+        """The files with secrets that every user of this machine can read."""
+        return () if self.secret is None or not is_open_to_others(self.secret) else (self.secret,)
+
+    def handle_of(self, id_: str) -> str:
+        """The ``token`` parameter for a token."""
+        issuer = issuer_of(id_) or ""
+        parts = {"id": id_, "iss": issuer, "jti": id_[len(issuer) + 1 :] if issuer else id_}
+        return _PLACES.sub(lambda match: parts[match.group(1)], self.token)
+
+
+def probes_of(said: object, *, file: Path) -> tuple[Probe, ...]:
+    """Read the probes of a settings file, in the order of their receivers.
+
+    Raises:
+        RefusedError: A setting is missing, unknown or invalid; the message names it.
+    """
+    if not isinstance(said, Mapping):
+        raise RefusedError(f"'probes' in {file} must be tables: [probes.\"RECEIVER\"]")
+    return tuple(_probe(receiver, table, file) for receiver, table in sorted(said.items()))
+
+
+def _probe(receiver: str, said: object, file: Path) -> Probe:
+    where = f'[probes."{receiver}"] in {file}'
+    if not isinstance(said, Mapping):
+        raise RefusedError(f"{where} must be a table")
+    if fault := limits.fault_of_id(receiver):
+        raise RefusedError(f"the id of {where} {fault}")
+    if unknown := sorted(said.keys() - set(_NAMES)):
+        raise RefusedError(f"{where} has an unknown setting {unknown[0]!r}; there are {', '.join(sorted(_NAMES))}")
+    texts: dict[str, str | None] = {}
+    for name in _NAMES[:-1]:
+        value = said.get(name)
+        if value is not None and not (isinstance(value, str) and value and value.isprintable()):
+            raise RefusedError(f"{name!r} of {where} must be a string of printable characters")
+        texts[name] = value
+    if texts["kind"] not in KINDS:
+        raise RefusedError(f"'kind' of {where} is {texts['kind']!r}; give one of {', '.join(KINDS)}")
+    if texts["client_id"] is not None and texts["secret_file"] is None:
+        raise RefusedError(f"{where} with 'client_id' needs 'secret_file'")
+    token = texts["token"] or "{jti}"
+    if not _PLACES.search(token):
+        raise RefusedError(f"'token' of {where} must contain {{id}} or {{jti}}, which stand for those of the token")
+    seconds = said.get("timeout_seconds", _TIMEOUT_SECONDS)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_SECONDS:
+        raise RefusedError(f"'timeout_seconds' of {where} must be a positive number up to {_LONGEST_SECONDS}")
+    return Probe(
+        receiver=receiver,
+        kind=str(texts["kind"]),
+        url=endpoint_url(texts["url"], where, "an enforcement point"),
+        token=token,
+        client_id=texts["client_id"],
+        secret=None if texts["secret_file"] is None else file.parent / texts["secret_file"],
+        ca=None if texts["ca_file"] is None else file.parent / texts["ca_file"],
+        timeout_seconds=float(seconds),
+    )
