@@ -372,6 +372,11 @@ class Client:
         """
         return cast("schemas.SignedReceipt", self._sent("GET", f"{_path(id)}/signed-receipt").json())
 
+    def prove(self, id: str, *, nonce: str | None = None, sample: int | None = None) -> schemas.SignedProof:
+        """Ask the enforcement points now what they do with what a revocation has ended."""
+        body: dict[str, Any] = {**_said(nonce=nonce), **({} if sample is None else {"sample": sample})}
+        return cast("schemas.SignedProof", self._sent("POST", f"{_path(id)}/proofs", json=body).json())
+
     def revoke(
         self,
         target: str | Mapping[str, str],

@@ -60,6 +60,7 @@ def open_(settings: "Settings", out: Output, id_: str, by: str | None, **_said: 
             name=by,
             four_eyes=settings.four_eyes,
             keys=settings.read_keys(),
+            probes=settings.probes,
             parts=parts,
             start=page,
         )

@@ -151,6 +151,7 @@ def serve(settings: "Settings", out: Output, by: str | None, **_said: str | None
             name=by,
             four_eyes=settings.four_eyes,
             keys=settings.read_keys(),
+            probes=settings.probes,
             parts=parts,
         )
 

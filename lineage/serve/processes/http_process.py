@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
 from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.probes.probe_settings import Probe
 from lineage.plumbing.addresses import is_loopback
 from lineage.serve.config.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.config.limits import Limits
@@ -52,6 +53,7 @@ def serve(
     name: str | None = None,
     four_eyes: int | None = None,
     keys: Keys | None = None,
+    probes: Sequence[Probe] = (),
     parts: Parts = no_parts,
     story: Story | None = None,
     start: str = "/",
@@ -65,6 +67,7 @@ def serve(
         name: Who signs in by the link; None for the user of this machine.
         four_eyes: The number of elements above which an order needs a second person.
         keys: What signs receipts and proofs.
+        probes: How enforcement points can be asked what they do.
         parts: Routers to mount in addition to the API and the pages.
         story: A guided tour for the start page.
         start: The address of the page that the link leads to.
@@ -97,6 +100,7 @@ def serve(
             tls=settings.tls,
             four_eyes=four_eyes,
             keys=keys,
+            probes={probe.receiver: probe for probe in probes},
             limits=limits,
             pools=pools,
         )

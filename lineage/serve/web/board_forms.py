@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from json import dumps
 from typing import Final
 
 from starlette.requests import Request
@@ -11,7 +12,7 @@ from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api import receiver_endpoints as receivers
-from lineage.serve.http.api.signed_answers import receipt_of
+from lineage.serve.http.api.signed_answers import proof_of, receipt_of
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.parameters import REVOCATION
 from lineage.serve.http.core.query import ParameterError, Query
@@ -90,6 +91,22 @@ def signed_receipt(site: AppContext) -> Callable[[Request], Awaitable[Response]]
         return await site.pools.questions.run(caller.name, answer, request, caller)
 
     return page
+
+
+def proving(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
+    """``POST /revocations/{id}/proofs``: ask now, and show what was replied."""
+
+    def answer(request: Request, caller: Caller) -> Response:
+        revocation = request.path_params["id"]
+        document = proof_of(site, caller, revocation, {})
+        log_access(caller, request, revocation=revocation, verdict=document["proof"]["verdict"])
+        return render_template(request, "proof.html", {"doc": document, "as_json": dumps(document)}, caller=caller)
+
+    async def prove(request: Request) -> Response:
+        caller, _ = await form_of(site, request)
+        return await site.pools.questions.run(caller.name, answer, request, caller)
+
+    return prove
 
 
 def _back(revocation: str | None) -> Response:

@@ -93,6 +93,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         "/receivers": board_forms.registering(site),
         "/revocations/{id:path}/marks": board_forms.marking(site),
         "/revocations/{id:path}/deliveries": board_forms.delivering_again(site),
+        "/revocations/{id:path}/proofs": board_forms.proving(site),
         "/findings/{id}/judgements": finding_pages.judging(site),
         **({} if story is None else {"/story/{name}": _play(site, story)}),
     }

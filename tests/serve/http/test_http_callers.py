@@ -83,6 +83,7 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/revocations/none"): ASK,
     ("GET", "/v1/revocations/none/receipt"): ASK,
     ("GET", "/v1/revocations/none/signed-receipt"): ASK,
+    ("POST", "/v1/revocations/none/proofs"): ASK,
     ("POST", "/v1/events"): ("producer",),
     ("POST", "/v1/revocations"): ("responder",),
     ("POST", "/v1/revocations:batch"): ("responder",),

@@ -1,10 +1,12 @@
 """The board of a revocation as a page without a script: from unknown to closed without leaving it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lineage.deliver.http.signing_keys import new_keys
 from tests.support.http_worlds import World, api_over
 from tests.support.http_writes import ORDER
 from tests.support.web_pages import HOSTILE, Pages, text_of
@@ -109,3 +111,41 @@ def test_what_was_typed_never_becomes_markup(here: World, board: str):
     assert "said so at" in text_of(page)
     assert "<script>alert" not in page.text
     assert "<img src=x" not in page.text
+
+
+def test_a_proof_is_made_at_the_press_of_a_button(here: World, board: str):
+    """
+    The page says what each point replied; without a signing key it says what to configure.
+    """
+    Pages(here).send("/receivers", receiver=WALL)
+    without = Pages(here).send(f"{board}/proofs")
+    here.site = replace(here.site, keys=new_keys())
+    person = Pages(here)
+    offered = person.get(board).text
+    page = person.send(f"{board}/proofs")
+    foreign = person.send(f"{board}/proofs", origin="https://evil.example")
+
+    assert "no signing key is configured" in text_of(without)
+    assert f'action="{board}/proofs"' in offered
+    assert (200, 403) == (page.status_code, foreign.status_code)
+    assert "Not everything is shown to be denied." in text_of(page)
+    assert "3 cannot be said" in text_of(page)
+    assert "delegraph-stop-proof" in text_of(page)
+
+
+def test_a_signed_receipt_is_shown_to_print_once_it_is_over(here: World, board: str):
+    """
+    409 while something is open; afterwards who confirmed, whose word it rests on, and the signature.
+    """
+    here.site = replace(here.site, keys=new_keys())
+    person = Pages(here)
+    early = person.get(f"{board}/signed-receipt")
+    person.send("/receivers", receiver=WALL)
+    person.send(f"{board}/marks", receiver=WALL, reason="its operator showed me")
+    offered = person.get(board).text
+    page = person.get(f"{board}/signed-receipt")
+
+    assert (409, 200) == (early.status_code, page.status_code)
+    assert f'href="{board}/signed-receipt"' in offered
+    assert f"{WALL}: 3 of 3 enforced" in text_of(page)
+    assert "its operator showed me" in text_of(page)

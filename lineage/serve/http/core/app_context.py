@@ -1,6 +1,7 @@
 """The dependencies of all HTTP endpoints. Created in ``http_process``."""
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from lineage.core.model.times import Instant
 from lineage.deliver.http.access_log import noted
 from lineage.deliver.http.callers import Authentication, Caller
 from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.probes.probe_settings import Probe
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.workers import Pools
 from lineage.serve.queries.service import Service
@@ -34,6 +36,7 @@ class AppContext:
         four_eyes: The number of elements above which an order needs a second person; None for never.
         limits: The limits on requests.
         keys: What signs receipts and proofs; None if no signing key is configured.
+        probes: How enforcement points can be asked what they do, by receiver.
         pools: The threads for blocking work.
     """
 
@@ -43,6 +46,7 @@ class AppContext:
     tls: bool = False
     four_eyes: int | None = None
     keys: Keys | None = None
+    probes: Mapping[str, Probe] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     pools: Pools = field(default_factory=lambda: Pools(Limits()))
     one_order: threading.Lock = field(default_factory=threading.Lock)

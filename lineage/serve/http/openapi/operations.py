@@ -97,6 +97,20 @@ _MARK: Final = fields(
     },
     required=("receiver", "reason"),
 )
+_PROOF: Final = fields(
+    {
+        "nonce": {
+            "type": "string",
+            "pattern": "^[ -~]{1,128}$",
+            "description": "What shows to the caller that the proof was made for them. By default one is made.",
+        },
+        "sample": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "About how many elements introspection endpoints are asked; the rest is not proved.",
+        },
+    }
+)
 _LIFT: Final = fields({"note": _NOTE})
 _JUDGEMENT: Final = fields(
     {
@@ -323,6 +337,20 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "responses": {
             "200": answer("The receipt, its signature, and the key.", ref("SignedReceipt")),
             **problems("400", "401", "403", "404", "409", *SHARED, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    ("POST", "/v1/revocations/{id}/proofs"): {
+        "operationId": "prove",
+        "summary": "Ask the enforcement points now what they do with what a revocation has ended",
+        "description": f"{roles_of(ASKERS)} Signed over the nonce. CLOSED only if every element is denied wherever it "
+        "is covered, whatever was acknowledged. The detached JWS (RFC 7797) covers the canonical JSON of `proof`.",
+        "tags": ["questions"],
+        "parameters": [parameter_of(REVOCATION), _FORGERY],
+        "requestBody": body(_PROOF, required=False),
+        "responses": {
+            "200": answer("The proof, its signature, and the key.", ref("SignedProof")),
+            **problems("400", "401", "403", "404", *SHARED, *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },

@@ -1205,6 +1205,56 @@ class SignedReceipt(TypedDict):
     jwk: dict[str, str]
 
 
+class ProvedPoint(TypedDict):
+    """What an enforcement point has shown."""
+
+    receiver: str
+    asked_by: str | None
+    verdict: Literal["CLOSED", "PARTIAL", "UNKNOWN"]
+    covers: int
+    denied: int
+    accepted: int
+    not_asked: int
+    revocation_unsupported: int
+    revocation_unavailable: int
+    acknowledged: int
+    last_success: Time | None
+    first_denial: Time | None
+
+
+class CountedThings(TypedDict):
+    """How many elements there are, and the first thousand of them."""
+
+    count: int
+    first: list[dict[str, str]]
+
+
+class StopProof(TypedDict):
+    """What enforcement points do with what a revocation has ended."""
+
+    type: Literal["delegraph-stop-proof"]
+    revocation: str
+    nonce: str
+    verdict: Literal["CLOSED", "PARTIAL", "UNKNOWN"]
+    began_at: Time
+    ended_at: Time
+    closure: Literal["CLOSED", "PARTIAL", "UNKNOWN"]
+    elements: int
+    expired: int
+    accepted: CountedThings
+    uncovered: CountedThings
+    points: list[ProvedPoint]
+    recorded_at: Time | None
+
+
+class SignedProof(TypedDict):
+    """The proof, its signature, and the key that verifies it."""
+
+    proof: StopProof
+    jws: str
+    jwk: dict[str, str]
+
+
 class Missing(TypedDict):
     """One of several ids asked for that no fact names."""
 
@@ -1507,6 +1557,7 @@ ANSWERS: dict[str, Any] = {
             Counts,
             ReceiptLine,
             SignedReceipt,
+            SignedProof,
             Missing,
             Problem,
         ),
