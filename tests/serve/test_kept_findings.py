@@ -20,8 +20,9 @@ from lineage.serve.commands import live_index
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
 from lineage.serve.commands.judgements import judge
 from lineage.serve.commands.kept_form import kept_report
+from lineage.serve.queries import findings as found_by
 from lineage.serve.queries import kept_list, one_finding
-from lineage.serve.queries.findings import Wanted, findings, survey
+from lineage.serve.queries.findings import Wanted, exported, findings, gate, survey
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
 from lineage.store.store import Store, open_store
@@ -261,6 +262,36 @@ def test_the_list_from_the_index_is_the_list_that_is_worked_out(tmp_path: Path, 
             assert worked_out["as_of"] == kept["as_of"]
             assert worked_out["by_severity"] == kept["by_severity"]
             assert worked_out["suppressed"] == kept["suppressed"]
+
+
+def test_gates_and_exports_read_the_index_only_where_it_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    The same ids and the same lines as worked out; an index that is behind, or ``fresh``, is worked out.
+    """
+    with world(in_file(tmp_path), tmp_path) as made:
+        made.take([*Honest(3).make(), *STOLEN, *CASES["credential-shared"].fires])
+        until = made.now + 3_600_000_000
+        [first, *_] = findings(made.service, at=made.now)["items"]
+        judge(made.service, first["id"], "suppressed", by="human:ir", reason="a test", until=until)
+        made.keeper.sweep(made.now)
+        monkeypatch.setattr(kept_list, "_AT_ONCE", 2)
+        worked_out = [
+            gate(made.service, at=made.now, fresh=True),
+            *(exported(made.service, form, at=made.now, fresh=True) for form in ("jsonl", "csv", "sarif")),
+        ]
+        with monkeypatch.context() as patched:
+            patched.setattr(found_by, "survey", None)
+            read = [
+                gate(made.service, at=made.now),
+                *(exported(made.service, form, at=made.now) for form in ("jsonl", "csv", "sarif")),
+            ]
+        assert worked_out == read
+        assert first["id"] not in {one.id for one in worked_out[0]}
+
+        monkeypatch.setattr(kept_list, "COMPUTED", 3)
+        made.take([done("a9", at=12, token="t1", actor=A)])
+        assert gate(made.service, at=made.now) == gate(made.service, at=made.now, fresh=True) != worked_out[0]
+        assert exported(made.service, "jsonl", at=made.now) != worked_out[1]
 
 
 def test_a_finding_of_a_large_store_is_read_from_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

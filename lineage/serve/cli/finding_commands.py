@@ -36,6 +36,7 @@ _FORMATS: Final = ("table", "json", "jsonl", "csv", "ocsf", "sarif")
 @click.option("--fail-on", type=_SEVERITY, help="Exit with 7 if there is a finding of this severity or above.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="Findings in this file do not count for --fail-on.")
 @click.option("--write-baseline", type=click.Path(path_type=Path), help="Write the ids of the findings to this file.")
+@click.option("--fresh", is_flag=True, help="Evaluate everything, even if an index of findings is kept.")
 @shared_options()
 def findings(
     settings: "Settings",
@@ -54,6 +55,7 @@ def findings(
     fail_on: str | None,
     baseline: Path | None,
     write_baseline: Path | None,
+    fresh: bool,
 ) -> None:
     """What is wrong, the worst first, each with the facts that show it and what to do.
 
@@ -77,15 +79,17 @@ def findings(
     moment = now() if at is None else at
     with opened_service(settings) as service:
         if format_ in ("table", "json") or out.as_json:
-            document = found_by(service, at=moment, known_at=known_at, wanted=wanted, after=after, limit=limit)
+            document = found_by(
+                service, at=moment, known_at=known_at, wanted=wanted, after=after, limit=limit, fresh=fresh
+            )
             out = Output(as_json=out.as_json or format_ == "json")
             out.document(document, render_chain.findings)
         else:
             told = known if baseline is not None else None
-            said = exported(service, format_, at=moment, known_at=known_at, wanted=wanted, baseline=told)
+            said = exported(service, format_, at=moment, known_at=known_at, wanted=wanted, baseline=told, fresh=fresh)
             click.echo(said, nl=False)
         if write_baseline is not None or fail_on is not None:
-            open_ones = gate(service, at=moment, known_at=known_at, wanted=wanted)
+            open_ones = gate(service, at=moment, known_at=known_at, wanted=wanted, fresh=fresh)
             if write_baseline is not None:
                 _write(write_baseline, posture_ids(open_ones))
             if fail_on is not None and (over := failing(open_ones, SEVERITIES[fail_on], known)):

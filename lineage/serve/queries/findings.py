@@ -27,7 +27,7 @@ from lineage.serve.documents.core_documents import Document, finding_document, i
 from lineage.serve.documents.finding_formats import as_csv, as_lines, as_ocsf, as_sarif
 from lineage.serve.documents.refusal_wording import no_such
 from lineage.serve.queries.finding_facts import gathered
-from lineage.serve.queries.kept_list import asked_of_index, filters_of, kept_page
+from lineage.serve.queries.kept_list import asked_of_index, every_kept, filters_of, kept_page
 from lineage.serve.queries.service import Service
 from lineage.store.kept_findings import Filters
 
@@ -134,6 +134,7 @@ def findings(
     after: str | None = None,
     limit: int = PAGE,
     options: Options | None = None,
+    fresh: bool = False,
 ) -> Document:
     """List what is wrong, the worst first, one page at a time.
 
@@ -145,10 +146,11 @@ def findings(
         after: The ``next`` of the previous page.
         limit: The most items of a page.
         options: The settings of the rules.
+        fresh: Evaluate everything even if an index could answer.
     """
     wanted = Wanted() if wanted is None else wanted
     wanted.check()
-    if known_at is None and options is None and (asked := asked_of_index(service, at, after)) is not None:
+    if known_at is None and options is None and not fresh and (asked := asked_of_index(service, at, after)) is not None:
         return kept_page(service, asked, wanted.filters(), limit)
     behind = None
     if after is not None:
@@ -182,7 +184,8 @@ def severities(found: Iterable[Severity]) -> dict[str, int]:
     return {severity.word: counts[severity] for severity in sorted(counts, reverse=True)}
 
 
-FORMATS: Final = ("table", "json", "jsonl", "csv", "ocsf", "sarif")
+_EXPORTS: Final = ("jsonl", "csv", "ocsf", "sarif")
+FORMATS: Final = ("table", "json", *_EXPORTS)
 
 
 def exported(
@@ -193,6 +196,7 @@ def exported(
     known_at: Instant | None = None,
     wanted: Wanted | None = None,
     baseline: Collection[str] | None = None,
+    fresh: bool = False,
 ) -> str:
     """Export the matching findings for other tools: ``jsonl``, ``csv``, ``ocsf`` or ``sarif``.
 
@@ -203,23 +207,30 @@ def exported(
         known_at: Only facts recorded by then; None for all.
         wanted: Which findings.
         baseline: The ids that are not new, for ``sarif``.
+        fresh: Evaluate them even if an index is up to date; ``ocsf`` always does, for it needs the chains.
     """
     wanted = Wanted() if wanted is None else wanted
     wanted.check()
+    if format_ not in _EXPORTS:
+        raise RefusedError(f"there is no format {format_!a}; there are {', '.join(FORMATS)}")
+    read = None if fresh or known_at is not None or format_ == "ocsf" else asked_of_index(service, at, exact=True)
+    if read is not None:
+        documents = [dict(one.document) for one in every_kept(service, read, wanted.filters())]
+        return _written(format_, documents, baseline)
     found = survey(service, at, known_at)
     rows = [row for row in found.ordered() if wanted.takes(*row)]
     documents = [finding_document(one, found.options, status) for one, _, status in rows]
+    return as_ocsf(documents, found.world) if format_ == "ocsf" else _written(format_, documents, baseline)
+
+
+def _written(format_: str, documents: list[Document], baseline: Collection[str] | None) -> str:
     match format_:
         case "jsonl":
             return as_lines(documents)
         case "csv":
             return as_csv(documents)
-        case "ocsf":
-            return as_ocsf(documents, found.world)
-        case "sarif":
-            return f"{as_sarif(documents, baseline)}\n"
         case _:
-            raise RefusedError(f"there is no format {format_!a}; there are {', '.join(FORMATS)}")
+            return f"{as_sarif(documents, baseline)}\n"
 
 
 _Rank = tuple[int, int, str]
@@ -302,20 +313,39 @@ def _short(framework: str) -> str | None:
     return next((short for short, name in SHORT_NAMES.items() if name == framework), None)
 
 
+class Open(NamedTuple):
+    """An open finding, as far as a gate looks at it."""
+
+    id: str
+    severity: Severity
+
+
 def gate(
-    service: Service, *, at: Instant, known_at: Instant | None = None, wanted: Wanted | None = None
-) -> list[tuple[Finding, Severity, str]]:
-    """Return the open findings that match, for a gate; suppressed ones do not count."""
+    service: Service,
+    *,
+    at: Instant,
+    known_at: Instant | None = None,
+    wanted: Wanted | None = None,
+    fresh: bool = False,
+) -> list[Open]:
+    """Return the open findings that match, for a gate; suppressed ones do not count.
+
+    They are read from the index if it is up to date, unless ``fresh`` ones are asked for.
+    """
     wanted = Wanted() if wanted is None else wanted
+    wanted.check()
+    if not fresh and known_at is None and (asked := asked_of_index(service, at, exact=True)) is not None:
+        kept = every_kept(service, asked, wanted.filters())
+        return [Open(one.id, Severity(one.severity)) for one in kept if one.status != SUPPRESSED]
     rows = survey(service, at, known_at).ordered()
-    return [row for row in rows if wanted.takes(*row) and row[2] != SUPPRESSED]
+    return [Open(row[0].id, row[1]) for row in rows if wanted.takes(*row) and row[2] != SUPPRESSED]
 
 
-def failing(rows: list[tuple[Finding, Severity, str]], severity: Severity, baseline: Collection[str]) -> list[str]:
+def failing(found: list[Open], severity: Severity, baseline: Collection[str]) -> list[str]:
     """The ids of the findings of a severity or above that are not in the baseline."""
-    return [one.id for one, found, _ in rows if found >= severity and one.id not in baseline]
+    return [one.id for one in found if one.severity >= severity and one.id not in baseline]
 
 
-def posture_ids(rows: list[tuple[Finding, Severity, str]]) -> list[str]:
+def posture_ids(found: list[Open]) -> list[str]:
     """Return the sorted ids of findings, as in a baseline."""
-    return sorted(one.id for one, _, _ in rows)
+    return sorted(one.id for one in found)

@@ -5,6 +5,7 @@ the answer states its age: ``as_of`` is that of the last full evaluation.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -22,6 +23,7 @@ from lineage.store.kept_findings import Filters, Kept, Moment, Place, State
 COMPUTED: Final = 20_000  # records of the log up to which an evaluation takes a few seconds
 _FRESH: Final = 60_000_000  # microseconds in which nothing urgent becomes wrong merely by the passing of time
 _MARK: Final = "kept"
+_AT_ONCE: Final = 2_000  # findings read at once
 
 
 class KeptAsked(NamedTuple):
@@ -32,8 +34,14 @@ class KeptAsked(NamedTuple):
     behind: Place | None
 
 
-def asked_of_index(service: Service, at: Instant, after: str | None) -> KeptAsked | None:
+def asked_of_index(service: Service, at: Instant, after: str | None = None, *, exact: bool = False) -> KeptAsked | None:
     """Return the question for the index if it can answer; None if the answer must be computed.
+
+    Args:
+        service: The service to query.
+        at: The moment asked about.
+        after: The ``next`` of a page.
+        exact: Whether an index that is behind does not do, however large the store.
 
     Raises:
         RefusedError: A list that was started from the index can no longer be continued.
@@ -55,9 +63,18 @@ def asked_of_index(service: Service, at: Instant, after: str | None) -> KeptAske
         return None
     positions = service.store.positions()
     is_exact = dict(state.swept or {}) == positions and at - state.swept_at <= _FRESH
-    if not is_exact and sum(positions.values()) <= COMPUTED:
+    if not is_exact and (exact or sum(positions.values()) <= COMPUTED):
         return None
     return KeptAsked(state, Moment(state.turn, service.clock()), None)
+
+
+def every_kept(service: Service, asked: KeptAsked, filters: Filters) -> Iterator[Kept]:
+    """Yield all findings that match, the worst first, of one state of the index."""
+    behind: Place | None = None
+    while rows := kept_findings.page(service.store, filters, asked.moment, behind, _AT_ONCE):
+        yield from rows
+        last = rows[-1]
+        behind = Place(-last.severity, -last.last_seen, last.id)
 
 
 def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) -> Document:
