@@ -33,13 +33,14 @@ from lineage.core.model.errors import (
     UnprojectedError,
 )
 from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
+from lineage.serve.client_items import Items
 from lineage.serve.http.openapi import schemas
 
 TRIES: Final = 4
 LONGEST_WAIT_SECONDS: Final = 30.0
 PAGE: Final = 500
 PAGE_OF_REVOCATIONS: Final = 100  # the largest page, since each item includes its verdict
-_TIMEOUT_SECONDS: Final = 35.0  # the server times out first, with a clear error
+TIMEOUT_SECONDS: Final = 35.0  # the server times out first, with a clear error
 _PREFIX: Final = "urn:delegraph:problem:"
 
 _Answer = TypeVar("_Answer")
@@ -81,7 +82,7 @@ class Client:
         """
         self._url = url.rstrip("/")
         self._token = token
-        self._http = http or httpx.Client(timeout=_TIMEOUT_SECONDS)
+        self._http = http or httpx.Client(timeout=TIMEOUT_SECONDS)
         self._ours = http is None
         self._sleep = sleep
         self._tries = tries
@@ -157,8 +158,7 @@ class Client:
     def overview(self, *, at: str | None = None, known_at: str | None = None) -> schemas.Overview:
         """What needs attention, and the amount of activity."""
         found = self._ask("/v1/overview", schemas.Overview, at=at, known_at=known_at)
-        assert found is not None  # noqa: S101 (it names nothing that may be missing)
-        return found
+        return cast("schemas.Overview", found)  # it names nothing that may be missing
 
     def usage(
         self,
@@ -175,7 +175,7 @@ class Client:
 
     # Lists, item by item
 
-    def search(self, text: str) -> Iterator[schemas.Match]:
+    def search(self, text: str) -> Items[schemas.Match]:
         """What contains every word of a text: ids, names, tools, operations, resources."""
         return self._items("/v1/search", schemas.Match, q=text)
 
@@ -199,7 +199,7 @@ class Client:
         text: str | None = None,
         at: str | None = None,
         known_at: str | None = None,
-    ) -> Iterator[schemas.ListedAction]:
+    ) -> Items[schemas.ListedAction]:
         """The actions that fit every filter, the latest first.
 
         Args:
@@ -235,7 +235,7 @@ class Client:
         text: str | None = None,
         at: str | None = None,
         known_at: str | None = None,
-    ) -> Iterator[schemas.ListedPrincipal]:
+    ) -> Items[schemas.ListedPrincipal]:
         """Who there is: people, agents, services and workloads, each party once."""
         said = {"kind": kind, "owner": owner, "state": state, "text": text}
         return self._items("/v1/principals", schemas.ListedPrincipal, **said, at=at, known_at=known_at)
@@ -251,7 +251,7 @@ class Client:
         text: str | None = None,
         at: str | None = None,
         known_at: str | None = None,
-    ) -> Iterator[schemas.ListedToken]:
+    ) -> Items[schemas.ListedToken]:
         """Which tokens there are, the latest first."""
         said = {"holder": holder, "issuer": issuer, "kind": kind, "owner": owner, "state": state, "text": text}
         return self._items("/v1/tokens", schemas.ListedToken, **said, at=at, known_at=known_at)
@@ -266,20 +266,20 @@ class Client:
         text: str | None = None,
         at: str | None = None,
         known_at: str | None = None,
-    ) -> Iterator[schemas.ListedDelegation]:
+    ) -> Items[schemas.ListedDelegation]:
         """Which delegations there are, the latest first."""
         said = {"holder": holder, "issuer": issuer, "owner": owner, "state": state, "text": text}
         return self._items("/v1/delegations", schemas.ListedDelegation, **said, at=at, known_at=known_at)
 
-    def timeline(self, of: str, *, known_at: str | None = None) -> Iterator[schemas.Mention]:
+    def timeline(self, of: str, *, known_at: str | None = None) -> Items[schemas.Mention]:
         """Every fact that mentions ``KIND:ID``, the earliest first."""
         return self._items("/v1/timeline", schemas.Mention, of=of, known_at=known_at)
 
-    def uses(self, of: str, *, at: str | None = None, known_at: str | None = None) -> Iterator[schemas.Use]:
+    def uses(self, of: str, *, at: str | None = None, known_at: str | None = None) -> Items[schemas.Use]:
         """Where a token was used, the earliest first."""
         return self._items("/v1/uses", schemas.Use, of=of, at=at, known_at=known_at)
 
-    def diff(self, of: str, *, start: str, end: str, known_at: str | None = None) -> Iterator[schemas.Change]:
+    def diff(self, of: str, *, start: str, end: str, known_at: str | None = None) -> Items[schemas.Change]:
         """What changed its state between two instants."""
         return self._items("/v1/diff", schemas.Change, of=of, known_at=known_at, **{"from": start, "to": end})
 
@@ -294,7 +294,7 @@ class Client:
         everything: bool = False,
         at: str | None = None,
         known_at: str | None = None,
-    ) -> Iterator[schemas.Finding]:
+    ) -> Items[schemas.Finding]:
         """What is wrong, the worst first; suppressed findings only with ``everything`` or their ``status``."""
         which = {"of": of, "kind": kind, "severity": severity, "status": status, "since": since}
         all_ = "true" if everything else None
@@ -308,14 +308,14 @@ class Client:
         self, *, framework: str | None = None, at: str | None = None, known_at: str | None = None
     ) -> schemas.Posture:
         """Every check with its outcome; with a ``framework`` (ASI, NHI or RMF) those that map to it."""
-        response = self._sent("GET", "/v1/posture", params=_said(framework=framework, at=at, known_at=known_at))
+        response = self._sent("GET", "/v1/posture", params=stated(framework=framework, at=at, known_at=known_at))
         return cast("schemas.Posture", response.json())
 
     # Governance
 
     def active_agents(
         self, *, start: str | None = None, end: str | None = None, known_at: str | None = None
-    ) -> Iterator[schemas.ActiveAgent]:
+    ) -> Items[schemas.ActiveAgent]:
         """The agents that acted, or were given anything, between two instants; those that did most first."""
         between = {"from": start, "to": end}
         return self._items("/v1/governance/active", schemas.ActiveAgent, known_at=known_at, **between)
@@ -327,41 +327,41 @@ class Client:
 
     def held(
         self, agent: str, *, start: str | None = None, end: str | None = None, known_at: str | None = None
-    ) -> Iterator[schemas.HeldGrant]:
+    ) -> Items[schemas.HeldGrant]:
         """The delegations and tokens that an agent held between two instants, and what ended each."""
         between = {"from": start, "to": end}
         return self._items("/v1/governance/held", schemas.HeldGrant, agent=agent, known_at=known_at, **between)
 
     def done(
         self, agent: str, *, start: str | None = None, end: str | None = None, known_at: str | None = None
-    ) -> Iterator[schemas.DoneAction]:
+    ) -> Items[schemas.DoneAction]:
         """What an agent did between two instants, the latest first, each with its chain."""
         between = {"from": start, "to": end}
         return self._items("/v1/governance/done", schemas.DoneAction, agent=agent, known_at=known_at, **between)
 
-    def quarantine(self, *, everything: bool = False) -> Iterator[schemas.Quarantined]:
+    def quarantine(self, *, everything: bool = False) -> Items[schemas.Quarantined]:
         """Records that could not be read."""
         return self._items("/v1/quarantine", schemas.Quarantined, all="true" if everything else "false")
 
-    def conflicts(self) -> Iterator[schemas.Conflict]:
+    def conflicts(self) -> Items[schemas.Conflict]:
         """Identities under which different contents were sent."""
         return self._items("/v1/conflicts", schemas.Conflict)
 
     # Revocations
 
-    def revocations(self, *, at: str | None = None, known_at: str | None = None) -> Iterator[schemas.BoardEntry]:
+    def revocations(self, *, at: str | None = None, known_at: str | None = None) -> Items[schemas.BoardEntry]:
         """All orders, latest first, each with a summary of its verdict."""
         limit = str(min(PAGE, PAGE_OF_REVOCATIONS))
         return self._items("/v1/revocations", schemas.BoardEntry, limit=limit, at=at, known_at=known_at)
 
     def revocation(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Revocation | None:
         """The orders of one id, and whether it is complete; None if there are none."""
-        return self._ask(_path(id), schemas.Revocation, at=at, known_at=known_at)
+        return self._ask(revocation_path(id), schemas.Revocation, at=at, known_at=known_at)
 
     def receipt(self, id: str, *, at: str | None = None, known_at: str | None = None) -> list[schemas.ReceiptLine]:
         """What a revocation ended, element by element."""
-        params = _said(at=at, known_at=known_at)
-        response = self._sent("GET", f"{_path(id)}/receipt", params=params)
+        params = stated(at=at, known_at=known_at)
+        response = self._sent("GET", f"{revocation_path(id)}/receipt", params=params)
         return [json.loads(line) for line in response.content.splitlines()]
 
     def signed_receipt(self, id: str) -> schemas.SignedReceipt:
@@ -370,12 +370,12 @@ class Client:
         Raises:
             NotOverError: It is not CLOSED.
         """
-        return cast("schemas.SignedReceipt", self._sent("GET", f"{_path(id)}/signed-receipt").json())
+        return cast("schemas.SignedReceipt", self._sent("GET", f"{revocation_path(id)}/signed-receipt").json())
 
     def prove(self, id: str, *, nonce: str | None = None, sample: int | None = None) -> schemas.SignedProof:
         """Ask the enforcement points now what they do with what a revocation has ended."""
-        body: dict[str, Any] = {**_said(nonce=nonce), **({} if sample is None else {"sample": sample})}
-        return cast("schemas.SignedProof", self._sent("POST", f"{_path(id)}/proofs", json=body).json())
+        body: dict[str, Any] = {**stated(nonce=nonce), **({} if sample is None else {"sample": sample})}
+        return cast("schemas.SignedProof", self._sent("POST", f"{revocation_path(id)}/proofs", json=body).json())
 
     def revoke(
         self,
@@ -408,11 +408,11 @@ class Client:
             OtherOrderError: A different order was given with this key.
         """
         body = {
-            "target": _target(target),
+            "target": target_of(target),
             "reason": reason,
             "mode": mode,
             "cascade": cascade,
-            **_said(issued_before=issued_before, note=note, plan_digest=plan_digest),
+            **stated(issued_before=issued_before, note=note, plan_digest=plan_digest),
             **({"unseen": True} if unseen else {}),
         }
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
@@ -434,10 +434,10 @@ class Client:
             MissingError: No fact names some of the targets, unless ``unseen`` allows it.
         """
         body = {
-            "targets": [_target(one) for one in targets],
+            "targets": [target_of(one) for one in targets],
             "mode": mode,
             "cascade": cascade,
-            **_said(issued_before=issued_before, effective_at=effective_at),
+            **stated(issued_before=issued_before, effective_at=effective_at),
             **({"unseen": True} if unseen else {}),
         }
         return cast("schemas.BatchReach", self._sent("POST", "/v1/reach:batch", json=body).json())
@@ -476,11 +476,11 @@ class Client:
             OtherOrderError: Other orders were given with this key or for this incident.
         """
         body = {
-            "targets": [_target(one) for one in targets],
+            "targets": [target_of(one) for one in targets],
             "reason": reason,
             "mode": mode,
             "cascade": cascade,
-            **_said(issued_before=issued_before, note=note, plan_digest=plan_digest, incident=incident),
+            **stated(issued_before=issued_before, note=note, plan_digest=plan_digest, incident=incident),
             **({"unseen": True} if unseen else {}),
         }
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
@@ -495,26 +495,28 @@ class Client:
     def judge(self, finding: str, judgement: str, *, reason: str, until: str | None = None) -> schemas.Judged:
         """Judge a finding: ``acknowledged``, ``suppressed`` (which needs an end) or ``reopened``."""
         path = f"/v1/findings/{quote(finding, safe='')}/judgements"
-        body = {"judgement": judgement, "reason": reason, **_said(until=until)}
+        body = {"judgement": judgement, "reason": reason, **stated(until=until)}
         return cast("schemas.Judged", self._sent("POST", path, json=body).json())
 
     def lift(self, id: str, *, note: str | None = None) -> schemas.Lifted:
         """Lift an order."""
-        return cast("schemas.Lifted", self._sent("POST", f"{_path(id)}/lift", json=_said(note=note)).json())
+        return cast("schemas.Lifted", self._sent("POST", f"{revocation_path(id)}/lift", json=stated(note=note)).json())
 
     def acknowledge(
         self, id: str, *, outcome: str = "enforced", token: str | None = None, note: str | None = None
     ) -> schemas.Acknowledged:
         """Acknowledge an order, as a receiver."""
-        body = {"outcome": outcome, **_said(token=token, note=note)}
-        return cast("schemas.Acknowledged", self._sent("POST", f"{_path(id)}/acknowledgements", json=body).json())
+        body = {"outcome": outcome, **stated(token=token, note=note)}
+        return cast(
+            "schemas.Acknowledged", self._sent("POST", f"{revocation_path(id)}/acknowledgements", json=body).json()
+        )
 
     # Enforcement points
 
-    def receivers(self, *, known_at: str | None = None) -> Iterator[schemas.Registration]:
+    def receivers(self, *, known_at: str | None = None) -> list[schemas.Registration]:
         """The registered enforcement points, and what each covers."""
-        response = self._sent("GET", "/v1/receivers", params=_said(known_at=known_at))
-        yield from response.json()["items"]
+        response = self._sent("GET", "/v1/receivers", params=stated(known_at=known_at))
+        return list(response.json()["items"])
 
     def register(
         self,
@@ -534,11 +536,11 @@ class Client:
     def mark_by_hand(self, id: str, receiver: str, *, reason: str) -> schemas.Marked:
         """Record one's own word that an enforcement point has enforced an order."""
         body = {"receiver": receiver, "reason": reason}
-        return cast("schemas.Marked", self._sent("POST", f"{_path(id)}/marks", json=body).json())
+        return cast("schemas.Marked", self._sent("POST", f"{revocation_path(id)}/marks", json=body).json())
 
     def deliver_again(self, id: str) -> schemas.DeliveredAgain:
         """Deliver again what is open, to every enforcement point that is fed."""
-        return cast("schemas.DeliveredAgain", self._sent("POST", f"{_path(id)}/deliveries", json={}).json())
+        return cast("schemas.DeliveredAgain", self._sent("POST", f"{revocation_path(id)}/deliveries", json={}).json())
 
     # Events
 
@@ -549,11 +551,14 @@ class Client:
     # Internals
 
     def _ask(self, path: str, _shape: type[_Answer], **said: str | None) -> _Answer | None:
-        response = self._sent("GET", path, params=_said(**said), missing=True)
+        response = self._sent("GET", path, params=stated(**said), missing=True)
         return None if response.status_code == HTTPStatus.NOT_FOUND else cast("_Answer", response.json())
 
-    def _items(self, path: str, _shape: type[_Answer], **said: str | None) -> Iterator[_Answer]:
-        params: dict[str, str] = {"limit": str(PAGE), **_said(**said)}
+    def _items(self, path: str, _shape: type[_Answer], **said: str | None) -> Items[_Answer]:
+        return Items(self._pages(path, **said))
+
+    def _pages(self, path: str, **said: str | None) -> Iterator[Any]:
+        params: dict[str, str] = {"limit": str(PAGE), **stated(**said)}
         while True:
             response = self._sent("GET", path, params=params, missing=True)
             if response.status_code == HTTPStatus.NOT_FOUND:
@@ -589,7 +594,7 @@ class Client:
                 return response
             if not (left and fault.retriable):
                 raise fault
-            self._sleep(_wait_of(response))
+            self._sleep(wait_of(response))
         raise AssertionError  # the last attempt returns or raises
 
 
@@ -613,19 +618,23 @@ def fault_of(response: httpx.Response) -> DelegraphError:
     return _FAULTS.get(word, RefusedError)(detail)
 
 
-def _wait_of(response: httpx.Response) -> float:
+def wait_of(response: httpx.Response) -> float:
+    """Return how long to wait before trying again, in seconds: ``Retry-After``, within bounds."""
     said = response.headers.get("retry-after", "")
     return min(float(said), LONGEST_WAIT_SECONDS) if said.isascii() and said.isdigit() else 1.0
 
 
-def _target(said: str | Mapping[str, str]) -> dict[str, str]:
+def target_of(said: str | Mapping[str, str]) -> dict[str, str]:
+    """Convert ``KIND:ID``, or the ``target`` of a plan, to a target."""
     kind, _, id_ = said.partition(":") if isinstance(said, str) else (said["kind"], "", said["id"])
     return {"kind": kind, "id": id_}
 
 
-def _path(id_: str) -> str:
+def revocation_path(id_: str) -> str:
+    """Return the path of a revocation."""
     return f"/v1/revocations/{quote(id_, safe='')}"
 
 
-def _said(**said: str | None) -> dict[str, str]:
+def stated(**said: str | None) -> dict[str, str]:
+    """Leave out what is not given."""
     return {name: value for name, value in said.items() if value is not None}

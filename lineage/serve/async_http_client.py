@@ -1,0 +1,581 @@
+"""The asynchronous client of the HTTP API: the same questions as ``Client``, awaited.
+
+    async with AsyncClient("https://delegraph.example", token=token) as delegraph:
+        answer = await delegraph.who("mail-7")
+        async for action in delegraph.actions(human="human:alice@example.com"):
+            print(action["action"])
+
+Generated from ``http_client`` by ``make reference``; a test says when this module is stale.
+"""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+from urllib.parse import quote
+
+import httpx
+
+from lineage.core.model.errors import (
+    UnavailableError,
+)
+from lineage.serve.client_items import AsyncItems
+from lineage.serve.http.openapi import schemas
+from lineage.serve.http_client import (
+    PAGE,
+    PAGE_OF_REVOCATIONS,
+    TIMEOUT_SECONDS,
+    TRIES,
+    MissingError,
+    fault_of,
+    revocation_path,
+    stated,
+    target_of,
+    wait_of,
+)
+
+_Answer = TypeVar("_Answer")
+
+
+class AsyncClient:
+    """A client of one server. Not thread-safe."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | Callable[[], str] | None = None,
+        http: httpx.AsyncClient | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tries: int = TRIES,
+    ) -> None:
+        """Create a client.
+
+        Args:
+            url: Such as ``https://delegraph.example``.
+            token: A bearer token, or a function that returns one for each request.
+            http: A client to use instead of our own: with certificates, a proxy, a cookie.
+            sleep: How to wait.
+            tries: How often an unavailable server is tried.
+        """
+        self._url = url.rstrip("/")
+        self._token = token
+        self._http = http or httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
+        self._ours = http is None
+        self._sleep = sleep
+        self._tries = tries
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections, if they are ours."""
+        if self._ours:
+            await self._http.aclose()
+
+    async def who(self, action: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Who | None:
+        """Who stood behind an action; None if no fact names it."""
+        return await self._ask("/v1/who", schemas.Who, action=action, at=at, known_at=known_at)
+
+    async def chain(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Chain | None:
+        """Who stood behind ``token:ID`` or ``delegation:ID``; None if no fact names it."""
+        return await self._ask("/v1/chain", schemas.Chain, of=of, at=at, known_at=known_at)
+
+    async def status(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Status | None:
+        """The state of ``KIND:ID``; None if no fact names it."""
+        return await self._ask("/v1/status", schemas.Status, of=of, at=at, known_at=known_at)
+
+    async def reach(
+        self,
+        of: str,
+        *,
+        at: str | None = None,
+        known_at: str | None = None,
+        mode: str = "revoke",
+        issued_before: str | None = None,
+        cascade: bool = True,
+        unseen: bool = False,
+    ) -> schemas.Reach | None:
+        """What an order would kill; None if no fact names the target, unless ``unseen`` allows it."""
+        how = {"mode": mode, "issued_before": issued_before, "cascade": "true" if cascade else "false"}
+        how |= {"unseen": "true"} if unseen else {}
+        return await self._ask("/v1/reach", schemas.Reach, of=of, at=at, known_at=known_at, **how)
+
+    async def identity(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Identity | None:
+        """Who ``principal:ID`` is, and which sources state it; None if no fact names it."""
+        return await self._ask("/v1/identity", schemas.Identity, of=of, at=at, known_at=known_at)
+
+    async def principals_graph(
+        self,
+        of: str | None = None,
+        *,
+        tool: str | None = None,
+        target: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> schemas.PrincipalGraph | None:
+        """Who handed what to whom; None if no fact names what is asked about.
+
+        Args:
+            of: Only what surrounds ``KIND:ID``.
+            tool: Only what this tool was used under, and what that depends on.
+            target: ``KIND:ID``: what a revocation of it would end is marked.
+            at: The instant asked about; by default now.
+            known_at: Only what was recorded by then.
+        """
+        said = {"view": "principals", "of": of, "tool": tool, "target": target, "at": at, "known_at": known_at}
+        return await self._ask("/v1/graph", schemas.PrincipalGraph, **said)
+
+    async def overview(self, *, at: str | None = None, known_at: str | None = None) -> schemas.Overview:
+        """What needs attention, and the amount of activity."""
+        found = await self._ask("/v1/overview", schemas.Overview, at=at, known_at=known_at)
+        return cast("schemas.Overview", found)
+
+    async def usage(
+        self,
+        *,
+        tool: str | None = None,
+        resource: str | None = None,
+        operation: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> schemas.Usage | None:
+        """How a tool, a resource or an operation was used; None if no known action used it. Give exactly one."""
+        said = {"tool": tool, "resource": resource, "operation": operation, "at": at, "known_at": known_at}
+        return await self._ask("/v1/usage", schemas.Usage, **said)
+
+    def search(self, text: str) -> AsyncItems[schemas.Match]:
+        """What contains every word of a text: ids, names, tools, operations, resources."""
+        return self._items("/v1/search", schemas.Match, q=text)
+
+    def actions(
+        self,
+        of: str | None = None,
+        *,
+        human: str | None = None,
+        agent: str | None = None,
+        actor: str | None = None,
+        token: str | None = None,
+        delegation: str | None = None,
+        session: str | None = None,
+        client: str | None = None,
+        tool: str | None = None,
+        operation: str | None = None,
+        resource: str | None = None,
+        outcome: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        text: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> AsyncItems[schemas.ListedAction]:
+        """The actions that fit every filter, the latest first.
+
+        Args:
+            of: Only actions that mention ``KIND:ID``.
+            human: Who stands at the root of the chain.
+            agent: Who stands anywhere on the chain.
+            actor: Who did it, as the action says, or else its decision.
+            token: Under which token, as the action says, or its decision.
+            delegation: A delegation that the action names, or that stands on its chain.
+            session: A session that the action, its decision or a token of its chain names.
+            client: A client that a token of its chain names.
+            tool: With which tool.
+            operation: What was done.
+            resource: To what.
+            outcome: With which outcome.
+            start: When it occurred at the earliest.
+            end: When it occurred at the latest, this instant included.
+            text: Words; each must occur in one of these, or in a display name.
+            at: The moment at which the state of each authority is told.
+            known_at: Only what was recorded by then.
+        """
+        said = {"of": of, "human": human, "agent": agent, "actor": actor, "token": token, "delegation": delegation}
+        said |= {"session": session, "client": client, "tool": tool, "operation": operation, "resource": resource}
+        said |= {"outcome": outcome, "from": start, "to": end, "text": text}
+        return self._items("/v1/actions", schemas.ListedAction, **said, at=at, known_at=known_at)
+
+    def principals(
+        self,
+        *,
+        kind: str | None = None,
+        owner: str | None = None,
+        state: str | None = None,
+        text: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> AsyncItems[schemas.ListedPrincipal]:
+        """Who there is: people, agents, services and workloads, each party once."""
+        said = {"kind": kind, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/principals", schemas.ListedPrincipal, **said, at=at, known_at=known_at)
+
+    def tokens(
+        self,
+        *,
+        holder: str | None = None,
+        issuer: str | None = None,
+        kind: str | None = None,
+        owner: str | None = None,
+        state: str | None = None,
+        text: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> AsyncItems[schemas.ListedToken]:
+        """Which tokens there are, the latest first."""
+        said = {"holder": holder, "issuer": issuer, "kind": kind, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/tokens", schemas.ListedToken, **said, at=at, known_at=known_at)
+
+    def delegations(
+        self,
+        *,
+        holder: str | None = None,
+        issuer: str | None = None,
+        owner: str | None = None,
+        state: str | None = None,
+        text: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> AsyncItems[schemas.ListedDelegation]:
+        """Which delegations there are, the latest first."""
+        said = {"holder": holder, "issuer": issuer, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/delegations", schemas.ListedDelegation, **said, at=at, known_at=known_at)
+
+    def timeline(self, of: str, *, known_at: str | None = None) -> AsyncItems[schemas.Mention]:
+        """Every fact that mentions ``KIND:ID``, the earliest first."""
+        return self._items("/v1/timeline", schemas.Mention, of=of, known_at=known_at)
+
+    def uses(self, of: str, *, at: str | None = None, known_at: str | None = None) -> AsyncItems[schemas.Use]:
+        """Where a token was used, the earliest first."""
+        return self._items("/v1/uses", schemas.Use, of=of, at=at, known_at=known_at)
+
+    def diff(self, of: str, *, start: str, end: str, known_at: str | None = None) -> AsyncItems[schemas.Change]:
+        """What changed its state between two instants."""
+        return self._items("/v1/diff", schemas.Change, of=of, known_at=known_at, **{"from": start, "to": end})
+
+    def findings(
+        self,
+        *,
+        of: str | None = None,
+        kind: str | None = None,
+        severity: str | None = None,
+        status: str | None = None,
+        since: str | None = None,
+        everything: bool = False,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> AsyncItems[schemas.Finding]:
+        """What is wrong, the worst first; suppressed findings only with ``everything`` or their ``status``."""
+        which = {"of": of, "kind": kind, "severity": severity, "status": status, "since": since}
+        all_ = "true" if everything else None
+        return self._items("/v1/findings", schemas.Finding, **which, all=all_, at=at, known_at=known_at)
+
+    async def finding(
+        self, id: str, *, at: str | None = None, known_at: str | None = None
+    ) -> schemas.FindingDetails | None:
+        """One finding, with its evidence and what it is connected with; None if there is none with this id."""
+        return await self._ask(f"/v1/findings/{quote(id, safe='')}", schemas.FindingDetails, at=at, known_at=known_at)
+
+    async def posture(
+        self, *, framework: str | None = None, at: str | None = None, known_at: str | None = None
+    ) -> schemas.Posture:
+        """Every check with its outcome; with a ``framework`` (ASI, NHI or RMF) those that map to it."""
+        response = await self._sent("GET", "/v1/posture", params=stated(framework=framework, at=at, known_at=known_at))
+        return cast("schemas.Posture", response.json())
+
+    def active_agents(
+        self, *, start: str | None = None, end: str | None = None, known_at: str | None = None
+    ) -> AsyncItems[schemas.ActiveAgent]:
+        """The agents that acted, or were given anything, between two instants; those that did most first."""
+        between = {"from": start, "to": end}
+        return self._items("/v1/governance/active", schemas.ActiveAgent, known_at=known_at, **between)
+
+    async def allowed(
+        self, agent: str, *, at: str | None = None, known_at: str | None = None
+    ) -> schemas.Allowed | None:
+        """What an agent might do at an instant; None if no fact names it. A list of grants that continues says so."""
+        said = {"agent": agent, "at": at, "known_at": known_at, "limit": str(PAGE)}
+        return await self._ask("/v1/governance/allowed", schemas.Allowed, **said)
+
+    def held(
+        self, agent: str, *, start: str | None = None, end: str | None = None, known_at: str | None = None
+    ) -> AsyncItems[schemas.HeldGrant]:
+        """The delegations and tokens that an agent held between two instants, and what ended each."""
+        between = {"from": start, "to": end}
+        return self._items("/v1/governance/held", schemas.HeldGrant, agent=agent, known_at=known_at, **between)
+
+    def done(
+        self, agent: str, *, start: str | None = None, end: str | None = None, known_at: str | None = None
+    ) -> AsyncItems[schemas.DoneAction]:
+        """What an agent did between two instants, the latest first, each with its chain."""
+        between = {"from": start, "to": end}
+        return self._items("/v1/governance/done", schemas.DoneAction, agent=agent, known_at=known_at, **between)
+
+    def quarantine(self, *, everything: bool = False) -> AsyncItems[schemas.Quarantined]:
+        """Records that could not be read."""
+        return self._items("/v1/quarantine", schemas.Quarantined, all="true" if everything else "false")
+
+    def conflicts(self) -> AsyncItems[schemas.Conflict]:
+        """Identities under which different contents were sent."""
+        return self._items("/v1/conflicts", schemas.Conflict)
+
+    def revocations(self, *, at: str | None = None, known_at: str | None = None) -> AsyncItems[schemas.BoardEntry]:
+        """All orders, latest first, each with a summary of its verdict."""
+        limit = str(min(PAGE, PAGE_OF_REVOCATIONS))
+        return self._items("/v1/revocations", schemas.BoardEntry, limit=limit, at=at, known_at=known_at)
+
+    async def revocation(
+        self, id: str, *, at: str | None = None, known_at: str | None = None
+    ) -> schemas.Revocation | None:
+        """The orders of one id, and whether it is complete; None if there are none."""
+        return await self._ask(revocation_path(id), schemas.Revocation, at=at, known_at=known_at)
+
+    async def receipt(
+        self, id: str, *, at: str | None = None, known_at: str | None = None
+    ) -> list[schemas.ReceiptLine]:
+        """What a revocation ended, element by element."""
+        params = stated(at=at, known_at=known_at)
+        response = await self._sent("GET", f"{revocation_path(id)}/receipt", params=params)
+        return [json.loads(line) for line in response.content.splitlines()]
+
+    async def signed_receipt(self, id: str) -> schemas.SignedReceipt:
+        """That a revocation is over, signed.
+
+        Raises:
+            NotOverError: It is not CLOSED.
+        """
+        return cast("schemas.SignedReceipt", (await self._sent("GET", f"{revocation_path(id)}/signed-receipt")).json())
+
+    async def prove(self, id: str, *, nonce: str | None = None, sample: int | None = None) -> schemas.SignedProof:
+        """Ask the enforcement points now what they do with what a revocation has ended."""
+        body: dict[str, Any] = {**stated(nonce=nonce), **({} if sample is None else {"sample": sample})}
+        return cast(
+            "schemas.SignedProof", (await self._sent("POST", f"{revocation_path(id)}/proofs", json=body)).json()
+        )
+
+    async def revoke(
+        self,
+        target: str | Mapping[str, str],
+        *,
+        reason: str,
+        mode: str = "revoke",
+        cascade: bool = True,
+        issued_before: str | None = None,
+        note: str | None = None,
+        plan_digest: str | None = None,
+        unseen: bool = False,
+        key: str | None = None,
+    ) -> schemas.Ordered:
+        """Give an order. With the digest of a plan it kills nothing that the plan does not list.
+
+        Args:
+            target: ``KIND:ID``, or the ``target`` of a plan.
+            reason: Such as ``credential_leak``.
+            mode: ``revoke`` or ``suspend``.
+            cascade: Whether everything that depends on the target dies as well.
+            issued_before: Spare what was issued at this time or later.
+            note: A remark for people.
+            plan_digest: The digest of the plan that was reviewed.
+            unseen: Whether to order even if no fact names the target yet.
+            key: Identifies repetitions of one order; None for a new key.
+
+        Raises:
+            DriftError: The order differs from that of the plan, or would kill more.
+            OtherOrderError: A different order was given with this key.
+        """
+        body = {
+            "target": target_of(target),
+            "reason": reason,
+            "mode": mode,
+            "cascade": cascade,
+            **stated(issued_before=issued_before, note=note, plan_digest=plan_digest),
+            **({"unseen": True} if unseen else {}),
+        }
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return cast("schemas.Ordered", (await self._sent("POST", "/v1/revocations", json=body, headers=headers)).json())
+
+    async def reach_of_several(
+        self,
+        targets: Sequence[str | Mapping[str, str]],
+        *,
+        mode: str = "revoke",
+        cascade: bool = True,
+        issued_before: str | None = None,
+        effective_at: str | None = None,
+        unseen: bool = False,
+    ) -> schemas.BatchReach:
+        """What orders on several targets would end together: one plan with one digest.
+
+        Raises:
+            MissingError: No fact names some of the targets, unless ``unseen`` allows it.
+        """
+        body = {
+            "targets": [target_of(one) for one in targets],
+            "mode": mode,
+            "cascade": cascade,
+            **stated(issued_before=issued_before, effective_at=effective_at),
+            **({"unseen": True} if unseen else {}),
+        }
+        return cast("schemas.BatchReach", (await self._sent("POST", "/v1/reach:batch", json=body)).json())
+
+    async def revoke_several(
+        self,
+        targets: Sequence[str | Mapping[str, str]],
+        *,
+        reason: str,
+        mode: str = "revoke",
+        cascade: bool = True,
+        issued_before: str | None = None,
+        note: str | None = None,
+        plan_digest: str | None = None,
+        unseen: bool = False,
+        incident: str | None = None,
+        key: str | None = None,
+    ) -> schemas.BatchOrdered:
+        """Order a revocation of several targets under one incident, all or none.
+
+        Args:
+            targets: Of each ``KIND:ID``, or the ``target`` of a plan.
+            reason: Such as ``credential_leak``.
+            mode: ``revoke`` or ``suspend``.
+            cascade: Whether everything that depends on a target dies as well.
+            issued_before: Spare what was issued at this time or later.
+            note: A remark for people.
+            plan_digest: The digest of the plan over all targets that was reviewed.
+            unseen: Whether to order even if no fact names a target yet.
+            incident: The id of the incident; None to derive it from the key.
+            key: Identifies repetitions; None for a new key.
+
+        Raises:
+            DriftError: The orders differ from those of the plan, or would end more; nothing was ordered.
+            MissingError: No fact names some of the targets; nothing was ordered.
+            OtherOrderError: Other orders were given with this key or for this incident.
+        """
+        body = {
+            "targets": [target_of(one) for one in targets],
+            "reason": reason,
+            "mode": mode,
+            "cascade": cascade,
+            **stated(issued_before=issued_before, note=note, plan_digest=plan_digest, incident=incident),
+            **({"unseen": True} if unseen else {}),
+        }
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        sent = await self._sent("POST", "/v1/revocations:batch", json=body, headers=headers)
+        return cast("schemas.BatchOrdered", sent.json())
+
+    async def approve(self, plan_digest: str) -> schemas.Approved:
+        """Approve a plan, so that another person can order by its digest within the hour."""
+        path = f"/v1/plans/{quote(plan_digest, safe='')}/approvals"
+        return cast("schemas.Approved", (await self._sent("POST", path, json={})).json())
+
+    async def judge(self, finding: str, judgement: str, *, reason: str, until: str | None = None) -> schemas.Judged:
+        """Judge a finding: ``acknowledged``, ``suppressed`` (which needs an end) or ``reopened``."""
+        path = f"/v1/findings/{quote(finding, safe='')}/judgements"
+        body = {"judgement": judgement, "reason": reason, **stated(until=until)}
+        return cast("schemas.Judged", (await self._sent("POST", path, json=body)).json())
+
+    async def lift(self, id: str, *, note: str | None = None) -> schemas.Lifted:
+        """Lift an order."""
+        return cast(
+            "schemas.Lifted", (await self._sent("POST", f"{revocation_path(id)}/lift", json=stated(note=note))).json()
+        )
+
+    async def acknowledge(
+        self, id: str, *, outcome: str = "enforced", token: str | None = None, note: str | None = None
+    ) -> schemas.Acknowledged:
+        """Acknowledge an order, as a receiver."""
+        body = {"outcome": outcome, **stated(token=token, note=note)}
+        return cast(
+            "schemas.Acknowledged",
+            (await self._sent("POST", f"{revocation_path(id)}/acknowledgements", json=body)).json(),
+        )
+
+    async def receivers(self, *, known_at: str | None = None) -> list[schemas.Registration]:
+        """The registered enforcement points, and what each covers."""
+        response = await self._sent("GET", "/v1/receivers", params=stated(known_at=known_at))
+        return list(response.json()["items"])
+
+    async def register(
+        self,
+        receiver: str,
+        *,
+        issuers: Sequence[str] = (),
+        audiences: Sequence[str] = (),
+        kinds: Sequence[str] = (),
+        deadline_seconds: int | None = None,
+        narrow: bool = False,
+    ) -> schemas.RegisteredReceiver:
+        """Register an enforcement point; an empty list covers everything, and ``narrow`` allows it to cover less."""
+        body: dict[str, Any] = {"receiver": receiver, "issuers": list(issuers), "audiences": list(audiences)}
+        body |= {"kinds": list(kinds), "deadline_seconds": deadline_seconds, "narrow": narrow}
+        return cast("schemas.RegisteredReceiver", (await self._sent("POST", "/v1/receivers", json=body)).json())
+
+    async def mark_by_hand(self, id: str, receiver: str, *, reason: str) -> schemas.Marked:
+        """Record one's own word that an enforcement point has enforced an order."""
+        body = {"receiver": receiver, "reason": reason}
+        return cast("schemas.Marked", (await self._sent("POST", f"{revocation_path(id)}/marks", json=body)).json())
+
+    async def deliver_again(self, id: str) -> schemas.DeliveredAgain:
+        """Deliver again what is open, to every enforcement point that is fed."""
+        return cast(
+            "schemas.DeliveredAgain", (await self._sent("POST", f"{revocation_path(id)}/deliveries", json={})).json()
+        )
+
+    async def send(self, events: Sequence[Mapping[str, Any]]) -> schemas.Counts:
+        """Append events to the log; returns the counts of outcomes."""
+        return cast("schemas.Counts", (await self._sent("POST", "/v1/events", json=list(events))).json())
+
+    async def _ask(self, path: str, _shape: type[_Answer], **said: str | None) -> _Answer | None:
+        response = await self._sent("GET", path, params=stated(**said), missing=True)
+        return None if response.status_code == HTTPStatus.NOT_FOUND else cast("_Answer", response.json())
+
+    def _items(self, path: str, _shape: type[_Answer], **said: str | None) -> AsyncItems[_Answer]:
+        return AsyncItems(self._pages(path, **said))
+
+    async def _pages(self, path: str, **said: str | None) -> AsyncIterator[Any]:
+        params: dict[str, str] = {"limit": str(PAGE), **stated(**said)}
+        while True:
+            response = await self._sent("GET", path, params=params, missing=True)
+            if response.status_code == HTTPStatus.NOT_FOUND:
+                return
+            document = response.json()
+            for item in document["items"]:
+                yield item
+            if document["next"] is None:
+                return
+            params["after"] = document["next"]
+
+    async def _sent(self, method: str, path: str, *, missing: bool = False, **said: Any) -> httpx.Response:
+        """Send a request, and retry it if the server is unavailable.
+
+        Raises:
+            DelegraphError: What the problem document reports.
+        """
+        headers = {"Accept": "application/json", **said.pop("headers", {})}
+        for left in reversed(range(self._tries)):
+            token = self._token() if callable(self._token) else self._token
+            if token is not None:
+                headers["Authorization"] = f"Bearer {token}"
+            try:
+                response = await self._http.request(method, f"{self._url}{path}", headers=headers, **said)
+            except httpx.TransportError as error:
+                if not left:
+                    raise UnavailableError(f"{self._url} does not answer: {error}") from error
+                await self._sleep(1.0)
+                continue
+            if response.is_success:
+                return response
+            fault = fault_of(response)
+            if isinstance(fault, MissingError) and missing:
+                return response
+            if not (left and fault.retriable):
+                raise fault
+            await self._sleep(wait_of(response))
+        raise AssertionError
