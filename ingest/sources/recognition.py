@@ -81,7 +81,12 @@ def opened(path: str) -> Iterator[BinaryIO]:
     except IsADirectoryError as error:
         raise RefusedError(f"{path} is a folder; name the files in it") from error
     except PermissionError as error:
-        raise RefusedError(f"{path} may not be read") from error
+        raise RefusedError(not_allowed(path)) from error
+
+
+def not_allowed(path: str) -> str:
+    """Say that the user of this process may not read a file or a folder."""
+    return f"{path} may not be read; let the user of this process read it (a folder also needs the right to enter)"
 
 
 @contextmanager

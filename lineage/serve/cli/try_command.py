@@ -89,9 +89,11 @@ def _found(names: Iterable[str]) -> "tuple[list[File], list[_Unread]]":
         RefusedError: A named file cannot be opened or has no known format, or nothing can be read.
     """
     from ingest.sources.recognition import UNKNOWN, looked_for_in, recognised
+    from lineage.serve.text.render_overview import EMPTY, OTHER_FORMAT
 
     found: list[File] = []
     unread: list[_Unread] = []
+    closed: list[_Unread] = []
     for name in names:
         if name == "-" or not Path(name).is_dir():
             [file] = recognised([name], "auto", None, quarantine_unknown=True)
@@ -99,31 +101,37 @@ def _found(names: Iterable[str]) -> "tuple[list[File], list[_Unread]]":
                 raise RefusedError(f"{looked_for_in(file)}; nothing was read")
             found.append(file)
             continue
-        for path in _below(Path(name)):
+        for path in _below(Path(name), closed):
             try:
                 [file] = recognised([path], "auto", None, quarantine_unknown=True)
             except RefusedError as fault:
                 unread.append(_Unread(path, str(fault)))
                 continue
             if file.format == UNKNOWN:
-                unread.append(_Unread(file.name, "of no known format"))
+                unread.append(_Unread(file.name, OTHER_FORMAT))
             elif Path(path).stat().st_size == 0:
-                unread.append(_Unread(file.name, "empty"))
+                unread.append(_Unread(file.name, EMPTY))
             else:
                 found.append(file)
+    unread += closed
     if not found:
-        raise RefusedError(_nothing(names))
+        raise RefusedError(_nothing(names, unread))
     return found, unread
 
 
-def _below(folder: Path) -> Iterator[str]:
-    """Yield the files in and below a folder, except hidden ones, in order.
+def _below(folder: Path, closed: list[_Unread]) -> Iterator[str]:
+    """Yield the files in and below a folder, except hidden ones, in order; add folders that may not be read.
 
     Raises:
         RefusedError: There are too many of them.
     """
+    from ingest.sources.recognition import not_allowed
+
+    def cannot(error: OSError) -> None:
+        closed.append(_Unread(error.filename, not_allowed(error.filename)))
+
     count = 0
-    for at, folders, names in os.walk(folder):
+    for at, folders, names in os.walk(folder, onerror=cannot):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith(".") and (Path(at) / name).is_file():
@@ -133,8 +141,13 @@ def _below(folder: Path) -> Iterator[str]:
                 yield str(Path(at) / name)
 
 
-def _nothing(names: Iterable[str]) -> str:
+def _nothing(names: Iterable[str], unread: Sequence[_Unread]) -> str:
     from ingest.sources.adapters import FORMATS
+    from ingest.sources.recognition import not_allowed
+
+    if closed := [one.why for one in unread if one.why == not_allowed(one.file)]:
+        more = f", and {len(closed) - 1} more" if len(closed) > 1 else ""
+        return f"{closed[0]}{more}; nothing was read"
 
     listed = "; ".join(f"{format_.name} ({format_.known_by})" for format_ in FORMATS.values())
     return (

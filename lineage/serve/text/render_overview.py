@@ -18,6 +18,9 @@ _HOP_CHARACTERS: Final = 24
 _ID_CHARACTERS: Final = 40  # the whole id is in --json
 _LEAST_OF_AN_ID: Final = 9
 _NAMED: Final = 3
+# Why a file of a folder is not read, if nothing is wrong with it.
+OTHER_FORMAT: Final = "of no known format"
+EMPTY: Final = "empty"
 _STYLES: Final = {"critical": "bold red", "high": "bold red", "medium": "yellow"}
 
 
@@ -111,7 +114,9 @@ def _parties(page: Page, doc: Document) -> None:
     for label, name in kinds:
         total = doc["counts"][name]
         if total:
-            page.line(_listed((_party(one) for one in doc[name]), total, _COLUMNS - 10), lead=f"{label:<10}")
+            names = _by_name(doc[name])
+            total -= len(doc[name]) - len(names)
+            page.line(_listed(names, total, _COLUMNS - 10), lead=f"{label:<10}")
 
 
 def _listed(names: Iterable[str], total: int, room: int) -> str:
@@ -125,9 +130,18 @@ def _listed(names: Iterable[str], total: int, room: int) -> str:
     return said if shown == total else f"{said}, and {total - shown:,} more"
 
 
-def _party(one: Document) -> str:
-    name = _short(one["display_name"] or one["id"], _ID_CHARACTERS)
-    return f"{name} ({one['actions']:,})" if one["actions"] else name
+def _by_name(parties: Iterable[Document]) -> list[str]:
+    """Return each name once, with how many actions it did and how many ids have it."""
+    actions, ids = Counter[str](), Counter[str]()
+    for one in parties:
+        name = _short(one["display_name"] or one["id"], _ID_CHARACTERS)
+        actions[name] += one["actions"]
+        ids[name] += 1
+    said = {
+        name: [*([f"{actions[name]:,}"] if actions[name] else []), *([f"{count} ids"] if count > 1 else [])]
+        for name, count in ids.items()
+    }
+    return [f"{name} ({', '.join(more)})" if more else name for name, more in said.items()]
 
 
 def _files(page: Page, doc: Document) -> None:
@@ -145,9 +159,13 @@ def _files(page: Page, doc: Document) -> None:
         for format_ in dict.fromkeys(one["format"] for one in files):
             of_format = [one for one in files if one["format"] == format_]
             page.line(*_file(_sum(of_format), f"{format_}, {many(len(of_format), 'file')}"), lead="  ", hang="    ")
-    if doc["unread"]:
-        unread = [PurePath(one["file"]).name for one in doc["unread"]]
-        page.line(_listed(unread[:_NAMED], len(unread), _COLUMNS - 12), lead="  not read: ")
+    other = [PurePath(one["file"]).name for one in doc["unread"] if one["why"] in {OTHER_FORMAT, EMPTY}]
+    if other:
+        page.line(_listed(other[:_NAMED], len(other), _COLUMNS - 12), lead="  not read: ")
+    faults = [one["why"] for one in doc["unread"] if one["why"] not in {OTHER_FORMAT, EMPTY}]
+    if faults:
+        more = f"; and {len(faults) - 1:,} more" if len(faults) > 1 else ""
+        page.line((f"{faults[0]}{more}", "yellow"), lead="  ", hang="    ")
 
 
 def _file(one: Document, label: str) -> list[Words]:
