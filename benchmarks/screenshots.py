@@ -64,7 +64,13 @@ AFTER: Final = {
     "diff": f"/diff?of={OF}&from=2026-11-02T10:00:00Z&to=now",
 }
 # Screenshots for the documentation, before the revocation of the leaked token: name -> page.
-MANUAL: Final = {"action": BEFORE["action"], "blast-radius": f"/reach?of={OF}", "graph": BEFORE["graph"]}
+MANUAL: Final = {
+    "action": BEFORE["action"],
+    "blast-radius": f"/reach?of={OF}",
+    "graph": BEFORE["graph"],
+    "principals": BEFORE["principals"],
+    "tool": BEFORE["tool"],
+}
 CLIP: Final = (1100, 680)
 LOOKS: Final = {"light": (1280, "light"), "dark": (1280, "dark"), "narrow": (390, "light")}
 

@@ -21,6 +21,7 @@ FEW_CARDS: Final = 6  # cards at either end that are shown of a longer chain
 AROUND: Final = 100  # elements of the graph used for the validity chart; more for a longer chain
 MANY: Final = 5_000  # above this many facts, a thing's actions are not listed on its page
 OPEN: Final = 100  # open items at receivers on one page
+DRAWN: Final = 16  # elements in the table of a name; the graph has more
 FEW: Final = 20  # entries of a related list
 
 Shown = Mapping[str, Any]
@@ -66,7 +67,7 @@ def status(asked: Asked) -> Shown:
         "is_element": doc["kind"] in ELEMENT_KINDS,
         "identity": asked.more("/identity", of=of) if doc["kind"] == "principal" else None,
         "actions": None if many else asked.more("/actions", of=of, limit=str(FEW)),
-        "graph": asked.more("/graph", of=of, most="40"),
+        "graph": asked.more("/graph", of=of, most=str(DRAWN)),
         "party": principal_page.party(asked, of) if doc["kind"] in ("principal", "workload") else None,
     }
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.drawing.principals_picture import picture_of_principals
+from lineage.serve.drawing.principals_picture import is_over, picture_of_principals
 from lineage.serve.drawing.svg import as_svg
 from lineage.serve.text.render_graph import amounts
 from lineage.serve.web.folding import nearest, without_over
@@ -20,7 +20,7 @@ def party(asked: Asked, of: str) -> Document:
     """What a principal was given and by whom, what it gave and to whom, and what it did, or was done for it."""
     id_ = of.partition(":")[2]
     graph = asked.more("/graph", view="principals", of=f"principal:{id_}")
-    edges = graph["edges"] if graph else []
+    edges = sorted(graph["edges"], key=lambda edge: (is_over(edge), not edge["findings"]["count"])) if graph else []
     here = {node["id"] for node in graph["nodes"] if node["focus"]} if graph else set()
     is_human = any(node["kind"] == "human" and node["focus"] for node in graph["nodes"]) if graph else False
     small = nearest(without_over(graph), DRAWN) if graph else None

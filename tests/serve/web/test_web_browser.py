@@ -144,6 +144,53 @@ def test_a_person_finds_out_who_did_it_and_moves_time(person: BrowserContext):
 
 
 @pytest.mark.slow
+def test_who_mailed_the_rival_is_found_by_typing_a_part_of_its_name(person: BrowserContext):
+    """
+    From the start page: a word, the resource, and the answer: the thief, for whom, and with whose token.
+    """
+    page = person.new_page()
+    page.goto("/")
+    page.keyboard.type("rival")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="press@rival.example").click()
+    eventually(page, "main [role=alert]", "agent:scraper used a token issued to agent:mailer")
+    eventually(page, ".facets", re.compile(r"By whom\s*agent:scraper.*For whom\s*Alice Ng", re.DOTALL))
+    page.get_by_role("link", name="mail-7", exact=True).first.click()
+    eventually(page, "h1", "mail.send was done by agent:scraper")
+
+
+def test_everything_that_was_done_for_alice_is_found_by_her_name(person: BrowserContext):
+    """
+    In the list of actions her first name is enough, and the list says whom it took her for.
+    """
+    page = person.new_page()
+    page.goto("/")
+    page.get_by_role("link", name="Actions", exact=True).click()
+    page.get_by_label("For which human").fill("alice")
+    page.get_by_role("button", name="Show").click()
+    eventually(page, "main", "was understood as principal human:alice@example.com")
+    eventually(page, "h1", re.compile(r"\d+ actions that fit"))
+    for action in ("crm-1", "mail-7", "archive-5"):
+        expect(page.get_by_role("link", name=action, exact=True)).to_be_visible()
+
+
+def test_which_agents_hold_what(person: BrowserContext):
+    """
+    From the list of agents the number of living tokens leads to the tokens, and a token to its chain.
+    """
+    page = person.new_page()
+    page.goto("/")
+    page.get_by_role("link", name="People", exact=True).click()
+    page.get_by_label("Kind").select_option("agent")
+    page.get_by_role("button", name="Show").click()
+    eventually(page, "h1", "6 principals fit")
+    mailer = page.get_by_role("row").filter(has=page.get_by_role("link", name="agent:mailer", exact=True))
+    expect(mailer).to_contain_text("1 high")
+    mailer.get_by_role("cell", name="1", exact=True).get_by_role("link").click()
+    page.get_by_role("link", name=ID, exact=True).click()
+    eventually(page, "h1", "agent:mailer")
+
+
 def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: BrowserContext):
     """
     What is drawn is as many nodes as the document has; and each stands in the table, where a key press leads to it.

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from html import unescape
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -99,3 +100,18 @@ def test_a_range_of_time_is_chosen_by_typing(pages: Pages):
 
     assert {"tool", "from", "to"} == set(said)
     assert 3 == len(pages.get("/v1/actions", params=said).json()["items"])
+
+
+def test_each_filter_of_a_list_is_taken_away_by_a_link(pages: Pages):
+    """
+    Above a list each of its filters stands as a link to the list without it, with the others and the moment kept.
+    """
+    asked = {"human": "alice", "tool": "mail", "from": "2026-11-02", "at": "2026-11-02T10:25:00Z"}
+    html = pages.get("/actions", params=asked).text
+    chips = [unescape(href) for href in re.findall(r'<li><a href="([^"]+)" title="Remove this filter">', html)]
+
+    assert 3 == len(chips)
+    for href, gone in zip(chips, ("human", "tool", "from"), strict=True):
+        said = parse_qs(urlsplit(href).query)
+        assert ({*asked} - {gone}, ["2026-11-02T10:25:00Z"]) == ({*said} - {"limit"}, said["at"])
+        assert 200 == pages.get(href).status_code
