@@ -20,6 +20,7 @@ from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.receipt import receipt_page
 from lineage.serve.web import (
     asking_pages,
+    batch_pages,
     board_forms,
     finding_pages,
     forms,
@@ -82,12 +83,15 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         **{path: picture_files.file_of(site, asked, form) for path, asked, form in picture_files.paths()},
         "/diff": _diff(site),
         "/case": _case(site),
+        "/revoke": batch_pages.planning(site),
+        "/incidents/{id:path}": batch_pages.board(site),
         "/revocations/{id:path}/receipt": _receipt(site),
         "/revocations/{id:path}/signed-receipt": board_forms.signed_receipt(site),
         "/revocations/{id:path}": one,
     }
     posted: dict[str, Endpoint] = {
         "/revocations": forms.ordering(site),
+        "/revocations:batch": batch_pages.ordering(site),
         "/plans/{id}/approvals": forms.approving(site),
         "/revocations/{id:path}/lift": forms.lifting(site),
         "/receivers": board_forms.registering(site),

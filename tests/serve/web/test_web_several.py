@@ -1,0 +1,145 @@
+"""Several targets on pages without a script: chosen in a list, planned, confirmed by typing, followed on a board."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import httpx
+import pytest
+
+from tests.support.http_worlds import LEAKED, World, api_over
+from tests.support.http_writes import event
+from tests.support.web_pages import Pages, hidden, text_of
+
+GRANT = "delegation:grant-calendar"
+PLAN = "/revoke?" + urlencode([("of", LEAKED), ("of", GRANT)])
+FORM = "/revocations:batch"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
+
+
+def states(here: World) -> list[str]:
+    return [here.get(f"/v1/status?of={quote(key)}").json()["state"] for key in (LEAKED, GRANT)]
+
+
+def ordered(here: World) -> int:
+    return len(here.get("/v1/revocations").json()["items"])
+
+
+def send(person: Pages, page: httpx.Response, **form: str) -> httpx.Response:
+    return person.send(FORM, **hidden(page, FORM), **form)
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("/tokens", LEAKED),
+        ("/delegations", GRANT),
+        ("/principals", "principal:agent:mailer"),
+        ("/actions?agent=agent:mailer", LEAKED),
+    ],
+)
+def test_targets_are_chosen_in_every_list(here: World, path: str, key: str):
+    """
+    A box beside each row, and a button; whoever may not order is offered neither, and neither at another time.
+    """
+    page = Pages(here).get(path).text
+    later = Pages(here).get(f"{path}{'&' if '?' in path else '?'}at=2026-11-02T09:00:00Z").text
+    investigator = Pages(here, "investigator").get(path).text
+
+    assert f'name="of" value="{key}" form="picked"' in page
+    assert 'id="picked" action="/revoke"' in page
+    assert "picked" not in later
+    assert "picked" not in investigator
+
+
+def test_what_is_chosen_is_planned_confirmed_and_followed(here: World):
+    """
+    The plan says what each ends and what is shared; typed, all are ordered; the board says how far they are.
+    """
+    person = Pages(here)
+    plan = person.get(PLAN)
+    given = send(person, plan, reason="compromise", typed="2 targets", note="<b>")
+    board = person.get(given.headers["location"])
+
+    assert "Revoking 2 targets together would end 5 elements" in text_of(plan)
+    assert 303 == given.status_code
+    assert re.fullmatch(r"/incidents/inc-[0-9a-f]{32}", given.headers["location"])
+    assert ["revoked", "revoked"] == states(here)
+    assert "0 of 2 revocations are over; 0 of 0 enforcement points have confirmed." in text_of(board)
+    assert "5 elements are covered by no registered enforcement point." in text_of(board)
+
+
+def test_a_form_that_is_sent_twice_is_one_incident(here: World):
+    """
+    The key in the form makes it one.
+    """
+    person = Pages(here)
+    plan = person.get(PLAN)
+    said = {"reason": "compromise", "typed": "2 targets"}
+
+    assert 1 == len({send(person, plan, **said).headers["location"] for _ in range(2)})
+    assert 2 == ordered(here)
+
+
+def test_what_has_drifted_is_shown_and_nothing_is_ordered(here: World):
+    """
+    A child was born since the plan: 409 with it marked; the form that is shown then is of the new plan.
+    """
+    person = Pages(here)
+    plan = person.get(PLAN)
+    here.post("/v1/events", "producer", json=[event(1)])
+    refused = send(person, plan, reason="compromise", typed="2 targets")
+    before = ordered(here)
+    given = send(person, refused, reason="compromise", typed="2 targets")
+
+    assert (409, 0, 303) == (refused.status_code, before, given.status_code)
+    assert "the plan has drifted" in text_of(refused)
+    assert "t1 new since the plan" in text_of(refused)
+
+
+@pytest.mark.parametrize("typed", ["", "2", "2 target", "3 targets"])
+def test_what_is_not_typed_is_not_ordered(here: World, typed: str):
+    """
+    The page says so, keeps what was filled in, and nothing is ordered.
+    """
+    person = Pages(here)
+    answer = send(person, person.get(PLAN), reason="compromise", note="kept", typed=typed)
+
+    assert (400, 0) == (answer.status_code, ordered(here))
+    assert 'value="kept"' in answer.text
+    assert "nothing was revoked" in text_of(answer)
+
+
+def test_one_target_has_its_own_page_and_none_is_refused(here: World):
+    """
+    And so is a plan that is not stored, one of a single target, and a form from elsewhere.
+    """
+    person = Pages(here)
+    one = person.get(f"/revoke?of={quote(LEAKED, safe='')}")
+    none = person.get("/revoke")
+    unknown = person.get(PLAN + "&of=token:nobody")
+    single = here.get(f"/v1/reach?of={quote(LEAKED, safe='')}").json()["plan_digest"]
+    answers = [
+        person.send(FORM, plan_digest=digest, typed="2 targets", reason="test") for digest in ("0" * 64, single, "")
+    ]
+    foreign = person.send(FORM, origin="https://evil.example", **hidden(person.get(PLAN), FORM), typed="2 targets")
+    investigator = Pages(here, "investigator").send(FORM, **hidden(person.get(PLAN), FORM), typed="2 targets")
+
+    assert (303, f"/reach?of={quote(LEAKED, safe='')}") == (one.status_code, one.headers["location"])
+    assert [400, 404, 400, 400, 400, 403, 403] == [
+        answer.status_code for answer in (none, unknown, *answers, foreign, investigator)
+    ]
+    assert 0 == ordered(here)
+
+
+def test_an_incident_that_does_not_exist_is_not_found(here: World):
+    """
+    As any id that nobody names.
+    """
+    assert 404 == Pages(here).get("/incidents/none").status_code
