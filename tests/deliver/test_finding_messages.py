@@ -29,7 +29,7 @@ from tests.support.webhook_receiver import Receiver, receiving
 SECRET = "a secret between two"
 
 
-class Told:
+class NotifiedStore:
     """A store in whose index findings are written by hand, and someone who is told."""
 
     def __init__(self, store: Store, receiver: Receiver, folder: Path) -> None:
@@ -62,10 +62,10 @@ def finding(name: str, change: str, severity: int = 4) -> Kept:
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Iterator[Told]:
+def notified(tmp_path: Path) -> Iterator[NotifiedStore]:
     store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
     with receiving(SECRET.encode()) as receiver:
-        yield Told(store, receiver, tmp_path)
+        yield NotifiedStore(store, receiver, tmp_path)
     store.close()
 
 
@@ -73,93 +73,93 @@ def again(sender: WebhookSender) -> None:
     sender._not_before = 0.0  # the wait is over
 
 
-def test_what_changes_is_told_in_order(told: Told):
+def test_what_changes_is_told_in_order(notified: NotifiedStore):
     """
     Opened, changed and resolved, each once; more of the same, and what is less severe than asked for, is not.
     """
-    sender = told.sender()
-    told.write((OPENED, "old/1"))
+    sender = notified.sender()
+    notified.write((OPENED, "old/1"))
     sender.turn()
-    told.write((OPENED, "a/1"), (OPENED, "b/2"))
-    told.write((REFRESHED, "a/1"))
-    told.write((CHANGED, "b/2"), (RESOLVED, "a/1"))
+    notified.write((OPENED, "a/1"), (OPENED, "b/2"))
+    notified.write((REFRESHED, "a/1"))
+    notified.write((CHANGED, "b/2"), (RESOLVED, "a/1"))
     while sender.turn():
         pass
 
     expected = [("opened", "1"), ("opened", "2"), ("changed", "2"), ("resolved", "1")]
-    assert [(f"finding.{change}", f"action:{number}") for change, number in expected] == told.heard()
+    assert [(f"finding.{change}", f"action:{number}") for change, number in expected] == notified.heard()
     assert sender.counts.accepted == 4
 
 
-def test_a_message_is_sent_until_it_is_accepted_and_nothing_overtakes_it(told: Told):
+def test_a_message_is_sent_until_it_is_accepted_and_nothing_overtakes_it(notified: NotifiedStore):
     """
     After 503 and after no answer the same message comes again under the same id, and the next only then.
     """
-    sender = told.sender()
+    sender = notified.sender()
     sender.turn()
-    told.write((OPENED, "a/1"), (OPENED, "a/2"))
-    told.receiver.answers = [503, 429]
+    notified.write((OPENED, "a/1"), (OPENED, "a/2"))
+    notified.receiver.answers = [503, 429]
     for _ in range(2):
         with pytest.raises(NotAcceptedError):
             sender.turn()
         assert 0 == sender.turn()  # it waits
         again(sender)
-    other = told.sender()  # after a crash
+    other = notified.sender()  # after a crash
     other.turn()
 
-    assert [("finding.opened", "action:1"), ("finding.opened", "action:2")] == told.heard()
-    assert 1 == len(set(told.receiver.ids[:3]))
+    assert [("finding.opened", "action:1"), ("finding.opened", "action:2")] == notified.heard()
+    assert 1 == len(set(notified.receiver.ids[:3]))
     assert 2 == sender.counts.failed
 
 
-def test_what_is_refused_for_good_is_a_dead_letter(told: Told):
+def test_what_is_refused_for_good_is_a_dead_letter(notified: NotifiedStore):
     """
     The next one is sent, what was refused is kept with the reason, and it is no failure of a stream.
     """
-    sender = told.sender()
+    sender = notified.sender()
     sender.turn()
-    told.write((OPENED, "a/1"), (OPENED, "a/2"))
-    told.receiver.answers = [422]
+    notified.write((OPENED, "a/1"), (OPENED, "a/2"))
+    notified.receiver.answers = [422]
     sender.turn()
 
-    assert [("finding.opened", "action:2")] == told.heard()
-    [letter] = dead_letters(told.store, limit=9)
+    assert [("finding.opened", "action:2")] == notified.heard()
+    [letter] = dead_letters(notified.store, limit=9)
     assert ("webhook:oncall", "422") == (letter.receiver, letter.error)
-    assert 0 == count_dead_letters(told.store)
-    assert 1 == count_dead_letters(told.store, receiver="webhook:oncall")
+    assert 0 == count_dead_letters(notified.store)
+    assert 1 == count_dead_letters(notified.store, receiver="webhook:oncall")
 
 
-def test_what_is_held_back_is_told_as_a_number(told: Told):
+def test_what_is_held_back_is_told_as_a_number(notified: NotifiedStore):
     """
     Of one rule so many a minute; the others are counted by rule and told once the minute is over, over a crash too.
     """
-    sender = told.sender(most_per_minute=2)
+    sender = notified.sender(most_per_minute=2)
     sender.turn()
-    told.write(*((OPENED, f"a/{number}") for number in range(7)), (OPENED, "b/9"))
+    notified.write(*((OPENED, f"a/{number}") for number in range(7)), (OPENED, "b/9"))
     sender.turn()
-    assert [f"action:{number}" for number in (0, 1, 9)] == [of for _, of in told.heard()]
-    told.now += 61 * SECOND
-    told.write((OPENED, "a/8"))
-    other = told.sender(most_per_minute=2)
+    assert [f"action:{number}" for number in (0, 1, 9)] == [of for _, of in notified.heard()]
+    notified.now += 61 * SECOND
+    notified.write((OPENED, "a/8"))
+    other = notified.sender(most_per_minute=2)
     other.turn()
 
-    [held] = [one for one in told.receiver.accepted if one["type"] == "findings.held_back"]
+    [held] = [one for one in notified.receiver.accepted if one["type"] == "findings.held_back"]
     assert {"a": 5} == held["held_back"]
-    assert ("finding.opened", "action:8") == told.heard()[-1]
+    assert ("finding.opened", "action:8") == notified.heard()[-1]
     assert 5 == sender.counts.held_back
 
 
-def test_the_topic_has_the_last_word_of_each_finding(told: Told, kafka_url: str):
+def test_the_topic_has_the_last_word_of_each_finding(notified: NotifiedStore, kafka_url: str):
     """
     Every change is a record under the finding's id, in order; one that is sent again after a crash says the same.
     """
     topic = RevocationTopic(kafka_url, topic=TOPIC)
-    feed = FindingFeed(told.store, topic)
+    feed = FindingFeed(notified.store, topic)
     feed.begin()
-    told.write((OPENED, "a/1"), (OPENED, "a/2"))
+    notified.write((OPENED, "a/1"), (OPENED, "a/2"))
     assert 2 == feed.deliver()
-    told.write((REFRESHED, "a/2"), (RESOLVED, "a/1"))
-    other = FindingFeed(told.store, RevocationTopic(kafka_url, topic=TOPIC))
+    notified.write((REFRESHED, "a/2"), (RESOLVED, "a/1"))
+    other = FindingFeed(notified.store, RevocationTopic(kafka_url, topic=TOPIC))
     other.begin()
     assert 1 == other.deliver()
 
@@ -245,5 +245,5 @@ def take(url: str, folder: Path, *events: dict[str, Any]) -> None:
 
 
 def told_types(receiver: Receiver, of: str) -> list[str]:
-    told = [one for one in receiver.accepted if one.get("finding", {}).get("kind") == "unattributed-action"]
-    return [one["type"] for one in told if one["finding"]["of"] == of]
+    notified = [one for one in receiver.accepted if one.get("finding", {}).get("kind") == "unattributed-action"]
+    return [one["type"] for one in notified if one["finding"]["of"] == of]

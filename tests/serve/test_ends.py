@@ -44,7 +44,7 @@ def answers(service: Service, revocation: str, at: int, **how: Any) -> dict[str,
     }
 
 
-class Told:
+class RandomOutbox:
     """The outbox, in which anything happens to elements."""
 
     def __init__(self, rng: random.Random, keys: list[str]) -> None:
@@ -53,12 +53,12 @@ class Told:
         self._last = 0
 
     def go_on(self, store: Store) -> None:
-        """Tell something of an element, and have some of what was told accepted."""
+        """Write changes of an element, and have some of it accepted."""
         state = self._rng.choice([State.REVOKED, State.SUSPENDED, State.ACTIVE])
-        told = [
+        changes = [
             Change(self._rng.choice(self._keys), PublishedState(self._last + 1, ElementState(state, "r1", 0, None)))
         ]
-        outbox.write(store, told, after=self._last, at=worlds.grid[0], standing=Standing(store.edition(), {}))
+        outbox.write(store, changes, after=self._last, at=worlds.grid[0], standing=Standing(store.edition(), {}))
         self._last += 1
         taken = {self._rng.randint(1, self._last) for _ in range(3)}
         outbox.note_delivered(store, self._rng.choice(RECEIVERS), taken, self._rng.choice(worlds.grid))
@@ -76,7 +76,7 @@ def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: i
     items += enforcement(rng, items)
     trust = Trust(table=compare.table_of(worlds.trust(rng))) if rng.random() < 0.2 else None
     elements = [f"{kind}:{id_}" for kind, id_ in worlds.questions(items) if kind in ("token", "delegation")]
-    told = Told(rng, elements)
+    history = RandomOutbox(rng, elements)
     with a_store(fresh) as (store, url):
         kept = service_of(store, keeps=True, trust=trust)
         other = open_store(url, codec.read)  # as another process would
@@ -88,7 +88,7 @@ def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: i
             batch, rest = rest[:size], rest[size:]
             write(rng.choice([store, other]), batch)
             if elements and rng.random() < 0.5:
-                told.go_on(other)
+                history.go_on(other)
             at = rng.choice([at, at, at + 1, rng.choice(worlds.grid)])
             for moment in sorted({at, rng.choice(worlds.grid)}):
                 for revocation in worlds.REVOCATIONS:
@@ -141,13 +141,13 @@ def test_what_is_enforced_under_other_ids_is_that_of_the_core(fresh: stores.Fres
         kept, cold = service_of(store, keeps=True), service_of(store, keeps=False)
         rest = records_of(records, rng)
         at = rng.choice([LAST, START + rng.randint(1, 14) * HALF_HOUR])
-        told = Told(rng, [f"token:{token}" for token in ENDED])
+        history = RandomOutbox(rng, [f"token:{token}" for token in ENDED])
         while rest:
             size = rng.choice([1, 1, 2, 5])
             batch, rest = rest[:size], rest[size:]
             write(store, batch)
             if rng.random() < 0.3:
-                told.go_on(store)
+                history.go_on(store)
             world = World(stored.fact for stored in store.facts(after=-1, limit=100))
             for revocation in IDS:
                 found = closure.closure(kept, revocation, at=at)

@@ -45,7 +45,7 @@ _ATTEMPTS: Final = 20  # while other processes also write
 _FORGET_SECONDS: Final = 60.0  # the interval at which old versions are forgotten
 
 
-Told = Callable[[list[tuple[str, Kept]], Instant], None]
+Notify = Callable[[list[tuple[str, Kept]], Instant], None]
 """Called with what was written, and when."""
 
 
@@ -72,7 +72,7 @@ class FindingKeeper:
         self._trust = trust
         self._options = options
         self._monotonic = monotonic
-        self.told: Told = lambda _changes, _now: None
+        self.notify: Notify = lambda _changes, _now: None
         self._live: LiveIndex | None = None  # None until all facts were read
         self._following = Lock()
         self._mark: object = None  # of the store when there was last nothing new
@@ -113,7 +113,7 @@ class FindingKeeper:
         live = self._live
         if live is not None and live.is_of(self._store.place()[0], self._basis()):
             with self._following:
-                written = live.follow(self._store, now, self.told)
+                written = live.follow(self._store, now, self.notify)
                 self.is_behind = live.is_behind
             return written
         mark = self._store.change_token()
@@ -152,7 +152,7 @@ class FindingKeeper:
             changes = [*self._worse(known, found)]
             changes += self._judged(still, judged & known.keys() - {one.id for _, one in changes}, now)
         kept_findings.write(self._store, before, replace(before, looked=looked), changes, now)
-        self.told(changes, now)
+        self.notify(changes, now)
         return len(changes), behind <= AT_ONCE
 
     @staticmethod
@@ -216,7 +216,7 @@ class FindingKeeper:
         with self._following:
             self._live = live
             while True:
-                written += live.follow(self._store, now, self.told)
+                written += live.follow(self._store, now, self.notify)
                 if not live.is_behind:
                     break
         kept_findings.forget_old(self._store, now)

@@ -65,7 +65,9 @@ class Metrics:
         self._rebalances = Counter(
             "delegraph_rebalances", "How often the partitions of this consumer were reassigned.", registry=registry
         )
-        self._faults = Counter("delegraph_faults", "Faults that were waited for.", ["kind"], registry=registry)
+        self._faults = Counter(
+            "delegraph_faults", "Faults after which it waited and retried.", ["kind"], registry=registry
+        )
         self._waited = Counter(
             "delegraph_fault_wait_seconds", "Time for which faults were waited for.", ["kind"], registry=registry
         )

@@ -41,7 +41,9 @@ class DeliveryMetrics:
             "When a turn last ended well, in seconds since the epoch.",
             registry=self.registry,
         )
-        self._faults = Counter("delegraph_delivery_faults", "Faults that were waited for.", registry=self.registry)
+        self._faults = Counter(
+            "delegraph_delivery_faults", "Faults after which it waited and retried.", registry=self.registry
+        )
         info = Gauge("delegraph_build_info", "1, with the version.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
         self.registry.register(_Delivered(document))

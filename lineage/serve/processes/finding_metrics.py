@@ -39,7 +39,7 @@ class FindingMetrics:
         self._health = health
         self._delay = Histogram(
             "delegraph_finding_delay_seconds",
-            "From when the last fact of a finding was recorded until the finding was opened, by severity.",
+            "The time from the record of a finding's last fact until the finding was opened, by severity.",
             ["severity"],
             buckets=_BUCKETS,
             registry=self.registry,
@@ -54,16 +54,18 @@ class FindingMetrics:
         )
         self._turns = Histogram(
             "delegraph_finding_look_seconds",
-            "Taking in what is new.",
+            "The time to examine new facts.",
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self._faults = Counter("delegraph_finding_faults", "Faults that were waited for.", registry=self.registry)
+        self._faults = Counter(
+            "delegraph_finding_faults", "Faults after which it waited and retried.", registry=self.registry
+        )
         info = Gauge("delegraph_build_info", "1, with the version.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
         self.registry.register(_Kept(store, keeper, webhooks))
         ProcessCollector(registry=self.registry)
-        keeper.told = self._told
+        keeper.notify = self._count
 
     def turned(self, seconds: float) -> None:
         """Count a successful look."""
@@ -80,7 +82,7 @@ class FindingMetrics:
         """Render everything in Prometheus's text format."""
         return generate_latest(self.registry)
 
-    def _told(self, changes: list[tuple[str, kept_findings.Kept]], now: int) -> None:
+    def _count(self, changes: list[tuple[str, kept_findings.Kept]], now: int) -> None:
         for change, one in changes:
             if change == kept_findings.REFRESHED:
                 continue
