@@ -154,8 +154,12 @@ def write(
     Returns:
         The hashes of the actions, which were looked up.
     """
-    told = Counter(row[2] for row in rows.get(Sort.ACTION, ()))
+    acts = rows.get(Sort.ACTION, ())
+    told = {row[2] for row in acts}
     earlier = _earlier(connection, told, decode) if told else {}
+    several = set(earlier)  # actions that several facts tell of
+    if len(told) < len(acts):
+        several |= {about for about, count in Counter(row[2] for row in acts).items() if count > 1}
     for sort, some in rows.items():
         by_lane: dict[Position, list[Row]] = {}
         for row in some:
@@ -163,18 +167,17 @@ def write(
         for lane, own in by_lane.items():
             part = own[0][1]
             if sort == Sort.ACTION:
-                own += [row for one in own for row in _besides(one, told, earlier)]
+                own += [each for row in own if row[2] in several for each in _besides(row, earlier)]
             add(connection, act, [_stored(part, lane.number, sort, own)])
             if (lane.topic, lane.partition) in lanes:
                 _merge(connection, lane.number, sort)
-    return set(told)
+    return told
 
 
-def _besides(row: Row, told: Mapping[int, int], earlier: Mapping[int, Sequence[Place]]) -> Iterator[Row]:
-    """The rows that fit every value, of a fact about an action that is not told of by it alone."""
+def _besides(row: Row, earlier: Mapping[int, Sequence[Place]]) -> Iterator[Row]:
+    """Yield the rows that fit every value, of a fact about an action that is not told of by it alone."""
     about = row[2]
-    if told[about] > 1 or about in earlier:
-        yield (*row[:3], *_ANYTHING)
+    yield (*row[:3], *_ANYTHING)
     for place in earlier.get(about, ()):
         yield (*place, about, *_ANYTHING)
 

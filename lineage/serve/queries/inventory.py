@@ -35,6 +35,7 @@ LOOKED_AT: Final = 2_000  # candidates in which the items of a page over HTTP ar
 _AT_ONCE: Final = 256
 _USES: Final = 2_000  # uses of a token among which the last is looked for
 _HELD: Final = 500  # rows of the index of mentions in which the tokens that a principal holds are looked for
+_HELD_ON_PAGE: Final = 4_000  # and over HTTP those that all principals of a page hold
 _JUDGED: Final = 2_000  # elements that are judged at once
 _ACTS: Final = (Role.ACTS, Role.ASKS)
 
@@ -297,7 +298,7 @@ def principals(
         if len(items) > limit:
             items, more = items[:limit], True
             behind = items[-1]["id"]
-        _with_counts(service, reader, items, at)
+        _with_counts(service, reader, items, at, _HELD if looked_at is None else _HELD_ON_PAGE // max(len(items), 1))
     following = f"{digest}.{behind}" if more and behind is not None else None
     total = len(items) if following is None and after is None else None
     return {
@@ -356,10 +357,10 @@ def _least(world: World, party: Collection[str]) -> str:
     return min(known & set(party)) if len(known) == 1 else min(party)
 
 
-def _with_counts(service: Service, reader: Reader, items: list[Document], at: Instant) -> None:
+def _with_counts(service: Service, reader: Reader, items: list[Document], at: Instant, held_by_each: int) -> None:
     """How many tokens each holds that are alive, when it last acted, and what is wrong with it."""
     parties = [(item["id"], *item["aliases"]) for item in items]
-    may_hold = [_may_hold(reader, party, at) for party in parties]
+    may_hold = [_may_hold(reader, party, at, min(held_by_each, _HELD)) for party in parties]
     alive = _alive(reader, parties, may_hold, at)
     wrong = severities_of_parties(service, reader, list(zip(parties, may_hold, strict=True)), at)
     for number, (item, party) in enumerate(zip(items, parties, strict=True)):
@@ -371,10 +372,10 @@ def _with_counts(service: Service, reader: Reader, items: list[Document], at: In
         item["by_severity"] = None if wrong is None else wrong[number]
 
 
-def _may_hold(reader: Reader, party: Collection[str], at: Instant) -> set[int] | None:
-    """Return the hashes of the elements that a party may hold; None if there are more than are examined here."""
+def _may_hold(reader: Reader, party: Collection[str], at: Instant, most: int) -> set[int] | None:
+    """Return the hashes of the elements that a party may hold; None if the index has more than ``most`` rows."""
     try:
-        return reader.candidates(_HELD).held({reader.hash_of("principal", id_) for id_ in party}, at)
+        return reader.candidates(most).held({reader.hash_of("principal", id_) for id_ in party}, at)
     except TooManyCandidatesError:
         return None
 
