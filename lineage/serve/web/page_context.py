@@ -59,16 +59,17 @@ def status(asked: Asked) -> Shown:
     """A principal, session or client; a token or delegation too."""
     doc = asked.document
     of = f"{doc['kind']}:{doc['id']}"
-    many = is_mentioned_more_than(asked.site.service, doc["kind"], doc["id"], MANY)
+    is_party = doc["kind"] in ("principal", "workload")
+    many = not is_party and is_mentioned_more_than(asked.site.service, doc["kind"], doc["id"], MANY)
     return {
         "said": linked_text.of_status(doc, asked.links),
         "too_many": many,
         "of": of,
         "is_element": doc["kind"] in ELEMENT_KINDS,
         "identity": asked.more("/identity", of=of) if doc["kind"] == "principal" else None,
-        "actions": None if many else asked.more("/actions", of=of, limit=str(FEW)),
+        "actions": None if many or is_party else asked.more("/actions", of=of, limit=str(FEW)),
         "graph": asked.more("/graph", of=of, most=str(DRAWN)),
-        "party": principal_page.party(asked, of) if doc["kind"] in ("principal", "workload") else None,
+        "party": principal_page.party(asked, of) if is_party else None,
     }
 
 
