@@ -3,12 +3,17 @@
 import re
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from ingest.log.port import entry_of
+from ingest.projector import project
+from lineage.core.model.events import ActionPerformed, Event
+from lineage.serve.cli.demo import ASKED
 from tests.support.http_worlds import api_over
-from tests.support.web_pages import OF, Pages, text_of
+from tests.support.web_pages import HOSTILE, OF, Pages, text_of
 
 RESOURCE = "/usage?resource=press%40rival.example"
 
@@ -115,3 +120,37 @@ def test_each_filter_of_a_list_is_taken_away_by_a_link(pages: Pages):
         said = parse_qs(urlsplit(href).query)
         assert ({*asked} - {gone}, ["2026-11-02T10:25:00Z"]) == ({*said} - {"limit"}, said["at"])
         assert 200 == pages.get(href).status_code
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "x" * 512,
+        "é" * 256,
+        "שלום עולם",
+        "日本語の道具",
+        "ب\u202eت",
+        "%_\\",
+        "'; DROP TABLE fact",
+        HOSTILE,
+        "a:b/c?d#e&f=g",
+    ],
+)
+def test_a_tool_of_any_name_has_a_page(tmp_path: Path, id_: str):
+    """
+    Names in every script, from right to left, as long as they may be, and such as try to get out: the page stands,
+    its links lead back to the name, and nothing in it runs.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        log = world.service.require_log()
+        body = ActionPerformed(action="odd-1", operation="op", outcome="succeeded", tool=id_, actor="agent:odd")
+        log.append([entry_of(Event("odd-1", "urn:odd", ASKED - 1, body))])
+        project(log, world.service.store, world.service.trust.table)
+        pages = Pages(world)
+        page = pages.get("/usage", params={"tool": id_})
+        [link] = set(re.findall(r'href="(/usage\?tool=[^"&]+)"', pages.get("/who?action=odd-1").text))
+
+        assert (200, 200) == (page.status_code, pages.get(unescape(link)).status_code)
+        assert "was used in 1 action" in text_of(page)
+        assert "<script>alert" not in page.text
+        assert "\u202e" not in text_of(page)
