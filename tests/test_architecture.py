@@ -29,7 +29,7 @@ PLACES = {
     "kafka": ("ingest",),
     "cryptography": ("lineage.deliver",),
     "jwt": ("ingest", "lineage.serve", "lineage.deliver"),
-    "networkx": ("lineage.core",),
+    "networkx": ("lineage.core", "lineage.serve.client_items"),
     "opentelemetry": ("ingest.kafka.cloudevents_headers", "lineage.serve.processes.tracing"),
     "click": ("lineage.serve",),
     "rich": ("lineage.serve",),
@@ -280,8 +280,8 @@ PUBLIC = {
         "token_issued_from_exchange",
         "token_issued_from_jwt",
     ],
-    "ingest.revocations": ["Revocations"],
-    "lineage.serve.client": ["Client"],
+    "ingest.revocations": ["Revocations", "answer_of", "answering"],
+    "lineage.serve.client": ["AsyncClient", "AsyncItems", "Client", "Items", "to_networkx"],
 }
 
 

@@ -19,7 +19,7 @@ def approve(service: Service, digest: str, *, approved_by: str) -> Document | No
     Raises:
         RefusedError: This person may not be the second person of any order.
     """
-    plan, now = service.store.plan(digest), service.clock()
+    plan, now = service.stored_plan(digest), service.clock()
     if plan is None:
         return None
     with service.reader() as reader:

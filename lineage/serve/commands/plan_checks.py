@@ -28,7 +28,7 @@ def refuse_drift(service: Service, request: OrderRequest, reach: Reach | BatchRe
     if digest == reach.plan_digest:
         return
     now = f"nothing was ordered. The plan as of now is {reach.plan_digest}"
-    plan = service.store.plan(digest)
+    plan = service.stored_plan(digest)
     if plan is None:
         raise DriftError(
             f"the plan {digest} is not stored here, so it lists nothing: {would_kill} {len(kills):,} more; {now}",
@@ -64,7 +64,7 @@ def _approver(
 ) -> str | None:
     """Return the approver of the plan; None if there is none, or the plan is of another order."""
     digest = request.plan_digest
-    plan = None if digest is None else service.store.plan(digest)
+    plan = None if digest is None else service.stored_plan(digest)
     if digest is None or plan is None or differences(plan, reach.plan):
         return None
     return approver_of(service, reader, digest, by=request.ordered_by, at=at)

@@ -250,6 +250,10 @@ class Service:
         self.store.bind(self.log.identity)  # checked before appending what would never be projected
         return self.log
 
+    def stored_plan(self, digest: str) -> Document | None:
+        """Return the plan with a digest; None if it is not stored here."""
+        return self.store.plan(digest)
+
     def trust_warnings(self) -> list[str]:
         """Explain why the current trust file is not in force; empty if it is."""
         return [] if self.trust.fault is None else [self.trust.fault]

@@ -108,7 +108,7 @@ def _body(site: AppContext, form: Form) -> Document:
         RefusedError: The plan is not stored here, or is that of one target.
     """
     digest = form.get("plan_digest", "")
-    plan = site.service.store.plan(digest)
+    plan = site.service.stored_plan(digest)
     if plan is None or not isinstance(plan["target"], list):
         raise RefusedError("the plan of this form is not stored here; choose the targets again")
     if plan["mode"] not in MODES:
