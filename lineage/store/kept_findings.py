@@ -93,6 +93,7 @@ class State:
         basis: A digest of the settings and of the trust table.
         not_evaluated: Why rules were not evaluated, by kind.
         lagging: How many findings have a sentence, a count or evidence that is not written yet.
+        numbers: How many findings there are, by kind, severity and status; empty if that was not counted.
     """
 
     turn: int = 0
@@ -106,6 +107,7 @@ class State:
     basis: str = ""
     not_evaluated: Mapping[str, str] = field(default_factory=dict)
     lagging: int = 0
+    numbers: Mapping[tuple[str, int, str], int] = field(default_factory=dict)
 
 
 def state_of(store: Store) -> State:
@@ -126,6 +128,7 @@ def state_of(store: Store) -> State:
         basis=said["basis"],
         not_evaluated=said["not_evaluated"],
         lagging=said.get("lagging", 0),
+        numbers={(kind, severity, status): count for kind, severity, status, count in said.get("numbers", ())},
     )
 
 
@@ -384,6 +387,7 @@ def _written(state: State) -> bytes:
             "basis": state.basis,
             "not_evaluated": dict(state.not_evaluated),
             "lagging": state.lagging,
+            "numbers": [[*alike, count] for alike, count in state.numbers.items()],
         }
     ).encode()
 

@@ -127,6 +127,7 @@ def test_the_index_equals_an_evaluation_after_every_batch(
                     keeper.look(made.now)
             expected, kept = made.computed(), made.kept()
             assert same(expected) == same(kept)
+            assert kept_findings.counts(made.service.store) == kept_findings.state_of(made.service.store).numbers
             if not kept_findings.state_of(made.service.store).lagging:
                 assert expected == kept
         made.now += 3_000_000

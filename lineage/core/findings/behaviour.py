@@ -9,7 +9,7 @@ from lineage.core.findings.finding import CITED, finding, first_seen
 from lineage.core.findings.options import DAY
 from lineage.core.findings.rules import ACTION, DELEGATION, PRINCIPAL, TOKEN, Rule
 from lineage.core.findings.scene import Scene
-from lineage.core.findings.tally import densest, windows
+from lineage.core.findings.tally import crowded, densest
 from lineage.core.findings.using import success
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.severities import Severity
@@ -42,14 +42,8 @@ def repeated_denials(scene: Scene, key: str) -> Iterator[Finding]:
     """Find parties that are denied many different things in a short time."""
     id_ = key.removeprefix("principal:")
     options = scene.options
-    runs = [
-        run
-        for run in windows(scene.tally.denied.get(id_, []), options.denials_window)
-        if len(run) >= options.denials and len({one.what for one in run}) >= options.denials_kinds
-    ]
-    if runs:
-        denied = {one.key: one for run in runs for one in run}
-        ordered = sorted(denied.values(), key=lambda one: (one.at, one.key))
+    denied = scene.tally.denied.get(id_, [])
+    if ordered := crowded(denied, options.denials_window, least=options.denials, kinds=options.denials_kinds):
         kinds = {one.what for one in ordered}
         why = f"{id_} was denied {len(ordered)} times, {len(kinds)} different things"
         yield finding(

@@ -6,7 +6,7 @@ Each action, decision and element is entered once, in any order, and the result 
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -186,11 +186,23 @@ def densest(times: list[Instant], window: Instant) -> tuple[int, Instant, Instan
     return best
 
 
-def windows(items: list[Denied], window: Instant) -> Iterator[list[Denied]]:
-    """Yield the runs of denials within a window, one for each denial that ends one."""
+def crowded(items: list[Denied], window: Instant, *, least: int, kinds: int) -> list[Denied]:
+    """Return the denials that lie within a window with enough others, of enough different things, in order.
+
+    Cost: sorting them.
+    """
     items = sorted(items, key=lambda one: (one.at, one.key))
-    start = 0
+    found: list[Denied] = []
+    within: Counter[tuple[str, str | None]] = Counter()
+    start = taken = 0  # where the window begins, and the first that is not found yet
     for end, one in enumerate(items):
+        within[one.what] += 1
         while one.at - items[start].at > window:
+            within[items[start].what] -= 1
+            if not within[items[start].what]:
+                del within[items[start].what]
             start += 1
-        yield items[start : end + 1]
+        if end - start + 1 >= least and len(within) >= kinds:
+            found += items[max(start, taken) : end + 1]
+            taken = end + 1
+    return found

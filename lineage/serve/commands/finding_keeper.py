@@ -151,7 +151,7 @@ class FindingKeeper:
             known = kept_findings.current(still, [one.id for one in found] + sorted(judged))
             changes = [*self._worse(known, found)]
             changes += self._judged(still, judged & known.keys() - {one.id for _, one in changes}, now)
-        kept_findings.write(self._store, before, replace(before, looked=looked), changes, now)
+        kept_findings.write(self._store, before, replace(before, looked=looked, numbers={}), changes, now)
         self.notify(changes, now)
         return len(changes), behind <= AT_ONCE
 

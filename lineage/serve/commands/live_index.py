@@ -1,7 +1,9 @@
 """The index of findings, written after every batch from findings that are kept up to date in memory."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from lineage.core.findings.live import LiveFindings
@@ -56,6 +58,7 @@ class LiveIndex:
         self._mark: object = None  # of the store when there was last nothing new
         self._turn = -1  # of the index that ``_current`` is about
         self._current: dict[str, Current] = {}
+        self._numbers: Counter[tuple[str, int, str]] = Counter()  # by kind, severity and status
         self._sights: dict[str, _Sight] = {}
         self._unwritten: set[str] = set()
         self._late: set[str] = set()  # of which there is more of the same
@@ -84,7 +87,7 @@ class LiveIndex:
         """Whether it follows an edition of the store, on a basis."""
         return self._edition == edition and self._basis == basis and self._noticed is not None
 
-    def follow(self, store: Store, now: Instant, told: Callable[[list[tuple[str, Kept]], Instant], None]) -> int:
+    def follow(self, store: Store, now: Instant, notify: Callable[[list[tuple[str, Kept]], Instant], None]) -> int:
         """Take in what is new, let the time pass, and write what that changes; return how many versions.
 
         Raises:
@@ -96,7 +99,7 @@ class LiveIndex:
         if mark == self._mark and not waiting and now < min(self._live.due_at, self._written_at + _STILL):
             return 0
         self._advance(store, now)
-        written = self._write(store, told)
+        written = self._write(store, notify)
         if not self.is_behind:
             self._mark = mark
         return written
@@ -124,7 +127,7 @@ class LiveIndex:
 
     # Writing
 
-    def _write(self, store: Store, told: Callable[[list[tuple[str, Kept]], Instant], None]) -> int:
+    def _write(self, store: Store, notify: Callable[[list[tuple[str, Kept]], Instant], None]) -> int:
         written = 0
         for _ in range(_ATTEMPTS):
             before = kept_findings.state_of(store)
@@ -137,9 +140,9 @@ class LiveIndex:
                 changes = [*self._changes(store, refresh_all=refreshing)]
                 while len(changes) > TOGETHER:
                     part, changes = changes[:TOGETHER], changes[TOGETHER:]
-                    before = self._written(store, before, before, part, told)
+                    before = self._written(store, before, before, part, notify)
                     written += len(part)
-                self._written(store, before, self._state(before, refreshed=refreshing), changes, told)
+                self._written(store, before, self._state(before, refreshed=refreshing), changes, notify)
             except FencedError as fault:
                 logger.debug("%s", fault)
                 continue
@@ -160,6 +163,7 @@ class LiveIndex:
         """Read what the index holds, and look at all of it again."""
         self._turn = before.turn
         self._current = {id_: one for id_, one in kept_findings.current(store).items() if one.change != RESOLVED}
+        self._numbers = Counter(kept_findings.counts(store))
         self._sights.clear()
         self._unwritten = {*self._live.findings, *self._current}
 
@@ -193,17 +197,28 @@ class LiveIndex:
             lagging=0 if refreshed else len(self._late),
         )
 
+    def _counted(self, changes: list[tuple[str, Kept]]) -> Counter[tuple[str, int, str]]:
+        """How many findings there are after some changes."""
+        numbers = self._numbers.copy()
+        for change, one in changes:
+            if (known := self._current.get(one.id)) is not None:
+                numbers[one.kind, known.severity, known.status] -= 1
+            if change != RESOLVED:
+                numbers[one.kind, one.severity, one.status] += 1
+        return +numbers
+
     def _written(
         self,
         store: Store,
         before: State,
         after: State,
         changes: list[tuple[str, Kept]],
-        told: Callable[[list[tuple[str, Kept]], Instant], None],
+        notify: Callable[[list[tuple[str, Kept]], Instant], None],
     ) -> State:
         now = self._live.at
-        state = kept_findings.write(store, before, after, changes, now)
-        self._turn = state.turn
+        numbers = self._counted(changes)
+        state = kept_findings.write(store, before, replace(after, numbers=numbers), changes, now)
+        self._turn, self._numbers = state.turn, numbers
         for number, (change, one) in enumerate(changes, start=before.seq + 1):
             if change == RESOLVED:
                 self._current.pop(one.id, None)
@@ -213,7 +228,7 @@ class LiveIndex:
                 self._current[one.id] = Current(number, change, one.severity, one.status, digest)
                 self._sights[one.id] = _sight(one)
         self._written_at = now
-        told(changes, now)
+        notify(changes, now)
         return state
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from lineage.core.findings.judging import SUPPRESSED
+from lineage.core.findings.judging import RESOLVED, SUPPRESSED
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.severities import SEVERITIES, Severity
 from lineage.core.model.times import Instant, format_instant
@@ -84,7 +84,7 @@ def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) 
     page = rows[:limit]
     following = _next(asked.moment, page[-1]) if len(rows) > limit else None
     positions = service.store.positions()
-    numbers = kept_findings.numbers(service.store, replace(filters, not_statuses=()), asked.moment)
+    numbers = _numbers(service, asked, replace(filters, not_statuses=()))
     severities: Counter[int] = Counter()
     for (severity, status), count in numbers.items():
         severities[severity] += count if status not in filters.not_statuses else 0
@@ -101,6 +101,23 @@ def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) 
             "not_looked_at": sum(end - state.looked.get(place, 0) for place, end in positions.items()),
         },
     }
+
+
+def _numbers(service: Service, asked: KeptAsked, filters: Filters) -> dict[tuple[int, str], int]:
+    """Count what matches, by severity and status: as the index counted it if it can be told from that."""
+    state = asked.state
+    uncounted = not state.numbers or asked.moment.turn != state.turn or RESOLVED in filters.statuses
+    if uncounted or filters.of is not None or filters.since is not None:
+        return kept_findings.numbers(service.store, filters, asked.moment)
+    found: Counter[tuple[int, str]] = Counter()
+    for (kind, severity, status), count in state.numbers.items():
+        if (
+            (not filters.kinds or kind in filters.kinds)
+            and (not filters.severities or severity in filters.severities)
+            and (not filters.statuses or status in filters.statuses)
+        ):
+            found[severity, status] += count
+    return found
 
 
 def filters_of(
