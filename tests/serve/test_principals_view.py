@@ -16,6 +16,7 @@ from ingest.projector import project
 from ingest.trust_file import Trust
 from lineage.core.model.errors import RefusedError
 from lineage.serve.cli.demo import ASKED
+from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.drawing.chain_picture import picture_of_chain
 from lineage.serve.queries import principals_view as view
 from lineage.serve.queries.principals_drawn import Shown
@@ -101,6 +102,25 @@ def test_only_what_was_known_then(world: World):
 
     assert found is not None
     assert ([], True) == (found["nodes"], found["complete"])
+
+
+def test_what_is_too_large_to_be_looked_at_is_marked_from_the_index(anywhere: World, monkeypatch: pytest.MonkeyPatch):
+    """
+    Where findings are not looked for, the theft is drawn if an index of findings is kept, and else it is not.
+    """
+    service, looked = anywhere.service, drawn(anywhere.service)
+    monkeypatch.setattr(view, "EXAMINED", 0)
+    without = drawn(service)
+    keeper = FindingKeeper(service.store, service.trust.table, service.options, monotonic=lambda: 0.0)
+    keeper.sweep(service.clock())
+    kept = drawn(service, service.clock())
+
+    assert ([], False) == (without["uses"], without["findings_complete"])
+    assert [("agent:mailer", "agent:scraper", ["mail-7"])] == [
+        (use["from"], use["to"], use["actions"]) for use in kept["uses"]
+    ]
+    assert looked["uses"][0]["why"] == kept["uses"][0]["why"]
+    assert not kept["findings_complete"]
 
 
 def test_the_blast_radius_is_laid_over_it(world: World):

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.handovers import Counts, Party, PrincipalGraph, Tie, party_id
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
@@ -66,7 +65,7 @@ class Drawn:
         self,
         graph: PrincipalGraph,
         world: World,
-        findings: list[tuple[Finding, Document]],
+        findings: list[Document],
         ended: set[str] | None,
         focus: set[str],
     ) -> None:
@@ -77,22 +76,23 @@ class Drawn:
         self._of_party: defaultdict[str, list[Document]] = defaultdict(list)
         self._of_tie: defaultdict[tuple[str, str], list[Document]] = defaultdict(list)
         self._uses: dict[tuple[str, str, str], list[tuple[str, Document]]] = {}
-        for finding, document in findings:
-            self._place(finding, document)
+        for finding in findings:
+            self._place(finding)
 
-    def _place(self, finding: Finding, document: Document) -> None:
+    def _place(self, document: Document) -> None:
         """Attach a finding to a party, to a delegation, or to the use by another party."""
-        kind, id_ = split_key(finding.of)
+        kind, id_ = split_key(document["of"])
         principals = self._world.principals
         if kind == "principal":
             self._of_party[party_id(principals, id_)].append(document)
             return
-        key = self._world.authority(id_) if kind == "action" else finding.of
+        key = self._world.authority(id_) if kind == "action" else document["of"]
         handover = None if key is None else self._graph.handovers.get(key)
         if handover is None or key is None:
             return
         actor = self._world.action_field(id_, "actor") if kind == "action" else None
-        is_theft = (finding.kind, finding.about) == _THEFT and document["severity"] != Severity.INFORMATIONAL.word
+        is_severe = document["severity"] != Severity.INFORMATIONAL.word
+        is_theft = is_severe and (document["kind"], document["about"]) == _THEFT
         if is_theft and actor is not None:
             other = party_id(principals, actor.value)
             self._uses.setdefault((handover.holder, other, key), []).append((id_, document))

@@ -7,7 +7,6 @@ counted.
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.handovers import PrincipalGraph, party_id, principal_graph
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
@@ -18,12 +17,16 @@ from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.reach import Proposal, reach_of
 from lineage.serve.documents.core_documents import Document, finding_documents, instant
+from lineage.serve.queries.findings import Wanted, findings
+from lineage.serve.queries.kept_list import asked_of_index
 from lineage.serve.queries.principals_drawn import Drawn, Shown
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
 
 READ: Final = 1_000  # elements read
 EXAMINED: Final = 400  # elements around which findings are looked for; beyond this, the answer has none
+KEPT: Final = 200  # findings of the index that are marked where findings are not looked for
+_SEVERE: Final = ("critical", "high")
 SURROUNDINGS: Final = 1_000  # facts of each kind that findings are based on
 
 
@@ -53,7 +56,8 @@ def principals_view(service: Service, shown: Shown, *, at: Instant, known_at: In
         graph = principal_graph(
             read.world, read.keys, at, parties=focus, states=[State(state) for state in shown.states]
         )
-        found = _findings(service, reader, read, graph, at) if read.is_examined else []
+        kept = None if read.is_examined else _kept(service, reader, read.world, at)
+        found = _findings(service, reader, read, graph, at) if read.is_examined else kept or []
     drawn = Drawn(graph, read.world, found, ended, {party_id(read.world.principals, one) for one in focus})
     nodes, edges, uses = drawn.wanted(shown)
     return {
@@ -130,9 +134,17 @@ def _ended_by(service: Service, reader: Reader, shown: Shown, at: Instant) -> se
     return plan.kills
 
 
-def _findings(
-    service: Service, reader: Reader, read: _Read, graph: PrincipalGraph, at: Instant
-) -> list[tuple[Finding, Document]]:
+def _kept(service: Service, reader: Reader, world: World, at: Instant) -> list[Document] | None:
+    """Return the worst severe findings of the index, with their actions loaded; None if there is no usable index."""
+    if reader.known_at is not None or asked_of_index(service, at, None) is None:
+        return None
+    found: list[Document] = findings(service, at=at, wanted=Wanted(severities=_SEVERE), limit=KEPT)["items"]
+    done = [split_key(one["of"])[1] for one in found if one["of"].startswith("action:")]
+    reader.load_actions(world, done)
+    return found
+
+
+def _findings(service: Service, reader: Reader, read: _Read, graph: PrincipalGraph, at: Instant) -> list[Document]:
     """Find what is wrong with what is drawn, without suppressed findings."""
     world, options = read.world, service.options
     names = sorted({f"principal:{id_}" for party in graph.parties.values() for id_ in party.ids})
@@ -141,4 +153,4 @@ def _findings(
     judged = reader.world()
     reader.load_about(judged, [f"finding:{id_}" for id_ in found])
     documents = finding_documents(found.values(), options, judgements=judged.judgements, at=at)
-    return [(found[one["id"]], one) for one in documents if one["status"] != SUPPRESSED]
+    return [one for one in documents if one["status"] != SUPPRESSED]
