@@ -56,6 +56,18 @@ def test_the_blast_radius_is_said_and_marked(pages: Pages):
     assert "dg-hit" in page.text
 
 
+def test_the_plan_leads_to_the_graph_with_the_blast_radius_laid_over_it(pages: Pages):
+    """
+    From the page of a plan to the same in the picture.
+    """
+    html = shown(pages, "/reach", of=TOKEN).text
+    [link] = [
+        unescape(href) for href in re.findall(r'href="(/graph\?view=principals&amp;of=[^"]+&amp;target=[^"]+)"', html)
+    ]
+
+    assert "a revocation would end 3 tokens" in text_of(pages.get(link))
+
+
 def test_filters_stay_in_the_form(pages: Pages):
     """
     What was chosen is chosen still, and an empty field asks for nothing.
