@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ingest.sources.adapters import FORMATS, Memory, Reading, detect, read_records
+from ingest.sources.adapters.console_lines import console_entry
 from tests.support.adapter_tables import Row, assert_rules, check, read
 
 KEYCLOAK = FORMATS["keycloak"]
@@ -776,6 +777,26 @@ def test_lines_of_the_console_are_read_and_other_text_is_skipped():
     assert (f"{ISS}#t1", "denied") == (events[0]["token"], events[1]["outcome"])
     assert ["not-an-event"] * 3 == [one.skipped for one in found if one.skipped]
     assert ["message", "json"] == [one.fault.reason for one in found if one.fault]
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "2026-03-01 10:00:00,000 WARN  [org.keycloak.services] (t-1) no such user: ",
+        '{"message": "',
+        'user="',
+    ],
+)
+def test_what_another_line_quotes_is_no_event(front):
+    """A stranger may type a line of the listener where another logger writes it down."""
+    line = "2026-03-01 10:00:01,250 INFO [org.keycloak.events] (t) type=LOGIN, realmId=r, clientId=portal, token_id=t1"
+    reading = Reading(KEYCLOAK, SHOP, Memory())
+    text = f"{front}{line}\n".encode()
+    found = [outcome.translation for record in read_records(io.BytesIO(text)) for outcome in reading.outcomes(record)]
+
+    assert [()] == [one.events for one in found]
+    assert all(one.fault is not None and one.fault.reason in {"json", "truncated"} for one in found)
+    assert console_entry(line) is not None
 
 
 def test_a_file_of_the_console_is_recognised():

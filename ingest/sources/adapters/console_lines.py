@@ -2,8 +2,9 @@
 
 ``2026-11-26 01:55:21,805 INFO  [org.keycloak.events] (executor-thread-3) type="LOGIN", realmId="...", ...``
 
-A line of the event listener becomes the object that the JSON form of the console would have. Anything may stand in
-front of it (a container runtime's time and stream, a syslog header), and colours in it. Pure.
+A line of the event listener becomes the object that the JSON form of the console would have. A container runtime's
+time and stream or a syslog header may stand in front of it, and colours in it. No bracket, brace or quote may: a line
+of another logger, which may quote what a stranger typed, is never taken for one of the listener. Pure.
 """
 
 import re
@@ -12,6 +13,7 @@ from typing import Final
 KEYCLOAK_EVENTS: Final = "org.keycloak.events"
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _LINE: Final = re.compile(
+    r"[^\[\]{}\"']{0,256}?"
     r"(?P<timestamp>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|[+-]\d\d:?\d\d))?)\s+"
     r"(?P<level>[A-Z]{4,7})\s+"
     rf"\[(?P<loggerName>{re.escape(KEYCLOAK_EVENTS)})\]\s+(?:\((?P<threadName>[^()]*)\)\s+)?"
@@ -30,7 +32,7 @@ def console_entry(text: str) -> dict[str, str] | None:
     """
     if KEYCLOAK_EVENTS not in text:
         return None
-    found = _LINE.search(_COLOUR.sub("", text))
+    found = _LINE.fullmatch(_COLOUR.sub("", text))
     if found is None:
         return None
     parts = found.groupdict()
