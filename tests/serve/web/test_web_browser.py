@@ -570,6 +570,47 @@ def test_nothing_keeps_anybody_from_using_a_page(link: str, browser: Browser, si
     assert [] == found
 
 
+@pytest.mark.slow
+def test_several_targets_go_from_a_list_to_a_signed_receipt(person: BrowserContext):
+    """
+    By clicking and typing alone: ticked, planned, mistyped, confirmed, followed on the board, marked by hand, proved as
+    far as that is possible, and signed.
+    """
+    page = person.new_page()
+    page.goto("/tokens")
+    for token in ("reporter-1", "calendar-1"):
+        page.get_by_label(f"Choose token:https://idp.example#{token}", exact=True).check()
+    page.get_by_role("button", name="Revoke selected").click()
+    eventually(page, "h1", "Revoking 2 targets together would end")
+    page.get_by_label("Reason").select_option("compromise")
+    page.get_by_label("Type 2 targets to confirm").fill("2")
+    page.get_by_role("button", name=re.compile("^Revoke ")).click()
+    eventually(page, "[role=alert]", "Nothing was revoked")
+    page.get_by_label("Type 2 targets to confirm").fill("2 targets")
+    page.get_by_role("button", name=re.compile("^Revoke ")).click()
+    page.wait_for_url("**/incidents/inc-*")
+    incident = page.url
+    eventually(page, "h1", "0 of 2 revocations are over; 0 of 1 enforcement point have confirmed")
+    for number in (1, 2):
+        page.goto(incident)
+        page.get_by_role("link", name=re.compile(rf"^inc-.*\.{number}$")).click()
+        page.get_by_text("Mark by hand…").click()
+        page.get_by_label("How do you know").fill("its operator showed me the refusal")
+        page.get_by_role("button", name="Mark as enforced").click()
+        page.wait_for_url("**#board")
+        eventually(page, "h1", "CLOSED")
+        eventually(page, "main", "its operator showed me the refusal")
+    page.get_by_role("button", name="Prove it now").click()
+    eventually(page, "h1", "Not everything is shown to be denied")
+    eventually(page, "main", "cannot be asked")
+    page.go_back()
+    page.get_by_role("link", name="Signed receipt").click()
+    eventually(page, "h1", "Over since")
+    eventually(page, "main", "On a person's word alone")
+    page.goto(incident)
+    eventually(page, "h1", "2 of 2 revocations are over; 1 of 1 enforcement point has confirmed")
+
+
 def _serious(page: Page, how: dict[str, object]) -> list[tuple[str, str, str]]:
     """What axe holds against a page."""
     return [
