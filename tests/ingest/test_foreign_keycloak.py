@@ -785,6 +785,7 @@ def test_lines_of_the_console_are_read_and_other_text_is_skipped():
         "2026-03-01 10:00:00,000 WARN  [org.keycloak.services] (t-1) no such user: ",
         '{"message": "',
         'user="',
+        "no such user: ",
     ],
 )
 def test_what_another_line_quotes_is_no_event(front):
@@ -797,6 +798,16 @@ def test_what_another_line_quotes_is_no_event(front):
     assert [()] == [one.events for one in found]
     assert all(one.fault is not None and one.fault.reason in {"json", "truncated"} for one in found)
     assert console_entry(line) is not None
+
+
+def test_the_message_of_another_logger_is_no_wrapper():
+    """Even if it is a whole line of the listener."""
+    line = "2026-03-01 10:00:01,250 INFO [org.keycloak.events] (t) type=LOGIN, realmId=r, clientId=portal, token_id=t1"
+    record = json.dumps({"loggerName": "org.keycloak.services", "message": line}).encode()
+    reading = Reading(KEYCLOAK, SHOP, Memory())
+    found = [outcome.translation for one in read_records(io.BytesIO(record)) for outcome in reading.outcomes(one)]
+
+    assert [("not-an-event", ())] == [(one.skipped, one.events) for one in found]
 
 
 def test_a_file_of_the_console_is_recognised():

@@ -3,8 +3,8 @@
 ``2026-11-26 01:55:21,805 INFO  [org.keycloak.events] (executor-thread-3) type="LOGIN", realmId="...", ...``
 
 A line of the event listener becomes the object that the JSON form of the console would have. A container runtime's
-time and stream or a syslog header may stand in front of it, and colours in it. No bracket, brace or quote may: a line
-of another logger, which may quote what a stranger typed, is never taken for one of the listener. Pure.
+time and stream or a syslog header may stand in front of it, and colours in it. Nothing else
+may: a line of another logger, which may quote what a stranger typed, is never taken for one of the listener. Pure.
 """
 
 import re
@@ -13,7 +13,8 @@ from typing import Final
 KEYCLOAK_EVENTS: Final = "org.keycloak.events"
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _LINE: Final = re.compile(
-    r"[^\[\]{}\"']{0,256}?"
+    r"(?:<\d{1,3}>[^\[\]{}\"']{0,200}?|[A-Z][a-z]{2} [ \d]\d [\d:]{8} \S+ \S+: "  # syslog
+    r"|\d{4}-\d\d-\d\dT\S{8,32} std(?:out|err) [FP] )?"  # a container runtime
     r"(?P<timestamp>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|[+-]\d\d:?\d\d))?)\s+"
     r"(?P<level>[A-Z]{4,7})\s+"
     rf"\[(?P<loggerName>{re.escape(KEYCLOAK_EVENTS)})\]\s+(?:\((?P<threadName>[^()]*)\)\s+)?"

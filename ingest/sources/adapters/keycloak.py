@@ -14,7 +14,7 @@ from ingest.sources.adapters import keycloak_exchanges as exchanges
 from ingest.sources.adapters.keycloak_admin import admin_events, note_user
 from ingest.sources.adapters.keycloak_entries import Entry, Request, entry_of
 from ingest.sources.adapters.keycloak_exchanges import Issue
-from ingest.sources.adapters.keycloak_lines import NO_EVENT, is_entry, is_of_another_logger, other_line
+from ingest.sources.adapters.keycloak_lines import NO_EVENT, is_entry, is_of_another_logger, no_wrapper, other_line
 from ingest.sources.adapters.kit import (
     BadRecordError,
     Document,
@@ -189,6 +189,7 @@ FORMAT: Final = Format(
     signs=re.compile(rb'["\[]org\.keycloak\.events|"realmId"\s*:'),
     translate=_translate,
     settle=_settle,
+    unwrap=no_wrapper,
     other_lines=other_line,
     lifetimes=("access", "refresh"),
 )

@@ -43,6 +43,11 @@ def _loggers(value: Mapping[str, Any]) -> list[str]:
     return [name for name in said if name]
 
 
+def no_wrapper(value: Mapping[str, Any]) -> list[Any] | None:
+    """Return no records for a line of another logger, whose message may quote one; None for any other wrapper."""
+    return [] if _loggers(value) and not is_entry(value) else None
+
+
 def other_line(line: bytes) -> str | None:
     """Return the reason for skipping a line that is no JSON, such as a part of a stack trace; None if it is broken."""
     return None if line.startswith((b"{", b"[")) or KEYCLOAK_EVENTS.encode() in line else NO_EVENT
