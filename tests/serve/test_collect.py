@@ -49,6 +49,23 @@ def test_a_drain_takes_what_is_there_and_projects_it(desk):
     assert 1 == len(desk.one("quarantine")["items"])
 
 
+def test_a_drain_that_could_not_read_a_file_says_so_and_does_not_exit_well(desk):
+    """
+    What could be read is ingested; a file of no known format is told in the log alone, as a folder has some.
+    """
+    desk.settings(OPA.replace('"opa.jsonl"', '["opa.jsonl", "notes.txt", "loop.jsonl"]'))
+    (desk.folder / "opa.jsonl").write_bytes(line(1))
+    (desk.folder / "notes.txt").write_bytes(b"call the vendor\n" * 100)
+    loop = desk.folder / "loop.jsonl"
+    loop.symlink_to(loop)
+
+    [source] = desk.one("collect", "--drain", exit=5)["sources"]
+    assert (1, [str(loop)]) == (source["records"], list(source["unread"]))
+    assert f"NOT READ {loop}" in " ".join(desk.run("collect", "--drain", exit=5).output.split())
+    loop.unlink()
+    assert "unread" not in desk.one("collect", "--drain")["sources"][0]
+
+
 def test_what_is_written_is_seen_within_two_seconds(desk):
     """
     And a signal ends it well.

@@ -79,6 +79,12 @@ class Follower:
             self.close()
             raise
 
+    @property
+    def unread(self) -> dict[str, str]:
+        """Why files and folders could not be read in the last round, by path; those of no known format are not here."""
+        refused = {one.found.path for one in self._files.values() if one.refused is not None}
+        return {path: why for path, why in self._faults.items() if path not in refused}
+
     def close(self) -> None:
         """Close the files. The next round starts from the stored positions."""
         for one in self._files.values():

@@ -11,7 +11,7 @@ import click
 
 from lineage.core.model.errors import DamagedError, RefusedError, UnavailableError
 from lineage.serve.cli.options import shared_options
-from lineage.serve.cli.output import Output
+from lineage.serve.cli.output import EXIT_UNAVAILABLE, Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings
@@ -92,7 +92,10 @@ def collect(settings: "Settings", out: Output, drain: bool, **_said: str | None)
 
     how = LogSettings.of(os.environ, terminal=sys.stderr.isatty())
     with logging_to(sys.stderr, how):
-        out.document(run(settings, drain=drain), render_sources.collected)
+        document = run(settings, drain=drain)
+    out.document(document, render_sources.collected)
+    if drain and any("unread" in source for source in document["sources"]):
+        sys.exit(EXIT_UNAVAILABLE)
 
 
 @click.command()

@@ -31,6 +31,7 @@ class Input:
         woken: Set when something arrived.
         drain: Ingests everything it has now; None if its turns do that.
         opening: A context in which it receives; None if it needs none.
+        unread: Returns why files could not be read in the last turn, by path.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Input:
     woken: threading.Event = field(default_factory=threading.Event)
     drain: Callable[[], object] | None = None
     opening: Callable[[], AbstractContextManager[object]] | None = None
+    unread: Callable[[], dict[str, str]] = dict
 
     @property
     def name(self) -> str:
@@ -84,7 +86,7 @@ def _following(
 
     follower = Follower(intake, paths, clock=clock, progress=told)
     stack.callback(follower.close)
-    return Input(source=name, kind="follow", turn=lambda stop: follower.round(stop) > 0)
+    return Input(source=name, kind="follow", turn=lambda stop: follower.round(stop) > 0, unread=lambda: follower.unread)
 
 
 def _listening(
@@ -124,6 +126,7 @@ def _listening(
         turn=lambda stop: follower.round(stop) > 0,
         woken=came,
         opening=lambda: LineReceiver(name, address_of(str(intake.named.inputs["tcp"])), spool, came),
+        unread=lambda: follower.unread,
     )
 
 

@@ -215,10 +215,12 @@ class _Collecting:
                 )
 
     def document(self) -> Document:
-        """Report what was ingested from each source."""
+        """Report what was ingested from each source, and which of its files could not be read (``unread``)."""
         items = []
         for name, taken in sorted(self._totals.items()):
-            items.append({"name": name} | _sum(taken)._asdict())
+            unread = {path: why for one in self._inputs if one.source == name for path, why in one.unread().items()}
+            item = {"name": name} | _sum(taken)._asdict()
+            items.append(item | {"unread": unread} if unread else item)
         return {"sources": items}
 
 

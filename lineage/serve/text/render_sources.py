@@ -27,6 +27,8 @@ def collected(doc: Document) -> Page:
                 parts = [f"{count:,} {reason}" for reason, count in item[name].items()]
                 said += f", {name} {sum(item[name].values()):,}: {joined(parts)}"
         page.line((item["name"], "bold"), f": {said}")
+        for path, why in item.get("unread", {}).items():
+            page.line(("NOT READ", "bold red"), f" {path}: {why}", lead="  ")
     return page
 
 
