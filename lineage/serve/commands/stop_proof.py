@@ -61,13 +61,13 @@ def prove_stopped(
         UnavailableError: The log cannot be asked for what is not projected yet.
     """
     nonce = _usable(nonce)
-    if keys is None:
-        raise RefusedError("no signing key is configured, so nothing can be proved: set signing_key_file")
     service.catch_up()
     began_at = service.clock()
     before = _stopped_by(service, revocation)
     if before is None:
         return None
+    if keys is None:
+        raise RefusedError("no signing key is configured, so nothing can be proved: set signing_key_file")
     observations = ask_all(probes, _wanted(before, probes, nonce, sample), nonce, service.clock)
     service.catch_up()  # who joined meanwhile, what was linked meanwhile, and what was used meanwhile
     after = _stopped_by(service, revocation)
