@@ -343,6 +343,7 @@ def outcome_of_sending(
     return "taken"
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.parametrize("way_in", EVERY_WAY_IN, ids=" ".join)
 def test_the_credential_of_a_producer_cannot_write_orders(guarded: SecuredKafka, way_in: tuple[str, str]):

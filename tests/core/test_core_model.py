@@ -37,6 +37,7 @@ def test_states_chains_and_gaps_are_those_of_the_model(seed: int):
         assert model.who(records, action, at, known_at, trust) == compare.who(world, action, at), (action, at)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(SEEDS)
 def test_the_reach_is_that_of_the_model(seed: int):

@@ -95,6 +95,7 @@ def test_the_day_that_is_measured_with_is_honest():
     assert {("client-shared", Severity.LOW)} == loud
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "kind"),
     [

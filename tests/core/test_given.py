@@ -135,6 +135,7 @@ def by_receipt(store: Store) -> Callable[[], str]:
     return state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("follower", [by_replica, by_live_graph, by_outbox, by_question, by_cache, by_receipt])
 def test_whatever_follows_the_store_hears_of_a_duplicate_recorded_first(
     fresh: stores.Fresh,

@@ -82,6 +82,7 @@ def test_where_everything_collides(seed: int):
     follow(facts, options, rng, min(fact.recorded_at for fact in facts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(CASES))
 @pytest.mark.parametrize("seed", range(2))
 def test_the_case_of_each_rule(kind: str, seed: int):

@@ -97,6 +97,7 @@ def test_what_is_accepted_is_partial_whatever_was_acknowledged(desk: Desk, point
     assert said["points"][0]["last_success"] is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -185,6 +186,7 @@ def test_a_follower_is_asked_about_everything_at_once(desk: Desk):
     assert 2 == stale["points"][0]["revocation_unavailable"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nonce", ["", "a" * 129, "ü", "a" * 1_000_000, "tab\tin it"])
 def test_a_nonce_that_is_none_is_refused(desk: Desk, point: Introspecting, nonce: str):
     """Nobody is asked."""
@@ -216,6 +218,7 @@ def test_without_a_key_nobody_is_asked(desk: Desk, point: Introspecting):
     assert [] == point.asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "said"),
     [

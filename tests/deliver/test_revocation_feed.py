@@ -133,6 +133,7 @@ def test_a_follower_knows_what_orders_do_and_what_lifts_undo(desk: Desk, kafka_u
             assert {token: restarted.status_of("token", token) for token in restarted.dead()} == held
 
 
+@pytest.mark.slow
 def test_what_is_over_by_itself_is_forgotten(file_desk: Desk, kafka_url: str):
     """A token that has ended leaves the feed when no clock can differ so much; a later end brings it back."""
     ends_at = NOW + 60 * SECOND

@@ -349,6 +349,7 @@ def test_a_suspension_is_no_call(desk: Desk, endpoint: Endpoint, monkeypatch: py
     assert ([2, 2], []) == ([suspended["spread"], back["spread"]], endpoint.asked)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_in_a_call_is_taken_over(desk: Desk, endpoint: Endpoint):
     """
     Killed while the server does not answer: the next one makes the call again; nothing is acknowledged twice over.

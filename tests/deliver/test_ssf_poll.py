@@ -48,6 +48,7 @@ def ledger(world: World, receiver: str) -> list[int]:
         return list(connection.execute(query).scalars())
 
 
+@pytest.mark.slow
 def test_what_is_not_acknowledged_comes_again_and_nothing_is_skipped(world: World):
     """
     A receiver loses answers and acknowledgements, acknowledges in any order and what it never got, and starts again
@@ -123,6 +124,7 @@ def test_a_set_says_what_the_standards_ask(world: World):
     gateway.close()
 
 
+@pytest.mark.slow
 def test_nobody_sees_or_changes_the_stream_of_another(world: World):
     """
     To a stranger a stream does not exist; who is no receiver, or says no name, is told so; a second stream is refused.
@@ -302,6 +304,7 @@ def test_what_a_receiver_refuses_is_kept_and_told_and_the_stream_goes_on(world: 
     gateway.close()
 
 
+@pytest.mark.slow
 def test_a_poll_waits_for_something_to_tell(world: World):
     """
     Asked to wait, it does, for so long; it answers what comes meanwhile.

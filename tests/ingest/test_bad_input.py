@@ -903,6 +903,7 @@ def test_a_read_only_store_answers_and_takes_nothing_in(shared: Path, folder: st
     assert b"" == answered.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["status", "token:t1"], ["ingest", "events.jsonl"]])
 def test_a_store_in_a_folder_that_one_may_not_enter_is_told_in_a_sentence(shared: Path, command: list[str]):
     """
@@ -1158,6 +1159,7 @@ def test_a_fuzzed_store_is_sound(fuzzed: Path):
             assert "items" in invoke(url, command)[0]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     command=st.sampled_from(["who", "chain", "status", "reach", "uses", "timeline", "search"]), id=st.text(min_size=1)

@@ -93,6 +93,7 @@ def test_what_is_in_a_record_may_be_several_or_packed_or_nothing_that_can_be_rea
     assert {f"kafka {topic.name}/0", f"kafka {topic.name}/1"} == {one.origin for one in world.aside.values()}
 
 
+@pytest.mark.slow
 def test_the_headers_of_a_record_say_what_it_is(world, topic):
     """
     Cerbos states the kind of an audit entry nowhere else.

@@ -83,6 +83,7 @@ def test_reading_waits_for_nothing_that_is_away(listening):
     assert ids(range(2_000)) == listening.taken()
 
 
+@pytest.mark.slow
 def test_what_was_not_taken_is_found_again_and_what_was_is_removed(tmp_path, listening):
     """
     Another process reads on in the same segment; once it is idle nothing is left of it, nor of its place.
@@ -124,6 +125,7 @@ def test_garbage_is_in_quarantine_and_stops_nothing(listening):
     assert [("tcp opa-eu", "json")] == [(one.origin, one.reason) for one in listening.world.aside.values()]
 
 
+@pytest.mark.slow
 def test_a_full_spool_makes_the_sender_wait_and_loses_nothing(tmp_path):
     """
     Back-pressure, as soon as there is more than it may hold.

@@ -28,6 +28,7 @@ def check(system: System, tmp_path: Path, known: Truth, files: Sequence[Path]) -
     assert (again["read"], 0) == (again["duplicates"], again["accepted"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_as_it_was_written(tmp_path, name):
     """
@@ -68,6 +69,7 @@ def test_in_any_wrapping(tmp_path, name, wrapping):
     check(system, tmp_path, truth(folder), [tmp_path / "wrapped"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("console", KEYCLOAK_CONSOLES)
 def test_keycloak_on_any_console(tmp_path, console):
     """

@@ -7,6 +7,7 @@ from tests.support.generated_trail import incident
 from tests.support.mutated_logs import WRAPPINGS, one_a_line, shuffled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("mixed", [False, True], ids=["as written", "in another order, in a list"])
 def test_the_caller_is_at_the_root_of_every_linked_event(tmp_path, seed, mixed):

@@ -149,6 +149,7 @@ def test_a_record_in_quarantine_tells_where_it_stood_and_what_came_with_it(world
     assert [["traceparent", "00-ab-cd-01"], ["raw", "ff00"], ["raw", "again"]] == json.loads(row.record.headers or b"")
 
 
+@pytest.mark.slow
 def test_an_order_on_the_topic_of_decisions_orders_nothing(world: World):
     """
     It is kept as unauthorised, and the only such fact; the same order on its own topic stands.
@@ -469,6 +470,7 @@ def test_topics_that_are_made_again_under_a_consumer_are_noticed(kafka_url: str,
     assert "another log" in said or "no longer holds" in said or "lost" in said
 
 
+@pytest.mark.slow
 def test_a_store_that_has_read_another_log_is_refused(kafka_url: str, tmp_path: Path):
     """
     Consuming another log into a store ends with 6 and leaves it as it was.
@@ -539,6 +541,7 @@ def answers(consumer: Consuming) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_the_live_graph_follows_a_rebuild(kafka_url: str, tmp_path: Path):
     """
     A store that is projected again under a running consumer is what the consumer's graph shows soon after.

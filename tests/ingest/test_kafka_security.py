@@ -106,6 +106,7 @@ def test_every_way_in_leads_in(log_of: Callable[..., KafkaLog], listener: str, m
     assert [value] == [record.value for record in read.records]
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.parametrize(("listener", "mechanism"), EVERY_WAY_IN)
 def test_where_all_is_well_no_cause_is_made_up(secured_kafka: SecuredKafka, listener: str, mechanism: str):
@@ -422,6 +423,7 @@ def test_a_token_that_is_not_accepted_is_told(odd_kafka: Kafka, tmp_path: Path, 
     assert "does not accept the token" in cause
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 def test_a_token_that_is_not_to_be_had_is_told(odd_kafka: Kafka, tmp_path: Path):
     """

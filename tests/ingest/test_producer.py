@@ -263,6 +263,7 @@ def test_a_program_that_ends_without_a_close_loses_nothing(desk: Desk, away: Cal
     assert [1] == [event.sequence for event in desk.logged()]
 
 
+@pytest.mark.slow
 def test_what_was_told_is_in_the_log_after_a_kill(desk: Desk):
     """After kill -9 at any moment a new producer sends the rest: the log has all that was told, and no hole."""
     told: dict[str, int] = {}

@@ -426,6 +426,7 @@ def written(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_an_event_too_large_for_the_topic_is_set_aside_alone(kafka_url: str, spool: str):
     """Where a topic takes less than we send, the one that is too large is set aside, and its neighbours arrive."""
     large = {**ACTION, "operation": "x" * 4_000, "tool": "y" * 4_000}
@@ -547,6 +548,7 @@ def test_a_broker_that_comes_back_in_time_gets_everything(own_kafka: Callable[[P
         assert ["e1", "e2"] == sorted(event.event_id for event in logged(log))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "a minute", ""])
 def test_a_time_to_wait_that_is_none_is_refused(tmp_path: Path, seconds: str):
     result, _ = emit("kafka://127.0.0.1:1/x", "--wait", seconds, file_of(tmp_path, whole(1)))

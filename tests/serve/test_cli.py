@@ -437,6 +437,7 @@ def test_an_id_in_the_shape_of_an_escape_sequence_moves_no_cursor(world: Desk):
     assert "\u202e" not in result.output
 
 
+@pytest.mark.slow
 def test_exit_codes_are_what_the_shell_sees(world: Desk, tmp_path: Path):
     """
     0 done, 2 usage, 3 no such id, 5 store unavailable, as a real process ends.

@@ -19,6 +19,7 @@ def _logs(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_try_reads_the_rest_of_a_folder_and_names_what_it_may_not_read(logs):
     """On the screen, and in the document with the reason of each."""
     shown, found = run("try", logs), json.loads(run("try", logs, "--json").stdout)
@@ -51,6 +52,7 @@ def test_ingest_takes_nothing_if_it_may_not_read_a_file(logs, tmp_path, name):
     assert not (tmp_path / "store.db").exists()
 
 
+@pytest.mark.slow
 def test_collect_follows_the_rest_and_names_the_source(logs, tmp_path):
     """Each path with the source and the remedy; what may be read is in the log."""
     settings, store = tmp_path / "delegraph.toml", f"sqlite:///{tmp_path}/store.db"

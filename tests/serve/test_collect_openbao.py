@@ -23,6 +23,7 @@ def is_installed():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
 
 
+@pytest.mark.slow
 def test_a_person_who_acts_is_seen_within_two_seconds(tmp_path):
     """
     By the file and by the socket; with the collector killed in between nothing of the file is missing, and OpenBao

@@ -104,6 +104,7 @@ def served(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_browser_asks_only_the_site(served: str):
     """
     Reading a page and searching the site sends no request to another server.

@@ -92,6 +92,7 @@ def test_a_path_that_cannot_be_followed_is_named_with_what_to_do(desk, follow, s
     assert says in said
 
 
+@pytest.mark.slow
 def test_addresses_are_free_our_collectors_or_another_programs(desk):
     """
     A collector is known by what it answers, and over TCP by its process.

@@ -154,6 +154,7 @@ class Naive:
         return found
 
 
+@pytest.mark.slow
 def test_the_answers_are_those_of_single_questions(asked: tuple[Service, list[Event], random.Random]):
     """
     Who was active, what an agent might do at an instant, what it held and what it did: as asked one by one.

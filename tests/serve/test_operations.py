@@ -906,6 +906,7 @@ def test_an_endpoint_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatc
 # All of it in a consumer
 
 
+@pytest.mark.slow
 def test_a_consumer_shows_itself(tmp_path: Path):
     """
     A real consumer says where it listens, becomes ready, counts what it projects, leaves within two seconds of SIGTERM,
@@ -958,6 +959,7 @@ def get(port: int, path: str) -> tuple[int, bytes]:
         connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "said"), [("consume", "does not exist; create it first"), ("deliver", "no store at")]
 )

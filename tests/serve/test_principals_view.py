@@ -104,6 +104,7 @@ def test_only_what_was_known_then(world: World):
     assert ([], True) == (found["nodes"], found["complete"])
 
 
+@pytest.mark.slow
 def test_what_is_too_large_to_be_looked_at_is_marked_from_the_index(anywhere: World, monkeypatch: pytest.MonkeyPatch):
     """
     Where findings are not looked for, the theft is drawn if an index of findings is kept, and else it is not.

@@ -155,6 +155,7 @@ def assert_whole(url: str, told: History) -> None:
     assert answers(told.undisturbed, told.made) == answers(url, told.made)
 
 
+@pytest.mark.slow
 def test_the_history_is_worth_killing(many: History):
     """
     The file has orders, lifts, duplicates and conflicts, and its facts are what an undisturbed store holds.
@@ -189,6 +190,7 @@ def test_an_ingest_that_is_killed_again_and_again_loses_nothing(many: History, t
     assert_whole(url, many)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_killed_while_it_is_made_can_be_made(tmp_path: Path):
     """
     Killed between the first byte and the last table, `init` completes what is there.

@@ -122,6 +122,7 @@ DAMAGE: dict[str, tuple[Callable[[Part], Part | None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_damaged_is_named_and_rebuild_mends_it(service: Service, damage: str):
     """Every column, and every kind of row, missing, stray or wrong."""
@@ -171,6 +172,7 @@ def test_whatever_is_written_has_no_differences(fresh: stores.Fresh, seed: int):
         store.close()
 
 
+@pytest.mark.slow
 def test_an_index_of_merged_parts_has_no_differences(service: Service):
     """Many small batches become larger parts."""
     log: Log = service.require_log()

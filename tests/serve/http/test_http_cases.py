@@ -44,6 +44,7 @@ def served(api: World, question: str, asked: list[str], more: str) -> list[str]:
     return [json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in items]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_http_answers_what_the_command_line_prints(tmp_path: Path, seed: int):
     """

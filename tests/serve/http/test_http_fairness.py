@@ -215,6 +215,7 @@ class Doing:
             self._now[caller] -= 1
 
 
+@pytest.mark.slow
 @given(
     asked=st.lists(st.sampled_from("aaab"), max_size=16),
     threads=st.integers(1, 4),

@@ -129,6 +129,7 @@ def test_what_the_client_has_may_stand_in_several_lines(here: tuple[World, str])
     assert 304 == asked(here, "GET", path, ("If-None-Match", '"other"'), ("If-None-Match", tag)).status_code
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_come_is_refused_as_published_and_waited_for_no_longer(tmp_path: Path):
     """
     Whatever takes a body says after a time that it came too slowly, says so in the OpenAPI document, and closes: what

@@ -130,6 +130,7 @@ def test_a_document_is_that_of_the_command_line(api: World, question: Question):
     assert (200, ASKED_FOR[question.path][1](api.service)) == (response.status_code, response.json())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
 def test_a_document_has_the_shape_that_is_published(api: World, question: Question):
     """
@@ -237,6 +238,7 @@ def test_what_is_not_known_is_refused_by_its_name(here: World, question: Questio
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "parameter"),
     [

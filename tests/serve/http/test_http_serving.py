@@ -211,6 +211,7 @@ def test_what_is_recorded_is_told_to_all_who_listen(api: tuple[World, str]):
     assert ("principal:human:x", "e2") == (told["of"], told["event"]["event_id"])
 
 
+@pytest.mark.slow
 def test_findings_are_told_to_those_who_listen(api: tuple[World, str]):
     """
     What a keeper writes to the index comes as separate events; a listener that was unavailable is told what was

@@ -159,6 +159,7 @@ def test_who_mailed_the_rival_is_found_by_typing_a_part_of_its_name(person: Brow
     eventually(page, "h1", "mail.send was done by agent:scraper")
 
 
+@pytest.mark.slow
 def test_everything_that_was_done_for_alice_is_found_by_her_name(person: BrowserContext):
     """
     In the list of actions her first name is enough, and the list says whom it took her for.
@@ -377,6 +378,7 @@ def test_what_was_typed_outlives_the_session(person: BrowserContext):
     eventually(page, "main", "three lines of care")
 
 
+@pytest.mark.slow
 def test_the_start_page_follows_what_is_recorded_and_does_not_jump(person: BrowserContext):
     """
     What happens meanwhile is on the page by itself; where it was scrolled to, and what was typed, stays.
@@ -413,6 +415,7 @@ def test_a_list_that_is_asked_for_again_keeps_what_was_unfolded(person: BrowserC
     assert ("", 1, 1) == (fold.get_attribute("open"), fold.count(), page.locator("#counted h1").count())
 
 
+@pytest.mark.slow
 def test_a_tab_that_nobody_looks_at_does_not_ask(person: BrowserContext):
     """
     In the background it stops listening; when it is looked at again, it asks once and listens again.
