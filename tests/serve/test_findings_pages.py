@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +100,19 @@ def test_over_http_there_are_as_many_as_on_the_command_line(tmp_path):
     kinds = ["cycle", "disagreement", "kind-contradiction", "shared-status-list", "shared-status-list"]
     assert kinds == sorted(item["kind"] for item in listed if item["kind"] in kinds)
     assert sorted(json.dumps(item) for item in listed) == sorted(json.dumps(item) for item in items)
+
+
+@pytest.mark.parametrize("path", ["/v1/findings", "/v1/findings?severity=high", "/v1/posture", "/v1/findings/F-none"])
+def test_no_request_evaluates_more_than_it_may_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str):
+    """
+    Without an index of findings, a log that would keep a thread busy for long is refused at once, with the remedy.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as api:
+        before = api.get(path).status_code
+        monkeypatch.setattr(api.service, "most", 40)
+        refused = api.get(path)
+
+    assert before in {200, 404}
+    assert 400 == refused.status_code
+    assert "over 44 records" in refused.json()["detail"]
+    assert "delegraph findings keep" in refused.json()["detail"]

@@ -18,7 +18,7 @@ from lineage.core.findings.finding import last_seen
 from lineage.core.findings.frameworks import SHORT_NAMES
 from lineage.core.findings.judging import STATUSES, SUPPRESSED, judgement_of, status_of, worst_first
 from lineage.core.findings.options import Options
-from lineage.core.model.errors import RefusedError
+from lineage.core.model.errors import RefusedError, TooManyError
 from lineage.core.model.events import FindingJudged
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
 from lineage.core.model.severities import SEVERITIES, Severity
@@ -118,7 +118,17 @@ def survey(service: Service, at: Instant, known_at: Instant | None = None, optio
 
     Cost:
         Every fact is read into memory: about 0.2 ms and 2 KB per fact.
+
+    Raises:
+        TooManyError: There are more records than one request may cost.
     """
+    records = sum(service.store.progress()[0].values())
+    if records > service.most:
+        raise TooManyError(
+            f"every rule would be evaluated over {records:,} records, too many for a request. Findings can be kept in "
+            "an index that answers at once (delegraph findings keep); on the command line, delegraph findings and "
+            "delegraph posture take their time"
+        )
     options = service.options if options is None else options
     everything = gathered(service.store, service.trust.table, known_at)
     report = evaluate(everything.facts, options, at, world=everything.world, intake=everything.intake)

@@ -68,7 +68,8 @@ class Service:
             source: The source that commands are sent under.
             worlds: Loads what a question about one thing needs; by default from the store, every time.
             options: The settings of the rules that find findings.
-            most: The most elements that may depend on the target of a plan or an order.
+            most: The most elements that may depend on the target of a plan or an order, and the most records that
+                one request may evaluate for findings.
             face: The interface whose wording refusals use for remedies.
         """
         self.store = store
