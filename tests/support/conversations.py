@@ -202,6 +202,9 @@ def _timed_as(then: Any, now: Any) -> Any:
             return now
 
 
+OUR_SOURCE = "urn:delegraph:http"
+
+
 def comparable(exchange: Exchange) -> Exchange:
     """An exchange without what is another each time: signed events are opened, of metrics the names are left."""
     match exchange["answered_as"], exchange["answer"]:
@@ -209,8 +212,16 @@ def comparable(exchange: Exchange) -> Exchange:
             return {**exchange, "answer": {"sets": [_opened(one) for one in sets.values()], **more}}
         case "text/plain", str() as text:
             return {**exchange, "answer": [line for line in text.splitlines() if line.startswith("#")]}
+        case _, {"findings": list(findings), **more}:
+            return {**exchange, "answer": {"findings": [_cited(one) for one in findings], **more}}
         case _:
             return exchange
+
+
+def _cited(finding: Any) -> Any:
+    """A finding without the ids of the events that the server itself has sent, which are others each time."""
+    ours = {"source": OUR_SOURCE, "event_id": None, "digest": None}
+    return {**finding, "facts": [ours if fact["source"] == OUR_SOURCE else fact for fact in finding["facts"]]}
 
 
 def _opened(signed: str) -> Any:
