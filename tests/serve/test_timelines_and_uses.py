@@ -21,6 +21,7 @@ from lineage.core.model.events import (
     Target,
     TokenIssued,
     document,
+    fact_order,
 )
 from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
@@ -75,27 +76,29 @@ def items_of(pages: list[Document]) -> list[Document]:
     return [item for page in pages for item in page["items"]]
 
 
-def visible(store: Store, table: TrustTable | None, known_at: int | None) -> list[tuple[tuple[int, int], Event]]:
-    """Every fact that counts, with its place, in order."""
-    found = [
-        ((stored.fact.event.occurred_at, stored.number), stored.fact.event)
+def visible(store: Store, table: TrustTable | None, known_at: int | None, *, on_one_page: bool) -> list[Event]:
+    """Every fact that counts, in order: on one page that of no log, on several that of this log."""
+    counting = [
+        stored
         for stored in store.facts()
         if authorised(stored.fact, table) and (known_at is None or stored.fact.recorded_at <= known_at)
     ]
-    return sorted(found, key=lambda one: one[0])
+    if on_one_page:
+        return [stored.fact.event for stored in sorted(counting, key=lambda one: fact_order(one.fact))]
+    return [one.fact.event for one in sorted(counting, key=lambda one: (one.fact.event.occurred_at, one.number))]
 
 
-def naive_timeline(facts: list[tuple[tuple[int, int], Event]], key: str) -> list[Document]:
+def naive_timeline(facts: list[Event], key: str) -> list[Document]:
     return [
         document(event)
-        for _, event in facts
+        for event in facts
         if about(event) == key or key in {f"{kind}:{id_}" for _, kind, id_ in mentions(event)}
     ]
 
 
-def naive_uses(facts: list[tuple[tuple[int, int], Event]], whole: Facts, key: str) -> list[str]:
+def naive_uses(facts: list[Event], whole: Facts, key: str) -> list[str]:
     """The actions that an authority is named by, in the order of their first facts."""
-    actions = dict.fromkeys(event.body.action for _, event in facts if isinstance(event.body, ActionPerformed))
+    actions = dict.fromkeys(event.body.action for event in facts if isinstance(event.body, ActionPerformed))
     return [action for action in actions if key in whole.authorities_named(action)]
 
 
@@ -118,16 +121,17 @@ def test_lists_are_what_a_naive_sort_of_all_facts_gives(fresh: stores.Fresh, see
         for kind, id_ in rng.sample(asked, min(len(asked), 6)):
             key, known_at = key_of(kind, id_), rng.choice([None, rng.choice(worlds.grid)])
             at = rng.choice(worlds.grid)
-            facts = visible(store, table, known_at)
             whole = Facts(compare.facts_of(items), trust=table, known_at=known_at)
             small = Budget(rng.choice([0, 2, 1_000]), rng.choice([0, 3, 20_000]), rng.choice([None, 1, 3]))
             for budget, limit in ((WHOLE_LIST, len(items) + 1), (small, rng.randint(1, 4))):
                 how: dict[str, Any] = {"limit": limit, "known_at": known_at, "budget": budget}
-                told = items_of(pages_of(timeline, service, kind, id_, **how))
-                assert naive_timeline(facts, key) == [item["event"] for item in told], (key, how)
+                told = pages_of(timeline, service, kind, id_, **how)
+                facts = visible(store, table, known_at, on_one_page=len(told) == 1)
+                assert naive_timeline(facts, key) == [item["event"] for item in items_of(told)], (key, how)
                 if kind in ELEMENT_KINDS:
-                    used = items_of(pages_of(uses, service, kind, id_, at=at, **how))
-                    assert naive_uses(facts, whole, key) == [item["action"] for item in used], (key, how)
+                    used = pages_of(uses, service, kind, id_, at=at, **how)
+                    facts = visible(store, table, known_at, on_one_page=len(used) == 1)
+                    assert naive_uses(facts, whole, key) == [item["action"] for item in items_of(used)], (key, how)
         store.close()
 
 

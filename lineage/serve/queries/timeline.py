@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from lineage.core.authority.elements import in_order
 from lineage.core.model.events import Fact, document
 from lineage.core.model.keys import key_of
 from lineage.core.model.references import about
@@ -54,6 +55,9 @@ def page_of(
 ) -> tuple[list[Fact], Place | None, int | None]:
     """Read a page of the facts that mention a key, earliest first.
 
+    On one page, facts of the same time are in the order in which facts combine (clause 3.4), whatever the order of the
+    log. On several pages they are in the order of the log, in which each page can be found again.
+
     Returns:
         The facts, the place after which the next page starts, and the number of all facts; both None if there is none
         or they were not counted.
@@ -64,7 +68,7 @@ def page_of(
         rest = [one for one in everything if start is None or one[1] > start]
         page = rest[:limit]
         following = page[-1][1] if len(page) < len(rest) else None
-        return [fact for fact, _ in page], following, len(everything)
+        return _facts(page, start, following), following, len(everything)
     assert limit is not None  # noqa: S101 (only a whole list has no limit)
     candidates = reader.in_order(Looked(EVERY_SORT, {}, after=start, numbers=numbers, earliest_first=True))
 
@@ -72,7 +76,12 @@ def page_of(
         return _placed(reader, key, [one.place.n for one in part])
 
     page, following = filled(candidates, fitting, limit, budget.looked_at)
-    return [fact for fact, _ in page], following, None
+    return _facts(page, start, following), following, None
+
+
+def _facts(page: _Placed, start: Place | None, following: Place | None) -> list[Fact]:
+    facts = [fact for fact, _ in page]
+    return list(in_order(facts)) if start is None and following is None else facts
 
 
 def _placed(reader: Reader, key: str, numbers: Collection[int]) -> _Placed:

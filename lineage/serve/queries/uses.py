@@ -6,7 +6,7 @@ from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.authority.chain import wielder
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import ActionPerformed
+from lineage.core.model.events import ActionPerformed, fact_order
 from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.times import Instant
 from lineage.serve.documents.core_documents import Document, action_document, listing
@@ -57,6 +57,8 @@ def uses(
         world = reader.world()
         reader.load_elements(world, [key])
         reader.load_actions(world, told)
+        if start is None and found.after is None:  # on one page the order of the log does not matter
+            told = sorted(told, key=lambda action: fact_order(world.actions.get(action)[0]))
         confirmed = confirmation_of(reader, world, key, moment, successes=is_whole)
     summarised = use_documents(world, key, told)
     on_page = set(found.actions)
