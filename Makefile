@@ -63,7 +63,7 @@ check: lint types test ## lint, types, tests: must pass before a commit
 
 check-all: lint types test-all ## the same with the slow tests: what CI runs
 
-jars: setup ## fetch Apache Kafka's jars by Maven into build/, once
+jars: setup ## fetch Apache Kafka's jars by Maven, and Cerbos by npm, into build/, once
 	@$(RUN) compose.native fetch
 
 browser: setup ## install Chromium for the tests of the pages, if it is missing (as root, by apt-get)

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from lineage.core.model.errors import DelegraphError
+from lineage.core.model.errors import DelegraphError, UnavailableError
 
-from . import chromium, jars
+from . import cerbos, chromium, jars
 from .processes import stop_all
 
 STACK: Final = jars.ROOT / "build" / "stack"
@@ -18,7 +18,7 @@ def main() -> int:
     """Run a command; an error is printed on standard error, with exit code 5."""
     parser = argparse.ArgumentParser(prog="python -m compose.native", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    commands.add_parser("fetch", help="fetch Kafka's jars").set_defaults(run=jars.fetch)
+    commands.add_parser("fetch", help="fetch Kafka's jars, and Cerbos").set_defaults(run=_fetch)
     commands.add_parser("browser", help="install Chromium, if it is missing").set_defaults(run=chromium.fetch)
     commands.add_parser("up", help="start the stack").set_defaults(run=_up)
     commands.add_parser("down", help="stop the stack").set_defaults(run=lambda: stop_all(STACK))
@@ -28,6 +28,14 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 5
     return 0
+
+
+def _fetch() -> None:
+    jars.fetch()
+    try:
+        cerbos.fetch()
+    except UnavailableError as error:
+        print(f"going on without Cerbos, with which one test is made: {error}", file=sys.stderr)
 
 
 def _up() -> None:
