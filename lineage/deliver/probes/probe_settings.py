@@ -12,23 +12,21 @@ Example::
     secret_file = "gateway.secret"
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from ingest.codec import limits
 from ingest.secrets import is_open_to_others
 from lineage.core.authority.receivers import issuer_of
 from lineage.core.model.errors import RefusedError
+from lineage.deliver.http.endpoint_tables import filled, path_of, seconds_of, tables_of, template_of, text_of
 from lineage.deliver.http.endpoint_url import endpoint_url
 
 INTROSPECTION: Final = "introspection"
 ANSWERS: Final = "answers"
 KINDS: Final = (INTROSPECTION, ANSWERS)
 _NAMES: Final = ("kind", "url", "token", "client_id", "secret_file", "ca_file", "timeout_seconds")
-_PLACES: Final = re.compile(r"\{(id|iss|jti)\}")
 _TIMEOUT_SECONDS: Final = 5.0
 _LONGEST_SECONDS: Final = 60
 
@@ -70,9 +68,7 @@ class Probe:
 
     def handle_of(self, id_: str) -> str:
         """The ``token`` parameter for a token."""
-        issuer = issuer_of(id_) or ""
-        parts = {"id": id_, "iss": issuer, "jti": id_[len(issuer) + 1 :] if issuer else id_}
-        return _PLACES.sub(lambda match: parts[match.group(1)], self.token)
+        return filled(self.token, id_, issuer_of(id_) or "")
 
 
 def probes_of(said: object, *, file: Path) -> tuple[Probe, ...]:
@@ -81,42 +77,23 @@ def probes_of(said: object, *, file: Path) -> tuple[Probe, ...]:
     Raises:
         RefusedError: A setting is missing, unknown or invalid; the message names it.
     """
-    if not isinstance(said, Mapping):
-        raise RefusedError(f"'probes' in {file} must be tables: [probes.\"RECEIVER\"]")
-    return tuple(_probe(receiver, table, file) for receiver, table in sorted(said.items()))
+    tables = tables_of(said, "probes", _NAMES, file)
+    return tuple(_probe(receiver, table, where, file) for receiver, table, where in tables)
 
 
-def _probe(receiver: str, said: object, file: Path) -> Probe:
-    where = f'[probes."{receiver}"] in {file}'
-    if not isinstance(said, Mapping):
-        raise RefusedError(f"{where} must be a table")
-    if fault := limits.fault_of_id(receiver):
-        raise RefusedError(f"the id of {where} {fault}")
-    if unknown := sorted(said.keys() - set(_NAMES)):
-        raise RefusedError(f"{where} has an unknown setting {unknown[0]!r}; there are {', '.join(sorted(_NAMES))}")
-    texts: dict[str, str | None] = {}
-    for name in _NAMES[:-1]:
-        value = said.get(name)
-        if value is not None and not (isinstance(value, str) and value and value.isprintable()):
-            raise RefusedError(f"{name!r} of {where} must be a string of printable characters")
-        texts[name] = value
+def _probe(receiver: str, table: Mapping[str, Any], where: str, file: Path) -> Probe:
+    texts = {name: text_of(table, name, where) for name in _NAMES[:-1]}
     if texts["kind"] not in KINDS:
         raise RefusedError(f"'kind' of {where} is {texts['kind']!r}; give one of {', '.join(KINDS)}")
     if texts["client_id"] is not None and texts["secret_file"] is None:
         raise RefusedError(f"{where} with 'client_id' needs 'secret_file'")
-    token = texts["token"] or "{jti}"
-    if not _PLACES.search(token):
-        raise RefusedError(f"'token' of {where} must contain {{id}} or {{jti}}, which stand for those of the token")
-    seconds = said.get("timeout_seconds", _TIMEOUT_SECONDS)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_SECONDS:
-        raise RefusedError(f"'timeout_seconds' of {where} must be a positive number up to {_LONGEST_SECONDS}")
     return Probe(
         receiver=receiver,
         kind=str(texts["kind"]),
         url=endpoint_url(texts["url"], where, "an enforcement point"),
-        token=token,
+        token=template_of(texts["token"], where),
         client_id=texts["client_id"],
-        secret=None if texts["secret_file"] is None else file.parent / texts["secret_file"],
-        ca=None if texts["ca_file"] is None else file.parent / texts["ca_file"],
-        timeout_seconds=float(seconds),
+        secret=path_of(texts["secret_file"], file),
+        ca=path_of(texts["ca_file"], file),
+        timeout_seconds=seconds_of(table.get("timeout_seconds", _TIMEOUT_SECONDS), where, longest=_LONGEST_SECONDS),
     )

@@ -13,16 +13,15 @@ Example::
     secret_file = "idp.secret"
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ingest.codec import limits
 from ingest.secrets import is_open_to_others
 from lineage.core.authority.receivers import issuer_of
 from lineage.core.model.errors import RefusedError
+from lineage.deliver.http.endpoint_tables import filled, path_of, seconds_of, tables_of, template_of, text_of
 from lineage.deliver.http.endpoint_url import endpoint_url
 
 AUTHS: Final = ("basic", "bearer", "private_key_jwt")
@@ -30,7 +29,6 @@ _NAMES: Final = {
     *("url", "issuers", "token", "token_type_hint", "auth", "client_id", "secret_file", "key_file", "ca_file"),
     "timeout_seconds",
 }
-_PLACES: Final = re.compile(r"\{(id|iss|jti)\}")
 _TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = 300
 
@@ -75,8 +73,7 @@ class Endpoint:
         issuer = issuer_of(id_)
         if issuer not in self.issuers or issuer is None:
             return None
-        parts = {"id": id_, "iss": issuer, "jti": id_[len(issuer) + 1 :]}
-        return _PLACES.sub(lambda match: parts[match.group(1)], self.token)
+        return filled(self.token, id_, issuer)
 
 
 def endpoints_of(said: object, *, file: Path) -> tuple[Endpoint, ...]:
@@ -85,41 +82,26 @@ def endpoints_of(said: object, *, file: Path) -> tuple[Endpoint, ...]:
     Raises:
         RefusedError: A setting is missing, unknown or invalid; the message names it.
     """
-    if not isinstance(said, Mapping):
-        raise RefusedError(f"'receivers' in {file} must be tables: [receivers.\"RECEIVER\"]")
-    return tuple(_endpoint(receiver, table, file) for receiver, table in sorted(said.items()))
+    tables = tables_of(said, "receivers", _NAMES, file)
+    return tuple(_endpoint(receiver, table, where, file) for receiver, table, where in tables)
 
 
-def _endpoint(receiver: str, said: object, file: Path) -> Endpoint:
-    where = f'[receivers."{receiver}"] in {file}'
-    if not isinstance(said, Mapping):
-        raise RefusedError(f"{where} must be a table")
-    if fault := limits.fault_of_id(receiver):
-        raise RefusedError(f"the id of {where} {fault}")
-    if unknown := sorted(said.keys() - _NAMES):
-        raise RefusedError(f"{where} has an unknown setting {unknown[0]!r}; there are {', '.join(sorted(_NAMES))}")
-    texts = {name: _text(said, name, where) for name in sorted(_NAMES - {"issuers", "timeout_seconds"})}
+def _endpoint(receiver: str, table: Mapping[str, Any], where: str, file: Path) -> Endpoint:
+    texts = {name: text_of(table, name, where) for name in sorted(_NAMES - {"issuers", "timeout_seconds"})}
     _refuse_wrong_mix(texts, where)
     return Endpoint(
         receiver=receiver,
         url=endpoint_url(texts["url"], where, "a revocation endpoint"),
-        issuers=_issuers(said.get("issuers"), where),
-        token=_template(texts["token"] or "{jti}", where),
+        issuers=_issuers(table.get("issuers"), where),
+        token=template_of(texts["token"], where),
         token_type_hint=texts["token_type_hint"],
         auth=str(texts["auth"]),
         client_id=texts["client_id"],
-        secret=_path(texts["secret_file"], file),
-        key=_path(texts["key_file"], file),
-        ca=_path(texts["ca_file"], file),
-        timeout_seconds=_seconds(said.get("timeout_seconds", _TIMEOUT_SECONDS), where),
+        secret=path_of(texts["secret_file"], file),
+        key=path_of(texts["key_file"], file),
+        ca=path_of(texts["ca_file"], file),
+        timeout_seconds=seconds_of(table.get("timeout_seconds", _TIMEOUT_SECONDS), where, longest=_LONGEST_SECONDS),
     )
-
-
-def _text(said: Mapping[str, Any], name: str, where: str) -> str | None:
-    value = said.get(name)
-    if value is not None and not (isinstance(value, str) and value and value.isprintable()):
-        raise RefusedError(f"{name!r} of {where} must be a string of printable characters")
-    return value
 
 
 def _refuse_wrong_mix(texts: Mapping[str, str | None], where: str) -> None:
@@ -141,19 +123,3 @@ def _issuers(said: object, where: str) -> tuple[str, ...]:
     if not isinstance(said, list) or not said or not all(isinstance(issuer, str) and issuer for issuer in said):
         raise RefusedError(f"'issuers' of {where} must list the issuers whose tokens it can revoke, as strings")
     return tuple(said)
-
-
-def _template(said: str, where: str) -> str:
-    if not _PLACES.search(said):
-        raise RefusedError(f"'token' of {where} must contain {{id}} or {{jti}}, which stand for those of the token")
-    return said
-
-
-def _path(said: str | None, file: Path) -> Path | None:
-    return None if said is None else file.parent / said
-
-
-def _seconds(said: object, where: str) -> float:
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= _LONGEST_SECONDS:
-        raise RefusedError(f"'timeout_seconds' of {where} must be a positive number up to {_LONGEST_SECONDS}")
-    return float(said)
