@@ -101,7 +101,7 @@ def answering(follower: Follower, secret: str, *, host: str = "127.0.0.1", port:
 
     Args:
         follower: A ``Revocations``.
-        secret: The bearer token of whoever may ask.
+        secret: The bearer token that a caller must present.
         host: The address to listen on.
         port: The port; 0: a free one.
     """

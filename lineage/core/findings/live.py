@@ -1,9 +1,9 @@
 """Findings kept up to date as facts come and time passes: exact after every batch. Pure.
 
-A batch of facts is spread to the elements, decisions and actions that it changes; what these add to the aggregates is
-entered anew; each change marks the things around it with the aspect that changed; and of each marked thing the rules
-are evaluated that look at this aspect (``neighbourhoods.py``). Every evaluation says until when it holds if no fact
-comes (``clock.py``), so that time alone costs only what is due.
+A batch of facts changes elements, decisions and actions. Their contributions to the aggregates are replaced, each
+change marks the things around it with the aspect that changed, and the rules that look at this aspect are evaluated for
+each marked thing (``neighbourhoods.py``). Every evaluation states until when it holds if no fact comes (``clock.py``),
+so that the passing of time costs only what is due.
 
 The result is that of ``evaluate`` over the same facts at the same moment, whatever the order and the batches in which
 they came.

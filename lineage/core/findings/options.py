@@ -17,7 +17,7 @@ LOGIN_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phone
 
 
 def this_minute(at: Instant) -> Instant:
-    """Return the minute of a moment: the last sight of what goes on, which need not be told anew at every moment."""
+    """Return the start of the minute: when something ongoing was last seen, so that it does not change constantly."""
     return at // MINUTE * MINUTE
 
 

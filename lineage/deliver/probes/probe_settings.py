@@ -41,8 +41,8 @@ class Probe:
         url: Where it answers.
         token: Of introspection: a template of the ``token`` parameter; ``{id}``, ``{iss}`` and ``{jti}`` are parts of
             the token's id.
-        client_id: Our client id; None: the secret is a bearer token.
-        secret: The file with the secret; None: it asks for none.
+        client_id: Our client id; None if the secret is a bearer token.
+        secret: The file with the secret; None if none is needed.
         ca: The file with the CA certificates of the server; None for the system's.
         timeout_seconds: The time limit of a question.
     """

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE: Final = 5_000  # records in one batch
 TOGETHER: Final = 2_000  # versions in one transaction, which takes a quarter of a second
 _ATTEMPTS: Final = 20  # while other processes also write
-_STILL: Final = 30_000_000  # microseconds after which the index says anew how far it is
+_STILL: Final = 30_000_000  # microseconds after which the index records its progress again
 _REFRESH: Final = 2_000_000  # microseconds in which a finding says that there is more of the same once
 _FREEZE: Final = 50_000  # facts after which what came is kept from the garbage collector
 

@@ -52,9 +52,9 @@ def prove_stopped(
         keys: What signs the proof.
         probes: How the enforcement points can be asked.
         revocation: The id.
-        nonce: What shows to whoever asked that the proof was made for them; None: one is made.
-        sample: About how many elements each introspection endpoint is asked; None: about all. What was not asked about
-            is not proved.
+        nonce: Shows the caller that the proof was made for this request; None to have one made.
+        sample: Roughly how many elements each introspection endpoint is asked about; None for all. What was not
+            asked about is not proved.
 
     Raises:
         RefusedError: It was lifted or is not in effect yet, the nonce is unusable, or nothing can be signed.

@@ -1,7 +1,7 @@
 """Write lists as CSV (RFC 4180): a header, then one row per item, safe to open in a spreadsheet.
 
-A cell that a spreadsheet would calculate, or that begins with an apostrophe, gets an apostrophe in front: whoever
-removes one from the front of each cell that begins with one has the values.
+A cell that a spreadsheet would calculate, or that begins with an apostrophe, gets an apostrophe in front. To restore
+the values, remove one leading apostrophe from each cell that begins with one.
 """
 
 import csv

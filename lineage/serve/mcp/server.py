@@ -116,8 +116,7 @@ async def _answer(
             document = question.ask(site, caller, query)
         finally:
             log_tool_call(caller, name, **dict(asked_ids(question, query)))
-        known_at = query.known_at if "known_at" in arguments else None
-        return {**document, "rests_on": cited_events(site.service, document, known_at=known_at)}
+        return {**document, "rests_on": cited_events(site.service, document, known_at=query.known_at)}
 
     return await site.pools.questions.run(caller.name, answer)
 

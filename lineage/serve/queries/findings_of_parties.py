@@ -20,7 +20,7 @@ _DONE: Final = 200  # rows of the index of mentions in which the actions of a pr
 _WORDS: Final = {int(severity): word for word, severity in SEVERITIES.items()}
 
 Party = tuple[Collection[str], set[int] | None]
-"""The ids of a principal, and the hashes of the elements that it may hold; None: very many."""
+"""The ids of a principal, and the hashes of the elements that it may hold, or None if these are very many."""
 
 
 def severities_of_parties(

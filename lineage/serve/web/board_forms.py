@@ -50,7 +50,7 @@ def _registration(form: Form) -> Document:
 
 
 def marking(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """``POST /revocations/{id}/marks``: record the word of whoever is signed in."""
+    """``POST /revocations/{id}/marks``: record the word of the person who is signed in."""
 
     async def mark(request: Request) -> Response:
         caller, form = await form_of(site, request)

@@ -45,8 +45,8 @@ for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy
   });
 }
 
-// What a form was answered with stands at the address of the page that it is, so that going back to it, and loading it
-// anew, asks and does not send again.
+// What a form was answered with stands at the address of the page that it is, so that going back to it, or reloading
+// it, asks and does not send again.
 const { address } = document.body.dataset;
 if (address) history.replaceState(null, "", address);
 

@@ -61,7 +61,7 @@
     const rest = doc.collapsed.map((one) => ({
       data: one.where === "below" ? { source: one.of, target: one.key } : { source: one.key, target: one.of },
     }));
-    // The wheel moves the page, as elsewhere on it; a drawing that swallows it holds whoever reads on.
+    // The wheel moves the page, as elsewhere on it; a drawing that swallows it would stop the reader.
     box.addEventListener("wheel", (event) => !event.ctrlKey && event.stopImmediatePropagation(), { capture: true });
     const cy = cytoscape({
       container: box,
