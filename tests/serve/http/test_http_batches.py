@@ -1,6 +1,5 @@
 """Several targets over HTTP: one plan over all, one order each, all or none."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,11 @@ from lineage.serve.http_client import MissingError
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import LEAKED, World, api_over, problem_type
 from tests.support.http_writes import event
-from tests.support.stores import KINDS, fresh_places
 
 MAILER = {"kind": "token", "id": LEAKED.removeprefix("token:")}
 GRANT = {"kind": "delegation", "id": "grant-calendar"}
 NOBODY = {"kind": "token", "id": "nobody"}
 TWO = {"targets": [MAILER, GRANT], "reason": "compromise"}
-
-
-@pytest.fixture(params=KINDS)
-def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """The incident on either database."""
-    for place in fresh_places(request):
-        with place() as url, api_over(url, tmp_path) as world:
-            yield world
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[World]:
-    """The incident in a file, for what need not be tried on both databases."""
-    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
-        yield world
 
 
 def states(world: World) -> list[str]:

@@ -1,33 +1,15 @@
 """Enforcement points over HTTP: who may register, mark and resend, and in whose name."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lineage.core.model.errors import RefusedError
 from tests.support.http_clients import client_of
-from tests.support.http_worlds import LEAKED, World, api_over
+from tests.support.http_worlds import LEAKED, World
 from tests.support.http_writes import ORDER
-from tests.support.stores import KINDS, fresh_places
 
 WALL = "https://wall.example"
-
-
-@pytest.fixture(params=KINDS)
-def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """The incident on either database."""
-    for place in fresh_places(request):
-        with place() as url, api_over(url, tmp_path) as world:
-            yield world
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[World]:
-    """The incident in a file, for what need not be tried on both databases."""
-    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
-        yield world
 
 
 def test_from_unknown_to_closed_in_the_name_of_the_caller(api: World):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,23 +35,6 @@ from tests.support.http_writes import (
     event,
     zigzag,
 )
-from tests.support.stores import KINDS, fresh_places
-
-
-@pytest.fixture(params=KINDS)
-def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """The incident on either database."""
-    for place in fresh_places(request):
-        with place() as url, api_over(url, tmp_path) as world:
-            yield world
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[World]:
-    """The incident in a file, for what need not be tried on both databases."""
-    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
-        yield world
-
 
 # Events
 
