@@ -5,14 +5,14 @@ root first, are in ``unmapped``; the delegations have the keys of OCSF's object 
 JSON object per line with ``message``, ``datetime`` and ``timestamp_desc``.
 """
 
-import json
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from lineage.core.authority.world import World
 from lineage.core.model.times import parse_instant
+from lineage.serve.documents.compact_json import compact_json
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.documents.finding_formats import delegations, ocsf_metadata
+from lineage.serve.documents.finding_formats import delegations, milliseconds, ocsf_metadata
 
 _API_ACTIVITY: Final = 6003
 _OTHER: Final = 99
@@ -34,7 +34,7 @@ def actions_as_ocsf(actions: Iterable[Document], world: World) -> str:
         actions: Items of a list of actions.
         world: What is known of them and of their authority.
     """
-    return "".join(f"{_json(_event(action, world))}\n" for action in actions)
+    return "".join(f"{compact_json(_event(action, world))}\n" for action in actions)
 
 
 def _event(action: Document, world: World) -> Document:
@@ -56,7 +56,7 @@ def _event(action: Document, world: World) -> Document:
         "status_id": status_id,
         "status": status,
         "status_detail": action["outcome"] or "unknown",
-        "time": parse_instant(action["occurred_at"]) // 1_000,
+        "time": milliseconds(action["occurred_at"]),
         "message": sentence_of(action),
         "metadata": {**ocsf_metadata(), "uid": action["action"]},
         "actor": {
@@ -136,13 +136,9 @@ def events_as_timesketch(mentions: Iterable[Document]) -> str:
 def _timesketch(fields: Document, message: str, what: str) -> str:
     """Write one line; a field with several values is text, as Timesketch searches it."""
     flat = {
-        name: value if isinstance(value, str | int | float) else _json(value)
+        name: value if isinstance(value, str | int | float) else compact_json(value)
         for name, value in fields.items()
         if value not in (None, [], {})
     }
     moment = {"datetime": fields["occurred_at"], "timestamp": parse_instant(fields["occurred_at"])}
-    return f"{_json({**flat, 'message': message, **moment, 'timestamp_desc': what, 'data_type': 'delegraph'})}\n"
-
-
-def _json(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return f"{compact_json({**flat, 'message': message, **moment, 'timestamp_desc': what, 'data_type': 'delegraph'})}\n"

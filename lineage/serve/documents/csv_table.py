@@ -6,9 +6,10 @@ the values, remove one leading apostrophe from each cell that begins with one.
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
+
+from lineage.serve.documents.compact_json import compact_json
 
 _GUARDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")  # noqa: RUF001 (fullwidth)
 
@@ -38,9 +39,9 @@ def cell(value: object) -> str:
     """Convert a value to a cell: a list of words is separated by semicolons, any other list or object is JSON."""
     if isinstance(value, list | tuple):
         is_plain = all(isinstance(one, str) and ";" not in one for one in value)
-        value = "; ".join(value) if is_plain else _json(value)
+        value = "; ".join(value) if is_plain else compact_json(value)
     elif isinstance(value, dict | bool):
-        value = _json(value)
+        value = compact_json(value)
     if isinstance(value, str):
         return f"'{value}" if value.startswith(_GUARDED) else value
     return "" if value is None else str(value)
@@ -58,7 +59,3 @@ def _value(row: dict[str, Any], column: str) -> object:
     for name in column.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

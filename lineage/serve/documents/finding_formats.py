@@ -4,7 +4,6 @@ OCSF 1.9 has no class for delegation chains, so the delegations of a finding, ro
 the keys of OCSF's object ``delegation``.
 """
 
-import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
@@ -17,6 +16,7 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import NEVER, parse_instant
 from lineage.serve.documents import csv_table
+from lineage.serve.documents.compact_json import compact_json
 from lineage.serve.documents.core_documents import Document
 
 OCSF_VERSION: Final = "1.9.0"
@@ -39,7 +39,7 @@ _TECHNIQUE: Final = "AML.T"
 
 def as_lines(findings: Iterable[Document]) -> str:
     """Export as JSON, one finding per line."""
-    return "".join(f"{_json(one)}\n" for one in findings)
+    return "".join(f"{compact_json(one)}\n" for one in findings)
 
 
 def as_csv(findings: Iterable[Document]) -> str:
@@ -57,7 +57,7 @@ def as_csv(findings: Iterable[Document]) -> str:
 
 def as_ocsf(findings: Iterable[Document], world: World) -> str:
     """Export as OCSF events, one per line: Detection Findings, or Compliance Findings for posture rules."""
-    return "".join(f"{_json(ocsf_event(one, world))}\n" for one in findings)
+    return "".join(f"{compact_json(ocsf_event(one, world))}\n" for one in findings)
 
 
 def ocsf_event(one: Document, world: World) -> Document:
@@ -74,9 +74,9 @@ def ocsf_event(one: Document, world: World) -> Document:
         "severity": one["severity"].capitalize(),
         "status_id": status_id,
         "status": status,
-        "time": _milliseconds(one["last_seen"]),
-        "start_time": _milliseconds(one["first_seen"]),
-        "end_time": _milliseconds(one["last_seen"]),
+        "time": milliseconds(one["last_seen"]),
+        "start_time": milliseconds(one["first_seen"]),
+        "end_time": milliseconds(one["last_seen"]),
         "count": one["count"],
         "message": one["why"],
         "metadata": ocsf_metadata(),
@@ -85,9 +85,9 @@ def ocsf_event(one: Document, world: World) -> Document:
             "title": title,
             "desc": one["why"],
             "types": [one["kind"]],
-            "created_time": _milliseconds(one["first_seen"]),
-            "first_seen_time": _milliseconds(one["first_seen"]),
-            "last_seen_time": _milliseconds(one["last_seen"]),
+            "created_time": milliseconds(one["first_seen"]),
+            "first_seen_time": milliseconds(one["first_seen"]),
+            "last_seen_time": milliseconds(one["last_seen"]),
             "analytic": {"uid": one["kind"], "name": title, "type_id": 1, "type": "Rule"},
             "attacks": _attacks(one["maps_to"]),
         },
@@ -119,7 +119,7 @@ def ocsf_event(one: Document, world: World) -> Document:
 
 def posture_as_ocsf(posture: Document, at: str) -> str:
     """Export a posture as OCSF Compliance Findings, one check per line."""
-    return "".join(f"{_json(_check(item, at))}\n" for item in posture["items"])
+    return "".join(f"{compact_json(_check(item, at))}\n" for item in posture["items"])
 
 
 def _check(item: Document, at: str) -> Document:
@@ -131,7 +131,7 @@ def _check(item: Document, at: str) -> Document:
         "severity": item["severity"].capitalize(),
         "status_id": 1,
         "status": "New",
-        "time": _milliseconds(at),
+        "time": milliseconds(at),
         "message": f"{item['title']}: {item['outcome'].replace('_', ' ')}",
         "metadata": ocsf_metadata(),
         "finding_info": {
@@ -218,7 +218,7 @@ def delegations(of: str, world: World) -> list[Document]:
 def as_sarif(findings: Collection[Document], baseline: Collection[str] | None = None) -> str:
     """Export as a SARIF 2.1.0 log for annotations; without files, every result has a logical location."""
     kinds = sorted({one["kind"] for one in findings})
-    return _json(
+    return compact_json(
         {
             "$schema": SARIF_SCHEMA,
             "version": "2.1.0",
@@ -267,9 +267,6 @@ def _results(findings: Iterable[Document], kinds: list[str], baseline: Collectio
         yield result
 
 
-def _milliseconds(moment: str) -> int:
+def milliseconds(moment: str) -> int:
+    """Convert a time to milliseconds, as OCSF has it."""
     return parse_instant(moment) // 1_000
-
-
-def _json(document: Document) -> str:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
