@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -113,46 +113,47 @@ def _introspect(client: httpx.Client, probe: Probe, key: str, clock: Callable[[]
 
 def _active(client: httpx.Client, probe: Probe, data: Mapping[str, str]) -> Reply:
     """Ask whether a token is active; only ``true`` and ``false`` are replies."""
-    try:
-        with client.stream("POST", probe.url, data=dict(data)) as response:
-            if response.status_code != HTTPStatus.OK:
-                return Reply.UNAVAILABLE
-            body = b""
-            for part in response.iter_bytes():
-                body += part
-                if len(body) > _INTROSPECTION_BYTES:
-                    return Reply.UNAVAILABLE
-        active = _member(body, "active")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        logger.info("%s does not answer: %s", probe.receiver, type(error).__name__)
-        return Reply.UNAVAILABLE
+    body = _answer(client, probe, _INTROSPECTION_BYTES, data=dict(data))
+    active = None if body is None else _member(body, "active")
     if not isinstance(active, bool):
         return Reply.UNAVAILABLE
     return Reply.ACCEPTED if active else Reply.DENIED
 
 
+def _answer(client: httpx.Client, probe: Probe, most: int, **question: Any) -> bytes | None:
+    """Return the body of an answer; None if there is none, or if it has more than ``most`` bytes."""
+    body = bytearray()
+    try:
+        with client.stream("POST", probe.url, **question) as response:
+            if response.status_code != HTTPStatus.OK:
+                return None
+            for part in response.iter_bytes():
+                body += part
+                if len(body) > most:
+                    return None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        logger.info("%s does not answer: %s", probe.receiver, type(error).__name__)
+        return None
+    return bytes(body)
+
+
 def _member(body: bytes, name: str) -> object:
     try:
         said = httpx.Response(HTTPStatus.OK, content=body).json()
-    except ValueError:
+    except (ValueError, RecursionError):  # it is not JSON, or nested without end
         return None
     return said.get(name) if isinstance(said, dict) else None
 
 
 def _follower(client: httpx.Client, probe: Probe, keys: Sequence[str], nonce: str) -> list[Reply]:
     nothing = [Reply.UNAVAILABLE] * len(keys)
+    body = _answer(client, probe, _ANSWER_BYTES, content=question_of(nonce, keys))
+    if body is None:
+        return nothing
     try:
-        with client.stream("POST", probe.url, content=question_of(nonce, keys)) as response:
-            if response.status_code != HTTPStatus.OK:
-                return nothing
-            body = bytearray()
-            for part in response.iter_bytes():
-                body += part
-                if len(body) > _ANSWER_BYTES:
-                    return nothing
-        said = replies_of(bytes(body), nonce, keys)
-    except (httpx.HTTPError, ValueError, RecursionError) as error:
-        logger.info("%s does not answer: %s", probe.receiver, type(error).__name__)
+        said = replies_of(body, nonce, keys)
+    except (ValueError, RecursionError) as error:
+        logger.info("the answer of %s is not one: %s", probe.receiver, type(error).__name__)
         return nothing
     words = {True: Reply.DENIED, False: Reply.ACCEPTED, None: Reply.UNAVAILABLE}
     return [words[one] for one in said]
