@@ -1,0 +1,85 @@
+"""What is alive, kept up to date as facts come and time passes."""
+
+from lineage.core.authority.targets import orders_hitting
+from lineage.core.findings.changes import Batch
+from lineage.core.findings.clock import Horizon
+from lineage.core.findings.ledger import Stirred
+from lineage.core.findings.marks import Due, Marks
+from lineage.core.findings.neighbourhoods import Aspect
+from lineage.core.findings.options import Options
+from lineage.core.findings.rules import REVOCATION
+from lineage.core.findings.scene import Scene
+from lineage.core.model.times import Instant
+
+
+class Living:
+    """The elements that are alive.
+
+    Attributes:
+        keys: Their keys.
+        due: When they have to be looked at again.
+    """
+
+    def __init__(self, scene: Scene, options: Options, marks: Marks, horizon: Horizon) -> None:
+        """Start without elements.
+
+        Args:
+            scene: The facts.
+            options: The settings.
+            marks: Takes the things to look at again.
+            horizon: That of the moment of the scene.
+        """
+        self._scene = scene
+        self._world = scene.world
+        self._options = options
+        self._marks = marks
+        self._horizon = horizon
+        self.keys: set[str] = set()
+        self.due = Due()
+
+    def update(self, batch: Batch, stirred: Stirred, at: Instant) -> None:
+        """Find out what is alive, and mark what looks at that."""
+        scene, graph = self._scene, self._world.graph
+        used = {*batch.below, *stirred.used}
+        above = graph.above(*used)
+        before = {key: scene.activity_before(key) for key in above}
+        scene.forget((), above)
+        self._mark_activity(before, at)
+        asked = batch.below | batch.ordered
+        asked.update(key for key, _ in self.due.reached(at))
+        turned: set[str] = set()
+        for key in asked:
+            if not graph.granted(key):
+                continue
+            self._horizon.restart()
+            alive = scene.is_alive(key)
+            self.due.add(self._horizon.next, key, 0)
+            if alive != (key in self.keys):
+                turned.add(key)
+                (self.keys.add if alive else self.keys.discard)(key)
+        self._marks.mark(turned, Aspect.ALIVE)
+        if scene.reaches is not None:
+            scene.reaches.update(turned | batch.below, self.keys)
+        self._marks.mark_names(turned | batch.below, Aspect.ALIVE, parties_only=True)
+        reaching = graph.above(*turned, *batch.below)
+        self._marks.mark(reaching, Aspect.REACH)
+        self._marks.mark_names(reaching, Aspect.REACH)
+        ended = ((turned | used) & scene.affected) | batch.ordered
+        if ended:
+            hitting = orders_hitting(self._world, graph.above(*ended), lambda _: True)
+            orders = {order.body.revocation for each in hitting.values() for order in each}
+            self._marks.mark((f"{REVOCATION}:{id_}" for id_ in orders), Aspect.REACH)
+
+    def _mark_activity(self, before: dict[str, Instant | None], at: Instant) -> None:
+        """Mark what looks at the last activity of elements, if it was or now is long ago."""
+        scene, graph, long_ago = self._scene, self._world.graph, at - self._options.dormant
+        young = at - self._options.unused
+        for key, last in before.items():
+            element = graph.element(key)
+            if element is None:
+                continue
+            now = scene.last_activity(key)
+            if last is None or now < last or last <= long_ago or element.issued_at <= young:
+                self._marks.aspects[key] |= Aspect.ACTIVITY
+            if last is not None and (last <= long_ago) != (now <= long_ago):
+                self._marks.mark(graph.children(key), Aspect.ACTIVITY)

@@ -1,0 +1,75 @@
+"""What to look at again: the things that changed, with the aspects that did, and when time alone may change more."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
+
+from lineage.core.authority.world import World
+from lineage.core.findings.rules import PRINCIPAL
+from lineage.core.model.times import NEVER, Instant
+
+
+class Marks:
+    """The things to look at again, by key.
+
+    Attributes:
+        aspects: The aspects of each that changed.
+    """
+
+    def __init__(self, world: World) -> None:
+        """Start without marks."""
+        self._world = world
+        self.aspects: defaultdict[str, int] = defaultdict(int)
+
+    def take(self) -> dict[str, int]:
+        """Return the marks, and start without any."""
+        taken, self.aspects = self.aspects, defaultdict(int)
+        return taken
+
+    def mark(self, keys: Iterable[str], aspect: int) -> None:
+        """Mark things."""
+        for key in keys:
+            self.aspects[key] |= aspect
+
+    def mark_party(self, id_: str, aspect: int) -> None:
+        """Mark every principal of a party."""
+        for member in self._world.principals.party(id_):
+            self.aspects[f"{PRINCIPAL}:{member}"] |= aspect
+
+    def mark_names(self, keys: Iterable[str], aspect: int, *, parties_only: bool = False) -> None:
+        """Mark what elements name: the parties of their principals, and the other names."""
+        element = self._world.graph.element
+        names = {name for key in keys if (one := element(key)) is not None for name in one.names}
+        for name in names:
+            if name.startswith("principal:"):
+                self.mark_party(name.removeprefix("principal:"), aspect)
+            elif not parties_only:
+                self.aspects[name] |= aspect
+
+
+class Due:
+    """When things have to be looked at again."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Instant, str, int]] = []
+        self._known: dict[tuple[str, int], Instant] = {}
+
+    @property
+    def next(self) -> Instant:
+        """The earliest moment."""
+        return self._heap[0][0] if self._heap else NEVER
+
+    def add(self, at: Instant, key: str, aspect: int) -> None:
+        """Note a moment, unless an earlier one is noted: then it is found out again what comes after it."""
+        if at == NEVER or self._known.get((key, aspect), NEVER) <= at:
+            return
+        self._known[key, aspect] = at
+        heappush(self._heap, (at, key, aspect))
+
+    def reached(self, at: Instant) -> Iterator[tuple[str, int]]:
+        """Yield what is due, each once."""
+        while self._heap and self._heap[0][0] <= at:
+            due, key, aspect = heappop(self._heap)
+            if self._known.get((key, aspect)) == due:
+                del self._known[key, aspect]
+                yield key, aspect
