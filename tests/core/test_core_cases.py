@@ -8,7 +8,7 @@ import pytest
 
 from ingest.codec import api as codec
 from lineage.core.authority.chain import chain_of, chain_of_action
-from lineage.core.authority.rule import gaps, judge, judge_name
+from lineage.core.authority.rule import gaps, verdict_of, verdict_of_name
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target
 from lineage.core.model.keys import ELEMENT_KINDS, split_key
@@ -30,7 +30,7 @@ def answer(world: World, question: dict[str, Any]) -> dict[str, Any]:
     if question["ask"] == "status":
         kind, id_ = split_key(question["of"])
         named = kind not in ELEMENT_KINDS
-        verdict = judge_name(world, kind, id_, at) if named else judge(world, question["of"], at)
+        verdict = verdict_of_name(world, kind, id_, at) if named else verdict_of(world, question["of"], at)
         return {
             "state": str(verdict.state),
             "because": verdict.because.order.body.revocation if verdict.because else None,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.findings import cycles
-from lineage.core.authority.rule import gaps, judge
+from lineage.core.authority.rule import gaps, verdict_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import (
@@ -120,7 +120,7 @@ def test_the_path_is_the_shortest_and_the_smallest():
     """Of two ways down that are equally short the smaller list is shown. Clause 6.10."""
     facts = [token("a"), token("c", "a"), token("b", "a"), token("d", "c", "b"), order("token:a")]
 
-    because = judge(World(facts), "token:d", NOW).because
+    because = verdict_of(World(facts), "token:d", NOW).because
 
     assert because
     assert ("token:a", "token:b", "token:d") == because.path
@@ -135,7 +135,7 @@ def test_the_path_begins_at_the_name_that_was_ordered():
         order("principal:human:alice"),
     ]
 
-    because = judge(World(facts), "token:b", NOW).because
+    because = verdict_of(World(facts), "token:b", NOW).because
 
     assert because
     assert ("principal:human:alice", "token:a", "token:b") == because.path
@@ -203,7 +203,7 @@ def test_a_chain_a_hundred_thousand_deep_answers():
     world = World([*facts, order("token:t0")])
     leaf = f"token:t{DEEP - 1}"
 
-    verdict = judge(world, leaf, NOW)
+    verdict = verdict_of(world, leaf, NOW)
 
     assert verdict.state is State.CASCADED
     assert verdict.because

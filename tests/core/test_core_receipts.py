@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.authority.rule import ALIVE, judge
+from lineage.core.authority.rule import ALIVE, verdict_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import Event, Fact, RevocationOrdered, Target
@@ -86,7 +86,7 @@ def test_of_a_long_path_a_line_has_the_first_and_the_last_32(target: str):
     lines = {line.key: line for line in receipt_of(world, "r", 20)}
 
     for key in [*(f"token:t{edge - 1}" for edge in EDGES), "token:side"]:
-        because = judge(world, key, 20).because
+        because = verdict_of(world, key, 20).because
         assert because is not None
         whole = because.path
         shown = whole if len(whole) <= 64 else whole[:32] + whole[-32:]
@@ -126,11 +126,11 @@ def test_a_receipt_is_the_difference_of_the_states_before_and_after(seed: int):
         alone = World(without_orders(facts, but=revocation))
         others = World([fact for fact in facts if fact not in alone.orders.by_id.get(revocation)])
         keys = set(world.graph) | {order.key for order in world.orders.all() if order.on_element}
-        states = {key: judge(alone, key, at).state for key in keys}
+        states = {key: verdict_of(alone, key, at).state for key in keys}
         assert listed == {key: state for key, state in states.items() if state in DEAD}
-        assert not any(judge(none, key, at).state in DEAD for key in keys)
+        assert not any(verdict_of(none, key, at).state in DEAD for key in keys)
         for key in keys:
-            before, after = judge(others, key, at).state, judge(world, key, at).state
+            before, after = verdict_of(others, key, at).state, verdict_of(world, key, at).state
             assert before is after or key in listed
             assert key not in listed or after is not before or before in DEAD or before is State.EXPIRED
 
@@ -256,11 +256,11 @@ def test_nothing_below_an_order_survives_and_nothing_else_dies(seed: int):
         below = {child for key in hit & set(before.graph) for child in nx.descendants(shown, key)}
         killed = hit | below if asked.cascade else hit
         for at in (moment for moment in worlds.grid if moment >= asked.at):
-            alive = {key for key in killed if judge(after, key, at).state in ALIVE - {State.SUSPENDED}}
+            alive = {key for key in killed if verdict_of(after, key, at).state in ALIVE - {State.SUSPENDED}}
             assert set() == alive, (asked, mode, at)
         for key in set(before.graph) - killed:
             at = rng.choice(worlds.grid)
-            assert judge(before, key, at) == judge(after, key, at), (asked, mode, at)
+            assert verdict_of(before, key, at) == verdict_of(after, key, at), (asked, mode, at)
 
 
 @settings(max_examples=60)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.authority.rule import judge_all
+from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import (
@@ -118,7 +118,7 @@ class Log:
     def dead(self) -> set[str]:
         """The tokens that are not alive by what is known now."""
         world = World(self.facts)
-        judged = judge_all(world, [f"token:{token}" for token in ENDED], self.now)
+        judged = verdicts_of(world, [f"token:{token}" for token in ENDED], self.now)
         return {key for key, verdict in judged.items() if verdict.state not in (State.ACTIVE, State.NOT_YET_VALID)}
 
     def ids_ending(self, key: str) -> set[str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingest.codec import api as codec
 from ingest.opening import open_log
 from ingest.trust_file import Trust
-from lineage.core.authority.rule import judge
+from lineage.core.authority.rule import verdict_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target
 from lineage.core.revocation.closure import closure_of
@@ -60,7 +60,7 @@ def test_a_clock_that_is_ahead_delays_nothing(seed: int):
 
     for key in agreeing.graph:
         at = rng.choice(worlds.grid)
-        one, other = judge(agreeing, key, at), judge(skewed, key, at)
+        one, other = verdict_of(agreeing, key, at), verdict_of(skewed, key, at)
         assert one.state is other.state, (key, at)
     for revocation in agreeing.orders.by_id:
         at = rng.choice(worlds.grid)
@@ -89,7 +89,7 @@ def by_replica(store: Store) -> Callable[[], str]:
 
     def state() -> str:
         with current.world() as world:
-            return str(judge(world, "token:t1", BETWEEN).state)
+            return str(verdict_of(world, "token:t1", BETWEEN).state)
 
     return state
 

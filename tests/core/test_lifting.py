@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineage.core.authority.findings import order_findings
-from lineage.core.authority.rule import judge
+from lineage.core.authority.rule import verdict_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import RevocationLifted, RevocationOrdered
 from tests.support import compare, worlds
@@ -119,7 +119,7 @@ def test_of_those_who_may_not_speak_about_it_nobody_can_bring_it_back(seed: int)
     world, without = World(facts, trust=table), World(filter(may_count, facts), trust=table)
     for key in world.graph:
         at = rng.choice(worlds.grid)
-        assert judge(without, key, at) == judge(world, key, at), (key, at)
+        assert verdict_of(without, key, at) == verdict_of(world, key, at), (key, at)
     for revocation in world.orders.lifts:
         if not any(may_count(lift) for lift in world.orders.lifts.get(revocation)):
             kinds = [finding.kind for finding in order_findings(world, revocation)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.codec import api as codec
 from ingest.projector import read_record
-from lineage.core.authority.rule import judge
+from lineage.core.authority.rule import verdict_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
@@ -45,7 +45,7 @@ ENDED = {State.REVOKED, State.CASCADED, State.SUSPENDED}
 
 def judged(world: World, key: str, at: int) -> ElementState:
     """What the rule says of an element, in the form in which it is told."""
-    verdict = judge(world, key, at)
+    verdict = verdict_of(world, key, at)
     element = world.graph.element(key)
     expires_at = element.expires_at if element else None
     if verdict.state not in ENDED:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from ingest.codec import credentials
-from lineage.core.authority.rule import judge
+from lineage.core.authority.rule import verdict_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import DelegraphError
@@ -330,6 +330,6 @@ def test_active_is_what_the_rule_says(fresh: stores.Fresh, seed: int):
         current._store = written
         with current.world() as world:
             for key in {key for key in whole.graph if key.startswith("token:")}:
-                expected = judge(whole, key, at).state is State.ACTIVE
+                expected = verdict_of(whole, key, at).state is State.ACTIVE
                 assert expected == introspection(world, (key.removeprefix("token:"),), at)["active"]
         written.close()

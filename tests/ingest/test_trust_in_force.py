@@ -17,7 +17,7 @@ from ingest.opening import open_log
 from ingest.projector import project
 from ingest.sources.file_import import ingest_files
 from ingest.trust_file import LOOK_SECONDS, Trust, TrustFile
-from lineage.core.authority.rule import judge
+from lineage.core.authority.rule import verdict_of
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.deliver.outbox.outbox_writer import OutboxWriter
@@ -213,7 +213,7 @@ def answers(service: Service, at_once: Service | None = None) -> dict[str, Any]:
 
 def judged(current: AuthorityReplica) -> dict[str, Any]:
     with current.world() as world:
-        return {key: judge(world, key, AT) for key in KEYS}
+        return {key: verdict_of(world, key, AT) for key in KEYS}
 
 
 def told(store: Store) -> dict[str, str]:

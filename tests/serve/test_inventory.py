@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from ingest.trust_file import Trust
-from lineage.core.authority.rule import judge, judge_name
+from lineage.core.authority.rule import verdict_of, verdict_of_name
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import split_key
@@ -51,7 +51,7 @@ def expected_elements(world: World, kind: str, wanted: Held, at: int) -> set[str
         owner = world.principals.owner(holder)
         same = world.principals.same
         if (
-            (wanted.state is None or str(judge(world, key, at).state) == wanted.state)
+            (wanted.state is None or str(verdict_of(world, key, at).state) == wanted.state)
             and (wanted.holder is None or same(holder, wanted.holder))
             and (wanted.owner is None or (owner is not None and same(owner.value, wanted.owner)))
             and (
@@ -97,7 +97,7 @@ def test_the_inventory_is_what_a_naive_list_finds(fresh: stores.Fresh, seed: int
             assert len(ids) == len(set(ids))
             assert expected_elements(world, kind, wanted, at) == set(ids), (kind, wanted)
             for item in listed:
-                assert item["state"] == str(judge(world, f"{kind}:{item[kind]}", at).state)
+                assert item["state"] == str(verdict_of(world, f"{kind}:{item[kind]}", at).state)
         everyone = pages(lambda after: principals(service, People(), at=at, known_at=known_at, after=after, limit=2))
         named = [item["id"] for item in everyone]
         assert len(named) == len(set(named))
@@ -105,14 +105,14 @@ def test_the_inventory_is_what_a_naive_list_finds(fresh: stores.Fresh, seed: int
         assert sum(map(len, parties)) == len(set().union(*parties)) if parties else True
         for item in everyone:
             assert item["kind"] == world.principals.kind(item["id"])
-            assert item["state"] == str(judge_name(world, "principal", item["id"], at).state)
+            assert item["state"] == str(verdict_of_name(world, "principal", item["id"], at).state)
             alive = {
                 key
                 for key in world.graph.facts
                 if key.startswith("token:")
                 and (element := world.graph.element(key)) is not None
                 and world.principals.same(holder_of(world, element), item["id"])
-                and str(judge(world, key, at).state) == "active"
+                and str(verdict_of(world, key, at).state) == "active"
             }
             assert item["alive_tokens"] == len(alive), item["id"]
         known = {id_ for id_ in worlds.PRINCIPALS if any(id_ in party for party in parties)}

@@ -5,7 +5,7 @@ from typing import Any
 
 from ingest.codec import api as codec
 from lineage.core.authority.chain import action_gaps, chain_of, chain_of_action
-from lineage.core.authority.rule import Verdict, gaps, judge, judge_all, judge_name
+from lineage.core.authority.rule import Verdict, gaps, verdict_of, verdict_of_name, verdicts_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
@@ -32,7 +32,7 @@ def table_of(trust: dict[str, Any] | None) -> TrustTable | None:
     return TrustTable({source: Grant(frozenset(g["types"]), tuple(g["ids"])) for source, g in trust.items()})
 
 
-def verdict_of(verdict: Verdict) -> Answer:
+def verdict_answer(verdict: Verdict) -> Answer:
     """A verdict in the model's form."""
     because = verdict.because
     return {
@@ -54,11 +54,11 @@ def verdict_of(verdict: Verdict) -> Answer:
 def status(world: World, kind: str, id_: str, at: int) -> Answer:
     """The core's status, in the model's form."""
     key = key_of(kind, id_)
-    verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
+    verdict = verdict_of(world, key, at) if kind in ELEMENT_KINDS else verdict_of_name(world, kind, id_, at)
     missing = gaps(world, [key]) if kind in ELEMENT_KINDS else []
     if kind in ELEMENT_KINDS:
-        assert judge_all(world, [key], at)[key] == verdict
-    return {**verdict_of(verdict), "gaps": [(gap.kind, gap.id) for gap in missing]}
+        assert verdicts_of(world, [key], at)[key] == verdict
+    return {**verdict_answer(verdict), "gaps": [(gap.kind, gap.id) for gap in missing]}
 
 
 def _shared(world: World, chain: Any) -> Answer:
@@ -103,7 +103,7 @@ def who(world: World, action: str, at: int) -> Answer | None:
     unknown: Answer = {"state": "unknown", "because": None}
 
     def state(of: World, when: int) -> Answer:
-        return verdict_of(judge(of, authority, when)) if authority else unknown
+        return verdict_answer(verdict_of(of, authority, when)) if authority else unknown
 
     now = state(world, at)
     return {

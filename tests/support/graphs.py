@@ -1,6 +1,6 @@
 """Short forms of facts for tests of the authority graph, and the states that the rule gives them."""
 
-from lineage.core.authority.rule import judge_all
+from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import (
     Derivation,
@@ -41,5 +41,5 @@ def lift(at: int, *, id_: str = "r", **more) -> Fact:
 def states(facts: list[Fact], at: int = NOW) -> dict[str, str]:
     world = World(facts)
     return {
-        key.partition(":")[2]: str(verdict.state) for key, verdict in judge_all(world, list(world.graph), at).items()
+        key.partition(":")[2]: str(verdict.state) for key, verdict in verdicts_of(world, list(world.graph), at).items()
     }

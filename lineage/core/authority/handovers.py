@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.principals import Principals, declared_kind
-from lineage.core.authority.rule import ALIVE, judge_all
+from lineage.core.authority.rule import ALIVE, verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.keys import split_key
@@ -149,7 +149,7 @@ def principal_graph(
     granted = sorted({key for key in keys if world.graph.granted(key)})
     later = tuple(key for key in granted if (one := world.graph.element(key)) and one.issued_at > at)
     known = sorted(set(granted).difference(later))
-    found = {key: verdict.state for key, verdict in judge_all(world, known, at).items()}
+    found = {key: verdict.state for key, verdict in verdicts_of(world, known, at).items()}
     wanted = set(states)
     handovers = {key: handover_of(world, key) for key in known if not wanted or found[key] in wanted}
     held: defaultdict[str, list[str]] = defaultdict(list)

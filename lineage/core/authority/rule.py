@@ -76,7 +76,7 @@ def ungranted(kind: str, id_: str) -> Gap:
     return Gap(kind, id_, f"no event granted this {kind}", MissingEvidence.UNGRANTED)
 
 
-def judge(world: World, key: str, at: Instant) -> Verdict:
+def verdict_of(world: World, key: str, at: Instant) -> Verdict:
     """Return the state of an element at an instant.
 
     Args:
@@ -87,10 +87,10 @@ def judge(world: World, key: str, at: Instant) -> Verdict:
     Cost:
         The transitive dependencies, times the names of each.
     """
-    return judge_all(world, (key,), at)[key]
+    return verdicts_of(world, (key,), at)[key]
 
 
-def judge_all(world: World, keys: Collection[str], at: Instant) -> dict[str, Verdict]:
+def verdicts_of(world: World, keys: Collection[str], at: Instant) -> dict[str, Verdict]:
     """Return the states of several elements, such as the hops of a chain; shared dependencies are visited once."""
     cascade = Cascade(world, keys, at)
     return {key: _state(world, key, at, cascade) for key in keys}
@@ -121,7 +121,7 @@ def own_state(element: Element | None, at: Instant) -> State:
     return State.ACTIVE  # 6.7
 
 
-def judge_name(world: World, kind: str, id_: str, at: Instant) -> Verdict:
+def verdict_of_name(world: World, kind: str, id_: str, at: Instant) -> Verdict:
     """Return the state of a principal, workload, session or client at an instant.
 
     Revoked, else suspended, while an order without ``issued_before`` that targets it (or an alias) is in force and

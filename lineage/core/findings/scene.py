@@ -11,7 +11,7 @@ from lineage.core.authority.elements import Element
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.orders import Order
 from lineage.core.authority.receivers import Coverage, Deliveries
-from lineage.core.authority.rule import ALIVE, judge, own_state
+from lineage.core.authority.rule import ALIVE, own_state, verdict_of
 from lineage.core.authority.targets import targets
 from lineage.core.authority.verdict import State, counting
 from lineage.core.authority.world import World
@@ -484,7 +484,7 @@ class Scene:
         moment = self.at if moment is None else moment
         if self.whole and key not in self.affected:
             return own_state(self.element(key), moment)
-        return judge(self.world, key, moment).state
+        return verdict_of(self.world, key, moment).state
 
     def is_alive(self, key: str) -> bool:
         """Whether an element is alive at the moment asked about, and nothing it depends on has ended."""

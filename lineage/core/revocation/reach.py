@@ -14,7 +14,7 @@ from typing import Any
 
 from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.elements import Element
-from lineage.core.authority.rule import ALIVE, judge, judge_name
+from lineage.core.authority.rule import ALIVE, verdict_of, verdict_of_name
 from lineage.core.authority.targets import aliases, targets
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
@@ -155,7 +155,7 @@ def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> R
     gone = [key for key in dead if (element := graph.element(key)) is None or element.ends_at > at]
 
     keys = list(map(attrgetter("key"), killed))
-    endless = {key for key in struck if not graph.granted(key) and judge(world, key, at).state in ALIVE}
+    endless = {key for key in struck if not graph.granted(key) and verdict_of(world, key, at).state in ALIVE}
     keys += endless
     kills = set(keys)
     actions = world.actions_under(kills)
@@ -270,7 +270,7 @@ def _bound(world: World, fact: Fact, ids: set[str], at: Instant) -> Iterator[Sur
 
 
 def _stands(world: World, kind: str, id_: str, at: Instant) -> bool:
-    return judge_name(world, kind, id_, at).state is State.ACTIVE
+    return verdict_of_name(world, kind, id_, at).state is State.ACTIVE
 
 
 def _outlives(world: World, key: str, at: Instant) -> bool:

@@ -20,7 +20,7 @@ from ingest.producer.event_builders import token_id
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.elements import Element
 from lineage.core.authority.receivers import coverage_class_of, covers, issuer_of
-from lineage.core.authority.rule import judge_all
+from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import NotAtOnceError, RefusedError
@@ -137,7 +137,7 @@ def introspection(world: World, ids: tuple[str, ...], at: Instant, receiver: str
 
 def introspected(world: World, ids: tuple[str, ...], at: Instant, receiver: str | None) -> Introspected:
     """Like ``introspection``, with the fields for the access log."""
-    states = judge_all(world, [f"token:{id_}" for id_ in ids], at)
+    states = verdicts_of(world, [f"token:{id_}" for id_ in ids], at)
     known = {key: verdict.state for key, verdict in states.items() if verdict.state is not State.UNKNOWN}
     if not known:  # the claims of an unknown token are chosen by its bearer and may contain anything, so log its digest
         return Introspected(INACTIVE, f"token:{ids[-1]}", State.UNKNOWN.value)

@@ -2,7 +2,7 @@
 
 from ingest.codec import credentials, limits
 from lineage.core.authority.orders import Order
-from lineage.core.authority.rule import ALIVE, judge_all
+from lineage.core.authority.rule import ALIVE, verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
@@ -68,7 +68,7 @@ def returning(reader: Reader, orders: list[Order], lift: Event) -> tuple[list[st
     suspended = sorted(line.key for line in lines if line.state is State.SUSPENDED)
     dead = sorted(line.key for line in lines if line.state is not State.SUSPENDED and line.ends_at > now)
     world.orders.add(Fact(lift, now))
-    after = judge_all(world, suspended, now)
+    after = verdicts_of(world, suspended, now)
     back = [key for key in suspended if after[key].state in ALIVE - {State.SUSPENDED}]
     return back, [key for key in suspended if after[key].state is State.SUSPENDED], dead
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ingest.log.port import entry_of
 from lineage.core.authority.orders import Order
-from lineage.core.authority.rule import judge_all
+from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Event, RevocationOrdered
 from lineage.core.model.times import Instant, format_instant
@@ -144,7 +144,7 @@ def _again(service: Service, request: OrderRequest, order: Order, began: float) 
     everything, world.orders = world.orders, world.orders.without(order.body.revocation)
     reach = reach_of(world, proposal, acted=acted)
     world.orders = everything
-    states = judge_all(world, reach.kills, max(service.clock(), order.effective_at))
+    states = verdicts_of(world, reach.kills, max(service.clock(), order.effective_at))
     dead = {key for key, verdict in states.items() if verdict.because is not None}
     reach = replace(
         reach,

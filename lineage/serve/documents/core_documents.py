@@ -8,7 +8,7 @@ from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chai
 from lineage.core.authority.elements import FactIndex, cite, stated
 from lineage.core.authority.findings import Finding, action_findings, chain_findings
 from lineage.core.authority.orders import Order
-from lineage.core.authority.rule import Because, Gap, Verdict, gaps, judge, judge_all
+from lineage.core.authority.rule import Because, Gap, Verdict, gaps, verdict_of, verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, severity_of
@@ -153,7 +153,7 @@ def who_answer(
     occurred_at, recorded_at = facts[0].event.occurred_at, min(fact.recorded_at for fact in facts)
     unknown = Verdict(State.UNKNOWN)
     hops = {hop.element for hop in chain.hops if hop.element}
-    states = judge_all(world, {*hops, authority} if authority else hops, at)
+    states = verdicts_of(world, {*hops, authority} if authority else hops, at)
     resource = stated(facts, "resource")
     named = stated(facts, "decision")
     return {
@@ -168,9 +168,9 @@ def who_answer(
         "authority": {
             "element": authority,
             "then_as_known_then": verdict_document(
-                judge(world.as_known_at(recorded_at), authority, occurred_at) if authority else unknown
+                verdict_of(world.as_known_at(recorded_at), authority, occurred_at) if authority else unknown
             ),
-            "then_as_known_now": verdict_document(judge(world, authority, occurred_at) if authority else unknown),
+            "then_as_known_now": verdict_document(verdict_of(world, authority, occurred_at) if authority else unknown),
             "now": verdict_document(states[authority] if authority else unknown),
         },
         "gaps": gap_documents(action_gaps(world, action, chain)),
@@ -200,7 +200,7 @@ def chain_answer(
     """Answer ``chain``, without the progress of the projection; otherwise like ``who_answer``."""
     key = key_of(kind, id_)
     chain = chain_of(world, key)
-    states = judge_all(world, {key, *(hop.element for hop in chain.hops if hop.element)}, at)
+    states = verdicts_of(world, {key, *(hop.element for hop in chain.hops if hop.element)}, at)
     return {
         "kind": kind,
         "id": id_,

@@ -14,7 +14,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-from lineage.core.authority.rule import judge, judge_name
+from lineage.core.authority.rule import verdict_of, verdict_of_name
 from lineage.core.authority.world import World
 from lineage.core.findings.options import DEFAULT
 from lineage.core.model.errors import RefusedError, UnavailableError
@@ -82,9 +82,9 @@ class LiveGraph:
         with self._whole() as (world, place):
             if kind in ELEMENT_KINDS:
                 known = key in world.graph or bool(world.orders.by_target.get(key))
-                verdict = judge(world, key, at) if known else None
+                verdict = verdict_of(world, key, at) if known else None
             elif kind in NAME_KINDS:
-                verdict = judge_name(world, kind, id_, at) if _tells_of(world, kind, key) else None
+                verdict = verdict_of_name(world, kind, id_, at) if _tells_of(world, kind, key) else None
             else:
                 raise RefusedError(f"{kind!r} has no state; ask for token:ID")
             if verdict is None:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.authority.chain import Chain, chain_of_action
 from lineage.core.authority.elements import stated
-from lineage.core.authority.rule import judge_all
+from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.world import World
 from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import Instant, format_instant
@@ -265,7 +265,7 @@ def _documents(reader: Reader, page: list[str], at: Instant) -> list[Document]:
     world = reader.world()
     reader.load_actions(world, page)
     authorities = {authority for action in page if (authority := world.authority(action)) is not None}
-    states = judge_all(world, authorities, at)
+    states = verdicts_of(world, authorities, at)
     return [_document(world, action, states) for action in page]
 
 

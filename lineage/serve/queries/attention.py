@@ -11,7 +11,7 @@ from typing import Final
 
 from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.authority.chain import chain_of
-from lineage.core.authority.rule import judge_all
+from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import Instant, format_instant, parse_instant
@@ -177,7 +177,7 @@ def _tokens(reader: Reader, at: Instant) -> Document:
     candidates = list(islice(reader.in_order(Looked({Sort.TOKEN}, {})), SAMPLED + 1))
     world = reader.world()
     keys = list(reader.load_held(world, {one.about for one in candidates[:SAMPLED]}))
-    states = judge_all(world, keys, at)
+    states = verdicts_of(world, keys, at)
     alive = [key for key in keys if states[key].state is State.ACTIVE]
     depths = Counter(len(chain_of(world, key).hops) for key in alive)
     return {

@@ -1,6 +1,6 @@
 """What changed its state between two instants."""
 
-from lineage.core.authority.rule import Verdict, judge_all, judge_name
+from lineage.core.authority.rule import Verdict, verdict_of_name, verdicts_of
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Target
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
@@ -25,10 +25,10 @@ def diff(
         reader.load_below(world, key, min(start, end))
     hit = struck_by(world, Proposal(target=Target(kind, id_), at=min(start, end)))
     keys = world.graph.below(hit, after=min(start, end))
-    before, after = judge_all(world, keys, start), judge_all(world, keys, end)
+    before, after = verdicts_of(world, keys, start), verdicts_of(world, keys, end)
     changed = [_change(split_key(key), before[key], after[key]) for key in sorted(keys) if before[key] != after[key]]
     if kind in NAME_KINDS:
-        verdicts = judge_name(world, kind, id_, start), judge_name(world, kind, id_, end)
+        verdicts = verdict_of_name(world, kind, id_, start), verdict_of_name(world, kind, id_, end)
         if verdicts[0] != verdicts[1]:
             changed.insert(0, _change((kind, id_), *verdicts))
     return {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from lineage.core.authority.chain import wielder
-from lineage.core.authority.rule import judge_all
+from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
@@ -46,7 +46,7 @@ def graph(
     links = [(said["of"], said["key"]) if said["where"] == "below" else (said["key"], said["of"]) for said in more]
     above_others = {said["key"] for said in more if said["where"] == "above"}
     stand = layout([*shown, *(said["key"] for said in more)], [*edges, *links], before=above_others)
-    states = judge_all(world, shown, at)
+    states = verdicts_of(world, shown, at)
     return {
         "kind": kind,
         "id": id_,

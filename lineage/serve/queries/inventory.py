@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from lineage.core.authority.chain import chain_of, wielder
 from lineage.core.authority.elements import Element
-from lineage.core.authority.rule import judge_all, judge_name
+from lineage.core.authority.rule import verdict_of_name, verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
@@ -149,7 +149,7 @@ def _fitting(
     at_place = {place: key for key, place in places.items()}
     keys = [at_place[one.place] for one in part if one.place in at_place]
     keys = [key for key in keys if _fits(world, key, wanted)]
-    states = judge_all(world, keys, at)
+    states = verdicts_of(world, keys, at)
     for key in keys:
         if wanted.state is None or wanted.state == str(states[key].state):
             because = states[key].because
@@ -327,7 +327,7 @@ def _people(reader: Reader, wanted: People, ids: list[str], at: Instant) -> Iter
         if id_ != _one(world, id_) or not (is_sure or reader.is_named(f"principal:{id_}")):
             continue
         kind, owner = found.kind(id_), found.owner(id_)
-        state = str(judge_name(world, "principal", id_, at).state)
+        state = str(verdict_of_name(world, "principal", id_, at).state)
         name = found.display_name(id_)
         if (
             (wanted.kind is None or kind == wanted.kind)
@@ -389,7 +389,7 @@ def _alive(
     for place in range(0, len(hashes), _JUDGED):
         world = reader.world()
         keys = [key for key in reader.load_hashed(world, hashes[place : place + _JUDGED]) if key.startswith("token:")]
-        states = judge_all(world, keys, at)
+        states = verdicts_of(world, keys, at)
         elements = (world.graph.element(key) for key in keys if states[key].state is State.ACTIVE)
         holders.update(holder_of(world, element) for element in elements if element is not None)
     return [

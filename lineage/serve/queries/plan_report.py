@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from lineage.core.authority.orders import far_apart
-from lineage.core.authority.rule import ALIVE, judge_all
+from lineage.core.authority.rule import ALIVE, verdicts_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Target
 from lineage.core.model.keys import key_of
@@ -127,7 +127,7 @@ def _look(reader: Reader, hashes: list[int], at: Instant) -> tuple[World, list[s
     """Load elements into a world, and return the living ones."""
     world = reader.world()
     keys = reader.load_hashed(world, hashes) if hashes else set()
-    return world, [key for key, verdict in judge_all(world, keys, at).items() if verdict.state in ALIVE]
+    return world, [key for key, verdict in verdicts_of(world, keys, at).items() if verdict.state in ALIVE]
 
 
 def _people(world: World, keys: Collection[str]) -> list[str]:

@@ -12,7 +12,7 @@ from ingest.codec import credentials, limits
 from ingest.log.port import Log
 from ingest.projector import project
 from ingest.trust_file import TrustInForce
-from lineage.core.authority.rule import judge, judge_name
+from lineage.core.authority.rule import verdict_of, verdict_of_name
 from lineage.core.authority.world import World
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.errors import RefusedError, TooManyError, UnavailableError
@@ -120,7 +120,7 @@ class Service:
 
         def answer(loaded: WorldPart) -> Document:
             world = loaded.world
-            verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
+            verdict = verdict_of(world, key, at) if kind in ELEMENT_KINDS else verdict_of_name(world, kind, id_, at)
             said = status_answer(world, kind, id_, verdict, at=at, known_at=known_at)
             if kind in ELEMENT_KINDS:
                 return {**said, **element_findings_near(world, key, at, self.options)}
