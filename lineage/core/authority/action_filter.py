@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from lineage.core.authority.chain import Chain
-from lineage.core.authority.elements import stated
+from lineage.core.authority.elements import first_stated
 from lineage.core.authority.world import World
 from lineage.core.model.events import ActionPerformed
 from lineage.core.model.keys import key_of, split_key
@@ -84,10 +84,10 @@ class ActionFilter:
     def _takes_values(self, world: World, action: str) -> bool:
         facts = world.actions.get(action)
         for name in ("tool", "operation", "outcome"):
-            wanted, said = getattr(self, name), stated(facts, name)
+            wanted, said = getattr(self, name), first_stated(facts, name)
             if wanted is not None and (said is None or said.value != wanted):
                 return False
-        resource = stated(facts, "resource")
+        resource = first_stated(facts, "resource")
         return self.resource is None or (resource is not None and resource.value.id == self.resource)
 
     def _takes_parties(self, world: World, action: str, chain: Chain) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from lineage.core.authority.elements import Element, Stated, stated
+from lineage.core.authority.elements import Element, Stated, first_stated
 from lineage.core.authority.rule import Gap, MissingEvidence, gaps, ungranted
 from lineage.core.authority.world import World
 from lineage.core.model.keys import split_key
@@ -135,7 +135,7 @@ def action_gaps(world: World, action: str, chain: Chain) -> list[Gap]:
     for key in world.authorities_named(action):
         if not world.graph.granted(key):
             found.add(ungranted(*split_key(key)))
-    decision = stated(world.actions.get(action), "decision")
+    decision = first_stated(world.actions.get(action), "decision")
     if decision and decision.value not in world.decisions:
         why = "no event tells of this decision"
         found.add(Gap("decision", decision.value, why, MissingEvidence.UNKNOWN_DECISION))
@@ -153,7 +153,7 @@ def wielder(world: World, token: str) -> Hop | None:
     """
     element = world.graph.element(token)
     assert element  # noqa: S101 (only granted tokens stand on a path)
-    if (actor := stated(element.facts, "actor")) is not None:
+    if (actor := first_stated(element.facts, "actor")) is not None:
         return _hop(actor, "token", token)
     with_actor = [
         other
@@ -163,7 +163,7 @@ def wielder(world: World, token: str) -> Hop | None:
     if not with_actor:
         return None
     other = min(with_actor, key=lambda candidate: (candidate.issued_at, candidate.id))
-    said = stated(other.facts, "actor") or stated(other.facts, "subject")
+    said = first_stated(other.facts, "actor") or first_stated(other.facts, "subject")
     assert said  # noqa: S101 (a token has a subject)
     return _hop(said, "token", token)
 
@@ -201,10 +201,10 @@ def _said_by_tokens(world: World, tokens: Sequence[str]) -> list[Hop]:
     """List the oldest token's subject, its prior actors, then the user of each token down the path (clause 7.2)."""
     oldest = world.graph.element(tokens[0])
     assert oldest  # noqa: S101
-    subject = stated(oldest.facts, "subject")
+    subject = first_stated(oldest.facts, "subject")
     assert subject  # noqa: S101 (a token has a subject)
     hops = [_hop(subject, "token", oldest.key)]
-    if (prior := stated(oldest.facts, "prior_actors")) is not None:
+    if (prior := first_stated(oldest.facts, "prior_actors")) is not None:
         source = prior.fact.event.source
         hops += [Hop(principal, "asserted", source, oldest.key) for principal in prior.value]
     return hops + [hop for token in tokens if (hop := wielder(world, token))]
@@ -216,7 +216,7 @@ def _said_by_delegations(world: World, delegations: Sequence[str]) -> list[Hop]:
         element = world.graph.element(key)
         assert element  # noqa: S101
         for role in ("delegator", "delegatee"):
-            said = stated(element.facts, role)
+            said = first_stated(element.facts, role)
             assert said  # noqa: S101 (a delegation has both)
             hops.append(_hop(said, "delegation", key))
     return hops

@@ -64,7 +64,7 @@ class FactIndex:
         return len(self._ordered)
 
 
-def stated(facts: Sequence[Fact], field: str) -> Stated | None:
+def first_stated(facts: Sequence[Fact], field: str) -> Stated | None:
     """Return the first fact, in order, that states the field. Absent, null and the empty list state nothing."""
     for fact in facts:
         value = getattr(fact.event.body, field, None)
@@ -78,7 +78,7 @@ def last_stated(facts: Sequence[Fact], field: str) -> Stated | None:
 
     Used for the display name, owner, purpose and environment of a principal, which change over time.
     """
-    return stated(by_given(facts)[::-1], field)
+    return first_stated(by_given(facts)[::-1], field)
 
 
 def by_given(facts: Iterable[Fact]) -> list[Fact]:
@@ -138,7 +138,7 @@ class Element(NamedTuple):
 
     def first(self, field: str) -> Any:
         """The first stated value of a field, or None."""
-        found = stated(self.facts, field)
+        found = first_stated(self.facts, field)
         return found.value if found else None
 
     @property

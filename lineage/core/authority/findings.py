@@ -17,7 +17,7 @@ from typing import Final
 import networkx as nx
 
 from lineage.core.authority.chain import Chain, chain_of, wielder
-from lineage.core.authority.elements import Element, Stated, disagreements, stated
+from lineage.core.authority.elements import Element, Stated, disagreements, first_stated
 from lineage.core.authority.orders import far_apart, lift_effect
 from lineage.core.authority.principals import declared_kind
 from lineage.core.authority.receivers import Receivers, narrowed, registration_of
@@ -197,7 +197,7 @@ def action_findings(world: World, action: str, chain: Chain, at: Instant) -> lis
     """Find what is inconsistent in an action: with its chain, within itself, and with its token."""
     authority = world.authority(action)
     facts = world.actions.get(action)
-    decision = stated(facts, "decision")
+    decision = first_stated(facts, "decision")
     found = chain_findings(world, authority, chain, at) if authority else []
     if not authority:
         for hop in chain.hops:
@@ -218,7 +218,7 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
     A token says for whom it was made, not who held it.
     """
     facts = world.actions.get(action)
-    named = stated(facts, "token")
+    named = first_stated(facts, "token")
     key = f"token:{named.value}" if named else None
     element = world.graph.element(key) if key else None
     if key is None or element is None:
@@ -234,7 +234,7 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
         ("delegation", "delegation-mismatch", element.first("delegation"), str.__eq__),
         ("on_behalf_of", "subject-mismatch", element.first("subject"), same),
     ):
-        said = stated(facts, field)
+        said = first_stated(facts, field)
         if said is not None and expected is not None and not compare(said.value, expected):
             meant = field == "actor" and (
                 _runs_as(world, str(said.value), str(expected)) or _is_approved(world, facts, str(said.value))
@@ -267,7 +267,7 @@ def _runs_as(world: World, workload: str, agent: str) -> bool:
 def _is_approved(world: World, action_facts: tuple[Fact, ...], actor: str) -> bool:
     """Whether a decision permits this actor to act, and another person approved that: the glass was broken."""
     decision = world.decision_facts(action_facts)
-    asked, approver = stated(decision, "actor"), stated(decision, "approved_by")
+    asked, approver = first_stated(decision, "actor"), first_stated(decision, "approved_by")
     if asked is None or approver is None or not all(getattr(fact.event.body, "permitted", False) for fact in decision):
         return False
     principals = world.principals

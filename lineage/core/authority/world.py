@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from lineage.core.authority.elements import FactIndex, Stated, stated
+from lineage.core.authority.elements import FactIndex, Stated, first_stated
 from lineage.core.authority.graph import AuthorityGraph
 from lineage.core.authority.orders import Orders
 from lineage.core.authority.principals import Principals
@@ -119,11 +119,11 @@ class World:
     def action_field(self, action: str, field: str) -> Stated | None:
         """Return what an action, or else its decision, states about a field that both have."""
         facts = self.actions.get(action)
-        return stated(facts, field) or stated(self.decision_facts(facts), field)
+        return first_stated(facts, field) or first_stated(self.decision_facts(facts), field)
 
     def decision_facts(self, action_facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """Return the facts about the decision that an action names."""
-        named = stated(action_facts, "decision")
+        named = first_stated(action_facts, "decision")
         return self.decisions.get(named.value) if named else ()
 
     def authorities_named(self, action: str) -> list[str]:
@@ -175,7 +175,7 @@ def _named_by(action_facts: tuple[Fact, ...], decision_facts: tuple[Fact, ...]) 
         f"{kind}:{named.value}"
         for group in (action_facts, decision_facts)
         for kind in ("token", "delegation")
-        if (named := stated(group, kind)) is not None
+        if (named := first_stated(group, kind)) is not None
     ]
 
 

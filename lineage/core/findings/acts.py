@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from lineage.core.authority.elements import Element, stated
+from lineage.core.authority.elements import Element, first_stated
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Resource
 from lineage.core.model.times import NEVER, Instant
@@ -175,7 +175,7 @@ def _first(facts: tuple[Fact, ...], field: str):  # type: ignore[no-untyped-def]
     if len(facts) == 1:  # nearly every action
         value = getattr(facts[0].event.body, field)
         return None if value == () else value
-    found = stated(facts, field)
+    found = first_stated(facts, field)
     return found.value if found else None
 
 

@@ -213,10 +213,12 @@ def closure_of(world: World, revocation: str, at: Instant, delivered: Deliveries
     uses = uses_under(world, lines, at)
     endings = endings_elsewhere(world, revocation, [line.key for line in lines])
     ended = ended_in(world, lines, endings, at)
-    return close(world, revocation, at, (ElementEvidence(one, uses.get(one.key, ()), delivered) for one in ended))
+    return compute_closure(
+        world, revocation, at, (ElementEvidence(one, uses.get(one.key, ()), delivered) for one in ended)
+    )
 
 
-def close(world: World, revocation: str, at: Instant, judged: Iterable[ElementEvidence]) -> Closure:
+def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable[ElementEvidence]) -> Closure:
     """Compute the verdict at an instant from a receipt that may arrive in parts.
 
     Args:
@@ -477,7 +479,7 @@ __all__ = [
     "OpenItem",
     "Tally",
     "acknowledgement_findings",
-    "close",
     "closure_of",
+    "compute_closure",
     "ended_in",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from lineage.core.authority.elements import stated
+from lineage.core.authority.elements import first_stated
 from lineage.core.authority.orders import Order
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact
@@ -78,7 +78,7 @@ def successes_of(world: World, action: str) -> set[tuple[str, Instant]]:
     return {
         (authority, said[0].event.occurred_at)
         for said in _together_and_apart(world.actions.get(action))
-        if (outcome := stated(said, "outcome")) is not None and outcome.value == "succeeded"
+        if (outcome := first_stated(said, "outcome")) is not None and outcome.value == "succeeded"
         for decided in _together_and_apart(world.decision_facts(said))
         if (authority := world.authority_said(said, decided)) is not None
     }

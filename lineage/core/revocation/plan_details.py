@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from lineage.core.authority.elements import stated
+from lineage.core.authority.elements import first_stated
 from lineage.core.authority.receivers import Coverage
 from lineage.core.authority.world import World
 from lineage.core.model.events import Target, TokenIssued
@@ -56,14 +56,14 @@ def actions_between(world: World, kills: set[str], start: Instant, end: Instant)
 
 def by_tool(world: World, actions: Iterable[str]) -> Counter[str | None]:
     """Count actions by tool; None for those that name no tool."""
-    tools = (stated(world.actions.get(action), "tool") for action in actions)
+    tools = (first_stated(world.actions.get(action), "tool") for action in actions)
     return Counter(tool.value if tool else None for tool in tools)
 
 
 def tainted_by(world: World, reach: Reach, given_at: Instant) -> int:
     """Count the past successes that an order would taint by taking effect before it is given."""
     actions = actions_between(world, reach.kills, reach.proposal.at - 1, given_at)
-    outcomes = (stated(world.actions.get(action), "outcome") for action in actions)
+    outcomes = (first_stated(world.actions.get(action), "outcome") for action in actions)
     return sum(outcome is not None and outcome.value == "succeeded" for outcome in outcomes)
 
 

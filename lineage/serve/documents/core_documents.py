@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
-from lineage.core.authority.elements import FactIndex, cite, stated
+from lineage.core.authority.elements import FactIndex, cite, first_stated
 from lineage.core.authority.findings import Finding, action_findings, chain_findings
 from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import Because, Gap, Verdict, gaps, verdict_of, verdicts_of
@@ -154,8 +154,8 @@ def who_answer(
     unknown = Verdict(State.UNKNOWN)
     hops = {hop.element for hop in chain.hops if hop.element}
     states = verdicts_of(world, {*hops, authority} if authority else hops, at)
-    resource = stated(facts, "resource")
-    named = stated(facts, "decision")
+    resource = first_stated(facts, "resource")
+    named = first_stated(facts, "decision")
     return {
         "action": action,
         "operation": _first(facts, "operation"),
@@ -184,7 +184,7 @@ def who_answer(
 
 def _findings_of_action(around: World, action: str, at: Instant, options: Options) -> Document:
     chain = chain_of_action(around, action)
-    named = stated(around.actions.get(action), "decision")
+    named = first_stated(around.actions.get(action), "decision")
     keys = [f"action:{action}", *([f"decision:{named.value}"] if named else []), *on_chain(chain)]
     return _as_looked_at(chain, near(around, keys, at, options, told=action_findings(around, action, chain, at)))
 
@@ -342,7 +342,7 @@ def action_document(world: World, action: str) -> Document:
 
 
 def _first(facts: tuple[Fact, ...], field: str) -> Any:
-    found = stated(facts, field)
+    found = first_stated(facts, field)
     return found.value if found else None
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.authority.chain import Chain, chain_of_action
-from lineage.core.authority.elements import stated
+from lineage.core.authority.elements import first_stated
 from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.world import World
 from lineage.core.model.keys import key_of, split_key
@@ -277,10 +277,10 @@ def _document(world: World, action: str, states: Any) -> Document:
     human = chain.root if kinds and kinds[0][1] == "human" else None
     actor = world.action_field(action, "actor")
     facts = world.actions.get(action)
-    resource = stated(facts, "resource")
+    resource = first_stated(facts, "resource")
     authority = world.authority(action)
     named = dict(split_key(key) for key in reversed(world.authorities_named(action)))
-    decision = stated(facts, "decision")
+    decision = first_stated(facts, "decision")
     return {
         **action_document(world, action),
         "resource": None if resource is None else resource.value._asdict(),

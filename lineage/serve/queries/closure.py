@@ -8,7 +8,7 @@ from lineage.core.authority.world import World
 from lineage.core.findings.nearby import in_verdict, near
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant, format_instant
-from lineage.core.revocation.closure import Closure, ElementEvidence, Tally, close, ended_in
+from lineage.core.revocation.closure import Closure, ElementEvidence, Tally, compute_closure, ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import uses_under
 from lineage.core.revocation.receipt import receipt_of
@@ -69,7 +69,7 @@ def close_at(moment: Moment, world: World, revocation: str, at: Instant) -> Clos
         judged = _judged(moment, world, revocation, at, words)
     else:
         judged = _judged_again(moment.reader, ends, at, words)
-    return close(world, revocation, at, judged)
+    return compute_closure(world, revocation, at, judged)
 
 
 def _judged(moment: Moment, world: World, revocation: str, at: Instant, words: OtherWords) -> Iterator[ElementEvidence]:
@@ -158,7 +158,7 @@ def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, succ
         uses = uses_under(world, [line], at).get(key, [])
         [ended] = ended_in(world, [line], endings, at)
         OtherWords(reader, world, id_).bring([ended])
-        found = close(world, id_, at, [ElementEvidence(ended, uses, delivered)])
+        found = compute_closure(world, id_, at, [ElementEvidence(ended, uses, delivered)])
         unconfirmed += [{"revocation": id_, "receiver": one.receiver, "reason": one.reason} for one in found.open]
         used_after.update(use.action for use in uses if use.in_force)
     return {"revoked_by": ids, "unconfirmed": unconfirmed, "used_after": sorted(used_after)}

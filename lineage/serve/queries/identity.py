@@ -5,7 +5,7 @@ It contains no judgement: whether an order targets a principal is part of its st
 
 from typing import Final
 
-from lineage.core.authority.elements import Stated, cite, in_order, last_stated, stated
+from lineage.core.authority.elements import Stated, cite, first_stated, in_order, last_stated
 from lineage.core.authority.findings import Finding, principal_findings
 from lineage.core.authority.world import World
 from lineage.core.findings.finding import merged
@@ -64,7 +64,7 @@ def identity_answer(world: World, id_: str, *, at: Instant, options: Options = D
         "principal_kind": principals.kind(id_),
         "registered": bool(facts),
         **{field: _stated_document(last_stated(facts, field)) for field in _CHANGING},
-        "max_delegation_depth": _stated_document(stated(facts, "max_delegation_depth")),
+        "max_delegation_depth": _stated_document(first_stated(facts, "max_delegation_depth")),
         "aliases": sorted(party - {id_}),
         "workloads": workloads,
         "findings": finding_documents(_wrong_with(world, id_), options, judgements=world.judgements, at=at),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.action_filter import ActionFilter
-from lineage.core.authority.elements import stated
+from lineage.core.authority.elements import first_stated
 from lineage.core.authority.world import World
 from lineage.core.findings.judging import SUPPRESSED
 from lineage.core.findings.nearby import near
@@ -79,13 +79,15 @@ def usage(service: Service, used: Used, *, at: Instant, known_at: Instant | None
 def _findings(service: Service, world: World, done: list[str], at: Instant) -> list[Any]:
     """Find what is wrong with some actions and their decisions."""
     keys = [f"action:{action}" for action in done]
-    keys += [f"decision:{named.value}" for action in done if (named := stated(world.actions.get(action), "decision"))]
+    keys += [
+        f"decision:{named.value}" for action in done if (named := first_stated(world.actions.get(action), "decision"))
+    ]
     return near(world, keys, at, service.options)
 
 
 def _decided(world: World, action: str) -> str:
     """Return what the decision about an action said."""
-    named = stated(world.actions.get(action), "decision")
+    named = first_stated(world.actions.get(action), "decision")
     document = decision_document(world.decisions.get(named.value)) if named else None
     return UNKNOWN if document is None else "permitted" if document["permitted"] else "denied"
 
