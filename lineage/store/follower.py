@@ -162,7 +162,7 @@ class Follower:
         before = self._place
         if before is not None and mark == self._mark and trust is before.trust:
             return before
-        with self._store.frozen() as still:
+        with self._store.snapshot() as still:
             positions, recorded_at = still.progress()
             place = Place(still.edition(), positions, trust, recorded_at)
             is_other = before is None or before.edition != place.edition or before.trust is not trust

@@ -152,7 +152,7 @@ class Store:
             yield connection
 
     @contextmanager
-    def frozen(self, *, frugal: bool = False) -> Iterator["Store"]:
+    def snapshot(self, *, frugal: bool = False) -> Iterator["Store"]:
         """A snapshot of the store that concurrent writes do not change, for the duration of the block.
 
         Args:

@@ -820,7 +820,7 @@ def test_what_is_read_once_is_not_kept_in_memory(desk: Desk):
             return [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("cache_size", "temp_store")]
 
     before = room()
-    with store.frozen(frugal=True) as still, still.connection() as connection:
+    with store.snapshot(frugal=True) as still, still.connection() as connection:
         kept = -connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
         assert 1 == connection.exec_driver_sql("PRAGMA temp_store").scalar_one()  # 1: files, 2: memory
     assert kept <= 8_192 < -before[0]

@@ -251,7 +251,7 @@ def test_a_store_that_has_facts_is_marked_until_it_is_rebuilt(fresh: stores.Fres
 def test_a_frozen_store_is_what_it_was(store: Store):
     """Whatever is written meanwhile, questions that were asked of one moment are answered of it."""
     store.write(batch_of([codec.encode(event(1))]))
-    with store.frozen() as still:
+    with store.snapshot() as still:
         store.write(batch_of([codec.encode(event(2))], start=1))
         assert (1, {(DECISIONS, 0): 1}) == (still.sizes()["fact"], still.positions())
         assert 2 == store.sizes()["fact"]

@@ -195,7 +195,7 @@ def test_a_question_that_takes_too_long_is_given_up(postgres_url: str):
 
 def test_a_question_cannot_write_and_sees_one_moment(postgres_url: str, tmp_path: Path):
     """What others write while a question is answered is no part of its answer; and a question writes nothing."""
-    with a_log(tmp_path, 10) as log, a_store(postgres_url) as store, store.frozen() as still:
+    with a_log(tmp_path, 10) as log, a_store(postgres_url) as store, store.snapshot() as still:
         project(log, store, None)
 
         assert {} == still.positions()

@@ -136,7 +136,7 @@ class FindingKeeper:
 
         None if a full evaluation must come first.
         """
-        with self._store.frozen() as still:
+        with self._store.snapshot() as still:
             before = kept_findings.state_of(still)
             edition, positions = still.place()
             behind = sum(end - before.looked.get(place, 0) for place, end in positions.items())

@@ -75,7 +75,7 @@ class LiveIndex:
 
     def load(self, store: Store, now: Instant) -> None:
         """Read every fact, and evaluate every rule. Cost: all facts, and 3 KB of memory for each."""
-        with store.frozen(frugal=True) as still:
+        with store.snapshot(frugal=True) as still:
             self._edition, self._positions = still.place()
             _, self._recorded_at = still.progress()
             self._noticed = Noticed(still, self._trust)
@@ -105,7 +105,7 @@ class LiveIndex:
         return written
 
     def _advance(self, store: Store, now: Instant) -> None:
-        with store.frozen() as still:
+        with store.snapshot() as still:
             edition, positions = still.place()
             if edition != self._edition or self._noticed is None:
                 raise FencedError("the facts were projected again; they are read again first")

@@ -140,7 +140,7 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
     """
     log = service.require_log()
     near = service.store.file.parent if service.store.file is not None else None
-    with service.store.frozen() as still, tempfile.TemporaryDirectory(prefix=".delegraph-", dir=near) as folder:
+    with service.store.snapshot() as still, tempfile.TemporaryDirectory(prefix=".delegraph-", dir=near) as folder:
         fresh = twin(still, Path(folder) / "fresh.db")
         try:
             records = project(log, fresh, service.trust.table, ends=still.positions(), progress=progress)

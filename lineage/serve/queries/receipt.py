@@ -20,7 +20,7 @@ from lineage.serve.documents.core_documents import (
     order_document,
 )
 from lineage.serve.queries.external_sort import in_order
-from lineage.serve.queries.revocation_snapshot import around, frozen, moment_of, nearby_of, part_of, parts_of
+from lineage.serve.queries.revocation_snapshot import around, moment_of, nearby_of, part_of, parts_of, snapshot
 from lineage.serve.queries.service import Service
 
 
@@ -44,7 +44,7 @@ def receipt(
     service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None
 ) -> Iterator[Receipt | None]:
     """Open the receipt of an id for reading within the block; None if there is no such order."""
-    with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
+    with snapshot(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
         world = around(reader, revocation)
         orders = orders_of(world, revocation)
         if not orders:

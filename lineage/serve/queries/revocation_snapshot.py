@@ -74,9 +74,9 @@ def around(reader: Reader, revocation: str) -> World:
 
 
 @contextmanager
-def frozen(service: Service) -> Iterator[Service]:
+def snapshot(service: Service) -> Iterator[Service]:
     """Pin the service to a snapshot of its store within the block; for answers that read much, once."""
-    with service.store.frozen(frugal=True) as store:
+    with service.store.snapshot(frugal=True) as store:
         trust = Trust(table=service.trust.table, file=service.trust.file, fault=service.trust.fault)
         still = Service(store, service.log, trust, service.clock, source=service.source, options=service.options)
         still.ends = service.ends
@@ -192,7 +192,7 @@ def moment_of(service: Service, known_at: Instant | None) -> Iterator[Moment]:
     """Open a snapshot of the store together with the cached effects of the same moment."""
     ends = None if known_at is not None else service.ends
     watch = None if ends is None else ends.watch()
-    with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
+    with snapshot(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
         # If more arrived meanwhile, the cached effects match neither moment.
         is_there = watch is not None and still.store.place() == watch.place[:2]
         kept = (ends, watch) if ends is not None and watch is not None and is_there else None
