@@ -84,9 +84,9 @@ class AuthorityReplica:
         """The same where that takes no waiting.
 
         Raises:
-            NotAtOnceError: It does.
+            WouldBlockError: It does.
         """
-        with self._follower.at_once():
+        with self._follower.non_blocking():
             yield self._world
 
     @contextmanager

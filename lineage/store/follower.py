@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from lineage.core.model.errors import NotAtOnceError
+from lineage.core.model.errors import WouldBlockError
 from lineage.core.model.records import Batch
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable, in_force
@@ -86,18 +86,18 @@ class Follower:
             yield place
 
     @contextmanager
-    def at_once(self) -> Iterator[Place]:
+    def non_blocking(self) -> Iterator[Place]:
         """Like ``caught_up``, but without blocking.
 
         Raises:
-            NotAtOnceError: There were commits since the last check, or that cannot be determined without blocking.
+            WouldBlockError: There were commits since the last check, or that cannot be determined without blocking.
         """
         if self._store.change_probe is None or not self._lock.acquire(blocking=False):
-            raise NotAtOnceError("the store has to be asked")
+            raise WouldBlockError("the store has to be asked")
         try:
             place = self._place
             if place is None or self._store.change_token() != self._mark or in_force(self._trust) is not place.trust:
-                raise NotAtOnceError("the store has moved on")
+                raise WouldBlockError("the store has moved on")
             yield place
         finally:
             self._lock.release()

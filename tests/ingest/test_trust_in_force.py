@@ -201,7 +201,7 @@ class _closing(ExitStack):  # noqa: N801 (as contextlib names it)
 KEYS = (LEAKED, "token:https://idp.example#relay-1", "token:https://idp.example#archive-1", "delegation:grant-mail")
 
 
-def answers(service: Service, at_once: Service | None = None) -> dict[str, Any]:
+def answers(service: Service, non_blocking: Service | None = None) -> dict[str, Any]:
     """What is asked of a service: questions of what is kept, and what a revocation ended."""
     found: dict[str, Any] = {"who": service.who("mail-7", at=AT), "r1": revocations.revocation(service, "r1", at=AT)}
     for key in KEYS:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from ingest.codec import api as codec
 from ingest.trust_file import Trust
-from lineage.core.model.errors import NotAtOnceError, UnavailableError
+from lineage.core.model.errors import UnavailableError, WouldBlockError
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.serve.cache import question_cache as keeping
 from lineage.serve.queries.service import Service
@@ -34,13 +34,13 @@ def asked(
 ) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Every question about some things, with its answer; of a service that may not wait only those that it has."""
     for kind, id_ in things:
-        with suppress(NotAtOnceError):
+        with suppress(WouldBlockError):
             yield ("status", kind, id_, at), service.status(kind, id_, at=at)
         if kind in ELEMENT_KINDS:
-            with suppress(NotAtOnceError):
+            with suppress(WouldBlockError):
                 yield ("chain", kind, id_, at), service.chain(kind, id_, at=at)
     for action in actions:
-        with suppress(NotAtOnceError):
+        with suppress(WouldBlockError):
             yield ("who", action, at), service.who(action, at=at)
 
 
@@ -69,8 +69,8 @@ def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: i
             for at in (moment, moment + rng.choice([-1, 1])):
                 expected = dict(asked(uncached, *some, at))
                 assert expected == dict(asked(kept, *some, at))
-                at_once = dict(asked(kept.at_once() or kept, *some, at))
-                assert {question: expected[question] for question in at_once} == at_once
+                non_blocking = dict(asked(kept.non_blocking() or kept, *some, at))
+                assert {question: expected[question] for question in non_blocking} == non_blocking
         other.close()
 
 
@@ -90,9 +90,9 @@ def test_what_was_asked_is_not_looked_up_again(desk: Desk):
         states = [state(service, "token:t2")]
         with counted(store) as said:
             states += [state(service, "token:t2", when) for when in ("08:00", "12:30")]
-            at_once = service.at_once()
-            assert at_once is not None
-            states.append(state(at_once, "token:t2"))
+            non_blocking = service.non_blocking()
+            assert non_blocking is not None
+            states.append(state(non_blocking, "token:t2"))
 
         assert (["active", "not_yet_valid", "active", "active"], []) == (states, said)
 
@@ -105,10 +105,10 @@ def test_what_comes_from_another_process_counts_at_once(desk: Desk):
     with keeping_at(desk) as (_, service):
         before = [state(service, of) for of in ("token:t3", "token:other")]
         desk.take(ordered("rev", "client", "urn:idp#app"))
-        at_once = service.at_once()
-        assert at_once is not None
-        with pytest.raises(NotAtOnceError):
-            state(at_once, "token:t3")
+        non_blocking = service.non_blocking()
+        assert non_blocking is not None
+        with pytest.raises(WouldBlockError):
+            state(non_blocking, "token:t3")
 
         assert ["active", "active"] == before
         assert ["cascaded", "active"] == [state(service, of) for of in ("token:t3", "token:other")]
@@ -176,10 +176,10 @@ def test_a_file_that_is_locked_for_a_moment_is_waited_for(desk: Desk):
         state(service, "token:t1")
         assert store.change_probe is not None
         store.change_probe.close()  # type: ignore[attr-defined]
-        at_once = service.at_once()
-        assert at_once is not None
-        with pytest.raises(NotAtOnceError):
-            state(at_once, "token:t1")
+        non_blocking = service.non_blocking()
+        assert non_blocking is not None
+        with pytest.raises(WouldBlockError):
+            state(non_blocking, "token:t1")
 
         assert "active" == state(service, "token:t1")
 

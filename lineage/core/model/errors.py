@@ -15,7 +15,7 @@ DelegraphError
 │   ├── SlowAnswerError       the answer takes longer than the caller may wait; retrying does not help
 │   ├── UnprojectedError      the event is in the log but not projected yet; sending it again does not help
 │   ├── AbsentError           it does not exist; it must be created, or another one named
-│   └── NotAtOnceError        not available without waiting; retry where waiting is allowed
+│   └── WouldBlockError       not available without waiting; retry where waiting is allowed
 └── IntegrityError            what is stored contradicts itself or the log
     ├── DamagedError          a file is corrupt; a backup has to be restored
     └── FencedError           another consumer has moved the position; nothing was written
@@ -132,7 +132,7 @@ class AbsentError(UnavailableError):
     retriable = False
 
 
-class NotAtOnceError(UnavailableError):
+class WouldBlockError(UnavailableError):
     """What is requested is not available immediately, and the caller may not wait."""
 
 

@@ -80,7 +80,7 @@ class Authentication(NamedTuple):
 
     Attributes:
         authenticate: Authenticates the caller; may block, for example to fetch keys.
-        recognise: The same without blocking; raises NotAtOnceError if it would block. None if it always would.
+        recognise: The same without blocking; raises WouldBlockError if it would block. None if it always would.
     """
 
     authenticate: Authenticate

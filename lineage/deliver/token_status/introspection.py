@@ -23,7 +23,7 @@ from lineage.core.authority.receivers import coverage_class_of, covers, issuer_o
 from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
-from lineage.core.model.errors import NotAtOnceError, RefusedError
+from lineage.core.model.errors import RefusedError, WouldBlockError
 from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.http.access_log import LONGEST, log_access
 from lineage.deliver.http.callers import Authentication, Caller, Role, require
@@ -56,12 +56,12 @@ def route(
         ids = await asked(request)
         try:  # switching to a thread and back takes longer than the answer
             return JSONResponse(answered_at_once(request, ids), headers=_HEADERS)
-        except NotAtOnceError:
+        except WouldBlockError:
             return JSONResponse(await run_in_threadpool(answered, request, ids), headers=_HEADERS)
 
     def answered_at_once(request: Request, ids: tuple[str, ...]) -> Document:
         if authentication.recognise is None:
-            raise NotAtOnceError("the caller has to be authenticated")
+            raise WouldBlockError("the caller has to be authenticated")
         caller = require(authentication.recognise(request), Role.RECEIVER)
         with current.world_at_once() as world:
             found = introspected(world, ids, clock(), caller.name)

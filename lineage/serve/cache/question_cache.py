@@ -13,7 +13,7 @@ from typing import Final
 
 from ingest.log.port import Log
 from lineage.core.authority.elements import FactIndex
-from lineage.core.model.errors import NotAtOnceError
+from lineage.core.model.errors import WouldBlockError
 from lineage.core.model.events import (
     TIME_FIELDS,
     ActionPerformed,
@@ -69,12 +69,12 @@ class CachedWorld:
         """Return the cached judgements of findings.
 
         Raises:
-            NotAtOnceError: They have not been loaded yet.
+            WouldBlockError: They have not been loaded yet.
         """
         judged, index = self.judged, FactIndex()
         for finding in findings:
             if finding not in judged:
-                raise NotAtOnceError(f"the judgements of {finding} have to be loaded")
+                raise WouldBlockError(f"the judgements of {finding} have to be loaded")
             for fact in judged[finding]:
                 index.add(finding, fact)
         return index
@@ -120,7 +120,7 @@ class QuestionCache:
 
     def _judgements(self, key: str, part: CachedWorld, findings: Collection[str], place: Place) -> FactIndex:
         """Return people's judgements of findings of a part, and cache them with it."""
-        with suppress(NotAtOnceError):
+        with suppress(WouldBlockError):
             return part.judgements_at_hand(findings)
         found = self._loading.judgements(findings, None)
         with self._follower.held() as now:
@@ -133,16 +133,16 @@ class QuestionCache:
                     self._holding[one].add(key)
         return found
 
-    def at_once(self) -> "AtOnce":
+    def non_blocking(self) -> "NonBlocking":
         """A view of the cache for callers that may not block."""
-        return AtOnce(self._of_at_once)
+        return NonBlocking(self._of_non_blocking)
 
-    def _of_at_once(self, key: str) -> LoadedWorld:
-        with self._follower.at_once() as place:
+    def _of_non_blocking(self, key: str) -> LoadedWorld:
+        with self._follower.non_blocking() as place:
             part = self._part(key)
         said = self._said
         if part is None or len(part.keys) > _AT_ONCE or said is None or said[0] is not place:
-            raise NotAtOnceError(f"what {key} depends on has to be loaded")
+            raise WouldBlockError(f"what {key} depends on has to be loaded")
         return LoadedWorld(part.answer, said[1], part.is_whole, part.judgements_at_hand)
 
     def _as_of(self, place: Place) -> Document:
@@ -194,7 +194,7 @@ class QuestionCache:
                     self._drop(key)
 
 
-class AtOnce:
+class NonBlocking:
     """A view of what is cached and current, which never blocks."""
 
     def __init__(self, find: Callable[[str], LoadedWorld]) -> None:
@@ -205,10 +205,10 @@ class AtOnce:
         """Return the cached part.
 
         Raises:
-            NotAtOnceError: It is not cached, or may be outdated.
+            WouldBlockError: It is not cached, or may be outdated.
         """
         if known_at is not None:
-            raise NotAtOnceError("what was known earlier is not kept")
+            raise WouldBlockError("what was known earlier is not kept")
         return self._find(key)
 
 

@@ -83,11 +83,11 @@ class Service:
         self.worlds = WorldLoader(store, log, trust) if worlds is None else worlds
         self.ends = worlds.ends if isinstance(worlds, QuestionCache) else None  # None without a cache
 
-    def at_once(self) -> "Service | None":
-        """A non-blocking view: who, chain and status raise NotAtOnceError on a cache miss. None without a cache."""
+    def non_blocking(self) -> "Service | None":
+        """A non-blocking view: who, chain and status raise WouldBlockError on a cache miss. None without a cache."""
         if not isinstance(self.worlds, QuestionCache):
             return None
-        at_hand = self.worlds.at_once()
+        at_hand = self.worlds.non_blocking()
         return Service(
             self.store, self.log, self.trust, self.clock, source=self.source, worlds=at_hand, options=self.options
         )

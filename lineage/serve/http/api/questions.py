@@ -122,7 +122,7 @@ QUESTIONS: Final = (
             title="Who stood behind an action: human, agents, tokens, hop by hop",
             answer="Who",
             about=("action",),
-            at_once=True,
+            non_blocking=True,
         )
     ),
     as_pictures(
@@ -132,7 +132,7 @@ QUESTIONS: Final = (
             parameters=(OF, *TIMES),
             title="Who stood behind an element",
             answer="Chain",
-            at_once=True,
+            non_blocking=True,
         )
     ),
     Question(
@@ -141,7 +141,7 @@ QUESTIONS: Final = (
         parameters=(OF, *TIMES),
         title="The state, and because of what",
         answer="Status",
-        at_once=True,
+        non_blocking=True,
     ),
     Question(
         path="/reach",

@@ -47,7 +47,7 @@ def create_app(
     measures = Measures(site.pools, connections)
     # Requests are matched route by route, so the most frequent ones come first.
     routes = [
-        *_asking(site, [question for question in QUESTIONS if question.at_once]),
+        *_asking(site, [question for question in QUESTIONS if question.non_blocking]),
         # Before the other questions, because `/revocations/{id}` matches everything below it.
         *write_routes.routes(site),
         *batch_routes.routes(site),
@@ -56,7 +56,7 @@ def create_app(
         *signed_answers.routes(site),
         *system_routes.routes(site, measures),
         *parts,
-        *_asking(site, [question for question in QUESTIONS if not question.at_once]),
+        *_asking(site, [question for question in QUESTIONS if not question.non_blocking]),
     ]
     guard = Middleware(RequestGuard, hosts=site.hosts, limits=site.limits, tls=site.tls, measures=measures)
     app = Starlette(routes=[*routes, *docs_page.routes(routes)], middleware=[guard])

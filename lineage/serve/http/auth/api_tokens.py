@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from lineage.core.model.errors import NotAtOnceError
+from lineage.core.model.errors import WouldBlockError
 from lineage.deliver.http.callers import Authenticate, Authentication, BadTokenError, Caller
 from lineage.serve.commands.api_tokens import PREFIX, caller_of_token
 from lineage.serve.http.auth.locality import is_from_here
@@ -35,7 +35,7 @@ class ApiTokenCallers:
 
         def recognise(connection: HTTPConnection) -> Caller:
             if _presented(connection):
-                raise NotAtOnceError("the token has to be looked up")
+                raise WouldBlockError("the token has to be looked up")
             assert other.recognise is not None  # noqa: S101 (else there is no such function)
             return other.recognise(connection)
 

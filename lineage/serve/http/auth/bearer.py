@@ -14,7 +14,7 @@ import jwt
 from starlette.requests import HTTPConnection
 
 from ingest.codec import credentials, limits
-from lineage.core.model.errors import NotAtOnceError
+from lineage.core.model.errors import WouldBlockError
 from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.http.callers import BadTokenError, Caller, Role, UnauthenticatedError
 from lineage.serve.config.http_settings import HttpSettings
@@ -64,12 +64,12 @@ class Bearers:
 
         Raises:
             UnauthenticatedError: There is no token.
-            NotAtOnceError: It must be verified, for which a key may have to be fetched.
+            WouldBlockError: It must be verified, for which a key may have to be fetched.
         """
         _, digest, now = self._shown(connection)
         known = self._verified.get(digest)
         if known is None or now >= known[1]:
-            raise NotAtOnceError("the token has to be verified")
+            raise WouldBlockError("the token has to be verified")
         return known[0]
 
     def _shown(self, connection: HTTPConnection) -> tuple[str, bytes, Instant]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from lineage.core.model.errors import NotAtOnceError
+from lineage.core.model.errors import WouldBlockError
 from lineage.core.model.times import Instant
 from lineage.deliver.http.access_log import noted
 from lineage.deliver.http.callers import Authentication, Caller
@@ -53,9 +53,9 @@ class AppContext:
     one_batch: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
-    def at_once(self) -> "AppContext | None":
+    def non_blocking(self) -> "AppContext | None":
         """A non-blocking view; None if everything blocks."""
-        service = self.service.at_once()
+        service = self.service.non_blocking()
         return None if service is None else replace(self, service=service)
 
     @cached_property
@@ -70,7 +70,7 @@ class AppContext:
             UnauthenticatedError: It is not known who asks.
         """
         if self.noting.recognise is not None:
-            with suppress(NotAtOnceError):
+            with suppress(WouldBlockError):
                 return self.noting.recognise(connection)
         peer = connection.client.host if connection.client else ""
         return await self.pools.own.run(f"peer {peer}", self.noting.authenticate, connection)

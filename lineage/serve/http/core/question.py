@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from lineage.core.model.errors import DelegraphError, NotAtOnceError
+from lineage.core.model.errors import DelegraphError, WouldBlockError
 from lineage.core.model.times import format_instant
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, Role, require
@@ -39,7 +39,7 @@ class Question:
         formats: Other forms in which the document is served by the parameter ``format``: the media type, and what
             writes it.
         about: Its parameters that hold ids, for the access log.
-        at_once: Whether it may be answered without waiting for anything, from what is kept.
+        non_blocking: Whether it may be answered without waiting for anything, from what is kept.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Question:
     other_answer: str = ""
     formats: Mapping[str, Writer] = field(default_factory=dict)
     about: tuple[str, ...] = ("of",)
-    at_once: bool = False
+    non_blocking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,10 @@ async def answered(
     """
     caller = require(await site.caller_of(request), *question.roles)
     query = Query.of(request.path_params, request.query_params, (*question.parameters, *besides), now=site.now)
-    if question.at_once and site.at_once is not None:
+    if question.non_blocking and site.non_blocking is not None:
         try:  # switching to a thread and back takes longer than the answer
-            return _answer(site.at_once, question, caller, query, request)
-        except NotAtOnceError:
+            return _answer(site.non_blocking, question, caller, query, request)
+        except WouldBlockError:
             pass
     return await site.pools.questions.run(caller.name, _answer, site, question, caller, query, request)
 
@@ -93,7 +93,7 @@ def _answer(site: AppContext, question: Question, caller: Caller, query: Query, 
         if question.formats:
             query.choice("format", ("json", *question.formats))
         document = question.ask(site, caller, query)
-    except NotAtOnceError:
+    except WouldBlockError:
         raise  # retried on a thread
     except DelegraphError:
         log_access(caller, request, **asked)
