@@ -49,7 +49,7 @@ _PAGE: Final = 10_000  # rows fetched at a time if there may be any number
 _EDITION: Final = sa.select(meta.c.value).where(meta.c.name == "edition")
 _POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
 # The outer join returns at least one row, since `meta` always has an id.
-_PLACE: Final = (
+_VERSION: Final = (
     sa.select(position.c.topic, position.c.partition, position.c.next_offset, _EDITION.scalar_subquery())
     .select_from(meta.outerjoin(position, sa.true()))
     .where(meta.c.name == "id")
@@ -478,10 +478,10 @@ class Store:
         with self.connection() as connection:
             return connection.execute(_EDITION).scalar() or b""
 
-    def place(self) -> tuple[bytes, dict[tuple[str, int], int]]:
+    def version(self) -> tuple[bytes, dict[tuple[str, int], int]]:
         """The edition and the positions: as long as they are unchanged, so are the facts."""
         with self.connection() as connection:
-            rows = connection.execute(_PLACE).all()
+            rows = connection.execute(_VERSION).all()
         positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
         return rows[0][3] or b"", positions
 
@@ -518,7 +518,7 @@ class Store:
     def change_token(self) -> object:
         """A value that is unchanged as long as the facts and the positions are."""
         with faults(self.engine):
-            return self.place() if self.change_probe is None else self.change_probe()
+            return self.version() if self.change_probe is None else self.change_probe()
 
     def search(self, *words: str, limit: int, start: str | None = None) -> list[str]:
         """Keys (``KIND:ID``) that contain some words, ignoring the case of ASCII letters, sorted, from ``start`` on."""

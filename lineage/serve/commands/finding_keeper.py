@@ -87,7 +87,7 @@ class FindingKeeper:
     def is_due(self) -> bool:
         """Whether all facts have to be read, or old versions forgotten."""
         live = self._live
-        if live is None or not live.is_of(self._store.place()[0], self._basis()):
+        if live is None or not live.is_of(self._store.version()[0], self._basis()):
             return True
         return self._monotonic() - self._swept_at >= _FORGET_SECONDS
 
@@ -111,7 +111,7 @@ class FindingKeeper:
             UnavailableError: The store is unavailable; try again.
         """
         live = self._live
-        if live is not None and live.is_of(self._store.place()[0], self._basis()):
+        if live is not None and live.is_of(self._store.version()[0], self._basis()):
             with self._following:
                 written = live.follow(self._store, now, self.notify)
                 self.is_behind = live.is_behind
@@ -138,7 +138,7 @@ class FindingKeeper:
         """
         with self._store.snapshot() as still:
             before = kept_findings.state_of(still)
-            edition, positions = still.place()
+            edition, positions = still.version()
             behind = sum(end - before.looked.get(place, 0) for place, end in positions.items())
             if before.swept is None or before.edition != edition or behind > TOO_MANY:
                 return None, False
@@ -204,7 +204,7 @@ class FindingKeeper:
             FencedError: Other processes were faster every time; try again.
             UnavailableError: The store is unavailable; try again.
         """
-        edition, _ = self._store.place()
+        edition, _ = self._store.version()
         basis = self._basis()
         live = self._live
         if live is None or not live.is_of(edition, basis):
@@ -251,7 +251,7 @@ def index_differences(store: Store, trust: TrustTable | None, options: Options) 
     An index that is behind, or was built with other settings, reports that itself and is not compared.
     """
     state = kept_findings.state_of(store)
-    edition, positions = store.place()
+    edition, positions = store.version()
     basis = basis_of(options, trust)
     if state.swept != positions or state.edition != edition or state.basis != basis:
         return

@@ -76,7 +76,7 @@ class LiveIndex:
     def load(self, store: Store, now: Instant) -> None:
         """Read every fact, and evaluate every rule. Cost: all facts, and 3 KB of memory for each."""
         with store.snapshot(frugal=True) as still:
-            self._edition, self._positions = still.place()
+            self._edition, self._positions = still.version()
             _, self._recorded_at = still.progress()
             self._noticed = Noticed(still, self._trust)
             facts = list(self._noticed.first(_all_of(still), now))
@@ -106,7 +106,7 @@ class LiveIndex:
 
     def _advance(self, store: Store, now: Instant) -> None:
         with store.snapshot() as still:
-            edition, positions = still.place()
+            edition, positions = still.version()
             if edition != self._edition or self._noticed is None:
                 raise FencedError("the facts were projected again; they are read again first")
             capped = _capped(self._positions, positions, AT_ONCE)

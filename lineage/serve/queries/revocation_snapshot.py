@@ -194,7 +194,7 @@ def moment_of(service: Service, known_at: Instant | None) -> Iterator[Moment]:
     watch = None if ends is None else ends.watch()
     with snapshot(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
         # If more arrived meanwhile, the cached effects match neither moment.
-        is_there = watch is not None and still.store.place() == watch.place[:2]
+        is_there = watch is not None and still.store.version() == watch.place[:2]
         kept = (ends, watch) if ends is not None and watch is not None and is_there else None
         yield Moment(still, reader, kept, OtherOrders(reader))
 
