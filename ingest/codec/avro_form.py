@@ -75,7 +75,7 @@ def read(value: bytes) -> Event:
 def apart(values: bytes) -> Iterator[bytes]:
     """Split concatenated values into single ones.
 
-    Where a value cannot be read, the start of the next is unknown: it is yielded last, with all bytes that follow.
+    If a value cannot be read, the start of the next one is unknown: it is yielded last, with all bytes that follow.
     """
     stream, start = BytesIO(values), 0
     while start < len(values):

@@ -60,16 +60,16 @@ class Memo(dict[_K, _V]):
 
 
 # Most new ids are a known head followed by digits of some kind: `<iss>#<uuid>`, `sha256:<hex>`, `aws#ASIA...`. If a
-# credential continues in the digits after a delimiter, its beginning is in the head, which is checked. One of capitals
-# and digits alone is long and has a K, a T or an X in its prefix: `AGE-SECRET-KEY-1`, `ATATT3`, `GOCSPX-`.
+# credential continues in the digits after a delimiter, its beginning is in the head, which is checked. One of only
+# capitals and digits is long and has a K, a T or an X in its prefix: `AGE-SECRET-KEY-1`, `ATATT3`, `GOCSPX-`.
 _CAPITALS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef-"
 _DIGITS: Final = b"0123456789ABCDEFGHIJLMNOPQRSUVWYZabcdef-"
 _SHORTEST_SECRET: Final = 27
-_ENDS_OF_HEADS: Final = frozenset(b"#:/@")  # whatever ends otherwise is nearly always new: it is not worth remembering
+_ENDS_OF_HEADS: Final = frozenset(b"#:/@")  # other heads are nearly always new: not worth caching
 
 
 def head_of(raw: bytes) -> bytes:
-    """An id or a text without the digits at its end."""
+    """Strip the digits at the end of an id or a text."""
     head = raw.rstrip(_CAPITALS)
     return head if len(raw) - len(head) < _SHORTEST_SECRET else raw.rstrip(_DIGITS)
 

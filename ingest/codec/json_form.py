@@ -79,7 +79,7 @@ def encoded_from_document(document: Mapping[str, object]) -> tuple[Event, bytes]
     """Like ``event_from_document``, and also return the encoded value.
 
     Raises:
-        BadRecordError: As ``decode_line``.
+        BadRecordError: As for ``decode_line``.
     """
     try:
         event = _event(document)
@@ -159,7 +159,7 @@ def _event(stated: Mapping[str, object]) -> Event:
     return event
 
 
-_NEW: Final[Any] = tuple.__new__  # what a NamedTuple does, without looking at names
+_NEW: Final[Any] = tuple.__new__  # as the constructor of a NamedTuple does, without looking up names
 
 
 class _Layout(NamedTuple):
@@ -167,12 +167,12 @@ class _Layout(NamedTuple):
 
     Attributes:
         body: The type of its body.
-        fields: Of the envelope and the body.
-        plain: Of the fields whose values are taken as they are, the type that they must have.
-        slots: Where the value of a field stands: first those of the body, then those of the event.
-        absent: These values where nothing is stated.
-        required: Selects the values that must be stated.
-        slot_of_body: Where the body stands.
+        fields: The fields of the envelope and the body.
+        plain: The required type of each field whose value is used unchanged.
+        slots: The position of each field's value: first those of the body, then those of the event.
+        absent: The values of fields that are absent.
+        required: Selects the values that must be present.
+        slot_of_body: The position of the body.
     """
 
     body: Any

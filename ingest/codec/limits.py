@@ -8,16 +8,16 @@ from typing import Final
 
 # Log, store and quarantine hold records in memory, many at once.
 RECORD_BYTES: Final = 256 * 1024
-# An id is a key of indexes; 512 holds a SPIFFE ID of a usual length and a URL with a `#<jti>`.
+# Ids are keys of indexes; 512 bytes are enough for a SPIFFE ID of usual length and a URL with a `#<jti>`.
 ID_BYTES: Final = 512
-# Any other string: room for a sentence or a URI, not for a document.
+# Any other string: long enough for a sentence or a URI, too short for a document.
 TEXT_BYTES: Final = 4 * 1024
 # Each entry may become a row and an edge of the graph.
 LIST_ENTRIES: Final = 256
 MAP_ENTRIES: Final = 64
 # A valid event is 3 levels deep; the margin lets a deeper one be quarantined with a reason instead of a crash.
 JSON_DEPTH: Final = 16
-# The largest integer that every JSON reader holds exactly (RFC 8259 section 6); canonical JSON relies on it.
+# The largest integer that every JSON reader represents exactly (RFC 8259 section 6); canonical JSON relies on it.
 LARGEST_INTEGER: Final = 2**53 - 1
 
 # Unicode White_Space (PropList.txt). Not `str.isspace`, which also has U+001C to U+001F. U+200B and U+180E are not

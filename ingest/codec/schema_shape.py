@@ -8,7 +8,7 @@ import schemas
 from lineage.core.model import events
 
 _PARTS = (events.Resource, events.Derivation, events.Policy, events.StatusList, events.Target)
-# By name of the schema's record, the NamedTuple that holds it: `TokenIssued` is read into `TokenIssued`.
+# The NamedTuple for each record of the schema, by name: `TokenIssued` is read into `TokenIssued`.
 RECORDS: Final[dict[str, type[Any]]] = {record.__name__: record for record in (*events.BODIES.values(), *_PARTS)}
 
 

@@ -63,7 +63,7 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """Release its resources, at the latest when the events in flight are settled."""
+        """Release its resources, at the latest once the events in flight are settled."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The public questions: does a text contain a credential, which one, and how may it be shown. Fast if there is none."""
+"""The public interface: whether a text contains a credential, which one, and how to show it. Fast if there is none."""
 
 import re
 from typing import Any, Final
@@ -13,9 +13,9 @@ _MARKS: Final = re.compile(r"[=\"'\\%<&\x00\t\n\r]")
 _WORDS: Final = re.compile(r" (?:is|was|password|-[A-Za-z]) ?")  # `the password is x`, `curl -u x`
 _GUESSABLE: Final = 24  # characters: a shorter secret can be found by brute force from its digest
 CLEAN: Final[set[str]] = set()
-"""Texts of values in which nothing was found: agents, roles and regions stand in every record of a log."""
+"""Values in which nothing was found: agents, roles and regions are repeated in every record of a log."""
 
-# Digits behind such a head, or alone, are no credential, and complete none that begins in front of them.
+# Digits that follow such a head, or stand alone, are not a credential, nor the end of one that begins before them.
 _HEXADECIMAL: Final = "0123456789abcdef-"
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
 _REMEMBERED: Final = 1 << 13

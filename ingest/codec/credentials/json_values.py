@@ -118,7 +118,7 @@ class _Reader:
 
     def read(self, text: str, quote: str) -> Iterator[Found]:
         """Every secret in a text."""
-        last: _Scalar | None = None  # held back until it is known whether it is a name or a value
+        last: _Scalar | None = None  # kept until the next token tells whether it is a name or a value
         for match in _TOKENS[quote].finditer(text):
             mark = match["mark"]
             if mark is None:
@@ -181,7 +181,7 @@ class _Reader:
         here.name = ""
 
     def _item(self, here: _Open, scalar: _Scalar) -> Iterator[Found]:
-        """An item of a list: in the words of a command it may stand behind ``--password``."""
+        """Read an item of a list; among the arguments of a command, it may follow ``--password``."""
         here.count += 1
         before = here.items[-1].text if here.items else ""
         if before.startswith("-") and (kind := self._kinds(before)) is not None:
@@ -208,5 +208,5 @@ class _Reader:
                 more += here.items
             if len(more) < len(less):
                 more, less = less, more
-            more += less  # the longer list is the one that is not copied
+            more += less  # extend the longer list, so that only the shorter one is copied
             around.values = more

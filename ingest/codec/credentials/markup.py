@@ -24,11 +24,11 @@ _TAG: Final = re.compile(r"<[A-Za-z][^<>]*+>")
 _ATTRIBUTE: Final = re.compile(rf"([A-Za-z_:][A-Za-z0-9_.:-]*+)\s*+=\s*+{_Q}({_NOT_Q}*+){_Q}")
 _LABELS: Final = frozenset({"name", "key", "id", "field", "param"})
 _VALUES: Final = frozenset({"value", "val", "string"})
-# `<name>password</name><value>x</value>`, and what a property list has.
+# `<name>password</name><value>x</value>`, and the form used by property lists.
 _PAIR_OF_ELEMENTS: Final = re.compile(
     rf"<(?:[A-Za-z0-9_-]+:)?(?i:name|key)>\s*(?P<name>{_NAME})\s*</[^<>]*>\s*<[A-Za-z][^<>]*>(?P<value>[^<]+)(?=</)"
 )
-# `<Data Name="Password">x</Data>`, and a SAML attribute, whose value is an element of its own.
+# `<Data Name="Password">x</Data>`, and a SAML attribute, whose value is a separate element.
 _CONTENT: Final = re.compile(r"\s*(?:<[A-Za-z][^<>]*>\s*)?(?P<value>[^<\s][^<]*)(?=</)")
 _CDATA: Final = re.compile(
     rf"<(?:[A-Za-z0-9_-]+:)?(?P<name>{_NAME})(?:\s[^<>]*)?>\s*<!\[CDATA\[(?P<value>(?:(?!\]\]>).)*+)", re.DOTALL
@@ -111,7 +111,7 @@ def _below(text: str, kinds: Kinds) -> Iterator[Found]:
         if kind is None and not payload:
             continue
         if not above["block"] and not payload and _ITEM.match(text, above.end()) is None:
-            continue  # what is below has names of its own
+            continue  # the lines below have names themselves
         lines = list(_lines_below(text, above.end(), _indent(text, above.start())))
         if above["block"] and lines:
             start = lines[0].end() - len(lines[0].group().lstrip())
@@ -129,7 +129,7 @@ def _below(text: str, kinds: Kinds) -> Iterator[Found]:
 
 
 def _indent(text: str, at: int) -> int:
-    """How far a name is to the right; 0 if anything else stands in front of it on its line."""
+    """The indentation of a name; 0 if anything else precedes it on its line."""
     before = text[max(0, at - _WIDEST) : at].rpartition("\n")[2].rstrip("\"'\x01")
     return len(before) if _INDENTATION.fullmatch(before) else 0
 

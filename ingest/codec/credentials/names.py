@@ -40,7 +40,7 @@ _CHOSEN_ALONE: Final = frozenset(
 )
 _MAYBE: Final = ("token",)
 _MAYBE_ALONE: Final = frozenset({"code"})
-# Names that end like a secret's and are harmless.
+# Harmless names that end like the name of a secret.
 _HARMLESS: Final = (
     *("nexttoken", "pagetoken", "nextpagetoken", "continuationtoken", "synctoken", "clientrequesttoken"),
     *(
@@ -98,7 +98,7 @@ Kinds = Callable[[str], Kind | None]
 
 
 class _Kinds(dict[str, Kind | None]):
-    """A cache of kinds by name: logs have few names, and look up each of them in every record."""
+    """A cache of kinds by name: a log has few distinct names, and each is looked up for every record."""
 
     def __missing__(self, name: str) -> Kind | None:
         if len(name) > _LONGEST:  # not remembered
@@ -114,7 +114,7 @@ class _Kinds(dict[str, Kind | None]):
 
 
 KINDS: Final = _Kinds()
-"""``kind_of`` for those who ask very often."""
+"""``kind_of`` with a cache, for frequent callers."""
 
 
 def _kind_of_plain(plain: str, *, alone: bool = True) -> Kind | None:

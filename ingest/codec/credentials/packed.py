@@ -32,7 +32,7 @@ def _letters(wanted: Callable[[int], bool]) -> str:
     return f"[{found}{'_' if '/' in found else ''}{'-' if '+' in found else ''}]"
 
 
-# Where base64 begins that is readable: what ``_is_readable`` says yes to matches this, and little else does.
+# The beginning of base64 of readable content: this matches whatever ``_is_readable`` accepts, and little else.
 _FOUR: Final = (  # the letters of three bytes that can be printed
     _letters(lambda bits: bits in (2, 3) or 8 <= bits < 32)  # noqa: PLR2004
     + _letters(lambda bits: bits % 16 == 0 or 2 <= bits % 16 < 8)  # noqa: PLR2004
@@ -92,7 +92,7 @@ def _from_hexadecimal(run: str) -> bytes:
 
 
 def _inflated(raw: bytes) -> bytes:
-    """Decompress deflate without a header, as in the redirect binding of SAML; empty if it is none."""
+    """Decompress deflate without a header, as in the redirect binding of SAML; empty if it is not deflate."""
     try:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw, _LARGEST_INFLATED)
     except zlib.error:

@@ -94,7 +94,7 @@ _PEM: Final = (
     r"-----BEGIN[ +](?:[A-Z0-9]+[ +])*PRIVATE[ +]KEY(?:[ +]BLOCK)?-----"
     r"(?:(?!-----)[^\"\x01])*(?:-----END[ +][A-Z0-9 +]*-----)?"
 )
-# The beginnings of all of the above.
+# The beginnings of all the above.
 _BEGINNINGS: Final = (
     *(
         r"e(?:yJ|yA|wo|w0|wk)",
@@ -135,7 +135,7 @@ _FIRST_LETTERS: Final = "esbghxrwAyG1npdltaSvIFB-DNPHof"
 
 
 def _by_first_letter(patterns: Iterable[str]) -> str:
-    """Join patterns, grouped by their first letters: at most places a search looks at one of the groups, not at all."""
+    """Join patterns, grouped by their first letters: at most positions, a search tries at most one group."""
     rests: dict[str, list[str]] = {}
     for pattern in patterns:
         first = _first_of(pattern)
@@ -196,13 +196,14 @@ _ASSERTION: Final = re.compile(
 )
 # A secret in place of the user, as in `https://<token>@github.com/`: long, with letters and digits.
 _AS_USER: Final = re.compile(r"://(?=[^\s/?#:@0-9]*[0-9])([A-Za-z0-9_%+.~-]{20,})@")
-# Azure: the middle or the end of what Microsoft makes recognisable.
+# Azure: the middle or the end of the secrets that Microsoft makes recognisable.
 _OF_AZURE: Final = (
     ("Q~", re.compile(r"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}")),  # client secret
     ("JQQJ99", re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{40,52}JQQJ99[A-Za-z0-9]{20,}={0,2}")),  # keys of services
     ("AZDO", re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{60,76}AZDO[A-Za-z0-9]{4}")),  # DevOps
 )
-# A JWS whose parts stand in a list, or in an object (RFC 7515 section 7.2), where the signature makes it valid.
+# A JWS whose parts are items of a list or members of an object (RFC 7515 section 7.2), where the signature makes it
+# # valid.
 _Q: Final = "[\"'\x01]"
 _PARTS_IN_LIST: Final = re.compile(rf"{_Q}(eyJ[A-Za-z0-9_-]{{8,}})({_Q}\s*,\s*{_Q}[A-Za-z0-9_-]*){{2,4}}{_Q}\s*\]")
 _SIGNATURE: Final = re.compile(rf"{_Q}(?:signature|sig|encrypted_key|ciphertext){_Q}\s*:\s*{_Q}([A-Za-z0-9_-]{{16,}})")
@@ -246,7 +247,7 @@ def in_text(text: str) -> Iterator[Found]:
 
 
 def _in_parts(text: str) -> Iterator[Found]:
-    """Tokens whose parts stand apart: in a list, in an object, on several lines."""
+    """Yield tokens whose parts are separated: in a list, in an object, on several lines."""
     for match in _PARTS_IN_LIST.finditer(text):
         yield Found(
             match.start(1),
