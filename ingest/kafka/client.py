@@ -8,7 +8,7 @@ from typing import Any, Final
 
 BOOTSTRAP_MS: Final = 5_000
 REQUEST_MS: Final = 10_000
-# Settings of all our producers; each adds its own time limits.
+# Settings of all our producers; each producer adds its time limits.
 WRITING: Final[dict[str, Any]] = {
     "acks": "all",
     "enable_idempotence": True,

@@ -1,6 +1,6 @@
 """Describe a log on Kafka (its cluster, topics and consumer group) and find what is wrong with them. Read-only.
 
-Every query may be refused to our credential; then it raises ``RefusedError``, like any use of the log.
+If the cluster denies a query, it raises ``RefusedError``, like every other use of the log.
 """
 
 from collections.abc import Iterator, Mapping
@@ -115,7 +115,7 @@ class KafkaAdmin:
         return Group(state=described["group_state"], members=len(described["members"]))
 
     def newest(self) -> Instant | None:
-        """The latest append time in the log; None if it is empty, or if its brokers are too old to tell."""
+        """The latest append time in the log; None if it is empty, or if its brokers are too old to report it."""
         places = [
             TopicPartition(topic.name, number)
             for topic in self._log.topics().values()

@@ -187,7 +187,7 @@ def _answers_in_the_clear(server: str, deadline: float) -> bool:
 def _answers_in_tls(server: str, deadline: float) -> bool:
     """Whether the port speaks TLS, with any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent: only whether it is TLS
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent
     try:
         with _open(*host_and_port(server), deadline) as plain, context.wrap_socket(plain):
             return True
@@ -273,7 +273,7 @@ def _prove(wire: Wire, server: str, settings: KafkaSettings) -> None:
             raise Found(_why_no_login(answer.error_message or "", settings))
         try:
             login.receive(answer.auth_bytes or b"")
-        except (ValueError, KeyError) as error:  # a signature that is not the broker's, or none
+        except (ValueError, KeyError) as error:  # the broker's signature is wrong or missing
             raise Found(f"the broker does not prove that it knows the password ({error})") from error
     if not login.is_authenticated():
         raise Found(_why_no_login("", settings))

@@ -106,7 +106,7 @@ class Consumer:
         self._observer = observer
         self._traced = traced
         self._backoff = Backoff(_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
-        self._asked = "log"  # what is being used: the origin of a fault
+        self._asked = "log"  # what is in use now, and therefore the origin of a fault
         self.records = 0  # projected so far
 
     def run(self, stopped: threading.Event) -> None:
@@ -131,7 +131,7 @@ class Consumer:
             try:
                 self._turns(member, stopped)
             except Exception:
-                with suppress(Exception):  # a batch that has been written is still announced
+                with suppress(Exception):  # also announce the last batch that was written
                     self._finish(member)
                 raise
             self._finish(member)
@@ -139,7 +139,7 @@ class Consumer:
     def _turns(self, member: "_Member", stopped: threading.Event) -> None:
         checked = time.monotonic()
         while not stopped.is_set():
-            with gc_paused():  # for both threads; between iterations it collects the young generation once
+            with gc_paused():  # for both threads; the young generation is collected between iterations
                 self._turn(member, stopped)
             if time.monotonic() - checked > _CHECK_SECONDS:
                 self._check()
@@ -207,14 +207,14 @@ class Consumer:
         return batch, outcomes, done - began, done - start
 
     def _settle(self, member: "_Member") -> _Settled | None:
-        """Wait for the batch that is being written; its result if it was committed, else None."""
+        """Wait for the batch that is being written; return its result if it was committed, else None."""
         writing, member.writing = member.writing, None
         if writing is None:
             return None
         try:
             with self._asking_store():
                 settled = writing.result()
-        except FencedError as fault:  # another consumer has, or had in the meantime, one of the partitions
+        except FencedError as fault:  # another consumer has one of the partitions, or had it in the meantime
             logger.info("%s; resuming from the positions in the store", fault)
             member.resume()
             self._asked = "log"

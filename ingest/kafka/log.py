@@ -33,16 +33,16 @@ TOPIC_SETTINGS: Final = {
     "retention.ms": "-1",
     "retention.bytes": "-1",
     "cleanup.policy": "delete",
-    # The broker decompresses: consumers need no codec, and a small compressed record that is huge is refused.
+    # The broker decompresses: consumers need no codec, and a small record that decompresses to a huge one is refused.
     "compression.type": "uncompressed",
 }
-# If a read returns no record for this long although there are some, the broker does not answer.
+# If a read returns no record for this long although there are some, the broker is not answering.
 _READ_SECONDS: Final = 30
 _POLL_MS: Final = 250
 _POLL_RECORDS: Final = 5_000
 _FETCH_BYTES: Final = 16 * 1024 * 1024
-_SLICE_BYTES: Final = 64 * 1024 * 1024  # of values in one slice: records may be large, and a slice is held in memory
-# Room for the largest record, its key, and headers of other producers.
+_SLICE_BYTES: Final = 64 * 1024 * 1024  # of values in one slice: records may be large, and a slice is kept in memory
+# Enough for the largest record, its key, and headers of other producers.
 MESSAGE_BYTES: Final = RECORD_BYTES + 64 * 1024
 
 

@@ -21,7 +21,7 @@ from lineage.core.model.errors import UnavailableError
 
 _ANSWER_SECONDS: Final = 5  # the network thread waits for it
 _ANSWER_BYTES: Final = 1_048_576
-_EARLY_SECONDS: Final = 60  # a token is renewed this long before it expires, but not before half its lifetime
+_EARLY_SECONDS: Final = 60  # a token is renewed this long before it expires, but not in the first half of its lifetime
 _UNSTATED_LIFE_SECONDS: Final = 300  # the assumed lifetime of a token if the endpoint does not state one
 _SHOWN_CHARACTERS: Final = 200  # of an endpoint's error message
 
@@ -34,7 +34,7 @@ class TokenFile(AbstractTokenProvider):  # type: ignore[misc] # the library ship
         self._file = file
 
     def token(self) -> Secret:
-        """The token that the file holds now."""
+        """The current content of the file."""
         return read_secret(self._file, "the Kafka setting 'token_file'")
 
 

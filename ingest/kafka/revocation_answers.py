@@ -1,8 +1,8 @@
-"""How a follower of the feed answers what it does with elements: the question, the answer, and a small endpoint.
+"""How a follower of the feed proves which elements it denies: the question, the answer, and a small endpoint.
 
-The question is ``{"nonce", "keys": ["token:ID", …]}``; the answer repeats the nonce and says of each key whether it
-must not be honoured: ``{"nonce", "current", "dead": [true, false, null, …]}``. A follower that is not current, or does
-not know, says null: it never answers from old knowledge.
+The question is ``{"nonce", "keys": ["token:ID", …]}``; the answer repeats the nonce and states for each key whether
+it must not be honoured: ``{"nonce", "current", "dead": [true, false, null, …]}``. A follower that is not current, or
+does not know, answers null: it never answers from outdated knowledge.
 """
 
 import hmac
@@ -22,7 +22,7 @@ _NONCE_CHARACTERS: Final = 128
 
 
 class Follower(Protocol):
-    """What an answer needs of ``Revocations``."""
+    """The part of ``Revocations`` that an answer needs."""
 
     @property
     def is_current(self) -> bool:
@@ -44,10 +44,10 @@ def question_of(nonce: str, keys: Sequence[str]) -> bytes:
 
 
 def answer_of(follower: Follower, question: bytes) -> bytes:
-    """Answer a question from what a follower does.
+    """Answer a question from the knowledge of a follower.
 
     Raises:
-        RefusedError: It is no question.
+        RefusedError: The bytes are not a valid question.
     """
     nonce, keys = _read(question)
     current = follower.is_current
@@ -77,10 +77,10 @@ def _is_dead(follower: Follower, key: str) -> bool | None:
 
 
 def replies_of(answer: bytes, nonce: str, keys: Sequence[str]) -> list[bool | None]:
-    """Read an answer: of each key whether it is denied; None where the follower does not know.
+    """Read an answer: for each key, whether it is denied; None if the follower does not know.
 
     Raises:
-        ValueError: It is no answer to this question.
+        ValueError: The bytes are not an answer to this question.
     """
     said = json.loads(answer)
     if not isinstance(said, dict) or said.get("nonce") != nonce:
@@ -95,7 +95,7 @@ def replies_of(answer: bytes, nonce: str, keys: Sequence[str]) -> list[bool | No
 
 @contextmanager
 def answering(follower: Follower, secret: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Answer questions on an address of this machine, behind a bearer token, within the block: its URL.
+    """Serve answers on an address of this machine, to callers with a bearer token, within the block; yields the URL.
 
     Put a proxy with TLS in front of it if the questions come from elsewhere.
 
@@ -103,7 +103,7 @@ def answering(follower: Follower, secret: str, *, host: str = "127.0.0.1", port:
         follower: A ``Revocations``.
         secret: The bearer token that a caller must present.
         host: The address to listen on.
-        port: The port; 0: a free one.
+        port: The port; 0 for any free one.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -129,7 +129,7 @@ def answering(follower: Follower, secret: str, *, host: str = "127.0.0.1", port:
             self.wfile.write(body)
 
         def log_message(self, *_said: object) -> None:
-            """Write nothing: who asks is logged where it is asked."""
+            """Write nothing; the prober that sends the question logs it."""
 
     server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True

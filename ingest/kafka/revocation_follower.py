@@ -37,7 +37,7 @@ _POLL_MS: Final = 200
 _RETRY_SECONDS: Final = 1.0
 _HEARTBEAT_KEY: Final = HEARTBEAT.encode()
 _TOKEN: Final = "token:"
-# Stands in for a value that cannot be read: an element whose state is unknown must not be honoured.
+# Replaces a value that cannot be read: an element whose state is unknown must not be honoured.
 _UNREADABLE: Final = ElementStatus("unreadable", 0, "")
 
 

@@ -121,7 +121,7 @@ class RevocationTopic:
         Args:
             url: The URL of the log.
             settings: How to connect; None for neither TLS nor a password.
-            topic: The name behind the prefix: another compacted topic is written in the same way.
+            topic: The name after the prefix, for other compacted topics that are written in the same way.
 
         Raises:
             RefusedError: The URL is invalid.

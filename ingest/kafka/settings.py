@@ -54,22 +54,22 @@ class KafkaSettings:
     username: str | None = setting(None, "the user, for SCRAM and PLAIN")
     password: Secret | None = setting(None, "the user's password", kind=Kind.SECRET)
     ca_file: Path | None = setting(
-        None, "who signs the brokers' certificates, in PEM", kind=Kind.READABLE_FILE, default_text="the system's"
+        None, "the CA of the brokers' certificates, in PEM", kind=Kind.READABLE_FILE, default_text="the system's"
     )
     cert_file: Path | None = setting(
-        None, "our own certificate, in PEM, where brokers ask for one", kind=Kind.READABLE_FILE
+        None, "our own certificate, in PEM, if the brokers ask for one", kind=Kind.READABLE_FILE
     )
     key_file: Path | None = setting(None, "its key, in PEM", kind=Kind.READABLE_KEY_FILE, default_text="in `cert_file`")
-    key_password: Secret | None = setting(None, "what opens an encrypted key", kind=Kind.SECRET)
+    key_password: Secret | None = setting(None, "the password of an encrypted key", kind=Kind.SECRET)
     token_file: Path | None = setting(
         None, "a token for OAUTHBEARER; read again for every connection", kind=Kind.READABLE_KEY_FILE
     )
-    token_url: str | None = setting(None, "instead: the endpoint that grants tokens for client credentials")
+    token_url: str | None = setting(None, "instead: the endpoint that issues tokens for client credentials")
     token_client_id: str | None = setting(None, "the client, for that endpoint")
     token_client_secret: Secret | None = setting(None, "the client's secret", kind=Kind.SECRET)
-    token_scope: str | None = setting(None, "the scope that is asked for, if any")
+    token_scope: str | None = setting(None, "the scope to request, if any")
     token_ca_file: Path | None = setting(
-        None, "who signs that endpoint's certificate, in PEM", kind=Kind.READABLE_FILE, default_text="the system's"
+        None, "the CA of that endpoint's certificate, in PEM", kind=Kind.READABLE_FILE, default_text="the system's"
     )
     secret_files: tuple[Path, ...] = ()
 
@@ -133,7 +133,7 @@ class KafkaSettings:
         return arguments
 
     def _token_provider(self) -> Any:
-        """What the library asks for a token for OAUTHBEARER."""
+        """The object from which the library requests tokens for OAUTHBEARER."""
         from ingest.kafka.oauth_tokens import TokenEndpoint, TokenFile  # noqa: PLC0415 (the library may be absent)
 
         if self.token_file is not None:

@@ -75,7 +75,7 @@ class KafkaSink:
             except errors.MessageSizeTooLargeError as error:
                 receipts.append(Taken(error))
             except errors.KafkaTimeoutError as error:
-                if receipts:  # these have been sent; the next call will raise if the error persists
+                if receipts:  # some entries have been sent; the next call raises if the error persists
                     break
                 _refuse_unreachable(self._servers, self._settings)
                 raise HeldUpError(
