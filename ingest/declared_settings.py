@@ -22,7 +22,7 @@ class Kind(Enum):
     """How the text of a setting is interpreted."""
 
     TEXT = "a text"
-    LIST = "texts with commas between"
+    LIST = "texts separated by commas"
     NUMBER = "a number"
     YES_NO = "yes or no"
     PATH = "the name of a file, as it was written"
@@ -103,7 +103,7 @@ class Table:
         Args:
             declaring: The dataclass.
             prefix: Precedes the name of a field in the name of its setting, such as ``ssf_``.
-            word: What error messages call a setting.
+            word: The word that error messages use for a setting.
             table: Their table in the settings file; None for the top level.
         """
         self.settings = tuple(

@@ -30,7 +30,7 @@ from lineage.core.model.trust import Trusted, TrustTable, authorised, in_force
 from lineage.plumbing.gc_pause import gc_paused
 
 BATCH: Final = 50_000  # records in one transaction: the more, the fewer database pages are written twice
-# How many headers of a quarantined record are kept, and how much of the name and the value of each.
+# How many headers of a quarantined record are kept, and how much of the name and value of each.
 _HEADERS_KEPT: Final = 64
 _HEADER_CHARACTERS: Final = 1_024
 

@@ -64,7 +64,7 @@ def _grant(path: Path, source: str, table: object) -> Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """A trust table that never changes, and the file it came from. Without a table every source may say everything."""
+    """A constant trust table, and the file it came from. Without a table every source may state everything."""
 
     table: TrustTable | None = None
     file: str | None = None
@@ -72,7 +72,7 @@ class Trust:
 
 
 class TrustInForce(Trusted, Protocol):
-    """The trust table that is in force, the file it was read from, and why the file as it is now is not in force."""
+    """The trust table in force, the file it was read from, and why the current content of that file is not in force."""
 
     @property
     def file(self) -> str | None:
@@ -80,7 +80,7 @@ class TrustInForce(Trusted, Protocol):
 
     @property
     def fault(self) -> str | None:
-        """Why what the file says now is not in force; None while it is."""
+        """Why the current content of the file is not in force; None if it is."""
 
 
 class TrustFile:
@@ -113,7 +113,7 @@ class TrustFile:
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._read_as = self._seen = self._stat()  # before reading: a change during the read shows at the next check
+        self._read_as = self._seen = self._stat()  # before reading, to notice a change during the read
         self._table = read_trust(path)
         self._looked_at = monotonic()
 

@@ -1,6 +1,6 @@
 """Record what a tool does: an action begins and ends, and is emitted with its outcome.
 
-Only a digest of the parameters is recorded, the id of a token, and of an exception only that one was raised.
+Of the parameters only a digest is recorded, of a token only its id, of an exception only that it was raised.
 """
 
 import asyncio

@@ -40,7 +40,7 @@ _DEEPEST_ACT: Final = 64
 
 
 def token_id(token: str | bytes) -> str:
-    """The id of a token, which everyone who has it computes alike (clause 2.5): ``<iss>#<jti>``, else ``sha256:<hex>``.
+    """Compute the id of a token, the same for everyone who has it (clause 2.5): ``<iss>#<jti>``, else ``sha256:<hex>``.
 
     Examples:
         >>> token_id("s3cr3t")
@@ -60,7 +60,7 @@ def token_id(token: str | bytes) -> str:
 def principal_id(issuer: str | None, subject: str) -> str:
     """The id of the principal that an issuer names by a subject.
 
-    A subject with a kind prefix is used unchanged; any other is unique only at its issuer, which is put in front.
+    A subject with a kind prefix is used unchanged; any other is unique only at its issuer, whose name is prefixed.
 
     Examples:
         >>> principal_id("https://idp.example", "human:alice@example.com")

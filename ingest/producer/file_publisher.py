@@ -1,9 +1,8 @@
 """Publish the events of files to a log: the implementation of ``delegraph emit``.
 
-To an embedded log they are appended at once. To a Kafka they go through a spool. If the broker is unavailable for too
-long the
-spool stays, also where none was named, and the error says how to send it. To emit the files again is safe as well: what
-arrives twice counts once.
+An embedded log is written directly; events for Kafka go through a spool. If the broker is unavailable for too long,
+the spool is kept, even a temporary one, and the error says how to send it. Emitting the files again is safe as well:
+an event that arrives twice counts once.
 """
 
 import shlex
@@ -52,12 +51,12 @@ def publish(
         log_url: The log.
         clock: Returns the current time.
         settings: How to connect to Kafka.
-        spool: The file of a spool that is kept; by default one that is removed once the log has all of it.
-        wait_seconds: Give up when the log has taken nothing for so long.
+        spool: The file of a spool to keep; by default a temporary one, removed once the log has all its events.
+        wait_seconds: Give up when the log has accepted nothing for this long.
         progress: Called now and then with the number of bytes read.
 
     Returns:
-        ``read``, ``published`` and ``refused``. The latter has ``file``, ``line``, ``reason`` and ``detail`` for each
+        ``read``, ``published`` and ``refused``. The last has ``file``, ``line``, ``reason`` and ``detail`` for each
         line that is not an event and each event that the log refused.
 
     Raises:
@@ -87,7 +86,7 @@ def publish(
 
 @contextmanager
 def _spool_file(spool: str | None) -> Iterator[str]:
-    """Yield the file of the spool. One that was not named is removed, unless events that the log lacks are in it."""
+    """Yield the file of the spool. A temporary one is removed afterwards, unless it has events that the log lacks."""
     if spool is not None:
         yield spool
         return
@@ -167,7 +166,7 @@ def _spooled(
 
 
 def _wait(spool: Spool, sender: Sender, wait_seconds: float) -> None:
-    """Wait until all is sent.
+    """Wait until all events are sent.
 
     Raises:
         UnavailableError: The log has accepted nothing for ``wait_seconds``.
@@ -185,10 +184,10 @@ def _how_to_go_on(spool: Spool, sender: Sender, fault: UnavailableError, read: D
     """Report what has been published, where the rest is, and what to do with it.
 
     Args:
-        spool: What is left.
-        sender: What was sent.
-        fault: Why it ended.
-        read: The content of the files; None if they were not read to the end because the spool is full.
+        spool: The spool with the events that are left.
+        sender: The sender, which knows how many were sent.
+        fault: Why publishing ended.
+        read: The result of reading the files; None if they were not read to the end because the spool is full.
     """
     command = f"delegraph emit --spool {shlex.quote(str(spool.path))}"
     left = (

@@ -35,7 +35,7 @@ _ALL: Final = "events"
 
 
 class _Pause:
-    """The pause after an error: longer each time, until something succeeds."""
+    """The pause after an error, which grows until something succeeds."""
 
     def __init__(self) -> None:
         self.until = 0.0
