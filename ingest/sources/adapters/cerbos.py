@@ -59,7 +59,7 @@ class _Check(NamedTuple):
 
 
 def _checks(checked: Mapping[str, Any]) -> Iterator[_Check]:
-    """Yield the resources with their results, which are in the same order.
+    """Yield each resource with its result; both lists are in the same order.
 
     Raises:
         BadRecordError: ``mismatch``: a result is about another resource than the request at its index.

@@ -60,7 +60,7 @@ def _of_action(value: Mapping[str, Any], events: list[Document], memory: Memory)
         return
     own = required(value, "eventID")
     caller, recipient = text(value, "userIdentity", "accountId"), text(value, "recipientAccountId")
-    named = text(value, "userIdentity", "type") != "AWSAccount"  # which other accounts are told instead of an ARN
+    named = text(value, "userIdentity", "type") != "AWSAccount"  # logged in other accounts instead of an ARN
     if named and (caller is None or recipient is None or caller == recipient):
         yield from events
         for copied in memory.learn(_SHARED, shared, own):

@@ -7,7 +7,7 @@ from ingest.sources.adapters.kit import Document, Source, member, stated, text
 from ingest.sources.adapters.parties import bearer_of
 
 GATEWAY_CALL: Final = ("InvokeGateway", "bedrock-agentcore.amazonaws.com")
-"""The name and the source of the event."""
+"""The name and source of the event."""
 
 _REFUSED: Final = (401, 403)
 _FAILED_FROM: Final = 400
@@ -16,7 +16,7 @@ _FAILED_FROM: Final = 400
 def gateway_call(value: Mapping[str, Any], source: Source) -> Document:
     """Return the fields specific to a gateway call.
 
-    The caller is named by the claims of its token: for CloudTrail it is anonymous.
+    The caller is identified by the claims of its token, since it is anonymous to CloudTrail.
     """
     bearer = bearer_of(member(value, "additionalEventData", "jwt", "claims"), source)
     return stated(

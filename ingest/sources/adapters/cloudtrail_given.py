@@ -9,7 +9,7 @@ from ingest.sources.adapters.kit import member, text
 SERVICES_THAT_GIVE: Final = frozenset(
     {"iam.amazonaws.com", "sts.amazonaws.com", "rolesanywhere.amazonaws.com", "cognito-identity.amazonaws.com"}
 )
-"""The services whose answers give out keys."""
+"""The services whose responses issue keys."""
 
 
 class Given(NamedTuple):

@@ -1,7 +1,7 @@
 """AWS CloudTrail: keys that events issue, delete, disable or enable, and the instances that pass them on. Pure.
 
-Two events together tell who stands behind the key of an instance: the launch names the launcher, and EC2 then assumes
-the role in a session named after the instance.
+Two events together show who is responsible for the key of an instance: the launch names the launcher, and EC2 then
+assumes the role in a session named after the instance.
 """
 
 import re
@@ -18,7 +18,7 @@ _SWITCHES: Final = "switches"  # long-lived key -> {"off": [...], "on": [...]}
 _MOST_SWITCHES: Final = 64
 _INSTANCE: Final = re.compile(r"i-[0-9a-f]{8,32}")
 _EC2: Final = "ec2.amazonaws.com"
-# What nearly all records are of gives out no key, and ends none.
+# These services, the source of nearly all records, neither issue nor end a key.
 _SERVICES: Final = SERVICES_THAT_GIVE | {_EC2}
 
 
@@ -153,7 +153,7 @@ def _launched_by(source: Source, asked: Mapping[str, Any], launcher: str) -> Doc
 
 
 def _holders(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
-    """Handle Cognito's response, which names no role: the first user of the key counts as its holder."""
+    """Handle a key issued by Cognito, whose response names no role: the first user of the key counts as its holder."""
     identity = value.get("userIdentity")
     if not (text(identity, "arn") or "").endswith("/CognitoIdentityCredentials"):
         return

@@ -29,7 +29,7 @@ _WRITTEN_OUT: Final = re.compile(
 
 
 def principal(identity: Any) -> str | None:
-    """Return who acts, as logged: for an assumed role the role, so that all of its sessions are one party."""
+    """Return the acting party, as logged: for an assumed role the role, so that all its sessions are one party."""
     kind = text(identity, "type")
     named = (
         (text(identity, "sessionContext", "sessionIssuer", "arn") if kind == "AssumedRole" else None)

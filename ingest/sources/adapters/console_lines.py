@@ -1,10 +1,10 @@
-"""Lines that Keycloak writes to its console and its log file unless it is told to write JSON.
+"""Lines that Keycloak writes to its console and its log file unless it is configured to write JSON.
 
 ``2026-11-26 01:55:21,805 INFO  [org.keycloak.events] (executor-thread-3) type="LOGIN", realmId="...", ...``
 
-A line of the event listener becomes the object that the JSON form of the console would have. A container runtime's
-time and stream or a syslog header may stand in front of it, and colours in it. Nothing else
-may: a line of another logger, which may quote what a stranger typed, is never taken for one of the listener. Pure.
+A line of the event listener becomes the object that Keycloak would log as JSON. It may follow the time and stream of a
+container runtime or a syslog header, and contain colour codes, but nothing else: a line of another logger, which may
+quote input of a stranger, is never mistaken for one of the listener. Pure.
 """
 
 import re

@@ -56,7 +56,7 @@ def detect(head: bytes, *, first: str | None = None) -> str | None:
         is_any_whole |= record.value is not None
     if is_any_whole:
         return None
-    head = head.replace(b"\\", b"")  # the record may stand in a string, in which its quotes are escaped
+    head = head.replace(b"\\", b"")  # the record may be inside a string, where its quotes are escaped
     if len(set(_OWN_SIGNS.findall(head))) >= _LEAST_OF_OURS:
         return "jsonl"
     return next((format_.name for format_ in _ADAPTERS if format_.signs.search(head)), None)

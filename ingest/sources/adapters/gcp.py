@@ -1,7 +1,7 @@
 """Google Cloud audit logs: who acted through whom, and the credentials that were created.
 
 An entry names the actor and, nearest first, those who delegated to it; the last of these is the original caller. It
-contains no credential except the name of a key, so all of it is the entry's own statement. Pure.
+contains no credential except the name of a key, so the whole chain is stated by the entry alone. Pure.
 """
 
 import re
@@ -67,7 +67,7 @@ def _action(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source
 
 
 def _named(payload: Mapping[str, Any]) -> str | None:
-    """Return who acted: by mail address, as delegators are named too; without one, by subject."""
+    """Return the acting party: by mail address, like delegators; without one, by subject."""
     who = payload.get("authenticationInfo")
     return text(who, "principalEmail") or text(who, "principalSubject")
 
@@ -161,7 +161,7 @@ def _key_made(value: Mapping[str, Any], payload: Mapping[str, Any], source: Sour
 def _registered(
     value: Mapping[str, Any], payload: Mapping[str, Any], source: Source, memory: Memory
 ) -> Iterator[Document]:
-    """Yield whether a party is a person or a service account, where the entry says so."""
+    """Yield whether a party is a person or a service account, if the entry says so."""
     named, subject = _named(payload), text(payload, "authenticationInfo", "principalSubject") or ""
     kind = (
         "service" if subject.startswith("serviceAccount:") or (named or "").endswith(".gserviceaccount.com") else None

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-# A Vault response that lists a hundred thousand keys has some megabytes; a CloudTrail event far less.
+# A Vault response that lists a hundred thousand keys has a few megabytes; a CloudTrail event has far less.
 RECORD_BYTES: Final = 16 * 1024 * 1024
 BLOCK_BYTES: Final = 64 * 1024
 KEPT_BYTES: Final = 1024  # bytes of a record that is too large: enough to identify it
@@ -18,7 +18,7 @@ SPACE: Final = b" \t\r\n"
 _LIST: Final = re.compile(rb'\[|\{\s*"Records"\s*:\s*\[')
 _LIST_BYTES: Final = 256  # more white space than any file has before "Records"
 _ANOTHER: Final = re.compile(rb'\}\s*\{\s*"')  # no string of a log contains this: its quotes would be escaped
-# Outside of strings only these change the depth. A whole string is skipped at once; a lone quote opens one that
+# Outside strings, only these change the depth. A whole string is skipped at once; a lone quote opens one that
 # continues in the next block.
 _INSIDE: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _STRING: Final = rb'"' + _INSIDE.pattern + rb'"'
@@ -73,7 +73,7 @@ def cut(reader: io.BufferedReader) -> Iterator[Cut]:
                 return
         text.take(1)
         if object_around:
-            text.buffer[:0] = b"{"  # the rest of the object is skipped
+            text.buffer[:0] = b"{"  # skip the rest of the object
             text.value(listed=False)
 
 
@@ -101,7 +101,7 @@ class _Text:
         return taken
 
     def next_byte(self, passed_over: bytes) -> bytes:
-        """Return the next byte that is none of those, without consuming it; empty at the end."""
+        """Return the next byte that is none of these, without consuming it; empty at the end."""
         while True:
             while self.buffer and self.buffer[0] in passed_over:
                 del self.buffer[0]

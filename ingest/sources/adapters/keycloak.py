@@ -157,7 +157,7 @@ def _action(entry: Entry, source: Source) -> Document:
     if operation == "IMPERSONATE":
         actor, behalf = _impersonator(entry), user
     elif operation == "INTROSPECT_TOKEN" or (outcome != "succeeded" and operation not in _BY_CLIENT):
-        # Asking about a token is not using it; and a failed login does not prove the claimed identity.
+        # An introspection of a token is not a use of it; and a failed login does not prove the claimed identity.
         actor, behalf = None, None
     return source.event(
         "action.performed",

@@ -33,7 +33,7 @@ def admin_events(entry: Entry, source: Source, memory: Memory) -> list[Document]
 
 
 def note_user(entry: Entry, user: str | None, username: str | None, memory: Memory) -> None:
-    """Remember what an entry states about a user: a person, or a service account."""
+    """Remember whether a user is a person or a service account, if an entry says so."""
     kind = None if username is None else "service" if username.startswith(_SERVICE_ACCOUNT) else "human"
     note_kind(memory, user, kind, Mention(entry.id, entry.at), username)
 
@@ -63,7 +63,7 @@ def _endings(entry: Entry, request: Request, source: Source, memory: Memory) -> 
 
 
 def _of_client(entry: Entry, internal: str, request: Request, source: Source, memory: Memory) -> list[Document]:
-    """Return what happened to a client, once its name is known from this or another entry."""
+    """Return the events of a change of a client, once its name is known from this or another entry."""
     asked = {
         "request": list(request),
         "is_deleted": entry.type == "DELETE",

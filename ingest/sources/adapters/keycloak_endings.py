@@ -1,4 +1,4 @@
-"""Entries that end or suspend tokens in Keycloak, where it takes two entries to tell which tokens. Pure.
+"""Entries that end or suspend tokens in Keycloak, if it takes two entries to determine which tokens. Pure.
 
 Every function receives the two entries in either order, and builds events with an id derived from both.
 """
@@ -18,7 +18,7 @@ _MOST: Final = 64  # requests of one realm or target
 
 
 def of_issue(issue: Issue, source: Source, memory: Memory) -> list[Document]:
-    """Return what an impersonation and the logouts of its realm imply for a token."""
+    """Return the events that an impersonation and the logouts of its realm imply for a token."""
     logouts = [Request(*found) for found in memory.get(_LOGOUTS, _realm(issue.group), [])]
     events = [_ended(issue, logout, source) for logout in logouts if issue.moment < logout.moment]
     impersonators = [Request(*found) for found in memory.get(_IMPERSONATORS, issue.group, [])]
@@ -26,7 +26,7 @@ def of_issue(issue: Issue, source: Source, memory: Memory) -> list[Document]:
 
 
 def impersonated(group: str, request: Request, source: Source, memory: Memory) -> list[Document]:
-    """Handle a session opened in another's name: the impersonator stands behind its tokens."""
+    """Handle a session opened in another's name: the impersonator is responsible for its tokens."""
     known = memory.get(_IMPERSONATORS, group, [])
     if list(request) not in known:
         memory.put(_IMPERSONATORS, group, [*known[1 - _MOST :], list(request)])
@@ -36,7 +36,7 @@ def impersonated(group: str, request: Request, source: Source, memory: Memory) -
 def realm_logout(issuer: str, request: Request, source: Source, memory: Memory) -> list[Document]:
     """Handle a realm logout, which ends all sessions and rejects older tokens without one.
 
-    An order for each known token.
+    Yields one order for each known token.
     """
     known = memory.get(_LOGOUTS, issuer, [])
     if list(request) not in known:
@@ -97,7 +97,7 @@ def _lift(off: Request, on: Request, source: Source) -> Document:
 
 
 def _impersonated(issue: Issue, request: Request, source: Source) -> list[Document]:
-    if issue.subject_client is not None:  # stated by the token it was made from
+    if issue.subject_client is not None:  # stated by the token it was derived from
         return []
     id_, said = f"{request.id}/{digest(f'{issue.token} {issue.at}')}", {"token": issue.token, "subject": issue.subject}
     return [source.event("token.issued", id_, issue.at, prior_actors=[request.by], **said)]
@@ -109,9 +109,9 @@ def _realm(group: str) -> str:
 
 
 def revoked(entry: Entry) -> tuple[str, str] | None:
-    """Return what a revocation ended: an access token alone; with a refresh token the session.
+    """Return what a revocation ended: for an access token only the token, for a refresh token its session.
 
-    A consent names neither.
+    The revocation of a consent names neither.
     """
     access, refresh = entry.named(entry.detail("token_id")), entry.named(entry.detail("refresh_token_id"))
     if access is not None:

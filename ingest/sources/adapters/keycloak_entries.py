@@ -42,7 +42,7 @@ class Entry(NamedTuple):
         at: Its time.
         type: ``LOGIN``; for an admin event the operation, such as ``UPDATE``.
         issuer: The issuer of the realm's tokens; None if the entry does not say.
-        actor: Who requested an admin event.
+        actor: The requester of an admin event.
         client, user, session: Ids within the realm, as logged.
         error: Why it was refused.
         details: Further details.

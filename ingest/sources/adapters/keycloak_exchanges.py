@@ -16,12 +16,12 @@ from typing import Any, Final, NamedTuple
 from ingest.sources.adapters.kit import Memory, Source, Translation
 from lineage.core.model.times import Instant
 
-# Topics: access tokens by group; exchanges whose parent was not looked for yet; sessions whose login was seen, and
-# those whose login stands in a log with events of every type; whether the REST API tells of refreshed tokens; exchanges
-# whose parent was told as missing, and those of them whose login was read later.
+# Topics: access tokens by group; exchanges whose parent has not been determined yet; sessions whose login was seen, and
+# # those whose login is in a log with events of every type; whether the REST API reports refreshed tokens; exchanges
+# # whose parent was reported as missing, and those of them whose login was read later.
 _TOKENS, _EXCHANGES, _LOGINS, _WHOLE_LOGINS, _REFRESHES = "token", "exchange", "login", "whole-login", "refresh"
 _UNCERTAIN, _LATE = "exchange-uncertain", "exchange-late"
-# Of a session with more of them no parent is certain.
+# In a session with more tokens than this, no parent is certain.
 _MOST_TOKENS: Final = 512
 _SEVERAL: Final = 2
 _MOMENT: Final = attrgetter("moment")
@@ -75,9 +75,9 @@ def groups(memory: Memory) -> Iterator[str]:
 
 
 def saw_login(group: str, memory: Memory, *, tells_all: bool) -> None:
-    """The session began here, and its tokens are told of from here on: in a log with events of every type all of them.
+    """Remember the login of a session, after which its tokens are logged: all, if the log has every type of event.
 
-    Exchanges that were read before it, and whose parent was not certain without it, are looked at again.
+    Exchanges that were read before, and whose parent was not certain without the login, are examined again.
     """
     is_new = memory.is_new(_LOGINS, group)
     if (tells_all and memory.is_new(_WHOLE_LOGINS, group)) or is_new:
@@ -86,7 +86,7 @@ def saw_login(group: str, memory: Memory, *, tells_all: bool) -> None:
 
 
 def tells_of_refreshes(memory: Memory) -> None:
-    """The REST API has events for refreshed tokens, which it leaves out by default."""
+    """Remember that the REST API reports refreshed tokens, which it omits by default."""
     if memory.get(_REFRESHES, "") is None:
         memory.put(_REFRESHES, "", 1)
 
@@ -102,7 +102,7 @@ def exchanged(issue: Issue, tokens: list[str], id_: str, memory: Memory) -> None
 
 
 def parents(source: Source, memory: Memory, *, end: bool) -> Iterator[Translation]:
-    """Yield the parents of exchanged tokens, known or missing: once the log is a minute further, or at its end."""
+    """Yield the parents of exchanged tokens, known or missing, once the log has advanced by a minute or has ended."""
     for key, exchange in memory.entries(_EXCHANGES):
         issue = Issue(*exchange[0])
         if not end and issue.moment + _PATIENCE > memory.latest:
@@ -120,10 +120,10 @@ def parents(source: Source, memory: Memory, *, end: bool) -> Iterator[Translatio
 
 
 def _derived(exchange: list[Any], parent: str | None, source: Source, memory: Memory) -> Translation:
-    """That tokens come from their parent; of one that is missing the event has an id of its own, and comes last."""
+    """Build the link from tokens to their parent; a missing parent gets an event with a separate id, sorted last."""
     made, tokens, id_ = exchange
     issue = Issue(*made)
-    part = "parent" if parent is not None else "parent/missing"  # sorts last: what is known of the way counts first
+    part = "parent" if parent is not None else "parent/missing"  # sorts last: known links count first
     said: dict[str, Any] = {"prior_actors": _before(issue, memory), "subject": issue.subject}
     said |= {"derived_from": [{"token": parent or f"{issue.token}/subject-token", "role": "subject"}]}
     return Translation(
@@ -154,13 +154,13 @@ def _parent(issue: Issue, memory: Memory) -> str | None:
 
 
 def _knows_all(group: str, memory: Memory) -> bool:
-    """Whether every token of a session has been told of."""
+    """Whether every token of a session has been reported."""
     in_rest = memory.get(_LOGINS, group) and memory.get(_REFRESHES, "")
     return bool(memory.get(_WHOLE_LOGINS, group) or in_rest)
 
 
 def _before(issue: Issue, memory: Memory) -> list[str]:
-    """Return the clients a token passed through, root to leaf, as far as they are certain."""
+    """Return the clients that a token passed through, root to leaf, as far as they are certain."""
     if issue.subject_client is None:
         return []
     nearest = [issue.subject_client] if issue.subject_client != issue.holder else []

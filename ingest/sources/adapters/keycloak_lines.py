@@ -1,4 +1,4 @@
-"""The lines of Keycloak's log: which of them tell of events, and the messages of its logging listener.
+"""The lines of Keycloak's log: which of them report events, and the messages of its logging listener.
 
 A message is a sequence of ``name="value"``, ``name='value'`` or ``name=value``. Pure.
 """
@@ -11,7 +11,7 @@ from ingest.sources.adapters.console_lines import KEYCLOAK_EVENTS
 from ingest.sources.adapters.kit import BadRecordError, text
 
 NO_EVENT: Final = "not-an-event"
-"""The reason for skipping a line of the server's log that tells of no event."""
+"""The reason for skipping a line of the server's log that does not report an event."""
 
 _LOGGER_NAMES: Final = ("loggerName", "log.logger", "logger", "logger_name")
 _LINE_NAMES: Final = ("message", "log", "_raw")
@@ -34,7 +34,7 @@ def is_entry(value: Mapping[str, Any]) -> bool:
 
 
 def is_of_another_logger(value: Mapping[str, Any]) -> bool:
-    """Whether an object is a line of the server's log that tells of no event."""
+    """Whether an object is a line of the server's log that does not report an event."""
     return not is_entry(value) and (bool(_loggers(value)) or any(text(value, name) for name in _LINE_NAMES))
 
 
@@ -49,12 +49,12 @@ def no_wrapper(value: Mapping[str, Any]) -> list[Any] | None:
 
 
 def other_line(line: bytes) -> str | None:
-    """Return the reason for skipping a line that is no JSON, such as a part of a stack trace; None if it is broken."""
+    """Return the reason for skipping a line that is not JSON, such as in a stack trace; None if it is malformed."""
     return None if line.startswith((b"{", b"[")) or KEYCLOAK_EVENTS.encode() in line else NO_EVENT
 
 
 def fields_of(message: str) -> dict[str, str]:
-    r"""Return the fields of a message by name: of repeated ones the first, without empty and null ones.
+    r"""Return the fields of a message by name, without empty and null ones; of a repeated name, the first counts.
 
     Examples:
         >>> fields_of('type="LOGIN", userId="null", scope="openid email", username="a \"b\""')
@@ -63,7 +63,7 @@ def fields_of(message: str) -> dict[str, str]:
         {'type': 'LOGIN', 'clientId': 'portal', 'scope': 'openid email'}
 
     Raises:
-        BadRecordError: ``message``: there is something else in it.
+        BadRecordError: ``message``: the message contains something else.
     """
     found, at = dict[str, str](), 0
     while at < len(message):

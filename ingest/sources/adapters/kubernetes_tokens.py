@@ -1,7 +1,7 @@
-"""Kubernetes: requested tokens, and what ended with a pod or a service account. Pure.
+"""Kubernetes: requested tokens, and tokens that end with a pod or a service account. Pure.
 
 A token that a service account mints for another is not a child of its own token: it survives that one. So the
-authority passed on is a grant separate from the token, and the grants depend on one another.
+delegated authority is a grant separate from the token, and the grants depend on one another.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from lineage.core.model.times import LATEST, format_instant
 
 _ISSUED: Final = "authentication.kubernetes.io/issued-credential-id"
 _BOUND: Final = "bound"  # token -> the pod that it is bound to
-_KNOWN: Final = "known"  # kind, namespace and name of what can end -> 1
+_KNOWN: Final = "known"  # kind, namespace and name of a pod or account that may be deleted -> 1
 _ENDED: Final = "ended"  # audit id -> a deleted collection
 _KINDS: Final = {"pods": "workload", "serviceaccounts": "principal"}
 
@@ -43,7 +43,7 @@ def is_dry_run(call: Call) -> bool:
 
 
 def _requested(call: Call, memory: Memory, namespace: str, name: str) -> Iterator[Document]:
-    """Yield a TokenRequest, as far as its audit level shows it. At Metadata that is only the id of the new token."""
+    """Yield the events of a TokenRequest, as far as its audit level shows it: at Metadata only the new token's id."""
     source, value = call.source, call.value
     token = token_id(source, text(value, "annotations", _ISSUED))
     if token is None:  # before 1.30 the log has the token itself, and only its digest is kept
@@ -128,7 +128,7 @@ def _end(call: Call) -> str | None:
 
 
 def _known(call: Call, memory: Memory, resource: str, namespace: str, name: str) -> Iterator[Document]:
-    """Remember what a deleted collection may have ended, and yield the end of what is remembered."""
+    """Remember a deleted collection, and yield the end of every known pod or account in it."""
     known = f"{resource}\n{namespace}\n{name}"
     if memory.is_new(_KNOWN, known):
         for _, ending in memory.entries(_ENDED):
@@ -146,7 +146,7 @@ def _ended(
 ) -> Document:
     """Build the end of a pod or an account and its tokens.
 
-    Tokens it had minted survive, and a namesake is a different one.
+    Tokens that it had minted survive, and a later namesake is a different one.
     """
     target = pod_id(source, namespace, name) if resource == "pods" else account_id(source, namespace, name)
     return source.order(

@@ -56,7 +56,7 @@ def _action(value: Mapping[str, Any], message: dict[str, Any], id_: str, source:
     headers, params = member(value, "request_headers"), member(message, "params")
     bearer = bearer_of(value.get("token_claims"), source)
     actor, behalf = bearer.actor or bearer.subject, bearer.subject if bearer.actor else None
-    if value.get("status") not in _REFUSED:  # the claims of a bearer that was refused may be anybody's invention
+    if value.get("status") not in _REFUSED:  # the claims of a refused bearer may be forged
         for agent in (bearer.actor, *bearer.prior_actors):  # an MCP client, and those who delegated to it
             note_kind(memory, agent, "agent", Mention(id_, at), _name(agent))
         note_kind(memory, behalf, "human" if behalf and is_mailbox(behalf) else None, Mention(id_, at), _name(behalf))
@@ -104,7 +104,7 @@ def _traceparent(params: Any) -> str | None:
 
 
 def _name(party: str | None) -> str | None:
-    """What the issuer calls a party; an id that no issuer qualifies says it itself."""
+    """Return the issuer's name of a party; an id without an issuer is that name."""
     issuer, _, native = (party or "").partition("#")
     return native if issuer and native else None
 

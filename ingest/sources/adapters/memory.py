@@ -3,18 +3,17 @@
 A memory contains knowledge, not state: it only grows, until the oldest entries are evicted. So the order of two
 records does not matter, and reading a record again with a fuller memory yields the same events.
 
-Two records that belong together (a token's digest and its accessor, a launch and what was launched) meet under a
-topic and a key. One side says what it knows (``learn``), the other what it waits for (``ask``); whichever comes
-second is handed the other:
+Two records that belong together (a token's digest and its accessor, a launch and its instance) share a topic and a
+key. One states what it knows (``learn``), the other asks for it (``ask``); whichever comes second receives the other:
 
     >>> memory = Memory()
-    >>> memory.ask("accessor", "digest-1", {"request": "r1"})  # nothing known yet: the question waits
+    >>> memory.ask("accessor", "digest-1", {"request": "r1"})  # unknown yet: the question waits
     >>> memory.learn("accessor", "digest-1", "accessor-1")     # the questions that waited for it
     [{'request': 'r1'}]
     >>> memory.ask("accessor", "digest-1", {"request": "r2"})
     'accessor-1'
 
-Pure: no clock, no I/O. Values are what JSON can hold.
+Pure: no clock, no I/O. Values are JSON values.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Open Policy Agent: its decision log, from the console and as posted. docs/foreign-logs.md has the table.
 
-The result of a policy is its author's choice. Recognised as permit or deny are a boolean, also as a string, and an
-object with one under a well-known name or under the configured path. Undefined is not a denial. Pure; the memory only
-stores the kinds of parties.
+The author of a policy chooses the form of its result. A boolean, also as a string, and an object that has one under a
+well-known name or the configured path are recognised as permit or deny. Undefined is not a denial. Pure; the memory
+only stores the kinds of parties.
 """
 
 import re
@@ -48,7 +48,7 @@ _CONTEXT: Final = ("tool", "agent", "task")
 def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     value = record.value
     if "decision_id" not in value:
-        return skipped("server-log")  # other console lines: requests, plugins, start and end
+        return skipped("server-log")  # other console lines: requests, plugins, start and shutdown
     if "result" not in value:
         return skipped("evaluation-error" if value.get("error") is not None else "undefined-result")
     if "path" not in value and "query" in value:
@@ -126,7 +126,7 @@ def _resource(asked: Any) -> Document | None:
 
 
 def _token(asked: Any) -> str | None:
-    """Return the token's id as set by examples/opa/mask.rego, else the digest that stands for the token itself."""
+    """Return the token's id as set by examples/opa/mask.rego, else the digest that replaced the token."""
     found = text(asked, "token_id") or text(asked, "token")
     return found if found and _TOKEN.fullmatch(found) else None
 

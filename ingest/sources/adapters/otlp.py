@@ -1,8 +1,8 @@
 """Traces of agents: OpenTelemetry's GenAI spans, and OpenInference's. docs/foreign-logs.md has the table.
 
-A span contains no credential: everything here is the application's own statement. Spans are exported children first
-and in any number of batches, so a span by itself yields only its own content; who it acted for is a separate event
-that is emitted once the spans above it are known.
+A span contains no credential: everything in it is stated by the application. Spans are exported children first and in
+any number of batches, so a span alone yields only its own content; on whose behalf it ran is a separate event,
+emitted once the spans above it are known.
 
 The memory of a span consists of the parties it names and its parent, never its messages. Pure.
 """
@@ -18,11 +18,11 @@ from ingest.sources.adapters.otlp_protobuf import BEGINNING
 from ingest.sources.adapters.otlp_spans import Span, is_otlp, span_of, spans_in
 from ingest.sources.adapters.parties import Mention, party_of, registered
 
-# Topics of the memory: the spans of a trace that wait for those above them; traces with news, and with a root;
+# Topics of the memory: the spans of a trace that wait for those above them; traces with new spans, and with a root;
 # hand-offs, by the span below which both agents run and the name of the second.
 _WAITING, _NEWS, _ROOTS, _HANDOFFS = "waiting", "news", "root", "hand-off"
 _MOST_WAITING: Final = 10_000
-_TRACE_DIGITS: Final = 32  # of a traceparent, as ids of libraries' own need not have them
+_TRACE_DIGITS: Final = 32  # lengths in a traceparent; ids defined by libraries may have others
 _SPAN_DIGITS: Final = 16
 
 
@@ -71,7 +71,7 @@ def _remember(span: Span, memory: Memory) -> None:
 
 
 def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translation]:
-    """Yield who the spans of a trace acted for, once its root is known or no more records are coming for now."""
+    """Yield on whose behalf the spans of a trace ran, once its root is known or no more records are expected."""
     for trace, _ in memory.entries(_NEWS):
         if not end and not memory.get(_ROOTS, trace):
             continue
@@ -79,7 +79,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translatio
         paths = [path_of(memory, id_) for id_ in memory.drop(_WAITING, trace) or []]
         paths = [path for path in paths if path.spans]
         still = [path for path in paths if not _hand_over(path, memory)]
-        taking_over = {path.spans[0][1]["handoff"][1] for path in still}  # from whom is not known yet
+        taking_over = {path.spans[0][1]["handoff"][1] for path in still}  # the giver is not known yet
         for path in paths:
             is_early = path.spans[0][1].get("agent") in taking_over
             events = [] if is_early else _explained(path, source, memory)
@@ -136,7 +136,7 @@ def _explained(path: Path, source: Source, memory: Memory) -> list[Document]:
 
 
 def _person_of_timeless(path: Path, source: Source) -> list[Document]:
-    """The person, where the record that names them has no time: then whatever is below tells of them."""
+    """Return the person if the record that names them has no time: then the spans below report them."""
     person, (id_, known) = path.first("person"), path.spans[0]
     if person is None or not path.is_timeless("person"):
         return []
@@ -144,7 +144,7 @@ def _person_of_timeless(path: Path, source: Source) -> list[Document]:
 
 
 def _delegator(path: Path, source: Source, memory: Memory) -> tuple[str | None, str | None]:
-    """Who set an agent to work, and by which grant of their own: anyone who handed over, else the nearest agent above.
+    """Return who delegated to an agent, and by which grant: the agent that handed over, else the nearest agent above.
 
     An agent run directly below another of the same name is the same run: client and server both report the call.
     """

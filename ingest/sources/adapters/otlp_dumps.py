@@ -19,7 +19,7 @@ _TRACE_NAMES: Final = (("context", "trace_id"), ("trace_id",), ("traceId",), ("t
 _SPAN_NAMES: Final = (("context", "span_id"), ("span_id",), ("spanId",), ("span",))
 _PARENT_NAMES: Final = (("parent_id",), ("parent_span_id",), ("parentSpanId",), ("parent",))
 _TIME_NAMES: Final = ("start_time", "startTime", "start_time_unix_nano", "startTimeUnixNano")
-# The names under which applications put the person into a trace's metadata, for which the SDK has no field.
+# The names under which applications store the person in a trace's metadata, since the SDK has no field for it.
 _PERSON: Final = (*PERSON, "user_id", "userId", "user")
 _NATIVE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 NO_TIME: Final = "no-time"

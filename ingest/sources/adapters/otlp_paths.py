@@ -4,7 +4,7 @@ from typing import Any, Final, NamedTuple
 
 from ingest.sources.adapters.kit import Memory
 
-SPANS: Final = "span"  # topic: what is remembered of each span, by id
+SPANS: Final = "span"  # topic: the remembered content of each span, by id
 _DEEPEST: Final = 10_000
 
 
@@ -24,7 +24,7 @@ class Path(NamedTuple):
         return next(((id_, known) for id_, known in upwards if known.get(field) not in (None, other_than)), (None, {}))
 
     def is_timeless(self, field: str) -> bool:
-        """Whether the nearest span with this field has no time, so that no event could be made of it."""
+        """Whether the nearest span with this field has no time, so that it could not become an event."""
         return next(("at" not in known for _, known in self.spans if field in known), False)
 
 

@@ -68,7 +68,7 @@ def begins(head: bytes) -> bool:
 def requests(reader: io.BufferedReader, most_bytes: int) -> Iterator[tuple[bytes, BadRecordError | None]]:
     """Yield the export requests of a file: a single one, or as the Collector writes them, each preceded by its size.
 
-    One that is too large or truncated is returned with its error, and as many bytes as there are.
+    One that is too large or truncated is returned with its error and the bytes that were read.
     """
     if BEGINNING.match(reader.peek(_SIZE_BYTES)) is not None:
         raw = reader.read(most_bytes + 1)
@@ -111,7 +111,7 @@ def _message(raw: bytes, kind: str, depth: int) -> dict[str, Any]:
         if field.repeated:
             found.setdefault(field.name, []).append(read)
         else:
-            found[field.name] = read  # of repeated ones the last counts
+            found[field.name] = read  # of a repeated field, the last value counts
     return found
 
 

@@ -1,4 +1,4 @@
-"""OTLP spans: what each states about agents, tools and people, in the vocabularies of the instrumentations.
+"""OTLP spans: the statements of each about agents, tools and people, in the vocabularies of the instrumentations.
 
 Two vocabularies are read: OpenTelemetry's semantic conventions for GenAI (``gen_ai.*``) and OpenInference's. Only a
 span marked as an agent's own names an agent, because one instrumentation puts its own name on all others. Pure.
@@ -28,20 +28,20 @@ class Span(NamedTuple):
     """The relevant content of a span.
 
     Attributes:
-        id: ``<trace id>/<span id>``, in small hexadecimal letters.
+        id: ``<trace id>/<span id>``, in lower-case hexadecimal.
         parent: The id of its parent; None if it has none.
-        at: When it began; empty: the record does not say.
-        agent: Whose run it is.
+        at: When it began; empty if the record does not say.
+        agent: The agent whose run it is.
         is_tool: Whether it is the call of a tool.
         tool: The name of that tool.
-        handoff: From which agent to which it hands over.
-        person: For whom the application works.
-        session: Of the person with the application.
-        conversation: With one agent, where the application names no session.
-        outcome: Of the call of a tool: succeeded or failed.
-        params_digest: Of the arguments of a tool.
-        other: Why it gives no event, if nothing of the above is in it.
-        is_root: Whether no more of its trace ends after it.
+        handoff: The agents that it hands over from and to.
+        person: The person for whom the application works.
+        session: The session of that person with the application.
+        conversation: The conversation with one agent, if the application names no session.
+        outcome: The outcome of the call of a tool: succeeded or failed.
+        params_digest: The digest of the tool's arguments.
+        other: Why it yields no event, if it has none of the above.
+        is_root: Whether it is the root, after which no other span of its trace ends.
     """
 
     id: str
@@ -94,14 +94,14 @@ def span_of(value: Mapping[str, Any]) -> Span:
 
 
 def interpreted(span: Span, said: Mapping[str, str], name: str, *, has_failed: bool, other: str | None = None) -> Span:
-    """A span with what its attributes say in the words of the instrumentations.
+    """Interpret the attributes of a span by the vocabularies of the instrumentations.
 
     Args:
-        span: Its ids and its time.
+        span: The ids and the time of the span.
         said: The attributes that have a simple value.
         name: The name of the span.
         has_failed: Whether its status is an error.
-        other: Why it gives no event, whatever it says.
+        other: Why it yields no event, whatever its attributes are.
     """
     operation, kind = said.get("gen_ai.operation.name"), said.get("openinference.span.kind")
     handoff = _handoff(said, kind, name)
@@ -163,10 +163,10 @@ def _hex(value: Mapping[str, Any], name: str) -> str | None:
 
 
 def nanoseconds(since_epoch: Any, name: str) -> str:
-    """The time that a number of nanoseconds means.
+    """Convert nanoseconds since the epoch to a time.
 
     Raises:
-        BadRecordError: ``bad-time``: it is no such number.
+        BadRecordError: ``bad-time``: the value is not such a number.
     """
     if isinstance(since_epoch, str) and since_epoch.isascii() and since_epoch.isdigit():
         since_epoch = int(since_epoch[:32])
@@ -180,7 +180,7 @@ def _first(said: Mapping[str, str], names: tuple[str, ...]) -> str | None:
 
 
 def arguments_digest(arguments: str | None) -> str | None:
-    """The digest of a tool's arguments: of the JSON that they are, however it is spaced."""
+    """Compute the digest of a tool's arguments, which does not depend on the white space in their JSON."""
     if arguments is None:
         return None
     try:

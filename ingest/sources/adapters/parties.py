@@ -1,6 +1,6 @@
 """Parties that other systems name, in JWT claims or by type and id, and their kinds of principal.
 
-Pure. However many records state someone's kind, it becomes one ``principal.registered`` per party.
+Pure. There is one ``principal.registered`` for each party, however many records state its kind.
 """
 
 import re
@@ -11,7 +11,7 @@ from ingest.sources.adapters.kit import Document, Memory, Source, Translation, h
 
 # Ids that declare their kind stay as they are (clause 2.4).
 _DECLARED: Final = ("human:", "agent:", "service:", "spiffe://")
-# AuthZEN leaves subject types open; these mean a kind of principal.
+# AuthZEN leaves subject types open; these denote a kind of principal.
 KINDS: Final = {"user": "human", "human": "human", "agent": "agent", "service": "service", "workload": "workload"}
 _MAILBOX: Final = re.compile(r"[^@\s#]+@[^@\s#]+\.[A-Za-z]+")
 _MACHINES: Final = ("gserviceaccount.com",)
@@ -26,8 +26,8 @@ class Bearer(NamedTuple):
     Attributes:
         token: ``<iss>#<jti>``.
         subject: The party it acts for.
-        actor: The party that uses it: the outermost ``act``, else the client it was issued to; None if the subject
-            itself.
+        actor: The party that uses it: the outermost ``act``, else the client it was issued to; None if that is the
+            subject itself.
         prior_actors: The other actors, root to leaf.
     """
 
@@ -42,7 +42,7 @@ class Bearer(NamedTuple):
         return next((party for party in parties if party and party.endswith(f"#{native}")), None)
 
     def before(self, actor: str | None) -> list[str]:
-        """Return who delegated to an actor, root to leaf; the user of the token delegates to anyone else."""
+        """Return who delegated to an actor, root to leaf; the last is the token's user, unless that is the actor."""
         chain = [*self.prior_actors, *([self.actor] if self.actor else [])]
         return chain[: chain.index(actor)] if actor in chain else [] if actor == self.subject else chain
 
@@ -83,7 +83,7 @@ def party_of(source: Source, type_: str | None, native: str) -> str:
 
 
 def behalf_of(said: str | None, actor: str | None, bearer: Bearer, source: Source, type_: str) -> str | None:
-    """Return who someone acts for: the party that the application names, else the subject of the token passed on."""
+    """Return on whose behalf someone acts: the party that the application names, else the subject of the token."""
     if said is not None:
         return bearer.named(said) or party_of(source, type_, said)
     return bearer.subject if bearer.subject != actor else None
@@ -103,13 +103,13 @@ class Mention(NamedTuple):
 
 def registered(source: Source, principal: str, kind: str, said: Mention, name: str | None = None) -> Document:
     """Build the event that states a party's kind of principal and its display name."""
-    digest = handle(principal).removeprefix("sha256:")[:_ID_DIGITS]  # the id may be as long as an event's id may be
+    digest = handle(principal).removeprefix("sha256:")[:_ID_DIGITS]  # a party's id may be as long as an event's id
     body = {"principal": principal, "kind": kind, "display_name": name}
     return source.event("principal.registered", f"{said.id}/{digest}", said.at, **body)
 
 
 def note_kind(memory: Memory, principal: str | None, kind: str | None, said: Mention, name: str | None = None) -> None:
-    """Remember a stated kind of principal, so that ``registrations`` makes one event of many records.
+    """Remember a stated kind of principal, so that ``registrations`` builds one event from many records.
 
     Does nothing without a principal or a known kind, or if the id declares the kind.
     """

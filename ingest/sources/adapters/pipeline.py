@@ -20,8 +20,8 @@ class Outcome(NamedTuple):
     """The outcome of a record.
 
     Attributes:
-        record: In the form in which it may be quarantined; None for what is due at the end of a batch.
-        translation: Its events, the reason for skipping it, or its error; none of them if it is held.
+        record: The record as it may be quarantined; None for the events due at the end of a batch.
+        translation: Its events, the reason for skipping it, or its error; none of them if it is ``HELD``.
     """
 
     record: RawRecord | None
@@ -32,7 +32,7 @@ class Reading:
     """Reads the log of one source."""
 
     def __init__(self, format_: Format, source: Source | None = None, memory: Memory | None = None) -> None:
-        """Read a format; without a source, as the unconfigured one."""
+        """Read a format, as an unconfigured source if none is given."""
         self.format = format_
         self.source = format_.source() if source is None else source
         self.memory = Memory() if memory is None else memory
@@ -54,7 +54,7 @@ class Reading:
             yield Outcome(own, self._translated(value, scrubbed_value(headers) if headers else headers))
 
     def settled(self, *, end: bool) -> Iterator[Outcome]:
-        """Yield what is due at the end of a batch; ``end`` means that no more records are coming for now."""
+        """Yield the events due at the end of a batch; ``end`` is true if no more records are expected for now."""
         if self.format.settle is not None:
             for translation in self.format.settle(self.source, self.memory, end=end):
                 yield Outcome(None, translation)
@@ -77,7 +77,7 @@ class Reading:
 def translations(
     records: Iterable[RawRecord], format_: Format, source: Source | None = None, memory: Memory | None = None
 ) -> Iterator[Outcome]:
-    """Yield the outcome of every record of a file, and then what is due at its end."""
+    """Yield the outcome of every record of a file, and then the events due at its end."""
     reading = Reading(format_, source, memory)
     for record in records:
         yield from reading.outcomes(record)

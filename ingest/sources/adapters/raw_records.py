@@ -1,17 +1,17 @@
 """Records of foreign files, gzipped or not. An invalid record does not affect others.
 
-What is read:
+Supported forms:
 
-- JSON lines, one record per line; blank lines are skipped.
-- Consecutive JSON documents, on one line or many: an object is a record, an array is a list of
-  records, and so is ``{"Records": [...]}``, the form in which CloudTrail delivers its files.
-- traces in protobuf (OTLP), one export request or as the Collector writes them.
-- ``{"title": ..., "event": {...}}``, as in AWS's documentation: the record is the inner object.
-- lines with something in front of the object: a syslog header, or the ``prefix`` of an audit device.
-- lines of Keycloak's console, which are no JSON.
+- JSON lines, one record per line; blank lines are skipped;
+- consecutive JSON documents, on one line or many: an object is a record, an array is a list of
+  records, and so is ``{"Records": [...]}``, the form in which CloudTrail delivers its files;
+- traces in protobuf (OTLP), one export request or several as the Collector writes them;
+- ``{"title": ..., "event": {...}}``, as in AWS's documentation: the record is the inner object;
+- lines with a prefix before the object: a syslog header, or the ``prefix`` of an audit device;
+- lines of Keycloak's console, which are not JSON.
 
 Memory: one record and two blocks, whatever the size of the file. A record may have 16 MiB; a larger one is
-passed over and reported.
+skipped and reported.
 """
 
 import io
@@ -38,7 +38,7 @@ from ingest.sources.gzip_reader import MAGIC, Gzipped
 from lineage.core.model.errors import BadRecordError
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-# A syslog header may have structured data, which has brackets and quotes, but no brace in front of a name.
+# A syslog header may have structured data, which has brackets and quotes, but no brace before a name.
 _IN_FRONT: Final = re.compile(rb'[^{\[](?:[^{]|\{(?!\s*")){0,1023}(?=\{\s*")', re.DOTALL)
 
 
@@ -47,7 +47,7 @@ class RawRecord(NamedTuple):
 
     Attributes:
         position: 1-based: the number of the line, or of the record in a document.
-        raw: Its bytes in the file. They may contain credentials: store only what the scrubber leaves.
+        raw: Its bytes in the file. They may contain credentials: store only the output of the scrubber.
         value: The parsed object, without its wrapper.
         fault: The error, if it could not be read.
     """
@@ -75,7 +75,7 @@ class Plain(io.BufferedReader):
 
 
 def plain(stream: BinaryIO) -> Plain:
-    """Decompress a stream, if its first bytes are gzip. It closes nothing."""
+    """Decompress a stream if its first bytes are gzip. The stream is not closed."""
     reader = stream if isinstance(stream, Plain) else Plain(_Unowned(stream))
     if reader.peek(2)[:2] != MAGIC:
         return reader
@@ -135,7 +135,7 @@ def _exported(reader: io.BufferedReader) -> Iterator[RawRecord]:
                 raise fault
             value = otlp_protobuf.decoded(raw)
             yield RawRecord(position, json.dumps(value, separators=(",", ":")).encode(), value)
-        except BadRecordError as error:  # names and values cannot be distinguished in it, so nothing of it is stored
+        except BadRecordError as error:  # names and values cannot be distinguished in it, so none of it is stored
             yield RawRecord(position, json.dumps({"bytes": len(raw), "digest": handle(raw)}).encode(), None, error)
 
 
@@ -166,7 +166,7 @@ def parse(raw: bytes) -> Any:
         if _says_the_same(raw, orjson.dumps(value)):  # the usual case
             return value
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        pass  # for this and everything unusual the standard decoder says what is wrong, or that nothing is
+        pass  # for this and every other rare case, let the standard decoder decide, and report what is wrong
     try:
         return _DECODER.decode(raw.decode())
     except UnicodeDecodeError as error:
@@ -180,7 +180,7 @@ def parse(raw: bytes) -> Any:
 
 
 def _says_the_same(raw: bytes, written: bytes) -> bool:
-    """Whether JSON and the value read from it, written again, differ at most in white space: no name occurred twice."""
+    """Whether JSON equals its parsed value written again, except for white space: then no name was repeated."""
     return raw == written or raw.translate(None, SPACE) == written.translate(None, SPACE)
 
 
@@ -236,7 +236,7 @@ def _parsed(raw: bytes) -> Any:
     try:
         return parse(raw[front.end() :])
     except BadRecordError:
-        return parse(raw)  # it says what is wrong with the original line
+        return parse(raw)  # raises with the error of the original line
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -21,10 +21,10 @@ _LOGGED_TIME: Final = re.compile(
 
 
 class _Asked(dict[str, Any]):
-    """What an adapter has asked of an object so far, scrubbed; None under a name that the object does not have."""
+    """The members of an object that an adapter has read so far, scrubbed; None for a name that the object lacks."""
 
     __slots__ = ("raw",)
-    raw: dict[str, Any]  # set by anyone who makes it: a constructor in Python would cost as much as the rest
+    raw: dict[str, Any]  # set by the creator: a constructor in Python would cost as much as the rest
 
     def __missing__(self, name: str) -> Any:
         clean: Any = self.raw.get(name)
@@ -46,10 +46,10 @@ class _Asked(dict[str, Any]):
 class Clean(Mapping[str, Any]):
     """A record without raw credentials: each member is scrubbed when it is first read.
 
-    An adapter reads a few members of a record that has many. What it does not read is never handed out.
+    An adapter reads few of the many members of a record. A member is never returned unscrubbed.
 
     Attributes:
-        asked: By name, what stands under it, scrubbed; None under a name that the record does not have.
+        asked: The scrubbed members read so far, by name; None for a name that the record lacks.
     """
 
     __slots__ = ("_raw", "asked")
@@ -79,7 +79,7 @@ class Clean(Mapping[str, Any]):
         return iter(self._raw)
 
     def __len__(self) -> int:
-        """How many names there are."""
+        """The number of members."""
         return len(self._raw)
 
 
@@ -88,7 +88,7 @@ def _clean_item(item: Any) -> Any:
 
 
 def member(value: Any, *path: str) -> Any:
-    """Return the value at a path of names in nested objects; None if something on the way is not an object.
+    """Return the value at a path of names in nested objects; None if anything on the path is not an object.
 
     Examples:
         >>> member({"request": {"id": "r1"}}, "request", "id")

@@ -6,8 +6,8 @@ Splunk's ``result._raw``, docker's ``log``, SNS and SQS, a Kafka record or an HT
 of AWS's documentation with its title, and JSON within a string, also after a syslog header or ``name=``, or a line of
 Keycloak's console.
 
-Only these members are examined, and only in what is not itself a record: a record may quote anything in its own
-fields, which must never be read as a record. Pure.
+Only these members are examined, and only in objects that are not records themselves: a record may quote anything in
+its fields, which must never be read as a record. Pure.
 """
 
 import re
@@ -18,13 +18,13 @@ from ingest.sources.adapters.console_lines import console_entry
 from ingest.sources.adapters.raw_records import parse
 from lineage.core.model.errors import BadRecordError
 
-# In lower case; of two that contain records the first counts (Elastic keeps a line under several names).
+# In lower case. If two of them contain records, the first counts (Elastic keeps a line under several names).
 _MEMBERS: Final = (
     *("records", "items", "logevents", "events", "cloudtrailevent", "detail", "hits", "_source"),
     *("event.original", "original", "result", "_raw", "body", "value", "sns", "message", "log", "event"),
 )
 _DEPTH: Final = 8
-# What precedes a record on a syslog line, or in a log of `name={...}`.
+# The text before a record on a syslog line, or in a log of `name={...}`.
 _IN_FRONT: Final = re.compile(r"[^{\[\"]{0,512}(?=\{)")
 
 
@@ -46,10 +46,10 @@ def unwrapped(value: Any, marks: Marks, unwrap: Unwrap | None = None) -> list[Un
     Args:
         value: The value read from a file, a topic or a request.
         marks: Whether an object is a record.
-        unwrap: Returns the content of a wrapper specific to the format; None if an object is none.
+        unwrap: Returns the content of a wrapper specific to the format; None if an object is not such a wrapper.
 
     Returns:
-        The records, and what is among them; the value itself, not marked as a record, if it contains none.
+        The records, and any other objects among them; the value itself, not marked as a record, if it contains none.
     """
     found = list(_within(value, marks, unwrap, {}, _DEPTH))
     return found if any(inner.is_record for inner in found) else [Unwrapped(value, {}, is_record=False)]

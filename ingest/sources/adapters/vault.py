@@ -1,4 +1,4 @@
-"""The audit log of Vault and OpenBao: what a line states about tokens, actions and what Vault ended.
+"""The audit log of Vault and OpenBao: tokens, actions and revocations that a line reports.
 
 docs/foreign-logs.md has the table. ``vault_request_pairs`` decides which lines are read; tokens and orders are in
 separate modules. Pure.
@@ -55,7 +55,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterator[Translatio
 
 
 def _answered(line: Line, memory: Memory) -> Iterator[Document]:
-    """Yield what a response line states."""
+    """Yield the events of a response line."""
     result = outcome(line.value) or "succeeded"
     action = _action(line, "action", result)
     yield action
@@ -63,7 +63,7 @@ def _answered(line: Line, memory: Memory) -> Iterator[Document]:
     yield from (_joined(line.source, question, native) for question, native in waiting)
     yield from held
     if "token" not in action and (hashed := digest(text(line.caller, "client_token"))) is not None:
-        # For a line about a token that Vault no longer knows: other lines tell which one it was.
+        # The line is about a token that Vault no longer knows: other lines identify it.
         question = {"as": "action", "id": line.id, "time": line.time, "operation": line.operation, "outcome": result}
         if (native := memory.ask(TOKEN, hashed, question)) is not None:
             yield _joined(line.source, question, native)
@@ -76,7 +76,7 @@ def _answered(line: Line, memory: Memory) -> Iterator[Document]:
 
 
 def _unanswered(line: Line) -> tuple[Document, ...]:
-    """Return what a request line states to which no response will follow: the caller received nothing."""
+    """Return the events of a request line to which no response will follow: the caller received nothing."""
     return (_action(line, "request", outcome(line.value) or "failed"),)
 
 
@@ -98,14 +98,14 @@ def _action(line: Line, part: str, result: str) -> Document:
 
 
 def _joined(source: Source, question: dict[str, Any], native: str) -> Document:
-    """Build what a line means whose token is known from another line."""
+    """Build the events of a line whose token is known from another line."""
     if question["as"] == "order":
         return order_of(source, question, native)
     return _of_token(source, question, "joined", token_id(source, native))
 
 
 def _unknown_digests(source: Source, memory: Memory) -> Iterator[Document]:
-    """Yield what lines mean that name a token by a digest that no other line resolves, each once."""
+    """Yield the events of lines that name a token by a digest that no other line resolves, once for each."""
     for hashed, question in memory.waiting(TOKEN):
         if memory.is_new("told", f"{question['id']}/{question['as']}"):
             if question["as"] == "order":

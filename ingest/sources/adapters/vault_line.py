@@ -16,10 +16,10 @@ class Line(NamedTuple):
         kind: ``request`` or ``response``.
         id: The id of the request.
         namespace: Its path with a trailing slash; empty for the root.
-        path: Within the namespace.
-        operation: Such as ``update``.
-        time: As logged.
-        at: The same as an instant.
+        path: The path within the namespace.
+        operation: The operation, such as ``update``.
+        time: The time as logged.
+        at: The same time as an instant.
         source: The source of the log.
     """
 
@@ -35,12 +35,12 @@ class Line(NamedTuple):
 
     @property
     def caller(self) -> dict[str, Any]:
-        """What the line states about the token of the request, and its holder."""
+        """The statements of the line about the token of the request, and its holder."""
         return _caller_of(self)
 
     @property
     def by(self) -> str:
-        """The requester, as the one who gave an order."""
+        """The requester, who counts as the author of an order."""
         caller = self.caller
         native = native_token(caller) or text(caller, "client_token") or "nobody"
         return wielder(self.source, caller) or self.source.principal("holder", native)
@@ -81,7 +81,7 @@ def outcome(value: Mapping[str, Any]) -> str | None:
     error = text(value, "error")
     if error is not None:
         return "denied" if "permission denied" in error or "missing client token" in error else "failed"
-    # How Vault marks an error from a plugin: nothing but an error in the data.
+    # Vault marks an error from a plugin by data that contains only an error.
     data = member(value, "response", "data")
     return "failed" if isinstance(data, Mapping) and list(data) == ["error"] else None
 
@@ -95,7 +95,7 @@ def made_by(line: Line) -> Mapping[str, Any] | None:
     if isinstance(made, Mapping) and native_token(made):
         carried = text(line.value, "request", "client_token")
         if not line.path.startswith("auth/token/") and text(made, "client_token") == carried:
-            # For a login with a token, the log has the digest of that token in place of the new one's.
+            # For a login with a token, the log has the digest of that token instead of the new one's.
             return {name: value for name, value in made.items() if name != "client_token"}
         return made
     wrapped = text(line.value, "response", "wrap_info", "wrapped_accessor")

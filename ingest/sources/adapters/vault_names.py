@@ -19,7 +19,7 @@ _TOKEN_IN_PATH: Final = re.compile(r"(auth/token/(?:lookup|renew|revoke|revoke-o
 def native_token(auth: Mapping[str, Any]) -> str | None:
     """Return the accessor; for a batch token, which has none, the digest of the token.
 
-    None if the line does not say.
+    None if the line states neither.
     """
     if accessor := text(auth, "accessor"):
         return accessor

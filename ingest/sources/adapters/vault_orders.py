@@ -1,8 +1,9 @@
-"""Vault: what it ended, reported as orders.
+"""Vault: its revocations, reported as orders.
 
-Tokens, everything under a lease prefix, a mount or a namespace, an entity. Pure. An order cascades where Vault's own
-revocation did. A revocation by prefix and the end of a namespace name no token: the log states the mount and path
-through which each was issued, so an order is reported for each mount, or token, as soon as both lines are known.
+The targets are tokens, everything under a lease prefix, a mount or a namespace, and entities. An order cascades if
+Vault's own revocation did. A revocation by prefix and the end of a namespace name no token: the log states the mount
+and path through which each was issued, so an order is reported for each mount, or token, as soon as both lines are
+known. Pure.
 """
 
 import hashlib
@@ -16,8 +17,8 @@ from ingest.sources.adapters.vault_tokens import TOKEN, client_of
 from lineage.core.model.times import format_instant
 
 _MOUNT: Final = "mount"  # full path of a mount -> 1
-_ISSUED: Final = "issued"  # native id of a token -> [full path of the request, mount or null, when]
-_ENDING: Final = "ending"  # request -> what it ended by a prefix
+_ISSUED: Final = "issued"  # native id of a token -> [full path of the request, mount or null, time]
+_ENDING: Final = "ending"  # request -> the revocation by prefix that it made
 _ENTITY: Final = "entity"  # entity -> its {"off": [...], "on": [...]}, each [request, time]
 _MOST_SWITCHES: Final = 64
 
@@ -30,7 +31,7 @@ _ENTITIES: Final = "identity/entity/id/"
 
 
 def orders(line: Line, memory: Memory) -> Iterator[Document]:
-    """Yield what Vault has ended according to a response."""
+    """Yield the orders for everything that Vault has ended according to a response."""
     yield from _last_use(line)
     if not line.succeeded:
         return
@@ -104,7 +105,7 @@ def _ended(line: Line, memory: Memory, prefix: str) -> Iterator[Document]:
 
 
 def _remembered(line: Line, memory: Memory) -> Iterator[Document]:
-    """Yield what endings by prefix in other lines mean for the token that this line issued."""
+    """Yield the orders that revocations by prefix in other lines imply for the token that this line issued."""
     made = made_by(line)
     native = native_token(made) if made is not None and not line.path.startswith("auth/token/renew") else None
     if native is None:
@@ -154,7 +155,7 @@ def _switched(line: Line, memory: Memory, entity: str, *, disabled: bool) -> Ite
 
 
 def _just_after(line: Line) -> str:
-    """Return the next microsecond: what ended the token was still done with it."""
+    """Return the next microsecond, because the request that ended the token was still made with it."""
     return format_instant(line.at + 1)
 
 
@@ -170,6 +171,6 @@ def _told(
     source: Source, told: dict[str, Any], part: str, target: tuple[str, str], *, cascade: bool, **fields: Any
 ) -> Document:
     note = {"note": f"{told['path']}" + (f": {fields.pop('note')}" if "note" in fields else "")}
-    if part == "order":  # the only one of its request
+    if part == "order":  # the only order of its request
         fields["revocation"] = source.id(told["id"])
     return source.order(f"{told['id']}/{part}", told["time"], target, by=told["by"], cascade=cascade, **note, **fields)

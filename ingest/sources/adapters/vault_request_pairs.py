@@ -1,12 +1,12 @@
-"""Select the lines of an audit log to read: of a request and its response, the response.
+"""Select the lines of an audit log to read: for each request and its response, only the response.
 
 Vault writes a ``request`` line before it acts and afterwards a ``response`` line that repeats the request and adds
 the outcome. So the response line is the action, and the request line adds nothing. A request without a response must
-not disappear, though: Vault answers nobody before the response is logged, so once the log has continued for an hour
+not disappear, though: Vault only answers after it has logged the response, so once the log has continued for an hour
 without it, the action has failed. If the log ends earlier, the response may be in the next file: nothing is claimed
 about the action, and the line is skipped with a reason.
 
-Memory: the open requests, and the ids of responses that came before their request, of one hour.
+Memory: the open requests, and the ids of responses that came before their request, both of the last hour.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ from ingest.sources.adapters.kit import HELD, Document, Memory, Source, Translat
 from ingest.sources.adapters.vault_line import Line, line_of
 from lineage.core.model.times import Instant
 
-# Vault ends a request after 90 s unless max_request_duration is set: leave room for larger values.
+# Vault ends a request after 90 s unless max_request_duration is set: allow for larger values.
 PATIENCE: Final[Instant] = 3600 * 1_000_000
-# No Vault has as many requests in flight; a log without responses would.
+# No Vault has this many requests in flight, but a log without responses would seem to.
 MAX_WAITING: Final = 10_000
 
 Unanswered = Callable[[Line], tuple[Document, ...]]
@@ -31,10 +31,10 @@ _STILL_OPEN: Final = "request-still-open"
 
 
 def paired(line: Line, memory: Memory) -> Translation | None:
-    """Decide what happens to a line before it is read: None for a response, which is always read.
+    """Decide whether to read a line: None for a response, which is always read.
 
     Returns:
-        The outcome of a request line; it is held until its response comes.
+        The outcome of a request line, which is ``HELD`` until its response comes.
     """
     if line.kind == "response":
         return None
@@ -47,7 +47,7 @@ def paired(line: Line, memory: Memory) -> Translation | None:
 
 
 def partner_of(line: Line, memory: Memory) -> tuple[str, ...]:
-    """Return the reason for which the held request of a response is skipped now, if there is one."""
+    """Return the reason for skipping the held request of a response, if there is one."""
     request = memory.drop(_OPEN, line.id)
     if request is None:
         memory.put(_ANSWERED, line.id, line.at)
@@ -55,7 +55,7 @@ def partner_of(line: Line, memory: Memory) -> tuple[str, ...]:
 
 
 def given_up(source: Source, memory: Memory, unanswered: Unanswered) -> tuple[tuple[Document, ...], tuple[str, ...]]:
-    """Return the outcome of requests that will not be answered any more, or are too many to wait for.
+    """Return the outcome of requests that will not be answered any more, or exceed the number that can wait.
 
     Args:
         source: The source of the log.
@@ -63,7 +63,7 @@ def given_up(source: Source, memory: Memory, unanswered: Unanswered) -> tuple[tu
         unanswered: Builds the events of such a line.
 
     Returns:
-        Events, and the reasons for skipping the others.
+        The events, and the reasons for skipping the other requests.
     """
     events: tuple[Document, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ def given_up(source: Source, memory: Memory, unanswered: Unanswered) -> tuple[tu
 
 
 def still_open(source: Source, memory: Memory, unanswered: Unanswered) -> Translation | None:
-    """Return the outcome of requests that are open at the end of the log: still open, or failed by themselves."""
+    """Return the outcome of requests that are open at the end of the log: undecided, or known to have failed."""
     events: tuple[Document, ...] = ()
     reasons: tuple[str, ...] = ()
     for id_, request in memory.entries(_OPEN):
@@ -101,7 +101,7 @@ def still_open(source: Source, memory: Memory, unanswered: Unanswered) -> Transl
 
 
 def _brief(line: Line) -> dict[str, Any]:
-    """Return what is needed of a request line later, without any data written or read."""
+    """Return the part of a request line that is needed later, without any data written or read."""
     value, request = line.value, line.value["request"]
     kept = ("id", "operation", "path", "namespace", "mount_type", "client_token", "client_token_accessor")
     auth = value.get("auth")

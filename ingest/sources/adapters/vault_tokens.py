@@ -1,7 +1,8 @@
-"""Vault: the tokens that lines report, and what must be remembered about them to understand other lines. Pure.
+"""Vault: the tokens that lines report, and the facts about them that other lines require. Pure.
 
-Two facts take two lines. Which token a digest belongs to: the line that issued or used it says so; a line about a
-dead token has only the digest. Whether a token created by a role is a child: the line that wrote the role says so.
+Two facts require a second line: which token a digest belongs to (the line that issued or used the token says so; a line
+about a dead token has only the digest), and whether a token created by a role is a child (the line that wrote the role
+says so).
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,13 +15,13 @@ from ingest.sources.adapters.vault_names import digest, native_token, session_id
 from lineage.core.model.times import LATEST, Instant, format_instant
 
 TOKEN: Final = "token"  # digest of a token -> its native id
-_HOLDER: Final = "holder"  # native id -> who holds it
-_ROLE: Final = "role"  # role -> what was written to it, and when: [time, whether it makes orphans, or null for unknown]
+_HOLDER: Final = "holder"  # native id -> its holder
+_ROLE: Final = "role"  # role -> its writes: [time, whether it creates orphans, or null for unknown]
 _BY_ROLE: Final = "made-by-role"  # request -> the token that a role created, until the role is known
 _MOST_WRITES: Final = 64
 _MOST_WAITING: Final = 20_000
 
-# The methods by which people log in; others are used by machines. The identity map may know better.
+# The methods by which people log in; others are used by machines. The identity map may override this.
 _PEOPLE: Final = frozenset({"userpass", "ldap", "oidc", "okta", "github", "radius", "kerberos", "saml"})
 # Metadata that an auth method provides about a login; the first one present is used.
 _NAMES: Final = ("username", "role_name", "service_account_name", "common_name", "role", "name")
@@ -29,10 +30,10 @@ _ROLES: Final = "auth/token/roles/"
 
 
 def learn(line: Line, memory: Memory) -> tuple[list[Any], list[Document]]:
-    """Remember which token a digest belongs to, and who holds it.
+    """Remember which token a digest belongs to, and its holder.
 
     Returns:
-        What waited for a digest, each with the native id of the token; and events that waited for a holder.
+        The entries that waited for a digest, each with the native id of the token; and events that waited for a holder.
     """
     waiting: list[Any] = []
     events: list[Document] = []
@@ -54,14 +55,14 @@ def learn(line: Line, memory: Memory) -> tuple[list[Any], list[Document]]:
 
 
 def registered(line: Line, memory: Memory) -> Iterator[Document]:
-    """Yield who has just logged in, if the line says so unhashed."""
+    """Yield the registration of the party that has just logged in, if the line names it unhashed."""
     made = made_by(line)
     entity = text(made, "entity_id")
     if made is None or entity is None or line.path.startswith("auth/token/"):
         return
     metadata = member(made, "metadata") or member(line.value, "auth", "metadata")
     method, username = text(line.value, "request", "mount_type"), text(metadata, "username")
-    # Older versions do not log the method; the name of a user is what only those of people say.
+    # Older versions do not log the method; only methods for people log a user name.
     kind = "human" if method in _PEOPLE or (method is None and username is not None) else "service"
     name = next(filter(None, (text(metadata, name) for name in _NAMES)), None) or text(made, "display_name")
     if memory.is_new("registered", f"{entity}\n{kind}\n{name}"):
@@ -128,7 +129,7 @@ def client_of(line: Line) -> str | None:
 
 
 def remember_role(line: Line, memory: Memory) -> None:
-    """Remember what a role creates. A write that does not mention it leaves it unchanged."""
+    """Remember whether a role creates orphans. A write that does not mention this leaves it unchanged."""
     if not line.path.startswith(_ROLES) or line.operation not in {"create", "update", "delete"}:
         return
     role = f"{line.namespace}{line.path.removeprefix(_ROLES)}"
@@ -143,8 +144,8 @@ def remember_role(line: Line, memory: Memory) -> None:
 def children_by_role(source: Source, memory: Memory, *, all_of_them: bool) -> Iterator[Document]:
     """Yield the parents of tokens created by roles. If the role is unknown, its tokens count as children.
 
-    A reach then names too many rather than too few. Called at the end of a batch, so that the order of lines within
-    it does not matter; or for the oldest, if too many wait.
+    So a reach names too many rather than too few. Called at the end of a batch, so that the order of lines within it
+    does not matter; and for the oldest tokens if too many wait.
     """
     while (oldest := memory.oldest(_BY_ROLE)) is not None and (all_of_them or memory.size(_BY_ROLE) > _MOST_WAITING):
         request, made = oldest
@@ -160,7 +161,7 @@ def _held(source: Source, made: Mapping[str, Any], held_by: str) -> Document:
 
 
 def _more(source: Source, made: Mapping[str, Any], part: str, **fields: Any) -> Document:
-    """Build what another line adds to the issue of a token."""
+    """Build the event that another line adds to the issue of a token."""
     id_, at = f"{made['id']}/{part}", made["time"]
     return source.event("token.issued", id_, at, token=made["token"], subject=made["subject"], **fields)
 
