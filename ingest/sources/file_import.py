@@ -27,7 +27,7 @@ from lineage.plumbing.gc_pause import gc_paused
 FORMATS: Final = ("auto", "jsonl", *foreign.FORMATS)
 # Records appended in one transaction: enough to make the cost of flushing the disk negligible.
 _PART: Final = 5_000
-# A longer line is quarantined up to this size, with the digest and the size of what was read of it.
+# A longer line is quarantined up to this size, with the digest and size of the part that was read.
 _LINE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -35,7 +35,7 @@ class QuarantineSink(Protocol):
     """The destination of lines that are never written to the log."""
 
     def quarantine(self, records: Iterable[RejectedRecord]) -> None:
-        """Quarantine records; one that is quarantined already is not repeated."""
+        """Quarantine records; one that is quarantined already is not added again."""
         ...
 
 
@@ -47,7 +47,7 @@ class FileOutcome:
         name: The name of the file.
         format: The format of its records.
         records: The number of records.
-        events: The number of valid events made of them.
+        events: The number of valid events built from them.
         skipped: Records without information about authority or action, by reason.
         quarantined: Quarantined records, by reason.
     """
@@ -72,9 +72,9 @@ class Intake:
         records: Records read from files of a foreign format.
         skipped: Of these, the number without information about authority or action, by reason.
         foreign: Whether any file had a foreign format.
-        formats: The format of each file, where it was detected.
+        formats: The format of each file whose format was detected.
         reasons: Why records were quarantined.
-        files: The outcome of each file. What an adapter emits only at the end of all files belongs to none.
+        files: The outcome of each file. Events that an adapter emits only after all files belong to none.
     """
 
     read: int = 0
@@ -201,7 +201,7 @@ def ingest_records(
     *,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> None:
-    """Append records that were read to the log, and quarantine the unreadable ones.
+    """Append valid records to the log, and quarantine the unreadable ones.
 
     Args:
         records: Each record with its size in bytes.
@@ -269,7 +269,7 @@ def _append(log: Log, entries: list[Entry], intake: Intake) -> None:
 
 
 def _runs(positions: Sequence[Position]) -> Iterator[tuple[Position, Position]]:
-    """Yield the first and the last of each consecutive run of sorted positions; a spool does not know any yet."""
+    """Yield the first and the last of each consecutive run of sorted positions; there are none for a spool."""
     if not positions:
         return
     first, last = positions[0], positions[-1]
@@ -302,7 +302,7 @@ def _own(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Rea
 
 
 def _of_no_format(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Read]:
-    """Read the records of a file of unknown format: each is quarantined, except those that are events of ours."""
+    """Read the records of a file of unknown format: each is quarantined, unless it is one of our events."""
     table = credentials.Table()
     for record in foreign.read_records(stream):
         fault = BadRecordError("unknown-format", "it is not a record of any known format")

@@ -1,4 +1,4 @@
-"""The import of a foreign log: its records are translated, their ids mapped, and the outcomes counted."""
+"""Import a foreign log: translate its records, map their ids, and count the outcomes."""
 
 import json
 from collections import Counter
@@ -60,7 +60,7 @@ class ForeignLog:
 
     @property
     def memory(self) -> Memory:
-        """The memory of the source; whatever is put into it is stored with the rest."""
+        """The memory of the source; new entries are stored with the others."""
         return self._memory
 
     def counts(self) -> Counter[tuple[str, str]]:
@@ -74,7 +74,7 @@ class ForeignLog:
                 yield from self._entries(name, outcome)
 
     def settled(self, name: str, *, end: bool = True) -> Iterator[Read]:
-        """Yield what is due at the end of a batch; ``end`` means that no more records will come for now."""
+        """Yield the events due at the end of a batch; ``end`` is true if no more records are expected for now."""
         for outcome in self._reading.settled(end=end):
             yield from self._entries(name, outcome)
         at = format_instant(self._latest or self._memory.latest)

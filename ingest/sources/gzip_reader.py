@@ -34,7 +34,7 @@ class Gzipped(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read some plain bytes; none at the end, or where nothing more can be decompressed."""
+        """Read some plain bytes; none at the end, or if nothing more can be decompressed."""
         while not self._plain and not self._ended and self.fault is None:
             self._unpack()
         size = min(len(buffer), len(self._plain))

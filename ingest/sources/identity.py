@@ -1,7 +1,7 @@
 """The identity map: which native ids of a source belong to which people and agents, configured as rules.
 
 A rule joins ids by an alias: facts keep the id that the source states, and a ``principal.registered`` event says that
-it is the same party as the one people know (clause 4.3). Pure: no clock, no I/O.
+it is the same party as the one that people know (clause 4.3). Pure: no clock, no I/O.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from lineage.core.authority.principals import declared_kind
 from lineage.core.model.errors import RefusedError
 
 KINDS: Final = ("human", "agent", "service", "workload")
-# Ids of many shapes: a pattern that matches all of them identifies nobody.
+# Ids of many shapes: a pattern that matches them all identifies nobody.
 _ANYBODY: Final = (
     *("x", "0", "alice@example.com", "vault:entity:9f0c", "https://idp.example#5f2c-11", "system:serviceaccount:a:b"),
     *("arn:aws:iam::111122223333:user/x", "spiffe://example.org/x"),
 )
-# Where events name principals.
+# The fields in which events name principals.
 _FIELDS: Final = frozenset(
     {"subject", "actor", "on_behalf_of", "delegator", "delegatee", "principal", "workload", "agent"}
     | {"ordered_by", "lifted_by", "approved_by", "owner"}
@@ -100,7 +100,7 @@ class IdentityMap:
     """The rules of a source, and the memory of the ids they were applied to."""
 
     def __init__(self, rules: Iterable[Rule], source: Source, memory: Memory) -> None:
-        """Keep the rules; if they differ from last time, they are applied again to every remembered id."""
+        """Set the rules; if they have changed since the last run, they are applied again to every remembered id."""
         self._rules = tuple(rules)
         self._source = source
         self._memory = memory
@@ -127,7 +127,7 @@ class IdentityMap:
         return found
 
     def count(self) -> None:
-        """Add how often unmapped ids were seen to the memory, in which every change costs more than a sighting."""
+        """Add the counts of unmapped ids to the memory, where a change for every sighting would cost too much."""
         for native, seen in self._unmapped.items():
             self._memory.put(_UNMAPPED, native, self._memory.get(_UNMAPPED, native, 0) + seen, most=_MOST_UNMAPPED)
         self._unmapped.clear()
@@ -188,7 +188,7 @@ def several(memory: Memory) -> Iterator[tuple[str, list[int]]]:
 
 
 def joined(memory: Memory) -> Iterator[tuple[str, list[str]]]:
-    """Yield the ids to which several native ids were mapped, with those."""
+    """Yield each id to which several native ids were mapped, with those native ids."""
     yield from sorted((known, natives) for known, natives in memory.entries(_NATIVE) if len(natives) > 1)
 
 

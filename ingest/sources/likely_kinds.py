@@ -1,7 +1,7 @@
-"""What an id of another system most likely is, by its form: for a suggestion, never for a fact. Pure.
+"""Guess the kind and the name of a principal from the form of its id: for suggestions, never for facts. Pure.
 
-An adapter registers a kind only where its log says what somebody is. For the rest the form of an id says more than
-nothing: a pod is a workload, a role of AWS no person.
+An adapter registers a kind only if its log states it. For all other ids, the form still tells something: a pod is a
+workload, and a role of AWS is not a person.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 
 class Likely(NamedTuple):
-    """The kind of a principal, and its name; None for what the id does not say."""
+    """The likely kind and name of a principal; None if the id does not tell."""
 
     kind: str | None = None
     name: str | None = None
@@ -19,7 +19,7 @@ _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _FORMS: Final = tuple(
     (re.compile(form), kind)
     for form, kind in (
-        # Vault, OpenBao: `<method>-<name>`, and what the creator of a child token called it
+        # Vault, OpenBao: `<method>-<name>`, and the name that the creator of a child token chose
         (r".+:display-name:(?:userpass|ldap|oidc|okta|github|radius|kerberos|saml)-(?P<name>.+)", "human"),
         (r".+:display-name:(?:token|jwt|spiffe)-(?P<name>.+)", "agent"),
         (r".+:display-name:(?P<name>(?:approle|kubernetes|cert|aws|gcp|azure|alicloud|cf|oci)(?:-.+)?)", "service"),
@@ -28,10 +28,10 @@ _FORMS: Final = tuple(
         (r".+:pod:(?P<name>.+)", "workload"),
         (r"(?:.+[#:])?system:node:(?P<name>.+)", "workload"),
         (r"(?:.+[#:])?system:(?:serviceaccount:)?(?P<name>.+)", "service"),
-        # Keycloak: people have internal ids, clients the names that were given to them
+        # Keycloak: people have internal ids, clients have chosen names
         (rf".+/realms/[^#]+#{_UUID}", "human"),
         (r".+/realms/[^#]+#(?:service-account-)?(?P<name>[^@]+)", "service"),
-        # AWS; a source identity is missing here, for its caller chooses it
+        # AWS; source identities are not listed here, because callers choose them
         (r"arn:[^:]+:iam::[0-9]*:user/(?:.+/)?(?P<name>[^/]+)", "human"),
         (r"arn:[^:]+:iam::[0-9]*:role/(?:.+/)?(?P<name>[^/]+)", "service"),
         (r"arn:[^:]+:sts::[0-9]*:assumed-role/(?P<name>[^/]+)/.+", "service"),
@@ -44,7 +44,7 @@ _FORMS: Final = tuple(
 
 
 def likely(native: str) -> Likely:
-    """Return what an id most likely is.
+    """Return the likely kind and name of an id.
 
     Examples:
         >>> likely("k8s:pod:agents/worker-1")

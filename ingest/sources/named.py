@@ -18,14 +18,14 @@ class NamedSource:
     Attributes:
         name: Used in ids, and in the event source ``urn:<format>:<name>``.
         format: A format of the table.
-        issuer: The issuer of the tokens in the log, where the log does not name it.
+        issuer: The issuer of the tokens in the log, if the log does not name it.
         inputs: Where its records come from: ``follow``, ``kafka_topic``, ``http``, ``tcp``, ``otlp``.
-        lifetimes: The lifetime of each kind of token in seconds, where the log does not state it.
+        lifetimes: The lifetime of each kind of token in seconds, if the log does not state it.
         options: Further settings of its format.
         identity: The rules of its identity map, in order.
         token: Authenticates the senders of requests as this source.
         token_file: A file with the token, or with several, one per line.
-        configured: Whether it is in the settings; otherwise it stands for any log of the format.
+        configured: Whether it is in the settings; otherwise it represents any log of the format.
     """
 
     name: str

@@ -85,7 +85,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
 
 
 def not_allowed(path: str) -> str:
-    """Say that the user of this process may not read a file or a folder."""
+    """Build the message that the user of this process may not read a file or a folder."""
     return f"{path} may not be read; let the user of this process read it (a folder also needs the right to enter)"
 
 
@@ -107,7 +107,7 @@ def _format_of(name: str, reader: Plain, format: str, named: NamedSource | None,
     if found == "avro":
         raise RefusedError(f"{name} is Avro, not lines of JSON; publish it to the log instead; nothing was ingested")
     if found is None:
-        # Too little to tell: an empty file, or a gzip that breaks off at once, which is reported as such.
+        # Too little to detect a format: an empty file, or a gzip that ends at once, which is reported as such.
         if not head.strip() or reader.broken is not None:
             return "jsonl" if named is None else named.format
         if quarantine_unknown:
@@ -129,13 +129,13 @@ def _unknown(name: str, head: bytes, named: NamedSource | None) -> str:
 
 
 def looked_for_in(file: File) -> str:
-    """Describe the formats that were tried for a file of unknown format, and what it begins with instead."""
+    """Describe the formats that were tried for a file of unknown format, and its actual beginning."""
     with reading(file) as reader:
         return looked_for(file.name, foreign.first_bytes(reader))
 
 
 def looked_for(name: str, head: bytes, named: NamedSource | None = None) -> str:
-    """Describe the same for the beginning of a file; for a named source only its own format was tried."""
+    """Describe the formats that were tried for the beginning of a file; for a named source only its own format."""
     formats: Sequence[str] = tuple(foreign.FORMATS) if named is None else (named.format,)
     *some, last = formats
     listed = f"{', '.join(some)} or {last}" if some else last

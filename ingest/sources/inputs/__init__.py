@@ -1,1 +1,1 @@
-"""The inputs of `delegraph collect`: records as they are written, sent or published, each kept until the log has it."""
+"""The inputs of `delegraph collect`: files, requests, topics and connections, kept until the log has their records."""

@@ -1,8 +1,8 @@
 """A followed file and its read position.
 
 A line is ingested once it is complete. Data after the last line end is ingested when it is a complete JSON object, or
-when the file has not changed for a minute. A document (an array, pretty-printed JSON, protobuf) is counted by its
-records: when it has changed it is read again from its beginning, skipping what was ingested.
+when the file has not changed for a minute. The position in a document (an array, pretty-printed JSON, protobuf)
+is the number of its records: when it changes, it is read again from its beginning, skipping those that were ingested.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,7 +23,7 @@ from lineage.core.model.times import SECOND, Instant
 # A file that has not changed for this long is read as it is.
 STILL_SECONDS: Final = 60
 _BLOCK_BYTES: Final = 2 * 1024 * 1024
-_JUDGED_BYTES: Final = 4 * 1024 * 1024  # how much is searched for a record of the source's format
+_JUDGED_BYTES: Final = 4 * 1024 * 1024  # how many bytes are searched for a record of the source's format
 _TOGETHER: Final = 2_000
 _CUT: Final = frozenset({"truncated", "broken-gzip"})
 
@@ -51,18 +51,18 @@ class Followed:
         origin: Callable[[str], str],
         is_judged: bool = True,
     ) -> None:
-        """Create it for a file that was found; nothing is opened yet."""
+        """Track a file that was found; nothing is opened yet."""
         self.found = found
         self.key: str | None = None
-        """The key of its stored position; None if unknown yet."""
+        """The key of its stored position; None if it is not known yet."""
         self.refused: Refusal | None = None
         self.gone_at: Instant | None = None
-        """When it was no longer found under any name."""
+        """Since when it is not found under any name."""
         self._intake, self._places, self._clock = intake, places, clock
         self._topic, self._origin, self._is_judged = topic, origin, is_judged
         self._open: OpenFile | None = None
         self._place = FilePlace(path=found.path, file=found.file)
-        self._tried: tuple[int, int, bool] | None = None  # what remains of it if it ends in the middle of a record
+        self._tried: tuple[int, int, bool] | None = None  # the rest of the file, if it ends in the middle of a record
 
     # Discovery
 
@@ -86,7 +86,7 @@ class Followed:
         self.close()
 
     def _stays_refused(self) -> bool:
-        """Whether it is still the refused file, without much more content to judge it by."""
+        """Whether it is still the refused file, without enough new content to decide again."""
         if self.refused is None:
             return False
         size, changed, head = self.refused[1:]
@@ -163,7 +163,7 @@ class Followed:
         return self._begins(self._open, others)
 
     def _continues(self, file: OpenFile) -> bool:
-        """Whether it still contains what was read of it, unlike one that was truncated or overwritten."""
+        """Whether it still contains the bytes that were read, unlike a file that was truncated or overwritten."""
         file.again()
         is_the_same = sample(file.read(0, self._place.head[1])) == self._place.head
         return is_the_same and (file.packed or file.holds(self._place))
@@ -171,7 +171,7 @@ class Followed:
     def _begins(self, file: OpenFile, others: Collection[str]) -> bool:
         """Find the stored position that it continues, or start from the beginning.
 
-        False while there is too little to tell.
+        Returns False while the file has too few bytes to decide.
         """
         head = file.read(0, SAMPLE_BYTES)
         first = beginning(head)
@@ -191,7 +191,7 @@ class Followed:
         return True
 
     def _is_of_the_format(self, file: OpenFile) -> bool:
-        """Whether it has a record of the source's format; False if it cannot be told yet.
+        """Whether it has a record of the source's format; False while that cannot be determined.
 
         Raises:
             RefusedError: It has another format; the message names the remedy.
@@ -213,7 +213,7 @@ class Followed:
     # Ingestion
 
     def step(self) -> int:
-        """Ingest some of it, and return how much; 0 if there is no more for now.
+        """Ingest part of it, and return how much; 0 if there is no more for now.
 
         Raises:
             UnavailableError: The log or the store is unavailable.
@@ -241,7 +241,7 @@ class Followed:
         return self._last(block, file)
 
     def _block(self, file: OpenFile) -> bytes | None:
-        """Return what follows the place; None if the file was truncated since it was checked."""
+        """Return the bytes after the position; None if the file has been truncated since it was checked."""
         place = self._place
         if file.packed:
             return file.read(place.offset, _BLOCK_BYTES)
@@ -251,7 +251,7 @@ class Followed:
         return read[before:] if sample(read[:at]) == known else None
 
     def _last(self, block: bytes, file: OpenFile) -> int:
-        """Ingest what follows the last line end."""
+        """Ingest the bytes after the last line end."""
         broken = file.broken if file.packed else None
         is_cut = broken is not None or (block.strip() and not is_whole(block))
         if is_cut and not self._is_still:  # it is still being written
@@ -294,7 +294,7 @@ class Followed:
         return replace(self._place, path=self.found.path, file=self.found.file, size=0, changed=0)
 
     def _read_up(self, *, keep: bool = False) -> int:
-        """Note that everything in it was ingested; stored if finding that out again would take long."""
+        """Note that the whole file was ingested; stored if determining that again would take long."""
         following = replace(self._following(), size=self.found.size, changed=self.found.changed)
         if keep:
             self._commit((), following)

@@ -13,7 +13,7 @@ _STEP_BYTES: Final = 1024 * 1024
 
 
 class OpenFile:
-    """A regular file. It is opened by name once, and then read by its handle, wherever it is moved."""
+    """A regular file, opened by name once and then read by its handle, even after it was moved."""
 
     def __init__(self, path: str) -> None:
         """Open a file.
@@ -66,11 +66,11 @@ class OpenFile:
         return found
 
     def again(self) -> None:
-        """Decompress from its beginning on the next read, because it may have grown."""
+        """Decompress from the beginning on the next read, because the file may have grown."""
         self._reader, self._at = None, 0
 
     def holds(self, place: FilePlace) -> bool:
-        """Whether the bytes before a position are the ones that were read there."""
+        """Whether the bytes before a position are the same as those read earlier."""
         digest, size = place.tail
         if not place.lines:
             return sample(self.read(0, size)) == place.tail

@@ -1,6 +1,6 @@
-"""Which files a path of ``follow`` means.
+"""Find the files that a path of ``follow`` denotes.
 
-Itself and its rotated predecessors, the matches of a pattern, the files of a folder.
+They are the file and its rotated predecessors, the matches of a pattern, or the files of a folder.
 """
 
 import glob
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _PATTERN: Final = re.compile(r"[*?\[]")
-# What rotation appends to a name, or inserts before its extension: numbers and times.
+# The suffix that rotation appends to a name, or inserts before its extension: numbers and times.
 _ROTATED: Final = r"[-._](?:old|[0-9][0-9TZ:._+-]*)"
 _COMPRESSED: Final = r"(?:\.gz)?"
 
@@ -34,7 +34,7 @@ class Found(NamedTuple):
 
 
 def found_files(paths: Iterable[str], fault: Callable[[str, str], None]) -> list[Found]:
-    """Find the regular files that paths mean, the least recently modified first.
+    """Find the regular files that paths denote, the least recently modified first.
 
     Args:
         paths: Files, patterns and folders.

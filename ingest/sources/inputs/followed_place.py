@@ -1,9 +1,9 @@
-"""The read position of a followed file, and recognising by content whether a file continues it.
+"""The read position of a followed file, and the check by content whether a file continues it.
 
 A log is rotated by rename, by copy and truncation, or into a gzip, and inodes are reused. So a position stores
-samples of what was read, the beginning and the bytes before the position, and a file continues it only if it contains
-both. A file that continues no position is read from its beginning, which at worst makes duplicates that the log
-recognises.
+two samples of the content, its beginning and the bytes before the position, and a file continues it only if it
+contains both. A file that continues no position is read from its beginning, which at worst makes duplicates that the
+log recognises.
 """
 
 import hashlib
@@ -103,7 +103,7 @@ class Places:
         return self._by_key[key]
 
     def of_file(self, file: str) -> FilePlace | None:
-        """How far a file was read, by its device and inode."""
+        """Return how far a file was read, by its device and inode."""
         key = self._by_file.get(file)
         return None if key is None else self._by_key[key]
 

@@ -56,8 +56,8 @@ class Follower:
             origin: Returns the origin of a file's quarantined records.
             topic: The topic of the stored positions.
             progress: Called with the state after each round.
-            finished: For a spool: called with a file and how far it was read, and may remove it. The files of a spool
-                are not checked for their format, and the positions of removed ones are deleted.
+            finished: For a spool: called with a file and the number of bytes read, and may remove the file. The files
+                of a spool are not checked for their format, and the positions of removed ones are deleted.
         """
         self._intake, self._paths, self._clock = intake, tuple(paths), clock
         self._origin, self._topic = origin, topic
@@ -68,7 +68,7 @@ class Follower:
         self._told: dict[str, str] = {}
 
     def round(self, stop: Callable[[], bool] = lambda: False) -> int:
-        """Ingest what is there now, and return the number of bytes or records.
+        """Ingest the current content, and return the number of bytes or records.
 
         Raises:
             UnavailableError: The log or the store is unavailable; the positions are unchanged.
@@ -81,7 +81,7 @@ class Follower:
 
     @property
     def unread(self) -> dict[str, str]:
-        """Why files and folders could not be read in the last round, by path; those of no known format are not here."""
+        """Why files and folders could not be read in the last round, by path; unknown formats are not included."""
         refused = {one.found.path for one in self._files.values() if one.refused is not None}
         return {path: why for path, why in self._faults.items() if path not in refused}
 
@@ -146,7 +146,7 @@ class Follower:
                 while not stop() and (more := one.step()):
                     taken += more
         except FileNotFoundError:
-            pass  # looked for again
+            pass  # it is searched for in the next round
         except PermissionError:
             self._fault(one.found.path, "it may not be read")
         except OSError as error:

@@ -26,10 +26,10 @@ logger = logging.getLogger(__name__)
 
 # Records of several deliveries that are written to the log together.
 _TOGETHER: Final = 5_000
-# What is due is emitted once a source has been quiet, or has been sending, for this long.
+# Events that are due are emitted once a source has been quiet, or has been sending, for this long.
 QUIET_SECONDS: Final = 0.5
 _BUSY_SECONDS: Final = 10.0
-# No more records are coming for now: longer than the usual interval of trace exporters.
+# No more records are expected after this silence, which is longer than the usual interval of trace exporters.
 STILL_SECONDS: Final = 6.0
 
 
@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
     Attributes:
         topic: The topic of the input, such as ``follow``.
-        key: What is read: a file, a partition.
+        key: The object that is read: a file, a partition.
         value: A JSON value; None to delete it.
     """
 
@@ -52,7 +52,7 @@ class Taken(NamedTuple):
 
     Attributes:
         records: The number of records.
-        events: The number of events made of them.
+        events: The number of events built from them.
         skipped: Records without information about authority or action, by reason.
         quarantined: Quarantined records, by reason.
     """
@@ -103,7 +103,7 @@ class SourceIntake:
         self._turn = threading.Lock()
         self._waiting: deque[_Delivery] = deque()
         self._foreign: ForeignLog | None = None
-        # At the start, what an earlier process left pending is due as well.
+        # At the start, the events that an earlier process left pending are due as well.
         self._came_at, self._settled_at = monotonic(), 0.0
         self._due, self._ended = True, False
 
@@ -130,13 +130,13 @@ class SourceIntake:
             return dict(self._reader().memory.entries(topic))
 
     def settle(self, *, at_once: bool = False) -> None:
-        """Emit what is due: when the source has been quiet for a moment, and again when it stays quiet.
+        """Emit the events that are due: after a short silence of the source, and again if it stays silent.
 
         Args:
-            at_once: No more records are coming.
+            at_once: Whether no more records are expected.
 
         Raises:
-            UnavailableError: The log or the store is unavailable; it stays due.
+            UnavailableError: The log or the store is unavailable; the events stay due.
         """
         now = self._monotonic()
         quiet = now - self._came_at
@@ -198,7 +198,7 @@ class SourceIntake:
     def _read(self, foreign: ForeignLog, origin: str, record: RawRecord) -> Iterable[Read]:
         try:
             return list(foreign.entries(origin, [record]))
-        except Exception as error:  # a record that crashes its adapter must not be retried for ever
+        except Exception as error:  # a record that crashes its adapter must not be retried forever
             logger.exception("the %s adapter fails on a record of %s", self.named.format, origin)
             fault = BadRecordError("adapter-fault", f"its adapter fails on it: {type(error).__name__}")
             return [(foreign.rejected(origin, record, fault), len(record.raw))]

@@ -44,7 +44,7 @@ def place_of(said: str, log: str | None, name: str) -> tuple[tuple[str, ...], st
     if not url or not _NAME.fullmatch(topic):
         raise RefusedError(
             f"'kafka_topic' of the source {name!r} is {said!r}, "
-            + ("which is no name of a topic" if url else "and the log is no Kafka")
+            + ("which is no name of a topic" if url else "and the log is not on Kafka")
             + "; write kafka://host:port/topic"
         )
     servers, _ = parse_url(url)
@@ -110,7 +110,7 @@ class TopicReader:
             if more := self.round():
                 count, came_at = count + more, time.monotonic()
             elif time.monotonic() - came_at > _DRAIN_SECONDS:
-                raise UnavailableError(f"the topic {self._topic} brings nothing more, though it holds more")
+                raise UnavailableError(f"the topic {self._topic} delivers nothing, although it has more records")
         return count
 
     def close(self) -> None:
@@ -137,8 +137,8 @@ class TopicReader:
             place = kept.get(self._key(partition.partition), begin)
             if place < begin:
                 logger.error(
-                    "the source %r: records %d to %d of %s/%d were deleted before they were taken; give the topic a "
-                    "longer retention",
+                    "the source %r: records %d to %d of %s/%d were deleted before they were ingested; give the topic "
+                    "a longer retention",
                     self._intake.named.name, place, begin - 1, self._topic, partition.partition,
                 )  # fmt: skip
             consumer.seek(partition, max(begin, place))
@@ -167,9 +167,9 @@ class Standing(NamedTuple):
     """The progress in a topic.
 
     Attributes:
-        partitions: How many it has.
-        behind: Records that were not taken yet.
-        lost: Records that it no longer holds, and that were not taken.
+        partitions: The number of its partitions.
+        behind: The number of records not ingested yet.
+        lost: The number of records that were deleted before they were ingested.
     """
 
     partitions: int
@@ -180,10 +180,10 @@ class Standing(NamedTuple):
 def standing_of(
     servers: tuple[str, ...], topic: str, settings: KafkaSettings, kept: Mapping[str, int], name: str
 ) -> Standing:
-    """How far the topic of a source was read, by the places that are kept of it. Nothing is read.
+    """Determine how far the topic of a source was read, from its stored positions. Nothing is read.
 
     Raises:
-        DelegraphError: The broker does not answer, or does not show the topic.
+        DelegraphError: The broker does not answer, or denies access to the topic.
     """
     settings.refuse_in_the_clear(servers)
     with kafka_faults(servers, settings, doing="read", topics=[topic]):

@@ -37,7 +37,7 @@ class BodyError(DelegraphError):
 
 
 def records_of(body: bytes, named: NamedSource, *, media_type: str, encoding: str) -> list[RawRecord]:
-    """Parse the records of a body; an unreadable one is returned with its error, as long as another is readable.
+    """Parse the records of a body; an unreadable one is returned with its error, if at least one other is readable.
 
     Args:
         body: The body as received.

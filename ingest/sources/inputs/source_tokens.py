@@ -53,7 +53,7 @@ class SourceTokens:
         with self._lock:
             if self._monotonic() - self._looked_at >= _LOOK_SECONDS:
                 self._looked_at = self._monotonic()
-                with suppress(RefusedError):  # the tokens read last stay valid
+                with suppress(RefusedError):  # the tokens that were read last stay valid
                     self._look()
             return self._digests
 

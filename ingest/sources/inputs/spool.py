@@ -77,7 +77,7 @@ class Spool:
     def finished(self, path: str, size: int) -> None:
         """Note that ``size`` bytes of a segment are in the log.
 
-        It is removed if that is everything and it is complete.
+        The segment is removed if that is its whole size and no more will be written to it.
         """
         with self._lock:
             segment = Path(path)

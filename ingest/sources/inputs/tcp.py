@@ -1,8 +1,8 @@
 """Lines over TCP, such as from OpenBao's socket audit device: read at once, spooled, never acknowledged.
 
 A program that writes an audit log to a socket blocks until it is read, and OpenBao answers no request in the
-meantime. So reading waits only for the spool, not for the log or the store. Only if the spool or the disk is full
-does the sender have to wait; nothing is lost.
+meantime. So reading waits only for the spool, not for the log or the store. The sender has to wait only if the spool
+or the disk is full; nothing is lost.
 """
 
 import logging
@@ -33,7 +33,7 @@ class _Connection:
     def __init__(self, opened: socket.socket) -> None:
         self.socket = opened
         self._rest = bytearray()
-        self._dropping = False  # within a line that is too long, whose beginning is in the rest
+        self._dropping = False  # within a line that is too long; `rest` has its beginning
 
     def lines(self, chunk: bytes) -> bytes:
         """Return the lines that are complete now. A line that is too long is truncated."""
@@ -49,7 +49,7 @@ class _Connection:
         return head + chunk[first:end]
 
     def last(self) -> bytes:
-        """Return what is left when the sender disconnects."""
+        """Return the incomplete line that is left when the sender disconnects."""
         return bytes(self._rest) + b"\n" if self._rest.strip() else b""
 
 
@@ -79,7 +79,7 @@ class LineReceiver:
             self._listening.listen(_BACKLOG)
             self._listening.settimeout(0)
         except (OSError, UnicodeError) as error:
-            said = error.strerror if isinstance(error, OSError) else "no name of a host"
+            said = error.strerror if isinstance(error, OSError) else "not the name of a host"
             raise RefusedError(
                 f"cannot listen on {host}:{port} for the source {name!r}: {said}; give 'tcp' another address"
             ) from error
@@ -87,7 +87,7 @@ class LineReceiver:
         if not is_loopback(str(self.host)):
             logger.warning(
                 "anybody who can reach %s:%d can write records of the source %r: TCP has no login; bind it to loopback "
-                "or to a network of your own",
+                "or to a private network",
                 self.host,
                 self.port,
                 name,
@@ -112,8 +112,8 @@ class LineReceiver:
             if self._spool.is_full:
                 if not told:
                     logger.error(
-                        "the spool of the source %r is full: its senders wait until the log has taken some of it; look "
-                        "why the log or the store is away",
+                        "the spool of the source %r is full: its senders wait until the log has accepted some of "
+                        "it; find out why the log or the store is unavailable",
                         self._name,
                     )
                 told = True
@@ -146,7 +146,7 @@ class LineReceiver:
         except OSError:
             return
         if len(self._connections) >= _MOST_CONNECTIONS:
-            logger.warning("the source %r has %d connections; one more is not let in", self._name, _MOST_CONNECTIONS)
+            logger.warning("the source %r has %d connections; another one is refused", self._name, _MOST_CONNECTIONS)
             opened.close()
             return
         opened.settimeout(0)
@@ -155,7 +155,7 @@ class LineReceiver:
         self._selector.register(opened, selectors.EVENT_READ)
 
     def _keep(self, lines: bytes) -> None:
-        """Write lines to the spool; if the disk does not accept them, retry, and the sender waits."""
+        """Write lines to the spool; if the disk does not accept them, retry, while the sender waits."""
         told = False
         while lines:
             try:
@@ -165,7 +165,7 @@ class LineReceiver:
                     logger.error("the spool of the source %r: %s; its senders wait", self._name, error.strerror)  # noqa: TRY400
                 told = True
                 if self._stopped.wait(_RETRY_SECONDS):
-                    logger.error("%d bytes of the source %r were taken and could not be kept", len(lines), self._name)  # noqa: TRY400
+                    logger.error("%d bytes of the source %r were received but not stored", len(lines), self._name)  # noqa: TRY400
                     return
                 continue
             self._came.set()
@@ -177,7 +177,7 @@ class LineReceiver:
         connection.socket.close()
 
     def _goodbye(self) -> None:
-        """Read what has arrived, and close."""
+        """Read the bytes that have arrived, and close."""
         for connection in list(self._connections.values()):
             with suppress(OSError):
                 while chunk := connection.socket.recv(_CHUNK_BYTES):

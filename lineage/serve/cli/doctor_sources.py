@@ -165,7 +165,9 @@ def _topic(settings: Settings, named: NamedSource, said: str, records: SourceRec
     servers, topic = place_of(said, settings.log, named.name)
     standing = standing_of(servers, topic, settings.kafka, _kept(records, named.name, TOPIC), named.name)
     lost = (
-        f", {standing.lost:,} were deleted before they were taken: give it a longer retention" if standing.lost else ""
+        f", {standing.lost:,} were deleted before they were ingested: give it a longer retention"
+        if standing.lost
+        else ""
     )
     return f"{topic}: {many(standing.partitions, 'partition')}, {standing.behind:,} records behind{lost}"
 
