@@ -1,4 +1,4 @@
-"""The Python clients of the HTTP API, and what they hand over."""
+"""The Python clients of the HTTP API, and the lists that they return."""
 
 from lineage.serve.async_http_client import AsyncClient
 from lineage.serve.client_items import AsyncItems, Items, to_networkx

@@ -1,4 +1,4 @@
-"""What the Python clients hand over: lists item by item, as a data frame, and graphs for networkx."""
+"""Results of the Python clients: lists item by item or as a data frame, and graphs for networkx."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib import import_module
@@ -34,7 +34,7 @@ class Items(Generic[_Item]):
 
 
 class AsyncItems(Generic[_Item]):
-    """The same for ``async for``."""
+    """The items of a list, for ``async for``. They can be read once."""
 
     def __init__(self, items: AsyncIterator[_Item]) -> None:
         """Read from an iterator."""
@@ -60,7 +60,7 @@ def _frame(items: list[Any]) -> Any:
 
 
 def to_networkx(graph: Mapping[str, Any]) -> "nx.MultiDiGraph[str]":
-    """Convert the graph of principals to networkx: principals as nodes, what one handed to another as edges.
+    """Convert the graph of principals to networkx: principals as nodes, delegations and tokens between them as edges.
 
     Args:
         graph: The answer of ``Client.principals_graph``.

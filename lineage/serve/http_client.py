@@ -103,15 +103,15 @@ class Client:
     # The four questions
 
     def who(self, action: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Who | None:
-        """Who stood behind an action; None if no fact names it."""
+        """Return who stood behind an action; None if no fact names it."""
         return self._ask("/v1/who", schemas.Who, action=action, at=at, known_at=known_at)
 
     def chain(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Chain | None:
-        """Who stood behind ``token:ID`` or ``delegation:ID``; None if no fact names it."""
+        """Return who stood behind ``token:ID`` or ``delegation:ID``; None if no fact names it."""
         return self._ask("/v1/chain", schemas.Chain, of=of, at=at, known_at=known_at)
 
     def status(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Status | None:
-        """The state of ``KIND:ID``; None if no fact names it."""
+        """Return the state of ``KIND:ID``; None if no fact names it."""
         return self._ask("/v1/status", schemas.Status, of=of, at=at, known_at=known_at)
 
     def reach(
@@ -125,13 +125,13 @@ class Client:
         cascade: bool = True,
         unseen: bool = False,
     ) -> schemas.Reach | None:
-        """What an order would kill; None if no fact names the target, unless ``unseen`` allows it."""
+        """Return what a revocation would end; None if no fact names the target, unless ``unseen`` allows it."""
         how = {"mode": mode, "issued_before": issued_before, "cascade": "true" if cascade else "false"}
         how |= {"unseen": "true"} if unseen else {}
         return self._ask("/v1/reach", schemas.Reach, of=of, at=at, known_at=known_at, **how)
 
     def identity(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Identity | None:
-        """Who ``principal:ID`` is, and which sources state it; None if no fact names it."""
+        """Return who ``principal:ID`` is, and which sources state it; None if no fact names it."""
         return self._ask("/v1/identity", schemas.Identity, of=of, at=at, known_at=known_at)
 
     def principals_graph(
@@ -143,12 +143,12 @@ class Client:
         at: str | None = None,
         known_at: str | None = None,
     ) -> schemas.PrincipalGraph | None:
-        """Who handed what to whom; None if no fact names what is asked about.
+        """Return the graph of who handed what to whom; None if no fact names what is asked about.
 
         Args:
             of: Only what surrounds ``KIND:ID``.
-            tool: Only what this tool was used under, and what that depends on.
-            target: ``KIND:ID``: what a revocation of it would end is marked.
+            tool: Only the authority under which this tool was used, and what that depends on.
+            target: ``KIND:ID``; mark what revoking it would end.
             at: The instant asked about; by default now.
             known_at: Only what was recorded by then.
         """
@@ -156,7 +156,7 @@ class Client:
         return self._ask("/v1/graph", schemas.PrincipalGraph, **said)
 
     def overview(self, *, at: str | None = None, known_at: str | None = None) -> schemas.Overview:
-        """What needs attention, and the amount of activity."""
+        """Return what needs attention, and the amount of activity."""
         found = self._ask("/v1/overview", schemas.Overview, at=at, known_at=known_at)
         return cast("schemas.Overview", found)  # it names nothing that may be missing
 
@@ -169,14 +169,14 @@ class Client:
         at: str | None = None,
         known_at: str | None = None,
     ) -> schemas.Usage | None:
-        """How a tool, a resource or an operation was used; None if no known action used it. Give exactly one."""
+        """Return how a tool, a resource or an operation (give one) was used; None if no known action used it."""
         said = {"tool": tool, "resource": resource, "operation": operation, "at": at, "known_at": known_at}
         return self._ask("/v1/usage", schemas.Usage, **said)
 
     # Lists, item by item
 
     def search(self, text: str) -> Items[schemas.Match]:
-        """What contains every word of a text: ids, names, tools, operations, resources."""
+        """Find the ids, names, tools, operations and resources that contain every word of a text."""
         return self._items("/v1/search", schemas.Match, q=text)
 
     def actions(
@@ -200,25 +200,25 @@ class Client:
         at: str | None = None,
         known_at: str | None = None,
     ) -> Items[schemas.ListedAction]:
-        """The actions that fit every filter, the latest first.
+        """List the actions that match every filter, latest first.
 
         Args:
             of: Only actions that mention ``KIND:ID``.
-            human: Who stands at the root of the chain.
-            agent: Who stands anywhere on the chain.
-            actor: Who did it, as the action says, or else its decision.
-            token: Under which token, as the action says, or its decision.
-            delegation: A delegation that the action names, or that stands on its chain.
-            session: A session that the action, its decision or a token of its chain names.
-            client: A client that a token of its chain names.
-            tool: With which tool.
-            operation: What was done.
-            resource: To what.
-            outcome: With which outcome.
-            start: When it occurred at the earliest.
-            end: When it occurred at the latest, this instant included.
+            human: The party at the root of the chain.
+            agent: A party anywhere on the chain.
+            actor: The party that acted, according to the action, or else to its decision.
+            token: The token used, according to the action or its decision.
+            delegation: A delegation that the action names, or that is on its chain.
+            session: A session that the action, its decision or a token on its chain names.
+            client: A client that a token on its chain names.
+            tool: The tool used.
+            operation: The operation.
+            resource: What it was done to.
+            outcome: The outcome.
+            start: The earliest time at which it occurred.
+            end: The latest time at which it occurred, inclusive.
             text: Words; each must occur in one of these, or in a display name.
-            at: The moment at which the state of each authority is told.
+            at: The time at which the state of each authority is evaluated.
             known_at: Only what was recorded by then.
         """
         said = {"of": of, "human": human, "agent": agent, "actor": actor, "token": token, "delegation": delegation}
@@ -236,7 +236,7 @@ class Client:
         at: str | None = None,
         known_at: str | None = None,
     ) -> Items[schemas.ListedPrincipal]:
-        """Who there is: people, agents, services and workloads, each party once."""
+        """List people, agents, services and workloads, each party once."""
         said = {"kind": kind, "owner": owner, "state": state, "text": text}
         return self._items("/v1/principals", schemas.ListedPrincipal, **said, at=at, known_at=known_at)
 
@@ -252,7 +252,7 @@ class Client:
         at: str | None = None,
         known_at: str | None = None,
     ) -> Items[schemas.ListedToken]:
-        """Which tokens there are, the latest first."""
+        """List tokens, latest first."""
         said = {"holder": holder, "issuer": issuer, "kind": kind, "owner": owner, "state": state, "text": text}
         return self._items("/v1/tokens", schemas.ListedToken, **said, at=at, known_at=known_at)
 
@@ -267,20 +267,20 @@ class Client:
         at: str | None = None,
         known_at: str | None = None,
     ) -> Items[schemas.ListedDelegation]:
-        """Which delegations there are, the latest first."""
+        """List delegations, latest first."""
         said = {"holder": holder, "issuer": issuer, "owner": owner, "state": state, "text": text}
         return self._items("/v1/delegations", schemas.ListedDelegation, **said, at=at, known_at=known_at)
 
     def timeline(self, of: str, *, known_at: str | None = None) -> Items[schemas.Mention]:
-        """Every fact that mentions ``KIND:ID``, the earliest first."""
+        """List every fact that mentions ``KIND:ID``, earliest first."""
         return self._items("/v1/timeline", schemas.Mention, of=of, known_at=known_at)
 
     def uses(self, of: str, *, at: str | None = None, known_at: str | None = None) -> Items[schemas.Use]:
-        """Where a token was used, the earliest first."""
+        """List where a token was used, earliest first."""
         return self._items("/v1/uses", schemas.Use, of=of, at=at, known_at=known_at)
 
     def diff(self, of: str, *, start: str, end: str, known_at: str | None = None) -> Items[schemas.Change]:
-        """What changed its state between two instants."""
+        """List what changed its state between two instants."""
         return self._items("/v1/diff", schemas.Change, of=of, known_at=known_at, **{"from": start, "to": end})
 
     def findings(
@@ -295,19 +295,19 @@ class Client:
         at: str | None = None,
         known_at: str | None = None,
     ) -> Items[schemas.Finding]:
-        """What is wrong, the worst first; suppressed findings only with ``everything`` or their ``status``."""
+        """List what is wrong, worst first; suppressed findings only with ``everything`` or their ``status``."""
         which = {"of": of, "kind": kind, "severity": severity, "status": status, "since": since}
         all_ = "true" if everything else None
         return self._items("/v1/findings", schemas.Finding, **which, all=all_, at=at, known_at=known_at)
 
     def finding(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.FindingDetails | None:
-        """One finding, with its evidence and what it is connected with; None if there is none with this id."""
+        """Return a finding with its evidence and what it is connected with; None if there is none with this id."""
         return self._ask(f"/v1/findings/{quote(id, safe='')}", schemas.FindingDetails, at=at, known_at=known_at)
 
     def posture(
         self, *, framework: str | None = None, at: str | None = None, known_at: str | None = None
     ) -> schemas.Posture:
-        """Every check with its outcome; with a ``framework`` (ASI, NHI or RMF) those that map to it."""
+        """Return every check with its outcome; with a ``framework`` (ASI, NHI or RMF) those that map to it."""
         response = self._sent("GET", "/v1/posture", params=stated(framework=framework, at=at, known_at=known_at))
         return cast("schemas.Posture", response.json())
 
@@ -316,64 +316,64 @@ class Client:
     def active_agents(
         self, *, start: str | None = None, end: str | None = None, known_at: str | None = None
     ) -> Items[schemas.ActiveAgent]:
-        """The agents that acted, or were given anything, between two instants; those that did most first."""
+        """List the agents that acted or were granted anything between two instants, the most active first."""
         between = {"from": start, "to": end}
         return self._items("/v1/governance/active", schemas.ActiveAgent, known_at=known_at, **between)
 
     def allowed(self, agent: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Allowed | None:
-        """What an agent might do at an instant; None if no fact names it. A list of grants that continues says so."""
+        """Return what an agent could do at an instant, in a list that may be incomplete; None if no fact names it."""
         said = {"agent": agent, "at": at, "known_at": known_at, "limit": str(PAGE)}
         return self._ask("/v1/governance/allowed", schemas.Allowed, **said)
 
     def held(
         self, agent: str, *, start: str | None = None, end: str | None = None, known_at: str | None = None
     ) -> Items[schemas.HeldGrant]:
-        """The delegations and tokens that an agent held between two instants, and what ended each."""
+        """List the delegations and tokens that an agent held between two instants, and what ended each."""
         between = {"from": start, "to": end}
         return self._items("/v1/governance/held", schemas.HeldGrant, agent=agent, known_at=known_at, **between)
 
     def done(
         self, agent: str, *, start: str | None = None, end: str | None = None, known_at: str | None = None
     ) -> Items[schemas.DoneAction]:
-        """What an agent did between two instants, the latest first, each with its chain."""
+        """List what an agent did between two instants, latest first, each action with its chain."""
         between = {"from": start, "to": end}
         return self._items("/v1/governance/done", schemas.DoneAction, agent=agent, known_at=known_at, **between)
 
     def quarantine(self, *, everything: bool = False) -> Items[schemas.Quarantined]:
-        """Records that could not be read."""
+        """List the records that could not be read."""
         return self._items("/v1/quarantine", schemas.Quarantined, all="true" if everything else "false")
 
     def conflicts(self) -> Items[schemas.Conflict]:
-        """Identities under which different contents were sent."""
+        """List the identities under which different contents were sent."""
         return self._items("/v1/conflicts", schemas.Conflict)
 
     # Revocations
 
     def revocations(self, *, at: str | None = None, known_at: str | None = None) -> Items[schemas.BoardEntry]:
-        """All orders, latest first, each with a summary of its verdict."""
+        """List all revocations, latest first, each with a summary of its verdict."""
         limit = str(min(PAGE, PAGE_OF_REVOCATIONS))
         return self._items("/v1/revocations", schemas.BoardEntry, limit=limit, at=at, known_at=known_at)
 
     def revocation(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Revocation | None:
-        """The orders of one id, and whether it is complete; None if there are none."""
+        """Return the orders of a revocation, and whether it is enforced; None if there are none."""
         return self._ask(revocation_path(id), schemas.Revocation, at=at, known_at=known_at)
 
     def receipt(self, id: str, *, at: str | None = None, known_at: str | None = None) -> list[schemas.ReceiptLine]:
-        """What a revocation ended, element by element."""
+        """List what a revocation ended, element by element."""
         params = stated(at=at, known_at=known_at)
         response = self._sent("GET", f"{revocation_path(id)}/receipt", params=params)
         return [json.loads(line) for line in response.content.splitlines()]
 
     def signed_receipt(self, id: str) -> schemas.SignedReceipt:
-        """That a revocation is over, signed.
+        """Return a signed statement that a revocation is enforced everywhere.
 
         Raises:
-            NotOverError: It is not CLOSED.
+            NotOverError: The revocation is not CLOSED.
         """
         return cast("schemas.SignedReceipt", self._sent("GET", f"{revocation_path(id)}/signed-receipt").json())
 
     def prove(self, id: str, *, nonce: str | None = None, sample: int | None = None) -> schemas.SignedProof:
-        """Ask the enforcement points now what they do with what a revocation has ended."""
+        """Ask the enforcement points whether they still accept what a revocation has ended."""
         body: dict[str, Any] = {**stated(nonce=nonce), **({} if sample is None else {"sample": sample})}
         return cast("schemas.SignedProof", self._sent("POST", f"{revocation_path(id)}/proofs", json=body).json())
 
@@ -390,21 +390,21 @@ class Client:
         unseen: bool = False,
         key: str | None = None,
     ) -> schemas.Ordered:
-        """Give an order. With the digest of a plan it kills nothing that the plan does not list.
+        """Revoke a target. With the digest of a plan nothing is ended that the plan does not list.
 
         Args:
             target: ``KIND:ID``, or the ``target`` of a plan.
             reason: Such as ``credential_leak``.
             mode: ``revoke`` or ``suspend``.
-            cascade: Whether everything that depends on the target dies as well.
+            cascade: Whether everything that depends on the target ends as well.
             issued_before: Spare what was issued at this time or later.
             note: A remark for people.
             plan_digest: The digest of the plan that was reviewed.
-            unseen: Whether to order even if no fact names the target yet.
+            unseen: Whether to revoke even if no fact names the target yet.
             key: Identifies repetitions of one order; None for a new key.
 
         Raises:
-            DriftError: The order differs from that of the plan, or would kill more.
+            DriftError: The order differs from that of the plan, or would end more.
             OtherOrderError: A different order was given with this key.
         """
         body = {
@@ -428,7 +428,7 @@ class Client:
         effective_at: str | None = None,
         unseen: bool = False,
     ) -> schemas.BatchReach:
-        """What orders on several targets would end together: one plan with one digest.
+        """Return what revoking several targets would end: one plan with one digest.
 
         Raises:
             MissingError: No fact names some of the targets, unless ``unseen`` allows it.
@@ -456,23 +456,23 @@ class Client:
         incident: str | None = None,
         key: str | None = None,
     ) -> schemas.BatchOrdered:
-        """Order a revocation of several targets under one incident, all or none.
+        """Revoke several targets under one incident, all or none.
 
         Args:
-            targets: Of each ``KIND:ID``, or the ``target`` of a plan.
+            targets: Each ``KIND:ID``, or the ``target`` of a plan.
             reason: Such as ``credential_leak``.
             mode: ``revoke`` or ``suspend``.
-            cascade: Whether everything that depends on a target dies as well.
+            cascade: Whether everything that depends on a target ends as well.
             issued_before: Spare what was issued at this time or later.
             note: A remark for people.
             plan_digest: The digest of the plan over all targets that was reviewed.
-            unseen: Whether to order even if no fact names a target yet.
+            unseen: Whether to revoke even if no fact names a target yet.
             incident: The id of the incident; None to derive it from the key.
             key: Identifies repetitions; None for a new key.
 
         Raises:
-            DriftError: The orders differ from those of the plan, or would end more; nothing was ordered.
-            MissingError: No fact names some of the targets; nothing was ordered.
+            DriftError: The orders differ from those of the plan, or would end more; nothing was revoked.
+            MissingError: No fact names some of the targets; nothing was revoked.
             OtherOrderError: Other orders were given with this key or for this incident.
         """
         body = {
@@ -488,7 +488,7 @@ class Client:
         return cast("schemas.BatchOrdered", sent.json())
 
     def approve(self, plan_digest: str) -> schemas.Approved:
-        """Approve a plan, so that another person can order by its digest within the hour."""
+        """Approve a plan, so that another person can revoke by its digest within the hour."""
         path = f"/v1/plans/{quote(plan_digest, safe='')}/approvals"
         return cast("schemas.Approved", self._sent("POST", path, json={}).json())
 
@@ -499,13 +499,13 @@ class Client:
         return cast("schemas.Judged", self._sent("POST", path, json=body).json())
 
     def lift(self, id: str, *, note: str | None = None) -> schemas.Lifted:
-        """Lift an order."""
+        """Lift a revocation."""
         return cast("schemas.Lifted", self._sent("POST", f"{revocation_path(id)}/lift", json=stated(note=note)).json())
 
     def acknowledge(
         self, id: str, *, outcome: str = "enforced", token: str | None = None, note: str | None = None
     ) -> schemas.Acknowledged:
-        """Acknowledge an order, as a receiver."""
+        """Acknowledge a revocation, as a receiver."""
         body = {"outcome": outcome, **stated(token=token, note=note)}
         return cast(
             "schemas.Acknowledged", self._sent("POST", f"{revocation_path(id)}/acknowledgements", json=body).json()
@@ -514,7 +514,7 @@ class Client:
     # Enforcement points
 
     def receivers(self, *, known_at: str | None = None) -> list[schemas.Registration]:
-        """The registered enforcement points, and what each covers."""
+        """List the registered enforcement points, and what each covers."""
         response = self._sent("GET", "/v1/receivers", params=stated(known_at=known_at))
         return list(response.json()["items"])
 
@@ -534,18 +534,18 @@ class Client:
         return cast("schemas.RegisteredReceiver", self._sent("POST", "/v1/receivers", json=body).json())
 
     def mark_by_hand(self, id: str, receiver: str, *, reason: str) -> schemas.Marked:
-        """Record one's own word that an enforcement point has enforced an order."""
+        """Record that, by your own knowledge, an enforcement point has enforced a revocation."""
         body = {"receiver": receiver, "reason": reason}
         return cast("schemas.Marked", self._sent("POST", f"{revocation_path(id)}/marks", json=body).json())
 
     def deliver_again(self, id: str) -> schemas.DeliveredAgain:
-        """Deliver again what is open, to every enforcement point that is fed."""
+        """Deliver again what is open, to every enforcement point that receives deliveries."""
         return cast("schemas.DeliveredAgain", self._sent("POST", f"{revocation_path(id)}/deliveries", json={}).json())
 
     # Events
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> schemas.Counts:
-        """Append events to the log; returns the counts of outcomes."""
+        """Append events to the log, and return the counts of outcomes."""
         return cast("schemas.Counts", self._sent("POST", "/v1/events", json=list(events)).json())
 
     # Internals
@@ -599,7 +599,7 @@ class Client:
 
 
 class MissingError(RefusedError):
-    """No fact names what was asked for."""
+    """Raised when no fact names what was asked for."""
 
 
 def fault_of(response: httpx.Response) -> DelegraphError:

@@ -25,10 +25,10 @@ class WorldPart(NamedTuple):
     """A part of the world.
 
     Attributes:
-        world: What judging one thing needs, and what findings about it rest on: what was done under it, what was
-            derived from it.
-        is_whole: Whether everything of that is there.
-        watched: The keys whose uses and children are.
+        world: What is needed to judge one thing, and the basis of findings about it: the actions under it, and what
+            was derived from it.
+        is_whole: Whether all of that was loaded.
+        watched: The keys whose uses and children were loaded.
     """
 
     world: World

@@ -1,8 +1,8 @@
 """Cache what revocations end, so that it is not computed again for every question (ADR 0025).
 
 The cache contains what follows from orders, grants and actions. Acknowledgements, deliveries and the progress of the
-store are read for each answer: an answer is of one moment, and only the cached state of that moment may be combined
-with it.
+store are read for each answer: they belong to one state of the store, and may be combined only with cached effects of
+the same state.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -171,7 +171,7 @@ class RevocationCache:
     def __init__(self, store: Store, trust: Trusted | None = None) -> None:
         """Create an empty cache for a store and the trust table in force."""
         self._follower = Follower(store, load=self._begin, apply=self._take, trust=trust, most=_CAME)
-        # All of these stand still while the follower says so.
+        # All of these are protected by the follower's lock.
         self._ends: dict[str, RevocationEffects] = {}
         self._stale: dict[str, Invalidation] = {}  # of all entries
         self._size = 0
@@ -312,7 +312,7 @@ class ChangeSet:
         return Invalidation(self._new_grants_below(ends).union(self._beside(ends)), self.acts & ends.ended.keys())
 
     def _beside(self, ends: RevocationEffects) -> Iterator[str]:
-        """Yield what was granted, ordered dead or renamed so that another order may end some elements too."""
+        """Yield what was granted, revoked or renamed, so that another order may end some elements too."""
         return (key for key in chain(self.ordered, self.aimed) if hash(key) in ends.around or key in ends.ended)
 
     def _changes_orders(self, revocation: str, ends: RevocationEffects) -> bool:

@@ -21,10 +21,10 @@ _SHOWN: Final = 10  # candidates that a refusal names
 
 
 def one_picture(out: Output, ids: Sequence[str], form: str) -> Output:
-    """Return where an answer goes as a picture; several pictures cannot go into one file.
+    """Return the output for an answer, which may be a picture; several pictures cannot be in one output.
 
     Raises:
-        RefusedError: The form is that of a picture, and there is not just one id.
+        RefusedError: The format is that of a picture, and there is more or less than one id.
     """
     if form not in ("text", "json") and (len(ids) != 1 or ids[0] == "-"):
         raise RefusedError(f"--format {form} writes one picture: name one id")
@@ -32,10 +32,10 @@ def one_picture(out: Output, ids: Sequence[str], form: str) -> Output:
 
 
 def one_list(out: Output, ids: tuple[str, ...], after: str | None = None) -> tuple[str, ...]:
-    """Return the ids whose lists are asked for; a table, or the next page, is that of one.
+    """Return the ids whose lists are asked for; a table, or a next page, requires exactly one.
 
     Raises:
-        RefusedError: There is not just one id.
+        RefusedError: There is more or less than one id.
     """
     if (out.form != "text" or after is not None) and (len(ids) != 1 or ids[0] == "-"):
         said = f"--format {out.form} writes one list" if out.form != "text" else "--after continues one list"
@@ -53,18 +53,18 @@ def answer_each_of(
     kinds: Collection[str] = (),
     table: str | None = None,
 ) -> None:
-    """Ask a question of several ``KIND:ID``: every answer is printed, in the order asked.
+    """Ask a question about several ``KIND:ID``, and print every answer in the order asked.
 
-    An id without its kind will do where only one thing has it.
+    An id without its kind is enough if only one thing has it.
 
     Args:
-        settings: Where the store is.
-        out: Where answers go.
-        ids: What is asked about.
+        settings: The settings, which name the store.
+        out: The output.
+        ids: The ids asked about.
         at: The instant asked about; None for now.
-        render: How people read an answer.
-        question: What is asked.
-        kinds: The kinds that an id without one may have; none for those that have a state.
+        render: Renders an answer as text.
+        question: The question.
+        kinds: The kinds that an id without one may have; empty for all kinds that have a state.
         table: The name of the answer in ``list_columns`` if it is a list.
     """
     answer_each(
@@ -79,10 +79,10 @@ def answer_each_of(
 
 
 def meant(service: "Service", asked: str, kinds: Collection[str] = ()) -> tuple[str, str]:
-    """The kind and the id of what is asked about; what was understood is said on standard error.
+    """Return the kind and the id of what is asked about, and note on standard error how it was understood.
 
     Raises:
-        RefusedError: It is no ``KIND:ID``, and not the id of one thing; the message names the candidates.
+        RefusedError: It is neither ``KIND:ID`` nor the id of exactly one thing; the message names the candidates.
     """
     from lineage.core.model.keys import KINDS
     from lineage.serve.documents.core_documents import split_of
@@ -100,7 +100,7 @@ def meant(service: "Service", asked: str, kinds: Collection[str] = ()) -> tuple[
 
 
 def one_meant(service: "Service", asked: str, kind: str, option: str) -> str:
-    """The id of what an option names, which may be typed shorter; what was understood is said on standard error.
+    """Return the id that an option names, possibly abbreviated, and note on standard error how it was understood.
 
     Raises:
         RefusedError: It is the id of several things; the message names them.

@@ -17,15 +17,15 @@ if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so th
     from lineage.serve.queries.service import Service
 
 _FILTERS: Final = (
-    ("human", "ID", "Who stands at the root of the chain."),
-    ("agent", "ID", "Who stands anywhere on the chain."),
-    ("actor", "ID", "Who did it, as the action or its decision says."),
-    ("token", "ID", "Under which token."),
-    ("delegation", "ID", "A delegation that it names, or of its chain."),
-    ("session", "ID", "A session that it names, or a token of its chain."),
-    ("client", "ID", "A client that a token of its chain names."),
-    ("tool", "NAME", "With which tool."),
-    ("operation", "NAME", "What was done."),
+    ("human", "ID", "The party at the root of the chain."),
+    ("agent", "ID", "A party anywhere on the chain."),
+    ("actor", "ID", "The party that acted, according to the action or its decision."),
+    ("token", "ID", "The token used."),
+    ("delegation", "ID", "A delegation that it names, or on its chain."),
+    ("session", "ID", "A session that it, or a token on its chain, names."),
+    ("client", "ID", "A client that a token on its chain names."),
+    ("tool", "NAME", "The tool used."),
+    ("operation", "NAME", "The operation."),
     ("resource", "ID", "To what."),
 )
 _KINDS: Final = {"human": "principal", "agent": "principal", "actor": "principal"}
@@ -40,9 +40,9 @@ def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_filter_options
-@click.option("--outcome", type=click.Choice(ACTION_OUTCOMES), help="With which outcome.")
-@click.option("--from", "--since", "start", type=TIME, metavar="TIME", help="When it occurred at the earliest.")
-@click.option("--to", "--until", "end", type=TIME, metavar="TIME", help="When it occurred at the latest.")
+@click.option("--outcome", type=click.Choice(ACTION_OUTCOMES), help="The outcome.")
+@click.option("--from", "--since", "start", type=TIME, metavar="TIME", help="The earliest time at which it occurred.")
+@click.option("--to", "--until", "end", type=TIME, metavar="TIME", help="The latest time at which it occurred.")
 @click.option("--text", metavar="WORDS", help="Words in any of these, or in a display name.")
 @click.option("--of", metavar="KIND:ID", help="Only actions that mention this.")
 @AT
@@ -122,15 +122,15 @@ def _wanted(
     return ActionFilter(**meant, start=start, end=end, outcome=outcome, text=text, of=of)
 
 
-_OWNER: Final = click.option("--owner", metavar="ID", help="Who owns the principal, or the holder.")
+_OWNER: Final = click.option("--owner", metavar="ID", help="The owner of the principal, or of the holder.")
 _WORDS: Final = click.option("--text", metavar="WORDS", help="Words in an id or a name.")
-_HOLDER: Final = click.option("--holder", metavar="ID", help="Who holds it.")
+_HOLDER: Final = click.option("--holder", metavar="ID", help="The holder.")
 _STATES: Final = ("revoked", "cascaded", "expired", "suspended", "unknown", "not_yet_valid", "active")
 _STATE: Final = click.option("--state", type=click.Choice(_STATES), help="The state at --at.")
 
 
 @click.command()
-@click.option("--kind", type=click.Choice(("human", "agent", "service", "workload", "unknown")), help="Of which kind.")
+@click.option("--kind", type=click.Choice(("human", "agent", "service", "workload", "unknown")), help="The kind.")
 @_OWNER
 @click.option("--state", type=click.Choice(("active", "suspended", "revoked")), help="The state at --at.")
 @_WORDS
@@ -173,7 +173,7 @@ def principals(
 
 @click.command()
 @_HOLDER
-@click.option("--issuer", metavar="URL", help="Who issued it: its id up to the first #.")
+@click.option("--issuer", metavar="URL", help="The issuer: the id up to the first #.")
 @click.option("--kind", metavar="TYPE", help="The type of the token.")
 @_OWNER
 @_STATE
@@ -194,7 +194,7 @@ def tokens(settings: "Settings", out: Output, **said: Any) -> None:
 
 @click.command()
 @_HOLDER
-@click.option("--issuer", metavar="ID", help="Who granted it.")
+@click.option("--issuer", metavar="ID", help="The party that granted it.")
 @_OWNER
 @_STATE
 @_WORDS

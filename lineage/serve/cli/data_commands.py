@@ -139,7 +139,7 @@ def emit(settings: "Settings", out: Output, files: tuple[str, ...], spool: str |
     \b
       delegraph emit events.jsonl && delegraph consume --drain
       delegraph emit --spool spool.db events.jsonl    nothing is lost if the log is unavailable
-      delegraph emit --spool spool.db                 send the events that wait there
+      delegraph emit --spool spool.db                 send the events that are waiting there
       delegraph emit --wait 600 events.jsonl          wait ten minutes for an unavailable broker
 
     A line that is not an event is refused and reported, the others are published, and the exit code is 2. If the broker

@@ -1,6 +1,6 @@
-"""The doctor: what is configured, what works and what does not, and why. One document; it never raises.
+"""The doctor: what is configured, what works and what does not, and why, as one document.
 
-Every check is one sentence, which includes the remedy if there is one. Nothing is changed.
+Every check is one sentence, with the remedy if there is one. Nothing is changed.
 """
 
 import platform
@@ -29,7 +29,7 @@ _SIMILAR: Final = 0.8
 
 
 def doctor(settings: Settings, checks: Checks | None = None) -> Document:
-    """Check what is configured, what answers and what does not. Never raises for what it reports."""
+    """Check what is configured, what answers and what does not. A failed check is reported, not raised."""
     checks = Checks() if checks is None else checks
     versions = {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}}
     positions: list[Document] = []

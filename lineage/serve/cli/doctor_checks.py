@@ -1,4 +1,4 @@
-"""The checks of the doctor: each has a name, a result, and one sentence; and the format of durations there."""
+"""The results of the doctor's checks, each a name, a result and a sentence; and the format of durations in them."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack

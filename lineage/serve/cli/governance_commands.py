@@ -84,7 +84,7 @@ def allowed(
 
 
 def _between_two(name: str, help_text: str) -> click.Command:
-    """A command that asks what an agent had or did between two instants."""
+    """Build a command that asks what an agent held or did between two instants."""
 
     @click.command(name, help=help_text)
     @_AGENT

@@ -1,4 +1,4 @@
-"""The command ``graph``: what depends on what, or who handed what to whom, as a table, a document or a picture."""
+"""``delegraph graph``: what depends on what, or who handed what to whom, as a table, a document or a picture."""
 
 from typing import TYPE_CHECKING
 

@@ -102,7 +102,7 @@ class _LazyGroup(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        # A command whose name is a word of Python has a function with a line behind it.
+        # The function of a command whose name is a Python keyword or builtin ends in an underscore.
         found = import_module(f"lineage.serve.cli.{module}")
         command = getattr(found, f"{cmd_name}_", None) or getattr(found, cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)

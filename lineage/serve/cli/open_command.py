@@ -12,7 +12,7 @@ from lineage.serve.cli.completion import things
 from lineage.serve.cli.options import shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Output
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Instant(click.ParamType[Instant]):
-    """A time on the command line, as people type it; what was understood is said on standard error."""
+    """A time on the command line, as people type it; a note on standard error says how it was understood."""
 
     name = "time"
 
@@ -131,7 +131,7 @@ UNSEEN: Final = click.option("--unseen", is_flag=True, help="Go on even if no fa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetOptions:
-    """What a revocation hits besides its target.
+    """How far a revocation goes.
 
     Attributes:
         mode: ``revoke`` or ``suspend``.

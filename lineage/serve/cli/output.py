@@ -51,7 +51,7 @@ def exit_code(fault: DelegraphError) -> int:
 
 
 class Output:
-    """Where answers go: documents as JSON lines, lists as CSV, or what people read."""
+    """The output of a command: documents as JSON lines, lists as CSV, or text."""
 
     def __init__(self, *, as_json: bool, form: str = "text") -> None:
         self.as_json = as_json
@@ -61,13 +61,13 @@ class Output:
 
     @property
     def console(self) -> "Console":
-        """A console on standard output."""
+        """Return a console on standard output."""
         from rich.console import Console
 
         return Console(soft_wrap=True, highlight=False, emoji=False)
 
     def written_as(self, form: str) -> "Output":
-        """The same for documents as text, as JSON, or as a picture in one of the forms of ``drawing.formats``."""
+        """Return an output that prints documents as text, as JSON, or in a picture format of ``drawing.formats``."""
         return Output(as_json=self.as_json or form == "json", form=form)
 
     def document(self, document: Document, render: "Callable[[Document], RenderableType]") -> None:
@@ -82,11 +82,11 @@ class Output:
             self.console.print(render(document))
 
     def listed(self, document: Document, render: "Callable[[Document], RenderableType]", name: str) -> None:
-        """Print a list, as CSV or for another tool if that is asked for.
+        """Print a list, as CSV or in the format of another tool if that is asked for.
 
         Args:
             document: The list.
-            render: How people read it.
+            render: Renders it as text.
             name: Its name in ``list_columns``.
         """
         if self.as_json or self.form == "text":
@@ -98,7 +98,7 @@ class Output:
 
     @staticmethod
     def exported(text: str, document: Document) -> None:
-        """Print a list in the form of another tool; that it is not complete is said on standard error."""
+        """Print a list in the format of another tool; a note on standard error says if it is not complete."""
         click.echo(text.encode(errors="replace"), nl=False)
         if not document["complete"]:
             how = f"--after {document['next']}" if document["next"] is not None else "a higher --limit"
@@ -109,13 +109,13 @@ class Output:
         self._missing(asked, f"No fact names {printable(asked)}.")
 
     def no_token(self, asked: str) -> None:
-        """Say that there is no API token with an id; the command then exits with 3."""
+        """Report that there is no API token with an id; the command then exits with 3."""
         self._missing(
             asked, f"There is no token {printable(asked)}: see 'delegraph token list' for those that there are."
         )
 
     def no_finding(self, asked: str) -> None:
-        """Say that there is no finding with an id; the command then exits with 3."""
+        """Report that there is no finding with an id; the command then exits with 3."""
         advice = "see 'delegraph findings' for those that there are; a later fact may have resolved it"
         self._missing(asked, f"There is no finding {printable(asked)}: {advice}.")
 

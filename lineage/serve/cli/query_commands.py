@@ -134,7 +134,7 @@ def reach(
     stale: bool,
     how: TargetOptions,
 ) -> None:
-    """What an order given at --at would kill of what is alive then (the blast radius).
+    """What a revocation at --at would end of what is alive then (the blast radius).
 
     \b
       delegraph reach token:t1

@@ -1,4 +1,4 @@
-"""Commands for enforcement points: who has to confirm a revocation, and what to do when one does not."""
+"""Commands for enforcement points: register, list, mark by hand and deliver again."""
 
 from typing import TYPE_CHECKING
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so th
 
 _SOURCE: Final = "urn:delegraph:try"
 _MOST_FILES: Final = 10_000
-_LATE: Final = "late-fact"  # records of old logs are always recorded late
+_LATE: Final = "late-fact"  # old logs are always recorded late, so a late record is no finding here
 
 
 class _Unread(NamedTuple):

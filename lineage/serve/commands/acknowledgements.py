@@ -19,7 +19,7 @@ def acknowledge(
         revocation: The id of the order.
         receiver: The authenticated receiver, never one named in a body.
         outcome: ``enforced`` or ``rejected``.
-        token: The token it applies to; None means everything delivered to it before.
+        token: The token it applies to; None for everything delivered to the receiver before.
         note: A remark of the receiver.
 
     Raises:

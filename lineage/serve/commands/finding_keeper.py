@@ -1,7 +1,7 @@
-"""Maintains the index of findings: equal to an evaluation after every batch, once all facts have been read.
+"""Maintain the index of findings: once all facts have been read, it equals an evaluation after every batch.
 
-While they are being read, a look finds within a batch what the surroundings of new facts show, and only opens findings.
-Any number of processes may maintain one index: a result computed from an older state of it is not written.
+While they are being read, only the surroundings of the new facts in a batch are examined, which opens findings but
+resolves none. Any number of processes may maintain one index: a result computed from an older state is not written.
 """
 
 import logging
@@ -50,7 +50,7 @@ Notify = Callable[[list[tuple[str, Kept]], Instant], None]
 
 
 class FindingKeeper:
-    """Maintains the index of one store. One thread may look while another evaluates."""
+    """Maintains the index of one store. One thread may examine new facts while another evaluates everything."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class FindingKeeper:
         self.is_behind = False  # whether there was more than one look examines
 
     def turn(self, now: Instant) -> int:
-        """Look at what is new, and evaluate everything if that is due; return the number of versions written."""
+        """Examine what is new, and evaluate everything if that is due; return the number of versions written."""
         written = self.look(now)
         return written + (self.sweep(now) if self.is_due() else 0)
 
@@ -102,9 +102,10 @@ class FindingKeeper:
     # A look
 
     def look(self, now: Instant) -> int:
-        """Take in what is new, some thousands of records at a time; return how many versions were written.
+        """Examine new facts, some thousands of records at a time; return the number of versions written.
 
-        Until all facts have been read, only the surroundings of new ones are examined, which opens findings.
+        Until all facts have been read, only the surroundings of new ones are examined, which opens findings but
+        resolves none.
 
         Raises:
             FencedError: Other processes were faster every time; try again.
@@ -198,7 +199,7 @@ class FindingKeeper:
     def sweep(self, now: Instant) -> int:
         """Make the index equal to an evaluation of everything; return the number of versions written.
 
-        All facts are read the first time, and when the settings, the trust table or the projection are others.
+        All facts are read the first time, and when the settings, the trust table or the projection have changed.
 
         Raises:
             FencedError: Other processes were faster every time; try again.
@@ -246,7 +247,7 @@ def _next_spans(
 
 
 def index_differences(store: Store, trust: TrustTable | None, options: Options) -> Iterator[str]:
-    """Describe how the index of a store differs from an evaluation of its facts as of the same moment, in sentences.
+    """Describe in sentences how the index of a store differs from an evaluation of its facts at the same time.
 
     An index that is behind, or was built with other settings, reports that itself and is not compared.
     """
@@ -259,7 +260,7 @@ def index_differences(store: Store, trust: TrustTable | None, options: Options) 
     everything = gathered(store, trust)
     report = evaluate(*(everything.facts, options, state.swept_at), world=everything.world, intake=everything.intake)
     found = kept_report(report, everything.world, options, state.swept_at)
-    # What was refused is no fact, and moves no position: an index may be exact without the last of it.
+    # A refused record is not a fact and moves no position, so an index may be exact without the last ones.
     found = {id_: one for id_, one in found.items() if one.kind != RAW_CREDENTIAL}
     raw = {one.id for one in kept_findings.kept_of_kind(store, RAW_CREDENTIAL)}
     known = {id_: one for id_, one in kept_findings.current(store).items() if one.change != RESOLVED and id_ not in raw}

@@ -1,4 +1,4 @@
-"""Findings as the index keeps them."""
+"""The stored form of findings in the index."""
 
 from collections.abc import Iterator, Mapping
 

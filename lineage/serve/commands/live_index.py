@@ -24,12 +24,12 @@ AT_ONCE: Final = 5_000  # records in one batch
 TOGETHER: Final = 2_000  # versions in one transaction, which takes a quarter of a second
 _ATTEMPTS: Final = 20  # while other processes also write
 _STILL: Final = 30_000_000  # microseconds after which the index records its progress again
-_REFRESH: Final = 2_000_000  # microseconds in which a finding says that there is more of the same once
-_FREEZE: Final = 50_000  # facts after which what came is kept from the garbage collector
+_REFRESH: Final = 2_000_000  # microseconds within which further evidence for a finding is written only once
+_FREEZE: Final = 50_000  # facts after which what was loaded is hidden from the garbage collector
 
 
 class _Sight(NamedTuple):
-    """What a written finding says first: it is written at once when that changes."""
+    """The parts of a finding that people see first; a change of these is written immediately."""
 
     severity: int
     status: str
@@ -56,12 +56,12 @@ class LiveIndex:
         self._recorded_at: Instant | None = None
         self._noticed: Noticed | None = None
         self._mark: object = None  # of the store when there was last nothing new
-        self._turn = -1  # of the index that ``_current`` is about
+        self._turn = -1  # the version of the index that ``_current`` describes
         self._current: dict[str, Current] = {}
         self._numbers: Counter[tuple[str, int, str]] = Counter()  # by kind, severity and status
         self._sights: dict[str, _Sight] = {}
         self._unwritten: set[str] = set()
-        self._late: set[str] = set()  # of which there is more of the same
+        self._late: set[str] = set()  # findings with further evidence that is not written yet
         self._written_at: Instant = 0
         self._refreshed_at: Instant = 0
         self._unfrozen = 0
@@ -84,11 +84,11 @@ class LiveIndex:
         gc_freeze(collect_first=True)
 
     def is_of(self, edition: bytes, basis: str) -> bool:
-        """Whether it follows an edition of the store, on a basis."""
+        """Whether it follows this edition of the store, on this basis."""
         return self._edition == edition and self._basis == basis and self._noticed is not None
 
     def follow(self, store: Store, now: Instant, notify: Callable[[list[tuple[str, Kept]], Instant], None]) -> int:
-        """Take in what is new, let the time pass, and write what that changes; return how many versions.
+        """Apply new facts and the passage of time, and write what changes; return the number of versions written.
 
         Raises:
             FencedError: Other processes were faster every time, or the facts were projected again.
@@ -160,7 +160,7 @@ class LiveIndex:
         return same and reached and state.swept_at >= self._live.at
 
     def _read(self, store: Store, before: State) -> None:
-        """Read what the index holds, and look at all of it again."""
+        """Read the contents of the index, and compare all of it again."""
         self._turn = before.turn
         self._current = {id_: one for id_, one in kept_findings.current(store).items() if one.change != RESOLVED}
         self._numbers = Counter(kept_findings.counts(store))
@@ -198,7 +198,7 @@ class LiveIndex:
         )
 
     def _counted(self, changes: list[tuple[str, Kept]]) -> Counter[tuple[str, int, str]]:
-        """How many findings there are after some changes."""
+        """Return the counts of findings after some changes."""
         numbers = self._numbers.copy()
         for change, one in changes:
             if (known := self._current.get(one.id)) is not None:
@@ -244,7 +244,7 @@ def _sight(one: Kept) -> _Sight:
 
 
 def _capped(known: Positions, positions: Positions, most: int) -> dict[tuple[str, int], int]:
-    """The positions after at most so many records more."""
+    """Return the positions at most so many records further on."""
     following, left = dict(known), most
     for place, end in sorted(positions.items()):
         first = known.get(place, 0)

@@ -128,7 +128,7 @@ def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
 
         exchange(service.store, fresh, catch_up)
     service.catch_up()  # what was appended meanwhile
-    if kept_findings.state_of(service.store).swept is not None:  # the index follows from facts, and is made of them
+    if kept_findings.state_of(service.store).swept is not None:  # the index of findings is derived from the facts
         FindingKeeper(service.store, service.trust, service.options).sweep(service.clock())
     return {"records": records, "outcomes": service.store.outcomes()._asdict(), "as_of": service.as_of()}
 

@@ -17,7 +17,7 @@ def refuse_people(*, by: str, approved_by: str | None) -> None:
     """Refuse invalid names of the person who orders or approves.
 
     Raises:
-        RefusedError: The name is blank, padded, or a raw credential.
+        RefusedError: The name is blank, has spaces around it, or is a raw credential.
     """
     for option, id_ in (("--by", by), ("--approved-by", approved_by)):
         if id_ is None:

@@ -13,7 +13,7 @@ MAX_KILLS: Final = 1_000  # the default limit of an order without a plan's diges
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
-    """An order as requested by a responder; ``proposal`` says what it hits."""
+    """An order as requested by a responder; ``proposal`` describes what it hits."""
 
     target: Target
     reason: str
@@ -32,7 +32,7 @@ class OrderRequest:
     by_approval: bool = False  # the second person is the approver of the plan and cannot be named
 
     def proposal(self, given_at: Instant) -> Proposal:
-        """The order as it would be given at an instant."""
+        """Build the order as it would be given at an instant."""
         return Proposal(
             target=self.target,
             at=given_at if self.effective_at is None else self.effective_at,

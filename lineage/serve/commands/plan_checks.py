@@ -12,11 +12,11 @@ from lineage.store.reading.reader import Reader
 
 
 def refuse_drift(service: Service, request: OrderRequest, reach: Reach | BatchReach) -> None:
-    """Refuse an order that differs from the plan with its digest, or without a digest one that kills too much.
+    """Refuse an order that differs from the plan with its digest, or, without a digest, would end too much.
 
     Raises:
-        DriftError: The plan is of another order, or does not list everything that this one would kill.
-        RefusedError: Without a digest: it would kill more than ``max_kills``.
+        DriftError: The plan is of another order, or does not list everything that this one would end.
+        RefusedError: Without a digest: it would end more than ``max_kills``.
     """
     kills, digest = reach.kills, request.plan_digest
     would_kill = f"the {'order' if isinstance(reach, Reach) else 'orders'} would kill"
@@ -47,7 +47,7 @@ def refuse_drift(service: Service, request: OrderRequest, reach: Reach | BatchRe
 def second_person(
     service: Service, reader: Reader, request: OrderRequest, reach: Reach | BatchReach, at: Instant
 ) -> str | None:
-    """Return the second person: who approved the plan, or whom the request names; None if there is none.
+    """Return the second person, who approved the plan or is named in the request; None if there is none.
 
     Raises:
         RefusedError: The order needs one (``four_eyes``), and there is none, or it is not another person.

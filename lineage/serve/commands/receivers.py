@@ -1,8 +1,8 @@
-"""Enforcement points, as people handle them: register one, record that one has enforced an order, deliver again.
+"""Register an enforcement point, record by hand that one has enforced an order, and deliver again.
 
-A person's word is an acknowledgement under a source of its own (``BY_HAND``), so that it is never taken for the
-receiver's, and a trust file can refuse it. It speaks for what is open at the receiver at that moment: these elements
-are recorded as delivered to it, and what is ended later is open again.
+A person's statement is an acknowledgement under a separate source (``BY_HAND``), so that it is never mistaken for the
+receiver's, and a trust file can refuse it. It applies to what is open at the receiver at that time: these elements
+are recorded as delivered to it, and what ends later is open again.
 """
 
 import uuid
@@ -59,11 +59,11 @@ def register(service: Service, registration: ReceiverRegistered, *, narrow: bool
 
 
 def mark_by_hand(service: Service, revocation: str, *, receiver: str, by: str, reason: str) -> Document | None:
-    """Record a person's word that a receiver has enforced an order; None if there is no such order.
+    """Record a person's statement that a receiver has enforced an order; None if there is no such order.
 
     Raises:
-        RefusedError: The person is none or has no reason, the receiver is not registered, nothing is open at it, or
-            the trust file does not let people say so.
+        RefusedError: The name is not a person's or there is no reason, the receiver is not registered, nothing is
+            open there, or the trust file does not allow marks by hand.
         UnavailableError: The outbox or the log cannot be written.
     """
     refuse_people(by=by, approved_by=None)
@@ -104,7 +104,7 @@ def mark_by_hand(service: Service, revocation: str, *, receiver: str, by: str, r
 
 
 def _rows_of(service: Service, keys: Collection[str]) -> list[int]:
-    """Return the rows of the outbox that say that elements have ended; written now, where nothing delivers."""
+    """Return the outbox rows for ended elements; write them now if no delivery process does."""
     found = outbox.ended_rows(service.store, keys)
     if len(found) < len(keys):
         OutboxWriter(service.store, service.trust).round(service.clock())

@@ -33,8 +33,8 @@ def give_order(service: Service, request: OrderRequest) -> Document | None:
 
     Raises:
         DriftError: Its target, mode, ``cascade`` or ``issued_before`` differ from the plan with the given digest, or
-            it would kill what the plan does not list.
-        RefusedError: It would kill more than ``max_kills``, lacks a second person, or may not be given.
+            it would end what the plan does not list.
+        RefusedError: It would end more than ``max_kills``, lacks a second person, or may not be given.
     """
     began = time.monotonic()
     service.refuse_target(request.target)

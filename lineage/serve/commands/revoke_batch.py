@@ -49,7 +49,7 @@ class BatchRequest:
 
     Attributes:
         targets: What to revoke.
-        order: What all the orders have in common; its target and its revocation are ignored.
+        order: What all the orders have in common; its target and revocation id are ignored.
         incident: The id of the incident; None to generate one.
     """
 
@@ -72,7 +72,7 @@ class BatchRequest:
             raise RefusedError(f"the id of the incident, with the number of an order behind it, {fault}")
 
     def each(self, incident: str) -> list[OrderRequest]:
-        """The orders, sorted by target; a target that is named twice is ordered once."""
+        """Return the orders, sorted by target; a target that is named twice gets one order."""
         targets = sorted(set(self.targets), key=lambda one: (one.kind, one.id))
         return [
             replace(self.order, target=target, revocation=f"{incident}.{number}")
@@ -81,11 +81,11 @@ class BatchRequest:
 
 
 def reach_batch(service: Service, request: BatchRequest) -> Document:
-    """Compute what the orders would end together, regardless of who gives them and why; store the plan by its digest.
+    """Compute what the orders would end together, whoever gives them and why, and store the plan by its digest.
 
     Raises:
         RefusedError: A target cannot be one, or no fact names it (``UnknownTargetsError``).
-        UnavailableError: The log cannot be asked what is not projected yet.
+        UnavailableError: The log cannot be read for records that are not projected yet.
     """
     service.refuse_stale(service.face.stale)
     now = service.clock()
@@ -95,10 +95,10 @@ def reach_batch(service: Service, request: BatchRequest) -> Document:
 
 
 def plan_batch(service: Service, request: BatchRequest) -> Document:
-    """Compute what the orders would end together, with the person and the reason.
+    """Compute what the orders would end together, checking the person and the reason.
 
     Raises:
-        RefusedError: As ``reach_batch``, or the person is none.
+        RefusedError: As ``reach_batch``, or the name of the person is invalid.
         UnavailableError: As ``reach_batch``.
     """
     refuse_people(by=request.order.ordered_by, approved_by=request.order.approved_by)
@@ -107,13 +107,13 @@ def plan_batch(service: Service, request: BatchRequest) -> Document:
 
 
 def give_batch(service: Service, request: BatchRequest) -> Document:
-    """Revoke all targets and wait until that is projected; the same incident again is not ordered twice.
+    """Revoke all targets and wait until that is projected; a repeated incident is not ordered twice.
 
     Raises:
         DriftError: The orders are not those of the plan with the given digest, or would end what it does not list.
         OtherOrderError: The id of the incident is in use by other orders.
         RefusedError: They would end more than ``max_kills``, lack a second person, or may not be given; or no fact
-            names a target (``UnknownTargetsError``). Nothing was ordered then.
+            names a target (``UnknownTargetsError``). In each case nothing was ordered.
     """
     began = time.monotonic()
     refuse_people(by=request.order.ordered_by, approved_by=request.order.approved_by)
@@ -192,7 +192,7 @@ def _refuse_other(order: OrderRequest, body: RevocationOrdered) -> None:
 
 
 def _event(service: Service, order: OrderRequest, digest: str, incident: str, now: Instant) -> Event:
-    """The event of an order: the one that its id was claimed for, so that a repetition appends a duplicate."""
+    """Return the event for which the order's id was claimed, so that a repetition appends a duplicate."""
     revocation = str(order.revocation)
     event = event_of(service, order.body(revocation, digest), now)._replace(txn=incident)
     claimed = service.store.decode(service.store.claim(revocation, entry_of(event).value))

@@ -50,15 +50,15 @@ def prove_stopped(
     Args:
         service: The service.
         keys: What signs the proof.
-        probes: How the enforcement points can be asked.
+        probes: How to ask the enforcement points.
         revocation: The id.
         nonce: Shows the caller that the proof was made for this request; None to have one made.
         sample: Roughly how many elements each introspection endpoint is asked about; None for all. What was not
             asked about is not proved.
 
     Raises:
-        RefusedError: It was lifted or is not in effect yet, the nonce is unusable, or nothing can be signed.
-        UnavailableError: The log cannot be asked for what is not projected yet.
+        RefusedError: It was lifted or is not in effect yet, the nonce is unusable, or there is no signing key.
+        UnavailableError: The log cannot be read for records that are not projected yet.
     """
     nonce = _usable(nonce)
     service.catch_up()
@@ -69,7 +69,7 @@ def prove_stopped(
     if keys is None:
         raise RefusedError("no signing key is configured, so nothing can be proved: set signing_key_file")
     observations = ask_all(probes, _wanted(before, probes, nonce, sample), nonce, service.clock)
-    service.catch_up()  # who joined meanwhile, what was linked meanwhile, and what was used meanwhile
+    service.catch_up()  # receivers that joined, elements that were linked, and uses that were recorded since
     after = _stopped_by(service, revocation)
     said = closure(service, revocation, at=service.clock())
     assert after is not None and said is not None  # noqa: S101, PT018 (nothing is ever taken out of the log)
@@ -113,7 +113,7 @@ def _wanted(elements: Iterable[Stopped], probes: Probes, nonce: str, sample: int
 
 
 def _stopped_by(service: Service, revocation: str) -> list[Stopped] | None:
-    """Read what a revocation has ended, and who has to deny it; None if there is no such order.
+    """Load what a revocation has ended, and who has to deny it; None if there is no such order.
 
     Raises:
         RefusedError: It was lifted, or is not in effect yet.
@@ -139,7 +139,7 @@ def _stopped_by(service: Service, revocation: str) -> list[Stopped] | None:
 def _effects(
     moment: Moment, world: World, revocation: str, at: Instant
 ) -> Iterator[tuple[EndedElement, Sequence[Use]]]:
-    """Yield what the orders of an id end, and the uses of it since."""
+    """Yield what the orders of an id end, each element with its uses since."""
     kept = moment.ends(world, revocation, at)
     if kept is not None:
         yield from ((one, kept.uses.get(one.key, ())) for one in kept.ended.values())
@@ -152,7 +152,7 @@ def _effects(
 
 def _stopped(one: EndedElement, uses: Sequence[Use], coverings: Coverings) -> Stopped:
     covering = coverings.of(one)
-    # A use counts as late as it was recorded: the clock of who reported it may be wrong.
+    # The time of a use is when it was recorded: the clock of its reporter may be wrong.
     used = [fact.recorded_at for use in uses for fact in use.facts]
     return Stopped(
         key=one.key,
@@ -167,13 +167,13 @@ def _stopped(one: EndedElement, uses: Sequence[Use], coverings: Coverings) -> St
 def prove_ready(
     service: Service, keys: Keys | None, probes: Probes, canary: Target, *, by: str, wait_seconds: float
 ) -> Document | None:
-    """Revoke a canary and measure how long each enforcement point goes on to accept it; None if no fact names it.
+    """Revoke a canary and measure how long each enforcement point keeps accepting it; None if no fact names it.
 
     The canary is a token that nobody uses. Its revocation is an order like any other, with the reason ``test`` and
     without cascade.
 
     Raises:
-        RefusedError: It is no token that is alive, or nothing can be signed.
+        RefusedError: It is not a live token, or there is no signing key.
         UnavailableError: The log or the store cannot be written.
     """
     if keys is None:
@@ -229,7 +229,7 @@ def _readiness(points: Sequence[Document]) -> str:
 def _until_denied(
     service: Service, probes: Probes, key: str, nonce: str, before: Mapping[str, Reply], wait_seconds: float
 ) -> dict[str, Instant]:
-    """Ask until every enforcement point that accepted the canary denies it, or the time is over."""
+    """Ask until every enforcement point that accepted the canary denies it, or the time is up."""
     left = {receiver for receiver, reply in before.items() if reply is Reply.ACCEPTED}
     denied: dict[str, Instant] = {}
     until = time.monotonic() + wait_seconds

@@ -1,4 +1,4 @@
-r"""``[findings]``, ``[scopes]`` and ``[audiences]``: how the rules are evaluated, and what is accepted until when.
+r"""``[findings]``, ``[scopes]`` and ``[audiences]``: how rules are evaluated, and which findings are accepted.
 
 Example::
 

@@ -303,7 +303,7 @@ def _of_environment(variables: Mapping[str, str]) -> tuple[_Said, tuple[str, ...
 
 
 class _InFile(NamedTuple):
-    """What a file says of settings, whom to call, whom to tell, whose logs are read, and rules."""
+    """The contents of a settings file: settings, endpoints to call, webhooks, log sources, and rules."""
 
     said: _Said
     receivers: tuple[Endpoint, ...] = ()
@@ -314,7 +314,7 @@ class _InFile(NamedTuple):
 
 
 def _read(file: Path) -> _InFile:
-    """What a file says; paths in it may be relative to it."""
+    """Read a settings file; paths in it may be relative to it."""
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -347,7 +347,7 @@ def _findings(said: dict[str, Any], file: Path) -> Options:
 def _webhooks(said: Any, file: Path) -> tuple[Webhook, ...]:
     if said == {}:
         return ()
-    from lineage.core.findings.catalogue import RULES  # the rules are for anyone who is told of findings
+    from lineage.core.findings.catalogue import RULES  # the rules are only imported if a webhook is configured
 
     return webhooks_of(said, rules=RULES, file=file)
 

@@ -36,7 +36,7 @@ _TOKEN_CHARACTERS: Final = 16
 _RULE: Final = ("match", "id", "kind")
 # It becomes part of ids: `vault-eu#...`, `vault-eu:entity:...`, `urn:vault:vault-eu`.
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
-# Names with which ids would declare a kind of principal, or start like other ids.
+# Names that would make ids declare a kind of principal, or begin like other ids.
 _TAKEN: Final = frozenset({"human", "agent", "service", "workload", "spiffe", "sha256", "arn", "urn"})
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 _TIME: Final = re.compile(r"([0-9]{1,9})(s|m|h|d)?")

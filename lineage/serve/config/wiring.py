@@ -22,7 +22,8 @@ from lineage.store.store import Store, open_store
 __all__ = ["DEFAULT_SOURCE", "DEFAULT_STORE", "Settings", "now", "opened_log", "opened_service", "opened_store"]
 
 
-# The most elements below the target of a plan that others wait for: about ten seconds. The command line waits longer.
+# The most elements below the target of a plan over HTTP, where others wait: about ten seconds of work. The command
+# line has no such limit.
 MOST: Final = 100_000
 
 

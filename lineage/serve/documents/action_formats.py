@@ -32,7 +32,7 @@ def actions_as_ocsf(actions: Iterable[Document], world: World) -> str:
 
     Args:
         actions: Items of a list of actions.
-        world: What is known of them and of their authority.
+        world: The facts about them and their authority.
     """
     return "".join(f"{compact_json(_event(action, world))}\n" for action in actions)
 

@@ -70,13 +70,13 @@ def finding_documents(
 
 
 class Prepared(NamedTuple):
-    """A finding with its document, which only depends on the moment through its status."""
+    """A finding with its document, which depends on the time asked about only through its status."""
 
     finding: Finding
     unjudged: Document
 
     def document(self, options: Options, judgements: FactIndex | None, at: Instant) -> Document:
-        """Return the document at a moment."""
+        """Return the document as of an instant."""
         judged = judgements.get(self.unjudged["id"]) if judgements is not None else ()
         if not judged and not options.exempted:
             return self.unjudged
@@ -143,7 +143,7 @@ def who_answer(
     Args:
         world: What is needed to evaluate the action.
         action: Its id.
-        at: The moment asked about.
+        at: The time asked about.
         options: The settings of the rules.
         around: The additional basis of findings; None to find only those of the chain itself.
     """
@@ -190,7 +190,7 @@ def _findings_of_action(around: World, action: str, at: Instant, options: Option
 
 
 def _as_looked_at(chain: Chain, found: list[Finding]) -> Document:
-    """Findings along a chain, which say so if not all of it was looked at."""
+    """Return the findings along a chain, marked if not all of it was examined."""
     return {"findings": found, **({"findings_complete": False} if is_cut(chain) else {})}
 
 
@@ -240,7 +240,7 @@ def _concerns(around: World, action: str, elements: set[str], names: set[str]) -
 
 
 def with_prepared(answer: Document, options: Options) -> Document:
-    """Replace the findings of an answer by prepared ones, as ``with_findings`` expects at any moment."""
+    """Replace the findings of an answer by prepared ones, from which ``with_findings`` builds documents at any time."""
     return {**answer, "findings": prepared(answer["findings"], options)}
 
 
@@ -304,7 +304,7 @@ def decision_document(facts: tuple[Fact, ...]) -> Document | None:
 
 
 def reach_document(world: World, reach: Reach) -> Document:
-    """Convert a reach: what an order would kill, and the digest of the plan."""
+    """Convert a reach: what an order would end, and the digest of the plan."""
     return {
         "target": {"kind": reach.proposal.target.kind, "id": reach.proposal.target.id},
         "kills": {"tokens": list(reach.tokens), "delegations": list(reach.delegations)},

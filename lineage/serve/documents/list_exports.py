@@ -1,4 +1,4 @@
-"""Lists in the forms of other tools: CSV, and JSON lines for Timesketch."""
+"""Write lists in the formats of other tools: CSV, and JSON lines for Timesketch."""
 
 from collections.abc import Callable, Iterable
 from typing import Final

@@ -50,13 +50,13 @@ _FEW: Final = 12  # names that a message lists
 
 
 def no_such(what: str, said: object, known: Iterable[str], *, listed_by: str = "") -> str:
-    """A sentence that refuses a name, with the nearest one that there is, or all of them where they are few.
+    """Build a sentence that refuses a name, and suggests the nearest known one, or lists all if there are few.
 
     Args:
-        what: What it names, such as ``rule``.
-        said: The name.
-        known: Those that there are.
-        listed_by: What lists them all, where they are many.
+        what: What the name should be, such as ``rule``.
+        said: The unknown name.
+        known: The known names.
+        listed_by: The command that lists all of them, if there are many.
     """
     names = list(known)
     near = get_close_matches(said.lower(), names, n=2) if isinstance(said, str) else []

@@ -55,7 +55,7 @@ def typed_time(text: str, now: Instant) -> Instant:
 
 
 def is_exact(text: str) -> bool:
-    """Whether a text states its moment exactly, so that no interpretation has to be shown."""
+    """Whether a text states its time exactly, so that no interpretation has to be shown."""
     try:
         parse_instant(text)
     except ValueError:

@@ -49,7 +49,7 @@ def _is_theft(one: Document, doc: Document) -> bool:
 
 
 def stands_outside(hops: Sequence[Document]) -> bool:
-    """Whether the last party of a chain is only named by the action, and holds nothing of it."""
+    """Whether the last party of a chain is only named by the action, and holds nothing on the chain."""
     return len(hops) > 1 and hops[-1]["evidence"] == "asserted" and hops[-1]["token"] is hops[-1]["delegation"] is None
 
 
@@ -76,7 +76,7 @@ def element(hop: Document) -> str:
 
 
 def _link(number: int, hops: Sequence[Document], href: Href) -> Edge:
-    """Build the edge for what the last of some hops received from the one before it."""
+    """Build the edge for what the last of some hops received from the hop before it."""
     hop = hops[-1]
     above: list[str] = next((one["scopes"] for one in reversed(hops[:-1]) if one["scopes"]), [])
     kept, lost, gained = phrases.scopes(hop, above)

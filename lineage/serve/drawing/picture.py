@@ -33,7 +33,7 @@ class Node:
         tone: The meaning of its colour.
         focus: Whether it is what was asked about.
         href: Its link, or empty.
-        sign: A sign on its border that is a link of its own, such as ``+3``; empty for none.
+        sign: A sign on its border with a separate link, such as ``+3``; empty for none.
         sign_title: What following the sign does, in words.
         sign_href: The link of the sign.
     """

@@ -15,7 +15,7 @@ _SERIOUS: Final = ("critical", "high")
 
 
 class Sign(NamedTuple):
-    """A sign on a principal, which is a link of its own."""
+    """A sign on a principal, with a separate link."""
 
     text: str
     title: str
@@ -80,7 +80,7 @@ def _node(node: Document, href: Href, sign: Sign | None) -> Node:
 
 
 def _short(node: Document) -> str:
-    """An id as it is written in a box: a long one without the kind, which the sign in the box says."""
+    """Shorten an id for a box: a long one loses the kind, which the symbol in the box shows."""
     id_, prefix = str(node["id"]), f"{node['kind']}:"
     return id_.removeprefix(prefix) if len(id_) > ROOM else id_
 

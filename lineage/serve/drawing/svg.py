@@ -101,7 +101,7 @@ def as_svg(picture: Picture, *, alone: bool = True) -> str:
 
 
 def _from_the_top(stand: Layout) -> Layout:
-    """The same with all layers beginning at the top, if it is so tall that its middle would be out of sight."""
+    """Align all layers to the top if the layout is so tall that its middle would be out of sight."""
     if max((place.row for place in stand.places.values()), default=0) < _TALL:
         return stand
     places = {key: place._replace(y=place.row * LINE) for key, place in stand.places.items()}
@@ -205,7 +205,7 @@ def _along(run: list[_Spot], part: float) -> _Spot:
 
 
 def _beside(at: _Spot, half: float) -> tuple[float, float, float, float]:
-    """The box of a label right above a point."""
+    """Return the box of a label right above a point."""
     return at.x - half, at.y - 17, at.x + half, at.y - 1
 
 

@@ -43,7 +43,7 @@ def plan_details(store: Store, reader: Reader, world: World, reach: Reach, *, gi
         store: The store with the quarantine.
         reader: A snapshot of the store.
         world: The world in which the reach was computed.
-        reach: What the order would kill.
+        reach: What the order would end.
         given_at: When the order would be given, if different from when it takes effect.
     """
     kills, at = reach.kills, reach.proposal.at

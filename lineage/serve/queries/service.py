@@ -149,7 +149,7 @@ class Service:
         unseen: bool = False,
         given_at: Instant | None = None,
     ) -> Document | None:
-        """Compute the plan of an order, what it would kill, and store it by digest; None if no fact names the target.
+        """Compute the plan of an order, what it would end, and store it by digest; None if no fact names the target.
 
         Args:
             proposal: The order.

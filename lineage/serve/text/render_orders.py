@@ -1,4 +1,4 @@
-"""Text pages for orders: what one would kill, what it did kill, and what it means."""
+"""Text pages for orders: what one would end, what it ended, and what that means."""
 
 import hashlib
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def plan(
     words: Sequence[str] = (),
     brief: bool = False,
 ) -> Page:
-    """Render what an order would kill, what it means, and how to give it.
+    """Render what an order would end, what that means, and how to give it.
 
     Args:
         doc: The document of ``reach``.
@@ -32,7 +32,7 @@ def plan(
         issued_before: Like ``mode``.
         cascade: Like ``mode``.
         words: Options that the command must repeat, such as ``--store URL``.
-        brief: Only what it would kill and what it means.
+        brief: Only what it would end and what that means.
 
     Raises:
         ValueError: The digest is not that of such an order: a suspension must not be shown as a revocation.
@@ -152,7 +152,7 @@ def _parties(doc: Document) -> list[Words]:
 
 
 def _own(doc: Document) -> list[Words]:
-    """Describe the target's own actions that depend on nothing the order would kill."""
+    """Describe the target's own actions that depend on nothing the order would end."""
     count = doc["own_actions"]["count"]
     return [_target(doc), f" took {many(count, 'action')} that {'rests' if count == 1 else 'rest'} on none of it"]
 

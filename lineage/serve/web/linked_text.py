@@ -67,7 +67,7 @@ def of_status(doc: Document, links: Links) -> list[TextSpan]:
 def of_plan(
     doc: Document, links: Links, *, mode: str, issued_before: Instant | None, cascade: bool
 ) -> list[list[TextSpan]]:
-    """Phrase what an order would kill, and what it means."""
+    """Phrase what an order would end, and what that means."""
     page = render_orders.plan(doc, mode=mode, issued_before=issued_before, cascade=cascade, brief=True)
     return lines_of(page, links)[:2]
 

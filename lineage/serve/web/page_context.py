@@ -118,7 +118,7 @@ def graph(asked: Asked) -> Shown:
 
 
 def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
-    """Show what an order would kill, and the form that gives it; ``new``: what a reviewed plan did not list."""
+    """Build the page of a plan and the form that gives the order; ``new`` is what a reviewed plan did not list."""
     doc = asked.document
     mode = asked.query.text("mode") or "revoke"
     issued_before, cascade = asked.query.instant("issued_before"), asked.query.flag("cascade", default=True)

@@ -113,7 +113,7 @@
     };
     all();
     if (cy.zoom() < LEGIBLE) {
-      // What was asked for, legible, with what hangs on it in sight; "All of it" shows the rest.
+      // What was asked for, legible, with what depends on it in sight; "All of it" shows the rest.
       cy.zoom(LEGIBLE);
       cy.center(cy.nodes("[?focus]").first());
       const there = cy.elements().renderedBoundingBox();

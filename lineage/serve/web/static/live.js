@@ -18,7 +18,7 @@
     }, pause);
   };
 
-  // Whoever follows a revocation must not take what is old for what is.
+  // A page about a revocation must not show old state as current.
   let seen = new Date();
   const say = (why) => {
     const asked = seen.toISOString().replace(/\.\d+/, "");
