@@ -17,7 +17,7 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.question import ASKERS
 
 PATH: Final = "/mcp"
-_CALLER: Final = "mcp_caller"  # of a request's state
+_CALLER: Final = "mcp_caller"  # the key in a request's state
 
 
 class McpEndpoint:
@@ -40,7 +40,7 @@ class McpEndpoint:
             try:
                 self._handle = await to_thread.run_sync(_handler, self._site)
             except ImportError as error:
-                detail = "agents are answered once pip install 'delegraph[mcp]' has added a few packages to the server"
+                detail = "answering agents needs a few more packages on the server: pip install 'delegraph[mcp]'"
                 raise HTTPException(HTTPStatus.NOT_IMPLEMENTED, detail) from error
         await self._handle(scope, receive, send)
 

@@ -44,7 +44,7 @@ INSTRUCTIONS: Final = """\
 delegraph answers which human, which agent and which token took an action of an AI agent, and what a revocation ends.
 
 Start with `overview` or `search` if no id is known. `who` takes the id of an action; `chain`, `status` and `reach` \
-take `of` = KIND:ID, such as token:ID, delegation:ID or principal:ID. Times are RFC 3339; `at` is the moment asked \
+take `of` = KIND:ID, such as token:ID, delegation:ID or principal:ID. Times are RFC 3339; `at` is the time asked \
 about, and `known_at` limits the answer to what had been recorded by then. Lists say in `complete` whether they are \
 complete; `next` is the `after` of the next page.
 

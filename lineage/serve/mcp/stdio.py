@@ -16,7 +16,7 @@ from lineage.serve.queries.service import Service
 def run_stdio(service: Service, *, name: str) -> None:
     """Answer calls until standard input ends.
 
-    Whoever starts the process reads the store, as with the other commands, so every call is made by ``name``.
+    Anyone who can start the process can read the store, as with the other commands, so every call is made by ``name``.
 
     Args:
         service: The service, which must be thread-safe.

@@ -1,6 +1,6 @@
-"""The tools: which questions there are, the JSON schemas of their arguments, and arguments as a query.
+"""The tools: which questions they are, the JSON schemas of their arguments, and arguments as a query.
 
-A tool is a question of the HTTP API with another envelope, so it takes the same parameters and answers with the same
+A tool is a question of the HTTP API in another envelope, so it takes the same parameters and answers with the same
 document. Only questions about the store are tools; nothing that writes is.
 """
 
@@ -55,7 +55,7 @@ def _schema(parameter: Parameter) -> dict[str, Any]:
 
 
 def items_of(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Convert the arguments of a call to the items of a query, as they would stand in a URL.
+    """Convert the arguments of a call to the items of a query, as they would be in a URL.
 
     Raises:
         ParameterError: A value is neither a text, a number, a boolean, nor a list of these.

@@ -1,4 +1,4 @@
-"""Lookups and the board of revocations: the questions besides the main four, as plain functions."""
+"""Lookups and the board of revocations: questions other than the main four, as plain functions."""
 
 from collections.abc import Collection
 from typing import Final
@@ -86,7 +86,7 @@ def diff(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 
 def wanted_of(query: Query) -> Wanted:
-    """Which findings a query asks for."""
+    """Return which findings a query asks for."""
     return Wanted(
         query.text("of"),
         tuple(query.all("kind")),
@@ -98,7 +98,7 @@ def wanted_of(query: Query) -> Wanted:
 
 
 def findings(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """List what is wrong, the worst first."""
+    """List what is wrong, worst first."""
     found = findings_of(
         site.service,
         at=query.at,
@@ -111,16 +111,16 @@ def findings(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 
 def finding(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """One finding, with its evidence and what it is connected with."""
+    """Return one finding, with its evidence and what it is connected with."""
     id_ = usable_id(query.the("id"), parameter="id")
     document = finding_of(site.service, id_, at=query.at, known_at=query.known_at)
     if document is None:
-        raise NotFoundError(id_, "there is no such finding at this moment: a later fact may have resolved it")
+        raise NotFoundError(id_, "there is no such finding at this time: a later fact may have resolved it")
     return document
 
 
 def posture(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """Every check with its outcome."""
+    """Return every check with its outcome."""
     framework = query.text("framework")
     return posture_of(site.service, at=query.at, known_at=query.known_at, framework=framework)
 
@@ -142,7 +142,7 @@ def conflicts(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 
 def board(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """List all orders, latest first, each with its verdict."""
+    """List all revocations, latest first, each with its verdict."""
     found = revocations.revocations(
         site.service,
         at=query.at,
@@ -154,7 +154,7 @@ def board(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 
 def revocation(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """Return the orders of one id, and whether it is complete."""
+    """Return one revocation, and whether it is enforced."""
     id_ = usable_id(query.the("id"), parameter="id")
     document = revocations.revocation(site.service, id_, at=query.at, known_at=query.known_at)
     if document is None:
@@ -182,7 +182,7 @@ AROUND: Final = (
             path="/search",
             ask=search,
             parameters=(TEXT, *PAGES),
-            title="What contains every word of a text: ids, names, tools, operations, resources",
+            title="Ids, names, tools, operations and resources that contain every word of a text",
             answer="Search",
             about=("q",),
         ),
@@ -193,7 +193,7 @@ AROUND: Final = (
             path="/timeline",
             ask=timeline,
             parameters=(ONE, KNOWN_AT, *PAGES),
-            title="Every fact that mentions something, the earliest first",
+            title="Every fact that mentions something, earliest first",
             answer="Timeline",
         ),
         "timeline",
@@ -223,7 +223,7 @@ AROUND: Final = (
             path="/findings",
             ask=findings,
             parameters=(*TIMES, *FINDINGS, *PAGES),
-            title="What is wrong, the worst first",
+            title="What is wrong, worst first",
             answer="Findings",
         ),
         "findings",
@@ -269,7 +269,7 @@ AROUND: Final = (
             path="/revocations",
             ask=board,
             parameters=(*TIMES, AFTER, FEWER),
-            title="All orders, the latest first, each with its verdict",
+            title="All revocations, latest first, each with its verdict",
             answer="Revocations",
         ),
         "revocations",
@@ -278,7 +278,7 @@ AROUND: Final = (
         path="/revocations/{id:path}",
         ask=revocation,
         parameters=(REVOCATION, *TIMES),
-        title="The orders of one id, and whether it is over",
+        title="One revocation, and whether it is enforced",
         answer="Revocation",
         about=("id",),
     ),

@@ -82,7 +82,7 @@ def usable_text(value: str, *, parameter: str) -> str:
 
 
 def principals(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """Who there is."""
+    """List principals."""
     wanted = inventory.People(
         _word(query, "kind", inventory.KINDS),
         _id(query, "owner"),
@@ -98,17 +98,17 @@ def principals(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 
 def tokens(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """Which tokens there are."""
+    """List tokens."""
     return _held(site, query, "token", _text(query, "kind"), _text(query, "issuer"))
 
 
 def delegations(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """Which delegations there are."""
+    """List delegations."""
     return _held(site, query, "delegation", None, _id(query, "issuer"))
 
 
 def usage(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """How a tool, a resource or an operation was used."""
+    """Return how a tool, a resource or an operation was used."""
     said = [Used(one.name, value) for one in USED if (value := _text(query, one.name)) is not None]
     if len(said) != 1:
         raise ParameterError("tool", "give exactly one of tool, resource and operation")
@@ -153,7 +153,7 @@ def _word(query: Query, name: str, words: Sequence[str]) -> str | None:
 
 
 def overview(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """What needs attention."""
+    """Return what needs attention."""
     return attention(site.service, at=query.at, known_at=query.known_at)
 
 
@@ -171,7 +171,7 @@ ASKING: Final = (
             path="/actions",
             ask=actions,
             parameters=(*ACTION_FILTERS, *TIMES, *PAGES),
-            title="The actions that are asked for, the latest first",
+            title="The matching actions, latest first",
             answer="Actions",
             about=("of", *_IDS),
         ),
@@ -190,7 +190,7 @@ ASKING: Final = (
             path="/principals",
             ask=principals,
             parameters=(*PEOPLE_FILTERS, *TIMES, *PAGES),
-            title="Who there is: people, agents, services and workloads",
+            title="Principals: people, agents, services and workloads",
             answer="Principals",
             about=("owner",),
         ),
@@ -201,7 +201,7 @@ ASKING: Final = (
             path="/tokens",
             ask=tokens,
             parameters=(*TOKEN_FILTERS, *TIMES, *PAGES),
-            title="Which tokens there are, the latest first",
+            title="Tokens, latest first",
             answer="Tokens",
             about=("owner", "holder"),
         ),
@@ -212,7 +212,7 @@ ASKING: Final = (
             path="/delegations",
             ask=delegations,
             parameters=(*DELEGATION_FILTERS, *TIMES, *PAGES),
-            title="Which delegations there are, the latest first",
+            title="Delegations, latest first",
             answer="Delegations",
             about=("owner", "holder", "issuer"),
         ),

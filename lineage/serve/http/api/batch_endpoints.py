@@ -42,13 +42,13 @@ def reach_of_several(site: AppContext, caller: Caller, body: Document) -> Docume
 
 
 def order_several(site: AppContext, caller: Caller, body: Document, *, key: str | None = None) -> Document:
-    """Order a revocation of several targets, all or none.
+    """Revoke several targets, all or none.
 
     Args:
         site: The application context.
         caller: Who orders.
         body: The orders: ``BATCH_FIELDS``.
-        key: Identifies repetitions (``Idempotency-Key``), unless the body names the incident, whose id does that too.
+        key: Identifies repetitions (``Idempotency-Key``); not needed if the body names the incident.
 
     Raises:
         DriftError: The orders differ from those of the plan, or would end what it does not list.
@@ -72,7 +72,7 @@ def _targets_of(said: Fields) -> tuple[Target, ...]:
     """Read the targets.
 
     Raises:
-        ParameterError: There is none, or some cannot be one; each of those is named.
+        ParameterError: There are none, or some are not valid targets; the message names these.
     """
     targets, faults = [], []
     for one in said.objects("targets", ("kind", "id")):

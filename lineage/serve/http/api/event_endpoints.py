@@ -1,7 +1,7 @@
 """Events over HTTP: a JSON array, lines of JSON, or Avro, from producers without Kafka.
 
-Unreadable records are quarantined, as with ``ingest``. What a caller may not send is refused as a whole, before any
-of it reaches the log: orders, lifts, acknowledgements and judgements, and events of other sources.
+Unreadable records are quarantined, as with ``ingest``. If a caller sends anything that it may not send (orders, lifts,
+acknowledgements, judgements, events of other sources), the whole body is refused before any of it reaches the log.
 
 Avro (``application/avro``) is records in single-object encoding, one after another, or as an Avro array of bytes,
 each item one such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
@@ -36,7 +36,7 @@ _GOES_ON: Final = 0x80  # the bit of a number's byte that says that another foll
 
 
 def take(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> Document:
-    """Append events to the log and project them; returns the counts of ``ingest``.
+    """Append events to the log and project them; return the counts of outcomes, as ``ingest`` prints them.
 
     Args:
         site: The application context.
@@ -79,7 +79,7 @@ def _read(
         event = submission_policy.read(raw)
         entry = entry_of(event)
     except BadRecordError as fault:
-        if _refuse_smuggled(caller, number, raw):  # it could not be checked later who may send it
+        if _refuse_smuggled(caller, number, raw):  # whether the sender may send it could not be checked later
             raise BadRecordError(fault.reason, f"event {number}: {fault.detail}; nothing was ingested") from fault
         if Role.PRODUCER not in caller.roles:
             raise LacksRoleError(caller, [Role.PRODUCER]) from None

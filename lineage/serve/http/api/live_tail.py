@@ -1,8 +1,8 @@
 """The live tail: newly recorded facts as server-sent events, for any number of listeners.
 
-One task follows the store while anyone listens; what it finds is encoded once for all. A listener that does not keep
-up is disconnected, and reconnects with the id of the last event it saw (``Last-Event-ID``): it then receives what was
-recorded since, or that it is too much.
+One task follows the store while anyone listens; each event is encoded once for all listeners. A listener that does not
+keep up is disconnected, and reconnects with the id of the last event it saw (``Last-Event-ID``): it then receives what
+was recorded since, or ``skipped`` if that is too much.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ CAUGHT_UP: Final = 1_000  # the most facts sent to a listener that reconnects
 _RETRY_MS: Final = 2_000
 
 Places = dict[tuple[str, int], int]
-_FINDINGS: Final = ("!findings", 0)  # stands among the partitions: the last change of a finding that was told
+_FINDINGS: Final = ("!findings", 0)  # the key, among the partitions, of the last change of a finding that was sent
 _Queue = asyncio.Queue[bytes | None]  # None means that the listener did not keep up
 
 
@@ -52,7 +52,7 @@ class Tail:
         return len(self._listeners)
 
     async def listen(self, last: str | None) -> tuple[AsyncIterator[bytes], Callable[[], None]]:
-        """Start listening, from now or after an event; returns the stream, and a function to call at its end.
+        """Start listening, from now or after an event; return the stream, and a function to call at its end.
 
         Args:
             last: The id of the last event seen; None to start now.
@@ -96,7 +96,7 @@ class Tail:
         return await self._site.pools.own.run("live", self._stand)
 
     def _stand(self) -> Places:
-        """How far the projection is, and the index of findings; blocks."""
+        """Return the positions of the projection and of the index of findings; blocks."""
         return {**self._recorded.projected_until(), _FINDINGS: findings_until(self._site.service)}
 
     async def _follow(self) -> None:
@@ -133,7 +133,7 @@ class Tail:
         told: list[bytes] = []
         place = dict(since)
         for (topic, partition), end in sorted(until.items()):
-            # A listener from before findings were told asks for those from now on.
+            # An event id without a position in the index predates findings in the tail: start with the current one.
             start = since.get((topic, partition), end if (topic, partition) == _FINDINGS else 0)
             if start >= end:
                 continue
@@ -154,7 +154,7 @@ class Tail:
         return told
 
     def _found(self, start: int, end: int, place: Places) -> list[bytes]:
-        """The changes of findings that were written between two standings."""
+        """Return the changes of findings that were written between two positions."""
         told = []
         for message in findings_recorded(self._site.service, start, end):
             place[_FINDINGS] = message["seq"]
@@ -167,7 +167,7 @@ def _said(fault: Exception) -> str:
     """Return what listeners are told about an error: nothing specific about unexpected ones."""
     if isinstance(fault, DelegraphError):
         return str(fault)
-    logger.error("the live tail does not come further for now", exc_info=fault)
+    logger.error("the live tail cannot continue for now", exc_info=fault)
     return "the fault is ours, and in the log"
 
 

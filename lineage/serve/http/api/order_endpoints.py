@@ -42,7 +42,7 @@ def order(site: AppContext, caller: Caller, body: Document, *, key: str | None =
             restart, because the id of the order is derived from it.
 
     Raises:
-        DriftError: The order differs from that of the plan with the given digest, or would kill what the plan does
+        DriftError: The order differs from that of the plan with the given digest, or would end what the plan does
             not list.
         KeyReusedError: A different order was given with this key.
         NotFoundError: No fact names the target, and ``unseen`` is not set.

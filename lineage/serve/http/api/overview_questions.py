@@ -55,7 +55,7 @@ CASES: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action")
 
 
 def graph_around(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """What a thing depends on and what depends on it, laid out; or who handed what to whom."""
+    """Return what a thing depends on and what depends on it, laid out; or who handed what to whom."""
     if query.choice("view", VIEWS) == PRINCIPALS:
         return _principals(site, query)
     if given := [name for name in ("kind", "state", "tool", "target") if query.all(name)]:
@@ -99,7 +99,7 @@ def health(site: AppContext, _caller: Caller, _query: Query) -> Document:
 
 
 def whole_case(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """Return everything about one thing, to keep."""
+    """Return everything about one thing, for a case file."""
     kind, id_ = _one(query, CASES)
     return _found(case(site.service, kind, id_, at=query.at, known_at=query.known_at), query)
 
@@ -139,14 +139,14 @@ OVERVIEW: Final = (
         path="/identity",
         ask=who_it_is,
         parameters=(_PRINCIPAL, *TIMES),
-        title="Who a principal is: its name, owner, purpose, aliases and workloads, and whose word that is",
+        title="Who a principal is: its name, owner, purpose, aliases and workloads, and which source states it",
         answer="Identity",
     ),
     Question(
         path="/health",
         ask=health,
         parameters=(),
-        title="How the projection stands: lag, positions, the last event by source",
+        title="The progress of the projection: lag, positions, the last event by source",
         answer="Health",
         about=(),
     ),
@@ -154,7 +154,7 @@ OVERVIEW: Final = (
         path="/case",
         ask=whole_case,
         parameters=(ONE, *TIMES),
-        title="Everything about one thing, to be kept",
+        title="Everything about one thing, for a case file",
         answer="Case",
     ),
 )

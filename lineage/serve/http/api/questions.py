@@ -55,7 +55,7 @@ def status(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 
 def reach(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """Answer what an order would kill."""
+    """Answer what a revocation would end."""
     at, stale, unseen = query.at, query.flag("stale", default=False), query.flag("unseen", default=False)
 
     def plan(kind: str, id_: str) -> Document | None:
@@ -86,7 +86,7 @@ def each_of(
 def each(
     site: AppContext, query: Query, parameter: str, ask: Callable[[str], Document | None], *, missing: str = ""
 ) -> Document:
-    """Answer a question about one id; for several, return a list in the order asked, as the command line does.
+    """Answer a question about one id; for several, return a list in the order asked.
 
     Args:
         site: The application context.
@@ -147,7 +147,7 @@ QUESTIONS: Final = (
         path="/reach",
         ask=reach,
         parameters=(OF, *TIMES, *HOW, STALE, UNSEEN),
-        title="What an order would kill of what is alive: the blast radius",
+        title="What a revocation would end of what is alive: the blast radius",
         answer="Reach",
     ),
     *ASKING,

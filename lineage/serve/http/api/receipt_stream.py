@@ -71,7 +71,7 @@ def _lines(found: Receipt) -> bytes:
 
 
 async def _told(site: AppContext, caller: Caller, found: Receipt, first: bytes) -> AsyncIterator[bytes]:
-    """Yield the lines. An error cuts off the response, so that half a receipt cannot be mistaken for a whole one."""
+    """Yield the lines. An error cuts off the response, so that a partial receipt is not mistaken for a complete one."""
     try:
         part = first
         while part:

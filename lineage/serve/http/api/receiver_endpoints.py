@@ -1,6 +1,6 @@
-"""Enforcement points over HTTP: registered, confirmed by hand, delivered to again; and the question which there are.
+"""Enforcement points over HTTP: list and register them, mark one by hand, and deliver again.
 
-The authenticated caller is the one whose word a mark by hand is; nothing in a body can change that.
+A mark by hand is the statement of the authenticated caller; nothing in a body can change that.
 """
 
 from typing import Final
@@ -24,10 +24,10 @@ _LONGEST_DEADLINE: Final = 10 * 365 * 24 * 60 * 60  # seconds
 
 
 def register(site: AppContext, caller: Caller, body: Document) -> Document:
-    """Register an enforcement point: a responder any, a receiver itself.
+    """Register an enforcement point: a responder may register any, a receiver only itself.
 
     Raises:
-        ForbiddenError: The caller is neither.
+        ForbiddenError: The caller is neither a responder nor this receiver.
         RefusedError: It would cover less than before, and ``narrow`` does not allow that.
     """
     said = Fields(body, ("receiver", "issuers", "audiences", "kinds", "deadline_seconds", "narrow"))
@@ -47,7 +47,7 @@ def register(site: AppContext, caller: Caller, body: Document) -> Document:
 
 
 def mark(site: AppContext, caller: Caller, revocation: str, body: Document) -> Document:
-    """Record the caller's word that an enforcement point has enforced an order.
+    """Record the caller's statement that an enforcement point has enforced an order.
 
     Raises:
         NotFoundError: There is no such order.

@@ -1,4 +1,4 @@
-"""The endpoints that handle enforcement points: they parse requests and call ``receiver_endpoints``."""
+"""The endpoints for enforcement points that write: they parse requests and call ``receiver_endpoints``."""
 
 from http import HTTPStatus
 
@@ -16,7 +16,7 @@ from lineage.serve.http.core.responses import document_response
 
 
 def routes(site: AppContext) -> list[Route]:
-    """Build the routes that register an enforcement point, confirm for one by hand, and deliver again."""
+    """Build the routes that register an enforcement point, mark one by hand, and deliver again."""
 
     async def register(request: Request) -> Response:
         caller = require(await site.caller_of(request), Role.RESPONDER, Role.RECEIVER)

@@ -1,4 +1,4 @@
-"""What is signed over HTTP: the receipt of a revocation that is over, and the proof that it has stopped something."""
+"""Signed answers: the receipt of an enforced revocation, and the proof that what it ended has stopped."""
 
 from typing import Final
 
@@ -53,7 +53,7 @@ def receipt_of(site: AppContext, _caller: Caller, revocation: str) -> Document:
 
     Raises:
         NotFoundError: There is no such order.
-        NotOverError: It is not CLOSED.
+        NotOverError: The revocation is not CLOSED.
         RefusedError: No signing key is configured.
     """
     document = signed_receipt(site.service, site.keys, revocation, at=site.now)
@@ -63,11 +63,11 @@ def receipt_of(site: AppContext, _caller: Caller, revocation: str) -> Document:
 
 
 def proof_of(site: AppContext, _caller: Caller, revocation: str, body: Document) -> Document:
-    """Ask the enforcement points now what they do with what a revocation has ended.
+    """Ask the enforcement points whether they still accept what a revocation has ended.
 
     Raises:
         NotFoundError: There is no such order.
-        RefusedError: It was lifted or is not in effect yet, the nonce is unusable, or nothing can be signed.
+        RefusedError: It was lifted or is not in effect yet, the nonce is unusable, or there is no signing key.
     """
     said = Fields(body, ("nonce", "sample"))
     usable_id(revocation, parameter="id")

@@ -81,7 +81,7 @@ def _endpoint(site: AppContext, question: Question) -> Callable[[Request], Await
 
 
 def _written(request: Request, document: Document, media_type: str, write: Callable[[Document], str]) -> Response:
-    """Build the response in another form; a list that continues has a link to the next page."""
+    """Build the response in another format; a list that continues has a link to the next page."""
     response = text_response(request, write(document), media_type)
     if (following := document.get("next")) is not None:
         query = request.url.include_query_params(after=following).query

@@ -31,7 +31,7 @@ class ApiTokenCallers:
         self._tls = tls
 
     def combined_with(self, other: Authentication) -> Authentication:
-        """Authenticate by a token if one is presented, and else in another way."""
+        """Return an authentication by a token if one is presented, otherwise in another way."""
 
         def recognise(connection: HTTPConnection) -> Caller:
             if _presented(connection):
@@ -43,7 +43,7 @@ class ApiTokenCallers:
 
     def _or_else(self, other: Authenticate) -> Authenticate:
         def authenticate(connection: HTTPConnection) -> Caller:
-            """Authenticate by the presented token, or else in the other way."""
+            """Authenticate by the presented token, otherwise in the other way."""
             token = _presented(connection)
             return other(connection) if token is None else self._caller_of(token, connection)
 

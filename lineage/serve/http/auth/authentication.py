@@ -1,4 +1,4 @@
-"""Authentication of callers by whatever is configured: bearer token, trusted proxy, or both; else the sign-in link."""
+"""Authentication of callers as configured: bearer token, trusted proxy, or both; by default the sign-in link."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ def authenticating(settings: HttpSettings, clock: Callable[[], Instant]) -> Auth
 
 def _by_either(by_token: Authenticate, by_proxy: Authenticate) -> Authenticate:
     def authenticate(connection: HTTPConnection) -> Caller:
-        """Authenticate by a token if there is one, else by the proxy's headers."""
+        """Authenticate by a token if there is one, otherwise by the proxy's headers."""
         return (by_token if "authorization" in connection.headers else by_proxy)(connection)
 
     return authenticate

@@ -1,4 +1,4 @@
-"""Other forms of a document by the parameter ``format``: a list as CSV, a chain or a graph as a picture."""
+"""Other formats of a document, by the parameter ``format``: a list as CSV, a chain or a graph as a picture."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,9 +20,9 @@ PICTURES: Final[Mapping[str, Writer]] = {
 
 
 def format_of(*formats: str) -> Parameter:
-    """The parameter that chooses between JSON and some other forms."""
+    """Build the parameter that chooses between JSON and some other formats."""
     schema = {"type": "string", "enum": ["json", *formats]}
-    return Parameter("format", schema, "In which form it is written. By default `json`.")
+    return Parameter("format", schema, "The format. By default `json`.")
 
 
 def as_table(question: Question, name: str) -> Question:
@@ -32,7 +32,7 @@ def as_table(question: Question, name: str) -> Question:
 
 
 def as_pictures(question: Question) -> Question:
-    """Offer the chain of a question as a picture; a picture shows one."""
+    """Offer the chain of a question as a picture, which shows exactly one."""
     [single] = question.about
     return replace(
         question,

@@ -35,8 +35,8 @@ class AppContext:
         tls: Whether browsers connect over TLS.
         four_eyes: The number of elements above which an order needs a second person; None for never.
         limits: The limits on requests.
-        keys: What signs receipts and proofs; None if no signing key is configured.
-        probes: How enforcement points can be asked what they do, by receiver.
+        keys: The keys that sign receipts and proofs; None if no signing key is configured.
+        probes: How to ask each enforcement point what it does, by receiver.
         pools: The threads for blocking work.
     """
 
@@ -60,14 +60,14 @@ class AppContext:
 
     @cached_property
     def noting(self) -> Authentication:
-        """The authentication, which also stores the caller for the access log."""
+        """Return the authentication, which also stores the caller for the access log."""
         return noted(self.authentication)
 
     async def caller_of(self, connection: HTTPConnection) -> Caller:
         """Authenticate the caller, without waiting for questions or orders.
 
         Raises:
-            UnauthenticatedError: It is not known who asks.
+            UnauthenticatedError: The caller cannot be identified.
         """
         if self.noting.recognise is not None:
             with suppress(WouldBlockError):

@@ -70,7 +70,7 @@ def limit_of(site: AppContext, query: Query, *, most: int | None = None) -> int:
 
 
 def page_in_time(site: AppContext, question: str, query: Query, ask: Callable[[str | None, int], Document]) -> Document:
-    """Ask for a page of a list in the order of time, by the cursor of the query and its limit.
+    """Ask for a page of a list in time order, by the cursor of the query and its limit.
 
     Raises:
         ParameterError: The cursor is not one of this list.

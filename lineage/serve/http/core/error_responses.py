@@ -36,7 +36,7 @@ _WORDS: Final = {
 
 
 class NotFoundError(RefusedError):
-    """No fact names what was asked for.
+    """Raised when no fact names what was asked for.
 
     Attributes:
         id: The id as it was asked for.
@@ -49,7 +49,7 @@ class NotFoundError(RefusedError):
 
 
 class KeyReusedError(RefusedError):
-    """A different order was given with this ``Idempotency-Key``."""
+    """Raised when a different order was given with this ``Idempotency-Key``."""
 
 
 def as_asked(_request: Request, response: Response) -> Response:

@@ -64,19 +64,19 @@ FINDINGS: Final = (
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4_096}
 ACTION_FILTERS: Final = (
     OF._replace(required=False, repeatable=False, description="Only actions that mention this, `KIND:ID`."),
-    Parameter("human", _ID, "Who stands at the root of the chain.", example="human:alice@example.com"),
-    Parameter("agent", _ID, "Who stands anywhere on the chain.", example="agent:mailer"),
-    Parameter("actor", _ID, "Who did it, as the action says, or else its decision."),
-    Parameter("token", _ID, "Under which token, as the action says, or its decision."),
-    Parameter("delegation", _ID, "A delegation that the action names, or that stands on its chain."),
-    Parameter("session", _ID, "A session that the action, its decision or a token of its chain names."),
-    Parameter("client", _ID, "A client that a token of its chain names."),
-    Parameter("tool", _TEXT, "With which tool.", example="mail"),
-    Parameter("operation", _TEXT, "What was done."),
-    Parameter("resource", _TEXT, "To what: the id of the resource."),
-    Parameter("outcome", {"type": "string", "enum": list(ACTION_OUTCOMES)}, "With which outcome."),
-    FROM._replace(required=False, description="When it occurred at the earliest.", example=None),
-    TO._replace(required=False, description="When it occurred at the latest, this instant included.", example=None),
+    Parameter("human", _ID, "The party at the root of the chain.", example="human:alice@example.com"),
+    Parameter("agent", _ID, "A party anywhere on the chain.", example="agent:mailer"),
+    Parameter("actor", _ID, "The party that acted, according to the action, or else to its decision."),
+    Parameter("token", _ID, "The token used, according to the action or its decision."),
+    Parameter("delegation", _ID, "A delegation that the action names, or that is on its chain."),
+    Parameter("session", _ID, "A session that the action, its decision or a token on its chain names."),
+    Parameter("client", _ID, "A client that a token on its chain names."),
+    Parameter("tool", _TEXT, "The tool used.", example="mail"),
+    Parameter("operation", _TEXT, "The operation."),
+    Parameter("resource", _TEXT, "The id of the resource."),
+    Parameter("outcome", {"type": "string", "enum": list(ACTION_OUTCOMES)}, "The outcome."),
+    FROM._replace(required=False, description="The earliest time at which it occurred.", example=None),
+    TO._replace(required=False, description="The latest time at which it occurred, inclusive.", example=None),
     Parameter("text", _TEXT, "Words; each must occur in one of these, or in a display name."),
 )
 USED: Final = tuple(
@@ -88,27 +88,27 @@ USED: Final = tuple(
 FRAMEWORK: Final = Parameter(
     "framework", {"type": "string", "enum": list(SHORT_NAMES)}, "Only checks that map to this framework."
 )
-_OWNER: Final = Parameter("owner", _ID, "Who owns the principal, or the holder.")
+_OWNER: Final = Parameter("owner", _ID, "The owner of the principal, or of the holder.")
 _WORDS: Final = Parameter("text", _TEXT, "Words; each must occur in an id or a name.")
 _HELD: Final = (
-    Parameter("holder", _ID, "Who wields the token, or who was granted the delegation.", example="agent:mailer"),
+    Parameter("holder", _ID, "The holder of the token or of the delegation.", example="agent:mailer"),
     _OWNER,
     Parameter("state", {"type": "string", "enum": list(STATES)}, "The state at the instant asked about."),
     _WORDS,
 )
 TOKEN_FILTERS: Final = (
-    Parameter("issuer", _TEXT, "Who issued it: its id up to the first `#`.", example="https://idp.example"),
+    Parameter("issuer", _TEXT, "The issuer: the id up to the first `#`.", example="https://idp.example"),
     Parameter("kind", _TEXT, "The type of the token."),
     *_HELD,
 )
-DELEGATION_FILTERS: Final = (Parameter("issuer", _ID, "Who granted it."), *_HELD)
+DELEGATION_FILTERS: Final = (Parameter("issuer", _ID, "The party that granted it."), *_HELD)
 PEOPLE_FILTERS: Final = (
-    Parameter("kind", {"type": "string", "enum": list(PRINCIPAL_KINDS)}, "Of which kind.", example="agent"),
+    Parameter("kind", {"type": "string", "enum": list(PRINCIPAL_KINDS)}, "The kind.", example="agent"),
     _OWNER,
     Parameter("state", {"type": "string", "enum": list(NAME_STATES)}, "The state at the instant asked about."),
     _WORDS,
 )
-EVERYTHING: Final = Parameter("all", {"type": "boolean"}, "Also what was taken up since.")
+EVERYTHING: Final = Parameter("all", {"type": "boolean"}, "Include records that were released since.")
 REVOCATION: Final = Parameter(
     "id", _ID, "The id of a revocation.", required=True, example="rev-mailer-leak", where="path"
 )

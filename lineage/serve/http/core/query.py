@@ -16,7 +16,7 @@ _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 
 class ParameterError(RefusedError):
-    """A parameter of a request is wrong.
+    """Raised when a parameter of a request is wrong.
 
     Attributes:
         parameter: Its name.
@@ -101,13 +101,13 @@ class Query:
 
     @property
     def at(self) -> Instant:
-        """The instant asked about; by default now."""
+        """Return the instant asked about; by default now."""
         found = self.instant("at")
         return self.now if found is None else found
 
     @property
     def known_at(self) -> Instant | None:
-        """The time up to which facts are known; None for everything."""
+        """Return the time up to which facts are known; None for everything."""
         return self.instant("known_at")
 
     def the(self, name: str) -> str:
@@ -133,7 +133,7 @@ class Query:
         return _BOOLEANS[value]
 
     def choices(self, name: str, choices: tuple[str, ...]) -> list[str]:
-        """Some of some words; none, if nothing is said."""
+        """Return the given ones among some words; empty if none are given."""
         for value in self.all(name):
             if value not in choices:
                 raise ParameterError(name, f"{value[:64]!r} is none of {', '.join(choices)}")

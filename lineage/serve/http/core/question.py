@@ -35,11 +35,11 @@ class Question:
         title: What it answers, in a few words.
         roles: The allowed roles; one of them is enough.
         answer: The name of the document's schema in the OpenAPI document.
-        other_answer: The name of another schema, where a parameter decides which of the two it is; empty: none.
-        formats: Other forms in which the document is served by the parameter ``format``: the media type, and what
-            writes it.
-        about: Its parameters that hold ids, for the access log.
-        non_blocking: Whether it may be answered without waiting for anything, from what is kept.
+        other_answer: The name of another schema if a parameter decides between the two; empty if there is none.
+        formats: Other formats of the document, by the value of the parameter ``format``: the media type, and the
+            function that writes it.
+        about: The parameters that contain ids, for the access log.
+        non_blocking: Whether it may be answered from the cache without blocking.
     """
 
     path: str
@@ -103,7 +103,7 @@ def _answer(site: AppContext, question: Question, caller: Caller, query: Query, 
 
 
 def asked_ids(question: Question, query: Query) -> Iterator[tuple[str, Any]]:
-    """Yield what the access log says of a query: the ids asked about, and the moment."""
+    """Yield what the access log records of a query: the ids and the time asked about."""
     for name in question.about:
         if values := query.all(name):
             yield name, values

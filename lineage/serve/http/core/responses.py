@@ -37,7 +37,7 @@ def document_response(request: Request, document: Document, *, status: int = HTT
 
 
 def text_response(request: Request, text: str, media_type: str) -> Response:
-    """A text as a response; 304 if the client has it already."""
+    """Build the response for a text; 304 if the client has it already."""
     return _response(request, text.encode(errors="replace"), media_type, HTTPStatus.OK)
 
 

@@ -153,7 +153,7 @@ class Workers:
             job.loop.call_soon_threadsafe(_tell, job.done, result, fault)
 
     def _withdraw(self, job: _Job) -> bool:
-        """Withdraw a job that has not begun; returns whether that was so."""
+        """Withdraw a job if it has not begun, and return whether it was withdrawn."""
         with self._lock:
             if job.is_begun:
                 return False
@@ -214,7 +214,7 @@ class Pools:
 
     @property
     def all(self) -> tuple[Workers, ...]:
-        """All of them."""
+        """Return the workers of every kind."""
         return self.questions, self.orders, self.events, self.acknowledgements, self.own
 
     def close(self) -> None:

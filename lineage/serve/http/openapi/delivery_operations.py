@@ -70,14 +70,14 @@ DELIVERIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("GET", "/status-lists/{name}"): {
         "operationId": "status_list",
         "summary": "A token status list",
-        "description": "Public. Signed, as of now or of an earlier moment.",
+        "description": "Public. Signed, as of now or of an earlier time.",
         "tags": [_KEYS],
         "parameters": [
             parameter_of(
                 Parameter("name", TEXT, "The last part of its URI.", required=True, where="path", example="1")
             ),
             parameter_of(
-                Parameter("time", {"type": "string", "pattern": "^[0-9]{1,11}$"}, "The moment: seconds since 1970.")
+                Parameter("time", {"type": "string", "pattern": "^[0-9]{1,11}$"}, "The time, in seconds since 1970.")
             ),
         ],
         "responses": {

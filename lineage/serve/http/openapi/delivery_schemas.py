@@ -13,7 +13,7 @@ class Actor(TypedDict):
 
 
 class Introspection(TypedDict):
-    """The content of a token (RFC 7662); for one that may not be honoured nothing but that."""
+    """The content of a token (RFC 7662); for one that may not be honoured, only ``active``: false."""
 
     active: bool
     scope: NotRequired[str]
@@ -98,7 +98,7 @@ class DeadLetter(TypedDict):
 
 
 class DeadLetters(TypedDict):
-    """What was refused permanently, the latest first."""
+    """Events that were refused permanently, latest first."""
 
     items: list[DeadLetter]
     total: int

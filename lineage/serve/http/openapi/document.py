@@ -37,8 +37,8 @@ _INFO: Final = {
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }
 _TAGS: Final = {
-    "questions": "Who did what, by which authority, as of when; and what an order would end.",
-    "writes": "Events in, orders, lifts and acknowledgements.",
+    "questions": "Who did what, by which authority, as of when; and what a revocation would end.",
+    "writes": "Sending events, revocations, lifts and acknowledgements.",
     "operations": "The server's own status.",
     "enforcement": "Queries of a gateway before it honours a token.",
     "shared signals": "Streams of revocations (SSF 1.0), pushed or polled.",

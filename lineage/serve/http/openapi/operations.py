@@ -102,12 +102,12 @@ _PROOF: Final = fields(
         "nonce": {
             "type": "string",
             "pattern": "^[ -~]{1,128}$",
-            "description": "What shows to the caller that the proof was made for them. By default one is made.",
+            "description": "Shows the caller that the proof was made for this request. By default one is generated.",
         },
         "sample": {
             "type": "integer",
             "minimum": 1,
-            "description": "About how many elements introspection endpoints are asked; the rest is not proved.",
+            "description": "Roughly how many elements to ask introspection endpoints about; the rest is not proved.",
         },
     }
 )
@@ -155,7 +155,7 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
             "content": {
                 # Any item is accepted: what is not an event is quarantined, and is not an error.
                 JSON: {"schema": {"type": "array", "items": {}, "description": "Events."}},
-                LINES: {"schema": {**TEXT, "contentMediaType": LINES, "description": "An event a line."}},
+                LINES: {"schema": {**TEXT, "contentMediaType": LINES, "description": "One event per line."}},
                 "application/avro": {
                     "schema": {
                         "type": "string",
@@ -168,7 +168,7 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
             },
         },
         "responses": {
-            "200": answer("The log has them, and they are projected.", ref("Counts")),
+            "200": answer("They are in the log and projected.", ref("Counts")),
             **problems("400", "401", "403", *SHARED, *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
@@ -177,7 +177,7 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "operationId": "give_order",
         "summary": "Order a revocation or a suspension",
         "description": f"{roles_of([Role.RESPONDER])} With the digest of a plan it is refused if it differs "
-        "from that plan's order, or would kill what the plan does not list.",
+        "from that plan's order, or would end what the plan does not list.",
         "tags": ["writes"],
         "parameters": [_KEY, _FORGERY],
         "requestBody": body(_ORDER),
@@ -192,7 +192,7 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "summary": "Order a revocation or a suspension of several targets, all or none",
         "description": f"{roles_of([Role.RESPONDER])} One order for each target under one incident, checked by one "
         "plan. With its digest all of them are refused if they differ from it, or would end what it does not list; "
-        "and so they are if no fact names one of the targets. A repetition for the same incident orders nothing again.",
+        "also if no fact names one of the targets. A repetition for the same incident revokes nothing again.",
         "tags": ["writes"],
         "parameters": [_KEY, _FORGERY],
         "requestBody": body(_ORDERS),
@@ -204,8 +204,8 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     },
     ("POST", "/v1/reach:batch"): {
         "operationId": "reach_batch",
-        "summary": "What orders on several targets would end together",
-        "description": f"{roles_of(ASKERS)} It orders nothing. The plan has one digest over all targets, whatever "
+        "summary": "What revoking several targets would end",
+        "description": f"{roles_of(ASKERS)} Nothing is revoked. The plan has one digest over all targets, whatever "
         "their sequence, and is stored.",
         "tags": ["questions"],
         "parameters": [_FORGERY],
@@ -218,7 +218,7 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     },
     ("POST", "/v1/plans/{id}/approvals"): {
         "operationId": "approve_plan",
-        "summary": "Approve a plan, so that another person can order by its digest",
+        "summary": "Approve a plan, so that another person can revoke by its digest",
         "description": f"{roles_of([Role.RESPONDER])} The authenticated caller approves. It is valid for an hour, "
         "and not for an order of the same person.",
         "tags": ["writes"],
@@ -267,7 +267,7 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "parameters": [parameter_of(REVOCATION), _FORGERY],
         "requestBody": body(_ACKNOWLEDGEMENT),
         "responses": {
-            "201": answer("It is taken.", ref("Acknowledged")),
+            "201": answer("It is recorded.", ref("Acknowledged")),
             **problems("400", "401", "403", "404", *SHARED, *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
@@ -289,9 +289,10 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     },
     ("POST", "/v1/revocations/{id}/marks"): {
         "operationId": "mark_by_hand",
-        "summary": "Record one's own word that an enforcement point has enforced an order",
-        "description": f"{roles_of([Role.RESPONDER])} For what cannot say so itself. It is the word of the "
-        "authenticated caller, and every verdict shows it as such (`by_hand`). It applies to what is open there now.",
+        "summary": "Record by hand that an enforcement point has enforced a revocation",
+        "description": f"{roles_of([Role.RESPONDER])} For enforcement points that cannot confirm by "
+        "themselves. Every verdict shows it as a statement of the authenticated caller (`by_hand`). It applies to what "
+        "is open there now.",
         "tags": ["writes"],
         "parameters": [parameter_of(REVOCATION), _FORGERY],
         "requestBody": body(_MARK),
@@ -329,7 +330,7 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     },
     ("GET", "/v1/revocations/{id}/signed-receipt"): {
         "operationId": "signed_receipt",
-        "summary": "That a revocation is over, signed",
+        "summary": "A signed statement that a revocation is enforced everywhere",
         "description": f"{roles_of(ASKERS)} Only of what is CLOSED. The detached JWS (RFC 7797) covers the canonical "
         "JSON (RFC 8785) of `receipt`.",
         "tags": ["questions"],
@@ -342,7 +343,7 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     },
     ("POST", "/v1/revocations/{id}/proofs"): {
         "operationId": "prove",
-        "summary": "Ask the enforcement points now what they do with what a revocation has ended",
+        "summary": "Ask the enforcement points whether they still accept what a revocation has ended",
         "description": f"{roles_of(ASKERS)} Signed over the nonce. CLOSED only if every element is denied wherever it "
         "is covered, whatever was acknowledged. The detached JWS (RFC 7797) covers the canonical JSON of `proof`.",
         "tags": ["questions"],

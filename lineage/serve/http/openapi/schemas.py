@@ -59,7 +59,7 @@ class Cited(TypedDict):
 
 
 class Reference(TypedDict):
-    """What a rule maps to."""
+    """A weakness or control that a rule maps to."""
 
     framework: str
     version: str
@@ -106,7 +106,7 @@ class FindingsInBrief(TypedDict):
 
 
 class Judgement(TypedDict):
-    """What someone decided about a finding, or an exception of the settings."""
+    """A person's decision about a finding, or an exception in the settings."""
 
     judgement: str
     by: str
@@ -124,7 +124,7 @@ class NotEvaluated(TypedDict):
 
 
 class Hop(TypedDict):
-    """One principal of a chain, and whose word it is."""
+    """One principal of a chain, and which source states it."""
 
     principal: str
     known_as: str
@@ -142,7 +142,7 @@ class Hop(TypedDict):
 
 
 class Authority(TypedDict):
-    """What an action was done under, and its state then, as known then and as known now, and now."""
+    """The authority of an action, with its state at the time (as known then and as known now) and now."""
 
     element: str | None
     then_as_known_then: Verdict
@@ -151,7 +151,7 @@ class Authority(TypedDict):
 
 
 class Resource(TypedDict):
-    """What something was done to."""
+    """The resource of an action."""
 
     type: NotRequired[str | None]
     id: str
@@ -221,7 +221,7 @@ class Elements(TypedDict):
 
 
 class ElementCounts(TypedDict):
-    """How many elements."""
+    """The number of elements."""
 
     tokens: int
     delegations: int
@@ -240,14 +240,14 @@ class Action(TypedDict):
 
 
 class CountedActions(TypedDict):
-    """How many actions, and the latest of them."""
+    """The number of actions, and the latest of them."""
 
     count: int
     recent: list[Action]
 
 
 class OwnActions(TypedDict):
-    """How many actions the target, a principal, took under nothing that would be killed."""
+    """The number of actions that the target, a principal, took under authority that would not end."""
 
     count: int
 
@@ -277,7 +277,7 @@ class _ReachPart(TypedDict):
 
 
 class Approval(TypedDict):
-    """That someone has approved a plan."""
+    """An approval of a plan."""
 
     approved_by: str
     approved_at: Time
@@ -292,7 +292,7 @@ class Approved(Approval):
 
 
 class Reach(_ReachPart):
-    """What an order would kill: the plan."""
+    """What a revocation would end: the plan."""
 
     approvals: list[Approval]
     depths: list[dict[str, int]]
@@ -321,13 +321,13 @@ class Ordered(_ReachPart):
 
 
 class TargetActions(TypedDict):
-    """How many actions were taken under what one of several targets would end."""
+    """The number of actions under what the revocation of one of several targets would end."""
 
     count: int
 
 
 class BatchTarget(TypedDict):
-    """What the order on one of several targets would end by itself."""
+    """What revoking one of several targets would end by itself."""
 
     target: Thing
     kills: Elements
@@ -336,7 +336,7 @@ class BatchTarget(TypedDict):
 
 
 class OrderedTarget(BatchTarget):
-    """What the order on one of several targets ended, and the id of that order."""
+    """What revoking one of several targets ended, and the id of the order."""
 
     revocation: str
 
@@ -365,7 +365,7 @@ class _BatchPart(TypedDict):
 
 
 class BatchReach(_BatchPart):
-    """What orders on several targets would end together: the plan over all of them."""
+    """What revoking several targets would end: the plan over all of them."""
 
     targets: list[BatchTarget]
     approvals: list[Approval]
@@ -385,7 +385,7 @@ class BatchOrdered(_BatchPart):
 
 
 class Judged(TypedDict):
-    """A judgement of a finding that was given, and the status that the finding has now."""
+    """A judgement that was recorded, and the status of the finding now."""
 
     finding: str
     status: str
@@ -397,7 +397,7 @@ class Judged(TypedDict):
 
 
 class Lifted(TypedDict):
-    """A lift that was given, and what it brought back."""
+    """A lift, and what it reinstated."""
 
     revocation: str
     lifted_by: str
@@ -412,7 +412,7 @@ class Lifted(TypedDict):
 
 
 class Acknowledged(TypedDict):
-    """What a receiver said that it did."""
+    """An acknowledgement by a receiver."""
 
     revocation: str
     receiver: str
@@ -452,7 +452,7 @@ class Registered(TypedDict):
 
 
 class Marked(TypedDict):
-    """A person's word that an enforcement point has enforced an order."""
+    """A person's statement that an enforcement point has enforced an order."""
 
     revocation: str
     receiver: str
@@ -465,7 +465,7 @@ class Marked(TypedDict):
 
 
 class DeliveredAgain(TypedDict):
-    """What is delivered again."""
+    """The elements that are delivered again."""
 
     revocation: str
     elements: int
@@ -475,7 +475,7 @@ class DeliveredAgain(TypedDict):
 
 
 class Counts(TypedDict):
-    """What became of what was sent."""
+    """The outcomes of the events sent, counted."""
 
     read: int
     accepted: int
@@ -500,7 +500,7 @@ class Match(Thing):
 
 
 class Search(_List):
-    """What contains every word of a text."""
+    """The things that contain every word of a text."""
 
     items: list[Match]
     did_you_mean: list[Thing]
@@ -524,7 +524,7 @@ class ListedAction(Action):
 
 
 class Actions(_List):
-    """Actions that are asked for."""
+    """The matching actions."""
 
     kind: NotRequired[str]
     id: NotRequired[str]
@@ -534,14 +534,14 @@ class Actions(_List):
 
 
 class Counted(TypedDict):
-    """How many actions have a value."""
+    """The number of actions with a value."""
 
     name: str
     count: int
 
 
 class CountedParty(TypedDict):
-    """How many actions a party has."""
+    """The number of actions of a party."""
 
     principal: str | None
     display_name: str | None
@@ -634,25 +634,25 @@ class _Inventory(_List):
 
 
 class Principals(_Inventory):
-    """Who there is."""
+    """Principals."""
 
     items: list[ListedPrincipal]
 
 
 class Tokens(_Inventory):
-    """Which tokens there are."""
+    """Tokens."""
 
     items: list[ListedToken]
 
 
 class Delegations(_Inventory):
-    """Which delegations there are."""
+    """Delegations."""
 
     items: list[ListedDelegation]
 
 
 class OverviewFindings(TypedDict):
-    """How many findings of each severity."""
+    """The number of findings of each severity."""
 
     total: int | None
     by_severity: dict[str, int] | None
@@ -662,7 +662,7 @@ class OverviewFindings(TypedDict):
 
 
 class OpenRevocation(TypedDict):
-    """A revocation that is not over."""
+    """A revocation that is not enforced everywhere yet."""
 
     revocation: str
     target: Thing
@@ -675,7 +675,7 @@ class OpenRevocation(TypedDict):
 
 
 class OpenRevocations(TypedDict):
-    """The latest revocations that are not over."""
+    """The latest revocations that are not enforced everywhere yet."""
 
     open: int
     looked_at: int
@@ -684,14 +684,14 @@ class OpenRevocations(TypedDict):
 
 
 class InQuarantine(TypedDict):
-    """What is in quarantine."""
+    """The records in quarantine, counted."""
 
     records: int
     beyond_quota: int
 
 
 class SourceHeard(TypedDict):
-    """When a source was heard of last."""
+    """The last event of a source."""
 
     source: str
     last_recorded_at: Time
@@ -710,7 +710,7 @@ class SourcesHeard(TypedDict):
 
 
 class LatestActions(TypedDict):
-    """How many of the latest actions have a human at the root."""
+    """The number of the latest actions with a human at the root."""
 
     looked_at: int
     complete: bool
@@ -719,7 +719,7 @@ class LatestActions(TypedDict):
 
 
 class OfDepth(TypedDict):
-    """How many tokens have a chain of this many parties."""
+    """The number of tokens with a chain of this many parties."""
 
     parties: int
     tokens: int
@@ -733,7 +733,7 @@ class Depth(TypedDict):
 
 
 class LatestTokens(TypedDict):
-    """How many of the latest tokens are alive."""
+    """The number of the latest tokens that are alive."""
 
     looked_at: int
     complete: bool
@@ -856,7 +856,7 @@ class Diff(_List):
 
 
 class KeptFindings(TypedDict):
-    """How far the index is that a list of findings was answered from."""
+    """The progress of the index from which findings were listed."""
 
     evaluated_at: str
     not_looked_at: int
@@ -893,7 +893,7 @@ class SuppressedCheck(TypedDict):
 
 
 class Check(TypedDict):
-    """A check, and what came of it."""
+    """A check and its outcome."""
 
     kind: str
     title: str
@@ -924,7 +924,7 @@ class _Named(TypedDict):
 
 
 class ActiveAgent(_Named):
-    """An agent that acted, or was given anything."""
+    """An agent that acted, or was granted anything."""
 
     first: Time
     last: Time
@@ -937,7 +937,7 @@ _Between = TypedDict("_Between", {"from": Time, "to": Time})
 
 
 class ActiveAgents(_List, _Between):
-    """The agents that were active between two instants, those that did most first."""
+    """The agents that were active between two instants, the most active first."""
 
     items: list[ActiveAgent]
     as_of: AsOf
@@ -966,7 +966,7 @@ class AllowedGrant(Grant):
 
 
 class Allowed(_List, _Named):
-    """What an agent might do at an instant."""
+    """What an agent could do at an instant."""
 
     agent: str
     at: Time
@@ -1008,21 +1008,21 @@ class Done(_List, _Named, _Between):
 
 
 class QuarantineQuota(TypedDict):
-    """How much of the unreadable records of each source is kept whole."""
+    """The limits up to which unreadable records of each source are stored whole."""
 
     records: int
     bytes: int
 
 
 class SourceBeyondQuota(TypedDict):
-    """A source that has used up its quota, and how many of its records are kept as their digest and place."""
+    """A source that has used up its quota, and the number of its records stored only as digest and position."""
 
     source: str
     records: int
 
 
 class BeyondQuota(TypedDict):
-    """What is kept as its digest and place alone; of the sources the hundred with the most."""
+    """The records stored only as digest and position, and the hundred sources with the most of them."""
 
     records: int
     quota: QuarantineQuota
@@ -1098,7 +1098,7 @@ class Order(TypedDict):
 
 
 class BoardEntry(Order):
-    """An order with its verdict in brief; null where it ends more than is looked at here."""
+    """An order with a summary of its verdict; null if it ends more than is examined for a list."""
 
     elements: int | None
     verdict: str | None
@@ -1114,7 +1114,7 @@ class Revocations(_List):
 
 
 class Tally(TypedDict):
-    """How far one receiver is."""
+    """The progress of one receiver."""
 
     receiver: str
     covers: int
@@ -1134,7 +1134,7 @@ class Open(TypedDict):
 
 
 class HandMark(TypedDict):
-    """A person's word that elements are enforced at a receiver, and how many rest on it."""
+    """A person's statement that elements are enforced at a receiver, and how many elements depend on it."""
 
     receiver: str
     by: str
@@ -1144,7 +1144,7 @@ class HandMark(TypedDict):
 
 
 class Revocation(TypedDict):
-    """The orders of one id, and whether it is over."""
+    """A revocation, and whether it is enforced."""
 
     revocation: str
     verdict: Literal["CLOSED", "PARTIAL", "UNKNOWN"]
@@ -1179,7 +1179,7 @@ class ReceiptLine(TypedDict):
 
 
 class SignedStatement(TypedDict):
-    """That a revocation is over."""
+    """The statement that a revocation is enforced everywhere."""
 
     type: Literal["delegraph-receipt"]
     revocation: str
@@ -1223,14 +1223,14 @@ class ProvedPoint(TypedDict):
 
 
 class CountedThings(TypedDict):
-    """How many elements there are, and the first thousand of them."""
+    """The number of elements, and the first thousand of them."""
 
     count: int
     first: list[dict[str, str]]
 
 
 class StopProof(TypedDict):
-    """What enforcement points do with what a revocation has ended."""
+    """Whether enforcement points still accept what a revocation has ended."""
 
     type: Literal["delegraph-stop-proof"]
     revocation: str
@@ -1281,7 +1281,7 @@ _Node = TypedDict("_Node", {"from": str | None, "to": str | None})
 
 
 class Node(_Node):
-    """An element of a graph, and where it stands."""
+    """An element of a graph, and its position."""
 
     key: str
     kind: str
@@ -1311,7 +1311,7 @@ Edge.__doc__ = "What depends on what."
 
 
 class Collapsed(TypedDict):
-    """What is not shown, counted where it would hang."""
+    """Elements that are not shown, counted at the node that they depend on or that depends on them."""
 
     key: str
     of: str
@@ -1339,7 +1339,7 @@ class Graph(TypedDict):
 
 
 class Amounts(TypedDict):
-    """How many tokens, or how many delegations, by what became of them."""
+    """The number of tokens or delegations by state."""
 
     alive: int
     suspended: int
@@ -1348,7 +1348,7 @@ class Amounts(TypedDict):
 
 
 class Wrong(TypedDict):
-    """How many findings there are, and about the worst of them a severity and a sentence."""
+    """The number of findings, and the severity and sentence of the worst."""
 
     count: int
     worst: str | None
@@ -1356,7 +1356,7 @@ class Wrong(TypedDict):
 
 
 class Principal(TypedDict):
-    """A principal with its aliases, where it stands in the graph, and what it holds."""
+    """A principal with its aliases, its position in the graph, and what it holds."""
 
     id: str
     kind: str
@@ -1430,21 +1430,21 @@ class PrincipalGraph(TypedDict):
 
 
 class StatedText(Cited):
-    """A text that was stated, and the fact whose word it is."""
+    """A text, and the fact that states it."""
 
     value: str
     occurred_at: Time
 
 
 class StatedNumber(Cited):
-    """A number that was stated, and the fact whose word it is."""
+    """A number, and the fact that states it."""
 
     value: int
     occurred_at: Time
 
 
 class Binding(Cited):
-    """That an agent runs as an attested workload."""
+    """A binding of an agent to an attested workload."""
 
     agent: str
     workload: str
@@ -1475,7 +1475,7 @@ class Identity(TypedDict):
 
 
 class Projected(TypedDict):
-    """How far a partition is projected."""
+    """The progress of the projection in one partition."""
 
     topic: str
     partition: int
@@ -1520,7 +1520,7 @@ class Facts(TypedDict):
 
 
 class Case(TypedDict):
-    """Everything about one thing at one moment."""
+    """Everything about one thing at one time."""
 
     kind: str
     id: str

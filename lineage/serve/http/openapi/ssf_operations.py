@@ -97,15 +97,18 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("GET", "/.well-known/ssf-configuration"): {
         "operationId": "ssf_configuration",
         "summary": "The configuration of the Shared Signals transmitter",
-        "description": "Open. SSF 1.0 section 7.",
+        "description": "Public. SSF 1.0 section 7.",
         "tags": [_TAG],
         "parameters": [],
-        "responses": {"200": answer("Where is what.", ref("Transmitter")), **problems(*ANYWHERE, "501")},
+        "responses": {
+            "200": answer("The addresses and capabilities.", ref("Transmitter")),
+            **problems(*ANYWHERE, "501"),
+        },
         "security": OPEN,
     },
     ("POST", "/ssf/streams"): _signals(
         "create_stream",
-        "Have a stream",
+        "Create a stream",
         {"201": answer("It is created, and delivers everything that has not expired.", ref("Stream"))},
         *("400", "409"),
         asks=fields(_WANTED, closed=False),
@@ -126,7 +129,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("PATCH", "/ssf/streams"): _signals(
         "change_stream",
         "Change a stream",
-        {"200": answer("As it is now.", ref("Stream"))},
+        {"200": answer("The stream after the change.", ref("Stream"))},
         *("400", "404"),
         asks=_CHANGED,
         more="Omitted members are unchanged.",
@@ -134,7 +137,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("PUT", "/ssf/streams"): _signals(
         "replace_stream",
         "Replace the configuration of a stream",
-        {"200": answer("As it is now.", ref("Stream"))},
+        {"200": answer("The stream after the change.", ref("Stream"))},
         *("400", "404"),
         asks=_CHANGED,
         more="Omitted members are reset to their defaults.",
@@ -152,7 +155,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/ssf/status"): _signals(
         "set_stream_status",
         "Change the status of a stream",
-        {"200": answer("As it is now.", ref("StreamStatus"))},
+        {"200": answer("The status after the change.", ref("StreamStatus"))},
         *("400", "404"),
         asks=_STATUS,
         more="A paused stream holds its events, a disabled one starts again from the beginning.",
