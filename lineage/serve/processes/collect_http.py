@@ -1,7 +1,7 @@
 """The HTTP input of ``collect``: ``POST /v1/foreign/{source}``, and OTLP/HTTP on ``/v1/traces``.
 
-Nothing of a request is read before its token is verified for the source. 2xx means that the log has the records; 429
-and 503 ask the sender to retry, which at worst makes duplicates.
+The body of a request is read only after its token is verified for the source. 2xx means that the log has the records;
+429 and 503 ask the sender to retry, which at worst makes duplicates.
 """
 
 import asyncio

@@ -17,7 +17,7 @@ from lineage.serve.config.wiring import Settings
 from lineage.serve.processes.collect_metrics import CollectMetrics
 from lineage.serve.server.listening import address_of
 
-TCP_TOPIC: Final = "tcp"  # under which the places in spools are kept
+TCP_TOPIC: Final = "tcp"  # the key under which positions in spools are stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

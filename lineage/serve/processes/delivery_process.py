@@ -199,7 +199,7 @@ class _Pushing:
             thread.join()
 
     def document(self) -> Document:
-        """Report how many events were accepted here, and how many permanently refused ever.
+        """Report how many events this process delivered, and how many were ever permanently refused.
 
         Empty if nothing is pushed.
         """

@@ -34,7 +34,7 @@ class FindingMetrics:
     def __init__(
         self, health: Health, store: Store, keeper: FindingKeeper, webhooks: Callable[[], list[Document]]
     ) -> None:
-        """Take where health is kept, and what is counted."""
+        """Keep the health, and what is counted."""
         self.registry = CollectorRegistry()
         self._health = health
         self._delay = Histogram(
@@ -137,6 +137,6 @@ _FOUND: Final = f"Findings in the index, by rule, severity and status ({', '.joi
 _MISSING: Final = "1 if a rule was not evaluated, because nobody sends what it needs or it is switched off."
 _SECONDS: Final = "What each rule took in this process, estimated from a sample."
 _MESSAGES: Final = "Messages to webhooks, by what became of them; those that were held back were told as a number."
-_SWEPT: Final = "The moment that the index is of, in seconds since the epoch."
+_SWEPT: Final = "The time up to which the index is evaluated, in seconds since the epoch."
 _TOOK: Final = "How long it took to read all facts."
 _BEHIND: Final = "Records that are projected and are not in the index yet."

@@ -1,6 +1,6 @@
 """The process that maintains the index of findings, separate so that the delivery of revocations never waits for it.
 
-One thread takes in what is new; another reads all facts at the start, and again when their basis changes.
+One thread examines new facts; another reads all facts at the start, and again when their basis changes.
 """
 
 import logging
@@ -107,7 +107,7 @@ def page_of(document: Document) -> Page:
 
 
 class FindingProcess:
-    """Maintains the index of findings: takes in new facts in one thread, and reads all of them in another."""
+    """Maintains the index of findings: examines new facts in one thread, and reads all facts in another."""
 
     def __init__(self, settings: Settings, store: Store, keeper: FindingKeeper, most: int) -> None:
         """Create the process; ``most`` limits the facts that are evaluated."""
@@ -122,10 +122,10 @@ class FindingProcess:
         self._written = 0
 
     def once(self) -> None:
-        """Evaluate everything once, and tell."""
+        """Evaluate everything once, and send the notifications."""
         self._refuse_too_many()
         for sender in self.senders:
-            sender.turn()  # one that is new is told of what comes
+            sender.turn()  # a new webhook is notified from now on
         self._written += self.keeper.sweep(now())
         for sender in self.senders:
             while sender.turn():
@@ -189,7 +189,7 @@ class FindingProcess:
             stopped.wait(wait)
 
     def _refuse_too_many(self) -> None:
-        """Refuse to read more facts than may be read."""
+        """Refuse to evaluate more facts than the limit."""
         count = sum(self.store.positions().values())
         if count > self._most:
             gigabytes = count * 3 // 1_000_000
@@ -233,7 +233,7 @@ class FindingFeeder:
         self._sole = SoleFeeder(self._feed.begin, StallWatch(store, FEED))
 
     def turn(self) -> int:
-        """Send what is new; return how many messages that were.
+        """Send what is new; return the number of messages.
 
         Raises:
             FencedError: Another process feeds.

@@ -62,12 +62,12 @@ def serve(
 
     Args:
         service: The service, which must be thread-safe.
-        settings: Where to serve, and who may use it.
-        say: Called with where to go: the sign-in link, or the address.
-        name: Who signs in by the link; None for the user of this machine.
+        settings: The settings of the HTTP API.
+        say: Called with a message for the person who started it: the sign-in link, or the address.
+        name: The person who signs in by the link; None for the user of this machine.
         four_eyes: The number of elements above which an order needs a second person.
-        keys: What signs receipts and proofs.
-        probes: How enforcement points can be asked what they do.
+        keys: The keys that sign receipts and proofs.
+        probes: How to ask enforcement points what they do.
         parts: Routers to mount in addition to the API and the pages.
         story: A guided tour for the start page.
         start: The address of the page that the link leads to.

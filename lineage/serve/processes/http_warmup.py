@@ -29,7 +29,7 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
                 if over.wait(_BREATH_SECONDS):
                     return
         except DelegraphError as fault:  # the database is unavailable; requests will report that
-            logger.info("not all is made ready before it is asked for: %s", fault)
+            logger.info("warming the caches was interrupted: %s", fault)
 
     thread = threading.Thread(target=run, name="delegraph-warming", daemon=True)
     thread.start()

@@ -92,7 +92,7 @@ class LiveGraph:
             return {**status_answer(world, kind, id_, verdict, at=at, known_at=None), "as_of": _as_of(place)}
 
     def chain(self, kind: str, id_: str, *, at: Instant) -> Document | None:
-        """Answer who stands behind a token or a delegation; None if nothing in the graph mentions it.
+        """Answer who stood behind a token or a delegation; None if nothing in the graph mentions it.
 
         Raises:
             RefusedError: It has no chain.

@@ -1,7 +1,7 @@
 """Find actions by what people know about them: who stood behind them, the tool, the time, a word. Latest first.
 
-The order is that of ``occurred_at``, then that of the log, and a page starts after a place in it, whatever is
-recorded in the meantime, at every size. Candidates come from indexes; whether one matches is decided by its facts.
+Actions are ordered by ``occurred_at``, then by the log. A page starts after a place in this order, at any size and
+whatever is recorded in the meantime. Indexes propose candidates; the facts of a candidate decide whether it matches.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -51,7 +51,7 @@ def actions(
     Args:
         service: The service to query.
         wanted: The filter.
-        at: The moment for which the state of each authority is evaluated. It hides no action.
+        at: The time for which the state of each authority is evaluated. It hides no action.
         known_at: Only facts recorded by then; None for all.
         after: The ``next`` of the previous page.
         limit: The most items of a page.
@@ -101,7 +101,7 @@ def select(
     *,
     earliest_first: bool = False,
 ) -> Selected:
-    """Select a page of the matching actions, in the order of time.
+    """Select a page of the matching actions, in time order.
 
     Args:
         reader: A snapshot of the store.
@@ -209,10 +209,10 @@ def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candi
 
 
 class Judge:
-    """Decides which candidates match. What stands behind one action often stands behind many, so it is cached."""
+    """Decides which candidates match. Many actions share their authority, so what was loaded for it is cached."""
 
     def __init__(self, reader: Reader, wanted: ActionFilter) -> None:
-        """Judge what a reader reads."""
+        """Judge by what a reader reads."""
         self._reader = reader
         self._wanted = wanted
         self._world = reader.world()
@@ -220,7 +220,7 @@ class Judge:
         self._chains: dict[tuple[Any, ...], Chain] = {}
 
     def of(self, actions: Collection[int]) -> list[Judged]:
-        """Return those of some actions, given by their hashes, that match."""
+        """Return the matching ones among some actions, given by their hashes."""
         places = self._reader.load_chains(self._world, actions, self._known)
         return [Judged(*one) for one in places.items() if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
 
@@ -234,7 +234,7 @@ class Judge:
         return [Judged(*one) for one in found if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
 
     def has_human(self, action: str) -> bool:
-        """Whether a human stands at the root of an action that was judged last."""
+        """Whether a human is at the root of an action that was just judged."""
         root = self._chain(action).root
         return root is not None and self._world.principals.kind(root) == "human"
 

@@ -13,12 +13,12 @@ APPROVED_SECONDS: Final = 60 * 60  # long enough to find the other person, too s
 
 
 def approvals_of(store: Store, digest: str, at: Instant) -> list[Document]:
-    """List the valid approvals of a plan at a moment, one per person, earliest first."""
+    """List the approvals of a plan that are valid at an instant, one per person, earliest first."""
     return [approval_document(who, when) for who, when in good_approvals(store, digest, at)]
 
 
 def good_approvals(store: Store, digest: str, at: Instant) -> list[tuple[str, Instant]]:
-    """Return who approved a plan and when, as far as valid at a moment, earliest first."""
+    """Return who approved a plan and when, as far as valid at an instant, earliest first."""
     found = store.approvals(digest, after=at - APPROVED_SECONDS * SECOND, until=at)
     latest = dict(found)  # a second approval by the same person extends the first
     return sorted(latest.items(), key=lambda item: (item[1], item[0]))

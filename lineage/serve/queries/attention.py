@@ -1,4 +1,4 @@
-"""The overview: what needs attention now, and the amount of activity. Looks at the latest of everything, and says so.
+"""The overview: what needs attention now, and the amount of activity. Only the latest of each kind is examined.
 
 Cost: that of the latest orders with their verdicts, and of some thousand actions and tokens, however many there are.
 """
@@ -26,8 +26,8 @@ from lineage.store import kept_findings
 from lineage.store.acts_in_time import Looked, Sort
 from lineage.store.reading.reader import Reader
 
-ORDERS: Final = 20  # the latest, whose verdicts are looked at
-SAMPLED: Final = 1_000  # actions, and tokens, the latest, that are looked at
+ORDERS: Final = 20  # the latest orders, whose verdicts are examined
+SAMPLED: Final = 1_000  # the latest actions, and the latest tokens, that are examined
 DAYS: Final = 7
 HOUR: Final = 3_600_000_000
 _WORST: Final = 5  # findings that are shown
@@ -36,14 +36,14 @@ _SHORTEST: Final = 600.0  # seconds of a pause that is no silence
 
 
 def attention(service: Service, *, at: Instant, known_at: Instant | None = None) -> Document:
-    """What needs attention: findings, open revocations, quarantine, silent sources; and the amount of activity.
+    """Return what needs attention: findings, open revocations, quarantine, silent sources; and the amount of activity.
 
     Args:
-        service: Whose answers.
+        service: The service to query.
         at: The instant of states and verdicts, and the end of the activity that is shown.
         known_at: Only what was recorded by then; None for everything. Quarantine and sources are the current ones.
     """
-    as_of = service.as_of()  # first: it claims no more than is looked up
+    as_of = service.as_of()  # read first, so it never claims more than is looked up
     with service.reader(known_at=known_at) as reader:
         actions, tokens, activity = _actions(reader), _tokens(reader, at), _activity(reader, at)
     return {
@@ -77,7 +77,7 @@ def basis_of(service: Service) -> Hashable:
 
 
 def _findings(service: Service, at: Instant, known_at: Instant | None) -> Document:
-    """How many findings of each severity, and the worst of them; null where only an index could say it."""
+    """Count the findings of each severity, and list the worst; null if only an index could tell."""
     is_kept = known_at is None and asked_of_index(service, at, None) is not None
     if not is_kept and sum(service.store.positions().values()) > COMPUTED:
         why = "the index of findings is not up to date; a consumer, or `delegraph findings`, works them out"
@@ -94,7 +94,7 @@ def _findings(service: Service, at: Instant, known_at: Instant | None) -> Docume
 
 
 def _revocations(service: Service, at: Instant, known_at: Instant | None) -> Document:
-    """The latest orders that are not over, with their age and what is missing."""
+    """List the latest revocations that are not enforced everywhere yet, with their age and what is missing."""
     found = revocations(service, at=at, known_at=known_at, limit=ORDERS)
     still_open = [item for item in found["items"] if item["verdict"] != "CLOSED" and not item["lifted_at"]]
     return {
@@ -144,7 +144,7 @@ def _sources(service: Service) -> Document:
 
 
 def _pauses(service: Service) -> dict[str, float]:
-    """The usual pause between two events of a source, in seconds, among its latest; of those that came over an hour."""
+    """Return the usual pause between the latest events of each source, in seconds, if they cover at least an hour."""
     moments: dict[str, list[Instant]] = {}
     for topic, partition in service.store.positions():
         for fact in service.store.latest_facts(topic, partition, limit=SAMPLED):
@@ -153,13 +153,13 @@ def _pauses(service: Service) -> dict[str, float]:
     for source, times in moments.items():
         times.sort()
         between = [later - earlier for earlier, later in pairwise(times)]
-        if between and times[-1] - times[0] >= HOUR:  # what came at once, from a file, has no usual pause
+        if between and times[-1] - times[0] >= HOUR:  # events from one file have no usual pause
             found[source] = median(between) / 1_000_000
     return found
 
 
 def _actions(reader: Reader) -> Document:
-    """How many of the latest actions have a human at the root."""
+    """Count the latest actions with a human at the root."""
     judge = Judge(reader, ActionFilter())
     candidates = list(islice(reader.in_order(Looked({Sort.ACTION}, {})), SAMPLED + 1))
     taken = judge.taken(candidates[:SAMPLED])
@@ -173,7 +173,7 @@ def _actions(reader: Reader) -> Document:
 
 
 def _tokens(reader: Reader, at: Instant) -> Document:
-    """How many of the latest tokens are alive, and how deep the authority behind these goes."""
+    """Count the latest tokens that are alive, by the depth of the authority behind them."""
     candidates = list(islice(reader.in_order(Looked({Sort.TOKEN}, {})), SAMPLED + 1))
     world = reader.world()
     keys = list(reader.load_held(world, {one.about for one in candidates[:SAMPLED]}))
@@ -193,7 +193,7 @@ def _tokens(reader: Reader, at: Instant) -> Document:
 
 
 def _activity(reader: Reader, at: Instant) -> Document:
-    """How many facts tell of actions in each hour of the days before an instant."""
+    """Count the facts about actions in each hour of the days before an instant."""
     end = at - at % HOUR + HOUR
     start = max(end - DAYS * 24 * HOUR, 0)
     counts = reader.count_by_hour(start, end)

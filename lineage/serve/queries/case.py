@@ -1,4 +1,4 @@
-"""A case: everything about one thing at one moment, in one document to keep."""
+"""A case: everything about one thing at one time, in one document to keep."""
 
 from typing import Final
 

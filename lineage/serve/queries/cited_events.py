@@ -1,4 +1,4 @@
-"""The events that an answer rests on: those about everything that its document names."""
+"""The events behind an answer: those about everything that its document names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

@@ -93,7 +93,7 @@ def _judged_again(reader: Reader, ends: RevocationEffects, at: Instant, words: O
 
 
 def closure_document(found: Closure) -> Document:
-    """A verdict, but for what is wrong with it and how far it goes."""
+    """Convert a verdict, without its findings and without the progress of the projection."""
     seconds = None if found.enforced_at is None else (found.enforced_at - found.ordered_at) / SECOND
     return {
         "revocation": found.revocation,

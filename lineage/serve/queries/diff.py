@@ -21,7 +21,7 @@ def diff(
         if not reader.is_named(key):
             return None
         world = reader.world()
-        # What ended before both instants is equal at both.
+        # What ended before both instants has the same state at both.
         reader.load_below(world, key, min(start, end))
     hit = struck_by(world, Proposal(target=Target(kind, id_), at=min(start, end)))
     keys = world.graph.below(hit, after=min(start, end))

@@ -14,7 +14,7 @@ Place = tuple[str, ...]
 
 
 def in_order(lines: Iterable[tuple[Place, bytes]], *, run: int = RUN) -> Iterator[bytes]:
-    """Sort lines by their places.
+    """Sort lines by their sort keys.
 
     Args:
         lines: Each with its place, and without tabs or line ends.

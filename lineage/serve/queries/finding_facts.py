@@ -12,7 +12,7 @@ from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.store import Store, Stored
 
 _READ: Final = 5_000  # facts read at once
-_REFUSALS_EVERY: Final = 2_000_000  # microseconds: what was refused moves no position
+_REFUSALS_EVERY: Final = 2_000_000  # microseconds; refused records move no position, so they are looked up by time
 
 
 class Gathered(NamedTuple):
@@ -30,7 +30,7 @@ class Gathered(NamedTuple):
 
 
 def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = None) -> Gathered:
-    """Read every fact recorded by a moment (None for all).
+    """Read every fact recorded by an instant (None for all).
 
     Cost:
         Every fact is read into memory, about 2 KB each.
@@ -71,21 +71,21 @@ def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = 
 
 
 class Noticed:
-    """What ingestion notices, kept up to date as facts come."""
+    """What ingestion notices, updated as facts arrive."""
 
     def __init__(self, store: Store, trust: TrustTable | None) -> None:
-        """Start with what a store holds by now. Cost: every record that is unauthorised, in conflict or numbered."""
+        """Load the current state of a store. Cost: every record that is unauthorised, in conflict or numbered."""
         self._trust = trust
         self._runs: dict[str, Runs] = {}
         self._unauthorised: list[Fact] = []
         self._conflicts = {_identity(group[0]): tuple(group) for group in store.conflicts()}
         self._credentials = store.credentials_sent()
         self._credentials_at: Instant = 0
-        self._numbers = 0  # how many facts have a number
-        self._sequenced: dict[int, Fact] = {}  # those beside holes
+        self._numbers = 0  # the number of facts with a sequence number
+        self._sequenced: dict[int, Fact] = {}  # the facts next to holes
 
     def first(self, stored: Iterable[Stored], now: Instant) -> Iterator[Fact]:
-        """Pass on the authorised ones of the facts of a store, and note the others."""
+        """Yield the authorised facts of a store, and note the others."""
         self._credentials_at = now
         for one in stored:
             self._number(one)
@@ -95,7 +95,7 @@ class Noticed:
                 self._unauthorised.append(one.fact)
 
     def more(self, store: Store, stored: Collection[Stored], now: Instant) -> Intake | None:
-        """Take note of new facts; None if nothing is noticed besides what was noticed before."""
+        """Note new facts; None if nothing new is noticed."""
         before = (len(self._unauthorised), self._conflicts, self._credentials, self._numbers)
         self._unauthorised += (one.fact for one in stored if not authorised(one.fact, self._trust))
         if again := store.conflicts({_identity(one.fact) for one in stored}):
@@ -121,7 +121,7 @@ class Noticed:
         return tuple((self._sequenced[before], self._sequenced[after]) for before, after in pairs)
 
     def intake(self, store: Store) -> Intake:
-        """Return all that was noticed."""
+        """Return everything that was noticed."""
         return Intake(
             unauthorised=tuple(self._unauthorised),
             conflicts=tuple(self._conflicts[identity] for identity in sorted(self._conflicts)),

@@ -1,7 +1,7 @@
 """Findings: every rule over every fact, filtered and paged; and the posture, one line per check.
 
-Findings are computed from all facts on request. A page states the moment it was computed for, and the next page is
-computed for the same moment and knowledge, so that none appears on two pages.
+Findings are computed from all facts on request. A page states the time it was computed for, and the next page is
+computed for the same time and knowledge, so that no finding is on two pages.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ from lineage.store.kept_findings import Filters
 SUBJECT_KINDS: Final = tuple(
     sorted(ELEMENT_KINDS | NAME_KINDS | {"action", "decision", "key", "receiver", "revocation", "rule", "source"})
 )
-PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
+PAGE: Final = 1_000  # the default limit of a list
 _EXAMPLES: Final = 5  # failures of a check that its posture shows
 
 
@@ -73,7 +73,7 @@ class Wanted(NamedTuple):
             raise RefusedError(no_such("kind", split_of(self.of)[0], SUBJECT_KINDS))
 
     def filters(self) -> Filters:
-        """The same, in the words of the index."""
+        """Return the same filters as the index has them."""
         return filters_of(
             *(self.of, self.kinds, self.severities, self.statuses, self.since),
             everything=self.everything,
@@ -93,7 +93,7 @@ class Wanted(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """All findings at a moment, and the world they were found in."""
+    """All findings at an instant, and the world they were found in."""
 
     world: World
     report: Report
@@ -102,7 +102,7 @@ class Survey(NamedTuple):
     at: Instant
 
     def ordered(self) -> list[tuple[Finding, Severity, str]]:
-        """Return the findings with severity and status, the worst first."""
+        """Return the findings with severity and status, worst first."""
         return [
             (
                 one,
@@ -146,11 +146,11 @@ def findings(
     options: Options | None = None,
     fresh: bool = False,
 ) -> Document:
-    """List what is wrong, the worst first, one page at a time.
+    """List what is wrong, worst first, one page at a time.
 
     Args:
         service: The service to query.
-        at: The moment asked about; for later pages, that of the first.
+        at: The time asked about; for later pages, that of the first.
         known_at: Only facts recorded by then; None for all.
         wanted: Which findings.
         after: The ``next`` of the previous page.
@@ -189,7 +189,7 @@ def findings(
 
 
 def severities(found: Iterable[Severity]) -> dict[str, int]:
-    """How many findings there are of each severity, the worst first; none: left out."""
+    """Count the findings of each severity, worst first, without zeros."""
     counts = Counter(found)
     return {severity.word: counts[severity] for severity in sorted(counts, reverse=True)}
 
@@ -213,11 +213,11 @@ def exported(
     Args:
         service: The service to query.
         format_: One of these four.
-        at: The moment asked about.
+        at: The time asked about.
         known_at: Only facts recorded by then; None for all.
         wanted: Which findings.
         baseline: The ids that are not new, for ``sarif``.
-        fresh: Evaluate them even if an index is up to date; ``ocsf`` always does, for it needs the chains.
+        fresh: Evaluate them even if an index is up to date; ``ocsf`` always does, because it needs the chains.
     """
     wanted = Wanted() if wanted is None else wanted
     wanted.check()
@@ -324,7 +324,7 @@ def _short(framework: str) -> str | None:
 
 
 class Open(NamedTuple):
-    """An open finding, as far as a gate looks at it."""
+    """The part of an open finding that a gate needs."""
 
     id: str
     severity: Severity
@@ -352,7 +352,7 @@ def gate(
 
 
 def failing(found: list[Open], severity: Severity, baseline: Collection[str]) -> list[str]:
-    """The ids of the findings of a severity or above that are not in the baseline."""
+    """Return the ids of the findings of a severity or above that are not in the baseline."""
     return [one.id for one in found if one.severity >= severity and one.id not in baseline]
 
 

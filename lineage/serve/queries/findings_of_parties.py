@@ -1,4 +1,4 @@
-"""How many findings concern each of some principals: about itself, what it may hold, and what it did."""
+"""Count the findings that concern some principals: about themselves, what they may hold, and what they did."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -26,10 +26,10 @@ Party = tuple[Collection[str], set[int] | None]
 def severities_of_parties(
     service: Service, reader: Reader, parties: Sequence[Party], at: Instant
 ) -> list[dict[str, int]] | None:
-    """Count the findings that concern each party by severity, the worst first, without suppressed ones.
+    """Count the findings that concern each party by severity, worst first, without suppressed ones.
 
-    Those about very many elements or actions of one party are not counted: its page and its findings have them.
-    None where neither an index of findings can answer nor the store is small.
+    Findings about very many elements or actions of one party are not counted: the page of the party lists them. None
+    if the store is large and no index of findings can answer.
     """
     is_kept = reader.known_at is None and asked_of_index(service, at, None) is not None
     if not is_kept and sum(service.store.positions().values()) > EVALUATED:
@@ -51,7 +51,7 @@ def severities_of_parties(
 
 
 def _keys(reader: Reader, party: Party) -> set[int]:
-    """Return the hashes of what a finding about a party may be about."""
+    """Return the hashes of everything that a finding about a party can be about."""
     ids, may_hold = party
     own = {reader.hash_of("principal", id_) for id_ in ids}
     held = may_hold or set()

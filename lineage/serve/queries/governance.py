@@ -129,7 +129,7 @@ def _of_agent(
     known_at: Instant | None,
     limit: int,
 ) -> Document | None:
-    """Answer a question about what an agent had or did between two instants; None if nothing names it."""
+    """Answer a question about what an agent held or did between two instants; None if no fact names it."""
     scene = _scene(service, end, known_at)
     if not _is_known(scene, agent):
         return None
@@ -178,7 +178,7 @@ def _done(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[Do
 
 
 def _actors(scene: Scene, action: str) -> set[str]:
-    """Return the parties that did something: as any fact states, else the holder of what it was done with.
+    """Return the parties that did something: those that any fact states, else the holder of what it was done with.
 
     An agent acts through the workloads that are bound to it.
     """

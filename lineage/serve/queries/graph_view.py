@@ -1,4 +1,4 @@
-"""The laid-out graph around a thing as a document; it is bounded, and what does not fit is counted at its place."""
+"""The laid-out graph around a thing as a document; it is bounded, and what is left out is counted at its place."""
 
 from collections.abc import Callable, Collection, Iterable
 from typing import Final

@@ -1,7 +1,7 @@
-"""The inventory: principals by id, tokens and delegations by when they were first reported, the latest first.
+"""The inventory: principals by id; tokens and delegations by when they were first reported, latest first.
 
-Each with its state at an instant, and what people ask next: whose it is, who holds it, when it was last used. Filters
-are judged by the rule, as everywhere; indexes only propose.
+Each item has its state at an instant, its owner, its holder, and when it was last used. Indexes propose candidates;
+the rule decides which of them match.
 """
 
 from collections import Counter
@@ -31,24 +31,24 @@ KINDS: Final = ("human", "agent", "service", "workload", "unknown")
 STATES: Final = tuple(str(state) for state in State)
 NAME_STATES: Final = ("active", "suspended", "revoked")
 GATHERED: Final = 20_000  # rows of the index of mentions that are read for one filter
-LOOKED_AT: Final = 2_000  # candidates in which the items of a page over HTTP are looked for
+LOOKED_AT: Final = 2_000  # candidates examined for a page over HTTP
 _AT_ONCE: Final = 256
-_USES: Final = 2_000  # uses of a token among which the last is looked for
-_HELD: Final = 500  # rows of the index of mentions in which the tokens that a principal holds are looked for
-_HELD_ON_PAGE: Final = 4_000  # and over HTTP those that all principals of a page hold
-_JUDGED: Final = 2_000  # elements that are judged at once
+_USES: Final = 2_000  # uses of a token examined for the last one
+_HELD: Final = 500  # rows of the index of mentions examined for the tokens that a principal holds
+_HELD_ON_PAGE: Final = 4_000  # and over HTTP for those that all principals of a page hold
+_JUDGED: Final = 2_000  # elements judged at once
 _ACTS: Final = (Role.ACTS, Role.ASKS)
 
 
 class Held(NamedTuple):
-    """The tokens or delegations asked for: all conditions apply; None is any.
+    """The tokens or delegations asked for: all conditions apply; None matches any.
 
     Attributes:
         kind: The type of a token.
-        owner: Who owns the holder.
+        owner: The owner of the holder.
         state: The state at the instant asked about.
-        holder: Who wields the token, else its subject; who a delegation was granted to.
-        issuer: The id of a token up to the first ``#``; who granted a delegation.
+        holder: The actor of a token, else its subject; the party that a delegation was granted to.
+        issuer: The id of a token up to the first ``#``; the party that granted a delegation.
         text: Words; each must occur in an id or a name.
     """
 
@@ -61,11 +61,11 @@ class Held(NamedTuple):
 
 
 class People(NamedTuple):
-    """The principals asked for: all conditions apply; None is any.
+    """The principals asked for: all conditions apply; None matches any.
 
     Attributes:
         kind: ``human``, ``agent``, ``service``, ``workload`` or ``unknown``.
-        owner: Who owns it.
+        owner: Its owner.
         state: The state at the instant asked about.
         text: Words; each must occur in an id of the party or in its name.
     """
@@ -90,17 +90,17 @@ def held(
     limit: int = PAGE,
     looked_at: int | None = None,
 ) -> Document:
-    """Tokens or delegations, the latest first.
+    """List tokens or delegations, latest first.
 
     Args:
-        service: Whose answers.
+        service: The service to query.
         kind: ``token`` or ``delegation``.
-        wanted: Which of them.
+        wanted: The filter.
         at: The instant of their states.
         known_at: Only what was recorded by then; None for everything.
-        after: The ``next`` of the page before.
-        limit: How many items a page has at most.
-        looked_at: Candidates that are looked at; a page may end behind them. None: as many as it takes.
+        after: The ``next`` of the previous page.
+        limit: The most items of a page.
+        looked_at: The most candidates examined, after which a page may end; None for as many as needed.
     """
     as_of = service.as_of()
     digest = digest_of({"list": kind, **_given(wanted)})
@@ -128,7 +128,7 @@ def _given(wanted: Held | People) -> dict[str, str]:
 
 
 def _may_be_held(reader: Reader, kind: str, wanted: Held) -> set[int] | None:
-    """The elements that name the holder, or what exchanged tokens take their wielder from."""
+    """Return the elements that name the holder, or from which exchanged tokens inherit it."""
     people = [wanted.holder] if kind == "token" else [wanted.holder, wanted.issuer]
     about: set[int] | None = None
     for person in people:
@@ -180,7 +180,7 @@ def _fits(world: World, key: str, wanted: Held) -> bool:
 
 
 def holder_of(world: World, element: Element) -> str:
-    """Return who wields a token, else its subject; for a delegation, whom it was granted to."""
+    """Return the actor of a token, else its subject; for a delegation, the party that it was granted to."""
     if element.key.startswith("delegation:"):
         return str(element.first("delegatee"))
     hop = wielder(world, element.key)
@@ -188,7 +188,7 @@ def holder_of(world: World, element: Element) -> str:
 
 
 def issuer_of(element: Element) -> str | None:
-    """The issuer that a token's id names; who granted a delegation."""
+    """Return the issuer that a token's id names; for a delegation, the party that granted it."""
     if element.key.startswith("delegation:"):
         return str(element.first("delegator"))
     issuer, hash_, _ = element.id.partition("#")
@@ -260,7 +260,7 @@ def _has_words(text: str | None, said: Iterator[str]) -> bool:
 
 
 def _last_used(reader: Reader, items: list[Document]) -> None:
-    """When each token was last used, by the action that was recorded last."""
+    """Return when each token was last used, by the action that was recorded last."""
     keys = {f"token:{item['token']}": item for item in items}
     last = reader.last_mentions(keys, (Role.USES,), _USES)
     for key, item in keys.items():
@@ -282,7 +282,7 @@ def principals(
     limit: int = PAGE,
     looked_at: int | None = None,
 ) -> Document:
-    """Principals, each party once, by the id by which people know it; arguments as for ``held``."""
+    """List principals, each party once, by the id by which people know it; arguments as for ``held``."""
     as_of = service.as_of()
     digest = digest_of({"list": "principal", **_given(wanted)})
     behind = None if after is None else _id_of(after, digest)
@@ -347,7 +347,7 @@ def _people(reader: Reader, wanted: People, ids: list[str], at: Instant) -> Iter
 
 
 def _one(world: World, id_: str) -> str:
-    """The id that stands for a party."""
+    """Return the id that represents a party."""
     known = world.principals.known_as(id_)
     return known if known != id_ else id_ if len(party := world.principals.party(id_)) == 1 else _least(world, party)
 
@@ -358,7 +358,7 @@ def _least(world: World, party: Collection[str]) -> str:
 
 
 def _with_counts(service: Service, reader: Reader, items: list[Document], at: Instant, held_by_each: int) -> None:
-    """How many tokens each holds that are alive, when it last acted, and what is wrong with it."""
+    """Add how many live tokens each holds, when it last acted, and what is wrong with it."""
     parties = [(item["id"], *item["aliases"]) for item in items]
     may_hold = [_may_hold(reader, party, at, min(held_by_each, _HELD)) for party in parties]
     alive = _alive(reader, parties, may_hold, at)
@@ -383,7 +383,7 @@ def _may_hold(reader: Reader, party: Collection[str], at: Instant, most: int) ->
 def _alive(
     reader: Reader, parties: Sequence[Collection[str]], may_hold: Sequence[set[int] | None], at: Instant
 ) -> list[int | None]:
-    """Count each party's tokens that are active at an instant; None if there are more than are counted here."""
+    """Count each party's tokens that are active at an instant; None if there are too many to count here."""
     holders: Counter[str] = Counter()
     hashes = sorted(set[int]().union(*(some for some in may_hold if some is not None)))
     for place in range(0, len(hashes), _JUDGED):

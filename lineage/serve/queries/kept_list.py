@@ -21,7 +21,7 @@ from lineage.store import kept_findings
 from lineage.store.kept_findings import Filters, Kept, Moment, Place, State
 
 COMPUTED: Final = 20_000  # records of the log up to which an evaluation takes a few seconds
-_FRESH: Final = 60_000_000  # microseconds in which nothing urgent becomes wrong merely by the passing of time
+_FRESH: Final = 60_000_000  # microseconds within which nothing urgent becomes wrong merely because time passes
 _MARK: Final = "kept"
 _AT_ONCE: Final = 2_000  # findings read at once
 
@@ -39,9 +39,9 @@ def asked_of_index(service: Service, at: Instant, after: str | None = None, *, e
 
     Args:
         service: The service to query.
-        at: The moment asked about.
+        at: The time asked about.
         after: The ``next`` of a page.
-        exact: Whether an index that is behind does not do, however large the store.
+        exact: Whether an index that is behind is not good enough, even for a large store.
 
     Raises:
         RefusedError: A list that was started from the index can no longer be continued.
@@ -69,7 +69,7 @@ def asked_of_index(service: Service, at: Instant, after: str | None = None, *, e
 
 
 def every_kept(service: Service, asked: KeptAsked, filters: Filters) -> Iterator[Kept]:
-    """Yield all findings that match, the worst first, of one state of the index."""
+    """Yield all findings that match, worst first, from one state of the index."""
     behind: Place | None = None
     while rows := kept_findings.page(service.store, filters, asked.moment, behind, _AT_ONCE):
         yield from rows
@@ -104,7 +104,7 @@ def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) 
 
 
 def _numbers(service: Service, asked: KeptAsked, filters: Filters) -> dict[tuple[int, str], int]:
-    """Count what matches, by severity and status: as the index counted it if it can be told from that."""
+    """Count what matches, by severity and status, from the counts of the index if they suffice."""
     state = asked.state
     uncounted = not state.numbers or asked.moment.turn != state.turn or RESOLVED in filters.statuses
     if uncounted or filters.of is not None or filters.since is not None:

@@ -1,4 +1,4 @@
-"""Where the next page of a list begins that is in the order of time: a place, and which question it belongs to."""
+"""Cursors of lists in time order: a place, and the question that it belongs to."""
 
 import hashlib
 from typing import Any, Final
@@ -16,7 +16,7 @@ def digest_of(question: dict[str, Any]) -> str:
 
 
 def said_of(place: Place, digest: str) -> str:
-    """A place in the list of a question, as a text.
+    """Encode a place in the list of a question as a text.
 
     Examples:
         >>> place_of(said_of(Place(4711, 12), "ab"), "ab")
@@ -26,10 +26,10 @@ def said_of(place: Place, digest: str) -> str:
 
 
 def place_of(said: str, digest: str) -> Place:
-    """The place that ``said_of`` made a text of.
+    """Decode a place that ``said_of`` encoded.
 
     Raises:
-        RefusedError: It made no such text, or for another question.
+        RefusedError: The text is not a place, or belongs to another question.
     """
     try:
         at, number, question = said.split(".")

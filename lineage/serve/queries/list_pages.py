@@ -1,4 +1,4 @@
-"""Fill a page of a list from candidates in the order of time, examining no more than a budget allows."""
+"""Fill a page of a list from candidates in time order, examining no more than a budget allows."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -13,7 +13,7 @@ _ANY_NUMBER: Final = 1 << 60
 
 
 class Budget(NamedTuple):
-    """How much is examined for one page. It affects how long that takes and how full a page is, never the list.
+    """How much is examined for one page. It affects how long that takes and how full a page is, but not the list.
 
     Attributes:
         counted: A list of at most this many candidates is read whole and counted.
@@ -29,7 +29,7 @@ class Budget(NamedTuple):
 
 FULL_PAGES: Final = Budget()
 OVER_HTTP: Final = Budget(looked_at=2_000)
-WORDS_OVER_HTTP: Final = Budget(looked_at=1_000)  # to look for words takes twice as long
+WORDS_OVER_HTTP: Final = Budget(looked_at=1_000)  # searching for words takes twice as long
 WHOLE_LIST: Final = Budget(counted=_ANY_NUMBER, gathered=_ANY_NUMBER)
 
 

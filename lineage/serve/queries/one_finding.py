@@ -32,8 +32,8 @@ def finding(service: Service, id_: str, *, at: Instant, known_at: Instant | None
     """Return a finding with its evidence, causes, consequences and judgements; None if there is none with this id.
 
     Cost:
-        As for the list of findings, because related ones may be anywhere. In a large store the index answers, where one
-        is kept: consequences are not looked up then, and related findings by what the cited facts are about.
+        As for the list of findings, because related ones may be anywhere. In a large store the index answers, if there
+        is one: then consequences are not looked up, and related findings only by what the cited facts are about.
     """
     if (asked := _asked_of_index(service, at, known_at)) is not None:
         return _from_index(service, asked, id_, at)
@@ -58,7 +58,7 @@ def finding(service: Service, id_: str, *, at: Instant, known_at: Instant | None
 
 
 def found_by_id(service: Service, id_: str, at: Instant) -> tuple[Finding, FactIndex] | None:
-    """A finding and the judgements of it, as finding it costs least; None if there is none with this id."""
+    """Return a finding and its judgements in the cheapest way; None if there is none with this id."""
     if (asked := _asked_of_index(service, at, None)) is not None:
         kept = _kept(service, asked, id_)
         if kept is None or kept.status == RESOLVED:
@@ -71,7 +71,7 @@ def found_by_id(service: Service, id_: str, at: Instant) -> tuple[Finding, FactI
 
 
 def _asked_of_index(service: Service, at: Instant, known_at: Instant | None) -> KeptAsked | None:
-    """The index to ask, of a store that is too large to be evaluated for one finding."""
+    """Return the index to ask if the store is too large to be evaluated for one finding, or None."""
     if known_at is not None or sum(service.store.positions().values()) <= kept_list.COMPUTED:
         return None
     return asked_of_index(service, at, None)
@@ -108,7 +108,7 @@ def _kept(service: Service, asked: KeptAsked, id_: str) -> Kept | None:
 
 
 def _cited(service: Service, document: Mapping[str, Any]) -> tuple[Fact, ...]:
-    """The facts that a document cites."""
+    """Return the facts that a document cites."""
     digests = {fact["digest"] for fact in document["facts"]}
     facts = service.store.facts_cited([(fact["source"], fact["event_id"]) for fact in document["facts"]])
     return in_order(fact for fact in facts if digest(fact.event) in digests)
@@ -155,13 +155,13 @@ def _listed(found: Survey, findings: Iterable[Finding]) -> Document:
 
 
 def _in_brief(documents: Sequence[Mapping[str, Any]]) -> Document:
-    """Findings in brief, the worst first, and how many there are."""
+    """Summarise findings, worst first, and count them."""
     items = [{name: one[name] for name in _BRIEF} for one in documents[:_SHOWN]]
     return {"items": items, "total": len(documents), "complete": len(items) == len(documents)}
 
 
 def _in_force(one: Finding, judgements: FactIndex, options: Options, at: Instant) -> Document | None:
-    """Return the judgement in force, else the exception of the settings that covers it, else None."""
+    """Return the judgement in force, else the exception in the settings that covers it, else None."""
     judged = judgement_of(judgements, one.id, at)
     if judged is not None:
         return _judgement(judged)

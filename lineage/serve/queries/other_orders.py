@@ -31,7 +31,7 @@ class OtherOrders:
             keys: The elements; an order may target one that was never granted.
 
         Cost:
-            In a store with few orders, one check of each target; otherwise a lookup of everything in the part.
+            In a store with few orders, one check for each target; otherwise a lookup of everything in the part.
         """
         if self._targets is None:
             self._begin()
@@ -66,7 +66,7 @@ def _stands_in(part: World, target: str) -> bool:
 
 
 class OtherWords:
-    """Loads acknowledgements under other ids into the world of a verdict, each id once."""
+    """Loads acknowledgements of orders with other ids into the world of a verdict, each id once."""
 
     def __init__(self, reader: Reader, world: World, revocation: str) -> None:
         """Use the reader of the verdict's snapshot, and the world with the orders of its id."""
@@ -75,7 +75,7 @@ class OtherWords:
         self._known = {revocation}
 
     def bring(self, ended: Iterable[EndedElement]) -> None:
-        """Load the acknowledgements under the ids whose orders end some elements.
+        """Load the acknowledgements of the other orders that end some elements.
 
         Cost:
             For each id, as much as its own verdict reads of them.

@@ -21,7 +21,7 @@ _SHOWN: Final = 10  # items listed of people, agents, gaps and findings
 
 
 class _Behind(NamedTuple):
-    """What stands behind an action and all actions that name the same authority."""
+    """The chain behind an action and behind all actions that name the same authority."""
 
     chain: Chain
     missing: tuple[Gap, ...]
@@ -121,7 +121,7 @@ def _named(event: Event) -> Iterator[tuple[str, str]]:
 
 
 def _behind(world: World) -> Iterator[tuple[str, Chain, Iterable[Gap]]]:
-    """Yield what stands behind every action, then behind every element, without counting their gaps again."""
+    """Yield the chain behind every action, then behind every element, without counting their gaps again."""
     seen: dict[tuple[object, ...], _Behind] = {}
     for action in world.actions:
         said = tuple(world.action_field(action, field) for field in ("actor", "on_behalf_of", "prior_actors"))
@@ -142,7 +142,7 @@ def _most_behind(item: tuple[Gap, int]) -> tuple[int, str, str, str]:
 
 
 def _rank(parties: _Parties, chain: Chain) -> tuple[bool, int, int]:
-    """Rank chains by how much they tell: those rooted in a person first, then by number of parties, then of tokens."""
+    """Rank chains: those rooted in a person first, then by the number of parties, then of tokens."""
     root = chain.root
     return root is not None and parties.kind(root) == "human", len(chain.hops), len(chain.tokens)
 

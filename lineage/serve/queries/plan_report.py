@@ -1,4 +1,4 @@
-"""The extended plan: what a responder needs to know about a reach besides what it kills.
+"""The extended plan: what a responder needs to know about a reach in addition to what it ends.
 
 The digest covers none of it.
 """
@@ -29,8 +29,8 @@ from lineage.serve.documents.core_documents import Document, depth_documents
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
 
-FIRST: Final = 20  # entries listed besides the count
-# the most elements outside the kill that are read to say who shares what; beyond it they are only counted,
+FIRST: Final = 20  # entries listed in addition to the count
+# the most elements outside the reach that are read to say who shares what; beyond it they are only counted,
 LOOKED_AT: Final = 2_000
 COUNTED: Final = 10_000  # up to this number for each shared thing,
 SAMPLED: Final = 100  # and this many of them are read to name some people
@@ -89,7 +89,7 @@ def effect_findings(effective_at: Instant, given_at: Instant) -> list[str]:
 
 
 def shared_with_others(reader: Reader, world: World, kills: Collection[str], at: Instant) -> list[Document]:
-    """List the clients, sessions and workloads of the killed elements that living elements outside the kill share.
+    """List the clients, sessions and workloads of the ended elements that live elements outside the reach share.
 
     If more than LOOKED_AT elements would have to be read, they are only counted, at most COUNTED each, ``complete``
     is false (the count is a lower bound), and the people are taken from SAMPLED of them.
@@ -115,7 +115,7 @@ def shared_with_others(reader: Reader, world: World, kills: Collection[str], at:
 
 
 def _sample(reader: Reader, counts: dict[str, int], kills: Collection[str], at: Instant) -> list[int]:
-    """Select some of the elements outside the kill, by what most of them name."""
+    """Select some of the elements outside the reach, by what most of them name."""
     most = sorted(counts, key=lambda key: (-counts[key], key))[:FIRST]
     found: dict[int, None] = {}
     for key in most:
@@ -137,7 +137,7 @@ def _people(world: World, keys: Collection[str]) -> list[str]:
 
 
 def _narrower(reader: Reader, world: World, reach: Reach) -> Document | None:
-    """Find a narrower target that kills the same: a token or a delegation, else a session, else a client."""
+    """Find a narrower target that ends the same: a token or a delegation, else a session, else a client."""
     if not reach.kills:
         return None
     target = only_head(world, reach)

@@ -24,8 +24,8 @@ from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
 
 READ: Final = 1_000  # elements read
-EXAMINED: Final = 400  # elements around which findings are looked for; beyond this, the answer has none
-KEPT: Final = 200  # findings of the index that are marked where findings are not looked for
+EXAMINED: Final = 400  # elements around which findings are evaluated; beyond this, the answer has none
+KEPT: Final = 200  # findings of the index that are marked if none are evaluated
 _SEVERE: Final = ("critical", "high")
 SURROUNDINGS: Final = 1_000  # facts of each kind that findings are based on
 

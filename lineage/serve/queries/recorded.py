@@ -1,4 +1,4 @@
-"""What was recorded between two states of the projection, and found in it, for the live tail."""
+"""Facts recorded and findings changed between two states of the projection, for the live tail."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from lineage.store.store import Store
 
 
 class Recorded:
-    """Follows how far a store is projected, for the live tail."""
+    """Follows the progress of a store's projection, for the live tail."""
 
     def __init__(self, service: Service) -> None:
         """Create a follower; the store is not accessed before the first question."""
@@ -41,12 +41,12 @@ def facts_recorded(service: Service, topic: str, partition: int, start: int, end
 
 
 def findings_until(service: Service) -> int:
-    """The number of the last change of a finding that was written to the index."""
+    """Return the number of the last change of a finding that was written to the index."""
     return kept_findings.latest_seq(service.store)
 
 
 def findings_recorded(service: Service, after: int, until: int) -> list[Document]:
-    """The notifications about findings after one change and up to another, in order."""
+    """Return the notifications about findings after one change and up to another, in order."""
     found = kept_findings.versions(service.store, after=after, limit=until - after)
     origin = outbox.origin_of(service.store) if found else ""
     return [message_of(one, origin) for one in found if one.seq <= until and is_told(one)]

@@ -35,7 +35,7 @@ def resolve(service: Service, typed: str, kinds: Collection[str] = THINGS) -> li
 
 
 def _similar(service: Service, typed: str) -> Iterator[str]:
-    """Yield things of whose id or name the text is a whole part."""
+    """Yield things whose id or name contains the text as a whole part."""
     wanted = typed.casefold()
     if not wanted:
         return
@@ -51,7 +51,7 @@ def _similar(service: Service, typed: str) -> Iterator[str]:
 
 
 def beginning_with(service: Service, typed: str, *, kind: str | None = None, limit: int) -> list[str]:
-    """Return what begins with a text: ids of one kind, or of any kind ids and ``KIND:ID``, as they may be typed."""
+    """Return what begins with a text: ids of one kind, or, for any kind, ids and ``KIND:ID``."""
     found: list[str] = []
     for key in service.store.search(typed, limit=_LOOKED_AT):
         of, id_ = split_key(key)

@@ -189,11 +189,11 @@ class Moment:
 
 @contextmanager
 def moment_of(service: Service, known_at: Instant | None) -> Iterator[Moment]:
-    """Open a snapshot of the store together with the cached effects of the same moment."""
+    """Open a snapshot of the store together with the cached effects of the same state."""
     ends = None if known_at is not None else service.ends
     watch = None if ends is None else ends.watch()
     with snapshot(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
-        # If more arrived meanwhile, the cached effects match neither moment.
+        # If more arrived meanwhile, the cached effects match neither state.
         is_there = watch is not None and still.store.version() == watch.place[:2]
         kept = (ends, watch) if ends is not None and watch is not None and is_there else None
         yield Moment(still, reader, kept, OtherOrders(reader))

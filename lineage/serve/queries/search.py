@@ -1,4 +1,4 @@
-"""Searching: words in ids, names, tools, operations and resources; the id that was meant first, near misses last."""
+"""Search for words in ids, names, tools, operations and resources; an exact id comes first, near misses last."""
 
 from collections.abc import Iterator
 from difflib import SequenceMatcher
@@ -10,12 +10,12 @@ from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.queries.service import Service
 from lineage.store.writing.projection import BETWEEN, CALLED
 
-PAGE: Final = 1_000  # how many ids a page has at most by default
+PAGE: Final = 1_000  # the default limit of a page
 NEAR: Final = 5  # near misses that are offered
-_PIECES: Final = 200  # ids with a piece of the text among which near misses are looked for
-_COMPARED: Final = 2_000  # names of each kind that are compared with it
-_LIKE: Final = 0.6  # how alike a near miss is, from 0 to 1
-_VERY_LIKE: Final = 0.85  # how alike something is beside which no more is looked for
+_PIECES: Final = 200  # ids that contain a piece of the text, examined for near misses
+_COMPARED: Final = 2_000  # names of each kind that are compared with the text
+_LIKE: Final = 0.6  # the least similarity of a near miss, from 0 to 1
+_VERY_LIKE: Final = 0.85  # a similarity at which the search for near misses ends
 _SHORTEST: Final = 3  # letters of a piece
 
 
@@ -27,7 +27,7 @@ class Called(NamedTuple):
 
 
 def called(key: str) -> Called | None:
-    """The principal that a display name of the store's list of names belongs to; None for the key of a thing."""
+    """Return the principal of a display name in the store's list of names; None for the key of a thing."""
     kind, name = split_key(key)
     if kind != CALLED:
         return None
@@ -38,7 +38,7 @@ def called(key: str) -> Called | None:
 def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:
     """Find what contains every word of a text, in the order of the ids, starting at the ``next`` of the previous page.
 
-    What has exactly this id comes first, once. Where nothing is found, ``did_you_mean`` offers what is alike.
+    What has exactly this id comes first, once. If nothing is found, ``did_you_mean`` offers what is similar.
 
     Raises:
         RefusedError: There is no word in the text.
@@ -66,7 +66,7 @@ def _thing(key: str) -> Document:
 
 
 def _item(key: str, words: list[str]) -> Document | None:
-    """Return a thing; None for a display name whose id was found too and is listed by itself."""
+    """Convert a match to an item; None for a display name whose id was found too and is listed already."""
     if (name := called(key)) is None:
         return _thing(key)
     if all(word.lower() in f"principal:{name.id}".lower() for word in words):
@@ -77,7 +77,7 @@ def _item(key: str, words: list[str]) -> Document | None:
 
 
 def _exact(service: Service, text: str) -> list[str]:
-    """The keys of what has exactly this id, with or without its kind."""
+    """Return the keys of what has exactly this id, with or without its kind."""
     kind, id_ = split_key(text)
     keys = [f"{one}:{text}" for one in KINDS if one != "workload"]
     if id_ and kind in KINDS:
@@ -87,9 +87,9 @@ def _exact(service: Service, text: str) -> list[str]:
 
 
 def _near(service: Service, text: str) -> list[Document]:
-    """What is most like a text: of those that are called something, and then of what holds a piece of it.
+    """Return what is most similar to a text: first among names, then among what contains a piece of it.
 
-    Each piece takes a scan of all names, so that no more of them are looked for once something is very like the text.
+    Each piece takes a scan of all names, so the search ends once something very similar is found.
     """
     wanted = text.lower()
     match = SequenceMatcher(None, "", wanted)  # this text is prepared once, and compared with many
@@ -109,7 +109,7 @@ def _near(service: Service, text: str) -> list[Document]:
 
 
 def _likeness(match: "SequenceMatcher[str]", wanted: str, other: str) -> float:
-    """Return how alike two texts are, from 0 to 1; 0 where a quick look rules out that they are alike enough."""
+    """Return the similarity of two texts, from 0 to 1; 0 if a quick check shows that it is too low."""
     shorter, longer = sorted((len(wanted), len(other)))
     if 2 * shorter < _LIKE * (shorter + longer):
         return 0.0
@@ -118,7 +118,7 @@ def _likeness(match: "SequenceMatcher[str]", wanted: str, other: str) -> float:
 
 
 def _nearby(service: Service, text: str) -> Iterator[list[str]]:
-    """Find what may be like a text, the cheapest first: what people are called, then what holds a piece of it."""
+    """Yield what may be similar to a text, the cheapest first: names of people, then what contains a piece of it."""
     with service.reader() as reader:
         people = [f"principal:{id_}" for id_ in reader.principals(after=None, most=_COMPARED)]
         yield [*people, *reader.display_names(_COMPARED)]
@@ -127,7 +127,7 @@ def _nearby(service: Service, text: str) -> Iterator[list[str]]:
 
 
 def _parts(id_: str) -> Iterator[str]:
-    """The parts of an id that people know it by."""
+    """Return the parts of an id by which people know it."""
     yield id_.rpartition("#")[2]
     yield id_.rpartition("/")[2]
     yield id_.partition(":")[2] or id_

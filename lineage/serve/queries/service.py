@@ -126,7 +126,7 @@ class Service:
                 return {**said, **element_findings_near(world, key, at, self.options)}
             return {**said, "findings": name_findings_near(world, kind, id_, at, self.options)}
 
-        # The answer for a workload equals that for a principal, except for its kind.
+        # The answer for a workload is that for a principal, except for its kind.
         said = self._told(f"status of {kind}", key, answer, at, known_at)
         return None if said is None else {**said, "at": format_instant(at)}
 
@@ -154,12 +154,12 @@ class Service:
         Args:
             proposal: The order.
             known_at: Only facts recorded by then.
-            stale: Whether to answer even if the log cannot be asked for unprojected records.
+            stale: Whether to answer even if the log cannot be read for unprojected records.
             unseen: Whether to answer even if no fact names the target.
             given_at: When the order would be given, if different from when it takes effect.
 
         Raises:
-            UnavailableError: The log cannot be asked for unprojected records, and ``stale`` does not allow that.
+            UnavailableError: The log cannot be read for unprojected records, and ``stale`` does not allow that.
         """
         self.refuse_target(proposal.target)
         if not stale:
@@ -199,7 +199,7 @@ class Service:
             raise RefusedError(f"the id of the target {fault}")
 
     def refuse_stale(self, remedy: str) -> None:
-        """Refuse to compute a reach while the log cannot be asked for unprojected records.
+        """Refuse to compute a reach while the log cannot be read for unprojected records.
 
         Raises:
             UnavailableError: The log is unavailable; the message ends with the remedy.

@@ -1,7 +1,7 @@
-"""The signed receipt of a revocation that is over: who has to be told can check it without us.
+"""The signed receipt of an enforced revocation, which its recipient can verify without us.
 
-A document and a detached JWS (RFC 7797) over its canonical JSON (RFC 8785). It has no fractions, so that every JSON
-library writes the same bytes.
+It is a document with a detached JWS (RFC 7797) over its canonical JSON (RFC 8785), and contains no fractions, so that
+every JSON library writes the same bytes.
 """
 
 from typing import Final
@@ -21,10 +21,10 @@ _SAID: Final = ("verdict", "ordered_at", "in_force_at", "closed_at", "elements",
 
 
 def signed_receipt(service: Service, keys: Keys | None, id_: str, *, at: Instant) -> Document | None:
-    """Sign that a revocation is over; None if there is no such order.
+    """Sign that a revocation is enforced everywhere; None if there is no such order.
 
     Raises:
-        NotOverError: It is not CLOSED.
+        NotOverError: The revocation is not CLOSED.
         RefusedError: No signing key is configured.
     """
     found = revocation(service, id_, at=at)

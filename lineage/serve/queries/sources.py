@@ -88,7 +88,7 @@ def _suggested(world: World, source: str, one: identity.Unmapped) -> Document:
 
 
 def suggestion(native: str, *, kind: str, name: str | None, source: str) -> str:
-    """Return the lines of the settings that map an id: by its known kind, else by the kind that its form shows."""
+    """Return the lines of the settings that map an id, by its known kind, else by the kind that its form suggests."""
     guess = likely(native)
     suggested = kind if kind in identity.KINDS else guess.kind or "human"
     known = _known_id(suggested, name or guess.name or "", source)
@@ -103,7 +103,7 @@ def suggestion(native: str, *, kind: str, name: str | None, source: str) -> str:
 
 
 def _known_id(kind: str, name: str, source: str) -> str:
-    """An id to be known by, whose prefix declares its kind; of a workload that is a SPIFFE ID."""
+    """Return an id for people, whose prefix declares its kind; for a workload, its SPIFFE ID."""
     if kind != "workload":
         return f"{kind}:{_WORD.sub('-', name).strip('-') or 'NAME'}"
     parts = (_WORD.sub("-", part).strip("-") for part in name.split("/"))

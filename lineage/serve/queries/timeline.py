@@ -85,7 +85,7 @@ def _facts(page: _Placed, start: Place | None, following: Place | None) -> list[
 
 
 def _placed(reader: Reader, key: str, numbers: Collection[int]) -> _Placed:
-    """Return those of some facts that mention a key, in order."""
+    """Return the facts among some that mention a key, in order."""
     found = [(fact, Place(fact.event.occurred_at, n)) for n, fact in reader.mentioning(key, numbers).items()]
     return sorted(found, key=lambda one: one[1])
 

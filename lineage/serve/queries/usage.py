@@ -1,6 +1,6 @@
-"""How a tool or a resource was used: by whom, for whom, when, what the decisions said, and what is wrong with it.
+"""How a tool, a resource or an operation was used: by whom, for whom, when, with which decisions, and what is wrong.
 
-It looks at the latest actions, and says whether these are all.
+Only the latest actions are examined; the answer says whether these are all.
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ def usage(service: Service, used: Used, *, at: Instant, known_at: Instant | None
     Args:
         service: The service to query.
         used: What was used.
-        at: The moment for which states and findings are evaluated. It hides no action.
+        at: The time for which states and findings are evaluated. It hides no action.
         known_at: Only facts recorded by then; None for all.
     """
     said: dict[str, Any] = {used.kind: used.id}
@@ -86,19 +86,19 @@ def _findings(service: Service, world: World, done: list[str], at: Instant) -> l
 
 
 def _decided(world: World, action: str) -> str:
-    """Return what the decision about an action said."""
+    """Return the outcome of the decision about an action."""
     named = first_stated(world.actions.get(action), "decision")
     document = decision_document(world.decisions.get(named.value)) if named else None
     return UNKNOWN if document is None else "permitted" if document["permitted"] else "denied"
 
 
 def _actor(item: Document) -> tuple[str | None, str | None]:
-    """Return who acted: who is said to, or else the last agent of the chain."""
+    """Return who acted: the stated actor, or else the last agent of the chain."""
     return (item["actor"], item["actor_name"]) if item["actor"] else (next(reversed(item["agents"]), None), None)
 
 
 def _value(said: Document | str | None) -> str | None:
-    """Return a stated value; of a resource, its id."""
+    """Return a stated value; for a resource, its id."""
     return str(said["id"]) if isinstance(said, dict) else said
 
 

@@ -30,14 +30,14 @@ def uses(
 ) -> Document | None:
     """List the uses of a token, one item per action, earliest first; None if no fact names it.
 
-    ``actor`` is who the action says it was, ``wielder`` whom the token was issued to. ``places`` groups the uses by
-    tool, holder and key; ``unconfirmed`` lists who has not enforced its revocation. If the list was too long to be
-    counted, these describe the items of the page, and ``whole`` is false.
+    ``actor`` is the party that acted according to the action, ``wielder`` the party that the token was issued to.
+    ``places`` groups the uses by tool, holder and key; ``unconfirmed`` lists the receivers that have not enforced its
+    revocation. If the list was too long to be counted, these describe the items of the page, and ``whole`` is false.
 
     Args:
         service: The service to query.
         kind, id_: The token or the delegation.
-        at: The moment for which its revocation is evaluated; None for now. It hides no use.
+        at: The time for which its revocation is evaluated; None for now. It hides no use.
         known_at: Only facts recorded by then; None for all.
         after: The ``next`` of the previous page.
         limit: The most items of a page; None for all.

@@ -102,7 +102,7 @@ class Connections:
         connection.close_for(reason)
 
     def _close_any(self) -> bool:
-        """Close one of the peer with the most connections, or else any other."""
+        """Close a connection of the peer with the most connections, or else any other."""
         largest = max(self._by_peer.values(), key=len)
         return any(self._close_one(of_peer, "in_all") for of_peer in [largest, *self._by_peer.values()])
 

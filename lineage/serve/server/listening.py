@@ -149,7 +149,7 @@ def fitting(limits: ConnectionLimits) -> ConnectionLimits:
 
 
 def _backlog(connections: int) -> int:
-    """Return how many connections are accepted before any is examined: no more than there are files for."""
+    """Return how many connections may wait to be accepted: no more than the process may open files."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     fits = soft == resource.RLIM_INFINITY or soft >= connections + BACKLOG + _OTHER_FILES
     return BACKLOG if fits else _SMALL_BACKLOG

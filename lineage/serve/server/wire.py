@@ -40,9 +40,9 @@ class Wire(H11Protocol):
         self.conn = StrictConnection(h11.SERVER, HEAD_BYTES)
         self.peer = ""
         self._connections = connections
-        self._since: float | None = None  # since when the rest of a request is due
-        self._unread_until: float | None = None  # since when a complete answer is unread
-        self._paused_at: float | None = None  # since when too much of an answer is unread to send more
+        self._since: float | None = None  # the time since which the rest of a request is due
+        self._unread_until: float | None = None  # the time since which a complete answer is unread
+        self._paused_at: float | None = None  # the time since which too much of an answer is unread to send more
         self._lingering: asyncio.TimerHandle | None = None
         self._is_asked = False  # whether there was a request; before the first there is no cycle
 
