@@ -14,7 +14,7 @@ from ingest.log.port import entry_of
 from ingest.opening import open_log
 from ingest.trust_file import Trust
 from lineage.core.findings.catalogue import RULES
-from lineage.core.findings.options import DEFAULT, Options
+from lineage.core.findings.options import DEFAULT, Exempted, Options
 from lineage.core.model.times import parse_instant
 from lineage.serve.commands import live_index
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
@@ -22,7 +22,9 @@ from lineage.serve.commands.judgements import judge
 from lineage.serve.commands.kept_form import kept_report
 from lineage.serve.queries import findings as found_by
 from lineage.serve.queries import kept_list, one_finding
+from lineage.serve.queries import posture as posture_module
 from lineage.serve.queries.findings import Wanted, exported, findings, gate, survey
+from lineage.serve.queries.posture import posture
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
 from lineage.store.store import Store, open_store
@@ -276,15 +278,16 @@ def test_gates_and_exports_read_the_index_only_where_it_is_exact(tmp_path: Path,
         judge(made.service, first["id"], "suppressed", by="human:ir", reason="a test", until=until)
         made.keeper.sweep(made.now)
         monkeypatch.setattr(kept_list, "_AT_ONCE", 2)
+        monkeypatch.setattr(found_by, "_CHAINS", 2)
         worked_out = [
             gate(made.service, at=made.now, fresh=True),
-            *(exported(made.service, form, at=made.now, fresh=True) for form in ("jsonl", "csv", "sarif")),
+            *(exported(made.service, form, at=made.now, fresh=True) for form in ("jsonl", "csv", "sarif", "ocsf")),
         ]
         with monkeypatch.context() as patched:
             patched.setattr(found_by, "survey", None)
             read = [
                 gate(made.service, at=made.now),
-                *(exported(made.service, form, at=made.now) for form in ("jsonl", "csv", "sarif")),
+                *(exported(made.service, form, at=made.now) for form in ("jsonl", "csv", "sarif", "ocsf")),
             ]
         assert worked_out == read
         assert first["id"] not in {one.id for one in worked_out[0]}
@@ -293,6 +296,45 @@ def test_gates_and_exports_read_the_index_only_where_it_is_exact(tmp_path: Path,
         made.take([done("a9", at=12, token="t1", actor=A)])
         assert gate(made.service, at=made.now) == gate(made.service, at=made.now, fresh=True) != worked_out[0]
         assert exported(made.service, "jsonl", at=made.now) != worked_out[1]
+
+
+EXEMPTED = Exempted(
+    rule="tainted-use",
+    principal=A,
+    reason="known",
+    by="human:ir@example.com",
+    until=parse_instant(moment(600)),
+)
+
+
+def test_the_posture_of_the_index_is_the_posture_that_is_worked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    The same checks with the same counts, examples and suppressions (by a person, and by an exception whose pattern
+    only the cited facts can answer), without an evaluation; an index that is behind says so, in a large store.
+    """
+    options = Options(exempted=(EXEMPTED,))
+    with world(in_file(tmp_path), tmp_path, options) as made:
+        made.take([*Honest(3).make(), *STOLEN, *CASES["credential-shared"].fires])
+        until = made.now + 3_600_000_000
+        [first, *_] = findings(made.service, at=made.now, wanted=Wanted(kinds=("credential-shared",)))["items"]
+        judge(made.service, first["id"], "suppressed", by="human:ir", reason="a test", until=until)
+        made.now += 1
+        made.keeper.sweep(made.now)
+        worked_out = [posture(made.service, at=made.now, framework=name, fresh=True) for name in (None, "NHI")]
+        with monkeypatch.context() as patched:
+            patched.setattr(posture_module, "survey", None)
+            read = [posture(made.service, at=made.now, framework=name) for name in (None, "NHI")]
+        assert worked_out == [{name: value for name, value in one.items() if name != "kept"} for one in read]
+        assert 0 == read[0]["kept"]["not_looked_at"]
+        by = {one["kind"]: one["suppressed_by"] for one in read[0]["items"] if one["suppressed_by"]}
+        assert {"tainted-use": ["known"], "credential-shared": ["a test"]} == {
+            kind: [one["reason"] for one in decided] for kind, decided in by.items()
+        }
+
+        made.take([done("a9", at=12, token="t1", actor=A)])
+        assert "kept" not in posture(made.service, at=made.now)
+        monkeypatch.setattr(kept_list, "COMPUTED", 3)
+        assert 1 == posture(made.service, at=made.now)["kept"]["not_looked_at"]
 
 
 def test_a_finding_of_a_large_store_is_read_from_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -206,6 +206,7 @@ def keep(settings: "Settings", out: Output, once: bool, most: int, **_said: str 
 @KNOWN_AT
 @click.option("--framework", type=click.Choice(["ASI", "NHI", "RMF"]), help="Only checks that map to this framework.")
 @click.option("--format", "format_", type=click.Choice(_REPORTS), default="table", help="The output format.")
+@click.option("--fresh", is_flag=True, help="Evaluate everything, even if an index of findings is kept.")
 @shared_options()
 def posture(
     settings: "Settings",
@@ -214,6 +215,7 @@ def posture(
     known_at: Instant | None,
     framework: str | None,
     format_: str,
+    fresh: bool,
 ) -> None:
     """Every check with its outcome: pass, fail, suppressed, or not evaluated and why.
 
@@ -225,7 +227,7 @@ def posture(
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.documents.finding_formats import posture_as_ocsf
     from lineage.serve.documents.posture_report import posture_as_html
-    from lineage.serve.queries.findings import posture as posture_of
+    from lineage.serve.queries.posture import posture as posture_of
     from lineage.serve.text.text_page import Page
 
     def render(document: Document) -> Page:
@@ -241,11 +243,15 @@ def posture(
             for one in item["suppressed_by"]:
                 until = f" until {one['until']}" if one.get("until") else ""
                 page.line(f"suppressed by {one.get('by')}{until}: {one['of']}: {one.get('reason')}", lead="      ")
+            if (more := item["suppressed"] - len(item["suppressed_by"])) > 0:
+                page.line(f"and {more:,} more suppressed", lead="      ")
+        if "kept" in document:
+            page.line().line(f"From the index of findings, as of {document['kept']['evaluated_at']}.")
         return page
 
     with opened_service(settings) as service:
         moment = now() if at is None else at
-        document = posture_of(service, at=moment, known_at=known_at, framework=framework)
+        document = posture_of(service, at=moment, known_at=known_at, framework=framework, fresh=fresh)
         if format_ == "ocsf":
             click.echo(posture_as_ocsf(document, format_instant(moment)), nl=False)
         elif format_ == "html":

@@ -71,5 +71,7 @@ def _outcome(item: Document) -> Iterator[str]:
         until = f", until {escape(one['until'])}" if one.get("until") else ""
         who = f"by {escape(one.get('by', ''))}{until}: {escape(one.get('reason', ''))}"
         yield f"<br><small>suppressed: <code>{escape(one['of'])}</code> {who}</small>"
+    if item["suppressed"] > len(item["suppressed_by"]):
+        yield f"<br><small>and {item['suppressed'] - len(item['suppressed_by']):,} more suppressed</small>"
     if not item["failed"] and not item["suppressed"]:
         yield "Passed."

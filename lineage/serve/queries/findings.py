@@ -1,4 +1,4 @@
-"""Findings: every rule over every fact, filtered and paged; and the posture, one line per check.
+"""Findings: every rule over every fact, filtered, paged and exported; and gates.
 
 Findings are computed from all facts on request. A page states the time it was computed for, and the next page is
 computed for the same time and knowledge, so that no finding is on two pages.
@@ -6,24 +6,21 @@ computed for the same time and knowledge, so that no finding is on two pages.
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import FactIndex
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.evaluation import Report, evaluate
-from lineage.core.findings.exceptions import exempted
 from lineage.core.findings.finding import last_seen
-from lineage.core.findings.frameworks import SHORT_NAMES
-from lineage.core.findings.judging import STATUSES, SUPPRESSED, judgement_of, status_of, worst_first
+from lineage.core.findings.judging import STATUSES, SUPPRESSED, status_of, worst_first
 from lineage.core.findings.options import Options
 from lineage.core.model.errors import RefusedError, TooManyError
-from lineage.core.model.events import FindingJudged
-from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.severities import SEVERITIES, Severity
 from lineage.core.model.times import Instant, format_instant, parse_instant
-from lineage.serve.documents.core_documents import Document, finding_document, instant, listing, split_of
+from lineage.serve.documents.core_documents import Document, finding_document, listing, split_of
 from lineage.serve.documents.finding_formats import as_csv, as_lines, as_ocsf, as_sarif
 from lineage.serve.documents.refusal_wording import no_such
 from lineage.serve.queries.finding_facts import gathered
@@ -36,7 +33,6 @@ SUBJECT_KINDS: Final = tuple(
     sorted(ELEMENT_KINDS | NAME_KINDS | {"action", "decision", "key", "receiver", "revocation", "rule", "source"})
 )
 PAGE: Final = 1_000  # the default limit of a list
-_EXAMPLES: Final = 5  # failures of a check that its posture shows
 
 
 class Wanted(NamedTuple):
@@ -194,6 +190,7 @@ def severities(found: Iterable[Severity]) -> dict[str, int]:
     return {severity.word: counts[severity] for severity in sorted(counts, reverse=True)}
 
 
+_CHAINS: Final = 500  # findings whose chains are loaded at once
 _EXPORTS: Final = ("jsonl", "csv", "ocsf", "sarif")
 FORMATS: Final = ("table", "json", *_EXPORTS)
 
@@ -217,20 +214,33 @@ def exported(
         known_at: Only facts recorded by then; None for all.
         wanted: Which findings.
         baseline: The ids that are not new, for ``sarif``.
-        fresh: Evaluate them even if an index is up to date; ``ocsf`` always does, because it needs the chains.
+        fresh: Evaluate them even if an index is up to date.
     """
     wanted = Wanted() if wanted is None else wanted
     wanted.check()
     if format_ not in _EXPORTS:
         raise RefusedError(f"there is no format {format_!a}; there are {', '.join(FORMATS)}")
-    read = None if fresh or known_at is not None or format_ == "ocsf" else asked_of_index(service, at, exact=True)
+    read = None if fresh or known_at is not None else asked_of_index(service, at, exact=True)
     if read is not None:
         documents = [dict(one.document) for one in every_kept(service, read, wanted.filters())]
-        return _written(format_, documents, baseline)
+        return _kept_as_ocsf(service, documents) if format_ == "ocsf" else _written(format_, documents, baseline)
     found = survey(service, at, known_at)
     rows = [row for row in found.ordered() if wanted.takes(*row)]
     documents = [finding_document(one, found.options, status) for one, _, status in rows]
     return as_ocsf(documents, found.world) if format_ == "ocsf" else _written(format_, documents, baseline)
+
+
+def _kept_as_ocsf(service: Service, documents: list[Document]) -> str:
+    """Convert findings of the index, for each part of which the chains are loaded."""
+    written = []
+    with service.reader() as reader:
+        for start in range(0, len(documents), _CHAINS):
+            part, world = documents[start : start + _CHAINS], reader.world()
+            subjects = [split_key(one["of"]) for one in part]
+            reader.load_actions(world, [id_ for kind, id_ in subjects if kind == "action"])
+            reader.load_elements(world, [key_of(kind, id_) for kind, id_ in subjects if kind in ELEMENT_KINDS])
+            written.append(as_ocsf(part, world))
+    return "".join(written)
 
 
 def _written(format_: str, documents: list[Document], baseline: Collection[str] | None) -> str:
@@ -262,65 +272,6 @@ def _place(after: str) -> tuple[Instant, Instant | None, _Rank]:
         return parse_instant(at), known_at, (-int(severity), -int(seen), id_)
     except ValueError:
         raise RefusedError("'after' is not the `next` of this list; begin again without it") from None
-
-
-def posture(
-    service: Service, *, at: Instant, known_at: Instant | None = None, framework: str | None = None
-) -> Document:
-    """List every check with its outcome and counts: pass, fail, suppressed, or not evaluated."""
-    if framework is not None and framework not in SHORT_NAMES:
-        raise RefusedError(f"there is no framework {framework!a}; there are {', '.join(SHORT_NAMES)}")
-    found = survey(service, at, known_at)
-    statuses: dict[str, list[str]] = {}
-    decided: dict[str, list[Document]] = {}
-    examples: dict[str, list[Document]] = {}
-    for one, severity, status in found.ordered():
-        statuses.setdefault(one.kind, []).append(status)
-        if status == SUPPRESSED:
-            decided.setdefault(one.kind, []).append({"id": one.id, "of": one.of, **_accepted(found, one)})
-        elif len(shown := examples.setdefault(one.kind, [])) < _EXAMPLES:
-            shown.append({"id": one.id, "of": one.of, "severity": severity.word, "why": one.why})
-    items: list[Document] = []
-    for rule in RULES.values():
-        references = [one for one in rule.references if framework in (None, _short(one.framework))]
-        if not references:
-            continue
-        said = statuses.get(rule.kind, [])
-        suppressed = said.count(SUPPRESSED)
-        why = found.report.not_evaluated.get(rule.kind)
-        outcome = "not_evaluated" if why else "fail" if len(said) > suppressed else "suppressed" if said else "pass"
-        items.append(
-            {
-                "kind": rule.kind,
-                "title": rule.title,
-                "severity": severity_of(rule.kind, None, found.options).word,
-                "outcome": outcome,
-                "failed": len(said) - suppressed,
-                "suppressed": suppressed,
-                "suppressed_by": decided.get(rule.kind, []),
-                "first": examples.get(rule.kind, []),
-                "why": why,
-                "maps_to": [one._asdict() for one in references],
-                "fix": rule.fix,
-            }
-        )
-    counts: dict[str, Any] = {
-        name: sum(item["outcome"] == name for item in items) for name in ("pass", "fail", "suppressed", "not_evaluated")
-    }
-    return {"framework": framework, "counts": counts, **listing(items, total=len(items)), "as_of": service.as_of()}
-
-
-def _accepted(found: Survey, one: Finding) -> Document:
-    """Return who suppressed a finding, why and until when: by a judgement, else by an exception in the settings."""
-    judged = judgement_of(found.judgements, one.id, found.at)
-    if judged is not None and isinstance(body := judged.event.body, FindingJudged):
-        return {"by": body.by, "reason": body.reason, "until": instant(body.until)}
-    each = exempted(one, found.options, found.at)
-    return {"by": each.by, "reason": each.reason, "until": format_instant(each.until)} if each is not None else {}
-
-
-def _short(framework: str) -> str | None:
-    return next((short for short, name in SHORT_NAMES.items() if name == framework), None)
 
 
 class Open(NamedTuple):

@@ -5,7 +5,7 @@ the answer states its age: ``as_of`` is that of the last full evaluation.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -83,7 +83,6 @@ def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) 
     rows = kept_findings.page(service.store, filters, asked.moment, asked.behind, limit + 1)
     page = rows[:limit]
     following = _next(asked.moment, page[-1]) if len(rows) > limit else None
-    positions = service.store.positions()
     numbers = _numbers(service, asked, replace(filters, not_statuses=()))
     severities: Counter[int] = Counter()
     for (severity, status), count in numbers.items():
@@ -92,15 +91,28 @@ def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) 
     total = severities.total()
     return {
         **listing([dict(one.document) for one in page], total=total, following=following),
-        "as_of": as_of(service.store, service.log, state.swept or {}, state.recorded_at),
         "not_evaluated": [{"kind": kind, "why": why} for kind, why in sorted(state.not_evaluated.items())],
         "by_severity": {Severity(number).word: severities[number] for number in sorted(severities, reverse=True)},
         "suppressed": sum(numbers.values()) - total,
+        **progress_of(service, asked),
+    }
+
+
+def progress_of(service: Service, asked: KeptAsked) -> Document:
+    """Return how far the index is: as of which record, for which moment, and how many records it does not know."""
+    state = asked.state
+    return {
+        "as_of": as_of(service.store, service.log, state.swept or {}, state.recorded_at),
         "kept": {
             "evaluated_at": format_instant(state.swept_at),
-            "not_looked_at": sum(end - state.looked.get(place, 0) for place, end in positions.items()),
+            "not_looked_at": sum(end - state.looked.get(place, 0) for place, end in service.store.positions().items()),
         },
     }
+
+
+def counts_of(service: Service, asked: KeptAsked) -> Mapping[tuple[str, int, str], int]:
+    """Count the findings of the index by kind, severity and status."""
+    return asked.state.numbers or kept_findings.counts(service.store)
 
 
 def _numbers(service: Service, asked: KeptAsked, filters: Filters) -> dict[tuple[int, str], int]:

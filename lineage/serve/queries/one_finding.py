@@ -64,10 +64,15 @@ def found_by_id(service: Service, id_: str, at: Instant) -> tuple[Finding, FactI
         if kept is None or kept.status == RESOLVED:
             return None
         with service.reader() as reader:
-            return _finding_of(kept.document, _cited(service, kept.document)), judgements_of(reader, [id_])
+            return finding_as_kept(service, kept.document), judgements_of(reader, [id_])
     found = survey(service, at)
     one = found.report.findings.get(id_)
     return None if one is None else (one, found.judgements)
+
+
+def finding_as_kept(service: Service, document: Mapping[str, Any]) -> Finding:
+    """Return the finding of a document of the index, with the facts that it cites."""
+    return _finding_of(document, _cited(service, document))
 
 
 def _asked_of_index(service: Service, at: Instant, known_at: Instant | None) -> KeptAsked | None:

@@ -25,10 +25,10 @@ from lineage.serve.queries.attention import attention
 from lineage.serve.queries.case import case
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import findings as findings_of
-from lineage.serve.queries.findings import posture as posture_of
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.identity import identity
 from lineage.serve.queries.one_finding import finding as finding_of
+from lineage.serve.queries.posture import posture as posture_of
 from lineage.serve.queries.projection_status import projection_status
 from lineage.serve.queries.receivers import receivers
 from lineage.serve.queries.search import search as search_of

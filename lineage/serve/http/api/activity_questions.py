@@ -32,9 +32,9 @@ from lineage.serve.queries import quarantine_and_conflicts, revocations
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import Wanted
 from lineage.serve.queries.findings import findings as findings_of
-from lineage.serve.queries.findings import posture as posture_of
 from lineage.serve.queries.list_pages import OVER_HTTP
 from lineage.serve.queries.one_finding import finding as finding_of
+from lineage.serve.queries.posture import posture as posture_of
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.timeline import timeline as timeline_of
 from lineage.serve.queries.uses import uses as uses_of

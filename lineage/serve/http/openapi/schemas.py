@@ -915,6 +915,7 @@ class Posture(_List):
     counts: dict[str, int]
     items: list[Check]
     as_of: AsOf
+    kept: NotRequired[KeptFindings]
 
 
 class _Named(TypedDict):
