@@ -242,6 +242,34 @@ def test_a_judgement_by_the_wrong_topic_hides_nothing(desk: Desk):
     assert ["unauthorised"] == [one["kind"] for one in document["items"] if one["of"] == f"finding:{found['id']}"]
 
 
+@pytest.mark.parametrize("lacking", ["until", "reason"])
+def test_a_suppression_in_a_file_needs_an_end_and_a_reason_as_well(desk: Desk, lacking: str):
+    """
+    A judgement that comes by another way than the command and lacks one is taken, shown, and suppresses nothing; one
+    that has both counts, and stays in force although one that lacks something comes later.
+    """
+    desk.take(*WIDE)
+    [found] = of_kind(desk.one("findings"), "scope-exceeds-parent")
+    whole = {"type": "finding.judged", "event_id": "whole", "source": "urn:ir", "occurred_at": moment(9)}
+    whole |= {"finding": found["id"], "judgement": "suppressed", "by": "human:ir", "reason": "a pilot", "until": UNTIL}
+    bare = {**whole, "event_id": "bare", "occurred_at": moment(10)}
+    if lacking == "until":
+        del bare["until"]
+    else:
+        bare["reason"] = " "
+
+    assert 1 == desk.take(bare)["accepted"]
+    assert "new" == of_kind(desk.one("findings"), "scope-exceeds-parent")[0]["status"]
+    shown = desk.one("findings", "show", found["id"])
+    assert None is shown["judgement"]
+    assert [False] == [one["counts"] for one in shown["judgements"]]
+    assert "does not count" in desk.run("findings", "show", found["id"]).output
+
+    desk.take(whole)
+    assert [] == of_kind(desk.one("findings"), "scope-exceeds-parent")
+    assert "a pilot" == desk.one("findings", "show", found["id"])["judgement"]["reason"]
+
+
 def test_the_posture_says_pass_fail_and_not_evaluated(desk: Desk):
     """
     Each check has one outcome, and what cannot be looked at is no pass.

@@ -19,9 +19,18 @@ RESOLVED: Final = "resolved"
 STATUSES: Final = (NEW, ACKNOWLEDGED, SUPPRESSED, RESOLVED)
 
 
+def counts(body: FindingJudged) -> bool:
+    """Whether a judgement counts: each needs a reason, and a suppression also an end."""
+    return bool(body.reason.strip()) and (body.judgement != SUPPRESSED or body.until is not None)
+
+
 def judgement_of(judgements: FactIndex, finding: str, at: Instant) -> Fact | None:
-    """Return the judgement of a finding in force at a moment: the last one, unless it expired or was reopened."""
-    given = [fact for fact in judgements.get(finding) if fact.given_at <= at]
+    """Return the judgement in force at a moment: the last one that counts, unless it expired or was reopened."""
+    given = [
+        fact
+        for fact in judgements.get(finding)
+        if fact.given_at <= at and isinstance(fact.event.body, FindingJudged) and counts(fact.event.body)
+    ]
     last = max(given, key=lambda fact: (fact.given_at, fact_order(fact)), default=None)
     body = last.event.body if last is not None else None
     if not isinstance(body, FindingJudged) or body.judgement == "reopened":

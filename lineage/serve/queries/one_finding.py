@@ -8,7 +8,7 @@ from lineage.core.authority.findings import Finding
 from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.exceptions import exempted
 from lineage.core.findings.finding import CITED
-from lineage.core.findings.judging import RESOLVED, judgement_of, status_of, worst_first
+from lineage.core.findings.judging import RESOLVED, counts, judgement_of, status_of, worst_first
 from lineage.core.findings.options import Options
 from lineage.core.model.events import Fact, FindingJudged, digest
 from lineage.core.model.references import about
@@ -180,6 +180,7 @@ def _in_force(one: Finding, judgements: FactIndex, options: Options, at: Instant
         "until": format_instant(each.until),
         "judged_at": None,
         "source": "settings",
+        "counts": True,
     }
 
 
@@ -193,4 +194,5 @@ def _judgement(fact: Fact) -> Document:
         "until": instant(body.until),
         "judged_at": format_instant(fact.given_at),
         "source": fact.event.source,
+        "counts": counts(body),
     }

@@ -57,4 +57,5 @@ def _judgements(page: Page, doc: Document) -> None:
     for one in [*doc["judgements"], *from_settings]:
         at = f", {when(one['judged_at'])}" if one["judged_at"] else ", in the settings"
         until = f", until {when(one['until'])}" if one["until"] else ""
-        page.line((one["judgement"], "bold"), f" by {one['by']}{at}{until}: {one['reason']}", lead="  - ")
+        void = "" if one["counts"] else " (does not count: a suppression needs an end, and every decision a reason)"
+        page.line((one["judgement"], "bold"), f" by {one['by']}{at}{until}: {one['reason']}{void}", lead="  - ")

@@ -114,6 +114,7 @@ class Judgement(TypedDict):
     until: Time | None
     judged_at: Time | None
     source: str
+    counts: bool
 
 
 class NotEvaluated(TypedDict):
