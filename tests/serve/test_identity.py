@@ -280,4 +280,4 @@ def test_a_workload_that_has_ended_is_said_to(api: World):
     send(api, bound(1, "spiffe://x/a", expires_at="2026-11-02T09:00:00Z"))
     pages = [Pages(api).get(f"/status?of=principal:{AGENT}{at}") for at in ("", "&at=2026-11-02T08:30:00Z")]
 
-    assert [True, False] == ["spiffe://x/a, but not at this moment" in text_of(page) for page in pages]
+    assert [True, False] == ["spiffe://x/a, but not at this time" in text_of(page) for page in pages]

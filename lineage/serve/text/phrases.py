@@ -7,7 +7,7 @@ from lineage.core.model.severities import SEVERITIES
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.text_page import Page, Piece, Words, joined, many
 
-SHOWN: Final = 20  # entries of a list within an answer; the rest is counted, and --json has all of it
+SHOWN: Final = 20  # entries of a list within an answer; the rest is counted, and --json has all of them
 CITED: Final = 3  # facts listed for a finding
 
 _LABELS: Final = {"cascaded": "revoked (inherited)"}
@@ -79,7 +79,7 @@ def _order(because: Document) -> list[Words]:
 
 
 def route(path: Sequence[str]) -> str:
-    """Describe a path down the graph; a long one without its middle, and saying so."""
+    """Describe a path down the graph; the middle of a long one is left out, with a note."""
     if len(path) > SHOWN:
         cut = f"({len(path) - 6:,} more, see --json)"
         return joined([*path[:3], cut, *path[-3:]], " > ")
@@ -146,7 +146,7 @@ def alarms(found: Sequence[Document]) -> list[Document]:
 
 
 def by_severity(found: Sequence[Document]) -> str:
-    """Count findings by severity, in brackets, the worst first, suppressed ones separately."""
+    """Count findings by severity, in brackets, worst first, suppressed ones separately."""
     words = [one["severity"] for one in found if one["status"] != "suppressed"]
     counts = [f"{words.count(word):,} {word}" for word in SEVERITIES if word in words]
     if len(words) < len(found):

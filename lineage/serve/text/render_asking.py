@@ -1,4 +1,4 @@
-"""Text pages for lists that were filtered by what people know."""
+"""Text pages for filtered lists of actions, principals, tokens and delegations, and for the overview."""
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
@@ -11,7 +11,7 @@ def actions(doc: Document) -> Page:
     items, total = doc["items"], doc["total"]
     page = Page()
     if total is not None:
-        page.line(f"{many(total, 'action')}, the latest first." if total else "No action fits.")
+        page.line(f"{many(total, 'action')}, the latest first." if total else "No action matches.")
     elif not items:
         page.line("No action so far; it goes on.")
     for item in items:
@@ -40,7 +40,7 @@ def _by(item: Document) -> str:
 
 
 def principals(doc: Document) -> Page:
-    """Who there is."""
+    """Render principals."""
     page = _counted(Page(), doc, "principal")
     for item in doc["items"]:
         page.line()
@@ -59,7 +59,7 @@ def principals(doc: Document) -> Page:
 
 
 def tokens(doc: Document) -> Page:
-    """Which tokens there are."""
+    """Render tokens."""
     page = _counted(Page(), doc, "token")
     for item in doc["items"]:
         _held(page, item, item["token"], f"held by {item['holder_known_as']}")
@@ -72,7 +72,7 @@ def tokens(doc: Document) -> Page:
 
 
 def delegations(doc: Document) -> Page:
-    """Which delegations there are."""
+    """Render delegations."""
     page = _counted(Page(), doc, "delegation")
     for item in doc["items"]:
         _held(page, item, item["delegation"], f"granted by {item['issuer']} to {item['holder_known_as']}")
@@ -83,7 +83,7 @@ def delegations(doc: Document) -> Page:
 def _counted(page: Page, doc: Document, noun: str) -> Page:
     total = doc["total"]
     if total is not None:
-        page.line(f"{many(total, noun)}." if total else f"No {noun} fits.")
+        page.line(f"{many(total, noun)}." if total else f"No {noun} matches.")
     elif not doc["items"]:
         page.line(f"No {noun} so far; it goes on.")
     return page

@@ -1,10 +1,10 @@
-"""Texts about several targets that are revoked at once."""
+"""Text pages about several targets that are revoked at once."""
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.phrases import when
 from lineage.serve.text.text_page import Page, joined, many
 
-_SHOWN = 20  # of each list
+_SHOWN = 20  # entries of each list
 
 
 def batch(doc: Document) -> Page:

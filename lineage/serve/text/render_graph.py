@@ -93,5 +93,5 @@ def _left_out(page: Page, doc: Document) -> Page:
     if said := left_out(doc):
         page.line((said, "bold yellow"))
     if not doc["findings_complete"]:
-        page.line("Findings were not looked for around all of it: narrow it with --of, or ask delegraph findings.")
+        page.line("Findings were not evaluated around all of it: narrow it with --of, or run delegraph findings.")
     return page

@@ -121,7 +121,7 @@ def diff(doc: Document) -> Page:
 
 
 def search(doc: Document) -> Page:
-    """Render what contains the words, in the form other commands accept."""
+    """Render what contains the words, in a form that other commands accept."""
     items = doc["items"]
     page = Page()
     for item in items:
@@ -204,7 +204,7 @@ def conflicts(doc: Document) -> Page:
 
 
 def findings(doc: Document) -> Page:
-    """Render what is wrong, the worst first, and which rules could not be evaluated."""
+    """Render what is wrong, worst first, and which rules could not be evaluated."""
     items = doc["items"]
     counts = joined((f"{count:,} {word}" for word, count in doc["by_severity"].items()), ", ")
     page = Page().line(

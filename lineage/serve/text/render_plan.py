@@ -1,4 +1,4 @@
-"""Text of a plan besides what it kills: who else is affected, recent activity, and what is unknown."""
+"""Text of a plan in addition to what it ends: who else is affected, recent activity, and what is unknown."""
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases

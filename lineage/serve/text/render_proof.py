@@ -1,4 +1,4 @@
-"""Texts about what enforcement points do when they are asked."""
+"""Text pages about what enforcement points do when they are asked."""
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.phrases import when
@@ -20,7 +20,7 @@ def proof(doc: Document) -> Page:
         f"{_VERDICTS[said['verdict']]}.",
     )  # fmt: skip
     page.line(f"Asked from {when(said['began_at'])} to {when(said['ended_at'])}, nonce {said['nonce']}.")
-    page.line(f"By what was acknowledged it is {said['closure']}.")
+    page.line(f"According to the acknowledgements it is {said['closure']}.")
     if said["points"]:
         page.title("Enforcement points")
     for one in said["points"][:_SHOWN]:

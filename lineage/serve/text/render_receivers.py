@@ -31,7 +31,7 @@ def coverage(doc: Document) -> str:
 
 
 def marked(doc: Document) -> Page:
-    """Render a person's word for an enforcement point."""
+    """Render a mark by hand for an enforcement point."""
     page = Page().line(
         (doc["receiver"], "bold"),
         f" counts as having enforced {many(doc['elements'], 'element')} of {doc['revocation']} since "

@@ -1,4 +1,4 @@
-"""The activity of the last days as bars; each links to the list of what was done then."""
+"""The activity of the last days as bars; each bar links to the list of actions in its time."""
 
 from typing import Final
 
@@ -8,14 +8,14 @@ from lineage.serve.text.phrases import when
 from lineage.serve.text.text_page import many
 from lineage.serve.web.links import Links
 
-HOURS: Final = 6  # of one bar
+HOURS: Final = 6  # the hours of one bar
 HIGH: Final = 60  # units, of the highest bar
 WIDE: Final = 20  # units, of one bar with its gap
 _HOUR: Final = 3_600_000_000
 
 
 def lasting(seconds: float) -> str:
-    """How long something lasted, in its largest unit: `2 h`."""
+    """Format a duration in its largest unit: `2 h`."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:,.0f} {unit}"
@@ -23,7 +23,7 @@ def lasting(seconds: float) -> str:
 
 
 def bars(activity: Document, links: Links) -> Document:
-    """The bars from left to right; one of nothing is left out, and the table of the list says the same."""
+    """Build the bars from left to right, without empty ones; the table of the list says the same."""
     start, end = parse_instant(activity["from"]), parse_instant(activity["to"])
     counts: dict[int, int] = {}
     for one in activity["by_hour"]:

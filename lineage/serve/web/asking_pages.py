@@ -21,17 +21,17 @@ _PEOPLE: Final = frozenset({"human", "agent", "actor", "owner", "holder"})
 _MORE: Final = frozenset({"operation", "resource", "outcome", "actor", "token", "delegation", "session", "client"})
 
 
-SHOWN: Final = 25  # items of a page, which is then some screens tall, also on a phone
+SHOWN: Final = 25  # items of a page: a few screens, also on a phone
 
 
 def actions(asked: Asked) -> Shown:
-    """Show actions, and the form that filters them."""
+    """Build the page of actions, with the form that filters them."""
     filters = {name: said for name, said in asked.document["filters"].items() if name != "of"}
     return {"filters": filters, "more_filters": not _MORE.isdisjoint(filters)}
 
 
 def inventory(asked: Asked) -> Shown:
-    """Principals, tokens or delegations, and the form that filters them."""
+    """Build the page of principals, tokens or delegations, with the form that filters them."""
     return {"filters": asked.document["filters"]}
 
 

@@ -1,4 +1,4 @@
-"""Several targets on pages: chosen in any list, planned together, confirmed by typing, followed on one board."""
+"""Pages for several targets: chosen in any list, planned together, confirmed by typing, followed on one board."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -30,7 +30,7 @@ _CHOSEN: Final = OF._replace(required=False, description="What was ticked in a l
 
 
 def planning(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """``GET /revoke``: the plan over everything that was chosen; of a single target its own page."""
+    """Build ``GET /revoke``: the plan over everything that was chosen; a single target leads to its own page."""
 
     async def plan(request: Request) -> Response:
         request = as_typed(request)
@@ -76,7 +76,7 @@ def typed_for(targets: Sequence[object]) -> str:
 
 
 def ordering(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """``POST /revocations:batch``: give the orders of a stored plan, or explain why none was given."""
+    """Build ``POST /revocations:batch``: give the orders of a stored plan, or explain why none was given."""
 
     async def order(request: Request) -> Response:
         caller, form = await form_of(site, request)
@@ -119,7 +119,7 @@ def _body(site: AppContext, form: Form) -> Document:
 
 
 def board(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """``GET /incidents/{id}``: how far each order of an incident is, and who has confirmed."""
+    """Build ``GET /incidents/{id}``: the progress of each order of an incident, and who has confirmed."""
 
     def answer(request: Request, caller: Caller) -> Response:
         query = Query.of(request.path_params, request.query_params, (REVOCATION,), now=site.now)

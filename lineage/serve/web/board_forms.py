@@ -1,4 +1,4 @@
-"""Forms of the board of a revocation: register an enforcement point, confirm for one by hand, deliver again."""
+"""Forms of the board of a revocation: register an enforcement point, mark one by hand, deliver again."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -21,12 +21,12 @@ from lineage.serve.web.forms import Form, form_of
 from lineage.serve.web.links import Links
 from lineage.serve.web.page_endpoint import render_template
 
-_SPLIT: Final = ("issuers", "audiences")  # fields with one entry a word
+_SPLIT: Final = ("issuers", "audiences")  # fields with several entries, separated by spaces
 BOARD: Final = "board"  # the part of the page with the enforcement points
 
 
 def registering(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """``POST /receivers``: register an enforcement point, and return to the revocation that it is registered for."""
+    """Build ``POST /receivers``: register an enforcement point, and return to the revocation it was registered from."""
 
     async def register(request: Request) -> Response:
         caller, form = await form_of(site, request)
@@ -50,7 +50,7 @@ def _registration(form: Form) -> Document:
 
 
 def marking(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """``POST /revocations/{id}/marks``: record the word of the person who is signed in."""
+    """Build ``POST /revocations/{id}/marks``: record the statement of the person who is signed in."""
 
     async def mark(request: Request) -> Response:
         caller, form = await form_of(site, request)
@@ -94,7 +94,7 @@ def signed_receipt(site: AppContext) -> Callable[[Request], Awaitable[Response]]
 
 
 def proving(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """``POST /revocations/{id}/proofs``: ask now, and show what was replied."""
+    """Build ``POST /revocations/{id}/proofs``: ask the enforcement points, and show their replies."""
 
     def answer(request: Request, caller: Caller) -> Response:
         revocation = request.path_params["id"]

@@ -40,7 +40,7 @@ _SERIOUS: Final = ("critical", "high")
 
 
 def every(asked: Asked) -> Mapping[str, Any]:
-    """Show the list, the worst first."""
+    """Build the list, worst first."""
     chosen = {name: asked.query.text(name) or "" for name in _FILTERS}
     counts = asked.document["by_severity"]
     return {
@@ -54,7 +54,7 @@ def every(asked: Asked) -> Mapping[str, Any]:
 
 
 def one(asked: Asked) -> Mapping[str, Any]:
-    """Show one finding: its evidence field by field, and its framework mappings."""
+    """Build the page of one finding: its evidence field by field, and its framework mappings."""
     doc = asked.document
     about = doc["about"] or ""
     grants = (item["of"] for item in doc["evidence"] if item["of"].partition(":")[0] in ELEMENT_KINDS)
@@ -71,7 +71,7 @@ def one(asked: Asked) -> Mapping[str, Any]:
 
 
 def posture(asked: Asked) -> Mapping[str, Any]:
-    """Every check, by outcome: what failed first."""
+    """Build the page of every check, by outcome, failed ones first."""
     items = sorted(asked.document["items"], key=_by_worst)
     groups = [(name, [item for item in items if item["outcome"] == name]) for name in OUTCOMES]
     return {
@@ -82,12 +82,12 @@ def posture(asked: Asked) -> Mapping[str, Any]:
 
 
 def _by_worst(check: Document) -> int:
-    """The place of a check: by its worst open finding, the worst first; without one the order of the catalogue."""
+    """Return the sort key of a check: its worst open finding, worst first; without one, its order in the catalogue."""
     return -SEVERITIES[check["first"][0]["severity"]] if check["first"] else 0
 
 
 def report(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """``GET /posture.html``: the posture as one file for an auditor."""
+    """Build ``GET /posture.html``: the posture as one file for an auditor."""
     question = ASKED["/posture"]
 
     def answer(request: Request, caller: Caller) -> Response:
@@ -116,7 +116,7 @@ def as_csv(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
 def _for_askers(
     site: AppContext, answer: Callable[[Request, Caller], Response]
 ) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint for anyone who may ask."""
+    """Build an endpoint for callers that may ask questions."""
 
     async def file(request: Request) -> Response:
         request = as_typed(request)

@@ -1,4 +1,4 @@
-"""What of a graph of principals is drawn: what is over is folded away, and of many those that matter are kept."""
+"""Select what to draw of a graph of principals: fold away what is over, and keep the most relevant of many."""
 
 from collections.abc import Collection, Iterable
 
@@ -7,13 +7,13 @@ from lineage.serve.drawing.principals_picture import is_over
 
 
 def without_over(doc: Document) -> Document:
-    """Return the document without relations that hold nothing alive, and without principals left with none."""
+    """Return the document without relations that have ended, and without principals that then have none."""
     edges = [edge for edge in doc["edges"] if not is_over(edge)]
     return _with(doc, edges, {node["id"] for node in doc["nodes"] if node["focus"] or not is_over(node)})
 
 
 def nearest(doc: Document, most: int) -> Document:
-    """Return the first principals, those with findings first, each with those it received from and passed on to."""
+    """Return the first principals, those with findings first, each with the ones above and below it."""
     if len(doc["nodes"]) <= most:
         return doc
     givers: dict[str, list[str]] = {}
@@ -67,7 +67,7 @@ def merged(doc: Document, others: Iterable[Document]) -> Document:
 
 
 def opened(doc: Document, few: Document, ids: Collection[str]) -> Document:
-    """Return a part of a graph with all relations of some principals, also those that are over."""
+    """Return a part of a graph with all relations of some principals, including ended ones."""
     kept = {node["id"] for node in few["nodes"]}
     drawn = {(edge["from"], edge["to"]) for edge in few["edges"]}
     edges = [
@@ -79,7 +79,7 @@ def opened(doc: Document, few: Document, ids: Collection[str]) -> Document:
 
 
 def undrawn(doc: Document, few: Document) -> dict[str, int]:
-    """Count, for each principal of a part, those of the whole that it has a relation with and that are not in it."""
+    """Count, for each principal of a part, its related principals in the whole graph that are not in the part."""
     kept = {node["id"] for node in few["nodes"]}
     beyond: dict[str, set[str]] = {id_: set() for id_ in kept}
     for edge in doc["edges"]:

@@ -1,4 +1,4 @@
-"""Normalise form input: drop empty fields, strip white space around ids, and convert times as people write them."""
+"""Normalise form input: drop empty fields, strip white space around ids, and convert times that people typed."""
 
 import re
 from collections.abc import Iterable

@@ -49,7 +49,7 @@ async def form_of(site: AppContext, request: Request) -> tuple[Caller, Form]:
     except (UnicodeDecodeError, ValueError) as error:
         raise RefusedError("the form cannot be read: it is UTF-8, and has few fields") from error
     form = dict(as_meant(said))
-    # Stored first: a user whose session has ended gets the filled form back.
+    # Store the input first: a user whose session has ended gets the filled form back.
     request.state.form = form
     return require(await site.caller_of(Request(scope)), Role.RESPONDER), form
 

@@ -21,7 +21,7 @@ _LOOKS: Final = {
 
 
 class TextSpan(NamedTuple):
-    """A part of a sentence: its text, its look, and its link (empty for none)."""
+    """A part of a sentence: its text, its style, and its link (empty for none)."""
 
     text: str
     look: str

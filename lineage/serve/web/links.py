@@ -1,4 +1,4 @@
-"""Links to the pages of things, at the moment being viewed."""
+"""Links to the pages of things, at the time being viewed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _USED: Final = ("tool", "resource", "operation")
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Builds links that keep the moment.
+    """Builds links that keep the time being viewed.
 
     Attributes:
         at: The instant asked about, as given; None for now.
@@ -31,7 +31,7 @@ class Links:
     known_at: str | None = None
 
     def to(self, path: str, **params: object) -> str:
-        """Return the address of a page, with the moment."""
+        """Return the address of a page, at the time being viewed."""
         moment = {"at": self.at, "known_at": self.known_at}
         said = {name: value for name, value in {**params, **_late(moment, params)}.items() if value not in (None, "")}
         return f"{path}?{urlencode(said)}" if said else path
@@ -63,7 +63,7 @@ def _address(links: Links, kind: str, id_: str) -> str:
 
 
 def _late(moment: Mapping[str, str | None], params: Mapping[str, object]) -> dict[str, object]:
-    """Return the moment, unless the parameters contain another."""
+    """Return the parts of the time being viewed that the parameters do not set."""
     return {name: value for name, value in moment.items() if name not in params}
 
 

@@ -1,4 +1,4 @@
-"""The list of a page as a file: ``/actions.csv?tool=mail`` and the like, all of it or as much as one file has."""
+"""The list of a page as a file, such as ``/actions.csv?tool=mail``, up to the limit of one file."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

@@ -1,4 +1,4 @@
-"""What each page shows besides its document: the sentence, and related documents."""
+"""What each page shows in addition to its document: the sentence, and related documents."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
@@ -44,7 +44,7 @@ def who(asked: Asked) -> Shown:
 
 
 def chain(asked: Asked) -> Shown:
-    """A token or a delegation."""
+    """Build the page of a token or a delegation."""
     doc = asked.document
     of = f"{doc['kind']}:{doc['id']}"
     return {
@@ -56,7 +56,7 @@ def chain(asked: Asked) -> Shown:
 
 
 def status(asked: Asked) -> Shown:
-    """A principal, session or client; a token or delegation too."""
+    """Build the page of anything that has a state."""
     doc = asked.document
     of = f"{doc['kind']}:{doc['id']}"
     is_party = doc["kind"] in ("principal", "workload")
@@ -74,14 +74,14 @@ def status(asked: Asked) -> Shown:
 
 
 def uses(asked: Asked) -> Shown:
-    """Where a token was used."""
+    """Build the page of the uses of a token."""
     doc = asked.document
     of = f"{doc['kind']}:{doc['id']}"
     return {"of": of, "sentence": linked_text.sentence(render_lists.uses(doc), asked.links, unlinked=of)}
 
 
 def timeline(asked: Asked) -> Shown:
-    """Every fact about a thing."""
+    """Build the page of every fact about a thing."""
     doc = asked.document
     of = f"{doc['kind']}:{doc['id']}"
     return {
@@ -92,7 +92,7 @@ def timeline(asked: Asked) -> Shown:
 
 
 def _look(asked: Asked) -> Callable[[str, str, str | None], str]:
-    """Build links to the page of a thing at another moment."""
+    """Build links to the page of a thing at another time."""
 
     def look(of: str, at: str, known_at: str | None) -> str:
         return Links(at, known_at).key(of) or asked.links.to("/timeline", of=of, at=at, known_at=known_at)
@@ -101,14 +101,14 @@ def _look(asked: Asked) -> Callable[[str, str, str | None], str]:
 
 
 def diff(asked: Asked) -> Shown:
-    """What changed between two instants."""
+    """Build the page of what changed between two instants."""
     doc = asked.document
     between = (asked.query.text("from"), asked.query.text("to"))
     return {"of": f"{doc['kind']}:{doc['id']}", "sentence": linked_text.of_diff(doc, asked.links), "between": between}
 
 
 def graph(asked: Asked) -> Shown:
-    """The graph around a thing."""
+    """Build the page of the graph around a thing."""
     doc = asked.document
     return {
         "of": f"{doc['kind']}:{doc['id']}",
@@ -138,7 +138,7 @@ def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
 
 
 def revocation(asked: Asked) -> Shown:
-    """Show whether a revocation is complete."""
+    """Build the page of whether a revocation is enforced."""
     doc = asked.document
     start = first_entry(asked.query)
     liftable = [one for one in doc["orders"] if one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS]
@@ -157,7 +157,7 @@ def revocation(asked: Asked) -> Shown:
 
 
 def whole_case(asked: Asked) -> Shown:
-    """Show a case to keep."""
+    """Build a case file."""
     doc = asked.document
     return {
         "facts": [{**item, "fields": view_models.fields(item["event"], item["of"])} for item in doc["facts"]["items"]],
@@ -174,7 +174,7 @@ def whole_case(asked: Asked) -> Shown:
 
 
 def governance(question: str, title: str) -> Callable[[Asked], Shown]:
-    """A question of governance, under its title."""
+    """Return the view of a governance question, with its title."""
 
     def view(asked: Asked) -> Shown:
         between = () if question == "allowed" else (asked.query.text("from") or "", asked.query.text("to") or "")
@@ -189,7 +189,7 @@ def governance(question: str, title: str) -> Callable[[Asked], Shown]:
 
 
 def search(asked: Asked) -> Shown:
-    """Ids that contain a text, by kind."""
+    """Build the page of ids that contain a text, by kind."""
     return {"q": asked.query.text("q"), "kinds": _by_kind(asked.document["items"])}
 
 
@@ -198,12 +198,12 @@ def _marks(answer: Document) -> list[tuple[str, str]]:
 
 
 def nothing(_asked: Asked) -> Shown:
-    """Show only the document."""
+    """Show nothing in addition to the document."""
     return {}
 
 
 def conflicts(asked: Asked) -> Shown:
-    """Identities under which different contents were sent."""
+    """Build the page of identities under which different contents were sent."""
     return {
         "said_by": [[view_models.fields(one["event"]) for one in item["contents"]] for item in asked.document["items"]]
     }

@@ -48,8 +48,8 @@ class Asked:
         caller: The caller.
         query: The query.
         document: The answer.
-        links: Where things lead.
-        understood: What was typed and taken for a thing: ``typed``, and the ``keys`` of what it may be.
+        links: Builds links.
+        understood: How an abbreviated id was understood: ``typed``, and the ``keys`` of what it may be.
     """
 
     site: AppContext
@@ -65,7 +65,7 @@ class Asked:
         return self.query.instant("at")
 
     def more(self, path: str, **params: str | None) -> Document | None:
-        """Return another document, at the same moment if it has moments; None if no fact names the thing."""
+        """Return another document, at the same time if it depends on time; None if no fact names the thing."""
         question = ASKED[path]
         known = {parameter.name for parameter in question.parameters}
         said = {"at": self.links.at, "known_at": self.links.known_at, **params}
@@ -92,7 +92,7 @@ def page_of(
         site: The application context.
         path: The question's path.
         template: The template.
-        view: Returns what is shown besides the document.
+        view: Returns what is shown in addition to the document.
         besides: Presentation parameters.
         links: Builds links.
     """
@@ -156,7 +156,7 @@ def _file_of(request: Request) -> str | None:
 
 
 def templates() -> Iterator[str]:
-    """Load every template, one after the other, so that the first page does not have to."""
+    """Load every template, one per step, so that the first page does not have to."""
     for name in TEMPLATES.list_templates():
         TEMPLATES.get_template(name)
         yield name
@@ -179,10 +179,10 @@ def render_template(
     Args:
         request: The request.
         template: Its name.
-        context: Its variables besides those of every page.
+        context: Its variables, in addition to those of every page.
         caller: The caller; None if unknown.
         links: Builds links.
-        moves: Which parts of the moment the document depends on.
+        moves: Which of ``at`` and ``known_at`` the document depends on.
         aside: Parameters unknown to the document.
         status: The HTTP status.
         headers: More headers.

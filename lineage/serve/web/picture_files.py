@@ -1,4 +1,4 @@
-"""The chain of an action, a token or a delegation as a file: ``/who.svg?action=`` and the like."""
+"""The chain of an action, a token or a delegation as a file, such as ``/who.svg?action=mail-7``."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -17,7 +17,7 @@ FORMS: Final = {"svg": "svg", "mermaid": "mmd", "dot": "dot", "graphml": "graphm
 
 
 def paths() -> list[tuple[str, str, str]]:
-    """Each address with its question and its form."""
+    """Return each address with its question and its format."""
     return [(f"{path}.{ending}", path, form) for path in CHAINS for form, ending in FORMS.items()]
 
 

@@ -1,4 +1,4 @@
-"""What the page of a person, an agent or a service shows of it: what it was given, what it gave, what it did."""
+"""The page of a person, an agent or a service: what it was granted, what it granted, and what it did."""
 
 from collections.abc import Callable
 from typing import Final
@@ -17,7 +17,7 @@ LATEST: Final = 200  # actions in the lanes
 
 
 def party(asked: Asked, of: str) -> Document:
-    """What a principal was given and by whom, what it gave and to whom, and what it did, or was done for it."""
+    """Build what the page of a principal shows: who granted it what, what it granted to whom, and its actions."""
     id_ = of.partition(":")[2]
     graph = asked.more("/graph", view="principals", of=f"principal:{id_}")
     edges = sorted(graph["edges"], key=lambda edge: (is_over(edge), not edge["findings"]["count"])) if graph else []
@@ -39,7 +39,7 @@ def party(asked: Asked, of: str) -> Document:
 
 
 def _done(asked: Asked, id_: str, *, is_human: bool) -> Document:
-    """The latest actions on whose chain it stands: of a person by who did them, of an agent by tool."""
+    """Return the latest actions with it on the chain, in lanes: for a person by actor, for an agent by tool."""
     role = "human" if is_human else "agent"
     found = asked.more("/actions", **{role: id_}, limit=str(LATEST)) or {"items": [], "complete": True}
     lane: Callable[[Document], str | None] = (lambda one: one["actor"]) if is_human else (lambda one: one["tool"])

@@ -22,13 +22,13 @@ from lineage.serve.web.folding import merged, nearest, opened, undrawn, without_
 from lineage.serve.web.page_endpoint import Asked, page_of
 from lineage.serve.web.templating import drawn
 
-OVER: Final = Parameter("over", {"type": "boolean"}, "Whether relations that hold nothing alive are drawn as well.")
+OVER: Final = Parameter("over", {"type": "boolean"}, "Whether to draw relations that have ended as well.")
 EXPAND: Final = Parameter(
-    "expand", {"type": "string"}, "A principal whose relations are all drawn as well.", repeatable=True
+    "expand", {"type": "string"}, "A principal of which all relations are drawn.", repeatable=True
 )
 BLAST: Final = "blast"  # a short name of ``target`` on this page
-DRAWN: Final = 60  # principals in a picture that is looked at as a whole; the next size is all that there are
-EXPANDED: Final = 10  # principals that are expanded at once
+DRAWN: Final = 60  # principals in a picture that people can take in at once; the next size is all of them
+EXPANDED: Final = 10  # the most principals that are expanded at once
 _ASKED: Final = ("view", "of", "kind", "state", "tool", "target", "most", "over")
 _HOUR: Final = 3_600_000_000
 _DAY: Final = 24 * _HOUR
@@ -49,7 +49,7 @@ def page(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
 
 
 def view(asked: Asked) -> Mapping[str, Any]:
-    """Show the picture, and what is folded away in it."""
+    """Build the picture, and the counts of what is folded away in it."""
     expanded = _expanded(asked)
     doc = merged(asked.document, _around(asked, expanded))
     with_over = asked.query.flag("over", default=False)
@@ -128,7 +128,7 @@ def _address(asked: Asked, expanded: list[str]) -> str:
 
 
 def replay(at: Instant, now: Instant) -> Document:
-    """Return the day of an instant, to be replayed: its hours up to now, and the days beside it."""
+    """Return the day of an instant for the replay: its hours up to now, and the days before and after it."""
     begins = at - at % _DAY
     ends = min(begins + _DAY, max(now, at))
     hours = [begins + number * _HOUR for number in range(25) if begins + number * _HOUR <= ends]

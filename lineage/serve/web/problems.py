@@ -1,4 +1,4 @@
-"""A page for each problem: what it is, what to do about it, without losing what was filled in."""
+"""A page for each problem: what it is and what to do about it, keeping what was filled in."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _ADVICE: Final = {
     HTTPStatus.SERVICE_UNAVAILABLE: "Nothing is lost. Try again.",
 }
 _TIME: Final = "Write it as 2026-11-02T10:25:00Z or as 2026-11-02 10:25; without a zone it is UTC."
-# After these the same form may succeed: it was not at fault.
+# After these the same form may succeed, because the form was not at fault.
 _AGAIN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE})
 _TYPED: Final = ("reason", "note", "until", "typed")  # fields of forms that a person fills in
 

@@ -58,7 +58,7 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/governance/held", "governance.html", page_context.governance("held", "What the agent held")),
     ("/governance/done", "governance.html", page_context.governance("done", "What the agent did")),
 )
-_LINES: Final = 300  # of a receipt on its page
+_LINES: Final = 300  # lines of a receipt on its page
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOREVER: Final = "public, max-age=31536000, immutable"  # the address changes with the file
 
@@ -108,7 +108,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
     ]
 
 
-# Pages that combine documents, or show a different one than their path says
+# Pages that combine documents, or show a different one from that of their path
 
 
 def _words(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
@@ -193,7 +193,7 @@ def _receipt(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _play(site: AppContext, story: Story) -> Callable[[Request], Awaitable[Response]]:
-    """Build the action that makes something of the story happen."""
+    """Build the endpoint that makes a step of the tour happen."""
 
     async def play(request: Request) -> Response:
         caller, _ = await forms.form_of(site, request)

@@ -1,7 +1,7 @@
-"""The start page: search, what needs attention, and what goes on.
+"""The start page: search, what needs attention, and the activity.
 
-Where nothing was recorded since, an overview is shown again for up to a minute: it reads some thousand facts, and the
-page asks again by itself.
+An overview reads some thousand facts, and the page reloads by itself, so an overview is shown again for up to a minute
+if nothing was recorded since.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
@@ -27,7 +27,7 @@ FRESH: Final = 60_000_000  # microseconds for which an overview is shown again
 
 
 class _Made(NamedTuple):
-    """An overview of now: what it was made from, and when."""
+    """A current overview, what it was made from, and when."""
 
     basis: Hashable
     at: Instant

@@ -14,8 +14,8 @@ from lineage.serve.web.links import Links
 from lineage.serve.web.templating import drawn
 
 WIDTH: Final = 960  # units across time
-LANES: Final = 12  # that are drawn; the rest is one lane
-PARTS: Final = 6  # of the time that is drawn, each a link to its list
+LANES: Final = 12  # lanes that are drawn; the rest is one more lane
+PARTS: Final = 6  # parts of the time axis, each a link to its list
 _LANE: Final = 30  # units, height of a lane
 _NAME: Final = 170  # units in front of the lanes
 _SECOND: Final = 1_000_000
@@ -33,11 +33,11 @@ def lanes_of(
     """Build what a page shows of actions over time; None if there are fewer than two.
 
     Args:
-        items: The actions, as they are listed.
-        lane_of: The name of an action's lane.
+        items: The actions, in list order.
+        lane_of: Returns the name of an action's lane.
         links: Builds links.
-        asked: The filters of the list that they are from.
-        complete: Whether that list is complete.
+        asked: The filters of their list.
+        complete: Whether the list is complete.
     """
     lanes = swimlanes(items, lane_of, lambda **said: links.to("/actions", **asked, **said))
     if lanes is None:
@@ -58,9 +58,9 @@ def swimlanes(
     """Draw actions as lanes from the first to the last of them; None if there are fewer than two.
 
     Args:
-        items: The actions, as they are listed.
-        lane_of: The name of an action's lane.
-        to: The address of the list of actions, with more parameters.
+        items: The actions, in list order.
+        lane_of: Returns the name of an action's lane.
+        to: Returns the address of the list of actions with more parameters.
     """
     if len(items) < 2:  # noqa: PLR2004 (one action is no time)
         return None
@@ -86,7 +86,7 @@ def swimlanes(
 
 
 def _part(number: int, first: Instant, span: int, moments: Sequence[Instant], to: Callable[..., str]) -> Document:
-    """Build one part of the time: the number of actions in it, and the link to their list."""
+    """Build one part of the time axis: the number of actions in it, and the link to their list."""
     start = first + span * number // PARTS
     end = first + span * (number + 1) // PARTS + (1 if number == PARTS - 1 else 0)
     said = {"from": format_instant(start), "to": format_instant(end)}

@@ -1,4 +1,4 @@
-"""The templates and their filters: everything that an event says is shown as text only."""
+"""The templates and their filters: the content of events is only ever shown as text."""
 
 import hashlib
 import re
@@ -58,7 +58,7 @@ def _broken(id_: str) -> Markup:
 
 
 def drawn(svg: str) -> Markup:
-    """A drawing of ours as part of a page: every text in it is escaped where it is drawn (``drawing.svg``)."""
+    """Mark one of our drawings as safe to include: ``drawing.svg`` escapes every text in it."""
     return Markup(svg)  # noqa: S704 (tests parse it, with ids that try to get out)
 
 

@@ -1,4 +1,4 @@
-"""What the page of a tool, a resource or an operation shows: who used it, when, and each number with its list."""
+"""The page of a tool, a resource or an operation: who used it, when, and each number with its list."""
 
 from typing import Any, Final
 

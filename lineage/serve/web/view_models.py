@@ -11,9 +11,9 @@ from lineage.serve.text import phrases, render_chain, render_lists
 
 WIDTH: Final = 1_000  # width of the validity chart in units
 _SEEN: Final = 4  # width of the shortest bar
-_BEFORE: Final = 0.06  # fraction of the span shown before the first moment
+_BEFORE: Final = 0.06  # fraction of the span shown before the first time
 _BEHIND: Final = 0.22  # and after the last
-_STRETCH: Final = 6  # how many times the relevant span the scale may grow for additional moments
+_STRETCH: Final = 6  # how many times the relevant span the scale may grow for additional times
 _MINUTE: Final = 60_000_000
 _ENDED: Final = ("revoked", "cascaded", "suspended")
 _LAST: Final = parse_instant("9999-12-31T23:59:59Z")
@@ -46,7 +46,7 @@ def hops(doc: Document) -> list[Document]:
 
 
 def cards(picture: Picture, shown: Sequence[Document]) -> list[Document]:
-    """The chain as cards: each party with the arrow that leads to it and the scopes that it got; and the effect."""
+    """Build the chain as cards: each party with the arrow to it and the scopes it received; and the effect."""
     arrows: list[Edge | None] = [None, *picture.edges]
     steps = zip(picture.nodes, arrows[: len(picture.nodes)], strict=True)
     return [
@@ -60,7 +60,7 @@ def cards(picture: Picture, shown: Sequence[Document]) -> list[Document]:
 
 
 def _passes_on(shown: Sequence[Document], number: int) -> bool:
-    """Whether a party stands in the chain only as the one who granted what the next one got."""
+    """Whether a party is in the chain only as the grantor of what the next one received."""
     return number + 1 < len(shown) and bool(shown[number + 1]["same"])
 
 
@@ -88,8 +88,8 @@ def validity(
     Args:
         doc: The document of ``who`` or ``chain``.
         graph: The graph around it, with the validity of its elements; None to use only the hops.
-        marks: The relevant moments with their labels.
-        besides: Further moments, shown unless they would make the bars too short to read.
+        marks: The relevant times with their labels.
+        besides: Further times, shown unless they would make the bars too short to read.
     """
     elements, left_out = _timed(doc, graph)
     if not elements:
@@ -120,7 +120,7 @@ def validity(
 
 
 def _bar(key: str, one: Document, across: Callable[[int], int]) -> Document:
-    """Build one bar: from the issue to the stated end, and from where an order ended it."""
+    """Build one bar: from issue to stated expiry, with a change of colour where an order ended it."""
     begins, because = parse_instant(one["issued_at"]), one.get("because")
     ends = _LAST if one["expires_at"] is None else parse_instant(one["expires_at"])
     dead_at = None if because is None else max(parse_instant(because["effective_at"]), begins)
@@ -145,12 +145,12 @@ def _wide(width: int, *, at_all: bool) -> int:
 
 
 def _looks(states: Iterable[str]) -> list[str]:
-    """Return the looks of ended bars: one colour for dead, one for suspended."""
+    """Return the style of ended bars: one colour for dead, one for suspended."""
     return sorted({"suspended" if state == "suspended" else "revoked" for state in states})
 
 
 def _timed(doc: Document, graph: Document | None) -> tuple[dict[str, Document], int]:
-    """Return what is known to be issued, by key: delegations, then tokens, root first; and the number left out.
+    """Return the elements with a known time of issue, by key, and how many are left out; delegations, then tokens.
 
     Elements beyond the graph are left out unless their hop has all the data, which excludes when an order ended them.
     """
@@ -228,7 +228,7 @@ def drawing(doc: Document) -> Document:
     boxes = {node["key"]: node for node in (*doc["nodes"], *doc["collapsed"])}
     places = {key: _inside(node) for key, node in boxes.items()}
     for one in doc["collapsed"]:
-        if one["where"] == "above":  # on the side of what it is above
+        if one["where"] == "above":  # on the side of the node that it is above
             x, y = places[one["key"]]
             places[one["key"]] = (x + width - COLLAPSED, y)
     wide = {node["key"]: width for node in doc["nodes"]} | {one["key"]: COLLAPSED for one in doc["collapsed"]}
@@ -287,7 +287,7 @@ def _short(id_: str) -> str:
     room, start = _SHOWN - _columns(id_), 0
     if room >= 0:
         return id_
-    room -= 1  # for the dots
+    room -= 1  # the ellipsis
     while room < 0:
         room += _columns(id_[start])
         start += 1

@@ -139,4 +139,4 @@ def test_a_search_for_what_nobody_has_offers_what_is_near(api: World):
 def test_a_page_of_a_list_that_nothing_fits_says_what_to_do(api: World, path: str):
     """It is a page, and no fault."""
     shown = Pages(api).get(f"/{path}?text=nosuchword")
-    assert (200, True) == (shown.status_code, "fits all of these" in text_of(shown))
+    assert (200, True) == (shown.status_code, "matches all of these filters" in text_of(shown))

@@ -170,7 +170,7 @@ def test_everything_that_was_done_for_alice_is_found_by_her_name(person: Browser
     page.get_by_label("For which human").fill("alice")
     page.get_by_role("button", name="Show").click()
     eventually(page, "main", "was understood as principal human:alice@example.com")
-    eventually(page, "h1", re.compile(r"\d+ actions that fit"))
+    eventually(page, "h1", re.compile(r"\d+ actions that match"))
     for action in ("crm-1", "mail-7", "archive-5"):
         expect(page.get_by_role("link", name=action, exact=True)).to_be_visible()
 
@@ -184,7 +184,7 @@ def test_which_agents_hold_what(person: BrowserContext):
     page.get_by_role("link", name="People", exact=True).click()
     page.get_by_label("Kind").select_option("agent")
     page.get_by_role("button", name="Show").click()
-    eventually(page, "h1", "6 principals fit")
+    eventually(page, "h1", "6 principals match")
     mailer = page.get_by_role("row").filter(has=page.get_by_role("link", name="agent:mailer", exact=True))
     expect(mailer).to_contain_text("1 high")
     mailer.get_by_role("cell", name="1", exact=True).get_by_role("link").click()
@@ -618,7 +618,7 @@ def test_several_targets_go_from_a_list_to_a_signed_receipt(person: BrowserConte
     eventually(page, "main", "cannot be asked")
     page.go_back()
     page.get_by_role("link", name="Signed receipt").click()
-    eventually(page, "h1", "Over since")
+    eventually(page, "h1", "Enforced everywhere since")
     eventually(page, "main", "On a person's word alone")
     page.goto(incident)
     eventually(page, "h1", "2 of 2 revocations are over; 1 of 1 enforcement point has confirmed")

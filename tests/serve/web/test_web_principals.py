@@ -249,7 +249,7 @@ def test_a_principal_says_what_it_got_gave_and_did(pages: Pages):
     html = shown(pages, "/status", of="principal:agent:mailer").text
     said = text_of(shown(pages, "/status", of="principal:agent:mailer"))
 
-    assert "got fromagent:planner1 token, 1 grant" in said
+    assert "received fromagent:planner1 token, 1 grant" in said
     assert "handed toservice:smtp-relay1 token" in said
     assert "Done by it, or with what it held" in said
     assert re.search(r'href="/actions\?agent=agent%3Amailer&amp;from=[^"]+&amp;to=', html)

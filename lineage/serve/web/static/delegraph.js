@@ -1,7 +1,7 @@
-/* What makes the pages quicker where there is JavaScript. Without it every one of them works. */
+/* Shortcuts where JavaScript is available. Every page works without it. */
 "use strict";
 
-// A form that is sent is not sent twice.
+// A form is submitted only once.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.sent) {
@@ -14,7 +14,7 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
-// "/" goes to the search box, as in other tools.
+// "/" moves to the search box, as in other tools.
 document.addEventListener("keydown", (event) => {
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName ?? "");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
@@ -32,7 +32,7 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => window.print());
 }
 
-// An id is copied as it is, byte for byte: not as it stands there, which may be broken into lines.
+// Copy an id byte for byte, not as displayed, which may contain line breaks.
 for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy]") : []) {
   button.hidden = false;
   button.addEventListener("click", async () => {
@@ -45,10 +45,10 @@ for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy
   });
 }
 
-// What a form was answered with stands at the address of the page that it is, so that going back to it, or reloading
-// it, asks and does not send again.
+// Show the answer to a form under the address of its page, so that going back or reloading fetches the page instead
+// of submitting again.
 const { address } = document.body.dataset;
 if (address) history.replaceState(null, "", address);
 
-// Why something was refused is read out, and what was typed is at hand below it.
+// Focus the reason of a refusal, so that it is read out; the filled form is right below it.
 document.querySelector("main [role=alert][tabindex]")?.focus();

@@ -1,4 +1,4 @@
-/* The graph to move about in: the places are those of the document, nothing is laid out here. */
+/* The interactive graph. The positions are those of the document; nothing is laid out here. */
 "use strict";
 
 (() => {
@@ -9,11 +9,11 @@
   const flag = {
     active: "good", revoked: "bad", cascaded: "bad", suspended: "warn", not_yet_valid: "warn", unknown: "odd",
   };
-  const LEGIBLE = 0.75; // of the size of the document; smaller is a pattern, and no text
-  const LONGEST = 31; // columns of an id in a box; its end tells it from its neighbours, and the table has all of it
+  const LEGIBLE = 0.75; // fraction of the document's size below which text is unreadable and not shown
+  const LONGEST = 31; // columns of an id in a box; its end distinguishes it from its neighbours, and the table has all of it
   const STEP = 80; // pixels that an arrow key moves
   const WIDE = 240; // units, width of a box
-  const NARROW = 70; // of one that stands for others: on the side of the one that it says it of
+  const NARROW = 70; // width of a box that stands for others, next to the node it belongs to
 
   const columns = (letter) => (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\u{1f300}-\u{3fffd}]/u.test(letter) ? 2 : 1);
   const short = (id) => {
@@ -24,7 +24,7 @@
     return `\u2026${letters.join("")}`;
   };
 
-  // The places that a line runs through, in the terms of the one who draws it: along the straight line, and beside it.
+  // The points of a line as Cytoscape expects them: distances along the straight line and perpendicular to it.
   const bends = (from, via, to) => {
     const half = WIDE / 2;
     const [x, y] = [from.x + half, from.y];
@@ -61,7 +61,7 @@
     const rest = doc.collapsed.map((one) => ({
       data: one.where === "below" ? { source: one.of, target: one.key } : { source: one.key, target: one.of },
     }));
-    // The wheel moves the page, as elsewhere on it; a drawing that swallows it would stop the reader.
+    // The wheel scrolls the page, as everywhere else; a drawing must not trap it.
     box.addEventListener("wheel", (event) => !event.ctrlKey && event.stopImmediatePropagation(), { capture: true });
     const cy = cytoscape({
       container: box,
@@ -86,10 +86,10 @@
         { selector: "edge", style: {
           width: 1.5, "line-color": colour("edge"), "target-arrow-color": colour("edge"), "target-arrow-shape": "triangle",
           "curve-style": "straight", "arrow-scale": 0.9,
-          // From the right of a box to the left of the next: a line never runs behind a third one.
+          // From the right of a box to the left of the next, so that no line runs behind a third box.
           "source-endpoint": "50% 0%", "target-endpoint": "-50% 0%",
         } },
-        { selector: "edge.back", style: { // of a circle
+        { selector: "edge.back", style: { // an edge that closes a cycle
           "curve-style": "unbundled-bezier", "control-point-distances": 60, "control-point-weights": 0.5,
           "source-endpoint": "outside-to-node", "target-endpoint": "outside-to-node",
         } },
@@ -113,7 +113,7 @@
     };
     all();
     if (cy.zoom() < LEGIBLE) {
-      // What was asked for, legible, with what depends on it in sight; "All of it" shows the rest.
+      // Start with what was asked for, at a legible size, with its dependents in view; "Fit" shows the rest.
       cy.zoom(LEGIBLE);
       cy.center(cy.nodes("[?focus]").first());
       const there = cy.elements().renderedBoundingBox();
@@ -161,7 +161,7 @@
 
   const zoom = (cy, by) => cy.zoom({ level: cy.zoom() * by, renderedPosition: { x: box.clientWidth / 2, y: box.clientHeight / 2 } });
 
-  // If the document does not come, the drawing that the server made stays.
+  // If the document cannot be fetched, the server's drawing stays.
   fetch(box.dataset.document, { headers: { Accept: "application/json" } })
     .then((answer) => (answer.ok ? answer.json().then(draw) : undefined))
     .catch(() => undefined);

@@ -1,4 +1,4 @@
-/* What is live: when something is recorded that can change it, the page asks again for this part of itself. */
+/* Live updates: when a fact is recorded that can change this part of the page, the page fetches the part again. */
 "use strict";
 
 (() => {
@@ -6,10 +6,10 @@
   const state = document.getElementById("live-state");
   if (!part || new URLSearchParams(location.search).has("at")) return;
   const hears = part.dataset.hears.split(" ");
-  const pause = Number(part.dataset.pause); // milliseconds: what costs much is not asked for all the time
+  const pause = Number(part.dataset.pause); // milliseconds between two updates; longer for expensive parts
   const ask = () => htmx.trigger(document.getElementById("live"), "recorded");
   let waiting;
-  // Once for all that comes meanwhile: a busy log must neither keep it from asking, nor have it ask all the time.
+  // One update for all facts that arrive meanwhile: a busy log must neither prevent updates nor cause them all the time.
   const recorded = (type) => {
     if (!hears.includes(type.split(".")[0])) return;
     waiting ??= setTimeout(() => {
@@ -45,14 +45,14 @@
     tail.addEventListener("fact", (event) => recorded(JSON.parse(event.data).event?.type ?? ""));
     tail.addEventListener("finding", () => recorded("finding"));
     tail.addEventListener("skipped", () => recorded(hears[0]));
-    // A browser tries again by itself unless it was refused, as while the store is away.
+    // A browser reconnects by itself unless the request was refused, such as while the store is unavailable.
     tail.addEventListener("error", () => {
       if (tail.readyState !== EventSource.CLOSED) return;
       clearTimeout(again);
       again = setTimeout(listen, 5000);
     });
   };
-  // A deadline that passes records nothing.
+  // A deadline passes without a fact, so update regularly.
   let every;
   const begin = () => {
     leave();
@@ -66,14 +66,14 @@
   };
   window.addEventListener("pagehide", leave);
   window.addEventListener("pageshow", (event) => event.persisted && begin());
-  // A tab that nobody looks at neither listens nor asks; when somebody does, it asks first.
+  // A hidden tab neither listens nor updates; once it is visible again, it updates first.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return leave();
     begin();
     return ask();
   });
 
-  // What was unfolded stays unfolded.
+  // Keep open what the reader has unfolded.
   const folds = () => [...document.querySelectorAll("#live details")];
   const named = (fold) => fold.id || fold.querySelector("summary")?.textContent.replace(/\d+/g, "");
   let unfolded = new Map();

@@ -1,4 +1,4 @@
-/* A principal that is pointed at, or reached by keyboard, is shown with what leads to it and from it; the rest is dimmed. */
+/* Highlights the principal under the pointer or in focus, with everything above and below it, and dims the rest. */
 "use strict";
 
 (() => {
@@ -6,7 +6,7 @@
   const one = (picture) => {
     const edges = [...picture.querySelectorAll("[data-from]")];
     const nodes = [...picture.querySelectorAll("[data-id]")];
-    // In a narrow window the picture begins with what it is about, not with what is farthest to the left.
+    // In a narrow window, scroll to the subject of the picture instead of its left end.
     const about = picture.querySelector(".dg-focus, .dg-node.dg-bad");
     const frame = picture.parentElement;
     if (about && frame.scrollWidth > frame.clientWidth && !frame.scrollLeft) {
@@ -31,5 +31,5 @@
     }
   };
   follow();
-  document.addEventListener("drawn", follow); // by the script of the replay
+  document.addEventListener("drawn", follow); // dispatched by replay.js
 })();

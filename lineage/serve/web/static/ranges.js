@@ -1,4 +1,4 @@
-/* A range that is dragged over a drawing of time goes into the form below it, which works by typing as well. */
+/* Dragging over a drawing of time fills in the form below it, which also works by typing. */
 "use strict";
 
 for (const box of document.querySelectorAll("[data-ranges]")) {
@@ -45,5 +45,5 @@ for (const box of document.querySelectorAll("[data-ranges]")) {
     start = null;
   });
   svg.addEventListener("dragstart", (event) => event.preventDefault());
-  svg.addEventListener("click", (event) => moved && event.preventDefault(), true); // a drag over a link is no click
+  svg.addEventListener("click", (event) => moved && event.preventDefault(), true); // a drag over a link is not a click
 }

@@ -1,4 +1,4 @@
-/* The graph of principals at another moment, or with more of it drawn, without leaving the page. */
+/* Shows the graph of principals at another time, or expanded, without leaving the page. */
 "use strict";
 
 (() => {
@@ -7,8 +7,8 @@
   const shown = box.querySelector("output");
   const play = box.querySelector("button");
   const PARTS = ["said", "drawn", "rows", "hours"];
-  const STEPS = 48; // of a day that is played
-  const PAUSE = 600; // milliseconds from one of them to the next
+  const STEPS = 48; // steps of a day when it is played
+  const PAUSE = 600; // milliseconds between two steps
 
   const words = () => `${new Date(slider.value * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC`;
   const say = () => {
@@ -16,7 +16,7 @@
     slider.setAttribute("aria-valuetext", words());
   };
 
-  // The newest request counts: what an earlier one brings later is dropped.
+  // Only the latest request counts; answers to earlier ones are dropped.
   let asking;
   const load = async (address) => {
     asking?.abort();
@@ -72,7 +72,7 @@
     return step(playing);
   });
 
-  // A sign on a principal: more of the graph is drawn, and the keyboard stays where it is.
+  // Following the sign on a principal expands the graph and keeps the keyboard focus.
   document.getElementById("drawn").addEventListener("click", async (event) => {
     const sign = event.target.closest(".dg-sign");
     if (!sign || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
