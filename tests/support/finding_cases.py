@@ -489,6 +489,9 @@ CASES["used-after-expiry"] = Case(
         [D1, T1, done("a1", at=60.3, token="t1")],
         [D1, T1, done("a1", at=61, token="t1", outcome="failed")],
         [issued("t0", expires_at=moment(5)), issued("t1", at=2, of=[("subject", "t0")]), done("a1", at=9, token="t1")],
+        # another source tells of it later, with the time of its report; the log knew before the end
+        [D1, T1, done("a1", at=59, token="t1"), done("a1", at=75, event_id="report a1", source=PDP, token="t1")],
+        [D1, T1, done("a1", at=59, token="t1"), done("a1", at=75, event_id="report a1", source=PDP)],
     ),
     resolved=[
         issued("t1", at=59, event_id="renew t1", expires_at=moment(120)),
@@ -498,8 +501,10 @@ CASES["used-after-expiry"] = Case(
         ([D1, {**T1, "expires_at": None}, done("a1", at=61, token="t1")], "high"),
         # a delegation that is presented besides a token that does not rest on it
         ([D1, issued("t9", actor=A), done("a1", at=61, token="t9", delegation="d1")], "high"),
-        # somebody says that it was done earlier
+        # somebody says that it was done earlier, but not with which token
         ([D1, T1, done("a1", at=59, event_id="early a1"), done("a1", at=61, token="t1", source=PDP)], "high"),
+        # the same, and that it only failed then
+        ([D1, T1, done("a1", at=59, token="t1", outcome="failed"), done("a1", at=61, token="t1", source=PDP)], "high"),
     ),
 )
 CASES["used-before-valid"] = Case(

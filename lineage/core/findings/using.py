@@ -15,6 +15,7 @@ from lineage.core.findings.finding import finding
 from lineage.core.findings.rules import ACTION, SOURCE, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.widening import facts_of, where_widened
+from lineage.core.model.events import ActionPerformed, Fact
 from lineage.core.model.keys import split_key
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER, Instant, format_instant
@@ -111,13 +112,33 @@ def used_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
     ]
     late = [each for each in ends if each[0].at != NEVER and each[2] >= each[0].at + scene.options.leeway]
     end, under, at = min(late, key=lambda each: (each[0].at, each[2], each[1]), default=(None, "", 0))
-    if end is not None:
-        why = (
-            f"{key} succeeded at {format_instant(at)} under {under}, "
-            f"after {end.key} had ended at {format_instant(end.at)}"
-        )
-        facts = (*act.facts, *facts_of(scene, under, end.key))
-        yield finding("used-after-expiry", key, why, facts, at=at, about=end.key)
+    if end is None:
+        return
+    why = (
+        f"{key} succeeded at {format_instant(at)} under {under}, after {end.key} had ended at {format_instant(end.at)}"
+    )
+    severity = None
+    if in_time := _uses_in_time(scene, act, under, end.at + scene.options.leeway):
+        if min(fact.recorded_at for fact in in_time) < end.at + scene.options.leeway:
+            return  # the log knew of it before that end: what came later are reports
+        first = in_time[0].event
+        why = f"{why}, but {first.source} says that it was at {format_instant(first.occurred_at)}"
+        severity = Severity.INFORMATIONAL
+    facts = (*act.facts, *facts_of(scene, under, end.key))
+    yield finding("used-after-expiry", key, why, facts, at=at, about=end.key, severity=severity)
+
+
+def _uses_in_time(scene: Scene, act: Act, under: str, limit: Instant) -> list[Fact]:
+    """Return the facts each of which alone says that an action succeeded under an element before a moment."""
+    world = scene.world
+    return [
+        fact
+        for fact in act.facts
+        if fact.event.occurred_at < limit
+        and isinstance(fact.event.body, ActionPerformed)
+        and fact.event.body.outcome == "succeeded"
+        and world.authority_said((fact,), world.decision_facts((fact,))) == under
+    ]
 
 
 def used_before_valid(scene: Scene, key: str) -> Iterator[Finding]:
