@@ -3,38 +3,22 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingest.kafka.revocation_answers import MOST_KEYS, answer_of, replies_of
 from ingest.revocations import answering
 from lineage.core.model.errors import RefusedError
 from tests.support.desk import LATER, Desk, derived, done, granted, lifted, ordered, token
 from tests.support.introspecting import Introspecting, introspecting
+from tests.support.proving import SECRET, Following, configure
 from tests.support.receivers import acknowledged, receiver
-from tests.support.signing_keys import file_of, pem
+from tests.support.signing_keys import file_of
 
 GATEWAY, FOLLOWER = "urn:gw", "urn:follower"
-SECRET = "correct-horse"
-
-
-@dataclass
-class Following:
-    """A follower of the feed, as ``Revocations`` is one."""
-
-    dead: set[str] = field(default_factory=set)
-    is_current: bool = True
-
-    def is_dead(self, token: str) -> bool | None:
-        return token in self.dead
-
-    def status_of(self, kind: str, id_: str) -> Any:
-        return None
 
 
 @pytest.fixture
@@ -52,15 +36,6 @@ def desk(tmp_path: Path, point: Introspecting) -> Desk:
     desk.take(token("https://idp#t1", expires_at=LATER), child, receiver(GATEWAY))
     desk.take(ordered("r1", "token", "https://idp#t1"))
     return desk
-
-
-def configure(desk: Desk, **probes: dict[str, Any]) -> None:
-    key = file_of(desk.folder, pem(Ed25519PrivateKey.generate()))
-    file_of(desk.folder, SECRET, name="secret")
-    lines = [f'signing_key_file = "{key}"']
-    for name, table in probes.items():
-        lines += [f'[probes."{name}"]', *(f"{setting} = {json.dumps(value)}" for setting, value in table.items())]
-    (desk.folder / "delegraph.toml").write_text("\n".join(lines), encoding="utf-8")
 
 
 def proof(desk: Desk, *words: str) -> dict[str, Any]:

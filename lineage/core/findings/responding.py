@@ -18,7 +18,7 @@ from lineage.core.model.events import Fact, RevocationOrdered
 from lineage.core.model.keys import split_key
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
-from lineage.core.revocation.closure import Closure, acknowledgement_findings, closure_of
+from lineage.core.revocation.closure import Closure, OpenItem, acknowledgement_findings, closure_of
 
 _OVERDUE: Final = frozenset({"overdue", REJECTED})
 
@@ -35,9 +35,12 @@ def revocation_overdue(scene: Scene, key: str) -> Iterator[Finding]:
 def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]:
     """Find in a verdict the receivers whose deadline has passed, or that refuse."""
     id_ = closure.revocation
+    late_at: dict[str, list[OpenItem]] = {}
+    for one in closure.open:
+        if one.receiver is not None and one.reason in _OVERDUE:
+            late_at.setdefault(one.receiver, []).append(one)
     for tally in closure.receivers:
-        late = [one for one in closure.open if one.receiver == tally.receiver and one.reason in _OVERDUE]
-        if late:
+        if late := late_at.get(tally.receiver):
             rejected = any(one.reason == REJECTED for one in late)
             why = f"{tally.receiver} {'refuses to enforce' if rejected else 'has not enforced'} {id_} "
             why += f"for {len(late)} of {closure.elements}" + ("" if rejected else ", and its deadline has passed")

@@ -3,7 +3,8 @@
 A closure rests on acknowledgements, a proof on denials that were observed. A denial counts if the question began when
 the order was in force and after every use of the element that is known; all times are by the clock of who asks, so that
 no clock of an enforcement point matters. What is to be stopped, and by whom, is read before the questions and again
-after the answers: who joined meanwhile was not asked, and what was linked meanwhile is not proved. Pure.
+after the answers: who joined meanwhile was not asked, and what was linked meanwhile is not proved. What a status list
+says counts from when no enforcement point may use an older copy of it. Pure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from lineage.core.revocation.closure import ClosureVerdict
 
 SKEW: Final = 300 * SECOND
 """How long after its end an element still has to be denied: a clock of an enforcement point may be late."""
+_EVER: Final = -1  # before all instants
 
 
 class Reply(StrEnum):
@@ -28,13 +30,22 @@ class Reply(StrEnum):
 
 
 class Observation(NamedTuple):
-    """One reply, and when it was asked for and had come, by the clock of who asked."""
+    """What an enforcement point replied to one question, by the clock of who asked.
+
+    Attributes:
+        receiver: The enforcement point.
+        replies: What it replied about each element, by ``KIND:ID``.
+        asked_at: When the question began.
+        answered_at: When the answer had come.
+        lag: For how long the enforcement point may go on to use what was true before, in microseconds: what was read
+            was not the enforcement point itself, but a list of which it may have a copy.
+    """
 
     receiver: str
-    key: str
-    reply: Reply
+    replies: Mapping[str, Reply]
     asked_at: Instant
     answered_at: Instant
+    lag: int = 0
 
 
 class Stopped(NamedTuple):
@@ -68,7 +79,7 @@ class PointProof:
         accepted: How many it accepted, or had been used since it denied them.
         not_asked: How many it was not asked about.
         unsupported: About how many it cannot say anything.
-        unavailable: About how many it did not say anything in time.
+        unavailable: About how many it did not say anything in time, or may act on a copy of what was true before.
         last_success: When one of these elements was last known to be accepted, by anybody.
         first_denial: From when it was known to deny all of them; None if it does not.
     """
@@ -119,11 +130,13 @@ class _Replies(NamedTuple):
     Attributes:
         accepted_at: When the last acceptance had come; None if there is none.
         denied_at: When the first denial was asked for that was not asked for before that; None if there is none.
+        denied_since: From when on at the latest it acted on what that denial says; None if there is none.
         is_unsupported: Whether it said that it cannot say anything.
     """
 
     accepted_at: Instant | None
     denied_at: Instant | None
+    denied_since: Instant | None
     is_unsupported: bool
 
 
@@ -135,7 +148,7 @@ def prove(elements: Sequence[Stopped], observations: Iterable[Observation], at: 
         observations: The replies.
         at: When the proof is made.
     """
-    replies = _by_place(observations)
+    replies = _RepliesByPlace(observations)
     points: dict[str, PointProof] = {}
     accepted: list[tuple[str, str]] = []
     uncovered: list[str] = []
@@ -150,7 +163,7 @@ def prove(elements: Sequence[Stopped], observations: Iterable[Observation], at: 
         if one.uncovered or not one.receivers:
             uncovered.append(one.key)
         for receiver in one.receivers:
-            if not _judge(one, points[receiver], replies.get((receiver, one.key)), accepted):
+            if not _judge(one, points[receiver], replies.of(receiver, one.key), accepted):
                 unproved = True
     for point in points.values():
         if point.denied < point.covers:
@@ -171,33 +184,47 @@ def _verdict(*, accepted: bool, unproved: bool) -> ClosureVerdict:
     return ClosureVerdict.UNKNOWN if unproved else ClosureVerdict.CLOSED
 
 
-def _by_place(observations: Iterable[Observation]) -> Mapping[tuple[str, str], _Replies]:
-    """Collect the replies by enforcement point and element."""
-    first: dict[tuple[str, str], Observation] = {}
-    several: dict[tuple[str, str], list[Observation]] = {}
-    for one in observations:
-        place = one[:2]
-        known = first.setdefault(place, one)
-        if known is not one:
-            several.setdefault(place, [known]).append(one)
-    found = {place: _replied(one) for place, one in first.items()}
-    found |= {place: _replies(found_there) for place, found_there in several.items()}
-    return found
+class _RepliesByPlace:
+    """The replies by enforcement point and element; there may be very many."""
+
+    def __init__(self, observations: Iterable[Observation]) -> None:
+        self._first: dict[str, dict[str, Observation]] = {}
+        self._several: dict[tuple[str, str], list[Observation]] = {}
+        for one in observations:
+            first = self._first.setdefault(one.receiver, {})
+            for key in one.replies:
+                known = first.setdefault(key, one)
+                if known is not one:
+                    self._several.setdefault((one.receiver, key), [known]).append(one)
+
+    def of(self, receiver: str, key: str) -> _Replies | None:
+        """Return what an enforcement point replied about an element; None if it was not asked."""
+        one = self._first.get(receiver, {}).get(key)
+        if one is None:
+            return None
+        several = self._several.get((receiver, key))
+        return _replied(one, one.replies[key]) if several is None else _replies(several, key)
 
 
-def _replied(one: Observation) -> _Replies:
-    """Convert the only reply; there may be very many."""
-    _, _, reply, asked_at, answered_at = one
+def _replied(one: Observation, reply: Reply) -> _Replies:
+    """Convert the only reply."""
     if reply is Reply.DENIED:
-        return _Replies(None, asked_at, is_unsupported=False)
-    return _Replies(answered_at if reply is Reply.ACCEPTED else None, None, is_unsupported=reply is Reply.UNSUPPORTED)
+        return _Replies(None, one.asked_at, one.asked_at - one.lag, is_unsupported=False)
+    accepted_at = one.answered_at if reply is Reply.ACCEPTED else None
+    return _Replies(accepted_at, None, None, is_unsupported=reply is Reply.UNSUPPORTED)
 
 
-def _replies(several: Sequence[Observation]) -> _Replies:
-    accepted_at = max((one.answered_at for one in several if one.reply is Reply.ACCEPTED), default=None)
-    denials = [one.asked_at for one in several if one.reply is Reply.DENIED]
-    denied_at = min((at for at in denials if accepted_at is None or at > accepted_at), default=None)
-    return _Replies(accepted_at, denied_at, any(one.reply is Reply.UNSUPPORTED for one in several))
+def _replies(several: Sequence[Observation], key: str) -> _Replies:
+    accepted_at = max((one.answered_at for one in several if one.replies[key] is Reply.ACCEPTED), default=None)
+    denials = [one for one in several if one.replies[key] is Reply.DENIED]
+    counting = [one for one in denials if accepted_at is None or one.asked_at > accepted_at]
+    denied = min(counting, key=lambda one: one.asked_at, default=None)
+    return _Replies(
+        accepted_at=accepted_at,
+        denied_at=None if denied is None else denied.asked_at,
+        denied_since=None if denied is None else denied.asked_at - denied.lag,
+        is_unsupported=any(one.replies[key] is Reply.UNSUPPORTED for one in several),
+    )
 
 
 def _is_used_after_end(one: Stopped) -> bool:
@@ -211,12 +238,13 @@ def _judge(one: Stopped, point: PointProof, replies: _Replies | None, accepted: 
         point.not_asked += 1
         return False
     _note_success(point, replies.accepted_at)
-    denied_at = replies.denied_at
-    if denied_at is not None and denied_at >= one.in_force_at and (one.used_at is None or denied_at > one.used_at):
+    _, denied_at, since, _ = replies
+    used_at = _EVER if one.used_at is None else one.used_at
+    if denied_at is not None and since is not None and since >= one.in_force_at and since > used_at:
         point.denied += 1
         point.first_denial = max(denied_at, point.first_denial or denied_at)
         return True
-    if replies.accepted_at is not None or (denied_at is not None and one.used_at is not None):
+    if replies.accepted_at is not None or (denied_at is not None and denied_at <= used_at):
         point.accepted += 1
         accepted.append((one.key, point.receiver))
     elif replies.is_unsupported:

@@ -5,7 +5,7 @@ Values only; secrets are read where they are used.
 Example::
 
     [probes."https://gateway.example"]
-    kind = "introspection"           # RFC 7662; or answers: a follower of the feed (ingest.revocations)
+    kind = "introspection"           # RFC 7662; or answers: a follower of the feed (ingest.revocations); or status_list
     url = "https://gateway.example/introspect"
     token = "{jti}"                  # of introspection: what identifies the token to the server, made from its id
     client_id = "delegraph"          # with a client id: HTTP Basic; without: a bearer token
@@ -25,8 +25,12 @@ from lineage.deliver.http.endpoint_url import endpoint_url
 
 INTROSPECTION: Final = "introspection"
 ANSWERS: Final = "answers"
-KINDS: Final = (INTROSPECTION, ANSWERS)
-_NAMES: Final = ("kind", "url", "token", "client_id", "secret_file", "ca_file", "timeout_seconds")
+STATUS_LIST: Final = "status_list"
+KINDS: Final = (INTROSPECTION, ANSWERS, STATUS_LIST)
+_TEXTS: Final = ("kind", "url", "token", "client_id", "secret_file", "ca_file", "jwks_file")
+_NAMES: Final = (*_TEXTS, "cached_seconds", "timeout_seconds")
+_OF_LISTS: Final = ("jwks_file", "cached_seconds")
+_LONGEST_CACHED: Final = 604_800
 _TIMEOUT_SECONDS: Final = 5.0
 _LONGEST_SECONDS: Final = 60
 
@@ -38,12 +42,16 @@ class Probe:
     Attributes:
         receiver: Its id as a receiver.
         kind: One of ``KINDS``.
-        url: Where it answers.
+        url: Where it answers. Of status lists: what their URIs begin with, and they are fetched there; or, with
+            ``{uri}`` in it, where the enforcement point shows the copy that it uses.
         token: Of introspection: a template of the ``token`` parameter; ``{id}``, ``{iss}`` and ``{jti}`` are parts of
             the token's id.
         client_id: Our client id; None if the secret is a bearer token.
         secret: The file with the secret; None if none is needed.
         ca: The file with the CA certificates of the server; None for the system's.
+        jwks: Of status lists: the file with the keys that sign them (a JWK Set); None for our own.
+        cached_seconds: Of status lists: for how long the enforcement point may use a copy; None: for the life of a list
+            that is served, and not at all where it shows its copy.
         timeout_seconds: The time limit of a question.
     """
 
@@ -54,12 +62,19 @@ class Probe:
     client_id: str | None = None
     secret: Path | None = None
     ca: Path | None = None
+    jwks: Path | None = None
+    cached_seconds: float | None = None
     timeout_seconds: float = _TIMEOUT_SECONDS
 
     @property
     def asks_one_by_one(self) -> bool:
         """Whether each element takes a request of its own."""
         return self.kind == INTROSPECTION
+
+    @property
+    def shows_copies(self) -> bool:
+        """Whether it shows the copies of status lists that it uses."""
+        return self.kind == STATUS_LIST and "{uri}" in self.url
 
     @property
     def open_files(self) -> tuple[Path, ...]:
@@ -82,11 +97,13 @@ def probes_of(said: object, *, file: Path) -> tuple[Probe, ...]:
 
 
 def _probe(receiver: str, table: Mapping[str, Any], where: str, file: Path) -> Probe:
-    texts = {name: text_of(table, name, where) for name in _NAMES[:-1]}
+    texts = {name: text_of(table, name, where) for name in _TEXTS}
     if texts["kind"] not in KINDS:
         raise RefusedError(f"'kind' of {where} is {texts['kind']!r}; give one of {', '.join(KINDS)}")
     if texts["client_id"] is not None and texts["secret_file"] is None:
         raise RefusedError(f"{where} with 'client_id' needs 'secret_file'")
+    if texts["kind"] != STATUS_LIST and (extra := [name for name in _OF_LISTS if name in table]):
+        raise RefusedError(f"{extra[0]!r} of {where} is for the kind {STATUS_LIST} alone")
     return Probe(
         receiver=receiver,
         kind=str(texts["kind"]),
@@ -95,5 +112,15 @@ def _probe(receiver: str, table: Mapping[str, Any], where: str, file: Path) -> P
         client_id=texts["client_id"],
         secret=path_of(texts["secret_file"], file),
         ca=path_of(texts["ca_file"], file),
+        jwks=path_of(texts["jwks_file"], file),
+        cached_seconds=_cached(table.get("cached_seconds"), where),
         timeout_seconds=seconds_of(table.get("timeout_seconds", _TIMEOUT_SECONDS), where, longest=_LONGEST_SECONDS),
     )
+
+
+def _cached(said: object, where: str) -> float | None:
+    if said is None:
+        return None
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= _LONGEST_CACHED:
+        raise RefusedError(f"'cached_seconds' of {where} must be a number from 0 to {_LONGEST_CACHED:,}")
+    return float(said)

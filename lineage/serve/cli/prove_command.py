@@ -44,7 +44,7 @@ def prove(
     CLOSED: all of them deny all of it. PARTIAL: one accepts something. UNKNOWN: one cannot say, or was not asked.
     """  # noqa: D301
     from lineage.core.model.events import Target
-    from lineage.serve.commands import stop_proof
+    from lineage.serve.commands import readiness, stop_proof
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.documents.core_documents import split_of
     from lineage.serve.text import render_proof
@@ -61,7 +61,7 @@ def prove(
             )
         else:
             canary = Target(*split_of(ready))
-            document = stop_proof.prove_ready(
+            document = readiness.prove_ready(
                 service, settings.read_keys(), probes, canary, by=str(by), wait_seconds=wait
             )
     if document is None:

@@ -2,36 +2,25 @@
 
 import random
 import secrets
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import Target
-from lineage.core.model.keys import key_of, split_key
-from lineage.core.model.times import Instant, format_instant
-from lineage.core.revocation.closure import ClosureVerdict, Coverings, EndedElement
-from lineage.core.revocation.late_uses import Use, in_force_at
-from lineage.core.revocation.receipt import orders_of
-from lineage.core.revocation.stop_proof import PointProof, Reply, Stopped, StopProof, prove
+from lineage.core.model.keys import split_key
+from lineage.core.model.times import format_instant
+from lineage.core.revocation.stop_proof import PointProof, Stopped, StopProof, prove
 from lineage.deliver.http.signing_keys import Keys
-from lineage.deliver.probes.probe_settings import Probe
+from lineage.deliver.probes.inquiry import Inquiry
+from lineage.deliver.probes.probe_settings import STATUS_LIST, Probe
 from lineage.deliver.probes.prober import ask_all
-from lineage.serve.cache.revocation_cache import EffectsBuilder
-from lineage.serve.commands.order_request import OrderRequest
-from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document, instant
-from lineage.serve.queries.closure import around_with, closure
-from lineage.serve.queries.revocation_snapshot import Moment, moment_of
 from lineage.serve.queries.service import Service
 from lineage.serve.queries.signed_receipt import signed
+from lineage.serve.queries.stopped import places_of, stopped_and_acknowledged, stopped_by
 
 TYPE: Final = "delegraph-stop-proof+jws"
-READY_TYPE: Final = "delegraph-readiness+jws"
 FIRST: Final = 1_000  # entries listed besides a count
 _NONCE_CHARACTERS: Final = 128
-_PAUSE_SECONDS: Final = 0.2  # between two questions about a canary
 
 Probes = Mapping[str, Probe]
 
@@ -63,19 +52,18 @@ def prove_stopped(
     nonce = _usable(nonce)
     service.catch_up()
     began_at = service.clock()
-    before = _stopped_by(service, revocation)
+    before = stopped_by(service, revocation)
     if before is None:
         return None
     if keys is None:
         raise RefusedError("no signing key is configured, so nothing can be proved: set signing_key_file")
-    observations = ask_all(probes, _wanted(before, probes, nonce, sample), nonce, service.clock)
+    wanted = _wanted(before, probes, nonce, sample)
+    observations = ask_all(probes, wanted, inquiry_about(service, keys, probes, wanted, nonce))
     service.catch_up()  # receivers that joined, elements that were linked, and uses that were recorded since
-    after = _stopped_by(service, revocation)
-    said = closure(service, revocation, at=service.clock())
-    assert after is not None and said is not None  # noqa: S101, PT018 (nothing is ever taken out of the log)
+    after = stopped_and_acknowledged(service, revocation)
+    assert after is not None  # noqa: S101 (nothing is ever taken out of the log)
     ended_at = service.clock()
-    proof = prove(after, observations, ended_at)
-    acknowledged = {one["receiver"]: one["enforced"] for one in said["receivers"]}
+    proof = prove(after.elements, observations, ended_at)
     document = {
         "type": "delegraph-stop-proof",
         "revocation": revocation,
@@ -83,12 +71,24 @@ def prove_stopped(
         "verdict": str(proof.verdict),
         "began_at": format_instant(began_at),
         "ended_at": format_instant(ended_at),
-        "closure": said["verdict"],
+        "closure": str(after.closure.verdict),
         **_proof_document(proof),
-        "points": [_point_document(one, probes, acknowledged) for one in proof.points],
-        "recorded_at": said["as_of"]["recorded_at"],
+        "points": [_point_document(one, probes, after.acknowledged) for one in proof.points],
+        "recorded_at": after.recorded_at,
     }
     return signed(keys, "proof", document, TYPE)
+
+
+def inquiry_about(
+    service: Service, keys: Keys, probes: Probes, wanted: Mapping[str, Iterable[str]], nonce: str
+) -> Inquiry:
+    """Prepare what all questions share; entries of status lists only for elements of who decides by them."""
+    listed = {key for receiver, found in wanted.items() if _reads_lists(probes, receiver) for key in found}
+    return Inquiry(nonce, service.clock, keys, places_of(service, listed) if listed else {})
+
+
+def _reads_lists(probes: Probes, receiver: str) -> bool:
+    return receiver in probes and probes[receiver].kind == STATUS_LIST
 
 
 def _usable(nonce: str | None) -> str:
@@ -110,138 +110,6 @@ def _wanted(elements: Iterable[Stopped], probes: Probes, nonce: str, sample: int
         if probe is not None and probe.asks_one_by_one and sample is not None and sample < len(found):
             wanted[receiver] = chosen.sample(found, sample)
     return wanted
-
-
-def _stopped_by(service: Service, revocation: str) -> list[Stopped] | None:
-    """Load what a revocation has ended, and who has to deny it; None if there is no such order.
-
-    Raises:
-        RefusedError: It was lifted, or is not in effect yet.
-    """
-    at = service.clock()
-    with moment_of(service, None) as moment:
-        receivers = moment.reader.world()
-        moment.reader.load_receivers(receivers)
-        world = around_with(moment.reader, receivers, revocation)
-        if world is None:
-            return None
-        orders = orders_of(world, revocation)
-        if all(order.is_lifted and order.lifted_at <= at for order in orders):
-            lifted_at = format_instant(max(order.lifted_at for order in orders))
-            raise RefusedError(f"{revocation} was lifted at {lifted_at}, so nothing has to be stopped any more")
-        if waiting := [order for order in orders if at < order.effective_at < order.lifted_at]:
-            since = format_instant(max(order.effective_at for order in waiting))
-            raise RefusedError(f"{revocation} takes effect at {since}; nothing can be proved before")
-        coverings = Coverings(world.receivers)
-        return [_stopped(one, uses, coverings) for one, uses in _effects(moment, world, revocation, at)]
-
-
-def _effects(
-    moment: Moment, world: World, revocation: str, at: Instant
-) -> Iterator[tuple[EndedElement, Sequence[Use]]]:
-    """Yield what the orders of an id end, each element with its uses since."""
-    kept = moment.ends(world, revocation, at)
-    if kept is not None:
-        yield from ((one, kept.uses.get(one.key, ())) for one in kept.ended.values())
-        return
-    builder = EffectsBuilder(world, revocation, at)
-    for ended, uses in moment.gathered(world, revocation, at, builder):
-        yield from ((one, uses.get(one.key, ())) for one in ended)
-    moment.keep(revocation, builder.ends())
-
-
-def _stopped(one: EndedElement, uses: Sequence[Use], coverings: Coverings) -> Stopped:
-    covering = coverings.of(one)
-    # The time of a use is when it was recorded: the clock of its reporter may be wrong.
-    used = [fact.recorded_at for use in uses for fact in use.facts]
-    return Stopped(
-        key=one.key,
-        receivers=covering.receivers,
-        uncovered=covering.uncovered,
-        in_force_at=in_force_at(one.order),
-        ends_at=one.ends_at,
-        used_at=max(used, default=None),
-    )
-
-
-def prove_ready(
-    service: Service, keys: Keys | None, probes: Probes, canary: Target, *, by: str, wait_seconds: float
-) -> Document | None:
-    """Revoke a canary and measure how long each enforcement point keeps accepting it; None if no fact names it.
-
-    The canary is a token that nobody uses. Its revocation is an order like any other, with the reason ``test`` and
-    without cascade.
-
-    Raises:
-        RefusedError: It is not a live token, or there is no signing key.
-        UnavailableError: The log or the store cannot be written.
-    """
-    if keys is None:
-        raise RefusedError("no signing key is configured, so nothing can be proved: set signing_key_file")
-    if canary.kind != "token":
-        raise RefusedError(f"a canary is a token, not a {canary.kind}: issue one that nobody uses, and name token:ID")
-    service.catch_up()
-    state = service.status(canary.kind, canary.id, at=service.clock())
-    if state is None:
-        return None
-    key = key_of(canary.kind, canary.id)
-    if state["state"] != "active":
-        raise RefusedError(f"{key} is {state['state']}, so it cannot show how fast it is denied: issue another canary")
-    nonce = secrets.token_hex(16)
-    before = {one.receiver: one.reply for one in ask_all(probes, dict.fromkeys(probes, (key,)), nonce, service.clock)}
-    order = OrderRequest(target=canary, reason="test", ordered_by=by, cascade=False, max_kills=1)
-    ordered = give_order(service, order)
-    assert ordered is not None  # noqa: S101 (a fact names it)
-    ordered_at = service.clock()
-    denied = _until_denied(service, probes, key, nonce, before, wait_seconds)
-    stopped = _stopped_by(service, ordered["revocation"]) or []
-    covering = {receiver for one in stopped for receiver in one.receivers}
-    points = [
-        {
-            "receiver": receiver,
-            "asked_by": probes[receiver].kind if receiver in probes else None,
-            "before": str(before.get(receiver, Reply.UNSUPPORTED)),
-            "milliseconds": (denied[receiver] - ordered_at) // 1_000 if receiver in denied else None,
-            "would_enforce": receiver in denied,
-        }
-        for receiver in sorted({*covering, *before})
-    ]
-    document = {
-        "type": "delegraph-readiness",
-        "revocation": ordered["revocation"],
-        "canary": key,
-        "by": by,
-        "nonce": nonce,
-        "ordered_at": format_instant(ordered_at),
-        "verdict": _readiness(points),
-        "points": points,
-    }
-    return signed(keys, "proof", document, READY_TYPE)
-
-
-def _readiness(points: Sequence[Document]) -> str:
-    if any(point["before"] == Reply.ACCEPTED and not point["would_enforce"] for point in points):
-        return str(ClosureVerdict.PARTIAL)
-    whole = points and all(point["would_enforce"] for point in points)
-    return str(ClosureVerdict.CLOSED if whole else ClosureVerdict.UNKNOWN)
-
-
-def _until_denied(
-    service: Service, probes: Probes, key: str, nonce: str, before: Mapping[str, Reply], wait_seconds: float
-) -> dict[str, Instant]:
-    """Ask until every enforcement point that accepted the canary denies it, or the time is up."""
-    left = {receiver for receiver, reply in before.items() if reply is Reply.ACCEPTED}
-    denied: dict[str, Instant] = {}
-    until = time.monotonic() + wait_seconds
-    while left:
-        for one in ask_all(probes, dict.fromkeys(left, (key,)), nonce, service.clock):
-            if one.reply is Reply.DENIED:
-                denied[one.receiver] = one.answered_at
-        left -= denied.keys()
-        if not left or time.monotonic() >= until:
-            break
-        time.sleep(_PAUSE_SECONDS)
-    return denied
 
 
 def _proof_document(proof: StopProof) -> Document:

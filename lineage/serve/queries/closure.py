@@ -63,16 +63,26 @@ def close_at(moment: Moment, world: World, revocation: str, at: Instant) -> Clos
     Raises:
         TooManyError: It concerns more elements than can be cached.
     """
+    return compute_closure(world, revocation, at, evidence(moment, world, revocation, at))
+
+
+def evidence(moment: Moment, world: World, revocation: str, at: Instant) -> Iterator[ElementEvidence]:
+    """Yield what the orders of an id have ended, with the uses and deliveries of each.
+
+    Args:
+        moment: The snapshot.
+        world: What ``around_with`` loaded; what other orders say of the elements is added to it.
+        revocation: The id.
+        at: The instant asked about.
+
+    Raises:
+        TooManyError: It concerns more elements than can be cached.
+    """
     ends = moment.ends(world, revocation, at)
     words = OtherWords(moment.reader, world, revocation)
-    if ends is None:
-        judged = _judged(moment, world, revocation, at, words)
-    else:
-        judged = _judged_again(moment.reader, ends, at, words)
-    return compute_closure(world, revocation, at, judged)
-
-
-def _judged(moment: Moment, world: World, revocation: str, at: Instant, words: OtherWords) -> Iterator[ElementEvidence]:
+    if ends is not None:
+        yield from _evidence_again(moment.reader, ends, at, words)
+        return
     gathering = EffectsBuilder(world, revocation, at)
     for ended, uses in moment.gathered(world, revocation, at, gathering):
         words.bring(ended)
@@ -82,7 +92,9 @@ def _judged(moment: Moment, world: World, revocation: str, at: Instant, words: O
     moment.keep(revocation, gathering.ends())
 
 
-def _judged_again(reader: Reader, ends: RevocationEffects, at: Instant, words: OtherWords) -> Iterator[ElementEvidence]:
+def _evidence_again(
+    reader: Reader, ends: RevocationEffects, at: Instant, words: OtherWords
+) -> Iterator[ElementEvidence]:
     """Combine the cached effects with the deliveries so far."""
     words.bring(ends.ended.values())
     every = iter(ends.ended.values())

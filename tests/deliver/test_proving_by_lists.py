@@ -1,0 +1,188 @@
+"""``delegraph prove`` at enforcement points that decide by status lists: the list that we serve, or a copy of it."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from lineage.core.model.times import SECOND
+from lineage.core.revocation.status_lists import encoded
+from lineage.deliver.http.signing_keys import Keys, load_keys
+from lineage.deliver.token_status.status_lists import LIFE_SECONDS, TYPE, StatusLists, routes
+from lineage.serve.config.wiring import now
+from lineage.store.authority_replica import AuthorityReplica
+from tests.support.desk import LATER, Desk, derived, done, granted, ordered, token
+from tests.support.http_worlds import served
+from tests.support.kafka_worlds import opened
+from tests.support.proving import configure
+from tests.support.receivers import receiver
+from tests.support.signing_keys import file_of, pem
+
+GATEWAY = "urn:gw"
+
+
+class Listing:
+    """Our status lists on a real server, and beside them a copy that an enforcement point uses, which may be old."""
+
+    def __init__(self, desk: Desk, lists: StatusLists, keys: Keys, address: str) -> None:
+        self.desk, self.lists, self.keys, self.address = desk, lists, keys, address
+        self.copy: Callable[[str], str] = self.current
+        lists.base = f"{address}/status-lists"
+
+    @property
+    def uri(self) -> str:
+        return f"{self.lists.base}/1"
+
+    def current(self, _uri: str) -> str:
+        signed = self.lists.now("1")
+        assert signed is not None
+        return signed.token
+
+    def said(self) -> dict[str, Any]:
+        return jwt.decode(self.current(self.uri), options={"verify_signature": False})
+
+    def ask(self, **settings: Any) -> dict[str, Any]:
+        """Prove by lists: with these settings of the enforcement point."""
+        table = {"kind": "status_list", "url": self.lists.base, "timeout_seconds": 5, **settings}
+        configure(self.desk, **{GATEWAY: table})
+        return dict(self.desk.one("prove", "r1")["proof"])
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> Iterator[Listing]:
+    """Two tokens that a revocation has ended stand in a list of ours."""
+    desk = Desk(tmp_path, env={"DELEGRAPH_CONFIG": str(tmp_path / "delegraph.toml")})
+    configure(desk)
+    desk.take(receiver(GATEWAY))
+    keys = load_keys([tmp_path / "keys.pem"])
+    with opened(desk.url) as store:
+        lists = StatusLists(AuthorityReplica(store, None), now, "", keys)
+
+        def copy(request: Request) -> Response:
+            return PlainTextResponse(found.copy(request.query_params["uri"]))
+
+        app = Starlette(routes=[Route("/copy", copy), *routes(lists, now)])
+        with served(app) as address:
+            found = Listing(desk, lists, keys, address)
+            desk.take(listed(found, "t1", 1), listed(found, "t2", 2, parent="t1"))
+            desk.take(ordered("r1", "token", "https://idp#t1"))
+            yield found
+
+
+def listed(listing: Listing, id_: str, idx: int, parent: str | None = None) -> dict[str, Any]:
+    name = f"https://idp#{id_}"
+    made = token(name, expires_at=LATER)
+    if parent is not None:
+        made = derived(name, f"https://idp#{parent}", expires_at=LATER)
+    return {**made, "status_list": {"uri": listing.uri, "idx": idx}}
+
+
+def test_what_the_list_denies_is_closed_once_no_older_copy_lives(listing: Listing):
+    """Right after the order it is unknown, since a copy lives ten minutes; where none is kept it is closed."""
+    fresh = listing.ask()
+    no_copy = listing.ask(cached_seconds=0)
+
+    assert ["UNKNOWN", "CLOSED"] == [fresh["verdict"], no_copy["verdict"]]
+    assert (2, "status_list") == (fresh["points"][0]["revocation_unavailable"], fresh["points"][0]["asked_by"])
+    assert 2 == no_copy["points"][0]["denied"]
+    assert LIFE_SECONDS == listing.said()["exp"] - listing.said()["iat"]
+
+
+def test_the_copy_that_is_in_use_counts_as_it_is(listing: Listing):
+    """An old one accepts both; the current one denies both, at once."""
+    url = f"{listing.address}/copy?uri={{uri}}"
+    current = listing.ask(url=url)
+    old = {**listing.said(), "status_list": {"bits": 2, "lst": encoded(bytes(100))}}
+    listing.copy = lambda _: listing.keys.sign(old, TYPE)
+
+    assert ("CLOSED", "PARTIAL") == (current["verdict"], listing.ask(url=url)["verdict"])
+
+
+@pytest.mark.parametrize("change", ["signature", "key", "uri", "end", "future", "type", "text", "bits", "short"])
+def test_a_list_that_does_not_count_is_no_denial(listing: Listing, change: str):
+    """Whatever is wrong with it: the enforcement point is unavailable, and nothing is proved."""
+    said, at = listing.said(), now() // SECOND
+    stranger = file_of(listing.desk.folder, pem(Ed25519PrivateKey.generate()), name="other.pem")
+    status_list = said["status_list"]
+    lists = {
+        "key": load_keys([stranger]).sign(said, TYPE),
+        "uri": listing.keys.sign({**said, "sub": f"{said['sub']}2"}, TYPE),
+        "end": listing.keys.sign({**said, "exp": at - 1}, TYPE),
+        "future": listing.keys.sign({**said, "iat": at + 3600, "exp": at + 7200}, TYPE),
+        "type": listing.keys.sign(said, "jwt"),
+        "text": "not a list",
+        "bits": listing.keys.sign({**said, "status_list": {**status_list, "bits": 3}}, TYPE),
+        "short": listing.keys.sign({**said, "status_list": {**status_list, "lst": encoded(b"")}}, TYPE),
+    }
+    valid = listing.current(listing.uri)
+    lists["signature"] = f"{valid[:-6]}{'A' * 6}"
+    listing.copy = lambda _: lists[change]
+    proof = listing.ask(url=f"{listing.address}/copy?uri={{uri}}")
+
+    assert ("UNKNOWN", 2) == (proof["verdict"], proof["points"][0]["revocation_unavailable"])
+
+
+def test_what_stands_in_no_list_cannot_be_said(listing: Listing):
+    """A token without an entry, one in somebody else's list, and a delegation; nothing else is fetched."""
+    listing.desk.take(
+        derived("https://idp#t3", "https://idp#t1", expires_at=LATER),
+        {
+            **derived("https://idp#t4", "https://idp#t1", expires_at=LATER),
+            "status_list": {"uri": f"{listing.lists.base}.evil.example/1", "idx": 1},
+        },
+    )
+    listing.desk.take(granted("d9", "human:alice", "agent:x", expires_at=LATER), ordered("r2", "delegation", "d9"))
+    proof = listing.ask(cached_seconds=0)
+    of_delegation = listing.desk.one("prove", "r2")["proof"]
+
+    assert ("UNKNOWN", 2, 2) == (
+        proof["verdict"], proof["points"][0]["denied"], proof["points"][0]["revocation_unsupported"],
+    )  # fmt: skip
+    assert 1 == of_delegation["points"][0]["revocation_unsupported"]
+
+
+def test_a_use_since_the_order_keeps_an_older_copy_possible(listing: Listing):
+    """It counts as accepted just now: a copy that lives for a minute may be in use."""
+    listing.desk.take(done("late", "13:00", token="https://idp#t1"))
+    proof = listing.ask(cached_seconds=60)
+
+    assert ("UNKNOWN", 2) == (proof["verdict"], proof["points"][0]["revocation_unavailable"])
+
+
+def test_lists_that_somebody_else_signs_are_verified_with_their_keys(listing: Listing):
+    """The keys are in a file; one that cannot be read is named, and nobody is asked."""
+    other = load_keys([file_of(listing.desk.folder, pem(Ed25519PrivateKey.generate()), name="other.pem")])
+    (listing.desk.folder / "issuer.jwks").write_text(json.dumps(other.jwks()), encoding="utf-8")
+    url = f"{listing.address}/copy?uri={{uri}}"
+    listing.copy = lambda _: other.sign(listing.said(), TYPE)
+    known = listing.ask(url=url, jwks_file="issuer.jwks")
+    (listing.desk.folder / "issuer.jwks").write_text("{}", encoding="utf-8")
+    refused = listing.desk.run("prove", "r1", exit=2).output
+
+    assert "CLOSED" == known["verdict"]
+    assert "issuer.jwks cannot be read as the keys that sign status lists" in " ".join(refused.split())
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"kind": "introspection", "cached_seconds": 5}, "'cached_seconds' of"),
+        ({"kind": "answers", "jwks_file": "x"}, "is for the kind status_list alone"),
+        ({"kind": "status_list", "cached_seconds": -1}, "must be a number from 0 to"),
+        ({"kind": "status_list", "cached_seconds": True}, "must be a number from 0 to"),
+    ],
+)
+def test_a_wrong_setting_of_lists_is_named(tmp_path: Path, table: dict[str, Any], said: str):
+    """Exit code 2."""
+    desk = Desk(tmp_path, env={"DELEGRAPH_CONFIG": str(tmp_path / "delegraph.toml")})
+    configure(desk, **{GATEWAY: {"url": "https://gw.example/", **table}})
+
+    assert said in " ".join(desk.run("prove", "r1", exit=2).output.split())
