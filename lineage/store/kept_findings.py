@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import canonical_json
+from lineage.core.model.sentences import Sentence, Tag
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import add, without_limits
 from lineage.store.database.sql import chunks, in_array, storable
@@ -32,6 +33,7 @@ _KEPT_VERSIONS: Final = 3_600 * 1_000_000  # microseconds: long enough for pagin
 _KEPT_RESOLVED: Final = 30 * 86_400 * 1_000_000
 _SKEW: Final = 300 * 1_000_000  # by which the clocks of processes may differ
 _MANY: Final = 10_000
+_TAGS: Final = "why_tags"  # next to the sentence in a stored document
 
 Positions = Mapping[tuple[str, int], int]
 
@@ -359,12 +361,20 @@ def _row(store: Store, place: tuple[int, int], change: str, kept: Kept, now: Ins
         store.keys(kept.of),
         None if kept.about is None else store.keys(kept.about),
         *(-kept.severity, -kept.last_seen, kept.status, kept.recorded_at, now),
-        *(digest_of(kept.document), zlib.compress(json.dumps(kept.document, ensure_ascii=False).encode())),
+        *(digest_of(kept.document), zlib.compress(json.dumps(_with_tags(kept.document), ensure_ascii=False).encode())),
     )
+
+
+def _with_tags(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a document with what its sentence names, which is no part of the document and of its digest."""
+    why = document.get("why")
+    return {**document, _TAGS: why.tags} if isinstance(why, Sentence) and why.tags else document
 
 
 def _kept(row: Any) -> Kept:
     document = json.loads(zlib.decompress(row.document))
+    if _TAGS in document:  # earlier versions stored none
+        document["why"] = Sentence(document["why"], (Tag(*tag) for tag in document.pop(_TAGS)))
     return Kept(
         *(row.id, row.kind, document["of"], document["about"]),
         *(-row.rank, row.status, -row.seen, row.recorded_at, document),

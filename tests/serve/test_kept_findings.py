@@ -2,12 +2,14 @@
 
 import json
 import random
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ingest.codec import api as codec
 from ingest.log.port import entry_of
@@ -369,6 +371,48 @@ def test_a_finding_of_a_large_store_is_read_from_the_index(tmp_path: Path, monke
         assert ("suppressed", "suppressed") == (judged["status"], shown["status"])
         assert "a test" == shown["judgement"]["reason"]
         assert judge(made.service, "F-0", "acknowledged", by="human:ir", reason="x") is None
+
+
+def test_stored_sentences_still_know_what_they_name(places: Fresh, tmp_path: Path):
+    """
+    Read from the index a sentence has the tags it was written with. They are no part of the document, so an index that
+    an earlier version kept without them answers as before, with plain sentences, and nothing of it is written again.
+    """
+    with world(places, tmp_path) as made:
+        made.take([*STOLEN, *CASES["credential-shared"].fires])
+        made.keeper.sweep(made.now)
+        store, kept = made.service.store, made.kept()
+
+        assert len(kept) > 2
+        assert tags_of(made.computed()) == tags_of(kept)
+        assert all(tags_of(kept).values())
+        assert not any("why_tags" in document for document in kept.values())
+
+        without_tags(store)
+        plain = made.kept()
+        before = kept_findings.state_of(store).seq
+        made.keeper.sweep(made.now)
+
+        assert kept == plain
+        assert not any(tags_of(plain).values())
+        assert before == kept_findings.state_of(store).seq
+        assert [] == list(index_differences(store, None, DEFAULT))
+
+
+def tags_of(documents: dict[str, Any]) -> dict[str, Any]:
+    """What the sentences of findings name, by finding."""
+    return {id_: getattr(one["why"], "tags", ()) for id_, one in documents.items()}
+
+
+def without_tags(store: Store) -> None:
+    """Store the findings as earlier versions did."""
+    table = kept_findings.finding
+    with store.engine.begin() as connection:
+        for seq, stored in connection.execute(sa.select(table.c.seq, table.c.document)).all():
+            document = json.loads(zlib.decompress(stored))
+            del document["why_tags"]
+            packed = zlib.compress(json.dumps(document, ensure_ascii=False).encode())
+            connection.execute(table.update().where(table.c.seq == seq).values(document=packed))
 
 
 def test_a_small_store_is_evaluated_unless_the_index_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -69,6 +69,7 @@ class Pages:
     """A person with a browser that has no script."""
 
     def __init__(self, world: World, role: str | None = "responder") -> None:
+        self.service = world.service
         app = create_app(world.site, parts=pages(world.site), show_fault=show_fault)
         who = {} if role is None else {"Authorization": f"Bearer {world.token(role)}"}
         self._asking = Asking(app, {**who, "Accept": "text/html"})

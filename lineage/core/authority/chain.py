@@ -13,6 +13,7 @@ from lineage.core.authority.elements import Element, Stated, first_stated
 from lineage.core.authority.rule import Gap, MissingEvidence, gaps, ungranted
 from lineage.core.authority.world import World
 from lineage.core.model.keys import split_key
+from lineage.core.model.sentences import keyed, principal, sentence
 
 # An `actor` token identifies who uses the new token; it is not an ancestor on the path (clause 7.1).
 PATH_ROLES: Final = frozenset({"subject", "refresh", "replaced", "parent"})
@@ -240,7 +241,9 @@ def _broken_links(world: World, delegations: Sequence[str]) -> tuple[str, ...]:
         parents = [parent for name in element.parents if (parent := world.graph.element(name)) is not None]
         delegator = element.first("delegator")
         if parents and not any(world.principals.same(parent.first("delegatee"), delegator) for parent in parents):
-            broken.append(f"{delegator}, who granted {key}, is not the delegatee of a parent of it")
+            broken.append(
+                sentence("{}, who granted {}, is not the delegatee of a parent of it", principal(delegator), keyed(key))
+            )
     return tuple(broken)
 
 

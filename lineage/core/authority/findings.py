@@ -26,8 +26,9 @@ from lineage.core.authority.targets import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered, WorkloadBound, canonical_json
 from lineage.core.model.keys import split_key
+from lineage.core.model.sentences import keyed, listed, moment, principal, sentence, thing
 from lineage.core.model.severities import Severity
-from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.times import Instant
 
 _ID_DIGITS: Final = 20
 # Fields whose first stated value holds, so that a second value is worth a look. What unites (dependencies,
@@ -58,14 +59,21 @@ _COMPARED: Final[dict[str, tuple[str, ...]]] = {
 
 # By the field in which an action differs from its token.
 _THEFTS: Final = {
-    "actor": "Possible token theft: {} used a token issued to {}",
-    "workload": "Possible token theft: workload {} used a token bound to {}",
-    "key_thumbprint": "Possible token theft: key {} signed for a token bound to key {}",
+    "actor": "Possible token theft: {} used a token issued to {} ({} with {})",
+    "workload": "Possible token theft: workload {} used a token bound to {} ({} with {})",
+    "key_thumbprint": "Possible token theft: key {} signed for a token bound to key {} ({} with {})",
 }
 _PARTIES: Final = frozenset(
     {"subject", "actor", "prior_actors", "workload", "delegator", "delegatee", "approved_by", "on_behalf_of"}
 )
 _UNITED: Final = frozenset({"audience", "status_list"})
+# The kinds of the things that fields name.
+_NAMED: Final = {
+    **dict.fromkeys(_PARTIES, "principal"),
+    **{field: field for field in ("client", "session", "delegation", "token", "decision", "tool")},
+    "parent_action": "action",
+    "key_thumbprint": "key",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class Finding:
     Attributes:
         kind: One of the kinds above, or of the rules in ``lineage.core.findings``.
         of: ``KIND:ID`` of what is wrong.
-        why: One sentence for people.
+        why: One sentence for people; a ``Sentence`` knows what it names.
         facts: What shows it.
         about: The other element, or the field; None if there is none. With ``kind`` and ``of`` it is the identity.
         severity: The severity; None for the default of its rule.
@@ -118,15 +126,15 @@ def chain_findings(world: World, key: str, chain: Chain, at: Instant) -> list[Fi
     found: list[Finding] = []
     path = (*chain.tokens, *chain.delegations)
     for element, others in chain.branches.items():
-        why = f"{element} has other parents than the one on this path: {', '.join(others)}"
+        why = sentence("{} has other parents than the one on this path: {}", keyed(element), listed(map(keyed, others)))
         found.append(Finding("branch", element, why, world.graph.facts.get(element)))
     found += [Finding("chain-mismatch", key, why, _facts_of(world, path)) for why in chain.mismatch]
     found += cycles(world, key)
     for element in path:
         found += element_findings(world, element, at)
     found += _subject_changes(world, chain)
-    for principal in dict.fromkeys(hop.principal for hop in chain.hops):
-        found += principal_findings(world, principal)
+    for id_ in dict.fromkeys(hop.principal for hop in chain.hops):
+        found += principal_findings(world, id_)
     return found
 
 
@@ -145,9 +153,12 @@ def element_findings(world: World, key: str, at: Instant) -> list[Finding]:
             orders = [order for name in names for order in world.orders.on(name) if order.in_force(at)]
             if orders:
                 order = min(orders, key=lambda candidate: candidate.rank)
-                why = (
-                    f"{prior}, a prior actor of {key}, is the target of {order.body.revocation}; "
-                    "a prior actor is asserted, so the token is suspect and not dead"
+                why = sentence(
+                    "{}, a prior actor of {}, is the target of {}; a prior actor is asserted, "
+                    "so the token is suspect and not dead",
+                    principal(prior),
+                    keyed(key),
+                    thing("revocation", order.body.revocation),
                 )
                 found.append(Finding("suspect", key, why, (*facts, order.fact), about=f"principal:{prior}"))
     return found
@@ -160,14 +171,19 @@ def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Fi
             continue
         others = sorted(other for other in world.listings.tokens.get(place, ()) if other != key)
         if len(others) > MOST_SHARING:  # which of them a question has loaded is chance: none is named
-            why = (
-                f"{key} stands at {place.idx} in {place.uri}, and so do more than {MOST_SHARING} other tokens, "
-                "which are not listed"
+            why = sentence(
+                "{} stands at {} in {}, and so do more than {} other tokens, which are not listed",
+                keyed(key),
+                place.idx,
+                place.uri,
+                MOST_SHARING,
             )
             about = f"status_list:{place.uri}#{place.idx}"
             yield Finding("shared-status-list", key, why, _facts_of(world, (key,)), about=about)
         elif others:
-            why = f"{key} stands at {place.idx} in {place.uri}, and so does {', '.join(others)}"
+            why = sentence(
+                "{} stands at {} in {}, and so does {}", keyed(key), place.idx, place.uri, listed(map(keyed, others))
+            )
             about = f"status_list:{place.uri}#{place.idx}"
             yield Finding("shared-status-list", key, why, _facts_of(world, (key, *others)), about=about)
 
@@ -176,11 +192,10 @@ def own_element_findings(world: World, key: str, at: Instant) -> Iterator[Findin
     """What does not fit in one element itself: of its chain only what is said of it, and its cycles."""
     chain = chain_of(world, key)
     if (others := chain.branches.get(key)) is not None:
-        why = f"{key} has other parents than the one on this path: {', '.join(others)}"
+        why = sentence("{} has other parents than the one on this path: {}", keyed(key), listed(map(keyed, others)))
         yield Finding("branch", key, why, world.graph.facts.get(key))
     path = (*chain.tokens, *chain.delegations)
-    for why in chain.mismatch:
-        yield Finding("chain-mismatch", key, why, _facts_of(world, path))
+    yield from (Finding("chain-mismatch", key, said, _facts_of(world, path)) for said in chain.mismatch)
     yield from cycles(world, key)
     if key in path:
         yield from element_findings(world, key, at)
@@ -240,9 +255,17 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
                 _runs_as(world, str(said.value), str(expected)) or _is_approved(world, facts, str(said.value))
             )
             severity = Severity.INFORMATIONAL if meant else _severity_of_mismatch(facts, element, field)
-            why = f"action:{action} was done with {field} {said.value}; {key} was issued to {expected}"
+            used, made_for = _shown(field, said.value), _shown(field, expected)
+            why = sentence(
+                "{} was done with {} {}; {} was issued to {}",
+                keyed(f"action:{action}"),
+                field,
+                used,
+                keyed(key),
+                made_for,
+            )
             if kind == "wielder-mismatch" and severity != Severity.INFORMATIONAL:
-                why = _THEFTS[field].format(said.value, expected) + f" (action:{action} with {key})"
+                why = sentence(_THEFTS[field], used, made_for, keyed(f"action:{action}"), keyed(key))
             yield Finding(kind, f"action:{action}", why, cited, about=field, severity=severity)
 
 
@@ -289,7 +312,9 @@ def principal_findings(world: World, id_: str) -> list[Finding]:
     found = list(_disagreements(world, f"principal:{id_}", facts))
     if contradicting:
         kinds = sorted({fact.event.body.kind for fact in contradicting})  # type: ignore[union-attr]
-        why = f"{id_} is of the kind {declared} by its prefix and was registered as {', '.join(kinds)}"
+        why = sentence(
+            "{} is of the kind {} by its prefix and was registered as {}", principal(id_), declared, ", ".join(kinds)
+        )
         found.append(Finding("kind-contradiction", f"principal:{id_}", why, tuple(contradicting)))
     return found
 
@@ -300,32 +325,43 @@ def order_findings(world: World, revocation: str) -> list[Finding]:
     of = f"revocation:{revocation}"
     found = []
     if len(orders) > 1:
-        why = f"{len(orders)} orders share the id {revocation}; all of them stand"
+        why = sentence("{} orders share the id {}; all of them stand", len(orders), thing("revocation", revocation))
         found.append(Finding("shared-order-id", of, why, orders))
     for given in orders:
         order = world.orders.resolve(given)
         effective_at, given_at = order.effective_at, order.given_at
         if far_apart(effective_at, given_at):
-            why = (
-                f"{revocation} was ordered at {format_instant(given_at)} and takes effect at "
-                f"{format_instant(effective_at)}, more than a year away"
+            why = sentence(
+                "{} was ordered at {} and takes effect at {}, more than a year away",
+                thing("revocation", revocation),
+                moment(given_at),
+                moment(effective_at),
             )
             found.append(Finding("far-effective-at", of, why, (given,)))
     for lift in lifts:
         before = [order for order in orders if order.given_at <= lift.given_at]
         if not before:
-            why = f"no order {revocation} was given before this lift of {format_instant(lift.given_at)}"
+            why = sentence(
+                "no order {} was given before this lift of {}", thing("revocation", revocation), moment(lift.given_at)
+            )
             found.append(Finding("lift-without-effect", of, why, (lift,)))
         for fact in before:
             order = world.orders.resolve(fact)
             if not world.orders.applies(lift, fact):
-                why = (
-                    f"the trust table does not let {lift.event.source} speak about {order.target.id}, so its lift of "
-                    f"{revocation} does not count for {order.key}"
+                why = sentence(
+                    "the trust table does not let {} speak about {}, so its lift of {} does not count for {}",
+                    thing("source", lift.event.source),
+                    thing(order.target.kind, order.target.id),
+                    thing("revocation", revocation),
+                    keyed(order.key),
                 )
                 found.append(Finding("lift-without-effect", of, why, (fact, lift)))
             elif order.on_element and not order.suspends and lift_effect(lift) > order.effective_at:
-                why = f"{revocation} revoked {order.key} for good before this lift; lifting it brings nothing back"
+                why = sentence(
+                    "{} revoked {} for good before this lift; lifting it brings nothing back",
+                    thing("revocation", revocation),
+                    keyed(order.key),
+                )
                 found.append(Finding("lift-without-effect", of, why, (fact, lift)))
     return found
 
@@ -335,12 +371,14 @@ def coverage_findings(receivers: Receivers, receiver: str) -> Iterator[Finding]:
     for before, after in receivers.narrowings(receiver):
         earlier, later = registration_of(before), registration_of(after)
         less = "; ".join(
-            f"{field}: {_shown(getattr(later, field))}, before {_shown(getattr(earlier, field) or 'all')}"
+            f"{field}: {_shown(field, getattr(later, field))}, before {_shown(field, getattr(earlier, field) or 'all')}"
             for field in narrowed(earlier, later)
         )
-        why = (
-            f"{receiver} covers less since {format_instant(after.given_at)} ({less}); "
-            "orders given earlier still count what it covered before"
+        why = sentence(
+            "{} covers less since {} ({}); orders given earlier still count what it covered before",
+            thing("receiver", receiver),
+            moment(after.given_at),
+            less,
         )
         yield Finding("coverage-narrowed", f"receiver:{receiver}", why, (before, after))
 
@@ -369,7 +407,7 @@ def cycles(world: World, key: str) -> list[Finding]:
         smallest = min(component)
         if len(component) > 1 or smallest in world.graph.parents(smallest):
             members = sorted(component)
-            why = f"these depend on one another: {', '.join(members)}"
+            why = sentence("these depend on one another: {}", listed(map(keyed, members)))
             found.append(Finding("cycle", smallest, why, _facts_of(world, members)))
     return sorted(found, key=lambda finding: finding.of)
 
@@ -390,7 +428,9 @@ def sequence_hole(before: Fact, after: Fact) -> Finding:
     """A hole in what a source numbers without gaps: events that were sent and never arrived."""
     source, first, last = after.event.source, (before.event.sequence or 0) + 1, (after.event.sequence or 0) - 1
     missing = str(first) if first == last else f"{first} to {last}"
-    why = f"{source} numbers its events without gaps, and sequence {missing} never arrived"
+    why = sentence(
+        "{} numbers its events without gaps, and sequence {} never arrived", thing("source", source), missing
+    )
     return Finding("sequence-hole", f"source:{source}", why, (before, after), about=f"sequence {missing}")
 
 
@@ -400,7 +440,9 @@ def unauthorised(fact: Fact, of: str) -> Finding:
     why = (
         f"{event.type} came by the topic of decisions, where nobody may order"
         if fact.misrouted
-        else f"the trust table does not let {event.source} say {event.type} of {of}"
+        else sentence(
+            "the trust table does not let {} say {} of {}", thing("source", event.source), event.type, keyed(of)
+        )
     )
     return Finding("unauthorised", of, why, (fact,), about=event.source)
 
@@ -413,7 +455,13 @@ def _subject_changes(world: World, chain: Chain) -> Iterator[Finding]:
             continue
         if before and after and not any(world.principals.same(after, other) for other in (before, *standing)):
             above, below = chain.tokens[position], chain.tokens[position + 1]
-            why = f"{below} acts for {after}, but was derived from {above}, which acts for {before}"
+            why = sentence(
+                "{} acts for {}, but was derived from {}, which acts for {}",
+                keyed(below),
+                principal(after),
+                keyed(above),
+                principal(before),
+            )
             yield Finding("subject-change", below, why, _facts_of(world, (above, below)), about=above)
 
 
@@ -422,9 +470,9 @@ def _disagreements(world: World, of: str, facts: tuple[Fact, ...]) -> Iterator[F
         values = _of_different_parties(world, stated_ones) if field in _PARTIES else stated_ones
         if len(values) == 1:
             continue
-        stated_values = ", ".join(_shown(value.value) for value in values)
+        stated_values = listed(_shown(field, value.value) for value in values)
         holds = "all of them count" if field in _UNITED else "the first stated holds"
-        why = f"{of} has several values for {field}: {stated_values}; {holds}"
+        why = sentence("{} has several values for {}: {}; {}", keyed(of), field, stated_values, holds)
         yield Finding("disagreement", of, why, tuple(value.fact for value in values), about=field)
 
 
@@ -437,8 +485,11 @@ def _of_different_parties(world: World, values: list[Stated]) -> list[Stated]:
     return list(first.values())
 
 
-def _shown(value: object) -> str:
-    return "(" + ", ".join(map(str, value)) + ")" if isinstance(value, tuple) else str(value)
+def _shown(field: str, value: object) -> str:
+    """Return a value of a field, tagged if it names something."""
+    if isinstance(value, tuple):
+        return sentence("({})", listed(_shown(field, one) for one in value))
+    return thing(_NAMED[field], str(value)) if field in _NAMED else str(value)
 
 
 def _facts_of(world: World, keys: Iterable[str]) -> tuple[Fact, ...]:

@@ -14,6 +14,7 @@ from lineage.core.findings.scopes import matches
 from lineage.core.findings.using import success
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import Fact
+from lineage.core.model.sentences import keyed, listed, principal, sentence, thing
 from lineage.core.model.severities import Severity
 
 _MACHINES: Final = frozenset({"agent", "service", "workload"})
@@ -31,7 +32,9 @@ def action_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Findin
         reasons.append("a sensitive operation")
     if _is_new(scene, act):
         reasons.append(f"the first {act.operation} of this agent")
-    why = f"{key} ({act.operation}) was done on the word of a {act.instruction_source.replace('_', ' ')}"
+    why = sentence(
+        "{} ({}) was done on the word of a {}", keyed(key), act.operation, act.instruction_source.replace("_", " ")
+    )
     why += f"; {', '.join(reasons)}" if reasons else ""
     parent = scene.world.actions.get(act.parent_action) if act.parent_action is not None else ()
     yield finding(
@@ -63,14 +66,21 @@ def impersonating_exchange(scene: Scene, key: str) -> Iterator[Finding]:
         return
     subject = str(element.first("subject"))
     if element.first("exchange") == "impersonation":
-        why = f"{key} acts for {subject} and names no actor: it was exchanged by impersonation"
+        why = sentence(
+            "{} acts for {} and names no actor: it was exchanged by impersonation", keyed(key), principal(subject)
+        )
         yield finding("impersonating-exchange", key, why, element.facts, at=element.issued_at)
         return
     if scene.kind(subject) != "human" or scene.holder(key) != subject:
         return
     client = element.first("client")
     if client is not None and scene.kind(client) == "agent":
-        why = f"{key} acts for {subject} and names no actor, and was issued to {client}, which is an agent"
+        why = sentence(
+            "{} acts for {} and names no actor, and was issued to {}, which is an agent",
+            keyed(key),
+            principal(subject),
+            thing("client", client),
+        )
         yield finding("impersonating-exchange", key, why, element.facts, at=element.issued_at)
         return
     used = scene.tally.used.get(key)
@@ -78,7 +88,12 @@ def impersonating_exchange(scene: Scene, key: str) -> Iterator[Finding]:
     agents = sorted(party for party in hands if scene.kind(party) == "agent")
     if agents:
         sample = hands[agents[0]]
-        why = f"{key} acts for {subject} and names no actor, and was used by {', '.join(agents)}"
+        why = sentence(
+            "{} acts for {} and names no actor, and was used by {}",
+            keyed(key),
+            principal(subject),
+            listed(map(principal, agents)),
+        )
         facts = (*element.facts, sample.fact)
         yield finding("impersonating-exchange", key, why, facts, at=sample.first, last=sample.last)
 
@@ -94,7 +109,14 @@ def human_uses_agent_credential(scene: Scene, key: str) -> Iterator[Finding]:
     approvers = [getattr(fact.event.body, "approved_by", None) for fact in act.decided.facts] if act.decided else []
     if any(approver is not None and scene.kind(approver) == "human" for approver in approvers):
         return
-    why = f"{act.actor}, a person, did {act.operation} ({key}) with {act.token}, which is {holder}'s"
+    why = sentence(
+        "{}, a person, did {} ({}) with {}, which is {}'s",
+        principal(act.actor),
+        act.operation,
+        keyed(key),
+        keyed(act.token),
+        principal(holder),
+    )
     facts = (*act.facts, *facts_of(scene, act.token))
     yield finding("human-uses-agent-credential", key, why, facts, at=act.occurred_at, about=act.token)
 
@@ -113,8 +135,20 @@ def environment_crossed(scene: Scene, key: str) -> Iterator[Finding]:
         there, facts = act.resource.environment, ()
     if own is None or there is None or _plain(own) == _plain(there):
         return
-    where = act.tool if act.resource is None or act.resource.environment is None else act.resource.id
-    why = f"{actor} belongs to {own} and did {act.operation} ({key}) to {where}, which belongs to {there}"
+    named = (
+        ("tool", str(act.tool))
+        if act.resource is None or act.resource.environment is None
+        else ("resource", act.resource.id)
+    )
+    why = sentence(
+        "{} belongs to {} and did {} ({}) to {}, which belongs to {}",
+        principal(actor),
+        own,
+        act.operation,
+        keyed(key),
+        thing(*named),
+        there,
+    )
     cited = (*act.facts, *registered, *facts)
     yield finding("environment-crossed", key, why, cited, at=act.occurred_at, about=f"principal:{actor}")
 

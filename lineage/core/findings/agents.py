@@ -11,6 +11,7 @@ from lineage.core.findings.identities import no_bindings
 from lineage.core.findings.rules import NAMED, PRINCIPAL, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.model.events import Fact, WorkloadBound
+from lineage.core.model.sentences import keyed, principal, sentence, thing
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER
 
@@ -23,7 +24,7 @@ def agent_unregistered(scene: Scene, key: str) -> Iterator[Finding]:
     sample = scene.tally.principals.get(id_)
     if sample is None or scene.kind(id_) != "agent" or scene.world.principals.facts_of(id_):
         return
-    why = f"{id_} is an agent, and nobody registered it"
+    why = sentence("{} is an agent, and nobody registered it", principal(id_))
     yield finding("agent-unregistered", key, why, (sample.fact,), at=sample.first, last=sample.last)
 
 
@@ -31,7 +32,7 @@ def agent_ownerless(scene: Scene, key: str) -> Iterator[Finding]:
     """Find registered agents without an owner."""
     for id_, facts in _registered_agent(scene, key):
         if scene.world.principals.owner(id_) is None:
-            why = f"{id_} was registered without an owner"
+            why = sentence("{} was registered without an owner", principal(id_))
             yield finding("agent-ownerless", key, why, facts, at=facts[0].given_at)
 
 
@@ -39,7 +40,7 @@ def agent_without_purpose(scene: Scene, key: str) -> Iterator[Finding]:
     """Find registered agents without a stated purpose."""
     for id_, facts in _registered_agent(scene, key):
         if last_stated(facts, "purpose") is None:
-            why = f"{id_} was registered without a purpose"
+            why = sentence("{} was registered without a purpose", principal(id_))
             yield finding("agent-without-purpose", key, why, facts, at=facts[0].given_at)
 
 
@@ -73,11 +74,17 @@ def owner_offboarded(scene: Scene, key: str) -> Iterator[Finding]:
     ]
     if orders:
         order = min(orders, key=lambda one: one.rank)
-        why = f"{owner.value} owns {id_}, and {order.body.revocation} ended what they may do: {order.body.reason}"
+        why = sentence(
+            "{} owns {}, and {} ended what they may do: {}",
+            principal(owner.value),
+            principal(id_),
+            thing("revocation", order.body.revocation),
+            order.body.reason,
+        )
         facts = (owner.fact, order.fact)
         yield finding("owner-offboarded", key, why, facts, at=order.effective_at, about=f"principal:{owner.value}")
     elif scene.people_are_registered and not scene.world.principals.facts_of(owner.value):
-        why = f"{owner.value} owns {id_}, and nobody registered them"
+        why = sentence("{} owns {}, and nobody registered them", principal(owner.value), principal(id_))
         yield finding(
             "owner-offboarded", key, why, (owner.fact,), at=owner.fact.given_at, about=f"principal:{owner.value}"
         )
@@ -102,7 +109,7 @@ def agent_unbound(scene: Scene, key: str) -> Iterator[Finding]:
         return
     acted = scene.tally.acting.get(party)
     state = "the binding of {} to a workload has ended" if bindings else "{} was never bound to a workload"
-    why = f"{state.format(id_)}, and it holds {held}" + (" and acts" if acted else "")
+    why = sentence(f"{state}, and it holds {{}}", principal(id_), keyed(held)) + (" and acts" if acted else "")
     facts = (*bindings, *scene.world.graph.facts.get(held), *((acted.fact,) if acted else ()))
     at = max((_ends_at(fact) for fact in bindings), default=scene.world.graph.facts.get(held)[0].given_at)
     yield finding("agent-unbound", key, why, facts, at=at, severity=Severity.MEDIUM if acted else None)
@@ -125,7 +132,9 @@ def excessive_reach(scene: Scene, key: str) -> Iterator[Finding]:
     options = scene.options
     reach = scene.reach_of(key, min(options.reach_elements, options.reach_agents))
     if reach is not None and (reach.elements > options.reach_elements or reach.agents > options.reach_agents):
-        why = f"a revocation of {key} would end {reach.elements} elements of {reach.agents} agents"
+        why = sentence(
+            "a revocation of {} would end {} elements of {} agents", keyed(key), reach.elements, reach.agents
+        )
         facts = scene.world.graph.facts.get(reach.first)
         yield finding("excessive-reach", key, why, facts, at=facts[0].given_at, count=reach.elements)
 

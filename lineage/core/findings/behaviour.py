@@ -12,6 +12,7 @@ from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import crowded, densest
 from lineage.core.findings.using import success
 from lineage.core.findings.widening import facts_of
+from lineage.core.model.sentences import keyed, principal, sentence
 from lineage.core.model.severities import Severity
 
 _HISTORY: Final = 30 * DAY
@@ -32,7 +33,7 @@ def fan_out_burst(scene: Scene, key: str) -> Iterator[Finding]:
     for what, times in (("delegations", granted), ("actions", list(used.times) if used else [])):
         count, first, last = densest(times, options.burst_window) if len(times) > options.burst else (0, 0, 0)
         if count > options.burst:
-            why = f"{count} {what} under {key} within {(last - first) / 1_000_000:g} s"
+            why = sentence("{} {} under {} within {} s", count, what, keyed(key), f"{(last - first) / 1000000:g}")
             evidence = used.acts.values() if used and what == "actions" else ()
             facts = (*element.facts, *evidence)
             yield finding("fan-out-burst", key, why, facts, at=first, last=last, count=count, about=what)
@@ -45,7 +46,7 @@ def repeated_denials(scene: Scene, key: str) -> Iterator[Finding]:
     denied = scene.tally.denied.get(id_, [])
     if ordered := crowded(denied, options.denials_window, least=options.denials, kinds=options.denials_kinds):
         kinds = {one.what for one in ordered}
-        why = f"{id_} was denied {len(ordered)} times, {len(kinds)} different things"
+        why = sentence("{} was denied {} times, {} different things", principal(id_), len(ordered), len(kinds))
         yield finding(
             "repeated-denials",
             key,
@@ -64,7 +65,12 @@ def repeat_offender(scene: Scene, key: str) -> Iterator[Finding]:
     if count >= scene.options.offences:
         within = [one for one in own if first <= first_seen(one) <= last]
         kinds = sorted({one.kind for one in within})
-        why = f"{count} findings of high severity or above on {key.removeprefix('principal:')}: {', '.join(kinds)}"
+        why = sentence(
+            "{} findings of high severity or above on {}: {}",
+            count,
+            principal(key.removeprefix("principal:")),
+            ", ".join(kinds),
+        )
         yield finding(
             "repeat-offender",
             key,
@@ -89,7 +95,7 @@ def first_seen_edge(scene: Scene, key: str) -> Iterator[Finding]:
         if before and before[0] <= act.occurred_at - _HISTORY:
             first = scene.tally.operations.get(party, {}).get(act.operation)
             if first is not None and first >= act.occurred_at:
-                why = f"{actor} did {act.operation} ({key}) for the first time"
+                why = sentence("{} did {} ({}) for the first time", principal(actor), act.operation, keyed(key))
                 yield finding("first-seen-edge", key, why, act.facts, at=act.occurred_at)
         return
     element = scene.element(key)
@@ -100,7 +106,12 @@ def first_seen_edge(scene: Scene, key: str) -> Iterator[Finding]:
     if before and before[0] <= element.issued_at - _HISTORY:
         first = scene.tally.pairs.get(delegator, {}).get(delegatee, element.issued_at)
         if first >= element.issued_at:
-            why = f"{element.first('delegator')} delegates to {element.first('delegatee')} for the first time, by {key}"
+            why = sentence(
+                "{} delegates to {} for the first time, by {}",
+                principal(element.first("delegator")),
+                principal(element.first("delegatee")),
+                keyed(key),
+            )
             yield finding("first-seen-edge", key, why, facts_of(scene, key), at=element.issued_at)
 
 

@@ -14,6 +14,7 @@ from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import Sample, Used
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import Fact
+from lineage.core.model.sentences import keyed, listed, sentence, thing
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER
 
@@ -38,7 +39,11 @@ def credential_replay(scene: Scene, key: str) -> Iterator[Finding]:
         if (delegation := getattr(fact.event.body, "delegation", None)) is not None
     }
     if len(delegations) >= _MULTIPLE:
-        why = f"{key} was issued under {' and under '.join(sorted(delegations))}"
+        why = sentence(
+            "{} was issued under {}",
+            keyed(key),
+            listed((thing("delegation", one) for one in sorted(delegations)), " and under "),
+        )
         last = max(fact.event.occurred_at for fact in delegations.values())
         yield finding("credential-replay", key, why, delegations.values(), at=last, about="delegation")
 
@@ -56,7 +61,12 @@ def _used_twice(scene: Scene, element: Element) -> Iterator[Finding]:
     if len(uses) < _MULTIPLE:
         return
     ordered = sorted(uses.items(), key=lambda item: (item[1][0], item[0]))
-    why = f"{element.key} is for one use, and was used {len(uses)} times: {', '.join(key for key, _ in ordered[:3])}"
+    why = sentence(
+        "{} is for one use, and was used {} times: {}",
+        keyed(element.key),
+        len(uses),
+        listed(keyed(key) for key, _ in ordered[:3]),
+    )
     why += ", …" if len(uses) > 3 else ""  # noqa: PLR2004  (those that are named)
     facts = (*element.facts, *(fact for _, (_, facts) in ordered for fact in facts))
     times = [at for _, (at, _) in ordered]
@@ -73,7 +83,9 @@ def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
     for source, facts in by_source.items():
         again = [] if source in scene.options.restating else _again(scene, facts)
         if again:
-            why = f"{source} states {element.key} {len(again) + 1} times, with nothing new"
+            why = sentence(
+                "{} states {} {} times, with nothing new", thing("source", source), keyed(element.key), len(again) + 1
+            )
             yield finding(
                 "credential-replay",
                 element.key,
@@ -135,12 +147,24 @@ def refresh_token_reuse(scene: Scene, key: str) -> Iterator[Finding]:
     for issued_at, reissued, _ in sorted(children, key=lambda one: (one[0], one[1])):
         if issued_at > grace and reissued != successor:
             seconds = (issued_at - at) / SECOND
-            why = f"{reissued} was derived from {key} {seconds:g} s after {successor} had replaced it"
+            why = sentence(
+                "{} was derived from {} {} s after {} had replaced it",
+                keyed(reissued),
+                keyed(key),
+                f"{seconds:g}",
+                keyed(successor),
+            )
             facts = facts_of(scene, key, successor, reissued)
             yield finding("refresh-token-reuse", key, why, facts, at=issued_at, about=reissued)
     used = scene.tally.used.get(key)
     if used is not None and (late := used.after(grace)):
-        why = f"{key} was used {late} {'time' if late == 1 else 'times'} after {successor} had replaced it"
+        why = sentence(
+            "{} was used {} {} after {} had replaced it",
+            keyed(key),
+            late,
+            "time" if late == 1 else "times",
+            keyed(successor),
+        )
         facts = (*facts_of(scene, key, successor), *(fact for fact in used.acts.values() if _at(fact) > grace))
         times = [moment for moment in used.times if moment > grace]
         yield finding(
@@ -163,7 +187,9 @@ def credential_shared(scene: Scene, key: str) -> Iterator[Finding]:
         return
     name, found = next(iter(several.items()))
     parties = sorted(found)
-    why = f"{key} was used by {len(parties)} {name}s: {', '.join(parties[:3])}{', …' if len(parties) > 3 else ''}"  # noqa: PLR2004
+    named = listed(thing("key" if name == "key" else "principal", party) for party in parties[:3])
+    why = sentence("{} was used by {} {}s: {}", keyed(key), len(parties), name, named)
+    why += ", …" if len(parties) > 3 else ""  # noqa: PLR2004  (those that are named)
     samples = [found[party] for found in several.values() for party in sorted(found)]
     yield finding(
         "credential-shared",
@@ -189,7 +215,9 @@ def credential_across_tools(scene: Scene, key: str) -> Iterator[Finding]:
     if len(used.tools) < scene.options.tools or not _is_long(used, scene.options.tools_window):
         return
     tools = sorted(used.tools)
-    why = f"{key} was used at {len(tools)} tools: {', '.join(tools[:5])}"
+    why = sentence(
+        "{} was used at {} tools: {}", keyed(key), len(tools), listed(thing("tool", tool) for tool in tools[:5])
+    )
     yield finding(
         "credential-across-tools",
         key,

@@ -15,6 +15,7 @@ from lineage.core.findings.tally import any_between
 from lineage.core.findings.using import success
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import DecisionMade, Fact
+from lineage.core.model.sentences import Sentence, keyed, listed, principal, sentence, thing
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
@@ -31,9 +32,13 @@ def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
     if scene.is_decision_usual((act.source, act.operation), act.occurred_at):
         shares = scene.tally.shares[act.source, act.operation]
         count, decided = shares.until(act.occurred_at, scene.options.decision_window)
-        why = (
-            f"{key} ({act.operation}) succeeded without a decision; {decided} of {count} successes of this operation "
-            f"that {act.source} tells of have one"
+        why = sentence(
+            "{} ({}) succeeded without a decision; {} of {} successes of this operation that {} tells of have one",
+            keyed(key),
+            act.operation,
+            decided,
+            count,
+            thing("source", act.source),
         )
         yield finding("action-without-decision", key, why, act.facts, at=act.occurred_at)
 
@@ -45,7 +50,7 @@ def action_after_deny(scene: Scene, key: str) -> Iterator[Finding]:
         return
     if act.decided is not None and (denials := act.decided.denials(act.occurred_at + scene.options.leeway)):
         reasons = [reason for fact in denials for reason in getattr(fact.event.body, "reasons", ())]
-        why = f"{key} ({act.operation}) succeeded although {act.decided.key} denies it"
+        why = sentence("{} ({}) succeeded although {} denies it", keyed(key), act.operation, keyed(act.decided.key))
         why += f": {'; '.join(reasons)}" if reasons else ""
         facts = (*act.facts, *denials)
         yield finding("action-after-deny", key, why, facts, at=act.occurred_at, about=act.decided.key)
@@ -69,7 +74,15 @@ def _retried(scene: Scene, act: Act) -> Iterator[Finding]:
     if denied:
         last = max(denied, key=lambda one: (one.at, one.key))
         seconds = (act.occurred_at - last.at) / SECOND
-        why = f"{actor} did {act.operation} to {act.resource.id} ({act.key}) {seconds:g} s after {last.key} denied that"
+        why = sentence(
+            "{} did {} to {} ({}) {} s after {} denied that",
+            principal(actor),
+            act.operation,
+            thing("resource", act.resource.id),
+            keyed(act.key),
+            f"{seconds:g}",
+            keyed(last.key),
+        )
         yield finding(
             "action-after-deny",
             act.key,
@@ -87,8 +100,8 @@ def decision_mismatch(scene: Scene, key: str) -> Iterator[Finding]:
     if act is None or act.decided is None or not act.decided.permits:
         return
     if other := [*_differences(scene, act, act.decided)]:
-        what = "; ".join(f"{field} {permitted} was permitted, {done} was used" for field, permitted, done in other)
-        why = f"{key} is not what {act.decided.key} permits: {what}"
+        what = listed((_difference(*each) for each in other), "; ")
+        why = sentence("{} is not what {} permits: {}", keyed(key), keyed(act.decided.key), what)
         facts = (*act.facts, *act.decided.facts)
         yield finding("decision-mismatch", key, why, facts, at=act.occurred_at, about=act.decided.key)
 
@@ -106,6 +119,12 @@ def _differences(scene: Scene, act: Act, decided: Decided) -> Iterator[tuple[str
             yield field, permitted, done
     if None not in (act.params_digest, decided.params_digest) and act.params_digest != decided.params_digest:
         yield "params_digest", str(decided.params_digest), str(act.params_digest)
+
+
+def _difference(field: str, permitted: str, done: str) -> Sentence:
+    kind = {"actor": "principal", "on_behalf_of": "principal", "token": "token", "resource": "resource"}.get(field)
+    both = (permitted, done) if kind is None else (thing(kind, permitted), thing(kind, done))
+    return sentence("{} {} was permitted, {} was used", field, *both)
 
 
 def _is_same_operation(scene: Scene, act: Act, decided: Decided) -> bool:
@@ -132,7 +151,9 @@ def decision_reused(scene: Scene, key: str) -> Iterator[Finding]:
     facts = sorted(uses.items())
     times = [fact.event.occurred_at for _, fact in facts]
     cached = decided.source in scene.options.caching
-    why = f"{key} was used for {len(uses)} successes: {', '.join(action for action, _ in facts[:3])}"
+    why = sentence(
+        "{} was used for {} successes: {}", keyed(key), len(uses), listed(keyed(action) for action, _ in facts[:3])
+    )
     why += ", …" if len(uses) > 3 else ""  # noqa: PLR2004  (those that are named)
     yield finding(
         "decision-reused",
@@ -158,8 +179,8 @@ def decision_stale(scene: Scene, key: str) -> Iterator[Finding]:
         return
     changed = [*_changes(scene, act, decided, permitted_at)]
     if changed or age > scene.options.decision_age:
-        why = f"{key} was done {age / SECOND:g} s after {decided.key} permitted it"
-        why += f", and {' and '.join(change for change, _ in changed)} in between" if changed else ""
+        why = sentence("{} was done {} s after {} permitted it", keyed(key), f"{age / SECOND:g}", keyed(decided.key))
+        why += sentence(", and {} in between", listed((change for change, _ in changed), " and ")) if changed else ""
         facts = (*act.facts, *decided.facts, *(fact for _, facts in changed for fact in facts))
         yield finding(
             "decision-stale",
@@ -176,7 +197,7 @@ def _changes(scene: Scene, act: Act, decided: Decided, permitted_at: Instant) ->
     if act.element is not None and act.authority is not None:
         before, after = (scene.state(act.authority, at) for at in (permitted_at, act.occurred_at))
         if before is State.ACTIVE and after is not State.ACTIVE:
-            yield f"{act.authority} became {after}", facts_of(scene, act.authority)
+            yield sentence("{} became {}", keyed(act.authority), after), facts_of(scene, act.authority)
     for fact in decided.facts:
         policy = fact.event.body.policy if isinstance(fact.event.body, DecisionMade) else None
         if policy is not None and policy.version is not None:

@@ -11,8 +11,9 @@ from lineage.core.findings.options import Exempted, Options
 from lineage.core.findings.rules import RULE, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.model.references import about, mentions
+from lineage.core.model.sentences import moment, sentence
 from lineage.core.model.severities import Severity
-from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.times import Instant
 
 _KIND: Final = "exception-expired"
 
@@ -46,8 +47,10 @@ def exception_expired(scene: Scene, key: str) -> Iterator[Finding]:
     for each in scene.options.exempted:
         if f"{RULE}:{each.rule}" == key and each.until <= scene.at:
             covers = ", ".join(filter(None, (each.of, each.principal, each.source))) or "everything"
-            why = f"the exception of {each.rule} for {covers} by {each.by} ran out at {format_instant(each.until)}"
-            yield finding(_KIND, key, f"{why}: {each.reason}", (), at=each.until, about=covers)
+            why = sentence(
+                "the exception of {} for {} by {} ran out at {}", each.rule, covers, each.by, moment(each.until)
+            )
+            yield finding(_KIND, key, why + f": {each.reason}", (), at=each.until, about=covers)
 
 
 RULES: Final = (

@@ -15,8 +15,8 @@ from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import claimed, contains, first_stated, lacking, matches
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import DecisionMade, DelegationGranted, Fact, RevocationLifted, RevocationOrdered
+from lineage.core.model.sentences import keyed, listed, moment, principal, sentence, thing
 from lineage.core.model.severities import Severity
-from lineage.core.model.times import format_instant
 from lineage.core.revocation.late_uses import in_force_at
 
 
@@ -32,9 +32,12 @@ def granted_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
     ended |= {scene.end(parent) for parent in scene.granted_parents(element, "refresh", "actor")}
     for end in sorted(ended):
         if element.issued_at >= end.at + scene.options.leeway:
-            why = (
-                f"{key} was issued at {format_instant(element.issued_at)}, after {end.key}, on which it draws, "
-                f"had ended at {format_instant(end.at)}"
+            why = sentence(
+                "{} was issued at {}, after {}, on which it draws, had ended at {}",
+                keyed(key),
+                moment(element.issued_at),
+                keyed(end.key),
+                moment(end.at),
             )
             facts = facts_of(scene, key, end.key)
             yield finding("granted-after-expiry", key, why, facts, at=element.issued_at, about=end.key)
@@ -52,9 +55,15 @@ def granted_after_revocation(scene: Scene, key: str) -> Iterator[Finding]:
     order = min(orders, key=in_force_at)
     known = order.fact.recorded_at <= issued_at
     revocation = order.body.revocation
-    when = format_instant(order.fact.recorded_at)
-    why = f"{key} was issued at {format_instant(issued_at)}, after {revocation} had ended {order.key}: never valid; "
-    why += f"the order was recorded at {when}" + ("" if known else ", and its source could not know of it yet")
+    why = sentence(
+        "{} was issued at {}, after {} had ended {}: never valid; ",
+        keyed(key),
+        moment(issued_at),
+        thing("revocation", revocation),
+        keyed(order.key),
+    )
+    why += sentence("the order was recorded at {}", moment(order.fact.recorded_at))
+    why += "" if known else ", and its source could not know of it yet"
     yield finding(
         "granted-after-revocation",
         key,
@@ -79,7 +88,7 @@ def renewal_widened(scene: Scene, key: str) -> Iterator[Finding]:
     longer = element.ends_at - element.issued_at > earlier.ends_at - earlier.issued_at + scene.options.leeway
     if more or longer:
         what = f"has {', '.join(more)} besides" if more else "lives longer"
-        why = f"{key} renews {earlier.key} for the same task, and {what}"
+        why = sentence("{} renews {} for the same task, and {}", keyed(key), keyed(earlier.key), what)
         facts = facts_of(scene, earlier.key, key)
         yield finding("renewal-widened", key, why, facts, at=element.issued_at, about=earlier.key)
 
@@ -99,7 +108,12 @@ def ungrounded_delegation(scene: Scene, key: str) -> Iterator[Finding]:
         ):
             return
     what = ", ".join(sorted(wanted)) or "authority"
-    why = f"{delegator} hands on {what} by {key}, which has no parent, and nothing gave it that before"
+    why = sentence(
+        "{} hands on {} by {}, which has no parent, and nothing gave it that before",
+        principal(delegator),
+        what,
+        keyed(key),
+    )
     facts = (*element.facts, *scene.world.principals.facts_of(delegator))
     yield finding("ungrounded-delegation", key, why, facts, at=element.issued_at, about=f"principal:{delegator}")
 
@@ -110,8 +124,10 @@ def self_approval(scene: Scene, key: str) -> Iterator[Finding]:
         approver = fact.event.body.approved_by  # type: ignore[union-attr]
         for role, party in roles.items():
             if approver is not None and party is not None and scene.runner(approver) == scene.runner(party):
-                as_known = "" if approver == party else f", who is {party}"
-                why = f"{approver}{as_known}, approved {key} as its own {role.replace('_', ' ')}"
+                as_known = "" if approver == party else sentence(", who is {}", principal(party))
+                why = sentence(
+                    "{}{}, approved {} as its own {}", principal(approver), as_known, keyed(key), role.replace("_", " ")
+                )
                 order = isinstance(fact.event.body, RevocationOrdered | RevocationLifted)
                 severe = order or _is_sensitive(scene, key)
                 yield finding(
@@ -170,7 +186,7 @@ def unapproved_delegation(scene: Scene, key: str) -> Iterator[Finding]:
         above = scene.element(other)
         if above is not None and other.startswith("delegation:") and _approved_by_a_person(scene, above):
             return
-    why = f"{key} hands on {', '.join(sensitive)}, and no person approved that, here or above"
+    why = sentence("{} hands on {}, and no person approved that, here or above", keyed(key), ", ".join(sensitive))
     yield finding("unapproved-delegation", key, why, element.facts, at=element.issued_at)
 
 
@@ -196,13 +212,13 @@ def delegation_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Fi
     before = [at for at in scene.tally.grants.get(delegator, ()) if at < element.issued_at]
     first = scene.tally.pairs.get(delegator, {}).get(delegatee, element.issued_at)
     new = first >= element.issued_at and len(before) >= scene.options.history
-    reasons = sorted({one.kind for one in other})
+    reasons: list[str] = sorted({one.kind for one in other})
     if _is_sensitive(scene, key):
         reasons.append("sensitive scopes")
     if new:
-        reasons.append(f"the first to {element.first('delegatee')}")
-    why = f"{key} was granted on the word of a {word.replace('_', ' ')}"
-    why += f"; {', '.join(reasons)}" if reasons else ""
+        reasons.append(sentence("the first to {}", principal(element.first("delegatee"))))
+    why = sentence("{} was granted on the word of a {}", keyed(key), word.replace("_", " "))
+    why += sentence("; {}", listed(reasons)) if reasons else ""
     yield finding(
         "delegation-from-untrusted-instruction",
         key,

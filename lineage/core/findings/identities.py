@@ -14,6 +14,7 @@ from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import claimed, matches
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import Fact, WorkloadBound, fact_order
+from lineage.core.model.sentences import keyed, listed, principal, sentence, thing
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER
 
@@ -34,7 +35,7 @@ def identity_shared(scene: Scene, key: str) -> Iterator[Finding]:
     )
     if len(together) >= _MULTIPLE:
         facts = [fact for agent in together for fact, _ in agents[agent]]
-        why = f"{key} is bound to {', '.join(together)}"
+        why = sentence("{} is bound to {}", keyed(key), listed(map(principal, together)))
         times = sorted(min(fact.event.occurred_at for fact, _ in agents[agent]) for agent in together)
         yield finding("identity-shared", key, why, facts, at=times[1], last=times[-1], count=len(together))
 
@@ -64,7 +65,8 @@ def client_shared(scene: Scene, key: str) -> Iterator[Finding]:
     tokens = scene.tally.wielded.get(key, {})
     if len(tokens) >= scene.options.client_agents:
         agents = sorted(tokens)
-        why = f"{key} wields tokens of {len(agents)} agents: {', '.join(agents[:3])}{', …' if len(agents) > 3 else ''}"  # noqa: PLR2004
+        why = sentence("{} wields tokens of {} agents: {}", keyed(key), len(agents), listed(map(principal, agents[:3])))
+        why += ", …" if len(agents) > 3 else ""  # noqa: PLR2004  (those that are named)
         facts = facts_of(scene, *(tokens[agent] for agent in agents))
         times = [fact.event.occurred_at for fact in facts]
         cited = nsmallest(CITED, facts, key=fact_order)
@@ -82,7 +84,9 @@ def unbound_credential(scene: Scene, key: str) -> Iterator[Finding]:
     issuer = issuer_or_source(element)
     if issuer in scene.tally.binding_issuers:
         sensitive = any(matches(scene.options.sensitive, scope) for scope in claimed(element))
-        why = f"{key} is bound to no key and no workload; {issuer} binds other tokens"
+        why = sentence(
+            "{} is bound to no key and no workload; {} binds other tokens", keyed(key), thing("source", issuer)
+        )
         severity = Severity.LOW if sensitive else None
         yield finding("unbound-credential", key, why, element.facts, at=element.issued_at, severity=severity)
 
@@ -95,7 +99,11 @@ def unknown_issuer(scene: Scene, key: str) -> Iterator[Finding]:
         return
     if scene.tally.issuers.get(issuer, element.issued_at) <= scene.at - scene.options.issuer_age:
         return
-    why = f"nobody knows {issuer}, the issuer of {key}: it sends nothing, and no receiver and no trust entry covers it"
+    why = sentence(
+        "nobody knows {}, the issuer of {}: it sends nothing, and no receiver and no trust entry covers it",
+        thing("source", issuer),
+        keyed(key),
+    )
     yield finding("unknown-issuer", key, why, element.facts, at=element.issued_at, about=issuer)
 
 

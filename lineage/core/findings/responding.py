@@ -16,6 +16,7 @@ from lineage.core.findings.tally import densest
 from lineage.core.findings.using import no_orders
 from lineage.core.model.events import Fact, RevocationOrdered
 from lineage.core.model.keys import split_key
+from lineage.core.model.sentences import principal, sentence, thing
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 from lineage.core.revocation.closure import Closure, OpenItem, acknowledgement_findings, closure_of
@@ -42,7 +43,12 @@ def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]
     for tally in closure.receivers:
         if late := late_at.get(tally.receiver):
             rejected = any(one.reason == REJECTED for one in late)
-            why = f"{tally.receiver} {'refuses to enforce' if rejected else 'has not enforced'} {id_} "
+            why = sentence(
+                "{} {} {} ",
+                thing("receiver", tally.receiver),
+                "refuses to enforce" if rejected else "has not enforced",
+                thing("revocation", id_),
+            )
             why += f"for {len(late)} of {closure.elements}" + ("" if rejected else ", and its deadline has passed")
             registered = world.receivers.registrations.get(tally.receiver)
             said = [
@@ -80,7 +86,8 @@ def mass_revocation(scene: Scene, key: str) -> Iterator[Finding]:
             within = [fact for fact in orders if first <= fact.given_at <= last]
             planned = all(getattr(fact.event.body, "plan_digest", None) for fact in within)
             minutes = options.revocations_window // 60_000_000
-            why = f"{id_} gave {count} orders within {minutes} minutes" + (", each by a plan" if planned else "")
+            why = sentence("{} gave {} orders within {} minutes", principal(id_), count, minutes)
+            why += ", each by a plan" if planned else ""
             severity = Severity.LOW if planned else None
             yield finding("mass-revocation", key, why, within, at=first, last=last, count=count, severity=severity)
         return
@@ -96,7 +103,12 @@ def mass_revocation(scene: Scene, key: str) -> Iterator[Finding]:
 def mass_order(fact: Fact, body: RevocationOrdered, elements: int, options: Options) -> Iterator[Finding]:
     """Find that one order ends very much."""
     if elements > options.revocation_kills:
-        why = f"{body.revocation}, ordered by {body.ordered_by}, ends {elements} elements"
+        why = sentence(
+            "{}, ordered by {}, ends {} elements",
+            thing("revocation", body.revocation),
+            principal(body.ordered_by),
+            elements,
+        )
         yield finding(
             "mass-revocation",
             f"revocation:{body.revocation}",

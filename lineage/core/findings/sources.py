@@ -12,8 +12,8 @@ from lineage.core.findings.rules import SOURCE, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import SourceTally
 from lineage.core.model.references import about
+from lineage.core.model.sentences import moment, sentence, thing
 from lineage.core.model.severities import Severity
-from lineage.core.model.times import format_instant
 
 RAW_CREDENTIAL: Final = "raw-credential-sent"
 
@@ -33,7 +33,7 @@ def source_silent(scene: Scene, key: str) -> Iterator[Finding]:
     gaps = sorted(after - before for before, after in pairwise(minutes))
     usual = gaps[len(gaps) * 9 // 10] * MINUTE
     if scene.at - told.last > scene.options.silence * usual:
-        why = f"{key.removeprefix('source:')} has sent nothing since {format_instant(told.last)}"
+        why = sentence("{} has sent nothing since {}", thing("source", key.removeprefix("source:")), moment(told.last))
         yield finding("source-silent", key, why, (told.last_fact,), at=told.last, last=this_minute(scene.at))
 
 
@@ -49,8 +49,11 @@ def late_fact(scene: Scene, key: str) -> Iterator[Finding]:
     if told is not None and told.late:
         sample = told.samples["late"]
         hours = scene.options.late // HOUR
-        why = (
-            f"{told.late} facts of {key.removeprefix('source:')} were recorded more than {hours} h after they happened"
+        why = sentence(
+            "{} facts of {} were recorded more than {} h after they happened",
+            told.late,
+            thing("source", key.removeprefix("source:")),
+            hours,
         )
         yield finding("late-fact", key, why, (sample.fact,), at=sample.first, last=sample.last, count=told.late)
 
@@ -60,7 +63,11 @@ def future_fact(scene: Scene, key: str) -> Iterator[Finding]:
     told = _told(scene, key)
     if told is not None and told.early:
         sample = told.samples["early"]
-        why = f"{told.early} facts of {key.removeprefix('source:')} happened later than they were recorded"
+        why = sentence(
+            "{} facts of {} happened later than they were recorded",
+            told.early,
+            thing("source", key.removeprefix("source:")),
+        )
         at = sample.fact.given_at
         yield finding("future-fact", key, why, (sample.fact,), at=at, count=told.early)
 
@@ -84,7 +91,12 @@ def conflict(scene: Scene, key: str) -> Iterator[Finding]:
     for group in scene.intake.conflicts:
         event = group[0].event
         if f"source:{event.source}" == key:
-            why = f"{event.source} sent {len(group)} different contents as {event.event_id}; all of them stand"
+            why = sentence(
+                "{} sent {} different contents as {}; all of them stand",
+                thing("source", event.source),
+                len(group),
+                thing("event", event.event_id),
+            )
             at = max(fact.given_at for fact in group)
             yield finding("conflict", key, why, group, at=at, about=f"event:{event.event_id}", count=len(group) - 1)
 
@@ -94,7 +106,11 @@ def raw_credential_sent(scene: Scene, key: str) -> Iterator[Finding]:
     for sent in scene.intake.credentials:
         if f"source:{sent.source}" == key:
             records = "a record" if sent.count == 1 else f"{sent.count} records"
-            why = f"{sent.source} sent {records} with a raw credential in the place of an id; none of it was kept"
+            why = sentence(
+                "{} sent {} with a raw credential in the place of an id; none of it was kept",
+                thing("source", sent.source),
+                records,
+            )
             yield finding(RAW_CREDENTIAL, key, why, (), at=sent.first, last=sent.last, count=sent.count)
 
 

@@ -11,8 +11,9 @@ from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import claimed, is_wildcard, matches
 from lineage.core.findings.using import no_needed_scopes
+from lineage.core.model.sentences import keyed, moment, principal, sentence
 from lineage.core.model.severities import Severity
-from lineage.core.model.times import NEVER, format_instant
+from lineage.core.model.times import NEVER
 
 _MACHINES: Final = frozenset({"agent", "service", "workload"})
 
@@ -28,7 +29,7 @@ def long_lived_credential(scene: Scene, key: str) -> Iterator[Finding]:
     if element.ends_at == NEVER or life > most:
         endless = element.ends_at == NEVER
         sensitive = any(matches(scene.options.sensitive, scope) for scope in claimed(element))
-        why = f"{key}, held by {holder}, "
+        why = sentence("{}, held by {}, ", keyed(key), principal(holder))
         why += "has no end" if endless else f"lives {life / HOUR:.0f} h, more than {most / HOUR:.0f} h"
         severity = Severity.HIGH if endless and sensitive else None
         yield finding("long-lived-credential", key, why, element.facts, at=element.issued_at, severity=severity)
@@ -41,7 +42,7 @@ def standing_access(scene: Scene, key: str) -> Iterator[Finding]:
         return
     life = element.ends_at - element.issued_at
     if element.ends_at == NEVER or life > scene.options.delegation_life:
-        why = f"{key} to {element.first('delegatee')} "
+        why = sentence("{} to {} ", keyed(key), principal(element.first("delegatee")))
         why += "has no end" if element.ends_at == NEVER else f"is granted for {life / DAY:.0f} days"
         yield finding("standing-access", key, why, element.facts, at=element.issued_at)
 
@@ -59,7 +60,7 @@ def broad_scope(scene: Scene, key: str) -> Iterator[Finding]:
     many = len(scopes) > scene.options.scopes and not scopes <= above
     if wide or many:
         what = ", ".join(wide) if wide else f"{len(scopes)} scopes"
-        why = f"{key} gives {holder} {what}"
+        why = sentence("{} gives {} {}", keyed(key), principal(holder), what)
         yield finding("broad-scope", key, why, element.facts, at=element.issued_at)
 
 
@@ -70,7 +71,11 @@ def scope_unstated(scene: Scene, key: str) -> Iterator[Finding]:
         return
     if any(scene.scopes.held(parent) is None for parent in scene.scopes.sources(key)):
         return  # reported for what is above
-    why = f"{key} states no scopes, and nothing above it does: what {holder} may do with it is not known"
+    why = sentence(
+        "{} states no scopes, and nothing above it does: what {} may do with it is not known",
+        keyed(key),
+        principal(holder),
+    )
     yield finding("scope-unstated", key, why, element.facts, at=element.issued_at)
 
 
@@ -91,7 +96,13 @@ def unused_access(scene: Scene, key: str) -> Iterator[Finding]:
     )
     if unused:
         days = scene.options.unused // DAY
-        why = f"{', '.join(unused)} of {key} {'was' if len(unused) == 1 else 'were'} not needed for {days} days"
+        why = sentence(
+            "{} of {} {} not needed for {} days",
+            ", ".join(unused),
+            keyed(key),
+            "was" if len(unused) == 1 else "were",
+            days,
+        )
         yield finding("unused-access", key, why, element.facts, at=element.issued_at, count=len(unused))
 
 
@@ -109,8 +120,8 @@ def dormant_but_alive(scene: Scene, key: str) -> Iterator[Finding]:
     if any(scene.last_activity(parent) <= scene.at - scene.options.dormant for parent in scene.scopes.sources(key)):
         return  # reported for what is above
     days = (scene.at - idle_since) // DAY
-    ends = "has no end" if end == NEVER else f"ends at {format_instant(end)}"
-    why = f"{key}, held by {holder}, was not used for {days} days and {ends}"
+    ends = "has no end" if end == NEVER else sentence("ends at {}", moment(end))
+    why = sentence("{}, held by {}, was not used for {} days and {}", keyed(key), principal(holder), days, ends)
     yield finding("dormant-but-alive", key, why, element.facts, at=idle_since)
 
 
@@ -125,7 +136,7 @@ def no_human_root(scene: Scene, key: str) -> Iterator[Finding]:
     owner = scene.world.principals.owner(root)
     if (owner is not None and scene.kind(owner.value) == "human") or not scene.is_anything_alive_below(key):
         return
-    why = f"living authority begins with {root}, which is no human and is owned by none"
+    why = sentence("living authority begins with {}, which is no human and is owned by none", principal(root))
     facts = (*element.facts, *scene.world.principals.facts_of(root))
     yield finding("no-human-root", f"principal:{scene.party(root)}", why, facts, at=element.issued_at)
 
@@ -138,7 +149,9 @@ def revocation_unreachable(scene: Scene, key: str) -> Iterator[Finding]:
     if element is None or not any(not one.kinds or kind in one.kinds for one in receivers):
         return
     if scene.is_alive(key) and not scene.coverage.of(key, element):
-        why = f"{key} is alive, and no registered receiver covers it: nobody would enforce that it is revoked"
+        why = sentence(
+            "{} is alive, and no registered receiver covers it: nobody would enforce that it is revoked", keyed(key)
+        )
         yield finding("revocation-unreachable", key, why, element.facts, at=element.issued_at)
 
 

@@ -17,8 +17,9 @@ from lineage.core.findings.scene import Scene
 from lineage.core.findings.widening import facts_of, where_widened
 from lineage.core.model.events import ActionPerformed, Fact
 from lineage.core.model.keys import split_key
+from lineage.core.model.sentences import keyed, listed, moment, principal, sentence, thing
 from lineage.core.model.severities import Severity
-from lineage.core.model.times import NEVER, Instant, format_instant
+from lineage.core.model.times import NEVER, Instant
 from lineage.core.revocation.late_uses import in_force_at, successes_of
 
 _UNATTRIBUTED: Final = "unattributed-action"
@@ -42,9 +43,13 @@ def action_outside_scope(scene: Scene, key: str) -> Iterator[Finding]:
     missing = tuple(sorted(scope for scope in needed if scene.allows(authority, scope) is False))
     if missing:
         effective = sorted(scene.scopes.effective(authority) or ())
-        why = (
-            f"{key} ({act.operation}) needs {', '.join(missing)}, which {authority} does not effectively have "
-            f"({', '.join(effective) or 'no scopes'})"
+        why = sentence(
+            "{} ({}) needs {}, which {} does not effectively have ({})",
+            keyed(key),
+            act.operation,
+            ", ".join(missing),
+            keyed(authority),
+            ", ".join(effective) or "no scopes",
         )
         yield finding(
             "action-outside-scope",
@@ -71,7 +76,14 @@ def action_outside_audience(scene: Scene, key: str) -> Iterator[Finding]:
     stated = [found for element in rests_on if (found := audiences(element))]
     if stated and not any(may_cover(found, audience.rstrip("/")) for found in stated):
         meant = ", ".join(sorted(frozenset().union(*stated)))
-        why = f"{key} was done at {act.tool} ({audience}), and {act.element.key} is meant for {meant}"
+        why = sentence(
+            "{} was done at {} ({}), and {} is meant for {}",
+            keyed(key),
+            thing("tool", str(act.tool)),
+            audience,
+            keyed(act.element.key),
+            meant,
+        )
         facts = (*act.facts, *act.element.facts)
         yield finding("action-outside-audience", key, why, facts, at=act.occurred_at, about=act.element.key)
 
@@ -88,7 +100,13 @@ def action_outside_task(scene: Scene, key: str) -> Iterator[Finding]:
         if granted:
             if not any(_is_part(act.task, task) for task in granted.values()):
                 node = min(granted)
-                why = f"{key} was done for the task {act.task!r}, and {node} was granted for {granted[node]!r}"
+                why = sentence(
+                    "{} was done for the task {}, and {} was granted for {}",
+                    keyed(key),
+                    repr(act.task),
+                    keyed(node),
+                    repr(granted[node]),
+                )
                 facts = (*act.facts, *facts_of(scene, node))
                 yield finding("action-outside-task", key, why, facts, at=act.occurred_at, about=node)
             return
@@ -114,15 +132,20 @@ def used_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
     end, under, at = min(late, key=lambda each: (each[0].at, each[2], each[1]), default=(None, "", 0))
     if end is None:
         return
-    why = (
-        f"{key} succeeded at {format_instant(at)} under {under}, after {end.key} had ended at {format_instant(end.at)}"
+    why = sentence(
+        "{} succeeded at {} under {}, after {} had ended at {}",
+        keyed(key),
+        moment(at),
+        keyed(under),
+        keyed(end.key),
+        moment(end.at),
     )
     severity = None
     if in_time := _uses_in_time(scene, act, under, end.at + scene.options.leeway):
         if min(fact.recorded_at for fact in in_time) < end.at + scene.options.leeway:
             return  # the log knew of it before that end: what came later are reports
         first = in_time[0].event
-        why = f"{why}, but {first.source} says that it was at {format_instant(first.occurred_at)}"
+        why += sentence(", but {} says that it was at {}", thing("source", first.source), moment(first.occurred_at))
         severity = Severity.INFORMATIONAL
     facts = (*act.facts, *facts_of(scene, under, end.key))
     yield finding("used-after-expiry", key, why, facts, at=at, about=end.key, severity=severity)
@@ -149,9 +172,12 @@ def used_before_valid(scene: Scene, key: str) -> Iterator[Finding]:
     element = act.element
     begins = max(element.issued_at, element.not_before or 0)
     if act.occurred_at < begins - scene.options.leeway:
-        why = (
-            f"{key} succeeded at {format_instant(act.occurred_at)} under {element.key}, "
-            f"which is valid from {format_instant(begins)}"
+        why = sentence(
+            "{} succeeded at {} under {}, which is valid from {}",
+            keyed(key),
+            moment(act.occurred_at),
+            keyed(element.key),
+            moment(begins),
         )
         yield finding(
             "used-before-valid", key, why, (*act.facts, *element.facts), at=act.occurred_at, about=element.key
@@ -198,18 +224,26 @@ def _uses(scene: Scene, key: str, kind: str) -> Iterator[Finding]:
 def _used(scene: Scene, act: Act, kind: str, order: Order, use: tuple[str, Instant]) -> Finding:
     used, at = use
     how = "suspended" if order.suspends else "revoked"
-    why = (
-        f"{act.key} succeeded at {format_instant(at)} under {used}, which {order.body.revocation} had {how} "
-        f"(by {order.key}) at {format_instant(in_force_at(order))}"
+    why = sentence(
+        "{} succeeded at {} under {}, which {} had {} (by {}) at {}",
+        keyed(act.key),
+        moment(at),
+        keyed(used),
+        thing("revocation", order.body.revocation),
+        how,
+        keyed(order.key),
+        moment(in_force_at(order)),
     )
     return finding(kind, act.key, why, (*act.facts, order.fact, *facts_of(scene, used)), at=at, about=used)
 
 
 def _tainted(act: Act, order: Order, at: Instant) -> Finding:
     revocation = order.body.revocation
-    why = (
-        f"successes under what {revocation} ended, between {format_instant(order.effective_at)}, when it took "
-        f"effect, and {format_instant(in_force_at(order))}, when it could be known"
+    why = sentence(
+        "successes under what {} ended, between {}, when it took effect, and {}, when it could be known",
+        thing("revocation", revocation),
+        moment(order.effective_at),
+        moment(in_force_at(order)),
     )
     return finding("tainted-use", f"revocation:{revocation}", why, (order.fact, *act.facts), at=at)
 
@@ -240,17 +274,30 @@ def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
         kind = scene.kind(act.workload)
     at = act.occurred_at
     if act.named and kind in _ACTING_FOR_OTHERS:
-        why = f"{actor} did {act.operation} ({key}) under {', '.join(act.named)}, which nobody granted"
+        why = sentence(
+            "{} did {} ({}) under {}, which nobody granted",
+            principal(str(actor)),
+            act.operation,
+            keyed(key),
+            listed(map(keyed, act.named)),
+        )
         yield finding(_UNATTRIBUTED, key, why, act.facts, at=at, about=act.named[0])
     elif act.named and kind == "unknown":
-        why = f"successes under {act.named[0]}, which nobody granted, by nobody of a known kind"
+        why = sentence("successes under {}, which nobody granted, by nobody of a known kind", keyed(act.named[0]))
         yield finding(_UNATTRIBUTED, act.named[0], why, act.facts, at=at, severity=Severity.LOW)
     elif act.decision is not None and act.decided is None and kind in _ACTING_FOR_OTHERS and scene.tally.decisions:
         named = f"decision:{act.decision}"
-        why = f"{actor} did {act.operation} ({key}) by {named}, which nobody made"
+        why = sentence(
+            "{} did {} ({}) by {}, which nobody made", principal(str(actor)), act.operation, keyed(key), keyed(named)
+        )
         yield finding(_UNATTRIBUTED, key, why, act.facts, at=at, about=named)
     elif kind in _ACTING_FOR_OTHERS and act.decision is None and _names_authority(scene, act.source):
-        why = f"{actor} did {act.operation} ({key}) and names no token, delegation or decision"
+        why = sentence(
+            "{} did {} ({}) and names no token, delegation or decision",
+            principal(str(actor)),
+            act.operation,
+            keyed(key),
+        )
         yield finding(_UNATTRIBUTED, key, why, act.facts, at=at, severity=Severity.MEDIUM)
 
 
@@ -261,7 +308,11 @@ def unattributed_source(scene: Scene, key: str) -> Iterator[Finding]:
     if told is None or not told.unattributed or told.names_authority:
         return
     count, sample = told.unattributed, told.samples["unattributed"]
-    why = f"{source} tells of {count} successes of agents and never of a token, a delegation or a decision"
+    why = sentence(
+        "{} tells of {} successes of agents and never of a token, a delegation or a decision",
+        thing("source", source),
+        count,
+    )
     facts, first, last = (sample.fact,), sample.first, sample.last
     yield finding(_UNATTRIBUTED, key, why, facts, at=first, last=last, count=count, severity=Severity.MEDIUM)
 

@@ -16,8 +16,9 @@ from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import Scopes, claimed, lacking
 from lineage.core.model.events import Fact
+from lineage.core.model.sentences import keyed, listed, moment, principal, sentence
 from lineage.core.model.severities import Severity
-from lineage.core.model.times import NEVER, Instant, format_instant
+from lineage.core.model.times import NEVER, Instant
 
 SCOPE_EXCEEDS: Final = "scope-exceeds-parent"
 _DEPTH: Final = "delegation-depth-exceeded"
@@ -65,9 +66,13 @@ def scope_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
     """Find scopes that no parent holds."""
     for edge, held, too_much in widened(scene, key):
         subject = edge.role == "subject"
-        why = (
-            f"{key} claims {_words(too_much)}, which {_words(edge.parents)} "
-            f"{'does' if len(edge.parents) == 1 else 'do'} not hold ({_words(sorted(held or ())) or 'no scopes'})"
+        why = sentence(
+            "{} claims {}, which {} {} not hold ({})",
+            keyed(key),
+            _words(too_much),
+            listed(map(keyed, edge.parents)),
+            "does" if len(edge.parents) == 1 else "do",
+            _words(sorted(held or ())) or "no scopes",
         )
         yield finding(
             SCOPE_EXCEEDS,
@@ -115,7 +120,13 @@ def audience_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
     for edge in edges(scene, element):
         held = scene.audiences.held(edge.parents) if edge.role != "subject" else None
         if held is not None and (too_much := sorted(one for one in wanted if not may_cover(held, one))):
-            why = f"{key} may be used at {_words(too_much)}, and {_words(edge.parents)} only at {_words(sorted(held))}"
+            why = sentence(
+                "{} may be used at {}, and {} only at {}",
+                keyed(key),
+                _words(too_much),
+                listed(map(keyed, edge.parents)),
+                _words(sorted(held)),
+            )
             facts = facts_of(scene, key, *edge.parents)
             yield finding("audience-exceeds-parent", key, why, facts, at=element.issued_at, about=edge.parents[0])
 
@@ -130,7 +141,7 @@ def outlives_parent(scene: Scene, key: str) -> Iterator[Finding]:
             above = scene.element(parent)
             ends_at = above.ends_at if above else NEVER
             if element.ends_at > _later(ends_at, scene.options.leeway):
-                why = f"{key} {_end(element.ends_at)}, and {parent} {_end(ends_at)}"
+                why = sentence("{} {}, and {} {}", keyed(key), _end(element.ends_at), keyed(parent), _end(ends_at))
                 severity = Severity.INFORMATIONAL if role == "subject" else None
                 yield finding(
                     "outlives-parent",
@@ -157,13 +168,13 @@ def delegation_depth_exceeded(scene: Scene, key: str) -> Iterator[Finding]:
             for fact in scene.world.principals.facts_of(id_)
             if getattr(fact.event.body, "max_delegation_depth", None) is not None
         )
-        what = f"{id_} may hand authority on {most} deep"
+        what = sentence("{} may hand authority on {} deep", principal(id_), most)
     else:
         limit = scene.element(allowed.limit)
         most = limit.first("max_depth") if limit else None
         limits = limit.facts if limit else ()
-        what = f"{allowed.limit} allows {most} below it"
-    why = f"{key} is {-allowed.left} too deep: {what}"
+        what = sentence("{} allows {} below it", keyed(allowed.limit), most)
+    why = sentence("{} is {} too deep: {}", keyed(key), -allowed.left, what)
     causes = [
         finding_id(_DEPTH, parent, above.limit)
         for parent in scene.granted_parents(element, "parent")
@@ -191,12 +202,12 @@ def issued_at(scene: Scene, key: str) -> Instant:
     return element.issued_at if element else 0
 
 
-def _later(moment: Instant, by: Instant) -> Instant:
-    return moment if moment == NEVER else moment + by
+def _later(at: Instant, by: Instant) -> Instant:
+    return at if at == NEVER else at + by
 
 
-def _end(moment: Instant) -> str:
-    return "has no end" if moment == NEVER else f"ends at {format_instant(moment)}"
+def _end(at: Instant) -> str:
+    return "has no end" if at == NEVER else sentence("ends at {}", moment(at))
 
 
 def _words(words: tuple[str, ...] | list[str]) -> str:

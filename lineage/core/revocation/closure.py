@@ -33,6 +33,7 @@ from lineage.core.authority.receivers import (
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, RevocationAcknowledged
 from lineage.core.model.keys import by_id
+from lineage.core.model.sentences import keyed, sentence, thing
 from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.enforced_elsewhere import Endings, WordsElsewhere, endings_elsewhere, place_of
 from lineage.core.revocation.late_uses import Use, in_force_at, last_used, uses_under
@@ -421,13 +422,25 @@ def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]
     for fact in world.receivers.acknowledgements.get(revocation):
         receiver = _receiver(fact)
         if orders and _too_early(fact, orders):
-            why = f"{receiver} acknowledged {revocation} before it was ordered: it speaks for nothing"
+            why = sentence(
+                "{} acknowledged {} before it was ordered: it speaks for nothing",
+                thing("receiver", receiver),
+                thing("revocation", revocation),
+            )
             yield Finding("acknowledgement-before-order", of, why, (fact, orders[0].fact), about=receiver)
         if not orders:
-            why = f"{receiver} acknowledges {revocation}, and there is no such order"
+            why = sentence(
+                "{} acknowledges {}, and there is no such order",
+                thing("receiver", receiver),
+                thing("revocation", revocation),
+            )
             yield Finding("acknowledgement-without-order", of, why, (fact,), about=receiver)
         if receiver not in world.receivers.registrations:
-            why = f"{receiver} acknowledges {revocation}, and nobody registered this receiver: its word closes nothing"
+            why = sentence(
+                "{} acknowledges {}, and nobody registered this receiver: its word closes nothing",
+                thing("receiver", receiver),
+                thing("revocation", revocation),
+            )
             yield Finding("unregistered-receiver", of, why, (fact,), about=receiver)
 
 
@@ -438,9 +451,11 @@ def _too_early(said: Fact, orders: list[Order]) -> bool:
 
 def _of_nothing(answers: Answers, revocation: str) -> Iterator[Finding]:
     for fact in answers.unmatched():
-        why = (
-            f"{_receiver(fact)} acknowledges {revocation} without naming a token, and nothing had been delivered to it "
-            "before: it speaks for nothing"
+        why = sentence(
+            "{} acknowledges {} without naming a token, and nothing had been delivered to it before: "
+            "it speaks for nothing",
+            thing("receiver", _receiver(fact)),
+            thing("revocation", revocation),
         )
         yield Finding("acknowledgement-of-nothing", f"revocation:{revocation}", why, (fact,), about=_receiver(fact))
 
@@ -454,7 +469,12 @@ def _receiver(fact: Fact) -> str:
 def _use_finding(one: EndedElement, use: Use) -> Finding:
     of, revocation = f"action:{use.action}", one.order.body.revocation
     if use.in_force:
-        why = f"{of} succeeded under {one.key} when {revocation} was in force already"
+        why = sentence(
+            "{} succeeded under {} when {} was in force already",
+            keyed(of),
+            keyed(one.key),
+            thing("revocation", revocation),
+        )
         return Finding(
             "used-after-revocation",
             of,
@@ -464,7 +484,12 @@ def _use_finding(one: EndedElement, use: Use) -> Finding:
             first_seen=use.occurred_at,
             last_seen=use.occurred_at,
         )
-    why = f"{of} succeeded under {one.key} after {revocation} took effect and before it was known"
+    why = sentence(
+        "{} succeeded under {} after {} took effect and before it was known",
+        keyed(of),
+        keyed(one.key),
+        thing("revocation", revocation),
+    )
     return Finding(
         "tainted-use", of, why, use.facts, about=one.key, first_seen=use.occurred_at, last_seen=use.occurred_at
     )

@@ -20,6 +20,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target, WorkloadBound, canonical_json
 from lineage.core.model.keys import key_of, split_key
+from lineage.core.model.sentences import keyed, moment, principal, sentence
 from lineage.core.model.times import NEVER, Instant, format_instant
 
 RECENT_ACTIONS = 20
@@ -229,18 +230,20 @@ def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[st
     if not proposal.cascade:
         for key in struck:
             for child in world.graph.children(key):
-                spared[child] = f"depends on {key}, and the order does not cascade", Cause.NO_CASCADE
+                spared[child] = sentence("depends on {}, and the order does not cascade", keyed(key)), Cause.NO_CASCADE
     names = list(aliases(world, key_of(target.kind, target.id))) if target.kind not in ("token", "delegation") else []
     if proposal.issued_before is not None:
         for name in names:
             for key in world.graph.naming(name, after=at):
                 if key not in struck:
-                    why = f"issued at or after {format_instant(proposal.issued_before)}"
+                    why = sentence("issued at or after {}", moment(proposal.issued_before))
                     spared[key] = why, Cause.ISSUED_LATER
     ids = {split_key(name)[1] for name in names if name.startswith("principal:")}
     for id_ in ids:
         for key in world.graph.asserted.get(id_, ()):
-            spared.setdefault(key, (f"names {id_} only among its prior actors", Cause.PRIOR_ACTOR))
+            spared.setdefault(
+                key, (sentence("names {} only among its prior actors", principal(id_)), Cause.PRIOR_ACTOR)
+            )
     alive = {key for key in spared if _outlives(world, key, at)} - kills
     alive -= dead_among(world, alive, at)
     for key in alive:
@@ -253,7 +256,8 @@ def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[st
         for owned in world.principals.owned.get(id_, ()):
             owner = world.principals.owner(owned)
             if owner and owner.value == id_ and owned not in ids and _stands(world, "principal", owned, at):
-                yield Survivor("principal", owned, f"owned by {id_}; owners are no dependencies", Cause.OWNED)
+                why = sentence("owned by {}; owners are no dependencies", principal(id_))
+                yield Survivor("principal", owned, why, Cause.OWNED)
 
 
 def _bound(world: World, fact: Fact, ids: set[str], at: Instant) -> Iterator[Survivor]:
@@ -266,7 +270,8 @@ def _bound(world: World, fact: Fact, ids: set[str], at: Instant) -> Iterator[Sur
         ("principal", body.agent, body.workload),
     ):
         if bound_to in ids and other not in ids and _stands(world, kind, other, at):
-            yield Survivor(kind, other, f"bound to {bound_to}; bindings are no dependencies", Cause.BOUND)
+            why = sentence("bound to {}; bindings are no dependencies", principal(bound_to))
+            yield Survivor(kind, other, why, Cause.BOUND)
 
 
 def _stands(world: World, kind: str, id_: str, at: Instant) -> bool:

@@ -123,6 +123,11 @@ def plain(page: Page, items: Sequence[object]) -> None:
     entries(page, items, lambda page, item: page.line(str(item), lead="  - "))
 
 
+def explained(page: Page, items: Sequence[Document]) -> None:
+    """Show the first of some things, each with a sentence about it."""
+    entries(page, items, lambda page, one: page.line(f"{one['kind']} {one['id']}: ", one["why"], lead="  - "))
+
+
 def fields(page: Page, label: str, items: Sequence[object]) -> None:
     """Show the first entries of a list, one per line under a label."""
     entries(page, items, lambda page, item: page.field(label, str(item)))
@@ -133,7 +138,7 @@ def gaps(page: Page, document: Document) -> None:
     if not document["gaps"]:
         return
     page.title(f"Missing evidence ({len(document['gaps'])})")
-    plain(page, [f"{gap['kind']} {gap['id']}: {gap['why']}" for gap in document["gaps"]])
+    explained(page, document["gaps"])
 
 
 ALARMING: Final = frozenset({"critical", "high"})
@@ -163,9 +168,8 @@ def findings(page: Page, document: Document) -> None:
 
 def finding(page: Page, found: Document) -> None:
     """Describe one finding, its facts, and what to do."""
-    page.line(
-        (found["severity"], _LOOKS.get(found["severity"], "bold")), f" {found['kind']}: {found['why']}", lead="  - "
-    )
+    severity = (found["severity"], _LOOKS.get(found["severity"], "bold"))
+    page.line(severity, f" {found['kind']}: ", found["why"], lead="  - ")
     facts = found["facts"]
     if facts:
         cited = joined((f"{fact['event_id']} of {fact['source']}" for fact in facts[:CITED]), "; ")

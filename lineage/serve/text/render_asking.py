@@ -136,7 +136,7 @@ def _overview_findings(page: Page, found: Document) -> None:
     counted = joined(f"{count:,} {word}" for word, count in found["by_severity"].items())
     page.line(f"Findings: {counted}." if counted else "Findings: none.")
     for one in found["worst"]:
-        page.line(f"{one['severity']} {one['kind']}: {one['why']} ({one['id']})", lead="  - ")
+        page.line(f"{one['severity']} {one['kind']}: ", one["why"], f" ({one['id']})", lead="  - ")
 
 
 def _open_orders(page: Page, found: Document) -> None:

@@ -35,7 +35,7 @@ def batch(doc: Document) -> Page:
     if doc["survivors"]:
         page.title("Stays alive")
         for one in doc["survivors"][:_SHOWN]:
-            page.line(f"{one['id']}: {one['why']}", lead="  - ")
+            page.line(f"{one['id']}: ", one["why"], lead="  - ")
         _rest(page, len(doc["survivors"]))
     for warning in doc["warnings"]:
         page.line(f"Warning: {warning}")

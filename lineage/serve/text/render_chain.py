@@ -62,7 +62,7 @@ def who(doc: Document, *, at: Instant | None = None, brief: bool = False) -> Pag
         _chain(page, doc, brief=True)
         alarms = phrases.alarms(doc["findings"])
         for found in alarms[:1]:
-            page.line((f"{found['severity']} {found['kind']}", "bold red"), f": {found['why']}", lead="  - ")
+            page.line((f"{found['severity']} {found['kind']}", "bold red"), ": ", found["why"], lead="  - ")
         if more := len(doc["findings"]) - len(alarms[:1]):
             page.line(f"{many(more, 'more finding')}", lead="  - ")
         return page
@@ -163,7 +163,7 @@ def _behalf(doc: Document, hops: Sequence[Document]) -> list[Words]:
 def _warning(page: Page, doc: Document) -> None:
     """Warn readers who stop here: the worst finding with its remedy, gaps, and the number of findings."""
     for found in phrases.alarms(doc["findings"])[:1]:
-        page.line((found["severity"].upper(), "bold red"), f": {found['why']}.")
+        page.line((found["severity"].upper(), "bold red"), ": ", found["why"], ".")
         page.line(f"What to do: {found['fix']}", lead="  ")
     gaps, said = len(doc["gaps"]), list[Words]()
     if gaps:

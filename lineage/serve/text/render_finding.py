@@ -44,7 +44,7 @@ def _brief(page: Page, title: str, found: Document) -> None:
         return
     page.title(f"{title} ({found['total']:,})")
     for one in found["items"]:
-        page.line((one["severity"], "bold"), f" {one['kind']}: {one['why']} ({one['id']})", lead="  - ")
+        page.line((one["severity"], "bold"), f" {one['kind']}: ", one["why"], f" ({one['id']})", lead="  - ")
     if not found["complete"]:
         page.line(("INCOMPLETE", "bold yellow"), f": {found['total'] - len(found['items']):,} more are not shown.")
 

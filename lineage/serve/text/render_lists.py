@@ -28,7 +28,7 @@ def uses(doc: Document) -> Page:
     used = f" was used {times}{_strangers(items)}."
     page = Page().line(f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), used)
     for found in phrases.alarms(doc["findings"])[:1]:
-        page.line().line((found["severity"].upper(), "bold red"), f": {found['why']}.")
+        page.line().line((found["severity"].upper(), "bold red"), ": ", found["why"], ".")
         page.line(f"What to do: {found['fix']}", lead="  ")
     for item in items:
         done = (str(item["operation"]), "bold")

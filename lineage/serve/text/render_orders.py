@@ -225,7 +225,7 @@ def _nearby(page: Page, doc: Document) -> None:
         )
     if doc["survivors"]:
         page.title(f"Not affected ({len(doc['survivors'])})")
-        phrases.plain(page, [f"{one['kind']} {one['id']}: {one['why']}" for one in doc["survivors"]])
+        phrases.explained(page, doc["survivors"])
     elif doc["target"]["kind"] in _ELEMENTS:
         page.line("What does not depend on it stays active.")
     else:

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Final
 
 from lineage.core.authority.rule import MissingEvidence
+from lineage.core.model.sentences import Sentence
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.text_page import Page, Words, joined, many
 
@@ -91,7 +92,7 @@ def _wrong(page: Page, doc: Document) -> None:
     for one in sorted(worst.values(), key=found["items"].index)[:_FINDINGS]:
         count = found["by_kind"][one["kind"]]
         kind = one["kind"] if count == 1 else f"{one['kind']} ({count:,})"
-        why = joined((_short(word, _ID_CHARACTERS) for word in one["why"].split(" ")), " ")
+        why = _abbreviated(one["why"])
         page.line((kind, _STYLES.get(one["severity"], "")), f": {_cut(why, _COLUMNS - len(kind) - 6)}", lead="  - ")
 
 
@@ -200,6 +201,13 @@ def _short(id_: str, characters: int) -> str:
         return id_
     half = (characters - 3) // 2
     return f"{id_[:half]}...{id_[-half:]}"
+
+
+def _abbreviated(why: str) -> str:
+    """Abbreviate the long ids of a sentence."""
+    if not isinstance(why, Sentence):
+        return why
+    return joined((_short(text, _ID_CHARACTERS) if names else text for text, names in why.pieces()), "")
 
 
 def _end_of(id_: str) -> str:

@@ -9,11 +9,14 @@ import shlex
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
+
+from lineage.core.model.sentences import TIME, Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Piece:
     is_time: bool = False
 
 
-Words = str | tuple[str, str] | Piece  # words; words and their style
+Words = str | tuple[str, str] | Piece  # words, perhaps a sentence; words and their style
 
 WIDEST: Final = 100  # columns; longer lines are hard to read
 NARROWEST: Final = 16  # columns left next to a lead
@@ -101,7 +104,7 @@ class Page:
             lead: The text before its first row.
             hang: The text before the following rows, as wide as ``lead``; None for as many spaces.
         """
-        shown = tuple(map(_piece, pieces))
+        shown = tuple(chain.from_iterable(map(_pieces, pieces)))
         self._lines.append(_Line(shown, lead, " " * cell_len(lead) if hang is None else hang))
         return self
 
@@ -155,11 +158,17 @@ class Page:
                 yield shown
 
 
-def _piece(words: Words) -> Piece:
-    """Convert words to a piece with visible characters only."""
-    piece = words if isinstance(words, Piece) else Piece(words) if isinstance(words, str) else Piece(*words)
-    text = safe(piece.text)
-    return piece if text == piece.text else replace(piece, text=text)
+def _pieces(words: Words) -> Iterator[Piece]:
+    """Convert words to pieces with visible characters only: a sentence to several, any other words to one."""
+    if isinstance(words, Piece):
+        yield replace(words, text=safe(words.text))
+        return
+    text, style = (words, "") if isinstance(words, str) else words
+    if isinstance(text, Sentence):
+        for part, names in text.pieces():
+            yield Piece(safe(part), style, names=names or "", is_time=names == TIME)
+    else:
+        yield Piece(safe(text), style)
 
 
 def _text(line: _Line) -> Text:

@@ -49,6 +49,11 @@ def _span(piece: Piece, links: Links, unlinked: str) -> TextSpan:
     return TextSpan(piece.text, look, links.key(piece.names) if piece.names not in ("", unlinked) else "")
 
 
+def of_sentence(text: str, links: Links) -> list[TextSpan]:
+    """Convert a sentence about something, such as that of a finding."""
+    return sentence(Page().line(text), links)
+
+
 def of_who(doc: Document, at: Instant | None, links: Links) -> list[TextSpan]:
     """Phrase who stood behind an action."""
     return sentence(render_chain.who(doc, at=at, brief=True), links)

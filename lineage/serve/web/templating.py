@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from lineage.serve.text.phrases import label, when
 from lineage.serve.text.text_page import many, safe
-from lineage.serve.web import glossary
+from lineage.serve.web import glossary, linked_text
 
 # Where a long id may be broken: after its separators, so that names in it stay whole.
 _JOINT: Final = re.compile(r"(?<=[#@|])(?=.)|(?<=[^/:]/)(?=[^/])|(?<=:)(?=[^/:])")
@@ -30,7 +30,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"when": when, "label": label, "exact": exact, "breakable": breakable, "number": "{:,}".format}
-    made.globals |= {"many": many, "asset": asset, "stylesheet": stylesheet}
+    made.globals |= {"many": many, "asset": asset, "stylesheet": stylesheet, "spans": linked_text.of_sentence}
     made.globals |= {"STATES": glossary.STATES, "VERDICTS": glossary.VERDICTS, "FINDINGS": glossary.FINDINGS}
     return made
 

@@ -1,9 +1,11 @@
 """The pages of findings: the list with its filters, one finding with its evidence, and the form that judges it."""
 
 import csv
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +16,9 @@ from lineage.core.model.severities import Severity
 from lineage.core.model.times import parse_instant
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
+from lineage.serve.queries.findings import findings
+from lineage.serve.web.links import Links
+from lineage.serve.web.templating import breakable
 from tests.support.http_worlds import LEAKED, World, api_over
 from tests.support.web_pages import Pages, text_of
 
@@ -77,6 +82,31 @@ def test_a_finding_leads_to_what_it_is_connected_with(pages: Pages):
     assert SHARED in shown(response.text)
     assert THEFT not in shown(response.text.partition("Related findings")[2].partition("Maps to")[0])
     assert "ASI03 Identity and Privilege Abuse" in text_of(response)
+
+
+def test_pages_link_everything_that_the_sentence_of_a_finding_names(pages: Pages):
+    """
+    Each id of a thing with a page is a link in the sentence, on the page of the finding and in the list; what the words
+    of an id or of a link are does not matter.
+    """
+    found = {one["id"]: one["why"] for one in survey_of(pages)}
+    listed = pages.get("/findings").text
+
+    assert len(found) > 5
+    assert all(any(names for _, names in why.pieces()) for why in found.values())
+    for id_, why in found.items():
+        page = pages.get(f"/findings/{id_}").text.partition("<h1")[2].partition("</h1>")[0]
+        for text, names in why.pieces():
+            if href := Links().key(names or None):
+                link = f'href="{html.escape(href)}">{breakable(text)}</a>'
+                assert link in page, (why, names)
+                assert link in listed, (why, names)
+
+
+def survey_of(pages: Pages) -> list[dict[str, Any]]:
+    """The findings as the pages have them."""
+    service = pages.service
+    return findings(service, at=service.clock(), limit=100)["items"]
 
 
 def test_a_finding_that_does_not_exist_is_not_found(pages: Pages):
