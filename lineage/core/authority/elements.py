@@ -138,6 +138,9 @@ class Element(NamedTuple):
 
     def first(self, field: str) -> Any:
         """The first stated value of a field, or None."""
+        if len(self.facts) == 1:  # nearly every element
+            value = getattr(self.facts[0].event.body, field, None)
+            return None if value == () else value
         found = first_stated(self.facts, field)
         return found.value if found else None
 

@@ -4,6 +4,7 @@ Clauses 2.4 to 2.6 and 4.3. Owners and bindings are not dependencies (clause 4.5
 """
 
 from collections import defaultdict
+from functools import lru_cache
 from typing import Final
 
 from lineage.core.authority.elements import FactIndex, Stated, in_order, last_stated
@@ -12,6 +13,7 @@ from lineage.core.model.events import Fact, PrincipalRegistered, WorkloadBound
 _KINDS: Final = {"human": "human", "agent": "agent", "service": "service"}
 
 
+@lru_cache(maxsize=16_384)
 def declared_kind(id_: str) -> str | None:
     """Return the kind that an id's prefix declares, if any."""
     prefix, _, rest = id_.partition(":")

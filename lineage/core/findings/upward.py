@@ -30,6 +30,8 @@ class Upward(Generic[T]):
     def of(self, start: str) -> T:
         """Return the value of a node. Cost: the nodes above it not computed before."""
         known = self._known
+        if start in known:
+            return known[start]
         path, entered = [start], set[str]()
         while path:
             node = path[-1]
