@@ -89,13 +89,12 @@ class LiveFindings:
         self._horizon = Horizon()
         self._scene = Scene(self.world, options, Moving.at(0, self._horizon), whole=True)
         vars(self._scene)["affected"] = set()
-        self._scene.reaches = Reaches(
-            self.world, self._scene.reach_below, min(options.reach_elements, options.reach_agents)
-        )
+        reaches = Reaches(self.world, self._scene.reach_below, min(options.reach_elements, options.reach_agents))
+        self._scene.reaches = reaches
         self._options = options
         self._ledger = Ledger(self._scene.tally, self.world.graph, options.history)
         self._marks = Marks(self.world)
-        self._living = Living(self._scene, options, self._marks, self._horizon)
+        self._living = Living(self._scene, reaches, options, self._marks, self._horizon)
         self._changes = Changes(self._scene, self._ledger, options, self._marks, self._living.keys)
         self._surroundings = Surroundings(self._scene, self._ledger, options, self._marks, self._changes.policies)
         self._found: dict[str, dict[str, tuple[Finding, ...]]] = {}  # by thing, by rule

@@ -7,6 +7,7 @@ from lineage.core.findings.ledger import Stirred
 from lineage.core.findings.marks import Due, Marks
 from lineage.core.findings.neighbourhoods import Aspect
 from lineage.core.findings.options import Options
+from lineage.core.findings.reaches import Reaches
 from lineage.core.findings.rules import REVOCATION
 from lineage.core.findings.scene import Scene
 from lineage.core.model.times import Instant
@@ -20,16 +21,18 @@ class Living:
         due: When they have to be looked at again.
     """
 
-    def __init__(self, scene: Scene, options: Options, marks: Marks, horizon: Horizon) -> None:
+    def __init__(self, scene: Scene, reaches: Reaches, options: Options, marks: Marks, horizon: Horizon) -> None:
         """Start without elements.
 
         Args:
             scene: The facts.
+            reaches: What lives under things.
             options: The settings.
             marks: Takes the things to look at again.
             horizon: That of the moment of the scene.
         """
         self._scene = scene
+        self._reaches = reaches
         self._world = scene.world
         self._options = options
         self._marks = marks
@@ -58,12 +61,11 @@ class Living:
                 turned.add(key)
                 (self.keys.add if alive else self.keys.discard)(key)
         self._marks.mark(turned, Aspect.ALIVE)
-        if scene.reaches is not None:
-            scene.reaches.update(turned | batch.below, self.keys)
-        self._marks.mark_names(turned | batch.below, Aspect.ALIVE, parties_only=True)
+        self._reaches.update(turned | batch.below, self.keys)
+        self._marks.mark_parties(turned | batch.below, Aspect.ALIVE)
         reaching = graph.above(*turned, *batch.below)
         self._marks.mark(reaching, Aspect.REACH)
-        self._marks.mark_names(reaching, Aspect.REACH)
+        self._marks.mark_names(reaching, Aspect.REACH, unless=self._reaches.are_few)
         ended = ((turned | used) & scene.affected) | batch.ordered
         if ended:
             hitting = orders_hitting(self._world, graph.above(*ended), lambda _: True)

@@ -1,7 +1,7 @@
 """What to look at again: the things that changed, with the aspects that did, and when time alone may change more."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 
 from lineage.core.authority.world import World
@@ -36,15 +36,23 @@ class Marks:
         for member in self._world.principals.party(id_):
             self.aspects[f"{PRINCIPAL}:{member}"] |= aspect
 
-    def mark_names(self, keys: Iterable[str], aspect: int, *, parties_only: bool = False) -> None:
-        """Mark what elements name: the parties of their principals, and the other names."""
-        element = self._world.graph.element
-        names = {name for key in keys if (one := element(key)) is not None for name in one.names}
-        for name in names:
+    def mark_parties(self, keys: Iterable[str], aspect: int) -> None:
+        """Mark the parties of the principals that elements name."""
+        for name in self._names(keys):
             if name.startswith("principal:"):
                 self.mark_party(name.removeprefix("principal:"), aspect)
-            elif not parties_only:
-                self.aspects[name] |= aspect
+
+    def mark_names(self, keys: Iterable[str], aspect: int, unless: Callable[[str], bool]) -> None:
+        """Mark what elements name, with the parties of their principals, except some things."""
+        for name in self._names(keys):
+            party = self._world.principals.party(name.removeprefix("principal:")) if name[:10] == "principal:" else ()
+            for one in (f"{PRINCIPAL}:{member}" for member in party) if len(party) > 1 else (name,):
+                if not unless(one):
+                    self.aspects[one] |= aspect
+
+    def _names(self, keys: Iterable[str]) -> set[str]:
+        element = self._world.graph.element
+        return {name for key in keys if (one := element(key)) is not None for name in one.names}
 
 
 class Due:

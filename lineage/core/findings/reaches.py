@@ -6,10 +6,14 @@ Of those with much under them the living elements are kept, so that one more or 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lineage.core.authority.world import World
 from lineage.core.model.times import Instant
+
+_FEW: Final = 16  # elements, which are looked for when they are asked for
+_PRINCIPAL: Final = "principal:"
+_Member = tuple[Instant, tuple[str, ...]]  # when an element was given, and the agents that it names
 
 
 class Reach(NamedTuple):
@@ -22,11 +26,14 @@ class Reach(NamedTuple):
 
 def reach_of(world: World, elements: Iterable[str]) -> Reach | None:
     """Add up some living elements; None if there are none."""
-    return _Hub(world, elements).reach()
+    return _Hub({key: _member(world, key) for key in elements}).reach()
 
 
 class Reaches:
-    """The living elements under everything with more than a few of them."""
+    """The living elements under everything with more than a few of them; of all others, a bound of how many there are.
+
+    The bound only grows: it counts an element each time that it changes while it is alive.
+    """
 
     def __init__(self, world: World, below: Callable[[str, int], set[str] | None], most: int) -> None:
         """Start empty.
@@ -34,44 +41,48 @@ class Reaches:
         Args:
             world: The elements and parties.
             below: Looks for what is alive at or below a thing; None if it certainly is at most so many elements.
-            most: How many elements are few: these are looked for when they are asked for.
+            most: How many elements nobody has to know of.
         """
         self._world = world
         self._below = below
-        self._most = most
+        self._few = min(most, _FEW)
+        self._most: dict[str, int] = {}
         self._hubs: dict[str, _Hub] = {}
+
+    def are_few(self, key: str) -> bool:
+        """Whether certainly few elements live under a thing, and did so before."""
+        return key not in self._hubs and self._most.get(key, 0) <= self._few
 
     def of(self, key: str) -> Reach | None:
         """Return what lives under a thing; None if that is few elements."""
         hub = self._hubs.get(key)
         if hub is None:
-            elements = self._below(key, self._most)
+            elements = None if self.are_few(key) else self._below(key, self._few)
             if elements is None:
                 return None
-            hub = _Hub(self._world, elements)
-            if len(elements) > self._most:
-                self._hubs[key] = hub
-        elif len(hub.members) <= self._most // 2:
-            del self._hubs[key]
+            hub = self._hubs[key] = _Hub({one: _member(self._world, one) for one in elements})
         return hub.reach()
 
     def forget(self, keys: Iterable[str]) -> None:
         """Look for what is under some things again: their parties are others now."""
         for key in keys:
             self._hubs.pop(key, None)
+            self._most[key] = self._few + 1
 
     def update(self, changed: Iterable[str], alive: Collection[str]) -> None:
         """Take note of elements that changed, came to life or ended."""
-        if not self._hubs:
-            return
+        hubs, most = self._hubs, self._most
         for key in changed:
             is_alive = key in alive
+            member: _Member | None = None
             for unit in self._above(key):
-                hub = self._hubs.get(unit)
+                hub = hubs.get(unit)
                 if hub is not None:
-                    hub.remove(key)
-                    if is_alive:
-                        hub.add(key)
+                    if is_alive and member is None:
+                        member = _member(self._world, key)
+                    hub.replace(key, member)
+                elif is_alive:
+                    most[unit] = most.get(unit, 0) + 1
 
     def _above(self, key: str) -> set[str]:
         """Everything that reaches an element."""
@@ -81,47 +92,48 @@ class Reaches:
             found.add(node)
             element = graph.element(node)
             for name in element.names if element is not None else ():
-                if name.startswith("principal:"):
-                    found.update(f"principal:{member}" for member in party(name.removeprefix("principal:")))
-                else:
-                    found.add(name)
+                found.add(name)
+                if name.startswith(_PRINCIPAL) and len(members := party(name.removeprefix(_PRINCIPAL))) > 1:
+                    found.update(f"{_PRINCIPAL}{member}" for member in members)
         return found
+
+
+def _member(world: World, key: str) -> _Member:
+    """Return when an element was given, and the agents that it names."""
+    principals = world.principals
+    element = world.graph.element(key)
+    agents = {
+        min(principals.party(id_))
+        for name in (element.names if element is not None else ())
+        if name.startswith(_PRINCIPAL) and principals.kind(id_ := name.removeprefix(_PRINCIPAL)) == "agent"
+    }
+    return world.graph.facts.get(key)[0].given_at, tuple(agents)
 
 
 class _Hub:
     """Living elements, with the agents that each names."""
 
-    def __init__(self, world: World, elements: Iterable[str]) -> None:
-        self._world = world
-        self.members: dict[str, tuple[Instant, tuple[str, ...]]] = {}
-        self._agents: Counter[str] = Counter()
-        self._first: list[tuple[Instant, str]] = []
-        for key in elements:
-            self._enter(key)
-        self._first = [(given_at, key) for key, (given_at, _) in self.members.items()]
+    def __init__(self, members: dict[str, _Member]) -> None:
+        self.members = members
+        self._agents = Counter(agent for _, agents in members.values() for agent in agents)
+        self._first = [(given_at, key) for key, (given_at, _) in members.items()]
         heapify(self._first)
 
-    def _enter(self, key: str) -> Instant:
-        graph, principals = self._world.graph, self._world.principals
-        element = graph.element(key)
-        names = (
-            (name.removeprefix("principal:") for name in element.names if name[:10] == "principal:") if element else ()
-        )
-        agents = tuple({min(principals.party(name)) for name in names if principals.kind(name) == "agent"})
-        given_at = graph.facts.get(key)[0].given_at
-        self.members[key] = (given_at, agents)
-        self._agents.update(agents)
-        return given_at
-
-    def add(self, key: str) -> None:
-        heappush(self._first, (self._enter(key), key))
-
-    def remove(self, key: str) -> None:
-        if (known := self.members.pop(key, None)) is not None:
-            for agent in known[1]:
+    def replace(self, key: str, member: _Member | None) -> None:
+        """Enter an element as it is now; None if it is not alive."""
+        before = self.members.get(key)
+        if before == member:
+            return
+        if before is not None:
+            del self.members[key]
+            for agent in before[1]:
                 self._agents[agent] -= 1
                 if not self._agents[agent]:
                     del self._agents[agent]
+        if member is not None:
+            self.members[key] = member
+            self._agents.update(member[1])
+            heappush(self._first, (member[0], key))
 
     def reach(self) -> Reach | None:
         """Add up what is left."""
