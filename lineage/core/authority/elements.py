@@ -47,7 +47,7 @@ class FactIndex:
 
     def get(self, key: str) -> tuple[Fact, ...]:
         """Return the facts under a key, sorted by ``in_order``; empty if there are none."""
-        if key in self._added:
+        if self._added and key in self._added:
             self._ordered[key] = in_order((*self._ordered[key], *self._added.pop(key)))
         return self._ordered.get(key, ())
 

@@ -64,13 +64,14 @@ def client_shared(scene: Scene, key: str) -> Iterator[Finding]:
     """Find clients or sessions that use the tokens of several agents."""
     tokens = scene.tally.wielded.get(key, {})
     if len(tokens) >= scene.options.client_agents:
-        agents = sorted(tokens)
-        why = sentence("{} wields tokens of {} agents: {}", keyed(key), len(agents), listed(map(principal, agents[:3])))
-        why += ", …" if len(agents) > 3 else ""  # noqa: PLR2004  (those that are named)
-        facts = facts_of(scene, *(tokens[agent] for agent in agents))
-        times = [fact.event.occurred_at for fact in facts]
-        cited = nsmallest(CITED, facts, key=fact_order)
-        yield finding("client-shared", key, why, cited, at=min(times), last=max(times), count=len(agents))
+        agents = nsmallest(3, tokens)
+        why = sentence("{} wields tokens of {} agents: {}", keyed(key), len(tokens), listed(map(principal, agents)))
+        why += ", …" if len(tokens) > 3 else ""  # noqa: PLR2004  (those that are named)
+        facts = facts_of(scene, *tokens.values())
+        times = sorted(fact.event.occurred_at for fact in facts)
+        latest = times[:CITED][-1]  # very many agents may share one client
+        cited = sorted((fact for fact in facts if fact.event.occurred_at <= latest), key=fact_order)[:CITED]
+        yield finding("client-shared", key, why, cited, at=times[0], last=times[-1], count=len(tokens))
 
 
 def unbound_credential(scene: Scene, key: str) -> Iterator[Finding]:

@@ -139,6 +139,7 @@ class LiveFindings:
             self._changes.take(fact, batch)
         if intake is not None:
             self._changes.notice(intake, batch)
+        scene.forget_recent()
         for source in batch.recorded_earlier:
             self._changes.add_up_again(source)
         self._changes.spread(batch)

@@ -20,6 +20,7 @@ from lineage.core.findings.acts import Act, Decided, act_of, decided_of
 from lineage.core.findings.audiences import AudienceIndex
 from lineage.core.findings.options import Options
 from lineage.core.findings.reaches import Reach, Reaches, reach_of
+from lineage.core.findings.recent import Recent
 from lineage.core.findings.scopes import ScopeIndex, contains, first_stated
 from lineage.core.findings.tally import Tally
 from lineage.core.findings.upward import Upward
@@ -130,7 +131,9 @@ class Scene:
         # an upper bound: an element with two parents counts twice
         self._sizes = Upward[int](self._children, self._fold_size)
         self.reaches: Reaches | None = None
-        self._act: tuple[str, Act | None] = ("", None)
+        self._acts = Recent[Act | None](lambda key: act_of(world, split_key(key)[1]))
+        self._holders = Recent[str | None](self._find_holder)
+        self._granted = Recent[tuple[tuple[str, frozenset[str]], ...]](self._granted_above)
         self._last: tuple[object, object] = (None, None)
 
     def once(self, what: object, make: Callable[[], T]) -> T:
@@ -148,7 +151,7 @@ class Scene:
             below: The elements whose facts, dependencies or parties changed, and everything below them.
             above: The elements whose uses or dependents changed, and everything above them.
         """
-        self._act, self._last = ("", None), (None, None)
+        self._last = (None, None)
         self.scopes.forget(below)
         self.audiences.forget(below)
         self._ends.forget(below)
@@ -156,6 +159,12 @@ class Scene:
         self._activity.forget(above)
         self._needs.forget(above)
         self._sizes.forget(above)
+
+    def forget_recent(self) -> None:
+        """Look at things again: there are more facts about some of them."""
+        self._last = (None, None)
+        for recent in (self._acts, self._holders, self._granted):
+            recent.forget()
 
     def forget_registers(self) -> None:
         """Read again who is registered, who ordered what, and what receivers cover."""
@@ -173,10 +182,8 @@ class Scene:
         return self.world.graph.element(key)
 
     def act(self, key: str) -> Act | None:
-        """Return an action; the last one is cached, because many rules examine it in turn."""
-        if self._act[0] != key:
-            self._act = (key, act_of(self.world, split_key(key)[1]))
-        return self._act[1]
+        """Return an action."""
+        return self._acts.of(key)
 
     def decided(self, key: str) -> Decided | None:
         """Return a decision."""
@@ -184,12 +191,15 @@ class Scene:
 
     def granted_parents(self, element: Element, *roles: str) -> list[str]:
         """Return the granted dependencies of an element in some roles, sorted, excluding itself."""
-        graph = self.world.graph
-        return sorted(
-            parent
-            for parent, had in element.parents.items()
-            if parent != element.key and graph.granted(parent) and not set(roles).isdisjoint(had)
-        )
+        if not element.parents:
+            return []
+        return [parent for parent, had in self._granted.of(element.key) if not had.isdisjoint(roles)]
+
+    def _granted_above(self, key: str) -> tuple[tuple[str, frozenset[str]], ...]:
+        """Return the granted dependencies of an element with their roles, sorted, excluding itself."""
+        element, graph = self.element(key), self.world.graph
+        parents = sorted(element.parents.items()) if element is not None else ()
+        return tuple((parent, frozenset(had)) for parent, had in parents if parent != key and graph.granted(parent))
 
     # Parties
 
@@ -222,6 +232,9 @@ class Scene:
 
     def holder(self, key: str) -> str | None:
         """Return who may use an element: the user or subject of a token; the delegatee of a delegation."""
+        return self._holders.of(key)
+
+    def _find_holder(self, key: str) -> str | None:
         element = self.element(key)
         if element is None:
             return None
@@ -355,7 +368,10 @@ class Scene:
 
     def is_known(self, facts: Iterable[Fact]) -> bool:
         """Whether anything was known about a thing at the moment asked about."""
-        return any(fact.given_at <= self.at for fact in facts)
+        for fact in facts:  # nearly always the first
+            if fact.given_at <= self.at:
+                return True
+        return False
 
     # Depth
 

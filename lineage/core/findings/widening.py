@@ -4,6 +4,7 @@ Each violation is reported at the edge that widens, and not again below it.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element
@@ -193,7 +194,7 @@ def delegation_depth_exceeded(scene: Scene, key: str) -> Iterator[Finding]:
 
 def facts_of(scene: Scene, *keys: str) -> tuple[Fact, ...]:
     """Return the facts that grant some elements."""
-    return tuple(fact for key in keys for fact in scene.world.graph.facts.get(key))
+    return tuple(chain.from_iterable(map(scene.world.graph.facts.get, keys)))
 
 
 def issued_at(scene: Scene, key: str) -> Instant:

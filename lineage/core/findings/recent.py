@@ -1,0 +1,33 @@
+"""What was computed lately: for several rules that look at one thing, and one rule that looks at several."""
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+_MOST: Final = 8_192
+
+
+class Recent(Generic[T]):
+    """The values of some thousands of keys, computed once until they are forgotten."""
+
+    __slots__ = ("_known", "_make")
+
+    def __init__(self, make: Callable[[str], T]) -> None:
+        """Keep the function that computes a value."""
+        self._make = make
+        self._known: dict[str, T] = {}
+
+    def of(self, key: str) -> T:
+        """Return the value of a key."""
+        known = self._known
+        try:
+            return known[key]
+        except KeyError:
+            if len(known) >= _MOST:
+                known.clear()
+            value = known[key] = self._make(key)
+            return value
+
+    def forget(self) -> None:
+        """Compute every value again when it is next needed."""
+        self._known.clear()
