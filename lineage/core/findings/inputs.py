@@ -45,6 +45,14 @@ ORDER: Final = "revocation"
 LIFT: Final = "lift"
 ACKNOWLEDGEMENT: Final = "acknowledgement"
 RECEIVER: Final = "registered receiver"
+RESTATED: Final = "thing of which several facts tell"
+ROOT: Final = "grant or token that draws on nothing granted"
+DRAWING: Final = "grant or token that draws on something granted, or on itself"
+REPLAYABLE: Final = "grant or token for a single use, or of which several facts tell"
+UNACTED: Final = "token held by a person, or exchanged by impersonation"
+UNGRANTED_USE: Final = "success under nothing that was granted"
+UNDECIDED: Final = "success without a known decision"
+UNTRUSTED: Final = "action that states its instruction_source"
 CLIENT: Final = "client or session of an agent's token"
 EXCEPTION: Final = "exception in the settings"
 
@@ -70,6 +78,16 @@ def in_element(element: Element, holder_kind: str, delegator_kind: str, *, grant
             *({SCOPED_CHILD} if "scopes" in stated else ()),
             *({PLACED_CHILD} if "audience" in stated else ()),
         }
+    if not granted:
+        found.add(ROOT)
+    if granted or element.key in element.parents:
+        found.add(DRAWING)
+    if len(element.facts) > 1:
+        found |= {RESTATED, REPLAYABLE}
+    if "single_use" in stated:
+        found.add(REPLAYABLE)
+    if is_token and (holder_kind == "human" or "exchange" in stated):
+        found.add(UNACTED)
     if is_token and granted - {"delegation"}:
         found.add(DERIVED)
     if granted & {"refresh", "replaced"}:
@@ -95,28 +113,31 @@ _OF_FIELD: Final = {
     "prior_actors": PRIOR_ACTORS,
     "status_list": LISTED,
 }
-_FIELDS: Final = ("scopes", "audience", "task", *_OF_FIELD)
+_FIELDS: Final = ("scopes", "audience", "task", "single_use", "exchange", *_OF_FIELD)
 
 
 def in_decision(decided: Decided) -> set[str]:
     """Return what a decision offers to rules."""
     approved = any(getattr(fact.event.body, "approved_by", None) for fact in decided.facts)
-    return {ATTEMPT, *((APPROVAL,) if approved else ())}
+    return {ATTEMPT, *((APPROVAL,) if approved else ()), *((RESTATED,) if len(decided.facts) > 1 else ())}
 
 
 def in_action(act: Act, *, known_token: bool) -> set[str]:
     """Return what an action offers to rules; ``known_token``: whether its token was granted."""
     found = {ATTEMPT}
+    if len(act.facts) > 1:
+        found.add(RESTATED)
+    if act.instruction_source is not None:
+        found.add(UNTRUSTED)
     if known_token:
         found |= {WIELDED} if act.actor or act.workload or act.key_thumbprint else set()
         found |= {PLACED} if act.delegation else set()
         found |= {ON_BEHALF} if act.on_behalf_of else set()
     if act.succeeded:
-        found.add(SUCCESS)
+        found |= {SUCCESS, *((UNGRANTED_USE,) if act.element is None else ())}
         if act.element is not None or known_token:
             found |= {USE, *((AT_TOOL,) if act.tool else ())}
-        if act.decided is not None:
-            found.add(DECIDED)
+        found.add(UNDECIDED if act.decided is None else DECIDED)
     return found
 
 

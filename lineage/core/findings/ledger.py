@@ -6,7 +6,7 @@ from the things that share in it.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -114,6 +114,21 @@ class Ledger:
         stirred = self.stirred
         self._begin()
         return stirred
+
+    def offered(self, subject: str, key: str) -> tuple[bool, frozenset[str] | None]:
+        """Return whether a thing is known, and what it offers to rules; None for what is not entered here."""
+        entries: Mapping[str, ElementEntry | ActionEntry | DecisionEntry]
+        match subject:
+            case "action":
+                entries = self.actions
+            case "token" | "delegation":
+                entries = self.elements
+            case "decision":
+                entries = self.decisions
+            case _:
+                return True, None
+        entry = entries.get(key)
+        return entry is not None, None if entry is None else entry.inputs
 
     # Elements
 

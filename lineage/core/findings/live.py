@@ -23,7 +23,6 @@ from lineage.core.findings.evaluation import (
     REPEAT,
     Report,
     doer,
-    is_known,
     is_subject,
     others,
     subject_of,
@@ -35,7 +34,7 @@ from lineage.core.findings.judging import SUPPRESSED, status_of
 from lineage.core.findings.ledger import Ledger
 from lineage.core.findings.living import Living
 from lineage.core.findings.marks import Due, Marks
-from lineage.core.findings.neighbourhoods import EVERYTHING, Aspect, neighbourhood
+from lineage.core.findings.neighbourhoods import EVERYTHING, Aspect, can_find, neighbourhood
 from lineage.core.findings.options import Options
 from lineage.core.findings.reaches import Reaches
 from lineage.core.findings.rules import PRINCIPAL, RULE, Rule
@@ -105,7 +104,7 @@ class LiveFindings:
         self._party: dict[str, str] = {}  # of a serious finding
         self._due_marks = Due()
         self._due_status = Due()
-        self._rules: dict[tuple[str, int], tuple[Rule, ...]] = {}
+        self._rules: dict[tuple[str, int, frozenset[str] | None], tuple[Rule, ...]] = {}
         self._on = tuple(rule for rule in RULES.values() if is_on(rule, options) and rule.kind != REPEAT)
         for each in options.exempted:
             self._marks.aspects[f"{RULE}:{each.rule}"] = EVERYTHING
@@ -197,28 +196,31 @@ class LiveFindings:
             if aspect := subjects.get(subject_of(key)):
                 self._marks.aspects[key] |= aspect
 
-    def _rules_for(self, key: str, aspect: int) -> tuple[Rule, ...]:
-        subject = subject_of(key)
-        known = self._rules.get((subject, aspect))
+    def _rules_for(self, subject: str, aspect: int, offered: frozenset[str] | None) -> tuple[Rule, ...]:
+        """Return the rules that look at some aspect of a kind of thing, and can find anything of what it offers."""
+        known = self._rules.get((subject, aspect, offered))
         if known is None:
-            known = tuple(
+            known = self._rules[subject, aspect, offered] = tuple(
                 rule
                 for rule in self._on
                 if subject in rule.of
                 and neighbourhood(rule.kind) & aspect
                 and (rule.kind not in self._missing_of or rule.kind in _ALWAYS)
+                and can_find(rule.kind, offered)
             )
-            self._rules[subject, aspect] = known
         return known
 
     def _look(self, key: str, aspect: int) -> set[str]:
         """Evaluate the rules that look at some aspect of a thing; return the ids of the findings that changed."""
-        rules = self._rules_for(key, aspect)
+        scene, subject = self._scene, subject_of(key)
+        is_entered, offered = self._ledger.offered(subject, key)
+        had = self._found.get(key)
+        # What it offered before, it may not offer now.
+        rules = self._rules_for(subject, aspect, offered if had is None else None)
         if not rules:
             return set()
-        scene = self._scene
         self._horizon.restart()
-        known = is_known(scene, key) and is_subject(scene, key)
+        known = is_entered and is_subject(scene, key)
         stirred: set[str] = set()
         self._looks += 1
         monotonic = self._monotonic if self._looks % _SAMPLE == 0 else None
@@ -228,7 +230,7 @@ class LiveFindings:
             if monotonic is not None:
                 took = (monotonic() - began) * _SAMPLE
                 self.seconds[rule.kind] = self.seconds.get(rule.kind, 0.0) + took
-            before = self._found.get(key, {}).get(rule.kind, ())
+            before = had.get(rule.kind, ()) if had is not None else ()
             if found != before:
                 stirred |= self._replace((key, rule.kind), before, found)
         self._due_marks.add(self._horizon.next, key, aspect)

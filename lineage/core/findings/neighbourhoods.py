@@ -2,9 +2,14 @@
 
 Time is not listed: whatever compares something with the moment asked about is looked at again when that turns out
 differently (``clock.py``). A rule without an entry is looked at again after every change.
+
+And what a grant, a token, an action or a decision offers if a rule finds anything by examining it, so that nearly all
+rules need not look at a thing of which they can find nothing.
 """
 
 from typing import Final
+
+from lineage.core.findings import inputs
 
 
 class Aspect:
@@ -138,3 +143,60 @@ NEIGHBOURHOODS: Final[dict[str, int]] = {
 def neighbourhood(kind: str) -> int:
     """Return what a rule looks at around a thing."""
     return NEIGHBOURHOODS.get(kind, EVERYTHING)
+
+
+ONLY_OF: Final[dict[str, str]] = {
+    "scope-exceeds-parent": inputs.SCOPED_CHILD,
+    "audience-exceeds-parent": inputs.PLACED_CHILD,
+    "outlives-parent": inputs.CHILD,
+    "granted-after-expiry": inputs.DRAWING,
+    "renewal-widened": inputs.TASK,
+    "ungrounded-delegation": inputs.BY_AGENT,
+    "self-approval": inputs.APPROVAL,
+    "delegation-from-untrusted-instruction": inputs.INSTRUCTED,
+    "chain-mismatch": inputs.DRAWING,
+    "cycle": inputs.DRAWING,
+    "branch": inputs.DRAWING,
+    "subject-change": inputs.DERIVED,
+    "subject-mismatch": inputs.ON_BEHALF,
+    "wielder-mismatch": inputs.WIELDED,
+    "delegation-mismatch": inputs.PLACED,
+    "suspect": inputs.PRIOR_ACTORS,
+    "shared-status-list": inputs.LISTED,
+    "disagreement": inputs.RESTATED,
+    "action-outside-scope": inputs.USE,
+    "action-outside-audience": inputs.AT_TOOL,
+    "action-outside-task": inputs.USE,
+    "used-after-expiry": inputs.SUCCESS,
+    "used-before-valid": inputs.USE,
+    "used-after-revocation": inputs.SUCCESS,
+    "tainted-use": inputs.SUCCESS,
+    "used-while-suspended": inputs.SUCCESS,
+    "unattributed-action": inputs.UNGRANTED_USE,
+    "action-without-decision": inputs.UNDECIDED,
+    "action-after-deny": inputs.SUCCESS,
+    "decision-mismatch": inputs.DECIDED,
+    "decision-stale": inputs.DECIDED,
+    "action-from-untrusted-instruction": inputs.UNTRUSTED,
+    "impersonating-exchange": inputs.UNACTED,
+    "human-uses-agent-credential": inputs.WIELDED,
+    "environment-crossed": inputs.SUCCESS,
+    "credential-replay": inputs.REPLAYABLE,
+    "unbound-credential": inputs.OF_AGENT,
+    "long-lived-credential": inputs.MACHINE_TOKEN,
+    "standing-access": inputs.TO_AGENT,
+    "broad-scope": inputs.SCOPED_OF_AGENT,
+    "scope-unstated": inputs.OF_AGENT,
+    "dormant-but-alive": inputs.OF_MACHINE,
+    "no-human-root": inputs.ROOT,
+}
+
+
+def can_find(kind: str, offered: frozenset[str] | None) -> bool:
+    """Whether a rule can find anything about a thing.
+
+    Args:
+        kind: The rule.
+        offered: What the thing offers; None for a thing that is no grant, token, action or decision.
+    """
+    return offered is None or (needed := ONLY_OF.get(kind)) is None or needed in offered

@@ -1,6 +1,6 @@
 """What rules examine: a world, aggregates, settings and the moment, with cached intermediate results."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple, TypeVar, cast
@@ -366,12 +366,11 @@ class Scene:
         own = End(element.ends_at if element else NEVER, key)
         return min([own, *above.values()], key=lambda end: (end.at, end.key != key, end.key))
 
-    def is_known(self, facts: Iterable[Fact]) -> bool:
+    def is_known(self, facts: tuple[Fact, ...]) -> bool:
         """Whether anything was known about a thing at the moment asked about."""
-        for fact in facts:  # nearly always the first
-            if fact.given_at <= self.at:
-                return True
-        return False
+        if facts and facts[0].given_at <= self.at:  # nearly always
+            return True
+        return any(fact.given_at <= self.at for fact in facts)
 
     # Depth
 
