@@ -30,10 +30,10 @@ def numbered(body: Body, number: int, at: Instant, txn: str | None = None, seque
     return Event(event_id=identity, source=SOURCE, occurred_at=at, body=body, txn=txn, sequence=sequence)
 
 
-def a_day(count: int, seed: int = 1) -> Iterator[Event]:
+def a_day(count: int, seed: int = 1, start: Instant = START) -> Iterator[Event]:
     """Generate ``count`` events: of every eleven, a delegation, a login, three exchanges below it, six actions."""
     rng = random.Random(seed)
-    number, at, session = 0, START, 0
+    number, at, session = 0, start, 0
     while True:
         session += 1
         human = f"human:user{rng.randrange(5_000)}@example.com"

@@ -120,7 +120,7 @@ def naive(url: str, store: str) -> dict[str, float]:
     return {"records": count, "seconds": time.perf_counter() - began}
 
 
-class _Clocked:
+class Clocked:
     """An observer that maintains the live graph, and records the times of the first and the last batch."""
 
     def __init__(self, live: LiveGraph | None) -> None:
@@ -132,6 +132,7 @@ class _Clocked:
         self.records = 0
 
     def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
+        """Note the time, and update the live graph."""
         if self.live is not None:
             self.live.projected(batch)
         self.records += sum(outcomes)
@@ -144,9 +145,11 @@ class _Clocked:
         """Do nothing."""
 
     def assigned(self, _partitions: object) -> None:
+        """Note the time of the first assignment."""
         self.began = self.began or time.perf_counter()
 
     def fault(self, kind: str, wait: float) -> None:
+        """Say what is unavailable."""
         sys.stderr.write(f"{kind} is unavailable\n")
 
 
@@ -154,7 +157,7 @@ def ours(url: str, store: str, live: str) -> dict[str, float]:
     """Our consumer, until the store has everything."""
     log, kept = KafkaLog(url), open_store(store, codec.read)
     ends = {place: end for place, end in log.ends().items() if end}
-    clocked = _Clocked(LiveGraph(kept, None, now) if live == "live" else None)
+    clocked = Clocked(LiveGraph(kept, None, now) if live == "live" else None)
     stopped = threading.Event()
     consumer = Consumer(KafkaLog(url), kept, None, group=f"bench-{store[-12:]}", observer=clocked)
     running = threading.Thread(target=consumer.run, args=(stopped,))
@@ -359,7 +362,7 @@ def _waits(url: str, store: str, each: int, spool: Path) -> list[float]:
     kept, stopped = open_store(store, codec.read), threading.Event()
     waits: list[float] = []
 
-    class Waiting(_Clocked):
+    class Waiting(Clocked):
         def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
             at = now()
             waits.extend((at - record.fact.event.occurred_at) / 1e6 for record in batch.readable)

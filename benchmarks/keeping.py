@@ -1,0 +1,256 @@
+"""What keeping findings costs: in memory by family of rules, beside an intake, and until an alert.
+
+``python -m benchmarks.keeping`` starts Kafka and PostgreSQL on loopback, in a temporary folder. The consumer, the
+keeper and the producer run in processes of their own, as they do in earnest. On a machine with other load, rely on the
+processor time.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from kafka import KafkaProducer
+
+from benchmarks import events, kafka
+from benchmarks.__main__ import show
+from benchmarks.kafka import Clocked, Databases, cpu, rate, result
+from benchmarks.measures import Figure
+from compose.native.kafka import Kafka
+from compose.native.postgres import Postgres
+from ingest.codec import api as codec
+from ingest.kafka.consumer import Consumer
+from ingest.kafka.log import KafkaLog
+from ingest.log.port import entry_of
+from lineage.core.findings.catalogue import RULES
+from lineage.core.findings.live import LiveFindings
+from lineage.core.findings.options import Options
+from lineage.core.model.events import Fact
+from lineage.plumbing.gc_pause import gc_freeze
+from lineage.serve.commands.finding_keeper import FindingKeeper
+from lineage.serve.config.wiring import now
+from lineage.store.kept_findings import OPENED, Kept
+from lineage.store.store import open_store
+
+EVENTS: Final = 50_000
+BATCH: Final = 500
+RATES: Final = (500, 2_000, 5_000)  # events a second, for the delay of alerts
+PACED_SECONDS: Final = 20
+_SETTLING_SECONDS: Final = 3  # at a rate, before which nothing is measured
+_GOAL_COST: Final = 0.15
+_GOAL_DELAY: Final = 1.0
+
+
+# Each of these runs in its own process: its arguments are strings, its result is JSON on standard output.
+
+
+def keeps(store: str, total: str) -> dict[str, float]:
+    """Keep the findings of a store until so many records are in the index; print each alert's delay at the end."""
+    delays: list[tuple[float, float]] = []  # of the alert: when it was written, and after what time
+
+    def notice(changes: list[tuple[str, Kept]], _: int) -> None:
+        at = now()
+        delays.extend((at / 1e6, (at - one.recorded_at) / 1e6) for change, one in changes if change == OPENED)
+
+    kept = open_store(store, codec.read)
+    keeper = FindingKeeper(kept, None, Options())
+    keeper.notify = notice
+    keeper.sweep(now())
+    print("ready", flush=True)
+    while sum(kept.positions().values()) < int(total) or keeper.is_behind or keeper.look(now()):
+        keeper.look(now())
+        if not keeper.is_behind:
+            time.sleep(0.1)
+    ended = time.time()
+    kept.close()
+    since = min((at for at, _ in delays), default=0.0) + _SETTLING_SECONDS
+    taken = sorted(delay for at, delay in delays if at >= since) or [0.0, 0.0]
+    centiles = statistics.quantiles(taken, n=100, method="inclusive")
+    return {"records": int(total), "until": ended, "alerts": len(taken), "p50": centiles[49], "p99": centiles[98]}
+
+
+def consumes(url: str, store: str, total: str) -> dict[str, float]:
+    """Project a log that is being written, until so many records are in the store."""
+    stopped = threading.Event()
+    kept = open_store(store, codec.read)
+    consumer = Consumer(KafkaLog(url), kept, None, group=f"alerts-{store[-12:]}", observer=Clocked(None))
+    running = threading.Thread(target=consumer.run, args=(stopped,))
+    running.start()
+    while running.is_alive() and sum(kept.positions().values()) < int(total):
+        time.sleep(0.1)
+    stopped.set()
+    running.join()
+    kept.close()
+    return {"records": int(total)}
+
+
+def paced(url: str, each: str) -> dict[str, float]:
+    """Send events at a fixed rate, each dated when it is sent."""
+    log, count = KafkaLog(url), int(each) * PACED_SECONDS
+    made = list(events.a_day(count, seed=int(each), start=now()))
+    producer = KafkaProducer(**log.client(acks="all", linger_ms=5))
+    gc_freeze()
+    began = time.perf_counter()
+    for number, event in enumerate(made):
+        behind = began + number / int(each) - time.perf_counter()
+        if behind > 0.001:
+            time.sleep(behind)
+        topic, value, key = entry_of(event._replace(occurred_at=now()))
+        producer.send(log.topic_name(topic), value=value, key=key)
+    took = time.perf_counter() - began
+    producer.flush()
+    return {"records": count, "seconds": took}
+
+
+def rules(count: str) -> dict[str, float]:
+    """Evaluate a day in memory, in batches; how long each rule took, in seconds, besides the whole."""
+    live = LiveFindings(Options(), monotonic=time.process_time)
+    facts = [Fact(event, event.occurred_at + 50_000) for event in events.a_day(int(count))]
+    gc_freeze()
+    began = time.process_time()
+    for start in range(0, len(facts), BATCH):
+        part = facts[start : start + BATCH]
+        live.advance(part, part[-1].recorded_at + 50_000)
+    return {"records": len(facts), "seconds": time.process_time() - began, **live.seconds}
+
+
+PROCESSES: Mapping[str, Callable[..., dict[str, float]]] = {
+    each.__name__: each for each in (keeps, consumes, paced, rules)
+}
+
+
+def start(name: str, *said: str) -> "subprocess.Popen[bytes]":
+    """Start one of ``PROCESSES``."""
+    return subprocess.Popen([sys.executable, "-m", "benchmarks.keeping", "--run", name, *said], stdout=subprocess.PIPE)
+
+
+def in_memory(count: int) -> Iterator[Figure]:
+    """The rules and aggregates alone, and the families of rules."""
+    found = result(start("rules", str(count)))
+    whole = found["seconds"] / found["records"] * 1e6
+    yield Figure(name=f"rules and aggregates, {count:,} events", value=whole, unit="us/event")
+    families: Counter[str] = Counter()
+    for kind in RULES.keys() & found.keys():
+        families[_family(kind)] += found[kind]  # type: ignore[assignment]  # seconds
+    for family, took in families.most_common():
+        yield Figure(name=f"rules of {family}, from a sample", value=took / found["records"] * 1e6, unit="us/event")
+
+
+def _family(kind: str) -> str:
+    module: str = getattr(RULES[kind].check, "__module__", "")
+    return module.rpartition(".")[2]
+
+
+def beside_intake(url: str, stores: Databases, count: int) -> Iterator[Figure]:
+    """The intake alone, and with a keeper beside it."""
+    for words, made in (("SQLite", stores.sqlite), ("PostgreSQL", stores.postgresql)):
+        alone = kafka.run("ours", url, made(), "-")
+        store = made()
+        keeper = start("keeps", store, str(count))
+        _is_ready(keeper)
+        beside = kafka.run("ours", url, store, "-")
+        kept = result(keeper)
+        yield Figure(name=f"intake to {words}, nothing kept", value=rate(alone), unit="events/s")
+        slower = rate(alone) / rate(beside) - 1
+        yield Figure(name=f"intake to {words}, keeper beside it", value=rate(beside), unit="events/s",
+                     against="nothing kept", ratio=rate(beside) / rate(alone), goal="<= 15 % slower",
+                     met=slower <= _GOAL_COST)  # fmt: skip
+        for name, found in (("intake alone", alone), ("intake, keeper beside it", beside), ("keeper", kept)):
+            yield Figure(name=f"{name}, {words}, of a core", value=cpu(found), unit="us/event", against="intake alone",
+                         ratio=cpu(found) / cpu(alone))  # fmt: skip
+        behind = kept["until"] - beside["until"]
+        yield Figure(name=f"keeper even after the intake, {words}", value=max(0.0, behind), unit="s")
+
+
+def alerts(servers: str, stores: Databases) -> Iterator[Figure]:
+    """The delay from the record of a finding's last fact until the finding is written, at fixed rates."""
+    for each in RATES:
+        for words, made in (("SQLite", stores.sqlite), ("PostgreSQL", stores.postgresql)):
+            url, store, total = f"kafka://{servers}/alerts-{words}-{each}", made(), each * PACED_SECONDS
+            KafkaLog(url).create(partitions=kafka.PARTITIONS, replication=1)
+            keeper = start("keeps", store, str(total))
+            _is_ready(keeper)
+            consumer = start("consumes", url, store, str(total))
+            sent = result(start("paced", url, str(each)))
+            consumed, kept = result(consumer), result(keeper)
+            at = f"at {each:,}/s, {words}"
+            yield Figure(name=f"sent {at}", value=rate(sent), unit="events/s")
+            yield Figure(name=f"consumer and keeper {at}", value=cpu(consumed) + cpu(kept), unit="us/event")
+            yield Figure(name=f"fact to alert {at}, p50", value=kept["p50"], unit="s")
+            yield Figure(name=f"fact to alert {at}, p99 of {kept['alerts']:,}", value=kept["p99"], unit="s",
+                         goal="<= 1 s", met=kept["p99"] <= _GOAL_DELAY)  # fmt: skip
+
+
+def _is_ready(keeper: "subprocess.Popen[bytes]") -> None:
+    assert keeper.stdout is not None
+    if keeper.stdout.readline().strip() != b"ready":
+        raise SystemExit("the keeper did not begin")
+
+
+def fill(url: str, count: int) -> None:
+    """Create the topics and write the last hours of a day to them."""
+    log = KafkaLog(url)
+    log.create(partitions=kafka.PARTITIONS, replication=1)
+    producer = KafkaProducer(**log.client(acks="all", linger_ms=20))
+    for event in events.a_day(count, start=now() - count * 110_000):  # the mean distance of two events
+        topic, value, key = entry_of(event)
+        producer.send(log.topic_name(topic), value=value, key=key)
+    producer.flush()
+    producer.close()
+    log.close()
+
+
+def main() -> None:
+    """Run the measurements, print each figure as it is ready, and write them as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.keeping", description=__doc__)
+    parser.add_argument("--events", type=int, default=EVENTS, help="the number of events in memory and of the intake")
+    parser.add_argument("--only", choices=["memory", "intake", "alerts"], help="one group")
+    parser.add_argument(
+        "--json", type=Path, default=Path("build/benchmarks-keeping.json"), help="output file for the figures"
+    )
+    parser.add_argument("--run", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        name, *said = options.run
+        before = time.process_time()
+        found = PROCESSES[name](*said)
+        print(json.dumps({**found, "cpu": time.process_time() - before}))
+        return
+    print(f"{platform.machine()}, Python {platform.python_version()}, {options.events:,} events")
+    figures: list[Figure] = []
+
+    def each(group: Iterator[Figure]) -> None:
+        for figure in group:
+            figures.append(figure)
+            show(figure)
+
+    if options.only in (None, "memory"):
+        each(in_memory(options.events))
+    if options.only != "memory":
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            broker = stack.enter_context(Kafka(folder / "kafka"))
+            stores = Databases(folder, stack.enter_context(Postgres(folder / "postgres")))
+            if options.only in (None, "intake"):
+                url = f"kafka://{broker.servers}/day"
+                fill(url, options.events)
+                each(beside_intake(url, stores, options.events))
+            if options.only in (None, "alerts"):
+                each(alerts(broker.servers, stores))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
