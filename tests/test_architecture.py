@@ -112,12 +112,12 @@ ROOMS = {
         "codec", "secrets", "tracing", "trust_file", "declared_settings", "log", "projector", "kafka", "sources",
         "opening", "revocations", "producer",
     ),
-    "lineage.core": ("model", "authority", "revocation", "findings"),
+    "lineage.core": ("model", "authority", "revocation", "findings", "evidence"),
     "lineage.store": (
         "database", "migrations", "acts_in_time", "reading", "writing", "store", "delivery", "kept_findings",
-        "follower", "rebuild", "server_info", "source_records", "authority_replica", "api_tokens",
+        "follower", "evidence_trees", "rebuild", "server_info", "source_records", "authority_replica", "api_tokens",
     ),
-    "lineage.deliver": ("http", "outbox", "rfc7009", "probes", "ssf", "token_status", "findings"),
+    "lineage.deliver": ("http", "tlog", "outbox", "rfc7009", "probes", "ssf", "token_status", "findings"),
     "lineage.serve": (
         "documents", "text", "drawing", "cache", "queries", "commands", "config", "server", "http", "web",
         "mcp", "client_items", "http_client", "async_http_client", "client", "processes", "cli",

@@ -4,6 +4,7 @@ Most commands run inside the test's own process; what only a real process has (p
 them) is tried in one.
 """
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -1212,12 +1213,10 @@ def test_retry_takes_up_what_can_be_read_now(desk: Desk):
     [record] = log.read(DECISIONS, 0, 0, limit=1).records
     log.close()
     waiting = {"reason": "unknown-schema", "detail": "a later version may know it"}
-    waiting |= {"recorded_at": record.recorded_at}
+    waiting |= {"recorded_at": record.recorded_at, "sha256": hashlib.sha256(value).hexdigest()}
     store = open_store(desk.url, codec.read)
-    store.quarantine(
-        [RejectedRecord(number=None, origin="f.jsonl", place=7, sha256="1", size=len(line), value=line, **waiting)]
-    )
-    aside = RejectedRecord(number=0, origin="decisions/0", place=0, sha256="2", size=len(value), value=value, **waiting)
+    store.quarantine([RejectedRecord(number=None, origin="f.jsonl", place=7, size=len(line), value=line, **waiting)])
+    aside = RejectedRecord(number=0, origin="decisions/0", place=0, size=len(value), value=value, **waiting)
     store.write(Batch(unreadable=[aside], advance={(DECISIONS, 0): (0, 1)}))
     store.close()
     unread = desk.ask("status", "token:t1", "token:t2", exit=3)

@@ -235,7 +235,15 @@ def test_a_store_that_has_facts_is_marked_until_it_is_rebuilt(fresh: stores.Fres
         project(log, store, None)
         with store._write() as connection:
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0008'")
-            for table in ("act", "finding", "api_token", "api_token_end"):  # which later versions added
+            for table in (
+                "act",
+                "finding",
+                "api_token",
+                "api_token_end",
+                "tree",
+                "tile",
+                "checkpoint",
+            ):  # which later versions added
                 connection.exec_driver_sql(f"DROP TABLE {table}")
             for index in ("name_principal", "name_called"):
                 connection.exec_driver_sql(f"DROP INDEX {index}")

@@ -79,6 +79,24 @@ def load_keys(files: Sequence[Path]) -> Keys:
     Raises:
         RefusedError: A file cannot be read, or a key cannot be used; the message says which.
     """
+    found = _found(files)
+    published = {key.id: key for key in (_published(key, path) for key, path in found)}
+    return Keys(list(published.values()), [key for key, _ in found if isinstance(key, Private)])
+
+
+def load_public_keys(files: Sequence[Path]) -> tuple[Private, list[Public]]:
+    """Load the private key that signs, and every public key, that of the private one first.
+
+    Raises:
+        RefusedError: As for ``load_keys``.
+    """
+    keys = [key for key, _ in _found(files)]
+    assert isinstance(keys[0], Private)  # noqa: S101 (for the type checker)
+    return keys[0], [key.public_key() if isinstance(key, Private) else key for key in keys]
+
+
+def _found(files: Sequence[Path]) -> list[tuple[Private | Public, Path]]:
+    """Read the keys in some files; the first is a private one."""
     found = [
         (_loaded(match.group(0), match.group(1), path), path)
         for path in files
@@ -86,8 +104,7 @@ def load_keys(files: Sequence[Path]) -> Keys:
     ]
     if not found or not isinstance(found[0][0], Private):
         raise RefusedError(f"the first key in {', '.join(map(str, files))} must be a private one in PEM: it signs")
-    published = {key.id: key for key in (_published(key, path) for key, path in found)}
-    return Keys(list(published.values()), [key for key, _ in found if isinstance(key, Private)])
+    return found
 
 
 def _loaded(pem: str, label: str, path: Path) -> Private | Public:

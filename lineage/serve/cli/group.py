@@ -48,6 +48,8 @@ _COMMANDS: Final = {
     "closure": "revocation_commands",
     "receiver": "receiver_commands",
     "prove": "prove_command",
+    "evidence": "evidence_commands",
+    "prove-record": "evidence_commands",
     "deliver": "process_commands",
     "token": "token_commands",
     "mcp": "mcp_command",
@@ -66,6 +68,7 @@ _SECTIONS: Final = (
         ),
     ),
     ("Act", ("revoke", "lift", "receiver", "prove")),
+    ("Prove", ("evidence", "prove-record")),
     ("Feed in", ("ingest", "emit", "consume", "collect", "sources", "quarantine", "schema")),
     ("Operate", ("demo", "init", "serve", "mcp", "token", "deliver", "doctor", "rebuild", "fsck")),
 )
@@ -104,7 +107,8 @@ class _LazyGroup(click.Group):
             return None
         # The function of a command whose name is a Python keyword or builtin ends in an underscore.
         found = import_module(f"lineage.serve.cli.{module}")
-        command = getattr(found, f"{cmd_name}_", None) or getattr(found, cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(found, f"{name}_", None) or getattr(found, name)
         assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
         return command
 

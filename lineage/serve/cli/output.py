@@ -81,6 +81,13 @@ class Output:
         else:
             self.console.print(render(document))
 
+    def text(self, document: Document, write: "Callable[[Document], str]") -> None:
+        """Print a document, or exactly the text that it is in the format of another tool."""
+        if self.as_json:
+            self.document(document, write)
+        else:
+            click.echo(write(document), nl=False)
+
     def listed(self, document: Document, render: "Callable[[Document], RenderableType]", name: str) -> None:
         """Print a list, as CSV or in the format of another tool if that is asked for.
 
@@ -113,6 +120,10 @@ class Output:
         self._missing(
             asked, f"There is no token {printable(asked)}: see 'delegraph token list' for those that there are."
         )
+
+    def no_record(self, asked: str) -> None:
+        """Say that the log has no such record; the command then exits with 3."""
+        self._missing(asked, f"There is no record {printable(asked)} in the log, as far as it has been read.")
 
     def no_finding(self, asked: str) -> None:
         """Report that there is no finding with an id; the command then exits with 3."""

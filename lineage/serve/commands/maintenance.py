@@ -16,10 +16,11 @@ from lineage.serve.commands import submission_policy
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
-from lineage.store import kept_findings
+from lineage.store import evidence_trees, kept_findings
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.rebuild.swap import exchange, temporary_store
 from lineage.store.rebuild.time_index_check import time_index_differences
+from lineage.store.rebuild.tree_check import broken_checkpoints, tree_differences
 from lineage.store.store import Quarantined
 
 logger = logging.getLogger(__name__)
@@ -117,6 +118,8 @@ def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
     with temporary_store(service.store) as fresh:
         records = project(log, fresh, trust, progress=progress)
         records += project(log, fresh, trust, progress=progress)  # so that little is left to project while writers wait
+        if broken := next(broken_checkpoints(evidence_trees.latest_checkpoints(service.store).values(), fresh), None):
+            raise IntegrityError(f"{broken.partition(': ')[2]}; nothing was replaced")
 
         def catch_up(positions: dict[tuple[str, int], int]) -> None:
             """Project what others have projected since we began.
@@ -144,7 +147,7 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
         fresh = twin(still, Path(folder) / "fresh.db")
         try:
             records = project(log, fresh, service.trust.table, ends=still.positions(), progress=progress)
-            found = [*differences(still, fresh), *time_index_differences(still)]
+            found = [*differences(still, fresh), *time_index_differences(still), *tree_differences(still, fresh)]
         finally:
             fresh.close()
         found += index_differences(still, service.trust.table, service.options)

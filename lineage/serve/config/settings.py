@@ -114,6 +114,17 @@ class Settings:
         "signs, all are published",
         kind=Kind.KEY_FILE,
     )
+    evidence_key_file: Path | None = setting(
+        None,
+        "the Ed25519 [keys](../evidence.md#keys) that sign checkpoints of the log, in PEM: the first signs, the others "
+        "verify what was signed before",
+        kind=Kind.KEY_FILE,
+    )
+    evidence_origin: str | None = setting(
+        None,
+        "how checkpoints name this log, such as `audit.example/agents`; it must not change",
+        default_text="`delegraph/` and the first digits of the log's identity",
+    )
     ssf: SsfSettings | None = None
     receivers: tuple[Endpoint, ...] = ()
     probes: tuple[Probe, ...] = ()

@@ -361,6 +361,40 @@ Index(
 Index("finding_of", finding.c.of_key, sqlite_where=_latest, postgresql_where=_latest)
 Index("finding_about", finding.c.about_key, sqlite_where=_latest, postgresql_where=_latest)
 
+# The Merkle tree over the records of each partition, whose ``lane`` is the Position.number of its first offset.
+tree = Table(
+    "tree",
+    metadata,
+    Column("lane", BigInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),  # leaves
+    Column("covered", BigInteger, nullable=False),  # the tree has every record before this offset
+    Column("after", BigInteger, nullable=False),  # the offset after its last record
+)
+
+# The tiles of the trees: on level 0 up to 256 entries of records, on higher levels hashes (``core.evidence.tiles``).
+tile = Table(
+    "tile",
+    metadata,
+    Column("lane", BigInteger, primary_key=True, autoincrement=False),
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),  # the index within the level
+    Column("data", LargeBinary, nullable=False),
+)
+
+# The checkpoints that were signed. A rebuild keeps them.
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("id", _Big, primary_key=True),
+    Column("origin", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),  # the signed note, with the cosignatures of witnesses
+    Column("signed_at", BigInteger, nullable=False),
+    Column("witnessed_at", BigInteger),  # when enough witnesses had cosigned it
+    Index("checkpoint_origin", "origin", "size"),
+)
+
 
 # A Span is 2**32 microseconds (72 minutes). Bounds are kept in Spans, so that a series of children, each of which
 # expires a little later, raises the bound of their ancestors once for each Span instead of once for each child.

@@ -29,7 +29,7 @@ _NOTHING: Final = Outcomes(0, 0, 0, 0, 0)
 
 # The tables that are projected, and so replaced; others, such as plans, are kept, as are quarantined lines that are not
 # in the log. Writers begin with the position, so locking that table blocks them.
-_PROJECTED: Final = ("position", "fact", "ref", "act", "sighting", "name")
+_PROJECTED: Final = ("position", "fact", "ref", "act", "sighting", "name", "tree", "tile")
 _WRITTEN: Final = (*_PROJECTED, "quarantine", "release")
 _ASIDE: Final = "n, origin, place, recorded_at, reason, detail, sha256, size, value, headers, charged_to, kept"
 # All actions are indexed now: see ``reading.acted`` and ``acts_in_time``.

@@ -37,7 +37,7 @@ from lineage.store.database.tables import (
     sighting,
     span_after,
 )
-from lineage.store.writing import optimistic_commit
+from lineage.store.writing import optimistic_commit, trees
 from lineage.store.writing.quarantine_quota import Quota, charged, within
 
 # A display name in the table ``name``, and the principal that it belongs to.
@@ -161,6 +161,7 @@ class Projection:
             FencedError: A position is not the one that the batch expects.
         """
         self._advance(connection, batch)
+        trees.extend(connection, batch)
         self.quarantine(connection, batch.unreadable)
         written = self._write_in_turn(connection, batch.readable, batch.advance) if batch.readable else _Written()
         became = Counter(outcome for _, _, outcome in written.fresh)

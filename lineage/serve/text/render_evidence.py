@@ -1,0 +1,64 @@
+"""Text pages for evidence: keys, checkpoints and proofs."""
+
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.text.phrases import when
+from lineage.serve.text.text_page import Page, many
+
+
+def key_created(doc: Document) -> Page:
+    """Render a new key."""
+    page = Page().line(("A new key is in ", ""), (doc["file"], "bold"), ". Keep it secret, and keep a copy.")
+    return page.line(f"To sign with it: export DELEGRAPH_EVIDENCE_KEY_FILE={doc['file']}")
+
+
+def checkpoints(doc: Document) -> Page:
+    """Render the latest checkpoints."""
+    page = Page()
+    if not doc["checkpoints"]:
+        return page.line("There is nothing to sign: the log has no records.")
+    new = (
+        f"{many(doc['signed'], 'checkpoint')} signed."
+        if doc["signed"]
+        else "Nothing is new since the last checkpoints."
+    )
+    page.line((new, "bold"))
+    for one in doc["checkpoints"]:
+        page.line(
+            (one["origin"], "bold"), f": {many(one['size'], 'record')}, signed {when(one['signed_at'])}", lead="  - "
+        )
+    page.line(f"Others verify them with this key: {doc['key']}")
+    return page
+
+
+def consistency(doc: Document) -> Page:
+    """Render a consistency proof."""
+    name = f"{doc['topic']}/{doc['partition']}"
+    page = Page().line(
+        (f"The first {many(doc['old']['size'], 'record')} of {name} are the beginning of its first ", ""),
+        f"{doc['new']['size']:,}.",
+    )
+    for side in ("old", "new"):
+        page.line(f"root of {doc[side]['size']:,}: {doc[side]['root']}", lead="  ")
+    for each in doc["proof"]:
+        page.line(each, lead="    ")
+    return page
+
+
+def absence(doc: Document) -> Page:
+    """Render what a source sent around a number that never arrived."""
+    page = Page().line((f"No record has number {doc['sequence']} of {doc['source']}.", "bold"))
+    for side, word in (("before", "before it"), ("after", "after it")):
+        one = doc[side]
+        page.line(
+            f"The nearest {word}: "
+            + ("none" if one is None else f"{one['position']}, recorded {when(one['recorded_at'])}"),
+            lead="  ",
+        )
+    return page
+
+
+def record_proofs(doc: Document) -> str:
+    """Render a proof, or two of adjacent records, in the format that programs verify."""
+    if "first" in doc:
+        return f"{doc['first']['tlog_proof']}\n{doc['next']['tlog_proof']}"
+    return str(doc["tlog_proof"])

@@ -1,0 +1,259 @@
+"""The stored Merkle trees over the log, and the checkpoints that were signed over them."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from lineage.core.evidence import merkle
+from lineage.core.evidence.checkpoints import Checkpoint
+from lineage.core.evidence.merkle import Subtree
+from lineage.core.evidence.record_entry import ENTRY_BYTES, Committed, RecordEntry, decode_entry
+from lineage.core.evidence.tiles import WIDTH, subtrees
+from lineage.core.model.errors import IntegrityError
+from lineage.core.model.records import Position, position_of
+from lineage.core.model.times import Instant
+from lineage.store.database.dialects import backend_of
+from lineage.store.database.engine import faults
+from lineage.store.database.sql import in_array
+from lineage.store.database.tables import checkpoint, fact, position, sighting, tile, tree
+from lineage.store.store import Store
+from lineage.store.writing.trees import extend_lane
+
+Lane = tuple[str, int]  # topic and partition
+
+_REBUILD: Final = "run 'delegraph rebuild'"
+
+
+class Head(NamedTuple):
+    """The state of the tree of a partition.
+
+    Attributes:
+        size: The number of its leaves.
+        covered: The tree has every record before this offset.
+        after: The offset after its last record.
+    """
+
+    size: int
+    covered: int
+    after: int
+
+
+class SignedCheckpoint(NamedTuple):
+    """A stored checkpoint.
+
+    Attributes:
+        id: Its id.
+        head: What was signed.
+        note: The signed note, with cosignatures.
+        signed_at: When it was signed.
+        witnessed_at: When enough witnesses had cosigned it; None if they have not.
+    """
+
+    id: int
+    head: Checkpoint
+    note: str
+    signed_at: Instant
+    witnessed_at: Instant | None
+
+
+class Tree:
+    """The tree of one partition, as stored."""
+
+    def __init__(self, connection: Connection, lane: Lane, head: Head) -> None:
+        """Read from a connection, which must remain open."""
+        self.lane = lane
+        self.head = head
+        self._number = Position(*lane, 0).number
+        self._connection = connection
+        self._subtree = subtrees(self.tile)
+
+    def tile(self, level: int, place: int) -> bytes:
+        """The data of a tile.
+
+        Raises:
+            IntegrityError: It is missing.
+        """
+        where = (tile.c.lane == self._number) & (tile.c.level == level) & (tile.c.place == place)
+        found = self._connection.execute(sa.select(tile.c.data).where(where)).scalar()
+        if found is None:
+            topic, partition = self.lane
+            raise IntegrityError(
+                f"tile {place} of level {level} of the tree of {topic}/{partition} is missing; {_REBUILD}"
+            )
+        return bytes(found)
+
+    def root(self, size: int | None = None) -> bytes:
+        """The root of the tree, or of its first ``size`` leaves."""
+        return merkle.root(self.head.size if size is None else size, self._subtree)
+
+    @property
+    def subtree(self) -> Subtree:
+        """The hashes of its complete subtrees, for proofs."""
+        return self._subtree
+
+    def entry(self, index: int) -> bytes:
+        """The encoded entry of a leaf."""
+        place, at = divmod(index, WIDTH)
+        return self.tile(0, place)[at * ENTRY_BYTES : (at + 1) * ENTRY_BYTES]
+
+    def index_of(self, offset: int) -> int | None:
+        """The index of the leaf of a record; None if the tree has none at this offset."""
+        index = self.index_after(offset) - 1
+        if index < 0:
+            return None
+        found = self.read_entry(index)
+        return index if found.position.offset == offset else None
+
+    def index_after(self, offset: int) -> int:
+        """The number of leaves at or before an offset. Costs a logarithm of the tiles."""
+        low, high = 0, -(-self.head.size // WIDTH)
+        while low < high:  # the first tile that begins after the offset
+            middle = (low + high) // 2
+            if self.read_entry(middle * WIDTH).position.offset <= offset:
+                low = middle + 1
+            else:
+                high = middle
+        if low == 0:
+            return 0
+        data = self.tile(0, low - 1)
+        offsets = [self._read(data[at : at + ENTRY_BYTES]).position.offset for at in range(0, len(data), ENTRY_BYTES)]
+        return (low - 1) * WIDTH + bisect_right(offsets, offset)
+
+    def read_entry(self, index: int) -> RecordEntry:
+        """The entry of a leaf."""
+        return self._read(self.entry(index))
+
+    def _read(self, raw: bytes) -> RecordEntry:
+        found = decode_entry(raw)
+        if found is None:
+            topic, partition = self.lane
+            raise IntegrityError(f"the tree of {topic}/{partition} has an entry that cannot be read; {_REBUILD}")
+        return found
+
+
+def heads(store: Store) -> dict[Lane, Head]:
+    """The trees of a store, by partition."""
+    with store.connection() as connection:
+        return heads_of(connection)
+
+
+def heads_of(connection: Connection) -> dict[Lane, Head]:
+    """The same, over a connection."""
+    rows = connection.execute(sa.select(tree).order_by(tree.c.lane))
+    return {position_of(row.lane)[:2]: Head(row.size, row.covered, row.after) for row in rows}
+
+
+@contextmanager
+def opened_tree(store: Store, lane: Lane) -> Iterator[Tree]:
+    """Open the tree of a partition, as of one moment; an empty one if nothing was projected from it."""
+    with store.connection() as connection:
+        yield Tree(connection, lane, heads_of(connection).get(lane, Head(0, 0, 0)))
+
+
+def extend_tree(store: Store, lane: Lane, first: int, following: int, records: Sequence[Committed]) -> bool:
+    """Append records that were projected before the store had trees.
+
+    Args:
+        store: The store.
+        lane: The topic and partition.
+        first: The offset from which the records are complete.
+        following: The offset after them; not beyond the position of the partition.
+        records: The records, by offset.
+
+    Returns:
+        False if the tree does not end at ``first`` any more; then nothing was written.
+    """
+    with _writing(store) as connection:
+        held = sa.select(position.c.next_offset).where(position.c.topic == lane[0], position.c.partition == lane[1])
+        projected = connection.execute(held.with_for_update()).scalar() or 0
+        return following <= projected and extend_lane(connection, lane, first, following, records)
+
+
+def positions_of_event(store: Store, source: str, event_id: str) -> list[Position]:
+    """The positions of every record of an event: of each content that it has, and of repetitions, in order."""
+    ident = store.keys["event"].once(f"{source}\0{event_id}")
+    with store.connection() as connection:
+        rows = connection.execute(sa.select(fact.c.n, fact.c.value).where(fact.c.ident == ident)).all()
+        events = {row.n: store.decode(row.value) for row in rows}  # a hash is not an identity
+        own = [n for n, event in events.items() if (event.source, event.event_id) == (source, event_id)]
+        again = connection.execute(sa.select(sighting.c.n).where(in_array(sighting.c.fact, own))).scalars()
+        return [position_of(number) for number in sorted([*own, *again])]
+
+
+def sequence_neighbours(
+    store: Store, source: str, sequence: int
+) -> tuple[Position | None, Position | None, Position | None]:
+    """The records of a source with the nearest lower sequence number, with this one, and with the nearest higher one.
+
+    Scans the facts, since nothing else looks up sequence numbers.
+    """
+    hashed = store.keys["source"].once(source)
+    of_source = sa.select(fact.c.n).where(fact.c.source == hashed)
+    lower = of_source.where(fact.c.sequence < sequence).order_by(fact.c.sequence.desc(), fact.c.n).limit(1)
+    same = of_source.where(fact.c.sequence == sequence).order_by(fact.c.n).limit(1)
+    higher = of_source.where(fact.c.sequence > sequence).order_by(fact.c.sequence, fact.c.n).limit(1)
+    with store.connection() as connection:
+        found = [connection.execute(query).scalar() for query in (lower, same, higher)]
+    before, at, after = (None if number is None else position_of(number) for number in found)
+    return before, at, after
+
+
+def add_checkpoint(store: Store, head: Checkpoint, note: str, signed_at: Instant) -> None:
+    """Store a signed checkpoint."""
+    row = {"origin": head.origin, "size": head.size, "root": head.root, "note": note, "signed_at": signed_at}
+    with _writing(store) as connection:
+        connection.execute(checkpoint.insert(), [row])
+
+
+def add_cosignatures(store: Store, id_: int, note: str, witnessed_at: Instant | None) -> None:
+    """Store the note of a checkpoint with the cosignatures that it received."""
+    with _writing(store) as connection:
+        connection.execute(
+            checkpoint.update().where(checkpoint.c.id == id_).values(note=note, witnessed_at=witnessed_at)
+        )
+
+
+def latest_checkpoints(store: Store, *, witnessed: bool = False) -> dict[str, SignedCheckpoint]:
+    """The latest checkpoint of each origin, or the latest that enough witnesses have cosigned."""
+    latest = sa.select(sa.func.max(checkpoint.c.id)).group_by(checkpoint.c.origin)
+    if witnessed:
+        latest = latest.where(checkpoint.c.witnessed_at.is_not(None))
+    with store.connection() as connection:
+        rows = connection.execute(sa.select(checkpoint).where(checkpoint.c.id.in_(latest))).all()
+    return {row.origin: _signed(row) for row in rows}
+
+
+def checkpoints(store: Store) -> Iterator[SignedCheckpoint]:
+    """Every checkpoint, in the order in which they were signed."""
+    with store.connection() as connection:
+        for row in connection.execute(sa.select(checkpoint).order_by(checkpoint.c.id)):
+            yield _signed(row)
+
+
+def checkpoint_at(store: Store, origin: str, size: int) -> SignedCheckpoint | None:
+    """The smallest checkpoint of an origin that has at least ``size`` leaves; None if there is none yet."""
+    query = (
+        sa.select(checkpoint)
+        .where(checkpoint.c.origin == origin, checkpoint.c.size >= size)
+        .order_by(checkpoint.c.size, checkpoint.c.id)
+        .limit(1)
+    )
+    with store.connection() as connection:
+        row = connection.execute(query).first()
+    return None if row is None else _signed(row)
+
+
+@contextmanager
+def _writing(store: Store) -> Iterator[Connection]:
+    engine = store.engine
+    with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
+        yield connection
+
+
+def _signed(row: Any) -> SignedCheckpoint:
+    head = Checkpoint(row.origin, row.size, bytes(row.root))
+    return SignedCheckpoint(row.id, head, row.note, row.signed_at, row.witnessed_at)

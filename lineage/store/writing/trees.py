@@ -1,0 +1,87 @@
+"""Extend the Merkle tree of each partition with the records of a batch, in the transaction that writes them.
+
+The position of a partition is advanced first, which locks out other writers of its tree. A store of an older version
+has projected records before it had trees: a tree is only extended from where it ends, and ``core.evidence`` describes
+how the missing part is built from the log (``Store.extend_tree``).
+"""
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from lineage.core.evidence.record_entry import NO_VALUE, Committed, encode_entries
+from lineage.core.evidence.tiles import grown, partial_tiles
+from lineage.core.model.records import Batch, Position, RejectedRecord
+from lineage.store.database.dialects import add
+from lineage.store.database.tables import tile, tree
+
+
+def extend(connection: Connection, batch: Batch) -> None:
+    """Extend the trees of the partitions that a batch advances."""
+    if not batch.advance:
+        return
+    sha256 = hashlib.sha256
+    committed = [(number, fact.recorded_at, sha256(value).digest()) for number, fact, value, _ in batch.readable]
+    committed += [
+        (record.number, record.recorded_at, _digest_of(record))
+        for record in batch.unreadable
+        if record.number is not None
+    ]
+    committed.sort()
+    for lane, (expected, following) in sorted(batch.advance.items()):
+        first = bisect_left(committed, (Position(*lane, expected).number,))
+        end = bisect_left(committed, (Position(*lane, following).number,))
+        extend_lane(connection, lane, expected, following, committed[first:end])
+
+
+def extend_lane(
+    connection: Connection, lane: tuple[str, int], first: int, following: int, records: Sequence[Committed]
+) -> bool:
+    """Append records to the tree of a partition.
+
+    Args:
+        connection: In a transaction that no other writer of this tree can run concurrently.
+        lane: The topic and partition.
+        first: The offset from which the records are complete.
+        following: The offset after them.
+        records: The records, by offset.
+
+    Returns:
+        False if the tree does not end at ``first``; then nothing was written.
+    """
+    number = Position(*lane, 0).number
+    found = connection.execute(sa.select(tree).where(tree.c.lane == number)).first()
+    size, covered, after = (0, 0, 0) if found is None else (found.size, found.covered, found.after)
+    if covered != first:
+        return False
+    entries = encode_entries(records, number + after)
+    if entries:
+        _append(connection, number, size, entries)
+        after = records[-1][0] - number + 1
+    row = {"size": size + len(entries), "covered": following, "after": after}
+    if found is None:
+        connection.execute(tree.insert(), [{"lane": number, **row}])
+    else:
+        connection.execute(tree.update().where(tree.c.lane == number).values(row))
+    return True
+
+
+def _append(connection: Connection, lane: int, size: int, entries: list[bytes]) -> None:
+    """Write the tiles that are new or extended."""
+    partial = {}
+    for level, place in partial_tiles(size):
+        where = (tile.c.lane == lane) & (tile.c.level == level) & (tile.c.place == place)
+        partial[level] = connection.execute(sa.select(tile.c.data).where(where)).scalar_one()
+    written = grown(size, partial, entries)
+    for level, place in partial_tiles(size):
+        if (level, place) in written:
+            connection.execute(tile.delete().where(tile.c.lane == lane, tile.c.level == level, tile.c.place == place))
+    add(connection, tile, [(lane, level, place, data) for (level, place), data in written.items()])
+
+
+def _digest_of(record: RejectedRecord) -> bytes:
+    """The digest of a record in quarantine, which may have been kept without its value."""
+    return NO_VALUE if record.reason == "no-value" and not record.size else bytes.fromhex(record.sha256)
