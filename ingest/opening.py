@@ -11,6 +11,7 @@ from ingest.log.port import Log
 from ingest.log.sink_port import LogSink, Sink
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
+from lineage.plumbing.addresses import without_password
 from lineage.plumbing.sqlite_file import PinnedFile
 
 
@@ -47,7 +48,7 @@ def open_log(
             raise RefusedError("a log on Kafka needs its client: pip install 'delegraph[kafka]'") from error
         return KafkaLog(url, settings)
     raise RefusedError(
-        f"{url!r} is not a log URL; write for example sqlite:///delegraph.db or kafka://127.0.0.1:9092/delegraph"
+        f"{without_password(url)!r} is not a log URL; write for example sqlite:///delegraph.db or kafka://127.0.0.1:9092/delegraph"
     )
 
 

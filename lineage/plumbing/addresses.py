@@ -1,6 +1,10 @@
-"""Host names and network addresses."""
+"""Host names, network addresses and URLs."""
 
 import ipaddress
+import re
+from typing import Final
+
+_PASSWORD: Final = re.compile(r"((?<=://)[^/?#@:]*:(?=[^/?#]*@)|(?<=[?&])password=)[^/?#&]*(?=@|&|$)")
 
 
 def is_loopback(host: str) -> bool:
@@ -17,3 +21,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.removeprefix("[").removesuffix("]").partition("%")[0]).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def without_password(url: str) -> str:
+    """Mask the password in a URL.
+
+    Examples:
+        >>> without_password("postgresql://reader:secret@db.example/facts")
+        'postgresql://reader:***@db.example/facts'
+    """
+    return _PASSWORD.sub(r"\1***", url)

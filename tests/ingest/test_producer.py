@@ -330,6 +330,7 @@ def test_the_example_is_answered(desk: Desk):
         ({"when_full": "drop"}, "it can be 'refuse' or 'block'"),
         ({"durable": "maybe"}, "it can be 'disk' or 'process'"),
         ({"url": "amqp://host"}, "is not a log URL"),
+        ({"url": "postgresql://writer:secret@host/log"}, r"^'postgresql://writer:\*\*\*@host/log' is not a log URL"),
         ({"url": "kafka://host"}, "names no port"),
     ],
 )

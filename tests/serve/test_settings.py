@@ -24,9 +24,10 @@ from ingest.kafka.client import new_client
 from ingest.kafka.settings import MECHANISMS, NAMES, KafkaSettings, host_and_port, is_loopback, parse_url
 from ingest.secrets import Secret, read_secret
 from lineage.core.model.errors import RefusedError, UnavailableError
+from lineage.plumbing.addresses import without_password
 from lineage.serve.config import http_settings
 from lineage.serve.config import settings as settings_module
-from lineage.serve.config.settings import Settings, without_password
+from lineage.serve.config.settings import Settings
 
 SECRET = "correct-horse-battery-staple"
 SASL = {"security_protocol": "SASL_SSL", "username": "app", "password": SECRET}

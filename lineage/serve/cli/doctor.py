@@ -13,8 +13,9 @@ from typing import Final
 from ingest.log.port import Log
 from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError
 from lineage.core.model.times import Instant
+from lineage.plumbing.addresses import without_password
 from lineage.serve.cli.doctor_checks import Checks, ago, seconds
-from lineage.serve.config.settings import TABLES, Settings, without_password
+from lineage.serve.config.settings import TABLES, Settings
 from lineage.serve.config.wiring import now, opened_log, opened_store
 from lineage.serve.documents.core_documents import Document
 from lineage.store.server_info import database_of

@@ -6,7 +6,6 @@ the file that ``DELEGRAPH_CONFIG`` names. The Kafka settings are in a table ther
 """
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from lineage.deliver.probes.probe_settings import Probe, probes_of
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint, endpoints_of
 from lineage.deliver.ssf import settings as ssf_settings
 from lineage.deliver.ssf.settings import SsfSettings
+from lineage.plumbing.addresses import without_password
 from lineage.serve.config import http_settings
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.store.writing.quarantine_quota import BYTES, RECORDS, Quota
@@ -41,7 +41,6 @@ DEFAULT_COLLECT_HTTP: Final = "127.0.0.1:8481"
 _OF_RULES: Final = ("findings", "scopes", "audiences", "sensitive", "broad")
 _CONFIG: Final = f"{PREFIX}CONFIG"
 _LAST_PORT: Final = 65_535
-_PASSWORD: Final = re.compile(r"((?<=://)[^/?#@:]*:(?=[^/?#]*@)|(?<=[?&])password=)[^/?#&]*(?=@|&|$)")
 # Settings by name, for each table of the settings file; None is the top level.
 _Said = dict[str | None, dict[str, str]]
 
@@ -256,16 +255,6 @@ class Settings:
             host, _, port = self.listen.rpartition(":")
             if not host or not (port.isascii() and port.isdigit() and int(port) <= _LAST_PORT):
                 raise RefusedError(f"the setting 'listen' is {self.listen!r}; write host:port, such as 127.0.0.1:9464")
-
-
-def without_password(url: str) -> str:
-    """Mask the password in a URL.
-
-    Examples:
-        >>> without_password("postgresql://reader:secret@db.example/facts")
-        'postgresql://reader:***@db.example/facts'
-    """
-    return _PASSWORD.sub(r"\1***", url)
 
 
 OWN: Final = Table(Settings)
