@@ -1,8 +1,8 @@
 """Finding things in a large store: actions, the inventory, words, lists of one thing, and the overview.
 
 ``python -m benchmarks.asking --store sqlite:////tmp/store.db --events 1000000`` fills an empty store (or PostgreSQL
-database) and asks; a store that has facts is asked as it is. Times are of this process: by the clock, and of its
-processor, to which a database server adds its own.
+database, with ``--log sqlite:////tmp/log.db``) and asks; a store that has facts is asked as it is. Times are of this
+process: by the clock, and of its processor, to which a database server adds its own.
 """
 
 import argparse
@@ -115,20 +115,21 @@ def asked(question: Callable[[int], object]) -> tuple[list[float], list[float]]:
     return clock, cores
 
 
-def opened(url: str) -> tuple[Store, Log]:
-    """Open a store and the log inside it."""
-    return open_store(url, codec.read, create=True), open_log(url, create=True, clock=lambda: NOW)
+def opened(url: str, log: str) -> tuple[Store, Log]:
+    """Open a store and its log."""
+    return open_store(url, codec.read, create=True), open_log(log, create=True, clock=lambda: NOW)
 
 
 def main() -> None:
     """Fill the store if it is empty, ask, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.asking", description=__doc__)
     parser.add_argument("--store", required=True, help="URL of the store")
+    parser.add_argument("--log", help="URL of the log; by default it is in the store, which must be SQLite")
     parser.add_argument("--events", type=int, default=1_000_000, help="events that an empty store is given")
     parser.add_argument("--only", default="", help="only questions that begin so")
     parser.add_argument("--json", type=Path, help="output file for the figures")
     options = parser.parse_args()
-    store, log = opened(options.store)
+    store, log = opened(options.store, options.log or options.store)
     service = Service(store, log, Trust(), lambda: NOW, source="urn:bench")
     if not store.positions():
         put(service, events.a_day(options.events))
