@@ -29,6 +29,11 @@ def when(instant: str | None) -> str:
     return f"{whole}.{fraction}Z" if fraction else f"{whole}Z"
 
 
+def to_second(instant: str | None) -> str:
+    """Format a time for people who do not ask for more than seconds."""
+    return "never" if instant is None else f"{instant.removesuffix('Z').partition('.')[0]}Z"
+
+
 def moment(instant: str | None) -> Piece:
     """Format a time for people, as a piece of a line."""
     return Piece(when(instant), is_time=instant is not None)

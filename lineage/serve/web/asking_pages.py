@@ -21,9 +21,6 @@ _PEOPLE: Final = frozenset({"human", "agent", "actor", "owner", "holder"})
 _MORE: Final = frozenset({"operation", "resource", "outcome", "actor", "token", "delegation", "session", "client"})
 
 
-SHOWN: Final = 25  # items of a page: a few screens, also on a phone
-
-
 def actions(asked: Asked) -> Shown:
     """Build the page of actions, with the form that filters them."""
     filters = {name: said for name, said in asked.document["filters"].items() if name != "of"}
@@ -57,8 +54,6 @@ def page(site: AppContext, path: str, template: str, view: View) -> Callable[[Re
         items, understood = await site.pools.questions.run(
             caller.name, _meant, site, path, request.query_params.multi_items()
         )
-        if not any(name == "limit" for name, _ in items):
-            items.append(("limit", str(SHOWN)))
         return await answer(
             Request({**request.scope, "query_string": urlencode(items).encode(), UNDERSTOOD: understood})
         )

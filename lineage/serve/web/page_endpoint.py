@@ -26,6 +26,9 @@ from lineage.serve.web.templating import environment
 
 MOMENT: Final = frozenset({"at", "known_at"})
 PAGED: Final = frozenset({"after", "limit"})
+SHOWN: Final = 20  # items of a list on its page, which is then a few screens tall, also on a phone
+_FEW: Final = "delegraph.few"  # marks a request whose number of items is that of the page
+_TALL: Final = {"/timeline": 8}  # where an item takes many lines
 # Our own forms send their origin; otherwise their orders would be refused.
 HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 TEMPLATES: Final = environment()
@@ -100,7 +103,7 @@ def page_of(
     single = next((name for name in question.about if _is_repeatable(question, name)), None)
 
     async def page(request: Request) -> Response:
-        request = as_typed(request)
+        request = _with_few(as_typed(request), question)
         if single is not None and len(request.query_params.getlist(single)) > 1:
             raise ParameterError(single, f"a page shows one; ask /v1{path} for several")
         answer = await answered(site, question, request, besides=(*TIMES, *besides))
@@ -123,6 +126,15 @@ def as_typed(request: Request) -> Request:
     """Normalise the form input of a request."""
     said = as_meant(request.query_params.multi_items())
     return Request({**request.scope, "query_string": urlencode(said).encode()})
+
+
+def _with_few(request: Request, question: Question) -> Request:
+    """Ask for as many items as a page shows, unless the address says how many."""
+    items = request.query_params.multi_items()
+    if not any(parameter.name == "limit" for parameter in question.parameters) or "limit" in dict(items):
+        return request
+    items.append(("limit", str(_TALL.get(question.path, SHOWN))))
+    return Request({**request.scope, "query_string": urlencode(items).encode(), _FEW: True})
 
 
 def _is_repeatable(question: Question, name: str) -> bool:
@@ -188,11 +200,12 @@ def render_template(
         headers: More headers.
     """
     links = links or Links()
-    said = [(name, value) for name, value in request.query_params.multi_items() if name not in ("at", "known_at")]
+    whole = [(name, value) for name, value in request.query_params.multi_items() if name not in MOMENT]
+    said = [(name, value) for name, value in _said(request) if name not in MOMENT]
     moment = [
         (name, value) for name, value in (("at", links.at), ("known_at", links.known_at)) if value and name in moves
     ]
-    asked = [(name, value) for name, value in said if name not in aside] + moment
+    asked = [(name, value) for name, value in whole if name not in aside] + moment
     given = {
         "caller": caller,
         "navigable": caller is not None,
@@ -215,9 +228,15 @@ def render_template(
 def current_address(request: Request, **params: object) -> str:
     """Return the address of the same page with some parameters changed; for a list, its first page."""
     gone = {"at", "known_at", "after", *params}
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in gone]
+    kept = [(name, value) for name, value in _said(request) if name not in gone]
     said = [*kept, *((name, value) for name, value in params.items() if value not in (None, ""))]
     return path_of(request) + (f"?{urlencode(said)}" if said else "")
+
+
+def _said(request: Request) -> list[tuple[str, str]]:
+    """Return the parameters that were given, without the number of items that the page chose itself."""
+    items = request.query_params.multi_items()
+    return [pair for pair in items if pair[0] != "limit"] if request.scope.get(_FEW) else items
 
 
 def path_of(request: Request) -> str:

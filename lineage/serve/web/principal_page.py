@@ -14,6 +14,7 @@ from lineage.serve.web.templating import drawn
 
 DRAWN: Final = 16  # principals around it in the picture; the page of the graph has more
 LATEST: Final = 200  # actions in the lanes
+LISTED: Final = 6  # of these in the table below
 
 
 def party(asked: Asked, of: str) -> Document:
@@ -45,8 +46,8 @@ def _done(asked: Asked, id_: str, *, is_human: bool) -> Document:
     lane: Callable[[Document], str | None] = (lambda one: one["actor"]) if is_human else (lambda one: one["tool"])
 
     return {
-        "done": found["items"][:10],
-        "done_complete": found["complete"] and len(found["items"]) <= 10,  # noqa: PLR2004 (as many as are shown)
+        "done": found["items"][:LISTED],
+        "done_complete": found["complete"] and len(found["items"]) <= LISTED,
         "done_title": "Done for this person" if is_human else "Done by it, or with what it held",
         "done_list": asked.links.to("/actions", **{role: id_}),
         "lanes": lanes_of(found["items"], lane, asked.links, {role: id_}, complete=found["complete"]),

@@ -1,94 +1,31 @@
 """The pages in a real Chromium, as a person drives them: one server, one browser, and the demo's own incident."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-from compose.native.chromium import ARGUMENTS, chromium
+from tests.support.browsing import ID, OF, PAGES, SECONDS, sign_in, site
 from tests.support.kafka_worlds import wait_until
-from tests.support.servers import had
 
-ID = "https://idp.example#mailer-1"
-OF = quote(f"token:{ID}", safe="")
-SECONDS = 30  # until a condition is given up; a machine with other work to do takes its time
 HOSTILE = "\"><img src=x onerror=alert(1)>'<script>alert(1)</script>"
-LOOKED_AT = (
-    "/findings?severity=high",
-    "/findings/F-7ad89a5c2ebaf0cbebb4",
-    "/posture",
-    "/governance/active",
-    "/governance/allowed?agent=agent:mailer",
-    "/governance/done?agent=agent:scraper",
-    "/",
-    "/who?action=mail-7&at=2026-11-02T09:47:30Z",
-    "/who?action=mail-8",
-    f"/chain?of={OF}",
-    "/status?of=principal:agent:mailer",
-    f"/reach?of={OF}",
-    f"/uses?of={OF}",
-    "/usage?tool=mail",
-    "/principals",
-    "/actions?human=alice",
-    f"/timeline?of={OF}",
-    f"/graph?of={OF}",
-    f"/graph?view=principals&target={OF}",
-    "/graph?view=principals&of=principal:agent:mailer&expand=agent:planner",
-    "/status?of=principal:human:alice@example.com",
-    f"/diff?of={OF}&from=2026-11-02T09:00:00Z&to=now",
-    "/search?q=mail",
-    "/findings",
-    "/quarantine",
-    "/conflicts",
-    "/health",
-    "/revocations",
-    "/who?action=nothing",
-    "/words",
-)
 
 
 @pytest.fixture(scope="module")
-def link() -> Iterator[str]:
+def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``delegraph demo --serve``, and the link that it prints."""
-    command = [Path(sys.executable).with_name("delegraph"), "demo", "--serve", "--http", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            told = ""
-            while "token=" not in told:
-                line = process.stdout.readline()
-                assert line, f"it ended: {told}"
-                told += line
-            yield re.search(r"http://\S+", told)[0]
-        finally:
-            process.terminate()
-            process.wait(SECONDS)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real browser."""
-    executable = had(chromium)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        yield browser
-        browser.close()
+    with site(tmp_path_factory.mktemp("demo"), "demo", "--serve") as link:
+        yield link
 
 
 @pytest.fixture(scope="module")
 def signed_in(link: str, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cookies of anyone who followed the link."""
-    kept = tmp_path_factory.mktemp("browser") / "cookies.json"
-    context = browser.new_context()
-    context.new_page().goto(link)
-    context.storage_state(path=kept)
-    context.close()
-    return kept
+    return sign_in(browser, link, tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture
@@ -416,13 +353,14 @@ def test_a_list_that_is_asked_for_again_keeps_what_was_unfolded(person: BrowserC
     """
     page = person.new_page()
     page.goto("/findings")
-    fold = page.locator("#live details")
+    fold = page.locator("#live details", has_text="Not evaluated")
     fold.locator("summary").click()
     with page.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true"):
         page.evaluate("htmx.trigger(document.getElementById('live'), 'recorded')")
     page.wait_for_timeout(500)
 
-    assert ("", 1, 1) == (fold.get_attribute("open"), fold.count(), page.locator("#counted h1").count())
+    unfolded, counts = page.locator("#live details[open]").count(), page.locator("#counted h1").count()
+    assert ("", 1, 1) == (fold.get_attribute("open"), unfolded, counts)
 
 
 @pytest.mark.slow
@@ -567,7 +505,7 @@ def test_nothing_keeps_anybody_from_using_a_page(link: str, browser: Browser, si
     """
     context = _somebody(link, browser, signed_in, [], viewport={"width": 390, "height": 800})
     page, found = context.new_page(), []
-    for path in LOOKED_AT:
+    for path in PAGES:
         page.goto(path)
         found += _serious(page, {"resultTypes": ["violations"]})
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -575,7 +513,7 @@ def test_nothing_keeps_anybody_from_using_a_page(link: str, browser: Browser, si
     context.close()
     night = _somebody(link, browser, signed_in, [], color_scheme="dark")
     page = night.new_page()
-    for path in LOOKED_AT:
+    for path in PAGES:
         page.goto(path)
         found += _serious(page, {"runOnly": ["color-contrast"]})
     night.close()

@@ -110,7 +110,7 @@ def test_the_page_of_a_principal_says_who_it_is(world: World):
     assert owner
 
     assert 'href="/status?of=principal%3Ahuman%3Aalice%40example.com"' in owner[1]
-    assert "source: https://directory.example, 2026-11-02T08:00:01.33Z" in re.sub(r"<[^>]*>", "", owner[1])
+    assert "source: https://directory.example, 2026-11-02T08:00:01Z" in re.sub(r"<[^>]*>", "", owner[1])
     assert "runs as spiffe://example.com/ns/agents/sa/mailer from 2026-11-02T08:05:10Z, no expiry" in text_of(agent)
     assert [True, False] == ["Who it is" in text_of(page) for page in (agent, session)]
 

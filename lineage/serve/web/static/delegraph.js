@@ -27,6 +27,13 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// What an address leads to is unfolded; a browser does that by itself for what is inside, and not all of them do.
+const unfold = () => {
+  for (let fold = document.querySelector(":target")?.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+};
+unfold();
+window.addEventListener("hashchange", unfold);
+
 for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;
   button.addEventListener("click", () => window.print());

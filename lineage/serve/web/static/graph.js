@@ -124,6 +124,8 @@
     const rows = new Map([...document.querySelectorAll("tr[data-key]")].map((row) => [row.dataset.key, row]));
     cy.on("tap", "node", (event) => {
       const row = rows.get(event.target.data("of") ?? event.target.id());
+      const fold = row?.closest("details");
+      if (fold) fold.open = true;
       row?.querySelector("a")?.focus();
     });
     for (const [key, row] of rows) {

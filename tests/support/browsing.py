@@ -1,0 +1,82 @@
+"""Pages in a real Chromium: the server behind them, who is signed in, and the pages that are looked at one by one."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from playwright.sync_api import Browser
+
+from tests.support.serving import process
+
+SECONDS = 30  # until a condition is given up; a machine with other work to do takes its time
+ID = "https://idp.example#mailer-1"
+OF = quote(f"token:{ID}", safe="")
+OTHER = quote("token:https://idp.example#reporter-1", safe="")
+PAGES = (
+    "/findings?severity=high",
+    "/findings/F-7ad89a5c2ebaf0cbebb4",
+    "/posture",
+    "/governance/active",
+    "/governance/allowed?agent=agent:mailer",
+    "/governance/held?agent=agent:mailer",
+    "/governance/done?agent=agent:scraper",
+    "/",
+    "/who?action=mail-7&at=2026-11-02T09:47:30Z",
+    "/who?action=mail-7",
+    "/who?action=mail-8",
+    f"/chain?of={OF}",
+    "/status?of=principal:agent:mailer",
+    f"/reach?of={OF}",
+    f"/revoke?of={OF}&of={OTHER}",
+    f"/uses?of={OF}",
+    "/usage?tool=mail",
+    "/usage?resource=press%40rival.example",
+    "/principals",
+    "/tokens",
+    "/delegations",
+    "/actions",
+    "/actions?human=alice",
+    f"/timeline?of={OF}",
+    f"/graph?of={OF}",
+    "/graph?view=principals",
+    f"/graph?view=principals&target={OF}",
+    "/graph?view=principals&of=principal:agent:mailer&expand=agent:planner",
+    "/status?of=principal:human:alice@example.com",
+    f"/diff?of={OF}&from=2026-11-02T09:00:00Z&to=now",
+    "/search?q=mail",
+    "/search?q=alcie",
+    "/findings",
+    "/quarantine",
+    "/conflicts",
+    "/health",
+    "/revocations",
+    "/who?action=nothing",
+    "/words",
+)
+
+
+@contextmanager
+def site(folder: Path, *words: str) -> Iterator[str]:
+    """A command that serves pages, and the link that it prints for signing in."""
+    with process(folder, *words) as (server, first):
+        assert server.stdout is not None
+        said = first
+        while "token=" not in said:
+            line = server.stdout.readline()
+            assert line, f"it ended: {said}"
+            said += line
+        found = re.search(r"http://\S+token=\S+", said)
+        assert found is not None
+        yield found[0]
+
+
+def sign_in(browser: Browser, link: str, folder: Path) -> Path:
+    """Follow the link; return the file with the cookies."""
+    kept = folder / "cookies.json"
+    context = browser.new_context()
+    context.new_page().goto(link)
+    context.storage_state(path=kept)
+    context.close()
+    return kept
