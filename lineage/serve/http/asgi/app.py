@@ -1,15 +1,12 @@
 """The application: every question under ``/v1``, further routes, and what all responses share."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from lineage.deliver.http.route import Route
-from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api import (
     batch_routes,
     receipt_stream,
@@ -23,8 +20,7 @@ from lineage.serve.http.asgi.middleware import RequestGuard
 from lineage.serve.http.core import error_responses
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.metrics import Measures
-from lineage.serve.http.core.question import Question, answered
-from lineage.serve.http.core.responses import document_response, text_response
+from lineage.serve.http.core.question import Question, endpoint_of
 from lineage.serve.http.openapi import docs_page
 from lineage.serve.server.connections import Connections
 
@@ -67,23 +63,4 @@ def create_app(
 
 
 def _asking(site: AppContext, questions: Iterable[Question]) -> list[Route]:
-    return [Route("GET", f"/v1{question.path}", _endpoint(site, question)) for question in questions]
-
-
-def _endpoint(site: AppContext, question: Question) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        answer = await answered(site, question, request)
-        if (form := question.formats.get(answer.query.text("format") or "")) is not None:
-            return _written(request, answer.document, *form)
-        return document_response(request, answer.document)
-
-    return endpoint
-
-
-def _written(request: Request, document: Document, media_type: str, write: Callable[[Document], str]) -> Response:
-    """Build the response in another format; a list that continues has a link to the next page."""
-    response = text_response(request, write(document), media_type)
-    if (following := document.get("next")) is not None:
-        query = request.url.include_query_params(after=following).query
-        response.headers["Link"] = f'<{request.url.path}?{query}>; rel="next"'
-    return response
+    return [Route("GET", f"/v1{question.path}", endpoint_of(site, question)) for question in questions]

@@ -5,13 +5,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from lineage.deliver.http.callers import Caller
 from lineage.serve.documents import list_columns
-from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.formats import MEDIA_TYPES, written
-from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.query import Parameter, ParameterError, Query
-from lineage.serve.http.core.question import Ask, Question, Writer
+from lineage.serve.http.core.query import Parameter
+from lineage.serve.http.core.question import Question, Writer
 
 CSV: Final = "text/csv"
 PICTURES: Final[Mapping[str, Writer]] = {
@@ -33,19 +30,5 @@ def as_table(question: Question, name: str) -> Question:
 
 def as_pictures(question: Question) -> Question:
     """Offer the chain of a question as a picture, which shows exactly one."""
-    [single] = question.about
-    return replace(
-        question,
-        ask=_of_one(question.ask, single),
-        parameters=(*question.parameters, format_of(*PICTURES)),
-        formats=PICTURES,
-    )
-
-
-def _of_one(ask: Ask, single: str) -> Ask:
-    def asked(site: AppContext, caller: Caller, query: Query) -> Document:
-        if (query.text("format") or "json") != "json" and len(query.all(single)) > 1:
-            raise ParameterError(single, "a picture shows one; ask for several as JSON")
-        return ask(site, caller, query)
-
-    return asked
+    parameters = (*question.parameters, format_of(*PICTURES))
+    return replace(question, parameters=parameters, formats=PICTURES, shows_one=True)

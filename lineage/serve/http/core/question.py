@@ -3,11 +3,12 @@
 ``/v1`` + path answers with the document; the page of the same path puts it into a template. Both call ``answered``.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from lineage.core.model.errors import DelegraphError, WouldBlockError
 from lineage.core.model.times import format_instant
@@ -15,7 +16,8 @@ from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, Role, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.query import Parameter, Query
+from lineage.serve.http.core.query import Parameter, ParameterError, Query
+from lineage.serve.http.core.responses import document_response, text_response
 
 ASKERS: Final = (Role.INVESTIGATOR, Role.RESPONDER)  # responders look before they order
 
@@ -38,6 +40,7 @@ class Question:
         other_answer: The name of another schema if a parameter decides between the two; empty if there is none.
         formats: Other formats of the document, by the value of the parameter ``format``: the media type, and the
             function that writes it.
+        shows_one: Whether the other formats show one thing, where the document may be about several.
         about: The parameters that contain ids, for the access log.
         non_blocking: Whether it may be answered from the cache without blocking.
     """
@@ -50,6 +53,7 @@ class Question:
     answer: str = "Document"
     other_answer: str = ""
     formats: Mapping[str, Writer] = field(default_factory=dict)
+    shows_one: bool = False
     about: tuple[str, ...] = ("of",)
     non_blocking: bool = False
 
@@ -61,6 +65,27 @@ class Answer:
     document: Document
     caller: Caller
     query: Query
+
+
+def endpoint_of(site: AppContext, question: Question) -> Callable[[Request], Awaitable[Response]]:
+    """Build the endpoint that answers with the document, or with another format of it."""
+
+    async def endpoint(request: Request) -> Response:
+        answer = await answered(site, question, request)
+        if (form := question.formats.get(answer.query.text("format") or "")) is not None:
+            return _written(request, answer.document, *form)
+        return document_response(request, answer.document)
+
+    return endpoint
+
+
+def _written(request: Request, document: Document, media_type: str, write: Callable[[Document], str]) -> Response:
+    """Build the response in another format; a list that continues has a link to the next page."""
+    response = text_response(request, write(document), media_type)
+    if (following := document.get("next")) is not None:
+        query = request.url.include_query_params(after=following).query
+        response.headers["Link"] = f'<{request.url.path}?{query}>; rel="next"'
+    return response
 
 
 async def answered(
@@ -90,8 +115,7 @@ async def answered(
 def _answer(site: AppContext, question: Question, caller: Caller, query: Query, request: Request) -> Answer:
     asked = dict(asked_ids(question, query))
     try:
-        if question.formats:
-            query.choice("format", ("json", *question.formats))
+        _refuse_format(question, query)
         document = question.ask(site, caller, query)
     except WouldBlockError:
         raise  # retried on a thread
@@ -100,6 +124,14 @@ def _answer(site: AppContext, question: Question, caller: Caller, query: Query, 
         raise
     log_access(caller, request, **asked)
     return Answer(document, caller, query)
+
+
+def _refuse_format(question: Question, query: Query) -> None:
+    """Refuse a format that the question does not have, or not for this query."""
+    if not question.formats or query.choice("format", ("json", *question.formats)) == "json":
+        return
+    if question.shows_one and (several := next((name for name in question.about if len(query.all(name)) > 1), None)):
+        raise ParameterError(several, "a picture shows one; ask for several as JSON")
 
 
 def asked_ids(question: Question, query: Query) -> Iterator[tuple[str, Any]]:
