@@ -488,7 +488,11 @@ def _of_different_parties(world: World, values: list[Stated]) -> list[Stated]:
 def _shown(field: str, value: object) -> str:
     """Return a value of a field, tagged if it names something."""
     if isinstance(value, tuple):
-        return sentence("({})", listed(_shown(field, one) for one in value))
+        return sentence("({})", listed(_named(field, one) for one in value))
+    return _named(field, value)
+
+
+def _named(field: str, value: object) -> str:
     return thing(_NAMED[field], str(value)) if field in _NAMED else str(value)
 
 
