@@ -65,6 +65,6 @@ def _ready(site: AppContext) -> Document:
     return {
         "status": "ready",
         "log": "away" if as_of["behind"] is None else "there",
-        "warnings": [] if site.service.trust.fault is None else [stale],
+        "warnings": [stale] if site.service.trust_warnings() else [],
         "as_of": as_of,
     }
