@@ -76,8 +76,8 @@ def test_a_folder(tmp_path):
     assert [("b.log.gz", "cloudtrail", 1), ("one.json", "cloudtrail", 1)] == sorted(
         (Path(one["file"]).name, one["format"], one["records"]) for one in found["files"]
     )
-    assert [("empty.log", "empty"), ("notes.md", "of no known format")] == sorted(
-        (Path(one["file"]).name, one["why"]) for one in found["unread"]
+    assert [("empty.log", "empty", "empty"), ("notes.md", "other-format", "of no known format")] == sorted(
+        (Path(one["file"]).name, one["cause"], one["why"]) for one in found["unread"]
     )
 
 

@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from lineage.core.model.errors import RefusedError
 from lineage.serve.cli.options import now, shared_options
 from lineage.serve.cli.output import Document, Output
+from lineage.serve.documents.unread_files import Unread, UnreadFile
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from ingest.sources.file_import import FileOutcome, Intake
@@ -23,13 +24,6 @@ if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so th
 _SOURCE: Final = "urn:delegraph:try"
 _MOST_FILES: Final = 10_000
 _LATE: Final = "late-fact"  # old logs are always recorded late, so a late record is no finding here
-
-
-class _Unread(NamedTuple):
-    """A file of a folder that was not read, and why."""
-
-    file: str
-    why: str
 
 
 @click.command(name="try")
@@ -82,18 +76,17 @@ def _serving() -> Iterator[Callable[[str], None]]:
         yield say
 
 
-def _found(names: Iterable[str]) -> "tuple[list[File], list[_Unread]]":
+def _found(names: Iterable[str]) -> "tuple[list[File], list[UnreadFile]]":
     """Find the files of known formats, and those in folders that are not read.
 
     Raises:
         RefusedError: A named file cannot be opened or has no known format, or nothing can be read.
     """
     from ingest.sources.recognition import UNKNOWN, looked_for_in, recognised
-    from lineage.serve.text.render_overview import EMPTY, OTHER_FORMAT
 
     found: list[File] = []
-    unread: list[_Unread] = []
-    closed: list[_Unread] = []
+    unread: list[UnreadFile] = []
+    closed: list[UnreadFile] = []
     for name in names:
         if name == "-" or not Path(name).is_dir():
             [file] = recognised([name], "auto", None, quarantine_unknown=True)
@@ -105,12 +98,13 @@ def _found(names: Iterable[str]) -> "tuple[list[File], list[_Unread]]":
             try:
                 [file] = recognised([path], "auto", None, quarantine_unknown=True)
             except RefusedError as fault:
-                unread.append(_Unread(path, str(fault)))
+                cause = Unread.NOT_ALLOWED if isinstance(fault.__cause__, PermissionError) else Unread.DAMAGED
+                unread.append(UnreadFile(path, cause, str(fault)))
                 continue
             if file.format == UNKNOWN:
-                unread.append(_Unread(file.name, OTHER_FORMAT))
+                unread.append(UnreadFile(file.name, Unread.OTHER_FORMAT, "of no known format"))
             elif Path(path).stat().st_size == 0:
-                unread.append(_Unread(file.name, EMPTY))
+                unread.append(UnreadFile(file.name, Unread.EMPTY, "empty"))
             else:
                 found.append(file)
     unread += closed
@@ -119,7 +113,7 @@ def _found(names: Iterable[str]) -> "tuple[list[File], list[_Unread]]":
     return found, unread
 
 
-def _below(folder: Path, closed: list[_Unread]) -> Iterator[str]:
+def _below(folder: Path, closed: list[UnreadFile]) -> Iterator[str]:
     """Yield the files in and below a folder, except hidden ones, in order; add folders that may not be read.
 
     Raises:
@@ -128,7 +122,7 @@ def _below(folder: Path, closed: list[_Unread]) -> Iterator[str]:
     from ingest.sources.recognition import not_allowed
 
     def cannot(error: OSError) -> None:
-        closed.append(_Unread(error.filename, not_allowed(error.filename)))
+        closed.append(UnreadFile(error.filename, Unread.NOT_ALLOWED, not_allowed(error.filename)))
 
     count = 0
     for at, folders, names in os.walk(folder, onerror=cannot):
@@ -141,11 +135,10 @@ def _below(folder: Path, closed: list[_Unread]) -> Iterator[str]:
                 yield str(Path(at) / name)
 
 
-def _nothing(names: Iterable[str], unread: Sequence[_Unread]) -> str:
+def _nothing(names: Iterable[str], unread: Sequence[UnreadFile]) -> str:
     from ingest.sources.adapters import FORMATS
-    from ingest.sources.recognition import not_allowed
 
-    if closed := [one.why for one in unread if one.why == not_allowed(one.file)]:
+    if closed := [one.why for one in unread if one.cause is Unread.NOT_ALLOWED]:
         more = f", and {len(closed) - 1} more" if len(closed) > 1 else ""
         return f"{closed[0]}{more}; nothing was read"
 

@@ -8,6 +8,7 @@ from typing import Final
 from lineage.core.authority.rule import MissingEvidence
 from lineage.core.model.sentences import Sentence
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.documents.unread_files import Unread
 from lineage.serve.text.text_page import Page, Words, joined, many
 
 _COLUMNS: Final = 78
@@ -20,8 +21,7 @@ _ID_CHARACTERS: Final = 40  # the whole id is in --json
 _LEAST_OF_AN_ID: Final = 9
 _NAMED: Final = 3
 # Why a file of a folder is not read, if nothing is wrong with it.
-OTHER_FORMAT: Final = "of no known format"
-EMPTY: Final = "empty"
+_EXPECTED: Final = {Unread.OTHER_FORMAT, Unread.EMPTY}  # in a folder of logs
 _STYLES: Final = {"critical": "bold red", "high": "bold red", "medium": "yellow"}
 
 
@@ -160,10 +160,10 @@ def _files(page: Page, doc: Document) -> None:
         for format_ in dict.fromkeys(one["format"] for one in files):
             of_format = [one for one in files if one["format"] == format_]
             page.line(*_file(_sum(of_format), f"{format_}, {many(len(of_format), 'file')}"), lead="  ", hang="    ")
-    other = [PurePath(one["file"]).name for one in doc["unread"] if one["why"] in {OTHER_FORMAT, EMPTY}]
+    other = [PurePath(one["file"]).name for one in doc["unread"] if one["cause"] in _EXPECTED]
     if other:
         page.line(_listed(other[:_NAMED], len(other), _COLUMNS - 12), lead="  not read: ")
-    faults = [one["why"] for one in doc["unread"] if one["why"] not in {OTHER_FORMAT, EMPTY}]
+    faults = [one["why"] for one in doc["unread"] if one["cause"] not in _EXPECTED]
     if faults:
         more = f"; and {len(faults) - 1:,} more" if len(faults) > 1 else ""
         page.line((f"{faults[0]}{more}", "yellow"), lead="  ", hang="    ")
