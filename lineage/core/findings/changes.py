@@ -40,7 +40,7 @@ from lineage.core.model.times import NEVER, Instant
 
 
 @dataclass(slots=True)
-class Batch:
+class ChangeSet:
     """What a batch of facts is about, and the things that it changes."""
 
     granted: set[str] = field(default_factory=set)  # elements
@@ -89,7 +89,7 @@ class Changes:
 
     # What facts are about
 
-    def take(self, fact: Fact, batch: Batch) -> None:
+    def take(self, fact: Fact, batch: ChangeSet) -> None:
         """Add a fact, and note what it is about; nothing if it is known already."""
         body, source = fact.event.body, fact.event.source
         known = next((one for one in self._alike(fact) if one.event == fact.event), None)
@@ -141,7 +141,7 @@ class Changes:
             case FindingJudged():
                 batch.judged.add(body.finding)
 
-    def _take_grant(self, fact: Fact, body: TokenIssued | DelegationGranted, batch: Batch) -> None:
+    def _take_grant(self, fact: Fact, body: TokenIssued | DelegationGranted, batch: ChangeSet) -> None:
         key = str(granted_key(body))
         batch.granted.add(key)
         if isinstance(body, DelegationGranted):
@@ -183,7 +183,7 @@ class Changes:
             if id_ is not None:
                 self._mentions[id_].add(key)
 
-    def notice(self, intake: Intake, batch: Batch) -> None:
+    def notice(self, intake: Intake, batch: ChangeSet) -> None:
         """Replace what ingestion noticed, and note the sources that it tells of."""
         before = self._scene.intake
         self._scene.intake = intake
@@ -208,7 +208,7 @@ class Changes:
 
     # What they change
 
-    def spread(self, batch: Batch) -> None:
+    def spread(self, batch: ChangeSet) -> None:
         """Find the elements, decisions and actions that facts change."""
         world, graph = self._world, self._world.graph
         batch.elements |= batch.granted
@@ -226,7 +226,7 @@ class Changes:
             self._spread_orders(batch)
         self._extend_affected(batch)
 
-    def _spread_parties(self, batch: Batch) -> None:
+    def _spread_parties(self, batch: ChangeSet) -> None:
         world, graph = self._world, self._world.graph
         self._scene.forget_registers()
         members = {member for id_ in batch.principals for member in world.principals.party(id_)}
@@ -262,7 +262,7 @@ class Changes:
                     case _:
                         batch.elements.add(key)
 
-    def _spread_orders(self, batch: Batch) -> None:
+    def _spread_orders(self, batch: ChangeSet) -> None:
         world, graph, scene = self._world, self._world.graph, self._scene
         issuers = scene.known_issuers
         scene.forget_registers()
@@ -290,7 +290,7 @@ class Changes:
         self._marks.mark(batch.ordered, Aspect.ORDERS)
         self._marks.mark((f"action:{id_}" for id_ in world.actions_naming(batch.ordered)), Aspect.ORDERS)
 
-    def _extend_affected(self, batch: Batch) -> None:
+    def _extend_affected(self, batch: ChangeSet) -> None:
         """Find out which changed elements orders can end."""
         world, affected = self._world, self._scene.affected
         if not world.orders:
@@ -308,7 +308,7 @@ class Changes:
                 seeds.add(key)
         affected |= world.graph.below(seeds)
 
-    def enter(self, batch: Batch) -> Stirred:
+    def enter(self, batch: ChangeSet) -> Stirred:
         """Enter what the changed things add to the aggregates."""
         scene, ledger = self._scene, self._ledger
         scene.forget(batch.below, ())
@@ -321,7 +321,7 @@ class Changes:
             ledger.action(f"action:{id_}", action_entry(scene, f"action:{id_}"))
         return ledger.settle()
 
-    def _enter_policies(self, decision: str, batch: Batch) -> None:
+    def _enter_policies(self, decision: str, batch: ChangeSet) -> None:
         tally = self._scene.tally
         facts = self._world.decisions.get(decision)
         for fact in facts:

@@ -17,7 +17,7 @@ from typing import Final
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, is_on, severity_of
-from lineage.core.findings.changes import Batch, Changes
+from lineage.core.findings.changes import Changes, ChangeSet
 from lineage.core.findings.clock import Horizon, Moving
 from lineage.core.findings.evaluation import (
     REPEAT,
@@ -129,7 +129,7 @@ class LiveFindings:
         Cost:
             What the facts change and what is due, times what is around each; not the number of facts before.
         """
-        scene, batch = self._scene, Batch()
+        scene, batch = self._scene, ChangeSet()
         counting = [fact for fact in facts if authorised(fact, self.world.trust)]
         self.at = max(at, self.at, *(fact.recorded_at for fact in counting)) if counting else max(at, self.at)
         scene.at = Moving.at(self.at, self._horizon)
@@ -154,7 +154,7 @@ class LiveFindings:
             self._marks.aspects[key] |= aspect
         return self._settle(batch)
 
-    def _settle(self, batch: Batch) -> set[str]:
+    def _settle(self, batch: ChangeSet) -> set[str]:
         """Evaluate what is marked, and what follows from that."""
         stirred = self._missing()
         again: set[str] = set()

@@ -1,7 +1,7 @@
 """What is alive, kept up to date as facts come and time passes."""
 
 from lineage.core.authority.targets import orders_hitting
-from lineage.core.findings.changes import Batch
+from lineage.core.findings.changes import ChangeSet
 from lineage.core.findings.clock import Horizon
 from lineage.core.findings.ledger import Stirred
 from lineage.core.findings.marks import Due, Marks
@@ -40,7 +40,7 @@ class Living:
         self.keys: set[str] = set()
         self.due = Due()
 
-    def update(self, batch: Batch, stirred: Stirred, at: Instant) -> None:
+    def update(self, batch: ChangeSet, stirred: Stirred, at: Instant) -> None:
         """Find out what is alive, and mark what looks at that."""
         scene, graph = self._scene, self._world.graph
         used = {*batch.below, *stirred.used}

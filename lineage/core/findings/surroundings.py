@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from lineage.core.authority.status_list_index import MOST_SHARING
-from lineage.core.findings.changes import Batch
+from lineage.core.findings.changes import ChangeSet
 from lineage.core.findings.ledger import Ledger, Stirred
 from lineage.core.findings.marks import Marks
 from lineage.core.findings.neighbourhoods import Aspect
@@ -35,7 +35,7 @@ class Surroundings:
         self._policies = policies
         self._usual: dict[tuple[str, str], dict[int, bool]] = {}
 
-    def mark(self, batch: Batch, stirred: Stirred) -> None:
+    def mark(self, batch: ChangeSet, stirred: Stirred) -> None:
         """Mark what a batch of facts changed, and what is around it."""
         world, graph = self._world, self._world.graph
         self._marks.mark((key for key in batch.below if graph.granted(key)), Aspect.OWN)
@@ -123,14 +123,14 @@ class Surroundings:
         graph = self._world.graph
         return not any(graph.granted(parent) for parent in graph.parents(key) if parent != key)
 
-    def _mark_issuers(self, batch: Batch, stirred: Stirred) -> None:
+    def _mark_issuers(self, batch: ChangeSet, stirred: Stirred) -> None:
         tally, issued = self._scene.tally, self._ledger.issued
         changed = {issuer for issuer, first in stirred.issuers.items() if tally.issuers.get(issuer) != first}
         changed |= {issuer for issuer, bound in stirred.binding.items() if bound != (issuer in tally.binding_issuers)}
         for issuer in changed | batch.new_sources:
             self._marks.mark(issued.get(issuer, ()), Aspect.ISSUER)
 
-    def _mark_words(self, batch: Batch, stirred: Stirred) -> None:
+    def _mark_words(self, batch: ChangeSet, stirred: Stirred) -> None:
         tally, ledger = self._scene.tally, self._ledger
         for source, before in stirred.spelled.items():
             if before != (source in tally.spelled_alike):
