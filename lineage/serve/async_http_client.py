@@ -522,10 +522,11 @@ class AsyncClient:
         body = {"receiver": receiver, "reason": reason}
         return cast("schemas.Marked", (await self._sent("POST", f"{revocation_path(id)}/marks", json=body)).json())
 
-    async def deliver_again(self, id: str) -> schemas.DeliveredAgain:
-        """Deliver again what is open, to every enforcement point that receives deliveries."""
+    async def deliver_again(self, id: str, *, receiver: str | None = None) -> schemas.DeliveredAgain:
+        """Deliver again what is open, at every enforcement point or at one, to all that receive deliveries."""
+        body = {} if receiver is None else {"receiver": receiver}
         return cast(
-            "schemas.DeliveredAgain", (await self._sent("POST", f"{revocation_path(id)}/deliveries", json={})).json()
+            "schemas.DeliveredAgain", (await self._sent("POST", f"{revocation_path(id)}/deliveries", json=body)).json()
         )
 
     async def send(self, events: Sequence[Mapping[str, Any]]) -> schemas.Counts:

@@ -538,9 +538,10 @@ class Client:
         body = {"receiver": receiver, "reason": reason}
         return cast("schemas.Marked", self._sent("POST", f"{revocation_path(id)}/marks", json=body).json())
 
-    def deliver_again(self, id: str) -> schemas.DeliveredAgain:
-        """Deliver again what is open, to every enforcement point that receives deliveries."""
-        return cast("schemas.DeliveredAgain", self._sent("POST", f"{revocation_path(id)}/deliveries", json={}).json())
+    def deliver_again(self, id: str, *, receiver: str | None = None) -> schemas.DeliveredAgain:
+        """Deliver again what is open, at every enforcement point or at one, to all that receive deliveries."""
+        body = {} if receiver is None else {"receiver": receiver}
+        return cast("schemas.DeliveredAgain", self._sent("POST", f"{revocation_path(id)}/deliveries", json=body).json())
 
     # Events
 

@@ -37,6 +37,27 @@ def service_of(desk: Desk) -> Iterator[Service]:
         yield service
 
 
+def test_what_is_open_at_one_enforcement_point_is_delivered_again_and_its_contact_is_listed(desk: Desk):
+    """Where nothing is open, it is refused; the contact is in the settings file, and a wrong one is named."""
+    file = desk.folder / "delegraph.toml"
+    file.write_text(f'[contacts]\n"{GATEWAY}" = "gateway team, +44 20 7946 0000"\n', encoding="utf-8")
+    named = Desk(desk.folder, env={"DELEGRAPH_CONFIG": str(file)})
+    for receiver in (GATEWAY, "urn:other"):
+        desk.one("receiver", "register", receiver)
+    desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
+    refused = desk.run("receiver", "resend", "r1", GATEWAY, "--by", "human:ruth", exit=2).output
+    again = desk.one("receiver", "resend", "r1", "urn:other", "--by", "human:ruth")
+    listed = named.one("receiver", "list")["items"]
+    text = named.run("receiver", "list").output
+    file.write_text(f'[contacts]\n"{GATEWAY}" = ""\n', encoding="utf-8")
+
+    assert "nothing is open at urn:gw for r1" in " ".join(refused.split())
+    assert ("urn:other", 2) == (again["receiver"], again["elements"])
+    assert ["gateway team, +44 20 7946 0000", None] == [one["contact"] for one in listed]
+    assert "Contact: gateway team" in text
+    assert "'urn:gw' of [contacts]" in named.run("receiver", "list", exit=2).output
+
+
 def test_from_unknown_to_closed_by_a_persons_word(desk: Desk):
     """Nobody covers it: unknown. One is registered: partial. A person says enforced: closed, and by whose word."""
     unknown = desk.one("closure", "r1")["verdict"]

@@ -61,6 +61,7 @@ def open_(settings: "Settings", out: Output, id_: str, by: str | None, **_said: 
             four_eyes=settings.four_eyes,
             keys=settings.read_keys(),
             probes=settings.probes,
+            contacts=settings.contacts,
             parts=parts,
             start=page,
         )

@@ -155,6 +155,7 @@ def serve(settings: "Settings", out: Output, by: str | None, **_said: str | None
             four_eyes=settings.four_eyes,
             keys=settings.read_keys(),
             probes=settings.probes,
+            contacts=settings.contacts,
             parts=parts,
         )
 

@@ -76,7 +76,7 @@ def list_(settings: "Settings", out: Output) -> None:
     from lineage.serve.text import render_receivers
 
     with opened_service(settings) as service:
-        out.listed(receivers(service), render_receivers.listed, "receivers")
+        out.listed(receivers(service, settings.contacts), render_receivers.listed, "receivers")
 
 
 @receiver.command()
@@ -108,16 +108,24 @@ def mark(settings: "Settings", out: Output, revocation: str, receiver: str, by: 
 
 @receiver.command()
 @click.argument("revocation")
+@click.argument("receiver", metavar="[RECEIVER]", required=False)
 @click.option("--by", required=True, metavar="PRINCIPAL", help="Who asks for it.")
 @shared_options()
-def resend(settings: "Settings", out: Output, revocation: str, by: str) -> None:
-    """Deliver again what is open, to every enforcement point that is fed (`delegraph deliver`, Shared Signals)."""
+def resend(settings: "Settings", out: Output, revocation: str, receiver: str | None, by: str) -> None:
+    """Deliver again what is open, to every enforcement point that is fed (`delegraph deliver`, Shared Signals).
+
+    \b
+      delegraph receiver resend rev-4711 --by human:you
+      delegraph receiver resend rev-4711 https://gateway.example --by human:you
+
+    With RECEIVER only what is open there; the feed is shared, so that others may receive it again as well.
+    """  # noqa: D301
     from lineage.serve.commands.receivers import deliver_again
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.text import render_receivers
 
     with opened_service(settings) as service:
-        document = deliver_again(service, revocation, by=by)
+        document = deliver_again(service, revocation, by=by, receiver=receiver)
     if document is None:
         out.not_found(revocation)
     else:

@@ -112,11 +112,17 @@ def _rows_of(service: Service, keys: Collection[str]) -> list[int]:
     return sorted(found.values())
 
 
-def deliver_again(service: Service, revocation: str, *, by: str) -> Document | None:
+def deliver_again(service: Service, revocation: str, *, by: str, receiver: str | None = None) -> Document | None:
     """Write what is open to the outbox again, so that it is delivered again; None if there is no such order.
 
+    Args:
+        service: The service.
+        revocation: The id.
+        by: Who asks for it.
+        receiver: Only what is open at this one; None for any. The feed is shared, so others receive it again as well.
+
     Raises:
-        RefusedError: Nothing is open at any receiver.
+        RefusedError: Nothing is open there.
         UnavailableError: The outbox cannot be written.
     """
     refuse_people(by=by, approved_by=None)
@@ -124,10 +130,22 @@ def deliver_again(service: Service, revocation: str, *, by: str) -> Document | N
     verdict = closure(service, revocation, at=service.clock())
     if verdict is None:
         return None
-    keys = {f"{one['kind']}:{one['id']}" for one in verdict["open"] if "receiver" in one}
+    keys = {
+        f"{one['kind']}:{one['id']}"
+        for one in verdict["open"]
+        if "receiver" in one and receiver in (None, one["receiver"])
+    }
     if not keys:
-        raise RefusedError(f"nothing is open at an enforcement point for {revocation}; nothing was delivered again")
+        where = receiver or "an enforcement point"
+        raise RefusedError(f"nothing is open at {where} for {revocation}; nothing was delivered again")
     spread = OutboxWriter(service.store, service.trust)
     spread.tell_again(keys)
     written = spread.round(service.clock())
-    return {"revocation": revocation, "elements": len(keys), "written": written, "by": by, "as_of": service.as_of()}
+    return {
+        "revocation": revocation,
+        "receiver": receiver,
+        "elements": len(keys),
+        "written": written,
+        "by": by,
+        "as_of": service.as_of(),
+    }

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ingest.declared_settings import PREFIX, Kind, Table, setting
@@ -27,6 +28,7 @@ from lineage.deliver.ssf import settings as ssf_settings
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.plumbing.addresses import without_password
 from lineage.serve.config import http_settings
+from lineage.serve.config.contacts import contacts_of
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.store.writing.quarantine_quota import BYTES, RECORDS, Quota
 
@@ -53,6 +55,7 @@ class Settings:
         ssf: The Shared Signals transmitter; None if there is none.
         receivers: The revocation endpoints to call.
         probes: The enforcement points that can be asked what they do.
+        contacts: How to reach who runs an enforcement point, by receiver.
         webhooks: The receivers of findings.
         sources: The systems whose logs are read.
         findings: How the rules are evaluated.
@@ -127,6 +130,7 @@ class Settings:
     ssf: SsfSettings | None = None
     receivers: tuple[Endpoint, ...] = ()
     probes: tuple[Probe, ...] = ()
+    contacts: Mapping[str, str] = field(default_factory=dict)
     webhooks: tuple[Webhook, ...] = ()
     sources: "tuple[NamedSource, ...]" = ()
     findings: Options = DEFAULT
@@ -163,6 +167,7 @@ class Settings:
             ssf=SsfSettings.of(said[None]),
             receivers=in_file.receivers,
             probes=in_file.probes,
+            contacts=in_file.contacts,
             webhooks=in_file.webhooks,
             sources=in_file.sources,
             findings=in_file.findings,
@@ -303,7 +308,7 @@ def _of_environment(variables: Mapping[str, str]) -> tuple[_Said, tuple[str, ...
 
 
 class _InFile(NamedTuple):
-    """The contents of a settings file: settings, endpoints to call, webhooks, log sources, and rules."""
+    """The contents of a settings file: settings, endpoints to call, webhooks, log sources, rules, and contacts."""
 
     said: _Said
     receivers: tuple[Endpoint, ...] = ()
@@ -311,6 +316,7 @@ class _InFile(NamedTuple):
     sources: "tuple[NamedSource, ...]" = ()
     findings: Options = DEFAULT
     probes: tuple[Probe, ...] = ()
+    contacts: Mapping[str, str] = MappingProxyType({})
 
 
 def _read(file: Path) -> _InFile:
@@ -324,6 +330,7 @@ def _read(file: Path) -> _InFile:
     in_tables = {name: _table(file, said, name) for name in ("kafka", "http")}
     receivers = endpoints_of(said.pop("receivers", {}), file=file)
     probes = probes_of(said.pop("probes", {}), file=file)
+    contacts = contacts_of(said.pop("contacts", {}), file=file)
     webhooks = _webhooks(said.pop("webhooks", {}), file)
     # a string means one of our own sources
     named = said.pop("source") if isinstance(said.get("source"), list | dict) else []
@@ -332,7 +339,7 @@ def _read(file: Path) -> _InFile:
     found = _nothing()
     for name, texts in ((None, said), *in_tables.items()):
         found[name] = _texts(file, texts, [table for table in TABLES if table.table == name])
-    return _InFile(found, receivers, webhooks, sources, findings, probes)
+    return _InFile(found, receivers, webhooks, sources, findings, probes, contacts)
 
 
 def _findings(said: dict[str, Any], file: Path) -> Options:

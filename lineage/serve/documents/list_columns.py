@@ -49,7 +49,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         *("kind", "id", "state", "revocation", "effective_at", "path", "path_length", "principals"),
         *("expires_at", "born_dead", "recorded_at"),
     ),
-    "receivers": ("receiver", "issuers", "audiences", "kinds", "deadline_seconds", "registered_at"),
+    "receivers": ("receiver", "issuers", "audiences", "kinds", "deadline_seconds", "registered_at", "contact"),
     "sources": (
         *("name", "format", "issuer", "configured", "inputs", "records", "events", "skipped", "quarantined"),
         *("came_at", "latest", "unmapped", "unmapped_total", "ambiguous", "joined"),

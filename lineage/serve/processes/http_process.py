@@ -2,9 +2,10 @@
 
 import getpass
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
+from types import MappingProxyType
 from typing import Final
 
 from anyio import to_thread
@@ -54,6 +55,7 @@ def serve(
     four_eyes: int | None = None,
     keys: Keys | None = None,
     probes: Sequence[Probe] = (),
+    contacts: Mapping[str, str] = MappingProxyType({}),
     parts: Parts = no_parts,
     story: Story | None = None,
     start: str = "/",
@@ -68,6 +70,7 @@ def serve(
         four_eyes: The number of elements above which an order needs a second person.
         keys: The keys that sign receipts and proofs.
         probes: How to ask enforcement points what they do.
+        contacts: How to reach who runs each enforcement point.
         parts: Routers to mount in addition to the API and the pages.
         story: A guided tour for the start page.
         start: The address of the page that the link leads to.
@@ -101,6 +104,7 @@ def serve(
             four_eyes=four_eyes,
             keys=keys,
             probes={probe.receiver: probe for probe in probes},
+            contacts=contacts,
             limits=limits,
             pools=pools,
         )

@@ -1,5 +1,6 @@
 """All revocations with a summary of their verdicts; and one, with its orders."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from lineage.core.authority.orders import Order
@@ -104,5 +105,15 @@ def revocation(service: Service, revocation: str, *, at: Instant, known_at: Inst
         found = closed(moment, revocation, at)
         if found is None:
             return None
-        orders = [order_document(order) for order in orders_of(found[0], revocation)]
-        return {**found[1], "as_of": moment.service.as_of(), "orders": orders}
+        orders = orders_of(found[0], revocation)
+        more = {"orders": [order_document(order) for order in orders], "incident": _incident_of(orders)}
+        return {**found[1], "as_of": moment.service.as_of(), **more}
+
+
+def _incident_of(orders: Sequence[Order]) -> str | None:
+    """Return the incident under which several targets were revoked together; each order is ``INCIDENT.N``."""
+    for order in orders:
+        incident, _, number = order.body.revocation.rpartition(".")
+        if incident and number.isdecimal() and order.fact.event.txn == incident:
+            return incident
+    return None

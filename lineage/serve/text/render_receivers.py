@@ -17,7 +17,8 @@ def listed(doc: Document) -> Page:
         return Page().line("No enforcement point is registered. To register one: delegraph receiver register URI")
     page = Page().line((many(doc["total"], "enforcement point"), "bold"), ":")
     for one in doc["items"]:
-        page.line((one["receiver"], "bold"), f" covers {coverage(one)}", lead="  - ")
+        contact = f". Contact: {one['contact']}" if one["contact"] else ""
+        page.line((one["receiver"], "bold"), f" covers {coverage(one)}{contact}", lead="  - ")
     return page
 
 
@@ -42,7 +43,8 @@ def marked(doc: Document) -> Page:
 
 def sent_again(doc: Document) -> Page:
     """Render that something is delivered again."""
+    where = f" at {doc['receiver']}" if doc["receiver"] else ""
     return Page().line(
-        f"{many(doc['elements'], 'open element')} of {doc['revocation']} will be delivered again to every enforcement "
-        "point that is fed. Points that ask, or that people confirm, are not concerned."
+        f"{many(doc['elements'], 'open element')} of {doc['revocation']}{where} will be delivered again to every "
+        "enforcement point that is fed. Points that ask, or that people confirm, are not concerned."
     )

@@ -1,4 +1,7 @@
-"""Pages for several targets: chosen in any list, planned together, confirmed by typing, followed on one board."""
+"""Pages for several targets: chosen in any list, planned together, confirmed by typing.
+
+How far they are is on the pages of their incident (``incident_pages``).
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -16,16 +19,13 @@ from lineage.deliver.http.callers import Caller, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api import batch_endpoints as batches
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.error_responses import NotFoundError
-from lineage.serve.http.core.parameters import HOW, OF, REVOCATION
-from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
+from lineage.serve.http.core.parameters import HOW, OF
+from lineage.serve.http.core.query import ParameterError, Query, kind_and_id
 from lineage.serve.http.core.question import ASKERS
-from lineage.serve.queries.revocations import revocation
 from lineage.serve.web.forms import Form, filled, form_of
 from lineage.serve.web.links import Links
 from lineage.serve.web.page_endpoint import as_typed, render_template
 
-SHOWN: Final = 100  # orders of an incident on its board
 _CHOSEN: Final = OF._replace(required=False, description="What was ticked in a list, `KIND:ID`.")
 
 
@@ -116,40 +116,3 @@ def _body(site: AppContext, form: Form) -> Document:
     body = {"targets": plan["target"], "plan_digest": digest}
     body |= {name: plan[name] for name in ("mode", "cascade", "issued_before")}
     return body | {name: form[name] for name in ("reason", "note") if name in form}
-
-
-def board(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """Build ``GET /incidents/{id}``: the progress of each order of an incident, and who has confirmed."""
-
-    def answer(request: Request, caller: Caller) -> Response:
-        query = Query.of(request.path_params, request.query_params, (REVOCATION,), now=site.now)
-        incident = usable_id(query.the("id"), parameter="id")
-        log_access(caller, request, incident=incident)
-        orders: list[Document] = []
-        following = None
-        for number in range(1, SHOWN + 2):
-            following = revocation(site.service, f"{incident}.{number}", at=site.now)
-            if following is None:
-                break
-            orders.append(following)
-        if not orders:
-            raise NotFoundError(incident)
-        shown = orders[:SHOWN]
-        points = {one["receiver"] for order in shown for one in order["receivers"]}
-        waiting = {one["receiver"] for order in shown for one in order["open"] if "receiver" in one}
-        context = {
-            "incident": incident,
-            "orders": shown,
-            "points": sorted(points),
-            "waiting": waiting,
-            "uncovered": sum(one["reason"] == "uncovered" for order in shown for one in order["open"]),
-            "over": sum(order["verdict"] == "CLOSED" for order in shown),
-            "more": len(orders) > SHOWN,
-        }
-        return render_template(request, "incident.html", context, caller=caller, moves=())
-
-    async def page(request: Request) -> Response:
-        caller = require(await site.caller_of(request), *ASKERS)
-        return await site.pools.questions.run(caller.name, answer, request, caller)
-
-    return page

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from json import dumps
 from typing import Final
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -32,6 +33,8 @@ def registering(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
         caller, form = await form_of(site, request)
         document = await site.pools.orders.run(caller.name, receivers.register, site, caller, _registration(form))
         log_access(caller, request, receiver=document["receiver"])
+        if "incident" in form:
+            return RedirectResponse(f"/incidents/{quote(form['incident'], safe='')}#{BOARD}", HTTPStatus.SEE_OTHER)
         return _back(form.get("revocation"))
 
     return register
@@ -67,9 +70,10 @@ def delivering_again(site: AppContext) -> Callable[[Request], Awaitable[Response
     """``POST /revocations/{id}/deliveries``."""
 
     async def deliver(request: Request) -> Response:
-        caller, _ = await form_of(site, request)
+        caller, form = await form_of(site, request)
         revocation = request.path_params["id"]
-        document = await site.pools.orders.run(caller.name, receivers.deliver_again, site, caller, revocation, {})
+        body: Document = {"receiver": form["receiver"]} if "receiver" in form else {}
+        document = await site.pools.orders.run(caller.name, receivers.deliver_again, site, caller, revocation, body)
         log_access(caller, request, revocation=revocation, written=document["written"])
         return _back(revocation)
 

@@ -13,6 +13,7 @@ from lineage.serve.queries.graph_view import MOST
 from lineage.serve.queries.timeline import is_mentioned_more_than
 from lineage.serve.text import render_lists, render_revocations
 from lineage.serve.web import glossary, linked_text, principal_page, view_models
+from lineage.serve.web.board import board_of
 from lineage.serve.web.links import Links
 from lineage.serve.web.page_endpoint import Asked, first_entry
 
@@ -149,7 +150,8 @@ def revocation(asked: Asked) -> Shown:
         "open_here": doc["open"][start : start + OPEN],
         "next": start + OPEN if len(doc["open"]) > start + OPEN else None,
         "open_words": render_revocations.REASONS,
-        "open_at": {one["receiver"] for one in doc["open"] if "receiver" in one},
+        "board": board_of([doc], asked.site.contacts, asked.query.at),
+        "marking": asked.query.text("mark") or "",
         "liftable": len(lifted) < len(liftable),
         "lifted_at": max(one["lifted_at"] for one in lifted) if 0 < len(lifted) == len(doc["orders"]) else None,
         "for_good": not liftable,

@@ -36,6 +36,7 @@ ASKED: Final = {question.path: question for question in QUESTIONS}
 
 UNDERSTOOD: Final = "delegraph.understood"  # in the scope of a request: see ``Asked.understood``
 FROM_ENTRY: Final = Parameter("after", {"type": "integer"}, "The number of entries on the pages before.")
+MARKED: Final = Parameter("mark", {"type": "string"}, "The enforcement point to mark by hand.")
 _MOST_ENTRIES: Final = 100_000_000
 
 View = Callable[["Asked"], Mapping[str, Any]]

@@ -25,6 +25,7 @@ from lineage.serve.web import (
     finding_pages,
     forms,
     glossary,
+    incident_pages,
     list_files,
     page_context,
     picture_files,
@@ -34,7 +35,7 @@ from lineage.serve.web import (
 )
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
-from lineage.serve.web.page_endpoint import FROM_ENTRY, View, as_typed, first_entry, page_of, render_template
+from lineage.serve.web.page_endpoint import FROM_ENTRY, MARKED, View, as_typed, first_entry, page_of, render_template
 from lineage.serve.web.templating import STATIC
 
 PAGES: Final[tuple[tuple[str, str, View], ...]] = (
@@ -70,7 +71,9 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         site: The application context.
         story: A guided tour, for the start page.
     """
-    one = page_of(site, "/revocations/{id:path}", "revocation.html", page_context.revocation, besides=(FROM_ENTRY,))
+    one = page_of(
+        site, "/revocations/{id:path}", "revocation.html", page_context.revocation, besides=(FROM_ENTRY, MARKED)
+    )
     shown: dict[str, Endpoint] = {
         **{path: page_of(site, path, template, view) for path, template, view in PAGES},
         **{path: asking_pages.page(site, path, template, view) for path, template, view in asking_pages.PAGES},
@@ -84,7 +87,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         "/diff": _diff(site),
         "/case": _case(site),
         "/revoke": batch_pages.planning(site),
-        "/incidents/{id:path}": batch_pages.board(site),
+        "/incidents/{id:path}": incident_pages.board(site),
         "/revocations/{id:path}/receipt": _receipt(site),
         "/revocations/{id:path}/signed-receipt": board_forms.signed_receipt(site),
         "/revocations/{id:path}": one,
@@ -95,6 +98,9 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         "/plans/{id}/approvals": forms.approving(site),
         "/revocations/{id:path}/lift": forms.lifting(site),
         "/receivers": board_forms.registering(site),
+        "/incidents/{id:path}/marks": incident_pages.marking(site),
+        "/incidents/{id:path}/deliveries": incident_pages.delivering_again(site),
+        "/incidents/{id:path}/proofs": incident_pages.proving(site),
         "/revocations/{id:path}/marks": board_forms.marking(site),
         "/revocations/{id:path}/deliveries": board_forms.delivering_again(site),
         "/revocations/{id:path}/proofs": board_forms.proving(site),

@@ -1,10 +1,12 @@
 """Enforcement points over HTTP: who may register, mark and resend, and in whose name."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lineage.core.model.errors import RefusedError
+from lineage.serve.http.asgi.app import create_app
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import LEAKED, World
 from tests.support.http_writes import ORDER
@@ -28,6 +30,24 @@ def test_from_unknown_to_closed_in_the_name_of_the_caller(api: World):
         (one["by"], one["reason"], one["elements"]) for one in closed["by_hand"]
     ]
     assert [WALL] == [one["receiver"] for one in api.get("/v1/receivers").json()["items"]]
+
+
+def test_what_is_open_at_one_enforcement_point_is_delivered_again(here: World):
+    """Where nothing is open the request is refused; and its contact stands in the list, if the settings say one."""
+    here.site = replace(here.site, contacts={WALL: "wall team"})
+    client = client_of(replace(here, app=create_app(here.site)), "responder")
+    order = client.revoke(LEAKED, reason="test")
+    for receiver in (WALL, "urn:other"):
+        client.register(receiver)
+    client.mark_by_hand(order["revocation"], WALL, reason="phoned")
+    with pytest.raises(RefusedError, match="nothing is open at"):
+        client.deliver_again(order["revocation"], receiver=WALL)
+    again = client.deliver_again(order["revocation"], receiver="urn:other")
+
+    assert (3, "urn:other") == (again["elements"], again["receiver"])
+    assert [(WALL, "wall team"), ("urn:other", None)] == [
+        (one["receiver"], one["contact"]) for one in client.receivers()
+    ]
 
 
 def test_a_receiver_registers_itself_alone_and_marks_nothing(here: World):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -48,12 +49,38 @@ def test_from_unknown_to_closed_on_one_page(here: World, board: str):
     assert [(303, f"{board}#board")] * 3 == [
         (one.status_code, one.headers["location"]) for one in (registered, again, marked)
     ]
-    assert "0 of 1" in text_of(partial)
+    assert "0 of 1, 0 s" in text_of(partial)
+    assert "3 open" in text_of(partial)
     assert f'<option value="{WALL}">' in partial.text
     assert "1 of 1, 0 s" in closed
     assert f"{WALL}, 3 elements: human:dana@example.com said so at" in closed
     assert "its operator showed me" in closed
     assert "What to do next" not in closed
+
+
+def test_each_enforcement_point_has_a_row_with_its_contact_and_what_can_be_done(here: World, board: str):
+    """
+    Delivered again for one alone; marked from its row, which opens the form for it; then it offers nothing more.
+    """
+    here.site = replace(here.site, contacts={WALL: "wall team, +44 20 7946 0000"})
+    person = Pages(here)
+    for receiver in (WALL, "urn:other"):
+        person.send("/receivers", receiver=receiver)
+    page = person.get(board).text
+    elsewhere = person.send(f"{board}/deliveries", receiver="urn:nobody")
+    again = person.send(f"{board}/deliveries", receiver=WALL)
+    marking = person.get(f"{board}?mark={quote(WALL, safe='')}").text
+    person.send(f"{board}/marks", receiver=WALL, reason="phoned")
+    after = person.get(board).text
+
+    assert "Contact: wall team, +44 20 7946 0000" in page
+    assert f'aria-label="Deliver again to {WALL}"' in page
+    assert (400, 303) == (elsewhere.status_code, again.status_code)
+    assert "nothing is open at urn:nobody" in text_of(elsewhere)
+    assert f'<option value="{WALL}" selected>' in marking
+    assert f'aria-label="Deliver again to {WALL}"' not in after
+    assert 'aria-label="Deliver again to urn:other"' in after
+    assert "1 of 2, 0 s" in after
 
 
 def test_who_may_only_ask_is_offered_nothing_and_refused(here: World, board: str):

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
 
+from lineage.deliver.http.signing_keys import new_keys
 from tests.support.http_worlds import LEAKED, World, api_over
 from tests.support.http_writes import event
 from tests.support.web_pages import Pages, hidden, text_of
@@ -15,6 +17,7 @@ from tests.support.web_pages import Pages, hidden, text_of
 GRANT = "delegation:grant-calendar"
 PLAN = "/revoke?" + urlencode([("of", LEAKED), ("of", GRANT)])
 FORM = "/revocations:batch"
+WALL = "https://wall.example"
 
 
 @pytest.fixture
@@ -136,6 +139,55 @@ def test_one_target_has_its_own_page_and_none_is_refused(here: World):
         answer.status_code for answer in (none, unknown, *answers, foreign, investigator)
     ]
     assert 0 == ordered(here)
+
+
+def test_the_board_of_an_incident_is_worked_until_it_is_over(here: World):
+    """
+    Both orders at once: register, deliver again, mark by hand; each row says who is open, and the proof covers both.
+    """
+    here.site = replace(here.site, keys=new_keys())
+    person = Pages(here)
+    plan = person.get(PLAN)
+    path = send(person, plan, reason="compromise", typed="2 targets").headers["location"]
+    unknown = text_of(person.get(path))
+    registered = person.send("/receivers", receiver=WALL, incident=path.rpartition("/")[2])
+    again = person.send(f"{path}/deliveries", receiver=WALL)
+    partial = text_of(person.get(path))
+    marked = person.send(f"{path}/marks", receiver=WALL, reason="phoned")
+    closed = person.get(path)
+    twice = person.send(f"{path}/marks", receiver=WALL, reason="phoned")
+    proof = person.send(f"{path}/proofs")
+    [order] = here.get("/v1/revocations?limit=1").json()["items"]
+
+    assert "0 of 0, 0 s" in unknown
+    assert [(303, f"{path}#board")] * 3 == [
+        (one.status_code, one.headers["location"]) for one in (registered, again, marked)
+    ]
+    assert "0 of 1, 0 s" in partial
+    assert "1 of 1, 0 s" in text_of(closed)
+    assert "confirmed by hand" in text_of(closed)
+    assert 2 == closed.text.count("/signed-receipt")
+    assert (400, 200) == (twice.status_code, proof.status_code)
+    assert "Not everything is shown to be denied" in text_of(proof)
+    assert 2 == text_of(proof).count("delegraph-stop-proof")
+    assert f'href="{path}"' in person.get(f"/revocations/{order['revocation']}").text
+
+
+def test_what_is_done_on_the_board_of_an_incident_takes_a_responder_and_our_own_form(here: World):
+    """
+    As on the page of a revocation; an incident that does not exist is not found.
+    """
+    person = Pages(here)
+    path = send(person, person.get(PLAN), reason="compromise", typed="2 targets").headers["location"]
+    forms = {f"{path}/marks": {"receiver": WALL, "reason": "x"}, f"{path}/deliveries": {}, f"{path}/proofs": {}}
+    investigator = Pages(here, "investigator")
+
+    assert [403] * 3 == [investigator.send(form, **said).status_code for form, said in forms.items()]
+    assert [403] * 3 == [
+        person.send(form, origin="https://evil.example", **said).status_code for form, said in forms.items()
+    ]
+    assert [404] * 3 == [person.send(form.replace("inc-", "nix-"), **said).status_code for form, said in forms.items()]
+    assert "What to do next" not in text_of(investigator.get(path))
 
 
 def test_an_incident_that_does_not_exist_is_not_found(here: World):

@@ -64,15 +64,16 @@ def mark(site: AppContext, caller: Caller, revocation: str, body: Document) -> D
 
 
 def deliver_again(site: AppContext, caller: Caller, revocation: str, body: Document) -> Document:
-    """Deliver again what is open.
+    """Deliver again what is open, at every enforcement point or at the one that the body names.
 
     Raises:
         NotFoundError: There is no such order.
-        RefusedError: Nothing is open at an enforcement point.
+        RefusedError: Nothing is open there.
     """
-    Fields(body, ())
+    said = Fields(body, ("receiver",))
     usable_id(revocation, parameter="id")
-    document = handling.deliver_again(site.service, revocation, by=caller.name)
+    receiver = said.id("receiver") if said.states("receiver") else None
+    document = handling.deliver_again(site.service, revocation, by=caller.name, receiver=receiver)
     if document is None:
         raise NotFoundError(revocation)
     return document
@@ -80,7 +81,7 @@ def deliver_again(site: AppContext, caller: Caller, revocation: str, body: Docum
 
 def _all(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the registered enforcement points."""
-    return receivers(site.service, known_at=query.known_at)
+    return receivers(site.service, site.contacts, known_at=query.known_at)
 
 
 RECEIVERS: Final = (

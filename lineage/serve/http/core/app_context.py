@@ -37,6 +37,7 @@ class AppContext:
         limits: The limits on requests.
         keys: The keys that sign receipts and proofs; None if no signing key is configured.
         probes: How to ask each enforcement point what it does, by receiver.
+        contacts: How to reach who runs each enforcement point, by receiver.
         pools: The threads for blocking work.
     """
 
@@ -47,6 +48,7 @@ class AppContext:
     four_eyes: int | None = None
     keys: Keys | None = None
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    contacts: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     pools: Pools = field(default_factory=lambda: Pools(Limits()))
     one_order: threading.Lock = field(default_factory=threading.Lock)

@@ -97,6 +97,7 @@ _MARK: Final = fields(
     },
     required=("receiver", "reason"),
 )
+_RESENT: Final = fields({"receiver": {**_ID, "description": "Only what is open at this one."}})
 _PROOF: Final = fields(
     {
         "nonce": {
@@ -306,10 +307,10 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "operationId": "deliver_again",
         "summary": "Deliver again what is open",
         "description": f"{roles_of([Role.RESPONDER])} To every enforcement point that is fed: by the feed, by Shared "
-        "Signals, or by calls.",
+        "Signals, or by calls. With `receiver` only what is open at that one.",
         "tags": ["writes"],
         "parameters": [parameter_of(REVOCATION), _FORGERY],
-        "requestBody": body(fields({}), required=False),
+        "requestBody": body(_RESENT, required=False),
         "responses": {
             "200": answer("It is in the outbox.", ref("DeliveredAgain")),
             **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),

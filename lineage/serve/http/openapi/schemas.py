@@ -442,10 +442,16 @@ class RegisteredReceiver(Registration):
     as_of: AsOf
 
 
+class ListedReceiver(Registration):
+    """An enforcement point in the list of all."""
+
+    contact: str | None
+
+
 class Registered(TypedDict):
     """The registered enforcement points."""
 
-    items: list[Registration]
+    items: list[ListedReceiver]
     total: int | None
     complete: bool
     next: str | None
@@ -469,6 +475,7 @@ class DeliveredAgain(TypedDict):
     """The elements that are delivered again."""
 
     revocation: str
+    receiver: str | None
     elements: int
     written: int
     by: str
@@ -1161,6 +1168,7 @@ class Revocation(TypedDict):
     by_hand: NotRequired[list[HandMark]]
     findings: list[Finding]
     orders: list[Order]
+    incident: str | None
     as_of: AsOf
 
 
