@@ -78,7 +78,8 @@ def chain_of(world: World, key: str) -> Chain:
         )
 
     tokens = _path(world, key, branches)
-    said = _said_by_tokens(world, tokens)
+    users = [wielder(world, token) for token in tokens]
+    said = _said_by_tokens(world, tokens[0], users)
     # Clause 7.3: the token, or the nearest one above it on its path, that names a granted delegation.
     for position in range(len(tokens) - 1, -1, -1):
         delegation = _delegation_of(world, tokens[position])
@@ -89,7 +90,7 @@ def chain_of(world: World, key: str) -> Chain:
 
     delegations = _path(world, delegation, branches)
     granted = _said_by_delegations(world, delegations)
-    granted += [hop for token in tokens[position:] if (hop := wielder(world, token))]
+    granted += [hop for hop in users[position:] if hop is not None]
     first = granted[0].principal
     above = next((i for i, hop in enumerate(said) if world.principals.same(hop.principal, first)), None)
     front: list[Hop] = []
@@ -198,9 +199,9 @@ def _fits(world: World, parent: Element, child: Element) -> bool:
     return world.principals.same(parent.first("delegatee"), child.first("delegator"))
 
 
-def _said_by_tokens(world: World, tokens: Sequence[str]) -> list[Hop]:
+def _said_by_tokens(world: World, first: str, users: Sequence[Hop | None]) -> list[Hop]:
     """List the oldest token's subject, its prior actors, then the user of each token down the path (clause 7.2)."""
-    oldest = world.graph.element(tokens[0])
+    oldest = world.graph.element(first)
     assert oldest  # noqa: S101
     subject = first_stated(oldest.facts, "subject")
     assert subject  # noqa: S101 (a token has a subject)
@@ -208,7 +209,7 @@ def _said_by_tokens(world: World, tokens: Sequence[str]) -> list[Hop]:
     if (prior := first_stated(oldest.facts, "prior_actors")) is not None:
         source = prior.fact.event.source
         hops += [Hop(principal, "asserted", source, oldest.key) for principal in prior.value]
-    return hops + [hop for token in tokens if (hop := wielder(world, token))]
+    return hops + [hop for hop in users if hop is not None]
 
 
 def _said_by_delegations(world: World, delegations: Sequence[str]) -> list[Hop]:
@@ -258,8 +259,14 @@ def _collapse(world: World, hops: Iterable[Hop]) -> tuple[Hop, ...]:
 
 def _stands_in(world: World, words: Iterable[Hop], chain: Iterable[Hop]) -> bool:
     """Whether the principals of one list appear, in order, among those of another."""
-    rest = iter(chain)
-    return all(any(world.principals.same(word.principal, hop.principal) for hop in rest) for word in words)
+    same, rest = world.principals.same, iter(chain)
+    for word in words:
+        for hop in rest:
+            if same(word.principal, hop.principal):
+                break
+        else:
+            return False
+    return True
 
 
 def _among(world: World, wanted: Hop, hops: Iterable[Hop]) -> bool:

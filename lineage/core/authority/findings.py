@@ -10,7 +10,7 @@ where a receiver covers less than before. What does not fit in acknowledgements 
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,6 +63,16 @@ _THEFTS: Final = {
     "workload": "Possible token theft: workload {} used a token bound to {} ({} with {})",
     "key_thumbprint": "Possible token theft: key {} signed for a token bound to key {} ({} with {})",
 }
+# The fields of an action that its token states as well: what differs then, and under which name the token states it.
+# The actor of an action is compared with the user of its token, which is its subject if it names no other.
+_WIELDED: Final = (
+    ("actor", "wielder-mismatch", "subject"),
+    ("workload", "wielder-mismatch", "workload"),
+    ("key_thumbprint", "wielder-mismatch", "key_thumbprint"),
+    ("delegation", "delegation-mismatch", "delegation"),
+    ("on_behalf_of", "subject-mismatch", "subject"),
+)
+_IDENTICAL: Final = frozenset({"key_thumbprint", "delegation"})  # those that are no parties
 _PARTIES: Final = frozenset(
     {"subject", "actor", "prior_actors", "workload", "delegator", "delegatee", "approved_by", "on_behalf_of"}
 )
@@ -132,7 +142,7 @@ def chain_findings(world: World, key: str, chain: Chain, at: Instant) -> list[Fi
     found += cycles(world, key)
     for element in path:
         found += element_findings(world, element, at)
-    found += _subject_changes(world, chain)
+    found += _subject_changes(world, chain, chain.tokens)
     for id_ in dict.fromkeys(hop.principal for hop in chain.hops):
         found += principal_findings(world, id_)
     return found
@@ -199,7 +209,7 @@ def own_element_findings(world: World, key: str, at: Instant) -> Iterator[Findin
     yield from cycles(world, key)
     if key in path:
         yield from element_findings(world, key, at)
-    yield from (one for one in _subject_changes(world, chain) if one.of == key)
+    yield from _subject_changes(world, chain, chain.tokens[-2:])
 
 
 def own_action_findings(world: World, action: str) -> Iterator[Finding]:
@@ -239,18 +249,16 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
     if key is None or element is None:
         return
     same = world.principals.same
-    held_by = wielder(world, key)
-    wields = held_by.principal if held_by else element.first("subject")
     cited = (*facts, *element.facts)
-    for field, kind, expected, compare in (
-        ("actor", "wielder-mismatch", wields, same),
-        ("workload", "wielder-mismatch", element.first("workload"), same),
-        ("key_thumbprint", "wielder-mismatch", element.first("key_thumbprint"), str.__eq__),
-        ("delegation", "delegation-mismatch", element.first("delegation"), str.__eq__),
-        ("on_behalf_of", "subject-mismatch", element.first("subject"), same),
-    ):
+    for field, kind, of_token in _WIELDED:
         said = first_stated(facts, field)
-        if said is not None and expected is not None and not compare(said.value, expected):
+        if said is None:
+            continue
+        held_by = wielder(world, key) if field == "actor" else None
+        expected = held_by.principal if held_by else element.first(of_token)
+        if expected is None or said.value == expected:
+            continue
+        if field in _IDENTICAL or not same(said.value, expected):
             meant = field == "actor" and (
                 _runs_as(world, str(said.value), str(expected)) or _is_approved(world, facts, str(said.value))
             )
@@ -447,14 +455,15 @@ def unauthorised(fact: Fact, of: str) -> Finding:
     return Finding("unauthorised", of, why, (fact,), about=event.source)
 
 
-def _subject_changes(world: World, chain: Chain) -> Iterator[Finding]:
-    standing = {hop.principal for hop in chain.hops}
-    subjects = [element.first("subject") if (element := world.graph.element(key)) else None for key in chain.tokens]
+def _subject_changes(world: World, chain: Chain, tokens: Sequence[str]) -> Iterator[Finding]:
+    """Find where the subject changes from one token of a chain to the next, among some that follow one another."""
+    subjects = [element.first("subject") if (element := world.graph.element(key)) else None for key in tokens]
     for position, (before, after) in enumerate(itertools.pairwise(subjects)):
-        if before == after or after in standing:
+        if before == after:
             continue
+        standing = {hop.principal for hop in chain.hops}
         if before and after and not any(world.principals.same(after, other) for other in (before, *standing)):
-            above, below = chain.tokens[position], chain.tokens[position + 1]
+            above, below = tokens[position], tokens[position + 1]
             why = sentence(
                 "{} acts for {}, but was derived from {}, which acts for {}",
                 keyed(below),

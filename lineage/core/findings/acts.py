@@ -141,7 +141,11 @@ def act_of(world: World, id_: str) -> Act | None:
         return None
     decision = _first(facts, "decision")
     decided = decided_of(world, decision) if decision is not None else None
-    named = tuple(world.authorities_named(id_))
+    token, delegation = _key("token", _first(facts, "token")), _key("delegation", _first(facts, "delegation"))
+    if decided is None:
+        named = tuple(key for key in (token, delegation) if key is not None)
+    else:
+        named = tuple(world.authorities_named(id_))
     authority = next((key for key in named if world.graph.granted(key)), named[0] if named else None)
     required = _all(facts, "required_scopes")
     return Act(
@@ -152,8 +156,8 @@ def act_of(world: World, id_: str) -> Act | None:
         operation=_first(facts, "operation"),
         tool=_first(facts, "tool"),
         resource=_first(facts, "resource"),
-        token=_key("token", _first(facts, "token")),
-        delegation=_key("delegation", _first(facts, "delegation")),
+        token=token,
+        delegation=delegation,
         decision=decision,
         actor=_first(facts, "actor"),
         workload=_first(facts, "workload"),
@@ -180,6 +184,8 @@ def _first(facts: tuple[Fact, ...], field: str):  # type: ignore[no-untyped-def]
 
 
 def _all(facts: tuple[Fact, ...], field: str) -> frozenset[str]:
+    if len(facts) == 1:
+        return frozenset(getattr(facts[0].event.body, field))
     return frozenset(value for fact in facts for value in getattr(fact.event.body, field))
 
 

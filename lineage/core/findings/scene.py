@@ -132,6 +132,7 @@ class Scene:
         self._sizes = Upward[int](self._children, self._fold_size)
         self.reaches: Reaches | None = None
         self._acts = Recent[Act | None](lambda key: act_of(world, split_key(key)[1]))
+        self._stated = Recent[frozenset[str]](self._find_stated)
         self._holders = Recent[str | None](self._find_holder)
         self._granted = Recent[tuple[tuple[str, frozenset[str]], ...]](self._granted_above)
         self._last: tuple[object, object] = (None, None)
@@ -163,7 +164,7 @@ class Scene:
     def forget_recent(self) -> None:
         """Look at things again: there are more facts about some of them."""
         self._last = (None, None)
-        for recent in (self._acts, self._holders, self._granted):
+        for recent in (self._acts, self._stated, self._holders, self._granted):
             recent.forget()
 
     def forget_registers(self) -> None:
@@ -333,7 +334,10 @@ class Scene:
 
     def stated_scopes(self, key: str | None) -> frozenset[str]:
         """Return every scope stated by an element or a delegation above it; empty without an element."""
-        if key is None or self.element(key) is None:
+        return frozenset() if key is None else self._stated.of(key)
+
+    def _find_stated(self, key: str) -> frozenset[str]:
+        if self.element(key) is None:
             return frozenset()
         found: set[str] = set()
         waiting, entered = [key], {key}
