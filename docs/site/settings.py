@@ -23,13 +23,13 @@ _NOTES: Final = {
     "kafka": """\
 ## Getting into a Kafka
 
-They are used where the log is a Kafka; [Kafka](../kafka.md#getting-in) says which of them go together.
+They are used if the log is on Kafka; [Kafka](../kafka.md#connecting) says which of them belong together.
 A setting that would have no effect is refused.
 """,
     "http": """\
 ## The HTTP API
 
-They are used by `delegraph serve`; [the HTTP API](../http-api.md#who-may) says who may.
+They are used by `delegraph serve`; [the HTTP API](../http-api.md#authentication-and-roles) says who may use it.
 The limits of time and of connections also hold where `consume` and `deliver` listen, there with 64 connections at most.
 """,
 }
