@@ -22,7 +22,7 @@ _FOUND_WITH_THE_CHAIN = frozenset(rule.kind for rule in consistency.RULES)
 
 
 def near(
-    world: World, keys: Iterable[str], at: Instant, options: Options, *, told: Iterable[Finding] = ()
+    world: World, keys: Iterable[str], at: Instant, options: Options, *, told: Iterable[Finding] | None = None
 ) -> list[Finding]:
     """Find what is wrong with some things, as far as their surroundings show it.
 
@@ -37,13 +37,14 @@ def near(
     """
     scene = Scene(world, options, at, whole=False)
     enter_all(scene, world.facts())
-    known = {one.id: one for one in told}
+    known = {one.id: one for one in told or ()}
+    found_already = frozenset() if told is None else _FOUND_WITH_THE_CHAIN
     found = list(known.values())
     elements: list[str] = []
     others: list[str] = []
     for key in dict.fromkeys(keys):
         (elements if key.startswith(("token:", "delegation:")) else others).append(key)
-    found += (one for one in look(scene, elements, narrow=True, without=_FOUND_WITH_THE_CHAIN) if one.id not in known)
+    found += (one for one in look(scene, elements, narrow=True, without=found_already) if one.id not in known)
     found += (one for one in look(scene, others, narrow=True) if one.id not in known)
     return found
 

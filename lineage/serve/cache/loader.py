@@ -19,6 +19,7 @@ Positions = Mapping[tuple[str, int], int]
 
 SURROUNDINGS: Final = 200  # the most facts of each kind examined around one thing
 _NAMING: Final = 50  # the most elements that name it
+_BELOW: Final = 100  # elements at and below those that name a session or a client
 
 
 class WorldPart(NamedTuple):
@@ -123,8 +124,12 @@ class WorldLoader:
                 return None
             if kind in ELEMENT_KINDS:
                 return self._around(reader, world, {key}, set())
-            names = {key} if kind != "principal" else {f"principal:{one}" for one in world.principals.party(id_)}
-            return self._around(reader, world, set(), names, naming=_NAMING)
+            if kind == "principal":
+                names = {f"principal:{one}" for one in world.principals.party(id_)}
+                return self._around(reader, world, set(), names, naming=_NAMING)
+            _, below, _ = reader.load_nearby(world, key, _BELOW)  # tokens exchanged from those of a session
+            part = self._around(reader, world, below, {key}, naming=_NAMING)
+            return part._replace(is_whole=part.is_whole and len(below) < _BELOW)
 
     @staticmethod
     def _around(reader: Reader, world: World, elements: set[str], names: set[str], *, naming: int = 0) -> WorldPart:

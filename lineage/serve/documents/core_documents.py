@@ -1,7 +1,7 @@
 """Convert core values to JSON documents: plain dictionaries, with keys in display order."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
@@ -20,6 +20,7 @@ from lineage.core.findings.scopes import ScopeIndex
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, document
 from lineage.core.model.keys import ELEMENT_KINDS, key_of, split_key
+from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.late_uses import in_force_at
 from lineage.core.revocation.reach import Reach
@@ -109,6 +110,16 @@ def finding_document(one: Finding, options: Options, status: str) -> Document:
         "caused_by": list(one.caused_by),
         "maps_to": [reference._asdict() for reference in references],
         "fix": rule.fix if rule else "Look at the facts that show it.",
+    }
+
+
+def summary_of(documents: Collection[Document]) -> Document:
+    """Summarise findings, which are in order: their number, the worst severity, and a sentence about the worst."""
+    ranked = sorted(documents, key=lambda one: -SEVERITIES[one["severity"]])
+    return {
+        "count": len(ranked),
+        "worst": ranked[0]["severity"] if ranked else None,
+        "why": ranked[0]["why"] if ranked else None,
     }
 
 
@@ -224,11 +235,16 @@ def element_findings_near(around: World, key: str, at: Instant, options: Options
 
 
 def name_findings_near(around: World, kind: str, id_: str, at: Instant, options: Options) -> list[Finding]:
-    """Find what is wrong with a principal, session or client, what names it, and the actions by or under it."""
+    """Find what is wrong with a principal, session or client, what names it, and the actions by or under it.
+
+    For a session or a client that includes everything below what names it; what is below a principal's is others'.
+    """
     key = key_of(kind, id_)
     is_party = key.startswith("principal:")
     names = {f"principal:{one}" for one in around.principals.party(id_)} if is_party else {key}
     elements = {key for name in names for key in around.graph.naming(name)}
+    if not is_party:
+        elements = around.graph.below(elements)
     done = [f"action:{action}" for action in around.actions if _concerns(around, action, elements, names)]
     return near(around, [*sorted(names), *sorted(elements), *done], at, options)
 

@@ -4,7 +4,8 @@ from typing import Final
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.picture import Edge, Node, Picture, Tone
-from lineage.serve.text.phrases import label
+from lineage.serve.text.phrases import ALARMING, label
+from lineage.serve.text.phrases import wrong as wrong_words
 from lineage.serve.text.text_page import joined, many
 
 _TONES: Final[dict[str, Tone]] = {"revoked": "bad", "cascaded": "bad", "suspended": "warn", "expired": "over"}
@@ -32,13 +33,16 @@ def picture_of_elements(doc: Document) -> Picture:
 def _node(node: Document) -> Node:
     scopes = [f"scopes {joined(node['scopes'], ' ')}"] if node["scopes"] else []
     parties = [f"{word} {node[word]}" for word in ("from", "to") if node[word]]
+    found = node.get("findings")
+    wrong = [wrong_words(found)] if found and found["count"] else []
+    worst = [f"{found['worst']} finding"] if found and found["count"] else []
     return Node(
         key=node["key"],
         id=node["key"],
         kind=node["kind"],
         label=node["id"],
-        under=f"{node['kind']} \u00b7 {label(node['state'])}",
-        title=joined([f"{node['key']}, {label(node['state'])}", *parties, *scopes], "; "),
-        tone=_TONES.get(node["state"], ""),
+        under=joined([node["kind"], label(node["state"]), *worst], " \u00b7 "),
+        title=joined([f"{node['key']}, {label(node['state'])}", *parties, *scopes, *wrong], "; "),
+        tone="bad" if found and found["worst"] in ALARMING else _TONES.get(node["state"], ""),
         focus=node["focus"],
     )

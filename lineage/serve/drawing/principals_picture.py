@@ -6,12 +6,12 @@ from typing import Final, NamedTuple
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.picture import Edge, Href, Node, Picture, Tone, nowhere
+from lineage.serve.text.phrases import ALARMING, wrong
 from lineage.serve.text.render_graph import left_out
 from lineage.serve.text.text_page import joined, many
 
 NOTHING: Final = "nothing"
 ROOM: Final = 17  # letters of an id that fit into a box as they are
-_SERIOUS: Final = ("critical", "high")
 
 
 class Sign(NamedTuple):
@@ -116,7 +116,7 @@ def _tone(one: Document) -> Tone:
     """Return the worst tone that applies."""
     if one["would_end"]:
         return "hit"
-    if one["findings"]["worst"] in _SERIOUS:
+    if one["findings"]["worst"] in ALARMING:
         return "bad"
     if is_over(one) and (_ended(one["tokens"]) or _ended(one["delegations"])):
         return "over"
@@ -124,8 +124,7 @@ def _tone(one: Document) -> Tone:
 
 
 def _wrong(one: Document) -> list[str]:
-    found = one["findings"]
-    return [f"{many(found['count'], 'finding')}, the worst {found['worst']}: {found['why']}"] if found["count"] else []
+    return [said] if (said := wrong(one["findings"])) else []
 
 
 def _over(one: Document) -> list[str]:

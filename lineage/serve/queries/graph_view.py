@@ -6,26 +6,48 @@ from typing import Final
 from lineage.core.authority.chain import wielder
 from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.world import World
+from lineage.core.findings.judging import SUPPRESSED
+from lineage.core.findings.nearby import near
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.times import Instant, format_instant
-from lineage.serve.documents.core_documents import Document, instant, verdict_document
+from lineage.serve.cache.loader import judgements_of
+from lineage.serve.documents.core_documents import Document, finding_documents, instant, summary_of, verdict_document
 from lineage.serve.drawing.layout import Layout, Place, layout
 from lineage.serve.queries.service import Service
+from lineage.store.reading.reader import Reader
 
 MOST: Final = 500  # elements, or principals, that are shown
 PRINCIPALS: Final = "principals"
+EXAMINED: Final = 100  # elements around which findings are looked for; of a larger graph none are
+SURROUNDINGS: Final = 1_000  # facts of each kind that findings are based on
 VIEWS: Final = ("elements", PRINCIPALS)
 
 
 def graph(
-    service: Service, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None, most: int = MOST
+    service: Service,
+    kind: str,
+    id_: str,
+    *,
+    at: Instant,
+    known_at: Instant | None = None,
+    most: int = MOST,
+    findings: bool = True,
 ) -> Document | None:
     """Build the graph of an element's dependencies and dependents, or of the elements that name a name.
 
     None if no fact names it. ``collapsed`` nodes stand for what is not shown: ``count`` more below, or above, the
     node that ``of`` names. What is below is counted from the store, including unauthorised facts. ``more_name_it``
-    says that more elements name it than are shown, which are those that can live the longest.
+    says that more elements name it than are shown, which are those that can live the longest. Each node has its
+    findings and those of the actions under it; ``findings_complete`` says whether these are all.
+
+    Args:
+        service: The service to query.
+        kind, id_: The thing.
+        at: The moment asked about.
+        known_at: Only facts recorded by then; None for all.
+        most: The most elements that are shown.
+        findings: Whether to look for findings, which reads what was done under each element.
     """
     if kind not in ELEMENT_KINDS | NAME_KINDS:
         raise RefusedError(f"a {kind} has no graph; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
@@ -41,8 +63,10 @@ def graph(
         below = _near(starts, lambda one: sorted(set(world.graph.children(one)) & loaded), most - len(above - starts))
         shown = above | below
         counts = reader.children_of(shown)
-    edges = [(parent, one) for one in sorted(shown) for parent in sorted(world.graph.parents(one)) if parent in shown]
-    more = _collapsed(world, shown, counts)
+        parents = {one: sorted(world.graph.parents(one)) for one in sorted(shown)}
+        more = _collapsed(world, shown, counts)
+        wrong, is_whole = _findings(service, reader, world, shown, at) if findings else ({}, False)
+    edges = [(parent, one) for one, above_it in parents.items() for parent in above_it if parent in shown]
     links = [(said["of"], said["key"]) if said["where"] == "below" else (said["key"], said["of"]) for said in more]
     above_others = {said["key"] for said in more if said["where"] == "above"}
     stand = layout([*shown, *(said["key"] for said in more)], [*edges, *links], before=above_others)
@@ -57,6 +81,7 @@ def graph(
                 **_node(world, one, focus=one in starts),
                 **verdict_document(states[one]),
                 **_place(stand.places[one]),
+                **({"findings": summary_of(wrong.get(one, ()))} if findings else {}),
             }
             for one in sorted(shown, key=lambda one: (stand.places[one].layer, stand.places[one].row))
         ],
@@ -66,9 +91,37 @@ def graph(
         ],
         "collapsed": [{**said, **_place(stand.places[said["key"]])} for said in more],
         "more_name_it": more_name_it,
+        "findings_complete": is_whole,
         "complete": not more and not more_name_it,
         "as_of": service.as_of(),
     }
+
+
+def _findings(
+    service: Service, reader: Reader, world: World, shown: set[str], at: Instant
+) -> tuple[dict[str, list[Document]], bool]:
+    """Find what is wrong with each element and with what was done under it, without suppressed findings.
+
+    Returns:
+        The findings by element, and whether everything that they rest on was read.
+    """
+    if len(shown) > EXAMINED:
+        return {}, False
+    is_whole = reader.load_surroundings(world, shown, (), most=SURROUNDINGS)
+    reader.load_places(world, shown)
+    under = {
+        f"action:{action}": keys
+        for action in sorted(world.actions_naming(shown))
+        if (keys := shown.intersection(world.authorities_named(action)))
+    }
+    found = {one.id: one for one in near(world, [*sorted(shown), *under], at, service.options)}
+    judgements = judgements_of(reader, sorted(found))
+    wrong: dict[str, list[Document]] = {}
+    for one in finding_documents(found.values(), service.options, judgements=judgements, at=at):
+        if one["status"] != SUPPRESSED:
+            for key in shown & {one["of"], *under.get(one["of"], ())}:
+                wrong.setdefault(key, []).append(one)
+    return wrong, is_whole
 
 
 def _near(starts: Collection[str], next_to: Callable[[str], Iterable[str]], most: int) -> set[str]:

@@ -11,7 +11,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, split_key
 from lineage.core.model.severities import SEVERITIES, Severity
-from lineage.serve.documents.core_documents import Document
+from lineage.serve.documents.core_documents import Document, summary_of
 from lineage.serve.drawing.layout import layout
 from lineage.serve.queries.graph_view import MOST
 
@@ -184,7 +184,7 @@ class Drawn:
             "focus": party.id in self._focus,
             "tokens": party.tokens._asdict(),
             "delegations": party.delegations._asdict(),
-            "findings": _summary(self._of_party.get(party.id, ())),
+            "findings": summary_of(self._of_party.get(party.id, ())),
             "would_end": self._would_end(held),
         }
 
@@ -197,7 +197,7 @@ class Drawn:
             "scopes": list(tie.scopes),
             "unverified": tie.unverified,
             "elements": list(tie.elements[:NAMED]),
-            "findings": _summary(self._of_tie.get((tie.giver, tie.holder), ())),
+            "findings": summary_of(self._of_tie.get((tie.giver, tie.holder), ())),
             "would_end": self._would_end(tie.elements),
         }
 
@@ -208,7 +208,7 @@ class Drawn:
             "to": other,
             "element": key,
             "actions": sorted({action for action, _ in found})[:NAMED],
-            "findings": _summary([document for _, document in found]),
+            "findings": summary_of([document for _, document in found]),
             "why": found[0][1]["why"],
         }
 
@@ -227,13 +227,3 @@ class Drawn:
             "would_end": {"tokens": count["token"], "delegations": count["delegation"]},
             "elsewhere": len(self._ended.difference(self._graph.handovers)),
         }
-
-
-def _summary(documents: Collection[Document]) -> Document:
-    """Summarise findings: their number, the worst severity, and a sentence about the worst."""
-    ranked = sorted(documents, key=lambda one: (-SEVERITIES[one["severity"]], one["kind"], one["id"]))
-    return {
-        "count": len(ranked),
-        "worst": ranked[0]["severity"] if ranked else None,
-        "why": ranked[0]["why"] if ranked else None,
-    }

@@ -78,7 +78,7 @@ def uses(
 
 
 def findings_of(service: Service, kind: str, id_: str, at: Instant, known_at: Instant | None) -> list[Document]:
-    """Return the findings about a token or a delegation, as its status shows them."""
+    """Return the findings of something that has a state, as its status shows them."""
     status = service.status(kind, id_, at=at, known_at=known_at)
     return [] if status is None else list(status["findings"])
 

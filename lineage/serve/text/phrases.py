@@ -64,6 +64,12 @@ def label(word: str) -> str:
     return _LABELS.get(word, word.replace("_", " "))
 
 
+def wrong(found: Document) -> str:
+    """Summarise findings: how many there are, and the worst of them; empty if there are none."""
+    count = found["count"]
+    return f"{many(count, 'finding')}, the worst {found['worst']}: {found['why']}" if count else ""
+
+
 def verdict(document: Document) -> list[Words]:
     """Describe a state and its order."""
     because = document["because"]
@@ -153,6 +159,13 @@ _LOOKS: Final = {"critical": "bold red", "high": "bold red", "medium": "bold yel
 def alarms(found: Sequence[Document]) -> list[Document]:
     """Return the findings that a reader must see first: high and above, and not suppressed."""
     return [one for one in found if one["severity"] in ALARMING and one["status"] != "suppressed"]
+
+
+def alarm(page: Page, document: Document) -> None:
+    """Describe the worst finding, and what to do, if it is one that a reader must see first."""
+    for found in alarms(document.get("findings", ()))[:1]:
+        page.line((found["severity"].upper(), "bold red"), ": ", found["why"], ".")
+        page.line(f"What to do: {found['fix']}", lead="  ")
 
 
 def by_severity(found: Sequence[Document]) -> str:

@@ -162,9 +162,7 @@ def _behalf(doc: Document, hops: Sequence[Document]) -> list[Words]:
 
 def _warning(page: Page, doc: Document) -> None:
     """Warn readers who stop here: the worst finding with its remedy, gaps, and the number of findings."""
-    for found in phrases.alarms(doc["findings"])[:1]:
-        page.line((found["severity"].upper(), "bold red"), ": ", found["why"], ".")
-        page.line(f"What to do: {found['fix']}", lead="  ")
+    phrases.alarm(page, doc)
     gaps, said = len(doc["gaps"]), list[Words]()
     if gaps:
         said += [("INCOMPLETE", "bold yellow"), f": {many(gaps, 'piece')} of evidence missing, see below. "]

@@ -69,10 +69,12 @@ def elements(doc: Document) -> Page:
         page.line(*said, lead=f"  {node['layer']} ")
         if node["key"] in parents:
             page.line(f"depends on {joined(sorted(parents[node['key']]))}", lead="    ")
+        if "findings" in node and (wrong := phrases.wrong(node["findings"])):
+            page.line((wrong, "bold red"), lead="    ! ")
     more = sum(one["count"] for one in doc["collapsed"])
     if not doc["complete"]:
         page.line((f"Incomplete: {many(more, 'more element')} around these; narrow it with --of.", "bold yellow"))
-    return phrases.as_of(page, doc)
+    return phrases.as_of(_examined(page, doc), doc)
 
 
 def _handed(edge: Document) -> list[str]:
@@ -92,6 +94,10 @@ def _party(id_: str, names: dict[str, str | None]) -> list[Words]:
 def _left_out(page: Page, doc: Document) -> Page:
     if said := left_out(doc):
         page.line((said, "bold yellow"))
+    return _examined(page, doc)
+
+
+def _examined(page: Page, doc: Document) -> Page:
     if not doc["findings_complete"]:
         page.line("Findings were not evaluated around all of it: narrow it with --of, or run delegraph findings.")
     return page

@@ -27,9 +27,9 @@ def uses(doc: Document) -> Page:
     times = f"more often than is counted; of {many(len(items), 'use')} here" if total is None else many(total, "time")
     used = f" was used {times}{_strangers(items)}."
     page = Page().line(f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), used)
-    for found in phrases.alarms(doc["findings"])[:1]:
-        page.line().line((found["severity"].upper(), "bold red"), ": ", found["why"], ".")
-        page.line(f"What to do: {found['fix']}", lead="  ")
+    if phrases.alarms(doc["findings"]):
+        page.line()
+        phrases.alarm(page, doc)
     for item in items:
         done = (str(item["operation"]), "bold")
         page.line().line(f"{when(item['occurred_at'])} ", done, f" {item['outcome']}, {item['action']}")

@@ -48,6 +48,7 @@ def plan(
     if brief:
         _names(page, kills)
         return page
+    phrases.alarm(page, doc)
     _killed(page, doc, "Would suspend" if suspends else "Would end")
     _nearby(page, doc)
     page.line()

@@ -59,6 +59,7 @@ def closure(doc: Document) -> Page:
     page.line(
         "Given at ", moment(doc["ordered_at"]), ", in force from ", moment(doc["in_force_at"]), _interval(doc), "."
     )
+    phrases.alarm(page, doc)
     if doc["receivers"]:
         page.title("Enforcement points")
         phrases.entries(page, doc["receivers"], _receiver)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
-from lineage.core.model.keys import ELEMENT_KINDS
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
 from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.model.vocabulary import REASONS
 from lineage.serve.documents.core_documents import Document
@@ -87,6 +87,7 @@ def timeline(asked: Asked) -> Shown:
     of = f"{doc['kind']}:{doc['id']}"
     return {
         "of": of,
+        "findings": _wrong_with(asked, doc["kind"], doc["id"]),
         "look": _look(asked),
         "facts": [{**item, "fields": view_models.fields(item["event"], item["of"])} for item in doc["items"]],
     }
@@ -113,9 +114,19 @@ def graph(asked: Asked) -> Shown:
     doc = asked.document
     return {
         "of": f"{doc['kind']}:{doc['id']}",
+        "findings": _wrong_with(asked, doc["kind"], doc["id"]),
         "drawing": view_models.drawing(doc),
         "parents_of": view_models.parents_of(doc),
     }
+
+
+def _wrong_with(asked: Asked, kind: str, id_: str) -> list[Document]:
+    """Return the findings of a thing, as its own page shows them."""
+    if kind == "action":
+        doc = asked.more("/who", action=id_)
+    else:
+        doc = asked.more("/status", of=f"{kind}:{id_}") if kind in ELEMENT_KINDS | NAME_KINDS else None
+    return doc["findings"] if doc else []
 
 
 def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
@@ -226,7 +237,7 @@ def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Sh
     cards = view_models.cut(steps, FEW_CARDS)
     # At most half of the graph are ancestors.
     most = max(2 * (len(asked.document["tokens"]) + len(asked.document["delegations"]) + 1), AROUND)
-    graph = None if around is None else asked.more("/graph", of=around, most=str(min(most, MOST)))
+    graph = None if around is None else asked.more("/graph", of=around, most=str(min(most, MOST)), findings="false")
     if asked.at is not None:
         marks = [*marks, (format_instant(asked.at), "asked about")]
     now = [] if asked.at is not None else [(format_instant(asked.query.now), "now")]

@@ -252,7 +252,8 @@ def drawing(doc: Document) -> Document:
                 "focus": node["focus"],
                 "label": _short(node["id"]),
                 "narrow": _columns(node["id"]) > _EASE,
-                "under": f"{node['kind']}, {phrases.label(node['state'])}",
+                "under": ", ".join([node["kind"], phrases.label(node["state"]), *_worst(node)]),
+                "wrong": bool(_worst(node)),
             }
             for node in doc["nodes"]
         ],
@@ -262,6 +263,11 @@ def drawing(doc: Document) -> Document:
         ],
         "lines": [_line(places[above], places[below], wide[above], via) for above, below, via in lines],
     }
+
+
+def _worst(node: Document) -> list[str]:
+    found = node.get("findings")
+    return [f"{found['worst']} finding"] if found and found["worst"] in phrases.ALARMING else []
 
 
 def _inside(spot: Document) -> tuple[int, int]:

@@ -34,6 +34,7 @@ from lineage.serve.queries.receivers import receivers
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.timeline import timeline
 from lineage.serve.queries.usage import Used, usage
+from lineage.serve.queries.uses import findings_of as wrong_with
 from lineage.serve.queries.uses import uses
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.support.stores import KINDS, fresh_places
@@ -75,9 +76,10 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/status": (f"?of={OF}", lambda s: s.status("token", ID, at=ASKED)),
     "/reach": (
         f"?of={quote('principal:agent:planner')}&mode=suspend&cascade=false",
-        lambda s: s.reach(
-            Proposal(target=Target("principal", "agent:planner"), at=ASKED, mode="suspend", cascade=False)
-        ),
+        lambda s: {
+            **s.reach(Proposal(target=Target("principal", "agent:planner"), at=ASKED, mode="suspend", cascade=False)),
+            "findings": wrong_with(s, "principal", "agent:planner", ASKED, None),
+        },
     ),
     "/search": ("?q=MAILER", lambda s: search_of(s, "mailer")),
     "/actions": (f"?of={OF}&tool=mail", lambda s: actions(s, ActionFilter(of=LEAKED, tool="mail"), at=ASKED)),

@@ -43,6 +43,7 @@ _TOOL: Final = Parameter(
     {"type": "string", "minLength": 1, "maxLength": 4_096},
     "Of the principals: only what this tool was used under, and what that depends on.",
 )
+_FINDINGS: Final = Parameter("findings", {"type": "boolean"}, "`false`: do not look for findings.")
 _TARGET: Final = ONE._replace(
     name="target",
     required=False,
@@ -64,7 +65,8 @@ def graph_around(site: AppContext, _caller: Caller, query: Query) -> Document:
         raise ParameterError("of", f"is missing; only view={PRINCIPALS} goes without")
     kind, id_ = _one(query, STATED)
     most = query.number("most", default=MOST, most=MOST)
-    document = graph(site.service, kind, id_, at=query.at, known_at=query.known_at, most=most)
+    findings = query.flag("findings", default=True)
+    document = graph(site.service, kind, id_, at=query.at, known_at=query.known_at, most=most, findings=findings)
     return _found(document, query)
 
 
@@ -127,6 +129,7 @@ OVERVIEW: Final = (
             _TOOL,
             _TARGET,
             _MOST,
+            _FINDINGS,
             format_of(*PICTURES),
         ),
         title="What a thing depends on and what depends on it, laid out; or who handed what to whom",

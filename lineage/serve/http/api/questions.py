@@ -20,6 +20,7 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ACTION, HOW, OF, STALE, TIMES, UNSEEN
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
+from lineage.serve.queries.uses import findings_of
 
 STATED: Final = ELEMENT_KINDS | NAME_KINDS  # the kinds with a state, which an order can target
 
@@ -58,7 +59,7 @@ def reach(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Answer what a revocation would end."""
     at, stale, unseen = query.at, query.flag("stale", default=False), query.flag("unseen", default=False)
 
-    def plan(kind: str, id_: str) -> Document | None:
+    def planned(kind: str, id_: str) -> Document | None:
         proposal = Proposal(
             target=Target(kind, id_),
             at=at,
@@ -66,9 +67,12 @@ def reach(site: AppContext, _caller: Caller, query: Query) -> Document:
             issued_before=query.instant("issued_before"),
             cascade=query.flag("cascade", default=True),
         )
-        return site.service.reach(proposal, known_at=query.known_at, stale=stale, unseen=unseen)
+        plan = site.service.reach(proposal, known_at=query.known_at, stale=stale, unseen=unseen)
+        if plan is None:
+            return None
+        return {**plan, "findings": findings_of(site.service, kind, id_, at, query.known_at)}
 
-    return each_of(site, query, STATED, plan, missing="unseen=true plans an order on it anyway")
+    return each_of(site, query, STATED, planned, missing="unseen=true plans an order on it anyway")
 
 
 def each_of(

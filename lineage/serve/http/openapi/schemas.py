@@ -305,6 +305,7 @@ class Reach(_ReachPart):
     unjudged: dict[str, Any]
     backdated: dict[str, Any] | None
     narrower: Thing | None
+    findings: list[Finding]
 
 
 class Ordered(_ReachPart):
@@ -1307,6 +1308,7 @@ class Node(_Node):
     row: int
     x: int
     y: int
+    findings: NotRequired["Wrong"]
 
 
 class Spot(TypedDict):
@@ -1344,6 +1346,7 @@ class Graph(TypedDict):
     edges: list[Edge]
     collapsed: list[Collapsed]
     more_name_it: bool
+    findings_complete: bool
     complete: bool
     as_of: AsOf
 

@@ -37,11 +37,13 @@
     };
   };
 
+  const worst = (node) => (["critical", "high"].includes(node.findings?.worst) ? [`${node.findings.worst} finding`] : []);
+
   const draw = (doc) => {
     const nodes = doc.nodes.map((node) => ({
       data: {
-        id: node.key, label: `${short(node.id)}\n${node.kind}, ${node.state.replaceAll("_", " ")}`, state: node.state,
-        focus: node.focus,
+        id: node.key, label: `${short(node.id)}\n${[node.kind, node.state.replaceAll("_", " "), ...worst(node)].join(", ")}`,
+        state: node.state, focus: node.focus, wrong: worst(node).length > 0,
       },
       position: { x: node.x, y: node.y },
     }));
@@ -80,6 +82,7 @@
         ...Object.entries(flag).map(([state, name]) => ({
           selector: `node[state="${state}"]`, style: { "border-color": colour(name) },
         })),
+        { selector: "node[?wrong]", style: { "border-color": colour("bad"), "border-width": 3 } },
         { selector: "node[?focus]", style: { "border-width": 4, "background-color": colour("calm-tint") } },
         { selector: "node.collapsed", style: { width: NARROW, "border-style": "dashed" } },
         { selector: "node.chosen", style: { "outline-width": 4, "outline-color": colour("mark"), "outline-offset": 3 } },
