@@ -27,7 +27,7 @@ from lineage.store.acts_in_time import Looked, Sort
 from lineage.store.reading.reader import Reader
 
 ORDERS: Final = 20  # the latest orders, whose verdicts are examined
-SAMPLED: Final = 1_000  # the latest actions, and the latest tokens, that are examined
+SAMPLED: Final = 500  # the latest actions, and the latest tokens, that are examined
 DAYS: Final = 7
 HOUR: Final = 3_600_000_000
 _WORST: Final = 5  # findings that are shown

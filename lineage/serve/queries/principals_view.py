@@ -24,10 +24,11 @@ from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
 
 READ: Final = 1_000  # elements read
-EXAMINED: Final = 400  # elements around which findings are evaluated; beyond this, the answer has none
+NEARBY: Final = 500  # elements read around one thing
+EXAMINED: Final = 300  # elements around which findings are evaluated; beyond this, the answer has none
 KEPT: Final = 200  # findings of the index that are marked if none are evaluated
 _SEVERE: Final = ("critical", "high")
-SURROUNDINGS: Final = 1_000  # facts of each kind that findings are based on
+SURROUNDINGS: Final = 500  # facts of each kind that findings are based on
 
 
 class _Read(NamedTuple):
@@ -90,7 +91,7 @@ def _read(reader: Reader, shown: Shown, at: Instant) -> _Read:
         keys, left_out = reader.load_latest(world, READ, at=at)
         keys = {key for key in keys if world.graph.granted(key)}
     else:
-        _, near_it, more = reader.load_nearby(world, key_of(*shown.of), READ)
+        _, near_it, more = reader.load_nearby(world, key_of(*shown.of), NEARBY)
         keys = {key for key in world.graph if world.graph.granted(key)}
         below = reader.children_of(near_it)
         beyond = sum(max(count - len(set(world.graph.children(key)) & keys), 0) for key, count in below.items())
