@@ -21,7 +21,7 @@ _QUESTION_BYTES: Final = 8 * 1024 * 1024
 _NONCE_CHARACTERS: Final = 128
 
 
-class Follower(Protocol):
+class LiveRevocations(Protocol):
     """The part of ``Revocations`` that an answer needs."""
 
     @property
@@ -43,7 +43,7 @@ def question_of(nonce: str, keys: Sequence[str]) -> bytes:
     return json.dumps({"nonce": nonce, "keys": list(keys)}).encode()
 
 
-def answer_of(follower: Follower, question: bytes) -> bytes:
+def answer_of(follower: LiveRevocations, question: bytes) -> bytes:
     """Answer a question from the knowledge of a follower.
 
     Raises:
@@ -68,7 +68,7 @@ def _read(question: bytes) -> tuple[str, list[str]]:
     return nonce, keys
 
 
-def _is_dead(follower: Follower, key: str) -> bool | None:
+def _is_dead(follower: LiveRevocations, key: str) -> bool | None:
     kind, _, id_ = key.partition(":")
     if kind == "token":
         return follower.is_dead(id_)
@@ -94,7 +94,7 @@ def replies_of(answer: bytes, nonce: str, keys: Sequence[str]) -> list[bool | No
 
 
 @contextmanager
-def answering(follower: Follower, secret: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def answering(follower: LiveRevocations, secret: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Serve answers on an address of this machine, to callers with a bearer token, within the block; yields the URL.
 
     Put a proxy with TLS in front of it if the questions come from elsewhere.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingest.sources.adapters.json_documents import RECORD_BYTES
-from ingest.sources.inputs.follower import Follower
+from ingest.sources.inputs.file_follower import FileFollower
 from ingest.sources.inputs.spool import Spool
 from ingest.sources.inputs.tcp import LineReceiver
 from lineage.core.model.errors import RefusedError, UnavailableError
@@ -25,8 +25,8 @@ class Listening:
         self.receiver = LineReceiver("opa-eu", ("127.0.0.1", 0), self.spool, self.came)
         self.follower = self.follow()
 
-    def follow(self) -> Follower:
-        return Follower(
+    def follow(self) -> FileFollower:
+        return FileFollower(
             self.world.intake(),
             [str(self.folder)],
             clock=self.world.clock,

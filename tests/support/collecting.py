@@ -11,7 +11,7 @@ from typing import Self
 
 from ingest.codec import api as codec
 from ingest.sources.adapters import FORMATS
-from ingest.sources.inputs.follower import Follower
+from ingest.sources.inputs.file_follower import FileFollower
 from ingest.sources.inputs.intake import SourceIntake
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import UnavailableError
@@ -109,9 +109,9 @@ class World:
         named = NamedSource(name=name, format=format_, **more)
         return SourceIntake(named, log=self, aside=self, keeper=self, clock=self.clock)
 
-    def follower(self, *paths: Path | str, **more) -> Follower:
+    def follower(self, *paths: Path | str, **more) -> FileFollower:
         """A new follower, as after a restart."""
-        return Follower(self.intake(**more), [str(path) for path in paths], clock=self.clock)
+        return FileFollower(self.intake(**more), [str(path) for path in paths], clock=self.clock)
 
     @property
     def decisions(self) -> Counter:

@@ -119,7 +119,7 @@ class LiveFindings:
         return Report(dict(self.findings), dict(self.not_evaluated))
 
     def advance(self, facts: Iterable[Fact], at: Instant, intake: Intake | None = None) -> set[str]:
-        """Take facts in, and let the time pass to a moment; return the ids of the findings that may have changed.
+        """Add facts and let time pass to a moment; return the ids of the findings that may have changed.
 
         Args:
             facts: New facts, and those that were recorded earlier than was known.

@@ -11,9 +11,9 @@ from typing import Any, Final
 from ingest.secrets import read_secret
 from ingest.sources.adapters import detect
 from ingest.sources.adapters.raw_records import first_bytes, plain
+from ingest.sources.inputs.file_follower import TOPIC as FOLLOWED
 from ingest.sources.inputs.followed_paths import Found, found_files
 from ingest.sources.inputs.followed_place import Places
-from ingest.sources.inputs.follower import TOPIC as FOLLOWED
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import DelegraphError, RefusedError
 from lineage.core.model.trust import in_force

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from ingest.sources.inputs.follower import Follower, Progress
+from ingest.sources.inputs.file_follower import FileFollower, Progress
 from ingest.sources.inputs.intake import SourceIntake
 from ingest.sources.inputs.spool import Spool
 from ingest.sources.inputs.tcp import LineReceiver
@@ -84,7 +84,7 @@ def _following(
     def told(progress: Progress) -> None:
         metrics.behind(name, "follow", progress.behind, len(progress.faults))
 
-    follower = Follower(intake, paths, clock=clock, progress=told)
+    follower = FileFollower(intake, paths, clock=clock, progress=told)
     stack.callback(follower.close)
     return Input(source=name, kind="follow", turn=lambda stop: follower.round(stop) > 0, unread=lambda: follower.unread)
 
@@ -110,7 +110,7 @@ def _listening(
             f"the spool {folder} of the source {name!r} cannot be made: {error.strerror}; name a folder with "
             "DELEGRAPH_COLLECT_SPOOL"
         ) from error
-    follower = Follower(
+    follower = FileFollower(
         intake,
         [str(folder)],
         clock=clock,

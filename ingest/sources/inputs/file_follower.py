@@ -33,7 +33,7 @@ class Progress(NamedTuple):
     faults: dict[str, str]
 
 
-class Follower:
+class FileFollower:
     """Follows the files of one source. Single-threaded."""
 
     def __init__(
