@@ -30,7 +30,7 @@ class ActionFilter:
         tool, operation, resource, outcome: Its tool, operation, resource and outcome.
         start, end: The earliest and the latest time of its occurrence, both included.
         text: Words; each must occur in a field that the other filters examine, or in a display name.
-        of: Something that one of its facts mentions, ``KIND:ID``.
+        of: A key, ``KIND:ID``, that one of its facts mentions.
     """
 
     human: str | None = None

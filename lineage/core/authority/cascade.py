@@ -22,7 +22,7 @@ class Cascade:
         """Find the orders.
 
         Args:
-            world: Holds the elements and all that they depend on.
+            world: A world with the elements and everything that they depend on.
             keys: The elements asked about.
             at: The instant asked about.
         """

@@ -26,7 +26,7 @@ class Hop(NamedTuple):
         principal: The id as stated.
         evidence: ``delegation``, ``token`` or ``asserted``.
         source: The source that stated it.
-        element: Key of the token or delegation that names the party; None for what an action says about itself.
+        element: Key of the token or delegation that names the party; None for a party that only the action states.
     """
 
     principal: str
@@ -55,7 +55,7 @@ class Chain:
 
     @property
     def root(self) -> str | None:
-        """The first party, or None where nothing is named."""
+        """The first party, or None if nobody is named."""
         return self.hops[0].principal if self.hops else None
 
 

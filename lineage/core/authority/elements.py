@@ -60,7 +60,7 @@ class FactIndex:
         return iter(self._ordered)
 
     def __len__(self) -> int:
-        """How many keys there are."""
+        """The number of keys."""
         return len(self._ordered)
 
 
@@ -110,7 +110,7 @@ class Element(NamedTuple):
         key: ``KIND:ID``.
         facts: The facts that granted it, in order. Not empty.
         issued_at: The earliest issue time.
-        not_before: The first stated, or None.
+        not_before: The first stated value, or None.
         ends_at: The latest stated ``expires_at``; NEVER if none was stated.
         parents: The key of each dependency, with the roles it was claimed in (a delegation's own are ``parent`` and
             ``delegation``). The union of all claims.

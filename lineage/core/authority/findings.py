@@ -2,10 +2,11 @@
 
 The kinds are listed under clause 8.2: ``branch``, ``chain-mismatch``, ``disagreement``, ``cycle``, ``suspect``,
 ``wielder-mismatch``, ``delegation-mismatch``, ``subject-mismatch``, ``kind-contradiction``, ``shared-order-id``,
-``lift-without-effect``, ``far-effective-at``, ``sequence-hole``; ``unauthorised`` for what is kept and no part of the
-state; and ``subject-change``, where a token on a path has another subject than the one before it and neither an actor
-nor a delegation says how (ADR 0006); ``shared-status-list``, where two tokens have one place; ``coverage-narrowed``,
-where a receiver covers less than before. What does not fit in acknowledgements and in late uses is in ``closure.py``.
+``lift-without-effect``, ``far-effective-at``, ``sequence-hole``; ``unauthorised`` for a fact that is kept but has no
+effect on the state; ``subject-change``, if a token on a path has another subject than the one before it and neither an
+actor nor a delegation explains it (ADR 0006); ``shared-status-list``, if two tokens have the same entry; and
+``coverage-narrowed``, if a receiver covers less than before. ``closure.py`` has the inconsistencies of
+acknowledgements and late uses.
 """
 
 import hashlib
@@ -31,9 +32,9 @@ from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
 _ID_DIGITS: Final = 20
-# Fields whose first stated value holds, so that a second value is worth a look. What unites (dependencies,
-# aliases), what changes (a principal's name or owner) and what is the latest (expiry) is not among them. Names,
-# audiences and places in status lists unite as well, but are: they say that two sources saw one id in two hands.
+# Fields whose first stated value counts, so that a second value is suspicious. Not included are fields that combine
+# (dependencies, aliases), change (a principal's name or owner) or count by the latest value (expiry). Names, audiences
+# and status list entries combine as well but are included: two values mean that two parties used the same id.
 _COMPARED: Final[dict[str, tuple[str, ...]]] = {
     "token": (
         "subject", "actor", "prior_actors", "client", "session", "delegation", "token_type", "scopes", "audience",
@@ -57,7 +58,7 @@ _COMPARED: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-# By the field in which an action differs from its token.
+# The message for each field in which an action may differ from its token.
 _THEFTS: Final = {
     "actor": "Possible token theft: {} used a token issued to {} ({} with {})",
     "workload": "Possible token theft: workload {} used a token bound to {} ({} with {})",
@@ -99,8 +100,8 @@ class Finding:
         severity: The severity; None for the default of its rule.
         first_seen: When it was first true; None for when the last of its facts was given.
         last_seen: When it was last true; None for when the last of its facts was given.
-        count: How many times it was so.
-        caused_by: The ids of the findings without which there would be no such finding.
+        count: How many times it was observed.
+        caused_by: The ids of the findings without which this one would not exist.
     """
 
     kind: str
@@ -149,7 +150,7 @@ def chain_findings(world: World, key: str, chain: Chain, at: Instant) -> list[Fi
 
 
 def element_findings(world: World, key: str, at: Instant) -> list[Finding]:
-    """What does not fit in what is said of one element: ``disagreement``, ``suspect``, ``shared-status-list``."""
+    """Find inconsistencies in the facts about one element: ``disagreement``, ``suspect``, ``shared-status-list``."""
     facts = world.graph.facts.get(key)
     shared = [*_shared_places(world, key, facts)]
     if len(facts) == 1 and not getattr(facts[0].event.body, "prior_actors", ()):
@@ -199,7 +200,7 @@ def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Fi
 
 
 def own_element_findings(world: World, key: str, at: Instant) -> Iterator[Finding]:
-    """What does not fit in one element itself: of its chain only what is said of it, and its cycles."""
+    """Find what is inconsistent in one element alone: in its facts, in its own links of the chain, and its cycles."""
     chain = chain_of(world, key)
     if (others := chain.branches.get(key)) is not None:
         why = sentence("{} has other parents than the one on this path: {}", keyed(key), listed(map(keyed, others)))
@@ -213,7 +214,7 @@ def own_element_findings(world: World, key: str, at: Instant) -> Iterator[Findin
 
 
 def own_action_findings(world: World, action: str) -> Iterator[Finding]:
-    """What does not fit in one action itself, and with what its token says."""
+    """Find what is inconsistent in one action alone, and between it and its token."""
     yield from _disagreements(world, f"action:{action}", world.actions.get(action))
     yield from _token_mismatches(world, action)
 
@@ -233,14 +234,14 @@ def action_findings(world: World, action: str, chain: Chain, at: Instant) -> lis
 
 
 def decision_findings(world: World, decision: str) -> list[Finding]:
-    """What does not fit in what is said of one decision: ``disagreement``."""
+    """Find what is inconsistent in the facts about one decision: ``disagreement``."""
     return list(_disagreements(world, f"decision:{decision}", world.decisions.get(decision)))
 
 
 def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
     """Find where the action's own actor, workload, key, delegation or on_behalf_of differs from its token.
 
-    A token says for whom it was made, not who held it.
+    A token states for whom it was issued, not who used it.
     """
     facts = world.actions.get(action)
     named = first_stated(facts, "token")
@@ -278,7 +279,7 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
 
 
 def _severity_of_mismatch(facts: tuple[Fact, ...], element: Element, field: str) -> Severity | None:
-    """An attempt came to nothing; another actor under a token bound to nobody may be a gateway that acts for it."""
+    """Lower the severity of a failed attempt, and of another actor under an unbound token, who may be a gateway."""
     if not any(getattr(fact.event.body, "outcome", None) == "succeeded" for fact in facts):
         return Severity.INFORMATIONAL
     bound = element.first("workload") is not None or element.first("key_thumbprint") is not None
@@ -286,7 +287,7 @@ def _severity_of_mismatch(facts: tuple[Fact, ...], element: Element, field: str)
 
 
 def _runs_as(world: World, workload: str, agent: str) -> bool:
-    """Whether an agent is bound to a workload, so that it may well act under that name."""
+    """Whether an agent is bound to a workload, so that it may act under that name."""
     return any(
         isinstance(body := fact.event.body, WorkloadBound)
         and world.principals.same(body.agent, agent)
@@ -296,7 +297,7 @@ def _runs_as(world: World, workload: str, agent: str) -> bool:
 
 
 def _is_approved(world: World, action_facts: tuple[Fact, ...], actor: str) -> bool:
-    """Whether a decision permits this actor to act, and another person approved that: the glass was broken."""
+    """Whether a decision permits this actor to act, and another person approved that ("break glass")."""
     decision = world.decision_facts(action_facts)
     asked, approver = first_stated(decision, "actor"), first_stated(decision, "approved_by")
     if asked is None or approver is None or not all(getattr(fact.event.body, "permitted", False) for fact in decision):
@@ -307,7 +308,7 @@ def _is_approved(world: World, action_facts: tuple[Fact, ...], actor: str) -> bo
 
 
 def principal_findings(world: World, id_: str) -> list[Finding]:
-    """What does not fit in what is said of a principal: ``kind-contradiction``, ``disagreement``."""
+    """Find what is inconsistent in the facts about a principal: ``kind-contradiction``, ``disagreement``."""
     facts = world.principals.registrations.get(id_)
     if not facts:
         return []
@@ -375,7 +376,7 @@ def order_findings(world: World, revocation: str) -> list[Finding]:
 
 
 def coverage_findings(receivers: Receivers, receiver: str) -> Iterator[Finding]:
-    """The registrations by which a receiver covers less than it did before: ``coverage-narrowed``."""
+    """Find registrations by which a receiver covers less than it did before: ``coverage-narrowed``."""
     for before, after in receivers.narrowings(receiver):
         earlier, later = registration_of(before), registration_of(after)
         less = "; ".join(
@@ -392,11 +393,11 @@ def coverage_findings(receivers: Receivers, receiver: str) -> Iterator[Finding]:
 
 
 def cycles(world: World, key: str) -> list[Finding]:
-    """The cycles among what an element depends on."""
+    """Find the cycles among the transitive dependencies of an element."""
     above = world.graph.above(key)
     if _ever_later(world, above):
         return []
-    # Take away what nothing in the set above it is left of, until only cycles and what hangs below them remain.
+    # Remove the elements without a parent in the set, until only cycles and their descendants remain.
     waiting = {node: sum(parent in above for parent in world.graph.parents(node)) for node in above}
     ready = [node for node, count in waiting.items() if count == 0]
     while ready:
@@ -421,7 +422,7 @@ def cycles(world: World, key: str) -> list[Finding]:
 
 
 def _ever_later(world: World, keys: Iterable[str]) -> bool:
-    """Whether everything was issued later than what it depends on, as is usual: then there is no cycle."""
+    """Whether every element was issued later than its dependencies, as is usual: then there is no cycle."""
     graph = world.graph
     for key in keys:
         element = graph.element(key)
@@ -433,7 +434,7 @@ def _ever_later(world: World, keys: Iterable[str]) -> bool:
 
 
 def sequence_hole(before: Fact, after: Fact) -> Finding:
-    """A hole in what a source numbers without gaps: events that were sent and never arrived."""
+    """Build the finding of a gap in the sequence numbers of a source: events that were sent but never arrived."""
     source, first, last = after.event.source, (before.event.sequence or 0) + 1, (after.event.sequence or 0) - 1
     missing = str(first) if first == last else f"{first} to {last}"
     why = sentence(
@@ -443,7 +444,7 @@ def sequence_hole(before: Fact, after: Fact) -> Finding:
 
 
 def unauthorised(fact: Fact, of: str) -> Finding:
-    """A fact that is kept and is no part of the state: because of who said it, or of how it came."""
+    """Build the finding of a fact that is kept without effect on the state, because of its source or its topic."""
     event = fact.event
     why = (
         f"{event.type} came by the topic of decisions, where nobody may order"
@@ -486,7 +487,7 @@ def _disagreements(world: World, of: str, facts: tuple[Fact, ...]) -> Iterator[F
 
 
 def _of_different_parties(world: World, values: list[Stated]) -> list[Stated]:
-    """The first of the values that name the same parties: an alias is no other party."""
+    """Return one value for each different party: an alias is not another party."""
     first: dict[object, Stated] = {}
     for one in values:
         ids = one.value if isinstance(one.value, tuple) else (one.value,)

@@ -23,7 +23,7 @@ from lineage.core.model.times import NEVER, Instant
 # Names are indexed in buckets of 2**32 microseconds (72 minutes) of ``until``, which is fine enough to skip what
 # ended long ago.
 _BUCKET_BITS = 32
-_NO_ATTRIBUTES: Final[Mapping[str, Any]] = MappingProxyType({})  # of any node or edge
+_NO_ATTRIBUTES: Final[Mapping[str, Any]] = MappingProxyType({})  # of every node and edge
 
 
 class AuthorityGraph:
@@ -33,7 +33,7 @@ class AuthorityGraph:
         """Start empty."""
         self.facts = FactIndex()
         self.until: dict[str, Instant] = {}  # of every node
-        self._parents: dict[str, dict[str, None]] = {}  # of those that have any
+        self._parents: dict[str, dict[str, None]] = {}  # for nodes that have any
         self._children: dict[str, list[str]] = {}
         self.asserted: defaultdict[str, set[str]] = defaultdict(set)  # prior actor -> elements that assert it
         self._elements: dict[str, Element] = {}

@@ -1,8 +1,8 @@
-"""Who handed what to whom: principals as nodes, and between them the tokens and grants that one handed to the other.
+"""The graph of handovers: principals as nodes, and between them the tokens and grants that one handed to the other.
 
 An element was handed to its holder, the last party of its chain, by the party right before it (section 7 of
-docs/rule-of-authority.md). An element whose chain has one party was handed by nobody: it is only held. Aliases are one
-party (clause 4.3). Pure: any order of the facts gives the same answer.
+docs/rule-of-authority.md). An element whose chain has only one party is held, but nobody handed it over. Aliases
+are one party (clause 4.3). Pure: any order of the facts gives the same answer.
 """
 
 from collections import Counter, defaultdict
@@ -22,13 +22,13 @@ _REVOKED: Final = frozenset({State.REVOKED, State.CASCADED})
 
 
 class Counts(NamedTuple):
-    """How many tokens, or how many delegations.
+    """The number of tokens, or of delegations, by state.
 
     Attributes:
-        alive: Active, suspended or not yet valid: what a revocation could still end.
-        suspended: Of these the suspended ones.
-        expired: Over by themselves.
-        revoked: Ended by a revocation, directly or inherited.
+        alive: Active, suspended or not yet valid, so that a revocation could still end them.
+        suspended: The suspended ones among these.
+        expired: Expired by themselves.
+        revoked: Ended by a revocation, direct or inherited.
     """
 
     alive: int = 0
@@ -44,7 +44,7 @@ class Handover(NamedTuple):
         key: ``KIND:ID`` of the element.
         holder: The party that it was issued or granted to.
         giver: The party right before the holder in its chain; None if nobody handed it over.
-        is_asserted: Whether only a source's word names the giver (``prior_actors``).
+        is_asserted: Whether the giver is only asserted by a source (``prior_actors``).
     """
 
     key: str
@@ -55,13 +55,13 @@ class Handover(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tie:
-    """What one party handed to another.
+    """The elements that one party handed to another.
 
     Attributes:
         giver, holder: The parties.
-        tokens, delegations: How many, by what became of them.
-        scopes: Every scope that an element of these that is alive states, sorted.
-        unverified: How many are known by a source's word alone.
+        tokens, delegations: Their number, by state.
+        scopes: Every scope that one of them states while it is alive, sorted.
+        unverified: How many are only asserted by a source.
         elements: Their keys, sorted.
     """
 
@@ -81,9 +81,9 @@ class Party:
     Attributes:
         id: The id by which people know it.
         ids: All its ids, sorted.
-        kind: What it is.
-        display_name: What it is called, or None.
-        tokens, delegations: How many it holds, by what became of them.
+        kind: Its kind.
+        display_name: Its display name, or None.
+        tokens, delegations: The number that it holds, by state.
     """
 
     id: str
@@ -96,13 +96,13 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class PrincipalGraph:
-    """Parties by id, and what one handed to another by giver and holder.
+    """Parties by id, and the ties between them by giver and holder.
 
     Attributes:
-        parties: By id, in the order of ids.
-        ties: By giver and holder, in that order.
-        handovers: Of each element who handed it to whom, by key.
-        later: Elements issued after the instant asked about: no part of the rest.
+        parties: The parties by id, in the order of ids.
+        ties: The ties by giver and holder, in that order.
+        handovers: The handover of each element, by key.
+        later: The elements issued after the instant asked about, which are not in the graph.
     """
 
     parties: dict[str, Party]
@@ -112,15 +112,15 @@ class PrincipalGraph:
 
 
 def party_id(principals: Principals, id_: str) -> str:
-    """One id for a party, the same for all its members: the one that people know it by, else its smallest."""
+    """Return one id for a party, the same for all its members: the one that people know it by, else the smallest."""
     known = principals.known_as(id_)
     return known if declared_kind(known) is not None else min(principals.party(id_))
 
 
 def handover_of(world: World, key: str) -> Handover:
-    """Who handed an element to whom. It must be granted.
+    """Determine who handed an element to whom. The element must be granted.
 
-    Cost: that of its chain.
+    Cost: the same as its chain.
     """
     hops = chain_of(world, key).hops
     giver = hops[-2] if len(hops) > 1 else None
@@ -135,14 +135,14 @@ def handover_of(world: World, key: str) -> Handover:
 def principal_graph(
     world: World, keys: Iterable[str], at: Instant, *, parties: Iterable[str] = (), states: Iterable[State] = ()
 ) -> PrincipalGraph:
-    """Who handed what to whom, as of an instant.
+    """Build the graph of handovers as of an instant.
 
     Args:
-        world: Holds the elements with all that they depend on, and the registrations of the parties.
-        keys: The elements; those that nobody granted are left out, as nobody knows who holds them.
-        at: The instant asked about. What was issued later is left out.
+        world: A world with the elements, everything they depend on, and the registrations of the parties.
+        keys: The elements; those that nobody granted are left out, since their holders are unknown.
+        at: The instant asked about; elements issued later are left out.
         parties: Ids of principals that are shown whatever they hold.
-        states: Only elements in one of these states; none: in any.
+        states: Restricts the elements to these states; empty for any state.
 
     Cost: the chain and the state of each element.
     """
@@ -197,7 +197,7 @@ def _tie(
 
 
 def _counted(keys: Iterable[str], states: dict[str, State]) -> tuple[Counts, Counts]:
-    """Tokens and delegations, by what became of them."""
+    """Count tokens and delegations by state."""
     count = Counter((split_key(key)[0], states[key]) for key in keys)
 
     def of(kind: str) -> Counts:

@@ -1,9 +1,9 @@
 """What had been stated about an element when an order was recorded, which decides what must be enforced. Pure.
 
-Facts about an element combine, and a first value may narrow what held without it: an element without an audience is
-covered by every receiver, and one without an end never expires. Anyone who can add facts could therefore silence an
-enforcement point, or have an ended element reported as active. So whatever had not been stated when an order was
-recorded counts as unstated for that order (ADR 0031).
+Facts about an element combine, and a first value may narrow it: an element without an audience is covered by every
+receiver, and one without an end never expires. Anyone who can add facts could therefore silence an enforcement point,
+or have an ended element reported as active. So a value that had not been stated when an order was recorded counts as
+unstated for that order (ADR 0031).
 """
 
 from collections.abc import Collection, Sequence
@@ -18,8 +18,8 @@ from lineage.core.model.times import NEVER, Instant
 def facts_then(element: Element, orders: Collection[Order]) -> tuple[Fact, ...]:
     """Return the facts about an element that were known when the first of the orders that end it was recorded.
 
-    An element that became known later counts by the facts it was first known by. An element that an order targeted
-    before it was known counts as one about which nothing is stated.
+    For an element that became known later, the facts by which it first became known count. An element that an order
+    targeted before it was known counts as one about which nothing is stated.
     """
     facts = element.facts
     alone = len(facts) == 1  # the usual case
@@ -40,7 +40,7 @@ def facts_first(element: Element) -> tuple[Fact, ...]:
 
 
 def end_for(element: Element | None, orders: Collection[Order]) -> Instant:
-    """Return when an element ends, as far as some orders are concerned; NEVER if no end was stated when they came."""
+    """Return when an element ends, as far as some orders are concerned; NEVER if no end had been stated then."""
     if element is None or element.ends_at == NEVER:
         return NEVER
     known = facts_then(element, orders)
@@ -55,7 +55,7 @@ def in_time(element: Element | None, orders: Sequence[Order]) -> Sequence[Order]
         return orders
     end = end_for(element, orders)
     literal = NEVER if element is None else element.ends_at
-    if end == literal:  # the usual case: then each order did
+    if end == literal:  # the usual case: then every order took effect in time
         return counting(orders, end)
     return [order for order in orders if counting((order,), end_for(element, (order,)))]
 

@@ -41,7 +41,7 @@ class Order:
         return isinstance(other, Order) and self.fact == other.fact
 
     def __hash__(self) -> int:
-        """By the identity of the fact."""
+        """Hash by the identity of the fact."""
         return hash((self.fact.event.source, self.fact.event.event_id))
 
     @property
@@ -77,7 +77,7 @@ class Order:
 
     @property
     def is_lifted(self) -> bool:
-        """Whether a lift has any effect: none has on a revocation of a token or delegation that took effect."""
+        """Whether a lift has an effect: it has none on a revocation of a token or delegation that took effect."""
         for_good = self.on_element and not self.suspends and self.effective_at < self.lifted_at
         return self.lifted_at != NEVER and not for_good
 

@@ -29,7 +29,7 @@ class Principals:
         """Start with nothing registered."""
         self.registrations = FactIndex()
         self.bindings = FactIndex()  # by agent and by workload
-        self.owned: defaultdict[str, set[str]] = defaultdict(set)  # owner -> principals that were said to be owned
+        self.owned: defaultdict[str, set[str]] = defaultdict(set)  # owner -> principals that it was stated to own
         self._parties: dict[str, set[str]] = {}  # all members of a party of two or more share one set
 
     def add(self, fact: Fact) -> None:

@@ -25,7 +25,7 @@ A trust file that does not list it refuses them. Their note names the person, th
 """
 
 Deliveries = Mapping[tuple[str, str], Instant]
-"""When an element (``KIND:ID``) was delivered to a receiver: (receiver, key) -> the instant."""
+"""When an element was delivered to a receiver, by receiver and key (``KIND:ID``)."""
 
 
 class Receivers:
@@ -188,7 +188,7 @@ class Coverage:
         known = self._known.get(coverage_class)
         if known is None:
             receivers = dict.fromkeys(one.receiver for one in self.registrations if covers(one, coverage_class))
-            # An audience stated only afterwards cannot make an element covered that was not.
+            # An element that was not covered does not become covered by an audience that was stated afterwards.
             uncovered = not any(_covered_then(one, coverage_class) for one in self.registrations)
             known = self._known[coverage_class] = Covering(tuple(receivers), uncovered)
         return known
@@ -221,13 +221,13 @@ class Answer(NamedTuple):
 
 
 class HandMark(NamedTuple):
-    """A person's word that a receiver has enforced an order, and how many elements rest on it alone.
+    """A person's statement that a receiver has enforced an order, and the number of elements that depend on it alone.
 
     Attributes:
         receiver: The receiver.
         by: The person.
         reason: How the person knows.
-        said_at: When it was said.
+        said_at: When the person stated it.
         elements: How many elements count as enforced there because of it.
     """
 
@@ -239,7 +239,7 @@ class HandMark(NamedTuple):
 
 
 def note_by_hand(by: str, reason: str) -> str:
-    """Return the note of a person's word; no id contains a line break."""
+    """Build the note of a person's statement; no id contains a line break."""
     return f"{by}\n{reason}"
 
 
@@ -256,7 +256,7 @@ class Answers:
     """What receivers have acknowledged about the elements of one order, as of an instant."""
 
     def __init__(self, facts: Iterable[Fact], at: Instant) -> None:
-        """Read the acknowledgements; of several the one given last counts."""
+        """Read the acknowledgements; if there are several, the one given last counts."""
         self._named: dict[tuple[str, str], tuple[int, Answer]] = {}
         self._general: dict[str, list[tuple[int, Answer]]] = {}
         self._first: dict[str, Instant] = {}  # receivers that acknowledged without a token -> first delivery to them
@@ -303,7 +303,7 @@ class Answers:
         return None if found is None else found[1]
 
     def unmatched(self) -> list[Fact]:
-        """Return the acknowledgements without ``token`` by receivers that had received nothing: they mean nothing."""
+        """Return the acknowledgements without ``token`` by receivers that had received nothing: they do not count."""
         first = self._first
         return [
             answer.fact

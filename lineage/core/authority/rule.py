@@ -40,7 +40,7 @@ class Because:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A state, and the order behind ``revoked``, ``cascaded`` and ``suspended``."""
+    """A state, and for ``revoked``, ``cascaded`` and ``suspended`` the order that causes it."""
 
     state: State
     because: Because | None = None

@@ -1,4 +1,4 @@
-"""Runs of the gapless sequence numbers of a source; whatever lies between two runs has not arrived."""
+"""Runs of the gapless sequence numbers of a source; the events between two runs have not arrived."""
 
 from bisect import bisect_right
 from collections.abc import Iterator

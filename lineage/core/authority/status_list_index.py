@@ -5,13 +5,13 @@ from typing import Final
 from lineage.core.model.events import StatusList, TokenIssued
 from lineage.core.model.times import Instant
 
-# The other tokens at one entry that a finding names; beyond this it only says that there are more.
+# How many other tokens at one entry a finding names; beyond this it only says that there are more.
 MOST_SHARING: Final = 100
-LARGEST: Final = 2**24  # The entries of a list; an index beyond this is in no list.
+LARGEST: Final = 2**24  # The number of entries of a list; a larger index is invalid.
 
 
 def is_listed(idx: int) -> bool:
-    """Whether an index can be in a list."""
+    """Whether an index is valid in a list."""
     return 0 <= idx < LARGEST
 
 

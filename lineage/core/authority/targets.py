@@ -1,7 +1,7 @@
 """Determine what an order hits directly (clauses 4.2, 4.3, 5.3 and 5.4 of docs/rule-of-authority.md).
 
 An order on an element hits that element. An order on a principal, workload, session or client hits the elements that
-name it or an alias and were issued before the moment that the order states. Both directions are here: from an order
+name it or an alias and were issued before the instant that the order states. Both directions are here: from an order
 down to the elements, and from elements up to the orders. What spreads further down is in ``cascade.py``.
 """
 

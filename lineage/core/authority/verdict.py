@@ -1,6 +1,6 @@
 """Decide which orders count for an element, and which state they cause.
 
-The rule, receipts and state changes call this with the orders they found to kill the element. The numbers are clauses
+The rule, receipts and state changes call this with the orders that kill the element. The numbers are clauses
 of docs/rule-of-authority.md.
 """
 

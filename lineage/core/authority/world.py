@@ -86,7 +86,7 @@ class World:
             self.add(fact)
 
     def as_known_at(self, known_at: Instant) -> "World":
-        """Return this world restricted to what had been recorded by an earlier moment."""
+        """Return this world restricted to the facts recorded by an earlier instant."""
         return self if self.latest <= known_at else World(self.facts(), trust=self.trust, known_at=known_at)
 
     def facts(self) -> Iterator[Fact]:

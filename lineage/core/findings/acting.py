@@ -22,7 +22,7 @@ _ENVIRONMENTS: Final = {"prod": "production", "dev": "development", "stage": "st
 
 
 def action_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find actions caused by something an agent read, which alone is no alarm."""
+    """Find actions caused by something an agent read, which alone is not suspicious."""
     act = success(scene, key)
     if act is None or act.instruction_source not in UNTRUSTED:
         return
@@ -60,7 +60,7 @@ def _is_new(scene: Scene, act: Act) -> bool:
 
 
 def impersonating_exchange(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find tokens that do not name the agent using them: an audit of them finds only the human."""
+    """Find tokens that do not name the agent using them, so that an audit of them only finds the human."""
     element = scene.element(key)
     if element is None:
         return
@@ -187,7 +187,7 @@ RULES: Final = (
         looks_at=(inputs.SUCCESS,),
         settings=("sensitive", "history"),
         maps_to=("ASI01", "ASI06", "T0051.001", "T0053", "T0086", "M Agent Goal Manipulation", "M0030"),
-        fix="Read what the agent had read; suspend it if the words were somebody else's.",
+        fix="Read what the agent had read; suspend the agent if that text gave it instructions.",
         missing=no_instructions,
     ),
     Rule(
@@ -210,7 +210,7 @@ RULES: Final = (
         needs="actors of actions",
         looks_at=(inputs.WIELDED,),
         maps_to=("NHI10", "GOVERN 3.2"),
-        fix="Give the person a credential of their own, and revoke the one that was passed on.",
+        fix="Give the person a separate credential, and revoke the one that was passed on.",
     ),
     Rule(
         kind="environment-crossed",

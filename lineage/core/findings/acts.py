@@ -14,7 +14,7 @@ _PUNCTUATION: Final = str.maketrans({":": ".", "/": ".", "_": ".", "-": ".", " "
 
 
 def plain_operation(word: str) -> str:
-    """Return an operation without the differences in case and punctuation that two sources may spell it with."""
+    """Normalise an operation: without case and punctuation, in which the spellings of two sources may differ."""
     return word.casefold().translate(_PUNCTUATION)
 
 
@@ -38,7 +38,7 @@ class Decided(NamedTuple):
     required_scopes: frozenset[str]
 
     def last_words(self, moment: Instant = NEVER) -> list[Fact]:
-        """Return the last fact of each source up to a moment; of a source that spoke only later, its first."""
+        """Return the last fact of each source up to an instant; for a source that stated it only later, its first."""
         last: dict[str, Fact] = {}
         for fact in self.facts:
             if fact.event.source not in last or fact.event.occurred_at <= moment:
@@ -46,11 +46,11 @@ class Decided(NamedTuple):
         return list(last.values())
 
     def denials(self, moment: Instant = NEVER) -> list[Fact]:
-        """Return the last words up to a moment that deny it: nobody else's permit undoes them."""
+        """Return the last facts of each source up to an instant that deny it, which no other source's permit undoes."""
         return [fact for fact in self.last_words(moment) if not permits(fact)]
 
     def permitted_at(self, moment: Instant) -> Instant:
-        """Return when its own source last permitted it up to a moment, else when it was made."""
+        """Return when its own source last permitted it up to an instant, else when it was made."""
         said = [fact.event.occurred_at for fact in self.facts if permits(fact) and fact.event.source == self.source]
         return max((at for at in said if at <= moment), default=self.occurred_at)
 
@@ -71,7 +71,7 @@ class Act(NamedTuple):
     Attributes:
         key: ``action:ID``.
         facts: The facts about it, in order. Not empty.
-        succeeded: Whether any fact says so: a reported attempt does not undo a success.
+        succeeded: Whether any fact says that it succeeded: a reported attempt does not undo a success.
         occurred_at: When it was done, by the first of its facts.
         named: The elements that it or its decision names, in order of precedence as its authority.
         authority: The first of these that was granted, else the first, or None.

@@ -59,7 +59,7 @@ def _is_first_registered(scene: Scene, id_: str) -> bool:
 
 
 def owner_offboarded(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find owners who have left, or were never registered where people are, while the agent still holds something."""
+    """Find owners who have left, or are not registered although people are, while the agent still holds elements."""
     id_ = key.removeprefix("principal:")
     if not _is_first_registered(scene, id_):
         return
@@ -91,7 +91,7 @@ def owner_offboarded(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def agent_unbound(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find agents that hold something and are bound to no workload, or no longer."""
+    """Find agents that hold elements and are not, or no longer, bound to a workload."""
     id_ = key.removeprefix("principal:")
     party = scene.party(id_)
     if scene.kind(id_) != "agent" or id_ != _first_named(scene, id_):
@@ -128,7 +128,7 @@ def _first_named(scene: Scene, id_: str) -> str:
 
 
 def excessive_reach(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find principals, tokens or clients whose compromise would affect very much."""
+    """Find principals, tokens or clients whose compromise would affect very many elements."""
     options = scene.options
     reach = scene.reach_of(key, min(options.reach_elements, options.reach_agents))
     if reach is not None and (reach.elements > options.reach_elements or reach.agents > options.reach_agents):

@@ -1,4 +1,4 @@
-"""Audiences: where elements may be used, as they state or as their dependencies state."""
+"""Audiences: where elements may be used, according to themselves or their dependencies."""
 
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -9,7 +9,7 @@ from lineage.core.findings.upward import Upward
 
 
 def audiences(element: Element) -> frozenset[str]:
-    """Return everywhere an element may be used, by all of its facts; trailing slashes are ignored."""
+    """Return every audience of an element, by all its facts; trailing slashes are ignored."""
     return frozenset(
         audience.rstrip("/") for fact in element.facts for audience in getattr(fact.event.body, "audience", ())
     )
@@ -31,7 +31,7 @@ class AudienceIndex:
     """The audiences of each element, computed once."""
 
     def __init__(self, element: Callable[[str], Element | None], sources: Callable[[str], list[str]]) -> None:
-        """Keep the functions that look up elements and their sources."""
+        """Store the functions that look up elements and their sources."""
         self._element = element
         self._held = Upward[Scopes](sources, self._fold)
 
@@ -40,7 +40,7 @@ class AudienceIndex:
         return _union(self._held.of(key) for key in keys)
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Compute the audiences of some elements again; with each element, everything below it."""
+        """Discard the audiences of some elements, which include everything below each."""
         self._held.forget(keys)
 
     def _fold(self, key: str, above: Mapping[str, Scopes]) -> Scopes:

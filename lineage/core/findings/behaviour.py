@@ -84,7 +84,7 @@ def repeat_offender(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def first_seen_edge(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find delegator and delegatee, or agent and operation, that were never seen together before."""
+    """Find pairs of delegator and delegatee, or of agent and operation, that were never seen before."""
     if key.startswith("action:"):
         act = success(scene, key)
         actor = scene.actor(act) if act else None
@@ -126,7 +126,7 @@ RULES: Final = (
         looks_at=(inputs.ELEMENT,),
         settings=("burst", "burst_window_seconds"),
         maps_to=("ASI08", "T0034.002", "M Resource Hijacking"),
-        fix="Suspend it if nobody expected this much; except agents that work in batches.",
+        fix="Suspend it if nobody expected so much; make an exception for agents that work in batches.",
         posture=True,
         wide=True,
     ),
@@ -140,7 +140,7 @@ RULES: Final = (
         looks_at=(inputs.ATTEMPT,),
         settings=("denials", "denials_kinds", "denials_window_minutes"),
         maps_to=("ASI10", "ASI02", "MEASURE 2.4"),
-        fix="Ask what it is trying: a wrong setting, or an agent that looks for a way.",
+        fix="Find out what it attempts: the cause may be a wrong setting, or an agent that probes for access.",
         posture=True,
         wide=True,
     ),
@@ -154,7 +154,7 @@ RULES: Final = (
         looks_at=(inputs.AGENT,),
         settings=("offences", "offences_window_hours"),
         maps_to=("ASI10", "MANAGE 2.3"),
-        fix="Suspend the agent, and look at its findings together.",
+        fix="Suspend the agent, and examine its findings together.",
         posture=True,
         wide=True,
     ),
@@ -167,7 +167,7 @@ RULES: Final = (
         needs="30 days of history",
         looks_at=(inputs.FACT,),
         maps_to=("ASI03", "ASI10"),
-        fix="Look at whether it was meant.",
+        fix="Check whether it was intended.",
         posture=True,
         wide=True,
         optional=True,

@@ -49,7 +49,7 @@ def is_on(rule: Rule, options: Options) -> bool:
 
 
 def severity_of(kind: str, said: Severity | None, options: Options) -> Severity:
-    """Return the severity of a finding: from the settings of its rule, else as stated by the rule, else the default."""
+    """Return the severity of a finding: from the settings of its rule, else its own, else the rule's default."""
     own = options.rules.get(kind)
     if own is not None and own.severity is not None:
         return own.severity

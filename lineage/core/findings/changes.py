@@ -1,4 +1,4 @@
-"""What a batch of facts changes: the elements, decisions and actions it is about, and what they add."""
+"""The changes by a batch of facts: the elements, decisions and actions it is about, and their contributions."""
 
 from collections import defaultdict
 from collections.abc import Set as AbstractSet
@@ -62,7 +62,7 @@ class ChangeSet:
 
 
 class Changes:
-    """Adds facts to a scene, and finds out what they change.
+    """Adds facts to a scene, and determines what they change.
 
     Attributes:
         policies: The decisions by a policy, by source and policy.
@@ -72,10 +72,10 @@ class Changes:
         """Start without facts.
 
         Args:
-            scene: Takes the facts.
-            ledger: Takes what the facts add to the aggregates.
+            scene: Receives the facts.
+            ledger: Receives the contributions of the facts to the aggregates.
             options: The settings.
-            marks: Takes the things to look at again.
+            marks: Receives the things to evaluate again.
             alive: The elements that are alive, kept up to date elsewhere.
         """
         self._scene = scene
@@ -84,10 +84,10 @@ class Changes:
         self._options = options
         self._marks = marks
         self._alive = alive
-        self._mentions: defaultdict[str, set[str]] = defaultdict(set)  # id -> what names it and is no element's name
+        self._mentions: defaultdict[str, set[str]] = defaultdict(set)  # id -> things other than elements that name it
         self.policies: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
 
-    # What facts are about
+    # The subjects of facts
 
     def take(self, fact: Fact, batch: ChangeSet) -> None:
         """Add a fact, and note what it is about; nothing if it is known already."""
@@ -150,7 +150,7 @@ class Changes:
         enter_scopes(self._scene.tally, (fact,))
 
     def _alike(self, fact: Fact) -> tuple[Fact, ...]:
-        """The known facts about what a fact is about."""
+        """Return the known facts about the subject of a fact."""
         world, body = self._world, fact.event.body
         index: FactIndex
         match body:
@@ -196,7 +196,7 @@ class Changes:
             self._marks.mark(self._ledger.elements, Aspect.ISSUER)
 
     def add_up_again(self, source: str) -> None:
-        """Add up again what the facts of a source show, some of which were recorded earlier than was known."""
+        """Compute the aggregates of a source again, because some of its facts were recorded earlier than was known."""
         tally = self._scene.tally
         before = tally.sources[source]
         told = tally.sources[source] = SourceTally()
@@ -206,7 +206,7 @@ class Changes:
         for fact in {fact for fact in self._world.facts() if fact.event.source == source}:
             enter_fact(told, fact, self._options)
 
-    # What they change
+    # The changes
 
     def spread(self, batch: ChangeSet) -> None:
         """Find the elements, decisions and actions that facts change."""

@@ -1,15 +1,15 @@
-"""A moment that remembers when what was compared with it will compare differently."""
+"""A current time that records when its comparisons will turn out differently."""
 
 from lineage.core.model.times import NEVER, Instant
 
 
 class Horizon:
-    """The earliest later moment at which any comparison made so far turns out differently."""
+    """The earliest later instant at which any comparison made so far turns out differently."""
 
     __slots__ = ("next",)
 
     def __init__(self) -> None:
-        """Start without comparisons: nothing ever changes."""
+        """Start without comparisons, so that nothing ever changes."""
         self.next: Instant = NEVER
 
     def restart(self) -> None:
@@ -18,11 +18,11 @@ class Horizon:
 
 
 class Moving(int):
-    """A moment that passes, so that whatever depends on it may change merely because time goes on.
+    """A moving instant: results that depend on it may change as time passes.
 
     It is used like any instant. Each comparison with a fixed instant, also after adding or subtracting a duration,
-    moves the horizon to the moment at which its outcome changes, if that is nearer. So a result that was worked out
-    with it is still right at every moment before the horizon.
+    moves the horizon to the instant at which its outcome changes, if that is earlier. So a result that was computed
+    with it remains right at every instant before the horizon.
 
     Examples:
         >>> horizon = Horizon()
@@ -38,62 +38,62 @@ class Moving(int):
 
     @classmethod
     def at(cls, instant: Instant, horizon: Horizon, shift: Instant = 0) -> "Moving":
-        """Create one: an instant that was shifted from the moment that passes."""
+        """Create a moving instant, shifted from the current time."""
         made = cls(instant)
         made.horizon = horizon
         made.shift = shift
         return made
 
     def _reached(self, value: Instant) -> None:
-        """Note that something changes once this moment, as shifted, has reached a value."""
+        """Record that an outcome changes once this shifted instant reaches a value."""
         if int(self) < value < NEVER and value - self.shift < self.horizon.next:
             self.horizon.next = value - self.shift
 
     def __lt__(self, other: int) -> bool:
-        """Compare, and note when that changes."""
+        """Compare, and record when the outcome changes."""
         self._reached(int(other))
         return int(self) < int(other)
 
     def __ge__(self, other: int) -> bool:
-        """Compare, and note when that changes."""
+        """Compare, and record when the outcome changes."""
         self._reached(int(other))
         return int(self) >= int(other)
 
     def __le__(self, other: int) -> bool:
-        """Compare, and note when that changes."""
+        """Compare, and record when the outcome changes."""
         self._reached(int(other) + 1)
         return int(self) <= int(other)
 
     def __gt__(self, other: int) -> bool:
-        """Compare, and note when that changes."""
+        """Compare, and record when the outcome changes."""
         self._reached(int(other) + 1)
         return int(self) > int(other)
 
     def __eq__(self, other: object) -> bool:
-        """Compare, and note when that changes."""
+        """Compare, and record when the outcome changes."""
         if isinstance(other, int):
             self._reached(int(other))
             self._reached(int(other) + 1)
         return int(self) == other
 
     def __ne__(self, other: object) -> bool:
-        """Compare, and note when that changes."""
+        """Compare, and record when the outcome changes."""
         return not self == other
 
     __hash__ = int.__hash__
 
     def __add__(self, duration: int) -> "Moving":
-        """Shift it, and what is compared with it."""
+        """Shift the instant, and its comparisons with it."""
         return Moving.at(int(self) + int(duration), self.horizon, self.shift + int(duration))
 
     __radd__ = __add__
 
     def __sub__(self, duration: int) -> "Moving":
-        """Shift it, and what is compared with it."""
+        """Shift the instant, and its comparisons with it."""
         return Moving.at(int(self) - int(duration), self.horizon, self.shift - int(duration))
 
     def __floordiv__(self, unit: int) -> int:
-        """Count whole units, and note when there is one more."""
+        """Count whole units, and record when there is one more."""
         count = int(self) // unit
         self._reached((count + 1) * unit)
         return count

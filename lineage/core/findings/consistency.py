@@ -21,7 +21,7 @@ _Words = tuple[str, str, str]  # title, needs, fix
 
 
 def all_of(scene: Scene, key: str) -> list[Finding]:
-    """Return all contradictions of one thing; the last result is cached, because many rules ask for it."""
+    """Return all contradictions of one subject; the last result is cached, because many rules need it."""
     return scene.once(("consistency", key), lambda: list(_look(scene, key)))
 
 
@@ -74,7 +74,7 @@ RULES: Final = (
         (
             "Tokens and delegations tell different chains",
             "delegations and tokens",
-            "Trust neither: ask the issuer who stood behind it, and revoke it if it cannot say.",
+            "Trust neither: ask the issuer on whose behalf it was issued, and revoke it if the issuer cannot say.",
         ),
         "ASI07",
         "M Repudiation",
@@ -87,7 +87,7 @@ RULES: Final = (
         (
             "Grants that depend on one another",
             "delegations and tokens",
-            "No honest issuer makes a cycle: find out which of them was stated falsely.",
+            "No honest issuer creates a cycle: find out which of them was stated falsely.",
         ),
         "ASI07",
         "M Repudiation",
@@ -100,7 +100,7 @@ RULES: Final = (
         (
             "Several parents to choose from",
             "delegations and tokens",
-            "Look at the other parents too: the chain that is shown is one of several.",
+            "Examine the other parents too: the chain shown is one of several.",
         ),
         "ASI07",
         "M Repudiation",
@@ -113,7 +113,7 @@ RULES: Final = (
         (
             "Acts for somebody else than the token it was made from",
             "derivations of tokens",
-            "Revoke the token, and ask its issuer who was shown to it.",
+            "Revoke the token, and ask its issuer which subject was presented.",
         ),
         "ASI03",
         "ASI07",
@@ -129,7 +129,7 @@ RULES: Final = (
         (
             "Done for somebody else than the token says",
             "on_behalf_of of actions",
-            "Ask the tool whom it was told it acts for; revoke the token if it was used for another person.",
+            "Ask the tool on whose behalf it was called; revoke the token if it was used for another person.",
         ),
         "ASI03",
         "ASI07",
@@ -162,7 +162,7 @@ RULES: Final = (
         (
             "Done under another delegation than the token's",
             "delegations of actions and tokens",
-            "Ask the tool which delegation it was told; the token rests on another.",
+            "Ask the tool under which delegation it was called; the token depends on another.",
         ),
         "ASI03",
         "ASI07",
@@ -192,7 +192,7 @@ RULES: Final = (
         (
             "Two tokens in one place of a status list",
             "status_list of tokens",
-            "Let the issuer give each token a place of its own: one status cannot say what became of both.",
+            "Let the issuer give each token a separate entry: one status cannot represent both.",
         ),
         "ASI03",
     ),
@@ -217,7 +217,7 @@ RULES: Final = (
         (
             "Several values for one thing",
             "several facts about one thing",
-            "Ask the sources which is right; the first that was stated holds.",
+            "Ask the sources which value is right; the first that was stated counts.",
         ),
         "M Poisoning Observability Data",
         "M Repudiation",

@@ -1,4 +1,4 @@
-"""Rules about credentials: used twice, after their replacement, by several parties, with too many tools."""
+"""Rules about credentials that are used twice, after their replacement, by several parties, or with too many tools."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -49,7 +49,7 @@ def credential_replay(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def _used_twice(scene: Scene, element: Element) -> Iterator[Finding]:
-    """Find more than one use: delegation, exchange or action; a renewal for the next use counts as one."""
+    """Find a credential with several uses: delegation, exchange or action; a renewal for the next use counts as one."""
     uses: dict[str, tuple[int, tuple[Fact, ...]]] = {}
     used = scene.tally.used.get(element.key)
     for action, fact in used.acts.items() if used else ():
@@ -76,7 +76,7 @@ def _used_twice(scene: Scene, element: Element) -> Iterator[Finding]:
 
 
 def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
-    """Find a grant that one source states again, later, under another event id, with no later end and nothing new."""
+    """Find a grant that one source states again later, under another event id, with no later end and nothing new."""
     by_source: dict[str, list[Fact]] = {}
     for fact in element.facts if len(element.facts) > 1 else ():
         by_source.setdefault(fact.event.source, []).append(fact)
@@ -99,7 +99,7 @@ def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
 
 
 def _again(scene: Scene, facts: list[Fact]) -> list[Fact]:
-    """Return the facts of one source that state nothing which it had not stated before, in order."""
+    """Return the facts of one source, in order, that state nothing new."""
     first, *others = facts
     known, ids = _stated(scene, first), {first.event.event_id}
     ends = {_end_of(first)}
@@ -117,7 +117,7 @@ def _again(scene: Scene, facts: list[Fact]) -> list[Fact]:
 
 
 def _stated(scene: Scene, fact: Fact) -> set[tuple[str, Any]]:
-    """Return what a fact states of a grant, without what only describes it; by whatever name it calls a party."""
+    """Return the content of a fact about a grant, without descriptive fields, and with one id for each party."""
     body = fact.event.body
     said = zip(body._fields, body, strict=True)
     return {
@@ -177,7 +177,7 @@ def _at(fact: Fact) -> int:
 
 
 def credential_shared(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find tokens in several hands: keys, workloads or actors of different parties."""
+    """Find tokens used by several parties: with different keys, workloads or actors."""
     used = scene.tally.used.get(key)
     if used is None or scene.element(key) is None:
         return
@@ -208,7 +208,7 @@ def _second(found: dict[str, Sample]) -> int:
 
 
 def credential_across_tools(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find tokens used with many tools over a long time: they are cached, and valid everywhere."""
+    """Find tokens used with many tools over a long time, which are probably cached and valid everywhere."""
     element, used = scene.element(key), scene.tally.used.get(key)
     if element is None or used is None or len(audiences(element)) == 1:
         return
@@ -245,7 +245,7 @@ RULES: Final = (
         looks_at=(inputs.ELEMENT,),
         settings=("restating",),
         maps_to=("ASI07", "ASI03", "NHI4", "T0091.000", "M Agent Identity Attack"),
-        fix="Revoke it, and let the one that accepts it remember what it has seen.",
+        fix="Revoke it, and let the service that accepts it remember the credentials that it has seen.",
     ),
     Rule(
         kind="refresh-token-reuse",
@@ -257,7 +257,7 @@ RULES: Final = (
         looks_at=(inputs.RENEWED,),
         settings=("rotation_grace_seconds",),
         maps_to=("NHI4", "T0091.000", "ASI03"),
-        fix="Revoke the token with everything derived from it: one of two holders is not the right one.",
+        fix="Revoke the token with everything derived from it: one of its two holders is not legitimate.",
     ),
     Rule(
         kind="credential-shared",

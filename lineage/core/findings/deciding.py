@@ -1,4 +1,4 @@
-"""Rules comparing decisions with actions: after a denial, without a decision, other than permitted, too late."""
+"""Rules that compare actions with decisions: after a denial, without a decision, other than permitted, too late."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -19,13 +19,13 @@ from lineage.core.model.sentences import Sentence, keyed, listed, principal, sen
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
-# The time between a decision and an immediate action: a change in between is a race, not a fault.
+# The time between a decision and an immediate action: a change within it is a race, not a fault.
 _AT_ONCE: Final = 5 * SECOND
 _ANY_TOOL: Final = "tools.call"
 
 
 def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find actions without a decision, if nearly all of their kind in the days before have one."""
+    """Find actions without a decision, if nearly all actions of their kind in the days before have one."""
     act = success(scene, key)
     if act is None or act.decided is not None:
         return
@@ -44,7 +44,7 @@ def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def action_after_deny(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find actions that their decision denies, or that follow a denial of the same before it was permitted."""
+    """Find actions that their decision denies, or that follow a denial of the same request before it was permitted."""
     act = success(scene, key)
     if act is None:
         return
@@ -130,7 +130,7 @@ def _difference(field: str, permitted: str, done: str) -> Sentence:
 def _is_same_operation(scene: Scene, act: Act, decided: Decided) -> bool:
     """Whether two sources mean one operation: equal except for punctuation, or needing the same scopes.
 
-    MCP's ``tools/call`` is any tool; a gateway may name the tool where the decision point names the operation.
+    MCP's ``tools/call`` matches any tool; a gateway may name the tool while the decision point names the operation.
     """
     done, permitted = plain_operation(act.operation), plain_operation(decided.operation)
     if done == permitted or _ANY_TOOL in (done, permitted):
@@ -208,7 +208,7 @@ def _changes(scene: Scene, act: Act, decided: Decided, permitted_at: Instant) ->
 
 
 def _newer(versions: dict[str, Instant], version: str, after: Instant, until: Instant) -> str | None:
-    """Return the first other version of a policy that was first seen between two moments."""
+    """Return the first other version of a policy that was first seen between two instants."""
     found = [(at, other) for other, at in versions.items() if other != version and after < at <= until]
     return min(found)[1] if found else None
 
@@ -296,7 +296,7 @@ RULES: Final = (
         looks_at=(inputs.DECIDED,),
         settings=("decision_age_seconds",),
         maps_to=("ASI03",),
-        fix="Decide again when a task goes on for long, or when what it rests on changes.",
+        fix="Request a new decision if a task takes long, or if its authority or the policy changes.",
         missing=no_decisions,
     ),
 )

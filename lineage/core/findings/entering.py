@@ -1,6 +1,7 @@
-"""What each element, decision, action and fact adds to the aggregates of a scene.
+"""The contribution of each element, decision, action and fact to the aggregates of a scene.
 
-An entry is what one thing adds, as a value: equal entries add the same. The order of entering does not matter.
+An entry is the contribution of one thing as a value: equal entries contribute the same. Entries may be entered in any
+order.
 """
 
 from bisect import insort
@@ -25,22 +26,22 @@ HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting n
 
 
 Alike = tuple[str, str, str]
-"""Who requests or acts, the operation, the resource."""
+"""The party that requests or acts, the operation, the resource."""
 
 
 class ElementEntry(NamedTuple):
-    """What a token or a delegation adds.
+    """The contribution of a token or a delegation.
 
     Attributes:
         holder: The party that may use it.
-        held: What it holds.
+        held: The scopes that it gives to its holder.
         names: The principals that it names.
         issuer: The issuer that its id names; None for a delegation.
         binds: The issuer or source of a token that is bound to a workload or a key.
         wielding: The clients and sessions of an agent's token.
         delegator, delegatee: The parties of a delegation.
-        alike: What a delegation has in common with its renewals.
-        inputs: What it offers to rules.
+        alike: The properties that a delegation shares with its renewals.
+        inputs: The inputs that it offers to rules.
     """
 
     key: str
@@ -59,14 +60,14 @@ class ElementEntry(NamedTuple):
 
 
 class DecisionEntry(NamedTuple):
-    """What a decision adds: permits and denials.
+    """The contribution of a decision: permits and denials.
 
     Attributes:
         party: The party that requested it; None if unknown.
-        alike: What it has in common with decisions on the same: who requests, the operation, the resource.
-        denials, permits: What its facts said of that.
-        denied: The denial that stands; None if it is permitted.
-        inputs: What it offers to rules.
+        alike: The properties that it shares with decisions on the same request: party, operation, resource.
+        denials, permits: The denials and permits that its facts state.
+        denied: The denial in force; None if it is permitted.
+        inputs: The inputs that it offers to rules.
     """
 
     key: str
@@ -80,20 +81,20 @@ class DecisionEntry(NamedTuple):
 
 
 class ActionEntry(NamedTuple):
-    """What an action adds.
+    """The contribution of an action.
 
     Attributes:
         names: The principals that it names.
         party: The party of its actor; None if unknown.
         machine: Whether its actor is an agent or a workload.
-        denied: What was denied, without a decision.
+        denied: The denied request, if there is no decision.
         attributed: Whether it names a token, a delegation or a decision.
         undecided: Whether its decision is unknown, or it has none.
         spelled: Whether its operation is a scope of its authority.
-        alike: What it has in common with decisions on the same.
-        elements: Its authority, and the tokens that any fact names: nobody takes a use back by naming another.
-        actor, workload, key_holder: The parties that run as these, and sign with its key.
-        inputs: What it offers to rules.
+        alike: The properties that it shares with decisions on the same request.
+        elements: Its authority, and the tokens that any fact names, since naming another token does not undo a use.
+        actor, workload, key_holder: The parties that act, run as its workload, and sign with its key.
+        inputs: The inputs that it offers to rules.
     """
 
     key: str
@@ -145,7 +146,7 @@ def enter_all(scene: Scene, facts: Iterable[Fact]) -> None:
 
 
 def element_entry(scene: Scene, key: str) -> ElementEntry | None:
-    """Return what an element adds; None if it is not known."""
+    """Return the contribution of an element; None if it is unknown."""
     element = scene.element(key)
     if element is None or not scene.is_known(element.facts):
         return None
@@ -194,7 +195,7 @@ def _offered_by(scene: Scene, element: Element, holder: str | None) -> frozenset
 
 @lru_cache(maxsize=1_024)
 def _shared(found: frozenset[str]) -> frozenset[str]:
-    """Return one object for equal sets: there are few different ones, and very many things."""
+    """Return one object for equal sets: there are very many things, but few different sets."""
     return found
 
 
@@ -204,7 +205,7 @@ def issuer_or_source(element: Element) -> str:
 
 
 def grant_alike(scene: Scene, element: Element) -> tuple[object, ...]:
-    """Return what two grants have in common if the later one renews the earlier."""
+    """Return the properties that two grants share if the later one renews the earlier."""
     parents = tuple(sorted(element.parents))
     parties = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
     return element.first("task"), *parties, parents
@@ -234,7 +235,7 @@ def enter_element(tally: Tally, entry: ElementEntry) -> None:
 
 
 def enter_held(tally: Tally, entry: ElementEntry) -> None:
-    """Enter what an element gave to its holder."""
+    """Enter what an element gives to its holder."""
     if entry.holder is not None:
         given = tally.granted[entry.holder]
         given[entry.held] = min(entry.issued_at, given.get(entry.held, entry.issued_at))
@@ -247,7 +248,7 @@ def enter_wielded(tally: Tally, name: str, entry: ElementEntry) -> None:
 
 
 def enter_grant(tally: Tally, entry: ElementEntry) -> None:
-    """Enter the history of a delegator."""
+    """Enter a delegation into the history of its delegator."""
     delegator, delegatee = str(entry.delegator), str(entry.delegatee)
     pairs = tally.pairs[delegator]
     pairs[delegatee] = min(entry.issued_at, pairs.get(delegatee, entry.issued_at))
@@ -258,7 +259,7 @@ def enter_grant(tally: Tally, entry: ElementEntry) -> None:
 
 
 def decision_entry(scene: Scene, key: str) -> DecisionEntry | None:
-    """Return what a decision adds; None if it is not known."""
+    """Return the contribution of a decision; None if it is unknown."""
     decided = scene.decided(key)
     if decided is None or not scene.is_known(decided.facts):
         return None
@@ -320,7 +321,7 @@ def enter_decision(tally: Tally, entry: DecisionEntry) -> None:
 
 
 def action_entry(scene: Scene, key: str) -> ActionEntry | None:
-    """Return what an action adds; None if it is not known."""
+    """Return the contribution of an action; None if it is unknown."""
     act = scene.act(key)
     if act is None or not scene.is_known(act.facts):
         return None
@@ -409,7 +410,7 @@ def enter_attribution(told: SourceTally, entry: ActionEntry) -> None:
 
 
 def enter_success(tally: Tally, entry: ActionEntry) -> None:
-    """Enter the history of a party that acts."""
+    """Enter a success into the history of the acting party."""
     party = str(entry.party)
     seen(tally.acting, party, entry.at, entry.fact)
     first = tally.operations[party]
@@ -444,7 +445,7 @@ def enter_use(used: Used, entry: ActionEntry) -> None:
 
 
 def enter_fact(told: SourceTally, fact: Fact, options: Options) -> None:
-    """Enter what a fact shows about its source: its volume, delay and clock."""
+    """Enter what a fact shows about its source: volume, delay and clock."""
     told.facts += 1
     told.first = min(told.first, fact.recorded_at)
     told.minutes.add(fact.recorded_at // MINUTE)
@@ -461,5 +462,5 @@ def enter_fact(told: SourceTally, fact: Fact, options: Options) -> None:
 
 
 def _is_after(fact: Fact, other: Fact) -> bool:
-    """Whether a fact comes after another that was recorded at the same moment."""
+    """Whether a fact comes after another that was recorded at the same time."""
     return (fact.event.event_id, fact_order(fact)) > (other.event.event_id, fact_order(other))

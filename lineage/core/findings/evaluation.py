@@ -1,4 +1,4 @@
-"""Evaluate the rules over all facts, or over what surrounds the answer to one question."""
+"""Evaluate the rules over all facts, or over the surroundings of the answer to one question."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
 REPEAT: Final = "repeat-offender"
-"""The rule about the findings of all others."""
+"""The rule that examines the findings of all other rules."""
 Timing = Callable[[str, Iterable[Finding]], list[Finding]]
-"""Takes what a rule finds, and notes under the name of the rule how long that took."""
+"""Consumes the findings of a rule, and records under its name how long that took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,15 @@ def evaluate(
     deliveries: Deliveries | None = None,
     timing: Timing | None = None,
 ) -> Report:
-    """Evaluate every rule over all of some facts. Slow, and the reference for every faster evaluation.
+    """Evaluate every rule over all given facts. Slow; the reference for every faster evaluation.
 
     Args:
         facts: The relevant facts: authorised, and known at the time of knowledge asked for.
         options: The settings.
-        at: The moment asked about.
+        at: The instant asked about.
         world: A world with the facts; None to build it.
-        intake: What the intake noticed.
-        deliveries: What was delivered to receivers, and when.
+        intake: The observations of ingestion.
+        deliveries: The deliveries to receivers, with their times.
         timing: Measures how long each rule takes.
     """
     known = list(dict.fromkeys(facts))
@@ -88,12 +88,12 @@ def look(
     without: frozenset[str] = frozenset(),
     timing: Timing | None = None,
 ) -> Iterator[Finding]:
-    """What is wrong with each of some things.
+    """Find what is wrong with each of some things.
 
     Args:
         scene: The scene.
         keys: The things.
-        narrow: Leave out the rules that need to have seen everything.
+        narrow: Leave out the rules that need all facts.
         without: The kinds of rules to leave out.
         timing: Measures how long each rule takes.
     """
@@ -137,7 +137,7 @@ def _by_subject(options: Options, *, narrow: bool, without: frozenset[str]) -> d
 
 
 def is_known(scene: Scene, key: str) -> bool:
-    """Whether anything was known about a thing at the moment asked about."""
+    """Whether anything was known about a thing at the instant asked about."""
     kind, _, id_ = key.partition(":")
     world = scene.world
     match kind:
@@ -152,7 +152,7 @@ def is_known(scene: Scene, key: str) -> bool:
 
 
 def others(scene: Scene) -> Iterator[str]:
-    """Yield what is examined besides elements, decisions and actions."""
+    """Yield the things that are examined besides elements, decisions and actions."""
     world, tally = scene.world, scene.tally
     principals = {*tally.principals, *tally.denied, *scene.orders_by, *world.principals.registrations}
     principals |= set(world.principals.bindings)
@@ -171,7 +171,7 @@ def others(scene: Scene) -> Iterator[str]:
 
 
 def is_subject(scene: Scene, key: str) -> bool:
-    """Whether a thing is one that a whole evaluation examines."""
+    """Whether a full evaluation examines a thing."""
     kind, _, id_ = key.partition(":")
     world, tally = scene.world, scene.tally
     match kind:
@@ -185,7 +185,7 @@ def is_subject(scene: Scene, key: str) -> bool:
 
 
 def why_not(scene: Scene, rule: Rule) -> str | None:
-    """Explain why a rule cannot be evaluated, or is not; None if it is."""
+    """Explain why a rule cannot be evaluated or is disabled; None if it is evaluated."""
     if not is_on(rule, scene.options):
         said = scene.options.rules.get(rule.kind)
         return "it is off unless it is switched on" if said is None else "it is switched off in the settings"
@@ -193,7 +193,7 @@ def why_not(scene: Scene, rule: Rule) -> str | None:
 
 
 def without_input(scene: Scene, evaluated: Collection[str]) -> dict[str, str]:
-    """Explain which of the other rules had nothing to look at: a rule about nothing has not passed."""
+    """Explain which of the other rules had no input: a rule without input has not passed."""
     offered = scene.tally.inputs.keys() | scene.registered_inputs | _offered_besides(scene)
     return {
         rule.kind: f"no {lacking} is known"
@@ -204,7 +204,7 @@ def without_input(scene: Scene, evaluated: Collection[str]) -> dict[str, str]:
 
 
 def _offered_besides(scene: Scene) -> set[str]:
-    """Return what aggregates, the intake and the settings offer to rules."""
+    """Return the inputs that aggregates, ingestion and settings offer to rules."""
     tally, intake = scene.tally, scene.intake
     named = chain(tally.principals, scene.world.principals.registrations, scene.world.principals.bindings)
     offered = {

@@ -1,4 +1,4 @@
-"""Exceptions in the settings: findings accepted until a moment, and exceptions that have expired."""
+"""Exceptions in the settings: findings accepted until an instant, and exceptions that have expired."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -19,7 +19,7 @@ _KIND: Final = "exception-expired"
 
 
 def exempted(one: Finding, options: Options, at: Instant) -> Exempted | None:
-    """Return the first exception that covers a finding at a moment."""
+    """Return the first exception that covers a finding at an instant."""
     return next((each for each in options.exempted if at < each.until and _covers(each, one)), None)
 
 
@@ -43,7 +43,7 @@ def _principals(one: Finding) -> Iterator[str]:
 
 
 def exception_expired(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find expired exceptions: what they covered is reported again."""
+    """Find expired exceptions, whose findings are reported again."""
     for each in scene.options.exempted:
         if f"{RULE}:{each.rule}" == key and each.until <= scene.at:
             covers = ", ".join(filter(None, (each.of, each.principal, each.source))) or "everything"
@@ -64,7 +64,7 @@ RULES: Final = (
         looks_at=(inputs.EXCEPTION,),
         settings=("exceptions",),
         maps_to=("MANAGE 4.1",),
-        fix="Take it out of the settings, or give it another end with a reason of today.",
+        fix="Remove it from the settings, or extend it with a current reason.",
         posture=True,
         wide=True,
     ),

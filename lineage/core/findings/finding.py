@@ -24,7 +24,7 @@ def finding(
     count: int = 1,
     caused_by: Iterable[str] = (),
 ) -> Finding:
-    """Build a finding of something that was true at a moment, or from one moment to another."""
+    """Build a finding of something that was true at an instant, or from one instant to another."""
     return Finding(
         kind,
         of,

@@ -21,7 +21,7 @@ from lineage.core.revocation.late_uses import in_force_at
 
 
 def granted_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find grants issued after the end of what they draw on.
+    """Find grants issued after the end of an element that they draw on.
 
     A replaced token may have ended when its successor is issued.
     """
@@ -142,7 +142,7 @@ def self_approval(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def _approved(scene: Scene, key: str) -> Iterator[tuple[Fact, dict[str, str | None]]]:
-    """Yield each fact about something that can be approved, with the parties involved."""
+    """Yield each fact about a request that can be approved, with the parties involved."""
     kind, _, id_ = key.partition(":")
     orders = scene.world.orders
     facts = (
@@ -196,7 +196,7 @@ def _approved_by_a_person(scene: Scene, element: Element) -> bool:
 
 
 def delegation_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find delegations caused by something an agent read, which alone is no alarm."""
+    """Find delegations caused by something an agent read, which alone is not suspicious."""
     element = scene.element(key)
     word = element.first("instruction_source") if element else None
     if element is None or word not in UNTRUSTED:
@@ -247,7 +247,7 @@ RULES: Final = (
         looks_at=(inputs.CHILD,),
         settings=("leeway_seconds",),
         maps_to=("ASI03", "NHI1", "NHI7"),
-        fix="Revoke it, and let its issuer check what a grant draws on at the moment of issue.",
+        fix="Revoke it, and let its issuer check the parents of a grant at the time of issue.",
     ),
     Rule(
         kind="granted-after-revocation",
@@ -258,7 +258,7 @@ RULES: Final = (
         needs="orders",
         looks_at=(inputs.ELEMENT, inputs.ORDER),
         maps_to=("ASI03", "ASI10", "NHI1", "M Privilege Escalation", "T0091.000", "MANAGE 2.4"),
-        fix="Make the issuer follow the revocations, and look for uses of what it issued since.",
+        fix="Make the issuer follow the revocations, and look for uses of the tokens that it has issued since.",
     ),
     Rule(
         kind="renewal-widened",
@@ -269,7 +269,7 @@ RULES: Final = (
         needs="tasks of delegations",
         looks_at=(inputs.TASK,),
         maps_to=("ASI03", "NHI5"),
-        fix="Ask who wanted more; have a person approve it, or issue it again as it was.",
+        fix="Find out who requested more; have a person approve it, or issue it again as it was.",
         wide=True,
     ),
     Rule(
@@ -282,7 +282,7 @@ RULES: Final = (
         looks_at=(inputs.BY_AGENT,),
         settings=("leeway_seconds",),
         maps_to=("ASI03", "ASI10", "M Agent Identity Attack", "GOVERN 2.1"),
-        fix="Revoke it, or record what gives this agent its authority; except agents that have some of their own.",
+        fix="Revoke it, or record where this agent's authority comes from; except agents that have their own.",
         wide=True,
     ),
     Rule(
@@ -295,7 +295,7 @@ RULES: Final = (
         looks_at=(inputs.APPROVAL,),
         settings=("sensitive",),
         maps_to=("ASI09", "NHI10", "GOVERN 3.2", "MAP 3.5", "M0029"),
-        fix="Have another person look at it, and refuse approvals of one's own requests.",
+        fix="Have another person review it, and refuse approvals of one's own requests.",
     ),
     Rule(
         kind="unapproved-delegation",

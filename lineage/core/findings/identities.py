@@ -93,7 +93,7 @@ def unbound_credential(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def unknown_issuer(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find tokens of issuers that send nothing and are covered neither by a receiver nor by the trust table."""
+    """Find tokens of issuers that send nothing and are not covered by a receiver or the trust table."""
     element = scene.element(key)
     issuer = issuer_of(element.id) if element else None
     if element is None or issuer is None or _is_covered(scene, issuer):
@@ -140,7 +140,7 @@ RULES: Final = (
         check=identity_shared,
         needs="bindings of workloads",
         maps_to=("NHI9", "M Agent Impersonation", "MEASURE 2.8"),
-        fix="Give each agent a workload and a key of its own.",
+        fix="Give each agent its own workload and key.",
         missing=no_bindings,
         wide=True,
     ),
@@ -154,7 +154,7 @@ RULES: Final = (
         looks_at=(inputs.CLIENT,),
         settings=("client_agents",),
         maps_to=("NHI9", "GOVERN 2.1"),
-        fix="Register a client for each agent; except platforms that have one client for all.",
+        fix="Register a client for each agent; make an exception for platforms that have one client for all.",
         wide=True,
     ),
     Rule(

@@ -1,6 +1,6 @@
-"""The inputs of rules: each kind of statement that facts can contain, by the name that a reader would give it.
+"""The inputs of rules: each kind of statement that facts can contain, with a name for people.
 
-A rule for which no fact holds what it looks at has not passed: it was not evaluated.
+A rule for which no fact has any of its inputs has not passed: it was not evaluated.
 """
 
 from typing import Final
@@ -61,7 +61,7 @@ _PARENTS: Final = frozenset({"parent", "delegation", "subject", "refresh", "repl
 
 
 def in_element(element: Element, holder_kind: str, delegator_kind: str, *, granted: frozenset[str]) -> set[str]:
-    """Return what a grant or a token offers to rules.
+    """Return the inputs that a grant or a token offers to rules.
 
     Args:
         element: The grant or token.
@@ -117,13 +117,13 @@ _FIELDS: Final = ("scopes", "audience", "task", "single_use", "exchange", *_OF_F
 
 
 def in_decision(decided: Decided) -> set[str]:
-    """Return what a decision offers to rules."""
+    """Return the inputs that a decision offers to rules."""
     approved = any(getattr(fact.event.body, "approved_by", None) for fact in decided.facts)
     return {ATTEMPT, *((APPROVAL,) if approved else ()), *((RESTATED,) if len(decided.facts) > 1 else ())}
 
 
 def in_action(act: Act, *, known_token: bool) -> set[str]:
-    """Return what an action offers to rules; ``known_token``: whether its token was granted."""
+    """Return the inputs that an action offers to rules; ``known_token`` tells whether its token was granted."""
     found = {ATTEMPT}
     if len(act.facts) > 1:
         found.add(RESTATED)
@@ -142,7 +142,7 @@ def in_action(act: Act, *, known_token: bool) -> set[str]:
 
 
 def in_world(world: World) -> set[str]:
-    """Return what registrations, revocations and their acknowledgements offer to rules."""
+    """Return the inputs that registrations, revocations and their acknowledgements offer to rules."""
     found = set()
     registrations = world.principals.registrations
     for id_ in registrations:

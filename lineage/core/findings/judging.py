@@ -39,7 +39,7 @@ def judgement_of(judgements: FactIndex, finding: str, at: Instant) -> Fact | Non
 
 
 def status_of(one: Finding, judgements: FactIndex, options: Options, at: Instant) -> str:
-    """Return the status of a finding at a moment: by judgement, else by an exception in the settings."""
+    """Return the status of a finding at an instant: by judgement, else by an exception in the settings."""
     judged = judgement_of(judgements, one.id, at)
     if judged is not None and isinstance(judged.event.body, FindingJudged):
         return judged.event.body.judgement

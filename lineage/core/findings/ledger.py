@@ -1,7 +1,7 @@
-"""The aggregates of a scene, kept up to date as things change: what each thing added, and who shares in what.
+"""The aggregates of a scene, kept up to date as things change: the contribution of each, and the things that share one.
 
-What can be taken back exactly is taken back. What only keeps the first or the largest of something is added up again
-from the things that share in it.
+A contribution that can be undone exactly is undone. An aggregate that only keeps the first or the largest value is
+computed again from the things that contribute to it.
 """
 
 from bisect import bisect_right
@@ -39,7 +39,7 @@ Spoken = tuple[str, str]  # a source, an operation
 
 @dataclass(slots=True)
 class Stirred:
-    """The aggregates that changed, each with what was known of it before."""
+    """The aggregates that changed, each with its previous value."""
 
     used: set[str] = field(default_factory=set)
     names: dict[str, Sample | None] = field(default_factory=dict)
@@ -62,17 +62,17 @@ class Stirred:
 
 
 class Ledger:
-    """What every element, decision and action of a world adds to a tally.
+    """The contributions of every element, decision and action of a world to a tally.
 
     Attributes:
-        elements, decisions, actions: What each has added, by key.
-        of_party, of_source: The successes of a party, and those that a source tells of.
+        elements, decisions, actions: The contribution of each, by key.
+        of_party, of_source: The successes of a party, and those that a source reports.
         under: The successes under an element.
         naming: The actions that name a principal.
         holding, handing: The elements that a party may use, and the delegations that it made.
-        issued: The tokens of an issuer; without one, of a source.
+        issued: The tokens of an issuer, or of a source if they name no issuer.
         undecided: The successes without a decision, by source and operation, then by day.
-        retried: The successes, by who acts, operation and resource.
+        retried: The successes, by party, operation and resource.
         caused: The actions by the action that caused them.
     """
 
@@ -80,9 +80,9 @@ class Ledger:
         """Start empty.
 
         Args:
-            tally: Where everything is entered.
+            tally: The tally in which everything is entered.
             graph: The elements.
-            history: How many of the first moments of a party decide anything.
+            history: How many of the first activities of a party matter to any rule.
         """
         self._tally = tally
         self._graph = graph
@@ -107,7 +107,7 @@ class Ledger:
         self._lossy: dict[Callable[[str], None], set[str]] = defaultdict(set)
 
     def settle(self) -> Stirred:
-        """Add up again what could not be taken back, and return what changed since the last time."""
+        """Compute the aggregates again that could not be undone, and return what changed since the last call."""
         for again, keys in self._lossy.items():
             for key in keys:
                 again(key)
@@ -133,7 +133,7 @@ class Ledger:
     # Elements
 
     def element(self, key: str, entry: ElementEntry | None) -> bool:
-        """Enter what an element adds now; return whether that is something else than before."""
+        """Enter the current contribution of an element; return whether it has changed."""
         known = self.elements.get(key)
         if entry == known:
             return False
@@ -194,7 +194,7 @@ class Ledger:
     # Decisions
 
     def decision(self, key: str, entry: DecisionEntry | None) -> bool:
-        """Enter what a decision adds now; return whether that is something else than before."""
+        """Enter the current contribution of a decision; return whether it has changed."""
         known = self.decisions.get(key)
         if entry == known:
             return False
@@ -239,7 +239,7 @@ class Ledger:
     # Actions
 
     def action(self, key: str, entry: ActionEntry | None) -> bool:
-        """Enter what an action adds now; return whether that is something else than before."""
+        """Enter the current contribution of an action; return whether it has changed."""
         known = self.actions.get(key)
         if entry == known:
             return False
@@ -320,7 +320,7 @@ class Ledger:
                 del tally.spelled_alike[entry.source]
         self._lossy[self._use_again].update(entry.elements)
 
-    # Added up again
+    # Computed again
 
     def _names_again(self, name: str) -> None:
         self._tally.principals.pop(name, None)
@@ -368,13 +368,13 @@ class Ledger:
             enter_use(self._tally.used_of(element), self.actions[key])
 
     def next_renewal(self, alike: tuple[object, ...], issued_at: Instant, key: str) -> str | None:
-        """Return the delegation that follows a place among renewals."""
+        """Return the delegation after a position among renewals."""
         line = self._tally.renewals.get(alike, [])
         place = bisect_right(line, (issued_at, key))
         return line[place][1] if place < len(line) else None
 
 
 def _remember(known: dict[K, V], key: K, value: Callable[[], V]) -> None:
-    """Keep what was known of something before it first changed."""
+    """Store the value of an aggregate before its first change."""
     if key not in known:
         known[key] = value()

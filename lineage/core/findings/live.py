@@ -1,12 +1,13 @@
-"""Findings kept up to date as facts come and time passes: exact after every batch. Pure.
+"""Findings kept up to date as facts arrive and time passes: exact after every batch. Pure.
 
 A batch of facts changes elements, decisions and actions (``changes.py``). Their contributions to the aggregates are
 replaced, each change marks the things around it (``surroundings.py``, ``living.py``) with the aspect that changed, and
-the rules that look at this aspect are evaluated for each marked thing (``neighbourhoods.py``). Every evaluation states
-until when it holds if no fact comes (``clock.py``), so that the passing of time costs only what is due.
+the rules that depend on this aspect are evaluated for each marked thing (``neighbourhoods.py``). Every evaluation
+states until when it is valid without new facts (``clock.py``), so that the passing of time costs only the evaluations
+that are due.
 
-The result is that of ``evaluate`` over the same facts at the same moment, whatever the order and the batches in which
-they came.
+The result equals that of ``evaluate`` over the same facts at the same instant, whatever the order and the batches in
+which they arrived.
 """
 
 from collections import defaultdict
@@ -45,16 +46,16 @@ from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 
-# Rules that are evaluated also while what they need is missing, because it may come and go with every fact.
+# Rules that are evaluated even while their input is missing, because it may appear and disappear with every fact.
 _ALWAYS: Final = frozenset({"action-without-decision"})
-_SAMPLE: Final = 32  # of so many looks at a thing one is measured
+_SAMPLE: Final = 32  # one of this many evaluations is measured
 
 
 class LiveFindings:
-    """All findings of a growing set of facts, at a moment that passes.
+    """All findings of a growing set of facts, at a moving instant.
 
     Attributes:
-        at: The moment that they are true at.
+        at: The instant at which they are true.
         world: The facts.
         findings: The findings, by id.
         status: The status of each.
@@ -111,7 +112,7 @@ class LiveFindings:
 
     @property
     def due_at(self) -> Instant:
-        """The earliest moment at which anything may change by itself."""
+        """The earliest time at which anything may change by itself."""
         return min(self._due_marks.next, self._living.due.next, self._due_status.next)
 
     def report(self) -> Report:
@@ -122,12 +123,13 @@ class LiveFindings:
         """Add facts and let time pass to a moment; return the ids of the findings that may have changed.
 
         Args:
-            facts: New facts, and those that were recorded earlier than was known.
-            at: The moment; never before an earlier one, nor before any fact was recorded.
-            intake: What ingestion noticed; None for nothing new.
+            facts: New facts, and known facts for which an earlier time of recording has become known.
+            at: The new time; never before the last one, nor before any fact was recorded.
+            intake: The observations of ingestion; None if there are no new ones.
 
         Cost:
-            What the facts change and what is due, times what is around each; not the number of facts before.
+            The things that the facts change and those that are due, times the surroundings of each; it does not depend
+            on the number of earlier facts.
         """
         scene, batch = self._scene, ChangeSet()
         counting = [fact for fact in facts if authorised(fact, self.world.trust)]
@@ -271,7 +273,7 @@ class LiveFindings:
         self._by_kind[one.kind].add(id_)
 
     def _missing(self) -> set[str]:
-        """Find out which rules cannot be evaluated; return the ids of the findings that this shows or hides."""
+        """Determine which rules cannot be evaluated; return the ids of the findings that this shows or hides."""
         before = self._missing_of
         missing = {rule.kind: why for rule in RULES.values() if (why := why_not(self._scene, rule)) is not None}
         self._missing_of = missing
@@ -282,7 +284,7 @@ class LiveFindings:
         return {id_ for kind in turned for id_ in self._by_kind.get(kind, ())}
 
     def _judge(self, id_: str) -> None:
-        """Find out whether a finding is shown, and its status."""
+        """Determine whether a finding is shown, and its status."""
         one = self._merged.get(id_)
         if one is None or one.kind in self._missing_of:
             self.findings.pop(id_, None)
@@ -294,7 +296,7 @@ class LiveFindings:
         self._due_status.add(self._horizon.next, id_, 0)
 
     def _hold_responsible(self, id_: str) -> set[str]:
-        """Note by whom a serious finding is; return the parties for whom that changes something."""
+        """Note who is responsible for a serious finding; return the parties for whom this is a change."""
         one, changed, party = self.findings.get(id_), set[str](), None
         if (
             one is not None
@@ -317,7 +319,7 @@ class LiveFindings:
         return changed
 
     def _repeat(self, party: str) -> set[str]:
-        """Look at the serious findings of a party together; return the ids of the findings that changed."""
+        """Evaluate the serious findings of a party together; return the ids of the findings that changed."""
         rule, key = RULES[REPEAT], f"{PRINCIPAL}:{party}"
         if not is_on(rule, self._options):
             return set()

@@ -1,4 +1,4 @@
-"""What is alive, kept up to date as facts come and time passes."""
+"""The living elements, kept up to date as facts arrive and time passes."""
 
 from lineage.core.authority.targets import orders_hitting
 from lineage.core.findings.changes import ChangeSet
@@ -18,7 +18,7 @@ class Living:
 
     Attributes:
         keys: Their keys.
-        due: When they have to be looked at again.
+        due: When they have to be examined again.
     """
 
     def __init__(self, scene: Scene, reaches: Reaches, options: Options, marks: Marks, horizon: Horizon) -> None:
@@ -28,8 +28,8 @@ class Living:
             scene: The facts.
             reaches: What lives under things.
             options: The settings.
-            marks: Takes the things to look at again.
-            horizon: That of the moment of the scene.
+            marks: Receives the things to evaluate again.
+            horizon: The horizon of the scene's moving instant.
         """
         self._scene = scene
         self._reaches = reaches
@@ -73,7 +73,7 @@ class Living:
             self._marks.mark((f"{REVOCATION}:{id_}" for id_ in orders), Aspect.REACH)
 
     def _mark_activity(self, before: dict[str, Instant | None], at: Instant) -> None:
-        """Mark what looks at the last activity of elements, if it was or now is long ago."""
+        """Mark the things that depend on the last activity of elements, if it was or now is long ago."""
         scene, graph, long_ago = self._scene, self._world.graph, at - self._options.dormant
         young = at - self._options.unused
         for key, last in before.items():

@@ -1,4 +1,4 @@
-"""What to look at again: the things that changed, with the aspects that did, and when time alone may change more."""
+"""The things to evaluate again: the changed ones, with their changed aspects, and those that time alone changes."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -10,10 +10,10 @@ from lineage.core.model.times import NEVER, Instant
 
 
 class Marks:
-    """The things to look at again, by key.
+    """The things to evaluate again, by key.
 
     Attributes:
-        aspects: The aspects of each that changed.
+        aspects: The changed aspects of each.
     """
 
     def __init__(self, world: World) -> None:
@@ -56,7 +56,7 @@ class Marks:
 
 
 class Due:
-    """When things have to be looked at again."""
+    """The times at which things have to be evaluated again."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[Instant, str, int]] = []
@@ -64,18 +64,18 @@ class Due:
 
     @property
     def next(self) -> Instant:
-        """The earliest moment."""
+        """The earliest of them."""
         return self._heap[0][0] if self._heap else NEVER
 
     def add(self, at: Instant, key: str, aspect: int) -> None:
-        """Note a moment, unless an earlier one is noted: then it is found out again what comes after it."""
+        """Add the time of a thing, unless it has an earlier one, after which the next is determined anyway."""
         if at == NEVER or self._known.get((key, aspect), NEVER) <= at:
             return
         self._known[key, aspect] = at
         heappush(self._heap, (at, key, aspect))
 
     def reached(self, at: Instant) -> Iterator[tuple[str, int]]:
-        """Yield what is due, each once."""
+        """Yield the things that are due, each once."""
         while self._heap and self._heap[0][0] <= at:
             due, key, aspect = heappop(self._heap)
             if self._known.get((key, aspect)) == due:

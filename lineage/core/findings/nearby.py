@@ -16,7 +16,7 @@ from lineage.core.model.events import RevocationOrdered
 from lineage.core.model.times import Instant
 from lineage.core.revocation.closure import Closure
 
-LOOKED_AT = 50  # elements of a chain: the nearest to its end
+LOOKED_AT = 50  # how many elements of a chain are examined: those nearest to its end
 
 _FOUND_WITH_THE_CHAIN = frozenset(rule.kind for rule in consistency.RULES)
 
@@ -50,9 +50,9 @@ def near(
 
 
 def in_verdict(world: World, closure: Closure, at: Instant, options: Options) -> list[Finding]:
-    """Find what the figures of a verdict show: receivers that are overdue or refuse, and very much ended at once.
+    """Find what the figures of a verdict show: overdue or refusing receivers, and very many elements ended at once.
 
-    The answer about one revocation has not loaded everything that these rules look at.
+    The answer about one revocation has not loaded everything that these rules need.
     """
     found = list(closure.findings)
     if is_on(RULES["revocation-overdue"], options):
@@ -72,5 +72,5 @@ def on_chain(chain: Chain) -> list[str]:
 
 
 def is_cut(chain: Chain) -> bool:
-    """Whether a chain has more elements than are looked at."""
+    """Whether a chain has more elements than are examined."""
     return max(len(chain.delegations), len(chain.tokens)) > LOOKED_AT

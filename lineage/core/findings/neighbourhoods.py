@@ -1,4 +1,4 @@
-"""What each rule looks at around the thing that it examines: the changes after which it has to look again.
+"""The surroundings of a thing on which each rule depends: the changes after which it must be evaluated again.
 
 Time is not listed: whatever compares something with the moment asked about is looked at again when that turns out
 differently (``clock.py``). A rule without an entry is looked at again after every change.
@@ -13,25 +13,25 @@ from lineage.core.findings import inputs
 
 
 class Aspect:
-    """Something around a thing that may change: bits, of which a set is their sum.
+    """An aspect of a thing's surroundings that may change. Each is a bit, so that a set of aspects is a sum.
 
     Attributes:
-        OWN: The facts about it, about what it depends on at any depth, and about the parties that these name.
+        OWN: The facts about it, about its transitive dependencies, and about the parties that these name.
         USES: The successes under it, or by it.
         CHILDREN: The elements that depend on it directly.
         ACTIVITY: The last use, the last derivation and the needed scopes, at any depth below it.
-        ALIVE: Whether it is alive; of a party: whether anything that names it is.
-        REACH: What is alive at any depth below it.
-        ORDERS: The orders on it, on what it depends on, and on those whom it asserts.
-        HISTORY: What its party was given, handed on or did before.
-        ISSUER: What is known of its issuer.
-        PLACE: Who else has its place in a status list.
+        ALIVE: Whether it is alive; for a party, whether anything that names it is.
+        REACH: The living elements at any depth below it.
+        ORDERS: The orders on it, on its dependencies, and on its asserted prior actors.
+        HISTORY: What its party received, delegated or did before.
+        ISSUER: The facts about its issuer.
+        PLACE: The other tokens with its status list entry.
         DECISIONS: How usual a decision is for its source and operation.
-        DENIALS: What its party was denied or permitted.
+        DENIALS: The requests of its party that were denied or permitted.
         WORDS: How its source spells operations.
         SOURCE: Whether its source names authority, and whether anybody sends decisions.
         POLICY: The versions of the policy it was decided by.
-        SIGHTS: When it was named first and last.
+        SIGHTS: When it was first and last named.
     """
 
     OWN: Final = 1
@@ -141,7 +141,7 @@ NEIGHBOURHOODS: Final[dict[str, int]] = {
 
 
 def neighbourhood(kind: str) -> int:
-    """Return what a rule looks at around a thing."""
+    """Return the aspects of a thing's surroundings on which a rule depends."""
     return NEIGHBOURHOODS.get(kind, EVERYTHING)
 
 

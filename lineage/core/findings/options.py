@@ -17,13 +17,13 @@ LOGIN_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phone
 
 
 def this_minute(at: Instant) -> Instant:
-    """Return the start of the minute: when something ongoing was last seen, so that it does not change constantly."""
+    """Return the start of the minute: the ``last_seen`` of ongoing findings, which must not change constantly."""
     return at // MINUTE * MINUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleOptions:
-    """The settings of one rule; None means as declared."""
+    """The settings of one rule; None means the declared default."""
 
     enabled: bool | None = None
     severity: Severity | None = None
@@ -31,11 +31,11 @@ class RuleOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exempted:
-    """An exception: findings accepted until a moment.
+    """An exception: findings that are accepted until an instant.
 
     Attributes:
         rule: The kind of the findings.
-        of: A pattern for what they are about; ``*`` stands for any characters. None for anything.
+        of: A pattern for their subject; ``*`` stands for any characters. None for anything.
         principal: A pattern for a principal that one of their facts names. None for any.
         source: A pattern for the source of one of their facts. None for any.
         reason: Why they are accepted.

@@ -1,6 +1,6 @@
-"""What lives under a party, a client or a token: how much, of how many agents, and what of it was given first.
+"""The living elements under a party, a client or a token: their number, their agents, and the one granted first.
 
-Of those with much under them the living elements are kept, so that one more or less costs no walk over all of them.
+For things with many living elements these are stored, so that adding or removing one requires no walk over all of them.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ _Member = tuple[Instant, tuple[str, ...]]  # when an element was given, and the 
 
 
 class Reach(NamedTuple):
-    """What a revocation would end: how many elements, of how many agents, and the one that was given first."""
+    """The effect of a revocation: the number of elements, the number of their agents, and the element granted first."""
 
     elements: int
     agents: int
@@ -54,7 +54,7 @@ class Reaches:
         return key not in self._hubs and self._most.get(key, 0) <= self._few
 
     def of(self, key: str) -> Reach | None:
-        """Return what lives under a thing; None if that is few elements."""
+        """Return the living elements under a thing; None if there are few."""
         hub = self._hubs.get(key)
         if hub is None:
             elements = None if self.are_few(key) else self._below(key, self._few)
@@ -64,7 +64,7 @@ class Reaches:
         return hub.reach()
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Look for what is under some things again: their parties are others now."""
+        """Search again for the elements under some things, because their parties have changed."""
         for key in keys:
             self._hubs.pop(key, None)
             self._most[key] = self._few + 1
@@ -85,7 +85,7 @@ class Reaches:
                     most[unit] = most.get(unit, 0) + 1
 
     def _above(self, key: str) -> set[str]:
-        """Everything that reaches an element."""
+        """Return every thing whose reach includes an element."""
         graph, party = self._world.graph, self._world.principals.party
         found: set[str] = set()
         for node in graph.above(key):
@@ -111,7 +111,7 @@ def _member(world: World, key: str) -> _Member:
 
 
 class _Hub:
-    """Living elements, with the agents that each names."""
+    """The living elements under one thing, with the agents that each names."""
 
     def __init__(self, members: dict[str, _Member]) -> None:
         self.members = members
@@ -136,7 +136,7 @@ class _Hub:
             heappush(self._first, (member[0], key))
 
     def reach(self) -> Reach | None:
-        """Add up what is left."""
+        """Summarise the remaining elements."""
         while self._first:
             given_at, key = self._first[0]
             member = self.members.get(key)

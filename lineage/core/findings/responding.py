@@ -76,7 +76,7 @@ def _may_be_overdue(scene: Scene, id_: str) -> bool:
 
 
 def mass_revocation(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find parties that order very many revocations at once, or one that ends very much."""
+    """Find parties that order very many revocations at once, or one that ends very many elements."""
     kind, id_ = split_key(key)
     options = scene.options
     if kind == PRINCIPAL:
@@ -101,7 +101,7 @@ def mass_revocation(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def mass_order(fact: Fact, body: RevocationOrdered, elements: int, options: Options) -> Iterator[Finding]:
-    """Find that one order ends very much."""
+    """Find an order that ends very many elements."""
     if elements > options.revocation_kills:
         why = sentence(
             "{}, ordered by {}, ends {} elements",
@@ -162,7 +162,7 @@ RULES: Final = (
         needs="orders, registered receivers and their acknowledgements",
         looks_at=(inputs.ORDER,),
         maps_to=("MANAGE 2.4", "MANAGE 4.1", "MANAGE 4.3", "ASI08"),
-        fix="Cut the receiver off, or end there by hand what it still lets through.",
+        fix="Disconnect the receiver, or end by hand the tokens that it still accepts.",
         missing=no_receivers,
         posture=True,
         wide=True,
@@ -176,7 +176,7 @@ RULES: Final = (
         needs="orders",
         settings=("revocations", "revocations_window_minutes", "revocation_kills"),
         maps_to=("ASI09", "MANAGE 4.3"),
-        fix="Ask the one who ordered it; lift what was not meant.",
+        fix="Ask the person who ordered it; lift the orders that were not intended.",
         missing=no_orders,
         posture=True,
         wide=True,
@@ -190,7 +190,7 @@ RULES: Final = (
         needs="registrations of receivers",
         looks_at=(inputs.RECEIVER,),
         maps_to=("MANAGE 4.3",),
-        fix="Ask who enforces now what this receiver did; orders from before still count it.",
+        fix="Find out who enforces what this receiver covered before; earlier orders still count it.",
     ),
     _rule(
         "shared-order-id",
@@ -202,7 +202,7 @@ RULES: Final = (
         "far-effective-at",
         Severity.MEDIUM,
         inputs.ORDER,
-        ("An order that takes effect far away", "orders", "Order it again with the moment that was meant."),
+        ("An order that takes effect far away", "orders", "Order it again with the intended time."),
     ),
     _rule(
         "lift-without-effect",
@@ -217,7 +217,7 @@ RULES: Final = (
         (
             "Acknowledged before it was ordered",
             "acknowledgements",
-            "Compare the clocks; let it say so again.",
+            "Compare the clocks; let the receiver acknowledge again.",
         ),
     ),
     _rule(
@@ -233,7 +233,7 @@ RULES: Final = (
         (
             "Acknowledged by an unregistered receiver",
             "acknowledgements",
-            "Register it: its word closes nothing.",
+            "Register it: until then its acknowledgements close nothing.",
         ),
     ),
 )

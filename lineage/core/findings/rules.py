@@ -37,11 +37,11 @@ class Rule:
     Attributes:
         kind: Its name, which is the ``kind`` of its findings.
         severity: The default severity of its findings.
-        title: What is wrong, in a few words.
+        title: The problem in a few words.
         of: The kinds of thing that it examines.
         check: Examines one of them.
-        needs: The facts that it needs, in words.
-        looks_at: What there must be any of for it to judge, of ``inputs``.
+        needs: The facts that it needs, described for people.
+        looks_at: The kinds of ``inputs`` of which at least one must occur for the rule to be evaluated.
         settings: The settings that it reads.
         maps_to: Codes of ``frameworks.REFERENCES``.
         fix: The remedy, in a sentence.

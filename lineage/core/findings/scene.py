@@ -1,4 +1,4 @@
-"""What rules examine: a world, aggregates, settings and the moment, with cached intermediate results."""
+"""The input of rules: a world, aggregates, settings and the time, with cached intermediate results."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,14 +43,14 @@ class End(NamedTuple):
 
 
 class Allowed(NamedTuple):
-    """The number of further delegations allowed below one, and what limits it; negative if it is too deep already."""
+    """The number of further delegations allowed below one, and what limits it; negative if it is too deep."""
 
     left: int
     limit: str  # the key of the delegation or principal that limits it
 
 
 class Needs(NamedTuple):
-    """The scopes that were needed, and when last; and whether that is known for every action."""
+    """The scopes that were needed and when each was last needed, and whether this is known for every action."""
 
     known: bool
     last: Mapping[str, Instant]
@@ -58,7 +58,7 @@ class Needs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SentCredentials:
-    """Records of a source that were refused because they held a raw credential: how many, and from when to when."""
+    """The records of a source that were refused because of a raw credential: their number and time range."""
 
     source: str
     count: int
@@ -68,7 +68,7 @@ class SentCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What ingestion has noticed besides the relevant facts.
+    """The observations of ingestion besides the relevant facts.
 
     Attributes:
         unauthorised: Facts that are kept but are not part of the state.
@@ -76,7 +76,7 @@ class Intake:
         holes: The facts before and after each gap in sequence numbers.
         numbered: Whether any source numbers its events.
         known_prefixes: Prefixes of ids that the trust table lets anyone speak about.
-        credentials: What was refused because it held a raw credential.
+        credentials: The records that were refused because they contained a raw credential.
     """
 
     unauthorised: tuple[Fact, ...] = ()
@@ -93,14 +93,14 @@ class Scene:
     Attributes:
         world: The known facts.
         options: The settings.
-        at: The moment asked about.
+        at: The instant asked about.
         tally: The aggregates.
         whole: Whether everything has been entered, or only the surroundings of some things.
         deliveries: The deliveries to receivers.
-        intake: What ingestion noticed.
+        intake: The observations of ingestion.
         serious: The open findings of high severity and above, by responsible party.
-        scopes, audiences: What elements hold.
-        reaches: What lives under things, if that is kept; None to look for it.
+        scopes, audiences: The scopes and audiences of elements.
+        reaches: The living elements under things, if these are stored; None to search for them.
     """
 
     def __init__(
@@ -143,10 +143,10 @@ class Scene:
             self._last = (what, make())
         return cast("T", self._last[1])
 
-    # What changes
+    # Changes
 
     def forget(self, below: Collection[str], above: Collection[str]) -> None:
-        """Compute again what is derived from elements that changed.
+        """Discard the results derived from elements that changed.
 
         Args:
             below: The elements whose facts, dependencies or parties changed, and everything below them.
@@ -168,7 +168,7 @@ class Scene:
             recent.forget()
 
     def forget_registers(self) -> None:
-        """Read again who is registered, who ordered what, and what receivers cover."""
+        """Discard the results derived from registrations, orders and the coverage of receivers."""
         for name in _REGISTERS:
             vars(self).pop(name, None)
 
@@ -293,7 +293,7 @@ class Scene:
 
     @cached_property
     def registered_inputs(self) -> frozenset[str]:
-        """What registrations, revocations and their acknowledgements offer to rules."""
+        """The inputs that registrations, revocations and their acknowledgements offer to rules."""
         return frozenset(inputs.in_world(self.world))
 
     @cached_property
@@ -319,7 +319,7 @@ class Scene:
         return frozenset()
 
     def is_decision_usual(self, spoken: tuple[str, str], at: Instant) -> bool:
-        """Whether nearly all successes of a source's operation in the days before a moment have a decision."""
+        """Whether nearly all successes of a source's operation in the days before an instant have a decision."""
         shares = self.tally.shares.get(spoken)
         if shares is None:
             return False
@@ -433,14 +433,14 @@ class Scene:
         return Needs(known, last)
 
     def reach_below(self, key: str, most: int) -> set[str] | None:
-        """Return what is alive at or below a token or a name; None if it certainly is at most ``most`` elements."""
+        """Return the living elements at or below a token or a name; None if there are certainly at most ``most``."""
         starts = set(self._struck(key, after=self.at))
         if sum(self._sizes.of(one) for one in starts) <= most:
             return None
         return {one for one in self.world.graph.below(starts, after=self.at) if self.is_alive(one)}
 
     def reach_of(self, key: str, most: int) -> Reach | None:
-        """Add up what is alive at or below a token or a name; None if it certainly is at most ``most`` elements."""
+        """Summarise the living elements at or below a token or a name; None if there are certainly at most ``most``."""
         if self.reaches is not None:
             return self.reaches.of(key)
         elements = self.reach_below(key, most)
@@ -487,7 +487,7 @@ class Scene:
     # Orders
 
     def ending(self, key: str, moment: Instant) -> list[Order]:
-        """Return the orders that count for an element at a moment: in effect then, and before its end."""
+        """Return the orders that count for an element at an instant: in effect then, and before its end."""
         if not self.world.orders or (self.whole and key not in self.affected):
             return []
         element = self.element(key)
@@ -506,7 +506,7 @@ class Scene:
         return verdict_of(self.world, key, moment).state
 
     def is_alive(self, key: str) -> bool:
-        """Whether an element is alive at the moment asked about, and nothing it depends on has ended."""
+        """Whether an element is alive at the instant asked about, and nothing that it depends on has ended."""
         return self.state(key) in ALIVE and self.end(key).at > self.at
 
     def alive_naming(self, id_: str) -> Iterator[str]:

@@ -86,10 +86,10 @@ def claimed(element: Element) -> frozenset[str]:
 
 
 class ScopeIndex:
-    """What elements hold and what they effectively allow, computed once."""
+    """The scopes that elements hold and those that they effectively allow, computed once."""
 
     def __init__(self, graph: AuthorityGraph, principals: Principals, options: Options) -> None:
-        """Keep the graph, the kinds of principals, and how scopes are compared."""
+        """Store the graph, the kinds of principals, and how scopes are compared."""
         self._graph = graph
         self._principals = principals
         self._options = options
@@ -97,15 +97,15 @@ class ScopeIndex:
         self._effective = Upward[Scopes](self.sources, self._fold_effective)
 
     def held(self, key: str) -> Scopes:
-        """Return what an element states, or else what its sources hold."""
+        """Return the scopes that an element states, else those that its sources hold."""
         return self._held.of(key)
 
     def effective(self, key: str) -> Scopes:
-        """Return what an element effectively allows: its own scopes, restricted by everything above it."""
+        """Return the scopes that an element effectively allows: its own, restricted by everything above it."""
         return self._effective.of(key)
 
     def forget(self, keys: Collection[str]) -> None:
-        """Compute what some elements hold and allow again; with each element, everything below it."""
+        """Discard the scopes of some elements, which include everything below each."""
         self._held.forget(keys)
         self._effective.forget(keys)
 
@@ -127,7 +127,7 @@ class ScopeIndex:
         return delegations or [parent for parent, roles in above if not _RENEWED.isdisjoint(roles)]
 
     def union(self, keys: Iterable[str]) -> Scopes:
-        """Return what elements hold together: a delegation may draw on any of its parents."""
+        """Return the combined scopes of elements, because a delegation may draw on any of its parents."""
         return self._union({key: self.held(key) for key in keys})
 
     def _fold_held(self, key: str, above: Mapping[str, Scopes]) -> Scopes:

@@ -1,4 +1,4 @@
-"""Rules about sources: silent, late, with a wrong clock, with holes, with contradictory contents."""
+"""Rules about sources: silent, late, with a wrong clock, with gaps, with contradictory contents."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -102,7 +102,7 @@ def conflict(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def raw_credential_sent(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find the records of a source that held a raw credential: none was kept, and somebody had it in the clear."""
+    """Find the records of a source that contained a raw credential. None was kept, but somebody had the credential."""
     for sent in scene.intake.credentials:
         if f"source:{sent.source}" == key:
             records = "a record" if sent.count == 1 else f"{sent.count} records"
@@ -141,7 +141,7 @@ RULES: Final = (
         needs="a steady source",
         settings=("silence", "silence_facts"),
         maps_to=("M Evasion of Detection", "M0024", "MEASURE 2.4"),
-        fix="Look at the producer: what it does now is not seen.",
+        fix="Check the producer: its current activity is not recorded.",
         missing=nothing_steady,
         posture=True,
         wide=True,
@@ -156,7 +156,7 @@ RULES: Final = (
         looks_at=(inputs.FACT,),
         settings=("late_hours",),
         maps_to=("M Poisoning Observability Data", "M0024"),
-        fix="If it was no back-fill, ask the source what kept them.",
+        fix="Unless this was a back-fill, ask the source what delayed them.",
         posture=True,
         wide=True,
     ),

@@ -55,7 +55,7 @@ def broad_scope(scene: Scene, key: str) -> Iterator[Finding]:
     scopes = claimed(element)
     above = {scope for parent in scene.granted_parents(element, "delegation") for scope in scene.stated_scopes(parent)}
     wide = sorted(scope for scope in scopes if (is_wildcard(scope) or scope in scene.options.broad)) if scopes else []
-    # what a token's delegation has is reported for the delegation
+    # the scopes of a token's delegation are reported for the delegation
     wide = [scope for scope in wide if scope not in above]
     many = len(scopes) > scene.options.scopes and not scopes <= above
     if wide or many:
@@ -65,7 +65,7 @@ def broad_scope(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def scope_unstated(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find grants or tokens of agents for which neither they nor anything above state scopes."""
+    """Find grants or tokens of agents for which neither they nor the elements above them state scopes."""
     element, holder = scene.element(key), scene.holder(key)
     if element is None or holder is None or scene.kind(holder) != "agent" or scene.scopes.held(key) is not None:
         return
@@ -118,7 +118,7 @@ def dormant_but_alive(scene: Scene, key: str) -> Iterator[Finding]:
     if end <= scene.at + scene.options.dormant_left:
         return
     if any(scene.last_activity(parent) <= scene.at - scene.options.dormant for parent in scene.scopes.sources(key)):
-        return  # reported for what is above
+        return  # reported for the element above
     days = (scene.at - idle_since) // DAY
     ends = "has no end" if end == NEVER else sentence("ends at {}", moment(end))
     why = sentence("{}, held by {}, was not used for {} days and {}", keyed(key), principal(holder), days, ends)
@@ -210,7 +210,7 @@ RULES: Final = (
         needs="grants and tokens of agents",
         looks_at=(inputs.OF_AGENT,),
         maps_to=("NHI5", "MAP 3.3"),
-        fix="State the scopes, or no_scopes where nothing is granted.",
+        fix="State the scopes, or no_scopes if nothing is granted.",
         posture=True,
     ),
     Rule(

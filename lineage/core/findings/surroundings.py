@@ -1,4 +1,4 @@
-"""What is around what changed: the things whose findings another thing, or an aggregate, contributes to."""
+"""The surroundings of a change: the things whose findings depend on another thing or an aggregate."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from lineage.core.findings.scene import Scene
 
 
 class Surroundings:
-    """Marks what is around what changed."""
+    """Marks the surroundings of changes."""
 
     def __init__(
         self, scene: Scene, ledger: Ledger, options: Options, marks: Marks, policies: Mapping[tuple[str, str], set[str]]
@@ -22,9 +22,9 @@ class Surroundings:
 
         Args:
             scene: The facts.
-            ledger: What each thing adds to the aggregates.
+            ledger: The contributions of each thing to the aggregates.
             options: The settings.
-            marks: Takes the things to look at again.
+            marks: Receives the things to evaluate again.
             policies: The decisions by a policy, by source and policy.
         """
         self._scene = scene
@@ -69,11 +69,11 @@ class Surroundings:
                     self._marks.mark((f"action:{action}" for action in actions), Aspect.POLICY)
 
     def _mark_cited(self, key: str) -> None:
-        """Mark what tells of an element beside others: who shares its places, who wields it, and its renewal."""
+        """Mark the things whose findings name an element with others: sharers of its entries, wielders, its renewal."""
         element, entry = self._world.graph.element(key), self._ledger.elements.get(key)
         for place in element.places if element is not None else ():
             sharing = self._world.listings.tokens.get(place, ())
-            # Beyond that many, the findings do not name the others.
+            # Beyond this number, the findings do not name the others.
             self._marks.mark(sharing if len(sharing) <= MOST_SHARING + 2 else (key,), Aspect.PLACE)
         if entry is not None:
             wielded = self._scene.tally.wielded

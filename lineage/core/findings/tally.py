@@ -40,7 +40,7 @@ def moments(values: Iterable[Instant] = ()) -> "array[int]":
 
 
 def seen(samples: dict[str, Sample], key: str, at: Instant, fact: Fact) -> None:
-    """Enter that something was seen at a moment."""
+    """Enter that something was seen at an instant."""
     known = samples.get(key)
     if known is None:
         samples[key] = Sample(at, at, fact)
@@ -72,7 +72,7 @@ class Used:
         return max(self.times, default=-1)
 
     def after(self, moment: Instant) -> int:
-        """Count the uses after a moment."""
+        """Count the uses after an instant."""
         return sum(at > moment for at in self.times)
 
 
@@ -89,7 +89,7 @@ class Shares:
         day[1] += decided
 
     def take_back(self, at: Instant, *, decided: bool) -> None:
-        """Count a success no more."""
+        """Stop counting a success."""
         day = self.days[at // DAY]
         day[0] -= 1
         day[1] -= decided
@@ -105,13 +105,13 @@ class Shares:
 
 @dataclass(slots=True)
 class SourceTally:
-    """What one source has stated."""
+    """The statements of one source."""
 
     facts: int = 0
     first: Instant = NEVER
     last: Instant = -1
     last_fact: Fact | None = None
-    minutes: set[int] = field(default_factory=set)  # in which anything of it was recorded
+    minutes: set[int] = field(default_factory=set)  # minutes in which any of its facts was recorded
     names_authority: int = 0  # of how many successes
     unattributed: int = 0  # successes of agents and workloads under nothing
     late: int = 0
@@ -142,7 +142,7 @@ class Tally:
         self.issuers: dict[str, Instant] = {}
         self.binding_issuers: Counter[str] = Counter()  # how many tokens each binds
         self.wielded: defaultdict[str, dict[str, str]] = defaultdict(dict)  # client or session -> agent -> a token
-        self.inputs: Counter[str] = Counter()  # how many things offer what rules look at
+        self.inputs: Counter[str] = Counter()  # how many things offer each input of rules
         self.principals: dict[str, Sample] = {}  # named by grants, tokens and actions
         self.acting: dict[str, Sample] = {}  # parties that succeeded in something
         self.decisions = 0
@@ -160,7 +160,7 @@ class Tally:
 
 
 def first_few(times: list[Instant], at: Instant, most: int) -> None:
-    """Keep the earliest ``most`` of some moments."""
+    """Keep the earliest ``most`` of some instants."""
     place = bisect_left(times, at)
     if place < most:
         times.insert(place, at)
@@ -168,13 +168,13 @@ def first_few(times: list[Instant], at: Instant, most: int) -> None:
 
 
 def any_between(times: list[Instant], after: Instant, until: Instant) -> bool:
-    """Whether any of some sorted moments is after one and not after another."""
+    """Whether any of some sorted instants is after one and not after another."""
     place = bisect_right(times, after)
     return place < len(times) and times[place] <= until
 
 
 def densest(times: list[Instant], window: Instant) -> tuple[int, Instant, Instant]:
-    """Return the largest number of moments within one window, with its start and end; of equal windows the first."""
+    """Return the largest number of instants within one window, with its start and end; of equal windows the first."""
     times = sorted(times)
     best = (0, 0, 0)
     start = 0
@@ -194,7 +194,7 @@ def crowded(items: list[Denied], window: Instant, *, least: int, kinds: int) -> 
     items = sorted(items, key=lambda one: (one.at, one.key))
     found: list[Denied] = []
     within: Counter[tuple[str, str | None]] = Counter()
-    start = taken = 0  # where the window begins, and the first that is not found yet
+    start = taken = 0  # the start of the window, and the first denial that is not included yet
     for end, one in enumerate(items):
         within[one.what] += 1
         while one.at - items[start].at > window:

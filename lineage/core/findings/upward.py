@@ -15,7 +15,7 @@ class Upward(Generic[T]):
     """One value for each node of a graph, derived from the values above it."""
 
     def __init__(self, above: Callable[[str], Iterable[str]], fold: Callable[[str, Mapping[str, T]], T]) -> None:
-        """Keep the functions that walk the graph and compute values.
+        """Store the functions that walk the graph and compute values.
 
         Args:
             above: Returns the nodes that a node's value depends on.
@@ -56,10 +56,10 @@ class Upward(Generic[T]):
         return self._known.get(node)
 
     def forget(self, nodes: Iterable[str]) -> None:
-        """Compute the values of some nodes again when they are next needed.
+        """Discard the values of some nodes, so that they are computed again when needed.
 
         Args:
-            nodes: With each node, all whose value depends on its value.
+            nodes: The nodes; with each node, all nodes whose value depends on it.
         """
         for node in nodes:
             self._known.pop(node, None)

@@ -185,17 +185,17 @@ def used_before_valid(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def used_after_revocation(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find uses of what an order had ended, when that order could be known."""
+    """Find uses of elements that an order had ended, when that order could be known."""
     yield from _uses(scene, key, "used-after-revocation")
 
 
 def tainted_use(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find uses of what an order ended before that order was known: seen in hindsight, and counted by order."""
+    """Find uses of elements that an order had ended before it was known: seen in hindsight, and counted by order."""
     yield from _uses(scene, key, "tainted-use")
 
 
 def used_while_suspended(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find uses of what a suspension in force covered."""
+    """Find uses of elements that were suspended at the time."""
     yield from _uses(scene, key, "used-while-suspended")
 
 
@@ -203,12 +203,12 @@ def _uses(scene: Scene, key: str, kind: str) -> Iterator[Finding]:
     act = success(scene, key)
     if act is None:
         return
-    told: set[str] = set()  # one action is one use, however many facts tell of it
+    told: set[str] = set()  # one action is one use, however many facts report it
     for used, at in _presented(scene, act, act.authority, act.token):
         orders = scene.ending(used, at)
         known = [order for order in orders if at >= in_force_at(order)]
         revoking = [order for order in known if not order.suspends]
-        if kind == "tainted-use":  # what revokes something is not a use of it
+        if kind == "tainted-use":  # revoking something is not a use of it
             ending = [order for order in orders if not order.suspends and order.effective_at < at]
             relevant = [] if revoking else ending
         else:
@@ -249,9 +249,9 @@ def _tainted(act: Act, order: Order, at: Instant) -> Finding:
 
 
 def _presented(scene: Scene, act: Act, *named: str | None) -> list[tuple[str, Instant]]:
-    """Return what an action was done under, and when, by its facts together and by each of them alone (clause 10.16).
+    """Return the elements under which an action was done, and when, by its facts together and by each (clause 10.16).
 
-    What it presents counts as used, even if something else that it names is its authority.
+    A token that it presents counts as used, even if something else that it names is its authority.
     """
     presented = {(key, act.occurred_at) for key in named if key is not None}
     if len(act.facts) > 1 or (act.decided is not None and len(act.decided.facts) > 1):
@@ -263,14 +263,14 @@ def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
     """Find actions by agents or workloads without authority, or under one that was never granted.
 
     Authority that was never granted may merely be unknown, as with keys older than the log: then it is reported once
-    for what was used, not for every use.
+    for the element used, not for every use.
     """
     act = success(scene, key)
     if act is None or act.element is not None:
         return
     actor = act.actor or (act.decided.actor if act.decided else None) or act.workload
     kind = scene.kind(actor) if actor is not None else "unknown"
-    if kind == "unknown" and act.workload is not None:  # whatever actor it states, a workload did it
+    if kind == "unknown" and act.workload is not None:  # a workload did it, whatever actor it states
         kind = scene.kind(act.workload)
     at = act.occurred_at
     if act.named and kind in _ACTING_FOR_OTHERS:
@@ -318,7 +318,7 @@ def unattributed_source(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def unattributed(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find what cannot be attributed: an action, or everything that a source reports."""
+    """Find actions that cannot be attributed, one by one or all actions of a source."""
     return unattributed_source(scene, key) if key.startswith("source:") else unattributed_action(scene, key)
 
 
@@ -394,7 +394,7 @@ RULES: Final = (
         needs="task of actions and of tokens or delegations",
         looks_at=(inputs.USE,),
         maps_to=("ASI02", "ASI10", "MAP 3.3"),
-        fix="Ask what the agent was working on; issue a grant of its own for the other task.",
+        fix="Find out what the agent was working on; issue a separate grant for the other task.",
         missing=no_tasks,
     ),
     Rule(
@@ -430,7 +430,7 @@ RULES: Final = (
         needs="orders and actions",
         looks_at=(inputs.SUCCESS,),
         maps_to=("ASI03", "ASI10", "NHI1", "T0091.000", "MANAGE 2.4", "MANAGE 4.1"),
-        fix="Cut the tool off from what it does not refuse, and look at the closure of the revocation.",
+        fix="Disconnect the tool that still accepts it, and check the closure of the revocation.",
         missing=no_orders,
     ),
     Rule(
@@ -442,7 +442,7 @@ RULES: Final = (
         needs="orders and actions",
         looks_at=(inputs.SUCCESS,),
         maps_to=("ASI03", "MANAGE 4.3"),
-        fix="Look at what was done in that time, and undo what should not have been.",
+        fix="Review the actions of that time, and undo those that should not have been done.",
         missing=no_orders,
     ),
     Rule(
@@ -454,7 +454,7 @@ RULES: Final = (
         needs="suspensions and actions",
         looks_at=(inputs.SUCCESS,),
         maps_to=("ASI03", "MANAGE 2.4"),
-        fix="Make the tool ask for the state of what it is shown; revoke it if the suspension was for a reason.",
+        fix="Make the tool check the state of presented credentials; revoke this one if the suspension was justified.",
         missing=no_orders,
     ),
     Rule(
@@ -466,7 +466,7 @@ RULES: Final = (
         needs="tokens, delegations and decisions of actions",
         looks_at=(inputs.SUCCESS,),
         maps_to=("ASI10", "ASI03", "T0053", "M Repudiation", "MEASURE 2.8", "GOVERN 2.1"),
-        fix="Find out what was presented, and let the issuer tell of what it issues.",
+        fix="Find out which credential was presented, and let its issuer report what it issues.",
         missing=no_actions,
     ),
 )

@@ -33,9 +33,9 @@ class Edge(NamedTuple):
 
 
 def edges(scene: Scene, element: Element) -> Iterator[Edge]:
-    """Yield what an element draws on.
+    """Yield the elements that an element draws on, in groups.
 
-    Never the ``actor`` token of an exchange, which identifies the user of the new one.
+    The ``actor`` token of an exchange, which identifies the user of the new token, is never among them.
     """
     if parents := scene.granted_parents(element, "parent"):
         yield Edge(tuple(parents), "parent")
@@ -133,7 +133,7 @@ def audience_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def outlives_parent(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find ends later than that of a dependency, or missing. A refreshed token may outlive the one it renews."""
+    """Find elements that end later than a dependency, or never. A refreshed token may outlive the one it renews."""
     element = scene.element(key)
     if element is None:
         return
@@ -156,7 +156,7 @@ def outlives_parent(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def delegation_depth_exceeded(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find more delegations below one, or below a principal, than it allows; counted along the longest path."""
+    """Find more levels of delegation below a delegation or principal than it allows, along the longest path."""
     allowed = scene.depth(key)
     element = scene.element(key)
     if allowed is None or allowed.left >= 0 or element is None:
@@ -249,7 +249,7 @@ RULES: Final = (
         looks_at=(inputs.CHILD,),
         settings=("leeway_seconds",),
         maps_to=("ASI03", "NHI7", "MANAGE 2.4"),
-        fix="Let the issuer end it no later than its parent; revoke it if the parent's work is done.",
+        fix="Let the issuer set its end no later than its parent's; revoke it if the parent's task is done.",
     ),
     Rule(
         kind=_DEPTH,
@@ -260,6 +260,6 @@ RULES: Final = (
         needs="max_depth of delegations or max_delegation_depth of principals",
         looks_at=(inputs.DELEGATION, inputs.DEPTH),
         maps_to=("ASI08", "ASI03", "M Goal Misalignment Cascades", "T0034.002"),
-        fix="Revoke this delegation, and look at what was done below it with reach.",
+        fix="Revoke this delegation, and use reach to review what was done below it.",
     ),
 )

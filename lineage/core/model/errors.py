@@ -3,10 +3,10 @@
 DelegraphError
 ├── BadRecordError            a record that cannot be read; it is quarantined, never dropped
 │   ├── UnknownSchemaError    written with a schema this version does not know; can be retried later
-│   └── CredentialError       carries a raw credential, which must not be kept
-├── RefusedError              what was asked for is wrong or not allowed; the message names the remedy
+│   └── CredentialError       contains a raw credential, which must not be kept
+├── RefusedError              the request is wrong or not allowed; the message names the remedy
 │   ├── OtherOrderError       the id belongs to another order
-│   ├── NotOverError          a revocation is not over, so nobody can be told that it is
+│   ├── NotOverError          a revocation is not complete, so it has no receipt of its end
 │   └── TooManyError          more depends on it than may be examined here
 ├── DriftError                an order differs from its plan, or would kill what the plan does not list
 ├── UnavailableError          the log or the store is unavailable; the only fault worth retrying

@@ -12,7 +12,7 @@ from lineage.core.model.times import Instant, format_instant
 
 
 class Resource(NamedTuple):
-    """What a decision or an action is about."""
+    """The object of a decision or an action."""
 
     id: str
     type: str | None = None
@@ -34,7 +34,7 @@ class Policy(NamedTuple):
 
 
 class StatusList(NamedTuple):
-    """Where a token stands in a Token Status List."""
+    """The entry of a token in a Token Status List."""
 
     uri: str
     idx: int

@@ -8,7 +8,7 @@ KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revo
 
 
 def key_of(kind: str, id_: str) -> str:
-    """The key of a thing. Principals and workloads share one namespace, so both get the prefix ``principal``."""
+    """Build the key of a thing. Principals and workloads share one namespace, so both get the prefix ``principal``."""
     return f"principal:{id_}" if kind == "workload" else f"{kind}:{id_}"
 
 
@@ -18,12 +18,12 @@ def is_element(key: str) -> bool:
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """The kind and the id of a key, split at the first colon."""
+    """Split a key into kind and id, at the first colon."""
     kind, _, id_ = key.partition(":")
     return kind, id_
 
 
 def by_id(key: str) -> tuple[str, str]:
-    """The sort key of receipts and verdicts: by id, then by kind."""
+    """Return the sort key of receipts and verdicts: by id, then by kind."""
     kind, _, id_ = key.partition(":")
     return id_, kind

@@ -37,8 +37,8 @@ class Role:
     BOUND: Final = 7  # an agent and a workload are bound
     PRIOR: Final = 8  # a token asserts it as a prior actor
     MENTIONS: Final = 9  # anything else
-    ACTS: Final = 10  # an action states that it did it
-    ASKS: Final = 11  # a decision states that it requested it
+    ACTS: Final = 10  # an action names it as its actor
+    ASKS: Final = 11  # a decision names it as the requester
 
 
 Mention = tuple[int, str, str]
@@ -160,7 +160,7 @@ def mentions(event: Event) -> list[Mention]:
 
 
 def acting(body: ActionPerformed | DecisionMade) -> tuple[str, ...]:
-    """Return the ids of those who acted or requested: the actor, else the one it was done for; and the workload."""
+    """Return the parties that acted or requested: the actor, else the represented party; and the workload."""
     actor = body.on_behalf_of if body.actor is None else body.actor
     if body.workload is None:
         return () if actor is None else (actor,)

@@ -27,7 +27,7 @@ from lineage.core.model.events import (
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one source may send.
+    """The events that one source may send.
 
     Attributes:
         types: Event types; ``*`` is every type.
@@ -40,7 +40,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class TrustTable:
-    """What each source may send; a source that is not listed may send nothing."""
+    """The grants of all sources; a source that is not listed may send nothing."""
 
     sources: Mapping[str, Grant]
 
@@ -80,8 +80,8 @@ def own_ids(event: Event) -> tuple[str, ...]:
     """Return the ids that an event speaks about.
 
     Its own token, delegation, principal, workload or receiver; for an order, the target. A registration also speaks
-    about its aliases, because it declares them to be the same party (ADR 0007). A lift has no id of its own: whether
-    it counts depends on the order (``may_lift``).
+    about its aliases, because it declares them to be the same party (ADR 0007). A lift has no separate id: whether it
+    counts depends on the order (``may_lift``).
     """
     body = event.body
     match body:

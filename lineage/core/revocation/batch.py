@@ -1,7 +1,7 @@
 """Several targets revoked at once: one order for each, and one plan with one digest over all of them.
 
-Pure, as ``reach``: the plan of a batch has the form of that of one order, with a list of targets, so that the plan of
-the one can never be taken for that of the other.
+Pure, like ``reach``. The plan of a batch has the form of the plan of one order, but with a list of targets, so that
+one can never be mistaken for the other.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from lineage.core.revocation.reach import Reach
 
 @dataclass(frozen=True, slots=True)
 class BatchReach:
-    """What several proposed orders would end together.
+    """The elements that several proposed orders would end together.
 
     Attributes:
-        reaches: Of each target, sorted by the target; they differ in nothing else that was proposed.
+        reaches: The reach of each target, sorted by target; the proposals differ only in the target.
     """
 
     reaches: tuple[Reach, ...]
@@ -43,7 +43,7 @@ class BatchReach:
 
     @property
     def survivors(self) -> dict[str, str]:
-        """What stays alive next to the targets, and why: what one order spares and no other ends."""
+        """The elements close to the targets that stay alive, and why: those that one order spares and no other ends."""
         ended = self.kills
         return {
             key: survivor.why
@@ -54,7 +54,7 @@ class BatchReach:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The plan: what the orders would end together, without time, person or reason."""
+        """The plan: the elements that the orders would end together, without time, person or reason."""
         kills = sorted(key.partition(":")[::2] for key in self.kills)
         return {
             **self.reaches[0].plan,

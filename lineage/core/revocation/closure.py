@@ -108,7 +108,7 @@ class EndedElement(NamedTuple):
 
 
 def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Endings], at: Instant) -> list[EndedElement]:
-    """Extract what a verdict needs from receipt lines.
+    """Extract the data that a verdict needs from receipt lines.
 
     Args:
         world: The elements, and the actions under those that orders of other ids end.
@@ -188,10 +188,10 @@ class Closure:
         enforced_at: The last acknowledgement that an element was ended; None if there is none.
         elements: How many elements the receipt has.
         receivers: The outcome at each receiver, sorted.
-        open: What is not complete, in receipt order, then by receiver.
+        open: The reasons why it is not complete, in receipt order, then by receiver.
         reopened_by: The actions that keep it open, the earliest first.
         findings: ``used-after-revocation`` and ``tainted-use`` of actions; contradictions in acknowledgements.
-        by_hand: The words of people that elements rest on, the earliest first.
+        by_hand: The statements of people on which elements depend, the earliest first.
     """
 
     revocation: str
@@ -275,7 +275,7 @@ def _closed_at(orders: list[Order], ledger: "_Ledger", at: Instant) -> Instant:
 
 
 class Coverings:
-    """Who covers ended elements, for any of the orders that end them; a registration is read once for each order."""
+    """The receivers of ended elements, for any of the orders that end them; a registration is read once per order."""
 
     def __init__(self, receivers: Receivers) -> None:
         """Use the registrations of some receivers."""
@@ -331,12 +331,12 @@ class _Ledger:
                 self.deadlines[one.receiver] = min(known, one.deadline_seconds)
 
     def marks(self) -> Iterator[HandMark]:
-        """Yield the words of people that elements rest on."""
+        """Yield the statements of people on which elements depend."""
         for (receiver, by, reason, said_at), elements in self.by_hand.items():
             yield HandMark(receiver, by, reason, said_at, elements)
 
     def narrowings(self) -> Iterator[Finding]:
-        """Yield where a receiver covers less than it did for one of the orders."""
+        """Yield the registrations by which a receiver covers less than it did for one of the orders."""
         for receiver in self.tallies:
             for finding in coverage_findings(self.receivers, receiver):
                 if not all(precedes(finding.facts[1], order.fact) for order in self.orders):
@@ -401,7 +401,7 @@ class _Ledger:
     def _elsewhere(
         self, one: EndedElement, receiver: str, delivered_at: Instant | None, answer: Answer | None
     ) -> Answer | None:
-        """Return what a receiver enforced under another id, since it last acknowledged anything under this one."""
+        """Return an acknowledgement of enforcement under another id, if it is later than the last one under this id."""
         enforced = self.elsewhere.enforced(receiver, one.key, one.endings, delivered_at, one.used_at)
         if enforced is None or (answer is not None and place_of(enforced) < place_of(answer)):
             return None

@@ -1,4 +1,4 @@
-"""Find the orders that ever end an element; used for what receivers must enforce and have enforced. Pure."""
+"""Find the orders that ever end an element, to determine what receivers must enforce and have enforced. Pure."""
 
 from lineage.core.authority.known_then import in_time
 from lineage.core.authority.orders import Order
@@ -10,7 +10,7 @@ def orders_ending(world: World, key: str) -> list[Order]:
     """Return the orders that end an element at any time, directly or through a dependency.
 
     Args:
-        world: The element, its transitive dependencies, and the orders on these and on what they name.
+        world: The element, its transitive dependencies, and the orders on these and on everything that they name.
         key: ``KIND:ID``.
 
     Cost:

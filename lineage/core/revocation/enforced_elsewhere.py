@@ -1,8 +1,8 @@
-"""What a receiver has enforced for an element under orders of other ids (clause 10.10, ADR 0042). Pure.
+"""Enforcement of an element's end under orders of other ids (clause 10.10, ADR 0042). Pure.
 
 An acknowledgement enforces the end of an element, not of an order. So a verdict also considers what a receiver
-acknowledged under other orders that end an element, unless the element was alive since. Anyone who can only add facts
-must not be able to hide that it was alive: that it was dead at some moment counts only if that had been recorded by
+acknowledged under other orders that end an element, unless the element has been alive since. Anyone who can only add
+facts must not be able to hide that it was alive. So its death at some instant counts only if it had been recorded by
 then.
 """
 
@@ -44,7 +44,7 @@ class Ending(NamedTuple):
         return self.order.body.revocation
 
     def until(self, known_at: Instant) -> Instant:
-        """Return when the order stops ending the element, by the lifts recorded by a moment."""
+        """Return when the order stops ending the element, by the lifts recorded by an instant."""
         return min((lift.effective_at for lift in self.lifts if lift.recorded_at <= known_at), default=NEVER)
 
     def is_spoken_of(self, answer: Answer) -> bool:
@@ -69,7 +69,7 @@ def endings_elsewhere(world: World, revocation: str, keys: Collection[str]) -> d
     """Return all orders that ever end the given elements, for those that an order of another id ends.
 
     Args:
-        world: The elements, their transitive dependencies, and the orders on these and on what they name.
+        world: The elements, their transitive dependencies, and the orders on these and on everything that they name.
         revocation: The id.
         keys: The elements.
 
@@ -114,7 +114,7 @@ class WordsElsewhere:
     """Acknowledgements under the orders of other ids, as of an instant."""
 
     def __init__(self, receivers: Receivers, revocation: str, at: Instant) -> None:
-        """Keep the receivers; the acknowledgements of an id must be loaded before they are first requested."""
+        """Store the receivers; the acknowledgements of an id must be loaded before they are first requested."""
         self._receivers = receivers
         self._revocation = revocation
         self._at = at
@@ -162,7 +162,7 @@ def place_of(answer: Answer) -> tuple[Any, ...]:
 
 
 def _dead_since(endings: Endings, said_at: Instant, at: Instant, recorded_at: Instant) -> bool:
-    """Whether an element was dead throughout an interval, by what had been recorded at each moment.
+    """Whether an element was dead throughout an interval, by the facts that had been recorded at each instant.
 
     Facts recorded up to ``recorded_at`` count as recorded in time.
     """
@@ -181,13 +181,13 @@ def _dead_since(endings: Endings, said_at: Instant, at: Instant, recorded_at: In
 
 
 def _unbroken(endings: Sequence[Ending], known_at: Instant, first: Instant, last: Instant) -> bool:
-    """Whether at every moment of an interval one of the orders is in force, by what was known at a moment.
+    """Whether at every instant of an interval one of the orders is in force, by the facts known at some time.
 
     Args:
         endings: The orders, by effective time.
         known_at: Facts recorded later do not count.
-        first: The first moment.
-        last: The last moment.
+        first: The start of the interval.
+        last: The end of the interval.
     """
     reached = first
     for one in endings:

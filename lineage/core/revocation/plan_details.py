@@ -1,6 +1,6 @@
 """Details of a reach that a responder needs before ordering; not part of its digest.
 
-Pure: computed from the reach, its world, and what that world does not contain (who else uses a client).
+Pure: computed from the reach, its world, and facts that this world lacks (who else uses a client).
 """
 
 from collections import Counter
@@ -102,7 +102,7 @@ def names_of_heads(world: World, reach: Reach) -> list[Target]:
     kinds = {"principal": ("session", "client"), "workload": ("session", "client"), "client": ("session",)}
     wanted = kinds.get(reach.proposal.target.kind, ())
     hit = set(_heads(world, reach)) if reach.proposal.cascade else reach.kills
-    # Some may depend on a cycle, or on what is already dead: then the heads alone do not represent all of it.
+    # Some may depend on a cycle, or on a dead element: then the heads alone do not represent all of them.
     below = world.graph.below(hit, after=reach.proposal.at) | hit
     if not (reach.kills <= below and hit <= struck_by(world, reach.proposal)):
         return []

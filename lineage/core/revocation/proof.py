@@ -1,4 +1,4 @@
-"""When it was known that an order ends an element: the evidence, and when the last part of it was recorded. Pure."""
+"""Determine when it was known that an order ends an element: when the last part of the evidence was recorded. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator
 from heapq import heapify, heappop, heappush
@@ -80,8 +80,8 @@ def _grant(fact: Fact) -> TokenIssued | DelegationGranted:
 def known_since(world: World, order: Order, within: Collection[str]) -> dict[str, Instant]:
     """Map each element that an order ends to when that was first known.
 
-    The lifts of the order count as they are known now. Of several paths down to an element the one known first
-    counts, not the shortest: a later fact postpones nothing.
+    The lifts of the order count as they are known now. If several paths lead to an element, the one known first
+    counts, not the shortest, so that a later fact postpones nothing.
 
     Args:
         world: The elements, their transitive dependencies, and everything relevant about the order's target.
@@ -127,7 +127,7 @@ def _known_hits(world: World, order: Order, within: Collection[str]) -> Iterator
 
 
 def _early_enough_at(element: Element, issued_before: Instant) -> Instant:
-    """Return when it was known that an element was issued before a moment."""
+    """Return when it was known that an element was issued before an instant."""
     if issued_before == NEVER:
         return 0
     facts = element.facts

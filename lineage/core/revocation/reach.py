@@ -38,7 +38,7 @@ class Proposal:
 
 
 class Cause(StrEnum):
-    """Why something close to the target would stay alive (clause 9.5)."""
+    """Why an element or party close to the target would stay alive (clause 9.5)."""
 
     NO_CASCADE = "no-cascade"  # it depends on something hit, and the order does not cascade
     ISSUED_LATER = "issued-later"  # it was issued too late for ``issued_before``
@@ -49,7 +49,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """Something close to the target that would stay alive.
+    """An element or party close to the target that would stay alive.
 
     Attributes:
         kind: Its kind.
@@ -66,7 +66,7 @@ class Survivor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """What a proposed order would kill. All sorted by id.
+    """The elements that a proposed order would kill. All lists are sorted by id.
 
     Attributes:
         tokens, delegations: Ids of the living elements it would kill.
@@ -75,8 +75,8 @@ class Reach:
         actions: How many actions have one of the killed elements as authority.
         recent: The ids of the latest of these, latest first, at most RECENT_ACTIONS.
         own_actions: How many actions the target, a principal, did under none of the killed elements.
-        survivors: What is bound to, owned by or recorded under the target and would stay alive.
-        last_expiry: When all of it would have expired without the order; None means never, or nothing is killed.
+        survivors: Elements and parties bound to, owned by or recorded under the target that would stay alive.
+        last_expiry: When all of them would have expired without the order; None means never, or nothing is killed.
     """
 
     proposal: Proposal
@@ -103,7 +103,7 @@ class Reach:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The plan: what an order of this kind would kill, without time, person or reason."""
+        """The plan: the elements that an order of this kind would kill, without time, person or reason."""
         before = self.proposal.issued_before
         return {
             "target": {"kind": self.proposal.target.kind, "id": self.proposal.target.id},
@@ -134,7 +134,7 @@ def differences(plan: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, 
 
 
 def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> Reach:
-    """Compute what a proposed order would kill among what is alive when it would be given.
+    """Compute the elements that a proposed order would kill among those alive when it would be given.
 
     Args:
         world: What is known.
@@ -195,8 +195,8 @@ def dead_among(world: World, keys: set[str], at: Instant) -> set[str]:
 def _own_actions(world: World, target: Target, under: Iterable[str], acted: int | None) -> int:
     """Count the target's actions that are not among the given ones.
 
-    They depend on nothing the order would kill: on a key that was never issued, on another party's token, on
-    something that has expired, or only on the actor's name.
+    They depend on nothing that the order would kill, but on a key that was never issued, on another party's token, on
+    an expired element, or only on the actor's name.
     """
     if target.kind not in ("principal", "workload"):
         return 0
@@ -218,13 +218,13 @@ def _principals(elements: Iterable[Element]) -> set[str]:
 
 def _ids(keys: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the ids of tokens and of delegations, sorted."""
-    every = sorted(keys)  # delegations stand before tokens
+    every = sorted(keys)  # delegations are sorted before tokens
     first = bisect_left(every, "token:")
     return tuple(key[6:] for key in every[first:]), tuple(key[11:] for key in every[:first])
 
 
 def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[str]) -> Iterator[Survivor]:
-    """Yield what is bound to, owned by, or recorded under the target and would stay alive."""
+    """Yield everything bound to, owned by or recorded under the target that would stay alive."""
     at, target = proposal.at, proposal.target
     spared: dict[str, tuple[str, Cause]] = {}
     if not proposal.cascade:

@@ -1,8 +1,8 @@
 """The receipt of a revocation: every element that the orders of one id end, each with the path down to it.
 
 Clauses 10.3 and 10.4. An element is included if those orders alone would make it ``revoked``, ``cascaded`` or
-``suspended`` at the instant asked about, whatever other orders do to it. So a receipt is the difference of the states
-without and with the orders of the id. It includes what was issued after the revocation and was never valid.
+``suspended`` at the instant asked about, whatever other orders do to it. So a receipt is the difference between the
+states without and with the orders of the id. It includes elements issued after the revocation, which were never valid.
 
 The paths come from one breadth-first walk down from the target, not from a search per element. In a world that
 contains some elements and all their dependencies, the lines of these equal those in a complete world; this allows a
@@ -101,7 +101,7 @@ class Line(NamedTuple):
 
     @property
     def born_dead(self) -> bool:
-        """Whether it was issued while the order was already in effect: it was never alive."""
+        """Whether it was issued while the order was already in effect, and so was never alive."""
         return self.element is not None and self.element.issued_at >= self.order.effective_at
 
     @property

@@ -2,7 +2,7 @@
 
 Clause 10.5: an element's *state* is delivered with a version, not an order. ``outcomes`` computes the states as the
 rule does, without the paths, in one walk; ``affected`` finds the elements a change may have affected; ``changes``
-lists what is new to tell.
+lists the changes to publish.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -22,7 +22,7 @@ from lineage.core.model.times import NEVER, Instant
 
 
 class ElementState(NamedTuple):
-    """What orders cause for an element.
+    """The state that orders cause for an element.
 
     Attributes:
         state: ``revoked``, ``cascaded``, ``suspended``; ``active`` if no order counts. Does not reflect its own
@@ -48,7 +48,7 @@ class ElementState(NamedTuple):
 
 
 class PublishedState(NamedTuple):
-    """What was last told about an element, and how many times something was."""
+    """The state that was last published for an element, and the number of its publications."""
 
     number: int
     outcome: ElementState
@@ -56,14 +56,14 @@ class PublishedState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something new to tell about an element."""
+    """A state of an element to publish."""
 
     key: str
     version: PublishedState
 
 
 def outcomes(world: World, keys: Collection[str], at: Instant) -> dict[str, ElementState]:
-    """Compute what orders cause for elements at an instant.
+    """Compute the states that orders cause for elements at an instant.
 
     Cost:
         The transitive dependencies, once.
@@ -139,13 +139,13 @@ _NOTHING: Final = PublishedState(0, ElementState(State.ACTIVE))
 def widened(world: World, keys: Iterable[str], is_new: Callable[[str, Fact], bool]) -> set[str]:
     """Return the elements for which new facts state an additional audience.
 
-    More receivers cover these than were told about them.
+    More receivers cover these elements than have been notified.
     """
     found = set()
     for key in keys:
         facts = world.graph.facts.get(key)
         stated = {audience for fact in facts if (audience := audience_of((fact,)))}
-        if len(stated) > 1:  # if there was one, the receivers that share it were told; without any, all were
+        if len(stated) > 1:  # with an audience, only the receivers that share it were notified; without any, all were
             before = audience_of([fact for fact in facts if not is_new(key, fact)])
             if not set(audience_of(facts)) <= set(before):
                 found.add(key)
@@ -159,14 +159,14 @@ def changes(
     told: Mapping[str, PublishedState],
     again: Collection[str] = frozenset(),
 ) -> list[Change]:
-    """List what there is to tell about elements, sorted by key, omitting what was told before.
+    """List the changes to publish about elements, sorted by key, omitting states that were published before.
 
     Args:
         world: What is known.
         keys: The elements.
-        at: The moment.
-        told: What was last told of each.
-        again: The elements whose end is told again regardless.
+        at: The current time.
+        told: The last published state of each element.
+        again: The elements whose end is published again regardless.
     """
     found = outcomes(world, keys, at)
     new = []
@@ -175,7 +175,7 @@ def changes(
         is_again = key in again and outcome.ended
         if (outcome == before.outcome and not is_again) or not (outcome.ended or before.outcome.ended):
             continue
-        # An expired element is told only to retract a later end.
+        # An expired element is published only to retract a later end.
         if outcome.is_relevant(at) or (before.outcome.ended and before.outcome.is_relevant(at)):
             new.append(Change(key, PublishedState(before.number + 1, outcome)))
     return new

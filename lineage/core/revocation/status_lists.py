@@ -24,7 +24,7 @@ _EVER: Final = -1  # before all instants
 
 
 class Status(IntEnum):
-    """The statuses in use, by precedence where two tokens share an entry."""
+    """The statuses in use, by precedence if two tokens share an entry."""
 
     VALID = 0
     SUSPENDED = 2
@@ -47,7 +47,7 @@ class Statuses(NamedTuple):
     """A list at an instant.
 
     Attributes:
-        size: How many entries it has.
+        size: The number of its entries.
         said: The entries that are not VALID, by index.
     """
 
@@ -58,10 +58,10 @@ class Statuses(NamedTuple):
 def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
     """Compute a list at an instant; None if no token claims an entry of it.
 
-    Every entry stated for a token shows its status, and the worst one where two tokens share an entry.
+    Every entry stated for a token shows its status; if tokens share an entry, the worst one.
 
     Cost:
-        What orders have ever ended, not the length of the list.
+        The number of elements that orders have ever ended, not the length of the list.
     """
     last = world.listings.last.get(uri)
     if last is None:

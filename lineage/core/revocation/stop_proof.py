@@ -1,4 +1,4 @@
-"""The stop-proof of a revocation: what its enforcement points do when they are asked, not what they have said.
+"""The stop-proof of a revocation: what its enforcement points do when asked, not what they have acknowledged.
 
 A closure rests on acknowledgements, a proof on denials that were observed. A denial counts if the question began when
 the order was in force and after every use of the element that is known; all times are by the clock of who asks, so that
@@ -54,10 +54,10 @@ class Stopped(NamedTuple):
     Attributes:
         key: ``KIND:ID``.
         receivers: The enforcement points that cover it.
-        uncovered: Whether nobody covered it when it was ordered dead.
-        in_force_at: From when the order that ends it has to be enforced.
+        uncovered: Whether no point covered it when it was ordered dead.
+        in_force_at: When enforcement of the order that ends it has to begin.
         ends_at: When it would have expired; NEVER if it has no end.
-        used_at: When the latest use of it that succeeded is known to have been, at the latest; None if there is none.
+        used_at: An upper bound for the time of its last successful use; None if there is none.
     """
 
     key: str
@@ -70,13 +70,13 @@ class Stopped(NamedTuple):
 
 @dataclass(slots=True)
 class PointProof:
-    """What an enforcement point has shown.
+    """What the replies of an enforcement point have shown.
 
     Attributes:
         receiver: The enforcement point.
         covers: How many elements it has to deny.
         denied: How many it denied.
-        accepted: How many it accepted, or had been used since it denied them.
+        accepted: How many it accepted, or were used after it had denied them.
         not_asked: How many it was not asked about.
         unsupported: About how many it cannot say anything.
         unavailable: About how many it did not say anything in time, or may act on a copy of what was true before.
@@ -96,7 +96,7 @@ class PointProof:
 
     @property
     def verdict(self) -> ClosureVerdict:
-        """What it has shown of all that it covers."""
+        """The verdict for all elements that it covers."""
         if self.accepted:
             return ClosureVerdict.PARTIAL
         return ClosureVerdict.CLOSED if self.denied == self.covers else ClosureVerdict.UNKNOWN
@@ -104,16 +104,16 @@ class PointProof:
 
 @dataclass(frozen=True, slots=True)
 class StopProof:
-    """What was proved, and what stands against it.
+    """The result of a proof, and the evidence against it.
 
     Attributes:
         verdict: ``PARTIAL`` if an element is accepted somewhere, else ``UNKNOWN`` if one is not shown to be denied
             everywhere, else ``CLOSED``.
         elements: How many elements had to be denied.
-        expired: How many of them had expired long enough, and did not have to be.
-        points: Each enforcement point, sorted.
-        accepted: What was accepted: element and enforcement point, sorted.
-        uncovered: What no enforcement point covers, sorted.
+        expired: How many of them had expired long before, so that this was not required.
+        points: The proof of each enforcement point, sorted.
+        accepted: The accepted elements, each with the enforcement point, sorted.
+        uncovered: The elements that no enforcement point covers, sorted.
     """
 
     verdict: ClosureVerdict
@@ -125,7 +125,7 @@ class StopProof:
 
 
 class _Replies(NamedTuple):
-    """What an enforcement point replied about an element.
+    """The replies of an enforcement point about an element.
 
     Attributes:
         accepted_at: When the last acceptance had come; None if there is none.
@@ -141,10 +141,10 @@ class _Replies(NamedTuple):
 
 
 def prove(elements: Sequence[Stopped], observations: Iterable[Observation], at: Instant) -> StopProof:
-    """Judge what was observed.
+    """Judge the observations.
 
     Args:
-        elements: What has to be denied, as known after the last reply.
+        elements: The elements that have to be denied, as known after the last reply.
         observations: The replies.
         at: When the proof is made.
     """
@@ -232,7 +232,7 @@ def _is_used_after_end(one: Stopped) -> bool:
 
 
 def _judge(one: Stopped, point: PointProof, replies: _Replies | None, accepted: list[tuple[str, str]]) -> bool:
-    """Count an element at an enforcement point; whether it is shown to be denied there."""
+    """Count an element at an enforcement point; return whether it is shown to be denied there."""
     point.covers += 1
     if replies is None:
         point.not_asked += 1
