@@ -1,10 +1,10 @@
 """All facts in chronological order, packed, so that a million are scanned quickly.
 
-A row represents one fact: when it occurred, its number, the hash of what it is about, and for an action hashes of its
+A row represents one fact: when it occurred, its number, the hash of its subject, and for an action hashes of its
 values. Rows are stored in parts, sorted by time; each batch writes a part, and many small parts of one partition are
 merged into a large one. A row may match too much, never too little: the reader checks the facts. Several facts may be
-about one action, and the value of one applies at the place of another, so each of them has a second row, whose values
-are ``ANY``.
+about one action, and the value of one applies at the position of another, so each of them has a second row, whose
+values are ``ANY``.
 """
 
 from array import array
@@ -36,8 +36,8 @@ _ANYTHING: Final = (ANY,) * len(STATED)
 COLUMNS: Final = ("at", "n", "about", *STATED)
 _MERGED: Final = 16  # parts of one size that are merged into one of the next
 _SIZES: Final = (16, 256, 4_096)  # the size class of a part by its number of rows; the last is not merged
-_BLOCK: Final = 2_048  # rows that are examined before the next are
-_MOST: Final = 1 << 63  # no fact has a greater number
+_BLOCK: Final = 2_048  # rows that are examined at a time
+_MOST: Final = 1 << 63  # greater than the number of any fact
 _HOUR: Final = 3_600_000_000
 _OPENED: Final = 16  # parts read at a time
 _MARK: Final = sa.select(meta.c.name).where(meta.c.name == "acts")  # migration 0010 sets it, and a rebuild removes it
@@ -46,7 +46,7 @@ _PARTS: Final = sa.select(act.c.part, *(act.c[name] for name in COLUMNS)).where(
 
 
 class Sort:
-    """What the facts of a part are about. The numbers are stored."""
+    """The subject of the facts of a part. The numbers are stored."""
 
     ACTION: Final = 0
     TOKEN: Final = 1
@@ -62,30 +62,30 @@ Row = tuple[int, ...]
 
 
 class Place(NamedTuple):
-    """A place in a list: when something occurred, and the number of the first fact that says so."""
+    """A position in a list: when something occurred, and the number of the first fact that says so."""
 
     at: Instant
     n: int
 
 
 class Candidate(NamedTuple):
-    """A fact that may be what is looked for, and the hash of what it is about."""
+    """A fact that may match, and the hash of its subject."""
 
     place: Place
     about: int
 
 
 class Looked(NamedTuple):
-    """What to look for.
+    """The facts to find.
 
     Attributes:
-        sorts: What facts are looked for: some ``Sort``.
+        sorts: The sorts of facts.
         stated: Values of some columns, as hashes.
-        about: Only what has one of these hashes; None for any.
-        after: Only what comes after this place in the order that is asked for; None for all.
+        about: Only facts whose subject has one of these hashes; None for any.
+        after: Only facts after this position in the requested order; None for all.
         first_at, last_at: The earliest and the latest time, both included; None for no limit.
         numbers: Only facts with these numbers; None for any.
-        earliest_first: Whether the order is that of time; otherwise the latest come first.
+        earliest_first: Whether the earliest come first; otherwise the latest do.
     """
 
     sorts: AbstractSet[int]
@@ -98,7 +98,7 @@ class Looked(NamedTuple):
     earliest_first: bool = False
 
     def order(self, place: Place) -> tuple[int, int]:
-        """Return the sort key of a place."""
+        """Return the sort key of a position."""
         return (place.at, place.n) if self.earliest_first else (-place.at, -place.n)
 
 
@@ -113,7 +113,7 @@ def sort_of(kind: str) -> int:
 
 
 def is_complete(connection: Connection) -> bool:
-    """Whether every fact has its rows: a store that an older version wrote lacks some until it is rebuilt."""
+    """Whether every fact has its rows: a store written by an older version lacks some until it is rebuilt."""
     return connection.execute(_MARK).first() is None
 
 
@@ -157,7 +157,7 @@ def write(
     acts = rows.get(Sort.ACTION, ())
     told = {row[2] for row in acts}
     earlier = _earlier(connection, told, decode) if told else {}
-    several = set(earlier)  # actions that several facts tell of
+    several = set(earlier)  # actions that several facts report
     if len(told) < len(acts):
         several |= {about for about, count in Counter(row[2] for row in acts).items() if count > 1}
     for sort, some in rows.items():
@@ -175,7 +175,7 @@ def write(
 
 
 def _besides(row: Row, earlier: Mapping[int, Sequence[Place]]) -> Iterator[Row]:
-    """Yield the rows that fit every value, of a fact about an action that is not told of by it alone."""
+    """Yield the rows that match every value, of facts about actions that several facts report."""
     about = row[2]
     yield (*row[:3], *_ANYTHING)
     for place in earlier.get(about, ()):
@@ -188,14 +188,14 @@ def lane_of(number: int) -> Position:
 
 
 def size_of(rows: int) -> int:
-    """Return the size class of a part with so many rows."""
+    """Return the size class of a part with this many rows."""
     return next((place for place, most in enumerate(_SIZES) if rows < most), len(_SIZES))
 
 
 def _earlier(
     connection: Connection, abouts: Collection[int], decode: Callable[[bytes], Event]
 ) -> dict[int, list[Place]]:
-    """Return the actions with stored facts; for one with a single fact, its place."""
+    """Return the actions with stored facts; for one with a single fact, its position."""
     found: dict[int, list[Place]] = {}
     single: list[int] = []
     for part in chunks(abouts):
@@ -246,7 +246,7 @@ class Acts:
         self._decode = decode
 
     def in_order(self, looked: Looked) -> Iterator[Candidate]:
-        """Yield what is looked for, each fact once."""
+        """Yield the requested facts, each once."""
         before: Candidate | None = None
         for candidate in self._merged(looked):
             if candidate != before:
@@ -254,7 +254,7 @@ class Acts:
             before = candidate
 
     def count_by_hour(self, start: Instant, end: Instant) -> dict[Instant, int]:
-        """How many facts tell of actions in each hour that has any, between two instants, the second excluded.
+        """Count the facts that report actions in each hour that has any, between two instants, the second excluded.
 
         Unauthorised facts count as well.
         """
@@ -289,7 +289,7 @@ class Acts:
             yield _taken(opened, looked)
 
     def _heads(self, looked: Looked) -> list["_Head"]:
-        """Return the parts that may contain something, in the order that is asked for."""
+        """Return the parts that may contain requested facts, in the requested order."""
         first, last = looked.first_at, looked.last_at
         if looked.after is not None:
             if looked.earliest_first:
@@ -317,7 +317,7 @@ class Acts:
             yield stored[head.part] if head.columns is None else head.columns
 
     def _read(self, sorts: AbstractSet[int]) -> Iterator["_Head"]:
-        """The same from all facts, in a store that an older version wrote: until it is rebuilt, every list takes it."""
+        """Yield the same from all facts; every list uses this in a store of an older version until it is rebuilt."""
         rows: list[Row] = []
         query = sa.select(fact.c.n, fact.c.about, fact.c.value).execution_options(yield_per=10_000)
         for number, about, value in self._connection.execute(query):
@@ -334,7 +334,7 @@ class Acts:
 
 
 class _Head(NamedTuple):
-    """A part, whose columns may not be loaded."""
+    """A part whose columns need not be loaded yet."""
 
     part: int
     sort: int
@@ -368,7 +368,7 @@ def _taken(opened: list[_Open], looked: Looked) -> Candidate:
 
 
 def _found(columns: Mapping[str, Any], looked: Looked) -> Iterator[Candidate]:
-    """Yield what is looked for in one part, in order."""
+    """Yield the requested facts of one part, in order."""
     for name, value in looked.stated.items():  # searching in bytes is much faster than number by number
         column = columns[name]
         if _as_bytes(value) not in column and _as_bytes(ANY) not in column:
@@ -400,7 +400,7 @@ def _found(columns: Mapping[str, Any], looked: Looked) -> Iterator[Candidate]:
 
 
 def _blocks(first: int, end: int, *, earliest_first: bool) -> Iterator[range]:
-    """Divide a range, so that no more of a part is examined than is asked for."""
+    """Divide a range, so that no more of a part is examined than is requested."""
     if earliest_first:
         for start in range(first, end, _BLOCK):
             yield range(start, min(end, start + _BLOCK))

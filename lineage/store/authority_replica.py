@@ -1,7 +1,7 @@
-"""The authority graph in memory: what grants authority and what takes it away. It follows a store, and has an age.
+"""The authority graph in memory: all facts that grant or end authority. It follows a store, and has an age.
 
-Introspection and status lists ask for it as it is now; the live graph of a consumer accepts it a few seconds old; the
-outbox writer also observes what is new in it.
+Introspection and status lists need the current graph; the live graph of a consumer accepts one that is a few seconds
+old; the outbox writer also observes new facts in it.
 """
 
 import math
@@ -22,20 +22,20 @@ _MANY: Final = 10_000  # records in a batch while a consumer catches up
 
 
 class Observer(Protocol):
-    """Observes how the graph changes, while it stands still."""
+    """Observes changes of the graph; it does not change during a call."""
 
     def loaded(self, world: World) -> None:
-        """Everything was read again."""
+        """The whole graph was loaded again."""
 
     def added(self, facts: list[Fact]) -> None:
         """Some facts were added."""
 
 
 class Aged(NamedTuple):
-    """The graph as it was when the store was last asked.
+    """The graph as of the last check of the store.
 
     Attributes:
-        world: The graph; None if nothing was read yet, or a look takes longer than was waited for.
+        world: The graph; None if nothing has been loaded yet, or a check takes longer than the caller waits.
         place: Where it stands; None with the world.
         seconds: Its age.
     """
@@ -46,7 +46,7 @@ class Aged(NamedTuple):
 
 
 class AuthorityReplica:
-    """All that a store holds but actions and decisions, on which nothing that is alive depends. Any thread may ask."""
+    """All facts of a store except actions and decisions, on which no state depends. Thread-safe."""
 
     def __init__(
         self,
@@ -56,13 +56,13 @@ class AuthorityReplica:
         observer: Observer | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Create a replica. The first question reads everything.
+        """Create a replica. The first query loads everything.
 
         Args:
             store: The store that it follows.
             trust: The trust table in force.
-            observer: Told how the graph changes.
-            monotonic: A clock that is never set.
+            observer: Is notified of changes of the graph.
+            monotonic: A monotonic clock.
         """
         self._trust = trust
         self._observer = observer
@@ -71,10 +71,10 @@ class AuthorityReplica:
 
     @contextmanager
     def world(self) -> Iterator[World]:
-        """The graph as of now, which stands still while this lasts: keep it short.
+        """Yield the current graph, which does not change within the block; keep the block short.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store cannot be reached.
         """
         with self._follower.caught_up():
             yield self._world
@@ -91,10 +91,10 @@ class AuthorityReplica:
 
     @contextmanager
     def aged(self, seconds: float = math.inf) -> Iterator[Aged]:
-        """The graph as it was when the store was last asked, which is not asked now.
+        """Yield the graph as of the last check, without checking the store now.
 
         Args:
-            seconds: How long to wait at most for a look that is under way.
+            seconds: The longest wait for a check in progress.
         """
         with self._follower.held_within(seconds) as (place, age):
             yield Aged(None if place is None else self._world, place, age)
@@ -103,13 +103,13 @@ class AuthorityReplica:
         """Ask the store for what was projected since, and return where the graph stands.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store cannot be reached.
         """
         with self._follower.caught_up() as place:
             return place
 
     def pushed(self, batch: Batch) -> None:
-        """Take in a batch that this process has just committed, if it directly follows what is here."""
+        """Apply a batch that this process has just committed, if it directly follows the graph's version."""
         self._follower.pushed(batch, self._push)
 
     def _push(self, batch: Batch) -> None:
@@ -126,7 +126,7 @@ class AuthorityReplica:
         self._world = world
         if self._observer is not None:
             self._observer.loaded(world)
-        # Or every question waits for seconds, now and then, for the collector to look through all of it.
+        # Otherwise queries would wait for seconds, now and then, while the collector scans the whole graph.
         gc_freeze(collect_first=loaded_before)
 
     def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:

@@ -1,4 +1,4 @@
-"""Keep a copy in memory in step with a store: load it once, and then apply what is new.
+"""Keep a copy in memory in step with a store: load it once, and then apply new facts.
 
 Before each use the store is checked for new facts. Concurrent callers share one check if it begins after they have
 called, so that the copy is never older than the call.
@@ -67,7 +67,7 @@ class Follower:
 
     @contextmanager
     def caught_up(self) -> Iterator[Place]:
-        """Catch up with the store, then hold the lock on the copy; keep the block short.
+        """Catch up with the store, then lock the copy for the block; keep the block short.
 
         Yields:
             The state of the store: the same object as long as nothing was committed.
@@ -104,7 +104,7 @@ class Follower:
 
     @contextmanager
     def held(self) -> Iterator[Place | None]:
-        """Hold the lock on the copy without catching up.
+        """Lock the copy for the block, without catching up.
 
         Yields:
             The state of the store that the copy reflects; None if nothing has been loaded yet.
@@ -114,7 +114,7 @@ class Follower:
 
     @contextmanager
     def held_within(self, seconds: float) -> Iterator[tuple[Place | None, float]]:
-        """Hold the copy without checking the store, waiting at most ``seconds`` for a check in progress.
+        """Lock the copy for the block without checking the store, after at most ``seconds`` for a check in progress.
 
         Yields:
             The state of the copy, and its age in seconds. No state if nothing is loaded, or the check takes longer.
@@ -133,8 +133,8 @@ class Follower:
     def pushed(self, batch: Batch, take: Callable[[Batch], None]) -> None:
         """Apply a batch that this process has just committed, without reading it from the store.
 
-        A batch that does not directly follow the copy, or comes during a check, is left to the next check. The copy
-        becomes no younger by this: other processes may have projected something else.
+        A batch that does not directly follow the copy, or comes during a check, is left to the next check. This does
+        not reset the age of the copy: other processes may have projected something else.
         """
         if self._place is None or not self._lock.acquire(timeout=_PUSH_SECONDS):
             return
@@ -157,7 +157,7 @@ class Follower:
         return place
 
     def _looked_at_store(self) -> Place:
-        mark = self._store.change_token()  # before reading: a commit during the read shows at the next check
+        mark = self._store.change_token()  # before reading, to notice a commit during the read
         trust = in_force(self._trust)
         before = self._place
         if before is not None and mark == self._mark and trust is before.trust:
@@ -175,5 +175,5 @@ class Follower:
 
 
 def _came(before: Place, place: Place) -> int:
-    """How many records were projected between two states."""
+    """Count the records that were projected between two states."""
     return sum(following - before.positions.get(where, 0) for where, following in place.positions.items())

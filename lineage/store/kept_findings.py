@@ -1,7 +1,7 @@
 """The index of findings: the latest version of each, and earlier versions, in the order of writing.
 
-It is derived from facts but not written with them: its state says how far it is. A rebuild keeps it, because its
-content has been reported, and it is evaluated again.
+It is derived from facts but not written with them; its state tells its progress. A rebuild keeps it, because its
+content has been reported, and evaluates it again.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from lineage.store.store import Store
 KEEPER: Final = "findings"  # its row in `delivered`
 OPENED: Final = "opened"
 CHANGED: Final = "changed"
-REFRESHED: Final = "refreshed"  # more of the same: more facts, seen later
+REFRESHED: Final = "refreshed"  # more evidence: further facts, seen later
 RESOLVED: Final = "resolved"
 _KEPT_VERSIONS: Final = 3_600 * 1_000_000  # microseconds: long enough for paging
 _KEPT_RESOLVED: Final = 30 * 86_400 * 1_000_000
-_SKEW: Final = 300 * 1_000_000  # by which the clocks of processes may differ
+_SKEW: Final = 300 * 1_000_000  # the largest assumed difference between the clocks of processes
 _MANY: Final = 10_000
 _TAGS: Final = "why_tags"  # next to the sentence in a stored document
 
@@ -89,13 +89,13 @@ class State:
         edition: The edition of the store; another one has been projected again since.
         looked: The positions up to which the surroundings of every fact were examined.
         swept: The positions known to the last full evaluation; None if there was none.
-        swept_at: The moment that it was evaluated for.
-        recorded_at: When the last fact known to it was recorded; None if it knew none.
+        swept_at: The instant for which that was evaluated.
+        recorded_at: When the last fact known to it was recorded; None if there was none.
         took: Its duration, in microseconds.
         basis: A digest of the settings and of the trust table.
         not_evaluated: Why rules were not evaluated, by kind.
         lagging: How many findings have a sentence, a count or evidence that is not written yet.
-        numbers: How many findings there are, by kind, severity and status; empty if that was not counted.
+        numbers: The number of findings by kind, severity and status; empty if not counted.
     """
 
     turn: int = 0
@@ -140,7 +140,7 @@ def write(store: Store, before: State, after: State, changes: Collection[tuple[s
     Args:
         store: The store.
         before: The state from which the changes were computed.
-        after: The state once they are written; its turn and sequence number follow.
+        after: The state once they are written; its turn and sequence number are set by this function.
         changes: The kind of change, and the finding; each finding at most once.
         now: The current time.
 
@@ -210,7 +210,7 @@ def kept_of(store: Store, ids: Collection[str]) -> dict[str, Kept]:
 
 
 def kept_of_kind(store: Store, kind: str) -> list[Kept]:
-    """The latest versions of the findings of a rule, whole."""
+    """Return the latest versions of the findings of a rule, complete."""
     query = sa.select(finding).where(finding.c.until.is_(None), finding.c.kind == kind)
     with store.connection() as connection:
         return [_kept(row) for row in connection.execute(query)]
@@ -229,14 +229,14 @@ def latest_seq(store: Store) -> int:
 
 
 class Moment(NamedTuple):
-    """A state of the index: the turn that wrote it, and a moment at which it was the latest."""
+    """A state of the index: the turn that wrote it, and a time at which it was the latest."""
 
     turn: int
     at: Instant
 
 
 class Place(NamedTuple):
-    """A place in the list of findings, the worst first."""
+    """A position in the list of findings, the worst first."""
 
     rank: int
     seen: int
@@ -245,7 +245,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which findings to return; empty for any. ``resolved`` ones only on request."""
+    """The findings to return; empty for any. ``resolved`` ones are returned only on request."""
 
     of: str | None = None
     kinds: tuple[str, ...] = ()
@@ -256,9 +256,9 @@ class Filters:
 
 
 def page(store: Store, filters: Filters, moment: Moment, behind: Place | None, limit: int) -> list[Kept]:
-    """One page of the findings of a state of the index, the worst first.
+    """Return one page of the findings of a state of the index, the worst first.
 
-    Cost: a page; of an older state also what was replaced since.
+    Cost: a page; for an older state also the versions replaced since.
     """
     here = sa.tuple_(finding.c.rank, finding.c.seen, finding.c.id)
     after = sa.true() if behind is None else here > sa.tuple_(*map(sa.literal, behind))
@@ -272,7 +272,7 @@ def page(store: Store, filters: Filters, moment: Moment, behind: Place | None, l
 
 
 def is_remembered(moment: Moment, now: Instant) -> bool:
-    """Whether a state of the index can still be listed: what was replaced since was not deleted yet."""
+    """Whether a state of the index can still be listed: no version replaced since then has been deleted yet."""
     return now - moment.at < _KEPT_VERSIONS
 
 
@@ -290,7 +290,7 @@ def counts(store: Store) -> dict[tuple[str, int, str], int]:
 def concerning(
     store: Store, keys: Collection[int], *, without: Collection[str]
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Yield the severity of each current finding of or about one of some hashes, and the hashes that it is about."""
+    """Yield each current finding of or about one of some hashes: its severity, and the hashes that it concerns."""
     seen: set[int] = set()
     columns = (finding.c.seq, finding.c.rank, finding.c.of_key, finding.c.about_key)
     current = (finding.c.until.is_(None), finding.c.status.not_in([*without, RESOLVED]))
@@ -304,7 +304,7 @@ def concerning(
 
 
 def numbers(store: Store, filters: Filters, moment: Moment) -> dict[tuple[int, str], int]:
-    """How many of the findings of a state of the index there are, by severity and status."""
+    """Count the findings of a state of the index by severity and status."""
     found: dict[tuple[int, str], int] = {}
     columns = (finding.c.rank, finding.c.status)
     with store.connection() as connection:
@@ -317,7 +317,7 @@ def numbers(store: Store, filters: Filters, moment: Moment) -> dict[tuple[int, s
 
 
 def _shown(store: Store, filters: Filters, moment: Moment) -> Iterator[sa.ColumnElement[bool]]:
-    """Which rows are shown: those that are the latest, and those that were at that moment."""
+    """Build the condition for the rows that were the latest at the time of a state."""
     latest = finding.c.until.is_(None)
     replaced = sa.and_(finding.c.until_at >= moment.at - _SKEW, finding.c.until > moment.turn)
     for version in (latest, replaced):
@@ -329,7 +329,7 @@ def _conditions(store: Store, filters: Filters, version: sa.ColumnElement[bool])
         yield finding.c.status != RESOLVED
     if filters.of is not None:
         key, of = store.keys(filters.of), storable(filters.of)
-        # By their indexes, rather than by the order of the list.
+        # Use the indexes of these columns rather than the order of the list.
         yield finding.c.seq.in_(
             sa.select(finding.c.seq)
             .where(version, finding.c.of_key == key, finding.c.of == of)

@@ -10,7 +10,7 @@ class Database(NamedTuple):
     """A database server.
 
     Attributes:
-        name: Such as ``PostgreSQL`` or ``SQLite``.
+        name: Its name, such as ``PostgreSQL`` or ``SQLite``.
         version: Its version, as it reports it.
         now: The time by its clock; None if it uses ours.
     """

@@ -1,4 +1,4 @@
-"""What is stored about foreign logs in addition to their events: the memory of adapters, and counts of outcomes.
+"""Data about foreign logs besides their events: the memory of adapters, and counts of outcomes.
 
 None of it is projected from the log, so a rebuild does not change it.
 """
@@ -21,7 +21,7 @@ _FORGET: Final = source_memory.delete().where(
     source_memory.c.key == sa.bindparam("at_key"),
 )
 
-# An index of PostgreSQL takes 2,704 bytes. An id has 512: what is longer is of no use after a restart.
+# An index entry of PostgreSQL takes at most 2,704 bytes. Ids have at most 512: a longer key is useless after a restart.
 _LONGEST_KEY: Final = 2_000
 
 Remembered = tuple[str, str, str | None]
@@ -61,7 +61,7 @@ class SourceRecords:
         self._store = store
 
     def remembered(self, source: str, topic: str | None = None) -> list[Remembered]:
-        """The memory of a source's adapter, oldest entry first, for one topic or for all."""
+        """Return the memory of a source's adapter, oldest entry first, for one topic or for all."""
         table = source_memory.c
         query = sa.select(table.topic, table.key, table.value).where(table.source == storable(source))
         if topic is not None:
@@ -123,7 +123,7 @@ class SourceRecords:
         )
 
     def counts(self) -> list[Count]:
-        """The counts of every source, sorted."""
+        """Return the counts of every source, sorted."""
         table = source_count.c
         query = sa.select(source_count).order_by(table.source, table.format, table.outcome, table.reason)
         with self._store.connection() as connection:

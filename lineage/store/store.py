@@ -143,7 +143,7 @@ class Store:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection that reads from one snapshot of the store; for the modules of this package."""
+        """Open a connection that reads from one snapshot of the store; for the modules of this package."""
         if self._pinned is not None:
             with faults(self.engine):
                 yield self._pinned
@@ -212,7 +212,7 @@ class Store:
             return self._projection.write(connection, batch)
 
     def quarantine(self, records: Iterable[RejectedRecord]) -> None:
-        """Write lines that are not in the log to quarantine; those that are there already are not repeated."""
+        """Write lines that are not in the log to quarantine; lines that are there already are not added again."""
         with self._write() as connection:
             self._projection.quarantine(connection, records)
 
@@ -227,7 +227,7 @@ class Store:
         with self._write() as connection:
             wait_for_turn(connection)
             released = sa.select(release.c.quarantine).where(in_array(release.c.quarantine, list(records)))
-            for id_ in connection.execute(released).scalars().all():  # by another process in the meantime
+            for id_ in connection.execute(released).scalars().all():  # released by another process in the meantime
                 del records[id_]
             self._projection.write(connection, Batch(readable=list(records.values())))
             self._release(connection, records, released_at)
@@ -271,7 +271,7 @@ class Store:
     # Reading
 
     def approvals(self, digest: str, *, after: Instant, until: Instant) -> list[tuple[str, Instant]]:
-        """The approvals of a plan later than ``after`` and not later than ``until``: who and when, earliest first."""
+        """Return the approvals of a plan later than ``after`` and not after ``until``: who and when, earliest first."""
         query = (
             sa.select(approval.c.approved_by, approval.c.approved_at)
             .where(approval.c.plan == storable(digest))
@@ -282,30 +282,30 @@ class Store:
             return [(who, when) for who, when in connection.execute(query)]
 
     def claimed(self, revocation: str) -> bytes | None:
-        """The event that claimed the id of a revocation; None if none has."""
+        """Return the event that claimed the id of a revocation; None if there is none."""
         with self.connection() as connection:
             query = sa.select(claim.c.value).where(claim.c.revocation == storable(revocation))
             return connection.execute(query).scalar()
 
     @contextmanager
     def reader(self, *, trust: TrustTable | None, known_at: Instant | None = None) -> Iterator[Reader]:
-        """A reader of facts from a snapshot of the store."""
+        """Open a reader of facts from a snapshot of the store."""
         with gc_paused(), self.connection() as connection:
             yield Reader(connection, self.keys, self.decode, trust=trust, known_at=known_at)
 
     def plan(self, digest: str) -> dict[str, Any] | None:
-        """The stored plan with a digest; None if there is none."""
+        """Return the stored plan with a digest; None if there is none."""
         with self.connection() as connection:
             found = connection.execute(sa.select(plan.c.document).where(plan.c.digest == storable(digest))).scalar()
         return None if found is None else dict(json.loads(zlib.decompress(found)))
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """The next offset to project, by topic and partition."""
+        """Return the next offset to project, by topic and partition."""
         with self.connection() as connection:
             return {(topic, partition): following for topic, partition, following in connection.execute(_POSITIONS)}
 
     def progress(self) -> tuple[dict[tuple[str, int], int], Instant | None]:
-        """The positions, and the recording time of the latest projected record (None if there is none)."""
+        """Return the positions, and the recording time of the latest projected record (None if there is none)."""
         with self.connection() as connection:
             rows = connection.execute(sa.select(position)).all()
         return (
@@ -314,7 +314,7 @@ class Store:
         )
 
     def outcomes(self, first: int | None = None, last: int | None = None) -> Outcomes:
-        """The number of records of the log by outcome, in total or between two numbers (inclusive)."""
+        """Count the records of the log by outcome, in total or between two numbers (inclusive)."""
 
         def between(column: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
             return [] if first is None or last is None else [column.between(first, last)]
@@ -342,7 +342,7 @@ class Store:
             )
 
     def quarantined(self, *, waiting: bool = True, after: int = 0, limit: int | None = None) -> list[Quarantined]:
-        """Records in quarantine, ordered by id; with ``waiting`` only those that have not been released."""
+        """Return records in quarantine, ordered by id; with ``waiting`` only those that have not been released."""
         query = (
             sa.select(quarantine, release.c.released_at)
             .outerjoin(release, release.c.quarantine == quarantine.c.id)
@@ -377,7 +377,7 @@ class Store:
             ]
 
     def count_quarantined(self) -> int:
-        """The number of records in quarantine that have not been released."""
+        """Count the records in quarantine that have not been released."""
         query = (
             sa.select(sa.func.count())
             .select_from(quarantine)
@@ -387,7 +387,7 @@ class Store:
             return int(connection.execute(query).scalar_one())
 
     def indexes_actors(self) -> bool:
-        """Whether every action is in the index of who acted."""
+        """Whether every action is in the index of actors."""
         with self.connection() as connection:
             return is_complete(connection)
 
@@ -395,7 +395,7 @@ class Store:
         """Count the records refused for a raw credential, by source, with the times of the first and the last.
 
         Args:
-            until: Only those that came by then; None for all.
+            until: Only those received by then; None for all.
         """
         source = sa.func.coalesce(quarantine.c.charged_to, quarantine.c.origin)
         came = quarantine.c.recorded_at
@@ -409,17 +409,17 @@ class Store:
             return [tuple(row) for row in connection.execute(query)]
 
     def count_beyond_quota(self) -> int:
-        """Return how many records in quarantine are kept as their digest and place alone."""
+        """Count the records in quarantine of which only the digest and the position are kept."""
         with self.connection() as connection:
             return count_beyond(connection)
 
     def beyond_quota(self, *, limit: int) -> list[tuple[str, int]]:
-        """Return the sources that have such records, and how many, the most first."""
+        """Return the sources with such records, and their number, the largest first."""
         with self.connection() as connection:
             return beyond(connection, limit=limit)
 
     def conflicts(self, among: Collection[tuple[str, str]] | None = None) -> list[list[Fact]]:
-        """The facts that share (source, event_id) but differ in content, in groups, each content once.
+        """Return the facts that share (source, event_id) but differ in content, in groups, each content once.
 
         Args:
             among: The identities to look at; None for all, which reads an index of every fact.
@@ -443,19 +443,19 @@ class Store:
         return [list(groups[key].values()) for key in sorted(groups) if len(groups[key]) > 1]
 
     def facts(self, *, after: int = -1, limit: int | None = None) -> list[Stored]:
-        """The facts in order of their numbers, one page."""
+        """Return one page of the facts in order of their numbers."""
         with self.connection() as connection:
             return self._facts(connection, sa.select(*FACT).where(fact.c.n > after).order_by(fact.c.n).limit(limit))
 
     def every_fact(self) -> Iterator[Fact]:
-        """All facts in order of their numbers, read in parts; for a snapshot of a store."""
+        """Yield all facts in order of their numbers, read in parts; for a snapshot of a store."""
         after = -1
         while page := self.facts(after=after, limit=_READ):
             yield from (found.fact for found in page)
             after = page[-1].number
 
     def latest_facts(self, topic: str, partition: int, *, limit: int) -> list[Fact]:
-        """The latest facts of a partition, latest first."""
+        """Return the latest facts of a partition, latest first."""
         first, beyond = Position(topic, partition, 0).number, Position(topic, partition + 1, 0).number
         query = sa.select(*FACT).where(fact.c.n >= first, fact.c.n < beyond).order_by(fact.c.n.desc()).limit(limit)
         with self.connection() as connection:
@@ -465,15 +465,15 @@ class Store:
         return [Stored(row.n, fact_of(row, self.decode)) for row in connection.execute(query)]
 
     def facts_between(self, first: int, last: int) -> list[Fact]:
-        """The facts with numbers between two (inclusive)."""
+        """Return the facts with numbers between two (inclusive)."""
         with self.connection() as connection:
             query = sa.select(*FACT).where(fact.c.n.between(first, last)).order_by(fact.c.n)
             return [found.fact for found in self._facts(connection, query)]
 
     def edition(self) -> bytes:
-        """A value that changes whenever facts are added anywhere except after the positions.
+        """Return a value that changes whenever facts are added anywhere except after the positions.
 
-        A rebuild does so, and so does the release of records from quarantine.
+        A rebuild changes it, and so does the release of records from quarantine.
         """
         with self.connection() as connection:
             return connection.execute(_EDITION).scalar() or b""
@@ -486,20 +486,20 @@ class Store:
         return rows[0][3] or b"", positions
 
     def facts_after(self, positions: Mapping[tuple[str, int], int]) -> Iterator[Fact]:
-        """The facts after some positions, as ``stored_after`` lists them."""
+        """Return the facts after some positions, as ``stored_after`` lists them."""
         yield from (stored.fact for stored in self.stored_after(positions))
 
     def stored_after(
         self, positions: Mapping[tuple[str, int], int], until: Mapping[tuple[str, int], int] | None = None
     ) -> Iterator[Stored]:
-        """The facts after some positions, in the order of each partition, then older facts repeated after them.
+        """Return the facts after some positions, in the order of each partition, then older facts repeated after them.
 
         A duplicate in another partition may have been recorded before the fact itself. Then the fact's ``recorded_at``
         becomes earlier, and so may the time at which a revocation takes effect.
 
         Args:
             positions: The positions.
-            until: The positions before which to stop; None for all that is projected.
+            until: The positions before which to stop; None for all projected facts.
         """
         spans = list(_spans(positions, self.positions() if until is None else until))
         news = [fact.c.n.between(first, last) for first, last in spans]
@@ -512,16 +512,16 @@ class Store:
 
     @cached_property
     def change_probe(self) -> Callable[[], object] | None:
-        """A non-blocking check for new commits; None if that requires a round trip to a server."""
+        """Return a non-blocking check for new commits; None if that requires a round trip to a server."""
         return backend_of(self.engine.dialect).change_probe(self.engine)
 
     def change_token(self) -> object:
-        """A value that is unchanged as long as the facts and the positions are."""
+        """Return a value that is unchanged as long as the facts and the positions are."""
         with faults(self.engine):
             return self.version() if self.change_probe is None else self.change_probe()
 
     def search(self, *words: str, limit: int, start: str | None = None) -> list[str]:
-        """Keys (``KIND:ID``) that contain some words, ignoring the case of ASCII letters, sorted, from ``start`` on."""
+        """Return the keys (``KIND:ID``) that contain some words, ignoring ASCII case, sorted, from ``start`` on."""
         if any(word != storable(word) for word in words):  # no key contains such characters
             return []
         found: list[str] = []
@@ -547,7 +547,7 @@ class Store:
         return found[:limit]
 
     def facts_at(self, numbers: Collection[int]) -> dict[int, Fact]:
-        """Facts by their numbers."""
+        """Return facts by their numbers."""
         with self.connection() as connection:
             return {
                 found.number: found.fact
@@ -556,7 +556,7 @@ class Store:
             }
 
     def facts_cited(self, identities: Collection[tuple[str, str]]) -> list[Fact]:
-        """The facts with some identities (source, event_id), each content of one that has several."""
+        """Return the facts with some identities (source, event_id), every content if there are several."""
         once = self.keys["event"].once
         hashes = [once(f"{source}\0{event_id}") for source, event_id in identities]
         with self.connection() as connection:
@@ -568,7 +568,7 @@ class Store:
         return [one for one in found if (one.event.source, one.event.event_id) in identities]
 
     def sizes(self) -> dict[str, int]:
-        """The number of rows of each table."""
+        """Return the number of rows of each table."""
         with self.connection() as connection:
             return {
                 table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
@@ -576,7 +576,7 @@ class Store:
             }
 
     def count_quarantined_holding(self, text: str) -> int:
-        """The number of unreleased records in quarantine whose bytes contain a text."""
+        """Count the unreleased records in quarantine whose bytes contain a text."""
         needle = sa.literal(text.encode(errors="surrogateescape"), sa.LargeBinary)
         waiting = quarantine.c.id.not_in(sa.select(release.c.quarantine))
         with self.connection() as connection:
@@ -610,7 +610,7 @@ def open_store(
         decode: Decodes a stored value.
         create: Whether to create a missing store, and to migrate an older one.
         password: For PostgreSQL, overrides the password in the URL.
-        quota: How much of the unreadable records of each source is kept whole; None for the default.
+        quota: The limit up to which unreadable records of each source are kept whole; None for the default.
 
     Raises:
         RefusedError: The URL is invalid, or the database denies access.
@@ -627,7 +627,7 @@ def open_store(
 
 
 def _spans(positions: Mapping[tuple[str, int], int], until: Mapping[tuple[str, int], int]) -> Iterator[tuple[int, int]]:
-    """The first and last number projected after some positions, for each partition."""
+    """Return the first and last number projected after some positions, for each partition."""
     for (topic, partition), following in until.items():
         first = positions.get((topic, partition), 0)
         if first < following:

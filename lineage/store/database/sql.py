@@ -71,13 +71,13 @@ def _texts_on_postgresql(element: _UnnestedTexts, compiler: SQLCompiler, **kw: A
 
 
 def texts_of(name: str) -> sa.Select[str]:
-    """The texts of the named parameter as rows of one column, ``key``."""
+    """Return the texts of the named parameter as rows of one column, ``key``."""
     parameter = sa.bindparam(name, type_=_Texts())
     return sa.select(sa.literal_column("value", sa.Text).label("key")).select_from(_UnnestedTexts(parameter))
 
 
 def values_of(keys: Collection[int] | str) -> sa.Select[int]:
-    """Keys as rows of one column, ``key``: a collection, or the value of the named parameter."""
+    """Return keys as rows of one column, ``key``: a collection, or the value of the named parameter."""
     parameter = (
         sa.bindparam(keys, type_=_Integers())
         if isinstance(keys, str)
@@ -87,7 +87,7 @@ def values_of(keys: Collection[int] | str) -> sa.Select[int]:
 
 
 def in_array(column: sa.ColumnElement[int], keys: Collection[int] | str) -> sa.ColumnElement[bool]:
-    """The condition that a column is one of some keys."""
+    """Build the condition that a column is one of some keys."""
     return column.in_(values_of(keys))
 
 

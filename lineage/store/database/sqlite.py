@@ -121,7 +121,7 @@ def writing(engine: Engine) -> Engine:
 
 
 class ChangeProbe:
-    """Tells whether there were commits to a file, in microseconds and without blocking. Thread-safe."""
+    """Detects commits to a file, in microseconds and without blocking. Thread-safe."""
 
     def __init__(self, file: Path, pinned: PinnedFile) -> None:
         """Open a separate connection: ``data_version`` only counts the commits of other connections.
@@ -157,7 +157,7 @@ def change_probe(engine: Engine) -> ChangeProbe | None:
 
 
 def wait_for_turn(connection: Connection) -> None:
-    """Do nothing: a writer has held the only write lock since its transaction began."""
+    """Do nothing: a writer has had the only write lock since its transaction began."""
 
 
 def without_limits(connection: Connection) -> None:
@@ -214,7 +214,7 @@ def add_missing(
 
 
 def fault_of(error: BaseException, where: str) -> DelegraphError:
-    """Translate an error of the database into one of ours; a damaged file is told from an unavailable one."""
+    """Translate an error of the database into one of ours; a damaged file is distinguished from an unavailable one."""
     said = str(error)
     if "locked" in said or "busy" in said:
         return UnavailableError(f"the store {where} is locked by another process; try again")

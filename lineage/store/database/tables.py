@@ -83,13 +83,13 @@ def in_role_upward(role: int) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 # The facts about actions, tokens and delegations by the time at which they occurred, in parts of up to some thousands.
-# Each column holds one 64-bit integer for each fact, sorted by ``at`` and ``n``; of tools and the like their hashes.
+# Each column has one 64-bit integer for each fact, sorted by ``at`` and ``n``; tools and the like are hashed.
 act = Table(
     "act",
     metadata,
     Column("part", _Big, primary_key=True, autoincrement=False),  # Position.number of one of its facts
     Column("lane", BigInteger, nullable=False),  # Position.number of the first record of their partition
-    Column("sort", SmallInteger, nullable=False),  # what its facts are about: see ``acts_in_time.Sort``
+    Column("sort", SmallInteger, nullable=False),  # the subject of its facts: see ``acts_in_time.Sort``
     Column("size", SmallInteger, nullable=False),  # a part of a greater size replaces many small ones
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
@@ -127,8 +127,8 @@ quarantine = Table(
     Column("value", LargeBinary),
     Column("headers", LargeBinary),  # headers of the record, as JSON
     Column("sources", Text),  # for a record received over HTTP, the sources that its sender may use, as JSON
-    Column("charged_to", Text),  # whose quota it counts against; null once it was released
-    Column("kept", BigInteger),  # bytes that it takes of that quota; null if only its digest and place are kept
+    Column("charged_to", Text),  # the quota that it counts against; null once it was released
+    Column("kept", BigInteger),  # bytes that it takes of that quota; null if only its digest and position are kept
     Index("quarantine_once", "origin", "place", "sha256", unique=True),
     Index("quarantine_n", "n"),
     Index("quarantine_quota", "charged_to", "kept"),
@@ -151,7 +151,7 @@ Index("name_receiver", name.c.key, sqlite_where=_receivers, postgresql_where=_re
 # And principals, which are few among many ids, for the inventory.
 _principals = text("key >= 'principal:' AND key < 'principal;'")
 Index("name_principal", name.c.key, sqlite_where=_principals, postgresql_where=_principals)
-# And what principals are called, for near misses of a search.
+# And the display names of principals, for the suggestions of a search.
 _called = text("key >= 'called:' AND key < 'called;'")
 Index("name_called", name.c.key, sqlite_where=_called, postgresql_where=_called)
 
@@ -163,7 +163,7 @@ plan = Table(
     Column("document", LargeBinary, nullable=False),  # canonical JSON, zlib
 )
 
-# Who has approved a plan over HTTP, and when.
+# The approvals of plans over HTTP: who and when.
 approval = Table(
     "approval",
     metadata,
@@ -196,7 +196,7 @@ api_token = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
-# When a token of the HTTP API was revoked.
+# The revocations of tokens of the HTTP API.
 api_token_end = Table(
     "api_token_end",
     metadata,
@@ -204,7 +204,7 @@ api_token_end = Table(
     Column("revoked_at", BigInteger, nullable=False),
 )
 
-# What the latest transactions changed, for concurrent writers (``optimistic_commit``). Empty on SQLite, which has a
+# The changes by the latest transactions, for concurrent writers (``optimistic_commit``). Empty on SQLite, which has a
 # single writer. The columns hold arrays of 64-bit integers in native byte order.
 turn = Table(
     "turn",
@@ -299,7 +299,7 @@ dead_letter = Table(
     Index("dead_letter_receiver", "receiver", "id"),
 )
 
-# What the adapter of a foreign log remembers between records; in the order of ``id`` within a topic.
+# The memory of an adapter of a foreign log between records; in the order of ``id`` within a topic.
 source_memory = Table(
     "source_memory",
     metadata,
@@ -311,7 +311,7 @@ source_memory = Table(
     Index("source_memory_once", "source", "topic", "key", unique=True),
 )
 
-# How many records of a source had which outcome, and when the last of them arrived.
+# The number of records of a source with each outcome, and when the last of them arrived.
 source_count = Table(
     "source_count",
     metadata,
@@ -324,15 +324,15 @@ source_count = Table(
     Column("latest", BigInteger),  # by the clock of the foreign log
 )
 
-# The index of findings: every version of each, in the order in which they were written. One that was replaced says in
-# which turn; it is deleted some time later. Ids of any length are looked up by their hashes.
+# The index of findings: every version of each, in the order in which they were written. A replaced version has
+# the turn that replaced it and is deleted some time later. Ids of any length are looked up by their hashes.
 finding = Table(
     "finding",
     metadata,
     Column("seq", _Big, primary_key=True, autoincrement=False),
     Column("id", String(24), nullable=False),
     Column("turn", BigInteger, nullable=False),
-    Column("until", BigInteger),  # null: it is the latest version
+    Column("until", BigInteger),  # null for the latest version
     Column("until_at", BigInteger),  # when it was replaced
     Column("change", String(16), nullable=False),  # opened, changed, refreshed or resolved
     Column("kind", String(64), nullable=False),
@@ -341,7 +341,7 @@ finding = Table(
     Column("of_key", BigInteger, nullable=False),
     Column("about_key", BigInteger),
     Column("rank", SmallInteger, nullable=False),  # the severity, negated: the worst come first
-    Column("seen", BigInteger, nullable=False),  # when it was seen last, negated
+    Column("seen", BigInteger, nullable=False),  # when it was last seen, negated
     Column("status", String(16), nullable=False),
     Column("recorded_at", BigInteger, nullable=False),  # of the last of its facts
     Column("written_at", BigInteger, nullable=False),
@@ -403,12 +403,12 @@ ENDLESS: Final = (NEVER >> _SPAN_BITS) + 1
 
 
 def span_after(ends_at: Instant) -> int:
-    """The bound of something that ends at an instant: it has ended once ``span_of(at) >= bound``."""
+    """Return the bound for something that ends at an instant: it has ended once ``span_of(at) >= bound``."""
     return (ends_at >> _SPAN_BITS) + 1
 
 
 def span_of(at: Instant) -> int:
-    """The Span that contains an instant. Anything that ends after ``at`` has a greater bound."""
+    """Return the Span that contains an instant. Anything that ends after ``at`` has a greater bound."""
     return at >> _SPAN_BITS
 
 

@@ -22,7 +22,7 @@ from lineage.store.database.sql import in_array, texts_of
 from lineage.store.database.tables import accepted, delivered, meta, spread
 from lineage.store.store import Store
 
-SPREAD: Final = "spread"  # the row in `delivered` that says how far the outbox itself has been written
+SPREAD: Final = "spread"  # the row in `delivered` with the progress of the outbox itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Standing:
     positions: Mapping[tuple[str, int], int]
 
     def is_behind(self, other: "Standing") -> bool:
-        """Whether the other includes facts that this does not; False between editions, which have no order."""
+        """Whether the other includes facts that this one lacks; False between editions, which have no order."""
         return self.edition == other.edition and any(
             self.positions.get(place, 0) < following for place, following in other.positions.items()
         )
@@ -81,7 +81,7 @@ def _row(row: Any) -> Row:
 
 
 def origin_of(store: Store) -> str:
-    """The id of a store as the origin of versions; versions of different origins cannot be compared."""
+    """Return the id of a store as the origin of versions; versions of different origins cannot be compared."""
     with store.connection() as connection:
         id_ = connection.execute(sa.select(meta.c.value).where(meta.c.name == "id")).scalar_one()
     return bytes(id_).hex()
@@ -158,7 +158,7 @@ def note_delivered(store: Store, receiver: str, seqs: Collection[int], at: Insta
 
 
 def accepted_at(store: Store, receiver: str, seqs: Collection[int]) -> dict[int, Instant]:
-    """When a receiver accepted rows; rows that it has not accepted are omitted."""
+    """Return when a receiver accepted rows; rows that it has not accepted are omitted."""
     query = sa.select(accepted.c.seq, accepted.c.at).where(
         accepted.c.receiver == receiver, in_array(accepted.c.seq, seqs)
     )
@@ -167,7 +167,7 @@ def accepted_at(store: Store, receiver: str, seqs: Collection[int]) -> dict[int,
 
 
 def ended_rows(store: Store, keys: Collection[str]) -> dict[str, int]:
-    """The number of the latest row of each element whose latest row says that it has ended."""
+    """Return the number of the latest row of each element, if that row says that it has ended."""
     query = sa.select(spread.c.key, spread.c.seq, spread.c.state).where(spread.c.key.in_(texts_of("keys")))
     found: dict[str, tuple[int, str]] = {}
     with store.connection() as connection:
@@ -177,7 +177,7 @@ def ended_rows(store: Store, keys: Collection[str]) -> dict[str, int]:
 
 
 def latest(store: Store, key: str) -> Change | None:
-    """The latest change of an element; None if there is none."""
+    """Return the latest change of an element; None if there is none."""
     query = sa.select(spread).where(spread.c.key == key).order_by(spread.c.seq.desc()).limit(1)
     with store.connection() as connection:
         row = connection.execute(query).first()
@@ -186,7 +186,7 @@ def latest(store: Store, key: str) -> Change | None:
 
 @contextmanager
 def writing(store: Store) -> Iterator[Connection]:
-    """A transaction that writes what is delivered; for the modules of this package."""
+    """Open a transaction that writes deliveries; for the modules of this package."""
     engine = store.engine
     with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
         yield connection
@@ -199,7 +199,7 @@ def _cursor(connection: Connection, receiver: str, *, hold: bool = False) -> Cur
 
 
 def held(connection: Connection, receiver: str) -> Cursor:
-    """The cursor of a receiver, locked until the end of the transaction; created if it does not exist."""
+    """Return the cursor of a receiver, locked until the end of the transaction; created if it does not exist."""
     found = _cursor(connection, receiver, hold=True)
     if found is None:
         add_missing(connection, delivered, [(receiver, *Cursor())])

@@ -23,8 +23,8 @@ from lineage.store.database.tables import dead_letter, notice, spread, stream
 from lineage.store.store import Store
 
 ENABLED: Final = "enabled"
-PAUSED: Final = "paused"  # events are held until it is enabled
-DISABLED: Final = "disabled"  # no events are held; once it is enabled, delivery starts from the beginning
+PAUSED: Final = "paused"  # events are kept until it is enabled
+DISABLED: Final = "disabled"  # no events are kept; once it is enabled, delivery starts from the beginning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class Notice(NamedTuple):
     made_at: Instant
 
 
-WEBHOOK: Final = "webhook:"  # a webhook has no stream; its name stands for one in its dead letters
+WEBHOOK: Final = "webhook:"  # a webhook has no stream; its dead letters have its name instead
 
 
 class DeadLetter(NamedTuple):
@@ -116,27 +116,27 @@ def create(store: Store, new: Stream) -> bool:
 
 
 def of_receiver(store: Store, receiver: str) -> Stream | None:
-    """The stream of a receiver; None if it has none."""
+    """Return the stream of a receiver; None if it has none."""
     with store.connection() as connection:
         row = connection.execute(sa.select(stream).where(stream.c.receiver == storable(receiver))).first()
     return None if row is None else _stream(row)
 
 
 def by_id(store: Store, id_: str) -> Stream | None:
-    """The stream with an id; None if it does not exist."""
+    """Return the stream with an id; None if it does not exist."""
     with store.connection() as connection:
         row = connection.execute(sa.select(stream).where(stream.c.id == storable(id_))).first()
     return None if row is None else _stream(row)
 
 
 def every(store: Store) -> list[Stream]:
-    """All streams, by id."""
+    """Return all streams, sorted by id."""
     with store.connection() as connection:
         return [_stream(row) for row in connection.execute(sa.select(stream).order_by(stream.c.id))]
 
 
 def turn_of(store: Store, id_: str) -> int | None:
-    """How many times a stream was changed; None if it was deleted."""
+    """Return how many times a stream was changed; None if it was deleted."""
     with store.connection() as connection:
         return connection.execute(sa.select(stream.c.turn).where(stream.c.id == storable(id_))).scalar()
 
@@ -156,7 +156,7 @@ def change(
         store: The store.
         before: The stream as it was read.
         noticed: Ids of notices that are settled.
-        refused: Events that the receiver has permanently refused; of repeated ones the first is kept.
+        refused: Events that the receiver has permanently refused; if one is repeated, the first is kept.
         notices: New notices: type, payload and time.
         values: New values of attributes of the stream.
 
@@ -179,7 +179,7 @@ def change(
 
 
 def from_the_beginning(store: Store) -> dict[str, Any]:
-    """The changes that make a stream deliver everything: the latest row of each element so far, then every new row."""
+    """Return the changes that let a stream deliver everything: the latest row of each element, then new rows."""
     return {"seq": 0, "horizon": last(store), "settled": frozenset()}
 
 
@@ -191,13 +191,13 @@ def delete(store: Store, gone: Stream) -> None:
 
 
 def last(store: Store) -> int:
-    """The number of the last row of the outbox."""
+    """Return the number of the last row of the outbox."""
     with store.connection() as connection:
         return connection.execute(sa.select(sa.func.max(spread.c.seq))).scalar() or 0
 
 
 def untold(store: Store, to: Stream, *, after: int, limit: int) -> list[Untold]:
-    """Read rows of the outbox after one, in order; up to the stream's horizon only the latest of each element."""
+    """Read rows of the outbox after one, in order; up to the stream's horizon only the latest row of each element."""
     later = spread.alias()
     superseded = sa.exists().where(later.c.key == spread.c.key, later.c.seq > spread.c.seq, later.c.seq <= to.horizon)
     query = (
@@ -223,7 +223,7 @@ def untold(store: Store, to: Stream, *, after: int, limit: int) -> list[Untold]:
 
 
 def notices(store: Store, id_: str) -> list[Notice]:
-    """The pending notices of a stream, in order."""
+    """Return the pending notices of a stream, in order."""
     query = sa.select(notice).where(notice.c.stream == id_).order_by(notice.c.id)
     with store.connection() as connection:
         rows = [(row.id, json.loads(row.event), row.made_at) for row in connection.execute(query)]
@@ -231,13 +231,13 @@ def notices(store: Store, id_: str) -> list[Notice]:
 
 
 def noticing(store: Store) -> set[str]:
-    """The ids of the streams with pending notices."""
+    """Return the ids of the streams with pending notices."""
     with store.connection() as connection:
         return set(connection.execute(sa.select(notice.c.stream).distinct()).scalars())
 
 
 def dead_letters(store: Store, *, receiver: str | None = None, limit: int) -> list[DeadLetter]:
-    """The events that a receiver (or any, if None) has permanently refused, latest first."""
+    """Return the events that a receiver (or any, if None) has permanently refused, latest first."""
     query = sa.select(*dead_letter.columns[1:]).order_by(dead_letter.c.id.desc()).limit(limit)
     if receiver is not None:
         query = query.where(dead_letter.c.receiver == storable(receiver))
@@ -246,13 +246,13 @@ def dead_letters(store: Store, *, receiver: str | None = None, limit: int) -> li
 
 
 def bury(store: Store, letter: DeadLetter) -> None:
-    """Record what a receiver without a stream has permanently refused; repeated refusals keep the first record."""
+    """Record events that a receiver without a stream has permanently refused; if one is repeated, the first is kept."""
     with _writing(store) as connection:
         add_missing(connection, dead_letter, [tuple(letter)])
 
 
 def count_dead_letters(store: Store, *, receiver: str | None = None) -> int:
-    """The number of events that a receiver (or any with a stream, if None) has permanently refused."""
+    """Count the events that a receiver (or any with a stream, if None) has permanently refused."""
     query = sa.select(sa.func.count()).select_from(dead_letter)
     if receiver is None:
         query = query.where(dead_letter.c.stream.not_like(f"{WEBHOOK}%"))

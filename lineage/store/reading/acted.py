@@ -26,10 +26,10 @@ _ACTION: Final = "action.performed"
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """Which facts count.
+    """The facts that count.
 
     Attributes:
-        trust: Says which sources may report actions; None if all may.
+        trust: Tells which sources may report actions; None if all may.
         known_at: Only facts recorded by then; None for all.
     """
 
@@ -46,7 +46,7 @@ class Visible:
 
 
 def _counts(*, by_source: bool, by_time: bool) -> Iterator[sa.ColumnElement[bool]]:
-    """The conditions that the fact of a row of ``ref`` is authorised and known."""
+    """Build the conditions that the fact of a row of ``ref`` is authorised and known."""
     told, again = fact.alias(), sighting.alias()
     if by_source:
         yield in_array(sa.select(told.c.source).where(told.c.n == ref.c.n).scalar_subquery(), "sources")
@@ -62,7 +62,7 @@ def _of_role(role: int) -> sa.ColumnElement[bool]:
 
 @cache
 def _statements(dialect: str, *, by_source: bool, by_time: bool) -> tuple[sa.Select[Any], sa.CompoundSelect[Any]]:
-    """Two statements: the number of actions that name a party as actor; the actions of its decisions that do not."""
+    """Build two statements: count actions with a party as actor; select the actions of its decisions without one."""
     counts = tuple(_counts(by_source=by_source, by_time=by_time))
     own = found_by(dialect, ref.c.key, "keys", [ref.c.about], _of_role(Role.ACTS), *counts)
     number = sa.select(sa.func.count()).select_from(own.distinct().subquery())
@@ -72,7 +72,7 @@ def _statements(dialect: str, *, by_source: bool, by_time: bool) -> tuple[sa.Sel
 
 
 def is_complete(connection: Connection) -> bool:
-    """Whether the index has every action: a store that an older version wrote lacks some until it is rebuilt."""
+    """Whether the index has every action: a store written by an older version lacks some until it is rebuilt."""
     return connection.execute(_MARK).first() is None
 
 
@@ -84,7 +84,7 @@ def named(connection: Connection, keys: Keys, party: Collection[int], visible: V
 
 
 def decided(connection: Connection, keys: Keys, party: Collection[int], visible: Visible) -> Iterator[list[int]]:
-    """The hashes, in parts, of actions that refer to a decision of a party and do not name its members themselves."""
+    """Yield the hashes, in parts, of actions that refer to a decision of a party and do not name its members."""
     _, actions = _of(connection, visible)
     parameters = {"keys": list(party), **visible.parameters(keys)}
     rows = connection.execute(actions, parameters, execution_options={"yield_per": _FETCHED})

@@ -1,7 +1,7 @@
 """Find candidate actions by the index of mentions, without reading facts.
 
-The result may be too large (facts may be unauthorised, or not known then), never too small. If it becomes very large,
-it is not gathered: then scanning the actions in chronological order is better.
+The result may be too large (facts may be unauthorised, or not known then), never too small. If it would be very large,
+it is not gathered, because scanning the actions in chronological order is then faster.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,7 +28,7 @@ class TooManyCandidatesError(Exception):
 
 @cache
 def _about(dialect: str, roles: tuple[int, ...], *, bounded: bool) -> sa.Select[Any]:
-    """Select whatever mentions one of some keys in one of some roles."""
+    """Select the rows that mention one of some keys in one of some roles."""
     of_role = ref.c.role.in_([sa.literal_column(str(role)) for role in roles])
     until = ref.c.until > sa.bindparam("span") if bounded else ref.c.until == 0
     return found_by(dialect, ref.c.key, "keys", [ref.c.about], until, of_role).limit(sa.bindparam("most"))
@@ -56,9 +56,9 @@ class Candidates:
         return self.below(self._found(_about(self._dialect, NAMING, bounded=True), names))
 
     def held(self, names: Collection[int], at: Instant) -> set[int]:
-        """The elements that some names may hold at an instant: those that name them, and what was exchanged with these.
+        """Return the elements that some names may hold at an instant: those naming them, and tokens exchanged for them.
 
-        Who wields a token may be known by the token alone that it was exchanged with.
+        Only the token with which a token was exchanged may tell who uses it.
         """
         naming = self._found(_about(self._dialect, NAMING, bounded=True), names, span_of(at))
         return naming | self._found(_about(self._dialect, (Role.DEPENDS,), bounded=True), naming, span_of(at))

@@ -1,8 +1,8 @@
-"""Find the elements of a whole store that matter at a moment: living ones first, then the latest in the log.
+"""Find the elements of a whole store that matter at an instant: living ones first, then the latest in the log.
 
-No index of elements is needed: the latest ones are at the end of each partition. For an earlier moment the start is
-found by bisection, because a log is ordered by recording and roughly by time. What was not examined is counted, or
-stated not to be counted.
+No index of elements is needed: the latest ones are at the end of each partition. For an earlier instant the start is
+found by bisection, because a log is ordered by recording and roughly by time. The elements that were not examined are
+counted, or reported as not counted.
 """
 
 from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ class Latest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Where to look in a partition: everything before ``start`` had been recorded by the moment asked about."""
+    """The part of a partition to examine: everything before ``start`` had been recorded by the instant asked about."""
 
     first: int
     start: int
@@ -78,13 +78,13 @@ class _Part:
 def latest_elements(
     connection: Connection, most: int, *, at: Instant, has_come: Callable[[Any], bool], looked_at: int = LOOKED_AT
 ) -> Latest:
-    """Return the elements recorded last, those first that are alive at an instant.
+    """Return the elements recorded last, those alive at an instant first.
 
     Args:
         connection: A snapshot of the store.
-        most: How many at most.
+        most: The largest number to return.
         at: The instant.
-        has_come: Whether a row (``recorded_at``, ``value``) had been recorded by the moment asked about.
+        has_come: Whether a row (``recorded_at``, ``value``) had been recorded by the instant asked about.
         looked_at: The most rows examined in each pass.
 
     Cost:
@@ -128,12 +128,12 @@ def _parts(connection: Connection, has_come: Callable[[Any], bool]) -> Iterator[
 
 
 def _start(connection: Connection, first: int, beyond: int, has_come: Callable[[Any], bool]) -> int:
-    """Return where what was recorded later begins, if the log is in chronological order."""
+    """Return where the records begin that were recorded later, if the log is in chronological order."""
     low, high = first, beyond
-    middle = max(beyond - 1, first)  # usually the moment is now, and everything has been recorded
+    middle = max(beyond - 1, first)  # usually the question is about now, and everything has been recorded
     while low < high:
         row = connection.execute(_NEXT, {"first": middle, "beyond": high}).one_or_none()
-        if row is None:  # a gap of the log up to there
+        if row is None:  # the log has a gap up to there
             high = middle
         elif has_come(row):
             low = row.n + 1

@@ -51,13 +51,13 @@ def _role(role: int) -> sa.ColumnElement[bool]:
 
 
 def _above(dialect: str) -> sa.CTE:
-    """The keys of some elements and of everything that they depend on."""
+    """Select the keys of some elements and of everything that they depend on."""
     found = values_of("keys").cte("above", recursive=True)
     return found.union(found_by(dialect, ref.c.about, found, [ref.c.key], *in_role_upward(Role.DEPENDS)))
 
 
 def _below(dialect: str) -> sa.CTE:
-    """The keys of some elements and of everything that depends on them, except subtrees that have ended."""
+    """Select the keys of some elements and of everything that depends on them, except subtrees that have ended."""
     found = values_of("keys").cte("below", recursive=True)
     return found.union(found_by(dialect, ref.c.key, found, [ref.c.about], _role(Role.DEPENDS), _ALIVE))
 
@@ -69,7 +69,7 @@ _LINKS: Final = sa.and_(ref.c.until == 0, _role(Role.ALIAS))
 
 
 def _party_on_sqlite() -> sa.CTE:
-    """The keys of all principals that aliases declare to be the same party as some principals."""
+    """Select the keys of all principals that aliases declare to be the same party as some principals."""
     start = sa.select(ref.c.about.label("key")).where(
         sa.or_(sa.and_(in_array(ref.c.key, "keys"), _LINKS), sa.and_(in_array(ref.c.about, "keys"), _LINKED))
     )
@@ -85,7 +85,7 @@ def _party_on_sqlite() -> sa.CTE:
 
 
 def _party_on_postgresql() -> sa.CTE:
-    """The same, with one subquery for each direction: for a join over both, the planner would use no index."""
+    """Select the same, with one subquery for each direction: for a join over both, the planner would use no index."""
 
     def linked_with(keys: sa.FromClause) -> sa.Select[Any]:
         to = sa.select(ref.c.about.label("key")).where(ref.c.key == keys.c.key, _LINKS)
@@ -102,7 +102,7 @@ def _mentioning(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.C
 
 
 def _first(elements: sa.Select[Any]) -> sa.Select[Any]:
-    """The first elements, with repeats: DISTINCT in SQL would take three times as long as the sort."""
+    """Select the first elements, with repeats: DISTINCT in SQL would take three times as long as the sort."""
     return elements.order_by("about").limit(sa.bindparam("most"))
 
 
@@ -112,7 +112,7 @@ def _count_by_key(elements: sa.Select[Any]) -> sa.Select[Any]:
 
 
 def _on_both(statement: Callable[[str], sa.Select[Any]]) -> dict[str, sa.Select[Any]]:
-    """A statement for each dialect. Built once, since building a recursive one costs more than running it."""
+    """Build a statement for each dialect, once, since building a recursive one costs more than running it."""
     return {dialect: statement(dialect) for dialect in ("sqlite", "postgresql")}
 
 
@@ -215,14 +215,14 @@ def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
 
 
 def numbers_mentioning(key: int, most: int) -> tuple[sa.Select[Any], sa.Select[Any]]:
-    """Two statements for the numbers of facts that mention a key, given by its hash, and of those about it."""
+    """Build two statements for the numbers of facts that mention a key, given by its hash, and of those about it."""
     mentioned = sa.select(ref.c.n).where(ref.c.key == key).distinct().limit(most)
     told = sa.select(fact.c.n).where(fact.c.about == key).limit(most)
     return mentioned, told
 
 
 class Reader:
-    """Reads facts by what they are about or mention, over one connection and so from one snapshot of the store."""
+    """Reads facts by the keys that they are about or mention, from one snapshot of the store."""
 
     def __init__(
         self,
@@ -250,7 +250,7 @@ class Reader:
         self.known_at = known_at
 
     def world(self) -> World:
-        """An empty world that accepts only facts that are authorised and known."""
+        """Create an empty world that accepts only facts that are authorised and known."""
         return World(trust=self.trust, known_at=self.known_at)
 
     def is_named(self, key: str) -> bool:
@@ -264,11 +264,11 @@ class Reader:
         return about(found.event) == key or any(f"{kind}:{id_}" == key for _, kind, id_ in mentions(found.event))
 
     def facts_about(self, keys: Collection[str]) -> list[Fact]:
-        """The facts about some keys."""
+        """Return the facts about some keys."""
         return self._facts(_FACTS_ABOUT, self._hashes(keys))
 
     def facts_mentioning(self, key: str) -> list[Fact]:
-        """The facts, authorised and known, that are about a key or mention it."""
+        """Return the facts, authorised and known, that are about a key or mention it."""
         rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
         return list(dict.fromkeys(found for found in rows if self._mentions(found, key)))
 
@@ -286,9 +286,9 @@ class Reader:
         return False
 
     def numbers_mentioning(self, key: str, most: int) -> set[int] | None:
-        """The numbers of the facts that are about a key or mention it; None if there are more than ``most``.
+        """Return the numbers of the facts that are about a key or mention it; None if there are more than ``most``.
 
-        They may be too many, as they are not read: ``mentioning`` does that.
+        They may include too many, since the facts are not read: ``mentioning`` does that.
         """
         found: set[int] = set()
         for statement in numbers_mentioning(self._keys(key), most + 1):
@@ -298,7 +298,7 @@ class Reader:
         return found
 
     def mentioning(self, key: str, numbers: Collection[int]) -> dict[int, Fact]:
-        """The facts, among some, that are about a key or mention it and are authorised and known, by number."""
+        """Return those of some facts that are about a key or mention it and are authorised and known, by number."""
         rows = ((row.n, fact_of(row, self._decode)) for part in chunks(numbers) for row in self._rows_at(part))
         return {number: found for number, found in rows if self._mentions(found, key)}
 
@@ -306,7 +306,7 @@ class Reader:
         return list(self._connection.execute(_FACTS_AT, {"keys": numbers}))
 
     def known_about(self, keys: Collection[str]) -> list[Fact]:
-        """The facts, authorised and known, about some keys."""
+        """Return the facts, authorised and known, about some keys."""
         return [
             found
             for found in self.facts_about(keys)
@@ -314,7 +314,7 @@ class Reader:
         ]
 
     def told_before(self, keys: Collection[str], number: int) -> set[str]:
-        """The keys, among some, that an authorised fact with a number below ``number`` is about."""
+        """Return those of some keys that an authorised fact with a number below ``number`` is about."""
         found: set[str] = set()
         for part in chunks(self._hashes(keys)):
             before = (in_array(fact.c.about, part), fact.c.n < number)
@@ -326,16 +326,16 @@ class Reader:
         return found
 
     def _told(self, rows: Iterable[Any], keys: Collection[str]) -> set[str]:
-        """The keys, among some, that an authorised fact among some rows is about."""
+        """Return those of some keys that an authorised fact in some rows is about."""
         told = (fact_of(row, self._decode) for row in rows)
         return {key for one in told if (key := about(one.event)) in keys and authorised(one, self.trust)}
 
     def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
-        """The facts that mention some keys in a role without a bound (not NAMES, DEPENDS or PRIOR)."""
+        """Return the facts that mention some keys in a role without a bound (not NAMES, DEPENDS or PRIOR)."""
         return self._facts(_FACTS_REFERRING[self._dialect], self._hashes(keys), role=role)
 
     def facts_above(self, keys: Iterable[str]) -> list[Fact]:
-        """The facts that grant some elements, or anything that these depend on."""
+        """Return the facts that grant some elements, or anything that these depend on."""
         return self._facts(_FACTS_ABOVE[self._dialect], self._hashes(keys))
 
     def load_elements(self, world: World, keys: Collection[str]) -> None:
@@ -346,8 +346,8 @@ class Reader:
     def load_places(self, world: World, keys: Iterable[str]) -> None:
         """Load the tokens that share a status list entry with some elements of a world, without their ancestors.
 
-        Of an entry that more than ``MOST_SHARING`` other tokens share, one more than that is loaded: enough to know
-        that there are too many to be named.
+        If more than ``MOST_SHARING`` other tokens share an entry, one more than that is loaded, which shows that there
+        are too many to name.
 
         Cost:
             Two statements, and one for each entry with that many; none if no token states an entry.
@@ -371,7 +371,7 @@ class Reader:
                         break
 
     def _crowded(self, places: set[str]) -> set[str]:
-        """The status list entries that are mentioned by too many facts to read them all."""
+        """Return the status list entries that are mentioned by too many facts to read them all."""
         if not places:
             return set()
         hashes = {self._keys(place): place for place in places}
@@ -385,26 +385,26 @@ class Reader:
         """Load what is needed to evaluate some actions.
 
         Args:
-            world: Where it goes.
+            world: The world to which they are added.
             actions: The ids of the actions.
-            loaded: Elements that the world contains with all that their evaluation needs, and what these name.
+            loaded: Elements that the world contains with everything that their evaluation needs, and their names.
         """
         for found in self.facts_about([f"action:{action}" for action in actions]):
             world.add(found)
         self._load_activity(world, actions, loaded)
 
     def load_chains(self, world: World, actions: Collection[int], known: set[str]) -> dict[str, Place]:
-        """Load what stands behind some actions: the facts about them, their decisions and elements, and the parties.
+        """Load the evidence for some actions: the facts about them, their decisions and elements, and the parties.
 
         Orders are not loaded: no chain depends on one.
 
         Args:
-            world: Where to put it; only this method adds to it.
+            world: The world to which it is added; only this method adds to it.
             actions: Their hashes.
-            known: The names whose parties are in the world already; receives those that are loaded.
+            known: The names whose parties are in the world already; the names that are loaded are added.
 
         Returns:
-            The actions with an authorised and known fact, each with its place in a list.
+            The actions with an authorised and known fact, each with its position in a list.
         """
         places: dict[str, Place] = {}
         for part in chunks(actions):
@@ -424,7 +424,7 @@ class Reader:
         return places
 
     def in_order(self, looked: Looked) -> Iterator[Candidate]:
-        """Yield facts in the order of time: candidates, some of which may not count, or not at that place."""
+        """Yield facts in chronological order. They are candidates: some may not count, or not at that position."""
         return Acts(self._connection, self._keys, self._decode).in_order(looked)
 
     def count_by_hour(self, start: Instant, end: Instant) -> dict[Instant, int]:
@@ -435,7 +435,7 @@ class Reader:
         """Load what is needed to evaluate some elements, by their hashes.
 
         Returns:
-            The elements that an authorised and known fact grants, each with its place in a list.
+            The elements that an authorised and known fact grants, each with its position in a list.
         """
         places: dict[str, Place] = {}
         for part in chunks(elements):
@@ -449,20 +449,20 @@ class Reader:
         return places
 
     def principals(self, *, after: str | None, most: int) -> list[str]:
-        """The ids of principals that any fact names, sorted, after a given one; some may appear twice."""
+        """Return the ids of principals that any fact names, sorted, after a given one; some may appear twice."""
         behind = name.c.key > f"principal:{after}" if after is not None else sa.true()
         query = _PRINCIPALS.where(behind).order_by(name.c.key).limit(most)
         return [split_key(key)[1] for key in self._connection.execute(query).scalars()]
 
     def display_names(self, most: int) -> list[str]:
-        """What principals are called, sorted: keys that ``projection.CALLED`` begins."""
+        """Return the display names of principals, sorted: keys that begin with ``projection.CALLED``."""
         query = _CALLED.order_by(name.c.key).limit(most)
         return list(self._connection.execute(query).scalars())
 
     def last_mentions(self, keys: Collection[str], roles: Collection[int], most: int) -> dict[str, Fact | None]:
-        """For each key, the last recorded fact that mentions it in some roles.
+        """Return for each key the last recorded fact that mentions it in some roles.
 
-        None for a key that more than ``most`` index rows mention; keys that none mentions are omitted.
+        It is None for a key that more than ``most`` index rows mention; keys that none mentions are omitted.
         """
         found: dict[str, Fact | None] = {}
         numbers: dict[int, list[str]] = {}
@@ -479,15 +479,15 @@ class Reader:
         return found
 
     def hash_of(self, kind: str, id_: str) -> int:
-        """The hash of a key, or of what an action states."""
+        """Return the hash of a key, or of a value that an action states."""
         return value_hash(self._keys[kind], id_) if kind in STATED else self._keys[kind][id_]
 
     def hashes_of_party(self, id_: str) -> set[int]:
-        """The hashes of a principal and of all that are the same party."""
+        """Return the hashes of a principal and of all aliases of its party."""
         return self._party({f"principal:{id_}"})
 
     def candidates(self, most: int) -> Candidates:
-        """Create the collector of the actions that something may be about, from at most that many rows of the index."""
+        """Create a collector of candidate actions, from at most ``most`` rows of the index."""
         return Candidates(self._connection, most)
 
     def load_about(self, world: World, keys: Collection[str]) -> None:
@@ -530,10 +530,10 @@ class Reader:
     def load_surroundings(
         self, world: World, elements: Collection[str], names: Collection[str], *, most: int, naming: int = 0
     ) -> bool:
-        """Load the basis of findings about elements and names: actions, decisions, and what was derived.
+        """Load the basis of findings about elements and names: actions, decisions, and derived elements.
 
         Args:
-            world: Already contains what is needed to evaluate the elements and names.
+            world: Already contains everything needed to evaluate the elements and names.
             elements: Load the actions under these, and their children.
             names: Load the actions and decisions of these, which elements name.
             most: The most facts of each kind.
@@ -620,7 +620,7 @@ class Reader:
 
         Cost:
             One index row for each action; actions that do not state their actor are read, some thousands at a time.
-            In a store that an older version wrote every fact that mentions the principal is read, until it is rebuilt.
+            In a store written by an older version every fact that mentions the principal is read, until it is rebuilt.
         """
         names = self._names_of(target)
         if not is_complete(self._connection):
@@ -637,7 +637,7 @@ class Reader:
         return count
 
     def _count_by_reading(self, names: AbstractSet[str]) -> int:
-        """Count the actions of a party by its facts, where the index of who acted lacks some."""
+        """Count the actions of a party by reading its facts, because the index of actors is incomplete."""
         facts = {found for name in names for found in self.facts_mentioning(f"principal:{name}")}
         asked = {about(found.event) for found in facts if isinstance(found.event.body, DecisionMade)}
         facts.update(self.facts_referring(asked, Role.USES))
@@ -652,7 +652,7 @@ class Reader:
         return count
 
     def _names_of(self, target: str) -> AbstractSet[str]:
-        """The ids of a principal and of its aliases."""
+        """Return the ids of a principal and of its aliases."""
         world = self.world()
         self.load_parties(world, [target])
         return world.principals.party(split_key(target)[1])
@@ -660,7 +660,7 @@ class Reader:
     def _gather(
         self, found: set[int], query: dict[str, sa.Select[Any]], parameters: dict[str, Any], most: float
     ) -> None:
-        """Add the hashes that a query finds; raise TooManyError if there are more than ``most``."""
+        """Collect the hashes that a query finds; raise TooManyError if there are more than ``most``."""
         streamed = {"yield_per": _FETCHED}
         with self._connection.execute(query[self._dialect], parameters, execution_options=streamed) as rows:
             for part in rows.scalars().partitions():
@@ -689,12 +689,12 @@ class Reader:
         *,
         loaded: AbstractSet[str] = frozenset(),
     ) -> None:
-        """Load into a world the orders on all its elements and on what these name, with lifts and registrations.
+        """Load into a world the orders on its elements and on everything that these name, with lifts and registrations.
 
         Args:
-            world: Holds the elements.
-            elements: More elements.
-            principals: More of what may be named.
+            world: The world with the elements.
+            elements: Further elements.
+            principals: Further principals that may be named.
             loaded: Elements and names whose orders and registrations the world contains already.
         """
         names = {*principals, *world.graph.names()} - loaded
@@ -715,7 +715,7 @@ class Reader:
                 world.add(found)
 
     def _party(self, names: Collection[str]) -> set[int]:
-        """The hashes of some principals and of all that are the same party by aliases."""
+        """Return the hashes of some principals and of all aliases of their parties."""
         hashes = self._hashes(names)
         for part in chunks(hashes.copy()):
             hashes.update(key for (key,) in self._connection.execute(_PARTY[self._dialect], {"keys": part}))
@@ -773,7 +773,7 @@ class Reader:
         """Load the elements that were recorded last in the whole store, those alive at an instant first.
 
         Returns:
-            The keys of those loaded; how many more there are, or None if that was not counted to the end.
+            The keys of the loaded elements; how many more there are, or None if that was not counted to the end.
         """
 
         def has_come(row: Any) -> bool:
@@ -785,7 +785,7 @@ class Reader:
         return self.load_hashed(world, latest.hashes), latest.left_out
 
     def children_of(self, keys: Collection[str]) -> dict[str, int]:
-        """The number of direct children of each element; elements without children are omitted."""
+        """Return the number of direct children of each element; elements without children are omitted."""
         hashed = {self._keys(key): key for key in keys}
         found: dict[str, int] = {}
         for part in chunks(hashed):
@@ -801,12 +801,12 @@ class Reader:
             world.add(found)
 
     def first_orders(self, most: int) -> list[Fact] | None:
-        """Every order and lift; None if there are more than the limit."""
+        """Return every order and lift; None if there are more than the limit."""
         found = self._rows(_ORDERED.limit(most + 1), {})
         return None if len(found) > most else found
 
     def load_acknowledgements(self, world: World, revocations: Collection[str]) -> None:
-        """Load into a world what receivers acknowledged under some ids."""
+        """Load into a world the acknowledgements of receivers under some ids."""
         for found in self.facts_about([f"revocation:{id_}" for id_ in revocations]):
             if isinstance(found.event.body, RevocationAcknowledged):
                 world.add(found)
@@ -822,7 +822,7 @@ class Reader:
             world.add(found)
 
     def load_parties(self, world: World, names: Collection[str]) -> None:
-        """Load the registrations of principals and of all that are the same party."""
+        """Load the registrations of principals and of all aliases of their parties."""
         party = self._party([key for key in names if key.startswith("principal:")])
         for found in self._facts(_FACTS_ABOUT, party):
             if isinstance(found.event.body, PrincipalRegistered):
@@ -871,7 +871,7 @@ class Reader:
             yield world, keys
 
     def _keys_below(self, targets: Collection[tuple[str, Instant]], most: float) -> "array[int]":
-        """The hashes of all elements at and below some targets, without repeats."""
+        """Return the hashes of all elements at and below some targets, without repeats."""
         below = array("q")
         sources = 0
         for key, after in targets:
@@ -915,7 +915,7 @@ class Reader:
         )
 
     def deliveries(self, keys: Collection[str], at: Instant) -> dict[tuple[str, str], Instant]:
-        """When receivers accepted elements as ended, as of an instant.
+        """Return when receivers accepted elements as ended, as of an instant.
 
         States published before an element was last published as active again do not count.
 
@@ -949,7 +949,7 @@ class Reader:
         return found
 
     def first_others(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> list[int]:
-        """The hashes of the first ``most`` elements that ``count_others`` counts, sorted."""
+        """Return the hashes of the first ``most`` elements that ``count_others`` counts, sorted."""
         killed = list(self._hashes(kills))
         found: set[int] = set()
         for part in chunks(self._hashes(names)):
@@ -959,14 +959,14 @@ class Reader:
         return sorted(found)[:most]
 
     def some_others(self, name: str, kills: Collection[str], at: Instant, most: int) -> list[int]:
-        """The hashes of up to ``most`` elements that ``count_others`` counts for a key: those that can live longest.
+        """Return the hashes of up to ``most`` elements that ``count_others`` counts for a key, latest end first.
 
         Only as many index rows are read as necessary.
         """
         return self._naming(self._keys(name), most, without=self._hashes(kills), span=span_of(at))
 
     def _naming(self, name: int, most: int, *, without: Collection[int] = (), span: int = 0) -> list[int]:
-        """The elements that name a key and are alive in a Span, those that can live longest first, without repeats."""
+        """Return the elements that name a key and are alive in a Span, latest end first, without repeats."""
         found: dict[int, None] = {}
         with self._connection.execute(_LONGEST_NAMING, {"key": name, "span": span}) as rows:
             for hashed in rows.scalars():
@@ -977,7 +977,7 @@ class Reader:
         return list(found)
 
     def _first(self, statement: sa.Select[Any], asked: dict[str, Any], most: int) -> set[int]:
-        """The ``most`` smallest hashes that a statement returns, which may repeat them."""
+        """Return the ``most`` smallest hashes that a statement returns, possibly repeatedly."""
         found: set[int] = set()
         after = _LEAST
         while len(found) < most:
@@ -989,7 +989,7 @@ class Reader:
         return set(sorted(found)[:most])
 
     def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
-        """Load elements by their hashes with what is needed to evaluate them, and return their keys."""
+        """Load elements by their hashes with everything needed to evaluate them, and return their keys."""
         facts = self._facts(_FACTS_ABOVE[self._dialect], hashes)
         wanted = set(hashes)
         keys = {key for found in facts if self._keys(key := about(found.event)) in wanted}

@@ -14,21 +14,21 @@ from lineage.store.reading.reader import Reader
 
 logger = logging.getLogger(__name__)
 
-SURROUNDINGS: Final = 20_000  # the most facts of each kind around the things of one look
+SURROUNDINGS: Final = 20_000  # the most facts of each kind around the things of one evaluation
 
 
 def load_touched(reader: Reader, world: World, touched: Touched, at: Instant) -> list[str]:
     """Load the surroundings of some things into an empty world.
 
     Returns:
-        The keys to examine: the things, and those that the facts may make wrong.
+        The keys to examine: the things, and those whose findings the facts may change.
     """
     for target in sorted(touched.targets):
         try:
             reader.load_below(world, target, at, most=SURROUNDINGS)
         except TooManyError as fault:
-            logger.info("what is under %s waits for the next whole evaluation: %s", target, fault)
-    actions = {*touched.actions, *world.actions}  # those under what has ended as well
+            logger.info("the elements under %s wait for the next full evaluation: %s", target, fault)
+    actions = {*touched.actions, *world.actions}  # including those under ended elements
     referring = reader.facts_referring([f"decision:{id_}" for id_ in touched.decisions], Role.USES)
     actions |= {body.action for fact in referring if isinstance(body := fact.event.body, ActionPerformed)}
     elements = touched.granted | touched.used
@@ -43,7 +43,7 @@ def load_touched(reader: Reader, world: World, touched: Touched, at: Instant) ->
     reader.load_about(world, [f"revocation:{id_}" for id_ in touched.revocations])
     reader.load_about(world, [f"receiver:{id_}" for id_ in touched.receivers])
     for key in touched.granted:
-        actions |= world.uses.get(key, set())  # what came before its grant
+        actions |= world.uses.get(key, set())  # actions that came before its grant
     elements |= set(_sharing(world, touched.granted)) | set(_asserting(world, touched.targets))
     return [
         *(f"action:{id_}" for id_ in sorted(actions)),
@@ -56,7 +56,7 @@ def load_touched(reader: Reader, world: World, touched: Touched, at: Instant) ->
 
 
 def _renewed(world: World, granted: set[str]) -> Iterator[str]:
-    """Yield what some elements were made from and may have used up: tokens, and single-use grants."""
+    """Yield the sources that some elements may have used up: tokens, and single-use grants."""
     for key in granted:
         element = world.graph.element(key)
         for parent in element.parents if element is not None else ():

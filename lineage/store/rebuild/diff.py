@@ -94,10 +94,10 @@ def differences(one: Store, other: Store) -> Iterator[str]:
 
 
 def _told(table: str, row: Any, twin_row: Any) -> tuple[Any, ...]:
-    """Return what of a row is compared with its twin.
+    """Return the columns of a row that are compared with those of its twin.
 
-    Which records are beyond a quota depends on the settings, and on what was taken up since. A record that one of them
-    holds as its digest and place is compared by these.
+    Which records are beyond a quota depends on the settings, and on the records released since. A record of which one
+    store has only the digest and the position is compared by these.
     """
     told = tuple(row)
     return told[:_BY_DIGEST] if table == "quarantine" and None in (row.kept, twin_row.kept) else told

@@ -27,7 +27,7 @@ Positions = dict[tuple[str, int], int]
 
 _NOTHING: Final = Outcomes(0, 0, 0, 0, 0)
 
-# The tables that are projected, and so replaced; others, such as plans, are kept, as are quarantined lines that are not
+# The projected tables, which are replaced; others, such as plans, are kept, and so are quarantined lines that are not
 # in the log. Writers begin with the position, so locking that table blocks them.
 _PROJECTED: Final = ("position", "fact", "ref", "act", "sighting", "name", "tree", "tile")
 _WRITTEN: Final = (*_PROJECTED, "quarantine", "release")
@@ -226,7 +226,7 @@ def _exchange_schemas(
 def _hold_readers(connection: Connection, store: Store, tables: list[str]) -> None:
     """Lock the tables once no query reads them.
 
-    A query that has read one table may need the next. Holding that one while waiting for the first would be a deadlock,
+    A query that has read one table may need the next. Locking that one while waiting for the first would be a deadlock,
     so all locks are released after a short wait, and the attempt is repeated.
     """
     give_up = time.monotonic() + _PATIENCE_SECONDS

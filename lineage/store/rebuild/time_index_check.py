@@ -1,7 +1,7 @@
-"""Compare the index of facts by time (``acts_in_time``) with the facts: what is missing, stray or wrong in it.
+"""Compare the index of facts by time (``acts_in_time``) with the facts: missing, stray and wrong rows.
 
-Each part is checked by itself; then its rows are compared with those that the facts give, in a temporary file, since
-both may be larger than memory. Concurrent writers may write a row that fits every value more than once.
+Each part is checked by itself; then its rows are compared with those built from the facts, in a temporary file, since
+both may be larger than memory. Concurrent writers may write a row that matches every value more than once.
 """
 
 import sqlite3
@@ -28,9 +28,9 @@ _TABLES: Final = ("stored", "expected")
 
 
 def time_index_differences(store: Store) -> Iterator[str]:
-    """Find what is wrong with the index: a sentence about the first case of each kind of fault, with their number.
+    """Find what is wrong with the index: a sentence about the first case of each kind of fault, and their number.
 
-    A store that an older version wrote, whose index is not used until it is rebuilt, has none.
+    A store written by an older version, whose index is not used until it is rebuilt, has none.
     """
     with store.connection() as connection, closing(sqlite3.connect("")) as beside:  # a temporary file
         if not is_complete(connection):
@@ -70,7 +70,7 @@ def _parts(connection: Connection, beside: sqlite3.Connection) -> Iterator[tuple
 
 
 def _expect(store: Store, connection: Connection, beside: sqlite3.Connection) -> None:
-    """Write the rows that the facts give."""
+    """Write the rows built from the facts."""
     several = sa.select(fact.c.about).group_by(fact.c.about).having(sa.func.count() > 1)
     repeated = set(connection.execute(several).scalars())
     query = sa.select(fact.c.n, fact.c.about, fact.c.value).execution_options(yield_per=_PAGE)
@@ -79,7 +79,7 @@ def _expect(store: Store, connection: Connection, beside: sqlite3.Connection) ->
         for number, about, value in connection.execute(query):
             try:
                 event = store.decode(value)
-            except IntegrityError:  # the comparison of facts names it
+            except IntegrityError:  # reported by the comparison of facts
                 continue
             row, sort = row_of(event, number, about, store.keys), sort_of(subject_of(event)[0])
             yield (sort, *row)
@@ -90,7 +90,7 @@ def _expect(store: Store, connection: Connection, beside: sqlite3.Connection) ->
 
 
 def _rows(beside: sqlite3.Connection) -> Iterator[str]:
-    """Compare the rows of the facts with the stored ones."""
+    """Compare the rows built from the facts with the stored ones."""
     for table, other, fault in (("expected", "stored", "is missing"), ("stored", "expected", "is stray")):
         beside.execute(f"CREATE INDEX {other}_n ON {other} (n, sort)")
         query = f"SELECT {_ALL} FROM {table} EXCEPT SELECT {_ALL} FROM {other} ORDER BY n, sort"  # noqa: S608 (our names)

@@ -1,9 +1,9 @@
 """Optimistic concurrency of writers: write in parallel, then validate what was read under a lock, and commit.
 
 The rows of a batch depend on what it read: whether its events are known, and how long descendants of its elements last.
-So a writer reads and writes, waits for its turn (the lock), and checks what the turns since it began to read have
-changed. Nearly always that is nothing that it has read, and it commits. Otherwise it rolls back and writes again, while
-it holds the lock. For this check each turn leaves a note of its changes, committed with them.
+So a writer reads and writes, waits for its turn (the lock), and checks what other turns have changed since it began to
+read. Nearly always they changed nothing that it has read, and it commits. Otherwise it rolls back and writes again,
+still with the lock. For this check each turn stores a note of its changes, committed with them.
 """
 
 from array import array
@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from lineage.store.database.tables import turn
 
-_KEPT: Final = 64  # notes; a writer that has missed more than that writes again
+_KEPT: Final = 64  # notes that are kept; a writer that has missed more than these writes again
 
 
 @dataclass(slots=True)
@@ -42,8 +42,8 @@ class Traces:
     def miss(self, idents: Iterable[int], granted: Iterable[int], bounds: Iterable[tuple[int, int]]) -> bool:
         """Whether another turn invalidates this batch.
 
-        It does if it added an event that was looked up here, a fact about an element whose bound is set here or about
-        an action that is told of here, or a bound above the one that was used here.
+        It does if it added an event that was looked up here, a fact about an element whose bound is set here, a fact
+        about an action whose earlier facts were looked up here, or a bound above the one that was used here.
 
         Args:
             idents: The identities of the facts that it added.
@@ -78,7 +78,7 @@ def missed(connection: Connection, since: int, traces: Traces) -> bool:
 
 
 def note(connection: Connection, traces: Traces) -> None:
-    """Leave a note of what this turn has changed."""
+    """Store a note of the changes by this turn."""
     number = latest(connection) + 1
     bounds = array("q", (part for pair in traces.bounds.items() for part in pair))
     row = {

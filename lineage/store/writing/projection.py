@@ -73,14 +73,14 @@ _Ref = tuple[int, int, int, int, int]  # a row of ``ref``
 
 @dataclass(slots=True)
 class _Rows:
-    """The rows of some records, as far as they are known before the bounds are.
+    """The rows of some records, as far as they are known before the bounds are computed.
 
     Attributes:
         facts: Rows of ``fact``.
         refs: Rows of ``ref``. A row with a bound has the one that its fact alone implies.
         granting: For each element that the records grant, the bound that these records imply.
         uneven: The elements for which the records imply different bounds.
-        upward: For each element, what it depends on.
+        upward: The dependencies of each element.
         acts: Rows of facts about actions and elements, for ``act``, by sort.
     """
 

@@ -1,8 +1,9 @@
-"""How much of a source's unreadable records is kept whole, so that none fills the store.
+"""The quota up to which the unreadable records of a source are kept whole, so that no source fills the store.
 
-A source is charged for what is kept of its records: a partition of the log, a caller over HTTP, a named source of other
-systems' logs, or a file. Once its quota is used up only the digest and the place of a record are kept. For a record of
-the log that is decided in the order of its partition, so that a rebuild decides the same, and no other source counts.
+A source (a partition of the log, a caller over HTTP, a named source of foreign logs, or a file) is charged for the kept
+part of its records. Once its quota is used up, only the digest and the position of a record are kept. Records of the
+log are charged in the order of their partition and independently of other sources, so that a rebuild has the same
+result.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,16 +21,16 @@ from lineage.store.database.tables import quarantine
 RECORDS: Final = 10_000
 BYTES: Final = 64 * 1024 * 1024
 _BEYOND: Final = "the quota of its source is used up, so that only the digest and the place of it are kept"
-_LOCKS: Final = 0x61736964  # the first half of a lock for each source
+_LOCKS: Final = 0x61736964  # the first half of the key of the lock for each source
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What is kept whole for each source.
+    """The limits up to which records of each source are kept whole.
 
     Attributes:
-        records: How many records.
-        bytes: How many bytes of them, with their headers and what is said about them.
+        records: The number of records.
+        bytes: Their size in bytes, with headers and details.
     """
 
     records: int = RECORDS
@@ -37,7 +38,7 @@ class Quota:
 
 
 def charged(record: RejectedRecord) -> str:
-    """Return whose quota a record counts against."""
+    """Return the owner of the quota that a record counts against."""
     return storable(record.charged_to or record.origin)
 
 
@@ -49,12 +50,12 @@ def size_kept(record: RejectedRecord) -> int:
 def within(
     connection: Connection, quota: Quota, records: Sequence[RejectedRecord]
 ) -> list[tuple[RejectedRecord, int | None]]:
-    """Return records as they are stored, each with the bytes it takes of the quota, or None if it is beyond.
+    """Return records as they are stored, each with the bytes that it takes of the quota; None if it is beyond.
 
     Args:
-        connection: Holds the transaction that writes them.
-        quota: What each source has.
-        records: Those of a source are in the order in which they came.
+        connection: The connection with the transaction that writes them.
+        quota: The quota of each source.
+        records: The records, in order of arrival for each source.
     """
     sources = sorted({charged(record) for record in records})
     _wait_for_turn(connection, sources)
@@ -75,7 +76,7 @@ def within(
 
 
 def beyond(connection: Connection, *, limit: int) -> list[tuple[str, int]]:
-    """Return the sources with records beyond their quota, and how many each has, the most first."""
+    """Return the sources with records beyond their quota, and the number for each, the largest first."""
     count = sa.func.count().label("records")
     query = (
         sa.select(quarantine.c.charged_to, count)
@@ -88,7 +89,7 @@ def beyond(connection: Connection, *, limit: int) -> list[tuple[str, int]]:
 
 
 def count_beyond(connection: Connection) -> int:
-    """Return how many records are beyond the quota of their source."""
+    """Count the records beyond the quota of their source."""
     query = (
         sa.select(sa.func.count())
         .select_from(quarantine)
@@ -119,7 +120,7 @@ def _used(connection: Connection, source: str) -> tuple[int, int]:
 
 
 def _stored(connection: Connection, records: Sequence[RejectedRecord]) -> set[tuple[str, int, str]]:
-    """Find those of the records that stand in quarantine already, such as lines of a file that is read again."""
+    """Find the records that are in quarantine already, such as lines of a file that is read again."""
     places: dict[str, set[int]] = {}
     for record in records:
         places.setdefault(record.origin, set()).add(record.place)

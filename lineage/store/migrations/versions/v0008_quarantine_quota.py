@@ -1,4 +1,4 @@
-"""Whose quota a record in quarantine counts against, and what it takes of it."""
+"""The quota that a record in quarantine counts against, and the share that it takes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add two columns and an index. What stands in quarantine is charged to where it came from."""
+    """Add two columns and an index. Records already in quarantine are charged to their origin."""
     collation = "C" if op.get_bind().dialect.name == "postgresql" else None
     op.add_column("quarantine", sa.Column("charged_to", sa.Text(collation=collation)))
     op.add_column("quarantine", sa.Column("kept", sa.BigInteger))
@@ -22,5 +22,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Records beyond a quota have no value that an older version could read."""
+    """Refuse: records beyond a quota have no value that an older version could read."""
     raise NotImplementedError("this version cannot be undone; delete the store and rebuild it from the log")

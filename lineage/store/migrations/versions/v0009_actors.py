@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Mark a store that has facts: which of them an older version indexed cannot be told without reading them all."""
+    """Mark a store that has facts: only reading them all would tell which of them an older version indexed."""
     mark = sa.text("INSERT INTO meta (name, value) SELECT 'actors', :mark WHERE EXISTS (SELECT 1 FROM fact)")
     op.get_bind().execute(mark, {"mark": b"\x01"})
 

@@ -50,5 +50,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table: what it holds follows from the facts."""
+    """Drop the table, whose content can be derived from the facts."""
     op.drop_table("finding")

@@ -1,4 +1,4 @@
-"""A mark for a store whose facts about other things than actions, tokens and delegations are not indexed by time."""
+"""A mark for a store that only indexes facts about actions, tokens and delegations by time."""
 
 import sqlalchemy as sa
 from alembic import op

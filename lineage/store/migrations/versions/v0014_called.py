@@ -1,4 +1,4 @@
-"""An index of what principals are called, for the near misses of a search."""
+"""An index of the display names of principals, for the suggestions of a search."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the index, which has few of the names."""
+    """Add the index, which contains only a small part of the names."""
     called = sa.text("key >= 'called:' AND key < 'called;'")
     op.create_index("name_called", "name", ["key"], sqlite_where=called, postgresql_where=called)
 
