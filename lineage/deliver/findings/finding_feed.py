@@ -48,7 +48,7 @@ class FindingFeed:
             self._cursor = self._cursor._replace(seq=0)
 
     def deliver(self) -> int:
-        """Send what is new, and return how many messages that were.
+        """Send new changes, and return the number of messages.
 
         Raises:
             FencedError: Another process has become the feed.
@@ -64,7 +64,7 @@ class FindingFeed:
             )
             sent += len(told)
             self._moved_at = time.monotonic()
-        if time.monotonic() - self._moved_at >= BEAT_SECONDS:  # shows other processes that this one feeds
+        if time.monotonic() - self._moved_at >= BEAT_SECONDS:  # shows other processes that this one is the feed
             self._cursor = outbox.move(
                 self._store, FEED, self._cursor, seq=self._cursor.seq, at=self._cursor.at, place=self._place
             )

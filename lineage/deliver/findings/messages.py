@@ -9,7 +9,7 @@ Document = dict[str, Any]
 
 
 def is_told(version: Version) -> bool:
-    """Whether a version is delivered: one with merely more of the same is not."""
+    """Whether a version is delivered: one that only adds evidence is not."""
     return version.change != REFRESHED
 
 

@@ -56,7 +56,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Window:
-    """What was sent and held back since a moment, by rule."""
+    """The messages sent and held back since an instant, by rule."""
 
     since: Instant = 0
     sent: dict[str, int] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class WebhookSender:
         self._not_before = 0.0
 
     def turn(self) -> int:
-        """Send what is new; do nothing while waiting to retry.
+        """Send new messages; do nothing while waiting to retry.
 
         Returns:
             How many messages were accepted.
@@ -107,7 +107,7 @@ class WebhookSender:
         if time.monotonic() < self._not_before:
             return 0
         cursor = outbox.cursor_of(self._store, self.name)
-        if cursor.turn == 0:  # it receives new findings, not all that were ever found
+        if cursor.turn == 0:  # it receives new findings, not all earlier ones
             self._moved(cursor, kept_findings.latest_seq(self._store), Window(self._clock()))
             return 0
         before = self.counts.accepted
@@ -164,7 +164,7 @@ class WebhookSender:
             with self._client.stream("POST", self.webhook.url, content=body, headers=headers) as answer:
                 status = answer.status_code
                 next(answer.iter_bytes(_ANSWER_BYTES), b"")  # so that the connection can be reused
-        except (httpx.HTTPError, OSError) as fault:  # its message may contain what was sent
+        except (httpx.HTTPError, OSError) as fault:  # its message may contain the request
             raise self._failed(f"it does not answer ({type(fault).__name__})") from None
         if HTTPStatus(200) <= status < HTTPStatus(300):
             self.counts.accepted += 1
@@ -186,17 +186,17 @@ class WebhookSender:
 
 
 def key_of(secret: str) -> bytes:
-    """Return the signing key: the Base64 after ``whsec_``, else the secret as it is."""
+    """Return the signing key: the Base64 after ``whsec_``, else the secret unchanged."""
     if secret.startswith(_PREFIX):
         try:
             return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
         except (binascii.Error, ValueError):
-            raise RefusedError("a secret that begins with 'whsec_' must go on in Base64") from None
+            raise RefusedError("a secret that begins with 'whsec_' must continue in Base64") from None
     return secret.encode()
 
 
 def signed(key: bytes, id_: str, seconds: int, body: bytes) -> dict[str, str]:
-    """The headers that say who sent a message, and when: HMAC-SHA256 over ``id.timestamp.body``.
+    """Return the headers that authenticate a message: HMAC-SHA256 over ``id.timestamp.body``.
 
     Examples:
         >>> signed(b"secret", "m-1", 1, b"{}")["webhook-signature"]

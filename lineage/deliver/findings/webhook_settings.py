@@ -1,4 +1,4 @@
-"""The settings of webhooks: which findings are sent to whom.
+"""The settings of webhooks: which findings are sent where.
 
 Values only, from tables ``[webhooks."NAME"]`` of the settings file; the secret is read where it is used.
 
@@ -9,7 +9,7 @@ Example::
     secret_file = "oncall.secret"     # signs every message
     severity = "high"                 # and above; by default high
     kinds = ["used-after-revocation"] # by default every rule
-    most_per_minute = 20              # messages of one rule; the others are counted and told as a number
+    most_per_minute = 20              # messages of one rule; the others are counted and sent as a number
 """
 
 import re
@@ -92,7 +92,7 @@ def _webhook(name: str, said: object, rules: Collection[str], file: Path) -> Web
         raise RefusedError(f"{where} has an unknown setting {unknown[0]!r}; there are {', '.join(sorted(_NAMES))}")
     secret = _text(said, "secret_file", where)
     if secret is None:
-        raise RefusedError(f"{where} needs 'secret_file': the receiver knows by the signature who sent a message")
+        raise RefusedError(f"{where} needs 'secret_file': the signature tells the receiver who sent a message")
     ca = _text(said, "ca_file", where)
     return Webhook(
         name=name,

@@ -1,4 +1,4 @@
-"""The access log: who read or wrote what, and why a write was refused. One structured line for each request."""
+"""The access log: one structured line for each request, with its caller, and the reason if a write was refused."""
 
 import logging
 from typing import Any, Final
@@ -10,7 +10,7 @@ from lineage.deliver.http.callers import Authenticate, Authentication, Caller
 
 access = logging.getLogger(f"{__name__}.access")
 
-LONGEST: Final = 200  # characters of what a caller may choose
+LONGEST: Final = 200  # characters of text that a caller may choose
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

@@ -15,7 +15,7 @@ from lineage.core.model.errors import OverloadedError, RefusedError
 
 
 class Role(StrEnum):
-    """What a caller may do (docs/http-api.md)."""
+    """The roles of callers (docs/http-api.md)."""
 
     PRODUCER = "producer"  # send events of the sources listed for it
     INVESTIGATOR = "investigator"  # query
@@ -76,7 +76,7 @@ Authenticate = Callable[[HTTPConnection], Caller]
 
 
 class Authentication(NamedTuple):
-    """How callers are authenticated.
+    """The functions that authenticate callers.
 
     Attributes:
         authenticate: Authenticates the caller; may block, for example to fetch keys.

@@ -1,6 +1,6 @@
-"""Read the tables of the settings file about servers that are called: revocation endpoints and probes.
+"""Read the tables of the settings file about servers that delegraph calls: revocation endpoints and probes.
 
-Every function raises RefusedError; the message names the setting and where it stands.
+Every function raises RefusedError; the message names the setting and its table.
 """
 
 import re
@@ -26,7 +26,7 @@ def tables_of(
         file: The settings file, for messages.
 
     Returns:
-        The receiver, its table, and where that stands, for messages.
+        The receiver, its table, and the name of that table for messages.
     """
     if not isinstance(said, Mapping):
         raise RefusedError(f"'{section}' in {file} must be tables: [{section}.\"RECEIVER\"]")
@@ -64,7 +64,7 @@ def filled(template: str, id_: str, issuer: str) -> str:
 
 
 def path_of(said: str | None, file: Path) -> Path | None:
-    """Return the path of a file that is named relative to the settings file."""
+    """Return the path of a file, whose name is relative to the settings file."""
     return None if said is None else file.parent / said
 
 

@@ -1,4 +1,4 @@
-"""The URL of a server that an operator names: HTTPS, or this machine itself."""
+"""The URL of a server in the settings: HTTPS, or on this machine."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -12,10 +12,10 @@ def endpoint_url(url: str | None, where: str, what: str) -> str:
     Args:
         url: The URL.
         where: The table of the settings file that states it.
-        what: What it should be the URL of, for the message.
+        what: The kind of server, for the message.
 
     Raises:
-        RefusedError: It is no such URL, or requests to it would not be encrypted.
+        RefusedError: It is not such a URL, or requests to it would not be encrypted.
     """
     parts = urlsplit(url or "")
     if not parts.hostname or parts.scheme not in ("https", "http") or parts.username is not None or parts.fragment:

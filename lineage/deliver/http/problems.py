@@ -38,19 +38,24 @@ RETRY_AFTER_SECONDS: Final = 5  # an embedded store is locked for moments, a bro
 
 # The first match applies: class of the error, status, last part of its type, title.
 _FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = (
-    (UnauthenticatedError, HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who asks is not known"),
-    (ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden", "The caller may not do that"),
-    (DriftError, HTTPStatus.CONFLICT, "drifted", "The order is not that of the plan"),
-    (NotOverError, HTTPStatus.CONFLICT, "not-over", "The revocation is not over"),
-    (CallerLimitError, HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "One caller asks too much at once"),
-    (OverloadedError, HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "More is asked at once than can be answered"),
-    (SlowAnswerError, HTTPStatus.SERVICE_UNAVAILABLE, "slow", "It takes too long to answer"),
-    (UnprojectedError, HTTPStatus.SERVICE_UNAVAILABLE, "unprojected", "It is in the log, and not projected yet"),
-    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Something that is needed cannot be reached"),
-    (FencedError, HTTPStatus.SERVICE_UNAVAILABLE, "fenced", "Another process wrote at the same moment"),
-    (IntegrityError, HTTPStatus.SERVICE_UNAVAILABLE, "integrity", "What is stored contradicts itself or the log"),
+    (UnauthenticatedError, HTTPStatus.UNAUTHORIZED, "unauthenticated", "Authentication is required"),
+    (ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden", "The caller is not allowed to do that"),
+    (DriftError, HTTPStatus.CONFLICT, "drifted", "The order differs from its plan"),
+    (NotOverError, HTTPStatus.CONFLICT, "not-over", "The revocation is not complete"),
+    (
+        CallerLimitError,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too-many-requests",
+        "The caller has too many concurrent requests",
+    ),
+    (OverloadedError, HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "There are too many concurrent requests"),
+    (SlowAnswerError, HTTPStatus.SERVICE_UNAVAILABLE, "slow", "The answer takes too long"),
+    (UnprojectedError, HTTPStatus.SERVICE_UNAVAILABLE, "unprojected", "The event is in the log but not projected yet"),
+    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is unavailable"),
+    (FencedError, HTTPStatus.SERVICE_UNAVAILABLE, "fenced", "Another process wrote at the same time"),
+    (IntegrityError, HTTPStatus.SERVICE_UNAVAILABLE, "integrity", "The stored data contradicts itself or the log"),
     (BadRecordError, HTTPStatus.BAD_REQUEST, "bad-record", "A record cannot be read"),
-    (RefusedError, HTTPStatus.BAD_REQUEST, "refused", "What was asked for is wrong or not allowed"),
+    (RefusedError, HTTPStatus.BAD_REQUEST, "refused", "The request is wrong or not allowed"),
 )
 
 

@@ -13,12 +13,12 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Route(StarletteRoute):
-    """A route of exactly one method, which is found in the scope of its requests as ``route``."""
+    """A route of exactly one method, stored in the scope of its requests as ``route``."""
 
     def __init__(self, method: str, path: str, endpoint: Endpoint | Callable[[Request], Response] | ASGIApp) -> None:
-        """Build a route. A function that is no coroutine runs on a thread.
+        """Build a route. A function that is not a coroutine runs on a thread.
 
-        In the path ``{name}`` is one segment, and ``{name:path}`` the rest of it.
+        In the path, ``{name}`` is one segment, and ``{name:path}`` is the rest.
         """
         super().__init__(path, endpoint, methods=[method])
         self.method = method

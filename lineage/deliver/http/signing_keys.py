@@ -68,7 +68,7 @@ class Keys:
 
 
 def new_keys() -> Keys:
-    """Make a key that lasts as long as the process: for a demonstration."""
+    """Create a key that lasts as long as the process, for demonstrations."""
     private = Ed25519PrivateKey.generate()
     return Keys([_published(private, Path())], [private])
 
@@ -114,7 +114,7 @@ def _loaded(pem: str, label: str, path: Path) -> Private | Public:
             if label.endswith("PRIVATE KEY")
             else serialization.load_pem_public_key(pem.encode())
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # its message may repeat part of the key
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # its message may contain part of the key
         raise RefusedError(f"a key in {path} cannot be read; give it in PEM, not encrypted") from None
     if not isinstance(key, Private | Public):
         raise RefusedError(f"a key in {path} cannot sign; use RSA, P-256 or Ed25519")

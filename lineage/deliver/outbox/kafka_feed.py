@@ -128,7 +128,7 @@ def _written(instant: Instant | None) -> str | None:
 
 
 class StallWatch:
-    """Detects whether any process is feeding or pushing: by changes of its cursor, timed by our own clock."""
+    """Detects whether any process is feeding or pushing, by changes of its cursor, timed by our own clock."""
 
     def __init__(self, store: Store, receiver: str = FEED) -> None:
         """Watch the cursor of a receiver in a store."""
@@ -138,7 +138,7 @@ class StallWatch:
         self._since = time.monotonic()
 
     def still_seconds(self) -> float:
-        """Return for how many seconds no process has done so."""
+        """Return for how many seconds no process has been feeding or pushing."""
         turn = outbox.cursor_of(self._store, self._receiver).turn
         if turn != self._turn:
             self._turn, self._since = turn, time.monotonic()

@@ -2,8 +2,8 @@
 
 It follows the store, keeps the authority graph in memory, and writes a row for every element whose state has changed.
 It runs outside the transactions of the projection, so a revocation costs the same however many elements depend on its
-target. Any number of processes may run it at once, and each may crash at any time: a process reads back the rows of
-others, and writes again where it has newer facts.
+target. Any number of processes may run it at once, and each may crash at any time: a process reads the rows of
+others, and writes again if it has newer facts.
 """
 
 import heapq
@@ -51,7 +51,7 @@ class OutboxWriter:
         self._at: Instant = 0
         self._doubtful: set[str] = set()  # elements whose published state may be out of date
         self._again: set[str] = set()  # ended elements to publish again, since more receivers cover them
-        self._repeated: set[str] = set()  # elements to publish again, since someone asked for it
+        self._repeated: set[str] = set()  # elements to publish again on request
         self._verify = False  # whether all elements are doubtful
         self._published_at: dict[str, Instant] = {}  # the time for which each was published, while all are doubtful
         self._new: list[Fact] = []  # facts in the world that have not been examined yet
@@ -63,7 +63,7 @@ class OutboxWriter:
         return self._seq
 
     def tell_again(self, keys: Iterable[str]) -> None:
-        """Write the ends of some elements again in the next round, so that they are delivered again to everyone."""
+        """Publish the ends of some elements again in the next round, so that every receiver gets them again."""
         self._repeated.update(keys)
 
     def round(self, now: Instant) -> int:

@@ -1,1 +1,1 @@
-"""Asking enforcement points what they do with what a revocation has ended."""
+"""Ask enforcement points whether they deny the elements that a revocation has ended."""

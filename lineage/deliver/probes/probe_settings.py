@@ -1,4 +1,4 @@
-"""The settings of the enforcement points that can be asked what they do: tables ``[probes."RECEIVER"]``.
+"""The settings of the enforcement points that can be probed: tables ``[probes."RECEIVER"]``.
 
 Values only; secrets are read where they are used.
 
@@ -7,8 +7,8 @@ Example::
     [probes."https://gateway.example"]
     kind = "introspection"           # RFC 7662; or answers: a follower of the feed (ingest.revocations); or status_list
     url = "https://gateway.example/introspect"
-    token = "{jti}"                  # of introspection: what identifies the token to the server, made from its id
-    client_id = "delegraph"          # with a client id: HTTP Basic; without: a bearer token
+    token = "{jti}"                  # introspection only: the server's name for the token, built from its id
+    client_id = "delegraph"          # with it HTTP Basic is used, without it a bearer token
     secret_file = "gateway.secret"
 """
 
@@ -37,7 +37,7 @@ _LONGEST_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """How an enforcement point is asked.
+    """How an enforcement point is probed.
 
     Attributes:
         receiver: Its id as a receiver.
@@ -68,7 +68,7 @@ class Probe:
 
     @property
     def asks_one_by_one(self) -> bool:
-        """Whether each element takes a request of its own."""
+        """Whether each element takes a separate request."""
         return self.kind == INTROSPECTION
 
     @property
@@ -78,11 +78,11 @@ class Probe:
 
     @property
     def open_files(self) -> tuple[Path, ...]:
-        """The files with secrets that every user of this machine can read."""
+        """Return the files with secrets that every user of this machine can read."""
         return () if self.secret is None or not is_open_to_others(self.secret) else (self.secret,)
 
     def handle_of(self, id_: str) -> str:
-        """The ``token`` parameter for a token."""
+        """Return the ``token`` parameter for a token."""
         return filled(self.token, id_, issuer_of(id_) or "")
 
 

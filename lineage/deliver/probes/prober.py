@@ -1,4 +1,4 @@
-"""Ask enforcement points what they do with elements that a revocation has ended: many points at once.
+"""Ask enforcement points whether they deny the elements that a revocation has ended, many points at once.
 
 Whatever is not a clear reply is ``revocation_unavailable``: silence is never taken for a denial.
 """
@@ -25,7 +25,7 @@ def ask_all(probes: Mapping[str, Probe], wanted: Mapping[str, Sequence[str]], in
     """Ask enforcement points about the elements that they cover.
 
     Args:
-        probes: How each can be asked; one without a probe cannot say anything.
+        probes: The probe of each point; a point without one is ``revocation_unsupported``.
         wanted: The enforcement points, and ``KIND:ID`` of each element to ask them about.
         inquiry: What all questions share.
 

@@ -7,7 +7,7 @@ Example::
     [receivers."https://idp.example"]
     url = "https://idp.example/oauth/revoke"
     issuers = ["https://idp.example"]
-    token = "{jti}"                  # what identifies the token to the server, made from its id
+    token = "{jti}"                  # the server's name for the token, built from its id
     auth = "basic"                   # or bearer, private_key_jwt
     client_id = "delegraph"
     secret_file = "idp.secret"
@@ -40,7 +40,7 @@ class Endpoint:
     Attributes:
         receiver: Its id as a receiver.
         url: Its URL.
-        issuers: It is called for tokens of these issuers.
+        issuers: The issuers for whose tokens it is called.
         token: A template of the ``token`` parameter; ``{id}``, ``{iss}`` and ``{jti}`` are parts of the token's id.
         token_type_hint: The parameter of that name; None to omit it.
         auth: One of ``AUTHS``.
@@ -65,11 +65,11 @@ class Endpoint:
 
     @property
     def open_files(self) -> tuple[Path, ...]:
-        """The files with secrets that every user of this machine can read."""
+        """Return the files with secrets that every user of this machine can read."""
         return tuple(file for file in (self.secret, self.key) if file is not None and is_open_to_others(file))
 
     def handle_of(self, id_: str) -> str | None:
-        """The ``token`` parameter for a token; None if the endpoint is not called for it."""
+        """Return the ``token`` parameter for a token; None if the endpoint is not called for it."""
         issuer = issuer_of(id_)
         if issuer not in self.issuers or issuer is None:
             return None
@@ -77,7 +77,7 @@ class Endpoint:
 
 
 def endpoints_of(said: object, *, file: Path) -> tuple[Endpoint, ...]:
-    """The endpoints of a settings file, in the order of their receivers.
+    """Read the endpoints of a settings file, in the order of their receivers.
 
     Raises:
         RefusedError: A setting is missing, unknown or invalid; the message names it.

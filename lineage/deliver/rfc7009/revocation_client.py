@@ -1,6 +1,6 @@
 """A client of an authorization server's revocation endpoint (RFC 7009): revokes ended tokens there too.
 
-delegraph never has the token itself. It sends a handle, made from the token's id, that the server accepts instead.
+delegraph never has the token itself. It sends a handle, built from the token's id, that the server accepts instead.
 Calls are only made for permanent revocations: RFC 7009 has no suspension, and a token revoked there cannot be
 reinstated. The rows of the outbox are processed in order, each until the server has answered; the answer is recorded
 and appended to the log as an acknowledgement before the next row. After a crash a call is repeated, which is harmless,
@@ -64,7 +64,7 @@ class NotAnsweredError(UnavailableError):
     """
 
     def __init__(self, message: str, wait_seconds: float | None = None) -> None:
-        """Keep the time to wait in addition to the message."""
+        """Store the time to wait in addition to the message."""
         super().__init__(message)
         self.wait_seconds = wait_seconds
 
@@ -169,7 +169,7 @@ class RevocationEndpointClient:
     # Rows of the outbox
 
     def _handle(self, row: Row) -> str | None:
-        """The ``token`` parameter for a row; None if no call is needed."""
+        """Return the ``token`` parameter for a row; None if no call is needed."""
         kind, id_ = split_key(row.change.key)
         outcome = row.change.version.outcome
         if kind != "token" or outcome.state not in _FOR_GOOD or not outcome.is_relevant(self._clock()):
@@ -200,7 +200,7 @@ class RevocationEndpointClient:
         self.counts.rejected += len(answers) - len(enforced)
 
     def _orders(self, row: Row) -> list[str]:
-        """The ids of the revocations that have ended the element by now, including that of the row."""
+        """Return the ids of the revocations that have ended the element by now, including that of the row."""
         key = row.change.key
         with self._store.reader(trust=in_force(self._trust)) as reader:
             world = reader.world()
@@ -306,7 +306,7 @@ def _beginning(answer: httpx.Response) -> bytes:
 
 
 def _error_in(body: bytes) -> str | None:
-    """The error code in an error response (RFC 6749 section 5.2), and nothing else of it."""
+    """Return only the error code of an error response (RFC 6749 section 5.2)."""
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
@@ -316,5 +316,5 @@ def _error_in(body: bytes) -> str | None:
 
 
 def _seconds_in(header: str | None) -> float | None:
-    """The seconds in ``Retry-After``; its other form, a date, is ignored because it would need synchronised clocks."""
+    """Return the seconds in ``Retry-After``; a date is ignored because it would need synchronised clocks."""
     return float(header) if header is not None and _SECONDS.fullmatch(header) else None

@@ -53,7 +53,7 @@ class Outstanding:
     more: bool
 
     def settled(self, done: set[str]) -> dict[str, Any]:
-        """The changes of the stream when some events, given by ``jti``, are settled."""
+        """Return the changes of the stream when some events, given by ``jti``, are settled."""
         seqs = [event.seq for event in self.outgoing if event.seq is not None]
         told = {event.seq for event in self.outgoing if event.seq is not None and event.jti in done}
         seq = next((seq for seq in seqs if seq not in told), self.through + 1) - 1
@@ -65,7 +65,7 @@ class EventSource:
     """Finds the next events of streams."""
 
     def __init__(self, store: Store, trust: Trusted | None, issuer: str) -> None:
-        """Create a teller.
+        """Create an event source.
 
         Args:
             store: The store with outbox, streams and facts.
@@ -77,14 +77,14 @@ class EventSource:
         self._issuer = issuer
 
     def covers(self, receiver: str) -> str:
-        """The current coverage of a receiver, in its stored form."""
+        """Return the current coverage of a receiver, in its stored form."""
         return self._coverage(receiver).written
 
     def outstanding(self, stream: Stream, *, limit: int, at: Instant) -> Outstanding:
         """Find the first events that a stream has not settled yet.
 
         If the receiver's coverage has changed, delivery starts again from the beginning with the latest state of each
-        element, since it may have missed what it did not cover before.
+        element, since it may have missed elements that it did not cover before.
 
         Raises:
             FencedError: Another process has changed the stream; read it again.
@@ -147,9 +147,9 @@ class EventSource:
 
 
 def _orders(world: World, row: Untold) -> list[Order]:
-    """The revocations that caused a state: those with its id that took effect at its time.
+    """Return the revocations that caused a state: those with its id that took effect at its time.
 
-    If there are several, only those that end the element, where the world contains what that needs.
+    If there are several, only those that end the element, as far as the world can tell.
     """
     outcome = row.change.version.outcome
     found = [world.orders.resolve(fact) for fact in world.orders.by_id.get(outcome.revocation or "")]

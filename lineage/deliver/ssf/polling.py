@@ -12,7 +12,7 @@ from lineage.store.delivery import ssf_streams
 from lineage.store.delivery.outbox import note_delivered
 from lineage.store.delivery.ssf_streams import ENABLED, DeadLetter, Stream
 
-# Errors that do not concern the event itself: it is delivered again (RFC 8935 section 2.4).
+# Errors that do not concern the event itself, which is delivered again (RFC 8935 section 2.4).
 PASSING: Final = frozenset({"", "invalid_key", "authentication_failed", "access_denied"})
 _WINDOW: Final = 500  # the most events delivered and not acknowledged, in any order
 _ATTEMPTS: Final = 20

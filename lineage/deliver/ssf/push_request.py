@@ -90,7 +90,7 @@ class Post:
         except _ClosedError as fault:
             return Failed(str(fault))
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as fault:
-            # The message is not repeated: it may contain what was sent.
+            # The message is not repeated, since it may contain the request.
             return Failed(f"the receiver does not answer ({type(fault).__name__})")
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class Post:
         headers = {"Host": parts.netloc, "Content-Type": "application/secevent+jwt", "Accept": "application/json"}
         if authorization is not None:
             headers["Authorization"] = authorization
-        # The name is also the one that the certificate is verified for.
+        # The certificate is verified for this name as well.
         named = {"sni_hostname": parts.hostname or ""}
         where = httpx.URL(url).copy_with(host=address)
         return self._client.build_request("POST", where, content=token, headers=headers, extensions=named)
@@ -115,7 +115,7 @@ class Post:
             answer.close()
 
     def _addresses(self, url: str) -> list[str]:
-        """Resolve the host of a URL, every time since names may move; refuse it if any address is not allowed."""
+        """Resolve the host of a URL, every time because addresses change; refuse it if any address is not allowed."""
         parts = urlsplit(url)
         port = parts.port or {"https": 443, "http": 80}[parts.scheme]
         try:
@@ -163,7 +163,7 @@ def _object_in(answer: httpx.Response, until: float) -> dict[str, object]:
 
 
 def _retry_after(said: str, at: Instant) -> float:
-    """``Retry-After`` in seconds, given as such or as a date (RFC 9110 section 10.2.3); 0 if it is invalid."""
+    """Return ``Retry-After`` in seconds, given as such or as a date (RFC 9110 section 10.2.3); 0 if it is invalid."""
     if said.isascii() and said.isdigit():
         return float(said[:9])
     try:

@@ -35,7 +35,7 @@ _LONGEST_WAIT_SECONDS: Final = 10.0
 
 
 class _Runner:
-    """Runs a line in its own thread, whenever it is poked."""
+    """Runs the pusher of a stream in a separate thread, whenever it is poked."""
 
     def __init__(self, transmitter: Transmitter, stream_id: str, pace: PushBackoff) -> None:
         self._stopped, self._poked = threading.Event(), threading.Event()
@@ -71,7 +71,7 @@ class _Runner:
 
 
 def _pushed_once(line: StreamPusher) -> None:
-    with suppress(FencedError):  # its receiver is changing the stream: the rest is left for the next time
+    with suppress(FencedError):  # its receiver is changing the stream: the remaining events are left for the next time
         line.push()
 
 
@@ -79,7 +79,7 @@ class Pusher:
     """Pushes the events of all streams, unless another process does."""
 
     def __init__(self, transmitter: Transmitter, pace: PushBackoff | None = None) -> None:
-        """Create a pusher for a transmitter; ``pace`` says when to retry."""
+        """Create a pusher for a transmitter; ``pace`` determines when to retry."""
         self._transmitter = transmitter
         self._store = transmitter.store
         self._pace = pace or PushBackoff()
@@ -109,7 +109,7 @@ class Pusher:
             except DelegraphError as fault:
                 wait = backoff.next_seconds()
                 logger.warning("%s; trying again in %.1f s", fault, wait)
-            except Exception:  # if this thread ended, the process would continue without pushing, unnoticed
+            except Exception:  # if this thread ended, the process would silently continue without pushing
                 wait = _LONGEST_WAIT_SECONDS
                 logger.exception("pushing failed; trying again in %.1f s", wait)
             stopped.wait(wait)

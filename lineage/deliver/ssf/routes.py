@@ -29,7 +29,7 @@ _CACHED: Final = {"Cache-Control": "max-age=300"}
 _FAULTS: Final[dict[type[DelegraphError], tuple[HTTPStatus, str, str]]] = {
     NoStreamError: (HTTPStatus.NOT_FOUND, "no-stream", "There is no such stream"),
     OneStreamError: (HTTPStatus.CONFLICT, "one-stream", "A receiver has one stream"),
-    TooOftenError: (HTTPStatus.TOO_MANY_REQUESTS, "too-often", "That was asked for too often"),
+    TooOftenError: (HTTPStatus.TOO_MANY_REQUESTS, "too-often", "Too many requests of this kind are pending"),
 }
 
 
@@ -45,7 +45,7 @@ class MissingParameterError(RefusedError):
     """
 
     def __init__(self, parameter: str) -> None:
-        """Keep the name as an attribute."""
+        """Store the name as an attribute."""
         super().__init__(f"{parameter}: is missing")
         self.parameter = parameter
 
@@ -128,7 +128,7 @@ def routes(
 
 
 def jwks_route(keys: Keys | None) -> Route:
-    """``/.well-known/jwks.json``: the public signing keys, for verifiers."""
+    """Build the route ``/.well-known/jwks.json``: the public signing keys, for verifiers."""
 
     def published(_request: Request) -> Response:
         return JSONResponse({"keys": []} if keys is None else keys.jwks(), headers=_CACHED)
@@ -150,7 +150,7 @@ def _explained(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except NotConfiguredError as fault:
-            return problem(HTTPStatus.NOT_IMPLEMENTED, "not-configured", "Nothing is transmitted here", str(fault))
+            return problem(HTTPStatus.NOT_IMPLEMENTED, "not-configured", "No transmitter is configured", str(fault))
         except MissingParameterError as fault:
             title = "A parameter is wrong"
             return problem(HTTPStatus.BAD_REQUEST, "parameter", title, str(fault), parameter=fault.parameter)

@@ -28,25 +28,25 @@ _BY_POLICY: Final = frozenset({"policy_violation", "risk_elevated", "inactivity"
 
 
 def type_of(state: State) -> str:
-    """The event type for a state: CAEP's ``session-revoked`` for permanent revocations, ours for all other states."""
+    """Return the event type for a state: CAEP's ``session-revoked`` for permanent revocations, ours for all others."""
     return SESSION_REVOKED if state in _FOR_GOOD else ELEMENT_STATE
 
 
 def jti_of(stream: Stream, row: Untold) -> str:
-    """The id of the event that delivers a row to a stream."""
+    """Return the id of the event that delivers a row to a stream."""
     number, outcome = row.change.version
     identity = (stream.id, row.seq, row.change.key, number, str(outcome.state), outcome.revocation)
     return hashlib.sha256(repr(identity).encode()).hexdigest()[:32]
 
 
 def jti_of_notice(stream: Stream, notice: Notice) -> str:
-    """The id of an event about a stream itself."""
+    """Return the id of an event about a stream itself."""
     identity = ("notice", stream.id, notice.id, notice.made_at)
     return hashlib.sha256(repr(identity).encode()).hexdigest()[:32]
 
 
 def subject_of(key: str) -> dict[str, str]:
-    """The subject identifier of an element (RFC 9493, SSF 1.0 section 3).
+    """Build the subject identifier of an element (RFC 9493, SSF 1.0 section 3).
 
     A token of an issuer is a ``jwt_id``. Any other element is ``opaque``: a token by its id, a delegation with its kind
     as a prefix. (In a complex subject, a receiver would ignore unknown members, and the rest would match everything.)
@@ -68,7 +68,7 @@ def subject_of(key: str) -> dict[str, str]:
 
 
 def claims_of(row: Untold, stream: Stream, issuer: str, order: RevocationOrdered | None) -> dict[str, Any]:
-    """The claims for a row of the outbox.
+    """Build the claims for a row of the outbox.
 
     Args:
         row: The row.
@@ -96,7 +96,7 @@ def claims_of(row: Untold, stream: Stream, issuer: str, order: RevocationOrdered
 
 
 def claims_of_notice(notice: Notice, stream: Stream, issuer: str) -> dict[str, Any]:
-    """The claims for an event about the stream itself (SSF 1.0 section 8.1)."""
+    """Build the claims for an event about the stream itself (SSF 1.0 section 8.1)."""
     return {
         "iss": issuer,
         "jti": jti_of_notice(stream, notice),
@@ -114,5 +114,5 @@ def _initiating(order: RevocationOrdered) -> str:
 
 
 def update_of(status: str, reason: str | None) -> tuple[str, Mapping[str, Any]]:
-    """The type and payload of the event that reports a stream's status."""
+    """Return the type and payload of the event that reports a stream's status."""
     return STREAM_UPDATED, {"status": status} | ({} if reason is None else {"reason": reason})

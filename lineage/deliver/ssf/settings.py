@@ -16,13 +16,13 @@ class SsfSettings:
 
     issuer: str = setting(
         "",
-        "the URL of the API; with it there is a transmitter of [Shared Signals](../shared-signals.md)",
+        "the URL of the API; enables the transmitter of [Shared Signals](../shared-signals.md)",
         default_text="none",
     )
     ca_file: Path | None = setting(
-        None, "who signs the certificates of receivers, in PEM", kind=Kind.FILE, default_text="the system's"
+        None, "the CA of the receivers' certificates, in PEM", kind=Kind.FILE, default_text="the system's"
     )
-    loopback: bool = setting(default=False, help="`yes`: events may be pushed to this machine itself, in the clear")
+    loopback: bool = setting(default=False, help="`yes` allows pushes to this machine itself, unencrypted")
 
     @classmethod
     def of(cls, said: Mapping[str, str]) -> "SsfSettings | None":
@@ -41,7 +41,7 @@ class SsfSettings:
         return cls(**values | {"issuer": _issuer(values["issuer"])})
 
     def shown(self) -> dict[str, str]:
-        """The settings by name, without secrets."""
+        """Return the settings by name, without secrets."""
         return TABLE.shown(self)
 
 

@@ -21,7 +21,7 @@ from lineage.core.revocation.state_changes import Change
 
 
 class StreamCoverage:
-    """Which changes are delivered to a receiver, by its registrations; without any, all of them."""
+    """Decides which changes are delivered to a receiver, by its registrations; without any, all of them."""
 
     def __init__(self, receivers: Receivers) -> None:
         """Use the registrations of the receiver; ``receivers`` must contain no other."""
@@ -32,22 +32,22 @@ class StreamCoverage:
 
     @property
     def written(self) -> str:
-        """A short form of everything that the receiver covers or has covered, to detect changes."""
+        """Return a short form of everything that the receiver covers or has covered, to detect changes."""
         lists = [canonical_json(_lists(body)).decode() for body in self._stated]
         return "".join(lists) if len(lists) <= 1 else hashlib.sha256("\n".join(lists).encode()).hexdigest()
 
     def needs_orders(self, world: World, keys: Iterable[str]) -> bool:
-        """Whether coverage depends on which revocations end some elements, and on when these were given."""
+        """Whether coverage depends on the revocations that end some elements, and on when these were given."""
         return len(self._stated) > 1 or any(_audiences(world, key) > 1 for key in keys)
 
     def holds(self, world: World, change: Change, because: Collection[Order], at: Instant) -> bool:
         """Whether a change is delivered to the receiver.
 
-        If no revocation ends the element any more, everything ever stated about it counts: a receiver that was told of
-        its end must also be told that it is active again.
+        If no revocation ends the element any more, everything ever stated about it counts: a receiver that was notified
+        of its end must also be notified that it is active again.
 
         Args:
-            world: Contains the element and, if ``needs_orders``, what is needed to evaluate it.
+            world: Contains the element and, if ``needs_orders``, everything needed to evaluate it.
             change: The change.
             because: The revocations that caused the state.
             at: The current time.
@@ -74,7 +74,7 @@ class StreamCoverage:
 
 
 def causing(because: Collection[Order], ending: Collection[Order]) -> list[Order]:
-    """The orders of a state's id and time that end the element: the id may be reused for another target.
+    """Return the orders of a state's id and time that end the element: the id may be reused for another target.
 
     Args:
         because: The orders with the id and the time of the state.
@@ -87,12 +87,12 @@ def causing(because: Collection[Order], ending: Collection[Order]) -> list[Order
 
 
 def _audiences(world: World, key: str) -> int:
-    """How many different audiences the facts about an element state; no audience counts as one."""
+    """Count the different audiences that the facts about an element state; no audience counts as one."""
     return len({getattr(fact.event.body, "audience", ()) for fact in world.graph.facts.get(key)})
 
 
 def _without_repeats(receivers: Receivers) -> list[ReceiverRegistered]:
-    """The registrations in the order in which they were given, without those that equal the previous one."""
+    """Return the registrations in the order in which they were given, without those that equal the previous one."""
     facts = [fact for one in receivers.registrations for fact in receivers.registrations.get(one)]
     found: list[ReceiverRegistered] = []
     for body in map(registration_of, by_given(facts)):

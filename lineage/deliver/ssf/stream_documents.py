@@ -12,7 +12,7 @@ Document = dict[str, Any]
 
 
 def configuration_document(issuer: str) -> Document:
-    """The document at ``/.well-known/ssf-configuration`` (SSF 1.0 section 7.1)."""
+    """Build the document at ``/.well-known/ssf-configuration`` (SSF 1.0 section 7.1)."""
     return {
         "spec_version": "1_0",
         "issuer": issuer,
@@ -27,7 +27,7 @@ def configuration_document(issuer: str) -> Document:
 
 
 def stream_document(stream: Stream, issuer: str) -> Document:
-    """A stream as shown to its receiver; the authorization header is never shown."""
+    """Build the document of a stream for its receiver; the authorization header is never shown."""
     said = stream.said
     endpoint = said.endpoint if said.method == PUSH else f"{issuer}/ssf/poll/{stream.id}"
     requested = list(said.events) if said.events else list(SUPPORTED)
@@ -44,13 +44,13 @@ def stream_document(stream: Stream, issuer: str) -> Document:
 
 
 def status_document(stream: Stream) -> Document:
-    """The status of a stream, and why pushes to it fail."""
+    """Build the document of a stream's status, and why pushes to it fail."""
     members = {"stream_id": stream.id, "status": stream.status, "reason": stream.reason, "fault": stream.fault}
     return {name: value for name, value in members.items() if value is not None}
 
 
 def dead_letters_document(letters: Sequence[DeadLetter], total: int) -> Document:
-    """The events that receivers have permanently refused, as a list that says whether it is complete."""
+    """Build the list of events that receivers have permanently refused; it says whether it is complete."""
     items = [
         {
             "receiver": letter.receiver,

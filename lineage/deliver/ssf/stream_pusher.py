@@ -25,14 +25,14 @@ _CHANCE: Final = random.SystemRandom()
 
 
 class PushBackoff(NamedTuple):
-    """How long to wait before retrying a receiver: twice as long each time."""
+    """The wait before a receiver is tried again, which doubles each time."""
 
     first_seconds: float = 0.5
     longest_seconds: float = 60.0
     longest_asked_seconds: float = 3_600.0  # the longest wait that a receiver can request with Retry-After
 
     def wait_seconds(self, tries: int, asked_seconds: float) -> float:
-        """The wait after a number of failed attempts; ``asked_seconds`` is what the receiver has requested."""
+        """Return the wait after a number of failed attempts; the receiver may have requested ``asked_seconds``."""
         wait = min(self.longest_seconds, self.first_seconds * 2 ** min(tries, 30))
         return max(_CHANCE.uniform(wait / 2, wait), min(asked_seconds, self.longest_asked_seconds))
 
@@ -41,7 +41,7 @@ class StreamPusher:
     """Pushes the events of one stream. Used by one thread."""
 
     def __init__(self, transmitter: Transmitter, stream_id: str, pace: PushBackoff, stopped: threading.Event) -> None:
-        """Create a line for a stream; it stops pushing once ``stopped`` is set."""
+        """Create the pusher of a stream; it stops pushing once ``stopped`` is set."""
         self._transmitter = transmitter
         self._id = stream_id
         self._pace = pace
@@ -78,7 +78,7 @@ class StreamPusher:
             self.put_off(failed.retry_after_seconds)
 
     def put_off(self, asked_seconds: float = 0.0) -> None:
-        """Do not push for a while, longer each time, unless the stream is changed."""
+        """Pause pushing, longer each time, unless the stream is changed."""
         self._not_before = time.monotonic() + self._pace.wait_seconds(self._tries, asked_seconds)
         self._tries += 1
 
@@ -100,7 +100,7 @@ class StreamPusher:
         changed = found.stream.status != ENABLED
         began = time.monotonic()
         for event in found.outgoing:
-            changed = changed or ssf_streams.turn_of(store, self._id) != found.stream.turn  # paused, perhaps
+            changed = changed or ssf_streams.turn_of(store, self._id) != found.stream.turn  # it may have been paused
             if changed or self._stopped.is_set():
                 break
             token = self._transmitter.sign(event)

@@ -145,7 +145,7 @@ def goes_nowhere(address: Address) -> bool:
 
 
 def plain(address: Address) -> Address:
-    """The IPv4 address of an IPv4-mapped IPv6 address; any other address unchanged."""
+    """Return the IPv4 address of an IPv4-mapped IPv6 address; any other address unchanged."""
     return getattr(address, "ipv4_mapped", None) or address
 
 
@@ -157,12 +157,12 @@ def _address_of(host: str) -> Address | None:
 
 
 def stream_id_of(body: Json) -> str:
-    """The stream id in a body."""
+    """Return the stream id in a body."""
     return _text(body.get("stream_id"), "stream_id")
 
 
 def status_of(body: Json) -> tuple[str, str | None]:
-    """The requested status, and the reason for it."""
+    """Return the requested status, and the reason for it."""
     status = _text(body.get("status"), "status")
     if status not in STATUSES:
         raise RefusedError(f"'status' must be {ENABLED}, {PAUSED} or {DISABLED}")
@@ -170,7 +170,7 @@ def status_of(body: Json) -> tuple[str, str | None]:
 
 
 def state_of(body: Json) -> str | None:
-    """The state that a verification event is to return."""
+    """Return the state that a verification event is to repeat."""
     return None if body.get("state") is None else _text(body["state"], "state")
 
 
@@ -191,7 +191,7 @@ def asked_of(body: Json) -> Asked:
 
 
 def refusal_of(said: Json) -> tuple[str, str]:
-    """The error code and description that a receiver gave for an event, shortened; an invalid code becomes empty."""
+    """Return a receiver's error code and description for an event, shortened; an invalid code becomes empty."""
     error, description = said.get("err"), said.get("description")
     return (
         storable(error[:_LONGEST_ERROR]) if isinstance(error, str) else "",
@@ -214,7 +214,7 @@ def _text(value: object, name: str) -> str:
 
 
 def _header(value: object) -> str:
-    # It is secret, so no message repeats it.
+    # The header is secret, so no message repeats it.
     if not isinstance(value, str) or not (value.isascii() and value.isprintable()) or not value.strip():
         raise RefusedError("'delivery.authorization_header' must be a string of printable ASCII characters")
     if len(value) > _LONGEST_TEXT:

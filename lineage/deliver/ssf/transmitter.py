@@ -86,7 +86,7 @@ class Transmitter:
     # Public information
 
     def configuration(self) -> Document:
-        """The transmitter's configuration document."""
+        """Return the transmitter's configuration document."""
         return configuration_document(self.settings.issuer)
 
     # Streams
@@ -112,12 +112,12 @@ class Transmitter:
         return self.document(new)
 
     def streams(self, receiver: str) -> list[Document]:
-        """The streams of a receiver."""
+        """Return the streams of a receiver."""
         found = streams.of_receiver(self.store, receiver)
         return [] if found is None else [self.document(found)]
 
     def own(self, receiver: str, stream_id: str) -> Stream:
-        """A stream of a receiver.
+        """Return a stream of a receiver.
 
         Raises:
             NoStreamError: It has no such stream.
@@ -156,13 +156,13 @@ class Transmitter:
         streams.delete(self.store, self.own(receiver, stream_id))
 
     def document(self, stream: Stream) -> Document:
-        """A stream as shown to its receiver."""
+        """Return the document of a stream for its receiver."""
         return stream_document(stream, self.settings.issuer)
 
     # Status and verification
 
     def status(self, receiver: str, stream_id: str) -> Document:
-        """The status of a stream."""
+        """Return the status of a stream."""
         return status_document(self.own(receiver, stream_id))
 
     def set_status(self, receiver: str, body: Json) -> Document:
@@ -171,7 +171,7 @@ class Transmitter:
 
         def change(stream: Stream) -> Stream:
             values: dict[str, Any] = {"status": status, "reason": reason}
-            if status == DISABLED:  # no events are held
+            if status == DISABLED:  # no events are kept
                 values["noticed"] = [each.id for each in streams.notices(self.store, stream.id)]
             elif status == ENABLED != stream.status:
                 # Only the latest status update is kept pending, however often the status changes.
@@ -201,11 +201,11 @@ class Transmitter:
         self._changed(receiver, stream_requests.stream_id_of(body), change)
 
     def mark(self, stream_id: str) -> tuple[int, int | None]:
-        """A value that changes whenever there may be new events for a stream; cheap to query."""
+        """Return a value that changes whenever there may be new events for a stream; cheap to query."""
         return streams.last(self.store), streams.turn_of(self.store, stream_id)
 
     def dead_letters(self, receiver: str | None) -> Document:
-        """The events that a receiver (or any, if None) has permanently refused, latest first."""
+        """Return the events that a receiver (or any, if None) has permanently refused, latest first."""
         found = streams.dead_letters(self.store, receiver=receiver, limit=_LISTED)
         return dead_letters_document(found, streams.count_dead_letters(self.store, receiver=receiver))
 

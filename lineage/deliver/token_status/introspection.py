@@ -44,7 +44,7 @@ def route(
     clock: Callable[[], Instant],
     authentication: Authentication,
 ) -> Route:
-    """``POST /introspect``.
+    """Build the route ``POST /introspect``.
 
     Args:
         current: The replica of the authority graph.
@@ -96,7 +96,7 @@ async def asked(request: Request) -> tuple[str, ...]:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a form has at most {BODY_BYTES:,} bytes")
     try:
         form = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="surrogateescape", max_num_fields=16)
-    except ValueError:  # its message may repeat part of the body
+    except ValueError:  # its message may contain part of the body
         raise RefusedError("the body is not a valid form") from None
     tokens = form.get("token", [])
     if len(tokens) != 1 or not tokens[0]:
@@ -105,7 +105,7 @@ async def asked(request: Request) -> tuple[str, ...]:
 
 
 def ids_of(token: bytes) -> tuple[str, ...]:
-    """The ids under which a token may be known: ``<iss>#<jti>`` if it is a JWT with both, and its digest."""
+    """Return the ids under which a token may be known: ``<iss>#<jti>`` if it is a JWT with both, and its digest."""
     return tuple(dict.fromkeys((token_id(token), credentials.handle(token))))
 
 
@@ -139,7 +139,7 @@ def introspected(world: World, ids: tuple[str, ...], at: Instant, receiver: str 
     """Like ``introspection``, with the fields for the access log."""
     states = verdicts_of(world, [f"token:{id_}" for id_ in ids], at)
     known = {key: verdict.state for key, verdict in states.items() if verdict.state is not State.UNKNOWN}
-    if not known:  # the claims of an unknown token are chosen by its bearer and may contain anything, so log its digest
+    if not known:  # the bearer of an unknown token chooses its claims, which may contain anything, so log its digest
         return Introspected(INACTIVE, f"token:{ids[-1]}", State.UNKNOWN.value)
     for key, state in known.items():
         if state is not State.ACTIVE:
@@ -175,7 +175,7 @@ def _members(world: World, element: Element) -> Document:
 
 
 def _act(world: World, key: str, subject: str, issuer: str | None) -> tuple[Document | None, bool]:
-    """The actors behind a token, nested as in RFC 8693 section 4.1: the current one is outermost.
+    """Build the actors of a token, nested as in RFC 8693 section 4.1: the current one is outermost.
 
     Returns:
         The ``act`` claim, and whether the first actors of the chain were left out because there are too many.
@@ -191,7 +191,7 @@ def _act(world: World, key: str, subject: str, issuer: str | None) -> tuple[Docu
 
 
 def _at_issuer(id_: str | None, issuer: str | None) -> str | None:
-    """An id as its issuer states it: without the prefix of our own form, ``<issuer>#<id>``."""
+    """Return an id as its issuer states it: without the prefix of our own form, ``<issuer>#<id>``."""
     return id_ if id_ is None or issuer is None else id_.removeprefix(f"{issuer}#")
 
 

@@ -68,16 +68,16 @@ class StatusLists:
         self._keys = keys
         self._lock = threading.Lock()
         self._kept = kept
-        # When it was last checked, the digest of its content, and the signed list; the least recently used first.
+        # By name: when it was last checked, the digest of its content, the signed list. Least recently used first.
         self._made: OrderedDict[str, tuple[float, bytes, Signed]] = OrderedDict()
 
     def uris(self) -> list[str]:
-        """The URIs of all lists, sorted."""
+        """Return the URIs of all lists, sorted."""
         with self._current.world() as world:
             return sorted(uri for uri in world.listings.last if self._name(uri) is not None)
 
     def now(self, name: str) -> Signed | None:
-        """The current list of a name; None if there is none."""
+        """Return the current list of a name; None if there is none."""
         uri = f"{self.base}/{name}"
         with self._lock:
             at = self._clock()
@@ -102,7 +102,7 @@ class StatusLists:
             return signed
 
     def then(self, name: str, seconds: int) -> Signed | None:
-        """The list of a name at an earlier time, by what is known now; None if there was none."""
+        """Return the list of a name at an earlier time, by current knowledge; None if there was none."""
         uri = f"{self.base}/{name}"
         if seconds * SECOND > self._clock():
             return None
@@ -127,7 +127,7 @@ class StatusLists:
 
 
 def routes(lists: StatusLists, clock: Callable[[], Instant]) -> list[Route]:
-    """``GET /status-lists`` (the aggregation) and ``GET /status-lists/{name}``, without authentication.
+    """Build ``GET /status-lists`` (the aggregation) and ``GET /status-lists/{name}``, without authentication.
 
     Args:
         lists: The lists.
