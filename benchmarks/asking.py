@@ -37,13 +37,13 @@ from lineage.store.store import Store, open_store
 GOAL_MS = 300
 PAGE = 50
 TURNS = 20
-_SAMPLE = 50_000  # events from which what is asked for is taken
+_SAMPLE = 50_000  # events from which the ids in the queries are taken
 
 Question = tuple[str, Callable[[int], object]]
 
 
 def questions(service: Service) -> Iterator[Question]:
-    """Yield each kind of question, as a function of the number of its turn."""
+    """Yield each kind of query, as a function of the number of its repetition."""
     rng = random.Random(1)
     done, tokens, grants, people = [], [], [], Counter[str]()
     for event in events.a_day(_SAMPLE):
@@ -95,17 +95,17 @@ def questions(service: Service) -> Iterator[Question]:
 
 
 def people_of(service: Service, **said: Any) -> object:
-    """A page of principals."""
+    """Query a page of principals."""
     return inventory.principals(service, People(**said), at=NOW, limit=PAGE, looked_at=inventory.LOOKED_AT)
 
 
 def line_of(service: Service, kind: str, id_: str) -> object:
-    """A page of a timeline."""
+    """Query a page of a timeline."""
     return timeline(service, kind, id_, limit=PAGE, budget=OVER_HTTP._replace(counted=2_000))
 
 
 def asked(question: Callable[[int], object]) -> tuple[list[float], list[float]]:
-    """Ask a question again and again; the milliseconds of each turn by the clock, and of the processor."""
+    """Repeat a query; return the milliseconds of each repetition by the clock, and of the processor."""
     clock, cores = [], []
     for turn in range(TURNS):
         began, busy = time.perf_counter(), time.process_time()
@@ -121,7 +121,7 @@ def opened(url: str, log: str) -> tuple[Store, Log]:
 
 
 def main() -> None:
-    """Fill the store if it is empty, ask, and print a table."""
+    """Fill the store if it is empty, query it, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.asking", description=__doc__)
     parser.add_argument("--store", required=True, help="URL of the store")
     parser.add_argument("--log", help="URL of the log; by default it is in the store, which must be SQLite")

@@ -1,16 +1,15 @@
 """The soak test of `delegraph collect`: it is killed repeatedly while all its inputs are written to, then checked.
 
-``python -m benchmarks.collect_soak --kills 200`` has a file that is rotated, senders of requests, of lines over TCP and
-of spans, and a producer on a real Kafka write for as long as it takes, and ends the collector with SIGKILL at random
-moments. Then every record that was written has to be a fact, none of them twice, and where a place is kept (files and
-topics) no record may have been read twice. Prints a table, and ends with 1 if anything is wrong. With ``--steady 10``
-nothing is killed for ten minutes, and its memory is looked at.
+``python -m benchmarks.collect_soak --kills 200`` starts a writer of a file that is rotated, senders of requests, of
+lines over TCP and of spans, and a producer on a real Kafka, and ends the collector with SIGKILL at random times.
+Afterwards every record that was written must be a fact, exactly once, and for inputs with a stored position (files and
+topics) no record may have been read twice. Prints a table, and exits with 1 if anything is wrong. With ``--steady 10``
+nothing is killed for ten minutes, and the memory of the collector is measured.
 
-TCP has no acknowledgement: what the kernel holds for a process that is killed is gone, and its sender is not told. So
-the sender of lines keeps its last ones and sends them again when its connection breaks, as a relay with a buffer does,
-and it is never ahead of the reader by more than it keeps: it looks at what stands unread between the two, which on one
-machine the kernel says. Without that second half a reader that is held up for some seconds loses lines at a kill, and
-so they would be missed here by no fault of the collector.
+TCP has no acknowledgement: bytes in the kernel's buffers of a killed process are lost, and the sender is not notified.
+So the sender of lines keeps its last lines and sends them again when its connection breaks, like a relay with a buffer.
+It is never ahead of the reader by more than it keeps, for which it asks the kernel how many bytes are unread. Otherwise
+a reader that is delayed by some seconds would lose lines at a kill, through no fault of the collector.
 """
 
 import argparse
@@ -66,7 +65,7 @@ class Soak:
         self.faults: list[str] = []
         self._done = threading.Event()
         self._caught_up = 0.0
-        self._begun = 0  # how often a collector has said that it collects
+        self._begun = 0  # how often a collector has reported that it is running
         admin = KafkaAdminClient(bootstrap_servers=servers)
         admin.create_topics([NewTopic(self._topic, 3, 1)])
         admin.close()
@@ -187,7 +186,7 @@ class Soak:
         """Kill it a number of times, and report the outcome."""
         with self._traffic() as collector:
             for _ in range(kills):
-                if self._chance.random() < 0.7:  # else while it begins
+                if self._chance.random() < 0.7:  # otherwise it is killed while it starts
                     self._wait_until_up(collector)
                 time.sleep(self._chance.uniform(0.1, 2.0))
                 collector.kill()
@@ -199,7 +198,7 @@ class Soak:
         return {"kills": kills} | self._books()
 
     def steady(self, minutes: float) -> dict[str, Any]:
-        """Leave it alone; how much memory it has, a tenth of the time after the other, and what came of it."""
+        """Let it run undisturbed; report its memory after each tenth of the time, and the outcome."""
         sizes = []
         with self._traffic() as collector:
             self._wait_until_up(collector)
@@ -213,7 +212,7 @@ class Soak:
 
     @contextmanager
     def _traffic(self) -> Iterator[Collector]:
-        """A collector, and everybody who writes to it, until it has taken everything."""
+        """Run a collector and its writers within the block, and wait until it has ingested everything."""
         producer = KafkaProducer(bootstrap_servers=self._servers, compression_type="gzip")
         writers = [
             self._writing("file", self._to_file),
@@ -237,7 +236,7 @@ class Soak:
             producer.close()
             try:
                 self._caught_up = until(self._is_through, _CATCH_UP_SECONDS, 0.5)
-            except AssertionError:  # what is missing stands in the books
+            except AssertionError:  # missing records are reported by _books
                 self._caught_up = _CATCH_UP_SECONDS
             if collector.stop() != 0:
                 self.faults.append(f"the collector did not end well: {collector.said[-2000:]}")
@@ -245,7 +244,7 @@ class Soak:
     def _wait_until_up(self, collector: Collector) -> None:
         def is_up() -> bool:
             ended = collector.process is None or collector.process.poll() is not None
-            assert not ended, f"the collector does not begin: {collector.said[-2000:]}"
+            assert not ended, f"the collector does not start: {collector.said[-2000:]}"
             return collector.said.count(_BEGUN) > self._begun
 
         until(is_up, _PATIENCE_SECONDS)
@@ -313,7 +312,7 @@ def _resident_mb(collector: Collector) -> float:
 
 
 def _unread(connection: socket.socket) -> int:
-    """Bytes that were sent over a connection on this machine, and that nobody has read: they stand at either end."""
+    """Count the bytes sent over a connection on this machine that nobody has read, in the buffers of both ends."""
     own, theirs = (f"{end[1]:04X}" for end in (connection.getsockname(), connection.getpeername()))
     unread = 0
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
@@ -328,7 +327,7 @@ def main() -> int:
     """Run the soak test."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--steady", type=float, metavar="MINUTES", help="kill nothing, and look at the memory instead")
+    parser.add_argument("--steady", type=float, metavar="MINUTES", help="only measure the memory, without kills")
     parser.add_argument("--seed", type=int, default=None)
     asked = parser.parse_args()
     seed = random.SystemRandom().getrandbits(32) if asked.seed is None else asked.seed

@@ -66,7 +66,7 @@ def a_day(count: int, seed: int = 1, start: Instant = START) -> Iterator[Event]:
                     token=tokens[-1],
                     subject=human,
                     actor=f"agent:{holder}",
-                    delegation=None if step else granted,  # it was given to the planner, who lets the workers act
+                    delegation=None if step else granted,  # it was issued to the planner, which lets the workers act
                     derived_from=(Derivation(tokens[-2], "subject"),),
                     client="https://idp.example#agents",
                     session=f"https://idp.example#session-{session}",

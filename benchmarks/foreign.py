@@ -131,7 +131,7 @@ def foreign(megabytes: float) -> Iterator[Figure]:
 
 
 class Spent(NamedTuple):
-    """What something took: by the clock, and of a core, which other work on the machine changes less."""
+    """The time of some work: by the clock, and of a core, which other load on the machine affects less."""
 
     clock: float
     core: float

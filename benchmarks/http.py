@@ -194,7 +194,7 @@ async def load(port: int, token: str, paths: list[str], clients: int) -> tuple[f
 
 
 async def listening(port: int, token: str, listeners: int, send: Any) -> tuple[int, float]:
-    """Measure how many listeners of the live tail receive one event, and after how many seconds the last one does."""
+    """Measure how many listeners of the live tail receive one event, and the seconds until the last one does."""
     heard: list[float] = []
     ready = asyncio.Semaphore(0)
 
@@ -268,7 +268,7 @@ def measure(count: int, listeners: int) -> Iterator[Figure]:
 
 
 def against_bare(name: str, port: int, token: str, asked: list[str], folder: Path) -> Iterator[Figure]:
-    """One kind of query with 1 and 32 clients, compared with the bare endpoint."""
+    """Measure one kind of query with 1 and 32 clients, compared with the bare endpoint."""
     body = folder / "body.json"
 
     async def one() -> bytes:
@@ -291,7 +291,7 @@ def against_bare(name: str, port: int, token: str, asked: list[str], folder: Pat
 
 
 def introspected(port: int, token: str, tokens: list[str]) -> Iterator[Figure]:
-    """Introspection by one client; the first request, for which the store is loaded, is not counted."""
+    """Measure introspection by one client; the first request, for which the store is loaded, is not counted."""
     secret = "0" * 32  # introspection does not verify signatures
     asked = [jwt.encode(dict(zip(("iss", "jti"), one.split("#"), strict=True)), secret) for one in tokens]
     asyncio.run(asked_in_turn(port, token, asked[:1], introspect=True))
@@ -303,7 +303,7 @@ def introspected(port: int, token: str, tokens: list[str]) -> Iterator[Figure]:
 
 
 def pages(port: int, token: str, things: Things) -> Iterator[Figure]:
-    """Each page of each kind of thing, for one client."""
+    """Measure each page of each kind of thing, for one client."""
     numbers = random.Random(2).sample(range(1, things.sessions + 1), min(ASKED, things.sessions))
 
     def named(prefix: str) -> list[str]:
@@ -326,14 +326,14 @@ def pages(port: int, token: str, things: Things) -> Iterator[Figure]:
 
     who = [f"/who?action={quote(action, safe='')}" for action in things.actions]
     yield from page("/who", port, token, who)
-    yield from page("/who, at a moment in the past, as known at one", port, token, [one + past + known for one in who])
+    yield from page("/who, at a past time, as known at a past time", port, token, [one + past + known for one in who])
     yield from page("/ (start)", port, token, ["/"] * ASKED)
     for kind in of:
         for path in PAGES_OF_ELEMENTS if kind in ("token", "delegation") else PAGES_OF_NAMES:
             yield from page(f"{path} of a {kind}", port, token, asked(path, kind))
         for path in ("/reach", "/status", "/timeline"):
             if (kind, path) != ("shared client", "/reach"):  # too many living tokens for a page
-                name = f"{path} of a {kind}, when most was alive"
+                name = f"{path} of a {kind}, when most elements were alive"
                 more = known if path == "/timeline" else past + known
                 yield from page(name, port, token, asked(path, kind, more))
     for path in ("/search?q=user{}", "/search?q=no-such-{}", "/findings", "/conflicts", "/quarantine", "/health"):
@@ -342,7 +342,7 @@ def pages(port: int, token: str, things: Things) -> Iterator[Figure]:
 
 
 def pages_of_a_busy_root(port: int, token: str) -> Iterator[Figure]:
-    """The pages of a token and of an agent that all events in a store mention."""
+    """Measure the pages of a token and of an agent that all events in a store mention."""
     for kind, of, paths in (
         ("token", "token:busy", PAGES_OF_ELEMENTS),
         ("agent", "principal:agent:busy", PAGES_OF_NAMES),
@@ -354,13 +354,13 @@ def pages_of_a_busy_root(port: int, token: str) -> Iterator[Figure]:
 
 
 def pages_of_a_revocation(port: int, token: str, elements: int) -> Iterator[Figure]:
-    """The pages of a revocation that ends ``elements`` elements."""
+    """Measure the pages of a revocation that ends ``elements`` elements."""
     for path in ("/revocations", "/revocations/revoked", "/revocations/revoked/receipt", "/"):
         yield from page(f"{path}, of {elements:,} elements", port, token, [path] * ASKED)
 
 
 def pages_that_were_touched(url: str, port: int, token: str, elements: int) -> Iterator[Figure]:
-    """The page of a revocation, each time after a late child of an ended token and an action with it were added."""
+    """Measure the page of a revocation, each time after adding a late child of an ended token and an action with it."""
     took: list[float] = []
     for number in range(TOUCHES):
         child = f"late-{number}"
@@ -374,7 +374,7 @@ def pages_that_were_touched(url: str, port: int, token: str, elements: int) -> I
 
 
 def page(name: str, port: int, token: str, asked: list[str]) -> Iterator[Figure]:
-    """The 95th percentile of a page. The first request is separate, since it fills the caches."""
+    """Return the 95th percentile of a page. The first request is separate, since it fills the caches."""
     (first,) = asyncio.run(asked_in_turn(port, token, asked[:1]))
     took = asyncio.run(asked_in_turn(port, token, asked[1:], seconds=PAGE_SECONDS, least=PAGE_LEAST))
     p95 = _of_95(took)
@@ -389,7 +389,7 @@ def _of_95(took: list[float]) -> float:
 
 
 def tail(url: str, port: int, token: str, listeners: int) -> Iterator[Figure]:
-    """The latency of the live tail with ``listeners`` listeners."""
+    """Measure the latency of the live tail with ``listeners`` listeners."""
 
     def send() -> None:
         put(url, [events.numbered(TokenIssued(token="told", subject="human:told"), 1 << 43, events.START)])

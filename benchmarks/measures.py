@@ -1,4 +1,4 @@
-"""The measurements: each yields figures, with what they are compared with in the same run, and the goal if any."""
+"""The measurements: each yields figures, with the goal if any, and the reference in the same run."""
 
 import gc
 import io
@@ -166,7 +166,7 @@ def questions(count: int) -> Iterator[Figure]:
         step = max(1, len(day) // 500)
         tokens = [event.body.token for event in day if isinstance(event.body, TokenIssued)][::step]
         actions = [event.body.action for event in day if isinstance(event.body, ActionPerformed)][::step]
-        del day  # a real service would not hold it, and the garbage collector would scan it
+        del day  # a real service would not keep it in memory, and the garbage collector would scan it
         yield from asked(service, f"at {count:,} events", tokens, actions)
         for hops, goal in ((5, 1.0), (1_000, 20.0), (10_000, None)):
             name = f"chain{hops}"

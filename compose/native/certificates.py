@@ -47,7 +47,7 @@ def make_certificate(folder: Path, name: str, *, now: datetime) -> None:
 
 def _write(folder: Path, name: str, key: trustme.Blob, certificate: trustme.Blob) -> None:
     """Write the certificate last, so that a certificate never exists without its key."""
-    # The broker reads keys in PKCS #8 alone, and trustme writes them in OpenSSL's older form.
+    # The broker only reads keys in PKCS #8, but trustme writes them in OpenSSL's older form.
     pkcs8 = load_pem_private_key(key.bytes(), password=None).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )

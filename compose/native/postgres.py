@@ -141,7 +141,7 @@ def _unprivileged() -> list[str]:
 
 @cache
 def _securebits() -> list[str]:
-    """Return the option that sets the securebit, or nothing where a container does not let root set it."""
+    """Return the option that sets the securebit, or nothing if a container does not let root set it."""
     option = "--securebits=+no_setuid_fixup"
     asked = subprocess.run(["setpriv", option, "true"], check=False, stdin=subprocess.DEVNULL, capture_output=True)  # noqa: S607
     return [option] if asked.returncode == 0 else []

@@ -1,6 +1,6 @@
 """A process that outlives its parent, and can be found and stopped by the files in its folder.
 
-Its pid is in ``NAME.pid``, its output in ``NAME.log``. While it or one of its children is alive, it holds a lock on
+Its pid is in ``NAME.pid``, its output in ``NAME.log``. While it or one of its children is alive, it has a lock on
 ``NAME.pid``, so that a pid reused by another process is never mistaken for it.
 """
 

@@ -56,14 +56,14 @@ TOPIC_RIGHTS: Final = (
     ("producer", DECISIONS, WRITE),
     ("responder", DECISIONS, READ + WRITE),
     ("responder", ORDERS, READ + WRITE),
-    # It writes acknowledgements of the revocation endpoints that it calls, which are on the topic of decisions.
+    # It writes the acknowledgements of the revocation endpoints that it calls to the topic of decisions.
     ("deliverer", DECISIONS, WRITE + LOOK),
     ("deliverer", ORDERS, LOOK),
     ("deliverer", REVOCATIONS, READ + WRITE + (ACLOperation.CREATE,)),
     ("deliverer", FINDINGS, READ + WRITE + (ACLOperation.CREATE,)),
     ("consumer", REVOCATIONS, READ),
     ("consumer", FINDINGS, READ),
-    # Of the systems whose logs it reads it also reports revocations.
+    # It also reports revocations by the systems whose logs it reads.
     ("collector", DECISIONS, WRITE + LOOK),
     ("collector", ORDERS, WRITE + LOOK),
 )

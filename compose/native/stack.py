@@ -4,7 +4,7 @@ Starting it is idempotent: it starts what is not running, and keeps data and pas
 ``NAME.toml`` for each role, to be named by ``DELEGRAPH_CONFIG``:
 
 - ``admin`` creates topics and tables, ``consumer`` projects, ``deliverer`` delivers state changes to receivers;
-- ``collector`` takes what other systems send, with a token for each source next to its log;
+- ``collector`` ingests the records that other systems send, with a token for each source next to its log;
 - ``producer`` may send decisions but no revocations;
 - ``responder`` may also send revocations, ``investigator`` may only read.
 """
@@ -147,7 +147,7 @@ class Stack:
         return "\n".join(lines)
 
     def token_file(self, source: str) -> Path:
-        """The file with the token that a source of the collector shows."""
+        """The file with the token by which a source of the collector authenticates."""
         return self.folder / COLLECTOR / f"{source}.token"
 
     def _password_file(self, role: str) -> Path:
