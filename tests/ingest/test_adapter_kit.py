@@ -1,4 +1,4 @@
-"""The adapter kit: wrappings, scrubbing, recognition and memory, once for all adapters."""
+"""The adapter kit: wrappers, scrubbing, format detection and memory, once for all adapters."""
 
 import gzip
 import io
@@ -42,9 +42,9 @@ WRAPPED = {
 
 @pytest.mark.parametrize("wrapped", WRAPPED.values(), ids=WRAPPED)
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_a_record_is_read_in_every_wrapping(wrapped, pack):
+def test_a_record_is_read_in_every_wrapper(wrapped, pack):
     """
-    It is recognised, and gives the one event that it gives alone.
+    The format is recognised, and the record yields the same single event as without a wrapper.
     """
     raw = pack(json.dumps(wrapped).encode())
 
@@ -64,9 +64,9 @@ def test_a_record_is_read_in_every_wrapping(wrapped, pack):
         "event=",
     ],
 )
-def test_what_stands_in_front_of_a_record_on_its_line_is_passed_over(front):
+def test_a_prefix_before_a_record_on_its_line_is_skipped(front):
     """
-    Syslog, and audit devices with a prefix, put it there; the first line and every other one have it.
+    Syslog, and audit devices with a prefix, write one; it is skipped on the first line and on every other.
     """
     raw = "".join(f"{front}{json.dumps(EVENT | {'eventID': id_})}\n" for id_ in ("e1", "e2", "e3")).encode()
 
@@ -79,7 +79,7 @@ def test_what_stands_in_front_of_a_record_on_its_line_is_passed_over(front):
 
 
 @pytest.mark.parametrize("line", [f"see {LINE} for more", 'say "{}" to it', "braces { } and {}", f"{{{LINE}"])
-def test_a_line_that_only_quotes_a_record_is_no_record(line):
+def test_a_line_that_only_quotes_a_record_is_not_a_record(line):
     """
     Nothing may follow the record on its line.
     """
@@ -90,7 +90,7 @@ def test_a_line_that_only_quotes_a_record_is_no_record(line):
 
 def test_a_large_document_of_lines_in_strings_is_recognised():
     """
-    It is longer than what is looked at, so that only its signs tell, and in a string their quotes are escaped.
+    It is longer than the part examined, so only its byte marks tell, and within a string its quotes are escaped.
     """
     listed = [{"id": "1", "timestamp": 1, "message": LINE} for _ in range(1_000)]
     raw = json.dumps({"messageType": "DATA_MESSAGE", "logEvents": listed}).encode()
@@ -98,9 +98,9 @@ def test_a_large_document_of_lines_in_strings_is_recognised():
     assert "cloudtrail" == detect(first_bytes(plain(io.BytesIO(raw))))
 
 
-def test_what_a_record_quotes_is_no_record():
+def test_a_record_quoted_in_a_field_is_not_read():
     """
-    Someone may write anything into a field of their own request: it is not read as an event.
+    Anyone may write anything into a field of their own request: it is not read as an event.
     """
     quoting = EVENT | {"userAgent": LINE, "requestParameters": {"Records": [EVENT | {"eventID": "forged"}]}}
 
@@ -109,9 +109,9 @@ def test_what_a_record_quotes_is_no_record():
     assert ["aws#e1/action", "aws#e1/principal"] == found
 
 
-def test_what_is_no_record_is_quarantined_one_by_one():
+def test_each_non_record_is_quarantined_separately():
     """
-    A wrapping with a bad record spoils none of the others, and all of them are counted.
+    A wrapper with a bad record does not affect the others, and all of them are counted.
     """
     found = read(FORMATS["cloudtrail"], [{"logEvents": [{"message": LINE}, {"message": "no JSON"}, {"message": "{}"}]}])
 
@@ -138,12 +138,12 @@ JWT = "eyJhbGciOiJub25lIn0.eyJqdGkiOiIxIn0.c2ln"
 )
 def test_adapters_see_no_raw_credential(value, expected):
     """
-    By name and by shape; what is hashed stays, and so does what is spoken of by its digest.
+    Credentials are found by name and by shape; hashed values stay, and so do digests of credentials.
     """
     assert expected == scrubbed_value(value)
 
 
-def test_two_records_meet_whichever_comes_first():
+def test_two_records_are_joined_whichever_comes_first():
     """
     The question waits for the answer, or finds it.
     """
@@ -155,7 +155,7 @@ def test_two_records_meet_whichever_comes_first():
 
 def test_a_memory_is_bounded():
     """
-    The oldest entry makes room, and so many questions wait for one answer.
+    The oldest entry is evicted, and only a limited number of questions wait for one answer.
     """
     memory = Memory(most=3)
     for number in range(10):
@@ -168,9 +168,9 @@ def test_a_memory_is_bounded():
     assert MOST_WAITING == len(list(memory.waiting("u")))
 
 
-def test_a_memory_is_what_it_was_after_a_restart():
+def test_a_memory_is_the_same_after_a_restart():
     """
-    What changed is handed out once; what came and went in between is not worth keeping.
+    Each change is returned once; an entry that was added and dropped in between is not stored.
     """
     memory = Memory()
     memory.put("t", "gone", 1)

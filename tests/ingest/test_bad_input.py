@@ -1,6 +1,6 @@
-"""Bad input: whatever comes is quarantined with a reason and its place, or answered with one clear sentence.
+"""Bad input: everything is quarantined with a reason and its position, or answered with one clear sentence.
 
-Each bad line stands between two good ones, which go in. A raw credential stands nowhere in the bytes of the store.
+Each bad line is between two good ones, which are accepted. No raw credential is anywhere in the bytes of the store.
 """
 
 import base64
@@ -46,7 +46,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def token(id: str, **fields: Any) -> dict[str, Any]:
-    """A good event."""
+    """Build a good event."""
     return {
         "type": "token.issued",
         "event_id": f"issue {id}",
@@ -67,7 +67,7 @@ def line(document: Any) -> bytes:
 
 
 def raw(**fields: str) -> bytes:
-    """The good event with members that are spelled as given."""
+    """Build the good event with members spelled as given."""
     stated = ", ".join(f'"{name}": {value}' for name, value in fields.items())
     return line(token("bad"))[:-1] + b", " + stated.encode() + b"}"
 
@@ -86,7 +86,7 @@ def counted(document: dict[str, Any]) -> int:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    """Where a store may be made."""
+    """Return the URL of a store that may be created."""
     return f"sqlite:///{tmp_path}/delegraph.db"
 
 
@@ -201,9 +201,9 @@ LINES: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", LINES)
-def test_a_bad_line_is_quarantined_and_its_neighbours_go_in(tmp_path: Path, url: str, what: str):
+def test_a_bad_line_is_quarantined_and_its_neighbours_are_accepted(tmp_path: Path, url: str, what: str):
     """
-    The line is kept with a reason and its place and counted; the lines around it go in; the exit code is 0.
+    The line is kept with a reason and its position, and counted; the lines around it are accepted; the exit code is 0.
     """
     bad, reason = LINES[what]
     file = tmp_path / "events.jsonl"
@@ -241,9 +241,9 @@ GOOD = {
 
 
 @pytest.mark.parametrize("what", GOOD)
-def test_what_is_just_within_bounds_goes_in(tmp_path: Path, url: str, what: str):
+def test_values_at_the_limits_are_accepted(tmp_path: Path, url: str, what: str):
     """
-    The bounds themselves are allowed.
+    The limits themselves are allowed.
     """
     file = tmp_path / "events.jsonl"
     file.write_bytes(line(GOOD[what]))
@@ -254,9 +254,9 @@ def test_what_is_just_within_bounds_goes_in(tmp_path: Path, url: str, what: str)
     invoke(url, "status", f"token:{GOOD[what]['token']}")
 
 
-def test_windows_lines_and_a_last_line_without_an_end_go_in(tmp_path: Path, url: str):
+def test_windows_line_ends_and_a_last_line_without_an_end_are_accepted(tmp_path: Path, url: str):
     """
-    CR LF ends a line; the last line needs no end; blank lines are not read.
+    CR LF ends a line; the last line needs no end; blank lines are skipped.
     """
     file = tmp_path / "events.jsonl"
     file.write_bytes(line(token("t1")) + b"\r\n\r\n \t\r\n" + line(token("t2")))
@@ -266,9 +266,9 @@ def test_windows_lines_and_a_last_line_without_an_end_go_in(tmp_path: Path, url:
     assert (2, 2) == (counts["read"], counts["accepted"])
 
 
-def test_an_empty_file_is_no_fault(tmp_path: Path, url: str):
+def test_an_empty_file_is_not_an_error(tmp_path: Path, url: str):
     """
-    Nothing was read, and that is said.
+    The output says that nothing was read.
     """
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"")
@@ -276,9 +276,9 @@ def test_an_empty_file_is_no_fault(tmp_path: Path, url: str):
     assert 0 == invoke(url, "ingest", str(file))[0]["read"]
 
 
-def test_all_bad_lines_at_once_are_each_in_their_place(tmp_path: Path, url: str):
+def test_a_file_of_all_bad_lines_is_quarantined_line_by_line(tmp_path: Path, url: str):
     """
-    A file of all of them: each at its own line, none lost, and a second reading keeps no line twice.
+    Each is quarantined with its line number, none is lost, and a second import adds no line twice.
     """
     file = tmp_path / "events.jsonl"
     bad = [bad for bad, _ in LINES.values()]
@@ -328,9 +328,9 @@ VALUES: dict[str, tuple[bytes, str]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("topic", [DECISIONS, ORDERS])
 @pytest.mark.parametrize("what", VALUES)
-def test_a_bad_value_of_the_log_is_quarantined_and_its_neighbours_go_in(url: str, what: str, topic: str):
+def test_a_bad_value_of_the_log_is_quarantined_and_its_neighbours_are_projected(url: str, what: str, topic: str):
     """
-    What someone else wrote to the log and nobody can read has a reason and its offset; the rest is projected.
+    An unreadable record that somebody else wrote to the log has a reason and its offset; the rest is projected.
     """
     bad, reason = VALUES[what]
     with log_of(url) as log:
@@ -349,9 +349,9 @@ def test_a_bad_value_of_the_log_is_quarantined_and_its_neighbours_go_in(url: str
     assert invoke(url, "fsck")[0]["ok"]
 
 
-def test_a_credential_that_someone_wrote_to_the_log_is_not_copied_into_quarantine(url: str):
+def test_a_credential_in_the_log_is_not_copied_into_quarantine(url: str):
     """
-    We cannot take it out of the log; quarantine holds its digest, and shows no more.
+    It cannot be removed from the log, but quarantine stores only its digest, and shows no more.
     """
     # As long as the id it stands for, so that the lengths in the value stay right.
     value = codec.encode(codec.event_from_document(token("x" * len(JWT)))).replace(b"x" * len(JWT), JWT.encode())
@@ -428,7 +428,7 @@ PLACES: dict[str, Callable[[str], bytes]] = {
 @pytest.mark.parametrize("place", PLACES)
 def test_a_raw_credential_is_never_kept(tmp_path: Path, url: str, place: str):
     """
-    Wherever it stands, its bytes stand nowhere in the files of the store, and no output shows it.
+    Wherever it is, its bytes are nowhere in the files of the store, and no output shows it.
     """
     file = tmp_path / "events.jsonl"
     bad = [PLACES[place](secret) for secret in CREDENTIALS.values()]
@@ -454,9 +454,10 @@ def test_a_raw_credential_is_never_kept(tmp_path: Path, url: str, place: str):
             assert escaped(secret).encode() not in kept, kind
 
 
-def test_what_held_a_credential_is_not_taken_up_with_a_digest_in_its_place(tmp_path: Path, url: str):
+def test_retry_does_not_import_a_line_whose_credential_was_replaced(tmp_path: Path, url: str):
     """
-    `quarantine --retry` makes no fact of a line that nobody sent so, even if it can be read without the credential.
+    `quarantine --retry` makes no fact of a line that nobody sent in this form, even if it can be read without the
+    credential.
     """
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"\n".join([line(token(JWT)), line(token("t1", token_type=f"Bearer {JWT}"))]))
@@ -477,9 +478,9 @@ def test_what_held_a_credential_is_not_taken_up_with_a_digest_in_its_place(tmp_p
         ["revoke", "token:t1", "--reason", "test", "--by", "human:ruth", "--note", JWT, "--execute"],
     ],
 )
-def test_a_raw_credential_on_the_command_line_is_refused_and_kept_nowhere(tmp_path: Path, url: str, words: list[str]):
+def test_a_raw_credential_on_the_command_line_is_refused_and_not_stored(tmp_path: Path, url: str, words: list[str]):
     """
-    Anyone who pastes the leaked token itself is told to name its id: exit code 2, and no plan or order holds it.
+    If the leaked token itself is pasted, the message asks for its id: exit code 2, and no plan or order contains it.
     """
     file = tmp_path / "events.jsonl"
     file.write_bytes(line(token("t1")))
@@ -513,7 +514,7 @@ BROKEN_FILES: dict[str, bytes] = {
 @pytest.mark.parametrize("what", BROKEN_FILES)
 def test_a_broken_gzip_is_accounted_for(tmp_path: Path, url: str, what: str):
     """
-    What could be unpacked goes in; that the rest cannot be read is said, and never passed off as an empty file.
+    The part that can be decompressed is imported; the output reports the rest, and never presents it as an empty file.
     """
     file = tmp_path / "events.jsonl.gz"
     file.write_bytes(BROKEN_FILES[what])
@@ -530,7 +531,7 @@ def test_a_broken_gzip_is_accounted_for(tmp_path: Path, url: str, what: str):
 
 
 def gzip_head(raw_: bytes) -> bytes:
-    """As much as can be unpacked."""
+    """Decompress as much as possible."""
     import zlib
 
     try:
@@ -540,9 +541,9 @@ def gzip_head(raw_: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("broken", [b"not json\n", line(token("t1")) + b"\n"])
-def test_a_file_whose_name_is_no_utf_8_is_read_as_any(tmp_path: Path, url: str, broken: bytes):
+def test_a_file_whose_name_is_not_utf_8_is_read_like_any_other(tmp_path: Path, url: str, broken: bytes):
     """
-    A name that is no UTF-8 loses no line, good or bad.
+    No line of it is lost, good or bad.
     """
     file = tmp_path / os.fsdecode(b"caf\xe9.jsonl")
     try:
@@ -566,9 +567,11 @@ def test_a_file_whose_name_is_no_utf_8_is_read_as_any(tmp_path: Path, url: str, 
         ("emit", ".", "folder"),
     ],
 )
-def test_what_is_no_file_of_lines_is_told_in_a_sentence(tmp_path: Path, url: str, command: str, name: str, words: str):
+def test_a_path_that_is_not_a_file_of_lines_is_reported_in_one_sentence(
+    tmp_path: Path, url: str, command: str, name: str, words: str
+):
     """
-    One sentence that names the file; exit code 2.
+    The sentence names the file; exit code 2.
     """
     (tmp_path / "events.avro").write_bytes(BAD)
     invoke(url, "init")
@@ -602,9 +605,9 @@ NO_UTF_8 = os.fsdecode(b"caf\xe9")
         ["search", "t", "--log", f"sqlite:///{NO_UTF_8}"],
     ],
 )
-def test_no_word_that_is_no_utf_8_is_a_crash(tmp_path: Path, url: str, words: list[str]):
+def test_an_argument_that_is_not_utf_8_never_crashes(tmp_path: Path, url: str, words: list[str]):
     """
-    A word of the command line that is no UTF-8 is an answer, a refusal, or not found; never a traceback.
+    An argument of the command line that is not UTF-8 yields an answer, a refusal, or not found; never a traceback.
     """
     file = tmp_path / "events.jsonl"
     file.write_bytes(line(token("t1")))
@@ -618,7 +621,7 @@ def test_no_word_that_is_no_utf_8_is_a_crash(tmp_path: Path, url: str, words: li
 @pytest.mark.parametrize("name", ["a b.db", "a%20b.db", "50%.db", "a#b.db", "a?b.db", "s.db?timeout=5", NO_UTF_8])
 def test_store_and_log_are_one_file_whatever_its_name(tmp_path: Path, name: str):
     """
-    The embedded log is inside the store: a name that can be used leads both to one file; one that cannot is refused.
+    The embedded log is inside the store: a usable name leads both to one file; an unusable one is refused.
     """
     folder = tmp_path / "store"
     folder.mkdir()
@@ -667,7 +670,7 @@ TOUCHING = {
 
 @pytest.fixture
 def words_for(tmp_path: Path) -> Callable[[str], list[str]]:
-    """The words of a command, with a file of events."""
+    """Return the arguments of a command, with a file of events."""
     events = tmp_path / "events.jsonl"
     events.write_bytes(line(token("t1")))
 
@@ -675,9 +678,9 @@ def words_for(tmp_path: Path) -> Callable[[str], list[str]]:
 
 
 @pytest.mark.parametrize("command", TOUCHING)
-def test_a_text_file_is_no_store(tmp_path: Path, words_for: Callable[[str], list[str]], command: str):
+def test_a_text_file_is_not_a_store(tmp_path: Path, words_for: Callable[[str], list[str]], command: str):
     """
-    A store URL that leads to a text: exit code 5, a sentence, and the text as it was.
+    A store URL of a text file: exit code 5, one sentence, and the text is unchanged.
     """
     file = tmp_path / "notes.txt"
     file.write_text("Dear diary,\n" * 200, encoding="utf-8")
@@ -692,9 +695,9 @@ def test_a_text_file_is_no_store(tmp_path: Path, words_for: Callable[[str], list
 
 
 @pytest.mark.parametrize("command", TOUCHING)
-def test_a_foreign_database_is_left_alone(tmp_path: Path, words_for: Callable[[str], list[str]], command: str):
+def test_a_foreign_database_is_not_changed(tmp_path: Path, words_for: Callable[[str], list[str]], command: str):
     """
-    A SQLite database that is not ours: exit code 5, a sentence, and not a byte of it changed, no table added.
+    A SQLite database of another application: exit code 5, one sentence, not a byte changed, and no table added.
     """
     file = tmp_path / "places.sqlite"
     with contextlib.closing(sqlite3.connect(file)) as connection:
@@ -722,9 +725,9 @@ PLACES_OF_NO_STORE = {
 
 
 @pytest.mark.parametrize("what", PLACES_OF_NO_STORE)
-def test_a_question_of_no_store_is_told_what_to_do(tmp_path: Path, what: str):
+def test_a_query_without_a_store_is_told_what_to_do(tmp_path: Path, what: str):
     """
-    No store, a folder, an empty file: exit code 5 and what to do; nothing is made.
+    No store, a folder, an empty file: exit code 5 and what to do; nothing is created.
     """
     (tmp_path / "empty.db").touch()
     place, words = PLACES_OF_NO_STORE[what]
@@ -741,7 +744,7 @@ def test_a_question_of_no_store_is_told_what_to_do(tmp_path: Path, what: str):
 
 def test_an_empty_file_may_become_a_store(tmp_path: Path, words_for: Callable[[str], list[str]]):
     """
-    What is empty belongs to nobody: `ingest` makes a store of it.
+    An empty file belongs to nobody: `ingest` creates a store in it.
     """
     (tmp_path / "empty.db").touch()
 
@@ -752,9 +755,9 @@ def test_an_empty_file_may_become_a_store(tmp_path: Path, words_for: Callable[[s
 
 @pytest.mark.parametrize("url", ["mysql://localhost/x", "nonsense", "sqlite:", "kafka://localhost:9092"])
 @pytest.mark.parametrize("command", ["status", "ingest"])
-def test_a_url_that_is_no_store_is_refused(url: str, command: str, words_for: Callable[[str], list[str]]):
+def test_a_url_that_is_not_a_store_url_is_refused(url: str, command: str, words_for: Callable[[str], list[str]]):
     """
-    A URL that cannot be used: exit code 2 and an example of one that can.
+    An unusable URL: exit code 2 and an example of a usable one.
     """
     result = CliRunner().invoke(main, [*words_for(command), "--store", url], catch_exceptions=False)
 
@@ -768,7 +771,7 @@ def test_a_store_of_a_newer_version_is_refused(
     tmp_path: Path, url: str, words_for: Callable[[str], list[str]], command: str
 ):
     """
-    A store that a newer delegraph made: exit code 5, both versions named, nothing written.
+    A store created by a newer delegraph: exit code 5, both versions named, nothing written.
     """
     file = tmp_path / "delegraph.db"
     invoke(url, *words_for("ingest"))
@@ -790,9 +793,11 @@ def test_a_store_of_a_newer_version_is_refused(
 
 
 @pytest.mark.slow
-def test_a_locked_store_is_waited_for_and_then_told(tmp_path: Path, url: str, words_for: Callable[[str], list[str]]):
+def test_a_writer_waits_for_a_locked_store_and_then_reports_it(
+    tmp_path: Path, url: str, words_for: Callable[[str], list[str]]
+):
     """
-    While another process writes, questions are answered; who wants to write waits, and then says so with exit code 5.
+    While another process writes, queries are answered; a writer waits, and then reports it with exit code 5.
     """
     invoke(url, *words_for("ingest"))
     commands = {name: words_for(name) for name in ("ingest", "emit", "consume", "revoke", "init")}
@@ -818,9 +823,11 @@ def test_a_locked_store_is_waited_for_and_then_told(tmp_path: Path, url: str, wo
     assert 0 == invoke(url, "status", "token:t1")[0]["as_of"]["behind"] - 1
 
 
-def test_a_writer_who_waits_long_enough_gets_in(tmp_path: Path, url: str, words_for: Callable[[str], list[str]]):
+def test_a_writer_succeeds_if_the_lock_is_released_in_time(
+    tmp_path: Path, url: str, words_for: Callable[[str], list[str]]
+):
     """
-    A lock that is given back in time is no fault.
+    A lock that is released in time is not an error.
     """
     invoke(url, "init")
     holder = sqlite3.connect(tmp_path / "delegraph.db", isolation_level=None, check_same_thread=False)
@@ -859,7 +866,7 @@ main(prog_name="delegraph")
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A folder that others may enter (pytest's own are for their owner alone)."""
+    """Create a folder that other users may enter (pytest's own are for their owner only)."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         place.chmod(0o755)
@@ -877,9 +884,9 @@ def as_nobody(shared: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ["writable", "read-only"])
-def test_a_read_only_store_answers_and_takes_nothing_in(shared: Path, folder: str):
+def test_a_read_only_store_answers_and_accepts_nothing(shared: Path, folder: str):
     """
-    A store that may not be written answers questions if it can; what would write says that it is read-only (5).
+    A store that cannot be written answers queries if it can; commands that would write say that it is read-only (5).
     """
     store = shared / "store"
     store.mkdir()
@@ -905,9 +912,9 @@ def test_a_read_only_store_answers_and_takes_nothing_in(shared: Path, folder: st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["status", "token:t1"], ["ingest", "events.jsonl"]])
-def test_a_store_in_a_folder_that_one_may_not_enter_is_told_in_a_sentence(shared: Path, command: list[str]):
+def test_a_store_in_an_inaccessible_folder_is_reported_in_one_sentence(shared: Path, command: list[str]):
     """
-    What may not even be looked for is unavailable: exit code 5, no traceback.
+    A path that cannot even be looked up is unavailable: exit code 5, no traceback.
     """
     store = shared / "store"
     store.mkdir()
@@ -920,7 +927,7 @@ def test_a_store_in_a_folder_that_one_may_not_enter_is_told_in_a_sentence(shared
     one_sentence(result.stderr)
 
 
-def test_a_file_that_one_may_not_read_is_told_in_a_sentence(shared: Path):
+def test_an_unreadable_file_is_reported_in_one_sentence(shared: Path):
     """
     Exit code 2, and the name of the file.
     """
@@ -946,7 +953,7 @@ EVENTS = b"".join(line(token(f"t{n}", scopes=["mail"] * 5)) + b"\n" for n in ran
 @pytest.mark.parametrize("limit", [150_000, 400_000, 900_000])
 def test_a_file_that_cannot_grow_loses_nothing(tmp_path: Path, url: str, limit: int):
     """
-    Where the file may grow no further, ingest says so with exit code 5; with room again, the same command completes it.
+    If the file cannot grow, ingest reports it with exit code 5; with room again, the same command completes the import.
     """
     events = tmp_path / "many.jsonl"
     events.write_bytes(EVENTS)
@@ -972,9 +979,9 @@ def test_a_file_that_cannot_grow_loses_nothing(tmp_path: Path, url: str, limit: 
 
 
 @pytest.mark.parametrize("full", ["log", "store"])
-def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, full: str):
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path: Path, full: str):
     """
-    A full disk is a fault that may pass: nothing of the part is written, and the next attempt completes it.
+    A full disk is a temporary error: nothing of the part is written, and the next attempt completes it.
     """
     events = tmp_path / "many.jsonl"
     events.write_bytes(EVENTS)
@@ -1009,9 +1016,9 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, full: str):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_an_answer_that_cannot_be_written_is_no_success(url: str, words_for: Callable[[str], list[str]]):
+def test_an_answer_that_cannot_be_written_is_a_failure(url: str, words_for: Callable[[str], list[str]]):
     """
-    Where the disk that standard output goes to is full, the exit code says so, without a traceback.
+    If the disk of standard output is full, the exit code says so, without a traceback.
     """
     invoke(url, *words_for("ingest"))
 
@@ -1033,7 +1040,7 @@ def test_an_answer_that_cannot_be_written_is_no_success(url: str, words_for: Cal
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store that ingests whatever comes."""
+    """Create a folder with a store that ingests anything."""
     return tmp_path_factory.mktemp("fuzzed")
 
 
@@ -1055,7 +1062,7 @@ FIELDS = [
 
 @st.composite
 def nearly_good(draw: st.DrawFn) -> bytes:
-    """A good event of which some members are anything, or which is cut or has a byte changed."""
+    """Build a good event with some arbitrary members, or one that is cut or has a changed byte."""
     document = token("t1") | draw(st.dictionaries(st.sampled_from(FIELDS), values, max_size=3))
     for field in draw(st.lists(st.sampled_from(FIELDS), max_size=2)):
         document.pop(field, None)
@@ -1075,7 +1082,7 @@ def lines_in(file: bytes) -> int:
 @given(lines=st.lists(nearly_good() | st.binary(max_size=60), min_size=1, max_size=12))
 def test_every_fuzzed_line_is_accounted_for(fuzzed: Path, lines: list[bytes]):
     """
-    Whatever the lines are: each is read and counted once, and the exit code is 0.
+    Each line is read and counted once, whatever it contains, and the exit code is 0.
     """
     file = fuzzed / "lines.jsonl"
     file.write_bytes(b"\n" + b"\n".join(lines))  # a blank line first: what begins like gzip is no file of lines
@@ -1094,9 +1101,9 @@ def test_every_fuzzed_line_is_accounted_for(fuzzed: Path, lines: list[bytes]):
 @example(file_bytes=b"\x1f\x8b\x08")
 @example(file_bytes=b'{"Records": [')
 @example(file_bytes=b'{"type": "request", "request": {}}\n' + line(token("t1")))
-def test_no_file_is_a_crash(fuzzed: Path, file_bytes: bytes):
+def test_no_file_causes_a_crash(fuzzed: Path, file_bytes: bytes):
     """
-    Whatever a file holds: it is counted (0), or refused in a sentence (2).
+    Any file is counted (0), or refused in one sentence (2).
     """
     file = fuzzed / "anything"
     file.write_bytes(file_bytes)
@@ -1132,7 +1139,7 @@ def test_no_file_is_a_crash(fuzzed: Path, file_bytes: bytes):
 )
 def test_every_fuzzed_value_of_the_log_is_accounted_for(fuzzed: Path, appended: list[tuple[str, bytes]]):
     """
-    Whatever bytes the log holds: each record is accounted for once, and what stands beside it goes in.
+    Whatever bytes the log contains, each record is accounted for once, and its neighbours are projected.
     """
     url = f"sqlite:///{fuzzed}/values.db"
     with log_of(url) as log:
@@ -1146,9 +1153,9 @@ def test_every_fuzzed_value_of_the_log_is_accounted_for(fuzzed: Path, appended: 
     assert 0 == consumed["as_of"]["behind"]
 
 
-def test_a_fuzzed_store_is_sound(fuzzed: Path):
+def test_a_fuzzed_store_is_consistent(fuzzed: Path):
     """
-    After all of that a fresh projection equals the stored one, and what needs a look can be looked at.
+    Afterwards a fresh projection equals the stored one, and every report can be shown.
     """
     for name in ("lines", "files", "values"):
         url = f"sqlite:///{fuzzed}/{name}.db"
@@ -1164,9 +1171,9 @@ def test_a_fuzzed_store_is_sound(fuzzed: Path):
 @given(
     command=st.sampled_from(["who", "chain", "status", "reach", "uses", "timeline", "search"]), id=st.text(min_size=1)
 )
-def test_no_question_is_a_crash(fuzzed: Path, command: str, id: str):
+def test_no_query_causes_a_crash(fuzzed: Path, command: str, id: str):
     """
-    Whatever is asked for: an answer (0), a usage error (2), or nothing found (3).
+    Any query yields an answer (0), a usage error (2), or nothing found (3).
     """
     url = f"sqlite:///{fuzzed}/questions.db"
     if not (fuzzed / "questions.db").exists():

@@ -1,4 +1,4 @@
-"""The bounds of ids and texts, character by character."""
+"""The limits of ids and texts, character by character."""
 
 import sys
 import unicodedata
@@ -21,9 +21,9 @@ WHITE_SPACE = [
 ]
 
 
-def test_white_space_is_that_of_unicode_and_not_that_of_python():
+def test_white_space_is_defined_by_unicode_and_not_by_python():
     """
-    `str.isspace` has four control characters besides; U+200B and U+180E are no white space.
+    `str.isspace` includes four control characters in addition; U+200B and U+180E are not white space.
     """
     assert [chr(code) for code in WHITE_SPACE] == sorted(bounds.WHITE_SPACE)
     spaces = {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()}
@@ -34,7 +34,7 @@ def test_white_space_is_that_of_unicode_and_not_that_of_python():
 
 def test_every_character_of_unicode_is_judged_by_its_category():
     """
-    An id holds any character but control, format, surrogate and separators of lines and paragraphs.
+    An id may contain any character except control, format and surrogate characters, and line and paragraph separators.
     """
     for code in range(sys.maxunicode + 1):
         character = chr(code)
@@ -45,9 +45,9 @@ def test_every_character_of_unicode_is_judged_by_its_category():
         assert bool(bounds.fault_of_id(f"a{character}")) is padded, hex(code)
 
 
-def test_a_text_holds_any_character_that_utf_8_can_carry():
+def test_a_text_may_contain_any_character_that_utf_8_can_encode():
     """
-    Texts may be empty, padded and of several lines; only half a surrogate pair is refused.
+    Texts may be empty, padded and multi-line; only an unpaired surrogate is refused.
     """
     assert bounds.fault_of_text("") is None
     assert bounds.fault_of_text(" \n\0\u200b\U0001f600 ") is None

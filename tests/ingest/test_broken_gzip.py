@@ -1,4 +1,4 @@
-"""Gzip that breaks off: what can be unpacked is read, the cut is one record in quarantine, and all else goes in."""
+"""Truncated gzip: the readable part is imported, the cut is one record in quarantine, other files are unaffected."""
 
 import gzip
 import io
@@ -52,7 +52,7 @@ FORM = st.sampled_from(sorted(BODIES))
 
 
 def unpacked(packed: bytes) -> bytes:
-    """What a stream of gzip says as far as it goes."""
+    """Decompress a gzip stream as far as possible."""
     said, member = b"", zlib.decompressobj(31)
     for at in range(len(packed)):
         try:
@@ -63,14 +63,14 @@ def unpacked(packed: bytes) -> bytes:
 
 
 def whole(said: bytes) -> int:
-    """How many records end in what was unpacked."""
+    """Count the records that end within the decompressed part."""
     return sum(f'"{call["requestID"]}"}}'.encode() in said for call in CALLS)
 
 
 @given(FORM, st.floats(0, 1, exclude_max=True))
-def test_wherever_it_is_cut_every_whole_record_is_read(form, at):
+def test_every_complete_record_is_read_wherever_the_file_is_cut(form, at):
     """
-    And there is one record more, which says that the file was cut, with what there is of it.
+    One further record reports that the file was cut, with the bytes that are left of it.
     """
     packed = gzip.compress(BODIES[form], mtime=0)
     packed = packed[: max(2, int(len(packed) * at))]
@@ -104,9 +104,9 @@ def test_wherever_it_is_cut_every_whole_record_is_read(form, at):
         "half a member behind it",
     ],
 )
-def test_what_is_wrong_at_the_end_costs_no_record(form, end):
+def test_a_fault_at_the_end_loses_no_record(form, end):
     """
-    All were unpacked before.
+    All records were decompressed before it.
     """
     *good, last = list(read_records(io.BytesIO(end(gzip.compress(BODIES[form] + b"\n", mtime=0)))))
 
@@ -117,7 +117,7 @@ def test_what_is_wrong_at_the_end_costs_no_record(form, end):
 @pytest.mark.parametrize("form", BODIES)
 def test_several_members_are_one_file(form):
     """
-    As `cat a.gz b.gz` makes it, cut wherever it may be, with padding between them.
+    As `cat a.gz b.gz` creates it, cut anywhere, with padding between the members.
     """
     body = BODIES[form]
     packed = b"\0\0".join(gzip.compress(body[at : at + 1000], mtime=0) for at in range(0, len(body), 1000))
@@ -141,9 +141,9 @@ OWN_LINES = b"".join(json.dumps(each).encode() + b"\n" for each in OWN)
 @pytest.mark.slow
 @pytest.mark.parametrize("format_", ["auto", *(each for each in FORMATS if each != "auto")])
 @pytest.mark.parametrize("size", [2, 3, 12, 20, 4000, -1])
-def test_a_broken_file_ends_nothing(tmp_path: Path, format_: str, size: int):
+def test_a_broken_file_does_not_stop_the_import(tmp_path: Path, format_: str, size: int):
     """
-    Whatever format is said, and however little of it there is: the other files go in, and the cut is accounted for.
+    Whatever format is given, and however short the file is: the other files are imported, and the cut is accounted for.
     """
     broken, good = tmp_path / "broken.gz", tmp_path / "good.jsonl"
     broken.write_bytes(gzip.compress(OWN_LINES, mtime=0)[:size])
@@ -161,9 +161,9 @@ def test_a_broken_file_ends_nothing(tmp_path: Path, format_: str, size: int):
     assert "broken-gzip" in {item["reason"] for item in json.loads(listed.stdout)["items"]}
 
 
-def test_emit_publishes_what_can_be_unpacked(tmp_path: Path):
+def test_emit_publishes_everything_that_can_be_decompressed(tmp_path: Path):
     """
-    And refuses the cut by name, with exit code 2.
+    It reports the cut by file name, with exit code 2.
     """
     broken = tmp_path / "broken.gz"
     broken.write_bytes(gzip.compress(OWN_LINES, mtime=0)[:4000])

@@ -1,4 +1,4 @@
-"""What makes reading other people's logs quick changes nothing of what is found: held against the slow way."""
+"""The fast path for foreign logs finds the same as the slow path."""
 
 import base64
 
@@ -41,9 +41,9 @@ def plain(value):
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=4))
-def test_a_record_that_is_scrubbed_as_it_is_asked(record):
+def test_a_lazily_scrubbed_record_equals_a_fully_scrubbed_one(record):
     """
-    Whatever is asked of it, in any order and any number of times, is what scrubbing all of it gives.
+    Any members, read in any order and any number of times, equal those of the fully scrubbed record.
     """
     clean, whole = Clean(record), scrubbed_value(record)
 
@@ -57,9 +57,9 @@ def test_a_record_that_is_scrubbed_as_it_is_asked(record):
 
 
 @given(st.lists(TEXTS, max_size=6))
-def test_what_was_clean_before_is_clean_again(texts):
+def test_a_text_cached_as_clean_is_judged_the_same(texts):
     """
-    A text that is remembered as clean is judged as one that is seen for the first time.
+    A text that is remembered as clean is judged like one that is seen for the first time.
     """
     door.CLEAN.clear()
     first = [scrubbed_value(text) for text in texts]
@@ -78,9 +78,9 @@ def test_what_was_clean_before_is_clean_again(texts):
         st.binary(max_size=40).map(lambda raw: base64.b64encode(raw).decode()),
     )
 )
-def test_base64_that_can_be_read_is_seen(text):
+def test_readable_base64_is_detected(text):
     """
-    The quick look never says no where the thorough one says yes.
+    The fast check never says no if the thorough one says yes.
     """
     thorough = packed._LONG_RUN.search(text) is not None and any(
         packed._is_readable(run) or any(packed._is_readable(part) for part in run.split("/"))

@@ -1,4 +1,4 @@
-"""What the codec takes, what it refuses, and what it says about it."""
+"""What the codec accepts and refuses, and its messages."""
 
 import hashlib
 import json
@@ -164,7 +164,7 @@ def fault(decoder, raw):
 )
 def test_a_bad_line_is_refused_with_a_reason_and_the_name_of_the_field(raw, reason, names):
     """
-    A producer sees in the quarantine what to change, and where.
+    The quarantine shows the producer what to change, and where.
     """
     refused = fault(decode_line, raw)
 
@@ -183,34 +183,34 @@ def test_a_bad_line_is_refused_with_a_reason_and_the_name_of_the_field(raw, reas
         (line(token=None), BadRecordError),
     ],
 )
-def test_what_a_later_version_may_know_is_told_apart(raw, kind):
+def test_input_that_a_later_version_may_know_is_distinguished(raw, kind):
     """
-    Only an unknown type, field or word is worth taking up again after an upgrade.
+    Only an unknown type, field or symbol is worth retrying after an upgrade.
     """
     assert type(fault(decode_line, raw)) is kind
 
 
 @pytest.mark.parametrize("padding", sorted(bounds.WHITE_SPACE))
-def test_an_id_is_not_padded_with_any_white_space_of_unicode(padding):
+def test_an_id_padded_with_any_unicode_white_space_is_refused(padding):
     """
-    White space around an id is refused, whichever character it is, as it cannot be seen.
+    Such padding is invisible, so it is refused whichever character it is.
     """
     for token in (f"{padding}t1", f"t1{padding}", padding):
         assert "bad-id" == fault(decode_line, line(token=token)).reason
 
 
 @pytest.mark.parametrize("inside", [" ", "\xa0", "\u3000"])
-def test_white_space_inside_an_id_is_a_character_like_any_other(inside):
+def test_white_space_inside_an_id_is_accepted(inside):
     """
-    Ids are opaque: only the padding and the invisible are refused.
+    Ids are opaque: only padding and invisible characters are refused.
     """
     assert decode_line(line(token=f"t{inside}1")).body.token == f"t{inside}1"
 
 
 @pytest.mark.parametrize("code", [0x00, 0x1C, 0x1F, 0x7F, 0x85, 0xAD, 0x180E, 0x200B, 0x202E, 0x2028, 0x2029, 0xFEFF])
-def test_an_id_holds_no_invisible_character(code):
+def test_an_id_with_an_invisible_character_is_refused(code):
     """
-    Control and format characters and separators (Cc, Cf, Zl, Zp) are refused wherever they stand.
+    Control and format characters and separators (Cc, Cf, Zl, Zp) are refused at any position.
     """
     for token in (f"{chr(code)}t", f"t{chr(code)}1", f"t{chr(code)}"):
         refused = fault(decode_line, line(token=token))
@@ -238,18 +238,18 @@ def test_an_id_holds_no_invisible_character(code):
         line() + b"\r\n",
     ],
 )
-def test_what_is_just_within_its_bound_is_taken_in_both_forms(raw):
+def test_values_at_the_limits_are_accepted_in_both_encodings(raw):
     """
-    The last value inside each bound survives the way through a line and through the log.
+    The last allowed value survives encoding as a line and as a value of the log.
     """
     event = decode_line(raw)
 
     assert event == decode(encode(event)) == read(encode(event)) == decode_line(encode_line(event))
 
 
-def test_a_record_of_the_log_is_as_large_as_its_bound_and_no_larger():
+def test_a_record_may_reach_the_size_limit_but_not_exceed_it():
     """
-    256 KiB of Avro are taken, one byte more is not: neither in writing nor in reading.
+    256 KiB of Avro are accepted, one byte more is not, neither in writing nor in reading.
     """
 
     def of_scopes(size):
@@ -265,9 +265,9 @@ def test_a_record_of_the_log_is_as_large_as_its_bound_and_no_larger():
     assert "too-large" == fault(decode, value + b"\0").reason
 
 
-def test_absent_null_and_empty_are_one():
+def test_absent_null_and_empty_are_equivalent():
     """
-    Null stands for absent, in nested records and for lists too; the default need not be stated.
+    Null means absent, in nested records and for lists too; a default need not be stated.
     """
     nothing = {"actor": None, "scopes": None, "derived_from": [], "status_list": None, "txn": None}
     assert decode_line(line()) == decode_line(line(**nothing))
@@ -280,7 +280,7 @@ def test_absent_null_and_empty_are_one():
 
 def test_the_context_is_sorted_by_key_however_it_was_sent():
     """
-    Keys of a map have no order, so that two spellings are one content.
+    Keys of a map have no order, so two orders are the same content.
     """
     event = decode_line(line(DECISION, context={"b": "2", "a": "1"}))
     moved = encode(event).replace(b"\x02a\x021\x02b\x022", b"\x02b\x022\x02a\x021")
@@ -290,9 +290,9 @@ def test_the_context_is_sorted_by_key_however_it_was_sent():
     assert moved != encode(event)
 
 
-def test_a_line_is_written_without_what_is_absent_and_without_a_newline():
+def test_a_line_is_written_without_absent_fields_and_without_a_newline():
     """
-    The JSONL form is short: nothing that is not stated, no escapes that are not needed.
+    The JSONL form is short: no absent fields, no unnecessary escapes.
     """
     written = encode_line(decode_line(line(token="tøken", scopes=[], sequence=None)))
 
@@ -302,9 +302,9 @@ def test_a_line_is_written_without_what_is_absent_and_without_a_newline():
     ) == written
 
 
-def test_a_document_may_hold_tuples_but_no_key_that_is_not_a_string():
+def test_a_document_may_contain_tuples_but_only_string_keys():
     """
-    Adapters make documents in Python, where more can go wrong than in JSON.
+    Adapters build documents in Python, which permits more mistakes than JSON.
     """
     assert ("a", "b") == event_from_document(TOKEN | {"scopes": ("a", "b")}).body.scopes
     for document in (
@@ -348,7 +348,7 @@ VALUE = encode(decode_line(line(actor="agent:a", scopes=["a", "b"], txn="x", seq
 )
 def test_a_bad_value_is_refused_with_a_reason(value, kind, reason, names):
     """
-    What cannot be read is named, and what a later version may read is an unknown schema.
+    Each fault is named, and input that a later version may read is an unknown schema.
     """
     refused = fault(decode, value)
 
@@ -357,9 +357,9 @@ def test_a_bad_value_is_refused_with_a_reason(value, kind, reason, names):
 
 
 @pytest.mark.parametrize("size", range(len(VALUE)))
-def test_a_value_that_was_cut_off_is_refused_wherever_it_was_cut(size):
+def test_a_truncated_value_is_refused_wherever_it_was_cut(size):
     """
-    A record that is not whole is never taken for one that states less.
+    An incomplete record is never mistaken for one that states less.
     """
     for decoder in (decode, read):
         assert fault(decoder, VALUE[:size]).reason in {"avro", "unknown-schema"}
@@ -398,7 +398,7 @@ def test_a_value_that_was_cut_off_is_refused_wherever_it_was_cut(size):
 )
 def test_bytes_that_no_writer_writes_are_refused(document, old, new, reason):
     """
-    Numbers, branches, symbols, blocks and keys out of their bounds are found in the bytes.
+    Numbers, branches, symbols, blocks and keys out of range are detected in the bytes.
     """
     value = encode(event_from_document(document))
     assert old in value
@@ -408,7 +408,7 @@ def test_bytes_that_no_writer_writes_are_refused(document, old, new, reason):
 
 def test_lists_in_several_blocks_and_with_their_size_are_read():
     """
-    Other writers may cut a list into blocks, and write how long each is, so that a reader may pass over it.
+    Other writers may split a list into blocks, and write the size of each so that a reader may skip it.
     """
     event = decode_line(line(scopes=["a", "b", "c"]))
     value = encode(event)
@@ -451,9 +451,9 @@ def test_lists_in_several_blocks_and_with_their_size_are_read():
         (Event("e1", "urn:sts", 0, TokenIssued(JWS, "s", exchange="barter")), "credential"),
     ],
 )
-def test_an_event_made_by_hand_is_checked_before_it_is_written(event, reason):
+def test_an_event_is_validated_before_it_is_written(event, reason):
     """
-    Nothing gets onto the log that the other end would quarantine.
+    No event is written to the log that a consumer would quarantine.
     """
     assert reason == fault(encode, event).reason
 
@@ -463,7 +463,7 @@ def test_an_event_made_by_hand_is_checked_before_it_is_written(event, reason):
 
 def test_a_credential_is_refused_whatever_else_is_wrong_with_the_line():
     """
-    The reason decides what is kept of a record, so it must not hide behind another fault.
+    The reason determines what is kept of a record, so another fault must not hide it.
     """
     for raw in (
         line(actor=JWS),
@@ -491,7 +491,7 @@ def test_a_credential_is_refused_whatever_else_is_wrong_with_the_line():
 
 def test_a_credential_is_named_by_its_field_and_digest():
     """
-    Who looks at the quarantine can find the token by the id that it should have had.
+    In the quarantine, the token can be found by the id that it should have had.
     """
     refused = fault(decode_line, line(prior_actors=["agent:a", f"https://idp#{JWS}"]))
 
@@ -501,7 +501,7 @@ def test_a_credential_is_named_by_its_field_and_digest():
 
 def test_a_credential_in_a_value_of_the_log_is_found():
     """
-    A producer that checks nothing is checked when its record is read, also when its bytes make no sense.
+    The record of a producer that checks nothing is checked when it is read, even if its bytes are malformed.
     """
     value = VALUE.replace(b"\x0eagent:a", bytes([len(JWS) * 2]) + JWS.encode()) if len(JWS) < 64 else b""
     assert JWS.encode() in value
@@ -517,7 +517,7 @@ def test_a_credential_in_a_value_of_the_log_is_found():
 # The generated code and what stands behind it
 
 
-def test_the_generated_code_says_the_same_as_fastavro():
+def test_the_generated_code_agrees_with_fastavro():
     """
     For every vector both write the same bytes and read the same event.
     """
@@ -532,7 +532,7 @@ def test_the_generated_code_says_the_same_as_fastavro():
 
 def test_without_generated_code_everything_still_works(monkeypatch):
     """
-    Where no code can be generated, fastavro and the checks do the same more slowly.
+    If no code can be generated, fastavro and the validation do the same more slowly.
     """
     version = schemas.latest()
     monkeypatch.setattr(avro_form, "_coders", lambda: {HEADER: slow_avro.coder(version)})
@@ -545,9 +545,9 @@ def test_without_generated_code_everything_still_works(monkeypatch):
     assert "bad-id" == fault(encode, Event("", "urn:sts", 0, TokenIssued("t1", "s"))).reason
 
 
-def test_a_schema_for_which_no_code_can_be_written_is_read_by_fastavro(monkeypatch, caplog):
+def test_a_schema_for_which_no_code_can_be_generated_is_read_by_fastavro(monkeypatch, caplog):
     """
-    The fallback is taken with a warning, not with a stop.
+    The fallback logs a warning and does not fail.
     """
 
     def refuse(version):
@@ -562,18 +562,18 @@ def test_a_schema_for_which_no_code_can_be_written_is_read_by_fastavro(monkeypat
     assert "falling back to fastavro" in caplog.text
 
 
-def test_strings_that_repeat_are_one_object():
+def test_repeated_strings_are_one_object():
     """
-    The same agents stand in every record: they are decoded and checked once.
+    The same agents occur in every record: they are decoded and validated once.
     """
     first, second = decode(VALUE), decode(bytes(bytearray(VALUE)))
 
     assert first.body.actor is second.body.actor
 
 
-def test_what_is_remembered_is_bounded():
+def test_the_cache_of_strings_is_bounded():
     """
-    However many different strings come by, the memory they take has an end.
+    However many different strings occur, they take limited memory.
     """
     from ingest.codec.avro_primitives import Memo
 
@@ -586,9 +586,9 @@ def test_what_is_remembered_is_bounded():
     assert "x" * 4096 not in memo
 
 
-def test_what_the_checks_accept_is_what_is_written():
+def test_every_event_that_validation_accepts_is_written():
     """
-    The generated code refuses nothing that the checks accept.
+    The generated code refuses nothing that the validation accepts.
     """
     for document in vectors.documents().values():
         event = event_from_document(document)
@@ -598,7 +598,7 @@ def test_what_the_checks_accept_is_what_is_written():
 
 def test_a_line_and_a_document_are_read_alike():
     """
-    The vectors' events say the same as a line and as a document.
+    The vectors' events are the same as a line and as a document.
     """
     for path in sorted(Path(vectors.FOLDER).glob("*.json")):
         stated = json.loads(path.read_text("utf-8"))["event"]

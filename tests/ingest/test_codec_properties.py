@@ -1,4 +1,4 @@
-"""What is true of every event, and of every heap of bytes."""
+"""Properties of every event, and of arbitrary bytes."""
 
 import json
 from typing import Any
@@ -64,9 +64,9 @@ EVENTS = st.sampled_from(list(latest_shape().bodies.values())).flatmap(
 
 
 @given(EVENTS)
-def test_every_event_survives_the_way_through_both_forms(event):
+def test_every_event_survives_both_encodings(event):
     """
-    Line, document and Avro say the same, and what was read is what was written.
+    Line, document and Avro are equivalent, and reading returns what was written.
     """
     value = encode(event)
 
@@ -79,7 +79,7 @@ def test_every_event_survives_the_way_through_both_forms(event):
 @given(EVENTS)
 def test_the_generated_code_equals_fastavro_on_every_event(event):
     """
-    It writes the same bytes, and reads the same event from them, without a doubt.
+    It writes the same bytes, and reads the same event from them, without taking the slow path.
     """
     body = avro_fastavro.write_body(schemas.latest(), event)
 
@@ -97,7 +97,7 @@ def _decoded(decoder, raw):
 
 @st.composite
 def broken_values(draw):
-    """A value of which some bytes were changed, taken out, put in or doubled."""
+    """Generate a value with some bytes changed, removed, inserted or repeated."""
     value = bytearray(encode(draw(EVENTS)))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0 if draw(st.integers(0, 9)) == 0 else 10, len(value) - 1))
@@ -115,9 +115,9 @@ def broken_values(draw):
 @example(HEADER + b"\x18token.issued" + b"\xff" * 10)
 @example(HEADER + b"\x01" * 50)
 @example(HEADER + b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01" * 5)
-def test_whatever_the_bytes_the_answer_is_an_event_or_a_fault(value):
+def test_any_bytes_yield_an_event_or_a_bad_record_error(value):
     """
-    Nothing but a BadRecordError comes out; what is taken keeps the contract, and fastavro reads the same.
+    Only a BadRecordError is raised; an accepted event is valid, and fastavro reads the same.
     """
     seen = _decoded(read, value)
     checked = _decoded(decode, value)
@@ -141,7 +141,7 @@ JSON_VALUES = st.recursive(
 
 @st.composite
 def broken_documents(draw):
-    """An event's document in which some fields were given anything, or another name."""
+    """Generate an event's document in which some fields have arbitrary values or another name."""
     stated = document(draw(EVENTS))
     names = [
         *latest_shape().envelope,
@@ -153,9 +153,9 @@ def broken_documents(draw):
 
 
 @given(broken_documents())
-def test_whatever_the_document_the_answer_is_an_event_or_a_fault(stated):
+def test_any_document_yields_an_event_or_a_bad_record_error(stated):
     """
-    A line and a document are judged alike, and what is taken can be written to the log.
+    A line and a document are judged alike, and an accepted event can be written to the log.
     """
     from_document = _decoded(event_from_document, stated)
     from_line = _decoded(decode_line, json.dumps(stated).encode())
@@ -166,16 +166,16 @@ def test_whatever_the_document_the_answer_is_an_event_or_a_fault(stated):
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")))
-def test_whatever_the_line_the_answer_is_an_event_or_a_fault(raw):
+def test_any_line_yields_an_event_or_a_bad_record_error(raw):
     """
-    Nothing but a BadRecordError comes out of bytes that are no line.
+    Bytes that are not a line raise only a BadRecordError.
     """
     assert _decoded(decode_line, raw) is None
 
 
 @st.composite
 def almost_events(draw):
-    """An event made by hand, of which some slots hold what does not belong there."""
+    """Generate an event in which some slots have values of the wrong kind."""
     event = draw(EVENTS)
     strange = st.one_of(
         st.none(),
@@ -204,9 +204,9 @@ def almost_events(draw):
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(almost_events())
-def test_what_is_written_is_what_the_checks_accept(event):
+def test_the_generated_writer_accepts_exactly_what_validation_accepts(event):
     """
-    The generated writer accepts exactly what the checks accept, though it never asks them.
+    It does so without calling the validation.
     """
     accepted = _decoded(lambda made: check(made) or True, event)
 
@@ -228,9 +228,9 @@ SECRETS = st.sampled_from(
 
 
 @given(EVENTS, SECRETS, st.sampled_from(["", "https://idp.example.com#", "x-", "é", " "]), st.data())
-def test_no_credential_gets_by_or_stays_in_what_is_kept(event, secret, before, data):
+def test_a_record_with_a_credential_is_refused_and_redacted(event, secret, before, data):
     """
-    Wherever a credential stands in a record, the record is refused, and redaction takes the credential out.
+    Wherever a credential is in a record, the record is refused, and redaction removes the credential.
     """
     fields = [field for field in latest_shape().bodies[event.type].fields if field.kind in {"id", "text"}]
     field = data.draw(st.sampled_from(fields))
@@ -251,7 +251,7 @@ def test_no_credential_gets_by_or_stays_in_what_is_kept(event, secret, before, d
 
 
 def by_utf_16(value: object) -> object:
-    """The same value, the keys of every object in the order of RFC 8785, section 3.2.3."""
+    """Return the same value, with the keys of every object in the order of RFC 8785, section 3.2.3."""
     if isinstance(value, dict):
         return {key: by_utf_16(value[key]) for key in sorted(value, key=lambda text: text.encode("utf-16-be"))}
     return [by_utf_16(item) for item in value] if isinstance(value, list) else value
@@ -268,6 +268,6 @@ TREES = st.recursive(
 @given(TREES)
 @example({"\U0001f600": 1, "\ufb33": 2, "a": {"\U0001f600": 1, "\ufb33": 2}})
 def test_canonical_json_is_sorted_by_code_units_of_utf_16(value: Any):
-    """What stands past the BMP comes before what stands at its end, at every depth; nothing else is changed."""
+    """Characters beyond the BMP sort before those at its end, at every depth; nothing else changes."""
     expected = json.dumps(by_utf_16(value), ensure_ascii=False, separators=(",", ":")).encode()
     assert expected == canonical_json(value)

@@ -1,4 +1,4 @@
-"""A topic of raw records on a real broker, packed in every way, read by a source with its offsets in the store."""
+"""A topic of raw records on a real broker, in every compression, read by a source with its offsets in the store."""
 
 import gzip
 import json
@@ -40,13 +40,13 @@ class Topic:
 
 @pytest.fixture
 def topic(kafka) -> Topic:
-    """A topic that nobody else uses."""
+    """Create a topic that nobody else uses."""
     return Topic(kafka)
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    """A log and a store in memory."""
+    """Create a log and a store in memory."""
     return World()
 
 
@@ -56,9 +56,9 @@ def raw(number: int) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("codec", CODECS)
-def test_records_are_taken_however_they_are_packed(world, topic, codec):
+def test_records_are_ingested_whatever_the_compression(world, topic, codec):
     """
-    As brokers hand them out: in batches of every codec; again nothing is taken.
+    The broker delivers batches of every codec; a second round ingests nothing.
     """
     topic.send(*(raw(number) for number in range(40)), codec=codec)
     reader = topic.reader(world)
@@ -73,9 +73,9 @@ def test_records_are_taken_however_they_are_packed(world, topic, codec):
 
 
 @pytest.mark.slow
-def test_what_is_in_a_record_may_be_several_or_packed_or_nothing_that_can_be_read(world, topic):
+def test_a_record_may_contain_several_records_or_gzip_or_garbage(world, topic):
     """
-    An array, lines, gzip, garbage, no value: each accounted for, by its offset.
+    An array, lines, gzip, garbage, no value: each is accounted for, by its offset.
     """
     topic.send(
         json.dumps([decision(1), decision(2)]).encode(),
@@ -94,7 +94,7 @@ def test_what_is_in_a_record_may_be_several_or_packed_or_nothing_that_can_be_rea
 
 
 @pytest.mark.slow
-def test_the_headers_of_a_record_say_what_it_is(world, topic):
+def test_the_headers_of_a_record_identify_it(world, topic):
     """
     Cerbos states the kind of an audit entry nowhere else.
     """
@@ -118,7 +118,7 @@ def test_the_headers_of_a_record_say_what_it_is(world, topic):
 @pytest.mark.parametrize("step", [0, 1])
 def test_an_offset_advances_only_once_the_log_has_the_record(world, topic, step, after):
     """
-    Whatever fails in between, and whether it had been done.
+    This holds whatever fails in between, and whether or not the write had succeeded.
     """
     topic.send(raw(1), raw(2))
     reader = topic.reader(world)
@@ -132,9 +132,9 @@ def test_an_offset_advances_only_once_the_log_has_the_record(world, topic, step,
     assert 2 == world.counts["record", ""]
 
 
-def test_a_topic_that_is_not_there_is_told_with_the_source(world, kafka):
+def test_a_missing_topic_is_reported_with_the_source(world, kafka):
     """
-    It is waited for.
+    The reader waits for it.
     """
     reader = TopicReader(world.intake(), (kafka,), f"nothing-{uuid4().hex}", KafkaSettings())
 
@@ -150,9 +150,9 @@ MEANT = {
 
 
 @pytest.mark.parametrize("meant", MEANT.values(), ids=MEANT)
-def test_which_topic_a_setting_means(meant):
+def test_the_setting_names_a_topic_here_or_elsewhere(meant):
     """
-    On the log's own cluster, or on another one.
+    The topic is on the log's own cluster, or on another one.
     """
     said, log, expected = meant
 
@@ -160,7 +160,7 @@ def test_which_topic_a_setting_means(meant):
 
 
 @pytest.mark.parametrize("said", ["raw", "kafka://k1:9092/", "kafka://k1:9092/a b"])
-def test_a_topic_that_cannot_be_is_refused_with_the_remedy(said):
+def test_an_invalid_topic_is_refused_with_the_remedy(said):
     """
     The message names the source.
     """

@@ -1,4 +1,4 @@
-"""What adapters remember survives the end of a collector, at any moment: real logs, cut and interrupted at random."""
+"""The memory of adapters survives the end of a collector at any time: real logs, cut and interrupted at random."""
 
 import os
 import random
@@ -25,9 +25,9 @@ def contents(world: World) -> set[bytes]:
 
 
 @pytest.mark.parametrize("format_", LOGS)
-def test_a_log_that_is_followed_over_restarts_and_faults_gives_what_it_gives_in_one_go(tmp_path, format_):
+def test_following_a_log_across_restarts_and_faults_equals_one_import(tmp_path, format_):
     """
-    The same events with the same contents: no conflict, no gap, no record counted twice.
+    It yields the same events with the same contents: no conflict, no gap, no record counted twice.
     """
     source = DATA / LOGS[format_]
     if not source.is_file():

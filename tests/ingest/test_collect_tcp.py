@@ -1,4 +1,4 @@
-"""Lines over TCP: read whatever the log does, kept until it has them, and given back to nobody half."""
+"""Lines over TCP: read whatever the state of the log, kept until the log has them, never ingested incomplete."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ from tests.support.collecting import World, ids, line, until
 
 
 class Listening:
-    """A receiver on loopback, its spool, and what follows it."""
+    """A receiver on loopback, its spool, and the follower of the spool."""
 
     def __init__(self, folder: Path, **more) -> None:
         self.world = World()
@@ -47,15 +47,15 @@ class Listening:
 
 @pytest.fixture
 def listening(tmp_path):
-    """A receiver that runs."""
+    """Start a receiver."""
     one = Listening(tmp_path)
     with one.receiver:
         yield one
 
 
-def test_lines_of_several_senders_are_taken_whole(listening):
+def test_lines_of_several_senders_are_ingested_whole(listening):
     """
-    However they are cut up on their way; the last one also without its end.
+    However they are split on their way; the last one also without a line end.
     """
     listening.send(line(1)[:9], line(1)[9:] + line(2)[:30], line(2)[30:], line(3).rstrip())
     listening.send(line(4))
@@ -64,9 +64,9 @@ def test_lines_of_several_senders_are_taken_whole(listening):
     assert {} == listening.world.aside
 
 
-def test_reading_waits_for_nothing_that_is_away(listening):
+def test_reading_does_not_wait_for_the_log(listening):
     """
-    A sender is never held up while the log is unavailable; then everything is there, in the order in which it came.
+    A sender is never delayed while the log is unavailable; afterwards every line is there, in the order of arrival.
     """
     listening.world.failing = 0
     began = time.monotonic()
@@ -84,9 +84,9 @@ def test_reading_waits_for_nothing_that_is_away(listening):
 
 
 @pytest.mark.slow
-def test_what_was_not_taken_is_found_again_and_what_was_is_removed(tmp_path, listening):
+def test_a_restart_continues_in_the_spool_and_removes_finished_segments(tmp_path, listening):
     """
-    Another process reads on in the same segment; once it is idle nothing is left of it, nor of its place.
+    Another process continues in the same segment; once it is idle, neither the segment nor its position is left.
     """
     listening.send(line(1))
     until(lambda: listening.taken() == ids({1}))
@@ -105,9 +105,9 @@ def test_what_was_not_taken_is_found_again_and_what_was_is_removed(tmp_path, lis
     assert 0o700 == listening.folder.stat().st_mode & 0o777
 
 
-def test_a_line_that_nobody_can_mean_is_quarantined_with_its_beginning(listening):
+def test_an_overlong_line_is_quarantined_with_its_beginning(listening):
     """
-    The memory of one line is enough, and the next line is taken.
+    It takes the memory of one line, and the next line is ingested.
     """
     listening.send(line(1), *[b"x" * 1_000_000] * (RECORD_BYTES // 1_000_000 + 5), b"\n" + line(2))
 
@@ -115,9 +115,9 @@ def test_a_line_that_nobody_can_mean_is_quarantined_with_its_beginning(listening
     assert ["too-large"] == [record.reason for record in listening.world.aside.values()]
 
 
-def test_garbage_is_in_quarantine_and_stops_nothing(listening):
+def test_garbage_is_quarantined_and_stops_nothing(listening):
     """
-    Whatever a connection begins with.
+    This holds whatever a connection begins with.
     """
     listening.send(b"GET / HTTP/1.1\r\n\r\n", line(1))
 
@@ -128,7 +128,7 @@ def test_garbage_is_in_quarantine_and_stops_nothing(listening):
 @pytest.mark.slow
 def test_a_full_spool_makes_the_sender_wait_and_loses_nothing(tmp_path):
     """
-    Back-pressure, as soon as there is more than it may hold.
+    Back-pressure begins as soon as the spool reaches its limit.
     """
     listening = Listening(tmp_path, most_bytes=100_000)
     many = 8_000
@@ -149,9 +149,9 @@ def test_a_full_spool_makes_the_sender_wait_and_loses_nothing(tmp_path):
     assert {1} == set(listening.world.decisions.values())
 
 
-def test_an_address_that_is_taken_is_told_with_the_source(listening):
+def test_an_address_in_use_is_reported_with_the_source(listening):
     """
-    And what to do.
+    The message says what to do.
     """
     with pytest.raises(RefusedError, match=r"the source 'other'.*give 'tcp' another address"):
         LineReceiver("other", ("127.0.0.1", listening.receiver.port), listening.spool, listening.came)

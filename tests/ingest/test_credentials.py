@@ -1,4 +1,4 @@
-"""What is a raw credential and what is not, and that none is left in what is kept.
+"""Which texts are raw credentials and which are not, and that none is stored.
 
 The secrets are made up; each has the form of a real one.
 """
@@ -107,9 +107,9 @@ INNOCENT = [
 
 
 @pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
-def test_a_credential_is_found_where_it_stands(secret):
+def test_a_credential_is_found_wherever_it_begins(secret):
     """
-    By itself, behind a delimiter and in a sentence; never as the tail of a word.
+    By itself, after a delimiter and in a sentence; never as the end of a word.
     """
     for before in ("", "https://idp.example.com#", "token:", "token-of-", "access_token=", "saw ", "é", "\n"):
         assert secret == find(f"{before}{secret}")
@@ -119,9 +119,9 @@ def test_a_credential_is_found_where_it_stands(secret):
 
 
 @pytest.mark.parametrize("text", INNOCENT)
-def test_an_id_or_text_is_no_credential(text):
+def test_an_id_or_text_is_not_a_credential(text):
     """
-    Ids of the recommended forms, public handles and plain words are taken, and never redacted.
+    Ids of the recommended forms, public handles and plain words are accepted, and never redacted.
     """
     assert find(text) is None
     assert find(f"https://idp.example.com#{text}") is None
@@ -129,9 +129,9 @@ def test_an_id_or_text_is_no_credential(text):
 
 
 @pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
-def test_the_quick_way_doubts_every_credential(secret):
+def test_the_fast_check_never_misses_a_credential(secret):
     """
-    Whichever way a string takes through the decoder, a credential in it is not taken for an id or a text.
+    Whichever path a string takes through the decoder, a credential in it is not accepted as an id or a text.
     """
     for before in ("", "https://idp.example.com#", "token:", "x-", "a/b@"):
         raw = (before + secret).encode()
@@ -142,7 +142,7 @@ def test_the_quick_way_doubts_every_credential(secret):
 
 @cache
 def secrets_of(prefix):
-    """Secrets of a prefix; often one whose letters are all capitals or all small, where the provider has both."""
+    """Generate secrets with a prefix; often in capitals or lower case only, if the provider issues both."""
     cases = {prefix, prefix.replace("A-Za-z", "A-Z"), prefix.replace("A-Za-z", "a-z")}
     made = st.one_of([st.from_regex(case, fullmatch=True) for case in sorted(cases)])
     return made.filter(lambda secret: len(secret) < ID_BYTES - 40)
@@ -150,9 +150,9 @@ def secrets_of(prefix):
 
 @given(st.sampled_from(SECRETS).flatmap(secrets_of), st.sampled_from(["", "https://idp.example.com#", "a/b@", "x:"]))
 @settings(max_examples=150)
-def test_a_secret_of_a_known_prefix_is_no_id(secret, before):
+def test_a_secret_with_a_known_prefix_is_never_an_id(secret, before):
     """
-    By no way in: neither by the quick one, nor in JSON, nor in Avro that someone else encoded.
+    Neither the fast path, nor JSON, nor Avro that somebody else encoded accepts it.
     """
     id_ = before + secret
     event = Event("e1", "urn:test", 0, DecisionMade("x" * len(id_.encode()), permitted=True, operation="read"))
@@ -169,9 +169,9 @@ def test_a_secret_of_a_known_prefix_is_no_id(secret, before):
     assert secret.encode() not in (kept(b'{"it": "' + json.dumps(id_)[1:-1].encode() + b'"}') or b"")
 
 
-def test_what_is_cut_off_before_the_quick_look_begins_no_credential():
+def test_the_digits_stripped_for_the_fast_check_never_begin_a_credential():
     """
-    Digits, capitals, a to f and the hyphen make no credential, and none reaches over a delimiter into them.
+    Digits, capitals, a to f and the hyphen are not a credential, and none continues across a delimiter into them.
     """
     for secret in CREDENTIALS.values():
         assert head_of(secret.encode())
@@ -187,7 +187,7 @@ def test_what_is_cut_off_before_the_quick_look_begins_no_credential():
 @pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
 def test_a_credential_is_replaced_by_its_digest(secret):
     """
-    The rest of the record stays as it was, byte for byte.
+    The rest of the record is unchanged, byte for byte.
     """
     raw = secret.encode()
     digest = f"sha256:{hashlib.sha256(raw).hexdigest()}".encode()
@@ -199,9 +199,9 @@ def test_a_credential_is_replaced_by_its_digest(secret):
 
 
 @pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
-def test_a_credential_is_found_behind_the_length_of_a_string_in_avro(secret):
+def test_a_credential_is_found_after_the_length_of_a_string_in_avro(secret):
     """
-    The byte in front is the last of the length, which may look like a letter; so may the byte behind.
+    The byte before it is the last of the length, which may look like a letter; so may the byte after it.
     """
     for more in (*range(60), 3100, 4000):
         raw = secret.encode() + b"#" * more
@@ -213,9 +213,9 @@ def test_a_credential_is_found_behind_the_length_of_a_string_in_avro(secret):
             assert secret.encode()[-12:] not in found
 
 
-def test_a_letter_in_front_that_is_no_length_does_not_make_a_credential():
+def test_a_preceding_letter_that_is_not_a_length_does_not_make_a_credential():
     """
-    What is no credential in JSON is none in Avro, so that a record from the future is kept as it is.
+    Text that is not a credential in JSON is none in Avro either, so that a record from the future is kept unchanged.
     """
     text = f"agent:task-{'0123456789abcdef' * 2}".encode()
     raw = b"\xc3\x01\x9f" + bytes([len(text) * 2]) + text
@@ -224,9 +224,10 @@ def test_a_letter_in_front_that_is_no_length_does_not_make_a_credential():
 
 
 @pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
-def test_a_credential_behind_escapes_is_cut_out(secret):
+def test_an_escaped_credential_is_removed(secret):
     """
-    Spelled with escapes, in half an object, in UTF-16: nothing of it is left, and its digest is that of what it says.
+    Spelled with escapes, in half an object, in UTF-16: none of it is left, and its digest is that of the decoded
+    secret.
     """
     escaped = "".join(f"\\u{ord(character):04X}" for character in secret)
     for raw, spelled in (
@@ -301,10 +302,10 @@ def test_a_credential_behind_escapes_is_cut_out(secret):
     ],
     ids=lambda raw: f"{raw[:16]!r}-{len(raw)}",
 )
-def test_searching_takes_time_in_proportion_to_what_is_searched(raw):
+def test_searching_takes_linear_time(raw):
     """
-    A record of the largest size, made to be slow, is searched within three seconds of a core; one that grows with the
-    square takes minutes.
+    A record of the largest size, built to be slow, is searched within three seconds of a core; quadratic time would
+    take minutes.
     """
     started = time.process_time()
 
@@ -340,7 +341,7 @@ def test_searching_takes_time_in_proportion_to_what_is_searched(raw):
 )
 def test_a_sentence_is_shown_without_its_credentials(said, shown):
     """
-    By shape and by name; and a sentence that merely speaks of secrets stays as it is.
+    They are found by shape and by name; a sentence that merely mentions secrets is unchanged.
     """
     assert shown == scrubbed(said)
     assert shown == scrubbed(shown)
@@ -362,9 +363,9 @@ def test_a_sentence_is_shown_without_its_credentials(said, shown):
         ("accessKeyId", "ASIAEXAMPLE", False),
     ],
 )
-def test_in_a_map_of_ours_a_secret_is_told_by_its_name(key, value, secret):
+def test_a_secret_in_a_map_of_an_event_is_recognised_by_its_name(key, value, secret):
     """
-    An event with one is refused, as JSON and as Avro; what names a thing is taken.
+    An event with one is refused, as JSON and as Avro; a value that names a thing is accepted.
     """
     body = DecisionMade("d", permitted=True, operation="o", context=((key, value),))
     event = Event(event_id="e", source="s", occurred_at=0, body=body)

@@ -1,4 +1,4 @@
-"""Followed files: rotation of every kind, restarts and faults at any moment, and what cannot be read."""
+"""Followed files: every kind of rotation, restarts and faults at any time, and unreadable files."""
 
 import gzip
 import json
@@ -37,7 +37,7 @@ def appended(path: Path, text: bytes) -> None:
 
 
 class Writer:
-    """Something that writes a log, and rotates it as people do."""
+    """A program that writes a log, and rotates it in the usual ways."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path, self.count, self.rotated = folder, folder / "audit.log", 0, 0
@@ -89,10 +89,11 @@ STEPS = ("write", "write_half", "rename", "copy_and_truncate", "compress", "roun
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 3), st.booleans()), max_size=25))
-def test_every_line_is_taken_once_however_the_log_is_rotated(tmp_path_factory, steps):
+def test_every_line_is_ingested_once_however_the_log_is_rotated(tmp_path_factory, steps):
     """
-    Lines, half lines, rotation by rename, by copy and truncation, predecessors that are compressed; rounds, restarts
-    and faults anywhere. In the end every line is in the log; twice only where a fault came between log and place.
+    Lines, half lines, rotation by rename, by copy and truncation, compressed predecessors; rounds, restarts and faults
+    anywhere. In the end every line is in the log, twice only if a fault occurred between the log and the stored
+    position.
     """
     folder = tmp_path_factory.mktemp("rotated")
     writer, world = Writer(folder), World()
@@ -122,9 +123,9 @@ def test_every_line_is_taken_once_however_the_log_is_rotated(tmp_path_factory, s
         assert {1} >= set(world.decisions.values())
 
 
-def test_a_restart_reads_on_where_the_place_stands(world, log):
+def test_a_restart_continues_at_the_stored_position(world, log):
     """
-    Nothing is read twice, whatever the file is called by now.
+    Nothing is read twice, whatever the current name of the file.
     """
     log.write_bytes(line(1) + line(2))
     world.follower(log).round()
@@ -137,9 +138,9 @@ def test_a_restart_reads_on_where_the_place_stands(world, log):
     assert 3 == world.counts["record", ""]
 
 
-def test_a_file_whose_inode_is_used_again_is_another_one(world, log):
+def test_a_file_with_a_reused_inode_is_a_different_file(world, log):
     """
-    The file is removed and written again, perhaps in the same place on the disk, and longer than before.
+    The file is removed and written again, perhaps with the same inode, and longer than before.
     """
     log.write_bytes(line(1))
     follower = world.follower(log)
@@ -151,9 +152,9 @@ def test_a_file_whose_inode_is_used_again_is_another_one(world, log):
     assert ids({1, 7, 8, 9}) == set(world.decisions)
 
 
-def test_what_is_written_to_a_file_that_was_moved_away_is_read_by_its_handle(world, log, tmp_path):
+def test_a_moved_file_is_read_to_its_end_by_its_handle(world, log, tmp_path):
     """
-    Its writer holds it too, until it is told to open the new one.
+    Its writer keeps it open too, until it opens the new one.
     """
     log.write_bytes(line(1))
     follower = world.follower(log)
@@ -167,9 +168,9 @@ def test_what_is_written_to_a_file_that_was_moved_away_is_read_by_its_handle(wor
     assert ids({1, 2}) == set(world.decisions)
 
 
-def test_a_folder_that_files_appear_in(world, tmp_path):
+def test_files_that_appear_in_a_folder_are_followed(world, tmp_path):
     """
-    Also deeper, in documents and gzipped; a hidden file is not there yet.
+    Also in subfolders, in documents and gzipped; a hidden file is not complete yet.
     """
     folder = tmp_path / "in"
     (folder / "2026/03").mkdir(parents=True)
@@ -188,9 +189,9 @@ def test_a_folder_that_files_appear_in(world, tmp_path):
     assert 4 == world.counts["record", ""]
 
 
-def test_a_pattern_means_what_fits_it_and_its_predecessors(tmp_path):
+def test_a_pattern_denotes_its_matches_and_their_predecessors(tmp_path):
     """
-    What rotation puts into a name: numbers and times; nothing else.
+    Rotation inserts numbers and times into a name, and nothing else.
     """
     fits = ["a.jsonl", "a.jsonl.1", "a.jsonl.2.gz", "a-2026-03-01.jsonl.gz", "a.jsonl-20260301", "b.jsonl"]
     for name in (*fits, "a.jsonl.swp", "c.txt", "ab.json"):
@@ -201,9 +202,9 @@ def test_a_pattern_means_what_fits_it_and_its_predecessors(tmp_path):
     assert set(fits) == {Path(one.path).name for one in found}
 
 
-def test_a_document_that_is_being_written_waits_until_it_is_whole(world, tmp_path):
+def test_a_document_is_ingested_as_it_is_completed(world, tmp_path):
     """
-    What of it is whole is taken; the rest once it is there, and a cut that stays is told after a minute.
+    Its complete records are ingested at once, the rest once it is there; a cut that stays is reported after a minute.
     """
     file = tmp_path / "records.json"
     text = json.dumps({"Records": [decision(1), decision(2)]}).encode()
@@ -225,9 +226,9 @@ def test_a_document_that_is_being_written_waits_until_it_is_whole(world, tmp_pat
     assert ["truncated"] == [record.reason for record in world.aside.values()]
 
 
-def test_a_gzip_that_breaks_off_is_read_as_far_as_it_goes_and_told_once(world, tmp_path):
+def test_a_truncated_gzip_is_read_as_far_as_possible_and_reported_once(world, tmp_path):
     """
-    Not while it may still be written.
+    It is not reported while it may still be written.
     """
     file = tmp_path / "audit.log.1.gz"
     packed = gzip.compress(b"".join(line(number) for number in range(200)))
@@ -246,9 +247,9 @@ def test_a_gzip_that_breaks_off_is_read_as_far_as_it_goes_and_told_once(world, t
     assert 1 == world.counts["quarantined", "broken-gzip"]
 
 
-def test_a_line_that_nobody_can_mean_is_passed_over_in_the_memory_of_one(world, log):
+def test_an_overlong_line_is_skipped_in_bounded_memory(world, log):
     """
-    Its beginning is in quarantine, the lines around it are taken; also over a restart in the middle of it.
+    Its beginning is in quarantine, and the lines around it are ingested, even across a restart in the middle of it.
     """
     with log.open("wb") as file:
         file.write(line(1) + b'{"decision_id": "')
@@ -264,9 +265,9 @@ def test_a_line_that_nobody_can_mean_is_passed_over_in_the_memory_of_one(world, 
     assert [2] == [record.place for record in world.aside.values()]
 
 
-def test_a_last_line_without_an_end_is_taken_once_it_is_a_whole_object(world, log):
+def test_a_last_line_without_an_end_is_ingested_once_it_is_a_complete_object(world, log):
     """
-    No part of a JSON object is one. What follows is a line of its own.
+    No proper prefix of a JSON object is one. Text after it is a separate line.
     """
     log.write_bytes(line(1) + line(2).rstrip(b"\n"))
     follower = world.follower(log)
@@ -280,9 +281,9 @@ def test_a_last_line_without_an_end_is_taken_once_it_is_a_whole_object(world, lo
     assert 3 == world.counts["record", ""]
 
 
-def test_a_file_of_another_format_is_refused_by_name_and_nothing_of_it_is_taken(world, log, caplog):
+def test_a_file_of_another_format_is_refused_by_name_and_not_ingested(world, log, caplog):
     """
-    The message names the source, the file and the remedy. It is told once, and what comes in its place is followed.
+    The message names the source, the file and the remedy. It is logged once, and a file that replaces it is followed.
     """
     log.write_text('{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete"}\n')
     follower = world.follower(log)
@@ -302,7 +303,7 @@ def test_a_file_of_another_format_is_refused_by_name_and_nothing_of_it_is_taken(
 
 def test_a_file_that_changes_format_half_way_loses_nothing(world, log):
     """
-    What is none of the source's records is in quarantine, each by its line.
+    Lines that are not records of the source are quarantined one by one.
     """
     other = '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete"}\n'
     log.write_bytes(line(1) + other.encode() + b"no json\n" + line(2))
@@ -313,9 +314,9 @@ def test_a_file_that_changes_format_half_way_loses_nothing(world, log):
     assert [2, 3] == sorted(record.place for record in world.aside.values())
 
 
-def test_a_folder_without_rights_is_told_by_name_and_the_rest_is_followed(tmp_path):
+def test_an_inaccessible_folder_is_reported_by_name_and_the_rest_is_followed(tmp_path):
     """
-    Run as a user who may not enter it.
+    The test runs as a user who may not enter it.
     """
     closed, opened = tmp_path / "closed", tmp_path / "open"
     closed.mkdir()
@@ -345,9 +346,9 @@ def test_a_folder_without_rights_is_told_by_name_and_the_rest_is_followed(tmp_pa
     assert "['b.jsonl']" in said
 
 
-def test_a_pipe_is_no_file(world, tmp_path, caplog):
+def test_a_pipe_is_not_a_file(world, tmp_path, caplog):
     """
-    Nothing waits for it to be written to.
+    The follower does not wait for a writer.
     """
     os.mkfifo(tmp_path / "pipe")
     world.follower(tmp_path / "pipe").round()
@@ -355,9 +356,9 @@ def test_a_pipe_is_no_file(world, tmp_path, caplog):
     assert "it is not a regular file" in caplog.text
 
 
-def test_a_record_that_trips_its_adapter_is_quarantined_and_does_not_come_again(world, log, monkeypatch):
+def test_a_record_that_crashes_its_adapter_is_quarantined_and_not_retried(world, log, monkeypatch):
     """
-    A fault of ours in one record must not stop the source permanently.
+    A bug triggered by one record must not stop the source permanently.
     """
     from ingest.sources.adapters import pipeline
 
@@ -379,7 +380,7 @@ def test_a_record_that_trips_its_adapter_is_quarantined_and_does_not_come_again(
 @pytest.mark.parametrize("taken", [0, 1])
 def test_a_file_that_is_truncated_while_it_is_read(world, log, taken):
     """
-    Copied, truncated and written to between two looks at it: nothing of the new lines is taken for what follows the
+    It is copied, truncated and written between two rounds: none of the new lines is mistaken for a continuation of the
     old ones, although they are as long.
     """
     appended(log, b"".join(line(number) for number in range(10, 23)))

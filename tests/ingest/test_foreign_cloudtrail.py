@@ -1,4 +1,4 @@
-"""CloudTrail read as events: hand-made records for every rule, and the real ones where they are at hand."""
+"""CloudTrail read as events: hand-made records for every rule, and real ones if they are available."""
 
 import gzip
 import io
@@ -39,7 +39,7 @@ def run(*records):
 
 
 def events_of(record):
-    """The events of one record, by type; each passes the codec."""
+    """Return the events of one record, by type; each passes the codec."""
     ((_, translation),) = run(record)
     assert translation.fault is None
     for document in translation.events:
@@ -57,7 +57,7 @@ def token_of(record):
 
 def test_an_event_is_an_action_under_the_callers_key():
     """
-    Of an IAM user the actor is the user; nothing is claimed of whom it is done for.
+    The actor of an IAM user is the user; nothing is claimed about whom it acts for.
     """
     expected = {
         "type": "action.performed",
@@ -76,7 +76,7 @@ def test_an_event_is_an_action_under_the_callers_key():
 
 def test_an_assumed_role_acts_as_the_role_in_its_session():
     """
-    The actor is what the issue of the key says too, so that a key in other hands can be told.
+    The event that issues the key states the same actor, so that use of the key by another party is detected.
     """
     action = action_of(event(identity=ASSUMED))
 
@@ -84,16 +84,16 @@ def test_an_assumed_role_acts_as_the_role_in_its_session():
     assert "on_behalf_of" not in action
 
 
-def test_a_source_identity_is_no_statement_of_the_log():
+def test_a_source_identity_is_not_stated_by_the_log():
     """
-    The caller chose it: an action does not say that it is done for them.
+    The caller chose it: an action does not claim to be done for that party.
     """
     context = ASSUMED["sessionContext"] | {"sourceIdentity": "ann@example.com"}
 
     assert "ann@example.com" not in json.dumps(action_of(event(identity=ASSUMED | {"sessionContext": context})))
 
 
-def test_an_assumed_role_gives_out_a_key_derived_from_the_callers():
+def test_an_assumed_role_issues_a_key_derived_from_the_callers():
     """
     The subject is the caller, the actor the role, the session the assumed role.
     """
@@ -139,7 +139,7 @@ def test_the_subject_is_the_caller(extra, subject):
 )
 def test_a_source_identity_is_asserted_within_its_account(extra):
     """
-    Beside the caller, never in its place: anyone who assumes a role chooses it.
+    It is stated in addition to the caller, never instead: anyone who assumes a role chooses it.
     """
     token = token_of(sts(**extra))
 
@@ -154,9 +154,9 @@ def test_a_source_identity_is_asserted_within_its_account(extra):
         ("AssumeRole", {"type": "AWSService", "invokedBy": "ec2.amazonaws.com"}),
     ],
 )
-def test_fresh_authentication_is_no_derivation(name, identity):
+def test_fresh_authentication_is_not_a_derivation(name, identity):
     """
-    Anyone who comes with an assertion, or is a service, comes without a key.
+    A caller with an assertion, or a service, has no key.
     """
     token = token_of(sts(name, identity=identity))
 
@@ -166,7 +166,7 @@ def test_fresh_authentication_is_no_derivation(name, identity):
 
 def test_a_session_token_stays_with_its_user():
     """
-    GetSessionToken gives the same user another key, which no role wields.
+    GetSessionToken gives the same user another key, which no role uses.
     """
     answer = {"credentials": {"accessKeyId": "ASIANEW", "expiration": "2026-03-01T22:00:00Z"}}
     record = event("GetSessionToken", eventSource="sts.amazonaws.com", responseElements=answer)
@@ -181,9 +181,9 @@ def test_a_session_token_stays_with_its_user():
     assert [{"token": "aws#AKIAANN", "role": "subject"}] == token["derived_from"]
 
 
-def test_a_federated_user_wields_the_key_it_was_given():
+def test_a_federated_user_uses_the_key_issued_to_it():
     """
-    GetFederationToken: the user lends its authority to a name; what that name does has it as the actor.
+    GetFederationToken: the user lends its authority to a name, which is the actor of everything done with the key.
     """
     arn = f"arn:aws:sts::{ACCOUNT}:federated-user/bob"
     answer = {"credentials": {"accessKeyId": "ASIANEW"}, "federatedUser": {"arn": arn}}
@@ -198,14 +198,14 @@ def test_a_federated_user_wields_the_key_it_was_given():
 
 def test_a_key_derived_from_itself_is_emitted_as_logged():
     """
-    It cannot be, and the core says so (``cycle``); leaving it out would hide that the log says it.
+    This is impossible, and the core reports it (``cycle``); leaving it out would hide that the log states it.
     """
     assert [{"token": "aws#AKIAANN", "role": "subject"}] == token_of(sts(key="AKIAANN"))["derived_from"]
 
 
 def test_a_key_that_is_merely_used_is_not_issued():
     """
-    A key that the log never gives out stays a gap, and a refused call gives none out.
+    A key that the log never issues stays a gap, and a refused call issues none.
     """
     refused = event("AssumeRole", eventSource="sts.amazonaws.com", errorCode="AccessDenied")
     other = sts() | {"eventSource": "things.amazonaws.com"}
@@ -213,9 +213,9 @@ def test_a_key_that_is_merely_used_is_not_issued():
     assert [None, None, None] == [token_of(record) for record in (event(), refused, other)]
 
 
-def test_a_key_that_nobody_can_be_said_to_have_got_is_a_fault():
+def test_a_key_without_a_known_recipient_is_a_fault():
     """
-    A token must have a subject, and none is made up.
+    A token must have a subject, and none is invented.
     """
     ((_, translation),) = run(sts(identity={"type": "Unknown"}))
 
@@ -247,7 +247,7 @@ def test_an_expiration_is_read_in_both_forms(logged, expected):
 @pytest.mark.parametrize("logged", ["soon", "Mar 32, 2026, 11:00:00 AM", "2026-13-01T11:00:00", "1 mars 2026"])
 def test_an_expiration_in_another_form_is_a_fault(logged):
     """
-    A key that would seem to live for ever is not made out of one that could not be read.
+    A key with an unreadable expiry must not seem to live for ever.
     """
     ((_, translation),) = run(sts(expiration=logged))
 
@@ -271,7 +271,7 @@ def test_an_expiration_in_another_form_is_a_fault(logged):
 )
 def test_outcomes(extra, expected):
     """
-    A refusal is a denial in whatever spelling of the services; any other error is a failure.
+    A refusal is a denial in every spelling of the services; any other error is a failure.
     """
     assert expected == action_of(event(**extra))["outcome"]
 
@@ -289,16 +289,16 @@ def test_outcomes(extra, expected):
 )
 def test_an_action_without_a_key_has_no_token(identity, actor):
     """
-    The actor is who the log says, if it says anyone.
+    The actor is the one that the log names, if any.
     """
     action = action_of(event(identity=identity))
 
     assert (None, actor) == (action.get("token"), action.get("actor"))
 
 
-def test_the_resource_is_the_first_of_those_listed():
+def test_the_resource_is_the_first_in_the_list():
     """
-    With its type as logged; of an assumed role without a list it is the role.
+    With its type as logged; for an assumed role without a list it is the role.
     """
     thing = {"ARN": "arn:aws:s3:::b/k", "type": "AWS::S3::Object"}
     listed = event(resources=[thing, {"ARN": "arn:aws:s3:::b"}])
@@ -307,9 +307,9 @@ def test_the_resource_is_the_first_of_those_listed():
     assert {"id": ROLE} == action_of(sts())["resource"]
 
 
-def test_a_timestamp_stands_in_for_the_event_time():
+def test_a_timestamp_replaces_a_missing_event_time():
     """
-    As exporters write it; without either the record is a fault.
+    Exporters write it; without either the record is a fault.
     """
     exported = event() | {"@timestamp": "2026-03-01T10:00:00.000Z"}
     del exported["eventTime"]
@@ -330,7 +330,7 @@ def test_a_timestamp_stands_in_for_the_event_time():
 )
 def test_each_account_is_a_source(extra, source):
     """
-    The account whose trail it is; nothing that is no account number gets into the name.
+    The account is that of the trail; a value that is not an account number never becomes part of the name.
     """
     assert source == action_of(event() | extra)["source"]
 
@@ -343,17 +343,17 @@ def test_each_account_is_a_source(extra, source):
         ({"awsAccountId": ACCOUNT, "digestStartTime": "2026-03-01T10:00:00Z"}, "digest-file"),
     ],
 )
-def test_what_says_nothing_of_authority_or_action_is_skipped(record, reason):
+def test_a_record_without_authority_or_action_is_skipped(record, reason):
     """
-    Under a reason that is counted.
+    The reason is counted.
     """
     assert [reason] == [translation.skipped for _, translation in run(record)]
 
 
 @pytest.mark.parametrize("field", ["eventID", "eventName"])
-def test_what_is_no_event_is_a_fault(field):
+def test_a_record_that_is_not_an_event_is_a_fault(field):
     """
-    It goes into quarantine.
+    It is quarantined.
     """
     record = event()
     del record[field]
@@ -363,7 +363,7 @@ def test_what_is_no_event_is_a_fault(field):
 
 def test_no_credential_gets_into_an_event_or_into_quarantine():
     """
-    The session token, the secret key and what was asserted are digested; the rest of the record stays.
+    The session token, the secret key and the assertion are replaced by digests; the rest of the record stays.
     """
     asked = {"sAMLAssertion": "PHNhbWw+" * 20, "webIdentityToken": "anything"}
     record = sts(asked=asked)
@@ -400,7 +400,7 @@ WRITTEN = {
 @pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN.keys())
 def test_formats_are_recognised_and_read(written):
     """
-    Whichever way the events are written down, they are the same, and so are their positions.
+    The events and their positions are the same in every way of writing them.
     """
     events = [event(id_="e1"), sts(id_="e2"), event(id_='e3 "}],{[\\')]
     reader = plain(io.BytesIO(written(events)))
@@ -425,17 +425,17 @@ def test_formats_are_recognised_and_read(written):
         (b"", None),
     ],
 )
-def test_what_a_file_is(head, expected):
+def test_the_format_of_a_file(head, expected):
     """
-    By its first record; what is nearly ours is taken for ours, and its bad lines are quarantined.
+    The first record decides; a record that is nearly ours counts as ours, and its bad lines are quarantined.
     """
     assert expected == detect(head)
     assert expected in {*FORMATS, "jsonl", "avro", None}
 
 
-def test_a_bad_record_in_an_array_spoils_no_other():
+def test_a_bad_record_in_an_array_does_not_affect_the_others():
     """
-    As long as its brackets close; where the file breaks off, that is said once.
+    This holds if its brackets close; if the file is truncated, that is reported once.
     """
     good = json.dumps(event()).encode()
     pieces = [good, b'{"a":NaN}', b'{"a":1,"a":2}', b"5", b"{'a':1}", good, good[:50]]
@@ -465,7 +465,7 @@ def test_a_bad_record_in_an_array_spoils_no_other():
 )
 def test_hostile_bytes_are_faults(raw, reasons):
     """
-    Whatever is in a file, reading it ends, and without an exception.
+    Reading any file ends without an exception.
     """
     records = list(read_records(io.BytesIO(raw)))
 
@@ -474,18 +474,18 @@ def test_hostile_bytes_are_faults(raw, reasons):
     assert detect(raw) is None
 
 
-def test_a_list_that_breaks_off_between_records_is_said_to():
+def test_a_list_truncated_between_records_is_reported():
     """
-    What the file lost was in it.
+    The lost part of the file was in the list.
     """
     records = list(read_records(io.BytesIO(b"[" + json.dumps(event()).encode() + b",")))
 
     assert [None, "truncated"] == [record.fault and record.fault.reason for record in records]
 
 
-def test_a_record_that_is_too_large_is_passed_over():
+def test_a_record_that_is_too_large_is_skipped():
     """
-    Without being held; its beginning is kept, and reading continues after it.
+    It is not kept in memory; its beginning is quarantined, and reading continues after it.
     """
     large = event(userAgent='x"\\]}' * (RECORD_BYTES // 5))
 
@@ -497,9 +497,9 @@ def test_a_record_that_is_too_large_is_passed_over():
 
 
 @pytest.mark.parametrize("where", [12, 200, -9])
-def test_a_gzip_that_breaks_off_is_said_to(where):
+def test_a_truncated_gzip_is_reported(where):
     """
-    What came before is read.
+    Everything before the cut is read.
     """
     lines = b"\n".join(json.dumps(event(id_=f"e{number}")).encode() for number in range(2000))
 
@@ -510,9 +510,9 @@ def test_a_gzip_that_breaks_off_is_said_to(where):
     assert where != -9 or len(records) > 1500
 
 
-def test_reading_twice_gives_only_duplicates():
+def test_reading_twice_yields_only_duplicates():
     """
-    The identity of an event comes from its record and from nothing else.
+    The identity of an event comes from its record alone.
     """
     records = [event(id_="e1"), sts(id_="e2")]
 
@@ -536,9 +536,9 @@ def documents_of(folder, name):
     return [(record and record.position, document) for record, t in found for document in t.events]
 
 
-def test_of_the_real_trail_the_stolen_key_leads_to_its_role(folder):
+def test_in_the_real_trail_the_stolen_key_leads_to_its_role(folder):
     """
-    103 events; record 44 gives the key to the web server's role, and all that this did is under it.
+    103 events; record 44 issues the key to the web server's role, and all its actions are under that key.
     """
     documents = documents_of(folder, "ec2_proxy*.json")
     role = "arn:aws:iam::123456789123:role/MordorNginxStack-BankingWAFRole-9S3E0UAE1MM0"
@@ -556,9 +556,9 @@ def test_of_the_real_trail_the_stolen_key_leads_to_its_role(folder):
     assert Counter({"ListObjects": 7, "GetObject": 2, "ListBuckets": 2}) == Counter(d["operation"] for d in done)
 
 
-def test_of_the_documentation_the_chain_of_roles_keeps_its_source_identity(folder):
+def test_in_the_documentation_the_chain_of_roles_keeps_its_source_identity(folder):
     """
-    Sample 4: JohnRole1 assumes JohnRole2 for JohnDoe, for 3,600 s to the second.
+    Sample 4: JohnRole1 assumes JohnRole2 for JohnDoe, for exactly 3,600 s.
     """
     documents = {(p, d["type"]): d for p, d in documents_of(folder, "aws_docs_sts.json")}
 
@@ -571,9 +571,9 @@ def test_of_the_documentation_the_chain_of_roles_keeps_its_source_identity(folde
     assert parse_instant("2019-10-02T22:12:29Z") + 3600 * 1_000_000 == parse_instant(token["expires_at"])
 
 
-def test_of_the_documentation_the_false_link_shows_as_what_it_is(folder):
+def test_in_the_documentation_the_false_link_is_a_cycle(folder):
     """
-    Sample 5 uses, as the role AssumeNothing, the key that sample 2 gives to EC2-dev and derives from itself.
+    Sample 5 uses, as the role AssumeNothing, the key that sample 2 issues to EC2-dev and derives from itself.
     """
     from lineage.core.authority.chain import chain_of_action
     from lineage.core.authority.findings import action_findings

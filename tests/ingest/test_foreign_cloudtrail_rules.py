@@ -1,4 +1,4 @@
-"""CloudTrail: who stands behind a key, what ended it, and what two events say together. Records made for each rule."""
+"""CloudTrail: who is responsible for a key, what ended it, and what two events state together. Hand-made records."""
 
 import json
 
@@ -25,7 +25,7 @@ EC2 = {"type": "AWSService", "invokedBy": "ec2.amazonaws.com"}
 
 @pytest.fixture
 def desk(tmp_path):
-    """An empty folder."""
+    """Create an empty folder."""
     return Desk(tmp_path)
 
 
@@ -348,7 +348,7 @@ def test_rules(row):
 
 def test_all_rules_together():
     """
-    Records of all rows in one log, of which each row's ids are its own.
+    The records of all rows in one log; the ids of each row are distinct.
     """
     records = []
     for number, row in enumerate(ROWS):
@@ -361,9 +361,9 @@ def test_all_rules_together():
     assert_rules(TRAIL, records)
 
 
-def test_the_caller_is_the_root_whatever_they_call_themselves(desk):
+def test_the_caller_is_the_root_whatever_identity_they_claim(desk):
     """
-    Mallory says that she is alice: she stands at the root, and alice is a statement of hers.
+    Mallory claims to be alice: Mallory is the root, and alice is only asserted.
     """
     mallory = USER | {"arn": f"arn:aws:iam::{ACCOUNT}:user/mallory", "userName": "mallory"}
     records = [
@@ -383,9 +383,9 @@ def test_the_caller_is_the_root_whatever_they_call_themselves(desk):
 
 
 @pytest.mark.parametrize("launcher", [USER, ASSUMED], ids=["a user", "a role that a user assumed"])
-def test_what_an_instance_does_leads_to_who_launched_it(desk, launcher):
+def test_actions_of_an_instance_lead_to_its_launcher(desk, launcher):
     """
-    Through the launch, and through the key with which it was launched; where the launch is not in the log, a gap.
+    Through the launch, and through the key used for it; if the launch is not in the log, there is a gap.
     """
     other = "i-00000000"
     by_role = ASSUMED | {"accessKeyId": "ASIAINST"}

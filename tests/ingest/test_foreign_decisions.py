@@ -1,4 +1,4 @@
-"""OPA's and Cerbos' decision logs read as events: records made by hand for every rule, and real ones where at hand."""
+"""The decision logs of OPA and Cerbos read as events: hand-made records for every rule, and real ones if available."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ ABSENT = object()
 
 
 def line(result: Any = ABSENT, **extra: Any) -> dict[str, Any]:
-    """A decision of OPA's, as it posts it; of the agent hand, who wants to read d1."""
+    """Build a decision of OPA, as OPA posts it: the agent hand wants to read d1."""
     asked = {
         "subject": {"type": "agent", "id": "hand"},
         "action": {"name": "read"},
@@ -34,7 +34,7 @@ def line(result: Any = ABSENT, **extra: Any) -> dict[str, Any]:
 
 
 def asked(**extra: Any) -> dict[str, Any]:
-    """What was asked of OPA, with something else in it."""
+    """Build the input of a decision, with some members changed."""
     return {"input": line()["input"] | extra}
 
 
@@ -233,7 +233,7 @@ OPA = [
 @pytest.mark.parametrize("row", OPA, ids=str)
 def test_each_rule_of_opa(row: Row):
     """
-    A record, the events that it gives, and the rules of the kit: any order, twice, over a restart.
+    A record, its events, and the rules of the kit: any order, twice, across a restart.
     """
     check(FORMATS["opa"], row)
 
@@ -243,7 +243,7 @@ CHECKED = {"type": "decision.made", "actor": "cerbos:principal:hand", "resource"
 
 
 def checked(*resources: str, actions: Any = None, principal: Any = None, **extra: Any) -> dict[str, Any]:
-    """A check of Cerbos'."""
+    """Build a check of Cerbos."""
     inputs = [
         {
             "requestId": "same-for-all",
@@ -259,7 +259,7 @@ def checked(*resources: str, actions: Any = None, principal: Any = None, **extra
 
 
 def entry(**extra: Any) -> dict[str, Any]:
-    """An entry of Cerbos' audit log."""
+    """Build an entry of Cerbos' audit log."""
     return {
         "callId": "C",
         "timestamp": "2026-03-01T10:00:00.123456789Z",
@@ -406,6 +406,6 @@ CERBOS = [
 @pytest.mark.parametrize("row", CERBOS, ids=str)
 def test_each_rule_of_cerbos(row: Row):
     """
-    A record, the events that it gives, and the rules of the kit: any order, twice, over a restart.
+    A record, its events, and the rules of the kit: any order, twice, across a restart.
     """
     check(FORMATS["cerbos"], row)

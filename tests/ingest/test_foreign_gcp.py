@@ -1,4 +1,4 @@
-"""Google Cloud's audit logs: who acted through whom, and which credentials were made and ended."""
+"""Google Cloud's audit logs: who acted through whom, and which credentials were created and ended."""
 
 import json
 
@@ -14,7 +14,7 @@ KEY = "projects/p/serviceAccounts/ci@p.iam.gserviceaccount.com/keys/k1"
 
 @pytest.fixture
 def desk(tmp_path):
-    """An empty folder."""
+    """Create an empty folder."""
     return Desk(tmp_path)
 
 
@@ -178,7 +178,7 @@ def test_rules(row):
 
 def test_all_rules_together():
     """
-    Entries of all rows in one log, of which each row's ids are its own.
+    The entries of all rows in one log; the ids of each row are distinct.
     """
     entries = [
         record | {"insertId": f"{record['insertId']}-{number}"}
@@ -189,9 +189,9 @@ def test_all_rules_together():
     assert_rules(GCP, entries)
 
 
-def test_who_began_stands_at_the_root(desk):
+def test_the_first_delegator_is_the_root(desk):
     """
-    And where the name was taken out, the place is a gap.
+    If its name was redacted, its place is a gap.
     """
     file = desk.folder / "audit.jsonl"
     records = [entry("i1", by=[party("near@x"), party("ann@x")]), entry("i2", by=[party("near@x"), {}])]

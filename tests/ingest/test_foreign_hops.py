@@ -1,4 +1,4 @@
-"""Hops from one system to the next: a log that names a token of another system proves it, and nothing else does."""
+"""Hops between systems: a log that names a token of another system proves the hop, and nothing else does."""
 
 import json
 
@@ -44,9 +44,9 @@ def tokens(*records):
         ("approle", SHOWN, []),
     ],
 )
-def test_the_jwt_that_a_login_showed(mount, metadata, derived):
+def test_the_jwt_presented_at_a_login_is_the_parent(mount, metadata, derived):
     """
-    It is the parent where a method that verifies JWTs says both its issuer and its id.
+    This requires a method that verifies JWTs and logs both issuer and id.
     """
     [token] = tokens(login(mount, metadata)).values()
 
@@ -63,9 +63,9 @@ def test_the_jwt_that_a_login_showed(mount, metadata, derived):
         (key_given(7), False),
     ],
 )
-def test_the_key_that_the_secrets_engine_gave_out(record, given):
+def test_a_key_issued_by_the_secrets_engine_is_derived_from_the_request(record, given):
     """
-    In clear it is the token of AWS, derived from the token that asked; hashed it names nothing.
+    Unhashed it is the token of AWS, derived from the token of the request; hashed it names nothing.
     """
     found = {id_: token for id_, token in tokens(record).items() if id_.startswith("aws#")}
 
@@ -77,7 +77,7 @@ def test_the_key_that_the_secrets_engine_gave_out(record, given):
 
 def test_hops_follow_the_rules_of_adapters():
     """
-    In any order, twice, and with a restart between any two: the same events.
+    In any order, twice, and with a restart between any two records: the same events.
     """
     records = [login("jwt", SHOWN), key_given("ASIAQEXAMPLEREPORT01")]
 
@@ -86,7 +86,7 @@ def test_hops_follow_the_rules_of_adapters():
 
 def test_one_incident_through_five_systems():
     """
-    The last effect leads to the human, through every agent and every token, and what no log proves is a gap.
+    The last effect leads to the human, through every agent and every token, and a link that no log proves is a gap.
     """
     result = invoke("demo", "--everywhere", "--json")
     assert 0 == result.exit_code, result.output
@@ -105,7 +105,7 @@ def test_one_incident_through_five_systems():
     assert [("token", "aws#AKIAQEXAMPLEOPENBAO1")] == [(gap["kind"], gap["id"]) for gap in who["gaps"]]
 
 
-def test_it_is_told_to_people():
+def test_the_incident_is_described_for_people():
     """
     The story names the five logs, the person and the gap.
     """
@@ -120,7 +120,7 @@ def test_it_is_told_to_people():
 
 
 @pytest.mark.parametrize("without", ["keycloak", "kubernetes", "openbao"])
-def test_a_log_that_is_missing_is_a_gap(tmp_path, without):
+def test_a_missing_log_is_a_gap(tmp_path, without):
     """
     Without one of the logs the chain is shorter, and names what it lacks; nothing is joined by guessing.
     """

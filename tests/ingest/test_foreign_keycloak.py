@@ -1,4 +1,4 @@
-"""Keycloak read as events: entries made by hand for every rule, and a real server's where they are at hand."""
+"""Keycloak read as events: hand-made entries for every rule, and those of a real server if available."""
 
 import io
 import json
@@ -36,7 +36,7 @@ def event(
     error: str | None = None,
     **details: str,
 ) -> dict[str, Any]:
-    """An event of the REST API."""
+    """Build an event of the REST API."""
     made = {"id": id_, "time": TEN + round(minute * MINUTE), "type": type_, "realmId": REALM_ID, "ipAddress": "::1"}
     made |= {"clientId": client, "userId": user, "sessionId": session, "error": error, "details": details}
     return {name: value for name, value in made.items() if value is not None}
@@ -45,7 +45,7 @@ def event(
 def admin(
     operation: str, resource: str, path: str, id_: str, minute: float, representation: Any = None, **extra: Any
 ) -> dict[str, Any]:
-    """An admin event of the REST API: an admin of the master realm changes the realm."""
+    """Build an admin event of the REST API: an admin of the master realm changes the realm."""
     made = {"id": id_, "time": TEN + round(minute * MINUTE), "realmId": REALM_ID, "operationType": operation}
     made |= {"authDetails": {"realmId": MASTER_ID, "clientId": "c", "userId": ROOT, "ipAddress": "::1"}}
     made |= {"resourceType": resource, "resourcePath": path}
@@ -53,7 +53,7 @@ def admin(
 
 
 def line(entry: dict[str, Any], *, quote: str = '"', realm: str = "shop") -> dict[str, Any]:
-    """The line that the logging listener writes of an entry."""
+    """Build the line that the logging listener writes for an entry."""
     if "operationType" in entry:
         own = {
             "operationType": entry["operationType"],
@@ -112,7 +112,7 @@ def issued(token: str, holder: str = "portal", **extra: Any) -> dict[str, Any]:
 
 
 def parent(token: str, of: str | None) -> dict[str, Any]:
-    """The parent of an exchanged token; None: a gap."""
+    """Return the parent of an exchanged token; None for a gap."""
     of = f"{ISS}#{of}" if of else f"{ISS}#{token}/subject-token"
     return {"type": "token.issued", "token": f"{ISS}#{token}", "derived_from": [{"token": of, "role": "subject"}]}
 
@@ -285,7 +285,7 @@ CHAIN = [login(), exchange("x1", 1, "portal", "boss", "X1", "hand"), exchange("x
 
 
 def parents_of(entries: Sequence[dict[str, Any]], source: Any = SHOP) -> dict[str, str | None]:
-    """By exchanged token the parent; None: a gap."""
+    """Return the parent of each exchanged token; None for a gap."""
     found = {}
     for made in read(KEYCLOAK, entries, source).events:
         if "/parent/" in made["event_id"]:
@@ -345,7 +345,7 @@ PARENTS = {
 @pytest.mark.parametrize("case", PARENTS.values(), ids=PARENTS)
 def test_the_parent_of_an_exchanged_token(case):
     """
-    It is claimed only where no other can be meant. In any order.
+    It is claimed only if there is a single candidate, in any order of the entries.
     """
     entries, expected, *source = case
 
@@ -380,9 +380,9 @@ BEFORE = {
 
 
 @pytest.mark.parametrize("case", BEFORE.values(), ids=BEFORE)
-def test_through_whose_hands_an_exchanged_token_came(case):
+def test_the_clients_that_an_exchanged_token_passed_through(case):
     """
-    Root to leaf, as far as it is certain; in any order.
+    Root to leaf, as far as they are certain, in any order of the entries.
     """
     entries, expected = case
 
@@ -392,9 +392,9 @@ def test_through_whose_hands_an_exchanged_token_came(case):
         assert {f"{ISS}#{token}": [f"{ISS}#{client}" for client in chain] for token, chain in expected.items()} == bare
 
 
-def test_live_parents_are_claimed_once_the_log_is_a_minute_further():
+def test_live_parents_are_claimed_once_the_log_has_advanced_by_a_minute():
     """
-    Until then an entry that changes them may still come; and no end of the input is waited for.
+    Before that an entry that changes them may still come; the end of the input is not awaited.
     """
     reading = Reading(KEYCLOAK, SHOP, Memory())
 
@@ -412,7 +412,7 @@ def test_live_parents_are_claimed_once_the_log_is_a_minute_further():
 
 def test_the_parent_is_found_when_the_login_is_read_in_a_later_command():
     """
-    The gap that was told stays, and so does the parent: nothing else can be meant once all of the session is known.
+    The reported gap stays, and the parent is added: once the whole session is known, there is no other candidate.
     """
     reading = Reading(KEYCLOAK, SHOP, Memory())
     told = []
@@ -435,9 +435,9 @@ def test_the_parent_is_found_when_the_login_is_read_in_a_later_command():
     assert {"X1": ("T0", ["portal"]), "X2": ("X1", ["portal", "boss"])} == told[1]
 
 
-def test_a_session_in_which_very_much_happens_is_worked_out_quickly():
+def test_a_session_with_very_many_exchanges_is_processed_quickly():
     """
-    Two clients that exchange each other's tokens, 400 times: the ways double with each, and are not counted.
+    Two clients exchange each other's tokens 400 times: the number of paths doubles each time, and is not counted.
     """
     entries = [login(), exchange("x", 0.001, "portal", "a", "X"), exchange("y", 0.002, "portal", "b", "Y")]
     entries += [exchange(f"x{n}", n / 100, "ab"[n % 2], "ba"[n % 2], f"X{n}") for n in range(1, 400)]
@@ -714,7 +714,7 @@ ACTIONS = [
 @pytest.mark.parametrize("row", [*ISSUES, *ENDINGS, *ACTIONS], ids=str)
 def test_each_rule(row: Row):
     """
-    Entries, the events that they give, and the rules of the kit: any order, twice, over a restart.
+    Entries, their events, and the rules of the kit: any order, twice, across a restart.
     """
     check(KEYCLOAK, row)
 
@@ -733,16 +733,16 @@ BOTH = [
 ]
 
 
-def test_what_both_logs_tell_of_is_the_same_in_any_order():
+def test_both_logs_of_one_session_agree_in_any_order():
     """
-    The REST API and the lines say the same with other ids and times, a moment apart.
+    The REST API and the lines state the same with other ids and times, slightly apart.
     """
     assert_rules(KEYCLOAK, [*BOTH, *map(line, BOTH)], SHOP)
 
 
 def test_a_value_in_a_message_cannot_pass_for_another_field():
     """
-    What a user typed, with quotes and names of fields in it, stays a value.
+    Input of a user, with quotes and names of fields in it, stays a value.
     """
     name = 'x", token_id="forged", userId="root'
 
@@ -766,7 +766,7 @@ java.lang.IllegalStateException: {}
 
 
 def test_lines_of_the_console_are_read_and_other_text_is_skipped():
-    """What should have been an event and cannot be read is set aside, as is JSON that is broken."""
+    """A malformed event is quarantined, and so is malformed JSON."""
     reading = Reading(KEYCLOAK, SHOP, Memory())
     found = [
         outcome.translation for record in read_records(io.BytesIO(CONSOLE)) for outcome in reading.outcomes(record)
@@ -788,8 +788,8 @@ def test_lines_of_the_console_are_read_and_other_text_is_skipped():
         "no such user: ",
     ],
 )
-def test_what_another_line_quotes_is_no_event(front):
-    """A stranger may type a line of the listener where another logger writes it down."""
+def test_an_event_quoted_by_another_line_is_not_read(front):
+    """A stranger may type a line of the listener into a field that another logger writes."""
     line = "2026-03-01 10:00:01,250 INFO [org.keycloak.events] (t) type=LOGIN, realmId=r, clientId=portal, token_id=t1"
     reading = Reading(KEYCLOAK, SHOP, Memory())
     text = f"{front}{line}\n".encode()
@@ -800,8 +800,8 @@ def test_what_another_line_quotes_is_no_event(front):
     assert console_entry(line) is not None
 
 
-def test_the_message_of_another_logger_is_no_wrapper():
-    """Even if it is a whole line of the listener."""
+def test_the_message_of_another_logger_is_not_a_wrapper():
+    """This holds even if it is a whole line of the listener."""
     line = "2026-03-01 10:00:01,250 INFO [org.keycloak.events] (t) type=LOGIN, realmId=r, clientId=portal, token_id=t1"
     record = json.dumps({"loggerName": "org.keycloak.services", "message": line}).encode()
     reading = Reading(KEYCLOAK, SHOP, Memory())
@@ -811,5 +811,5 @@ def test_the_message_of_another_logger_is_no_wrapper():
 
 
 def test_a_file_of_the_console_is_recognised():
-    """By the first line of the listener."""
+    """The first line of the listener decides."""
     assert "keycloak" == detect(CONSOLE)

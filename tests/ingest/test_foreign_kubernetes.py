@@ -1,4 +1,4 @@
-"""Kubernetes' audit log: who did what as whom, what was handed on, and what ended with a pod or an account."""
+"""Kubernetes' audit log: who acted as whom, what was delegated, and what ended with a pod or an account."""
 
 import json
 
@@ -17,7 +17,7 @@ ALICE = {"username": "alice"}
 
 @pytest.fixture
 def desk(tmp_path):
-    """An empty folder."""
+    """Create an empty folder."""
     return Desk(tmp_path)
 
 
@@ -296,7 +296,7 @@ def test_rules(row):
 
 def test_a_user_with_a_jwt_of_an_identity_provider():
     """
-    Its token is the provider's, and what it requests is derived from it; an account's token is the cluster's.
+    Its token is the provider's, and the tokens it requests are derived from it; an account's token is the cluster's.
     """
     format_ = FORMATS["kubernetes"]
     source = format_.source("prod", issuer="https://k8s.example", options={"oidc_issuer": "https://idp.example"})
@@ -321,7 +321,7 @@ def test_a_user_with_a_jwt_of_an_identity_provider():
 
 def test_all_rules_together():
     """
-    Records of all rows in one log, of which each row's ids are its own.
+    The records of all rows in one log; the ids of each row are distinct.
     """
     records = []
     for number, row in enumerate(ROWS):
@@ -333,7 +333,7 @@ def test_all_rules_together():
 
 def test_a_token_in_the_log_becomes_its_digest():
     """
-    Before 1.30 nothing else tells which token was issued; whatever the version, the token itself gets nowhere.
+    Before 1.30 only the token itself identifies what was issued; in no version is the token itself stored.
     """
     old = minted(annotations={})
 
@@ -345,7 +345,7 @@ def test_a_token_in_the_log_becomes_its_digest():
 
 def test_event_lists_are_read_as_they_are_posted():
     """
-    The items say neither kind nor version.
+    Their items have neither kind nor version.
     """
     items = [{name: value for name, value in call().items() if name not in {"kind", "apiVersion"}}]
     posted = {"path": "/audit", "headers": {}, "body": {"kind": "EventList", "items": items}}
@@ -353,9 +353,9 @@ def test_event_lists_are_read_as_they_are_posted():
     assert read(K8S, [call()], PROD).events == read(K8S, [posted], PROD).events
 
 
-def test_who_asked_stands_at_the_root_and_what_was_minted_outlives_its_minter(desk):
+def test_the_requester_is_the_root_and_minted_tokens_outlive_their_minter(desk):
     """
-    A person, an account, and the account that it minted for; then the first account is deleted, and made again.
+    A person, an account, and the account that it minted for; then the first account is deleted and created again.
     """
     records = [
         minted("m1", "j1", second=1),

@@ -1,4 +1,4 @@
-"""MCP at a gateway read as events: records made by hand for every rule, and a real gateway's where they are at hand."""
+"""MCP at a gateway read as events: hand-made records for every rule, and those of a real gateway if available."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ ABSENT = object()
 def call(
     name: str = "read_file", *, id_: Any = 7, meta: dict[str, Any] | None = None, **arguments: Any
 ) -> dict[str, Any]:
-    """A request to call a tool."""
+    """Build a request to call a tool."""
     params = {"name": name, "arguments": arguments} | ({"_meta": meta} if meta else {})
     return {"jsonrpc": "2.0", "id": id_, "method": "tools/call", "params": params}
 
@@ -30,7 +30,7 @@ def call(
 def record(
     request: Any, claims: Any = CLAIMS, *, status: int = 200, response: Any = ABSENT, **headers: str
 ) -> dict[str, Any]:
-    """An exchange as the gateway logs it."""
+    """Build an exchange as the gateway logs it."""
     if response is ABSENT:
         response = {"jsonrpc": "2.0", "id": 7, "result": {"content": [], "isError": False}}
     return {
@@ -166,23 +166,23 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_each_rule(row: Row):
     """
-    A record, the events that it gives, and the rules of the kit: any order, twice, over a restart.
+    A record, its events, and the rules of the kit: any order, twice, across a restart.
     """
     check(FORMATS["mcp"], row)
 
 
-def test_the_bearer_is_nowhere():
+def test_the_bearer_token_is_stored_nowhere():
     """
-    Of an authorization header a digest stays, whatever the gateway left in it.
+    Only a digest of the authorization header is kept, whatever the gateway left in it.
     """
     (event,) = read(FORMATS["mcp"], [record(call(), None, authorization="Bearer not-a-known-shape-0123456789")]).events
 
     assert event["token"].startswith("sha256:")
 
 
-def test_nonsense_is_no_event_and_no_crash():
+def test_malformed_values_yield_no_event_and_no_crash():
     """
-    Whatever stands where something else is expected.
+    Any value may be in the place of an expected one.
     """
     odd = [record(call(), value) for value in ([], "x", {"act": {"act": 1}}, {"sub": 5}, {"iss": ISS, "act": []})]
     odd += [record(call(), None, response=value) for value in ("x", 5, [[]], [None])]

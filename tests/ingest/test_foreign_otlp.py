@@ -1,4 +1,4 @@
-"""Traces of agents read as events: spans made by hand for every rule, and real traces where they are at hand."""
+"""Traces of agents read as events: hand-made spans for every rule, and real traces if available."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ OTLP = FORMATS["otlp"]
 def span(
     id_: int, above: int | None, name: str = "x", *, at: int = 0, failed: bool = False, **said: Any
 ) -> dict[str, Any]:
-    """A span as in OTLP/JSON; of the attributes' names the underscores ``__`` are dots."""
+    """Build a span of OTLP/JSON; ``__`` in the names of attributes becomes a dot."""
     attributes = [
         {"key": key.replace("__", "."), "value": {"boolValue" if isinstance(value, bool) else "stringValue": value}}
         for key, value in said.items()
@@ -44,7 +44,7 @@ def span(
 
 
 def exported(*spans: dict[str, Any]) -> dict[str, Any]:
-    """An export request."""
+    """Build an export request."""
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "desk"}}]}
     return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": "s"}, "spans": list(spans)}]}]}
 
@@ -281,7 +281,7 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_each_rule(row: Row):
     """
-    A trace, the events that it gives, and the rules of the kit; the spans in any order and in any batches.
+    A trace, its events, and the rules of the kit; the spans in any order and in any batches.
     """
     check(OTLP, row)
     spans = [
@@ -302,7 +302,7 @@ def facts(events: list[dict[str, Any]]) -> set[str]:
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.randoms(use_true_random=False), st.data())
 def test_any_tree_of_agents_and_tools_in_any_order(above, shuffler, draw):
     """
-    Each tool call is its nearest agent's, each agent is set to work by the nearest one above, the first by the person.
+    Each tool call belongs to its nearest agent, each agent is called by the nearest one above, the first by the person.
     """
     kinds = [draw.draw(st.sampled_from(["agent", "tool", "other"])) for _ in above]
     parents = {number + 2: min(parent, number) + 1 for number, parent in enumerate(above)}
@@ -330,9 +330,9 @@ def test_any_tree_of_agents_and_tools_in_any_order(above, shuffler, draw):
             assert (id_of(up) if up else None) == done[id_of(number)]
 
 
-def test_live_a_trace_is_explained_once_its_root_is_there():
+def test_a_live_trace_is_explained_once_its_root_is_known():
     """
-    Not before: a hand-off further up may still come; and without waiting for the end of the input.
+    Not before, because a hand-off further up may still come; and without waiting for the end of the input.
     """
     reading = Reading(OTLP, None, Memory())
 
@@ -347,9 +347,9 @@ def test_live_a_trace_is_explained_once_its_root_is_there():
     assert [] == batch()
 
 
-def test_a_deep_trace_and_a_loop_end():
+def test_a_deep_trace_and_a_loop_terminate():
     """
-    Ten thousand spans above one another, and a span that stands above itself.
+    Ten thousand nested spans, and a span that is its own ancestor.
     """
     deep = [agent(2, 1, "boss"), *(span(number, number - 1) for number in range(3, 3_000)), tool(3_000, 2_999, "t")]
 
@@ -379,7 +379,7 @@ def field(number: int, value: bytes | int | str) -> bytes:
 
 
 def in_protobuf(request: dict[str, Any]) -> bytes:
-    """An export request as an exporter writes it, from opentelemetry/proto/trace/v1/trace.proto."""
+    """Encode an export request as an exporter does, according to opentelemetry/proto/trace/v1/trace.proto."""
 
     def attribute(one: dict[str, Any]) -> bytes:
         value = one["value"]
@@ -420,9 +420,9 @@ def in_protobuf(request: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("row", ROWS[:-1], ids=str)
-def test_protobuf_says_the_same(row: Row):
+def test_protobuf_is_equivalent_to_json(row: Row):
     """
-    One request; and several of them, each behind its size, as the Collector writes them.
+    One request, and several of them, each preceded by its size, as the Collector writes them.
     """
     requests = [in_protobuf(record) for record in row.records]
     framed = b"".join(struct.pack(">I", len(request)) + request for request in requests)
@@ -436,9 +436,9 @@ def test_protobuf_says_the_same(row: Row):
         assert "otlp" == detect(first_bytes(plain(io.BytesIO(raw))))
 
 
-def test_a_large_request_is_known_by_its_beginning():
+def test_a_large_request_is_recognised_by_its_beginning():
     """
-    More than is looked at.
+    It is longer than the part that is examined.
     """
     raw = in_protobuf(exported(*(tool(number, None, "t" * 200) for number in range(1, 1_000))))
 
@@ -458,9 +458,9 @@ def test_text_is_not_taken_for_protobuf():
         assert 1 == len(read(OTLP, [b"\n" * empty + line]).events)
 
 
-def test_what_is_cut_off_or_broken_is_quarantined():
+def test_a_truncated_or_broken_request_is_quarantined():
     """
-    At every byte: a fault with a reason, or fewer spans, and never a crash.
+    Truncation at any byte yields a fault with a reason, or fewer spans, and never a crash.
     """
     raw = in_protobuf(exported(CHAT, tool(2, 1, "t")))
 
@@ -477,7 +477,7 @@ def test_what_is_cut_off_or_broken_is_quarantined():
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_request_or_a_fault(raw):
     """
-    Nothing else is raised.
+    No other exception is raised.
     """
     with contextlib.suppress(BadRecordError):
         assert isinstance(decoded(raw), dict)
@@ -492,7 +492,7 @@ def told_by(folder, desk: Desk) -> list[tuple[str, str, list[str], str | None]]:
 
 
 @pytest.mark.parametrize("pack", ["json", "protobuf"])
-def test_of_the_real_traces_every_tool_call_has_person_and_agents(tmp_path, pack):
+def test_in_the_real_traces_every_tool_call_has_person_and_agents(tmp_path, pack):
     """
     Three instrumentations of two frameworks, one of which stamps another agent's name on all its spans.
     """
@@ -520,7 +520,7 @@ def test_of_the_real_traces_every_tool_call_has_person_and_agents(tmp_path, pack
 
 
 def simplified(request: dict[str, Any]) -> dict[str, Any]:
-    """Without attributes of other than two types, and with what spans of these files leave out."""
+    """Keep only attributes of two types, and remove what spans of these files leave out."""
     for scope in itertools.chain.from_iterable(one["scopeSpans"] for one in request["resourceSpans"]):
         for one in scope["spans"]:
             said = [item for item in one.get("attributes", []) if {"stringValue", "boolValue"} & item["value"].keys()]

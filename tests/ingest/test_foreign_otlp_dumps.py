@@ -1,4 +1,4 @@
-"""Spans as libraries dump them read as events: the SDK's console exporter, shorter forms, OpenAI's Agents SDK."""
+"""Dumps of spans read as events: the SDK's console exporter, shorter forms, OpenAI's Agents SDK."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ AT = "2026-03-01T10:00:00.250000Z"
 
 
 def printed(id_: int, above: int | None, name: str, **said: Any) -> dict[str, Any]:
-    """A span as the console exporter prints it; of the attributes' names the underscores ``__`` are dots."""
+    """Build a span as the console exporter prints it; ``__`` in the names of attributes becomes a dot."""
     return {
         "name": name,
         "context": {"trace_id": f"0x{TRACE}", "span_id": f"0x{id_:016x}", "trace_state": "[]"},
@@ -31,14 +31,14 @@ def printed(id_: int, above: int | None, name: str, **said: Any) -> dict[str, An
 
 
 def short(id_: int, above: int | None, name: str, **said: Any) -> dict[str, Any]:
-    """The same in fewer words, and without a time."""
+    """Build the same span under shorter names, and without a time."""
     attributes = printed(id_, above, name, **said)["attributes"]
     ids = {"trace": TRACE, "span": f"{id_:016x}", "parent": f"{above:016x}" if above else None}
     return {"name": name, "kind": "INTERNAL", **ids, "attributes": attributes}
 
 
 def native(id_: str, above: str | None, error: Any = None, **said: Any) -> dict[str, Any]:
-    """A span of OpenAI's Agents SDK."""
+    """Build a span of OpenAI's Agents SDK."""
     time = {"started_at": AT, "ended_at": AT}
     return {
         "object": "trace.span", "id": id_, "trace_id": NATIVE, "parent_id": above, **time, "span_data": said,
@@ -130,22 +130,22 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_each_rule(row: Row):
     """
-    What a library wrote, the events that it gives, and the rules of the kit.
+    The dump of a library, its events, and the rules of the kit.
     """
     check(OTLP, row)
 
 
 @pytest.mark.parametrize("record", [HEAD, TEAM[1], printed(1, None, "x"), short(1, None, "x")])
-def test_each_form_is_known_by_its_marks(record):
+def test_each_form_is_recognised_by_its_marks(record):
     """
-    And none of them is taken for a record of another system.
+    None of them is mistaken for a record of another system.
     """
     assert "otlp" == format_of(record)
 
 
-def test_of_the_real_agents_sdk_every_tool_call_has_person_and_agents(tmp_path):
+def test_in_real_traces_of_the_agents_sdk_every_tool_call_has_person_and_agents(tmp_path):
     """
-    As of the instrumentations that watched the same run.
+    They agree with those of the instrumentations that watched the same run.
     """
     folder, desk = data("otel"), Desk(tmp_path)
     known = truth(folder)
@@ -160,7 +160,7 @@ def test_of_the_real_agents_sdk_every_tool_call_has_person_and_agents(tmp_path):
     )
 
 
-def test_of_the_real_spans_of_mcp_every_one_is_accounted_for(tmp_path):
+def test_every_real_span_of_mcp_is_accounted_for(tmp_path):
     """
     They were dumped without their times.
     """

@@ -1,4 +1,4 @@
-"""Real logs of real systems, and copies of them in other shapes, held against what those systems were seen to do."""
+"""Real logs of real systems, and copies in other forms, compared with the known behaviour of those systems."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ LATER = timedelta(days=-400, hours=5, seconds=7)
 
 
 def check(system: System, tmp_path: Path, known: Truth, files: Sequence[Path]) -> None:
-    """Read the files, ask; then read them again, which changes nothing."""
+    """Import the files and query; then import them again, which changes nothing."""
     desk = Desk(tmp_path, system.settings_for(known))
     words = [*(("--source", system.source) if system.source else ()), *files]
     counts = desk.ingest(*words)
@@ -30,9 +30,9 @@ def check(system: System, tmp_path: Path, known: Truth, files: Sequence[Path]) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
-def test_as_it_was_written(tmp_path, name):
+def test_the_original_log(tmp_path, name):
     """
-    What the system did is what is told of it.
+    The answers are what the system did.
     """
     system = SYSTEMS[name]
     folder = data(system.folder)
@@ -41,9 +41,9 @@ def test_as_it_was_written(tmp_path, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
-def test_of_another_run_with_other_names_in_another_order(tmp_path, name):
+def test_another_run_with_other_names_in_another_order(tmp_path, name):
     """
-    Every id, name and time is another one; records come in any order, twice, in two files of which one is compressed.
+    Every id, name and time is different; records come in any order, twice, in two files of which one is compressed.
     """
     system = SYSTEMS[name]
     known, records = _renamed(system)
@@ -57,9 +57,9 @@ def test_of_another_run_with_other_names_in_another_order(tmp_path, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
 @pytest.mark.parametrize("name", ALL)
-def test_in_any_wrapping(tmp_path, name, wrapping):
+def test_any_wrapper(tmp_path, name, wrapping):
     """
-    As collectors and people hand logs on.
+    In the forms in which collectors and people pass logs on.
     """
     system = SYSTEMS[name]
     folder = data(system.folder)
@@ -86,9 +86,9 @@ def test_keycloak_on_any_console(tmp_path, console):
 @pytest.mark.slow
 @pytest.mark.parametrize("order", ["cab", "cba", "bac"])
 @pytest.mark.parametrize("name", [name for name in ALL if not SYSTEMS[name].is_whole])
-def test_in_many_commands_of_which_the_later_come_first(tmp_path, name, order):
+def test_many_commands_with_the_later_parts_first(tmp_path, name, order):
     """
-    A log in three parts, each read by a process of its own, the last or the second before the first.
+    A log in three parts, each read by a separate process, the last or the second before the first.
     """
     system = SYSTEMS[name]
     folder = data(system.folder)
@@ -105,7 +105,7 @@ def test_in_many_commands_of_which_the_later_come_first(tmp_path, name, order):
 
 
 def _renamed(system: System) -> tuple[Truth, list[Any]]:
-    """The truth and the records of a run in which everybody and everything has another name."""
+    """Return the expected answers and the records of a run with all names replaced."""
     folder = data(system.folder)
     others = {word: f"{word[::-1]}x" for word in system.words}
     known = json.loads(_other(json.dumps(truth(folder)), others))
@@ -127,7 +127,7 @@ CLOUDTRAIL = {
 @pytest.mark.parametrize("name", CLOUDTRAIL)
 def test_cloudtrail(tmp_path, name, mixed):
     """
-    Whatever was done with a key that the log gives out has at its root anyone who asked for the first key of its line.
+    Every action under a key that the log issues has at its root the requester of the first key of its line.
     """
     file = data("cloudtrail").parents[1].joinpath(*CLOUDTRAIL[name])
     if not file.exists():
@@ -150,7 +150,7 @@ def test_cloudtrail(tmp_path, name, mixed):
 
 
 def callers(records: list[Any]) -> dict[str, str]:
-    """By action who asked for the key with which it was done, or for the key with which that one was asked for."""
+    """Map each action to the requester of its key, or of the key with which that one was requested."""
     asked = {}
     for record in records:
         answer = record.get("responseElements") or {}
@@ -171,7 +171,8 @@ def callers(records: list[Any]) -> dict[str, str]:
 
 def test_agentcore(tmp_path):
     """
-    Of AWS's two samples: what was refused is denied, and what a JWT allowed is by whom its claims name.
+    In AWS's two samples, the refused call is denied, and the call allowed by a JWT is by the party that its claims
+    name.
     """
     desk, file = Desk(tmp_path), data("agentcore", "gateway_from_aws_docs.json")
     desk.ingest(file)
@@ -190,7 +191,7 @@ def test_agentcore(tmp_path):
 @pytest.mark.parametrize("mixed", [False, True], ids=["as written", "another run, in another order"])
 def test_gcp(tmp_path, mixed):
     """
-    The last of those who handed over is who it was done for; the nearest one stands before anyone who did it.
+    The last delegator is the one it was done for; the nearest one directly precedes the actor.
     """
     records = records_of(data("gcp", "plaso_gcp_logging.jsonl"))
     if mixed:

@@ -1,4 +1,4 @@
-"""Vault's audit log read as events: hand-made lines for every rule, and the real log where it is at hand."""
+"""Vault's audit log read as events: hand-made lines for every rule, and the real log if available."""
 
 import gzip
 import io
@@ -31,14 +31,14 @@ DATA = Path(os.environ.get("DELEGRAPH_TEST_DATA") or Path(__file__).parents[2] /
 
 
 def run(*lines):
-    """What becomes of each line, in the order in which it is known: its number and its translation."""
+    """Return the outcome of each line, in the order in which it is known: its number and its translation."""
     raw = b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines)
     found = translations(read_records(io.BytesIO(raw)), FORMATS["vault"])
     return [(record and record.position, translation) for record, translation in found]
 
 
 def events_of(line):
-    """The events of one line, by type; each passes the codec."""
+    """Return the events of one line, by type; each passes the codec."""
     ((_, translation),) = run(line)
     assert translation.fault is None
     for document in translation.events:
@@ -81,7 +81,7 @@ def test_a_response_is_an_action_by_the_token_that_the_request_carried():
 
 def test_an_older_version_names_the_token_in_one_place_only():
     """
-    In the line's auth, or in the request: either will do.
+    Either the line's auth or the request is enough.
     """
     in_auth, in_request = response_line(), response_line()
     del in_auth["request"]["client_token"], in_auth["request"]["client_token_accessor"], in_request["auth"]
@@ -90,9 +90,9 @@ def test_an_older_version_names_the_token_in_one_place_only():
     assert "vault#hmac-sha256:a" == events_of(in_request)["action.performed"]["token"]
 
 
-def test_of_a_request_and_its_response_the_response_speaks():
+def test_of_a_request_and_its_response_only_the_response_counts():
     """
-    The request line is counted under its reason once its response is read, in whichever order the two stand.
+    The request line is counted under its reason once its response is read, whichever comes first.
     """
     request, response = request_line(), response_line()
 
@@ -105,7 +105,7 @@ def test_of_a_request_and_its_response_the_response_speaks():
 
 def test_a_request_that_is_never_answered_is_an_action_that_failed():
     """
-    The log continued for an hour without a response, and Vault answers nobody before it has logged it.
+    The log continued for an hour without a response, and Vault answers only after it has logged the response.
     """
     late = response_line("r2", time="2026-03-01T11:00:01Z")
 
@@ -117,16 +117,16 @@ def test_a_request_that_is_never_answered_is_an_action_that_failed():
     event_from_document(document)
 
 
-def test_a_request_that_is_open_where_the_log_ends_claims_nothing():
+def test_a_request_open_at_the_end_of_the_log_claims_nothing():
     """
-    Its response may stand in the next file; until then it is counted by name.
+    Its response may be in the next file; until then it is counted by name.
     """
     assert [(), ("request-still-open",)] == [t.also_skipped for _, t in run(request_line())]
 
 
 def test_a_request_that_failed_by_itself_needs_no_response():
     """
-    A request line with an error says what became of it.
+    A request line with an error states its own outcome.
     """
     _, (_, translation) = run(request_line(error="permission denied"))
 
@@ -135,7 +135,7 @@ def test_a_request_that_failed_by_itself_needs_no_response():
 
 def test_waiting_requests_are_bounded():
     """
-    A log without responses does not fill the memory, and nothing is claimed of what is dropped.
+    A log without responses does not fill the memory, and nothing is claimed about evicted requests.
     """
     records = (RawRecord(number, b"", request_line(f"r{number}")) for number in range(MAX_WAITING + 10))
     memory = Memory()
@@ -148,9 +148,9 @@ def test_waiting_requests_are_bounded():
     assert Counter({"request-still-open": MAX_WAITING}) == at_the_end
 
 
-def test_a_request_that_stands_twice_is_said_to():
+def test_a_repeated_request_is_reported():
     """
-    Nothing vanishes: the second one has a reason of its own.
+    No line disappears: the second one has a separate reason.
     """
     found = run(request_line(), request_line(), response_line())
 
@@ -158,9 +158,9 @@ def test_a_request_that_stands_twice_is_said_to():
     assert expected == [(position, t.skipped, t.also_skipped) for position, t in found]
 
 
-def test_the_probe_of_a_new_audit_device_is_no_action():
+def test_the_probe_of_a_new_audit_device_is_not_an_action():
     """
-    Vault writes it to see whether the device can be written to; nobody asked for anything.
+    Vault writes it to see whether the device can be written to; nobody requested it.
     """
     probe = {
         "time": "2026-03-01T10:00:00Z",
@@ -186,14 +186,14 @@ def test_the_probe_of_a_new_audit_device_is_no_action():
 )
 def test_outcomes(extra, expected):
     """
-    An error is a failure, a refusal is a denial, and an answer that is nothing but an error is an error.
+    An error is a failure, a refusal is a denial, and a response whose data has only an error is an error.
     """
     assert expected == events_of(response_line(**extra))["action.performed"]["outcome"]
 
 
 def test_a_created_token_is_derived_from_the_one_that_created_it():
     """
-    The creating token plays the part of the subject token; the new one is its own party, as Vault says it is.
+    The creating token has the role of the subject token; the new one is a separate party, as Vault states.
     """
     line = response_line(path="auth/token/create", response={"auth": CHILD})
 
@@ -223,9 +223,9 @@ def test_a_created_token_is_derived_from_the_one_that_created_it():
         ("auth/token/create-orphan", {}, True),
     ],
 )
-def test_an_orphan_is_one_only_where_the_line_says_so(path, data, orphan):
+def test_a_token_is_an_orphan_only_if_the_line_says_so(path, data, orphan):
     """
-    What the log hides behind an HMAC makes no orphan.
+    A value that the log hides by an HMAC makes no orphan.
     """
     token = token_of(response_line(path=path, response={"auth": CHILD}, request={"data": data}))
 
@@ -234,7 +234,7 @@ def test_an_orphan_is_one_only_where_the_line_says_so(path, data, orphan):
 
 def test_a_login_is_an_orphan():
     """
-    Fresh authentication has no parent. The action is that of the party who has just shown who it is.
+    Fresh authentication has no parent. The actor is the party that has just authenticated.
     """
     line = response_line(path="auth/userpass/login/alice", response={"auth": ALICE}, auth=None)
     line["auth"] = ALICE  # Vault repeats the new token's auth on the line
@@ -248,9 +248,9 @@ def test_a_login_is_an_orphan():
     assert "token" not in done
 
 
-def test_a_token_carried_along_with_a_login_is_named_and_not_a_parent():
+def test_a_token_sent_with_a_login_is_named_but_not_a_parent():
     """
-    The line tells who logged in, and not whose the carried token was: the action has a token and no actor.
+    The line names the party that logged in, not the holder of the sent token: the action has a token and no actor.
     """
     line = response_line(path="auth/approle/login", response={"auth": ALICE}, auth=CHILD)
     line["auth"] = ALICE
@@ -265,7 +265,7 @@ def test_a_token_carried_along_with_a_login_is_named_and_not_a_parent():
 
 def test_a_failed_creation_issues_nothing():
     """
-    Only an answer without an error gives a token out.
+    Only a response without an error issues a token.
     """
     line = response_line(path="auth/token/create", response={"auth": CHILD}, error="permission denied")
 
@@ -281,9 +281,9 @@ def test_a_failed_creation_issues_nothing():
         ({}, "vault:holder:hmac-sha256:c"),
     ],
 )
-def test_whose_a_token_is(auth, subject):
+def test_the_holder_of_a_token(auth, subject):
     """
-    The entity; else the display name; else anyone who holds it: ``token`` is what Vault calls the nameless.
+    The entity, else the display name, else an unnamed holder: ``token`` is Vault's default name.
     """
     made = {"accessor": "hmac-sha256:c", **auth}
 
@@ -292,9 +292,9 @@ def test_whose_a_token_is(auth, subject):
     assert subject == token["subject"]
 
 
-def test_an_expiry_is_stated_only_where_the_log_says_it_in_clear():
+def test_an_expiry_is_stated_only_if_the_log_has_it_unhashed():
     """
-    Issue time and time to live, as newer versions log them; a ttl of nought is that of an endless token.
+    Issue time and time to live, as newer versions log them; a ttl of 0 means that the token never expires.
     """
     stated = CHILD | {"token_ttl": 3600, "token_issue_time": "2026-03-01T09:59:59Z"}
     endless = CHILD | {"token_ttl": 0}
@@ -311,7 +311,7 @@ def test_an_expiry_is_stated_only_where_the_log_says_it_in_clear():
 @pytest.mark.parametrize("path", ["auth/token/renew", "auth/token/renew-self", "auth/token/renew-accessor"])
 def test_a_renewal_states_the_new_expiry(path):
     """
-    From the renewal on, whatever the token's age; without a ttl in clear there is nothing to state.
+    It counts from the renewal, whatever the token's age; without an unhashed ttl nothing is stated.
     """
     renewed = CHILD | {"token_ttl": 600, "token_issue_time": "2026-02-01T00:00:00Z"}
 
@@ -322,7 +322,7 @@ def test_a_renewal_states_the_new_expiry(path):
     assert token_of(response_line(path=path, response={"auth": CHILD})) is None
 
 
-def test_a_batch_token_is_known_by_the_digest_of_itself():
+def test_a_batch_token_is_identified_by_its_digest():
     """
     It has no accessor.
     """
@@ -335,7 +335,7 @@ def test_a_batch_token_is_known_by_the_digest_of_itself():
 
 def test_a_wrapped_token_is_issued_when_it_is_wrapped():
     """
-    Of a wrapped creation the log has the accessor alone; unwrapping hands the token out and makes none.
+    The log has only the accessor of a wrapped creation; unwrapping returns the token and creates none.
     """
     wrapped = {"wrap_info": {"accessor": "hmac-sha256:w", "wrapped_accessor": "hmac-sha256:c", "ttl": 60}}
 
@@ -346,7 +346,7 @@ def test_a_wrapped_token_is_issued_when_it_is_wrapped():
     assert token_of(response_line(path="sys/wrapping/unwrap", response={"auth": CHILD})) is None
 
 
-def test_a_wrapped_login_says_who_logged_in():
+def test_a_wrapped_login_states_who_logged_in():
     """
     The line's own auth is that of the wrapped token.
     """
@@ -378,7 +378,7 @@ def test_a_wrapped_login_says_who_logged_in():
 )
 def test_a_revocation_that_succeeded_is_an_order(path, data, target, cascade):
     """
-    Aimed at the accessor, or at the token that the request carried itself.
+    Its target is the accessor, or the token of the request itself.
     """
     order = order_of(response_line(path=f"auth/token/{path}", request={"data": data}))
 
@@ -398,14 +398,14 @@ def test_a_revocation_that_succeeded_is_an_order(path, data, target, cascade):
 )
 def test_no_order_without_success_and_an_id(path, data, extra):
     """
-    What failed ended nothing.
+    A failed revocation ended nothing.
     """
     assert order_of(response_line(path=f"auth/token/{path}", request={"data": data}, **extra)) is None
 
 
-def test_a_clear_log_gives_no_credential_away():
+def test_an_unhashed_log_reveals_no_credential():
     """
-    With ``log_raw`` tokens stand in clear: in an event there is a digest at most.
+    With ``log_raw`` tokens are unhashed: an event has a digest at most.
     """
     secret = "hvs." + "Q" * 40
     auth = {"client_token": secret, "accessor": "acc1", "display_name": "root"}
@@ -424,9 +424,9 @@ def test_a_clear_log_gives_no_credential_away():
     assert handle(secret) == events_of(batch)["action.performed"]["token"]
 
 
-def test_what_quarantine_keeps_holds_no_secret():
+def test_quarantine_contains_no_secret():
     """
-    Tokens become digests, what people chose is taken out, what Vault hashed stays, and so does all the rest.
+    Tokens become digests, secrets chosen by people are removed, values hashed by Vault stay, and so does the rest.
     """
     secret = "s.notAnyKnownShape"
     line = response_line(
@@ -446,9 +446,9 @@ def test_what_quarantine_keeps_holds_no_secret():
     assert b"acc1" in kept
 
 
-def test_what_holds_no_secret_is_kept_byte_for_byte():
+def test_a_line_without_a_secret_is_kept_byte_for_byte():
     """
-    The usual line is hashed by Vault itself.
+    Vault itself hashes the usual line.
     """
     raw = json.dumps(request_line(request={"data": {"password": "hmac-sha256:p"}}), indent=1).encode()
 
@@ -474,16 +474,16 @@ def test_what_holds_no_secret_is_kept_byte_for_byte():
         ),
     ],
 )
-def test_of_what_cannot_be_read_all_but_its_secrets_is_kept(raw, kept):
+def test_an_unreadable_line_is_kept_except_its_secrets(raw, kept):
     """
-    Broken JSON is searched as far as it goes, and so is what is no JSON.
+    Broken JSON is searched as far as possible, and so is text that is not JSON.
     """
     assert kept == credentials.kept(raw)
 
 
-def test_a_bad_line_is_a_fault_and_spoils_no_other():
+def test_a_bad_line_is_a_fault_and_does_not_affect_the_others():
     """
-    Positions are those of the lines, blank ones counted and not read.
+    Positions are line numbers; blank lines are counted and not read.
     """
     found = run(b"\n", b"not json\n", b"[1]\n", b'{"type":"request"}\n', {"type": "other"}, response_line())
 
@@ -497,9 +497,9 @@ def test_a_bad_line_is_a_fault_and_spoils_no_other():
     assert expected == [(position, t.fault and t.fault.reason) for position, t in found]
 
 
-def test_a_time_that_cannot_be_read_is_a_fault():
+def test_an_unreadable_time_is_a_fault():
     """
-    A response with one answers its request anyway.
+    A response with such a time still answers its request.
     """
     bad = response_line(path="auth/token/create", response={"auth": CHILD | {"token_issue_time": "yesterday"}})
 
@@ -509,9 +509,9 @@ def test_a_time_that_cannot_be_read_is_a_fault():
     assert expected == [(position, t.also_skipped, t.fault and t.fault.reason) for position, t in found]
 
 
-def test_a_long_line_is_passed_over():
+def test_a_long_line_is_skipped():
     """
-    The beginning is kept, and reading continues after it.
+    Its beginning is kept, and reading continues after it.
     """
     long = b'{"time":"' + b"x" * RECORD_BYTES + b'"}\n'
 
@@ -522,9 +522,9 @@ def test_a_long_line_is_passed_over():
     assert long[:1024] == records[1].raw
 
 
-def test_a_path_that_is_too_long_is_spoken_of_by_its_digest():
+def test_a_path_that_is_too_long_is_replaced_by_its_digest():
     """
-    The action is not lost for the length of its resource.
+    The action is not lost because of the length of its resource.
     """
     path = "kv/" + "x" * 5000
 
@@ -533,7 +533,7 @@ def test_a_path_that_is_too_long_is_spoken_of_by_its_digest():
 
 def test_the_path_begins_with_its_namespace():
     """
-    The same path in two namespaces is two things.
+    The same path in two namespaces denotes two things.
     """
     line = response_line(request={"namespace": {"id": "n1", "path": "team/"}})
 
@@ -553,7 +553,7 @@ def test_the_path_begins_with_its_namespace():
 )
 def test_formats_are_recognised_and_read(written):
     """
-    JSON lines and documents, gzipped or not, from the first record that has a form.
+    JSON lines and documents, gzipped or not, by the first record with a known format.
     """
     stream = io.BytesIO(written([request_line(), response_line()]))
     reader = plain(stream)
@@ -564,9 +564,9 @@ def test_formats_are_recognised_and_read(written):
     assert not stream.closed
 
 
-def test_the_form_of_a_first_line_that_is_longer_than_what_is_looked_at():
+def test_the_format_of_a_first_line_longer_than_the_examined_part():
     """
-    Then the names in it decide.
+    The names in that part decide.
     """
     head = json.dumps(request_line(path="x" * 70_000)).encode()[: 64 * 1024]
 
@@ -589,9 +589,9 @@ def documents_of(path):
     return found, [(record.position, document) for record, t in found for document in t.events]
 
 
-def test_of_the_real_log_no_line_vanishes(log):
+def test_no_line_of_the_real_log_disappears(log):
     """
-    1,397 lines: 699 responses, and 698 requests that are theirs. (The first response turned the log on.)
+    1,397 lines: 699 responses, and 698 requests that belong to them. (The first response turned the log on.)
     """
     found, documents = documents_of(log)
 
@@ -606,9 +606,9 @@ def test_of_the_real_log_no_line_vanishes(log):
     assert len(documents) == len({document["event_id"] for _, document in documents})
 
 
-def test_of_the_real_log_two_tokens_have_a_parent(log):
+def test_two_tokens_of_the_real_log_have_a_parent(log):
     """
-    The responses to lines 8 and 930, both of the root token; the 229 logins are orphans.
+    The responses of lines 8 and 930, both from the root token; the 229 logins are orphans.
     """
     with log.open("rb") as stream:
         documents = [d for _, t in translations(read_records(stream), FORMATS["vault"]) for d in t.events]
@@ -620,7 +620,7 @@ def test_of_the_real_log_two_tokens_have_a_parent(log):
     assert root not in {d["token"] for d in documents if d["type"] == "token.issued"}
 
 
-def test_of_the_real_log_what_went_wrong(log):
+def test_the_failures_in_the_real_log(log):
     """
     Lines 1371 and 1373 were refused by the handler, 1391 and 1393 by the policy; 1379 to 1389 are errors.
     """
@@ -632,9 +632,9 @@ def test_of_the_real_log_what_went_wrong(log):
     assert expected == {position: outcome for position, outcome in outcomes.items() if outcome != "succeeded"}
 
 
-def test_of_the_real_log_quarantine_would_keep_every_line_whole(log):
+def test_quarantine_would_keep_every_line_of_the_real_log_whole(log):
     """
-    Vault hashed what is secret, so that little but what it left in clear under data is taken out.
+    Vault hashed the secrets, so that little is removed except unhashed values under data.
     """
     found, _ = documents_of(log)
 

@@ -1,4 +1,4 @@
-"""What Vault's lines say only together: digests and accessors, roles and their tokens, prefixes, mounts, entities."""
+"""What Vault's lines state only together: digests and accessors, roles and their tokens, prefixes, mounts, entities."""
 
 import json
 
@@ -15,7 +15,7 @@ ROOT = {"client_token": "hmac-sha256:r-token", "accessor": "hmac-sha256:r", "dis
 
 @pytest.fixture
 def desk(tmp_path):
-    """An empty folder."""
+    """Create an empty folder."""
     return Desk(tmp_path)
 
 
@@ -42,7 +42,7 @@ def use(id_="u1", auth=ALICE, *, minute=5, **extra):
 
 
 def dead(id_="d1", auth=CHILD, *, minute=8):
-    """A line of a token that Vault does not know any more: the digest alone."""
+    """Build a line about a token that Vault does not know any more: it has only the digest."""
     line = response_line(id_, "kv/x", auth=None, time=at(minute), error="permission denied")
     line["request"]["client_token"] = auth["client_token"]
     return line
@@ -344,7 +344,7 @@ def test_rules(row):
 
 def test_all_rules_together():
     """
-    Lines of all rows in one log, of which each row's ids are its own.
+    The lines of all rows in one log; the ids of each row are distinct.
     """
     lines = []
     for number, row in enumerate(ROWS):
@@ -359,7 +359,7 @@ def test_all_rules_together():
 
 def test_a_revocation_that_is_read_before_the_issue_ends_the_token(desk):
     """
-    Also when the two stand in files that are read on different days.
+    This also holds if the two are in files that are read on different days.
     """
     later, earlier = desk.folder / "later.log", desk.folder / "earlier.log"
     later.write_text(json.dumps(admin("o1", "auth/token/revoke", data={"token": CHILD["client_token"]})))
@@ -372,9 +372,9 @@ def test_a_revocation_that_is_read_before_the_issue_ends_the_token(desk):
     assert "active" == desk.state(f"token:{ALICE_ID}", "--at", at(30))
 
 
-def test_waiting_digests_are_told_of_once():
+def test_waiting_digests_are_reported_once():
     """
-    The end of each batch comes again and again.
+    The end of a batch comes repeatedly.
     """
     lines = [dead(f"d{number}") for number in range(3)]
 
@@ -394,9 +394,9 @@ def test_waiting_digests_are_told_of_once():
         (None, None, "service"),
     ],
 )
-def test_what_kind_of_party_logged_in(method, metadata, kind):
+def test_the_kind_of_the_party_that_logged_in(method, metadata, kind):
     """
-    The method says it; where an older version does not log the method, the name of a user does.
+    The method tells it; if an older version does not log the method, the name of a user does.
     """
     line = login(auth=ALICE)
     line["request"]["mount_type"] = method

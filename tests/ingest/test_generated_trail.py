@@ -1,4 +1,4 @@
-"""A generated CloudTrail, large enough for every trap: at the root of what was done is who asked for the first key."""
+"""A generated CloudTrail with every special case: the root of each action is the requester of the first key."""
 
 import pytest
 
@@ -12,7 +12,8 @@ from tests.support.mutated_logs import WRAPPINGS, one_a_line, shuffled
 @pytest.mark.parametrize("mixed", [False, True], ids=["as written", "in another order, in a list"])
 def test_the_caller_is_at_the_root_of_every_linked_event(tmp_path, seed, mixed):
     """
-    Also through roles of roles, other accounts, instances, made keys and made users; whatever they call themselves.
+    Also through roles of roles, other accounts, instances, created keys and created users, whatever identity they
+    claim.
     """
     trail = incident(seed)
     records = trail.records
@@ -27,9 +28,9 @@ def test_the_caller_is_at_the_root_of_every_linked_event(tmp_path, seed, mixed):
     assert 118 <= len(told)
 
 
-def test_made_keys_live_and_instances_lead_to_their_launch(tmp_path):
+def test_created_keys_live_and_instances_lead_to_their_launch(tmp_path):
     """
-    A key that somebody made has a grant and no end; what an instance's session did names its launcher.
+    A key that somebody created has a grant and no end; the actions of an instance's session lead to its launcher.
     """
     trail = incident(7)
     (tmp_path / "trail.jsonl").write_bytes(one_a_line(trail.records))

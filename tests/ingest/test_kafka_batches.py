@@ -1,4 +1,4 @@
-"""Batches read straight into records: what the library makes of the same bytes, whatever they are."""
+"""Batches decoded directly into records equal the library's result for any bytes."""
 
 import random
 from typing import Any
@@ -22,7 +22,7 @@ PLACE = TopicPartition("log.decisions", 3)
 
 
 def batch(rng: random.Random, base: int) -> bytes:
-    """A batch as some producer and some broker might make it."""
+    """Build a batch as any producer and broker might write it."""
     producer = rng.choice([-1, 5, 6])
     builder = DefaultRecordBatchBuilder(
         magic=2,
@@ -47,7 +47,7 @@ def batch(rng: random.Random, base: int) -> bytes:
 
 
 def read(kind: type[Any], raw: bytes, start: int) -> tuple[list[Record], int, str]:
-    """The records from an offset on, the offset that follows, and how it ended."""
+    """Return the records from an offset on, the offset that follows, and how the read ended."""
     partition = kind(start, PLACE, MemoryRecords(raw), check_crcs=False, isolation_level=IsolationLevel.READ_COMMITTED)
     found: list[Any] = []
     try:
@@ -68,8 +68,8 @@ def lean() -> type[Any]:
 @given(st.integers(0, 2**32 - 1))
 def test_batches_are_read_as_the_library_reads_them(seed: int):
     """
-    Packed or not, with headers, without a key or a value, with offsets that lie, torn or damaged: the same records, the
-    same fault, the same place to continue from.
+    Compressed or not, with headers, without a key or a value, with wrong offsets, torn or damaged: the same records,
+    the same fault, the same position to continue from.
     """
     assert harden()
     rng = random.Random(seed)
@@ -89,9 +89,9 @@ def test_batches_are_read_as_the_library_reads_them(seed: int):
 
 
 @pytest.mark.kafka
-def test_a_library_that_is_another_is_read_in_its_own_way(kafka_url: str, monkeypatch: pytest.MonkeyPatch):
+def test_an_unknown_version_of_the_library_is_left_unchanged(kafka_url: str, monkeypatch: pytest.MonkeyPatch):
     """
-    Where the private parts are not as they were read, `poll` gives the library's records; what is read is the same.
+    If its private parts are unknown, `poll` returns the library's records, with the same content.
     """
     with made_log(kafka_url, partitions=1) as log, producing(log.servers) as producer:
         for number in range(50):

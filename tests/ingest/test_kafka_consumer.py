@@ -1,4 +1,4 @@
-"""The consumer on the real Kafka: what it projects, how it leaves, what it tells, and what it refuses."""
+"""The consumer on a real Kafka: what it projects, how it leaves, what it reports, and what it refuses."""
 
 import json
 import threading
@@ -57,7 +57,7 @@ INTEGRITY = 6
 
 
 def asked(store: str, log: str, *words: str) -> list[Any]:
-    """What a command says."""
+    """Return the output of a command."""
     result = CliRunner().invoke(main, [*words, "--json", "--store", store, "--log", log], catch_exceptions=False)
 
     assert result.exit_code in (0, 3), result.output
@@ -69,11 +69,11 @@ def asked(store: str, log: str, *words: str) -> list[Any]:
 
 @dataclass
 class World:
-    """A log, a store, and a consumer that has brought the one into the other and still runs.
+    """A log, a store, and a running consumer that has projected the one into the other.
 
     Attributes:
-        made: The events that were appended; half of them before the consumer began.
-        misrouted: An order that stands on the topic of decisions.
+        made: The events that were appended; half of them before the consumer started.
+        misrouted: An order on the topic of decisions.
     """
 
     store: str
@@ -86,7 +86,7 @@ class World:
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A store on either database."""
+    """Return a store on either database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path_factory.mktemp('world')}/delegraph.db"
     else:
@@ -96,7 +96,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def world(store_url: str, kafka: str) -> Iterator[World]:
-    """The log is appended to before the consumer begins and while it runs."""
+    """Append to the log before the consumer starts and while it runs."""
     url = f"kafka://{kafka}/world-{uuid4().hex}"
     made = history(MANY)
     half = len(made) // 2
@@ -122,17 +122,17 @@ def _has_begun(store: str) -> bool:
 
 
 @pytest.mark.slow
-def test_what_came_before_and_meanwhile_is_projected_as_in_one_go(world: World, tmp_path: Path):
+def test_records_from_before_and_during_the_run_are_projected_once(world: World, tmp_path: Path):
     """
-    Every event is a fact once, every record is accounted for, and the store is what an undisturbed one would be.
+    Every event is one fact, every record is accounted for, and the store equals an uninterrupted projection.
     """
     assert_whole(world.store, world.log, {spoken(event) for event in [*world.made, world.misrouted]}, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_record_in_quarantine_tells_where_it_stood_and_what_came_with_it(world: World):
+def test_a_quarantined_record_has_its_position_and_headers(world: World):
     """
-    Topic, partition, offset, reason, the value and the headers, bytes and repetitions included.
+    Topic, partition, offset, reason, the value and the headers, including bytes and repetitions.
     """
     [item] = asked(world.store, world.url, "quarantine")[0]["items"]
     with opened(world.store) as store:
@@ -150,9 +150,9 @@ def test_a_record_in_quarantine_tells_where_it_stood_and_what_came_with_it(world
 
 
 @pytest.mark.slow
-def test_an_order_on_the_topic_of_decisions_orders_nothing(world: World):
+def test_an_order_on_the_topic_of_decisions_has_no_effect(world: World):
     """
-    It is kept as unauthorised, and the only such fact; the same order on its own topic stands.
+    It is kept as the only unauthorised fact; the same order on its own topic counts.
     """
     with opened(world.store) as store:
         misrouted = [stored.fact for stored in store.facts() if stored.fact.misrouted]
@@ -162,9 +162,9 @@ def test_an_order_on_the_topic_of_decisions_orders_nothing(world: World):
     assert 1 == outcomes.unauthorised
 
 
-def test_the_group_is_told_where_the_consumer_is(world: World):
+def test_the_consumer_commits_its_positions_to_the_group(world: World):
     """
-    The offsets of the group become the positions, for the tools that show lag.
+    The group's offsets become the positions, for tools that show lag.
     """
     group, expected = group_of(world.url), {}
     with opened(world.store) as store:
@@ -180,9 +180,9 @@ def test_the_group_is_told_where_the_consumer_is(world: World):
 
 
 @pytest.mark.slow
-def test_the_consumer_shows_that_it_lives_and_is_up_to_its_work(world: World):
+def test_the_consumer_reports_its_health_and_metrics(world: World):
     """
-    `/healthz` and `/readyz` say so, and `/metrics` counts every record of the log.
+    `/healthz` and `/readyz` answer, and `/metrics` counts every record of the log.
     """
     wait_until(lambda: world.consumer.get("/readyz")[0] == 200)
     records = sum(world.log.ends().values())
@@ -198,17 +198,17 @@ def test_the_consumer_shows_that_it_lives_and_is_up_to_its_work(world: World):
 
 
 def metric(consumer: Consuming, name: str) -> float:
-    """The value of a metric, its labels being part of the name."""
+    """Return the value of a metric, whose name includes its labels."""
     status, metrics = consumer.get("/metrics")
     assert status == 200
     [value] = [line.rpartition(" ")[2] for line in metrics.splitlines() if line.rpartition(" ")[0] == name]
     return float(value)
 
 
-def test_the_live_graph_answers_as_the_command_line_does(world: World):
+def test_the_live_graph_answers_like_the_command_line(world: World):
     """
-    `/status` and `/chain` give the documents of `delegraph status` and `delegraph chain`, but for findings that rest
-    on actions, which the live graph does not hold.
+    `/status` and `/chain` return the documents of `delegraph status` and `delegraph chain`, except for findings about
+    actions, which the live graph does not contain.
     """
     tokens = [f"token:{event['token']}" for event in world.made if event["type"] == "token.issued"][::40]
     names = ["principal:agent:a7", "principal:human:h3"]
@@ -225,9 +225,9 @@ def test_the_live_graph_answers_as_the_command_line_does(world: World):
     assert 400 == world.consumer.get("/status")[0]
 
 
-def test_the_live_graph_is_a_fresh_projection(world: World):
+def test_the_live_graph_equals_a_fresh_projection(world: World):
     """
-    Its digest and positions are those of the store, which is what a projection in one go gives.
+    Its digest and positions are those of the store, which equals an uninterrupted projection.
     """
     wait_until(lambda: same_graph(world.consumer, world.store))
 
@@ -237,7 +237,7 @@ def without_as_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def same_graph(consumer: Consuming, store: str) -> bool:
-    """Whether a consumer's live graph is what its store says, positions and all; not while it is being loaded."""
+    """Whether a consumer's live graph equals the store, including positions; false while it is being loaded."""
     if not answers(consumer):
         return False
     status, document = consumer.get("/digest")
@@ -253,9 +253,9 @@ def same_graph(consumer: Consuming, store: str) -> bool:
 
 
 @pytest.mark.slow
-def test_a_consumer_leaves_at_once_when_it_is_told_to(kafka_url: str, tmp_path: Path):
+def test_a_consumer_leaves_at_once_on_sigterm(kafka_url: str, tmp_path: Path):
     """
-    SIGTERM in the middle of its work: it finishes the batch and leaves, says what it did, and the next one continues.
+    In the middle of its work it finishes the batch and leaves, reports what it did, and the next one continues.
     """
     store = f"sqlite:///{tmp_path}/delegraph.db"
     made = history(6_000)
@@ -275,7 +275,7 @@ def test_a_consumer_leaves_at_once_when_it_is_told_to(kafka_url: str, tmp_path: 
         assert_whole(store, log, {spoken(event) for event in made}, tmp_path)
 
 
-def test_a_group_is_told_where_a_consumer_was_when_it_left(kafka_url: str, tmp_path: Path):
+def test_a_leaving_consumer_commits_its_positions_to_the_group(kafka_url: str, tmp_path: Path):
     """
     Once it has left, the offsets of its group are its positions.
     """
@@ -296,9 +296,9 @@ def test_a_group_is_told_where_a_consumer_was_when_it_left(kafka_url: str, tmp_p
 
 
 @pytest.mark.slow
-def test_consumers_that_come_and_go_share_the_work(kafka_url: str, store_url: str, tmp_path: Path):
+def test_consumers_that_join_and_leave_share_the_work(kafka_url: str, store_url: str, tmp_path: Path):
     """
-    A second joins under load, the first leaves, a third comes: nothing is lost or there twice, and each has worked.
+    A second joins under load, the first leaves, a third joins: nothing is lost or repeated, and each has worked.
     """
     made = history(1_500, seed=7)
     entries = entries_of(made)
@@ -308,7 +308,7 @@ def test_consumers_that_come_and_go_share_the_work(kafka_url: str, store_url: st
         enough = threading.Event()
 
         def load() -> None:
-            """All of it, and again from the beginning until everybody has come and worked."""
+            """Send all events, and again from the beginning until every consumer has joined and worked."""
             for n, part in enumerate(cycle(slices), start=1):
                 log.append(part)
                 if enough.wait(0.1) and n >= len(slices):
@@ -344,7 +344,7 @@ def begun(thread: threading.Thread, enough: threading.Event) -> Iterator[None]:
 
 
 class fresh:  # noqa: N801 (a context)
-    """A store of a test's own where the module's is shared."""
+    """A store for one test, as the module's store is shared."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -371,9 +371,9 @@ def has_worked(*consumers: Consuming) -> bool:
     )
 
 
-def test_drain_stops_at_the_end_that_the_log_had(kafka_url: str, tmp_path: Path):
+def test_drain_stops_at_the_end_the_log_had_at_its_start(kafka_url: str, tmp_path: Path):
     """
-    What comes while a log is drained is left for the next one.
+    Records that arrive during a drain are left for the next one.
     """
     made = history(900)
     entries = entries_of(made)
@@ -400,7 +400,7 @@ def append_some(log: KafkaLog, count: int, seed: int) -> None:
 
 
 def forced(name: str, log: KafkaLog) -> None:
-    """Do to the topics what must be noticed."""
+    """Change the topics in a way that must be detected."""
     if name == "fewer":
         recreate(log)
         append_some(log, 20, 2)
@@ -420,10 +420,10 @@ def forced(name: str, log: KafkaLog) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["fewer", "more", "deleted"])
-def test_a_log_that_is_another_by_now_is_refused(kafka_url: str, tmp_path: Path, what: str):
+def test_a_replaced_or_truncated_log_is_refused(kafka_url: str, tmp_path: Path, what: str):
     """
-    Topics made again while nobody consumed, with fewer or more records, or records deleted before they were
-    projected: anyone who consumes next says so and ends with 6, and nothing is written.
+    Topics were created again while no consumer ran, with fewer or more records, or records were deleted before they
+    were projected: the next consumer reports it and exits with 6, and nothing is written.
     """
     store = f"sqlite:///{tmp_path}/delegraph.db"
     with made_log(kafka_url) as log:
@@ -450,9 +450,9 @@ ingest.kafka.consumer._CHECK_SECONDS = 1.0
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["fewer", "more"])
-def test_topics_that_are_made_again_under_a_consumer_are_noticed(kafka_url: str, tmp_path: Path, what: str):
+def test_topics_created_again_during_a_run_are_noticed(kafka_url: str, tmp_path: Path, what: str):
     """
-    The consumer ends with 6 when it finds out, which takes no longer than it waits between two looks.
+    The consumer exits with 6 at its next check.
     """
     store = f"sqlite:///{tmp_path}/delegraph.db"
     with made_log(kafka_url) as log:
@@ -473,7 +473,7 @@ def test_topics_that_are_made_again_under_a_consumer_are_noticed(kafka_url: str,
 @pytest.mark.slow
 def test_a_store_that_has_read_another_log_is_refused(kafka_url: str, tmp_path: Path):
     """
-    Consuming another log into a store ends with 6 and leaves it as it was.
+    Consuming another log into a store exits with 6 and leaves the store unchanged.
     """
     store = f"sqlite:///{tmp_path}/delegraph.db"
     with made_log(kafka_url) as log, made_log(f"{kafka_url}-other") as other:
@@ -509,10 +509,10 @@ ingest.projector.codec = Older
 
 
 @pytest.mark.slow
-def test_what_an_older_version_could_not_read_is_taken_up(kafka_url: str, tmp_path: Path):
+def test_records_unknown_to_an_older_version_are_imported_after_an_upgrade(kafka_url: str, tmp_path: Path):
     """
-    It waits in quarantine without holding up the rest, `quarantine --retry` makes it what it always was, and the live
-    graph of a consumer that runs meanwhile has it too.
+    They wait in quarantine without delaying the rest, `quarantine --retry` imports them, and the live graph of a
+    running consumer has them too.
     """
     store = f"sqlite:///{tmp_path}/delegraph.db"
     made = history(1_000)
@@ -544,7 +544,7 @@ def answers(consumer: Consuming) -> bool:
 @pytest.mark.slow
 def test_the_live_graph_follows_a_rebuild(kafka_url: str, tmp_path: Path):
     """
-    A store that is projected again under a running consumer is what the consumer's graph shows soon after.
+    After a store is rebuilt under a running consumer, the live graph soon equals it.
     """
     store = f"sqlite:///{tmp_path}/delegraph.db"
     with made_log(kafka_url) as log:

@@ -1,7 +1,7 @@
-"""Crashes on the real Kafka: whatever dies, and no matter who wakes late, nothing is lost and nothing is there twice.
+"""Crashes on a real Kafka: whatever dies, and whatever wakes late, nothing is lost and nothing is repeated.
 
-After each the facts are exactly those that the log acknowledged, every record is accounted for, and the store is what
-a projection in one go makes of the same log.
+After each, the facts are exactly those that the log acknowledged, every record is accounted for, and the store equals
+an uninterrupted projection of the same log.
 """
 
 import json
@@ -81,7 +81,7 @@ for step in eval(sys.argv[3]):
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store on either database."""
+    """Return a store on either database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/delegraph.db"
     return str(request.getfixturevalue("postgres_url"))
@@ -94,8 +94,8 @@ def said(made: list[dict[str, Any]]) -> set[str]:
 @pytest.mark.slow
 def test_a_consumer_that_dies_at_any_step_loses_nothing(kafka_url: str, store_url: str, tmp_path: Path):
     """
-    Twenty consumers, each killed at another step between poll and group commit: what each left adds up, and the last
-    one makes it whole.
+    Twenty consumers are each killed at another step between poll and group commit: their results add up, and the last
+    one completes them.
     """
     made = history(len(STEPS) * 4 * SMALL)
     with made_log(kafka_url) as log:
@@ -118,7 +118,7 @@ def test_a_consumer_that_dies_at_any_step_loses_nothing(kafka_url: str, store_ur
 
 @contextmanager
 def emitting(log: KafkaLog, made: list[dict[str, Any]], rate: float = 300) -> Iterator[set[str]]:
-    """Send events at so many a second, until this is left; then what was acknowledged is known, and it is all."""
+    """Emit events at a fixed rate within the block; afterwards all of them are acknowledged."""
     acknowledged: set[str] = set()
     faults: list[Exception] = []
     enough = threading.Event()
@@ -148,7 +148,7 @@ def emitting(log: KafkaLog, made: list[dict[str, Any]], rate: float = 300) -> It
 
 
 def answers(log: KafkaLog) -> bool:
-    """Whether a client of a broker that was unavailable has found it again."""
+    """Whether a client of a broker that was unavailable has reconnected."""
     try:
         log.forget()
         return bool(log.ends())
@@ -157,7 +157,7 @@ def answers(log: KafkaLog) -> bool:
 
 
 def moved(store: str) -> int:
-    """How far the positions of a store are."""
+    """Return the sum of a store's positions."""
     with opened(store) as found:
         return sum(found.positions().values())
 
@@ -167,7 +167,7 @@ def test_a_broker_that_is_killed_while_producing_and_consuming_loses_nothing(
     own_kafka: Callable[[Path], Kafka], tmp_path: Path
 ):
     """
-    SIGKILL, and started again: producer and consumer continue by themselves; and while it is dead the consumer
+    After SIGKILL and a restart, producer and consumer continue by themselves; while the broker is down, the consumer
     leaves as quickly as ever.
     """
     broker = own_kafka(tmp_path)
@@ -202,12 +202,12 @@ lineage.serve.processes.live_graph.STALE_SECONDS = 2.0
 @pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.parametrize("end", [Postgres.stop, Postgres.kill])
-def test_a_database_that_goes_away_under_load_is_waited_for(
+def test_the_consumer_waits_for_a_database_that_goes_away_under_load(
     kafka_url: str, own_postgres: Callable[[Path], Postgres], tmp_path: Path, end: Callable[[Postgres], None]
 ):
     """
-    Stopped or killed while records come: the consumer waits, says so, and continues; meanwhile its live graph comes to
-    answer nothing, for it cannot know what others have projected.
+    Stopped or killed while records come: the consumer waits, reports it, and continues; meanwhile its live graph stops
+    answering, since it cannot know what others have projected.
     """
     database = own_postgres(tmp_path)
     store = database.url()
@@ -237,12 +237,12 @@ lineage.serve.processes.startup_retry._LONGEST_WAIT_SECONDS = 0.5
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_servers_that_are_away_at_the_beginning_and_at_the_end_are_no_fault(
+def test_servers_that_are_down_at_start_or_end_are_not_an_error(
     own_kafka: Callable[[Path], Kafka], own_postgres: Callable[[Path], Postgres], tmp_path: Path
 ):
     """
-    A consumer that begins before its database and its broker waits for both, says for which, and projects all; one that
-    is told to leave while the database is unavailable leaves in peace. Draining waits for nothing.
+    A consumer that starts before its database and its broker waits for both, says for which, and projects everything;
+    one that is stopped while the database is unavailable exits normally. Draining does not wait.
     """
     broker, database = own_kafka(tmp_path / "a"), own_postgres(tmp_path / "b")
     store, url = database.url(), f"kafka://{broker.servers}/test"
@@ -283,9 +283,9 @@ lineage.store.database.sqlite._BUSY_SECONDS = 0.5
 
 
 @pytest.mark.slow
-def test_a_file_that_others_lock_is_waited_for(kafka_url: str, tmp_path: Path):
+def test_the_consumer_waits_for_a_locked_file(kafka_url: str, tmp_path: Path):
     """
-    A store in a file that is locked for longer than a transaction waits: the consumer tries again until it is free.
+    A store in a file that is locked for longer than a transaction waits: the consumer retries until it is free.
     """
     file = tmp_path / "delegraph.db"
     store = f"sqlite:///{file}"
@@ -327,9 +327,9 @@ ingest.kafka.consumer._JOIN_SECONDS = 1.0
 
 
 @pytest.mark.slow
-def test_a_join_that_the_library_forgets_is_done_again(kafka_url: str, tmp_path: Path):
+def test_a_join_that_the_library_loses_is_repeated(kafka_url: str, tmp_path: Path):
     """
-    The library may lose what a join gave it, and would wait for it for ever: the consumer joins once more.
+    The library may lose the result of a join, and would wait for it for ever: the consumer joins again.
     """
     store = f"sqlite:///{tmp_path}/delegraph.db"
     made = history(200)
@@ -374,14 +374,14 @@ def test_a_zombie_that_wakes_after_its_partitions_moved_writes_nothing_twice(
     kafka_url: str, store_url: str, tmp_path: Path, step: Step
 ):
     """
-    A consumer is frozen until the group has given its partitions away, and thawed: whatever it had in hand, no record
-    is there twice, and the two continue together.
+    A consumer is frozen until the group has reassigned its partitions, and thawed: whatever batch it had, no record is
+    projected twice, and the two continue together.
     """
     made = history(20 * SMALL)
     load = iter(entries_of(made))
 
     def more() -> bool:
-        """Some more to do, once what there was is done; true when the zombie is frozen."""
+        """Send more events once the earlier ones are processed; return true when the zombie is frozen."""
         if behind(store_url, log) == 0:
             log.append(islice(load, SMALL // 2))
         return state_of(zombie.pid) == "T"
@@ -426,7 +426,7 @@ def running(*words: str, code: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def state_of(pid: int) -> str:
-    """What a process does: T if it is stopped."""
+    """Return the state of a process: T if it is stopped."""
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
 
 
@@ -441,10 +441,10 @@ def has_partitions(consumer: Consuming, count: int) -> bool:
 
 
 @pytest.mark.slow
-def test_events_that_come_again_and_in_any_order_are_facts_once(kafka_url: str, store_url: str, tmp_path: Path):
+def test_repeated_events_in_any_order_are_facts_once(kafka_url: str, store_url: str, tmp_path: Path):
     """
-    Each event three times, on any partition and in any order, read by two consumers: the facts are those of the
-    events, and all else is a sighting.
+    Each event three times, on any partition and in any order, read by two consumers: the facts are those of the events,
+    and all other records are sightings.
     """
     rng = random.Random()
     made = history(1_200)

@@ -1,4 +1,4 @@
-"""Hostile records on the real Kafka: whatever a producer's credential lets in, it holds up and hurts nobody else."""
+"""Hostile records on a real Kafka: whatever a producer's credential permits, it delays and harms nobody else."""
 
 import json
 import os
@@ -52,7 +52,7 @@ MARKERS = [b"hostileMARKER", b"aG9zdGlsZS1zaWc", b"eyJqdGkiOiJob3N0aWxlLW1hcmtlc
 
 
 class Name(str):
-    """The name of a header as its bytes, which need be no UTF-8."""
+    """The name of a header as bytes, which need not be UTF-8."""
 
     __slots__ = ("raw",)
     raw: bytes
@@ -70,7 +70,7 @@ Sent = tuple[bytes | None, list[tuple[str, bytes]], int | None]  # value, header
 
 
 def hidden(rng: random.Random) -> bytes:
-    """A credential, as it is or spelled in a way in which it can be overlooked."""
+    """Return a credential unchanged or spelled in a way that could be overlooked."""
     credential = rng.choice(CREDENTIALS)
     match rng.randrange(4):
         case 0:
@@ -84,7 +84,7 @@ def hidden(rng: random.Random) -> bytes:
 
 
 def headers(rng: random.Random) -> list[tuple[str, bytes]]:
-    """Headers such as nobody should send."""
+    """Return headers that nobody should send."""
 
     def one() -> tuple[str, bytes]:
         return rng.choice(
@@ -104,7 +104,7 @@ def headers(rng: random.Random) -> list[tuple[str, bytes]]:
 
 
 def hostile(rng: random.Random, good: bytes) -> Sent:
-    """A record that is no event of ours, whatever it looks like."""
+    """Return a record that is not one of our events, whatever it looks like."""
     magic, fingerprint, body = good[:2], good[2:10], good[10:]
     value: bytes | None = rng.choice(
         [
@@ -129,7 +129,7 @@ def hostile(rng: random.Random, good: bytes) -> Sent:
 
 
 def large(rng: random.Random, good: bytes) -> list[Sent]:
-    """What is as large as the broker takes it, in one way or another."""
+    """Return a record as large as the broker accepts, of one kind or another."""
     small = MESSAGE_BYTES - RECORD_BYTES - 20_000
     return [
         (rng.randbytes(RECORD_BYTES), [], None),
@@ -154,8 +154,8 @@ def is_refused(value: bytes | None) -> bool:
 @pytest.mark.slow
 def test_hostile_records_among_good_ones_end_in_quarantine(kafka_url: str, tmp_path: Path):
     """
-    Thousands of them: every one is in quarantine, no consumer ends, the good ones are all in, and no credential is
-    kept anywhere.
+    Thousands of them: each is in quarantine, no consumer ends, all good ones are projected, and no credential is stored
+    anywhere.
     """
     rng = random.Random()
     made = history(MANY // 5)
@@ -207,7 +207,7 @@ def memory_of(consumer: Consuming) -> float:
 
 
 def spellings(marker: bytes) -> list[bytes]:
-    """What a marker looks like in a file, however it was spelled."""
+    """Return the forms that a marker may have in a file."""
     escaped = b"".join(b"\\u%04x" % byte for byte in marker)
     return [
         marker,
@@ -239,9 +239,9 @@ def test_credentials_in_headers_are_not_kept(kafka_url: str, tmp_path: Path):
     assert [] == [spelling for marker in MARKERS for spelling in spellings(marker) if spelling in kept]
 
 
-def test_a_header_that_is_no_utf_8_stops_nothing(kafka_url: str, tmp_path: Path):
+def test_a_header_that_is_not_utf_8_stops_nothing(kafka_url: str, tmp_path: Path):
     """
-    The library gives up a batch with such a name; ours reads it, with the records around it, as it stands.
+    The library gives up on a batch with such a name; ours reads it unchanged, with the records around it.
     """
     with made_log(kafka_url, partitions=1) as log, producing(log.servers, linger_ms=500) as producer:
         for n, name in enumerate([Name(b"plain"), Name(b"\xff\xfe"), Name(b"\xed\xa0\x80"), Name("é".encode())]):
@@ -260,7 +260,7 @@ def test_a_header_that_is_no_utf_8_stops_nothing(kafka_url: str, tmp_path: Path)
 
 
 def lying(monkeypatch: pytest.MonkeyPatch, offsets: list[int]) -> None:
-    """Have producers number the records of a batch as they like."""
+    """Make producers number the records of a batch arbitrarily."""
     append = default_records.DefaultRecordBatchBuilder.append
 
     def appended(self: Any, offset: int, *args: Any, **more: Any) -> Any:
@@ -271,12 +271,12 @@ def lying(monkeypatch: pytest.MonkeyPatch, offsets: list[int]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("claimed", [[0, 5, 2, 3], [0, -1, 1, 3], [2**30, 0, 0, 3]], ids=str)
-def test_an_offset_that_lies_takes_nobodys_place(
+def test_a_false_offset_does_not_displace_another_record(
     kafka_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claimed: list[int]
 ):
     """
-    The broker believes the offsets that stand in a batch; a record stands where it stands anyway, and the
-    records before and behind it lose nothing.
+    The broker believes the offsets in a batch; each record keeps its real offset anyway, and the records before and
+    after it are not lost.
     """
     made = [event for event in history(40) if not event["type"].startswith("revocation.")][:12]
     values = [entry.value for entry in entries_of(made)]
@@ -303,14 +303,14 @@ def test_an_offset_that_lies_takes_nobodys_place(
 
 
 def lz4(data: Any) -> bytes:
-    """An LZ4 frame of one block that is stored as it is."""
+    """Build an LZ4 frame of one uncompressed block."""
     raw = bytes(data)
     return bytes.fromhex("04224d18604082") + (len(raw) | 1 << 31).to_bytes(4, "little") + raw + bytes(4)
 
 
-def test_what_producers_pack_is_unpacked_by_the_broker(kafka_url: str, monkeypatch: pytest.MonkeyPatch):
+def test_the_broker_decompresses_what_producers_compress(kafka_url: str, monkeypatch: pytest.MonkeyPatch):
     """
-    A producer may use a codec that is not here: the topic holds what it packed as it was.
+    A producer may use a codec that is not installed here: the topic stores the uncompressed records.
     """
     monkeypatch.setattr(default_records, "lz4_encode", lz4)
     monkeypatch.setattr("kafka.codec.has_lz4", lambda: True)
@@ -323,9 +323,9 @@ def test_what_producers_pack_is_unpacked_by_the_broker(kafka_url: str, monkeypat
         assert [b"x" * 1_000] == [record.value for record in log.read(ORDERS, 0, 0, limit=10).records]
 
 
-def test_what_is_small_packed_and_huge_is_not_taken(kafka_url: str):
+def test_a_compression_bomb_is_refused_by_the_broker(kafka_url: str):
     """
-    A record of a gigabyte of zeros, packed into one of a megabyte, would take a consumer's memory: the broker refuses.
+    A record of a gigabyte of zeros, compressed to a megabyte, would exhaust a consumer's memory.
     """
     size = 64 * 1024 * 1024
     assert len(gzip_encode(bytes(size))) < MESSAGE_BYTES

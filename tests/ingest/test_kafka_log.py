@@ -1,4 +1,4 @@
-"""The contract of a log, held by the real Kafka: order, positions, gaps, what it is known by, and what it tells."""
+"""The contract of a log, tested on a real Kafka: order, positions, gaps, identity, and errors."""
 
 import random
 import time
@@ -46,7 +46,7 @@ PLACES = {(topic, partition) for topic in TOPICS for partition in range(PARTITIO
 
 
 def read_whole(log: KafkaLog, topic: str, partition: int, limit: int = 1_000) -> list[bytes | None]:
-    """The values of a partition, read a slice at a time."""
+    """Return the values of a partition, read one slice at a time."""
     values, following = [], 0
     while True:
         records, after = log.read(topic, partition, following, limit=limit)
@@ -57,9 +57,10 @@ def read_whole(log: KafkaLog, topic: str, partition: int, limit: int = 1_000) ->
 
 
 def written(log: KafkaLog) -> dict[tuple[str, int], int]:
-    """Where the partitions end for those who read what may yet be given up.
+    """Return the ends of the partitions, including uncommitted records.
 
-    A broker says that a transaction is over before it has written so into every partition; only then both ends are one.
+    A broker reports that a transaction is over before it has written that to every partition; only then are both ends
+    equal.
     """
     consumer = KafkaConsumer(bootstrap_servers=log.servers, isolation_level="read_uncommitted")
     try:
@@ -71,7 +72,7 @@ def written(log: KafkaLog) -> dict[tuple[str, int], int]:
 
 
 def some(count: int, rng: random.Random) -> list[Entry]:
-    """Entries that are anything, under a few keys and under none, on both topics."""
+    """Generate arbitrary entries, under a few keys and without one, on both topics."""
     return [
         Entry(rng.choice(TOPICS), rng.randbytes(rng.randrange(1, 300)), rng.choice([b"", b"a", b"b", b"c"]))
         for _ in range(count)
@@ -79,9 +80,9 @@ def some(count: int, rng: random.Random) -> list[Entry]:
 
 
 @pytest.mark.slow
-def test_what_is_appended_stands_where_append_said(kafka_url: str):
+def test_appended_values_are_at_the_positions_that_append_returned(kafka_url: str):
     """
-    Each value is found at the position that `append` returned for it, whatever the size of the slices.
+    This holds whatever the size of the slices.
     """
     given = some(200, random.Random())
     with made_log(kafka_url) as log:
@@ -104,7 +105,7 @@ def test_what_is_appended_stands_where_append_said(kafka_url: str):
 
 def test_the_order_within_a_partition_is_that_of_append(kafka_url: str):
     """
-    What has one key stands in one partition, in the order in which it was given; many keys use every partition.
+    Entries with one key are in one partition, in the order of appending; many keys use every partition.
     """
     given = [Entry(DECISIONS, b"%d" % n, b"key %d" % (n % 50)) for n in range(500)]
     with made_log(kafka_url) as log:
@@ -118,9 +119,9 @@ def test_the_order_within_a_partition_is_that_of_append(kafka_url: str):
     assert set(range(PARTITIONS)) == {position.partition for position in positions}
 
 
-def test_a_slice_has_numbers_that_are_places(kafka_url: str):
+def test_the_numbers_of_a_slice_are_positions(kafka_url: str):
     """
-    A record's number is its place, a slice begins where it was asked to, and nothing comes after the end.
+    A record's number is its position, a slice begins at the requested offset, and nothing comes after the end.
     """
     with made_log(kafka_url, partitions=1) as log:
         log.append([Entry(ORDERS, b"%d" % n) for n in range(10)])
@@ -132,9 +133,9 @@ def test_a_slice_has_numbers_that_are_places(kafka_url: str):
         assert ([], 0) == log.read(DECISIONS, 0, 0, limit=3)
 
 
-def test_the_moment_is_the_brokers(kafka_url: str):
+def test_recorded_at_is_set_by_the_broker(kafka_url: str):
     """
-    `recorded_at` is when the log took a record, whatever its producer claims, and never runs backwards.
+    It is when the log accepted a record, whatever its producer claims, and never decreases.
     """
     with made_log(kafka_url, partitions=1) as log, producing(log.servers) as producer:
         before = now()
@@ -148,9 +149,9 @@ def test_the_moment_is_the_brokers(kafka_url: str):
     assert moments[-1] <= after
 
 
-def test_a_topic_that_takes_the_producers_word_has_moments_that_can_be_kept(kafka_url: str):
+def test_times_set_by_a_producer_are_clamped(kafka_url: str):
     """
-    With CreateTime the moment is what the producer claims, within what a moment can be.
+    With CreateTime the time is the producer's claim, within the valid range.
     """
     with made_log(kafka_url, partitions=1) as log, producing(log.servers) as producer:
         name = log.topic_name(DECISIONS)
@@ -178,9 +179,9 @@ def test_a_topic_that_takes_the_producers_word_has_moments_that_can_be_kept(kafk
     assert [1_700_000_000_000_000, 0, NEVER - 1] == [record.recorded_at for record in records]
 
 
-def test_headers_and_records_without_a_value_come_as_they_are(kafka_url: str):
+def test_headers_and_records_without_a_value_are_returned_unchanged(kafka_url: str):
     """
-    Headers keep their order, those of one name all of them, and a value that is null is None.
+    Headers keep their order, including those of the same name, and a null value is None.
     """
     headers = [("b", b"2"), ("a", b"\x00\xff"), ("b", b""), ("é", b"1")]
     with made_log(kafka_url, partitions=1) as log, producing(log.servers) as producer:
@@ -191,9 +192,9 @@ def test_headers_and_records_without_a_value_come_as_they_are(kafka_url: str):
     assert tuple(headers) == record.headers
 
 
-def test_what_a_transaction_gave_up_is_a_gap(kafka_url: str, tmp_path: Path):
+def test_aborted_records_are_a_gap(kafka_url: str, tmp_path: Path):
     """
-    What was committed is all there and what was given up is hidden; at the end nothing is behind.
+    All committed records are there and the aborted ones are hidden; at the end the lag is zero.
     """
     made = [event for event in history(400) if not event["type"].startswith("revocation.")]
     kept, given_up = made[::2], made[1::2]
@@ -226,9 +227,9 @@ def test_what_a_transaction_gave_up_is_a_gap(kafka_url: str, tmp_path: Path):
     assert {spoken(event) for event in kept} == set(facts_in(store_url))
 
 
-def test_a_transaction_that_is_open_holds_back_what_comes_after_it(kafka_url: str):
+def test_an_open_transaction_delays_the_records_after_it(kafka_url: str):
     """
-    Nothing is read past a transaction that is still open, for its records may yet be given up; then it is.
+    Nothing is read past an open transaction, because its records may still be aborted; afterwards everything is.
     """
     with made_log(kafka_url, partitions=1) as log, producing(log.servers) as plain:
         name = log.topic_name(DECISIONS)
@@ -249,9 +250,9 @@ def test_a_transaction_that_is_open_holds_back_what_comes_after_it(kafka_url: st
     assert [b"after"] == values
 
 
-def test_what_was_acknowledged_is_there_for_everybody(kafka_url: str):
+def test_acknowledged_entries_are_visible_to_every_client(kafka_url: str):
     """
-    When `append` has returned, a client that begins then finds all of it.
+    A client that starts after `append` has returned finds all of them.
     """
     given = [Entry(DECISIONS, b"%d" % n) for n in range(100)]
     with made_log(kafka_url) as log:
@@ -264,12 +265,12 @@ def test_what_was_acknowledged_is_there_for_everybody(kafka_url: str):
 
 
 @pytest.mark.slow
-def test_a_log_is_known_by_its_cluster_and_its_topics(
+def test_a_log_is_identified_by_its_cluster_and_topics(
     kafka_url: str, own_kafka: Callable[[Path], Kafka], tmp_path: Path
 ):
     """
-    Its identity is the same for everyone and after records came; of topics that were made again, of another prefix
-    and of another cluster it is another.
+    Its identity is the same for every client and after further records; it differs for topics created again, another
+    prefix and another cluster.
     """
     elsewhere = f"kafka://{own_kafka(tmp_path).servers}/{kafka_url.rpartition('/')[2]}"
     with (
@@ -287,9 +288,9 @@ def test_a_log_is_known_by_its_cluster_and_its_topics(
         assert 4 == len({first, log.identity, other.identity, far.identity})
 
 
-def test_topics_that_are_made_again_are_left_as_they_are(kafka_url: str):
+def test_creating_existing_topics_changes_nothing(kafka_url: str):
     """
-    `create` makes what is missing, and the second time nothing.
+    `create` creates the missing ones, and the second time none.
     """
     with made_log(kafka_url) as log:
         identity = log.identity
@@ -299,9 +300,9 @@ def test_topics_that_are_made_again_are_left_as_they_are(kafka_url: str):
         assert {"LogAppendTime"} == {settings["message.timestamp.type"] for settings in log.topic_settings().values()}
 
 
-def test_topics_that_are_missing_are_told(kafka_url: str):
+def test_missing_topics_are_reported(kafka_url: str):
     """
-    Without its topics a log is unavailable, and the message says how to make them.
+    Without its topics a log is unavailable, and the message says how to create them.
     """
     log = KafkaLog(kafka_url)
     for ask in (lambda: log.identity, log.ends, log.topic_settings):
@@ -311,9 +312,9 @@ def test_topics_that_are_missing_are_told(kafka_url: str):
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_away_is_told_soon(tmp_path: Path):
+def test_an_unreachable_cluster_is_reported_soon(tmp_path: Path):
     """
-    Where nobody listens, the log is unavailable, and it takes seconds to say so.
+    If nothing listens, the log is unavailable, and the error takes seconds.
     """
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"")
@@ -325,9 +326,9 @@ def test_a_cluster_that_is_away_is_told_soon(tmp_path: Path):
     assert time.monotonic() - began < 20
 
 
-def test_records_that_were_deleted_are_told(kafka_url: str):
+def test_deleted_records_are_reported(kafka_url: str):
     """
-    A log that no longer holds what stands at an offset contradicts the contract, and says so; the rest is readable.
+    A log that no longer has the record at an offset violates the contract, and says so; the rest is readable.
     """
     with made_log(kafka_url, partitions=1) as log:
         log.append([Entry(DECISIONS, b"%d" % n) for n in range(10)])
@@ -340,7 +341,7 @@ def test_records_that_were_deleted_are_told(kafka_url: str):
         assert [b"4", b"5"] == [record.value for record in log.read(DECISIONS, 0, 4, limit=2).records]
 
 
-def test_a_log_that_ends_before_where_it_was_read_to_is_told(kafka_url: str):
+def test_a_log_that_ends_before_the_position_is_reported(kafka_url: str):
     """
     An offset beyond the end means that the log has lost records.
     """
@@ -352,7 +353,7 @@ def test_a_log_that_ends_before_where_it_was_read_to_is_told(kafka_url: str):
 
 def test_the_largest_event_and_its_headers_fit(kafka_url: str):
     """
-    An event of the largest size that the contract allows can be appended, and is read as it was.
+    An event of the largest allowed size can be appended, and is read unchanged.
     """
     value = random.Random(1).randbytes(RECORD_BYTES)
     with made_log(kafka_url, partitions=1) as log:
@@ -362,7 +363,7 @@ def test_the_largest_event_and_its_headers_fit(kafka_url: str):
 
 def test_every_event_of_a_history_comes_back(kafka_url: str):
     """
-    Events go in and come out the same, whichever partition they went to.
+    Events are read as they were appended, whichever partition they went to.
     """
     made = history(500)
     with made_log(kafka_url) as log:

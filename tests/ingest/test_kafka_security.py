@@ -1,4 +1,4 @@
-"""Getting into a real broker: every way in, the real cause where there is none, and what a credential may not do."""
+"""Connecting to a real broker: every supported way, the real cause of every failure, and the limits of a credential."""
 
 import base64
 import gc
@@ -48,7 +48,7 @@ FORGOTTEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableException
 
 @pytest.fixture
 def forgotten(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """What is forgotten is collected before the next test; a log record that is kept would keep it."""
+    """Collect garbage before the next test; a stored log record would keep the object alive."""
     caplog.set_level(logging.CRITICAL, logger="kafka")
     yield
     gc.collect()
@@ -65,7 +65,7 @@ def opened(url: str, said: Mapping[str, str]) -> Iterator[KafkaLog]:
 
 @pytest.fixture(scope="module")
 def prefix(secured_kafka: SecuredKafka) -> str:
-    """Topics on the secured broker, with the rights that the native stack gives."""
+    """Create topics on the secured broker, with the permissions of the native stack."""
     prefix = f"test-{uuid4().hex}"
     secured_kafka.grant(prefix)
     with opened(f"kafka://{secured_kafka.servers}/{prefix}", secured_kafka.settings("admin")) as log:
@@ -75,7 +75,7 @@ def prefix(secured_kafka: SecuredKafka) -> str:
 
 @pytest.fixture
 def log_of(secured_kafka: SecuredKafka, prefix: str) -> Callable[..., KafkaLog]:
-    """The log as a user has it, by one of the listeners."""
+    """Open the log as a user, through one of the listeners."""
     made: list[KafkaLog] = []
 
     def of(user: str, listener: str = "SASL", mechanism: str = "SCRAM-SHA-512") -> KafkaLog:
@@ -94,9 +94,9 @@ def log_of(secured_kafka: SecuredKafka, prefix: str) -> Callable[..., KafkaLog]:
 @pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.parametrize(("listener", "mechanism"), EVERY_WAY_IN)
-def test_every_way_in_leads_in(log_of: Callable[..., KafkaLog], listener: str, mechanism: str):
+def test_every_supported_way_to_connect_works(log_of: Callable[..., KafkaLog], listener: str, mechanism: str):
     """
-    SCRAM and PLAIN, with and without TLS, and a client's certificate: what one appends another reads.
+    SCRAM and PLAIN, with and without TLS, and a client certificate: what one user appends another reads.
     """
     value = uuid4().bytes
     [position] = log_of("producer", listener, mechanism).append([Entry(DECISIONS, value)])
@@ -109,9 +109,9 @@ def test_every_way_in_leads_in(log_of: Callable[..., KafkaLog], listener: str, m
 @pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.parametrize(("listener", "mechanism"), EVERY_WAY_IN)
-def test_where_all_is_well_no_cause_is_made_up(secured_kafka: SecuredKafka, listener: str, mechanism: str):
+def test_the_probe_of_a_working_connection_finds_no_cause(secured_kafka: SecuredKafka, listener: str, mechanism: str):
     """
-    The probe goes the whole way in, by every way, and says that it got there.
+    The probe performs the whole connection, in every way, and reports success.
     """
     server = secured_kafka.servers_of(listener)
     settings = KafkaSettings.from_mapping(secured_kafka.settings("producer", listener, mechanism))
@@ -173,7 +173,7 @@ CAUSES: dict[str, tuple[str, dict[str, str | None], str]] = {
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority that the broker knows nothing of, and a certificate of it."""
+    """Create an authority unknown to the broker, and a certificate signed by it."""
     folder = tmp_path_factory.mktemp("others")
     make_authority(folder)
     make_certificate(folder, "other", now=datetime.now(UTC))
@@ -192,9 +192,9 @@ def said_otherwise(
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("case", CAUSES)
-def test_the_real_cause_is_told(secured_kafka: SecuredKafka, others: Path, case: str):
+def test_the_real_cause_is_reported(secured_kafka: SecuredKafka, others: Path, case: str):
     """
-    Where the library only knows that it could not get in, the cause and its remedy are told, within seconds.
+    If the library only knows that it could not connect, the cause and its remedy are reported, within seconds.
     """
     listener, otherwise, said = CAUSES[case]
     settings = said_otherwise(secured_kafka, others, listener, otherwise)
@@ -209,9 +209,9 @@ def test_the_real_cause_is_told(secured_kafka: SecuredKafka, others: Path, case:
 @FORGOTTEN
 @pytest.mark.usefixtures("forgotten")
 @pytest.mark.parametrize("case", ["wrong password", "another authority", "no client certificate"])
-def test_opening_a_log_tells_the_real_cause(secured_kafka: SecuredKafka, others: Path, case: str):
+def test_opening_a_log_reports_the_real_cause(secured_kafka: SecuredKafka, others: Path, case: str):
     """
-    Anyone who opens a log hears the cause, and not that it was unable to bootstrap.
+    The error names the cause, not "Unable to bootstrap".
     """
     listener, otherwise, said = CAUSES[case]
 
@@ -224,7 +224,7 @@ def test_opening_a_log_tells_the_real_cause(secured_kafka: SecuredKafka, others:
 @pytest.mark.kafka
 def test_each_server_has_its_own_cause(kafka: str):
     """
-    Of several servers each is told, also the one that answers.
+    Each of several servers is reported, also the one that answers.
     """
     cause = cause_of([kafka, "127.0.0.1:1", "nowhere.invalid:9092"], NOBODY)
 
@@ -237,7 +237,7 @@ def test_each_server_has_its_own_cause(kafka: str):
 
 @contextmanager
 def listening(answer: Callable[[socket.socket], None], host: str = "127.0.0.1") -> Iterator[str]:
-    """A server that does one thing with every connection."""
+    """Start a server that does one thing with every connection."""
     with socket.create_server((host, 0)) as listener:
 
         def serve() -> None:
@@ -280,9 +280,11 @@ def nonsense(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"security_protocol": "SSL"}], ids=["plain", "TLS"])
 @pytest.mark.parametrize("answer", [silent, rude, babbling, nonsense])
-def test_what_is_no_kafka_is_told_within_the_time(answer: Callable[[socket.socket], None], settings: dict[str, str]):
+def test_a_server_that_is_not_kafka_is_reported_within_the_time_limit(
+    answer: Callable[[socket.socket], None], settings: dict[str, str]
+):
     """
-    Whatever listens there, and however it behaves: a cause, no crash, and in the time that was given.
+    Whatever listens there, and however it behaves: a cause, no crash, and in time.
     """
     with listening(answer) as server:
         cause = soon(lambda: cause_of([server], KafkaSettings.from_mapping(settings), within_seconds=0.5), 1.5)
@@ -291,9 +293,9 @@ def test_what_is_no_kafka_is_told_within_the_time(answer: Callable[[socket.socke
     assert cause.startswith(f"{server}: ")
 
 
-def test_a_web_server_is_no_kafka():
+def test_a_web_server_is_not_kafka():
     """
-    The port of a web server, spoken to as if it were a broker.
+    The probe speaks Kafka's protocol to the port of a web server.
     """
 
     class Quiet(http.server.BaseHTTPRequestHandler):
@@ -314,9 +316,9 @@ def test_a_web_server_is_no_kafka():
     ("server", "said"),
     [("127.0.0.1:1", "connection refused"), ("nowhere.invalid:9092", "cannot be resolved"), ("[::1]:1", ":1: ")],
 )
-def test_an_address_that_leads_nowhere_is_told(server: str, said: str):
+def test_an_address_without_a_server_is_reported(server: str, said: str):
     """
-    A port that nothing listens at, and a name that no name server knows.
+    A port on which nothing listens, and a name that no name server knows.
     """
     assert said in cause_of([server], NOBODY)
 
@@ -329,9 +331,9 @@ def test_an_address_that_leads_nowhere_is_told(server: str, said: str):
         ("127.0.0.2", timedelta(), "for another name than '127.0.0.2'"),
     ],
 )
-def test_a_certificate_that_does_not_fit_is_told(tmp_path: Path, host: str, made: timedelta, said: str):
+def test_an_unsuitable_certificate_is_reported(tmp_path: Path, host: str, made: timedelta, said: str):
     """
-    One that has expired, one that is not valid yet, and one for another name, each as what it is.
+    An expired one, one that is not valid yet, and one for another name, each with its fault.
     """
     make_authority(tmp_path)
     make_certificate(tmp_path, "broker", now=datetime.now(UTC) + made)
@@ -354,7 +356,7 @@ def test_a_certificate_that_does_not_fit_is_told(tmp_path: Path, host: str, made
 
 @pytest.fixture(scope="module")
 def odd_kafka(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """A broker that takes tokens at one port, and at another sends clients to an address where nobody is."""
+    """Start a broker that accepts tokens at one port, and at another advertises an address without a server."""
     folder = tmp_path_factory.mktemp("odd")
     protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", "TOKEN": "SASL_PLAINTEXT", "AWAY": "PLAINTEXT"}
     ports = Kafka(folder / "kafka", protocols=protocols)
@@ -380,7 +382,7 @@ def odd_kafka(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def token(*, lives_seconds: float) -> str:
-    """An unsigned JWT, as a broker takes it that is told to believe everyone."""
+    """Build an unsigned JWT for a broker that is configured to accept any."""
     claims = {"sub": "app", "iat": time.time() - 600, "exp": time.time() + lives_seconds}
     parts = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "none"}, claims))
     return b".".join(parts).decode() + "."
@@ -396,9 +398,9 @@ def token_settings(folder: Path, text: str) -> KafkaSettings:
 
 @pytest.mark.slow
 @pytest.mark.kafka
-def test_a_token_leads_in(odd_kafka: Kafka, tmp_path: Path):
+def test_a_token_authenticates(odd_kafka: Kafka, tmp_path: Path):
     """
-    OAUTHBEARER with a token from a file: topics are made, a record is appended and read.
+    OAUTHBEARER with a token from a file: topics are created, a record is appended and read.
     """
     settings = token_settings(tmp_path, token(lives_seconds=600))
     log = KafkaLog(f"kafka://{odd_kafka.servers_of('TOKEN')}/token", settings)
@@ -414,9 +416,9 @@ def test_a_token_leads_in(odd_kafka: Kafka, tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.parametrize("text", [token(lives_seconds=-300), "no token"])
-def test_a_token_that_is_not_accepted_is_told(odd_kafka: Kafka, tmp_path: Path, text: str):
+def test_a_refused_token_is_reported(odd_kafka: Kafka, tmp_path: Path, text: str):
     """
-    A token that is over, and a text that is none: the broker does not accept it.
+    The broker accepts neither an expired token nor a text that is not a token.
     """
     cause = cause_of([odd_kafka.servers_of("TOKEN")], token_settings(tmp_path, text))
 
@@ -425,9 +427,9 @@ def test_a_token_that_is_not_accepted_is_told(odd_kafka: Kafka, tmp_path: Path, 
 
 @pytest.mark.slow
 @pytest.mark.kafka
-def test_a_token_that_is_not_to_be_had_is_told(odd_kafka: Kafka, tmp_path: Path):
+def test_an_unavailable_token_is_reported(odd_kafka: Kafka, tmp_path: Path):
     """
-    The file of the token is gone: that is the cause, and not the broker.
+    The file of the token is gone: the cause is the file, not the broker.
     """
     settings = token_settings(tmp_path, "x")
     (tmp_path / "token").unlink()
@@ -437,9 +439,9 @@ def test_a_token_that_is_not_to_be_had_is_told(odd_kafka: Kafka, tmp_path: Path)
 
 
 @pytest.mark.kafka
-def test_an_advertised_address_that_leads_nowhere_is_told(odd_kafka: Kafka):
+def test_an_advertised_address_without_a_server_is_reported(odd_kafka: Kafka):
     """
-    A broker that can be reached, and sends clients to where nobody is: its advertised.listeners are the cause.
+    The broker can be reached, but its advertised.listeners name an address without a server.
     """
     cause = cause_of([odd_kafka.servers_of("AWAY")], NOBODY)
 
@@ -451,9 +453,9 @@ def test_an_advertised_address_that_leads_nowhere_is_told(odd_kafka: Kafka):
 
 
 @pytest.mark.kafka
-def test_who_delivers_may_acknowledge_and_not_order(log_of: Callable[..., KafkaLog], prefix: str):
+def test_the_deliverer_may_acknowledge_but_not_order(log_of: Callable[..., KafkaLog], prefix: str):
     """
-    What called receivers answer goes by decisions; an order of the one who delivers is refused.
+    Acknowledgements of called receivers are on the topic of decisions; an order by the deliverer is refused.
     """
     deliverer = log_of("deliverer")
     assert deliverer.identity
@@ -465,7 +467,7 @@ def test_who_delivers_may_acknowledge_and_not_order(log_of: Callable[..., KafkaL
 @pytest.mark.kafka
 def test_a_producer_cannot_write_orders(log_of: Callable[..., KafkaLog], prefix: str):
     """
-    The broker's own access lists say who may order: the fault names user, topic and remedy, and nothing is written.
+    The broker's access lists decide who may order: the error names user, topic and remedy, and nothing is written.
     """
     producer, responder = log_of("producer"), log_of("responder")
     before = responder.ends()
@@ -482,7 +484,7 @@ def test_a_producer_cannot_write_orders(log_of: Callable[..., KafkaLog], prefix:
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("topic", [DECISIONS, ORDERS])
-def test_who_only_reads_cannot_write(log_of: Callable[..., KafkaLog], topic: str):
+def test_a_reader_cannot_write(log_of: Callable[..., KafkaLog], topic: str):
     """
     The credential of a consumer writes nothing.
     """
@@ -496,9 +498,9 @@ def test_who_only_reads_cannot_write(log_of: Callable[..., KafkaLog], topic: str
 
 
 @pytest.mark.kafka
-def test_who_only_writes_cannot_read(log_of: Callable[..., KafkaLog], prefix: str):
+def test_a_writer_cannot_read(log_of: Callable[..., KafkaLog], prefix: str):
     """
-    The credential of a producer reads nothing back.
+    The credential of a producer reads nothing.
     """
     with pytest.raises(RefusedError, match=f"{prefix}.decisions"):
         log_of("producer").read(DECISIONS, 0, 0, limit=1)
@@ -531,9 +533,10 @@ def test_who_only_writes_cannot_read(log_of: Callable[..., KafkaLog], prefix: st
         (errors.KafkaConfigurationError("x"), RefusedError, "x"),
     ],
 )
-def test_what_the_library_raises_is_one_of_our_faults(error: errors.KafkaError, kind: type, said: str):
+def test_errors_of_the_library_are_translated(error: errors.KafkaError, kind: type, said: str):
     """
-    Away is unavailable and worth retrying; not allowed and not possible is refused; lost is an integrity error.
+    An unreachable broker is unavailable and worth retrying; a denied or impossible request is refused; lost records are
+    an integrity error.
     """
     with pytest.raises(DelegraphError) as fault, kafka_faults(["127.0.0.1:1"], NOBODY, doing="write", topics=["t"]):
         raise error
@@ -546,7 +549,7 @@ def test_what_the_library_raises_is_one_of_our_faults(error: errors.KafkaError, 
 
 def test_every_error_of_the_library_becomes_one_of_ours():
     """
-    There is none that ends a consumer with a traceback, and whatever the library would retry we do.
+    None ends a consumer with a traceback, and every error that the library would retry is retried.
     """
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.KafkaError)]
     settings = KafkaSettings()
@@ -561,9 +564,9 @@ def test_every_error_of_the_library_becomes_one_of_ours():
     assert len(kinds) > 50
 
 
-def test_our_own_faults_pass_unchanged():
+def test_our_own_errors_pass_unchanged():
     """
-    Only what the library raises is turned into something else.
+    Only exceptions of the library are translated.
     """
     with pytest.raises(RefusedError, match="ours"), kafka_faults([], NOBODY):
         raise RefusedError("ours")

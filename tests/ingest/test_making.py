@@ -1,4 +1,4 @@
-"""Events from what producers have in hand: the right fields, nothing verified, and never a token."""
+"""Events built from the data of producers: the right fields, nothing verified, and never a token."""
 
 import base64
 import copy
@@ -50,7 +50,7 @@ def signed(claims: Mapping[str, Any], **headers: Any) -> str:
 
 
 def made(document: Mapping[str, Any]) -> Event:
-    """The event that a producer would make of it."""
+    """Return the event that a producer would emit from a document."""
     complete = {"event_id": "e1", "source": "urn:sts", "occurred_at": "2026-11-01T09:00:00Z"}
     return codec.event_from_document(complete | dict(document))
 
@@ -73,7 +73,7 @@ def sha256(token: str | bytes) -> str:
     ],
 )
 def test_a_token_has_one_id(token: str | bytes, expected: str):
-    """A signed token with issuer and number is named by these, any other by its digest, whatever it comes as."""
+    """A signed token with ``iss`` and ``jti`` is named by these, any other by its digest, whatever its type."""
     assert expected == token_id(token)
 
 
@@ -89,20 +89,20 @@ def test_a_token_has_one_id(token: str | bytes, expected: str):
         {"iss": ISSUER, "jti": "Bearer abcdef0123456789abcdef"},
     ],
 )
-def test_a_token_whose_name_is_no_id_goes_by_its_digest(claims: dict[str, Any]):
-    """Where issuer and number are not both there, or make no id, the digest stands."""
+def test_a_token_without_a_valid_name_is_identified_by_its_digest(claims: dict[str, Any]):
+    """If issuer and number are not both there, or do not form an id, the digest is used."""
     token = hand_made({"alg": "HS256"}, claims)
     assert sha256(token) == token_id(token)
 
 
 def hand_made(header: Mapping[str, Any], claims: Any, signature: str = "c2ln") -> str:
-    """A token with whatever claims; its signature is none."""
+    """Build a token with given claims and no signature."""
     parts = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (header, claims))
     return ".".join([*parts, signature])
 
 
-def test_an_unsigned_token_goes_by_its_digest():
-    """Without a signature anybody may have made it: issuer and number say nothing."""
+def test_an_unsigned_token_is_identified_by_its_digest():
+    """Without a signature anybody may have made it, so issuer and number mean nothing."""
     token = hand_made({"alg": "none"}, {"iss": ISSUER, "jti": "j1"}, "")
     assert sha256(token) == token_id(token)
 
@@ -110,8 +110,8 @@ def test_an_unsigned_token_goes_by_its_digest():
 # Tokens
 
 
-def test_a_jwt_becomes_the_event_that_it_was_issued():
-    """Every claim that has a field is in it; the actors stand root to leaf, the outermost is the actor."""
+def test_a_jwt_becomes_a_token_issued_event():
+    """It has every claim that has a field; the actors are root to leaf, and the outermost is the actor."""
     document = token_issued_from_jwt(signed(CLAIMS, typ="at+jwt"), delegation="d-17")
 
     assert {
@@ -137,7 +137,7 @@ def test_a_jwt_becomes_the_event_that_it_was_issued():
 
 
 def test_a_small_jwt_becomes_a_small_event():
-    """What a token does not say is not in the event."""
+    """The event has only what the token states."""
     token = signed({"sub": "agent:planner", "aud": "crm", "scp": ["a", "b"], "cnf": {"x5t#S256": "print"}})
 
     assert {
@@ -151,8 +151,8 @@ def test_a_small_jwt_becomes_a_small_event():
     } == token_issued_from_jwt(token)
 
 
-def test_a_principal_is_one_of_its_issuer():
-    """A subject that does not say its kind is unique at its issuer alone; an actor has his own, or that above."""
+def test_a_principal_is_qualified_by_its_issuer():
+    """A subject without a kind prefix is unique only at its issuer; an actor has its own or the enclosing issuer."""
     act = {"sub": "7", "iss": "https://other.example", "act": {"sub": "8", "act": {"sub": "agent:planner"}}}
     token = signed({"iss": ISSUER, "sub": "6", "act": act})
     document = token_issued_from_jwt(token)
@@ -183,14 +183,14 @@ def test_a_principal_is_one_of_its_issuer():
         ({"sub": "a", "sid": ["x"]}, "sid is not a string"),
     ],
 )
-def test_a_claim_that_cannot_be_is_named(claims: dict[str, Any], named: str):
-    """A claim that is missing or not of its kind is told by name, and nothing is guessed in its place."""
+def test_an_invalid_claim_is_named(claims: dict[str, Any], named: str):
+    """A claim that is missing or has the wrong type is named, and nothing is guessed instead."""
     with pytest.raises(BadRecordError, match=named):
         token_issued_from_jwt(hand_made({"alg": "HS256"}, claims))
 
 
-def test_actors_nested_beyond_reason_are_refused():
-    """A bomb of nested actors is refused, and takes nobody down."""
+def test_too_deeply_nested_actors_are_refused():
+    """A bomb of nested actors is refused, and harms nothing."""
     act: dict[str, Any] = {"sub": "agent:root"}
     for _ in range(200):
         act = {"sub": "agent:other", "act": act}
@@ -206,7 +206,7 @@ def test_actors_nested_beyond_reason_are_refused():
 
 
 def test_an_exchange_with_an_actor_is_a_delegation():
-    """The issued token's own claims say who acts; its inputs are named by their ids and the parts that they played."""
+    """The issued token's own claims name the actor; its inputs are named by their ids and roles."""
     subject, actor = signed({"iss": ISSUER, "jti": "user", "sub": "human:alice"}), "opaque actor token"
     issued = signed(
         {
@@ -239,8 +239,8 @@ def test_an_exchange_with_an_actor_is_a_delegation():
     } == token_issued_from_exchange(answer, subject_token=subject, actor_token=actor, received_at=0)
 
 
-def test_an_exchange_of_opaque_tokens_takes_what_its_inputs_say():
-    """Of an opaque token subject and actor are those of its inputs, and its end counts from the answer."""
+def test_an_exchange_of_opaque_tokens_uses_the_claims_of_its_inputs():
+    """Subject and actor are those of the inputs, and the expiry counts from the response."""
     subject, actor = signed({"sub": "human:alice"}), signed({"sub": "agent:a"})
     answer = {"access_token": "opaque output", "expires_in": "60"}
     document = token_issued_from_exchange(answer, subject_token=subject, actor_token=actor, received_at=1_000_000)
@@ -254,8 +254,8 @@ def test_an_exchange_of_opaque_tokens_takes_what_its_inputs_say():
     assert "actor" not in alone
 
 
-def test_an_exchange_that_says_too_little_is_refused():
-    """Without a token in the answer, or a subject anywhere, there is no event; a subject may be stated."""
+def test_an_exchange_without_a_token_or_subject_is_refused():
+    """Without a token in the response, or any subject, there is no event; a subject may be passed."""
     with pytest.raises(BadRecordError, match="access_token is missing"):
         token_issued_from_exchange({"error": "invalid_request"}, subject_token="x", received_at=0)
     with pytest.raises(BadRecordError, match="subject is missing"):
@@ -279,7 +279,7 @@ REQUEST = {
 
 
 def test_an_authzen_answer_becomes_a_decision():
-    """Subject, action, resource, what was decided and why are in it; of the context what was asked for, and no more."""
+    """It has subject, action, resource, decision and reasons; of the context only the requested members."""
     answer = {"decision": False, "context": {"reason_user": {"en": "too late"}, "reason_admin": {"403": {"policy": 3}}}}
     document = decision_from_authzen(REQUEST, answer, keep=["ip", "time", "missing"], decision="d1", token="t1")
 
@@ -298,7 +298,7 @@ def test_an_authzen_answer_becomes_a_decision():
     assert "decision.made" == made(document).type
 
 
-def test_what_was_permitted_and_what_was_done_have_one_digest():
+def test_permitted_and_performed_parameters_have_the_same_digest():
     """The digest of a decision's parameters is that of the same parameters of a tool call."""
     arguments = {"to": "bob", "n": 1}
     call = {"method": "tools/call", "params": {"name": "send", "arguments": arguments}}
@@ -320,7 +320,7 @@ def test_what_was_permitted_and_what_was_done_have_one_digest():
     ],
 )
 def test_a_subject_becomes_a_principal(subject: dict[str, str], actor: str):
-    """A type of subject that is a kind of principal says the kind; any other id stands as it is."""
+    """A subject type that is a kind of principal sets the kind; any other id stays unchanged."""
     document = decision_from_authzen(
         {"subject": subject, "action": {"name": "o"}, "resource": {"type": "r", "id": "1"}}, {"decision": True}
     )
@@ -339,8 +339,8 @@ def test_a_subject_becomes_a_principal(subject: dict[str, str], actor: str):
         ({"context": "none"}, {"decision": True}),
     ],
 )
-def test_what_authzen_requires_must_be_there(change: dict[str, Any], answer: dict[str, Any]):
-    """A request or an answer without what the standard requires makes no event."""
+def test_members_required_by_authzen_must_be_present(change: dict[str, Any], answer: dict[str, Any]):
+    """A request or a response without them yields no event."""
     with pytest.raises(BadRecordError):
         decision_from_authzen(REQUEST | change, answer)
 
@@ -364,7 +364,7 @@ CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": PARAMS}
     ],
 )
 def test_an_mcp_call_becomes_an_action(result: dict[str, Any] | None, outcome: str):
-    """The tool, the digest of its arguments and whether it failed are in it, from the message or its inner part."""
+    """It has the tool, the digest of its arguments and whether it failed, from the message or its inner part."""
     whole = action_from_mcp(CALL, result, tool="mail", token="t1", action="x1")
 
     assert {
@@ -380,8 +380,8 @@ def test_an_mcp_call_becomes_an_action(result: dict[str, Any] | None, outcome: s
     assert "action.performed" == made(whole).type
 
 
-def test_a_call_of_no_tool_makes_no_action():
-    """A call without the name of a tool is refused."""
+def test_a_call_without_a_tool_is_refused():
+    """A call without the name of a tool yields no action."""
     with pytest.raises(BadRecordError, match="name is missing"):
         action_from_mcp({"params": {}}, None)
 
@@ -412,7 +412,7 @@ def test_a_call_of_no_tool_makes_no_action():
     ],
 )
 def test_numbers_and_names_are_those_of_canonical_json(value: object, text: str | None):
-    """Numbers are written as RFC 8785 has them (its appendix B), and members are sorted by UTF-16."""
+    """Numbers are written as in RFC 8785 (appendix B), and members are sorted by UTF-16."""
     if text is None:
         assert ["\r", "1", "\u0080", "\u20ac", "\U0001f600", "\ufb33"] == list(json.loads(canonical(value) or b""))
     else:
@@ -420,19 +420,19 @@ def test_numbers_and_names_are_those_of_canonical_json(value: object, text: str 
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_number_is_the_same_number_when_it_is_read(value: float):
-    """Whatever the form, a JSON reader gets the number back."""
+def test_a_written_number_is_read_back_unchanged(value: float):
+    """This holds in every form and for every JSON reader."""
     assert value == float(json.loads(canonical(value) or b""))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1: 2}, b"bytes", "\ud800", {"a": {1, 2}}])
-def test_what_is_no_json_has_no_digest(value: object):
+def test_a_value_that_is_not_json_has_no_digest(value: object):
     """Nothing is digested that another reader could not digest as well."""
     assert None is digest_of(value)
 
 
-def test_what_is_nested_without_end_has_no_digest():
-    """Parameters nested too deep, or in themselves, take nobody down."""
+def test_an_endlessly_nested_value_has_no_digest():
+    """Parameters that are nested too deeply, or in themselves, cause no crash."""
     endless: list[Any] = []
     endless.append(endless)
     assert None is digest_of(endless)
@@ -454,7 +454,7 @@ HOSTILE = st.dictionaries(st.sampled_from(NAMES), RUBBISH)
 
 
 def told(make: Callable[[], Mapping[str, Any]]) -> str:
-    """All that comes out: the document and the event, or the fault with every exception behind it."""
+    """Return all output: the document and the event, or the error with every exception in its chain."""
     try:
         document = make()
         return repr(document) + repr(made(document)) + codec.encode(made(document)).decode("latin-1")
@@ -463,8 +463,8 @@ def told(make: Callable[[], Mapping[str, Any]]) -> str:
 
 
 @given(secret=SECRETS, other=SECRETS, third=SECRETS, claims=HOSTILE)
-def test_no_token_comes_out_of_a_helper(secret: str, other: str, third: str, claims: dict[str, Any]):
-    """Whatever a token looks like and holds: it stands in no event and in no fault, of whichever helper."""
+def test_no_helper_reveals_a_token(secret: str, other: str, third: str, claims: dict[str, Any]):
+    """Whatever a token looks like and contains, it is in no event and in no error of any helper."""
     hostile = hand_made({"alg": "HS256", "typ": 5}, claims, "c2lnbmF0dXJlLW9mLXRoZS10b2tlbg")
     everything = told(lambda: token_issued_from_jwt(secret))
     everything += told(lambda: token_issued_from_jwt(hostile))
@@ -486,7 +486,7 @@ def test_no_token_comes_out_of_a_helper(secret: str, other: str, third: str, cla
 
 @pytest.mark.parametrize("field", ["sub", "sid", "client_id", "scope", "aud", "txn", "jti"])
 def test_a_credential_within_a_claim_is_refused(field: str):
-    """A claim that is itself a credential makes no event, and the fault does not repeat it."""
+    """A claim that is itself a credential yields no event, and the error does not repeat it."""
     inner = signed({"sub": "agent:inner", "iss": ISSUER})
     claims = {"sub": "agent:a", "iss": ISSUER, "jti": "j1"} | {field: inner}
 
@@ -499,8 +499,8 @@ def test_a_credential_within_a_claim_is_refused(field: str):
 
 
 @pytest.mark.parametrize("keep", [["token"], ["deep"]])
-def test_a_credential_that_was_asked_for_is_refused(keep: list[str]):
-    """To name a member of a context that holds a credential is a mistake that is told."""
+def test_a_requested_member_with_a_credential_is_refused(keep: list[str]):
+    """Requesting a member of a context that contains a credential is a mistake that is reported."""
     inner = signed({"sub": "agent:inner"})
     request = REQUEST | {"context": {"token": inner, "deep": {"er": [inner]}}}
     with pytest.raises(CredentialError) as fault:

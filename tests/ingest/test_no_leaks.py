@@ -1,4 +1,4 @@
-"""No byte of a credential is kept or shown: of any kind, in any wrapping, by any way in."""
+"""No byte of a credential is stored or shown: of any kind, in any wrapper, through any input."""
 
 import contextlib
 import io
@@ -30,7 +30,7 @@ SEEDS = st.integers(0, 2**32).map(random.Random)
 @settings(max_examples=500)
 def test_the_scrubber_leaves_nothing_of_a_credential(rng, kind, wrapping):
     """
-    Neither the credential nor a part of it, in whatever spelling; and what is kept is kept again as it is.
+    Neither the credential nor a part of it, in any spelling; scrubbing again changes nothing.
     """
     found = secret(kind, rng)
 
@@ -42,9 +42,9 @@ def test_the_scrubber_leaves_nothing_of_a_credential(rng, kind, wrapping):
 
 @pytest.mark.parametrize("wrapping", sorted(WRAPPINGS))
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_kind_in_every_wrapping(kind, wrapping):
+def test_every_kind_in_every_wrapper(kind, wrapping):
     """
-    One of each, by itself and as what says of itself that it is Avro.
+    One of each, plain and in bytes that are marked as Avro.
     """
     found = secret(kind, random.Random(f"{kind} {wrapping}"))
 
@@ -59,9 +59,9 @@ SPOKEN = ("a sentence", "a .netrc", "curl with a header", "curl with a user", "s
 
 @pytest.mark.parametrize("wrapping", SPOKEN)
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_nothing_is_said_that_was_asked(kind, wrapping):
+def test_messages_do_not_repeat_the_input(kind, wrapping):
     """
-    What somebody asks for stands in messages and in the log of the process, which are scrubbed as texts of ours.
+    The input of a caller is part of messages and of the process log, which are scrubbed like our own texts.
     """
     found = secret(kind, random.Random(f"{kind} {wrapping}"))
 
@@ -74,14 +74,14 @@ def test_nothing_is_said_that_was_asked(kind, wrapping):
 
 
 def one_of_each(rng: random.Random, wrappings: Iterable[str]) -> list[tuple[Secret, bytes]]:
-    """A credential of each kind, in each wrapping."""
+    """Generate a credential of each kind, in each wrapper."""
     return [
         (each, WRAPPINGS[name](each)) for each in (secret(kind, rng) for kind in sorted(KINDS)) for name in wrappings
     ]
 
 
 def bytes_of(folder: Path) -> bytes:
-    """All that a store has on the disk."""
+    """Return everything that a store has on disk."""
     for path in folder.glob("*.db"):
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -89,14 +89,14 @@ def bytes_of(folder: Path) -> bytes:
 
 
 def leaked(records: list[tuple[Secret, bytes]], *places: bytes | str) -> list[tuple[Secret, bytes]]:
-    """Which records left something behind, and what."""
+    """Return the records of which something was left, with that part."""
     everything = b"\n".join(place if isinstance(place, bytes) else place.encode() for place in places)
     found = sorted({each for each, _ in records})
     return [(each, trace) for each in found for trace in traces(each.needle) if trace in everything]
 
 
 def looked_at(url: str) -> str:
-    """All that is shown of a quarantine, in every form."""
+    """Return everything that is shown of a quarantine, in every form."""
     runner = CliRunner()
     shown = [runner.invoke(main, ["quarantine", *more, "--limit", "2000", "--store", url]) for more in ([], ["--json"])]
     shown.append(runner.invoke(main, ["quarantine", "--retry", "--json", "--store", url]))
@@ -108,7 +108,7 @@ def looked_at(url: str) -> str:
 @settings(max_examples=3)
 def test_a_file_leaks_nothing(tmp_path_factory, rng):
     """
-    A line of each kind in each wrapping, behind a line of ours: nothing in store, log, output or what `emit` says.
+    A line of each kind in each wrapper, after one of our lines: nothing in store, log, output or the output of `emit`.
     """
     folder = tmp_path_factory.mktemp("file")
     url = f"sqlite:///{folder}/store.db"
@@ -130,7 +130,7 @@ def test_a_file_leaks_nothing(tmp_path_factory, rng):
 @settings(max_examples=3)
 def test_a_table_leaks_nothing(tmp_path_factory, rng):
     """
-    A table whose head names what stands in its columns, a line each: nothing of its secrets is left.
+    A table whose header names its columns, one line each: none of its secrets is left.
     """
     folder = tmp_path_factory.mktemp("table")
     url = f"sqlite:///{folder}/store.db"
@@ -155,7 +155,7 @@ def test_a_table_leaks_nothing(tmp_path_factory, rng):
 @settings(max_examples=2)
 def test_http_leaks_nothing(tmp_path_factory, rng):
     """
-    As lines, as an array and as Avro; what is refused is not repeated in the answer, nor is it in the process's log.
+    As lines, as an array and as Avro; a refused record is not repeated in the response, nor in the process log.
     """
     folder = tmp_path_factory.mktemp("http")
     url = f"sqlite:///{folder}/store.db"
@@ -186,7 +186,7 @@ PATHS = ("/v1/revocations", "/v1/revocations/r1/lift")
 
 
 class RecordsWithHeaders:
-    """A log that holds what a Kafka would: any value, with any headers."""
+    """A log with the content of a Kafka topic: any value, with any headers."""
 
     identity = b"records-with-headers"
 
@@ -208,7 +208,7 @@ class RecordsWithHeaders:
 @settings(max_examples=3)
 def test_kafka_leaks_nothing(tmp_path_factory, rng, in_headers):
     """
-    As the value of a record, and as a header of it, by its own name and wrapped under another one.
+    As the value of a record, and as a header of it, under its own name and wrapped under another one.
     """
     folder = tmp_path_factory.mktemp("kafka")
     url = f"sqlite:///{folder}/store.db"

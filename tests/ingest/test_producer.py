@@ -1,4 +1,4 @@
-"""The producer on the embedded log: what ``emit`` takes is in the log, once, and what is wrong is told."""
+"""The producer on the embedded log: an emitted event is in the log exactly once, and errors are reported."""
 
 import asyncio
 import gc
@@ -40,7 +40,7 @@ from tests.support.spool_processes import in_child, together, until
 
 @pytest.fixture
 def away(tmp_path: Path) -> Callable[[], None]:
-    """A log that is unavailable until it is called."""
+    """Return a log that is unavailable until it is called."""
     file = tmp_path / "log.db"
     file.mkdir()
     return lambda: file.rmdir() if file.is_dir() else None
@@ -51,8 +51,8 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-def test_what_was_emitted_is_in_the_log(desk: Desk):
-    """A body, an object in the JSON form and a whole event are emitted alike; orders go by their own topic."""
+def test_emitted_events_are_in_the_log(desk: Desk):
+    """A body, a JSON document and a complete event are emitted alike; orders go to their own topic."""
     with desk.producer() as producer:
         producer.emit(ActionPerformed("x1", "mail.send", "succeeded"), occurred_at=5, txn="call-1")
         producer.emit({**ACTION, "action": "x2", "occurred_at": "2026-11-01T09:00:00Z", "txn": "call-2"}, txn="other")
@@ -66,8 +66,8 @@ def test_what_was_emitted_is_in_the_log(desk: Desk):
     assert Event("whole", "urn:other", 7, RevocationLifted("r1", "human:ruth")) == third
 
 
-def test_an_event_that_bears_an_id_is_taken_as_it_stands(desk: Desk):
-    """What has an id gets no number and no moment: emitted again it is a duplicate, not a conflict."""
+def test_an_event_with_an_id_is_emitted_unchanged(desk: Desk):
+    """It gets no number and no time, so that emitting it again makes a duplicate, not a conflict."""
     whole = {**ACTION, "event_id": "e1", "occurred_at": "2026-11-01T09:00:00Z"}
     with desk.producer(traceparent=True) as producer:
         assert ("e1", None) == producer.emit(whole)
@@ -78,8 +78,8 @@ def test_an_event_that_bears_an_id_is_taken_as_it_stands(desk: Desk):
     assert 1 == len(set(desk.logged())) < len(desk.logged())
 
 
-def test_several_are_emitted_all_or_none(desk: Desk):
-    """A list with one bad event is refused as a whole, and the numbers continue without a hole."""
+def test_several_events_are_emitted_all_or_none(desk: Desk):
+    """A list with one bad event is refused as a whole, and the numbers continue without a gap."""
     with desk.producer() as producer:
         assert [1, 2] == [emitted.sequence for emitted in producer.emit_all([ACTION, ACTION])]
         with pytest.raises(BadRecordError, match="outcome"):
@@ -89,8 +89,8 @@ def test_several_are_emitted_all_or_none(desk: Desk):
     assert [1, 2, 3] == [event.sequence for event in desk.logged()]
 
 
-def test_numbers_go_on_after_a_restart(desk: Desk):
-    """A producer that is opened again numbers on; one that is asked not to numbers nothing."""
+def test_numbers_continue_after_a_restart(desk: Desk):
+    """A producer that is opened again continues the numbers; with numbering off there are none."""
     for first in (1, 3):
         with desk.producer() as producer:
             assert [first, first + 1] == [producer.emit(ACTION).sequence for _ in range(2)]
@@ -111,7 +111,7 @@ def test_numbers_go_on_after_a_restart(desk: Desk):
     ],
 )
 def test_a_bad_event_is_refused_by_name(desk: Desk, event: Any, named: str):
-    """What is no event is told to anyone who emits it, with the name of the field, and nothing is kept."""
+    """The caller of emit gets an error that names the field, and nothing is stored."""
     with desk.producer() as producer:
         with pytest.raises(BadRecordError, match=named):
             producer.emit(event)
@@ -119,7 +119,7 @@ def test_a_bad_event_is_refused_by_name(desk: Desk, event: Any, named: str):
 
 
 def test_a_raw_credential_is_refused_and_not_repeated(desk: Desk):
-    """A raw token in place of an id is refused; neither the fault nor a file of the spool repeats it."""
+    """A raw token instead of an id is refused; neither the error nor a file of the spool repeats it."""
     secret = "eyJhbGciOiJub25lIn0.eyJqdGkiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl"
     with desk.producer() as producer:
         for event in ({**ACTION, "token": secret}, ActionPerformed("x1", "mail.send", "succeeded", token=secret)):
@@ -135,7 +135,7 @@ def test_a_raw_credential_is_refused_and_not_repeated(desk: Desk):
 # Waiting
 
 
-def test_a_log_that_is_away_is_not_the_callers_business(desk: Desk, away: Callable[[], None]):
+def test_an_unavailable_log_does_not_affect_the_caller(desk: Desk, away: Callable[[], None]):
     """While the log is unavailable events wait and the metrics say why; when it is back they are sent, in order."""
     with desk.producer() as producer:
         for _ in range(5):
@@ -156,8 +156,8 @@ def test_a_log_that_is_away_is_not_the_callers_business(desk: Desk, away: Callab
     assert [1, 2, 3, 4, 5] == [event.sequence for event in desk.logged()]
 
 
-def test_a_close_keeps_what_could_not_be_sent(desk: Desk, away: Callable[[], None]):
-    """A close waits for its bound and no longer, says that something is left, and the next producer sends it."""
+def test_close_keeps_unsent_events(desk: Desk, away: Callable[[], None]):
+    """It waits up to its limit, reports that some are left, and the next producer sends them."""
     producer = desk.producer(close_seconds=0.2)
     producer.emit(ACTION)
     began = time.monotonic()
@@ -175,7 +175,7 @@ def test_a_close_keeps_what_could_not_be_sent(desk: Desk, away: Callable[[], Non
 
 
 def test_a_full_spool_refuses_or_blocks(desk: Desk, away: Callable[[], None]):
-    """Full, emit refuses at once, or waits for its bound and refuses then: an event is never dropped in silence."""
+    """Emit refuses at once, or waits up to its limit and then refuses: no event is dropped silently."""
     with desk.producer(limit_events=2, block_seconds=100, close_seconds=0) as producer:
         producer.emit_all([ACTION, ACTION])
         began = time.monotonic()
@@ -192,8 +192,8 @@ def test_a_full_spool_refuses_or_blocks(desk: Desk, away: Callable[[], None]):
     assert [1, 2, 3] == [event.sequence for event in desk.logged()]
 
 
-def test_a_blocked_emit_goes_on_as_soon_as_there_is_room(desk: Desk, away: Callable[[], None]):
-    """With the policy to block, an emit that found no room is done when the log has taken something."""
+def test_a_blocked_emit_continues_as_soon_as_there_is_room(desk: Desk, away: Callable[[], None]):
+    """With the policy to block, an emit that found no room returns once the log has accepted an event."""
     with desk.producer(limit_events=1, when_full="block", block_seconds=60) as producer:
         producer.emit(ACTION)
         sequences: list[int | None] = []
@@ -207,8 +207,8 @@ def test_a_blocked_emit_goes_on_as_soon_as_there_is_room(desk: Desk, away: Calla
 
 
 @pytest.mark.parametrize("durable", ["disk", "process"])
-def test_many_threads_emit_at_once(desk: Desk, durable: str):
-    """Eight threads emit at once: every event is in the log once, and every number was given once."""
+def test_many_threads_emit_concurrently(desk: Desk, durable: str):
+    """Eight threads emit at once: every event is in the log once, and every number was assigned once."""
     with desk.producer(durable=durable) as producer:
         together(lambda thread: [producer.emit({**ACTION, "action": f"x{thread}-{n}"}) for n in range(50)], 8)
         assert producer.flush(30)
@@ -223,7 +223,7 @@ def test_many_threads_emit_at_once(desk: Desk, durable: str):
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_of_a_fork_must_open_its_own(desk: Desk, tmp_path: Path):
-    """In a child of a fork emit and flush are refused with what to do, its close is none, and its own works."""
+    """In the child of a fork emit and flush are refused with a remedy, and a separate producer works."""
 
     def with_its_own() -> str:
         with desk.producer(spool=str(tmp_path / "child.db"), source="urn:child") as own:
@@ -243,13 +243,13 @@ def test_a_child_of_a_fork_must_open_its_own(desk: Desk, tmp_path: Path):
 
 
 def test_a_second_process_is_refused_the_spool(desk: Desk):
-    """A spool that another process has open is refused by name: each needs a file of its own."""
+    """A spool that another process has open is refused by name: each needs a separate file."""
     with desk.producer(), pytest.raises(UnavailableError, match="give each a file of its own"):
         desk.producer()
 
 
-def test_a_program_that_ends_without_a_close_loses_nothing(desk: Desk, away: Callable[[], None]):
-    """A program that forgets the close ends at once and without a word; its events are sent by the next one."""
+def test_a_program_that_ends_without_closing_loses_nothing(desk: Desk, away: Callable[[], None]):
+    """It exits at once and silently; the next producer sends its events."""
     line = (
         "import sys; from ingest.producer import Producer\n"
         f"Producer({desk.url!r}, source={SOURCE!r}, spool={desk.spool!r}).emit({ACTION!r})"
@@ -264,8 +264,8 @@ def test_a_program_that_ends_without_a_close_loses_nothing(desk: Desk, away: Cal
 
 
 @pytest.mark.slow
-def test_what_was_told_is_in_the_log_after_a_kill(desk: Desk):
-    """After kill -9 at any moment a new producer sends the rest: the log has all that was told, and no hole."""
+def test_acknowledged_events_survive_a_kill(desk: Desk):
+    """After kill -9 at any time a new producer sends the rest: nothing that emit returned for is missing."""
     told: dict[str, int] = {}
     for run in range(4):
         told |= killed_while_emitting(desk.url, desk.spool, run, 0.05 + 0.1 * run)
@@ -282,7 +282,7 @@ def test_what_was_told_is_in_the_log_after_a_kill(desk: Desk):
 
 
 def test_files_are_published_to_the_embedded_log(desk: Desk):
-    """Without a broker the events of files are appended at once; through a spool they get there as well."""
+    """Without a broker the events of files are appended at once; through a spool they arrive as well."""
     file = desk.log.with_name("events.jsonl")
     lines = [
         {**ACTION, "event_id": f"e{number}", "source": SOURCE, "occurred_at": "2026-11-01T09:00:00Z"}
@@ -304,8 +304,8 @@ def test_files_are_published_to_the_embedded_log(desk: Desk):
         publish(["missing.jsonl"], desk.url, clock=now, spool=desk.spool)
 
 
-def test_the_example_is_answered(desk: Desk):
-    """What examples/producer.py emits is a whole chain: human, agent, tokens and decision, without a gap."""
+def test_the_example_emits_a_complete_chain(desk: Desk):
+    """examples/producer.py emits human, agent, tokens and decision, without a gap."""
     folder = desk.log.parent
     words = [sys.executable, str(ROOT / "examples" / "producer.py"), "sqlite:///delegraph.db"]
     done = subprocess.run(
@@ -334,8 +334,8 @@ def test_the_example_is_answered(desk: Desk):
         ({"url": "kafka://host"}, "names no port"),
     ],
 )
-def test_what_cannot_be_is_refused_at_once(desk: Desk, more: Mapping[str, Any], said: str):
-    """A wrong setting is told by the constructor, and leaves the spool to others."""
+def test_an_invalid_setting_is_refused_at_once(desk: Desk, more: Mapping[str, Any], said: str):
+    """The constructor reports it, and does not lock the spool."""
     with pytest.raises(RefusedError, match=said):
         desk.producer(**more)
     with desk.producer() as producer:
@@ -346,7 +346,7 @@ def test_what_cannot_be_is_refused_at_once(desk: Desk, more: Mapping[str, Any], 
 
 
 def test_an_action_is_recorded_with_its_outcome(desk: Desk):
-    """An action that ends well succeeded, one out of which an exception comes failed, a PermissionError denied it."""
+    """An action that ends normally succeeded, one that raises failed, a PermissionError denied it."""
     with desk.producer() as producer:
         with producer.action("accounts.update", tool="crm", token="t1", params={"b": 1, "a": [2]}) as action:
             action.note(resource={"id": "crm/accounts/42"})
@@ -363,8 +363,8 @@ def test_an_action_is_recorded_with_its_outcome(desk: Desk):
     assert Resource("crm/accounts/42") == first.resource
 
 
-def test_an_action_within_another_is_part_of_it(desk: Desk):
-    """An action that begins while another continues names it as its parent; in another thread none continues."""
+def test_a_nested_action_names_its_parent(desk: Desk):
+    """An action that begins during another names it as its parent; in another thread there is none."""
     with desk.producer() as producer:
         with producer.action("outer") as outer:
             with producer.action("inner") as inner:
@@ -382,7 +382,7 @@ def test_an_action_within_another_is_part_of_it(desk: Desk):
 
 
 def test_a_tool_is_recorded_at_every_call(desk: Desk):
-    """A decorated function returns and raises what it did, and each call is an action; its parameters are a digest."""
+    """A decorated function returns and raises as before, and each call is an action; its parameters are a digest."""
     with desk.producer() as producer:
 
         @producer.tool("accounts.read", tool="crm", about=lambda account, **_: {"resource": {"id": f"crm/{account}"}})
@@ -407,7 +407,7 @@ def test_a_tool_is_recorded_at_every_call(desk: Desk):
 
 
 def test_an_async_tool_is_recorded_when_it_ends(desk: Desk):
-    """An async function is recorded after it was awaited, the loop is not held up, and tasks do not mix."""
+    """An async function is recorded after it was awaited, the event loop is not blocked, and tasks do not mix."""
     with desk.producer() as producer:
 
         @producer.tool("outer")
@@ -435,7 +435,7 @@ def test_an_async_tool_is_recorded_when_it_ends(desk: Desk):
 
 
 def test_a_method_is_recorded_without_its_object(desk: Desk):
-    """Of a method the object is no parameter: the digest is that of the arguments."""
+    """The object of a method is not a parameter: the digest is that of the arguments."""
     with desk.producer() as producer:
 
         class Crm:
@@ -449,8 +449,8 @@ def test_a_method_is_recorded_without_its_object(desk: Desk):
     assert digest_of({"account": 7}) == body.params_digest
 
 
-def test_what_cannot_be_recorded_does_not_happen(desk: Desk):
-    """Fields that make no event are refused before the action begins, and a generator before it is ever called."""
+def test_an_action_that_cannot_be_recorded_does_not_start(desk: Desk):
+    """Invalid fields are refused before the action begins, and a generator before it is ever called."""
     happened: list[str] = []
     with desk.producer() as producer:
         with pytest.raises(BadRecordError, match="'colour' is not a field"), producer.action("paint", colour="blue"):
@@ -469,8 +469,10 @@ def test_what_cannot_be_recorded_does_not_happen(desk: Desk):
     assert [] == happened
 
 
-def test_a_record_that_cannot_be_kept_is_told(desk: Desk, away: Callable[[], None], caplog: pytest.LogCaptureFixture):
-    """If the spool is full when an action ends, its caller is told; an exception on its way keeps its own."""
+def test_an_action_that_cannot_be_stored_is_reported(
+    desk: Desk, away: Callable[[], None], caplog: pytest.LogCaptureFixture
+):
+    """If the spool is full when an action ends, its caller gets the error; an exception in progress keeps its type."""
     with desk.producer(limit_events=1, close_seconds=0) as producer:
         producer.emit(ACTION)
         with pytest.raises(UnavailableError, match="is full"), producer.action("mail.send"):
@@ -482,7 +484,7 @@ def test_a_record_that_cannot_be_kept_is_told(desk: Desk, away: Callable[[], Non
 
 
 def test_a_raw_token_becomes_its_id(desk: Desk):
-    """An opaque token, which looks like any other word, is kept by its digest alone, with all that stands in files."""
+    """Of an opaque token, which looks like any other word, only the digest is stored, in every file."""
     secret = "kh3x9QeT7uW2pL5vR8mZ"
     with desk.producer() as producer, producer.action("mail.send", raw_token=secret, params={"note": secret}):
         pass
@@ -493,8 +495,8 @@ def test_a_raw_token_becomes_its_id(desk: Desk):
         assert secret.encode() not in file.read_bytes()
 
 
-def test_events_bear_the_trace_that_is_going_on(desk: Desk):
-    """On request an event bears the context of the current span of OpenTelemetry; without a span it bears none."""
+def test_events_have_the_current_trace_context(desk: Desk):
+    """On request an event has the context of the current OpenTelemetry span; without a span it has none."""
     from opentelemetry.sdk.trace import TracerProvider
 
     tracer = TracerProvider().get_tracer("test")
@@ -512,8 +514,8 @@ def test_events_bear_the_trace_that_is_going_on(desk: Desk):
     ] == [event.traceparent for event in desk.logged()]
 
 
-def test_it_gives_everything_back(desk: Desk):
-    """Producers that were opened and closed leave no thread and no open file behind."""
+def test_closed_producers_release_all_resources(desk: Desk):
+    """Producers that were opened and closed leave no thread and no open file."""
 
     def held() -> Counter[object]:
         gc.collect()

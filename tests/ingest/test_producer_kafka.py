@@ -1,4 +1,4 @@
-"""The producer on a real Kafka: a broker that is unavailable, goes away, refuses, and takes; nothing is lost."""
+"""The producer on a real Kafka: a broker that is unavailable, goes down, refuses, and accepts; nothing is lost."""
 
 import gc
 import json
@@ -60,7 +60,7 @@ ORDER: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _collect_here(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """What the library has left is collected while its warning is expected."""
+    """Collect what the library has left while its warning is expected."""
     yield
     caplog.get_records("call").clear()  # its exceptions hold frames, and these the sockets
     gc.collect()
@@ -76,7 +76,7 @@ def opened(url: str, spool: str, **more: Any) -> Producer:
 
 
 def records(log: KafkaLog) -> Iterator[Any]:
-    """All that the log holds, partition by partition, as the library gives it."""
+    """Return all records of the log, by partition, as the library returns them."""
     for (topic, partition), end in log.ends().items():
         place = TopicPartition(log.topic_name(topic), partition)
         consumer = KafkaConsumer(**log.client(enable_auto_commit=False))
@@ -99,7 +99,7 @@ def logged(log: KafkaLog) -> list[Event]:
 
 
 def test_events_arrive_with_their_keys_on_their_topics(kafka_url: str, spool: str):
-    """Each event is on its topic once, under its key, without a header, and the flush says that it is there."""
+    """Each event is on its topic once, under its key, without a header, and flush reports that it arrived."""
     with made_log(kafka_url) as log:
         with opened(kafka_url, spool) as producer:
             for number in range(300):
@@ -120,8 +120,8 @@ def test_events_arrive_with_their_keys_on_their_topics(kafka_url: str, spool: st
         assert [()] * 301 == [tuple(record.headers) for record in found]
 
 
-def test_headers_are_sent_when_asked_for(kafka_url: str, spool: str):
-    """On request each record bears the attributes of CloudEvents in binary mode and the trace context."""
+def test_headers_are_sent_on_request(kafka_url: str, spool: str):
+    """Each record has the attributes of CloudEvents in binary mode and the trace context."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     with made_log(kafka_url) as log:
         with opened(kafka_url, spool, cloudevents=True, traceparent=True) as producer:
@@ -149,8 +149,8 @@ def test_many_threads_emit_to_a_broker(kafka_url: str, spool: str):
         assert list(range(1, 801)) == sorted(event.sequence or 0 for event in logged(log))
 
 
-def test_the_largest_event_that_the_contract_allows_arrives(kafka_url: str, spool: str):
-    """An event just under the bound of a record fits through every setting on its way."""
+def test_the_largest_allowed_event_arrives(kafka_url: str, spool: str):
+    """An event just below the size limit of a record passes every setting on its way."""
     context = {f"k{number:02}": "x" * 4_000 for number in range(64)}
     large = {"type": "decision.made", "decision": "d1", "permitted": True, "operation": "o", "context": context}
     with made_log(kafka_url) as log:
@@ -165,10 +165,10 @@ def test_the_largest_event_that_the_contract_allows_arrives(kafka_url: str, spoo
 
 
 @pytest.mark.slow
-def test_a_broker_that_is_away_at_the_start_is_waited_for(
+def test_the_producer_waits_for_a_broker_that_is_down_at_the_start(
     own_kafka: Callable[[Path], Kafka], tmp_path: Path, spool: str, caplog: pytest.LogCaptureFixture
 ):
-    """Emitting before there is a broker, or a topic, takes no time and raises nothing; all arrives in the end."""
+    """Emitting before there is a broker or a topic takes no time and raises nothing; everything arrives in the end."""
     kafka = own_kafka(tmp_path / "kafka")
     url = f"kafka://{kafka.servers}/away"
     kafka.stop()
@@ -198,7 +198,7 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(
 def test_a_broker_that_is_killed_meanwhile_loses_nothing(
     own_kafka: Callable[[Path], Kafka], tmp_path: Path, spool: str
 ):
-    """Through kills of the broker nobody who emits is held up, and every event that was taken is in the log."""
+    """While the broker is killed repeatedly no caller of emit is delayed, and every accepted event is in the log."""
     kafka = own_kafka(tmp_path / "kafka")
     url = f"kafka://{kafka.servers}/kills"
     slowest = [0.0]
@@ -235,9 +235,9 @@ def test_a_broker_that_is_killed_meanwhile_loses_nothing(
 
 
 @pytest.mark.slow
-def test_what_was_told_is_in_the_log_after_kills_of_the_producer(kafka_url: str, spool: str):
+def test_acknowledged_events_survive_kills_of_the_producer(kafka_url: str, spool: str):
     """
-    Anyone who is killed while emitting leaves the rest to the next run: all that was told arrives, and is one fact.
+    A killed producer leaves the rest to the next run: every event for which emit returned arrives, and is one fact.
     """
     told: dict[str, int] = {}
     with made_log(kafka_url) as log:
@@ -253,8 +253,8 @@ def test_what_was_told_is_in_the_log_after_kills_of_the_producer(kafka_url: str,
     assert len(told) > 20
 
 
-def test_the_spool_outlives_its_producer_with_the_broker_away(kafka_url: str, spool: str):
-    """What was emitted to a broker that was never there is sent by the next producer, once there is one."""
+def test_the_spool_outlives_its_producer_while_the_broker_is_down(kafka_url: str, spool: str):
+    """Events emitted before there ever was a broker are sent by the next producer, once there is one."""
     nobody = f"kafka://127.0.0.1:{free_port()}/none"
     producer = opened(nobody, spool, close_seconds=0.1)
     producer.emit_all([ACTION] * 50)
@@ -267,10 +267,8 @@ def test_the_spool_outlives_its_producer_with_the_broker_away(kafka_url: str, sp
 
 
 @pytest.mark.slow
-def test_a_close_is_bounded_while_events_are_on_their_way(
-    own_kafka: Callable[[Path], Kafka], tmp_path: Path, spool: str
-):
-    """With a broker that was killed a close takes its bound, not the library's, and the spool keeps what is left."""
+def test_close_is_bounded_while_events_are_in_flight(own_kafka: Callable[[Path], Kafka], tmp_path: Path, spool: str):
+    """After the broker was killed, close takes its own limit, not the library's, and the spool keeps the rest."""
     kafka = own_kafka(tmp_path / "kafka")
     url = f"kafka://{kafka.servers}/closing"
     with made_log(url):
@@ -293,7 +291,7 @@ def test_a_close_is_bounded_while_events_are_on_their_way(
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_does_not_harm_the_parents_connection(kafka_url: str, spool: str):
-    """A child that is forked while the parent sends is refused, ends, and the parent continues sending."""
+    """A child that is forked while the parent sends is refused, exits, and the parent continues sending."""
     with made_log(kafka_url) as log:
         with opened(kafka_url, spool) as producer:
             for _ in range(5):
@@ -304,8 +302,8 @@ def test_a_fork_does_not_harm_the_parents_connection(kafka_url: str, spool: str)
 
 
 @pytest.mark.slow
-def test_a_topic_that_is_missing_holds_up_its_own_events(kafka_url: str, spool: str, caplog: pytest.LogCaptureFixture):
-    """While one topic is missing the events of the other arrive, and what is missing is told once."""
+def test_a_missing_topic_delays_only_its_own_events(kafka_url: str, spool: str, caplog: pytest.LogCaptureFixture):
+    """The events of the other topic arrive, and the missing one is reported once."""
     with made_log(kafka_url) as log:
         drop(log, "orders")
         with opened(kafka_url, spool, close_seconds=0) as producer:
@@ -334,10 +332,10 @@ def drop(log: KafkaLog, topic: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_the_broker_refuses_is_set_aside_and_holds_nobody_up(
+def test_refused_events_are_set_aside_and_delay_no_others(
     secured_kafka: SecuredKafka, tmp_path: Path, spool: str, caplog: pytest.LogCaptureFixture
 ):
-    """With a producer's credential decisions arrive; an order is set aside, told, and kept for another credential."""
+    """With a producer's credential decisions arrive; an order is set aside, reported, and kept for another one."""
     prefix = f"refused-{os.getpid()}-{time.monotonic_ns()}"
     url = f"kafka://{secured_kafka.servers}/{prefix}"
     admin = KafkaLog(url, settings_of(secured_kafka, "admin"))
@@ -365,8 +363,8 @@ def test_what_the_broker_refuses_is_set_aside_and_holds_nobody_up(
         admin.close()
 
 
-def test_an_order_that_is_refused_late_blames_no_decision(secured_kafka: SecuredKafka, spool: str):
-    """A broker that shows a topic and lets nobody write fails all that is on its way; only the orders are set aside."""
+def test_a_late_refusal_of_an_order_does_not_affect_decisions(secured_kafka: SecuredKafka, spool: str):
+    """A broker that shows a topic but permits no writes fails everything in flight; only the orders are set aside."""
     prefix = f"late-{os.getpid()}-{time.monotonic_ns()}"
     url = f"kafka://{secured_kafka.servers}/{prefix}"
     admin = KafkaLog(url, settings_of(secured_kafka, "admin"))
@@ -407,8 +405,8 @@ def settings_of(broker: SecuredKafka, user: str) -> KafkaSettings:
     return KafkaSettings.from_mapping(broker.settings(user))
 
 
-def test_a_wrong_password_is_waited_out_and_named(secured_kafka: SecuredKafka, tmp_path: Path, spool: str):
-    """Who may not log in keeps his events in the spool, and the metrics say that it is the login."""
+def test_a_wrong_password_is_retried_and_reported(secured_kafka: SecuredKafka, tmp_path: Path, spool: str):
+    """The events stay in the spool, and the metrics say that the login fails."""
     settings = KafkaSettings.from_mapping(
         secured_kafka.settings("producer") | {"password_file": str(written(tmp_path))}
     )
@@ -428,7 +426,7 @@ def written(folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_an_event_too_large_for_the_topic_is_set_aside_alone(kafka_url: str, spool: str):
-    """Where a topic takes less than we send, the one that is too large is set aside, and its neighbours arrive."""
+    """If a topic accepts less than we send, only the event that is too large is set aside; the others arrive."""
     large = {**ACTION, "operation": "x" * 4_000, "tool": "y" * 4_000}
     with made_log(kafka_url, partitions=1) as log:
         alter(log, "max.message.bytes", "5000")
@@ -464,7 +462,7 @@ def whole(number: int) -> dict[str, Any]:
 
 
 def test_files_are_published(kafka_url: str, tmp_path: Path):
-    """The events of a file arrive as they stand; a line that is none is refused with file, line and reason."""
+    """The events of a file arrive unchanged; an invalid line is refused with file, line and reason."""
     file = file_of(tmp_path, whole(1), {"type": "nonsense"}, whole(2))
     with made_log(kafka_url) as log:
         assert {
@@ -487,7 +485,7 @@ def publish_detail() -> str:
 
 
 def emit(url: str, *words: str) -> tuple[Result, float]:
-    """Run ``delegraph emit`` and say how many seconds it took."""
+    """Run ``delegraph emit`` and return how many seconds it took."""
     began = time.monotonic()
     result = CliRunner().invoke(main, ["emit", "--json", "--log", url, *words])
     return result, time.monotonic() - began
@@ -496,13 +494,13 @@ def emit(url: str, *words: str) -> tuple[Result, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0, 1, 4])
 @pytest.mark.parametrize("named", [True, False])
-def test_a_broker_that_is_away_is_waited_for_as_long_as_asked(
+def test_emit_waits_for_a_broker_as_long_as_requested(
     own_kafka: Callable[[Path], Kafka], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, named: bool
 ):
     """
-    Then the exit code is 5, and the error has the spool, which holds all, and the command that sends it.
+    Then the exit code is 5, and the error names the spool, which has everything, and the command that sends it.
 
-    That command does send it once the broker is back, with a named spool as with none.
+    That command does send it once the broker is back, with a named spool and without.
     """
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
@@ -530,7 +528,7 @@ def test_a_broker_that_is_away_is_waited_for_as_long_as_asked(
 
 @pytest.mark.slow
 def test_a_broker_that_comes_back_in_time_gets_everything(own_kafka: Callable[[Path], Kafka], tmp_path: Path):
-    """Nothing is left over: neither events nor, where no spool was named, its folder."""
+    """Nothing is left: neither events nor, if no spool was named, its folder."""
     kafka = own_kafka(tmp_path / "kafka")
     url = f"kafka://{kafka.servers}/back"
     with made_log(url):
@@ -550,15 +548,17 @@ def test_a_broker_that_comes_back_in_time_gets_everything(own_kafka: Callable[[P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "a minute", ""])
-def test_a_time_to_wait_that_is_none_is_refused(tmp_path: Path, seconds: str):
+def test_an_invalid_wait_is_refused(tmp_path: Path, seconds: str):
     result, _ = emit("kafka://127.0.0.1:1/x", "--wait", seconds, file_of(tmp_path, whole(1)))
 
     assert 2 == result.exit_code
     assert "--wait" in result.stderr
 
 
-def test_what_a_full_spool_could_not_take_is_said(tmp_path: Path, spool: str, monkeypatch: pytest.MonkeyPatch):
-    """The files were not read to the end, so that the spool alone is not enough to continue."""
+def test_a_full_spool_reports_that_the_files_were_not_read_to_the_end(
+    tmp_path: Path, spool: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The spool alone is not enough to continue."""
     monkeypatch.setattr("ingest.producer.file_publisher.LIMIT_EVENTS", 10)
     nobody = f"kafka://127.0.0.1:{free_port()}/none"
     file = file_of(tmp_path, *map(whole, range(8)))

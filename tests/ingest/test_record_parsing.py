@@ -1,4 +1,4 @@
-"""The JSON of foreign records: what is read of it is what the standard decoder reads, and no name stands twice."""
+"""The JSON of foreign records is read like by the standard decoder, and repeated names are refused."""
 
 import json
 
@@ -21,7 +21,7 @@ from lineage.core.model.errors import BadRecordError
     ],
 )
 def test_a_record_is_read_as_the_standard_decoder_reads_it(text):
-    """Whatever spacing, escapes and numbers it is written with."""
+    """Whatever its spacing, escapes and numbers."""
     assert json.loads(text) == parse(text.encode())
 
 
@@ -37,7 +37,7 @@ def test_a_record_is_read_as_the_standard_decoder_reads_it(text):
         '{"a":1000000000000000000000,"a":1}',
     ],
 )
-def test_a_name_that_stands_twice_is_refused(text):
+def test_a_repeated_name_is_refused(text):
     """However it is spelt, and whatever else makes the text longer or shorter when it is written again."""
     with pytest.raises(BadRecordError) as refused:
         parse(text.encode())
@@ -55,8 +55,8 @@ def test_a_name_that_stands_twice_is_refused(text):
         (b'{"a":' + b"9" * 5_000 + b"}", "json"),
     ],
 )
-def test_what_is_no_json_says_so(text, reason):
-    """The reason is that of the standard decoder, with its place."""
+def test_text_that_is_not_json_is_reported(text, reason):
+    """The reason is that of the standard decoder, with its position."""
     with pytest.raises(BadRecordError) as refused:
         parse(text)
 

@@ -1,4 +1,4 @@
-"""One log for the threads of a server: while it is unavailable nobody waits for it, and it is found again by itself."""
+"""One log for the threads of a server: while it is unavailable nobody waits for it, and it is reopened by itself."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.support.kafka_worlds import wait_until
 
 
 class Broker:
-    """A log that can be unavailable, and slow to be opened."""
+    """A log that can be unavailable, and slow to open."""
 
     def __init__(self) -> None:
         self.away = False
@@ -54,9 +54,9 @@ def refusal(log: SharedLog) -> str:
     return str(fault.value)
 
 
-def test_a_log_that_comes_back_is_found_by_itself(broker: Broker):
+def test_a_log_that_comes_back_is_reopened_automatically(broker: Broker):
     """
-    It is opened again, once it is there nothing is refused any more, and what was opened is given back.
+    After that no request is refused, and every opened log is closed.
     """
     log = SharedLog(broker.open)
     before = log.ends()
@@ -76,9 +76,9 @@ def test_a_log_that_comes_back_is_found_by_itself(broker: Broker):
     assert broker.opened == broker.closed > 1
 
 
-def test_nobody_waits_for_a_log_that_is_being_looked_for(broker: Broker):
+def test_nobody_waits_while_the_log_is_reopened(broker: Broker):
     """
-    While it is opened again, which may take long, everybody is told at once what was found before.
+    Reopening may take long; meanwhile every caller gets the last error at once.
     """
     log = SharedLog(broker.open)
     log.ends()
@@ -91,9 +91,9 @@ def test_nobody_waits_for_a_log_that_is_being_looked_for(broker: Broker):
     assert 1 == broker.opened
 
 
-def test_a_log_that_is_away_is_not_told_to_write(broker: Broker):
+def test_nothing_is_written_to_an_unavailable_log(broker: Broker):
     """
-    A write to a broker that is unavailable waits for it, with all who come behind; so it is asked first.
+    A write to an unavailable broker would wait for it, with all later callers; so it is checked first.
     """
     log = SharedLog(broker.open)
     broker.away = True
@@ -104,9 +104,9 @@ def test_a_log_that_is_away_is_not_told_to_write(broker: Broker):
     assert 0 == broker.appended
 
 
-def test_a_log_that_was_closed_is_looked_for_no_longer(broker: Broker):
+def test_a_closed_log_is_not_reopened(broker: Broker):
     """
-    What was being opened while it was closed is given back as well.
+    A log that was being opened at that time is closed as well.
     """
     log = SharedLog(broker.open)
     log.ends()

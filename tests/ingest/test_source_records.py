@@ -1,4 +1,4 @@
-"""What is kept of sources besides their events, on either database."""
+"""The records of sources in the store besides their events, on either database."""
 
 from collections.abc import Iterator
 
@@ -14,14 +14,14 @@ NOW = 1_750_000_000_000_000
 
 @pytest.fixture(params=KINDS)
 def fresh(request: pytest.FixtureRequest) -> Iterator[Fresh]:
-    """Places for a store."""
+    """Return URLs for new stores."""
     yield from fresh_places(request)
 
 
-def test_what_a_reader_remembers_outlives_it(fresh: Fresh):
+def test_the_memory_of_an_adapter_is_stored(fresh: Fresh):
     """
-    Keys with any character come back, in the order in which they were kept last; counts add up. A key that no index
-    takes is forgotten, and spoils nothing.
+    Keys with any character are returned, in the order in which they were last stored; counts add up. A key that no
+    index accepts is dropped without harm.
     """
     long = "".join(chr(0x4E00 + number * 7 % 20_000) for number in range(4_000))
     rather_long = long[:600]

@@ -1,4 +1,4 @@
-"""Named sources: their settings, their identity maps, what is remembered of them, and `delegraph sources`."""
+"""Named sources: their settings, their identity maps, their memory, and `delegraph sources`."""
 
 import json
 import tomllib
@@ -48,7 +48,7 @@ kind = "human"
 
 @pytest.fixture
 def desk(tmp_path):
-    """An empty folder."""
+    """Create an empty folder."""
     return Configured(tmp_path)
 
 
@@ -62,7 +62,7 @@ def settings_of(tmp_path: Path, text: str) -> Settings:
 
 def test_a_source_of_the_settings(tmp_path):
     """
-    All that it can say; one's own source is still a text, from elsewhere.
+    All its settings; the source of one's own events is still a text, from elsewhere.
     """
     text = """
         [[source]]
@@ -105,9 +105,9 @@ def test_a_source_of_the_settings(tmp_path):
         ("[[source]]\nname='x'\nformat='vault'\nlifetimes={access=300}", "has 'access'; a vault source has none"),
     ],
 )
-def test_a_source_that_cannot_be_is_refused_by_name(tmp_path, text, told):
+def test_an_invalid_source_is_refused_by_name(tmp_path, text, told):
     """
-    What is wrong, where, and what to write instead.
+    The message says what is wrong, where, and what to write instead.
     """
     with pytest.raises(RefusedError, match=told):
         settings_of(tmp_path, text)
@@ -128,9 +128,9 @@ def test_a_source_that_cannot_be_is_refused_by_name(tmp_path, text, told):
         ({"name": "x"}, "has 'name'; there are match, id, kind"),
     ],
 )
-def test_an_identity_rule_that_cannot_be_is_refused(tmp_path, entry, told):
+def test_an_invalid_identity_rule_is_refused(tmp_path, entry, told):
     """
-    Above all one that would make everybody the same person.
+    Especially one that would make all principals the same person.
     """
     said = {"match": "vault:entity:e-1", "id": "human:alice", "kind": "human"} | entry
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in said.items() if value is not None)
@@ -144,7 +144,7 @@ def test_an_identity_rule_that_cannot_be_is_refused(tmp_path, entry, told):
 
 def test_ids_and_people_of_a_named_source(desk):
     """
-    Ids carry the name, facts keep the native id, and the chain names the person.
+    Ids contain the source's name, facts keep the native id, and the chain names the person.
     """
     desk.settings(EU)
 
@@ -159,9 +159,9 @@ def test_ids_and_people_of_a_named_source(desk):
     assert "human" == desk.one("chain", "token:vault-eu#hmac-sha256:a")["chain"][0]["kind"]
 
 
-def test_two_sources_of_one_format_do_not_meet(desk):
+def test_two_sources_of_one_format_stay_separate(desk):
     """
-    Two Vaults may use one accessor: they are two tokens, of two entities.
+    Two Vaults may use the same accessor: they are two tokens, of two entities.
     """
     desk.settings(EU + '[[source]]\nname = "vault-us"\nformat = "vault"\n')
     file = desk.log(LOGIN, READ)
@@ -181,7 +181,7 @@ def test_two_sources_of_one_format_do_not_meet(desk):
         (("--source", "vault-eu", "--format", "cloudtrail"), "has the format vault, not cloudtrail"),
     ],
 )
-def test_a_source_that_is_not_there_is_refused(desk, words, told):
+def test_an_unknown_source_is_refused(desk, words, told):
     """
     Before anything is read.
     """
@@ -192,7 +192,7 @@ def test_a_source_that_is_not_there_is_refused(desk, words, told):
 
 def test_a_file_of_another_format_is_refused(desk):
     """
-    A log under the wrong source would be a heap of quarantined records.
+    A log under the wrong source would yield only quarantined records.
     """
     desk.settings(EU)
     file = desk.log({"eventID": "e", "eventName": "x", "eventSource": "y", "eventTime": "2026-03-01T10:00:00Z"})
@@ -202,9 +202,9 @@ def test_a_file_of_another_format_is_refused(desk):
     assert "holds cloudtrail records, and the source 'vault-eu' has the format vault" in said
 
 
-def test_reading_again_gives_nothing_new(desk):
+def test_reading_again_adds_nothing(desk):
     """
-    Duplicates alone, and no person is registered twice.
+    It yields only duplicates, and no person is registered twice.
     """
     desk.settings(EU)
     file = desk.log(LOGIN, READ)
@@ -216,7 +216,7 @@ def test_reading_again_gives_nothing_new(desk):
     assert 2 == first["accepted"] - again["duplicates"]  # who e-1 is was said, and is remembered
 
 
-def test_what_is_remembered_outlives_the_process(desk):
+def test_the_memory_outlives_the_process(desk):
     """
     A request that was open at the end of one file finds its response in the next one: it is counted once.
     """
@@ -230,9 +230,9 @@ def test_what_is_remembered_outlives_the_process(desk):
     assert 1 == desk.one("ingest", desk.log(request))["skipped"]["request-still-open"]
 
 
-def test_a_rule_that_is_added_later_names_what_was_seen_before(desk):
+def test_a_rule_added_later_applies_to_ids_seen_before(desk):
     """
-    The next time anything of the source is read.
+    It takes effect the next time anything of the source is read.
     """
     desk.settings(EU.split("[[source.identity]]", maxsplit=1)[0])
     desk.one("ingest", "--source", "vault-eu", desk.log(LOGIN))
@@ -247,9 +247,9 @@ def test_a_rule_that_is_added_later_names_what_was_seen_before(desk):
 # delegraph sources
 
 
-def test_sources_says_what_came_and_what_lacks_an_identity(desk):
+def test_sources_lists_records_and_ids_without_an_identity(desk):
     """
-    Records, events, reasons, the last time, and the line to add for the id that was seen most.
+    Records, events, reasons, the last time, and the rule to add for the most frequent id.
     """
     desk.settings(EU.split("[[source.identity]]", maxsplit=1)[0])
     desk.one("ingest", "--source", "vault-eu", desk.log(LOGIN, READ, {"type": "request", "request": {}}))
@@ -288,9 +288,9 @@ def test_sources_says_what_came_and_what_lacks_an_identity(desk):
         ("x@p.iam.gserviceaccount.com", "service:x"),
     ],
 )
-def test_the_line_to_add_proposes_the_kind_that_the_id_shows(native, line):
+def test_the_proposed_rule_has_the_kind_that_the_id_implies(native, line):
     """
-    A pod is no person; a name that its caller chose is not proposed.
+    A pod is not a person; a name chosen by its caller is not proposed.
     """
     suggested = suggestion(native, kind="unknown", name=None, source="prod")
 
@@ -301,9 +301,9 @@ def test_the_line_to_add_proposes_the_kind_that_the_id_shows(native, line):
     assert line == rule(read["match"], read["id"], read["kind"], "it").of(native)
 
 
-def test_what_two_rules_fit_and_what_became_one_party_is_told(desk):
+def test_overlapping_rules_and_joined_ids_are_reported(desk):
     """
-    The first rule counts; both are told after reading, and in `sources`.
+    The first rule counts; both are reported after reading, and in `sources`.
     """
     desk.settings(
         EU
@@ -346,9 +346,9 @@ def test_a_source_of_the_settings_that_sent_nothing_is_listed(desk):
 # The identity map
 
 
-def test_a_rule_has_to_fit_the_whole_id():
+def test_a_rule_must_match_the_whole_id():
     """
-    Neither a beginning nor an end.
+    Neither a beginning nor an end is enough.
     """
     one = rule("vault:entity:e-1", "human:alice", "human", "x")
 
@@ -357,9 +357,9 @@ def test_a_rule_has_to_fit_the_whole_id():
     )
 
 
-def test_a_registration_follows_from_the_id_and_the_moment_alone():
+def test_a_registration_depends_only_on_the_id_and_the_time():
     """
-    So that the same log in another order, or read again without a memory, contradicts nothing.
+    So the same log in another order, or read again without a memory, contradicts nothing.
     """
     source = FORMATS["vault"].source("vault-eu")
     rules = [rule("vault-eu:entity:(?P<x>[a-z]+)", "human:{x}", "human", "x")]
@@ -376,9 +376,9 @@ def test_a_registration_follows_from_the_id_and_the_moment_alone():
     ]
 
 
-def test_what_no_rule_can_name_stays_as_it_is():
+def test_an_id_that_would_become_invalid_is_not_mapped():
     """
-    An id that would be no id is not made up.
+    No invalid id is created.
     """
     source = FORMATS["vault"].source("vault-eu")
     memory = Memory([Row("other", "x", "1")])

@@ -1,4 +1,4 @@
-"""The spool: what it took stays, whatever happens; what does not fit is refused, and numbers have no hole."""
+"""The spool: accepted events stay, whatever happens; events that do not fit are refused, and numbers have no gap."""
 
 import json
 import os
@@ -51,8 +51,8 @@ def spool(path: Path) -> Iterator[Spool]:
     spool.close()
 
 
-def test_what_was_put_waits_in_the_order_in_which_it_came(spool: Spool):
-    """Events wait by topic, in the order in which they came, encoded as the log takes them, each with its key."""
+def test_events_wait_in_the_order_in_which_they_were_put(spool: Spool):
+    """By topic, encoded as the log accepts them, each with its key."""
     put(spool, event(1), order(2), event(3))
 
     [first, third] = spool.read("decisions", after=0, limit=10)
@@ -62,8 +62,8 @@ def test_what_was_put_waits_in_the_order_in_which_it_came(spool: Spool):
     assert [third] == spool.read("decisions", after=first.number, limit=10)
 
 
-def test_what_was_acknowledged_is_gone_and_the_rest_stays(path: Path):
-    """Only what the log has acknowledged leaves the spool, and a spool that is opened again holds the rest."""
+def test_acknowledged_events_are_removed_and_the_rest_stays(path: Path):
+    """Only acknowledged events leave the spool, and a reopened spool has the rest."""
     spool = opened(path)
     put(spool, event(1), event(2), event(3))
     spool.acknowledge(spool.read("decisions", after=0, limit=2))
@@ -75,8 +75,8 @@ def test_what_was_acknowledged_is_gone_and_the_rest_stays(path: Path):
     again.close()
 
 
-def test_what_was_refused_is_set_aside_with_its_reason(path: Path):
-    """What the log refuses permanently is kept apart with the reason, across a restart, until it is asked for again."""
+def test_refused_events_are_set_aside_with_the_reason(path: Path):
+    """They are stored separately, across a restart, until they are retried."""
     spool = opened(path)
     put(spool, event(1), event(2))
     spool.refuse(spool.read("decisions", after=0, limit=1)[0].number, "too-large", "the broker takes less")
@@ -97,8 +97,8 @@ def test_what_was_refused_is_set_aside_with_its_reason(path: Path):
     again.close()
 
 
-def test_its_size_is_told_to_the_byte_whatever_was_done(path: Path):
-    """What the spool says that it holds is what a spool that is opened again finds in the file."""
+def test_the_reported_size_is_always_exact(path: Path):
+    """It equals the size that a reopened spool finds in the file."""
     spool = opened(path)
     rng = random.Random(5)
     for number in range(60):
@@ -121,8 +121,8 @@ def test_its_size_is_told_to_the_byte_whatever_was_done(path: Path):
     again.close()
 
 
-def test_files_are_for_their_owner_alone(spool: Spool, path: Path):
-    """Nobody else may read what is in a spool: events say who did what."""
+def test_files_are_accessible_only_to_their_owner(spool: Spool, path: Path):
+    """Nobody else may read a spool: events say who did what."""
     put(spool, event())
 
     modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir()}
@@ -132,8 +132,8 @@ def test_files_are_for_their_owner_alone(spool: Spool, path: Path):
 # Numbers
 
 
-def test_numbers_go_on_after_a_restart(path: Path):
-    """Each source has numbers of its own, from 1 and without a hole, which continue where an earlier run ended."""
+def test_numbers_continue_after_a_restart(path: Path):
+    """Each source has separate numbers, from 1 and without a gap, which continue where an earlier run ended."""
     first = opened(path)
     assert [1, 2] == put(first, event(1), event(2))
     assert [1] == put(first, event(3, source="urn:other"))
@@ -147,8 +147,8 @@ def test_numbers_go_on_after_a_restart(path: Path):
     second.close()
 
 
-def test_what_is_refused_takes_no_number(path: Path):
-    """An event that keeps not the contract, holds a credential, or finds no room leaves no hole."""
+def test_a_refused_event_uses_no_number(path: Path):
+    """An event that is invalid, contains a credential, or finds no room leaves no gap."""
     spool = opened(path, limit_events=2)
     assert [1] == put(spool, event(1))
     with pytest.raises(BadRecordError, match="operation is empty"):
@@ -166,7 +166,7 @@ def test_what_is_refused_takes_no_number(path: Path):
 
 
 def test_many_threads_get_every_number_once(spool: Spool):
-    """Threads that put at once get every number once, and nothing is lost."""
+    """Concurrent threads get every number once, and nothing is lost."""
     numbers: list[int | None] = []
 
     def run(thread: int) -> None:
@@ -180,8 +180,8 @@ def test_many_threads_get_every_number_once(spool: Spool):
     assert (800, 0) == spool.holding()[:2]
 
 
-def test_those_who_come_meanwhile_are_written_together(spool: Spool):
-    """While one waits for the disk the others gather, and are written in one transaction."""
+def test_events_that_arrive_during_a_write_are_written_together(spool: Spool):
+    """While one caller waits for the disk, the others gather, and are written in one transaction."""
     statements: list[str] = []
     spool._writer.set_trace_callback(statements.append)
 
@@ -201,8 +201,8 @@ def test_those_who_come_meanwhile_are_written_together(spool: Spool):
 # No room
 
 
-def test_a_full_spool_refuses_and_says_what_is_in_it(path: Path):
-    """Nothing is dropped: over the bound of events or bytes, those refused included, a put is refused."""
+def test_a_full_spool_refuses_and_reports_its_content(path: Path):
+    """Nothing is dropped: above the limit of events or bytes, including refused ones, a put is refused."""
     spool = opened(path, limit_events=3)
     put(spool, event(1), event(2))
     spool.refuse(spool.read("decisions", after=0, limit=1)[0].number, "too-large", "")
@@ -219,16 +219,16 @@ def test_a_full_spool_refuses_and_says_what_is_in_it(path: Path):
     small.close()
 
 
-def test_what_could_never_fit_is_refused_at_once(path: Path):
-    """More than the whole spool may hold is refused without a wait."""
+def test_events_that_can_never_fit_are_refused_at_once(path: Path):
+    """More than the whole spool may contain is refused without waiting."""
     spool = opened(path, limit_events=2)
     with pytest.raises(RefusedError, match=r"exceed the limits of the spool"):
         put(spool, event(1), event(2), event(3), wait_seconds=1_000)
     spool.close()
 
 
-def test_a_put_that_waits_goes_on_when_there_is_room(path: Path):
-    """With a time to wait, a put blocks until the log has taken something, and no longer than that time."""
+def test_a_waiting_put_continues_when_there_is_room(path: Path):
+    """A put blocks until the log has accepted an event, and no longer than its time limit."""
     spool = opened(path, limit_events=1)
     put(spool, event(1))
     began = time.monotonic()
@@ -245,8 +245,8 @@ def test_a_put_that_waits_goes_on_when_there_is_room(path: Path):
     spool.close()
 
 
-def test_a_failed_write_loses_no_number_and_keeps_nothing(path: Path):
-    """Where the file cannot be written, the caller is told, and the next event gets the number that was not used."""
+def test_a_failed_write_uses_no_number_and_stores_nothing(path: Path):
+    """If the file cannot be written, the caller gets an error, and the next event gets the unused number."""
     spool = opened(path)
     put(spool, event(1))
     other = sqlite3.connect(path, isolation_level=None)
@@ -266,7 +266,7 @@ def test_a_failed_write_loses_no_number_and_keeps_nothing(path: Path):
 
 
 def test_a_spool_has_one_owner_at_a_time(spool: Spool, path: Path):
-    """A second process, or a second time in this one, is refused while it is open, and may have it afterwards."""
+    """A second opening, in another process or this one, is refused while it is open, and possible afterwards."""
     second = another(path)
     assert f"UnavailableError: the spool {path} is open in another process" in second.stderr
     with pytest.raises(UnavailableError, match="twice in this one; give each a file of its own"):
@@ -279,8 +279,8 @@ def test_a_spool_has_one_owner_at_a_time(spool: Spool, path: Path):
 
 
 @pytest.mark.parametrize("make", ["text", "store", "version", "folder", "nowhere"])
-def test_a_file_that_is_no_spool_is_left_alone(path: Path, make: str):
-    """A file that is something else is refused by name, and not changed."""
+def test_a_file_that_is_not_a_spool_is_not_changed(path: Path, make: str):
+    """Another kind of file is refused by name."""
     match make:
         case "text":
             path.write_text("my diary " * 1_000)
@@ -303,7 +303,7 @@ def test_a_file_that_is_no_spool_is_left_alone(path: Path, make: str):
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_of_a_fork_is_told_to_open_its_own(spool: Spool, path: Path):
-    """In a child of a fork a put is refused with what to do, and closing there takes nothing from the parent."""
+    """In the child of a fork a put is refused with a remedy, and closing there does not affect the parent."""
     put(spool, event(1))
 
     said = in_child(lambda: str(put(spool, event(2))))
@@ -318,7 +318,7 @@ def test_a_child_of_a_fork_is_told_to_open_its_own(spool: Spool, path: Path):
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_that_outlives_its_parent_does_not_keep_the_spool(path: Path):
-    """A parent that dies leaves the spool to anyone who comes next, though a child of it lives on."""
+    """The next process can open the spool of a dead parent, although a child of it lives on."""
     line = (
         "import os, sys, time; from tests.support.spool_processes import *\n"
         "spool = opened(Path(sys.argv[1])); put(spool, event(1))\n"
@@ -340,8 +340,8 @@ def test_a_child_that_outlives_its_parent_does_not_keep_the_spool(path: Path):
         parent.stdout.close()
 
 
-def test_a_closed_spool_takes_nothing(spool: Spool):
-    """After the close a put is refused, and to close once more is harmless."""
+def test_a_closed_spool_accepts_nothing(spool: Spool):
+    """After close a put is refused, and closing again is harmless."""
     spool.close()
     spool.close()
     with pytest.raises(RefusedError, match="is closed"):
@@ -351,8 +351,8 @@ def test_a_closed_spool_takes_nothing(spool: Spool):
 # Crashes
 
 
-def test_what_was_told_survives_a_kill(path: Path):
-    """After kill -9 at any moment, all that a put returned for is there with its number, and no number has a hole."""
+def test_stored_events_survive_a_kill(path: Path):
+    """After kill -9 at any time, every event for which put returned is there, and numbers have no gap."""
     told: dict[str, int] = {}
     rng = random.Random(7)
     for run in range(6):
@@ -392,7 +392,7 @@ def test_what_was_told_survives_a_kill(path: Path):
     )
 )
 def test_every_event_is_in_one_place(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]):
-    """Whatever is done: each event that was put waits, is refused or was acknowledged, in the order of the puts."""
+    """After any operations, each event that was put waits, is refused or was acknowledged, in the order of the puts."""
     path = tmp_path_factory.mktemp("spool") / "spool.db"
     spool = opened(path, limit_events=30)
     expected_waiting: list[str] = []

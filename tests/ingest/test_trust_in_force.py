@@ -1,4 +1,4 @@
-"""The trust file that is in force now decides, in whatever a running process keeps, in both directions."""
+"""A change of the trust file applies to everything that a running process keeps, in both directions."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ BROKEN = (
 
 
 class Clock:
-    """A clock that goes when it is told to."""
+    """A clock that is advanced explicitly."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -49,7 +49,7 @@ class Clock:
 
 
 def written(file: Path, text: str | None) -> None:
-    """Put a text in place as an editor does: another file that takes the name; None: no file."""
+    """Write a file as an editor does, by renaming a new one; None removes it."""
     if text is None:
         file.unlink(missing_ok=True)
         return
@@ -70,10 +70,10 @@ def after_looks(trust: TrustFile, clock: Clock, looks: int = 2) -> set[str]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(states=st.lists(st.sampled_from([A, B, A + B, None, *BROKEN]), max_size=8))
-def test_the_last_good_file_is_in_force_and_a_bad_one_is_told(tmp_path: Path, states: list[str | None]):
+def test_the_last_valid_file_stays_in_force_and_an_invalid_one_is_reported(tmp_path: Path, states: list[str | None]):
     """
-    Whatever becomes of the file: in force is the last one that could be read, and a fault is told while the one that is
-    there now cannot be.
+    Whatever happens to the file, the last valid version is in force, and a fault is reported while the current one is
+    invalid.
     """
     file, clock = tmp_path / "trust.toml", Clock()
     written(file, A)
@@ -90,9 +90,9 @@ def test_the_last_good_file_is_in_force_and_a_bad_one_is_told(tmp_path: Path, st
         assert is_good == (trust.fault is None)
 
 
-def test_half_of_a_file_that_is_being_written_is_never_in_force(tmp_path: Path):
+def test_a_partly_written_file_is_never_in_force(tmp_path: Path):
     """
-    A file that differs from one look to the next is not taken, though each part of it could be read.
+    A file that differs between two checks is not used, although each version is valid.
     """
     file, clock = tmp_path / "trust.toml", Clock()
     written(file, A + B)
@@ -104,9 +104,9 @@ def test_half_of_a_file_that_is_being_written_is_never_in_force(tmp_path: Path):
     assert {"urn:a"} == after_looks(trust, clock, looks=1)
 
 
-def test_a_change_that_is_a_while_old_counts_for_the_first_who_asks(tmp_path: Path):
+def test_an_older_change_counts_at_the_first_query(tmp_path: Path):
     """
-    Where nobody asked since, nobody has looked: the answer is that of the file that is there now anyway.
+    If nobody has asked since, nobody has checked: the answer still uses the current file.
     """
     import time
 
@@ -118,9 +118,9 @@ def test_a_change_that_is_a_while_old_counts_for_the_first_who_asks(tmp_path: Pa
     assert {"urn:a"} == after_looks(trust, clock, looks=1)
 
 
-def test_a_change_is_told_in_the_log_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_change_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """
-    A good file and a bad one are a line each, however often someone asks meanwhile.
+    A valid and an invalid file are one line each, however often somebody asks in between.
     """
     file, clock = tmp_path / "trust.toml", Clock()
     written(file, A)
@@ -133,9 +133,9 @@ def test_a_change_is_told_in_the_log_once(tmp_path: Path, caplog: pytest.LogCapt
     assert [True, True] == [word in line for word, line in zip(("2 sources", "not TOML"), caplog.messages, strict=True)]
 
 
-def test_without_a_good_file_at_the_start_nothing_begins(tmp_path: Path):
+def test_nothing_starts_without_a_valid_file(tmp_path: Path):
     """
-    There is no last good one then: half a trust file is none.
+    There is no earlier valid version then.
     """
     for text in (None, *BROKEN):
         written(tmp_path / "trust.toml", text)
@@ -161,7 +161,7 @@ AT = ASKED
 
 
 class Turning:
-    """A trust table that is changed by hand."""
+    """A trust table that is changed by the test."""
 
     file, fault = "trust.toml", None
 
@@ -175,7 +175,7 @@ def table_of(sources: set[str]) -> TrustTable:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Any, Path]]:
-    """The incident, an order by one source and its lift by another."""
+    """Build the incident, an order by one source and its lift by another."""
     folder = tmp_path_factory.mktemp("trust")
     url = f"sqlite:///{folder}/store.db"
     more = folder / "more.jsonl"
@@ -202,7 +202,7 @@ KEYS = (LEAKED, "token:https://idp.example#relay-1", "token:https://idp.example#
 
 
 def answers(service: Service, non_blocking: Service | None = None) -> dict[str, Any]:
-    """What is asked of a service: questions of what is kept, and what a revocation ended."""
+    """Return the answers of a service: cached questions, and what a revocation ended."""
     found: dict[str, Any] = {"who": service.who("mail-7", at=AT), "r1": revocations.revocation(service, "r1", at=AT)}
     for key in KEYS:
         kind, _, id_ = key.partition(":")
@@ -217,17 +217,17 @@ def judged(current: AuthorityReplica) -> dict[str, Any]:
 
 
 def told(store: Store) -> dict[str, str]:
-    """The last word of the outbox on each element."""
+    """Return the last row of the outbox for each element."""
     return {row.change.key: str(row.change.version.outcome.state) for row in outbox.rows(store, after=0, limit=10_000)}
 
 
 @pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(turns=st.lists(st.sets(st.sampled_from([*SOURCES, SOC, HOSTILE])), min_size=1, max_size=6))
-def test_whatever_is_kept_answers_as_if_it_had_been_made_now(kept: tuple[Store, Any, Path], turns: list[set[str]]):
+def test_everything_cached_answers_as_if_built_now(kept: tuple[Store, Any, Path], turns: list[set[str]]):
     """
-    Over any sequence of trust tables: questions that are kept, the ends of revocations, the replica for introspection
-    and status lists, the live graph and the outbox say what those say that begin with the table that is in force.
+    Over any sequence of trust tables: the question cache, the revocation cache, the replica for introspection and
+    status lists, the live graph and the outbox agree with new ones that start with the current table.
     """
     store, log, _ = kept
     everything = table_of({*SOURCES, SOC, HOSTILE})
@@ -259,7 +259,7 @@ def test_whatever_is_kept_answers_as_if_it_had_been_made_now(kept: tuple[Store, 
 
 def test_a_hostile_lift_is_undone_and_a_good_one_counts_again(kept: tuple[Store, Any, Path]):
     """
-    Taking the source of a lift out of the file suspends its victims again; putting it back frees them.
+    Removing the source of a lift from the file suspends its victims again; adding it back frees them.
     """
     store, log, _ = kept
     turning = Turning(table_of({*SOURCES, SOC, HOSTILE}))
@@ -279,9 +279,9 @@ def test_a_hostile_lift_is_undone_and_a_good_one_counts_again(kept: tuple[Store,
 
 
 @pytest.mark.parametrize("bad", ["[broken", None])
-def test_a_file_that_cannot_be_read_is_told_where_people_look(tmp_path: Path, bad: str | None):
+def test_an_unreadable_file_is_reported_where_people_look(tmp_path: Path, bad: str | None):
     """
-    `/readyz` (without saying where the file is), every plan and order, and `doctor` say that another one is in force.
+    `/readyz` (without the file's path), every plan and order, and `doctor` say that an earlier version is in force.
     """
     file, clock = tmp_path / "trust.toml", Clock()
     grants = "".join(f'[sources."{source}"]\ntypes = ["*"]\nprefixes = [""]\n' for source in SOURCES)

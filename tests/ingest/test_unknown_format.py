@@ -1,4 +1,4 @@
-"""A file of no known format: refused whole, or set aside on request; and what each file was taken for is said."""
+"""A file of unknown format is refused as a whole, or quarantined on request; the format of each file is reported."""
 
 import csv
 import gzip
@@ -51,9 +51,9 @@ def ingest(folder: Path, *words: str) -> Result:
 
 @pytest.mark.parametrize("what", UNKNOWN)
 @pytest.mark.parametrize("order", ["before", "behind"])
-def test_a_file_of_no_known_format_is_refused_with_all_of_the_command(tmp_path: Path, what: str, order: str):
+def test_a_file_of_unknown_format_fails_the_whole_command(tmp_path: Path, what: str, order: str):
     """
-    Exit code 2, nothing of any file ingested, and the sentence says what was looked for and what to do.
+    Exit code 2, nothing of any file ingested, and the message names the formats tried and the remedy.
     """
     good, unknown = tmp_path / "good.jsonl", tmp_path / "unknown"
     good.write_bytes(GOOD)
@@ -75,7 +75,7 @@ def test_a_file_of_no_known_format_is_refused_with_all_of_the_command(tmp_path: 
 @pytest.mark.parametrize("what", UNKNOWN)
 def test_it_is_quarantined_on_request(tmp_path: Path, what: str):
     """
-    Every record of it, and the other files go in.
+    Every record of it, and the other files are imported.
     """
     good, unknown = tmp_path / "good.jsonl", tmp_path / "unknown"
     good.write_bytes(GOOD)
@@ -102,9 +102,9 @@ def test_it_is_quarantined_on_request(tmp_path: Path, what: str):
     ],
     ids=["no type", "no identity", "another type", "no time", "a type alone"],
 )
-def test_what_is_nearly_ours_is_quarantined_with_what_is_wrong(tmp_path: Path, near: dict[str, Any]):
+def test_a_record_that_is_nearly_ours_is_quarantined_with_its_fault(tmp_path: Path, near: dict[str, Any]):
     """
-    And not refused: a producer's mistake is to be seen, and does not keep its neighbours out.
+    It is not refused, so that a producer's mistake is visible and does not affect its neighbours.
     """
     file = tmp_path / "near.jsonl"
     file.write_bytes(json.dumps(near).encode() + b"\n")
@@ -115,9 +115,9 @@ def test_what_is_nearly_ours_is_quarantined_with_what_is_wrong(tmp_path: Path, n
 
 
 @pytest.mark.parametrize("blank", [b"", b"\n\n", b" \r\n"])
-def test_a_blank_file_is_no_fault(tmp_path: Path, blank: bytes):
+def test_a_blank_file_is_not_an_error(tmp_path: Path, blank: bytes):
     """
-    There is nothing in it that could be of another format.
+    It contains nothing that could be of another format.
     """
     file = tmp_path / "blank.jsonl"
     file.write_bytes(blank)
@@ -127,9 +127,9 @@ def test_a_blank_file_is_no_fault(tmp_path: Path, blank: bytes):
     assert (0, 0) == (result.exit_code, json.loads(result.stdout)["read"])
 
 
-def test_a_stated_format_is_taken_at_its_word(tmp_path: Path):
+def test_a_stated_format_is_used(tmp_path: Path):
     """
-    Anyone who says `--format jsonl` has its lines read as such, and set aside one by one.
+    With `--format jsonl` the lines are read as such, and quarantined one by one.
     """
     file = tmp_path / "unknown"
     file.write_bytes(UNKNOWN["JSON lines"]())
@@ -140,9 +140,9 @@ def test_a_stated_format_is_taken_at_its_word(tmp_path: Path):
     assert "files" not in counts
 
 
-def test_it_is_said_what_each_file_was_taken_for(tmp_path: Path):
+def test_the_detected_format_of_each_file_is_reported(tmp_path: Path):
     """
-    File by file; of more than ten how many were taken for what.
+    File by file; for more than ten, the number of files of each format.
     """
     call = {
         "eventVersion": "1.08",
@@ -167,7 +167,7 @@ def test_it_is_said_what_each_file_was_taken_for(tmp_path: Path):
 
 def test_standard_input_is_recognised_and_read_once(tmp_path: Path):
     """
-    What was looked at to tell its format is read anyway; a credential in the name of a member is not repeated.
+    The part examined to detect the format is imported too; a credential in the name of a member is not repeated.
     """
     words = ["ingest", "-", "--json", "--store", f"sqlite:///{tmp_path}/store.db"]
 
