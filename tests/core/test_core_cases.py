@@ -1,4 +1,4 @@
-"""The worlds of ``tests/cases/``, each with the answers that the rules give: read them to learn the rules."""
+"""The worlds of ``tests/cases/``, each with the answers that follow from the rules: read them to learn the rules."""
 
 import json
 from pathlib import Path
@@ -19,13 +19,13 @@ CASES = json.loads((Path(__file__).parents[1] / "cases" / "rule.json").read_text
 
 
 def facts_of(case: dict[str, Any]) -> list[Fact]:
-    """The facts of a case, each recorded when it occurred."""
+    """Return the facts of a case, each recorded when it occurred."""
     events = [codec.decode_line(json.dumps(fact).encode()) for fact in case["facts"]]
     return [Fact(event, event.occurred_at) for event in events]
 
 
 def answer(world: World, question: dict[str, Any]) -> dict[str, Any]:
-    """What the core says to a question, with everything that a question can expect."""
+    """Return the core's answer to a question, with every part that a case may expect."""
     at = parse_instant(question.get("at", "2026-11-01T23:00:00Z"))
     if question["ask"] == "status":
         kind, id_ = split_key(question["of"])
@@ -57,7 +57,7 @@ def answer(world: World, question: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
 @pytest.mark.parametrize("order", ["as listed", "reversed"])
 def test_the_rule_gives_the_answers_of_the_case(case: dict[str, Any], order: str):
-    """Every question of a case gets its answer, whichever way round the facts come."""
+    """Every question of a case gets its answer, in either order of the facts."""
     facts = facts_of(case)
     world = World(facts if order == "as listed" else facts[::-1])
 
@@ -69,7 +69,7 @@ def test_the_rule_gives_the_answers_of_the_case(case: dict[str, Any], order: str
 
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
 def test_a_case_is_a_mismatch_only_if_it_says_so(case: dict[str, Any]):
-    """The name of a case says whether one of its chains does not fit together."""
+    """The name of a case tells whether one of its chains is inconsistent."""
     world = World(facts_of(case))
     chains = [answer(world, question) for question in case["questions"] if question["ask"] in ("chain", "who")]
 

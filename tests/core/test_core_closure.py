@@ -1,4 +1,4 @@
-"""Verdicts: coverage, acknowledgements and late uses, against the model, and one story at a time."""
+"""Verdicts: coverage, acknowledgements and late uses, compared with the model, and in single stories."""
 
 import random
 from typing import Any
@@ -33,9 +33,10 @@ SEEDS = st.integers(0, 2**32)
 
 @settings(max_examples=300)
 @given(SEEDS)
-def test_a_verdict_is_that_of_the_model(seed: int):
+def test_the_verdict_equals_that_of_the_model(seed: int):
     """
-    Whatever was registered, acknowledged, delivered and done, in any order: the same verdict, and the same is open.
+    For any registrations, acknowledgements, deliveries and actions, in any order: the same verdict, and the same open
+    items.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)
@@ -66,7 +67,7 @@ HALF_HOUR = 1_800_000_000
 
 
 def reused_ids(rng: random.Random) -> list[dict[str, Any]]:
-    """Orders, lifts and acknowledgements that share two ids, on two tokens of which one depends on the other."""
+    """Generate orders, lifts and acknowledgements that share two ids, on two tokens, one depending on the other."""
     start = model.micros("2026-11-01T09:00:00Z")
     target = {"kind": "token", "id": "idp#t1"}
     child = {"token": "idp#t2", "subject": "human:alice", "derived_from": [{"token": "idp#t1", "role": "subject"}]}
@@ -103,10 +104,10 @@ def reused_ids(rng: random.Random) -> list[dict[str, Any]]:
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(SEEDS)
-def test_an_acknowledgement_speaks_only_for_orders_that_were_given_by_then(seed: int):
+def test_an_acknowledgement_applies_only_to_orders_given_by_then(seed: int):
     """
-    Ids of orders that are used again, with suspensions and lifts between: the verdict is that of the model at every
-    half hour, and no element is enforced where every word is older than all orders that end anything. Clause 10.10.
+    Ids of orders are reused, with suspensions and lifts in between: the verdict is that of the model at every half
+    hour, and no element counts as enforced if every acknowledgement is older than all orders that end it. Clause 10.10.
     """
     rng = random.Random(seed)
     records = reused_ids(rng)
@@ -171,9 +172,9 @@ def opened(found: Closure) -> list[tuple[str, str | None, str]]:
 LEAF = [issued("idp#t1"), ordered()]
 
 
-def test_nobody_who_covers_it_is_unknown():
+def test_an_uncovered_element_makes_the_verdict_unknown():
     """
-    Without a receiver nobody can say that it is over. Clause 10.11.
+    Without a receiver nobody can say that the revocation is complete. Clause 10.11.
     """
     found = verdict(*LEAF)
 
@@ -183,7 +184,7 @@ def test_nobody_who_covers_it_is_unknown():
 
 def test_a_receiver_that_has_not_answered_is_open_and_named():
     """
-    One of two receivers has said enforced: PARTIAL, the other one is named. Clause 10.11.
+    One of two receivers has acknowledged enforced: PARTIAL, and the other one is named. Clause 10.11.
     """
     found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER))
 
@@ -193,16 +194,16 @@ def test_a_receiver_that_has_not_answered_is_open_and_named():
 
 def test_it_is_closed_when_the_last_receiver_has_enforced_it():
     """
-    CLOSED at the last word, which is also when the interval from the order ends. Clause 10.11.
+    CLOSED at the last acknowledgement, which is also when the interval from the order ends. Clause 10.11.
     """
     found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER), said(MAIL, 3_000))
 
     assert (ClosureVerdict.CLOSED, 3_000, 3_000, ()) == (found.verdict, found.closed_at, found.enforced_at, found.open)
 
 
-def test_what_is_open_at_one_goes_before_what_nobody_covers():
+def test_partial_takes_precedence_over_unknown():
     """
-    PARTIAL is the first that applies. Clause 10.11.
+    PARTIAL is the first verdict that applies. Clause 10.11.
     """
     child = issued("other#t2", derived_from=(("idp#t1", "subject"),))
     found = verdict(*LEAF, registered(GATEWAY, issuers=("idp",)), child)
@@ -211,9 +212,9 @@ def test_what_is_open_at_one_goes_before_what_nobody_covers():
     assert [("token:idp#t1", GATEWAY, "pending"), ("token:other#t2", None, "uncovered")] == opened(found)
 
 
-def test_what_has_ended_by_itself_is_not_open():
+def test_an_expired_element_is_not_open():
     """
-    Nobody answers, and at its end it is over anyway: then it was closed. Clause 10.15.
+    Nobody answers, and the revocation is closed at the element's end. Clause 10.15.
     """
     facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY)]
 
@@ -227,7 +228,7 @@ def test_what_has_ended_by_itself_is_not_open():
 
 def test_a_rejection_stays_open():
     """
-    A receiver that says rejected is open and named, until it says enforced.
+    A receiver that rejects is open and named, until it acknowledges enforced.
     """
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER, "rejected")]
     found = verdict(*facts)
@@ -236,7 +237,7 @@ def test_a_rejection_stays_open():
     assert ClosureVerdict.CLOSED is verdict(*facts, said(GATEWAY, 3_000)).verdict
 
 
-def test_the_last_word_of_a_receiver_holds():
+def test_the_last_acknowledgement_of_a_receiver_counts():
     """
     Enforced first and rejected later is open. Clause 10.9.
     """
@@ -256,7 +257,7 @@ def test_an_answer_past_its_deadline_is_overdue():
     assert "overdue" == verdict(*facts, at=1_001_000).open[0].reason
 
 
-def test_an_acknowledgement_without_a_token_speaks_for_what_was_delivered_before():
+def test_an_acknowledgement_without_a_token_applies_to_earlier_deliveries():
     """
     Of two tokens one was delivered before and one after it: one is closed, the other is open. Clause 10.9.
     """
@@ -268,7 +269,7 @@ def test_an_acknowledgement_without_a_token_speaks_for_what_was_delivered_before
     assert (2, 2, 1, 1) == ((one := found.receivers[0]).covers, one.delivered, one.enforced, one.pending)
 
 
-def test_an_acknowledgement_of_which_nothing_was_delivered_speaks_for_nothing():
+def test_an_acknowledgement_without_any_delivery_does_not_count():
     """
     It closes nothing, and the answer says so. Clause 10.9.
     """
@@ -278,9 +279,9 @@ def test_an_acknowledgement_of_which_nothing_was_delivered_speaks_for_nothing():
     assert ["acknowledgement-of-nothing"] == [finding.kind for finding in found.findings]
 
 
-def test_what_was_said_before_the_order_is_not_about_it():
+def test_an_acknowledgement_before_the_order_does_not_count():
     """
-    An acknowledgement that either clock puts before the order closes nothing, and the answer says so. Clause 10.10.
+    An acknowledgement that is before the order by either clock closes nothing, and the answer says so. Clause 10.10.
     """
     early = said(GATEWAY, ORDERED - 1)
     found = verdict(*LEAF, registered(GATEWAY), early)
@@ -297,10 +298,10 @@ def test_what_was_said_before_the_order_is_not_about_it():
 
 @pytest.mark.parametrize("token", ["idp#t1", None])
 @pytest.mark.parametrize("outcome", ["enforced", "rejected"])
-def test_what_was_said_of_a_suspension_is_not_about_a_later_order_of_its_id(token: str | None, outcome: str):
+def test_an_acknowledged_suspension_does_not_cover_a_later_order_of_its_id(token: str | None, outcome: str):
     """
-    Suspended, acknowledged, lifted, and revoked under the same id: nobody has said anything of the revocation yet.
-    Clause 10.10.
+    Suspended, acknowledged, lifted, and revoked under the same id: the revocation has not been acknowledged yet. Clause
+    10.10.
     """
     revoked = fact(RevocationOrdered("r1", Target("token", "idp#t1"), "test", "human:ir"), 4_000)
     lift = fact(RevocationLifted("r1", "human:ir"), 3_000)
@@ -314,7 +315,7 @@ def test_what_was_said_of_a_suspension_is_not_about_a_later_order_of_its_id(toke
     assert (ClosureVerdict.CLOSED, 4_000) == (now.verdict, now.closed_at)
 
 
-def test_what_is_enforced_stays_so_when_another_order_of_its_id_ends_it_as_well():
+def test_enforcement_persists_if_another_order_of_the_id_is_added():
     """
     An order that is still in force was acknowledged: the element was never alive in between. Clause 10.10.
     """
@@ -323,9 +324,9 @@ def test_what_is_enforced_stays_so_when_another_order_of_its_id_ends_it_as_well(
     assert ClosureVerdict.CLOSED is verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER), second).verdict
 
 
-def test_a_receiver_that_nobody_registered_closes_nothing():
+def test_an_unregistered_receiver_closes_nothing():
     """
-    Its word is a finding, and the element stays uncovered.
+    Its acknowledgement is a finding, and the element stays uncovered.
     """
     found = verdict(*LEAF, said(GATEWAY, LATER))
 
@@ -337,8 +338,8 @@ def test_a_receiver_that_nobody_registered_closes_nothing():
 
 def test_a_use_after_the_order_reopens_the_verdict():
     """
-    A success under the dead token after all had enforced it: open again, by that action, and closed by a newer word.
-    Clause 10.16.
+    A success under the dead token after all receivers had enforced it: open again, because of that action, and closed
+    by a newer acknowledgement. Clause 10.16.
     """
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
     found = verdict(*facts)
@@ -352,7 +353,7 @@ def test_a_use_after_the_order_reopens_the_verdict():
 
 def test_a_use_before_the_order_was_known_is_tainted_and_reopens_nothing():
     """
-    Back-dated by an hour, used in that hour: listed, and the verdict stands. Clause 10.16.
+    Back-dated by an hour, used in that hour: listed, and the verdict is unchanged. Clause 10.16.
     """
     facts = [issued("idp#t1"), ordered(effective_at=500), registered(GATEWAY), said(GATEWAY, LATER), done("a1", 700)]
     found = verdict(*facts)
@@ -362,16 +363,16 @@ def test_a_use_before_the_order_was_known_is_tainted_and_reopens_nothing():
 
 
 @pytest.mark.parametrize(("moment", "kind"), [(1_999, "tainted-use"), (2_000, "used-after-revocation")])
-def test_an_order_is_in_force_from_the_moment_of_its_record(moment: int, kind: str):
+def test_an_order_is_in_force_from_its_recording_on(moment: int, kind: str):
     """
-    in_force_at is recorded_at where that is later than effective_at; at it is after. Clause 10.2.
+    in_force_at is recorded_at if that is later than effective_at; a use at that time is late. Clause 10.2.
     """
     found = verdict(issued("idp#t1"), ordered(recorded_at=2_000), done("a1", moment))
 
     assert (2_000, [kind]) == (found.in_force_at, [finding.kind for finding in found.findings])
 
 
-def test_what_failed_or_was_denied_reopens_nothing():
+def test_a_failed_or_denied_use_reopens_nothing():
     """
     A gateway that refuses the dead token does what it should.
     """
@@ -382,7 +383,7 @@ def test_what_failed_or_was_denied_reopens_nothing():
 
 def test_a_token_that_is_honoured_past_its_end_is_open():
     """
-    Who accepts it after expires_at does not look at expires_at either. Clause 10.16.
+    A receiver that accepts it after expires_at does not check expires_at either. Clause 10.16.
     """
     facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY), done("a1", 6_000)]
 
@@ -392,16 +393,16 @@ def test_a_token_that_is_honoured_past_its_end_is_open():
 
 def test_an_order_that_is_not_in_effect_yet_is_unknown():
     """
-    Nothing is dead yet, and nobody can say that it is over. Clause 10.11.
+    Nothing is dead yet, and nobody can say that the revocation is complete. Clause 10.11.
     """
     found = verdict(issued("idp#t1"), ordered(effective_at=8_000), registered(GATEWAY), at=5_000)
 
     assert (ClosureVerdict.UNKNOWN, [("token:idp#t1", None, "not-in-force")]) == (found.verdict, opened(found))
 
 
-def test_a_suspension_that_was_lifted_is_over():
+def test_a_lifted_suspension_is_complete():
     """
-    Nothing is left to enforce from the lift on.
+    From the lift on, nothing is left to enforce.
     """
     lift = fact(RevocationLifted("r1", "human:ir"), 3_000)
     found = verdict(issued("idp#t1"), ordered(mode="suspend"), registered(GATEWAY), lift)
@@ -433,7 +434,7 @@ def test_a_suspension_that_was_lifted_is_over():
 )
 def test_a_receiver_covers_by_issuer_audience_and_kind(receiver: Any, key: str, audience: Any, expected: bool):
     """
-    All three must fit; what is not stated, on either side, fits, but for an id without an issuer. Clause 10.6.
+    All three must match; a missing value on either side matches, except for an id without an issuer. Clause 10.6.
     """
     kind, _, id_ = key.partition(":")
     assert expected is covers(ReceiverRegistered("urn:r", **receiver), CoverageClass(kind, issuer_of(id_), audience))
@@ -442,16 +443,16 @@ def test_a_receiver_covers_by_issuer_audience_and_kind(receiver: Any, key: str, 
 @pytest.mark.parametrize(
     ("id_", "expected"), [("idp#1", "idp"), ("a#b#c", "a"), ("sha256:0", None), ("#x", ""), ("vault#acc", "vault")]
 )
-def test_the_issuer_stands_before_the_first_mark(id_: str, expected: str | None):
+def test_the_issuer_is_the_text_before_the_first_hash(id_: str, expected: str | None):
     """
     The id up to the first `#`; without one there is none. Clause 10.6.
     """
     assert expected == issuer_of(id_)
 
 
-def test_the_latest_registration_before_an_order_holds_whole():
+def test_the_latest_registration_before_an_order_replaces_earlier_ones():
     """
-    A receiver that was narrowed on purpose no longer covers what it did; not even by what it left out.
+    A receiver that was narrowed on purpose no longer covers what it did, not even by a value that it left out.
     """
     facts = [*LEAF, registered(GATEWAY, 0, audiences=("a",)), registered(GATEWAY, 10, issuers=("other",))]
 
@@ -465,10 +466,10 @@ LATE = [(LATER, LATER), (10**15, LATER), (500, LATER), (ORDERED, LATER)]
 
 @pytest.mark.parametrize("narrower", NARROWER)
 @pytest.mark.parametrize("moments", LATE)
-def test_no_registration_takes_back_what_an_order_requires(narrower: Any, moments: tuple[int, int]):
+def test_no_later_registration_reduces_what_an_order_requires(narrower: Any, moments: tuple[int, int]):
     """
-    Recorded after the order, dated now, in the future or in the past: what the receiver covered is still open, and
-    the narrowing is a finding. Clause 10.7.
+    Recorded after the order, dated now, in the future or in the past: the earlier coverage is still open, and the
+    narrowing is a finding. Clause 10.7.
     """
     facts = [issued("idp#t1", audience=("a",)), ordered(), registered(GATEWAY), registered(MAIL), said(MAIL, LATER)]
     found = verdict(*facts, fact(ReceiverRegistered(GATEWAY, **narrower), *moments))
@@ -480,7 +481,7 @@ def test_no_registration_takes_back_what_an_order_requires(narrower: Any, moment
 
 def test_a_later_registration_widens_what_has_to_be_enforced():
     """
-    What covered nothing when the order was given, and covers it since, is open. Clause 10.7.
+    An element that became covered only after the order was given is open. Clause 10.7.
     """
     facts = [*LEAF, registered(GATEWAY, issuers=("other",)), registered(MAIL), said(MAIL, LATER)]
 
@@ -488,9 +489,10 @@ def test_a_later_registration_widens_what_has_to_be_enforced():
     assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts, registered(GATEWAY, 3_000)))
 
 
-def test_each_order_of_an_id_counts_what_was_registered_since_it_was_given():
+def test_each_order_of_an_id_has_its_own_registrations():
     """
-    Narrowed between two orders of one id: what only the second ends is not covered by what held before. Clause 10.7.
+    Narrowed between two orders of one id: an element that only the second ends is not covered by the earlier
+    registration. Clause 10.7.
     """
     second = RevocationOrdered("r1", Target("token", "idp#t2"), "test", "human:ir")
     facts = [
@@ -502,9 +504,9 @@ def test_each_order_of_an_id_counts_what_was_registered_since_it_was_given():
     assert [("token:idp#t2", MAIL, "pending")] == opened(verdict(*facts))[2:]
 
 
-def test_a_later_registration_does_not_put_off_a_deadline():
+def test_a_later_registration_does_not_postpone_a_deadline():
     """
-    Of the deadlines that count for an order the shortest is due.
+    Of the deadlines that count for an order the shortest applies.
     """
     facts = [*LEAF, registered(GATEWAY, deadline_seconds=1), registered(GATEWAY, LATER, deadline_seconds=1_000)]
 
@@ -528,16 +530,16 @@ def test_a_later_registration_does_not_put_off_a_deadline():
 )
 def test_a_registration_narrows_by_every_value_that_it_leaves_out(before: Any, after: Any, expected: list[str]):
     """
-    An empty list covers all, so that stating anything is less.
+    An empty list covers everything, so any list covers less.
     """
     assert expected == narrowed(ReceiverRegistered("urn:r", **before), ReceiverRegistered("urn:r", **after))
 
 
 @pytest.mark.parametrize("moments", [(0, LATER), (0, 0), (LATER, LATER), (10**15, LATER)])
-def test_no_other_sighting_takes_an_audience_away(moments: tuple[int, int]):
+def test_no_other_sighting_removes_an_audience(moments: tuple[int, int]):
     """
-    Dated before what was known, or after it: who covered the token still does, and who shares the new audience as well.
-    Clause 3.2.
+    Dated before the known facts, or after them: the receivers that covered the token still do, and those that share the
+    new audience as well. Clause 3.2.
     """
     facts = [issued("idp#t1", 10, audience=("api",)), ordered(), registered(GATEWAY, audiences=("api",))]
     facts += [registered(MAIL, audiences=("zz",)), said(MAIL, LATER)]
@@ -550,20 +552,20 @@ def test_no_other_sighting_takes_an_audience_away(moments: tuple[int, int]):
     assert opened(found) == opened(closure_of(known, "r1", LATEST, {}))
 
 
-# What is stated afterwards (ADR 0031)
+# Later statements (ADR 0031)
 
 
 def again(token: str, occurred_at: int = 0, **said: Any) -> Fact:
-    """Another sighting of a token, recorded when all else was."""
+    """Build another sighting of a token, recorded after everything else."""
     return fact(TokenIssued(token, "human:alice", **said), occurred_at, LATEST, named="again")
 
 
 ENFORCED = [ordered(), registered(GATEWAY, audiences=("a",)), registered(MAIL, audiences=("b",)), said(MAIL, LATER)]
 
 
-def test_a_first_audience_that_is_stated_afterwards_takes_no_receiver_away():
+def test_a_first_audience_stated_afterwards_removes_no_receiver():
     """
-    Without one every receiver covers a token; what is stated when the order was recorded already is another matter.
+    Without one every receiver covers a token; this differs from an audience stated before the order was recorded.
     Clause 10.8.
     """
     found = verdict(issued("idp#t1"), *ENFORCED, again("idp#t1", audience=("b",)))
@@ -573,9 +575,10 @@ def test_a_first_audience_that_is_stated_afterwards_takes_no_receiver_away():
     assert ClosureVerdict.CLOSED is known.verdict
 
 
-def test_an_audience_that_is_stated_afterwards_covers_nothing_that_was_uncovered():
+def test_an_audience_stated_afterwards_does_not_cover_an_uncovered_token():
     """
-    Who shares it has to enforce the end as well, and nobody covers what the token was known to be for. Clause 10.8.
+    A receiver that shares it has to enforce the end as well, and the audience known before stays uncovered. Clause
+    10.8.
     """
     found = verdict(issued("idp#t1", audience=("c",)), *ENFORCED, again("idp#t1", audience=("b",)))
 
@@ -584,10 +587,9 @@ def test_an_audience_that_is_stated_afterwards_covers_nothing_that_was_uncovered
 
 
 @pytest.mark.parametrize("expires_at", [500, ORDERED, LATER])
-def test_a_first_end_that_is_stated_afterwards_ends_nothing(expires_at: int):
+def test_a_first_end_stated_afterwards_closes_nothing(expires_at: int):
     """
-    Whether before the order or after it: the token was not known to be over by itself when it was ordered dead.
-    Clause 10.8.
+    Whether before the order or after it: when it was ordered dead, the token was not known to have an end. Clause 10.8.
     """
     facts = [issued("idp#t1"), ordered(), registered(GATEWAY)]
     late, known = again("idp#t1", expires_at=expires_at), again("idp#t1", expires_at=expires_at)
@@ -597,9 +599,9 @@ def test_a_first_end_that_is_stated_afterwards_ends_nothing(expires_at: int):
     assert ClosureVerdict.CLOSED is verdict(*facts, known._replace(recorded_at=ORDERED)).verdict
 
 
-def test_an_end_that_was_known_may_be_renewed():
+def test_a_known_end_may_be_extended():
     """
-    The latest stated counts, whenever that came.
+    The latest stated end counts, whenever it came.
     """
     facts = [issued("idp#t1", expires_at=LATER), ordered(), registered(GATEWAY), again("idp#t1", expires_at=8_000)]
 
@@ -609,18 +611,18 @@ def test_an_end_that_was_known_may_be_renewed():
     )
 
 
-def test_nothing_was_stated_of_what_was_ordered_dead_unseen():
+def test_nothing_counts_as_stated_about_a_token_revoked_before_it_was_seen():
     """
-    A token that leaked before anybody saw it: what its issuer says afterwards closes nothing. Clause 10.8.
+    A token that leaked before anybody saw it: later statements of its issuer close nothing. Clause 10.8.
     """
     facts = [*ENFORCED, again("idp#t1", audience=("b",), expires_at=500)]
 
     assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts))
 
 
-def test_what_became_known_later_counts_as_it_was_known_first():
+def test_an_element_known_later_counts_by_its_first_facts():
     """
-    A child that is born dead is for whom its first fact says. Clause 10.8.
+    The audience of a child issued after the revocation is the one that its first fact states. Clause 10.8.
     """
     root = issued("idp#t1", audience=("a",))
     child = TokenIssued(
@@ -641,10 +643,10 @@ def test_what_became_known_later_counts_as_it_was_known_first():
     ],
 )
 @pytest.mark.parametrize("occurred_at", [0, 3_000, 10**15])
-def test_no_other_fact_takes_a_late_use_back(contradiction: ActionPerformed, occurred_at: int):
+def test_no_other_fact_undoes_a_late_use(contradiction: ActionPerformed, occurred_at: int):
     """
-    That it failed, was done with another token, or was done before the order: it reopens the verdict anyway.
-    Clause 10.16.
+    A fact that it failed, was done with another token, or before the order: the verdict is reopened anyway. Clause
+    10.16.
     """
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
     found = verdict(*facts, fact(contradiction, occurred_at, LATEST))
@@ -652,9 +654,9 @@ def test_no_other_fact_takes_a_late_use_back(contradiction: ActionPerformed, occ
     assert (ClosureVerdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
 
 
-def test_no_other_fact_about_a_decision_takes_a_late_use_back():
+def test_no_other_fact_about_a_decision_undoes_a_late_use():
     """
-    An action that names its decision alone was done with the token that any fact says of that. Clause 10.16.
+    An action that names only its decision was done with the token that any fact states for that decision. Clause 10.16.
     """
     decided = DecisionMade("q1", True, "mail.send", token="idp#t1")
     use = ActionPerformed("a1", "mail.send", "succeeded", decision="q1")

@@ -1,4 +1,4 @@
-"""The rule on graphs drawn by hand: the shapes that break cascades."""
+"""The rule on hand-drawn graphs: the shapes that break cascades."""
 
 import sys
 
@@ -38,7 +38,7 @@ GRAPHS = {
 
 
 @pytest.mark.parametrize(("edges", "revoked", "dead"), GRAPHS.values(), ids=GRAPHS)
-def test_a_cascade_kills_all_that_depends_on_the_target_and_nothing_else(edges: str, revoked: str, dead: str):
+def test_a_cascade_kills_everything_below_the_target_and_nothing_else(edges: str, revoked: str, dead: str):
     """Nothing below the target survives; no sibling dies. Clause 1.1."""
     parents: dict[str, list[str]] = {}
     for edge in edges.split():
@@ -55,7 +55,7 @@ def test_a_cascade_kills_all_that_depends_on_the_target_and_nothing_else(edges: 
 
 @pytest.mark.parametrize("role", ["subject", "actor", "refresh", "replaced"])
 def test_a_cascade_flows_through_every_role(role: str):
-    """A token depends on every token it was derived from, whatever role that one played. Clause 4.1."""
+    """A token depends on every token it was derived from, whatever its role. Clause 4.1."""
     assert "cascaded" == states([token("a"), token("b", "a", role=role), order("token:a")])["b"]
 
 
@@ -72,8 +72,8 @@ def test_a_cascade_flows_from_a_delegation_to_the_tokens_under_its_children():
     assert {"d1": "revoked", "d2": "cascaded", "t1": "cascaded", "t2": "cascaded"} == states(facts)
 
 
-def test_a_late_child_is_born_dead():
-    """What arrives after the order, or says that it was issued after it, is dead anyway. Clause 1.2."""
+def test_a_late_child_is_never_valid():
+    """A child that arrives after the order, or claims to be issued after it, is dead anyway. Clause 1.2."""
     facts = [token("a"), order("token:a", 10), token("b", "a", at=20)]
 
     assert "cascaded" == states(facts)["b"]
@@ -87,8 +87,8 @@ def test_a_late_parent_makes_its_children_die_with_it():
     assert "cascaded" == states([child, ordered, parent])["c"]
 
 
-def test_a_suspension_is_over_when_it_is_lifted_and_not_before():
-    """The instant of the lift itself is already free; the instant before is not. Clause 5.5."""
+def test_a_suspension_ends_exactly_when_it_is_lifted():
+    """At the instant of the lift it has ended; at the instant before it has not. Clause 5.5."""
     facts = [token("a"), token("b", "a"), order("token:a", 10, mode="suspend"), lift(20)]
 
     assert "active" == states(facts, 9)["b"]
@@ -98,18 +98,18 @@ def test_a_suspension_is_over_when_it_is_lifted_and_not_before():
 
 
 def test_lifting_the_revocation_of_a_token_brings_nothing_back():
-    """A revoke order on an element is permanent. Clause 5.3."""
+    """A revocation of an element is permanent. Clause 5.3."""
     assert {"a": "revoked", "b": "cascaded"} == states([token("a"), token("b", "a"), order("token:a"), lift(20)])
 
 
-def test_revoked_beats_expired_only_if_the_order_came_before_the_end():
-    """What came at or after its end no longer changes an element. Clause 6.8."""
+def test_revoked_precedes_expired_only_if_the_order_came_before_the_end():
+    """An order at or after its end no longer changes an element. Clause 6.8."""
     for ordered, expected in ((9, "revoked"), (10, "expired"), (11, "expired")):
         assert expected == states([token("a", expires_at=10), order("token:a", ordered)])["a"]
 
 
-def test_expiry_does_not_flow():
-    """A child outlives an expired parent, and dies with it once that is revoked. Clause 6.11."""
+def test_expiry_does_not_propagate():
+    """A child outlives an expired parent, and dies with it once the parent is revoked. Clause 6.11."""
     facts = [token("a", expires_at=5), token("b", "a")]
 
     assert {"a": "expired", "b": "active"} == states(facts)
@@ -117,7 +117,7 @@ def test_expiry_does_not_flow():
 
 
 def test_the_path_is_the_shortest_and_the_smallest():
-    """Of two ways down that are equally short the smaller list is shown. Clause 6.10."""
+    """Of two equally short paths the smaller list is shown. Clause 6.10."""
     facts = [token("a"), token("c", "a"), token("b", "a"), token("d", "c", "b"), order("token:a")]
 
     because = verdict_of(World(facts), "token:d", NOW).because
@@ -126,8 +126,8 @@ def test_the_path_is_the_shortest_and_the_smallest():
     assert ("token:a", "token:b", "token:d") == because.path
 
 
-def test_the_path_begins_at_the_name_that_was_ordered():
-    """An order on a principal is shown from the principal, as the order states it, by an alias too. Clause 6.10."""
+def test_the_path_begins_at_the_ordered_name():
+    """The path of an order on a principal starts with it as the order states it, also for an alias. Clause 6.10."""
     facts = [
         fact(PrincipalRegistered(principal="human:alice", kind="human", aliases=("okta|1",))),
         token("a", subject="okta|1"),
@@ -142,7 +142,7 @@ def test_the_path_begins_at_the_name_that_was_ordered():
 
 
 def test_an_order_lifted_before_it_takes_effect_never_does():
-    """Also in the very moment in which it would take effect. Clause 5.8."""
+    """This includes the very instant at which it would take effect. Clause 5.8."""
     for lifted in (15, 20):
         facts = [token("a"), order("token:a", 10, effective_at=20), lift(lifted)]
         assert "active" == states(facts)["a"]
@@ -158,8 +158,8 @@ def test_gaps_are_found_at_any_depth():
 
 def test_a_cycle_is_reported_with_its_members():
     """
-    Every cycle among what an element depends on is one finding; what merely hangs below it is in none.
-    Clause 4.7.
+    Every cycle among the transitive dependencies of an element is one finding; an element that is merely below it is in
+    none. Clause 4.7.
     """
     world = World([token("a", "c"), token("b", "a"), token("c", "b"), token("d", "c"), token("e", "e", "d")])
 
@@ -170,9 +170,9 @@ def test_a_cycle_is_reported_with_its_members():
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdef"), max_size=3)), max_size=8))
-def test_networkx_is_shown_the_graph_as_it_is(grants: list[tuple[str, list[str]]]):
+def test_the_networkx_view_equals_the_graph(grants: list[tuple[str, list[str]]]):
     """
-    The view has every node and edge, however they came, what comes later included; nothing is changed through it.
+    The view has every node and edge, including those added later; nothing can be changed through it.
     """
     world = World()
     view = world.graph.view()
@@ -196,8 +196,8 @@ WIDE = 100_000
 
 
 @pytest.mark.slow
-def test_a_chain_a_hundred_thousand_deep_answers():
-    """Depth is no limit: nothing recurses."""
+def test_a_chain_of_a_hundred_thousand_hops_is_answered():
+    """Depth is not limited, because nothing recurses."""
     assert DEEP > sys.getrecursionlimit()
     facts = [token("t0"), *(token(f"t{n}", f"t{n - 1}", subject="human:alice") for n in range(1, DEEP))]
     world = World([*facts, order("token:t0")])
@@ -215,8 +215,8 @@ def test_a_chain_a_hundred_thousand_deep_answers():
 
 
 @pytest.mark.slow
-def test_a_wide_fan_out_answers():
-    """Width is no limit either, and the plan's digest does not depend on the order of the facts."""
+def test_a_wide_fan_out_is_answered():
+    """Width is not limited either, and the plan's digest does not depend on the order of the facts."""
     facts = [token("root"), *(token(f"t{n}", "root") for n in range(WIDE))]
     proposal = Proposal(target=Target("token", "root"), at=5)
 
@@ -226,8 +226,8 @@ def test_a_wide_fan_out_answers():
     assert found.plan_digest == reach_of(World(facts[::-1]), proposal).plan_digest
 
 
-def test_a_walk_down_never_enters_what_has_ended():
-    """Of a thousand tokens of a principal ten are alive: only these, and what lives below the rest, are entered."""
+def test_a_walk_down_never_enters_ended_subtrees():
+    """Ten of a thousand tokens of a principal are alive: only these, and ancestors of living elements, are entered."""
     at, later = 1 << 40, 1 << 41
     ended = [token(f"old{n}", expires_at=5) for n in range(1000)]
     alive = [token(f"new{n}", expires_at=later) for n in range(10)]
@@ -239,10 +239,9 @@ def test_a_walk_down_never_enters_what_has_ended():
     assert {"child", *(f"new{n}" for n in range(10))} == set(found.tokens)
 
 
-def test_a_survivor_says_why_for_people_and_for_code():
+def test_a_survivor_states_its_cause_for_people_and_for_code():
     """
-    What lives on because the order does not cascade, or was issued too late, says which of these it is.
-    Clause 9.5.
+    A survivor states whether the order does not cascade, or it was issued too late. Clause 9.5.
     """
     world = World([token("a", at=1), token("b", "a", at=2), token("c", at=8), token("d", "a", at=9)])
     alone = Proposal(target=Target("token", "a"), at=10, cascade=False)

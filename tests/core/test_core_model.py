@@ -1,4 +1,4 @@
-"""The core against the model: the clauses written out slowly and obviously, in code of its own (``model.py``)."""
+"""The core compared with the model: the clauses written out slowly and plainly, in independent code (``model.py``)."""
 
 import random
 
@@ -15,8 +15,8 @@ SEEDS = st.integers(0, 2**32)
 @pytest.mark.slow
 @settings(max_examples=150)
 @given(SEEDS)
-def test_states_chains_and_gaps_are_those_of_the_model(seed: int):
-    """Whatever the facts, their order and what is trusted and known of them, both give the same states and chains."""
+def test_states_chains_and_gaps_equal_those_of_the_model(seed: int):
+    """For any facts, in any order, with any trust and time of knowledge, both give the same states and chains."""
     rng = random.Random(seed)
     records = worlds.world(rng)
     trust = worlds.trust(rng) if rng.random() < 0.2 else None
@@ -40,10 +40,9 @@ def test_states_chains_and_gaps_are_those_of_the_model(seed: int):
 @pytest.mark.slow
 @settings(max_examples=150)
 @given(SEEDS)
-def test_the_reach_is_that_of_the_model(seed: int):
+def test_the_reach_equals_that_of_the_model(seed: int):
     """
-    What an order would kill is what the states before and after it differ in, for any order on any world.
-    Clause 9.1.
+    It is the difference of the states before and after an order, for any order on any world. Clause 9.1.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)

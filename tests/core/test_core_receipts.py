@@ -1,4 +1,4 @@
-"""Receipts: what the orders of an id end, against the model and against the states before and after."""
+"""Receipts: the elements that the orders of an id end, compared with the model and with the states before and after."""
 
 import random
 from collections import Counter
@@ -25,7 +25,7 @@ DEAD = {State.REVOKED, State.CASCADED, State.SUSPENDED}
 
 
 def line_of(line: Line) -> dict[str, Any]:
-    """A line in the model's form."""
+    """Convert a line to the model's form."""
     kind, id_ = split_key(line.key)
     return {
         "kind": kind,
@@ -42,7 +42,7 @@ def line_of(line: Line) -> dict[str, Any]:
 
 
 def without_orders(facts: list[Fact], *, but: str | None = None) -> list[Fact]:
-    """Facts without orders, but for those of one id."""
+    """Return the facts without orders, except those of one id."""
     return [
         fact
         for fact in facts
@@ -52,9 +52,9 @@ def without_orders(facts: list[Fact], *, but: str | None = None) -> list[Fact]:
 
 @settings(max_examples=200)
 @given(SEEDS)
-def test_a_receipt_is_that_of_the_model(seed: int):
+def test_the_receipt_equals_that_of_the_model(seed: int):
     """
-    Whatever the facts, their order and what is known and trusted of them: the same lines, with the same paths.
+    For any facts, in any order, with any trust and time of knowledge: the same lines, with the same paths.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)
@@ -75,9 +75,9 @@ EDGES = (1, 2, 30, 31, 32, 33, 34, 62, 63, 64, 65, 66, 96, 97, 300)
 
 
 @pytest.mark.parametrize("target", ["token:t0", "principal:human:alice", "session:s"])
-def test_of_a_long_path_a_line_has_the_first_and_the_last_32(target: str):
+def test_a_line_has_the_first_and_the_last_32_keys_of_a_long_path(target: str):
     """
-    Up to 64 it is the path that `status` shows; beyond, its two ends, and how long it is. Clause 10.4.
+    Up to 64 keys it is the path that `status` shows; beyond that, its two ends and its length. Clause 10.4.
     """
     facts = [graphs.token("t0", session="s")]
     facts += [graphs.token(f"t{n}", f"t{n - 1}", subject="human:bob") for n in range(1, max(EDGES))]
@@ -93,7 +93,7 @@ def test_of_a_long_path_a_line_has_the_first_and_the_last_32(target: str):
         assert (shown, len(whole)) == (lines[key].path, lines[key].path_length), key
 
 
-def test_a_receipt_grows_with_what_it_lists_and_not_with_its_depth():
+def test_the_size_of_a_receipt_depends_on_its_lines_and_not_on_its_depth():
     """
     Twice the elements, twice as deep: twice the bytes and not four times as many.
     """
@@ -110,10 +110,9 @@ def test_a_receipt_grows_with_what_it_lists_and_not_with_its_depth():
 @given(SEEDS)
 def test_a_receipt_is_the_difference_of_the_states_before_and_after(seed: int):
     """
-    With no other order, it lists exactly what is dead with the orders of its id and is not without them; beside
-    others, everything in which the states differ is in it, and of the rest of it some other order is the cause.
-    Where all is recorded at once: what is stated later changes a state, and not what has to be enforced (ADR 0031).
-    Clause 10.3.
+    Without other orders, it lists exactly the elements that are dead only because of the orders of its id; with others,
+    it has every element whose state differs, and for each other line some other order is the cause. All facts are
+    recorded at once, because a later statement changes a state, and not what must be enforced (ADR 0031). Clause 10.3.
     """
     rng = random.Random(seed)
     facts = [fact._replace(recorded_at=worlds.grid[-1]) for fact in compare.facts_of(worlds.world(rng))]
@@ -139,7 +138,7 @@ def test_a_receipt_is_the_difference_of_the_states_before_and_after(seed: int):
 @given(SEEDS)
 def test_a_receipt_in_parts_has_the_same_lines(seed: int):
     """
-    A world of some elements and of what they depend on gives the lines that a world of everything gives of these.
+    A world of some elements and their dependencies gives the same lines for these as a world of everything.
     """
     rng = random.Random(seed)
     facts = compare.facts_of(worlds.world(rng))
@@ -178,14 +177,14 @@ def test_neither_order_nor_duplication_changes_a_receipt(seed: int):
 
 
 def proposal(rng: random.Random, kind: str, id_: str) -> Proposal:
-    """Any order on a target, without a mode of its own."""
+    """Generate an order on a target, in any mode."""
     before = rng.choice([None, None, rng.choice(worlds.grid)])
     at = rng.choice(worlds.grid)
     return Proposal(target=Target(kind, id_), at=at, issued_before=before, cascade=rng.random() < 0.8)
 
 
 def ordered(asked: Proposal, mode: str) -> Fact:
-    """The order that was proposed, given."""
+    """Return the proposed order as a given one."""
     body = RevocationOrdered(
         *("planned", asked.target, "test", "human:ir"),
         mode=mode,
@@ -197,9 +196,9 @@ def ordered(asked: Proposal, mode: str) -> Fact:
 
 @settings(max_examples=100)
 @given(SEEDS)
-def test_what_a_plan_lists_is_in_the_receipt_as_deep_as_it_says(seed: int):
+def test_the_receipt_has_the_elements_of_the_plan_at_the_same_depth(seed: int):
     """
-    Give the order of a plan: each element that it lists is in the receipt, as many steps below the target.
+    After the order of a plan is given, each element that it lists is in the receipt, as many steps below the target.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)
@@ -217,10 +216,10 @@ def test_what_a_plan_lists_is_in_the_receipt_as_deep_as_it_says(seed: int):
 
 @settings(max_examples=100)
 @given(SEEDS)
-def test_a_narrower_target_ends_the_same(seed: int):
+def test_a_narrower_target_ends_the_same_elements(seed: int):
     """
-    The one element that is offered instead of a name kills what the name kills, and so does a session or a client
-    that everything names at the top and nothing else does.
+    The one element that is offered instead of a name kills the same as the name, and so does a session or a client that
+    every head names and nothing else does.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)
@@ -240,8 +239,8 @@ def test_a_narrower_target_ends_the_same(seed: int):
 @given(SEEDS)
 def test_nothing_below_an_order_survives_and_nothing_else_dies(seed: int):
     """
-    Whatever the graph and the order: of all that it hits, and with a cascade of all that networkx finds below, nothing
-    lives from then on; every other element is in the state in which it was. Clause 1.1.
+    For any graph and order: no element that it hits, and with a cascade no element that networkx finds below, lives
+    from then on; every other element keeps its state. Clause 1.1.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)
@@ -265,7 +264,7 @@ def test_nothing_below_an_order_survives_and_nothing_else_dies(seed: int):
 
 @settings(max_examples=60)
 @given(SEEDS)
-def test_the_digest_of_a_plan_is_that_of_any_permutation(seed: int):
+def test_the_digest_of_a_plan_is_the_same_for_any_permutation(seed: int):
     """
     In whatever order and however often the facts came, a plan has the same digest, by any clock of the log. Clause 9.7.
     """

@@ -1,4 +1,4 @@
-"""Numbers without gaps, against sorting all of them again."""
+"""Gaps in sequence numbers, compared with sorting all of them again."""
 
 from itertools import pairwise
 
@@ -11,8 +11,8 @@ NUMBERED = st.lists(st.tuples(st.integers(-3, 20), st.integers(0, 50)), max_size
 
 
 @given(NUMBERED)
-def test_in_whatever_order_numbers_come_the_holes_are_the_same(numbered: list[tuple[int, int]]):
-    """A hole lies between the first facts with the numbers before and after it, however often these came, and when."""
+def test_the_order_of_numbers_does_not_change_the_gaps(numbered: list[tuple[int, int]]):
+    """A gap lies between the first facts with the numbers before and after it, however often and when these came."""
     runs = Runs()
     for number, fact in numbered:
         runs.add(number, fact)

@@ -1,4 +1,4 @@
-"""What a receiver enforced under the order of another id: against the model, against a receiver, and story by story."""
+"""Enforcement under orders of other ids: compared with the model, with a simulated receiver, and in single stories."""
 
 import random
 from typing import Any
@@ -45,7 +45,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 def body_of(said: dict[str, Any]) -> Body:
-    """The body of an event of a random world."""
+    """Return the body of an event of a random world."""
     [found] = compare.facts_of([{"event": {**said, **ENVELOPE}, "recorded_at": 0, "via": "orders"}])
     return found.event.body
 
@@ -54,7 +54,7 @@ ENVELOPE = {"event_id": "e", "source": "urn:x", "occurred_at": model.rfc3339(STA
 
 
 def told(rng: random.Random) -> dict[tuple[str, str], int]:
-    """What was delivered to whom, and when."""
+    """Return the deliveries to receivers, with their times."""
     return {
         (receiver, f"token:{token}"): START + rng.randint(1, 12) * HALF_HOUR
         for receiver in RECEIVERS[:2]
@@ -68,7 +68,7 @@ def told(rng: random.Random) -> dict[tuple[str, str], int]:
 @given(SEEDS)
 def test_orders_of_several_ids_have_the_verdict_of_the_model(seed: int):
     """
-    Several ids over the same tokens, with lifts between and uses after: the same verdict, and the same is open.
+    Several ids over the same tokens, with lifts in between and uses after: the same verdict, and the same open items.
     """
     rng = random.Random(seed)
     records = several_ids(rng)
@@ -89,15 +89,15 @@ def test_orders_of_several_ids_have_the_verdict_of_the_model(seed: int):
 
 
 def said_under(body: Body) -> str | None:
-    """The id of an acknowledgement."""
+    """Return the id of an acknowledgement."""
     return body.revocation if isinstance(body, RevocationAcknowledged) else None
 
 
 class Log:
-    """A log that records everything the moment it is said, and two receivers that do what they are told.
+    """A log that records everything immediately, and two receivers that do what they are told.
 
-    What a producer says may have any date. A receiver ends an element when it says that it enforced an order which
-    ends it, as far as is known by then, and takes it up again the moment the element is known to be alive.
+    Producers may send any date. A receiver ends an element when it acknowledges an order that is known to end it, and
+    honours it again as soon as the element is known to be alive.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -116,7 +116,7 @@ class Log:
         self.facts.append(Fact(Event(event_id, "urn:x", occurred_at or self.now, body), self.now))
 
     def dead(self) -> set[str]:
-        """The tokens that are not alive by what is known now."""
+        """Return the tokens that are dead by current knowledge."""
         world = World(self.facts)
         judged = verdicts_of(world, [f"token:{token}" for token in ENDED], self.now)
         return {key for key, verdict in judged.items() if verdict.state not in (State.ACTIVE, State.NOT_YET_VALID)}
@@ -126,7 +126,7 @@ class Log:
         return {order.body.revocation for order in orders if order.in_force(self.now)}
 
     def deliver(self) -> None:
-        """Tell everybody at once what is dead and what is not."""
+        """Notify every receiver immediately of what is dead and what is not."""
         dead = self.dead()
         for receiver in RECEIVERS[:2]:
             for token in ENDED:
@@ -138,7 +138,7 @@ class Log:
                     self.ended.discard((receiver, key))
 
     def acknowledge(self) -> None:
-        """A receiver says of a token, or in general, that it has enforced an order."""
+        """A receiver acknowledges, for a token or in general, that it has enforced an order."""
         receiver, revocation = self._rng.choice(RECEIVERS[:2]), self._rng.choice(IDS)
         keys = {key for key in self.dead() if revocation in self.ids_ending(key)}
         if keys and self._rng.random() < 0.7:
@@ -166,7 +166,7 @@ class Log:
         self.deliver()
 
     def enforced(self, revocation: str, *, alone: bool) -> set[tuple[str, str]]:
-        """What a verdict takes for enforced, at which receiver; ``alone``: by what was said under its id only."""
+        """Return what counts as enforced, with the receiver; with ``alone`` only by acknowledgements under its id."""
         elsewhere = set(IDS) - {revocation} if alone else set()
         world = World(one for one in self.facts if said_under(one.event.body) not in elsewhere)
         found = closure_of(world, revocation, self.now, self.delivered)
@@ -180,7 +180,7 @@ class Log:
 @given(SEEDS)
 def test_nothing_counts_as_enforced_that_a_receiver_has_not_ended(seed: int):
     """
-    Whatever producers add, with any date: what counts by a word, under the id or another, is ended at that receiver.
+    Whatever producers add, with any date: an element that counts as enforced, under the id or another, is ended there.
     """
     rng = random.Random(seed)
     log = Log(rng)
@@ -220,7 +220,7 @@ def used(at: int, recorded_at: int | None = None) -> Fact:
 
 
 def link(recorded_at: int, occurred_at: int = 0) -> Fact:
-    """A second sighting of the token, by which it depends on another."""
+    """Build a second sighting of the token, by which it depends on another."""
     body = TokenIssued(T1, "human:alice", derived_from=((T2, "subject"),))
     return fact(body, occurred_at, recorded_at)
 
@@ -234,9 +234,9 @@ def verdict(
     return closure_of(World([*BEGUN, *facts]), of, at, delivered or {})
 
 
-def test_what_was_enforced_under_one_order_is_enforced_under_a_later_one():
+def test_enforcement_under_one_order_counts_for_a_later_one():
     """
-    The token was dead all the time; the later verdict was closed as soon as its order was in force. Clause 10.10.
+    The token was dead throughout; the later verdict was closed as soon as its order was in force. Clause 10.10.
     """
     found = verdict(order("r1", 1_000), word("r1", 2_000), order("r2", 3_000))
 
@@ -244,18 +244,18 @@ def test_what_was_enforced_under_one_order_is_enforced_under_a_later_one():
     assert (1, 0) == (found.receivers[0].enforced, found.receivers[0].pending)
 
 
-def test_what_is_enforced_under_a_later_order_is_enforced_under_an_earlier_one():
+def test_enforcement_under_a_later_order_counts_for_an_earlier_one():
     """
-    The receiver answers the second order and never the first.
+    The receiver acknowledges the second order and never the first.
     """
     found = verdict(order("r2", 1_000), order("r1", 2_000, "principal", "human:alice"), word("r1", 3_000))
 
     assert (ClosureVerdict.CLOSED, 3_000) == (found.verdict, found.closed_at)
 
 
-def test_an_answer_in_general_speaks_for_what_had_been_delivered_to_it():
+def test_a_general_acknowledgement_applies_to_earlier_deliveries():
     """
-    Without a token it is about what the receiver had been told to end by then. Clause 10.9.
+    Without a token it is about everything that had been delivered to the receiver by then. Clause 10.9.
     """
     facts = [order("r1", 1_000), word("r1", 2_000, token=None), order("r2", 3_000)]
 
@@ -264,9 +264,9 @@ def test_an_answer_in_general_speaks_for_what_had_been_delivered_to_it():
     assert ClosureVerdict.PARTIAL is verdict(*facts, delivered={(GATEWAY, KEY): 2_001}).verdict
 
 
-def test_an_answer_in_general_does_not_speak_for_what_is_linked_to_its_order_later():
+def test_a_general_acknowledgement_does_not_apply_to_elements_linked_later():
     """
-    The token had been delivered because of another order, which the receiver never answered. Clause 10.9.
+    The token had been delivered because of another order, which the receiver never acknowledged. Clause 10.9.
     """
     facts = [order("r1", 1_000), order("r2", 2_000, target=T2), word("r2", 3_000, token=None)]
     delivered = {(GATEWAY, KEY): 1_500, (GATEWAY, f"token:{T2}"): 2_500}
@@ -283,17 +283,17 @@ def test_an_answer_in_general_does_not_speak_for_what_is_linked_to_its_order_lat
         ([lift("r1", 3_000)], ClosureVerdict.CLOSED),  # at that moment the next order takes over
         ([lift("r1", 8_000)], ClosureVerdict.CLOSED),
         ([lift("r1", 2_500, effective_at=4_000)], ClosureVerdict.CLOSED),
-        ([lift("r1", 2_500, recorded_at=5_000)], ClosureVerdict.PARTIAL),  # the lift came late, and it was alive anyway
-        ([lift("r1", 2_500), order("r3", 2_500, mode="suspend")], ClosureVerdict.CLOSED),  # handed over
+        ([lift("r1", 2_500, recorded_at=5_000)], ClosureVerdict.PARTIAL),  # the lift came late, but it was alive anyway
+        ([lift("r1", 2_500), order("r3", 2_500, mode="suspend")], ClosureVerdict.CLOSED),  # taken over
         ([lift("r1", 2_500), order("r3", 2_600, mode="suspend")], ClosureVerdict.PARTIAL),
         ([lift("r1", 2_500), order("r3", 2_500, recorded_at=2_600)], ClosureVerdict.PARTIAL),  # known too late
         ([lift("r1", 2_500), order("r3", 2_600, effective_at=2_000)], ClosureVerdict.PARTIAL),
         ([order("r3", 1_500, mode="suspend"), lift("r3", 2_500)], ClosureVerdict.CLOSED),
     ],
 )
-def test_what_was_alive_in_between_has_to_be_enforced_again(between: list[Fact], expected: ClosureVerdict):
+def test_an_element_alive_in_between_must_be_enforced_again(between: list[Fact], expected: ClosureVerdict):
     """
-    Suspended, acknowledged, maybe lifted, and revoked by another order: whether it was dead all the time decides.
+    Suspended, acknowledged, perhaps lifted, and revoked by another order: it matters whether it was dead throughout.
     Clause 10.10.
     """
     found = verdict(order("r1", 1_000, mode="suspend"), word("r1", 2_000), *between, order("r2", 3_000))
@@ -302,9 +302,9 @@ def test_what_was_alive_in_between_has_to_be_enforced_again(between: list[Fact],
 
 
 @pytest.mark.parametrize("occurred_at", [0, 500, 10**15])
-def test_no_link_that_comes_later_makes_a_token_look_dead_in_between(occurred_at: int):
+def test_no_later_link_makes_a_token_look_dead_in_between(occurred_at: int):
     """
-    It depended on what was revoked permanently, as is said afterwards: the receiver had let it live again anyway.
+    A later fact says that it depended on a revoked element: the receiver had honoured it again in between anyway.
     """
     revoked = order("r3", 500, target=T2)
     facts = [revoked, order("r1", 1_000, mode="suspend"), word("r1", 2_000), lift("r1", 2_500), order("r2", 3_000)]
@@ -323,9 +323,9 @@ LATER_KNOWN = [
 
 @pytest.mark.parametrize("late", LATER_KNOWN)
 @pytest.mark.parametrize("recorded_at", [1_500, 4_000])
-def test_nothing_else_that_comes_later_does_either(late: Body, recorded_at: int):
+def test_no_other_later_fact_makes_a_token_look_dead_in_between(late: Body, recorded_at: int):
     """
-    An alias, a name, an earlier issue: an order that hits the token by it counts from when that was recorded.
+    An alias, a name, an earlier issue: an order that hits the token because of it counts from when that was recorded.
     """
     by_name = order("r3", 500, "principal", "okta|1")
     if isinstance(late, TokenIssued) and late.issued_at is not None:
@@ -337,9 +337,9 @@ def test_nothing_else_that_comes_later_does_either(late: Body, recorded_at: int)
     assert (ClosureVerdict.CLOSED if recorded_at < 2_500 else ClosureVerdict.PARTIAL) is found.verdict
 
 
-def test_an_answer_to_what_did_not_end_it_then_is_not_about_it():
+def test_an_acknowledgement_does_not_apply_to_an_element_linked_later():
     """
-    A receiver had enforced all that it was told of one order; that the order ends this token as well is said later.
+    A receiver had enforced everything delivered for one order; that the order ends this token too is stated later.
     """
     facts = [order("r1", 500, target=T2), order("r2", 1_000, mode="suspend"), word("r1", 2_000, token=None)]
 
@@ -347,9 +347,9 @@ def test_an_answer_to_what_did_not_end_it_then_is_not_about_it():
     assert ClosureVerdict.CLOSED is verdict(*facts, link(600), delivered={(GATEWAY, KEY): 1_500}).verdict
 
 
-def test_a_use_since_then_takes_it_back():
+def test_a_later_use_invalidates_the_enforcement():
     """
-    Honoured after it was enforced: anyone who let it pass has not ended it. A use before that changes nothing.
+    A receiver that accepts it after enforcing it has not ended it. A use before that changes nothing.
     """
     facts = [order("r1", 1_000), word("r1", 2_000), order("r2", 3_000)]
 
@@ -371,9 +371,9 @@ def test_a_use_since_then_takes_it_back():
         ([word("r1", 2_000, recorded_at=5_000)], None),
     ],
 )
-def test_the_last_word_about_the_end_of_an_element_holds(words: list[Fact], expected: str | None):
+def test_the_last_acknowledgement_about_an_element_counts(words: list[Fact], expected: str | None):
     """
-    Of all that a receiver said under the orders that end it; what it said under this one is told as before.
+    Among everything a receiver acknowledged under the orders that end it; those under this id are reported as before.
     """
     other = order("r3", 500, target="idp#t9")
     found = verdict(order("r1", 1_000), other, order("r2", 3_000), *words)
@@ -381,9 +381,9 @@ def test_the_last_word_about_the_end_of_an_element_holds(words: list[Fact], expe
     assert ([] if expected is None else [expected]) == [one.reason for one in found.open]
 
 
-def test_an_order_of_a_source_that_is_not_trusted_carries_nothing_over():
+def test_an_untrusted_order_carries_no_enforcement_over():
     """
-    It is no order, so that what was said under it is about nothing.
+    It is not an order, so acknowledgements under it are about nothing.
     """
     foreign = order("r1", 1_000)
     foreign = foreign._replace(event=foreign.event._replace(source="urn:rogue"))
@@ -394,9 +394,9 @@ def test_an_order_of_a_source_that_is_not_trusted_carries_nothing_over():
     assert ClosureVerdict.PARTIAL is closure_of(World(facts, trust=table), "r2", 9_000, {}).verdict
 
 
-def test_what_an_order_without_cascade_ended_stays_so_under_one_with():
+def test_enforcement_without_a_cascade_counts_under_an_order_with_one():
     """
-    A rotation of one token, acknowledged, and then its owner is revoked with all that depends on him.
+    A rotation of one token, acknowledged, and then its owner is revoked with everything that depends on them.
     """
     facts = [order("r1", 1_000, cascade=False), word("r1", 2_000), order("r2", 3_000, "principal", "human:alice")]
     child = fact(TokenIssued(T2, "human:bob", derived_from=((T1, "subject"),)), 10)
@@ -405,9 +405,9 @@ def test_what_an_order_without_cascade_ended_stays_so_under_one_with():
     assert [f"token:{T2}"] == [one.key for one in verdict(*facts, child).open]
 
 
-def test_events_that_are_older_than_the_log_say_what_they_say():
+def test_imported_events_count_in_the_order_of_their_occurrence():
     """
-    All recorded when they were imported, long after they happened: the order of what happened counts.
+    All are recorded at the import, long after they happened.
     """
     first = [order("r1", 1_000, recorded_at=7_000, mode="suspend"), word("r1", 2_000, recorded_at=7_000)]
     second = [order("r2", 3_000, recorded_at=8_000), lift("r1", 4_000, recorded_at=8_000)]
@@ -416,10 +416,10 @@ def test_events_that_are_older_than_the_log_say_what_they_say():
     assert ClosureVerdict.PARTIAL is verdict(*first, second[0], lift("r1", 2_500, recorded_at=8_000)).verdict
 
 
-def test_no_link_that_comes_later_closes_an_order_that_shares_its_id_with_an_earlier_one():
+def test_no_later_link_closes_an_order_that_shares_its_id_with_an_earlier_one():
     """
-    The receiver answered for all it was told before the second order of the id; that the first one ended this token as
-    well is said afterwards.
+    The receiver acknowledged everything before the second order of the id; that the first one ended this token too is
+    stated afterwards.
     """
     facts = [
         *(order("r2", 500, target=T2), order("r1", 1_000, mode="suspend")),

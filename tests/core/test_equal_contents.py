@@ -1,4 +1,4 @@
-"""Contents are equal only if their types are, also where they are equal field by field."""
+"""Contents are equal only if their types are, even if all their fields are equal."""
 
 import json
 import random
@@ -19,7 +19,7 @@ KEY = {"event_id": "3", "source": "https://soc.example", "occurred_at": "2026-11
 
 
 def a_pair(seed: int, types: tuple[str, str]) -> list[worlds.Event]:
-    """Two events with one identity, which differ in nothing but their type and the names of their fields."""
+    """Return two events with one identity that differ only in their type and the names of their fields."""
     return [{**event, **KEY} for event in worlds.twins(worlds.Pool(random.Random(seed)), *types)]
 
 
@@ -33,7 +33,7 @@ def decoded(pair: list[worlds.Event]) -> tuple[Event, Event]:
 @given(seed=st.integers(0, 2**32))
 def test_contents_of_two_types_are_never_equal(types: tuple[str, str], seed: int):
     """
-    Their tuples are equal, and they are two contents anyway: as values, as keys, as facts and by their digests.
+    Their tuples are equal, yet they are two contents: as values, as keys, as facts and by their digests.
     """
     one, other = decoded(a_pair(seed, types))
 
@@ -49,7 +49,7 @@ def test_contents_of_two_types_are_never_equal(types: tuple[str, str], seed: int
 
 def test_random_worlds_have_every_pair_that_can_be_equal():
     """
-    Of all pairs of types that are equally wide those that can be equal as tuples occur, and the others cannot.
+    Of all pairs of types with equally many fields, those that can be equal as tuples occur, and the others cannot.
     """
     found = set()
     for seed in range(400):
@@ -74,7 +74,7 @@ def test_random_worlds_have_every_pair_that_can_be_equal():
 @pytest.mark.parametrize(("types", "seed"), list(product(worlds.TWINS, range(3))))
 def test_the_store_keeps_both(fresh: stores.Fresh, types: tuple[str, str], seed: int):
     """
-    Of two such contents neither is a duplicate of the other: both stand, in one batch and in two.
+    Neither of two such contents is a duplicate of the other: both are kept, in one batch and in two.
     """
     pair = a_pair(seed, types)
     vias = ["orders" if event["type"] in worlds.ORDERS else "decisions" for event in pair]
@@ -89,7 +89,7 @@ def test_the_store_keeps_both(fresh: stores.Fresh, types: tuple[str, str], seed:
             assert [2] == [len(group) for group in store.conflicts()]
 
 
-def test_a_lift_is_no_duplicate_of_an_acknowledgement(tmp_path):
+def test_a_lift_is_not_a_duplicate_of_an_acknowledgement(tmp_path):
     """
     The acknowledgement came first, the lift has its identity and its values: the suspension is lifted. Clause 2.10.
     """

@@ -1,4 +1,4 @@
-"""What is true of findings in every world: order makes no difference, honesty is quiet, hiding does not help."""
+"""Properties of findings in every world: order makes no difference, honest worlds are quiet, hiding does not help."""
 
 import random
 from dataclasses import replace
@@ -23,7 +23,7 @@ from tests.support.honest_worlds import Honest
 from tests.support.mutated_worlds import MUTATIONS, Mutation
 
 LATER = parse_instant("2026-11-03T08:00:00Z")
-# The rules that are worth most: someone will try to hide from them.
+# The most important rules: somebody will try to hide from them.
 FIRST = (
     "used-after-revocation", "action-after-deny", "decision-mismatch", "action-outside-scope", "scope-exceeds-parent",
     "delegation-depth-exceeded", "used-after-expiry", "granted-after-expiry", "granted-after-revocation",
@@ -35,7 +35,7 @@ FIRST = (
 @pytest.mark.parametrize("seed", range(60))
 def test_the_order_of_facts_makes_no_difference(seed: int):
     """
-    In worlds where everything collides, cycles included, every permutation with duplicates gives the same findings.
+    In worlds full of collisions, including cycles, every permutation with duplicates gives the same findings.
     """
     rng = random.Random(seed)
     facts = list(World(facts_of_records(worlds.world(rng))).facts())
@@ -49,7 +49,7 @@ def test_the_order_of_facts_makes_no_difference(seed: int):
 @pytest.mark.parametrize("seed", range(60))
 def test_an_honest_world_is_quiet(seed: int):
     """
-    Where everybody does what they should nothing above informational is found, at any moment.
+    If everybody behaves correctly, nothing above informational is found, at any time.
     """
     facts = facts_of(Honest(seed).make(), {})
     for minutes in (0, 30, 120, 24 * 60):
@@ -66,7 +66,7 @@ def test_an_honest_world_is_quiet(seed: int):
 @pytest.mark.parametrize("practice", PRACTICES, ids=lambda practice: practice.__name__)
 def test_an_honest_practice_is_quiet(practice: Practice):
     """
-    What looks a little like misuse and is not, in a world with everything else: nothing above informational.
+    Behaviour that looks slightly like misuse but is not, in a world with everything else: nothing above informational.
     """
     for seed in range(8):
         world = Honest(seed)
@@ -84,9 +84,9 @@ def test_an_honest_practice_is_quiet(practice: Practice):
             assert [] == loud
 
 
-def test_the_day_that_is_measured_with_is_honest():
+def test_the_day_of_the_benchmarks_is_honest():
     """
-    The only thing to say of the benchmarks' day is true: one client wields the tokens of all agents.
+    The only finding of the benchmarks' day is true: one client uses the tokens of all agents.
     """
     facts = [Fact(event, event.occurred_at, False) for event in a_day(3_000)]
     found = evaluate(facts, Options(), START + 24 * HOUR)
@@ -107,8 +107,8 @@ def test_the_day_that_is_measured_with_is_honest():
 )
 def test_hiding_does_not_help(how: str, kind: str):
     """
-    An adversary who splits facts, sends them late, twice or in another order, or under other names of a party, by
-    another source or a workload, is found: in the plain world, and where the same is done in other guises.
+    An adversary who splits facts, sends them late, twice or in another order, or under other names of a party, another
+    source or a workload, is found: in the plain world, and in one where honest parties do the same.
     """
     case = CASES[kind]
     worlds_of_it = [case.fires, *(events for events, severity in case.more if severity != "informational")]
@@ -123,7 +123,7 @@ def test_hiding_does_not_help(how: str, kind: str):
 
 
 def evaluated(case: Case, kind: str, facts: list[Fact]) -> set[str]:
-    """What a rule speaks of; of a party by any name it is the same."""
+    """Return what a rule reports; a party is the same under any name."""
     found = evaluate(facts, options_of(case, kind), parse_instant(moment(case.at)), intake=intake_of(facts))
     return {one.of for one in found.findings.values() if one.kind == kind and not one.of.startswith("source:")}
 
@@ -139,7 +139,7 @@ def hidden_facts(events: list[Event], recorded: dict[str, float], how: str, rng:
 
 def test_a_severity_in_the_settings_counts():
     """
-    What an operator sets of a rule stands before what the rule says.
+    The severity that an operator sets takes precedence over that of the rule.
     """
     options = Options(rules={"cycle": RuleOptions(severity=Severity.LOW)})
 
@@ -149,10 +149,10 @@ def test_a_severity_in_the_settings_counts():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
-def test_one_thing_that_is_wrong_in_an_honest_world_is_found(mutation: Mutation):
+def test_one_fault_in_an_honest_world_is_found(mutation: Mutation):
     """
-    Of fifty honest worlds in which one thing was changed, every one gives the finding, of the thing that was changed;
-    in half of them somebody hides it.
+    Each of fifty honest worlds with one change gives the finding about the changed thing; in half of them somebody
+    hides it.
     """
     tried = 0
     for seed in range(50):
@@ -170,9 +170,9 @@ def test_one_thing_that_is_wrong_in_an_honest_world_is_found(mutation: Mutation)
     assert tried > 10
 
 
-def test_each_of_the_first_rules_is_among_the_mutations():
+def test_each_of_the_most_important_rules_is_among_the_mutations():
     """
-    Somebody has tried to hide each of the rules that are worth most, in a world with everything else.
+    An attempt is made to hide from each of them, in a world with everything else.
     """
     done = {mutation(events, random.Random(seed)) for seed in range(12) for mutation in MUTATIONS
             for events in [[dict(one) for one in Honest(seed).make()]]}  # fmt: skip

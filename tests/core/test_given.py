@@ -1,4 +1,4 @@
-"""When an order is given: the earlier of its producer's clock and the log's, in everything that reads an order."""
+"""When an order is given: the earlier of its producer's clock and the log's, for every reader of an order."""
 
 import random
 from collections.abc import Callable
@@ -39,7 +39,7 @@ GIVEN = {"revocation.ordered", "revocation.lifted", "revocation.acknowledged"}
 
 
 def ahead(fact: Fact, skew: int) -> Fact:
-    """The same from a producer whose clock is ahead of the log's by so much."""
+    """Return the same events from a producer whose clock is ahead of the log's by some time."""
     if fact.event.type not in GIVEN:
         return fact
     return fact._replace(event=fact.event._replace(occurred_at=fact.recorded_at + skew))
@@ -49,7 +49,7 @@ def ahead(fact: Fact, skew: int) -> Fact:
 @given(SEEDS)
 def test_a_clock_that_is_ahead_delays_nothing(seed: int):
     """
-    However far ahead the clocks of those who order, lift and acknowledge are: states, receipts and verdicts are those
+    However far ahead the clocks of those who order, lift and acknowledge are, states, receipts and verdicts are those
     of clocks that agree with the log's. Clause 5.1.
     """
     rng = random.Random(seed)
@@ -72,13 +72,13 @@ def test_a_clock_that_is_ahead_delays_nothing(seed: int):
         assert (one.verdict, one.ordered_at, one.in_force_at) == (other.verdict, other.ordered_at, other.in_force_at)
 
 
-# Whatever follows the store learns of a duplicate that the log took first.
+# Every follower of the store learns of a duplicate that the log recorded first.
 
 BEFORE, BETWEEN, AFTER = (worlds.moment_of(day(at)) for at in ("10:00", "10:15", "10:30"))
 
 
 def order_twice() -> list[dict[str, Any]]:
-    """A token, an order whose clock is ahead, and the same order once more, which the log took earlier."""
+    """Build a token, an order whose clock is ahead, and the same order again, recorded earlier."""
     order = ordered("rev", "token", "t1", "12:00")
     taken = [(token("t1"), "decisions", BEFORE), (order, "orders", AFTER), (order, "orders", BEFORE)]
     return [{"event": event, "via": via, "recorded_at": moment} for event, via, moment in taken]
@@ -137,12 +137,12 @@ def by_receipt(store: Store) -> Callable[[], str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("follower", [by_replica, by_live_graph, by_outbox, by_question, by_cache, by_receipt])
-def test_whatever_follows_the_store_hears_of_a_duplicate_recorded_first(
+def test_every_follower_of_the_store_learns_of_an_earlier_duplicate(
     fresh: stores.Fresh,
     follower: Callable[[Store], Callable[[], str]],
 ):
     """
-    With partitions the log may have taken a duplicate of an order first: from then on the order works.
+    With partitions the log may have recorded a duplicate of an order first: the order takes effect from then on.
     """
     records = in_order(order_twice())
     with a_store(fresh) as (store, _):
@@ -166,7 +166,7 @@ def desk(tmp_path) -> Desk:
 
 def test_an_order_of_a_process_whose_clock_is_ahead_is_in_force_at_once(desk: Desk):
     """
-    What it ordered is revoked by the log's clock, in its own answer too; so is what it lifted lifted. Clause 5.1.
+    Its target is revoked by the log's clock, also in its own answer; a lift takes effect likewise. Clause 5.1.
     """
     moment = [worlds.moment_of("2024-05-02T10:00:00+00:00")]
     store = open_store(desk.url, codec.read)

@@ -1,4 +1,4 @@
-"""Who handed what to whom: worlds drawn by hand, and any world against the slow model."""
+"""The graph of handovers: hand-drawn worlds, and any world compared with the slow model."""
 
 import random
 from collections import Counter, defaultdict
@@ -27,9 +27,9 @@ def drawn(facts: list[Fact], at: int = NOW, **how: Any) -> PrincipalGraph:
     return principal_graph(world, list(world.graph), at, **how)
 
 
-def test_each_grant_leads_from_who_gave_it_to_who_holds_it():
+def test_each_grant_leads_from_its_giver_to_its_holder():
     """
-    Two grants, one below the other, are two arrows; scopes are those of what is alive.
+    Two grants, one below the other, are two arrows; their scopes are those of living elements.
     """
     found = drawn([
         grant("g1", ALICE, PLANNER, scopes=("mail", "crm")),
@@ -41,7 +41,7 @@ def test_each_grant_leads_from_who_gave_it_to_who_holds_it():
     }
 
 
-def test_an_exchanged_token_was_handed_over_by_the_holder_of_the_one_it_came_from():
+def test_an_exchanged_token_was_handed_over_by_the_holder_of_its_parent():
     """
     A token for Alice that the mailer got for the planner's: from the planner to the mailer, not from Alice.
     """
@@ -55,7 +55,7 @@ def test_an_exchanged_token_was_handed_over_by_the_holder_of_the_one_it_came_fro
 
 def test_a_login_is_held_and_handed_over_by_nobody():
     """
-    A token whose subject uses it itself is on the node, and on no arrow.
+    A token whose subject uses it itself counts at the node, and on no arrow.
     """
     found = drawn([fact(TokenIssued(token="t", subject=ALICE))])
 
@@ -64,8 +64,8 @@ def test_a_login_is_held_and_handed_over_by_nobody():
 
 def test_aliases_are_one_node_under_the_name_people_know():
     """
-    An issuer's word for Alice and her id are one party; without a declared kind the smallest id stands for it.
-    Clause 2.6.
+    An issuer's id of Alice and her own id are one party; without a declared kind the smallest id represents it. Clause
+    2.6.
     """
     joined = fact(PrincipalRegistered("okta|7", "human", "Alice Ng", aliases=(ALICE,)))
     others = fact(PrincipalRegistered("zz", "service", aliases=("yy",)))
@@ -79,9 +79,9 @@ def test_aliases_are_one_node_under_the_name_people_know():
     )
 
 
-def test_what_is_over_is_counted_apart():
+def test_ended_elements_are_counted_separately():
     """
-    Expired, revoked and alive are three numbers, and the scopes of what is over are no longer handed over.
+    Expired, revoked and alive are three numbers, and the scopes of ended elements are no longer listed.
     """
     found = drawn([
         grant("old", ALICE, PLANNER, scopes=("files",), expires_at=NOW - 1),
@@ -94,9 +94,9 @@ def test_what_is_over_is_counted_apart():
     assert (Counts(alive=1, expired=1, revoked=1), ("mail",)) == (tie.delegations, tie.scopes)
 
 
-def test_what_was_issued_later_is_no_part_of_it():
+def test_elements_issued_later_are_left_out():
     """
-    A day is replayed: a grant appears when it was given.
+    When a day is replayed, a grant appears when it was given.
     """
     facts = [grant("g1", ALICE, PLANNER), fact(DelegationGranted("g2", PLANNER, MAILER), NOW + 1)]
 
@@ -105,16 +105,16 @@ def test_what_was_issued_later_is_no_part_of_it():
 
 def test_an_asserted_giver_is_counted_as_unverified():
     """
-    A prior actor is the issuer's word alone.
+    A prior actor is only asserted by the issuer.
     """
     found = drawn([fact(TokenIssued(token="t", subject=ALICE, actor=MAILER, prior_actors=(PLANNER,)))])
 
     assert 1 == found.ties[PLANNER, MAILER].unverified
 
 
-def test_only_what_is_in_a_state_that_was_asked_for():
+def test_only_elements_in_a_requested_state_are_included():
     """
-    With a state everything else is left out; anyone who was asked about is there.
+    With a state all other elements are left out; requested parties are always included.
     """
     facts = [grant("g1", ALICE, PLANNER), grant("g2", PLANNER, MAILER), order("delegation:g2")]
 
@@ -130,13 +130,13 @@ def test_only_what_is_in_a_state_that_was_asked_for():
 
 
 def name_of(view: model.View, id_: str) -> str:
-    """The id of a party: the smallest that declares a kind, else the smallest."""
+    """Return the id of a party: the smallest that declares a kind, else the smallest."""
     party = sorted(model.party_of(view, id_))
     return next((one for one in party if one.startswith(tuple(model.KIND_PREFIXES))), party[0])
 
 
 def expected(view: model.View, at: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What each party holds, and what one handed to another, by state: element by element, with no index."""
+    """Compute what each party holds, and what one handed to another, by state: element by element, without an index."""
     held: defaultdict[str, Counter[Any]] = defaultdict(Counter)
     tied: defaultdict[tuple[str, str], Counter[Any]] = defaultdict(Counter)
     for element, grant in view["elements"].items():
@@ -151,7 +151,7 @@ def expected(view: model.View, at: int) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 def counts(found: Counter[Any], kind: str) -> Counts:
-    """The states of the model as counts."""
+    """Convert the states of the model to counts."""
     alive = sum(found[kind, state] for state in model.STATES_WITH_LIFE)
     revoked = found[kind, "revoked"] + found[kind, "cascaded"]
     return Counts(alive, found[kind, "suspended"], found[kind, "expired"], revoked)
@@ -159,9 +159,9 @@ def counts(found: Counter[Any], kind: str) -> Counts:
 
 @settings(max_examples=150)
 @given(SEEDS)
-def test_any_world_in_any_order_is_drawn_as_the_model_says(seed: int):
+def test_any_world_in_any_order_has_the_graph_of_the_model(seed: int):
     """
-    The nodes, the arrows and all counts are those of a naive evaluation, for every permutation of the facts.
+    The nodes, the arrows and all counts equal those of a naive evaluation, for every permutation of the facts.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)
@@ -187,7 +187,7 @@ def test_any_world_in_any_order_is_drawn_as_the_model_says(seed: int):
 @given(SEEDS)
 def test_order_and_repetition_change_nothing(seed: int):
     """
-    Any permutation and any duplication of the facts gives an equal graph, to the last field.
+    Any permutation and any duplication of the facts gives an equal graph, in every field.
     """
     rng = random.Random(seed)
     facts = compare.facts_of(worlds.world(rng))

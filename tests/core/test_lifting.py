@@ -35,7 +35,7 @@ def suspended(revocation: str, kind: str, id_: str) -> dict[str, object]:
 
 @pytest.fixture
 def desk(tmp_path) -> Desk:
-    """Two tenants' tokens, all suspended, under a trust file in which tenant A may speak about its own alone."""
+    """Create two tenants' suspended tokens, and a trust file in which tenant A may speak only about its own."""
     found = Desk(tmp_path)
     found.take(
         token(OURS, subject="human:a"),
@@ -51,9 +51,9 @@ def desk(tmp_path) -> Desk:
     return found
 
 
-def test_a_lift_counts_for_no_target_beyond_its_prefixes(desk: Desk):
+def test_a_lift_does_not_count_for_a_target_outside_its_prefixes(desk: Desk):
     """
-    Facts of tenant A lift its own orders and nobody else's; each lift that does not count is found. Clause 2.13.
+    Facts of tenant A lift its own orders and nobody else's; each lift that does not count is a finding. Clause 2.13.
     """
     desk.take(
         *(
@@ -74,9 +74,9 @@ def test_a_lift_counts_for_no_target_beyond_its_prefixes(desk: Desk):
     ]
 
 
-def test_a_lift_that_cannot_count_is_refused_before_the_log_takes_it(desk: Desk):
+def test_a_lift_that_cannot_count_is_refused_before_it_is_appended(desk: Desk):
     """
-    The command says which source may not speak about what; where a lift counts for some orders it says for which not.
+    The command says which source may not speak about what; if a lift counts for some orders only, it names the others.
     """
     ours = ("--by", "human:a", "--source", "urn:tenant-a")
     before = desk.one("revocations")
@@ -95,10 +95,9 @@ def test_a_lift_that_cannot_count_is_refused_before_the_log_takes_it(desk: Desk)
 
 @settings(max_examples=200)
 @given(st.integers(0, 2**32))
-def test_of_those_who_may_not_speak_about_it_nobody_can_bring_it_back(seed: int):
+def test_an_unauthorised_lift_never_revives_an_element(seed: int):
     """
-    Whatever the trust table: an element is in the state in which it is without the lifts that may not count.
-    Clause 2.13.
+    For any trust table, the state of an element is that without the lifts that do not count. Clause 2.13.
     """
     rng = random.Random(seed)
     trust = worlds.trust(rng)

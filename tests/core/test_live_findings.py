@@ -1,4 +1,4 @@
-"""Findings that are kept up to date are those of an evaluation of all facts, after every batch and at every moment."""
+"""Live findings equal an evaluation of all facts, after every batch and at every time."""
 
 import random
 from typing import Any
@@ -27,7 +27,7 @@ EVERY_RULE = {kind: RuleOptions(enabled=True) for kind, rule in RULES.items() if
 
 
 def earliest(facts: list[Fact]) -> list[Fact]:
-    """Each content once, as it was recorded first."""
+    """Return each content once, with its earliest recording."""
     known: dict[Any, Fact] = {}
     for fact in facts:
         first = known.get((fact.event, fact.misrouted))
@@ -48,7 +48,7 @@ def check(live: LiveFindings, known: list[Fact], options: Options) -> None:
 
 
 def follow(facts: list[Fact], options: Options, rng: random.Random, at: int) -> None:
-    """Take facts in, in batches of any size, with time passing, and compare after each."""
+    """Add facts in batches of any size, with time passing, and compare after each."""
     live = LiveFindings(options)
     known: list[Fact] = []
     waiting = list(facts)
@@ -70,7 +70,7 @@ def follow(facts: list[Fact], options: Options, rng: random.Random, at: int) -> 
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_where_everything_collides(seed: int):
+def test_worlds_full_of_collisions(seed: int):
     """
     In worlds of cycles, conflicts, aliases and duplicates, in any order, each batch leaves what an evaluation finds.
     """
@@ -87,7 +87,7 @@ def test_where_everything_collides(seed: int):
 @pytest.mark.parametrize("seed", range(2))
 def test_the_case_of_each_rule(kind: str, seed: int):
     """
-    The facts of which a rule finds something, and those that take it back, in any order.
+    The facts for which a rule finds something, and those that resolve it, in any order.
     """
     rng = random.Random(f"{kind} {seed}")
     case = CASES[kind]
@@ -100,9 +100,9 @@ def test_the_case_of_each_rule(kind: str, seed: int):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
-def test_days_on_which_something_is_wrong(seed: int):
+def test_days_with_faults(seed: int):
     """
-    Honest days with faults among them, facts late, twice and in any order.
+    Honest days with some faults, facts late, twice and in any order.
     """
     rng = random.Random(seed)
     events = [dict(one) for one in Honest(seed).make()]
@@ -116,8 +116,8 @@ def test_days_on_which_something_is_wrong(seed: int):
     follow(facts, Options(rules=EVERY_RULE), rng, parse_instant(moment(-120)))
 
 
-def test_each_rule_says_what_it_looks_at():
+def test_each_rule_declares_its_surroundings():
     """
-    The table of neighbourhoods names the rules that there are, and no other.
+    The table of neighbourhoods names all existing rules, and no other.
     """
     assert RULES.keys() - {REPEAT} == NEIGHBOURHOODS.keys()

@@ -1,6 +1,6 @@
-"""Looking around against the slow model: what changed, what mentions a thing, what was done, which ids there are.
+"""Queries of activity compared with the slow model: changes, mentions of a thing, actions, and ids.
 
-Random worlds in a SQLite file, asked as in use; the expected answers are put together from ``model`` alone.
+Random worlds in a SQLite file, queried as in production; the expected answers are built from ``model`` alone.
 """
 
 import random
@@ -32,7 +32,7 @@ Items = list[dict[str, Any]]
 
 @contextmanager
 def asking(items: Items, rng: random.Random) -> Iterator[Service]:
-    """A service over the records of a world."""
+    """Build a service over the records of a world."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{folder}/store.db", codec.read, create=True)
         try:
@@ -43,7 +43,7 @@ def asking(items: Items, rng: random.Random) -> Iterator[Service]:
 
 
 def hanging_on(view: model.View, kind: str, id_: str) -> set[model.Element]:
-    """A token or delegation, or all that name a party, session or client; and what depends on any of these."""
+    """Return a token or delegation, or everything that names a party, session or client; and all their dependents."""
     space = model.space_of(kind)
 
     def is_it(named: model.Element) -> bool:
@@ -56,7 +56,7 @@ def hanging_on(view: model.View, kind: str, id_: str) -> set[model.Element]:
 
 
 def changed(view: model.View, kind: str, id_: str, start: int, end: int) -> list[dict[str, Any]] | None:
-    """What ``diff`` must list; None if nothing names the id."""
+    """Return what ``diff`` must list; None if nothing names the id."""
     if not model.is_named(view, kind, id_):
         return None
     elements = sorted(hanging_on(view, kind, id_), key=":".join)
@@ -83,8 +83,8 @@ def listed(document: dict[str, Any] | None) -> list[dict[str, Any]] | None:
 
 @settings(max_examples=12)
 @given(seed=SEEDS)
-def test_what_changed_is_what_the_model_says_at_two_instants(seed: int):
-    """A diff is the difference of two states of everything that depends on a thing: nothing more, nothing missing."""
+def test_a_diff_equals_the_difference_of_the_model_at_two_instants(seed: int):
+    """It is the difference of two states of every dependent of a thing: nothing more, nothing missing."""
     rng = random.Random(seed)
     items = worlds.world(rng)
     known_at = rng.choice([None, None, rng.choice(worlds.grid)])
@@ -101,7 +101,7 @@ def test_what_changed_is_what_the_model_says_at_two_instants(seed: int):
 @pytest.mark.slow
 @settings(max_examples=8)
 @given(seed=SEEDS)
-def test_what_mentions_a_thing_is_all_that_does(seed: int):
+def test_every_mention_of_a_thing_is_listed(seed: int):
     """The timeline has every fact that names an id, the actions are those among them, and a search finds the id."""
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -125,8 +125,7 @@ def test_what_mentions_a_thing_is_all_that_does(seed: int):
 
 def test_a_party_that_holds_nothing_changes_with_its_alias():
     """
-    An order on one name of a party is in the diff of another name, whether or not anything names that one.
-    Clause 4.3.
+    An order on one name of a party is in the diff of another name, whether or not anything names that one. Clause 4.3.
     """
     at, later = worlds.grid[1], worlds.grid[5]
     said = {"event_id": "e1", "source": "urn:idp", "occurred_at": "2026-11-01T09:10:00Z"}

@@ -1,7 +1,7 @@
-"""Anyone who can only add facts, as a producer, makes nothing that is dead look alive, and silences nobody.
+"""Anyone who can only add facts, like a producer, makes nothing dead look alive, and silences nobody.
 
 Worlds of everything, and then the worst that producers can send: facts of every type that they may send, about the same
-ids, under any date, recorded after all that there was. What the orders require stays required.
+ids, with any date, recorded after everything else. What the orders require must not shrink.
 """
 
 import random
@@ -31,7 +31,7 @@ DATES = ("1970-01-01T00:00:00Z", "2026-11-01T08:00:00Z", "9999-12-31T23:59:59Z")
 
 
 def listed(rng: random.Random, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Records in which tokens stand in status lists, here and there."""
+    """Put some tokens of the records into status lists."""
     for record in records:
         if record["event"]["type"] == "token.issued" and rng.random() < 0.5:
             record["event"]["status_list"] = {"uri": URI, "idx": rng.randint(0, 5)}
@@ -39,13 +39,13 @@ def listed(rng: random.Random, records: list[dict[str, Any]]) -> list[dict[str, 
 
 
 def a_world(rng: random.Random) -> list[Fact]:
-    """Facts of every kind, with receivers, what they said, and late uses."""
+    """Generate facts of every kind, with receivers, acknowledgements, and late uses."""
     records = worlds.world(rng)
     return compare.facts_of(listed(rng, records + enforcement(rng, records)))
 
 
 def sent_by_producers(rng: random.Random) -> list[Fact]:
-    """What comes afterwards: of types that a producer may send, under any date."""
+    """Generate later facts, of types that a producer may send, with any date."""
     records = worlds.world(rng)
     records = [each for each in records + enforcement(rng, records) if each["event"]["type"] in SENT]
     for number, record in enumerate(listed(rng, records)):
@@ -63,7 +63,7 @@ def sent_by_producers(rng: random.Random) -> list[Fact]:
 @given(SEEDS)
 def test_no_verdict_is_closed_by_facts_of_producers(seed: int):
     """
-    What was not CLOSED stays so; what a receiver covered it covers, and what was open there is open.
+    A verdict that was not CLOSED stays so; coverage does not shrink, and open items stay open.
     """
     rng = random.Random(seed)
     before, at = a_world(rng), rng.choice([*worlds.grid[4:], LATER])
@@ -91,9 +91,9 @@ def covered(found: Closure) -> dict[str, int]:
 
 @settings(max_examples=500)
 @given(SEEDS)
-def test_no_place_of_a_status_list_gets_better_by_facts_of_producers(seed: int):
+def test_no_status_list_entry_improves_by_facts_of_producers(seed: int):
     """
-    At every place the worst of what was said there, and of what is. Clause 3.2.
+    Every entry has the worst of its earlier and its current status. Clause 3.2.
     """
     rng = random.Random(seed)
     before, at = a_world(rng), rng.choice([*worlds.grid[2:], LATER])
@@ -109,7 +109,7 @@ def test_no_place_of_a_status_list_gets_better_by_facts_of_producers(seed: int):
 @example(6184)  # an order reuses the id of another, for another target
 def test_no_delivery_is_removed_by_facts_of_producers(seed: int):
     """
-    What orders had ended is told as ended, for no shorter than it was, and to every receiver that was told.
+    An element that orders had ended is published as ended, for no shorter time, and to every receiver as before.
     """
     rng = random.Random(seed)
     before, at = a_world(rng), rng.choice([*worlds.grid[4:], LATER])
@@ -126,7 +126,7 @@ def test_no_delivery_is_removed_by_facts_of_producers(seed: int):
 
 
 def is_told(world: World, receiver: str, key: str, at: int) -> bool:
-    """Whether a receiver's stream tells of what became of an element."""
+    """Whether a receiver's stream reports the state of an element."""
     registered = Receivers()
     for fact in world.receivers.registrations.get(receiver):
         registered.add(fact)

@@ -1,4 +1,4 @@
-"""Who may register a receiver, over HTTP and by the trust file; and that nobody silences one by it."""
+"""Who may register a receiver, over HTTP and by the trust file; and that nobody can silence one this way."""
 
 import json
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_a_receiver_registers_itself_a_responder_any_and_a_producer_none(
     api: World, roles: list[str], receiver: str, status: int
 ):
     """
-    Whatever else they may do: by the name with which they were authenticated.
+    Whatever other roles they have; the name is the one with which they authenticated.
     """
     response = api.as_("receiver", roles=roles).post("/v1/events", json=[registration(receiver)])
 
@@ -67,9 +67,9 @@ def test_a_receiver_registers_itself_a_responder_any_and_a_producer_none(
     assert status == 200 or "forbidden" == problem_type(response)
 
 
-def test_of_a_request_with_a_registration_that_is_refused_nothing_is_ingested(api: World):
+def test_a_request_with_a_refused_registration_is_refused_as_a_whole(api: World):
     """
-    The problem names the event, says what it takes, and the events before it are not appended.
+    The problem names the event and the required role, and the events before it are not appended.
     """
     response = api.post("/v1/events", "producer", json=[issued(), registration()])
 
@@ -79,9 +79,9 @@ def test_of_a_request_with_a_registration_that_is_refused_nothing_is_ingested(ap
 
 
 @pytest.mark.parametrize("role", ["receiver", "responder"])
-def test_who_is_no_producer_sends_registrations_alone(api: World, role: str):
+def test_a_caller_without_the_producer_role_may_only_send_registrations(api: World, role: str):
     """
-    Not any other event, and nothing for the quarantine.
+    No other event, and nothing for the quarantine.
     """
     other = api.post("/v1/events", role, json=[registration(), issued()])
     garbage = api.post("/v1/events", role, json=[{"type": "nonsense"}])
@@ -94,9 +94,9 @@ def test_who_is_no_producer_sends_registrations_alone(api: World, role: str):
 
 @pytest.mark.parametrize("roles", [["producer"], ["producer", "receiver"], ["producer", "responder"]])
 @pytest.mark.parametrize("change", [{"more": 1}, {"kinds": "token"}, {"receiver": None}])
-def test_a_registration_that_cannot_be_read_does_not_wait_in_quarantine(api: World, roles: list[str], change: Any):
+def test_an_unreadable_registration_is_not_quarantined(api: World, roles: list[str], change: Any):
     """
-    A later version may read it, and nobody could tell then who might send it.
+    A later version might read it, when nobody could tell any more who was allowed to send it.
     """
     response = api.as_("producer", roles=roles).post("/v1/events", json=[registration() | change])
 
@@ -108,20 +108,20 @@ def test_a_registration_that_cannot_be_read_does_not_wait_in_quarantine(api: Wor
     ("source", "sources", "status"),
     [(GATEWAY, [], 200), (GATEWAY, None, 200), (SOURCE, [], 403), (SOURCE, ["urn:test:*"], 200), ("urn:x", [], 403)],
 )
-def test_a_registration_is_of_a_source_of_the_caller_or_of_its_own_name(
+def test_a_registration_has_a_source_of_the_caller_or_its_own_name(
     api: World, source: str, sources: list[str] | None, status: int
 ):
     """
-    A receiver needs no sources for itself, and takes nobody else's.
+    A receiver needs no sources to register itself, and may use nobody else's.
     """
     client = api.as_("receiver", sources=sources)
 
     assert status == client.post("/v1/events", json=[registration() | {"source": source}]).status_code
 
 
-def test_a_name_is_no_pattern(api: World):
+def test_a_name_is_not_a_pattern(api: World):
     """
-    Who is called ``urn:*`` may use that source, and none below it.
+    A caller named ``urn:*`` may use that source, and none below it.
     """
     client = api.as_("receiver", sub="urn:*", sources=[])
     found = [client.post("/v1/events", json=[registration("urn:*") | {"source": it}]) for it in ("urn:*", "urn:x")]
@@ -178,7 +178,8 @@ def test_a_registration_needs_a_source_that_may_send_it(
     tmp_path: Path, types: list[str], prefixes: list[str], covers: bool
 ):
     """
-    By the trust file: of its type, and of that receiver. Else it is kept, counted, and covers nothing. Clause 2.12.
+    By the trust file: of its type, and about that receiver. Otherwise it is kept, counted, and covers nothing. Clause
+    2.12.
     """
     trust = tmp_path / "trust.toml"
     trust.write_text(TRUSTED.format(types=json.dumps(types), prefixes=json.dumps(prefixes)))

@@ -1,4 +1,4 @@
-"""The judgement of a stop-proof: by cases, and against a model of the world in ten thousand schedules of faults."""
+"""The judgement of a stop-proof: single cases, and ten thousand simulated schedules of faults."""
 
 import random
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ def reply(receiver: str, said: Reply, key: str = T1, at: int = ASKED) -> Observa
     return Observation(receiver, {key: said}, at, at + SECOND)
 
 
-def test_what_everybody_denies_is_closed_from_the_last_denial_on():
+def test_elements_denied_by_every_point_are_closed_from_the_last_denial_on():
     """Two points and two elements, all denied."""
     elements = [stopped(T1, "a", "b", used_at=ORDERED - SECOND), stopped(T2, "a")]
     replies = [reply("a", Reply.DENIED), reply("a", Reply.DENIED, T2, ASKED + SECOND), reply("b", Reply.DENIED)]
@@ -48,7 +48,7 @@ def test_what_everybody_denies_is_closed_from_the_last_denial_on():
     ],
 )
 def test_the_last_clear_reply_decides(replies: list[Reply], verdict: str):
-    """Silence is no denial, and an acceptance counts until a denial that was asked for after it."""
+    """Silence is not a denial, and an acceptance counts until a denial that was requested after it."""
     said = [reply("a", one, at=ASKED + 2 * place * SECOND) for place, one in enumerate(replies)]
 
     assert verdict == prove([stopped(T1, "a")], said, ASKED + 60 * SECOND).verdict
@@ -62,8 +62,8 @@ def test_of_questions_that_overlap_the_worse_reply_counts():
     assert "PARTIAL" == prove([stopped(T1, "a")], [accepted, denied], ASKED + 60 * SECOND).verdict
 
 
-def test_a_use_that_was_recorded_after_the_denial_undoes_it():
-    """Whoever accepted it is unknown, so that no point that covers it has shown anything."""
+def test_a_use_recorded_after_the_denial_undoes_it():
+    """It is unknown which point accepted it, so that no point that covers it has shown anything."""
     said = [reply("a", Reply.DENIED), reply("b", Reply.DENIED)]
     found = prove([stopped(T1, "a", "b", used_at=ASKED + SECOND)], said, ASKED + 60 * SECOND)
 
@@ -76,15 +76,15 @@ def test_a_denial_before_the_order_was_in_force_proves_nothing():
     assert "UNKNOWN" == prove([stopped(T1, "a")], [reply("a", Reply.DENIED, at=ORDERED - 1)], ASKED).verdict
 
 
-def test_what_nobody_covers_is_not_proved():
-    """As the verdict of a closure."""
+def test_an_uncovered_element_is_not_proved():
+    """As in the verdict of a closure."""
     found = prove([stopped(T1), stopped(T2, "a")], [reply("a", Reply.DENIED, T2)], ASKED + SECOND)
 
     assert ("UNKNOWN", (T1,)) == (found.verdict, found.uncovered)
 
 
-def test_what_has_expired_for_long_need_not_be_denied_unless_it_was_used():
-    """A clock that is late may accept it for a while; one that accepted it afterwards is not believed."""
+def test_a_long_expired_element_need_not_be_denied_unless_it_was_used():
+    """A slow clock may accept it for a while; a point that accepted it afterwards is not believed."""
     ends_at = ASKED - SKEW
     recent = prove([stopped(T1, "a", ends_at=ends_at + 1)], [], ASKED)
     over = prove([stopped(T1, "a", ends_at=ends_at)], [], ASKED)
@@ -94,7 +94,7 @@ def test_what_has_expired_for_long_need_not_be_denied_unless_it_was_used():
     assert (0, 1, 0) == (recent.expired, over.expired, used.expired)
 
 
-def test_an_empty_revocation_is_over():
+def test_an_empty_revocation_is_complete():
     """Nothing has to be denied."""
     assert "CLOSED" == prove([], [], ASKED).verdict
 
@@ -118,13 +118,13 @@ PUBLISHED = 5  # seconds within which a status list says what was ordered
 
 @dataclass
 class Point:
-    """An enforcement point as it really is.
+    """An enforcement point as it really behaves.
 
     Attributes:
-        enforces_at: When it begins to deny each element; absent: never.
-        down: When it does not answer.
-        can_say: Whether it can be asked at all.
-        lies: Whether it replies *denied* whatever it does.
+        enforces_at: When it begins to deny each element; an absent element is never denied.
+        down: The time in which it does not answer.
+        can_say: Whether it can be probed at all.
+        lies: Whether it always replies *denied*.
         joined_at: When it was registered.
         left_at: When it was registered to cover less; that takes back nothing.
         clock_off: How wrong its clock is: of what it reports, never of what is observed.
@@ -197,14 +197,14 @@ class Real:
             self.covered_by[key] = {one.name for one in self.points if rng.random() < 0.8}
         for key, born in self.born_at.items():
             for point in self.points:
-                # What a point that lies goes on to do is used, and the use is recorded: the only way to notice.
+                # An element that a lying point still accepts is used, and the use is recorded: the only way to notice.
                 for _ in range(4 if point.lies else rng.choice([0, 0, 1])):
                     at = max(born, 100) + rng.randint(0, 230)
                     if point.accepts(key, at) and point.name in self.covered_by[key]:
                         self.uses.append((key, point.name, at, at + rng.choice([0, 0, 3])))
 
     def known(self, at: int) -> list[Stopped]:
-        """What the log says at a moment: who left still counts, and a use is dated by the clock that reported it."""
+        """Return what the log states at a time: a point that left still counts; a use has the time of its reporter."""
         found = []
         for key, born in self.born_at.items():
             if born > at:
@@ -218,7 +218,7 @@ class Real:
         return found
 
     def ask(self, elements: list[Stopped], start: int) -> tuple[list[Observation], int]:
-        """Ask each point about what it covers, one question after the other, some of them twice."""
+        """Ask each point about the elements that it covers, one question after the other, some of them twice."""
         observations, at, by_name = [], start, {one.name: one for one in self.points}
         questions = [(one.key, receiver) for one in elements for receiver in one.receivers]
         self.rng.shuffle(questions)
@@ -233,7 +233,7 @@ class Real:
 
 
 def is_stopped(world: Real, elements: list[Stopped], observations: list[Observation], made_at: int) -> bool:
-    """Whether it is true: whoever covers an element now denies it now, and had been asked and did so then."""
+    """Whether the proof is true: every point that covers an element now denies it now, and did so when it was asked."""
     by_name = {one.name: one for one in world.points}
     asked = {(one.receiver, key) for one in observations for key in one.replies}
     return all(
@@ -244,9 +244,9 @@ def is_stopped(world: Real, elements: list[Stopped], observations: list[Observat
 
 
 def is_hidden(world: Real, observations: list[Observation], made_at: int) -> bool:
-    """Whether a point lied about an element that it still accepts, and no use of that was recorded since it was asked.
+    """Whether a point lied about an element that it still accepts, without a use recorded since it was asked.
 
-    It cannot be told from one that does not lie, by anybody who only asks.
+    Nobody who only asks can tell it from one that does not lie.
     """
     by_name = {one.name: one for one in world.points}
     return any(
@@ -259,7 +259,7 @@ def is_hidden(world: Real, observations: list[Observation], made_at: int) -> boo
 
 
 def schedules(first: int, count: int) -> tuple[int, int, int]:
-    """Run schedules; how many were CLOSED, how many of these falsely, and how many could have been and were not."""
+    """Run schedules; count those that were CLOSED, the false ones among these, and true ones that were not CLOSED."""
     closed = false = missed = 0
     for seed in range(first, first + count):
         world = Real(random.Random(seed))
@@ -290,7 +290,7 @@ def test_no_closed_is_false_in_a_thousand_schedules():
 
 @pytest.mark.slow
 def test_no_closed_is_false_in_ten_thousand_schedules():
-    """The bar of the product."""
+    """This is the requirement of the product."""
     closed, false, _ = schedules(1_000, 10_000)
 
     assert 0 == false

@@ -1,4 +1,4 @@
-"""The words of the wire contract have one home, and it says what the schema says."""
+"""The vocabulary of the wire contract is defined in one place, and agrees with the schema."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
 
 
 def enumerations(node: Any) -> dict[str, tuple[str, ...]]:
-    """Every enumeration of a schema, by the field that holds it: ``Record.field``."""
+    """Return every enumeration of a schema, by its field: ``Record.field``."""
     found: dict[str, tuple[str, ...]] = {}
 
     def visit(node: Any, place: str) -> None:
@@ -46,10 +46,10 @@ SCHEMA = enumerations(schemas.latest().definition)
     ],
 )
 def test_the_vocabulary_is_that_of_the_newest_schema(place: str, words: tuple[str, ...]):
-    """A word that is added to the schema has to be added here, and the other way round."""
+    """A symbol that is added to the schema has to be added here, and vice versa."""
     assert sorted(SCHEMA[place]) == sorted(words)
 
 
 def test_a_target_is_an_element_or_a_name():
-    """Whatever has a state can be revoked."""
+    """Everything that has a state can be revoked."""
     assert ELEMENT_KINDS | NAME_KINDS == set(vocabulary.TARGET_KINDS)

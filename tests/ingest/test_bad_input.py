@@ -353,7 +353,7 @@ def test_a_credential_in_the_log_is_not_copied_into_quarantine(url: str):
     """
     It cannot be removed from the log, but quarantine stores only its digest, and shows no more.
     """
-    # As long as the id it stands for, so that the lengths in the value stay right.
+    # As long as the id that it replaces, so that the lengths in the value stay right.
     value = codec.encode(codec.event_from_document(token("x" * len(JWT)))).replace(b"x" * len(JWT), JWT.encode())
     with log_of(url) as log:
         log.append([Entry(DECISIONS, FIRST), Entry(DECISIONS, value), Entry(DECISIONS, LAST)])
@@ -902,7 +902,9 @@ def test_a_read_only_store_answers_and_accepts_nothing(shared: Path, folder: str
         assert 5 == refused.returncode, refused.stderr
         one_sentence(refused.stderr)
         assert b"read-only" in refused.stderr
-    if folder == "read-only" and answered.returncode == 5:  # SQLite wants to put its index of the WAL beside the store
+    if (
+        folder == "read-only" and answered.returncode == 5
+    ):  # SQLite needs to write the index of its WAL next to the store
         one_sentence(answered.stderr)
         return
     assert 0 == answered.returncode, answered.stderr
@@ -1085,7 +1087,9 @@ def test_every_fuzzed_line_is_accounted_for(fuzzed: Path, lines: list[bytes]):
     Each line is read and counted once, whatever it contains, and the exit code is 0.
     """
     file = fuzzed / "lines.jsonl"
-    file.write_bytes(b"\n" + b"\n".join(lines))  # a blank line first: what begins like gzip is no file of lines
+    file.write_bytes(
+        b"\n" + b"\n".join(lines)
+    )  # a blank line first: a file that begins like gzip is not a file of lines
 
     [counts] = invoke(f"sqlite:///{fuzzed}/lines.db", "ingest", "--format", "jsonl", str(file))
 

@@ -514,7 +514,7 @@ def test_a_credential_in_a_value_of_the_log_is_found():
     assert read(value).body.actor == JWS
 
 
-# The generated code and what stands behind it
+# The generated code and its fallback
 
 
 def test_the_generated_code_agrees_with_fastavro():

@@ -42,7 +42,7 @@ def batch(rng: random.Random, base: int) -> bytes:
     raw = builder.build()
     raw[0:8] = base.to_bytes(8, "big")
     if rng.random() < 0.5:
-        raw[22] |= 8  # the broker's append time; the checksum is looked at by neither
+        raw[22] |= 8  # the broker's append time; neither side checks the checksum
     return bytes(raw)
 
 

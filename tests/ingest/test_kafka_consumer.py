@@ -64,7 +64,7 @@ def asked(store: str, log: str, *words: str) -> list[Any]:
     return [json.loads(line) for line in result.stdout.split("\n") if line]
 
 
-# One consumer at its work, on either database
+# One running consumer, on either database
 
 
 @dataclass
@@ -249,7 +249,7 @@ def same_graph(consumer: Consuming, store: str) -> bool:
         return (document["digest"], document["positions"]) == (digest_of_store(found, None), positions)
 
 
-# Coming and going
+# Joining and leaving
 
 
 @pytest.mark.slow
@@ -392,7 +392,7 @@ def test_drain_stops_at_the_end_the_log_had_at_its_start(kafka_url: str, tmp_pat
     assert {spoken(event) for event in made} == set(facts_in(settings.store))
 
 
-# What is refused
+# Refusals
 
 
 def append_some(log: KafkaLog, count: int, seed: int) -> None:
@@ -488,7 +488,7 @@ def test_a_store_that_has_read_another_log_is_refused(kafka_url: str, tmp_path: 
     assert held == facts_in(store)
 
 
-# What could not be read, and is now
+# Records that become readable after an upgrade
 
 
 OLDER = f"""

@@ -49,7 +49,7 @@ from tests.support.kafka_worlds import (
 pytestmark = pytest.mark.kafka
 
 MEMBER, CONSUMER = "ingest.kafka.consumer:_Member", "ingest.kafka.consumer:Consumer"
-# From the moment at which partitions come, through poll and transaction, to the offsets of the group and the leaving.
+# From the assignment of partitions, through poll and transaction, to the offsets of the group and leaving it.
 STEPS = [
     *(Step(f"{MEMBER}.on_partitions_assigned", when, 1) for when in ("before", "after")),
     *(Step(f"{MEMBER}.poll", when, 2) for when in ("before", "after")),
@@ -65,7 +65,7 @@ STEPS = [
     *(Step(f"{MEMBER}.commit", when, 2) for when in ("before", "after")),
     *(Step(f"{MEMBER}.close", when, 1, leaving=True) for when in ("before", "after")),
 ]
-# One process that forks each that is to die: it need not be loaded again and again.
+# One process forks each process that will die, so that it need not be loaded repeatedly.
 DYING = """
 import sys
 from lineage.serve.processes import consumer_process
@@ -113,7 +113,7 @@ def test_a_consumer_that_dies_at_any_step_loses_nothing(kafka_url: str, store_ur
         assert_whole(store_url, log, said(made), tmp_path)
 
 
-# Servers that come and go
+# Servers that stop and start
 
 
 @contextmanager
@@ -341,7 +341,7 @@ def test_a_join_that_the_library_loses_is_repeated(kafka_url: str, tmp_path: Pat
         assert_whole(store, log, said(made), tmp_path)
 
 
-# Who wakes late
+# Late wake-ups
 
 FREEZING = """
 import signal, sys
@@ -350,11 +350,11 @@ from tests.support.kafka_worlds import Step, at_step, consume_here, send_self
 at_step(eval(sys.argv[4]), lambda: send_self(signal.SIGSTOP))
 consume_here(*sys.argv[1:4])
 """
-# With a batch in hand that it thinks is its own.
+# With a batch that it believes to be its own.
 IN_HAND = Step("lineage.store.store:Store.write", "before", 2)
 # In the middle of the transaction: nobody else can write until it is gone or wakes.
 WITHIN = Step("lineage.store.writing.projection:Projection.write", "after", 2)
-# With a batch written that the group was not told of.
+# With a batch written that is not committed to the group yet.
 UNTOLD = Step(f"{MEMBER}.commit", "before", 2)
 
 
@@ -437,7 +437,7 @@ def has_partitions(consumer: Consuming, count: int) -> bool:
         return False
 
 
-# What comes more than once, and in any order
+# Repeated events in any order
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.kafka
 MANY = int(os.environ.get("DELEGRAPH_TEST_HOSTILE", "5000"))
 MEMORY_BYTES = 1_000_000_000
 
-# Made up; each has the form by which such a thing is known, and a part that stands nowhere else.
+# Made up; each has the form by which such a secret is recognised, and a part that occurs nowhere else.
 CREDENTIALS = [
     b"eyJhbGciOiJub25lIn0.eyJqdGkiOiJob3N0aWxlLW1hcmtlciJ9.aG9zdGlsZS1zaWc",
     b"ghp_hostileMARKER0123456789abcdefghij",

@@ -42,7 +42,7 @@ ALL_IS_WELL = "answers and accepts the connection"
 NOBODY = KafkaSettings()
 
 
-# The library forgets a socket that did not get through the handshake.
+# The library does not close a socket whose handshake failed.
 FORGOTTEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
@@ -88,7 +88,7 @@ def log_of(secured_kafka: SecuredKafka, prefix: str) -> Callable[..., KafkaLog]:
         log.close()
 
 
-# Every way in
+# Every way to connect
 
 
 @pytest.mark.slow
@@ -124,7 +124,7 @@ def test_the_probe_of_a_working_connection_finds_no_cause(secured_kafka: Secured
 SASL, SASL_TLS, TLS = "SASL", "SASL_TLS", "TLS"
 STRANGER = {"username": "nobody"}
 NO_CERTIFICATE = {"cert_file": None, "key_file": None}
-# What it is about: the listener, what is said otherwise than it should be, and what the fault must say.
+# The case: the listener, the changed settings, and the expected message.
 CAUSES: dict[str, tuple[str, dict[str, str | None], str]] = {
     "wrong password": (SASL, {"password": "wrong", "password_file": None}, "wrong user or password for 'producer'"),
     "wrong password, TLS": (SASL_TLS, {"password": "wrong", "password_file": None}, "wrong user or password"),
@@ -351,7 +351,7 @@ def test_an_unsuitable_certificate_is_reported(tmp_path: Path, host: str, made: 
     assert said in cause
 
 
-# Tokens, and addresses that lead nowhere
+# Tokens, and addresses without a server
 
 
 @pytest.fixture(scope="module")
@@ -449,7 +449,7 @@ def test_an_advertised_address_without_a_server_is_reported(odd_kafka: Kafka):
     assert "connection refused" in cause
 
 
-# Who may do what
+# Permissions
 
 
 @pytest.mark.kafka
@@ -506,7 +506,7 @@ def test_a_writer_cannot_read(log_of: Callable[..., KafkaLog], prefix: str):
         log_of("producer").read(DECISIONS, 0, 0, limit=1)
 
 
-# What the library raises
+# Errors of the library
 
 
 @pytest.mark.parametrize(

@@ -490,7 +490,7 @@ def test_a_credential_within_a_claim_is_refused(field: str):
     inner = signed({"sub": "agent:inner", "iss": ISSUER})
     claims = {"sub": "agent:a", "iss": ISSUER, "jti": "j1"} | {field: inner}
 
-    if field == "jti":  # then the token goes by its digest
+    if field == "jti":  # then the token is identified by its digest
         assert token_issued_from_jwt(signed(claims))["token"].startswith("sha256:")
         return
     with pytest.raises(CredentialError) as fault:

@@ -35,7 +35,7 @@ from tests.support.producers import (
 )
 from tests.support.spool_processes import in_child, together, until
 
-# What it takes
+# Accepted events
 
 
 @pytest.fixture
@@ -321,7 +321,7 @@ def test_the_example_emits_a_complete_chain(desk: Desk):
     assert (True, [], []) == (found["decision"]["permitted"], found["gaps"], found["findings"])
 
 
-# What it refuses to be
+# Invalid settings
 
 
 @pytest.mark.parametrize(
@@ -528,4 +528,4 @@ def test_closed_producers_release_all_resources(desk: Desk):
         with desk.producer() as producer:
             producer.emit(ACTION)
 
-    assert Counter() == held() - before  # less it may be: of an earlier test something may just be ending
+    assert Counter() == held() - before  # there may be fewer, since threads of an earlier test may just be ending

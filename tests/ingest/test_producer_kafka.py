@@ -62,7 +62,7 @@ ORDER: dict[str, Any] = {
 def _collect_here(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Collect what the library has left while its warning is expected."""
     yield
-    caplog.get_records("call").clear()  # its exceptions hold frames, and these the sockets
+    caplog.get_records("call").clear()  # its exceptions refer to frames, and these to the sockets
     gc.collect()
 
 
@@ -172,7 +172,7 @@ def test_the_producer_waits_for_a_broker_that_is_down_at_the_start(
     kafka = own_kafka(tmp_path / "kafka")
     url = f"kafka://{kafka.servers}/away"
     kafka.stop()
-    with opened(url, spool, close_seconds=60, durable="process") as producer:  # a slow disk is none of the broker's
+    with opened(url, spool, close_seconds=60, durable="process") as producer:  # so that a slow disk does not matter
         began = time.monotonic()
         for _ in range(20):
             producer.emit(ACTION)
@@ -245,7 +245,7 @@ def test_acknowledged_events_survive_kills_of_the_producer(kafka_url: str, spool
             told |= killed_while_emitting(kafka_url, spool, run, 0.1 + 0.4 * run)
         with opened(kafka_url, spool) as producer:
             assert producer.flush(60)
-        facts = set(logged(log))  # what was sent twice is one
+        facts = set(logged(log))  # an event that was sent twice is one fact
 
     found = {event.event_id: event.sequence or 0 for event in facts}
     assert told == {name: found[name] for name in told}

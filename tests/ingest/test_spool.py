@@ -36,7 +36,7 @@ from tests.support.spool_processes import (
     waiting,
 )
 
-# What it keeps
+# Stored events
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_events_that_arrive_during_a_write_are_written_together(spool: Spool):
     statements: list[str] = []
     spool._writer.set_trace_callback(statements.append)
 
-    with spool._writing:  # as if someone waited for the disk
+    with spool._writing:  # as if a caller waited for the disk
         threads = [threading.Thread(target=put, args=(spool, event(number))) for number in range(8)]
         for thread in threads:
             thread.start()
@@ -262,7 +262,7 @@ def test_a_failed_write_uses_no_number_and_stores_nothing(path: Path):
     spool.close()
 
 
-# Whose it is
+# Ownership
 
 
 def test_a_spool_has_one_owner_at_a_time(spool: Spool, path: Path):

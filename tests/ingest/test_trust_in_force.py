@@ -143,7 +143,7 @@ def test_nothing_starts_without_a_valid_file(tmp_path: Path):
             TrustFile(tmp_path / "trust.toml", lambda: 0)
 
 
-# What is kept by a process
+# The caches of a process
 
 SOURCES = ("https://idp.example", "https://directory.example", "https://gateway.example", "https://pdp.example")
 SOC, HOSTILE = "urn:soc", "urn:hostile"
@@ -245,7 +245,7 @@ def test_everything_cached_answers_as_if_built_now(kept: tuple[Store, Any, Path]
 
         expected = answers(fresh)
         assert expected == answers(service)
-        assert expected == answers(service)  # now of what is kept
+        assert expected == answers(service)  # now from the caches
         assert judged(AuthorityReplica(store, turning.table)) == judged(current)
         fresh_live = LiveGraph(store, turning.table, lambda: AT)
         fresh_live.follow()
@@ -254,7 +254,7 @@ def test_everything_cached_answers_as_if_built_now(kept: tuple[Store, Any, Path]
             verdict = judged(AuthorityReplica(store, turning.table)).get(key)
             if verdict is not None and state != "active":
                 assert state == str(verdict.state)
-        assert 0 == OutboxWriter(store, turning.table).round(AT)  # who begins now has nothing to add
+        assert 0 == OutboxWriter(store, turning.table).round(AT)  # a new writer has nothing to add
 
 
 def test_a_hostile_lift_is_undone_and_a_good_one_counts_again(kept: tuple[Store, Any, Path]):
@@ -275,7 +275,7 @@ def test_a_hostile_lift_is_undone_and_a_good_one_counts_again(kept: tuple[Store,
     assert ["active", "suspended", "active", "active"] == states
 
 
-# Where it is told
+# Reports
 
 
 @pytest.mark.parametrize("bad", ["[broken", None])

@@ -1,7 +1,7 @@
-"""Crashes: whatever is killed, and whatever runs at the same time, nothing is lost and nothing is there twice.
+"""Crashes: whatever is killed, and whatever runs concurrently, nothing is lost and nothing is repeated.
 
-Real processes over a file of some thousands of events, killed with SIGKILL at random moments. What is left must become,
-by doing the same again, what an undisturbed intake of the file makes.
+Real processes over a file of some thousands of events, killed with SIGKILL at random times. After the same command is
+repeated, the result must equal that of an undisturbed import.
 """
 
 import json
@@ -30,23 +30,23 @@ from tests.support.crashes import events, here
 from tests.support.spool_processes import until
 
 ROOT = Path(__file__).parents[2]
-MANY = 15_000  # takes a few seconds with all that is around it
+MANY = 15_000  # takes a few seconds with its overhead
 FEW = 6_000
 KILLS = 12
-TIMES = 4  # as often stands a file in the log that is more than one batch of the consumer
-# What these find depends on when the order was recorded, which is another moment in every store.
+TIMES = 4  # the file is in the log this often, which is more than one batch of the consumer
+# The findings of these depend on when the order was recorded, which differs in every store.
 WHEN_RECORDED = {"used-after-revocation", "used-while-suspended", "tainted-use", "granted-after-revocation"}
 COUNTS = ["accepted", "duplicates", "conflicts", "unauthorised", "quarantined"]
 
 
 def spoken(event: dict[str, Any]) -> str:
-    """What an event says: the digest of its content, envelope and all."""
+    """Return the content of an event: the digest of its content, envelope included."""
     return digest(codec.event_from_document(event))
 
 
 @dataclass(frozen=True)
 class History:
-    """A file of events, what stands in it, and a store that took it in without any trouble."""
+    """A file of events, its content, and a store that imported it without a fault."""
 
     file: Path
     made: list[dict[str, Any]]
@@ -65,13 +65,13 @@ def history(folder: Path, count: int) -> History:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> History:
-    """For what is to be killed within one run."""
+    """Return a history for processes that are killed within one run."""
     return history(tmp_path_factory.mktemp("many"), MANY)
 
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> History:
-    """For everything else."""
+    """Return a history for everything else."""
     return history(tmp_path_factory.mktemp("few"), FEW)
 
 
@@ -86,7 +86,7 @@ def start(*words: str) -> subprocess.Popen[bytes]:
 
 
 def finished(run: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """The document of a command that ended well."""
+    """Return the document of a command that ended successfully."""
     stdout, stderr = run.communicate(timeout=90)
 
     assert (0, b"") == (run.returncode, stderr), stderr
@@ -102,7 +102,7 @@ def killed(run: subprocess.Popen[bytes], after_seconds: float) -> bool:
 
 
 def facts_in(url: str) -> Counter[str]:
-    """What a store holds: how often each content."""
+    """Count each content in a store."""
     store = open_store(url, codec.read)
     found = Counter(digest(stored.fact.event) for stored in store.facts())
     store.close()
@@ -123,7 +123,7 @@ def without(document: Any, *keys: str) -> Any:
 
 
 def answers(url: str, made: list[dict[str, Any]]) -> list[Any]:
-    """A sample of what a store says, without the moments at which things were recorded, and what rests on these."""
+    """Return a sample of the store's answers, without recording times and everything that depends on them."""
     tokens = [f"token:{event['token']}" for event in made if event["type"] == "token.issued"][:: len(made) // 50]
     actions = [event["action"] for event in made if event["type"] == "action.performed"][:: len(made) // 100]
     at = ("--at", "2024-05-02T00:00:00Z")
@@ -145,7 +145,7 @@ def answers(url: str, made: list[dict[str, Any]]) -> list[Any]:
 
 
 def assert_whole(url: str, told: History) -> None:
-    """A store holds exactly what stands in the file, says what an undisturbed one says, and is sound."""
+    """Check that a store has exactly the content of the file, answers like an undisturbed one, and is consistent."""
     facts = facts_in(url)
     assert {spoken(event) for event in told.made} == set(facts)
     assert {1} == set(facts.values())
@@ -156,9 +156,9 @@ def assert_whole(url: str, told: History) -> None:
 
 
 @pytest.mark.slow
-def test_the_history_is_worth_killing(many: History):
+def test_the_history_covers_the_relevant_cases(many: History):
     """
-    The file has orders, lifts, duplicates and conflicts, and its facts are what an undisturbed store holds.
+    The file has orders, lifts, duplicates and conflicts, and its facts are those of an undisturbed store.
     """
     made = many.made
     kinds = Counter(event["type"] for event in made)
@@ -170,9 +170,9 @@ def test_the_history_is_worth_killing(many: History):
 
 
 @pytest.mark.slow
-def test_an_ingest_that_is_killed_again_and_again_loses_nothing(many: History, tmp_path: Path):
+def test_a_repeatedly_killed_ingest_loses_nothing(many: History, tmp_path: Path):
     """
-    Twelve times killed at a random moment, from the making of the store on; then once to the end.
+    Killed twelve times at a random time, from the creation of the store on; then run once to the end.
     """
     rng = random.Random()
     url = f"sqlite:///{tmp_path}/delegraph.db"
@@ -191,9 +191,9 @@ def test_an_ingest_that_is_killed_again_and_again_loses_nothing(many: History, t
 
 
 @pytest.mark.slow
-def test_a_store_that_is_killed_while_it_is_made_can_be_made(tmp_path: Path):
+def test_an_init_that_was_killed_can_be_repeated(tmp_path: Path):
     """
-    Killed between the first byte and the last table, `init` completes what is there.
+    Killed between the first byte and the last table, `init` completes the store.
     """
     rng = random.Random()
     url = f"sqlite:///{tmp_path}/delegraph.db"
@@ -211,7 +211,8 @@ def test_a_store_that_is_killed_while_it_is_made_can_be_made(tmp_path: Path):
 @pytest.mark.slow
 def test_a_consumer_that_is_killed_loses_nothing(few: History, tmp_path: Path):
     """
-    The log is whole and the consumer is killed within it: positions and facts go together, and the next one continues.
+    The log is complete and the consumer is killed within it: positions and facts are committed together, and the next
+    one continues.
     """
     rng = random.Random()
     emitted, timed = tmp_path / "emitted.db", tmp_path / "timed.db"
@@ -241,7 +242,7 @@ def test_a_consumer_that_is_killed_loses_nothing(few: History, tmp_path: Path):
 @pytest.mark.slow
 def test_two_consumers_at_once_account_for_each_record_once(few: History, tmp_path: Path):
     """
-    Two consumers drain one log into one store: between them they project every record, and none twice.
+    Two consumers drain one log into one store: together they project every record, and none twice.
     """
     url = f"sqlite:///{tmp_path}/delegraph.db"
     finished(start("emit", *[str(few.file)] * TIMES, "--store", url))
@@ -255,9 +256,10 @@ def test_two_consumers_at_once_account_for_each_record_once(few: History, tmp_pa
 
 
 @pytest.mark.slow
-def test_ingest_and_consume_at_once_are_ingest(few: History, tmp_path: Path):
+def test_a_concurrent_consumer_does_not_change_the_result_of_ingest(few: History, tmp_path: Path):
     """
-    A consumer follows while a file is ingested: the counts add up anyone who projected, and SIGTERM ends it in peace.
+    A consumer follows while a file is ingested: the counts add up whichever of them projected, and SIGTERM ends it
+    normally.
     """
     url = f"sqlite:///{tmp_path}/delegraph.db"
     here(url, "init")
@@ -274,7 +276,7 @@ def test_ingest_and_consume_at_once_are_ingest(few: History, tmp_path: Path):
 
 
 def listens_to(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has something else to do at a signal than to end."""
+    """Whether a process handles a signal."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     [caught] = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:")]
     return bool(caught >> number - 1 & 1)
@@ -282,11 +284,12 @@ def listens_to(pid: int, number: signal.Signals) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [maintenance.fsck, maintenance.rebuild])
-def test_what_comes_while_the_log_is_projected_again_raises_no_alarm_and_is_not_lost(
+def test_records_that_come_during_fsck_or_rebuild_are_neither_lost_nor_reported(
     few: History, tmp_path: Path, command: Callable[..., dict[str, Any]]
 ):
     """
-    Others append and project while fsck or rebuild is at work: sound is called sound, and all that came is there.
+    Others append and project while fsck or rebuild is running: a consistent store is reported as such, and every record
+    is there.
     """
     url = f"sqlite:///{tmp_path}/delegraph.db"
     here(url, "ingest", str(few.file))
@@ -303,9 +306,9 @@ def test_what_comes_while_the_log_is_projected_again_raises_no_alarm_and_is_not_
 
 
 @pytest.mark.slow
-def test_several_who_begin_at_once_share_one_store(few: History, tmp_path: Path):
+def test_processes_that_start_together_share_one_store(few: History, tmp_path: Path):
     """
-    Four processes ingest the same file where no store is yet: one makes it, and each event is accepted once.
+    Four processes ingest the same file into a missing store: one creates it, and each event is accepted once.
     """
     url = f"sqlite:///{tmp_path}/delegraph.db"
     file = tmp_path / "some.jsonl"
@@ -325,9 +328,9 @@ def test_several_who_begin_at_once_share_one_store(few: History, tmp_path: Path)
     assert here(url, "fsck")[0]["ok"]
 
 
-def test_orders_given_at_once_all_stand(tmp_path: Path):
+def test_concurrent_orders_all_take_effect(tmp_path: Path):
     """
-    Three responders revoke three tokens at the same moment: three orders, three dead tokens.
+    Three responders revoke three tokens at the same time: three orders, three dead tokens.
     """
     url = f"sqlite:///{tmp_path}/delegraph.db"
     file = tmp_path / "some.jsonl"
@@ -346,9 +349,9 @@ def test_orders_given_at_once_all_stand(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_rebuild_that_is_killed_leaves_the_store_as_it_was(few: History, tmp_path: Path):
+def test_a_killed_rebuild_changes_no_answer(few: History, tmp_path: Path):
     """
-    Killed at any moment, `rebuild` has swapped or not; either way every answer stands.
+    Killed at any time, `rebuild` has either swapped or not; every answer is the same.
     """
     rng = random.Random()
     url = f"sqlite:///{tmp_path}/delegraph.db"

@@ -1,4 +1,4 @@
-"""The quota of a source in quarantine: no source fills the store, and none makes another lose its records."""
+"""The quota of a source in quarantine: no source fills the store, or makes another lose its records."""
 
 import hashlib
 import json
@@ -76,7 +76,7 @@ def line(place: int, origin: str = "file.jsonl", size: int = 1, **fields: Any) -
 
 
 def kept(store: Store) -> dict[tuple[str, int], bool]:
-    """Which records are kept whole, by origin and place."""
+    """Return which records are kept whole, by origin and position."""
     return {(item.record.origin, item.record.place): not item.record.beyond_quota for item in store.quarantined()}
 
 
@@ -104,7 +104,8 @@ def test_each_source_has_its_own_quota(
     fresh: stores.Fresh, sizes: list[tuple[str, int]], cuts: list[int], shared: bool
 ):
     """
-    However the records are cut into batches: the first that fit are whole, and of the others stand digest and place.
+    However the records are split into batches, the first that fit are whole, and the others have only digest and
+    position.
 
     Several files of one source share a quota.
     """
@@ -131,7 +132,7 @@ def test_each_source_has_its_own_quota(
 
 
 def test_a_file_that_is_read_again_is_charged_once(store: Store):
-    """What stands in quarantine already takes nothing, also beside records that are new."""
+    """A record that is in quarantine already takes nothing, also next to new records."""
     store.quarantine([line(1), line(2)])
     store.quarantine([line(1), line(2), line(2), line(3), line(4)])
 
@@ -139,7 +140,7 @@ def test_a_file_that_is_read_again_is_charged_once(store: Store):
 
 
 def test_several_writers_together_get_one_quota(fresh: stores.Fresh):
-    """Eight write records of one source at once, each over a store of its own: no more is kept whole than one may."""
+    """Eight threads write records of one source concurrently, each with its own store: together they keep one quota."""
     with fresh() as url:
         open_store(url, codec.read, create=True).close()
         begin = threading.Barrier(8).wait
@@ -174,13 +175,13 @@ _garbage = st.binary(min_size=1, max_size=12).filter(lambda raw: raw[:2] != b"\x
     partitions=st.lists(st.lists(_garbage, min_size=1, max_size=8), min_size=1, max_size=3),
     turns=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), max_size=20),
 )
-def test_consumers_in_any_order_keep_the_same(
+def test_consumers_in_any_order_keep_the_same_records(
     fresh: stores.Fresh, partitions: list[list[bytes]], turns: list[tuple[int, int]]
 ):
     """
-    Two consumers share the partitions, in batches of any size and order: row by row it is what one projects alone.
+    Two consumers share the partitions, in batches of any size and order: row by row the result is that of one consumer.
 
-    The quota has room for three of each, however many partitions a hostile producer fills.
+    The quota has room for three records of each partition, however many partitions a hostile producer fills.
     """
     turns = turns + [(partition, 8) for partition in range(len(partitions))]
     with fresh() as url, stores.in_a_file() as other:
@@ -205,15 +206,13 @@ def test_consumers_in_any_order_keep_the_same(
 
 
 def older(_value: bytes) -> Event:
-    """How a version reads that does not know the schema."""
+    """Decode like a version that does not know the schema."""
     raise UnknownSchemaError("unknown-schema", "a later version may know it")
 
 
-def test_a_record_of_the_log_beyond_the_quota_is_taken_up_from_the_log(
-    store: Store, log: Log, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_record_beyond_the_quota_is_retried_from_the_log(store: Store, log: Log, monkeypatch: pytest.MonkeyPatch):
     """
-    Nothing is lost: after an upgrade all are facts at their places, and the source has its quota back.
+    Nothing is lost: after an upgrade all records are facts at their positions, and the source has its quota back.
     """
     values = [codec.encode(EVENT._replace(event_id=f"e{number}")) for number in range(1_200)]
     with monkeypatch.context() as before:
@@ -235,8 +234,8 @@ def test_a_record_of_the_log_beyond_the_quota_is_taken_up_from_the_log(
     assert [True] == list(kept(store).values())
 
 
-def test_a_rebuild_decides_the_same(store: Store, log: Log):
-    """Also beside lines that the log never took, which stay as they are."""
+def test_a_rebuild_keeps_the_same_records(store: Store, log: Log):
+    """Also next to lines that are not in the log, which stay unchanged."""
     store.quarantine([line(place) for place in range(5)])
     log.append(Entry(DECISIONS, b"?" * (1 + number % 40)) for number in range(30))
     project(log, store, None)
@@ -254,8 +253,8 @@ def test_a_rebuild_decides_the_same(store: Store, log: Log):
     assert not maintenance.fsck(service, lambda _: None)["ok"]
 
 
-def test_what_is_beyond_is_told(store: Store, log: Log):
-    """The document and the text name the quota and the sources, the most first, and say so of each record."""
+def test_records_beyond_the_quota_are_reported(store: Store, log: Log):
+    """The document and the text name the quota and the sources, the largest number first, and mark each record."""
     store.quarantine([line(place, "much") for place in range(9)])
     store.quarantine([line(place, "little") for place in range(3)])
     store.quarantine([line(place, "some") for place in range(4)])
@@ -273,7 +272,7 @@ def test_what_is_beyond_is_told(store: Store, log: Log):
 
 
 def test_the_quota_is_a_setting(tmp_path: Path):
-    """Through the environment, at the command line; doctor counts what is beyond, and is well."""
+    """Through the environment, on the command line; doctor counts the records beyond it, and reports no fault."""
     desk = Desk(tmp_path)
     quota = {"DELEGRAPH_QUARANTINE_RECORDS": "2"}
     bad, worse = tmp_path / "bad.jsonl", tmp_path / "worse.jsonl"

@@ -1,4 +1,4 @@
-"""What a store promises on either database: one suite, run on both."""
+"""The contract of a store on either database: one suite, run on both."""
 
 import json
 import random
@@ -76,7 +76,7 @@ def line(place: int, **fields: object) -> RejectedRecord:
     return replace(plain, **fields)
 
 
-def test_a_batch_says_what_became_of_its_records(store: Store):
+def test_a_batch_reports_the_outcome_of_each_record(store: Store):
     """Each record is accepted, a duplicate, in conflict, unauthorised or quarantined, in the order in which it came."""
     trust = TrustTable({"urn:s": Grant(frozenset({"token.issued"}), ("t",))})
     one = codec.encode(event(1))
@@ -89,8 +89,8 @@ def test_a_batch_says_what_became_of_its_records(store: Store):
     assert Outcomes(2, 3, 1, 1, 1) == store.outcomes()
 
 
-def test_a_batch_of_a_position_that_was_moved_writes_nothing(store: Store):
-    """A batch is written from where the position is, and from nowhere else."""
+def test_a_batch_at_a_moved_position_writes_nothing(store: Store):
+    """A batch is only written from the current position."""
     store.write(batch_of([codec.encode(event(1))]))
 
     for start in (0, 2):
@@ -108,8 +108,8 @@ HOSTILE = st.text(st.characters(blacklist_categories=()), max_size=50) | st.samp
 @pytest.mark.slow
 @settings(max_examples=40)
 @given(origin=HOSTILE, detail=HOSTILE, value=st.none() | st.binary(max_size=20))
-def test_whatever_could_not_be_read_is_quarantined(fresh: stores.Fresh, origin: str, detail: str, value: bytes | None):
-    """Any origin, any detail: NUL, half a character, longer than an index takes; once, however often it comes."""
+def test_any_unreadable_record_is_quarantined(fresh: stores.Fresh, origin: str, detail: str, value: bytes | None):
+    """Any origin, any detail: NUL, an unpaired surrogate, too long for an index; once, however often it comes."""
     with fresh() as url:
         store = open_store(url, codec.read, create=True)
         record = line(1, origin=origin, detail=detail, value=value, headers=b'[["h","v"]]')
@@ -126,8 +126,8 @@ def test_whatever_could_not_be_read_is_quarantined(fresh: stores.Fresh, origin: 
         store.close()
 
 
-def test_places_that_are_too_long_for_an_index_stay_apart(store: Store):
-    """Two files whose long names differ at the front are two files."""
+def test_origins_too_long_for_an_index_stay_distinct(store: Store):
+    """Two files whose long names differ at the beginning are two files."""
     names = [letter + "/" + "x" * 4_000 for letter in "ab"]
     store.quarantine(line(1, origin=one) for one in names)
 
@@ -142,8 +142,8 @@ IDS = st.text(st.sampled_from("aAzZéÉß\u0130\u0131%_/\\0"), min_size=1, max_s
 @given(
     ids=st.lists(IDS, min_size=1, max_size=12, unique=True), text=IDS | st.sampled_from(["", "\0", "\ud800", "token:"])
 )
-def test_a_search_finds_what_contains_the_text(fresh: stores.Fresh, ids: list[str], text: str):
-    """ASCII letters are the same in either case, any other character is itself; what is found is in byte order."""
+def test_a_search_finds_keys_that_contain_the_text(fresh: stores.Fresh, ids: list[str], text: str):
+    """The case of ASCII letters is ignored, any other character matches itself; the result is in byte order."""
 
     def lower(key: str) -> str:
         return "".join(chr(ord(letter) + 32) if "A" <= letter <= "Z" else letter for letter in key)
@@ -157,7 +157,7 @@ def test_a_search_finds_what_contains_the_text(fresh: stores.Fresh, ids: list[st
         ]
         store.write(batch_of(values))
         keys = [f"token:{id_}" for id_ in ids] + ["principal:human:x"]
-        with store.engine.begin() as connection:  # as other processes do, each for itself
+        with store.engine.begin() as connection:  # like separate processes
             connection.execute(name.insert(), [{"key": key} for key in keys for _ in range(1 + len(key) % 5)])
 
         expected = sorted((key for key in keys if lower(text) in lower(key)), key=str.encode)
@@ -167,13 +167,13 @@ def test_a_search_finds_what_contains_the_text(fresh: stores.Fresh, ids: list[st
         store.close()
 
 
-def test_no_plan_has_a_digest_that_is_no_text(store: Store):
-    """A digest of any characters is asked for, and is not there."""
+def test_an_unstorable_digest_finds_no_plan(store: Store):
+    """A digest of any characters is looked up, and does not exist."""
     assert [None, None] == [store.plan(digest) for digest in ("a\0", "\ud800")]
 
 
-def test_a_record_is_taken_up_from_quarantine_once(store: Store):
-    """Two who take the same records up at once write them once: every record stays accounted for."""
+def test_a_record_is_released_from_quarantine_once(store: Store):
+    """Two processes that release the same records concurrently write them once: every record stays accounted for."""
     values = [codec.encode(event(number)) for number in range(50)]
     batch = batch_of(values)
     aside = [
@@ -193,8 +193,8 @@ def test_a_record_is_taken_up_from_quarantine_once(store: Store):
     assert Outcomes(50, 0, 0, 0, 0) == store.outcomes()
 
 
-def test_a_store_of_the_first_version_is_brought_to_this_one(fresh: stores.Fresh):
-    """What an older delegraph wrote is read after an upgrade, and until then the message says what to do."""
+def test_a_store_of_the_first_version_is_upgraded(fresh: stores.Fresh):
+    """The data of an older delegraph is read after an upgrade, and until then the message says what to do."""
     with fresh() as url:
         engine = store_engine.connect(url, create=True)
         with backend_of(engine.dialect).writing(engine).begin() as connection:
@@ -227,7 +227,7 @@ def test_a_store_of_the_first_version_is_brought_to_this_one(fresh: stores.Fresh
 
 
 def test_a_store_that_has_facts_is_marked_until_it_is_rebuilt(fresh: stores.Fresh, tmp_path: Path):
-    """An older version did not index who acted, which the migration notes and a rebuild mends."""
+    """An older version did not index actors, which the migration marks and a rebuild repairs."""
     log = open_log(f"sqlite:///{tmp_path}/log.db", create=True, clock=lambda: START)
     log.append([entry_of(event(1))])
     with fresh() as url:
@@ -256,8 +256,8 @@ def test_a_store_that_has_facts_is_marked_until_it_is_rebuilt(fresh: stores.Fres
     log.close()
 
 
-def test_a_frozen_store_is_what_it_was(store: Store):
-    """Whatever is written meanwhile, questions that were asked of one moment are answered of it."""
+def test_a_snapshot_does_not_change(store: Store):
+    """Whatever is written in the meantime, queries of one snapshot are answered as of that snapshot."""
     store.write(batch_of([codec.encode(event(1))]))
     with store.snapshot() as still:
         store.write(batch_of([codec.encode(event(2))], start=1))
@@ -268,8 +268,8 @@ def test_a_frozen_store_is_what_it_was(store: Store):
 @pytest.mark.slow
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32))
-def test_what_was_projected_is_what_a_fresh_projection_holds(fresh: stores.Fresh, seed: int):
-    """However a world was cut into batches: row by row it is one projection on SQLite; a missing row is found."""
+def test_a_projection_equals_a_fresh_one(fresh: stores.Fresh, seed: int):
+    """However a world was split into batches: row by row it equals a projection on SQLite; a missing row is found."""
     rng = random.Random(seed)
     items = worlds.world(rng)
     with fresh() as url, stores.in_a_file() as other:
@@ -297,8 +297,8 @@ def test_what_was_projected_is_what_a_fresh_projection_holds(fresh: stores.Fresh
         store.close()
 
 
-def test_a_rebuild_leaves_nothing_behind_what_was_known(store: Store, tmp_path: Path):
-    """What others projected while the log was projected again is in the store at once when it is put in its place."""
+def test_a_rebuilt_store_is_never_behind_the_old_one(store: Store, tmp_path: Path):
+    """Records that others projected during the rebuild are in the store as soon as it is exchanged."""
     log = open_log(f"sqlite:///{tmp_path}/log.db", create=True, clock=lambda: START)
     log.append(entry_of(event(number)) for number in range(20))
     project(log, store, None)
@@ -306,7 +306,7 @@ def test_a_rebuild_leaves_nothing_behind_what_was_known(store: Store, tmp_path: 
     seen = []
 
     def progress(records: int) -> None:
-        """Each time that some are projected again, others come."""
+        """Let others project further records each time that some are projected again."""
         first = sum(seen, start=records)
         seen.append(records)
         log.append(entry_of(event(number)) for number in range(first, first + 10))
@@ -321,8 +321,8 @@ def test_a_rebuild_leaves_nothing_behind_what_was_known(store: Store, tmp_path: 
     log.close()
 
 
-def test_who_else_uses_a_client_is_counted_once_each(store: Store):
-    """Of a client its tokens are counted, however often each was told of, without those that are killed or ended."""
+def test_each_other_user_of_a_client_is_counted_once(store: Store):
+    """The tokens of a client are counted once, however many facts each has, without those that are killed or ended."""
     ends = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6}
     told = [
         event(number, event_id=f"e{number}-{again}", body=body._replace(expires_at=START * end + again))

@@ -1,4 +1,4 @@
-"""The statements of the hot paths against the planners: each goes through an index, whatever the store holds."""
+"""The query plans of the hot paths: each statement uses an index, whatever the content of the store."""
 
 import json
 import random
@@ -50,7 +50,7 @@ CONDITIONS = {"Index Cond", "Recheck Cond"}
 
 
 def statement(name: str, dialect: Dialect) -> Any:
-    """A statement as a database is asked it."""
+    """Return a statement as it is sent to a database."""
     found = STATEMENTS[name]
     return (found[dialect.name] if isinstance(found, dict) else found).compile(dialect=dialect)
 
@@ -65,7 +65,7 @@ def on_sqlite(request: pytest.FixtureRequest) -> Iterator[Store]:
 
 @pytest.fixture(scope="module", params=["analyzed", "filled just now"])
 def on_postgres(request: pytest.FixtureRequest, postgres: str) -> Iterator[Store]:
-    """A store of some size, whose tables the planner knows or does not."""
+    """Create a store of some size, with or without statistics for the planner."""
     with stores.servers.fresh_database(postgres) as url:
         store = open_store(url, codec.read, create=True)
         with store.engine.begin() as connection:
@@ -90,7 +90,7 @@ def on_postgres(request: pytest.FixtureRequest, postgres: str) -> Iterator[Store
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_no_statement_reads_a_whole_table(on_sqlite: Store, name: str):
     """
-    A question costs what it is about and not what the store holds: facts and references are searched, never scanned.
+    The cost of a query depends on its subject and not on the store: facts and references are searched, never scanned.
     """
     with on_sqlite.connection() as connection:
         compiled = statement(name, connection.dialect)

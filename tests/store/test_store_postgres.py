@@ -1,4 +1,4 @@
-"""What is promised of a store on PostgreSQL beyond the answers: its faults, its roles, its repair, its restart."""
+"""The contract of a store on PostgreSQL besides its answers: errors, roles, repair, restart."""
 
 import json
 import random
@@ -75,7 +75,7 @@ def unequal(store: Store, log: Log, folder: Path) -> list[str]:
     return found
 
 
-# Getting in
+# Connecting
 
 
 WRONG: dict[str, tuple[Callable[[str], str], type[DelegraphError], str]] = {
@@ -117,8 +117,8 @@ WRONG: dict[str, tuple[Callable[[str], str], type[DelegraphError], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_keeps_one_out_is_one_clear_sentence(postgres_url: str, name: str):
-    """What is wrong with the way in is told with its remedy, and never with a password."""
+def test_a_failed_connection_is_reported_in_one_clear_sentence(postgres_url: str, name: str):
+    """The message names the cause and its remedy, and never a password."""
     wrong, kind, words = WRONG[name]
 
     with pytest.raises(DelegraphError) as raised:
@@ -129,15 +129,15 @@ def test_what_keeps_one_out_is_one_clear_sentence(postgres_url: str, name: str):
     assert str(urlsplit(postgres_url).password) not in str(raised.value)
 
 
-def test_a_url_that_cannot_be_read_is_not_repeated_with_its_password():
-    """A slip in the URL does not bring the password into a message."""
+def test_an_invalid_url_is_not_repeated_with_its_password():
+    """A mistake in the URL does not reveal the password in a message."""
     with pytest.raises(RefusedError) as raised:
         open_store("postgresql:/user:hush@host/db", codec.read)
     assert "hush" not in str(raised.value)
 
 
-def test_the_password_may_be_given_apart(postgres_url: str):
-    """A password that is handed in is used, whatever the URL says, and the store's own URL never shows it."""
+def test_the_password_may_be_given_separately(postgres_url: str):
+    """A separate password is used, whatever the URL contains, and the store's own URL never shows it."""
     secret = str(urlsplit(postgres_url).password)
     bare = postgres_url.replace(f":{secret}@", "@")
 
@@ -147,8 +147,8 @@ def test_the_password_may_be_given_apart(postgres_url: str):
     store.close()
 
 
-def test_a_database_of_other_people_is_left_alone(postgres_url: str):
-    """Where others keep tables nothing is made, and the message says so."""
+def test_a_database_of_another_application_is_not_changed(postgres_url: str):
+    """If it has other tables nothing is created, and the message says so."""
     execute(postgres_url, "CREATE TABLE invoices (id int)")
 
     with pytest.raises(UnavailableError, match="not a delegraph store"):
@@ -156,14 +156,14 @@ def test_a_database_of_other_people_is_left_alone(postgres_url: str):
     assert [("invoices",)] == execute(postgres_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
 
 
-def test_an_empty_database_is_empty(postgres_url: str):
-    """Without tables there is no store, and the message says how to make them."""
+def test_an_empty_database_is_not_a_store(postgres_url: str):
+    """Without tables there is no store, and the message says how to create them."""
     with pytest.raises(UnavailableError, match="is empty; create its tables with 'delegraph init'"):
         open_store(postgres_url, codec.read)
 
 
-def test_every_connection_says_who_it_is_and_has_limits(postgres_url: str):
-    """Who looks at the server sees delegraph; a question does not run or wait for ever; the URL may say otherwise."""
+def test_every_connection_has_a_name_and_time_limits(postgres_url: str):
+    """The server shows delegraph; a query neither runs nor waits for ever; the URL may override both."""
     names = ("application_name", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     asked = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
     with a_store(postgres_url) as store, store.connection() as connection:
@@ -173,18 +173,18 @@ def test_every_connection_says_who_it_is_and_has_limits(postgres_url: str):
         assert ("mine", "5s", "10s", "1min") == tuple(connection.exec_driver_sql(asked).one())
 
 
-def test_who_writes_and_says_nothing_loses_its_turn_soon(postgres_url: str):
-    """A writer may take long; but frozen in the middle of its transaction it holds up the others for seconds alone."""
+def test_a_frozen_writer_soon_loses_its_turn(postgres_url: str):
+    """A writer may take long; but frozen in the middle of its transaction it delays the others for seconds only."""
     asked = "SELECT current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')"
     with a_store(postgres_url) as store, store._write() as connection:
         assert ("0", "20s") == tuple(connection.exec_driver_sql(asked).one())
 
 
-# Faults of a store that is in use
+# Errors of a store in use
 
 
-def test_a_question_that_takes_too_long_is_given_up(postgres_url: str):
-    """A statement beyond its time is an error that says how to allow more."""
+def test_a_query_that_takes_too_long_is_cancelled(postgres_url: str):
+    """The error says how to allow more time."""
     with (
         a_store(f"{postgres_url}?options=-c%20statement_timeout%3D50") as store,
         pytest.raises(UnavailableError, match="statement_timeout"),
@@ -193,8 +193,8 @@ def test_a_question_that_takes_too_long_is_given_up(postgres_url: str):
         connection.exec_driver_sql("SELECT pg_sleep(20)")
 
 
-def test_a_question_cannot_write_and_sees_one_moment(postgres_url: str, tmp_path: Path):
-    """What others write while a question is answered is no part of its answer; and a question writes nothing."""
+def test_a_query_is_read_only_and_sees_one_snapshot(postgres_url: str, tmp_path: Path):
+    """Writes by others during a query are not part of its answer."""
     with a_log(tmp_path, 10) as log, a_store(postgres_url) as store, store.snapshot() as still:
         project(log, store, None)
 
@@ -205,10 +205,10 @@ def test_a_question_cannot_write_and_sees_one_moment(postgres_url: str, tmp_path
             connection.exec_driver_sql("DELETE FROM fact")
 
 
-def test_the_server_may_be_stopped_and_started_under_a_store(own_postgres: Callable[[Path], Postgres], tmp_path: Path):
+def test_a_store_survives_a_restart_of_the_server(own_postgres: Callable[[Path], Postgres], tmp_path: Path):
     """
-    While the database is unavailable questions say so; when it is back they are answered, the first of them too, by
-    the same store; and so are writers.
+    While the database is unavailable queries report it; when it is back, even the first of them is answered by the same
+    store object, and so are writers.
     """
     server = own_postgres(tmp_path)
     with a_log(tmp_path, 20) as log, a_store(server.url()) as store:
@@ -243,10 +243,8 @@ def batch_of(log: Log, start: int) -> Any:
     return batch
 
 
-def test_a_server_that_goes_in_the_middle_of_a_batch_takes_nothing_of_it(
-    own_postgres: Callable[[Path], Postgres], tmp_path: Path
-):
-    """A batch that is being written when the database dies is not there afterwards, and can be written then."""
+def test_a_batch_is_lost_as_a_whole_if_the_server_dies(own_postgres: Callable[[Path], Postgres], tmp_path: Path):
+    """It is not there afterwards, and can be written again."""
     server = own_postgres(tmp_path)
     with a_log(tmp_path, 5) as log, a_store(server.url()) as store:
         store.bind(log.identity)
@@ -271,7 +269,7 @@ def test_a_server_that_goes_in_the_middle_of_a_batch_takes_nothing_of_it(
 
 @pytest.fixture
 def role(postgres: str) -> Iterator[str]:
-    """A role of the server; it goes away after the database that it has rights in."""
+    """Create a role of the server, dropped after the database in which it has privileges."""
     name = f'Reader "{uuid4().hex}"'
     quoted = '"' + name.replace('"', '""') + '"'
     execute(postgres, f"CREATE ROLE {quoted} LOGIN PASSWORD 'reading'")
@@ -284,8 +282,8 @@ def as_role(url: str, role: str) -> str:
     return parts._replace(netloc=f"{quote(role)}:reading@{parts.hostname}:{parts.port}").geturl()
 
 
-def test_a_reader_may_ask_everything_and_write_nothing(role: str, postgres_url: str, tmp_path: Path):
-    """Every question is answered for a role that may only read; what writes says that it may not."""
+def test_a_reader_may_query_everything_and_write_nothing(role: str, postgres_url: str, tmp_path: Path):
+    """Every query is answered for a read-only role; a command that writes says that it may not."""
     with a_log(tmp_path, 5) as log, a_store(postgres_url) as store:
         project(log, store, None)
         store.grant_reader(role)
@@ -295,15 +293,15 @@ def test_a_reader_may_ask_everything_and_write_nothing(role: str, postgres_url: 
             assert "active" == service.status("token", "t1", at=START)["state"]
             reach = service.reach(Proposal(target=Target("principal", "human:alice"), at=START), stale=True)
             assert 5 == len(reach["kills"]["tokens"])
-            assert reading.plan(reach["plan_digest"]) is None  # it is not kept, which is a warning in the log
+            assert reading.plan(reach["plan_digest"]) is None  # it is not stored, which is a warning in the log
             assert ["token:t1"] == reading.search("T1", limit=5)
             log.append([entry_of(event(5))])
             with pytest.raises(UnavailableError, match="lacks a privilege"):
                 project(log, reading, None)
 
 
-def test_a_role_that_is_not_there_is_told(postgres_url: str):
-    """A reader must exist before it can be let in."""
+def test_a_missing_role_is_reported(postgres_url: str):
+    """A reader must exist before it can be granted access."""
     with a_store(postgres_url) as store, pytest.raises(RefusedError, match="create it with CREATE ROLE"):
         store.grant_reader("nobody at all")
 
@@ -311,9 +309,9 @@ def test_a_role_that_is_not_there_is_told(postgres_url: str):
 # Repair
 
 
-def test_what_was_damaged_is_found_and_made_again(role: str, postgres_url: str, tmp_path: Path):
+def test_damage_is_found_and_repaired(role: str, postgres_url: str, tmp_path: Path):
     """
-    fsck finds what is missing; rebuild makes it again from the log, and what a reader may do survives it.
+    fsck finds missing rows; rebuild restores them from the log, and the privileges of a reader survive it.
     """
     with a_log(tmp_path, 50) as log, a_store(postgres_url) as store:
         project(log, store, None)
@@ -342,8 +340,7 @@ def test_what_was_damaged_is_found_and_made_again(role: str, postgres_url: str, 
 @pytest.mark.slow
 def test_questions_are_answered_and_facts_ingested_while_it_is_rebuilt(postgres_url: str, tmp_path: Path):
     """
-    While the projection is made again, again and again, every question is answered with at least what was known before,
-    and a consumer continues.
+    During repeated rebuilds every query is answered with at least the facts known before, and a consumer continues.
     """
     with a_log(tmp_path, 300) as log, a_store(postgres_url) as store, a_store(postgres_url) as consuming:
         project(log, store, None)
@@ -392,8 +389,8 @@ def test_questions_are_answered_and_facts_ingested_while_it_is_rebuilt(postgres_
 
 
 @pytest.mark.slow
-def test_a_rebuild_that_did_not_come_to_its_end_is_in_nobodys_way(postgres_url: str, tmp_path: Path):
-    """What a rebuild left behind is cleared away by the next; the store is the old one until then."""
+def test_an_unfinished_rebuild_does_not_disturb_the_next(postgres_url: str, tmp_path: Path):
+    """The next one removes its remains; the store is unchanged until then."""
     with a_log(tmp_path, 20) as log, a_store(postgres_url) as store:
         project(log, store, None)
         execute(
@@ -408,8 +405,8 @@ def test_a_rebuild_that_did_not_come_to_its_end_is_in_nobodys_way(postgres_url: 
         assert [] == unequal(store, log, tmp_path)
 
 
-def test_a_schema_of_other_people_is_not_cleared_away(postgres_url: str, tmp_path: Path):
-    """Whose schema has the name that a rebuild would take keeps it."""
+def test_a_schema_of_another_application_is_not_dropped(postgres_url: str, tmp_path: Path):
+    """It has the name that a rebuild would use, and is kept."""
     with a_log(tmp_path, 2) as log, a_store(postgres_url) as store:
         project(log, store, None)
         execute(postgres_url, "CREATE SCHEMA public_rebuilt", "CREATE TABLE public_rebuilt.theirs (n int)")
@@ -419,8 +416,8 @@ def test_a_schema_of_other_people_is_not_cleared_away(postgres_url: str, tmp_pat
         assert [] == execute(postgres_url, "SELECT * FROM public_rebuilt.theirs")
 
 
-def test_two_do_not_rebuild_at_once(postgres_url: str):
-    """The second is told that the first is at it."""
+def test_concurrent_rebuilds_are_refused(postgres_url: str):
+    """The second process is told that another one is rebuilding."""
     with (
         a_store(postgres_url) as store,
         a_store(postgres_url) as other,
@@ -431,8 +428,8 @@ def test_two_do_not_rebuild_at_once(postgres_url: str):
         pass
 
 
-def test_nothing_is_replaced_by_what_cannot_catch_up(postgres_url: str, tmp_path: Path):
-    """A log that ends before what the store has read is told, and the store stays what it is."""
+def test_a_rebuild_that_cannot_catch_up_replaces_nothing(postgres_url: str, tmp_path: Path):
+    """A log that ends before the store's positions is reported, and the store is unchanged."""
     with a_log(tmp_path, 10) as log, a_store(postgres_url) as store:
         project(log, store, None)
 
@@ -445,7 +442,7 @@ def test_nothing_is_replaced_by_what_cannot_catch_up(postgres_url: str, tmp_path
 
 
 def test_random_worlds_are_the_same_on_both_databases(postgres_url: str, tmp_path: Path):
-    """fsck compares row by row with SQLite, and finds nothing, whatever the world."""
+    """fsck compares row by row with SQLite, and finds no difference in any world."""
     rng = random.Random(5)
     log = open_log(f"sqlite:///{tmp_path}/log.db", create=True, clock=lambda: START)
     with a_store(postgres_url) as store:

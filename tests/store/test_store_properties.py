@@ -1,6 +1,6 @@
-"""The store against the core: whatever comes, in whatever order and batches, answers are those of the core.
+"""The store compared with the core: for any facts, in any order and batches, its answers are those of the core.
 
-Nothing is patched and nothing is in memory: a SQLite file, and a PostgreSQL database, written and read as in use.
+Nothing is patched and nothing is in memory: a SQLite file and a PostgreSQL database, written and read as in production.
 """
 
 import json
@@ -44,7 +44,7 @@ def loaded(store: Store, kind: str, id_: str, at: int | None, **how: Any) -> Wor
 
 
 def acted(store: Store, kind: str, id_: str, **how: Any) -> int:
-    """How many actions a thing did, by the index of the store."""
+    """Count the actions of a principal by the index of the store."""
     with store.reader(trust=how.get("trust"), known_at=how.get("known_at")) as reader:
         return reader.count_acted(key_of(kind, id_))
 
@@ -53,7 +53,7 @@ def acted(store: Store, kind: str, id_: str, **how: Any) -> int:
 @settings(max_examples=25)
 @given(seed=SEEDS)
 def test_answers_through_sql_are_those_of_the_core_on_the_whole_graph(fresh: stores.Fresh, seed: int):
-    """A question loads only what it needs, and misses nothing that it needs: not a killer, not a child."""
+    """A query loads only what it needs, and misses nothing that it needs: no killing order and no child."""
     rng = random.Random(seed)
     items = worlds.world(rng)
     known_at = rng.choice([None, None, rng.choice(worlds.grid)])
@@ -85,7 +85,7 @@ def test_answers_through_sql_are_those_of_the_core_on_the_whole_graph(fresh: sto
 
 
 def documents(store: Store, items: list[dict[str, Any]], asked: list[tuple[str, str]], at: int) -> list[str]:
-    """Every document of some questions and of every action, as the command line prints it."""
+    """Return every document of some queries and of every action, as the command line prints it."""
     service = Service(store, None, Trust(), lambda: at, source="urn:test")
     said: list[Any] = []
     for kind, id_ in asked:
@@ -105,7 +105,7 @@ def documents(store: Store, items: list[dict[str, Any]], asked: list[tuple[str, 
 @settings(max_examples=12)
 @given(seed=SEEDS)
 def test_any_order_and_any_batches_give_byte_identical_documents(fresh: stores.Fresh, seed: int):
-    """Two stores that took the same facts in differently say the same, byte for byte, findings included."""
+    """Two stores that received the same facts differently answer the same, byte for byte, findings included."""
     rng = random.Random(seed)
     items = worlds.world(rng)
     at = rng.choice(worlds.grid)
@@ -114,7 +114,9 @@ def test_any_order_and_any_batches_give_byte_identical_documents(fresh: stores.F
         one = in_batches(empty, url, records_of(items, rng), rng)
         other = in_batches(other_empty, other_url, records_of(items, rng), rng)
         asked = worlds.questions(items)
-        if one.engine.dialect.name == "postgresql":  # a thousand round trips a store, where a file answers at once
+        if (
+            one.engine.dialect.name == "postgresql"
+        ):  # a thousand round trips for each store, while a file answers at once
             asked = rng.sample(asked, min(len(asked), 7))
         assert documents(one, items, asked, at) == documents(other, items, asked, at)
         assert sum(one.outcomes()) == sum(other.outcomes()) == len(items)
@@ -123,7 +125,7 @@ def test_any_order_and_any_batches_give_byte_identical_documents(fresh: stores.F
 
 
 class AStore(RuleBasedStateMachine):
-    """A store that is written to, closed, opened again and asked, against the facts that it was given."""
+    """A store that is written, closed, reopened and queried, compared with the facts that it was given."""
 
     def __init__(self, fresh: stores.Fresh) -> None:
         super().__init__()
@@ -186,6 +188,6 @@ class AStore(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_a_store_that_is_closed_and_opened_says_what_was_written(fresh: stores.Fresh):
-    """Whatever is written, whenever it is opened again, whatever a zombie tries: answers are those of the core."""
+def test_a_reopened_store_answers_like_the_core(fresh: stores.Fresh):
+    """Whatever is written, whenever it is reopened, and whatever a zombie attempts."""
     run_state_machine_as_test(lambda: AStore(fresh), settings=settings(max_examples=15, stateful_step_count=15))

@@ -1,4 +1,4 @@
-"""A store file that is put in place under a running process: noticed before anything is read or appended."""
+"""A store file that is replaced under a running process is noticed before anything is read or appended."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ EVENT = {
 
 
 def copy_in_place(file: Path) -> None:
-    """Restore a backup as people do: the old files are moved away, and a copy takes their name."""
+    """Restore a backup in the usual way: the old files are moved away, and a copy takes their name."""
     backup = file.with_suffix(".backup")
     connection = sqlite3.connect(file)
     connection.execute(f"VACUUM INTO '{backup}'")
@@ -70,7 +70,7 @@ def orders_in(file: Path) -> int:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """The incident with its log inside the store, asked once so that something is kept."""
+    """Create the incident with its log inside the store, queried once to fill the caches."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, log_inside=True) as found:
         assert 200 == found.get("/v1/status", params={"of": LEAKED}).status_code
         assert 200 == found.get("/v1/status", params={"of": LEAKED}).status_code
@@ -78,11 +78,9 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_nothing_is_answered_from_a_file_that_is_no_longer_there(
-    world: World, tmp_path: Path, way: Callable[[Path], None]
-):
+def test_no_query_is_answered_from_a_replaced_file(world: World, tmp_path: Path, way: Callable[[Path], None]):
     """
-    Questions, also of what is kept in memory, writes and readiness are 503 with the reason; none is ingested.
+    Queries, also cached ones, writes and readiness are 503 with the reason; nothing is ingested.
     """
     way(tmp_path / "store.db")
     answers = [
@@ -96,10 +94,10 @@ def test_nothing_is_answered_from_a_file_that_is_no_longer_there(
 
     assert [(503, "unavailable")] * len(answers) == [(one.status_code, problem_type(one)) for one in answers]
     assert all("restart" in one.json()["detail"] for one in answers)
-    assert str(tmp_path) not in answers[-1].json()["detail"]  # anybody may ask that
+    assert str(tmp_path) not in answers[-1].json()["detail"]  # this is open to everybody
 
 
-def test_an_order_goes_into_no_file_but_the_one_that_is_there(world: World, tmp_path: Path):
+def test_an_order_is_not_written_to_a_replaced_file(world: World, tmp_path: Path):
     """
     An order after the exchange is in neither file; once the first file is back, everything continues.
     """
@@ -114,9 +112,9 @@ def test_an_order_goes_into_no_file_but_the_one_that_is_there(world: World, tmp_
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_consumer_and_delivery_notice_it(tmp_path: Path, way: Callable[[Path], None]):
+def test_consumer_and_delivery_notice_a_replaced_file(tmp_path: Path, way: Callable[[Path], None]):
     """
-    What follows a store reads nothing more from the old file: log, live graph and outbox say why.
+    No follower of the store reads anything more from the old file: log, live graph and outbox report the reason.
     """
     file = tmp_path / "store.db"
     with api_over(f"sqlite:///{file}", tmp_path, log_inside=True):
@@ -143,9 +141,9 @@ def test_consumer_and_delivery_notice_it(tmp_path: Path, way: Callable[[Path], N
         store.close()
 
 
-def test_a_log_that_is_opened_again_is_the_same_file(tmp_path: Path):
+def test_a_reopened_log_is_the_same_file(tmp_path: Path):
     """
-    A log of its own that is replaced is not taken up silently either: its places mean nothing to the projection.
+    A separate log file that is replaced is not used silently either: its positions mean nothing to the projection.
     """
     file = tmp_path / "log.db"
     pinned = PinnedFile(file)
@@ -163,9 +161,9 @@ def test_a_log_that_is_opened_again_is_the_same_file(tmp_path: Path):
     log.close()
 
 
-def test_a_file_is_known_by_what_it_is_and_not_by_when_it_changed(tmp_path: Path):
+def test_a_file_is_identified_by_inode_and_not_by_modification_time(tmp_path: Path):
     """
-    Writing to a file leaves it the same; another file of the same bytes under the same name is another.
+    Writing to a file leaves it the same; another file with the same bytes and name is a different one.
     """
     file = tmp_path / "f"
     file.write_bytes(b"a")
@@ -180,9 +178,9 @@ def test_a_file_is_known_by_what_it_is_and_not_by_when_it_changed(tmp_path: Path
     assert (None, True) == (same, "was replaced" in str(pinned.fault()))
 
 
-def test_a_file_that_is_still_to_be_made_is_pinned_once_it_is_there(tmp_path: Path):
+def test_a_file_is_pinned_as_soon_as_it_exists(tmp_path: Path):
     """
-    A store that is made by its first writer is the one from then on.
+    A store that is created by its first writer is the one from then on.
     """
     store: Store = open_store(f"sqlite:///{tmp_path}/new.db", codec.read, create=True)
     store.positions()

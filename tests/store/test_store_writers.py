@@ -1,7 +1,7 @@
-"""Several writers on one PostgreSQL store at once, against a projection by one writer on SQLite.
+"""Concurrent writers on one PostgreSQL store, compared with a projection by one writer on SQLite.
 
-The worlds are made to collide: children and parents, renewals and late edges, duplicates and conflicts, all spread over
-the partitions, so that what one writer reads is what another is about to write.
+The worlds are full of collisions: children and parents, renewals and late edges, duplicates and conflicts, all spread
+over the partitions, so that one writer reads what another is about to write.
 """
 
 import multiprocessing
@@ -33,7 +33,7 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
 
 
 def colliding(rng: random.Random, count: int) -> list[bytes]:
-    """Events about few elements: each is granted several times, with other parents and another end each time."""
+    """Generate events about few elements: each is granted several times, with different parents and ends."""
     tokens = [f"t{number}" for number in range(rng.choice([6, 30, 200]))]
     delegations = [f"d{number}" for number in range(3)]
 
@@ -71,14 +71,14 @@ def colliding(rng: random.Random, count: int) -> list[bytes]:
         if values and rng.random() < 0.1:
             values.append(rng.choice(values))  # a duplicate, as a rule in another partition
             continue
-        identity = number if rng.random() < 0.9 else rng.randrange(count)  # else in conflict with another
+        identity = number if rng.random() < 0.9 else rng.randrange(count)  # otherwise in conflict with another
         body = rng.choices([issued, granted, performed], weights=[6, 1, 3])[0]()
         values.append(codec.encode(Event(event_id=f"e{identity}", source="urn:s", occurred_at=START, body=body)))
     return values
 
 
 def batches(rng: random.Random, values: list[bytes]) -> list[list[Batch]]:
-    """The batches of each partition, in order."""
+    """Return the batches of each partition, in order."""
     parts: list[list[bytes]] = [[] for _ in range(WRITERS)]
     for value in values:
         rng.choice(parts).append(value)
@@ -100,7 +100,7 @@ def _in_batches(rng: random.Random, partition: int, values: list[bytes]) -> Iter
 
 
 def write_all(url: str, part: list[Batch], begin: Callable[[], object]) -> Outcomes:
-    """One writer: all its batches, each in a transaction of its own."""
+    """Write all batches of one writer, each in a separate transaction."""
     store = open_store(url, codec.read)
     try:
         begin()
@@ -111,7 +111,7 @@ def write_all(url: str, part: list[Batch], begin: Callable[[], object]) -> Outco
 
 
 def unequal(store: Store, parts: list[list[Batch]], file: Path) -> list[str]:
-    """Where a store differs from a projection of the same by one writer on SQLite."""
+    """Find where a store differs from a projection of the same records by one writer on SQLite."""
     alone = twin(store, file)
     for part in parts:
         for batch in part:
@@ -123,7 +123,7 @@ def unequal(store: Store, parts: list[list[Batch]], file: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
-def test_writers_side_by_side_write_what_one_alone_would(fresh: stores.Fresh, tmp_path: Path, seed: int):
+def test_concurrent_writers_write_the_same_as_one(fresh: stores.Fresh, tmp_path: Path, seed: int):
     """
     Eight threads, each with a partition, whose children depend on the others' parents: no deadlock, nothing lost,
     nothing twice, and every bound is as high as it must be.
@@ -142,8 +142,8 @@ def test_writers_side_by_side_write_what_one_alone_would(fresh: stores.Fresh, tm
         store.close()
 
 
-def test_what_two_write_at_the_same_moment_is_known_to_one_of_them(fresh: stores.Fresh):
-    """The same events by two partitions at once: each is a fact once, and a duplicate once."""
+def test_an_event_written_concurrently_by_two_is_a_fact_once(fresh: stores.Fresh):
+    """The same events in two partitions at the same time: each is a fact once, and a duplicate once."""
     rng = random.Random(3)
     values = list(dict.fromkeys(colliding(rng, 2_000)))
     with fresh() as url, ThreadPoolExecutor(2) as pool:
@@ -169,8 +169,8 @@ def _a_process(url: str, part: list[Batch], barrier: object) -> None:
 
 
 @pytest.mark.slow
-def test_writers_in_processes_of_their_own_write_what_one_alone_would(fresh: stores.Fresh, tmp_path: Path):
-    """The same with eight processes, as consumers are."""
+def test_writers_in_separate_processes_write_the_same_as_one(fresh: stores.Fresh, tmp_path: Path):
+    """The same with eight processes, like consumers."""
     rng = random.Random(99)
     parts = batches(rng, colliding(rng, 600))
     spawn = multiprocessing.get_context("spawn")
@@ -189,8 +189,8 @@ def test_writers_in_processes_of_their_own_write_what_one_alone_would(fresh: sto
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["that nobody has read", "that was read before"])
-def test_of_two_consumers_of_one_partition_one_is_fenced(fresh: stores.Fresh, first: bool):
-    """Two who write the same batch of a partition at once: one does, the other is told, and nothing stands twice."""
+def test_one_of_two_consumers_of_a_partition_is_fenced(fresh: stores.Fresh, first: bool):
+    """Two write the same batch of a partition at the same time: one succeeds, the other is fenced."""
     rng = random.Random(7)
     part = list(_in_batches(rng, 3, colliding(rng, 40)))
     with fresh() as url, ThreadPoolExecutor(2) as pool:
@@ -215,12 +215,12 @@ def test_of_two_consumers_of_one_partition_one_is_fenced(fresh: stores.Fresh, fi
         store.close()
 
 
-def test_one_log_is_bound_by_however_many_begin_at_once(fresh: stores.Fresh):
-    """Consumers that start together on an empty store agree on the log that it belongs to."""
+def test_consumers_that_start_together_bind_the_same_log(fresh: stores.Fresh):
+    """On an empty store they agree on the log that it belongs to."""
     with fresh() as url, ThreadPoolExecutor(WRITERS) as pool:
 
         def bind(_number: int) -> bytes | None:
-            store = open_store(url, codec.read, create=True)  # and all of them make it
+            store = open_store(url, codec.read, create=True)  # and all of them try to create it
             store.bind(b"the log")
             found = store.log
             store.close()

@@ -1,4 +1,4 @@
-"""fsck of the index by time: whatever is damaged in it is named, a sound one is not, and a rebuild mends it."""
+"""fsck of the index by time: any damage is named, a consistent index has none, and a rebuild repairs it."""
 
 import random
 from array import array
@@ -55,7 +55,7 @@ EVENTS = [
 
 @pytest.fixture
 def service(fresh: stores.Fresh, tmp_path: Path) -> Iterator[Service]:
-    """A service over some facts of every sort, one action of which is told of twice."""
+    """Create a service over some facts of every sort; two facts report one of the actions."""
     log = open_log(f"sqlite:///{tmp_path}/log.db", create=True, clock=lambda: START)
     log.append(map(entry_of, EVENTS))
     with fresh() as url:
@@ -124,7 +124,7 @@ DAMAGE: dict[str, tuple[Callable[[Part], Part | None], str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_what_is_damaged_is_named_and_rebuild_mends_it(service: Service, damage: str):
+def test_damage_is_named_and_repaired_by_rebuild(service: Service, damage: str):
     """Every column, and every kind of row, missing, stray or wrong."""
     change, said = DAMAGE[damage]
     assert [] == list(time_index_differences(service.store))
@@ -142,15 +142,15 @@ def test_what_is_damaged_is_named_and_rebuild_mends_it(service: Service, damage:
 
 @pytest.mark.parametrize("sort", [1, 2, 3])
 def test_facts_of_every_sort_are_compared(service: Service, sort: int):
-    """A token, a delegation and a decision that are not indexed are missed as an action is."""
+    """A token, a delegation and a decision that are not indexed are found, like an action."""
     changed(service.store, lambda _: None, sort)
 
     [found] = time_index_differences(service.store)
     assert f"({['action', 'token', 'delegation', 'other'][sort]}) is missing" in found
 
 
-def test_an_index_that_is_not_used_has_no_faults(service: Service):
-    """A store of an older version reads all facts until it is rebuilt, so nothing is wrong with its answers."""
+def test_an_unused_index_has_no_faults(service: Service):
+    """A store of an older version reads all facts until it is rebuilt, so its answers are right."""
     changed(service.store, lambda _: None)
     with service.store.engine.begin() as connection:
         connection.execute(meta.insert(), [{"name": "acts", "value": b"\1"}])
@@ -161,8 +161,8 @@ def test_an_index_that_is_not_used_has_no_faults(service: Service):
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS)
-def test_whatever_is_written_has_no_differences(fresh: stores.Fresh, seed: int):
-    """Batches of any size, records that come again, and actions that several facts tell of."""
+def test_a_written_index_has_no_differences(fresh: stores.Fresh, seed: int):
+    """Batches of any size, repeated records, and actions that several facts report."""
     rng = random.Random(seed)
     items = worlds.world(rng) + worlds.world(rng)
     items += rng.sample(items, len(items) // 3)
