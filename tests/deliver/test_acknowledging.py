@@ -1,4 +1,4 @@
-"""Acknowledgements in the name of a receiver that was authenticated."""
+"""Acknowledgements in the name of an authenticated receiver."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ GATEWAY = "urn:gw"
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """A token that an order has ended, and a receiver that covers it."""
+    """Create a token that an order has ended, and a receiver that covers it."""
     desk = Desk(tmp_path)
     desk.take(token("t1"), receiver(GATEWAY), ordered("r1", "token", "t1"))
     return desk
@@ -41,8 +41,8 @@ def verdict(desk: Desk, at: str = day("20:00")) -> str:
     return str(found["verdict"])
 
 
-def test_a_receiver_that_says_enforced_closes_the_order(desk: Desk):
-    """It is an event of ours in the receiver's name, at the moment at which it came."""
+def test_an_enforced_acknowledgement_closes_the_order(desk: Desk):
+    """It is one of our events in the receiver's name, at the time at which it came."""
     with service_of(desk) as service:
         said = acknowledge(service, "r1", receiver=GATEWAY, outcome="enforced", token="t1", note="by hand")
         assert said is not None
@@ -58,8 +58,8 @@ def test_a_receiver_that_says_enforced_closes_the_order(desk: Desk):
     assert "CLOSED" == verdict(desk, "2126-01-01T00:00:00Z")
 
 
-def test_a_word_about_an_earlier_order_does_not_close_a_later_one_of_its_id(tmp_path: Path):
-    """Suspended, enforced, lifted, then revoked under the same id: open until the receiver speaks again."""
+def test_an_acknowledgement_of_an_earlier_order_does_not_close_a_later_one_of_its_id(tmp_path: Path):
+    """Suspended, enforced, lifted, then revoked under the same id: open until the receiver acknowledges again."""
     desk = Desk(tmp_path)
     suspended = ordered("r1", "token", "t1", mode="suspend")
     revoked = ordered("r1", "token", "t1", "14:00", event_id="order again")
@@ -73,8 +73,8 @@ def test_a_word_about_an_earlier_order_does_not_close_a_later_one_of_its_id(tmp_
     assert "CLOSED" == verdict(desk)
 
 
-def test_an_order_that_was_just_given_is_found(desk: Desk):
-    """What the log holds and nobody has projected yet counts."""
+def test_an_order_that_was_just_given_can_be_acknowledged(desk: Desk):
+    """An order that is in the log but not projected yet counts."""
     file = desk.folder / "order.jsonl"
     file.write_text(json.dumps(ordered("r2", "token", "t1")))
     desk.run("emit", str(file))
@@ -84,7 +84,7 @@ def test_an_order_that_was_just_given_is_found(desk: Desk):
 
 @pytest.mark.parametrize("events", [[], [lifted("nothing")]], ids=["unheard of", "only lifted"])
 def test_an_order_that_does_not_exist_is_not_found(desk: Desk, events: list[dict[str, Any]]):
-    """Nothing is appended, also if only a lift names the id."""
+    """Nothing is appended, even if only a lift names the id."""
     desk.take(*events)
     with service_of(desk) as service:
         before = service.as_of()
@@ -92,8 +92,8 @@ def test_an_order_that_does_not_exist_is_not_found(desk: Desk, events: list[dict
         assert before == service.as_of()
 
 
-def test_a_receiver_that_nobody_registered_is_refused(desk: Desk):
-    """Its word would close nothing; it is told so, and nothing is appended."""
+def test_an_unregistered_receiver_is_refused(desk: Desk):
+    """Its acknowledgement would close nothing; the error says so, and nothing is appended."""
     with service_of(desk) as service:
         before = service.as_of()
         with pytest.raises(RefusedError, match="the receiver urn:ghost is not registered"):
@@ -111,8 +111,8 @@ def test_a_receiver_that_nobody_registered_is_refused(desk: Desk):
     ],
     ids=["outcome", "padded", "credential", "long"],
 )
-def test_what_cannot_be_said_is_refused(desk: Desk, said: dict[str, str], fault: type[Exception]):
-    """By the bounds of every event, and nothing is appended."""
+def test_an_invalid_acknowledgement_is_refused(desk: Desk, said: dict[str, str], fault: type[Exception]):
+    """The limits of every event apply, and nothing is appended."""
     with service_of(desk) as service:
         before = service.as_of()
         with pytest.raises(fault):
@@ -120,8 +120,8 @@ def test_what_cannot_be_said_is_refused(desk: Desk, said: dict[str, str], fault:
         assert before == service.as_of()
 
 
-def test_a_trust_file_that_does_not_let_us_say_it_is_named(desk: Desk):
-    """Else the word would be appended and be no part of any answer."""
+def test_a_trust_file_that_does_not_permit_acknowledgements_is_named(desk: Desk):
+    """Otherwise the acknowledgement would be appended and count in no answer."""
     table = TrustTable({source: Grant(frozenset({"*"}), ("",)) for source in ("urn:ir", "urn:directory", "urn:idp")})
     with service_of(desk) as service:
         service.trust = Trust(table=table, file="trust.toml")

@@ -1,4 +1,4 @@
-"""The spread: what is told of elements is what the rule says of them, however it came about."""
+"""The outbox writer publishes what the rule says about elements, whatever led to it."""
 
 import json
 import random
@@ -44,7 +44,7 @@ ENDED = {State.REVOKED, State.CASCADED, State.SUSPENDED}
 
 
 def judged(world: World, key: str, at: int) -> ElementState:
-    """What the rule says of an element, in the form in which it is told."""
+    """Return the rule's verdict on an element, in its published form."""
     verdict = verdict_of(world, key, at)
     element = world.graph.element(key)
     expires_at = element.expires_at if element else None
@@ -65,8 +65,8 @@ def ends_at(world: World, key: str) -> int:
 
 @settings(max_examples=400)
 @given(SEEDS)
-def test_what_orders_make_of_elements_is_what_the_rule_says(seed: int):
-    """In any world that was recorded at once, of what has not ended by itself: the same state by the same order."""
+def test_published_states_equal_those_of_the_rule(seed: int):
+    """In any world that was recorded at once, for elements that have not expired: the same state by the same order."""
     rng = random.Random(seed)
     trust = worlds.trust(rng) if rng.random() < 0.2 else None
     facts = [fact._replace(recorded_at=worlds.grid[-1]) for fact in compare.facts_of(worlds.world(rng))]
@@ -79,7 +79,7 @@ def test_what_orders_make_of_elements_is_what_the_rule_says(seed: int):
 
 @settings(max_examples=400)
 @given(SEEDS)
-def test_what_is_told_of_elements_is_what_the_model_says(seed: int):
+def test_published_states_equal_those_of_the_model(seed: int):
     """In any world: the same elements are ended, by the same orders, and with the end that counts for these."""
     rng = random.Random(seed)
     records = worlds.world(rng)
@@ -101,8 +101,8 @@ def test_what_is_told_of_elements_is_what_the_model_says(seed: int):
 
 @settings(max_examples=400)
 @given(SEEDS)
-def test_what_a_change_does_not_touch_stays_as_it_was(seed: int):
-    """Whatever facts come to a world, and whatever time passes: only of touched elements something else is told."""
+def test_elements_not_affected_by_a_change_keep_their_state(seed: int):
+    """Whatever facts are added, and however much time passes, only affected elements are published differently."""
     rng = random.Random(seed)
     facts = compare.facts_of(worlds.world(rng))
     rng.shuffle(facts)
@@ -119,12 +119,12 @@ def test_what_a_change_does_not_touch_stays_as_it_was(seed: int):
 
 @pytest.fixture(params=KINDS, scope="module")
 def fresh(request: pytest.FixtureRequest) -> Iterator[Fresh]:
-    """Places for stores on either database."""
+    """Return URLs for stores on either database."""
     yield from fresh_places(request)
 
 
 class Delivering:
-    """A store into which a log comes, and processes that spread what its orders do; each may be gone at any moment."""
+    """A store that receives a log, and processes that publish state changes; each may end at any time."""
 
     def __init__(self, store: Store, rng: random.Random) -> None:
         self.store = store
@@ -132,7 +132,7 @@ class Delivering:
         self.spreads = [OutboxWriter(store, None), OutboxWriter(store, None)]
 
     def round(self, at: int) -> None:
-        """One of them does what there is to do; now and then in place of one that died."""
+        """Let one process do a round; now and then it replaces one that died."""
         place = self.rng.randrange(2)
         if self.rng.random() < 0.3:
             self.spreads[place] = OutboxWriter(self.store, None)
@@ -140,7 +140,7 @@ class Delivering:
 
 
 def told(store: Store) -> dict[str, PublishedState]:
-    """What was last told of each element; the versions of each rise by one, and nothing is told twice."""
+    """Return the last published state of each element; check that versions increase by one, without repetitions."""
     found: dict[str, PublishedState] = {}
     for seq, (number, change, _) in enumerate(rows(store, after=0, limit=1_000_000), start=1):
         before = found.get(change.key, PublishedState(0, ElementState(State.ACTIVE)))
@@ -152,7 +152,7 @@ def told(store: Store) -> dict[str, PublishedState]:
 
 
 def assert_told(store: Store, facts: list[Fact], at: int) -> None:
-    """Of every element that has not ended by itself the last word is what orders make of it; there is no other word."""
+    """Check that the last published state of every unexpired element is the current one, and that there is no other."""
     world = World(facts)
     found = told(store)
     keys = {key for key in every(world) if ends_at(world, key) > at}
@@ -165,10 +165,10 @@ def assert_told(store: Store, facts: list[Fact], at: int) -> None:
 @pytest.mark.slow
 @settings(max_examples=50)
 @given(seed=SEEDS)
-def test_the_last_word_is_what_the_rule_says_whatever_came_before(fresh: Fresh, seed: int):
+def test_the_last_published_state_is_that_of_the_rule(fresh: Fresh, seed: int):
     """
-    Facts in any order and in any batches, time that passes, orders that take effect later, two processes that spread at
-    once and are begun again: what was last told of each element is its state.
+    Facts in any order and in any batches, passing time, orders that take effect later, two concurrent processes that
+    are restarted: the last published state of each element is its state.
     """
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -190,8 +190,8 @@ def test_the_last_word_is_what_the_rule_says_whatever_came_before(fresh: Fresh, 
             assert_told(store, facts, moment)
 
 
-def test_who_knows_less_writes_nothing(fresh: Fresh):
-    """A process that has not heard what another wrote, or that knows fewer facts, is refused and leaves no trace."""
+def test_a_writer_with_outdated_facts_writes_nothing(fresh: Fresh):
+    """A process that has not read the rows of another, or that has fewer facts, is refused and leaves no trace."""
     standing = Standing(b"", {("orders", 0): 5})
     ended = Change("token:a", PublishedState(1, ElementState(State.REVOKED, "r1", 1, None)))
     with a_store(fresh) as (store, _):
@@ -208,9 +208,10 @@ def test_who_knows_less_writes_nothing(fresh: Fresh):
         assert [row.seq for row in rows(store, after=0, limit=10)] == [1]
 
 
-def test_what_a_blinder_process_told_is_set_right(fresh: Fresh):
+def test_a_writer_corrects_rows_of_one_with_fewer_facts(fresh: Fresh):
     """
-    A process that reads rows of another looks at their elements again: if it knows better, it says so.
+    A process that reads rows of another checks their elements again: if it has newer facts, it publishes the correct
+    state.
     """
     rng = random.Random(1)
     with a_store(fresh) as (store, _):
@@ -226,7 +227,7 @@ def test_what_a_blinder_process_told_is_set_right(fresh: Fresh):
 
 def test_a_rebuild_makes_no_difference(tmp_path: Path):
     """
-    When the log is projected again there is nothing new to tell, and what comes afterwards is told as before.
+    After a rebuild there is nothing new to publish, and later changes are published as before.
     """
     url = f"sqlite:///{tmp_path}/store.db"
     here(url, "ingest", str(ROOT / "examples" / "incident.jsonl"))
@@ -256,7 +257,7 @@ def an_order(id_: str, effective_at: int, recorded_at: int) -> Fact:
 
 
 def take(store: Store, events: list[dict[str, Any]], recorded_at: int) -> None:
-    """Events come into a store, as if projected."""
+    """Add events to a store, as if projected."""
     records = []
     for event in events:
         topic = "orders" if event["type"].startswith("revocation.") else "decisions"
@@ -266,9 +267,9 @@ def take(store: Store, events: list[dict[str, Any]], recorded_at: int) -> None:
     write(store, records)
 
 
-def test_an_end_that_is_stated_afterwards_makes_nothing_active():
+def test_an_end_stated_afterwards_makes_nothing_active():
     """
-    Nor the order that takes effect first, where that was recorded only when the end was known.
+    Nor does the order that takes effect first, if it was recorded only when the end was known.
     """
     issue, late = a_token(), a_token(recorded_at=NOON + 20, expires_at=NOON + 1)
     first = an_order("r1", NOON + 5, NOON + 10)
@@ -281,10 +282,10 @@ def test_an_end_that_is_stated_afterwards_makes_nothing_active():
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_what_more_receivers_cover_is_told_again(fresh: Fresh, restarted: bool):
+def test_an_element_that_more_receivers_cover_is_published_again(fresh: Fresh, restarted: bool):
     """
-    An audience that is stated beside another after an end was told: the end is told once more, and no more often. One
-    where there was none makes no difference, since all were told.
+    If a further audience is stated after an end was published, the end is published once more. A first audience makes
+    no difference, since every receiver was notified.
     """
     moment = now()
     stated = {"type": "token.issued", "source": "urn:s", "occurred_at": format_instant(moment), "subject": "human:a"}

@@ -1,4 +1,4 @@
-"""The ledger of deliveries: what counts as delivered, and what an acknowledgement in general speaks for."""
+"""The ledger of deliveries: what counts as delivered, and what a general acknowledgement applies to."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def store(fresh: stores.Fresh) -> Iterator[Store]:
 
 
 def tell(store: Store, *said: tuple[str, State], at: Instant = 1) -> None:
-    """Write rows into the outbox, behind those that are there."""
+    """Append rows to the outbox."""
     after = outbox.cursor_of(store, outbox.SPREAD).seq
     found = [
         Change(key, PublishedState(n, ElementState(state, "r1", 1, None)))
@@ -49,8 +49,8 @@ def deliveries(store: Store, at: Instant = 100, known_at: Instant | None = None)
         return reader.deliveries([A, B], at)
 
 
-def test_of_a_row_that_was_accepted_twice_the_first_time_stands(store: Store):
-    """Each receiver has its own times, and a repetition changes none."""
+def test_the_first_acceptance_of_a_row_counts(store: Store):
+    """Each receiver has separate times, and a repetition changes none."""
     tell(store, (A, State.REVOKED), (B, State.CASCADED))
     outbox.note_delivered(store, GATEWAY, [1], 10)
     outbox.note_delivered(store, GATEWAY, [2, 1], 20)
@@ -60,8 +60,8 @@ def test_of_a_row_that_was_accepted_twice_the_first_time_stands(store: Store):
     assert {(GATEWAY, A): 10, (GATEWAY, B): 20, (MAIL, B): 30} == deliveries(store)
 
 
-def test_what_was_not_accepted_by_then_was_not_delivered(store: Store):
-    """The ledger is read as of an instant, and as of what was known."""
+def test_a_row_not_accepted_by_then_was_not_delivered(store: Store):
+    """The ledger is read as of an instant, and as of a time of knowledge."""
     tell(store, (A, State.REVOKED))
     outbox.note_delivered(store, GATEWAY, [1], 10)
 
@@ -72,8 +72,8 @@ def test_what_was_not_accepted_by_then_was_not_delivered(store: Store):
     )
 
 
-def test_a_later_word_that_it_is_ended_leaves_the_first_delivery(store: Store):
-    """Suspended and then revoked: it was not to be honoured all the while."""
+def test_a_later_ended_state_keeps_the_first_delivery(store: Store):
+    """Suspended and then revoked: it must not be honoured throughout."""
     tell(store, (A, State.SUSPENDED), (A, State.REVOKED))
     outbox.note_delivered(store, GATEWAY, [1], 10)
     outbox.note_delivered(store, GATEWAY, [2], 20)
@@ -81,9 +81,10 @@ def test_a_later_word_that_it_is_ended_leaves_the_first_delivery(store: Store):
     assert {(GATEWAY, A): 10} == deliveries(store)
 
 
-def test_what_was_told_before_it_was_active_again_does_not_count(store: Store):
+def test_a_delivery_before_the_element_was_active_again_does_not_count(store: Store):
     """
-    An element that came back has to be delivered again when it ends again, no matter who accepted that it came back.
+    An element that was reinstated must be delivered again when it ends again, even if a receiver accepted that it is
+    active.
     """
     tell(store, (A, State.SUSPENDED))
     outbox.note_delivered(store, GATEWAY, [1], 10)
@@ -102,7 +103,7 @@ def test_what_was_told_before_it_was_active_again_does_not_count(store: Store):
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """A delegation without an end, which an order on it has ended, and a receiver that covers everything."""
+    """Create a delegation without an end, which an order has ended, and a receiver that covers everything."""
     desk = Desk(tmp_path)
     desk.take(granted("d1", "human:alice", "agent:a"), receiver(GATEWAY), ordered("r1", "delegation", "d1"))
     return desk
@@ -127,9 +128,9 @@ def closure(desk: Desk, at: str = "20:00") -> dict[str, Any]:
     return found
 
 
-def test_a_delegation_without_an_end_is_closed_by_a_word_about_what_was_delivered(desk: Desk):
+def test_a_delegation_without_an_end_is_closed_by_a_general_acknowledgement(desk: Desk):
     """
-    No acknowledgement can name a delegation: one in general, after its delivery, closes the order.
+    No acknowledgement can name a delegation: a general one, after its delivery, closes the order.
     """
     spread(desk, "12:10")
     assert ("PARTIAL", 0) == ((found := closure(desk))["verdict"], found["receivers"][0]["delivered"])
@@ -142,9 +143,9 @@ def test_a_delegation_without_an_end_is_closed_by_a_word_about_what_was_delivere
     assert "CLOSED" == listed["verdict"]
 
 
-def test_a_word_from_before_the_delivery_closes_nothing(desk: Desk):
+def test_an_acknowledgement_before_the_delivery_closes_nothing(desk: Desk):
     """
-    Said first and delivered later: the order is open, and the answer says of what the word was not.
+    The order is open, and the answer says to what the acknowledgement did not apply.
     """
     desk.take(acknowledged(GATEWAY, "r1", day("12:15")))
     spread(desk, "12:10")
@@ -155,9 +156,9 @@ def test_a_word_from_before_the_delivery_closes_nothing(desk: Desk):
     assert ["acknowledgement-of-nothing"] == [finding["kind"] for finding in found["findings"]]
 
 
-def test_what_is_used_late_is_confirmed_by_what_was_delivered(desk: Desk):
+def test_late_uses_are_confirmed_by_deliveries(desk: Desk):
     """
-    `uses` looks at the same ledger: nobody is unconfirmed once the word came after the delivery.
+    `uses` reads the same ledger: no receiver is unconfirmed once it acknowledged after the delivery.
     """
     desk.take(done("act", delegation="d1"))
     [found] = desk.ask("uses", "delegation:d1")
@@ -170,9 +171,9 @@ def test_what_is_used_late_is_confirmed_by_what_was_delivered(desk: Desk):
     assert [] == found["unconfirmed"]
 
 
-def test_an_order_after_a_lift_has_to_be_delivered_itself(tmp_path: Path):
+def test_an_order_after_a_lift_must_be_delivered_itself(tmp_path: Path):
     """
-    A suspension was delivered and lifted. A word about the second order, from before its delivery, closes nothing.
+    A suspension was delivered and lifted. An acknowledgement of the second order, before its delivery, closes nothing.
     """
     desk = Desk(tmp_path)
     desk.take(granted("d1", "human:alice", "agent:a"), receiver(GATEWAY))
@@ -191,9 +192,9 @@ def test_an_order_after_a_lift_has_to_be_delivered_itself(tmp_path: Path):
     assert "CLOSED" == closure(desk)["verdict"]
 
 
-def test_a_rebuild_leaves_what_was_delivered(desk: Desk):
+def test_a_rebuild_keeps_deliveries(desk: Desk):
     """
-    It was told, whatever is projected again; and a check of the projection does not mind it.
+    Deliveries remain whatever is projected again, and fsck reports no difference.
     """
     spread(desk, "12:10")
     accept(desk, "12:20", 1)

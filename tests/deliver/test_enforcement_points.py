@@ -1,4 +1,4 @@
-"""What enforcement points ask, mounted beside the API."""
+"""The endpoints for enforcement points, mounted next to the API."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from tests.support.signing_keys import P256, file_of, pem
 
 
 @pytest.mark.parametrize("signing", [True, False])
-def test_they_are_mounted_next_to_the_api(tmp_path: Path, signing: bool):
-    """Introspection always; status lists where there are keys and a public URL, and may be kept as they say."""
+def test_the_endpoints_are_mounted_next_to_the_api(tmp_path: Path, signing: bool):
+    """Introspection always; status lists if there are keys and a public URL, with their caching headers."""
     desk = Desk(tmp_path)
     desk.take(token("https://idp.example#t1", status_list={"uri": "https://us.example/status-lists/a", "idx": 0}))
     keys = file_of(tmp_path, pem(P256)) if signing else None

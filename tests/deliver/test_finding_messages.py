@@ -1,4 +1,4 @@
-"""Telling of findings: in order, until it is accepted, and nothing vanishes."""
+"""Messages about findings: in order, until accepted, and none disappears."""
 
 import json
 import time
@@ -30,7 +30,7 @@ SECRET = "a secret between two"
 
 
 class NotifiedStore:
-    """A store in whose index findings are written by hand, and someone who is told."""
+    """A store with a hand-written index of findings, and a webhook."""
 
     def __init__(self, store: Store, receiver: Receiver, folder: Path) -> None:
         self.store = store
@@ -73,9 +73,10 @@ def again(sender: WebhookSender) -> None:
     sender._not_before = 0.0  # the wait is over
 
 
-def test_what_changes_is_told_in_order(notified: NotifiedStore):
+def test_changes_are_sent_in_order(notified: NotifiedStore):
     """
-    Opened, changed and resolved, each once; more of the same, and what is less severe than asked for, is not.
+    Opened, changed and resolved, each once; a version that only adds evidence, or is less severe than requested, is not
+    sent.
     """
     sender = notified.sender()
     notified.write((OPENED, "old/1"))
@@ -93,7 +94,7 @@ def test_what_changes_is_told_in_order(notified: NotifiedStore):
 
 def test_a_message_is_sent_until_it_is_accepted_and_nothing_overtakes_it(notified: NotifiedStore):
     """
-    After 503 and after no answer the same message comes again under the same id, and the next only then.
+    After 503 and after no response the same message is sent again under the same id, and the next only then.
     """
     sender = notified.sender()
     sender.turn()
@@ -112,9 +113,9 @@ def test_a_message_is_sent_until_it_is_accepted_and_nothing_overtakes_it(notifie
     assert 2 == sender.counts.failed
 
 
-def test_what_is_refused_for_good_is_a_dead_letter(notified: NotifiedStore):
+def test_a_permanently_refused_message_is_a_dead_letter(notified: NotifiedStore):
     """
-    The next one is sent, what was refused is kept with the reason, and it is no failure of a stream.
+    The next one is sent, the refused one is kept with the reason, and it does not count as a failure of a stream.
     """
     sender = notified.sender()
     sender.turn()
@@ -129,9 +130,10 @@ def test_what_is_refused_for_good_is_a_dead_letter(notified: NotifiedStore):
     assert 1 == count_dead_letters(notified.store, receiver="webhook:oncall")
 
 
-def test_what_is_held_back_is_told_as_a_number(notified: NotifiedStore):
+def test_messages_held_back_are_sent_as_a_number(notified: NotifiedStore):
     """
-    Of one rule so many a minute; the others are counted by rule and told once the minute is over, over a crash too.
+    Each rule has a limit per minute; further findings are counted by rule and reported once the minute is over, even
+    after a crash.
     """
     sender = notified.sender(most_per_minute=2)
     sender.turn()
@@ -149,9 +151,9 @@ def test_what_is_held_back_is_told_as_a_number(notified: NotifiedStore):
     assert 5 == sender.counts.held_back
 
 
-def test_the_topic_has_the_last_word_of_each_finding(notified: NotifiedStore, kafka_url: str):
+def test_the_topic_has_the_last_version_of_each_finding(notified: NotifiedStore, kafka_url: str):
     """
-    Every change is a record under the finding's id, in order; one that is sent again after a crash says the same.
+    Every change is a record under the finding's id, in order; one that is sent again after a crash is the same.
     """
     topic = RevocationTopic(kafka_url, topic=TOPIC)
     feed = FindingFeed(notified.store, topic)
@@ -196,9 +198,9 @@ def records_of(topic: RevocationTopic, url: str) -> list[tuple[str, str]]:
         ({"secret": "here"}, "secret"),
     ],
 )
-def test_a_webhook_that_cannot_be_is_refused_by_name(said: dict[str, Any], named: str):
+def test_an_invalid_webhook_is_refused_by_name(said: dict[str, Any], named: str):
     """
-    The message names the setting, and nobody is told anything.
+    The message names the setting, and nothing is sent.
     """
     table = {"url": "https://hooks.example/x", "secret_file": "s", **said}
     table = {name: value for name, value in table.items() if value is not None}
@@ -208,10 +210,10 @@ def test_a_webhook_that_cannot_be_is_refused_by_name(said: dict[str, Any], named
 
 
 @pytest.mark.slow
-def test_a_process_tells_of_a_theft_and_leaves_when_it_is_told_to(tmp_path: Path):
+def test_a_process_reports_a_theft_and_stops_on_sigterm(tmp_path: Path):
     """
-    While ``findings keep`` runs, a token that is used under nobody's grant is told to the webhook within seconds, and
-    what is told of a late grant is that it is resolved; after SIGTERM it says what it did.
+    While ``findings keep`` runs, a token used without a grant is reported to the webhook within seconds, and reported
+    as resolved after a late grant; after SIGTERM the process reports what it did.
     """
     url = f"sqlite:///{tmp_path}/store.db"
     here(url, "init")

@@ -1,4 +1,4 @@
-"""Introspection: active is what is active and nothing else, and the token itself is nowhere."""
+"""Introspection: a token is active exactly if the rule says so, and the token itself is stored nowhere."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ INACTIVE = {"active": False}
 
 @contextmanager
 def asking(url: str, at: str | None = "10:00") -> Iterator[Asking]:
-    """A client of the endpoint over a store, as a receiver."""
+    """Create a client of the endpoint over a store, as a receiver."""
     moment = None if at is None else parse_instant(day(at))
     with opened(url) as store:
         asked = route(
@@ -63,9 +63,9 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-def test_an_active_token_is_told_with_what_it_stands_for(desk: Desk):
+def test_an_active_token_has_its_claims(desk: Desk):
     """
-    Subject, actors from the one who wields it inwards, client, scopes, audience and times, in the issuer's own words.
+    Subject, actors from the current one inwards, client, scopes, audience and times, as the issuer states them.
     """
     desk.take(
         granted("d1", "human:alice", "agent:planner"),
@@ -104,7 +104,7 @@ def test_an_active_token_is_told_with_what_it_stands_for(desk: Desk):
     }
 
 
-def test_what_is_not_active_is_told_as_that_and_nothing_more(desk: Desk):
+def test_an_inactive_token_has_no_claims(desk: Desk):
     """Unknown, not yet valid, expired, suspended, revoked and cascaded look the same."""
     ids = {name: f"{ISSUER}#{name}" for name in ("early", "expired", "suspended", "revoked", "cascaded")}
     desk.take(
@@ -122,8 +122,8 @@ def test_what_is_not_active_is_told_as_that_and_nothing_more(desk: Desk):
     assert dict.fromkeys((*ids, "unknown"), INACTIVE) == found
 
 
-def test_an_order_and_a_lift_are_seen_by_the_next_question(desk: Desk):
-    """Nothing is remembered past what is projected, no matter who projected it; nor past a rebuild."""
+def test_an_order_and_a_lift_are_seen_by_the_next_query(desk: Desk):
+    """No cached answer outlives a projection by any process, or a rebuild."""
     desk.take(token(f"{ISSUER}#t1"))
     with asking(desk.url, "13:30") as client:
         before = ask(client, raw("t1"))["active"]
@@ -137,7 +137,7 @@ def test_an_order_and_a_lift_are_seen_by_the_next_question(desk: Desk):
 
 
 def test_an_opaque_token_is_known_by_its_digest(desk: Desk):
-    """Whatever its characters are."""
+    """Whatever its characters."""
     opaque = "opaque +/=&é"
     desk.take(token(credentials.handle(opaque)))
     with asking(desk.url) as client:
@@ -154,8 +154,8 @@ def test_a_token_with_two_ids_is_dead_if_one_of_them_is(desk: Desk):
         assert (INACTIVE, True) == (ask(client, raw("t1")), ask(client, raw("t2"))["active"])
 
 
-def test_an_unsigned_token_is_not_taken_at_its_word(desk: Desk):
-    """Its claims say which it is only if it is signed at all."""
+def test_the_claims_of_an_unsigned_token_are_ignored(desk: Desk):
+    """They identify a token only if it is signed."""
     desk.take(token(f"{ISSUER}#t1"))
     unsigned = jwt.encode({"iss": ISSUER, "jti": "t1"}, "", algorithm="none")
     with asking(desk.url) as client:
@@ -180,7 +180,7 @@ def registered(n: int, receiver: str, **lists: list[str]) -> Fact:
     kinds=st.lists(st.sampled_from(["token", "delegation"]), unique=True),
     other=st.booleans(),
 )
-def test_a_receiver_is_told_only_of_what_it_covers(
+def test_a_receiver_gets_answers_only_about_tokens_that_it_covers(
     issuer: str | None,
     audience: list[str],
     issuers: list[str],
@@ -190,8 +190,8 @@ def test_a_receiver_is_told_only_of_what_it_covers(
     other: bool,
 ):
     """
-    By issuer, audience and kind; a token that states no audience is covered. What another receiver covers, and what
-    this one covered before its latest registration, is no part of it; anyone who never registered is told of all.
+    By issuer, audience and kind; a token that states no audience is covered. Tokens that only another receiver covers,
+    or that this one covered before its latest registration, are not; an unregistered receiver gets all answers.
     """
     id_ = "opaque" if issuer is None else f"{issuer}#t"
     issued = Event("t", "urn:s", 1, TokenIssued(id_, "human:secret", audience=tuple(audience)))
@@ -214,8 +214,8 @@ def test_a_receiver_is_told_only_of_what_it_covers(
     assert introspection(world, (id_,), 9, "urn:never-registered")["active"]
 
 
-def test_what_a_receiver_does_not_cover_looks_unknown_over_http(desk: Desk, caplog: pytest.LogCaptureFixture):
-    """Each answer is a line of the access log: who, which token by its id, and why. The token is in none."""
+def test_a_token_that_a_receiver_does_not_cover_looks_unknown_over_http(desk: Desk, caplog: pytest.LogCaptureFixture):
+    """Each answer is a line of the access log: caller, token id, reason. The token itself is in none."""
     registration = {"type": "receiver.registered", "receiver": "urn:two", "audiences": ["https://api-two"]}
     desk.take(
         token(f"{ISSUER}#one", audience=["https://api-one"]),
@@ -241,8 +241,8 @@ def test_what_a_receiver_does_not_cover_looks_unknown_over_http(desk: Desk, capl
 
 
 @pytest.mark.parametrize(("deep", "named", "truncated"), [(33, 33, None), (256, 256, None), (257, 256, True)])
-def test_actors_are_never_left_out_in_silence(deep: int, named: int, truncated: bool | None):
-    """Up to 256 all are named; beyond, the nearest to the token are, and `act_truncated` says that there are more."""
+def test_actors_are_never_silently_left_out(deep: int, named: int, truncated: bool | None):
+    """Up to 256 all are named; beyond that only the nearest to the token, and `act_truncated` says so."""
     parents = [(), *((Derivation(f"t{k}", "subject"),) for k in range(deep - 1))]
     issued = [TokenIssued(f"t{k}", "human:root", actor=f"agent:a{k}", derived_from=parents[k]) for k in range(deep)]
     facts = [Fact(Event(f"e{k}", "urn:s", 1, body), 1) for k, body in enumerate(issued)]
@@ -257,7 +257,7 @@ def test_actors_are_never_left_out_in_silence(deep: int, named: int, truncated: 
 
 
 def test_only_receivers_may_ask(desk: Desk):
-    """Who is not known is 401, who is something else 403."""
+    """An unauthenticated caller gets 401, one with another role 403."""
     desk.take(token("t1"))
     with asking(desk.url) as client:
         other = client.post("/introspect", data={"token": "x"}, headers={"x-role": "investigator"})
@@ -281,7 +281,7 @@ def test_only_receivers_may_ask(desk: Desk):
     ids=["none", "blank", "two", "json", "bytes", "many", "large"],
 )
 def test_a_token_is_never_repeated(desk: Desk, request_: dict[str, Any], status: int, caplog: pytest.LogCaptureFixture):
-    """Whatever is wrong with the request is refused, and no word of it is in the answer or in a log."""
+    """Any malformed request is refused, and none of it is in the response or in a log."""
     caplog.set_level(logging.DEBUG)
     secret = raw("t1")
     if "content" in request_:
@@ -295,8 +295,8 @@ def test_a_token_is_never_repeated(desk: Desk, request_: dict[str, Any], status:
     assert (status, False, False) == (answer.status_code, secret in answer.text, secret in caplog.text)
 
 
-def test_what_is_known_is_not_logged_either(desk: Desk, caplog: pytest.LogCaptureFixture):
-    """Nor kept: of a question nothing stands in the store."""
+def test_a_known_token_is_not_stored_either(desk: Desk, caplog: pytest.LogCaptureFixture):
+    """Nothing of a query is in the store."""
     caplog.set_level(logging.DEBUG)
     desk.take(token(f"{ISSUER}#t1"))
     with asking(desk.url) as client:
@@ -314,8 +314,8 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
 @pytest.mark.slow
 @settings(max_examples=30)
 @given(seed=st.integers(0, 2**32))
-def test_active_is_what_the_rule_says(fresh: stores.Fresh, seed: int):
-    """Of every token in any world, whatever comes in whichever batches while it is followed."""
+def test_active_equals_the_rule(fresh: stores.Fresh, seed: int):
+    """For every token in any world, however the batches arrive while the replica follows."""
     rng = random.Random(seed)
     items = worlds.world(rng)
     rng.shuffle(items)

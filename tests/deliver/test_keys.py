@@ -1,4 +1,4 @@
-"""The keys that we sign with."""
+"""The signing keys."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ ED = ed25519.Ed25519PrivateKey.generate()
 
 
 @pytest.mark.parametrize("key", [RSA, P256, ED], ids=["RS256", "ES256", "EdDSA"])
-def test_what_is_signed_is_verified_with_what_is_published(tmp_path: Path, key: Private):
-    """By the key id in its header, another library's key set finds the key; the type stands in the header as well."""
+def test_signatures_verify_with_the_published_keys(tmp_path: Path, key: Private):
+    """Another library finds the key by the key id in the header; the type is in the header as well."""
     keys = load_keys([file_of(tmp_path, pem(key))])
     signed = keys.sign({"iss": "https://us.example"}, "statuslist+jwt")
     header = jwt.get_unverified_header(signed)
@@ -33,7 +33,7 @@ def test_what_is_signed_is_verified_with_what_is_published(tmp_path: Path, key: 
 
 
 def test_the_first_key_signs_and_all_are_published_once(tmp_path: Path):
-    """From several files; the same key twice is one, and nothing private is published."""
+    """From several files; a repeated key is published once, and nothing private is."""
     public = P256.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     keys = load_keys([file_of(tmp_path, pem(ED), public), file_of(tmp_path, pem(RSA), pem(ED), name="old.pem")])
 
@@ -58,7 +58,7 @@ PUBLIC = ED.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKe
     ],
     ids=["none", "public", "small", "curve", "encrypted"],
 )
-def test_what_cannot_sign_is_refused(tmp_path: Path, text: str, said: str):
+def test_an_unusable_key_is_refused(tmp_path: Path, text: str, said: str):
     """The message names the file and the remedy, and repeats nothing of the key."""
     with pytest.raises(RefusedError, match=said) as refused:
         load_keys([file_of(tmp_path, text)])

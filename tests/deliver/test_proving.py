@@ -1,4 +1,4 @@
-"""``delegraph prove`` against real endpoints: what they do counts, not what was said of them."""
+"""``delegraph prove`` against real endpoints: their behaviour counts, not what they acknowledged."""
 
 import json
 import time
@@ -29,7 +29,7 @@ def point() -> Iterator[Introspecting]:
 
 @pytest.fixture
 def desk(tmp_path: Path, point: Introspecting) -> Desk:
-    """A token that was revoked with its child; one enforcement point, which can be introspected."""
+    """Create a token that was revoked with its child, and one enforcement point that can be introspected."""
     desk = Desk(tmp_path, env={"DELEGRAPH_CONFIG": str(tmp_path / "delegraph.toml")})
     configure(desk, **{GATEWAY: {"kind": "introspection", "url": point.url}})
     child = derived("https://idp#t2", "https://idp#t1", expires_at=LATER)
@@ -42,7 +42,7 @@ def proof(desk: Desk, *words: str) -> dict[str, Any]:
     return dict(desk.one("prove", "r1", *words)["proof"])
 
 
-def test_what_is_denied_is_closed_and_signed_over_the_nonce(desk: Desk, point: Introspecting):
+def test_denied_elements_are_closed_and_signed_over_the_nonce(desk: Desk, point: Introspecting):
     """Every element was asked about, by its handle; the signature covers the nonce."""
     signed = desk.one("prove", "r1", "--nonce", "7f3a")
     said = signed["proof"]
@@ -59,8 +59,8 @@ def test_what_is_denied_is_closed_and_signed_over_the_nonce(desk: Desk, point: I
     assert said["began_at"] <= one["first_denial"] <= said["ended_at"]
 
 
-def test_what_is_accepted_is_partial_whatever_was_acknowledged(desk: Desk, point: Introspecting):
-    """The gateway said enforced, and accepts a token: closure is closed, the proof is not."""
+def test_an_accepted_token_is_partial_whatever_was_acknowledged(desk: Desk, point: Introspecting):
+    """The gateway acknowledged enforced, and accepts a token: closure is closed, the proof is not."""
     for one in ("t1", "t2"):
         desk.take(acknowledged(GATEWAY, "r1", token=f"https://idp#{one}"))
     point.active.add("t2")
@@ -88,7 +88,7 @@ def test_what_is_accepted_is_partial_whatever_was_acknowledged(desk: Desk, point
         (302, b""),
     ],
 )
-def test_what_is_no_clear_reply_is_no_denial(desk: Desk, point: Introspecting, status: int, body: bytes):
+def test_an_unclear_reply_is_not_a_denial(desk: Desk, point: Introspecting, status: int, body: bytes):
     """It counts as ``revocation_unavailable``."""
     point.status, point.body = status, body
     said = proof(desk)
@@ -97,7 +97,7 @@ def test_what_is_no_clear_reply_is_no_denial(desk: Desk, point: Introspecting, s
 
 
 def test_a_point_that_is_down_and_comes_back(desk: Desk, point: Introspecting):
-    """Unknown while nobody answers, closed afterwards."""
+    """Unknown while it does not answer, closed afterwards."""
     configure(desk, **{GATEWAY: {"kind": "introspection", "url": "http://127.0.0.1:9/", "timeout_seconds": 1}})
     down = proof(desk)["verdict"]
     configure(desk, **{GATEWAY: {"kind": "introspection", "url": point.url}})
@@ -105,8 +105,8 @@ def test_a_point_that_is_down_and_comes_back(desk: Desk, point: Introspecting):
     assert ("UNKNOWN", "CLOSED") == (down, proof(desk)["verdict"])
 
 
-def test_a_point_that_cannot_be_asked_is_unsupported_even_on_its_word(desk: Desk):
-    """What it acknowledged is shown, and proves nothing."""
+def test_a_point_without_a_probe_is_unsupported_despite_its_acknowledgement(desk: Desk):
+    """Its acknowledgement is shown, and proves nothing."""
     desk.one("receiver", "register", "urn:appliance", "--kind", "token")
     desk.one("receiver", "mark", "r1", "urn:appliance", "--by", "human:ruth", "--reason", "seen")
     said = proof(desk)
@@ -117,15 +117,15 @@ def test_a_point_that_cannot_be_asked_is_unsupported_even_on_its_word(desk: Desk
 
 
 def test_a_delegation_cannot_be_introspected(desk: Desk):
-    """RFC 7662 is about tokens: the point cannot say."""
+    """RFC 7662 is about tokens: the point cannot answer."""
     desk.take(granted("d9", "human:alice", "agent:x", expires_at=LATER), ordered("r2", "delegation", "d9"))
     said = desk.one("prove", "r2")["proof"]
 
     assert ("UNKNOWN", 1) == (said["verdict"], said["points"][0]["revocation_unsupported"])
 
 
-def test_of_a_sample_nothing_is_closed(desk: Desk, point: Introspecting):
-    """One of two elements was asked about; an acceptance in it is enough for partial."""
+def test_a_sample_is_never_closed(desk: Desk, point: Introspecting):
+    """One of two elements was asked about; an acceptance among the sample is enough for partial."""
     said = proof(desk, "--sample", "1")
     point.active |= {"t1", "t2"}
     accepted = proof(desk, "--sample", "1")
@@ -134,7 +134,7 @@ def test_of_a_sample_nothing_is_closed(desk: Desk, point: Introspecting):
     assert "PARTIAL" == accepted["verdict"]
 
 
-def test_a_use_since_is_the_last_success(desk: Desk):
+def test_an_earlier_use_is_the_last_success(desk: Desk):
     """It was recorded before the question, so that the denial is later."""
     desk.take(done("late", "13:00", token="https://idp#t1"))
     said = proof(desk)
@@ -144,7 +144,7 @@ def test_a_use_since_is_the_last_success(desk: Desk):
 
 
 def test_a_follower_is_asked_about_everything_at_once(desk: Desk):
-    """It answers from its set behind a secret; stale, with a wrong secret, or not knowing, it proves nothing."""
+    """It answers from its set, protected by a secret; stale, with a wrong secret, or not knowing, it proves nothing."""
     following = Following({"https://idp#t1", "https://idp#t2"})
     with answering(following, SECRET) as url:
         configure(desk, **{GATEWAY: {"kind": "answers", "url": url, "secret_file": "secret"}})
@@ -164,16 +164,16 @@ def test_a_follower_is_asked_about_everything_at_once(desk: Desk):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("nonce", ["", "a" * 129, "ü", "a" * 1_000_000, "tab\tin it"])
-def test_a_nonce_that_is_none_is_refused(desk: Desk, point: Introspecting, nonce: str):
-    """Nobody is asked."""
+def test_an_invalid_nonce_is_refused(desk: Desk, point: Introspecting, nonce: str):
+    """No point is asked."""
     said = desk.run("prove", "r1", "--nonce", nonce, exit=2).output
 
     assert "a nonce has 1 to 128 printable characters of ASCII" in " ".join(said.split())
     assert [] == point.asked
 
 
-def test_what_was_lifted_or_is_to_come_is_not_proved(desk: Desk, point: Introspecting):
-    """A suspension that ended, and an order for next century; a lift without effect keeps nobody from a proof."""
+def test_a_lifted_or_future_order_is_not_proved(desk: Desk, point: Introspecting):
+    """A suspension that ended, and an order for the next century; a lift without effect does not prevent a proof."""
     desk.take(token("https://idp#t5", expires_at=LATER), ordered("r5", "token", "https://idp#t5", mode="suspend"))
     desk.take(lifted("r5"), lifted("r1"))
     later = ordered("r6", "token", "https://idp#t5", effective_at="2098-01-01T00:00:00Z")
@@ -186,7 +186,7 @@ def test_what_was_lifted_or_is_to_come_is_not_proved(desk: Desk, point: Introspe
     desk.run("prove", "none", exit=3)
 
 
-def test_without_a_key_nobody_is_asked(desk: Desk, point: Introspecting):
+def test_without_a_signing_key_no_point_is_asked(desk: Desk, point: Introspecting):
     """The message names the setting."""
     (desk.folder / "delegraph.toml").write_text("", encoding="utf-8")
 
@@ -207,14 +207,14 @@ def test_without_a_key_nobody_is_asked(desk: Desk, point: Introspecting):
     ],
 )
 def test_a_wrong_setting_is_named(desk: Desk, table: dict[str, Any], said: str):
-    """Exit code 2, and nobody is asked."""
+    """Exit code 2, and no point is asked."""
     configure(desk, **{GATEWAY: table})
 
     assert said in " ".join(desk.run("prove", "r1", exit=2).output.split())
 
 
 def test_credentials_are_sent_as_configured(desk: Desk, point: Introspecting):
-    """Basic with a client id, bearer without; the secret stands in no output."""
+    """Basic with a client id, bearer without; the secret is in no output."""
     configure(desk, **{GATEWAY: {"kind": "introspection", "url": point.url, "secret_file": "secret"}})
     said = desk.run("prove", "r1", "--json").output
     table = {"kind": "introspection", "url": point.url, "secret_file": "secret", "client_id": "dg"}
@@ -226,7 +226,7 @@ def test_credentials_are_sent_as_configured(desk: Desk, point: Introspecting):
 
 
 def test_readiness_is_measured_on_a_canary(desk: Desk, point: Introspecting):
-    """One point denies it when it is revoked; one goes on; a token that is dead already is no canary."""
+    """One point denies it when it is revoked; one continues to accept it; a dead token is not a canary."""
     following = Following()
     desk.take(token("https://idp#canary", expires_at=LATER), token("https://idp#canary-2", expires_at=LATER))
     point.active |= {"canary", "canary-2"}
@@ -248,14 +248,14 @@ def test_readiness_is_measured_on_a_canary(desk: Desk, point: Introspecting):
     "question",
     [b"", b"[]", b"{}", b'{"nonce": 1, "keys": []}', b'{"nonce": "n", "keys": [1]}', b'{"nonce": "n", "keys": {}}'],
 )
-def test_what_is_no_question_is_refused(question: bytes):
-    """A follower answers nothing then."""
+def test_an_invalid_question_is_refused(question: bytes):
+    """A follower does not answer it."""
     with pytest.raises(RefusedError):
         answer_of(Following(), question)
 
 
-def test_an_answer_to_another_question_is_none():
-    """It repeats the nonce, and says one word for each element."""
+def test_an_answer_to_another_question_is_refused():
+    """An answer must repeat the nonce, and have one reply for each element."""
     question = json.dumps({"nonce": "n", "keys": ["token:t1"]}).encode()
     answer = answer_of(Following({"t1"}), question)
 
@@ -270,8 +270,8 @@ def test_an_answer_to_another_question_is_none():
 @pytest.mark.slow
 def test_ten_thousand_elements_at_fifty_points_take_ten_seconds(tmp_path: Path):
     """
-    The bar of the product. The points are followers of the feed, and run in this process; the machine that runs the
-    tests has other work to do, so that they may take twice the processor time.
+    This is the requirement of the product. The points are followers of the feed in this process, and the test machine
+    is shared, so twice the processor time is allowed.
     """
     desk = Desk(tmp_path, env={"DELEGRAPH_CONFIG": str(tmp_path / "delegraph.toml")})
     tokens = [f"https://idp#{number}" for number in range(10_000)]

@@ -1,4 +1,4 @@
-"""Enforcement points in people's hands: registered where none covers, confirmed by a person's word, delivered again."""
+"""Enforcement points managed by people: registered if none covers, confirmed by a person, delivered again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ WORD = ("--by", "human:ruth", "--reason", "its log shows the refusal")
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """An order on a grant that ends it and the token below it; nobody is registered."""
+    """Create an order on a grant that ends it and the token below it; no receiver is registered."""
     desk = Desk(tmp_path)
     grant = granted("d1", "human:alice", "agent:mailer", expires_at=LATER)
     desk.take(grant, token("t1", delegation="d1", expires_at=LATER), ordered("r1", "delegation", "d1"))
@@ -73,8 +73,8 @@ def test_from_unknown_to_closed_by_a_persons_word(desk: Desk):
     assert [{**word, "said_at": said["said_at"]}] == closed["by_hand"]
 
 
-def test_a_word_speaks_for_what_was_open_then(desk: Desk):
-    """A child that comes afterwards is open again, and so is what is used afterwards."""
+def test_a_statement_applies_to_the_elements_open_at_that_time(desk: Desk):
+    """A child that comes afterwards is open again, and so is an element used afterwards."""
     desk.one("receiver", "register", GATEWAY)
     desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
     desk.take(derived("t2", "t1", expires_at=LATER))
@@ -89,8 +89,8 @@ def test_a_word_speaks_for_what_was_open_then(desk: Desk):
     assert [("t1", "used-after-revocation")] == [(one["id"], one["reason"]) for one in used["open"]]
 
 
-def test_what_the_receiver_says_later_counts_instead(desk: Desk):
-    """It rejects after the person's word: open, and nothing rests on the word for that token any more."""
+def test_a_later_acknowledgement_of_the_receiver_replaces_the_statement(desk: Desk):
+    """It rejects afterwards: open, and the statement no longer counts for that token."""
     desk.one("receiver", "register", GATEWAY)
     desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
     desk.take(acknowledged(GATEWAY, "r1", LATER, outcome="rejected", token="t1"))
@@ -100,8 +100,8 @@ def test_what_the_receiver_says_later_counts_instead(desk: Desk):
     assert [1] == [one["elements"] for one in found["by_hand"]]
 
 
-def test_a_rebuild_keeps_a_persons_word(desk: Desk):
-    """The word is a fact of the log, and deliveries survive a rebuild."""
+def test_a_rebuild_keeps_a_persons_statement(desk: Desk):
+    """The statement is a fact of the log, and deliveries survive a rebuild."""
     desk.one("receiver", "register", GATEWAY)
     desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
     desk.run("rebuild")
@@ -120,7 +120,7 @@ def test_a_rebuild_keeps_a_persons_word(desk: Desk):
         (("r1", GATEWAY, "--by", "human:ruth", "--reason", "ghp_" + "a1B2" * 9), "credential"),
     ],
 )
-def test_a_word_that_cannot_count_is_refused(desk: Desk, words: tuple[str, ...], why: str):
+def test_a_statement_that_cannot_count_is_refused(desk: Desk, words: tuple[str, ...], why: str):
     """The message says why and what to do, and nothing is appended."""
     desk.take(registered("agent:helper", "agent"))
     desk.one("receiver", "register", GATEWAY)
@@ -131,22 +131,22 @@ def test_a_word_that_cannot_count_is_refused(desk: Desk, words: tuple[str, ...],
     assert before == desk.one("closure", "r1")
 
 
-def test_an_order_that_does_not_exist_cannot_be_marked_nor_resent(desk: Desk):
-    """Exit code 3, as for any id that nobody names."""
+def test_an_unknown_order_can_be_neither_marked_nor_resent(desk: Desk):
+    """Exit code 3, as for any unknown id."""
     desk.run("receiver", "mark", "none", GATEWAY, *WORD, exit=3)
     desk.run("receiver", "resend", "none", "--by", "human:ruth", exit=3)
 
 
 def test_once_everything_is_enforced_there_is_nothing_to_mark(desk: Desk):
-    """A second word would say nothing."""
+    """A second statement would have no effect."""
     desk.one("receiver", "register", GATEWAY)
     desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
 
     assert "nothing is open at urn:gw" in desk.run("receiver", "mark", "r1", GATEWAY, *WORD, exit=2).output
 
 
-def test_a_trust_file_decides_whether_people_may_say_so(desk: Desk):
-    """Without the source of such words they are refused, and those that exist close nothing."""
+def test_the_trust_file_decides_whether_statements_of_people_count(desk: Desk):
+    """Without the source of such statements they are refused, and existing ones close nothing."""
     desk.one("receiver", "register", GATEWAY)
     sources = ("urn:ir", "urn:idp", "urn:delegraph:cli")
     table = TrustTable({source: Grant(frozenset({"*"}), ("",)) for source in sources})
@@ -156,8 +156,8 @@ def test_a_trust_file_decides_whether_people_may_say_so(desk: Desk):
             mark_by_hand(service, "r1", receiver=GATEWAY, by="human:ruth", reason="seen")
 
 
-def test_what_is_open_is_delivered_again(desk: Desk):
-    """A new row of the outbox for each open element, with the same end; what is enforced is not repeated."""
+def test_open_elements_are_delivered_again(desk: Desk):
+    """A new row of the outbox for each open element, with the same end; enforced ones are not repeated."""
     desk.one("receiver", "register", GATEWAY)
     with service_of(desk) as service:
         OutboxWriter(service.store, service.trust).round(now())
@@ -174,8 +174,8 @@ def test_what_is_open_is_delivered_again(desk: Desk):
     assert (1, 1) == (said["elements"], said["written"])
 
 
-def test_a_registration_that_would_cover_less_is_refused_unless_it_is_meant(desk: Desk):
-    """Registered again with less it silences nobody by accident; for an order that was given it counts in full."""
+def test_a_narrowing_registration_is_refused_unless_confirmed(desk: Desk):
+    """So no receiver is silenced by accident; for orders already given the old coverage counts."""
     desk.one("receiver", "register", GATEWAY, "--kind", "token", "--kind", "delegation")
     said = desk.run("receiver", "register", GATEWAY, "--kind", "token", exit=2).output
     desk.one("receiver", "register", GATEWAY, "--kind", "token", "--narrow")

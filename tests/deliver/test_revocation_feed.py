@@ -1,4 +1,4 @@
-"""The feed on the real Kafka: what followers hold is what orders did, no matter who dies on the way."""
+"""The feed on a real Kafka: followers know what orders did, whatever dies on the way."""
 
 import json
 import random
@@ -35,7 +35,7 @@ SECOND = 1_000_000
 
 @pytest.fixture(params=KINDS)
 def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
-    """A store on either database."""
+    """Create a store on either database."""
     if request.param == "postgres":
         yield from _opened(request.getfixturevalue("postgres_url"))
     else:
@@ -45,7 +45,7 @@ def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
 
 @pytest.fixture
 def file_desk() -> Iterator[Desk]:
-    """A store in a file."""
+    """Create a store in a file."""
     with in_a_file() as url:
         yield from _opened(url)
 
@@ -62,7 +62,7 @@ def suspension(revocation: str, token: str, at: int) -> Event:
 
 @contextmanager
 def feeding(store: Store, url: str) -> Iterator[Callable[[int], None]]:
-    """Spread and feed in this process, at the moments that are given."""
+    """Run the outbox writer and the feed in this process, at given times."""
     topic = RevocationTopic(url)
     spread, feed = OutboxWriter(store, None), Feed(store, topic)
     feed.begin()
@@ -78,7 +78,7 @@ def feeding(store: Store, url: str) -> Iterator[Callable[[int], None]]:
 
 
 def in_topic(url: str) -> list[tuple[str, ElementStatus | None]]:
-    """All that stands in the topic, in order, without heartbeats."""
+    """Return the content of the topic, in order, without heartbeats."""
     servers, _, prefix = url.removeprefix("kafka://").partition("/")
     place = TopicPartition(f"{prefix}.revocations", 0)
     consumer = KafkaConsumer(bootstrap_servers=servers.split(","), **READING)
@@ -99,7 +99,7 @@ def in_topic(url: str) -> list[tuple[str, ElementStatus | None]]:
 
 
 def dead_in(store: Store) -> set[str]:
-    """The tokens that may not be honoured by the outbox."""
+    """Return the tokens that must not be honoured according to the outbox."""
     last = {row.change.key: row.change.version.outcome for row in rows(store, after=0, limit=1_000_000)}
     return {key.removeprefix("token:") for key, outcome in last.items() if outcome.ended and key.startswith("token:")}
 
@@ -107,8 +107,8 @@ def dead_in(store: Store) -> set[str]:
 @pytest.mark.slow
 def test_a_follower_knows_what_orders_do_and_what_lifts_undo(desk: Desk, kafka_url: str):
     """
-    What depends on the target is dead, siblings are not; a late child is born dead; what was suspended comes back, what
-    was revoked does not; an order in the future does nothing until its moment.
+    Dependents of the target are dead, siblings are not; a late child is never valid; a suspended element is reinstated,
+    a revoked one is not; a future order has no effect before its time.
     """
     desk.add(token("root"), token("child", "root"), token("sibling"), token("held"), token("later"))
     desk.add(order("r1", "token:root"), order("r2", "token:held", mode="suspend"))
@@ -134,8 +134,8 @@ def test_a_follower_knows_what_orders_do_and_what_lifts_undo(desk: Desk, kafka_u
 
 
 @pytest.mark.slow
-def test_what_is_over_by_itself_is_forgotten(file_desk: Desk, kafka_url: str):
-    """A token that has ended leaves the feed when no clock can differ so much; a later end brings it back."""
+def test_an_expired_token_leaves_the_feed(file_desk: Desk, kafka_url: str):
+    """It leaves once clock skew cannot matter any more; a later end brings it back."""
     ends_at = NOW + 60 * SECOND
     file_desk.add(token("short", expires_at=format_instant(ends_at)), token("long"), order("r1", "principal:human:ana"))
     with feeding(file_desk.store, kafka_url) as deliver, Revocations(kafka_url) as revocations:
@@ -155,7 +155,7 @@ def test_what_is_over_by_itself_is_forgotten(file_desk: Desk, kafka_url: str):
 
 
 @pytest.mark.slow
-def test_nobody_knows_before_the_second_heartbeat_and_after_the_last(file_desk: Desk, kafka_url: str):
+def test_answers_are_unknown_before_the_second_heartbeat_and_after_the_last(file_desk: Desk, kafka_url: str):
     """Without a feed every answer is unknown; with one it is known; when it falls silent it is unknown again."""
     file_desk.add(token("a"), token("b"), order("r1", "token:a"))
     with feeding(file_desk.store, kafka_url) as deliver:
@@ -177,8 +177,8 @@ def test_nobody_knows_before_the_second_heartbeat_and_after_the_last(file_desk: 
         Revocations(kafka_url, max_age_seconds=float("nan"))
 
 
-def test_what_cannot_be_read_is_not_honoured(kafka_url: str):
-    """A value that is none of ours, or a state that is not known yet, counts as dead."""
+def test_an_unreadable_value_counts_as_dead(kafka_url: str):
+    """A value that is not ours, or an unknown state."""
     topic = RevocationTopic(kafka_url)
     topic.ensure()
     topic.begin()
@@ -189,8 +189,8 @@ def test_what_cannot_be_read_is_not_honoured(kafka_url: str):
         wait_until(lambda: revocations.dead() == {"a", "b", "c", "d", "e"})
 
 
-def test_who_was_shut_out_writes_nothing_more(kafka_url: str):
-    """Of two writers the one that began first is told so, and what it had to say is not in the topic."""
+def test_a_fenced_writer_writes_nothing_more(kafka_url: str):
+    """Of two writers the first to begin gets the error, and its messages are not in the topic."""
     first, second = RevocationTopic(kafka_url), RevocationTopic(kafka_url)
     try:
         first.ensure()
@@ -206,10 +206,8 @@ def test_who_was_shut_out_writes_nothing_more(kafka_url: str):
     assert [told.version for _, told in in_topic(kafka_url)] == [1, 3]
 
 
-def test_who_learns_between_two_calls_that_he_was_shut_out_is_told_the_same(
-    kafka_url: str, monkeypatch: pytest.MonkeyPatch
-):
-    """The library's own thread may hear of it first: of the next call it then says only that something has failed."""
+def test_a_writer_fenced_between_two_calls_gets_the_same_error(kafka_url: str, monkeypatch: pytest.MonkeyPatch):
+    """The library's own thread may notice it first: the next call then only reports that something has failed."""
     first, second = RevocationTopic(kafka_url), RevocationTopic(kafka_url)
     commit = KafkaProducer.commit_transaction
 
@@ -230,8 +228,8 @@ def test_who_learns_between_two_calls_that_he_was_shut_out_is_told_the_same(
 
 
 @pytest.mark.slow
-def test_a_topic_that_was_compacted_says_the_same(file_desk: Desk, kafka_url: str, monkeypatch: pytest.MonkeyPatch):
-    """When the broker has thrown away what was said before, a follower that begins holds what the others hold."""
+def test_a_compacted_topic_has_the_same_content(file_desk: Desk, kafka_url: str, monkeypatch: pytest.MonkeyPatch):
+    """After the broker has removed earlier states, a new follower knows the same as the others."""
     fast = {"segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01", "max.compaction.lag.ms": "1000"}
     monkeypatch.setattr(revocation_topic, "TOPIC_SETTINGS", {**revocation_topic.TOPIC_SETTINGS, **fast})
     tokens = [f"t{n}" for n in range(50)]
@@ -259,9 +257,9 @@ def test_a_topic_that_was_compacted_says_the_same(file_desk: Desk, kafka_url: st
             assert restarted.dead() == {"t7", "t8"}
 
 
-def test_another_store_takes_back_what_the_one_before_said(kafka_url: str, tmp_path: Path):
+def test_another_store_replaces_the_states_of_the_previous_one(kafka_url: str, tmp_path: Path):
     """
-    A store that was made again counts again: its word holds anyway, and what it does not say is taken back.
+    A new store starts its versions again: its states count anyway, and states that it does not have are removed.
     """
     first, second = Desk(f"sqlite:///{tmp_path}/first.db"), Desk(f"sqlite:///{tmp_path}/second.db")
     first.add(token("a"), token("b"), token("c"), order("r1", "token:a", mode="suspend"), order("r2", "token:b"))
@@ -279,8 +277,8 @@ def test_another_store_takes_back_what_the_one_before_said(kafka_url: str, tmp_p
     second.store.close()
 
 
-def test_a_topic_that_was_made_again_is_told_everything(file_desk: Desk, kafka_url: str):
-    """Who deletes the topic loses nothing: all of it is said again."""
+def test_a_recreated_topic_gets_everything_again(file_desk: Desk, kafka_url: str):
+    """Deleting the topic loses nothing."""
     servers, _, prefix = kafka_url.removeprefix("kafka://").partition("/")
     file_desk.add(token("a"), order("r1", "token:a"))
     with feeding(file_desk.store, kafka_url) as deliver:
@@ -294,10 +292,10 @@ def test_a_topic_that_was_made_again_is_told_everything(file_desk: Desk, kafka_u
 
 
 @pytest.mark.slow
-def test_deliveries_that_are_killed_again_and_again_skip_nothing(desk: Desk, kafka_url: str):
+def test_repeatedly_killed_deliveries_skip_nothing(desk: Desk, kafka_url: str):
     """
-    Orders, lifts and late children while two deliveries run and are killed at any moment: in the topic stand all
-    versions of each element, none for the first time before its forerunner, and a follower holds what the store says.
+    Orders, lifts and late children while two deliveries run and are killed at any time: the topic has all versions of
+    each element, none for the first time before its predecessor, and a follower knows the same as the store.
     """
     rng = random.Random(7)
     names = count()
@@ -332,8 +330,8 @@ def test_deliveries_that_are_killed_again_and_again_skip_nothing(desk: Desk, kaf
 
 
 @pytest.mark.slow
-def test_of_two_deliveries_the_other_takes_over(file_desk: Desk, kafka_url: str):
-    """When the one that feeds dies, the other feeds within seconds, and the follower does not cease to know."""
+def test_the_second_delivery_takes_over(file_desk: Desk, kafka_url: str):
+    """When the one that feeds dies, the other feeds within seconds, and the follower stays current."""
     file_desk.add(token("a"), token("b"))
     with delivering(file_desk.url, kafka_url) as first, Revocations(kafka_url) as revocations:
         assert revocations.wait_until_current(timeout=60)
@@ -349,8 +347,8 @@ def test_of_two_deliveries_the_other_takes_over(file_desk: Desk, kafka_url: str)
 
 
 @pytest.mark.slow
-def test_once_delivers_what_there_is_and_leaves(file_desk: Desk, kafka_url: str):
-    """The command says what it did; a second time there is nothing to do. Without Kafka it spreads alone."""
+def test_once_delivers_everything_and_exits(file_desk: Desk, kafka_url: str):
+    """The command reports what it did; repeating it does nothing. Without Kafka it only writes the outbox."""
     file_desk.add(token("a"), token("b", "a"), order("r1", "token:a"))
     for log, expected in [
         (file_desk.url, {"spread": 2, "fed": None}),
@@ -364,10 +362,10 @@ def test_once_delivers_what_there_is_and_leaves(file_desk: Desk, kafka_url: str)
 
 
 @pytest.mark.postgres
-def test_a_delivery_that_begins_while_its_database_is_away_waits_for_it(
+def test_a_delivery_that_starts_while_its_database_is_down_waits(
     own_postgres: Callable[[Path], Postgres], tmp_path: Path
 ):
-    """It says what is missing, and delivers once it is there; told to leave before that it ends with exit code 5."""
+    """It reports what is missing, and delivers once it is there; stopped before that it exits with code 5."""
     database, log = own_postgres(tmp_path / "database"), f"sqlite:///{tmp_path}/log.db"
     url = database.url()
     found = Desk(url)
@@ -385,7 +383,7 @@ def test_a_delivery_that_begins_while_its_database_is_away_waits_for_it(
 
 
 def told_of(store: Store) -> set[str] | None:
-    """What is dead by the outbox of a database that may still be coming up, or hand out connections of before."""
+    """Return what is dead by the outbox of a database that may be starting, or return connections from before."""
     try:
         return dead_in(store)
     except UnavailableError:
@@ -393,7 +391,7 @@ def told_of(store: Store) -> set[str] | None:
 
 
 def test_an_answer_takes_less_than_a_microsecond(kafka_url: str):
-    """What is asked on every call costs nothing worth naming."""
+    """A check on every call has negligible cost."""
     topic = RevocationTopic(kafka_url)
     topic.ensure()
     with Revocations(kafka_url) as revocations:

@@ -1,4 +1,4 @@
-"""Children that are issued while the order is given: the race that leaves survivors where revoked things are marked."""
+"""Children issued while the order is given: the race in which systems that mark revoked elements leave survivors."""
 
 import json
 import threading
@@ -34,7 +34,7 @@ PACE_SECONDS = 0.2
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A place for a store, on either database."""
+    """Return the URL of a store, on either database."""
     if request.param == "postgres":
         yield request.getfixturevalue("postgres_url")
     else:
@@ -43,14 +43,14 @@ def place(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def child(token: str, parent: str) -> dict[str, Any]:
-    """A token in exchange for another, issued now."""
+    """Build a token exchanged from another, issued now."""
     said = {"type": "token.issued", "event_id": token, "source": "urn:idp", "occurred_at": format_instant(now())}
     derived = [] if not parent else [{"token": parent, "role": "subject"}]
     return {**said, "token": token, "subject": "human:a", "derived_from": derived}
 
 
 class Producer:
-    """Issues children of the root, and children of these, from before an order until behind it."""
+    """Issues children of the root, and children of these, from before an order until after it."""
 
     def __init__(self, url: str, number: int) -> None:
         self.url = url
@@ -80,9 +80,9 @@ class Producer:
 @pytest.mark.slow
 def test_children_issued_while_the_order_is_given_are_all_dead(place: str, kafka_url: str):
     """
-    Eight producers issue children of a token while it is ordered dead: each child is dead, whether it came before the
-    order, with it or behind it; each stands in the receipt; a gateway that follows the feed knows all of them; siblings
-    live. The order repeated finds the same, and nothing is left to end.
+    Eight producers issue children of a token while it is revoked: each child is dead, whether it came before, during or
+    after the order; each is in the receipt; a gateway that follows the feed knows all of them; siblings live. Repeating
+    the order finds the same, and nothing is left to end.
     """
     producers = [Producer(kafka_url, number) for number in range(PRODUCERS)]
     ordered = threading.Event()

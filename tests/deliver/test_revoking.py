@@ -1,4 +1,4 @@
-"""Calls of a revocation endpoint (RFC 7009), with an authorization server that is a process of its own."""
+"""Calls of a revocation endpoint (RFC 7009), with an authorization server in a separate process."""
 
 import base64
 import subprocess
@@ -53,7 +53,7 @@ def endpoint_settings(folder: Path, url: str, **more: Any) -> Settings:
 
 
 def tell(store: Store, *said: tuple[str, State]) -> None:
-    """Rows of the outbox: each an element and its state, because of ``r1``."""
+    """Append rows to the outbox: each an element and its state, because of ``r1``."""
     after = outbox.cursor_of(store, outbox.SPREAD).seq
     found = [
         Change(key, PublishedState(n, ElementState(state, "r1", 1, None)))
@@ -63,7 +63,7 @@ def tell(store: Store, *said: tuple[str, State]) -> None:
 
 
 class Log:
-    """Where acknowledgements go; each content once, as in a log that is projected."""
+    """The destination of acknowledgements; each content once, as in a projected log."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -81,9 +81,9 @@ def revoking(store: Store, settings: Settings, log: Log, trust: TrustTable | Non
     return RevocationEndpointClient(store, trust, settings, log.append, lambda: 1_000_000)
 
 
-def test_what_was_accepted_is_written_down_and_acknowledged(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
+def test_accepted_calls_are_recorded_and_acknowledged(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
     """
-    Every token of the issuer that is permanently ended is told once, in order, with what the server takes for it.
+    Every permanently ended token of the issuer is sent once, in order, with the handle that the server accepts.
     """
     log = Log()
     with a_store(fresh) as (store, _):
@@ -109,8 +109,8 @@ def test_what_was_accepted_is_written_down_and_acknowledged(fresh: stores.Fresh,
     assert b"del%3Aegraph:pass%20word" == base64.b64decode(first["authorization"].removeprefix("Basic "))
 
 
-def test_what_has_come_back_is_not_revoked_there(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
-    """What is active again by the time of the call must not be ended permanently."""
+def test_a_reinstated_token_is_not_revoked_there(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
+    """A token that is active again by the time of the call must not be ended permanently."""
     log = Log()
     with a_store(fresh) as (store, _):
         tell(store, (f"token:{ISSUER}#t1", State.REVOKED), (f"token:{ISSUER}#t1", State.ACTIVE))
@@ -119,8 +119,8 @@ def test_what_has_come_back_is_not_revoked_there(fresh: stores.Fresh, tmp_path: 
         one.close()
 
 
-def test_what_the_server_cannot_revoke_is_rejected(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
-    """400 with a word about the request is its answer; the next token is told anyway."""
+def test_a_token_that_the_server_cannot_revoke_is_rejected(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
+    """400 with an error code about the request is its answer; the next token is sent anyway."""
     endpoint.behave(status=400, error="unsupported_token_type", times=1)
     log = Log()
     with a_store(fresh) as (store, _):
@@ -148,10 +148,10 @@ FAILURES: list[dict[str, Any]] = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES, ids=[str(one.get("status", "late")) for one in FAILURES])
-def test_a_server_that_does_not_answer_is_asked_again(
+def test_a_call_without_an_answer_is_repeated(
     tmp_path: Path, endpoint: Endpoint, failure: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
-    """Whatever it is that is wrong: what was answered stands, nothing is skipped, and the order is kept."""
+    """Whatever the error: earlier answers are kept, nothing is skipped, and the order is preserved."""
     monkeypatch.setattr("lineage.deliver.rfc7009.revocation_client._SHORTEST_WAIT_SECONDS", 0.01)
     log = Log()
     with a_store(stores.in_a_file) as (store, _):
@@ -179,8 +179,8 @@ def settled(one: RevocationEndpointClient, count: int) -> bool:
     return one.counts.enforced == count
 
 
-def test_a_server_that_is_away_is_left_alone_for_a_while(tmp_path: Path):
-    """Nothing is tried before its wait is over."""
+def test_an_unavailable_server_is_called_again_after_a_wait(tmp_path: Path):
+    """Nothing is attempted before the wait is over."""
     with a_store(stores.in_a_file) as (store, _):
         one = revoking(store, endpoint_settings(tmp_path, "http://127.0.0.1:9/revoke"), Log())
         tell(store, (f"token:{ISSUER}#t1", State.REVOKED))
@@ -191,8 +191,8 @@ def test_a_server_that_is_away_is_left_alone_for_a_while(tmp_path: Path):
         one.close()
 
 
-def test_a_crash_before_it_is_written_down_changes_nothing(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
-    """The call is made again, and what is acknowledged is the same to the letter: a duplicate."""
+def test_a_crash_before_the_answer_is_recorded_changes_nothing(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
+    """The call is repeated, and the acknowledgement is exactly the same: a duplicate."""
     log = Log()
     with a_store(fresh) as (store, _):
         tell(store, (f"token:{ISSUER}#t1", State.REVOKED))
@@ -210,10 +210,8 @@ def test_a_crash_before_it_is_written_down_changes_nothing(fresh: stores.Fresh, 
     assert (["t1", "t1"], 2, 1) == (endpoint.tokens, len(log.events), len(log.said))
 
 
-def test_what_was_answered_does_not_wait_for_the_rest(
-    tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
-):
-    """With a slow server each answer is acknowledged as it comes; rows that need no call are passed over at once."""
+def test_each_answer_is_acknowledged_at_once(tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
+    """With a slow server each answer is acknowledged as it comes; rows that need no call are skipped at once."""
     monkeypatch.setattr("lineage.deliver.rfc7009.revocation_client._SETTLE_SECONDS", -1.0)
     batches: list[list[Event]] = []
     with a_store(stores.in_a_file) as (store, _):
@@ -256,7 +254,7 @@ def test_an_assertion_is_signed_for_the_endpoint(tmp_path: Path, endpoint: Endpo
 
 
 def test_a_bearer_token_is_sent(tmp_path: Path, endpoint: Endpoint):
-    """From its file, and no client id with it."""
+    """It comes from the file, and no client id is sent with it."""
     settings = endpoint_settings(tmp_path, endpoint.url, auth="bearer", client_id=None)
     with a_store(stores.in_a_file) as (store, _):
         tell(store, (f"token:{ISSUER}#t1", State.REVOKED))
@@ -267,8 +265,8 @@ def test_a_bearer_token_is_sent(tmp_path: Path, endpoint: Endpoint):
     assert "Bearer pass word" == endpoint.asked[0]["authorization"]
 
 
-def test_a_trust_file_that_does_not_list_us_is_told_before_anything_is_called(tmp_path: Path):
-    """Else a token would be revoked there, and nobody would believe that it was."""
+def test_a_trust_file_that_does_not_list_us_is_reported_before_any_call(tmp_path: Path):
+    """Otherwise a token would be revoked there, and the acknowledgement would not count."""
     table = TrustTable({"urn:delegraph:deliver": Grant(frozenset({"revocation.acknowledged"}), ("https://other",))})
     with a_store(stores.in_a_file) as (store, _), pytest.raises(RefusedError, match="'urn:delegraph:deliver'"):
         revoking(store, endpoint_settings(tmp_path, "http://127.0.0.1:9"), Log(), table)
@@ -291,7 +289,7 @@ def test_a_trust_file_that_does_not_list_us_is_told_before_anything_is_called(tm
         ({"client_id": 5}, "must be a string"),
     ],
 )
-def test_what_cannot_be_configured_is_told(tmp_path: Path, more: dict[str, Any], said: str):
+def test_invalid_settings_are_reported(tmp_path: Path, more: dict[str, Any], said: str):
     """Each in a sentence that names the table."""
     with pytest.raises(RefusedError) as refused:
         endpoint_settings(tmp_path, **{"url": "https://idp.example/revoke", **more})
@@ -304,7 +302,7 @@ def test_what_cannot_be_configured_is_told(tmp_path: Path, more: dict[str, Any],
 
 @pytest.fixture
 def desk(tmp_path: Path, endpoint: Endpoint) -> Desk:
-    """A token, one below it, and a server that covers both and is called."""
+    """Create a token, one below it, and a called server that covers both."""
     desk = Desk(tmp_path)
     file_of(tmp_path, "word", name="word")
     (tmp_path / "delegraph.toml").write_text(
@@ -315,7 +313,7 @@ def desk(tmp_path: Path, endpoint: Endpoint) -> Desk:
 
 
 def delivering(desk: Desk, *words: str) -> "subprocess.Popen[bytes]":
-    """``deliver`` as a process."""
+    """Run ``deliver`` as a process."""
     return started("deliver", *words, config=str(desk.folder / "delegraph.toml"), store=desk.url)
 
 
@@ -338,8 +336,8 @@ def test_a_successful_call_closes_the_order(desk: Desk, endpoint: Endpoint):
     assert ["t1", "t2"] == sorted(endpoint.tokens)
 
 
-def test_a_suspension_is_no_call(desk: Desk, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
-    """RFC 7009 has no word for it, and none for its end."""
+def test_a_suspension_makes_no_call(desk: Desk, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
+    """RFC 7009 has no request for it, nor for its end."""
     monkeypatch.setenv("DELEGRAPH_CONFIG", str(desk.folder / "delegraph.toml"))
     desk.take(ordered("r1", "token", f"{ISSUER}#t1", mode="suspend"))
     suspended = desk.one("deliver", "--once")
@@ -350,9 +348,9 @@ def test_a_suspension_is_no_call(desk: Desk, endpoint: Endpoint, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_in_a_call_is_taken_over(desk: Desk, endpoint: Endpoint):
+def test_another_process_takes_over_after_a_kill_during_a_call(desk: Desk, endpoint: Endpoint):
     """
-    Killed while the server does not answer: the next one makes the call again; nothing is acknowledged twice over.
+    Killed while the server does not answer: the next one repeats the call; nothing is acknowledged twice.
     """
     endpoint.behave(hang_seconds=600)
     desk.take(ordered("r1", "token", f"{ISSUER}#t1"))
@@ -370,9 +368,9 @@ def test_a_process_that_is_killed_in_a_call_is_taken_over(desk: Desk, endpoint: 
     assert [] == desk.ask("conflicts")[0]["items"]
 
 
-def test_a_process_shows_how_it_is_doing(desk: Desk, endpoint: Endpoint):
+def test_a_process_reports_its_health_and_metrics(desk: Desk, endpoint: Endpoint):
     """
-    Ready once a turn has ended well; what was written, called and answered is counted.
+    It is ready after a successful turn; rows, calls and answers are counted.
     """
     desk.take(ordered("r1", "token", f"{ISSUER}#t1"))
     port = free_port()

@@ -1,4 +1,4 @@
-"""The parts of the transmitter: where it pushes, what it makes of answers, what it takes from receivers, settings."""
+"""The parts of the transmitter: where it pushes, how it interprets responses, which requests it accepts, settings."""
 
 import json
 import ssl
@@ -40,7 +40,7 @@ SECRET = "Bearer not-to-be-told"
 
 
 class Answering(ThreadingHTTPServer):
-    """Answers everything in one way, and keeps what it was asked."""
+    """A server that gives every request the same response, and records the requests."""
 
     def __init__(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -112,19 +112,19 @@ def refusal(error: str) -> bytes:
         (503, b"", {"Retry_After": "soon"}, Failed("the receiver answers 503")),
     ],
 )
-def test_what_an_answer_means(status: int, body: bytes, headers: dict[str, str], expected: Answer):
+def test_the_meaning_of_a_response(status: int, body: bytes, headers: dict[str, str], expected: Answer):
     """
-    Accepted is 202 alone; refused permanently is 400 with an error about the event; all else is tried again, and no
-    redirect is followed.
+    Only 202 is accepted; 400 with an error about the event is refused permanently; any other response is retried, and
+    no redirect is followed.
     """
     with answering(status, body, **headers) as server:
         assert expected == sent(server.url)
         assert [("/events", b"token")] == server.asked
 
 
-def test_nothing_is_pushed_where_a_name_leads_to_this_machine():
+def test_nothing_is_pushed_to_a_name_that_resolves_to_this_machine():
     """
-    What is asked is what the name means at the moment of the push, not what it says.
+    The address at the time of the push is checked, not the name.
     """
     with answering(202) as server:
         assert "an address to which pushes are not allowed" in str(sent(server.url, loopback=False))
@@ -138,9 +138,9 @@ def test_nothing_is_pushed_where_a_name_leads_to_this_machine():
         assert "an address to which pushes are not allowed" in str(sent(url))
 
 
-def test_the_certificate_has_to_be_for_the_name_that_the_receiver_gave(tmp_path: Path):
+def test_the_certificate_must_match_the_name_in_the_url(tmp_path: Path):
     """
-    Whichever address the name leads to, and though the address is what is connected to.
+    Whichever address the name resolves to, and although the connection is to the address.
     """
     refused = Failed("the receiver does not answer (ConnectError)")
     authority = trustme.CA()
@@ -179,9 +179,9 @@ def test_the_certificate_has_to_be_for_the_name_that_the_receiver_gave(tmp_path:
         ("https://gateway.example/" + "x" * 3_000, True, False),
     ],
 )
-def test_where_a_receiver_may_be(url: str, loopback: bool, expected: bool):
+def test_the_allowed_urls_of_receivers(url: str, loopback: bool, expected: bool):
     """
-    Over TLS, but on this machine where a setting allows that; with no password in the URL.
+    Over TLS, except on this machine if a setting allows that; without a password in the URL.
     """
     try:
         endpoint_of(url, loopback=loopback)
@@ -192,9 +192,9 @@ def test_where_a_receiver_may_be(url: str, loopback: bool, expected: bool):
 
 
 @pytest.mark.parametrize("header", ["", "Bearer a\r\nHost: b", "Bearer ä", 7, "x" * 5_000])
-def test_a_header_that_cannot_be_is_not_repeated(header: object):
+def test_an_invalid_header_is_not_repeated(header: object):
     """
-    What is wrong with it is said without saying it.
+    The message says what is wrong with it without repeating it.
     """
     delivery = {"method": PUSH, "endpoint_url": "https://gateway.example/", "authorization_header": header}
     with pytest.raises(RefusedError) as refused:
@@ -205,7 +205,7 @@ def test_a_header_that_cannot_be_is_not_repeated(header: object):
 
 def test_a_header_is_kept_with_its_url_and_not_sent_to_another():
     """
-    A delivery that is given again without it keeps it; another URL loses it.
+    A delivery that is set again without it keeps it; another URL loses it.
     """
     delivery = {"method": PUSH, "endpoint_url": "https://gateway.example/"}
     before = wanted_of({"delivery": {**delivery, "authorization_header": SECRET}}, loopback=False).said
@@ -217,16 +217,16 @@ def test_a_header_is_kept_with_its_url_and_not_sent_to_another():
 
 def test_subjects_cannot_be_mistaken_for_one_another():
     """
-    A token that is called like a delegation is told with its kind in front.
+    A token whose id looks like that of a delegation has its kind as a prefix.
     """
     keys = ["delegation:x", "token:delegation:x", "token:token:x", "token:x", "token:vault#x", "token:https://i#x"]
 
     assert len(keys) == len({json.dumps(subject_of(key)) for key in keys})
 
 
-def test_a_wait_doubles_with_chance_and_heeds_the_receiver():
+def test_the_wait_doubles_with_jitter_and_respects_the_receiver():
     """
-    Between half and whole of what doubles up to a bound; as long as the receiver asks, up to another.
+    Between half and all of a value that doubles up to a limit; as long as the receiver requests, up to another limit.
     """
     pace = PushBackoff(first_seconds=1, longest_seconds=8, longest_asked_seconds=100)
     waits = [pace.wait_seconds(tries, 0) for tries in range(6)]
@@ -236,9 +236,9 @@ def test_a_wait_doubles_with_chance_and_heeds_the_receiver():
     assert pace.wait_seconds(10_000, 0) <= 8
 
 
-def test_what_was_sealed_with_a_key_that_is_gone_stays_sealed(tmp_path: Path):
+def test_a_secret_sealed_with_a_removed_key_stays_sealed(tmp_path: Path):
     """
-    Seals open what any of their keys sealed; what is opened does not show itself.
+    A box opens what any of its keys sealed; an opened secret is not shown by its repr.
     """
     file = tmp_path / "keys.pem"
     file.write_text(pem(RSA))
@@ -253,7 +253,7 @@ def test_what_was_sealed_with_a_key_that_is_gone_stays_sealed(tmp_path: Path):
 
 def test_without_a_transmitter_every_route_says_so():
     """
-    501 with the settings that are missing; the keys are none.
+    501 with the missing settings; there are no keys.
     """
     app = Starlette(routes=[*routes(None, by_name), jwks_route(None)])
     asking = Asking(app, {"Authorization": "Bearer gateway"})
@@ -264,16 +264,16 @@ def test_without_a_transmitter_every_route_says_so():
     assert {"keys": []} == asking.get("/.well-known/jwks.json").json()
 
 
-def test_why_an_event_is_refused_can_be_kept_whatever_it_says():
+def test_any_reason_of_a_refused_event_can_be_stored():
     """
-    Half of a surrogate pair, or NUL, in what a receiver says of an event is spelled out.
+    An unpaired surrogate or NUL in a receiver's description is escaped.
     """
     assert ("a\\x00", "b\\ud800") == refusal_of({"err": "a\0", "description": "b\ud800"})
 
 
-def test_what_is_asked_for_wrongly_is_refused_in_a_sentence(tmp_path: Path):
+def test_an_invalid_request_is_refused_in_one_sentence(tmp_path: Path):
     """
-    Whatever the body: 400 with a problem document that names what is wrong, and the configuration stays open to all.
+    Whatever the body: 400 with a problem document that names the fault, and the configuration stays public.
     """
     with in_a_file() as url:
         desk = Desk(url)
@@ -319,7 +319,7 @@ def test_what_is_asked_for_wrongly_is_refused_in_a_sentence(tmp_path: Path):
 
 def test_the_api_mounts_the_transmitter(tmp_path: Path):
     """
-    Beside the questions, with the keys that are set and in the description of the API.
+    Next to the queries, with the configured keys and in the description of the API.
     """
     with in_a_file() as url:
         desk = Desk(url)
@@ -355,17 +355,17 @@ def test_the_api_mounts_the_transmitter(tmp_path: Path):
         },
     ],
 )
-def test_settings_that_cannot_be_are_refused(given: dict[str, str]):
+def test_invalid_settings_are_refused(given: dict[str, str]):
     """
-    An issuer without keys, a word without an issuer, an issuer that is no URL over TLS.
+    An issuer without keys, a setting without an issuer, an issuer that is not an https URL.
     """
     with pytest.raises(RefusedError, match=r"ssf_|signing_key_file"):
         Settings.of(env=given)
 
 
-def test_the_transmitter_is_set_by_settings():
+def test_the_transmitter_is_configured_by_settings():
     """
-    They are shown, and a slash behind the issuer is none of it.
+    They are shown, and a trailing slash of the issuer is removed.
     """
     given = {"DELEGRAPH_SSF_ISSUER": "https://api.example/base/", "DELEGRAPH_SIGNING_KEY_FILE": "k.pem"}
     settings = Settings.of(env=given)
@@ -384,9 +384,9 @@ def test_the_transmitter_is_set_by_settings():
         *("168.63.129.16", "192.88.99.1", "[fd20:ce::254]", "[fd00:42::42]", "[::ffff:0:169.254.169.254]"),
     ],
 )
-def test_an_address_where_nothing_may_be_called_is_neither_taken_nor_pushed_to(host: str):
+def test_a_forbidden_address_is_neither_accepted_nor_pushed_to(host: str):
     """
-    The metadata addresses of clouds, special blocks, IPv6 that hides another address; when registered and when called.
+    The metadata addresses of clouds, special blocks, IPv6 that embeds another address; at registration and at the push.
     """
     url = f"https://{host}/events"
     with pytest.raises(RefusedError):

@@ -1,4 +1,4 @@
-"""Streams that are polled: whatever is lost on the way, everything is told, in order, and once in meaning."""
+"""Polled streams: whatever is lost on the way, every event is delivered, in order, and with one meaning."""
 
 import random
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from tests.support.stores import KINDS, in_a_file
 
 @pytest.fixture(params=KINDS)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """A world on either database, served."""
+    """Serve a world on either database."""
     if request.param == "postgres":
         yield from _served(request.getfixturevalue("postgres_url"), tmp_path)
     else:
@@ -49,10 +49,10 @@ def ledger(world: World, receiver: str) -> list[int]:
 
 
 @pytest.mark.slow
-def test_what_is_not_acknowledged_comes_again_and_nothing_is_skipped(world: World):
+def test_unacknowledged_events_are_repeated_and_nothing_is_skipped(world: World):
     """
-    A receiver loses answers and acknowledgements, acknowledges in any order and what it never got, and starts again
-    from nothing: it is told every row, in order, each with one id and one meaning, until it has acknowledged it.
+    A receiver loses responses and acknowledgements, acknowledges in any order and events it never got, and starts over:
+    it gets every row, in order, each with one id and one meaning, until it has acknowledged it.
     """
     rng = random.Random(7)
     gateway = world.client("gateway")
@@ -82,10 +82,11 @@ def test_what_is_not_acknowledged_comes_again_and_nothing_is_skipped(world: Worl
     gateway.close()
 
 
-def test_a_set_says_what_the_standards_ask(world: World):
+def test_a_security_event_token_has_the_required_claims(world: World):
     """
-    One event, no ``sub`` and no ``exp``, ``txn`` the order; a token of an issuer is a ``jwt_id``, what else there is
-    goes by its id; what is permanently ended is CAEP's, a suspension and its end are ours, with versions that rise.
+    One event, no ``sub`` and no ``exp``, ``txn`` is the order; a token of an issuer is a ``jwt_id``, any other element
+    is identified by its id; permanent ends use CAEP's type, a suspension and its end use ours, with increasing
+    versions.
     """
     at = now()
     gateway = world.client("gateway")
@@ -127,7 +128,8 @@ def test_a_set_says_what_the_standards_ask(world: World):
 @pytest.mark.slow
 def test_nobody_sees_or_changes_the_stream_of_another(world: World):
     """
-    To a stranger a stream does not exist; who is no receiver, or says no name, is told so; a second stream is refused.
+    To another receiver a stream does not exist; a caller without the role, or without a name, is told so; a second
+    stream is refused.
     """
     gateway, stranger, other = (world.client(name) for name in ("gateway", "stranger", "other"))
     made = gateway.create(description="ours")
@@ -158,10 +160,10 @@ def test_nobody_sees_or_changes_the_stream_of_another(world: World):
         client.close()
 
 
-def test_what_is_held_while_paused_is_told_in_order_afterwards(world: World):
+def test_events_kept_while_paused_are_delivered_in_order_afterwards(world: World):
     """
-    Paused, a stream tells nothing and loses nothing; disabled, it holds nothing, and is told the last word on
-    everything from the beginning once it is enabled.
+    A paused stream delivers nothing and loses nothing; a disabled one keeps nothing, and gets the latest state of every
+    element once it is enabled.
     """
     gateway = world.client("gateway")
     gateway.create()
@@ -189,9 +191,9 @@ def test_what_is_held_while_paused_is_told_in_order_afterwards(world: World):
     gateway.close()
 
 
-def test_of_a_status_that_is_changed_again_and_again_the_last_word_waits(world: World):
+def test_only_the_last_of_repeated_status_updates_is_pending(world: World):
     """
-    A receiver that changes its status for ever and takes nothing does not fill the store.
+    A receiver that changes its status endlessly and reads nothing does not fill the store.
     """
     gateway = world.client("gateway")
     gateway.create()
@@ -206,7 +208,7 @@ def test_of_a_status_that_is_changed_again_and_again_the_last_word_waits(world: 
 
 def test_a_verification_comes_through_the_stream_with_its_state(world: World):
     """
-    It comes before what else there is, goes once it is acknowledged, and many that wait are enough.
+    It precedes other events, is removed once it is acknowledged, and the number of pending ones is limited.
     """
     gateway = world.client("gateway")
     gateway.create()
@@ -223,9 +225,9 @@ def test_a_verification_comes_through_the_stream_with_its_state(world: World):
     gateway.close()
 
 
-def test_a_receiver_is_told_what_it_covers_and_all_of_it_once_it_covers_more(world: World):
+def test_a_receiver_gets_what_it_covers_and_everything_missed_once_it_covers_more(world: World):
     """
-    By the issuers, audiences and kinds of its registration; when that grows, what it missed is told.
+    By the issuers, audiences and kinds of its registration; when these grow, it gets what it missed.
     """
     registration = {"type": "receiver.registered", "receiver": "gateway", "issuers": ["https://idp.example"]}
     world.tell(registration)
@@ -244,10 +246,10 @@ def test_a_receiver_is_told_what_it_covers_and_all_of_it_once_it_covers_more(wor
     gateway.close()
 
 
-def test_a_receiver_that_covers_less_is_still_told_what_was_ordered_before(world: World):
+def test_a_narrowed_receiver_still_gets_earlier_orders(world: World):
     """
-    Also what it hears of only afterwards, by whatever order it is ended now, and that it lives again; not what was
-    ordered since it covers less.
+    Also elements that become known only afterwards, by whatever order they are ended now, and that they are active
+    again; not later orders.
     """
     gateway = world.client("gateway")
     wide, narrow = (
@@ -279,9 +281,9 @@ def day(number: int) -> str:
     return f"2026-11-{number:02}T00:00:00Z"
 
 
-def test_what_a_receiver_refuses_is_kept_and_told_and_the_stream_goes_on(world: World):
+def test_refused_events_are_kept_and_reported_and_the_stream_continues(world: World):
     """
-    An event with a permanent error is a dead letter; one whose error passes comes again. Neither is in the ledger.
+    An event with a permanent error is a dead letter; one with a temporary error is repeated. Neither is in the ledger.
     """
     gateway = world.client("gateway")
     gateway.create()
@@ -305,9 +307,9 @@ def test_what_a_receiver_refuses_is_kept_and_told_and_the_stream_goes_on(world: 
 
 
 @pytest.mark.slow
-def test_a_poll_waits_for_something_to_tell(world: World):
+def test_a_poll_waits_for_events(world: World):
     """
-    Asked to wait, it does, for so long; it answers what comes meanwhile.
+    On request it waits up to a limit, and returns events that come in the meantime.
     """
     import threading
 
@@ -325,9 +327,9 @@ def test_a_poll_waits_for_something_to_tell(world: World):
     gateway.close()
 
 
-def test_a_stream_is_as_its_receiver_said(world: World):
+def test_a_stream_has_the_configuration_of_its_receiver(world: World):
     """
-    Created, changed in part, replaced and deleted; what the transmitter says of it cannot be changed by anybody.
+    Created, updated in part, replaced and deleted; members set by the transmitter cannot be changed by anybody.
     """
     gateway = world.client("gateway")
     made = gateway.create(events_requested=[SESSION_REVOKED, "urn:unheard-of"], unknown={"is": "ignored"})

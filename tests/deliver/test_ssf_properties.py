@@ -1,4 +1,4 @@
-"""What is true of every stream, whatever its receiver does and whatever orders do meanwhile."""
+"""Properties of every stream, whatever its receiver does and whatever orders do in the meantime."""
 
 import random
 import tempfile
@@ -23,12 +23,12 @@ TOKENS = [f"https://idp.example#t-{number}" for number in range(4)]
 
 @pytest.fixture(params=KINDS, scope="module")
 def fresh(request: pytest.FixtureRequest) -> Iterator[Fresh]:
-    """Places for stores on either database."""
+    """Return URLs for stores on either database."""
     yield from fresh_places(request)
 
 
 class Gateway:
-    """A receiver that polls, loses answers and acknowledgements, and changes its mind about its stream."""
+    """A receiver that polls, loses responses and acknowledgements, and changes its stream."""
 
     def __init__(self, world: World, rng: random.Random) -> None:
         self.world = world
@@ -73,7 +73,7 @@ class Gateway:
 
 
 def history(rng: random.Random) -> list[Callable[[World], None]]:
-    """What orders do: suspensions and their lifts, and now and then a revocation."""
+    """Generate orders: suspensions and their lifts, and now and then a revocation."""
     numbers = iter(range(1_000))
 
     def suspend(world: World) -> None:
@@ -96,10 +96,11 @@ def history(rng: random.Random) -> list[Callable[[World], None]]:
 @pytest.mark.slow
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32))
-def test_in_the_end_a_receiver_has_heard_the_last_word_on_everything(fresh: Fresh, seed: int):
+def test_in_the_end_a_receiver_knows_the_latest_state_of_everything(fresh: Fresh, seed: int):
     """
-    Whatever it loses, pauses, disables and asks for, and whatever it covers meanwhile: no version comes after a higher
-    one but as a repetition, no id says two things, and what is heard last of each element is what was told last of it.
+    Whatever it loses, pauses, disables and requests, and whatever it covers in the meantime: no version comes after a
+    higher one except as a repetition, no id has two meanings, and the last event about each element is its last
+    published state.
     """
     rng = random.Random(seed)
     with fresh() as url, tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,5 @@
 """
-Streams that are pushed to a receiver process, written from the specifications alone: no matter who dies on the way.
+Streams pushed to a receiver process that was written from the specifications alone, whatever dies on the way.
 """
 
 import json
@@ -37,14 +37,14 @@ def a_world(url: str, folder: Path) -> Iterator[World]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A world in a file, served."""
+    """Serve a world in a file."""
     with in_a_file() as url, a_world(url, tmp_path) as world:
         yield world
 
 
 @contextmanager
 def pushing(world: World, pace: PushBackoff = QUICK) -> Iterator[Pusher]:
-    """Push in this process, in threads, as ``delegraph deliver`` does."""
+    """Push in this process, in threads, like ``delegraph deliver``."""
     pusher, stopped = Pusher(world.restarted(), pace), threading.Event()
     thread = threading.Thread(target=pusher.run, args=(stopped,))
     thread.start()
@@ -56,7 +56,7 @@ def pushing(world: World, pace: PushBackoff = QUICK) -> Iterator[Pusher]:
 
 
 def heard(receiver: Receiver) -> list[tuple[str, int]]:
-    """What a receiver accepted; a repetition says what was said before."""
+    """Return the events that a receiver accepted; check that repetitions are equal."""
     return told(receiver.claims())
 
 
@@ -68,11 +68,11 @@ def kept(world: World, receiver: str) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_everything_is_told_in_order_no_matter_who_dies(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
+def test_every_event_is_delivered_in_order_whatever_dies(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     """
-    The delivering process is killed at random moments and the receiver as well, which also answers late, puts off with
-    503 and Retry-After, and refuses one event permanently: nothing is skipped but that one, nothing comes before what
-    was ordered earlier, and nothing comes again with another meaning.
+    The delivering process is killed at random times and so is the receiver, which also answers late, requests a wait
+    with 503 and Retry-After, and refuses one event permanently: only that one is skipped, no event precedes an earlier
+    one, and none is repeated with another meaning.
     """
     rng = random.Random(3)
     with ExitStack() as stack:
@@ -118,9 +118,9 @@ def test_everything_is_told_in_order_no_matter_who_dies(kind: str, request: pyte
 
 
 @pytest.mark.slow
-def test_of_two_processes_one_pushes_and_the_other_takes_over(world: World):
+def test_one_of_two_processes_pushes_and_the_other_takes_over(world: World):
     """
-    The second shuts out the first, and when it is killed the first continues.
+    The second fences off the first, and when it is killed the first continues.
     """
     with receiving(world, "gateway") as receiver:
         gateway = world.client("gateway")
@@ -147,10 +147,10 @@ def test_of_two_processes_one_pushes_and_the_other_takes_over(world: World):
         gateway.close()
 
 
-def test_a_receiver_that_is_slow_or_down_holds_nobody_up(world: World):
+def test_a_slow_or_unavailable_receiver_delays_no_other(world: World):
     """
-    While one keeps what it got and does not answer, and another is down, a third is told everything. They are told once
-    they answer, and meanwhile the stream of the one that is down says what is wrong.
+    While one does not answer, and another is down, a third gets everything. They get everything once they answer, and
+    in the meantime the stream of the one that is down reports the fault.
     """
     with ExitStack() as stack:
         slow, down, quick = (stack.enter_context(receiving(world, name)) for name in ("slow", "down", "quick"))
@@ -176,9 +176,9 @@ def test_a_receiver_that_is_slow_or_down_holds_nobody_up(world: World):
         assert world.rows() == heard(quick) == heard(down) == heard(slow)
 
 
-def test_a_pause_holds_and_a_verification_comes_with_its_state(world: World):
+def test_a_pause_keeps_events_and_a_verification_has_its_state(world: World):
     """
-    What came while paused is told in order afterwards, behind the news that the stream is enabled; a changed URL counts
+    Events that came while paused are delivered in order afterwards, after the status update; a changed URL takes effect
     at once.
     """
     with receiving(world, "gateway") as receiver, pushing(world):
@@ -202,10 +202,10 @@ def test_a_pause_holds_and_a_verification_comes_with_its_state(world: World):
         gateway.close()
 
 
-def test_keys_are_rotated_and_the_header_of_a_receiver_survives_it_sealed(world: World):
+def test_the_sealed_header_of_a_receiver_survives_a_key_rotation(world: World):
     """
-    The new key is published, then it signs; the header is nowhere in the store, in no answer, and is sealed again, so
-    that the old key may go. Where the key has gone too early the stream is paused, and says why.
+    The new key is published, then it signs; the header is nowhere in the store unsealed, in no response, and is sealed
+    again, so that the old key may be removed. If the key was removed too early the stream is paused, and says why.
     """
     with receiving(world, "gateway") as receiver:
         gateway = world.client("gateway")

@@ -1,4 +1,4 @@
-"""Token status lists: the encoding of the draft, and lists that say what the rule says."""
+"""Token status lists: the encoding of the draft, and lists that agree with the rule."""
 
 import json
 import os
@@ -44,7 +44,7 @@ VALID, INVALID, SUSPENDED = 0, 1, 2
 
 
 def test_the_vectors_of_the_draft():
-    """Those in its text: least significant bits first, and every status where it belongs."""
+    """Those in its text: least significant bits first, and every status at its position."""
     one, two = bytes.fromhex("b9a3"), bytes.fromhex("c944f9")
 
     assert ("eNrbuRgAAhcBXQ", "eNo76fITAAPfAgc") == (encoded(one), encoded(two))
@@ -54,7 +54,7 @@ def test_the_vectors_of_the_draft():
 
 
 def test_the_vectors_of_the_draft_repository():
-    """Each is decoded to what it says, and encoded to the same text."""
+    """Each is decoded to its statuses, and encoded to the same text."""
     if not VECTORS.is_dir():
         pytest.skip("status_list/ is not there: set DELEGRAPH_TEST_DATA to the folder of real data")
     for vector in json.loads((VECTORS / "decoded.json").read_text()):
@@ -66,8 +66,8 @@ def test_the_vectors_of_the_draft_repository():
 
 
 @given(st.data(), st.sampled_from([1, 2, 4, 8]))
-def test_what_is_packed_is_read_back(data: st.DataObject, bits: int):
-    """Of any width, at any place; beyond the end there is nothing."""
+def test_packed_statuses_are_read_back(data: st.DataObject, bits: int):
+    """Of any width, at any index; beyond the end there is none."""
     size = data.draw(st.integers(1, 100))
     statuses = data.draw(st.dictionaries(st.integers(0, size - 1), st.integers(0, 2**bits - 1)))
     array = decoded(encoded(packed(statuses, size, bits)))
@@ -79,15 +79,15 @@ def test_what_is_packed_is_read_back(data: st.DataObject, bits: int):
 
 
 @pytest.mark.parametrize("lst", ["", "!", "eNrbuRgAAhcB", "eNrbuRgAAhcBXQAA", encoded(bytes(100))])
-def test_what_is_no_list_is_refused(lst: str):
-    """Cut off, followed by more, no text of the alphabet, or larger than is borne."""
+def test_an_invalid_list_is_refused(lst: str):
+    """Truncated, followed by more bytes, not base64url, or larger than allowed."""
     with pytest.raises(ValueError, match="not the bytes of a status list"):
         decoded(lst, largest=50)
 
 
 @pytest.mark.parametrize(("statuses", "bits"), [({0: 4}, 2), ({9: 1}, 2), ({-1: 1}, 2), ({0: 1}, 3)])
-def test_what_does_not_fit_is_refused(statuses: dict[int, int], bits: int):
-    """A status too large, a place beyond, and a width that there is not."""
+def test_a_status_that_does_not_fit_is_refused(statuses: dict[int, int], bits: int):
+    """A status that is too large, an index beyond the list, and an invalid width."""
     with pytest.raises(ValueError, match=r"a status has|does not fit"):
         packed(statuses, 8, bits)
 
@@ -97,10 +97,10 @@ def test_what_does_not_fit_is_refused(statuses: dict[int, int], bits: int):
 
 @settings(max_examples=100)
 @given(st.integers(0, 2**32))
-def test_a_list_says_what_the_model_says(seed: int):
+def test_a_list_equals_that_of_the_model(seed: int):
     """
-    In any world, at any instant and known at any other: each place that any fact states shows the worst of its
-    tokens. INVALID is revoked or cascaded, SUSPENDED is that, and all else is VALID.
+    In any world, at any instant and any time of knowledge: each entry that any fact states has the worst status of its
+    tokens. INVALID is revoked or cascaded, SUSPENDED is suspended, and everything else is VALID.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)
@@ -126,8 +126,8 @@ def test_a_list_says_what_the_model_says(seed: int):
 
 
 @pytest.mark.parametrize("moment", [0, 1, 5])
-def test_no_other_sighting_moves_a_token_to_another_place(moment: int):
-    """Whatever its date: the place that was stated first shows what became of the token, and the other does as well."""
+def test_no_other_sighting_moves_a_token_to_another_entry(moment: int):
+    """Whatever its date: the first stated entry shows the status of the token, and so does the other."""
     sighting = Event("later", "urn:other", moment, TokenIssued("dead", "human:a", status_list=StatusList(URI, 900)))
     found = statuses_of(a_world(("dead", 7), more=[Fact(sighting, 9)]), URI, 9)
     elsewhere = sighting._replace(body=sighting.body._replace(status_list=StatusList(f"{BASE}/2", 3)))
@@ -145,16 +145,16 @@ def a_world(*tokens: tuple[str, int], more: Iterable[Fact] = ()) -> World:
     return World([*(Fact(event, 1) for event in [*facts, Event("o", "urn:s", 2, order)]), *more])
 
 
-def test_where_two_have_one_place_the_worse_counts():
-    """Whichever is dead: in doubt it is not to be honoured."""
+def test_the_worse_status_of_a_shared_entry_counts():
+    """Whichever is dead: in doubt it must not be honoured."""
     for tokens in ([("dead", 5), ("alive", 5)], [("alive", 5), ("dead", 5)]):
         found = statuses_of(a_world(*tokens), URI, 3)
         assert found is not None
         assert {5: INVALID} == found.said
 
 
-def test_a_list_grows_by_doubling_and_not_beyond_a_bound():
-    """What is newer than the list still stands in it; a place that nobody can mean makes no list."""
+def test_a_list_grows_by_doubling_up_to_a_limit():
+    """A token newer than the list still has its entry; an impossible index creates no list."""
     assert (CAPACITY, CAPACITY * 2, None) == (
         a_size(CAPACITY - 1),
         a_size(CAPACITY),
@@ -198,7 +198,7 @@ def listed(id_: str, idx: int, parent: str | None = None, uri: str = URI, **fiel
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """Four tokens in a list: one revoked, one below it, one suspended, one alive; and one in a list of others."""
+    """Create four tokens in a list: one revoked, one below it, one suspended, one active; and one in another list."""
     desk = Desk(tmp_path)
     desk.take(
         *(listed("revoked", 1), listed("cascaded", 2, "revoked"), listed("suspended", 3), listed("alive", 4)),
@@ -210,7 +210,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def verified(token_: str, keys: Keys, at: Clock) -> dict[str, Any]:
-    """As one who relies on a list reads it, its own clock apart."""
+    """Read a list like a relying party, except for its clock."""
     key = jwt.PyJWKSet.from_dict(keys.jwks())[jwt.get_unverified_header(token_)["kid"]]
     claims: dict[str, Any] = jwt.decode(
         token_, key, algorithms=["ES256"], options={"verify_exp": False, "verify_iat": False}
@@ -225,8 +225,8 @@ def statuses(claims: dict[str, Any]) -> list[int]:
     return [status_at(array, place, claims["status_list"]["bits"]) for place in range(6)]
 
 
-def test_a_list_is_signed_and_says_what_became_of_each(desk: Desk, keys: Keys):
-    """`sub` is its URI, `ttl` and `exp` are there, and who is unknown is valid."""
+def test_a_list_is_signed_and_has_each_status(desk: Desk, keys: Keys):
+    """`sub` is its URI, `ttl` and `exp` are there, and an unknown token is valid."""
     clock = Clock("13:00")
     with serving(desk.url, keys, clock) as client:
         answer = client.get("/status-lists/1", headers={"accept": f"{MEDIA_TYPE}, text/html;q=0.5"})
@@ -239,8 +239,8 @@ def test_a_list_is_signed_and_says_what_became_of_each(desk: Desk, keys: Keys):
         assert BASE == claims["status_list"]["aggregation_uri"]
 
 
-def test_a_list_of_an_earlier_moment(desk: Desk, keys: Keys):
-    """Before the orders all were valid; the moment asked for lies within what the answer is good for."""
+def test_a_list_of_an_earlier_time(desk: Desk, keys: Keys):
+    """Before the orders all were valid; the requested time is within the validity of the answer."""
     clock = Clock("13:00")
     with serving(desk.url, keys, clock) as client:
         for at, expected in [("11:59", VALID), ("12:00", INVALID)]:
@@ -261,16 +261,16 @@ def test_a_list_of_an_earlier_moment(desk: Desk, keys: Keys):
         ("/status-lists/1", "application/statuslist+cwt", (406, "not-acceptable")),
     ],
 )
-def test_what_cannot_be_served_is_told(desk: Desk, keys: Keys, path: str, accept: str, expected: tuple[int, str]):
-    """No such list, a moment that has not come or lies before it, a moment that is none, a form that is not served."""
+def test_an_unavailable_list_is_reported(desk: Desk, keys: Keys, path: str, accept: str, expected: tuple[int, str]):
+    """No such list, a time in the future or before the list, an invalid time, an unsupported format."""
     with serving(desk.url, keys, Clock("13:00")) as client:
         answer = client.get(path, headers={"accept": accept})
 
     assert expected == (answer.status_code, answer.json()["type"].rpartition(":")[2])
 
 
-def test_a_list_that_says_the_same_is_not_sent_again(desk: Desk, keys: Keys, monkeypatch: pytest.MonkeyPatch):
-    """304 for who has it; another one at once when something is revoked or comes back, and when it gets old."""
+def test_an_unchanged_list_is_not_sent_again(desk: Desk, keys: Keys, monkeypatch: pytest.MonkeyPatch):
+    """304 for a client that has it; a new one at once after a revocation or reinstatement, and when it gets old."""
     monkeypatch.setattr("lineage.deliver.token_status.status_lists._MADE_SECONDS", 0.0)
     clock = Clock("13:30")
     with serving(desk.url, keys, clock) as client:
@@ -288,8 +288,8 @@ def test_a_list_that_says_the_same_is_not_sent_again(desk: Desk, keys: Keys, mon
     assert (200, True) == (old.status_code, old.headers["etag"] != changed.headers["etag"])
 
 
-def test_no_more_lists_are_kept_than_the_bound(desk: Desk, keys: Keys):
-    """However many names events mention, and of whatever size; a list that was dropped is made again, and is right."""
+def test_the_number_of_cached_lists_is_bounded(desk: Desk, keys: Keys):
+    """However many names events mention, and of whatever size; a dropped list is built again, and is right."""
     names = [f"many-{k}" for k in range(200)]
     desk.take(*(listed(f"t{k}", k % 6, uri=f"{BASE}/{name}") for k, name in enumerate(names)))
     desk.take(ordered("r3", "token", "t0", "12:00"), listed("large", LARGEST - 1, uri=f"{BASE}/large"))
@@ -310,8 +310,8 @@ def test_no_more_lists_are_kept_than_the_bound(desk: Desk, keys: Keys):
     assert [[VALID, INVALID, INVALID, SUSPENDED, VALID, VALID], [INVALID, *[VALID] * 5], [VALID] * 6] == said
 
 
-def test_two_tokens_at_one_place_are_found(desk: Desk):
-    """One status cannot say what became of both: each of them is a finding, however far apart their facts are."""
+def test_two_tokens_with_one_entry_are_a_finding(desk: Desk):
+    """One status cannot represent both: each of them is a finding, however far apart their facts are."""
     desk.take({**listed("second", 4), "event_id": "again"})
     found = [one for one in desk.ask("findings")[0]["items"] if one["kind"] == "shared-status-list"]
 
@@ -324,10 +324,10 @@ def shared(document: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("keeping", [True, False])
-def test_a_chain_shows_the_shared_places_that_findings_shows(tmp_path: Path, *, keeping: bool):
+def test_a_chain_shows_the_same_shared_entries_as_findings(tmp_path: Path, *, keeping: bool):
     """
-    For every token on the path of a token, a delegation or an action, also where it shares places in several lists,
-    by several facts; and what is kept between questions forgets when another token comes to a place.
+    For every token on the path of a token, a delegation or an action, even if it shares entries in several lists, by
+    several facts; and the cache is invalidated when another token gets the entry.
     """
     before = [
         listed("top", 1),
