@@ -197,7 +197,9 @@ def test_a_pause_keeps_events_and_a_verification_has_its_state(world: World):
         gateway.status("enabled")
         wait_until(lambda: len(kept(world, "gateway")) == 2)
 
-        assert [VERIFICATION, UPDATED] == [type_ for each in receiver.claims()[:2] for type_ in each["events"]]
+        # A change of the stream may fence off the record of an acceptance, and then the event is pushed again.
+        distinct = list({claims["jti"]: claims for claims in receiver.claims()}.values())
+        assert [VERIFICATION, UPDATED] == [type_ for claims in distinct[:2] for type_ in claims["events"]]
         assert world.rows() == heard(receiver)
         gateway.close()
 
