@@ -1,15 +1,15 @@
 """The rule of authority, written once more, slowly: what every answer must be.
 
-A transcription of docs/rule-of-authority.md into plain dicts and sets. It grades the real implementation and
-shares nothing with it: each function says which sentence it carries out, and none of them is clever.
-No clock, no database, no network, no third-party library; every question folds all its records again.
+A transcription of docs/rule-of-authority.md into plain dicts and sets. It checks the real implementation and shares
+nothing with it: each function names the clauses that it carries out, and none of them is clever. No clock, no database,
+no network, no third-party library; every question evaluates all its records again.
 
-A record is ``{"event": <an event in the JSONL form>, "recorded_at": <microseconds since the epoch>, "via":
-"decisions" or "orders"}``. ``at`` and ``known_at`` are microseconds; ``known_at=None`` hides nothing. A trust
-table is None (every source may say everything) or ``{source: {"types": [...], "ids": [prefix, ...]}}``, where
-the type ``"*"`` and the prefix ``""`` allow all.
+A record is ``{"event": <an event in the JSONL form>, "recorded_at": <microseconds since the epoch>, "via": "decisions"
+or "orders"}``. ``at`` and ``known_at`` are microseconds; ``known_at=None`` hides nothing. A trust table is None (every
+source may state everything) or ``{source: {"types": [...], "ids": [prefix, ...]}}``, where the type ``"*"`` and the
+prefix ``""`` allow everything.
 
-It leaves out what is found beside the answers: findings, survivors, the latest actions, digests, deliveries.
+It leaves out everything besides the answers: findings, survivors, the latest actions, digests, deliveries.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ def status(
     known_at: int | None = None,
     trust: dict | None = None,
 ) -> dict | None:
-    """The state of a token, delegation, principal, workload, session or client; None if no fact names it.
+    """Return the state of a token, delegation, principal, workload, session or client; None if no fact names it.
 
     Source:
-        Section 6: "for an id that no fact names ``not_found``".
+        Clauses 6.1 to 6.12.
     """
     view = view_of(visible(records, known_at, trust))
     return status_in(view, kind, id, at) if is_named(view, kind, id) else None
@@ -90,7 +90,7 @@ def chain(
     known_at: int | None = None,
     trust: dict | None = None,
 ) -> dict | None:
-    """The chain of a token or a delegation, with its state; None if no fact names it."""
+    """Return the chain of a token or a delegation, with its state; None if no fact names it."""
     view = view_of(visible(records, known_at, trust))
     if not is_named(view, kind, id):
         return None
@@ -105,16 +105,10 @@ def who(
     known_at: int | None = None,
     trust: dict | None = None,
 ) -> dict | None:
-    """Who took an action, by which authority; None if no visible event performed it.
+    """Return who performed an action, and under which authority; None if no visible event performed it.
 
     Source:
-        Section 4: "The chain of an action is that of its *authority*: the first granted of its token, its
-        delegation, its decision's token, its decision's delegation. An ``actor`` of the action (else of its
-        decision) who is not in the chain stands last, ``asserted``. With nothing granted, the chain is
-        ``on_behalf_of``, then the ``prior_actors``, root to leaf, then the actor (each of the action, else of its
-        decision), ``asserted``". "An
-        asserted root, and whatever is named and nobody granted, is a gap." "'As known then', for an action,
-        is ``known_at`` = the action's own ``recorded_at``."
+        Clauses 7.7 to 7.9 and 7.11; the gaps are those of clause 8.1.
     """
     view = view_of(visible(records, known_at, trust))
     told = told_of(view, "action", action)
@@ -174,16 +168,10 @@ def reach(
     known_at: int | None = None,
     trust: dict | None = None,
 ) -> dict | None:
-    """What an order given at ``at`` would kill of what is alive then; None if no fact names the target.
+    """Return what an order given at ``at`` would kill among the elements alive then; None if no fact names the target.
 
     Source:
-        Section 4: "**Reach** of a proposed order at T: the elements that are ``active``, ``suspended`` or
-        ``not_yet_valid`` at T and that it would make ``revoked`` or ``cascaded`` (mode ``suspend``:
-        ``suspended``); the principals of kind agent and human that these name; the actions whose authority is
-        one of these; ``own_actions`` {count}: actions of the target, a principal, that rest on no element here […], so
-        that "no action was done under it" is never said of someone who acted; ``already_dead``: how many it would
-        also kill that are revoked or cascaded and not past their ``expires_at``; ``last_expiry``: when it would all be
-        over by itself (null: never)."
+        Clauses 9.1 to 9.4 and 9.6.
     """
     facts = visible(records, known_at, trust)
     before = view_of(facts)
@@ -247,19 +235,19 @@ def reach(
 
 @cache
 def micros(text: str) -> int:
-    """Microseconds since the epoch: "digits past the microsecond are cut off" (section 3)."""
+    """Convert a time to microseconds (clause 2.8)."""
     day, clock, digits, offset = RFC3339.fullmatch(text).groups()
     moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if offset in 'Zz' else offset}")
     return (moment - EPOCH) // timedelta(microseconds=1) + int(((digits or "") + "000000")[:6])
 
 
 def rfc3339(moment: int) -> str:
-    """A time as in answers: "``2026-11-01T09:00:00.000000Z``" (section 6)."""
+    """Format a time as in answers: UTC, with six digits."""
     return (EPOCH + timedelta(microseconds=moment)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def stated_only(value: Any) -> Any:
-    """A value without what states nothing: "absent, null, the empty list or map … are one" (section 3)."""
+    """Return a value without the parts that state nothing (clause 2.11)."""
     if isinstance(value, dict):
         kept = {key: stated_only(item) for key, item in value.items()}
         return {key: item for key, item in kept.items() if item is not None and item not in ([], {})}
@@ -269,12 +257,7 @@ def stated_only(value: Any) -> Any:
 
 
 def content(event: dict) -> dict:
-    """What an event says, in the one form in which contents are compared.
-
-    Source:
-        Section 3: "Contents are compared after decoding: absent, null, the empty list or map and the default
-        are one, times are instants, keys have no order, lists do".
-    """
+    """Return the content of an event, in the one form in which contents are compared (clause 2.11)."""
     said = {key: rfc3339(micros(item)) if key in TIMES else item for key, item in stated_only(event).items()}
     if said["type"] == "revocation.ordered":
         said = {key: item for key, item in said.items() if ORDER_DEFAULTS.get(key) != item}
@@ -282,7 +265,7 @@ def content(event: dict) -> dict:
 
 
 def canonical(value: Any) -> str:
-    """RFC 8785: keys in the order of their UTF-16 code units, no space."""
+    """Serialise to canonical JSON (RFC 8785): keys in the order of their UTF-16 code units, no spaces."""
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
         return "{" + ",".join(f"{canonical(key)}:{canonical(value[key])}" for key in keys) + "}"
@@ -292,23 +275,19 @@ def canonical(value: Any) -> str:
 
 
 def fact_of(said: dict, recorded_at: int) -> Fact:
-    """A fact with its place in the order of facts.
-
-    Source:
-        Section 3: "the order (occurred_at, source, event_id, SHA-256 of the content)".
-    """
+    """Build a fact with its position in the order of facts (clause 3.4)."""
     digest = hashlib.sha256(canonical(said).encode()).hexdigest()
     order = (micros(said["occurred_at"]), said["source"], said["event_id"], digest)
     return {"event": said, "recorded_at": recorded_at, "order": order}
 
 
 def in_order(facts: list[Fact]) -> list[Fact]:
-    """Facts sorted by the order of facts."""
+    """Sort facts by the order of facts."""
     return sorted(facts, key=lambda fact: fact["order"])
 
 
 def unused(taken: set) -> str:
-    """An id that is not taken."""
+    """Return an id that is not in use."""
     return next(id_ for id_ in (f"proposed-{n}" for n in range(len(taken) + 1)) if id_ not in taken)
 
 
@@ -316,14 +295,7 @@ def unused(taken: set) -> str:
 
 
 def authorised(record: dict, trust: dict | None) -> bool:
-    """Whether a record is part of the state.
-
-    Source:
-        Section 3: "lists for each ``source`` the event types it may send and the prefixes of the ids it may
-        speak about (the event's own token, delegation, principal, workload, receiver; for orders the target).
-        A fact outside it, and an order or lift that came by the decisions topic, is **unauthorised**: kept,
-        counted, shown, and no part of the state. Without a file every source may say everything".
-    """
+    """Whether a record is part of the state (clauses 2.12 to 2.14)."""
     event = record["event"]
     if event["type"] in ("revocation.ordered", "revocation.lifted") and record["via"] != "orders":
         return False
@@ -339,14 +311,12 @@ def authorised(record: dict, trust: dict | None) -> bool:
 
 
 def visible(records: list[dict], known_at: int | None, trust: dict | None) -> list[Fact]:
-    """The facts that are part of the state, each once, in the order of facts.
+    """Return the facts that are part of the state, each once, in the order of facts.
+
+    Unauthorised records are dropped first, so that their times do not count for others.
 
     Source:
-        Section 3: "The same (``source``, ``event_id``) with the same content is a **duplicate**; with
-        different content a **conflict**: […] each content stands as a fact of its own". Section 1:
-        "``known_at`` hides every fact recorded later (equal is visible)"; ``recorded_at`` is "the earliest
-        moment at which the log took the fact; its duplicates count". What is unauthorised is dropped first:
-        it cannot lend its time to another.
+        Clauses 2.10, 11.1 and 11.2.
     """
     facts: dict[tuple, Fact] = {}
     for record in records:
@@ -360,7 +330,7 @@ def visible(records: list[dict], known_at: int | None, trust: dict | None) -> li
 
 
 def view_of(facts: list[Fact]) -> View:
-    """Everything that the answers are made of, from visible facts in the order of facts."""
+    """Build everything from which answers are made, from visible facts in the order of facts."""
     return {
         "facts": facts,
         "elements": elements_of(facts),
@@ -371,14 +341,14 @@ def view_of(facts: list[Fact]) -> View:
 
 
 def listed(value: Any) -> list:
-    """A list, or one thing, or nothing, as a list."""
+    """Return a list, a single thing, or nothing as a list."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
 
 
 def named_by(facts: list[Fact]) -> set[Element]:
-    """Every (kind, id) that a fact names; a workload as principal, since the two "are one namespace"."""
+    """Return every (kind, id) that a fact names; a workload counts as a principal, which has the same namespace."""
     named = set()
     for fact in facts:
         event = fact["event"]
@@ -395,7 +365,7 @@ def is_named(view: View, kind: str, id_: str) -> bool:
 
 
 def space_of(kind: str) -> str:
-    """The namespace of a kind: "``principal`` and ``workload`` are one namespace" (section 4)."""
+    """Return the namespace of a kind: principals and workloads share one (clause 4.2)."""
     return "principal" if kind == "workload" else kind
 
 
@@ -403,12 +373,7 @@ def space_of(kind: str) -> str:
 
 
 def stated(facts: list[Fact], field: str) -> tuple[Any, str | None]:
-    """The value of a field and the source whose word it is.
-
-    Source:
-        Section 3: "every other field comes from the first event in the order […] that *states* it (absent,
-        null and the empty list state nothing)".
-    """
+    """Return the value of a field, and the source that states it (clause 3.4)."""
     for fact in facts:
         if field in fact["event"]:
             return fact["event"][field], fact["event"]["source"]
@@ -416,20 +381,16 @@ def stated(facts: list[Fact], field: str) -> tuple[Any, str | None]:
 
 
 def told_of(view: View, kind: str, id_: str | None) -> list[Fact]:
-    """The facts about one action or decision, in the order of facts."""
+    """Return the facts about one action or decision, in the order of facts."""
     type_ = {"action": "action.performed", "decision": "decision.made"}[kind]
     return [fact for fact in view["facts"] if fact["event"]["type"] == type_ and fact["event"][kind] == id_]
 
 
 def elements_of(facts: list[Fact]) -> dict[Element, dict]:
-    """What was granted: each token and delegation with all that its events add up to.
+    """Return every granted token and delegation, with the combination of all its events.
 
     Source:
-        Section 3: "dependencies, names and aliases are the **union** of all that is claimed; the issue time
-        is the earliest (each event's ``issued_at``, else its ``occurred_at``); ``expires_at`` is the latest
-        stated". Section 4: "A token depends on every token in ``derived_from`` and on its ``delegation``; a
-        delegation on its ``parents`` (all of them). A token *names* its subject, actor, workload, session and
-        client; a delegation its delegator and delegatee."
+        Clauses 3.2, 3.3 and 4.1.
     """
     told: dict[Element, list[Fact]] = {}
     for fact in facts:
@@ -457,11 +418,7 @@ def elements_of(facts: list[Fact]) -> dict[Element, dict]:
 
 
 def parties_of(facts: list[Fact]) -> dict[str, set[str]]:
-    """Each registered id with all its aliases.
-
-    Source:
-        Section 4: "``aliases`` of a principal are the same party (symmetric, transitive, never inferred)".
-    """
+    """Map each registered id to all its aliases (clause 4.3)."""
     parties: dict[str, set[str]] = {}
     for fact in facts:
         if fact["event"]["type"] == "principal.registered":
@@ -473,33 +430,23 @@ def parties_of(facts: list[Fact]) -> dict[str, set[str]]:
 
 
 def party_of(view: View, id_: str) -> set[str]:
-    """An id and its aliases."""
+    """Return an id and its aliases."""
     return view["parties"].get(id_, {id_})
 
 
 def same(view: View, one: str | None, other: str | None) -> bool:
-    """Whether two ids are one principal.
-
-    Source:
-        Section 4: "wherever principals are compared below, aliases are equal".
-    """
+    """Whether two ids are one principal (clause 4.3)."""
     return one is not None and other is not None and other in party_of(view, one)
 
 
 def registrations_of(view: View, id_: str) -> list[Fact]:
-    """The registrations of a principal or an alias, in the order of facts."""
+    """Return the registrations of a principal or an alias, in the order of facts."""
     told = [fact for fact in view["facts"] if fact["event"]["type"] == "principal.registered"]
     return [fact for fact in told if fact["event"]["principal"] in party_of(view, id_)]
 
 
 def kind_of(view: View, id_: str) -> str:
-    """The kind of a principal.
-
-    Source:
-        Section 2: "The prefix ``human:``, ``agent:``, ``service:`` or ``spiffe://`` (workload) declares a
-        principal's kind and stands; without one, an alias's prefix (the smallest id) does, else the kind with
-        which it, or an alias, was first registered, else ``unknown``."
-    """
+    """Return the kind of a principal (clause 2.4)."""
     for candidate in (id_, *sorted(party_of(view, id_))):
         for prefix, kind in KIND_PREFIXES.items():
             if candidate.startswith(prefix):
@@ -508,11 +455,10 @@ def kind_of(view: View, id_: str) -> str:
 
 
 def called(view: View, id_: str) -> dict:
-    """What a principal is called beside its stated id.
+    """Return how answers name a principal besides its stated id.
 
     Source:
-        Section 2: "Answers name beside each stated id ``known_as``: of its party the smallest id whose prefix declares
-        a kind, else the id itself." Section 3: the display name comes "from the last stated".
+        Clause 2.6 for ``known_as``; clause 3.5 for the display name.
     """
     declaring = [one for one in party_of(view, id_) if one.startswith(tuple(KIND_PREFIXES))]
     display_name = stated(latest_first(registrations_of(view, id_)), "display_name")[0]
@@ -520,25 +466,22 @@ def called(view: View, id_: str) -> dict:
 
 
 def owner_of(view: View, id_: str) -> str | None:
-    """A principal's owner.
-
-    Source:
-        Section 3: "of a principal, display name, owner, purpose and environment come from the last stated".
-    """
+    """Return a principal's owner (clause 3.5)."""
     return stated(latest_first(registrations_of(view, id_)), "owner")[0]
 
 
 def given_at(fact: Fact) -> int:
-    """When a fact was given: "the earlier of its ``occurred_at`` and ``recorded_at``" (section 4)."""
+    """Return when a fact was given: the earlier of ``occurred_at`` and ``recorded_at`` (clause 5.1)."""
     return min(micros(fact["event"]["occurred_at"]), fact["recorded_at"])
 
 
 def latest_first(facts: list[Fact]) -> list[Fact]:
-    """Facts of which the last counts, that one in front.
+    """Sort facts of which the last counts, with that one first.
+
+    Ties go by the order of facts.
 
     Source:
-        Section 3: "\"Last\" and \"latest\" go by the earlier of ``occurred_at`` and ``recorded_at``: a fact from the
-        future is never the last." What still ties: the order of facts.
+        Clause 3.6.
     """
     return sorted(facts, key=lambda fact: (given_at(fact), fact["order"]), reverse=True)
 
@@ -547,26 +490,22 @@ def latest_first(facts: list[Fact]) -> list[Fact]:
 
 
 def works_from(order: Fact) -> int:
-    """When an order takes effect: "Without ``effective_at`` an order works from the moment it is given" (section 4)."""
+    """Return when an order takes effect (clause 5.2)."""
     stated_time = order["event"].get("effective_at")
     return given_at(order) if stated_time is None else micros(stated_time)
 
 
 def lifts_from(lift: Fact) -> int:
-    """When a lift takes effect: "at its ``effective_at`` or when it is given, whichever is later" (section 4)."""
+    """Return when a lift takes effect (clause 5.7)."""
     stated_time = lift["event"].get("effective_at")
     return given_at(lift) if stated_time is None else max(given_at(lift), micros(stated_time))
 
 
 def orders_of(facts: list[Fact]) -> list[dict]:
-    """The orders that ever take effect, each with the moment at which it is lifted.
+    """Return the orders that ever take effect, each with the time at which it is lifted.
 
     Source:
-        Section 4: "A lift applies to the orders of its id given no later than itself and takes effect at its
-        ``effective_at`` or when it is given, whichever is later; of several the earliest counts. An order that is
-        lifted before it takes effect, or at that moment, never does."
-        Section 3: "each fact is an order, or a lift, of its own"; "A lift counts only for orders whose target its
-        source may speak about."
+        Clauses 2.13, 3.8, 5.7 and 5.8.
     """
     orders = []
     for fact in facts:
@@ -604,30 +543,20 @@ def orders_of(facts: list[Fact]) -> list[dict]:
 
 
 def in_force(order: dict, at: int) -> bool:
-    """Whether an order is in force.
-
-    Source:
-        Section 4: "from ``effective_at`` on"; "mode ``suspend``: only until it is lifted".
-    """
+    """Whether an order is in force (clauses 5.2 and 5.5)."""
     if order["mode"] == "suspend" and order["lifted_at"] is not None and order["lifted_at"] <= at:
         return False
     return order["effective_at"] <= at
 
 
 def targets_by_name(view: View, order: dict, space: str, id_: str) -> bool:
-    """Whether an order's target is the principal (or an alias of it), session or client so called."""
+    """Whether an order's target is the principal (or an alias of it), session or client with this name."""
     kind, target = order["target"]
     return space_of(kind) == space and (same(view, target, id_) if space == "principal" else target == id_)
 
 
 def hits(view: View, order: dict, element: Element) -> bool:
-    """Whether an order hits an element.
-
-    Source:
-        Section 4: "the target is the element itself: always"; "the target is something that the element
-        names: if its issue time is before ``issued_before`` (strictly; absent: any) and, in mode ``revoke``,
-        before the moment the order was lifted (if it was)."
-    """
+    """Whether an order hits an element (clauses 5.3 and 5.4)."""
     if order["target"] == element:
         return True
     grant = view["elements"].get(element)
@@ -639,12 +568,12 @@ def hits(view: View, order: dict, element: Element) -> bool:
 
 
 def needs_of(view: View, element: Element) -> set[Element]:
-    """What an element directly depends on; of what nobody granted, nothing is known."""
+    """Return the direct dependencies of an element; those of an element that nobody granted are unknown."""
     return view["elements"][element]["needs"] if element in view["elements"] else set()
 
 
 def needs_at_any_depth(view: View, element: Element) -> set[Element]:
-    """The transitive closure of the dependencies; of an element on a cycle, itself too."""
+    """Return the transitive closure of the dependencies; an element on a cycle is in its own."""
     closure: set[Element] = set()
     while True:
         larger = needs_of(view, element).union(*(needs_of(view, need) for need in closure), closure)
@@ -654,36 +583,21 @@ def needs_at_any_depth(view: View, element: Element) -> set[Element]:
 
 
 def kills(view: View, order: dict, element: Element) -> bool:
-    """The whole rule.
-
-    Source:
-        Section 4: "**An element is dead if an order hits it, or if an order that cascades hits anything it
-        depends on, at any depth.**"
-    """
+    """Whether an order kills an element: the whole rule (clause 1.1)."""
     if hits(view, order, element):
         return True
     return order["cascade"] and any(hits(view, order, need) for need in needs_at_any_depth(view, element))
 
 
 def counts(view: View, order: dict, element: Element, at: int) -> bool:
-    """Whether an order counts for an element.
-
-    Source:
-        Section 4: "An order *counts* if it is in force at ``at``, kills the element (by itself or through
-        what it depends on), and took effect before the element's ``expires_at``".
-    """
+    """Whether an order counts for an element (clause 6.8)."""
     expires_at = view["elements"].get(element, {}).get("expires_at")
     in_time = expires_at is None or order["effective_at"] < expires_at
     return in_force(order, at) and in_time and kills(view, order, element)
 
 
 def path_down(view: View, order: dict, element: Element) -> list[str]:
-    """The shortest path from the target of an order that kills an element down to it.
-
-    Source:
-        Section 4: "with the shortest path down to the element (ties: the smallest list of ``KIND:ID``)".
-        Section 6: "from the target to the element, both included".
-    """
+    """Return the shortest path from the target of an order that kills an element down to it (clause 6.10)."""
     paths, met = [[element]], {element}
     while True:
         found = [
@@ -701,7 +615,7 @@ def path_down(view: View, order: dict, element: Element) -> list[str]:
 
 
 def status_in(view: View, kind: str, id_: str, at: int) -> dict:
-    """The state, its cause and its gaps."""
+    """Return the state, its cause and its gaps."""
     if kind in ("token", "delegation"):
         state, because = state_of_element(view, (kind, id_), at)
         return {"state": state, "because": because, "gaps": gaps_of(view, (kind, id_))}
@@ -710,12 +624,12 @@ def status_in(view: View, kind: str, id_: str, at: int) -> dict:
 
 
 def state_of_element(view: View, element: Element, at: int) -> tuple[str, dict | None]:
-    """The state of a token or delegation: "The first that applies" of the seven in section 4.
+    """Return the state of a token or delegation: the first of clauses 6.1 to 6.7 that applies.
+
+    Remaining ties go by the order of facts.
 
     Source:
-        Section 4, on ``because``: "of the counting orders of that mode the one that targets the element
-        itself, else the earliest ``effective_at``, then the smallest order id". What still ties: the order of
-        facts.
+        Clause 6.9 for ``because``.
     """
     counting = [order for order in view["orders"] if counts(view, order, element, at)]
     revoking = [order for order in counting if order["mode"] == "revoke"]
@@ -742,13 +656,7 @@ def state_of_element(view: View, element: Element, at: int) -> tuple[str, dict |
 
 
 def state_of_name(view: View, kind: str, id_: str, at: int) -> tuple[str, dict | None]:
-    """The state of a principal, workload, session or client.
-
-    Source:
-        Section 4: "is ``revoked``, else ``suspended``, while an order without ``issued_before`` that targets
-        it (or an alias) is in force and not lifted (``because``: the earliest ``effective_at``, then the
-        smallest order id), else ``active``."
-    """
+    """Return the state of a principal, workload, session or client (clause 6.12)."""
     for mode, state in (("revoke", "revoked"), ("suspend", "suspended")):
         orders = [
             order
@@ -765,7 +673,7 @@ def state_of_name(view: View, kind: str, id_: str, at: int) -> tuple[str, dict |
 
 
 def because_of(order: dict, path: list[str]) -> dict:
-    """An order as the cause of a state."""
+    """Return an order as the cause of a state."""
     kind, id_ = order["target"]
     return {
         "revocation": order["revocation"],
@@ -779,11 +687,7 @@ def because_of(order: dict, path: list[str]) -> dict:
 
 
 def gaps_of(view: View, element: Element) -> list[Element]:
-    """What is missing: the element itself, or something above it.
-
-    Source:
-        Section 6: "every dependency, at any depth, that nobody granted".
-    """
+    """Return what is missing: the element itself, or something above it (clause 8.1)."""
     return sorted({element, *needs_at_any_depth(view, element)} - view["elements"].keys())
 
 
@@ -791,14 +695,7 @@ def gaps_of(view: View, element: Element) -> list[Element]:
 
 
 def path_up(view: View, element: Element) -> list[Element]:
-    """The path of an element, root first; empty if nobody granted it.
-
-    Source:
-        Section 4: "from a token up ``derived_from`` (roles subject, refresh, replaced), from a delegation up
-        ``parents``, through what was granted. Of several, first one that fits (a token with the same subject;
-        a delegation whose delegatee is this one's delegator), then the earliest issued, then the smallest id
-        […] No element twice."
-    """
+    """Return the path of an element, root first; empty if nobody granted it (clause 7.1)."""
     if element not in view["elements"]:
         return []
     path = [element]
@@ -822,10 +719,10 @@ def path_up(view: View, element: Element) -> list[Element]:
 
 
 def chain_of(view: View, element: Element) -> tuple[list[dict], list[str], list[str]]:
-    """The hops of an element's chain, root first, its tokens, its delegations; empty if nobody granted it.
+    """Return the hops of an element's chain, root first, its tokens, its delegations; empty if nobody granted it.
 
     Source:
-        Section 4, "The chain of a token or delegation, root first", rules 1 to 4.
+        Clauses 7.1 to 7.4.
     """
     path = path_up(view, element)
     if not path:
@@ -859,12 +756,7 @@ def chain_of(view: View, element: Element) -> tuple[list[dict], list[str], list[
 
 
 def in_front(view: View, by_tokens: list[dict], subject: list[dict], hops: list[dict]) -> list[dict]:
-    """What goes in front of what the delegations say.
-
-    Source:
-        Section 4: "In front goes what 2 says above the first delegator, if he stands there; if he does not,
-        and he is not a human, and the oldest token's subject stands nowhere in 3, that subject."
-    """
+    """Return the hops that precede those of the delegations (clause 7.3)."""
     first_delegator = hops[0]["principal"]
     for position, hop in enumerate(by_tokens):
         if same(view, hop["principal"], first_delegator):
@@ -875,12 +767,7 @@ def in_front(view: View, by_tokens: list[dict], subject: list[dict], hops: list[
 
 
 def wielder_of(view: View, token: Element) -> list[dict]:
-    """Who wields a token, or nobody.
-
-    Source:
-        Section 4: "its actor, else the actor or subject of the ``actor`` token that it was exchanged with (of
-        several the earliest issued, then the smallest id)".
-    """
+    """Return the wielder of a token, if any (clause 7.2)."""
     facts = view["elements"][token]["facts"]
     actor = says(facts, "actor", "token")
     if actor:
@@ -896,7 +783,7 @@ def wielder_of(view: View, token: Element) -> list[dict]:
 
 
 def delegations_say(view: View, path: list[Element]) -> list[dict]:
-    """Down a delegation's path "each delegator and delegatee" (section 4)."""
+    """Return each delegator and delegatee down a delegation's path (clause 7.3)."""
     hops = []
     for delegation in path:
         facts = view["elements"][delegation]["facts"]
@@ -905,26 +792,18 @@ def delegations_say(view: View, path: list[Element]) -> list[dict]:
 
 
 def says(facts: list[Fact], field: str, evidence: str) -> list[dict]:
-    """The principals that a field states, as hops.
-
-    Source:
-        Section 4: "Each hop names its evidence […] and the source whose word it is."
-    """
+    """Return the principals that a field states, as hops (clause 7.5)."""
     value, source = stated(facts, field)
     return [{"principal": id_, "evidence": evidence, "source": source} for id_ in listed(value)]
 
 
 def stands(view: View, principal: str, hops: list[dict]) -> bool:
-    """Whether a principal stands among hops."""
+    """Whether a principal is among hops."""
     return any(same(view, hop["principal"], principal) for hop in hops)
 
 
 def collapse(view: View, hops: list[dict]) -> list[dict]:
-    """Hops without repetition.
-
-    Source:
-        Section 4: "Neighbours that are equal collapse (the first stands, ids are shown as stated)."
-    """
+    """Collapse equal neighbours (clause 7.4)."""
     kept: list[dict] = []
     for hop in hops:
         if not kept or not same(view, kept[-1]["principal"], hop["principal"]):
@@ -933,12 +812,7 @@ def collapse(view: View, hops: list[dict]) -> list[dict]:
 
 
 def answer(view: View, hops: list[dict], tokens: list[str], delegations: list[str]) -> dict:
-    """What a chain says at its top.
-
-    Source:
-        Section 4: "The first is the **root**; it is the **human** if its kind is human; all of kind agent,
-        the root included, are the **agents**." "If the root is not a human, ``accountable`` is its owner."
-    """
+    """Return the head of a chain: root, human, agents and accountable owner (clause 7.4)."""
     shown = [{**called(view, hop["principal"]), "kind": kind_of(view, hop["principal"]), **hop} for hop in hops]
     root = shown[0]["principal"] if shown else None
     human = root if shown and shown[0]["kind"] == "human" else None
@@ -957,7 +831,7 @@ def answer(view: View, hops: list[dict], tokens: list[str], delegations: list[st
 
 
 def elements_named(view: View, action: str) -> list[Element]:
-    """What an action names: "its token, its delegation, its decision's token, its decision's delegation"."""
+    """Return what an action names, in the order of clause 7.7."""
     told = told_of(view, "action", action)
     decided = told_of(view, "decision", stated(told, "decision")[0])
     named = [(kind, stated(facts, kind)[0]) for facts in (told, decided) for kind in ("token", "delegation")]
@@ -965,11 +839,12 @@ def elements_named(view: View, action: str) -> list[Element]:
 
 
 def who_acted(view: View, action: str) -> set[str]:
-    """Everybody of whom a fact says that they did an action.
+    """Return everybody of whom a fact says that they performed an action.
+
+    A workload acts as well, and every fact counts.
 
     Source:
-        Section 2: "the principal that wields it (outermost ``act``); absent: the subject itself acts". Section 4: "each
-        of the action, else of its decision". A workload acts as well; what anybody says of this counts.
+        Clauses 7.8 and 9.3.
     """
     told = told_of(view, "action", action)
     if not any("actor" in fact["event"] for fact in told):
@@ -979,7 +854,7 @@ def who_acted(view: View, action: str) -> set[str]:
 
 
 def authority_of(view: View, action: str) -> Element | None:
-    """The authority of an action: the first granted, else "the first element named, or none" (section 4)."""
+    """Return the authority of an action (clauses 7.7 and 7.9)."""
     named = elements_named(view, action)
     granted = [element for element in named if element in view["elements"]]
     return next(iter(granted or named), None)
@@ -995,14 +870,12 @@ def receipt(
     known_at: int | None = None,
     trust: dict | None = None,
 ) -> list[dict] | None:
-    """What the orders of an id end, one line an element; None if there is no such order.
+    """Return what the orders of an id end, one line for each element; None if there is no such order.
+
+    It is the difference of the states without and with these orders, whatever others there are.
 
     Source:
-        Section 7: "one line an element killed, with the path from the target, at any ``at`` / ``known_at``; late
-        children included". "A receipt line: ``kind``, ``id``, ``state``, ``revocation``, ``effective_at``,
-        ``path[]``, ``principals[]``, ``expires_at``, ``born_dead`` (issued after the order took effect),
-        ``recorded_at`` (of what proved it)." It is the difference of the states without and with these orders,
-        whatever others there are.
+        Clauses 10.3 and 10.4.
     """
     facts = visible(records, known_at, trust)
     if not orders_called(facts, revocation):
@@ -1043,12 +916,10 @@ def status_list(
     known_at: int | None = None,
     trust: dict | None = None,
 ) -> dict[int, set[str]]:
-    """The states of the tokens that are said to stand at each place of a status list.
+    """Return the states of the tokens for which each entry of a status list is stated.
 
     Source:
-        Section 3: "places in status lists are the **union** of all that is claimed". Section 7: "A token with
-        ``status_list`` stands in the list that we serve at that ``uri`` (``VALID``, ``INVALID`` for revoked and
-        cascaded, ``SUSPENDED``)."
+        Clauses 3.2 and 10.18.
     """
     view = view_of(visible(records, known_at, trust))
     places: dict[int, set[str]] = {}
@@ -1061,17 +932,18 @@ def status_list(
 
 
 def orders_called(facts: list[Fact], revocation: str) -> list[Fact]:
-    """The orders of an id."""
+    """Return the orders of an id."""
     orders = [fact for fact in facts if fact["event"]["type"] == "revocation.ordered"]
     return [fact for fact in orders if fact["event"]["revocation"] == revocation]
 
 
 def known_when_ordered(view: View, order: dict, element: Element) -> list[Fact]:
-    """The facts about an element that were recorded when an order was; of what came later the first.
+    """Return the facts about an element that had been recorded when an order was; else the first that came later.
+
+    Of an element that an order targeted before anybody had named it, nothing had been stated.
 
     Source:
-        ADR 0031: what nobody had stated of an element when an order was recorded counts as unstated for that order. Of
-        an element that an order was aimed at before anybody had named it nothing was stated.
+        Clause 10.8 and ADR 0031.
     """
     facts = view["elements"].get(element, {"facts": []})["facts"]
     ordered_at = order["fact"]["recorded_at"]
@@ -1083,10 +955,10 @@ def known_when_ordered(view: View, order: dict, element: Element) -> list[Fact]:
 
 
 def end_for(view: View, orders: list[dict], element: Element) -> int | None:
-    """When an element is over by itself, as it counts for what is enforced of some orders; None: never.
+    """Return when an element expires, as it counts for the enforcement of some orders; None for never.
 
     Source:
-        Section 3: "``expires_at`` is the latest stated"; ADR 0031.
+        Clauses 3.3 and 10.8; ADR 0031.
     """
     for order in orders:
         if not any("expires_at" in fact["event"] for fact in known_when_ordered(view, order, element)):
@@ -1095,11 +967,10 @@ def end_for(view: View, orders: list[dict], element: Element) -> int | None:
 
 
 def ending(view: View, element: Element, at: int) -> list[dict]:
-    """The orders that count for an element in receipts, verdicts and deliveries.
+    """Return the orders that count for an element in receipts, verdicts and deliveries.
 
     Source:
-        Section 4: "An order *counts* if it is in force at ``at``, kills the element […], and took effect before the
-        element's ``expires_at``"; ADR 0031.
+        Clauses 6.8 and 10.8; ADR 0031.
     """
     found = []
     for order in view["orders"]:
@@ -1111,10 +982,12 @@ def ending(view: View, element: Element, at: int) -> list[dict]:
 
 
 def ended_by(view: View, element: Element, at: int) -> tuple[str, dict] | None:
-    """What orders make of an element, and the one that it is because of; None: nothing.
+    """Return the state that orders cause for an element, and the order responsible; None if there is none.
+
+    The suspension of an expired element is over.
 
     Source:
-        Section 4, the states 1, 2 and 4 with their ``because``; a suspension of what has ended by itself is over.
+        Clauses 6.1, 6.2, 6.4 and 6.9.
     """
     orders = ending(view, element, at)
     revoking = [order for order in orders if order["mode"] == "revoke"]
@@ -1128,7 +1001,7 @@ def ended_by(view: View, element: Element, at: int) -> tuple[str, dict] | None:
 
 
 def proven_at(facts: list[Fact], order: dict, path: list[str]) -> int:
-    """The first moment at which what was recorded held the order and every link of a path."""
+    """Return when the order and every link of a path had been recorded."""
     for moment in sorted({fact["recorded_at"] for fact in facts}):
         known = [fact for fact in facts if fact["recorded_at"] <= moment]
         view = view_of(known)
@@ -1153,14 +1026,10 @@ def closure(
     trust: dict | None = None,
     delivered: dict[tuple[str, str], int] | None = None,
 ) -> dict | None:
-    """Is a revocation over; None if there is no such order. ``delivered``: (receiver, ``KIND:ID``) -> moment.
+    """Return the verdict on a revocation; None if there is no such order. ``delivered``: (receiver, key) -> time.
 
     Source:
-        Section 7, verdict: "the first that applies: ``PARTIAL``: an element is open at a receiver that covers it,
-        each named; ``UNKNOWN``: an element that no registered receiver covers, or whose state cannot be known;
-        ``CLOSED``. An element is open until it is enforced or its ``expires_at`` has passed". "A success under a
-        dead element at or after ``in_force_at`` is the finding ``used-after-revocation`` and reopens the verdict;
-        one between ``effective_at`` and then is ``tainted-use``: listed, no reason to reopen."
+        Clauses 10.11 to 10.16.
     """
     facts = visible(records, known_at, trust)
     lines = receipt(records, revocation, at, known_at, trust)
@@ -1234,17 +1103,17 @@ def closure(
 
 
 def in_force_from(order: Fact) -> int:
-    """``in_force_at`` "is the order's ``recorded_at``, or its ``effective_at`` if later" (section 7)."""
+    """Return ``in_force_at`` of an order (clause 10.2)."""
     return max(order["recorded_at"], works_from(order))
 
 
 def in_force_since(facts: list[Fact], receiver: str, order: Fact) -> list[dict]:
-    """The registrations of a receiver that were in force at some moment since an order was given.
+    """Return the registrations of a receiver that were in force at some time since an order was given.
+
+    A registration recorded after the order replaces none for it, whatever its date.
 
     Source:
-        Section 7: "For an order count all registrations of a receiver that were in force at any moment since the order
-        was given: a later one may widen what has to be enforced, none can take it back." So one that is recorded after
-        the order replaces nothing for it, whatever its date (ADR 0030).
+        Clause 10.7 and ADR 0030.
     """
     said = [fact for fact in facts if fact["event"]["type"] == "receiver.registered"]
     latest = latest_first([fact for fact in said if fact["event"]["receiver"] == receiver])
@@ -1260,9 +1129,7 @@ def covers(receiver: dict, element: Element, facts: list[Fact]) -> bool:
     """Whether a receiver covers an element, by some of the facts that grant it.
 
     Source:
-        Section 7: "A receiver covers a token by its issuer (the id up to the first ``#``; without one only receivers
-        with empty ``issuers`` cover it), by an audience that they share (a token that states none is covered), and
-        by kind." Section 3: "what it covers; empty: all"; "audiences […] are the **union** of all that is claimed".
+        Clauses 3.2 and 10.6.
     """
     kind, id_ = element
     issuers, audiences, kinds = (receiver.get(field, []) for field in ("issuers", "audiences", "kinds"))
@@ -1277,15 +1144,14 @@ def covers(receiver: dict, element: Element, facts: list[Fact]) -> bool:
 def word_of(
     view: View, ordering: list[dict], receiver: str, element: Element, at: int, delivered: dict
 ) -> tuple[str | None, tuple]:
-    """What a receiver last said that speaks for an element, and the place of that among other words: first of all when.
+    """Return a receiver's last acknowledgement that applies to an element, and its position among others.
+
+    ``ordering`` are the orders of one id that end the element at the instant asked about. If there are several, it
+    applies only to those that were known to end the element when it was recorded. So does one without ``token`` if
+    orders of other ids end the element as well, for which alone it may have been delivered.
 
     Source:
-        Section 7: "a receiver says *enforced* or *rejected*; without ``token`` it speaks for what had been delivered
-        to it before". Section 4: an acknowledgement "is *given* at the earlier of its ``occurred_at`` and
-        ``recorded_at``". It speaks of "orders of its id that were given no later than itself".
-        ``ordering`` are the orders of one id that end the element at the moment asked about. ADR 0019: of several
-        it speaks only of those that were known to end the element when it was recorded. So does one without ``token``
-        where orders of other ids end the element as well, for which alone it may have been delivered.
+        Clauses 5.1, 10.9 and 10.10; ADR 0019.
     """
     last = None
     for fact in sorted(view["facts"], key=given_at):
@@ -1312,7 +1178,7 @@ NO_WORD: tuple = (-1, ())
 
 
 def speaks_for(said: Fact, element: Element, delivered: dict) -> bool:
-    """Whether an acknowledgement speaks for an element: "without ``token`` […] for what had been delivered before"."""
+    """Whether an acknowledgement applies to an element (clause 10.9)."""
     event = said["event"]
     if "token" in event:
         return element == ("token", event["token"])
@@ -1321,15 +1187,15 @@ def speaks_for(said: Fact, element: Element, delivered: dict) -> bool:
 
 
 def enforced_elsewhere(view: View, revocation: str, receiver: str, element: Element, at: int, delivered: dict) -> tuple:
-    """The place of a receiver's last word under other ids than one, if it enforced the end of an element.
+    """Return the position of a receiver's last acknowledgement under other ids, if it enforced the end of an element.
+
+    An acknowledgement applies to an order of its id that was given and recorded no later than itself and that was known
+    by then, or at least when the order was recorded, to end the element; for each id only the last one can count. Since
+    then the element must have been dead at every instant, by what had been recorded by that instant (until the order
+    was recorded: by then), and unused.
 
     Source:
-        Section 7: "an element that a receiver has enforced under one order counts as enforced there under every other
-        order that ends it, unless it was alive in between." ADR 0042: a word speaks of an order of its id that was
-        given and recorded no later than itself and of which it was known by then, or at least when the order was
-        recorded, that it ends the element; of each id only its last word can count. The element must have been dead
-        since at every moment, by what had been recorded by that moment (up to the record of the order: by then), and
-        unused.
+        Clause 10.10 and ADR 0042.
     """
     facts, orders = view["facts"], [order for order in view["orders"] if ends_in(view, order, element)]
     words = []
@@ -1366,7 +1232,7 @@ def enforced_elsewhere(view: View, revocation: str, receiver: str, element: Elem
 
 
 def as_known(view: View, moment: int) -> View:
-    """A view of what had been recorded by a moment."""
+    """Return a view of what had been recorded by an instant."""
     facts = [fact for fact in view["facts"] if fact["recorded_at"] <= moment]
     views = view.setdefault("as_known", {})
     if len(facts) not in views:
@@ -1375,14 +1241,14 @@ def as_known(view: View, moment: int) -> View:
 
 
 def ends_in(view: View, order: dict, element: Element) -> bool:
-    """Whether an order that ever takes effect ends an element, with its lifts as given and all else as in a view."""
+    """Whether an order that ever takes effect ends an element, with its lifts as given and the rest as in a view."""
     known = any(fact["order"] == order["fact"]["order"] for fact in view["facts"])
     end = end_for(view, [order], element)
     return known and kills(view, order, element) and (end is None or order["effective_at"] < end)
 
 
 def dead_since(view: View, orders: list[dict], element: Element, said_at: int, at: int, recorded_at: int) -> bool:
-    """Whether at each moment from one to another some order ended an element, by what was known then and ever since."""
+    """Whether at each instant of an interval some order ended an element, by what was known then and ever since."""
     moments = {said_at, at, *(order["effective_at"] for order in orders)}
     moments |= {lifts_from(fact) for fact in view["facts"] if fact["event"]["type"] == "revocation.lifted"}
     moments = {moment for moment in moments if said_at <= moment <= at}
@@ -1401,12 +1267,13 @@ def dead_since(view: View, orders: list[dict], element: Element, said_at: int, a
 
 
 def uses_of(view: View, facts: list[Fact], revocation: str, element: Element, at: int) -> list[tuple[str, int, bool]]:
-    """The successes under an element that the orders of an id had ended, and whether one of these was in force.
+    """Return the successes under an element that the orders of an id had ended, and whether one of these was in force.
+
+    The facts about an action count together and each by itself, and so do the facts about its decision. If there are
+    several times, the latest counts, and one in force before any other.
 
     Source:
-        Section 7: "A success under a dead element at or after ``in_force_at`` […]; one between ``effective_at`` and
-        then is ``tainted-use``". ADR 0031: what the facts about an action say together counts, and what each says by
-        itself, and so with the facts about its decision. Of several the latest counts, first of all those in force.
+        Clause 10.16 and ADR 0031.
     """
     found: dict[str, list[tuple[bool, int]]] = {}
     for action, moment in successes_of(view, element, at):
@@ -1423,7 +1290,7 @@ def uses_of(view: View, facts: list[Fact], revocation: str, element: Element, at
 
 
 def successes_of(view: View, element: Element, at: int) -> list[tuple[str, int]]:
-    """Every success under an element, with when it was done, as the facts say it together or one by itself."""
+    """Return every success under an element, with its time, by the facts together or one by itself."""
     facts, found = view["facts"], []
     for action in {fact["event"]["action"] for fact in facts if fact["event"]["type"] == "action.performed"}:
         told = told_of(view, "action", action)
