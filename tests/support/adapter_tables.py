@@ -37,11 +37,11 @@ class Row(NamedTuple):
 
     Attributes:
         about: What it shows.
-        records: As they stand in a log.
-        events: What of the events is stated; in the order in which they come.
+        records: The records, as in a log.
+        events: The stated fields of the events, in the order in which they come.
         skipped: The reasons for which records are skipped, in any order.
         faults: The reasons for which records are quarantined, in any order.
-        source: Whose log it is; None: a source without settings.
+        source: The source of the log; None for one without settings.
     """
 
     about: str
@@ -56,7 +56,7 @@ class Row(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What an adapter made of records."""
+    """The result of an adapter for some records."""
 
     events: list[dict[str, Any]]
     skipped: list[str]
@@ -68,14 +68,14 @@ class Read(NamedTuple):
 def read(
     format_: Format, records: Iterable[Any], source: Source | None = None, *, restarts: bool = False, end: bool = True
 ) -> Read:
-    """What an adapter makes of records, as it would of a file of JSON lines.
+    """Return what an adapter yields for records, like those of a file of JSON lines.
 
     Args:
         format_: The adapter.
-        records: Objects, or lines as they stand.
-        source: Whose log it is.
-        restarts: Whether the memory is kept and read again between any two records.
-        end: Whether that is all, so that defaults are due.
+        records: Objects, or lines as they are.
+        source: The source of the log.
+        restarts: Whether the memory is stored and loaded again between any two records.
+        end: Whether there are no more records, so that defaults are due.
     """
     reading = Reading(format_, source, Memory())
     kept: dict[tuple[str, str], Any] = {}
@@ -100,7 +100,7 @@ def read(
 
 
 def check(format_: Format, row: Row) -> None:
-    """Compare a row with what the adapter makes of its records, and hold the adapter to the rules of the kit."""
+    """Compare a row with the result of the adapter, and check the rules of the kit."""
     found = read(format_, row.records, row.source)
 
     stated = [
@@ -114,7 +114,7 @@ def check(format_: Format, row: Row) -> None:
 
 
 def assert_rules(format_: Format, records: Sequence[Any], source: Source | None = None) -> None:
-    """Hold an adapter to the rules of the kit with these records."""
+    """Check the rules of the kit for an adapter with these records."""
     found = read(format_, records, source)
     facts = _facts(found)
 
@@ -140,7 +140,7 @@ def _add(found: Read, translation: Any) -> None:
 
 
 def _facts(found: Read) -> set[str]:
-    """The events; of a registration, which comes with whichever record names the party first, what it says."""
+    """Return the events; for a registration, which comes with the first record to name the party, only its content."""
     documents = [written(event_from_document(event)) for event in found.events]
     return {
         json.dumps(
@@ -154,7 +154,7 @@ def _facts(found: Read) -> set[str]:
 
 
 def _misshapen(record: Any) -> Iterator[Any]:
-    """A record with each of its values, in turn, replaced by a value of another type."""
+    """Yield a record with each of its values, in turn, replaced by a value of another type."""
     if not isinstance(record, dict | list):
         return
     for name in record if isinstance(record, dict) else range(len(record)):

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 
 class Asking:
-    """Asks an app, with some headers."""
+    """A client of an app, with some headers."""
 
     def __init__(self, app: ASGIApp, headers: dict[str, str] | None = None) -> None:
         self._app = app

@@ -42,7 +42,7 @@ class Cerbos:
             return answer.status, answer.read()
 
     def check(self, agent: str, actions: list[str], *, token: str | None = None) -> tuple[str, dict[str, bool]]:
-        """Ask what an agent may do with a document: the id of the call, and what is permitted."""
+        """Check what an agent may do with a document; return the id of the call, and what is permitted."""
         body: dict[str, Any] = {
             "requestId": "r",
             "principal": {"id": agent, "roles": ["agent"]},
@@ -58,14 +58,14 @@ class Cerbos:
 
 
 def token_for(human: str, agent: str, jti: str) -> str:
-    """A token of a person in the hands of an agent. The server does not verify it."""
+    """Build a token of a person, used by an agent. The server does not verify it."""
     claims = {"iss": ISSUER, "sub": human, "jti": jti, "act": {"sub": agent}, "exp": 2_000_000_000}
     return jwt.encode(claims, "a key of thirty-two bytes or more", algorithm="HS256")
 
 
 @contextmanager
 def cerbos(folder: Path, audit_log: Path) -> Iterator[Cerbos]:
-    """A server of one's own."""
+    """Start a separate server."""
     ports = ports_of(folder, ("cerbos-http", "cerbos-grpc"))
     policies = folder / "policies"
     policies.mkdir()

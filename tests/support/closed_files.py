@@ -13,14 +13,14 @@ _NOBODY: Final = 65534
 
 
 def close(path: Path) -> None:
-    """Take the right to read it from everybody but its owner, who is somebody else."""
+    """Remove the permission to read it from everybody except its owner, who is another user."""
     path.chmod(0)
     if os.geteuid() == 0:
         os.chown(path, _NOBODY, _NOBODY)
 
 
 def run(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user to whom rights apply."""
+    """Run the command line as a user to whom permissions apply."""
     return subprocess.run(
         [
             sys.executable,

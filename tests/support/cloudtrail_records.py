@@ -1,4 +1,4 @@
-"""CloudTrail records in the shapes that AWS documents, with ids of their own."""
+"""CloudTrail records in the forms that AWS documents, with made-up ids."""
 
 import os
 from pathlib import Path
@@ -38,7 +38,7 @@ SESSION_TOKEN = "IQoJb3JpZ2luX2VjE" + "x" * 300
 
 
 def event(name="ListThings", id_="e1", *, identity=USER, **extra):
-    """A CloudTrail event."""
+    """Build a CloudTrail event."""
     made = {
         "eventVersion": "1.08",
         "userIdentity": identity,

@@ -1,4 +1,4 @@
-"""What the tests of `collect` share: records of a source, and a log and a store in memory that can fail."""
+"""Helpers of the tests of `collect`: records of a source, and a log and a store in memory that can fail."""
 
 import json
 import os
@@ -21,7 +21,7 @@ LINE = "from lineage.serve.cli.main import main; main(prog_name='delegraph')"
 
 
 def decision(number: int, **more) -> dict:
-    """A decision of OPA: one event."""
+    """Build a decision of OPA: one event."""
     return {
         "decision_id": f"d-{number}",
         "timestamp": f"2026-03-01T10:{number // 60 % 60:02}:{number % 60:02}Z",
@@ -32,16 +32,16 @@ def decision(number: int, **more) -> dict:
 
 
 def line(number: int, **more) -> bytes:
-    """The same as a line."""
+    """Build the same decision as a line."""
     return json.dumps(decision(number, **more)).encode() + b"\n"
 
 
 class World:
-    """A log, a quarantine and what is kept, in memory; each step may fail once, with or without having been done.
+    """A log, a quarantine and a keeper, in memory; each step may fail once, with or without having been done.
 
     Attributes:
-        later: Microseconds that its clock is ahead of that of the machine.
-        failing: How many more steps succeed before one fails; None: none fails.
+        later: Microseconds by which its clock is ahead of that of the machine.
+        failing: How many more steps succeed before one fails; None if none fails.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class World:
     # What is asked
 
     def intake(self, name: str = "opa-eu", format_: str = "opa", **more) -> SourceIntake:
-        """A new intake: what another process would have."""
+        """Create a new intake, as another process would."""
         assert format_ in FORMATS
         named = NamedSource(name=name, format=format_, **more)
         return SourceIntake(named, log=self, aside=self, keeper=self, clock=self.clock)
@@ -115,18 +115,18 @@ class World:
 
     @property
     def decisions(self) -> Counter:
-        """How often each decision was appended."""
+        """Return how often each decision was appended."""
         events = [codec.decode(entry.value) for entry in self.log]
         return Counter(event.body.decision for event in events if event.type == "decision.made")
 
 
 def ids(numbers) -> set[str]:
-    """The decisions of some numbers."""
+    """Return the decisions of some numbers."""
     return {f"opa-eu#d-{number}" for number in numbers}
 
 
 class Collector:
-    """A running `delegraph collect`, which may be killed at any moment."""
+    """A running `delegraph collect`, which may be killed at any time."""
 
     def __init__(self, desk, *words: str, **env: str) -> None:
         self._desk, self._words, self._env = desk, words, env
@@ -145,12 +145,12 @@ class Collector:
         return self
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """End it as a power failure would."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:
-        """Ask it to stop: its exit code."""
+        """Ask it to stop, and return its exit code."""
         self.process.terminate()
         return self.process.wait(30)
 
@@ -160,12 +160,12 @@ class Collector:
 
     @property
     def said(self) -> str:
-        """What it has logged so far."""
+        """Return what it has logged so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
 def until(condition, seconds: float = 30.0, every: float = 0.02) -> float:
-    """Wait until something holds: the seconds that it took."""
+    """Wait until a condition holds, and return how many seconds that took."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, "it never came to be"

@@ -1,4 +1,4 @@
-"""Asking the core and the model the same questions, in one form, so that their answers can be held equal."""
+"""The core and the model answer the same queries in one form, so that their answers can be compared."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ Answer = dict[str, Any]
 
 
 def facts_of(records: list[dict[str, Any]]) -> list[Fact]:
-    """Records of a random world, read as the intake reads them."""
+    """Read the records of a random world as ingestion does."""
     facts = []
     for record in records:
         event = codec.decode_line(json.dumps(record["event"]).encode())
@@ -26,14 +26,14 @@ def facts_of(records: list[dict[str, Any]]) -> list[Fact]:
 
 
 def table_of(trust: dict[str, Any] | None) -> TrustTable | None:
-    """A trust table of a random world."""
+    """Build the trust table of a random world."""
     if trust is None:
         return None
     return TrustTable({source: Grant(frozenset(g["types"]), tuple(g["ids"])) for source, g in trust.items()})
 
 
 def verdict_answer(verdict: Verdict) -> Answer:
-    """A verdict in the model's form."""
+    """Convert a verdict to the model's form."""
     because = verdict.because
     return {
         "state": str(verdict.state),
@@ -52,7 +52,7 @@ def verdict_answer(verdict: Verdict) -> Answer:
 
 
 def status(world: World, kind: str, id_: str, at: int) -> Answer:
-    """The core's status, in the model's form."""
+    """Return the core's status, in the model's form."""
     key = key_of(kind, id_)
     verdict = verdict_of(world, key, at) if kind in ELEMENT_KINDS else verdict_of_name(world, kind, id_, at)
     missing = gaps(world, [key]) if kind in ELEMENT_KINDS else []
@@ -88,12 +88,12 @@ def _shared(world: World, chain: Any) -> Answer:
 
 
 def chain(world: World, kind: str, id_: str, at: int) -> Answer:
-    """The core's chain, in the model's form."""
+    """Return the core's chain, in the model's form."""
     return {**_shared(world, chain_of(world, key_of(kind, id_))), **status(world, kind, id_, at)}
 
 
 def who(world: World, action: str, at: int) -> Answer | None:
-    """The core's answer about an action, in the model's form; a decision that was never seen is left to other tests."""
+    """Return the core's answer about an action, in the model's form; an unknown decision is left to other tests."""
     facts = world.actions.get(action)
     if not facts:
         return None
@@ -120,7 +120,7 @@ def who(world: World, action: str, at: int) -> Answer | None:
 
 
 def reach(world: World, kind: str, id_: str, at: int, **how: Any) -> Answer:
-    """The core's reach, in the model's form."""
+    """Return the core's reach, in the model's form."""
     acted = how.pop("acted", None)
     found = reach_of(world, Proposal(target=Target(kind, id_), at=at, **how), acted=acted)
     return {
@@ -139,7 +139,7 @@ __all__ = ["ELEMENT_KINDS", "NAME_KINDS", "chain", "facts_of", "reach", "status"
 
 
 def closure_in(found: Closure) -> Answer:
-    """A verdict in the model's form."""
+    """Convert a closure to the model's form."""
     return {
         "verdict": str(found.verdict),
         "ordered_at": found.ordered_at,

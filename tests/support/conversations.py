@@ -1,7 +1,7 @@
-"""The conversation of the OpenAPI document's examples, held again with a real server; ``python -m`` writes it down.
+"""The conversation of the OpenAPI document's examples, repeated with a real server; ``python -m`` records it.
 
-What is asked is taken from the file as it stands. What differs from one time to the next (the id of a stream, and what
-is made of it) is put back as it was, so that all the rest can be compared to the letter.
+The requests are those of the file. Values that differ each time (the id of a stream, and values derived from it) are
+replaced by those of the file, so that everything else can be compared exactly.
 """
 
 import base64
@@ -69,7 +69,7 @@ class Away:
 def one_server(
     folder: Path, *, away: str = "", configured: bool = True, limits: Limits | None = None
 ) -> Iterator[tuple[World, str]]:
-    """The incident behind a server with all that ``delegraph serve`` mounts, and its address."""
+    """Serve the incident with everything that ``delegraph serve`` mounts, and yield its address."""
     folder.mkdir()
     keys = folder / "key.pem"
     keys.touch(mode=0o600)
@@ -93,13 +93,13 @@ def one_server(
 
 @dataclass
 class Held:
-    """A conversation that is going on."""
+    """A conversation in progress."""
 
     servers: dict[str, tuple[World, str]]
     links: dict[str, str] = field(default_factory=dict)  # as it is in the file -> as it is now
 
     def ask(self, exchange: Exchange) -> Exchange:
-        """Say what a line of the file says; the line with what answered now."""
+        """Send the request of a line of the file; return the line with the current response."""
         world, url = self.servers[exchange.get("server", "")]
         world.clock.now = parse_instant(exchange["at"])
         if not exchange.get("server"):
@@ -123,7 +123,7 @@ class Held:
         return {**exchange, "status": response.status_code, "answered_as": media_type, "answer": answered}
 
     def _announce(self, exchange: Exchange, url: str, headers: dict[str, str]) -> Exchange:
-        """Say how much is to come, and be refused before any of it is sent, or because none is."""
+        """Announce the length of a body, and get refused before any of it is sent, or because none is."""
         with closing(HTTPConnection(url.removeprefix("http://"), timeout=60)) as connection:
             connection.putrequest(*exchange["ask"].split(" ", 1), skip_host=True)
             for name, value in {**headers, "Content-Length": str(exchange["announced_bytes"])}.items():
@@ -177,7 +177,7 @@ class Held:
 
 
 def _told(response: httpx.Response, events: int | None) -> str:
-    """The whole body; of a stream without end so many events."""
+    """Return the whole body; of an endless stream, a number of events."""
     if events is None:
         return response.read().decode()
     text = ""
@@ -189,7 +189,7 @@ def _told(response: httpx.Response, events: int | None) -> str:
 
 
 def _timed_as(then: Any, now: Any) -> Any:
-    """What is now, but for how long it took."""
+    """Return the current value, except for durations, which are those of the file."""
     match then, now:
         case dict(), dict():
             return {
@@ -206,7 +206,7 @@ OUR_SOURCE = "urn:delegraph:http"
 
 
 def comparable(exchange: Exchange) -> Exchange:
-    """An exchange without what is another each time: signed events are opened, of metrics the names are left."""
+    """Return an exchange without values that differ each time: signed events decoded, metrics by name only."""
     match exchange["answered_as"], exchange["answer"]:
         case _, {"sets": dict(sets), **more}:
             return {**exchange, "answer": {"sets": [_opened(one) for one in sets.values()], **more}}
@@ -219,13 +219,13 @@ def comparable(exchange: Exchange) -> Exchange:
 
 
 def _cited(finding: Any) -> Any:
-    """A finding without the ids of the events that the server itself has sent, which are others each time."""
+    """Return a finding without the ids of events that the server itself has sent, which differ each time."""
     ours = {"source": OUR_SOURCE, "event_id": None, "digest": None}
     return {**finding, "facts": [ours if fact["source"] == OUR_SOURCE else fact for fact in finding["facts"]]}
 
 
 def _opened(signed: str) -> Any:
-    """What a signed event says, but for the id of the stream, and its own, which is made of that."""
+    """Return the content of a signed event, except the id of the stream and its own id, which is derived from that."""
     claims = jwt.decode(signed, options={"verify_signature": False})
     is_of_stream = claims["sub_id"]["format"] == "opaque"
     return {**claims, "jti": None, "sub_id": None if is_of_stream else claims["sub_id"]}
@@ -233,7 +233,7 @@ def _opened(signed: str) -> Any:
 
 @contextmanager
 def servers(folder: Path) -> Iterator[dict[str, tuple[World, str]]]:
-    """Where the conversation is held, by the names that it has for them."""
+    """Start the servers of the conversation, by the names that it uses for them."""
     with ExitStack() as stack:
         yield {
             "": stack.enter_context(one_server(folder / "all")),
@@ -247,14 +247,14 @@ def servers(folder: Path) -> Iterator[dict[str, tuple[World, str]]]:
 
 
 def hold(lines: list[Exchange]) -> list[Exchange]:
-    """Hold a conversation from its first line to its last."""
+    """Repeat a conversation from its first line to its last."""
     with tempfile.TemporaryDirectory(prefix="delegraph-examples-") as folder, servers(Path(folder)) as found:
         held = Held(found)
         return [held.ask(exchange) for exchange in lines]
 
 
 def written() -> list[Exchange]:
-    """The conversation as it is in the file."""
+    """Return the conversation of the file."""
     return [json.loads(line) for line in FILE.read_text("utf-8").splitlines()]
 
 

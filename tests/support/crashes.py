@@ -1,4 +1,4 @@
-"""A store whose process can be killed at a chosen moment, and the events that are written to it."""
+"""A store whose process can be killed at a chosen time, and the events that are written to it."""
 
 import json
 import random
@@ -45,7 +45,7 @@ def events(count: int, rng: random.Random) -> list[dict[str, Any]]:
 
 
 def here(url: str, *words: str) -> list[dict[str, Any]]:
-    """What a command says that runs in this process: quicker, where nobody is killed."""
+    """Return the output of a command that runs in this process: faster, if nothing is killed."""
     result = CliRunner().invoke(main, [*words, "--json", "--store", url], catch_exceptions=False)
 
     assert result.exit_code == 0, result.output

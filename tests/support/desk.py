@@ -1,4 +1,4 @@
-"""A command line on embedded defaults in a temporary folder, and short forms of the events that tests give it."""
+"""A command line with embedded defaults in a temporary folder, and short forms of the events that tests use."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from lineage.serve.config.wiring import now
 
 @dataclasses.dataclass
 class Desk:
-    """A store in a folder of its own, and the command line before it."""
+    """A store in a separate folder, and its command line."""
 
     folder: Path
     options: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ def invoke(*words: str, stdin: bytes | None = None, env: Mapping[str, str] | Non
 
 
 def said(type: str, event_id: str, at: str = "09:00", source: str = "urn:idp", **fields: Any) -> dict[str, Any]:
-    """An event of the first of May 2024."""
+    """Build an event of 1 May 2024."""
     return {"type": type, "event_id": event_id, "source": source, "occurred_at": day(at), **fields}
 
 
@@ -150,7 +150,7 @@ REVOKE_T1 = ("revoke", "token:t1", "--reason", "credential_leak", "--by", "human
 
 
 def orders_in(desk: Desk) -> int:
-    """How many orders and lifts the log holds."""
+    """Count the orders and lifts in the log."""
     log = open_log(desk.url, create=False, clock=now)
     end = log.ends()[ORDERS, 0]
     log.close()

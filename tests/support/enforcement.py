@@ -15,7 +15,7 @@ RECEIVERS = ("urn:gw", "urn:mail", "urn:ghost")
 
 
 def enforcement(rng: random.Random, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Receivers of every coverage, acknowledgements of every kind, and successes under what may be dead."""
+    """Generate receivers of every coverage, acknowledgements of every kind, and uses of possibly dead elements."""
     tokens = [record["event"]["token"] for record in records if record["event"]["type"] == "token.issued"]
     audiences = ("https://a", "https://b")
     events: list[dict[str, Any]] = []
@@ -56,9 +56,9 @@ ENDED = ("idp#t1", "idp#t2", "idp#t3")
 
 
 def several_ids(rng: random.Random) -> list[dict[str, Any]]:
-    """Orders of several ids that end the same few tokens, each in its own way, with lifts, words and uses between.
+    """Generate orders of several ids that end the same few tokens in different ways, with lifts and uses.
 
-    What shows that an order ends a token often comes late: a link, a name, an alias, an earlier issue, a renewal.
+    The evidence that an order ends a token often comes late: a link, a name, an alias, an earlier issue, a renewal.
     """
     events = [*_known_at_first(rng), *(_happening(rng) for _ in range(rng.randint(5, 16)))]
     found = []
@@ -112,7 +112,7 @@ def _happening(rng: random.Random) -> dict[str, Any]:
 
 
 def late_fact(rng: random.Random) -> dict[str, Any]:
-    """What makes more orders end a token than was known before."""
+    """Build a fact because of which more orders end a token than was known before."""
     token = {"type": "token.issued", "token": rng.choice(ENDED), "subject": "human:alice"}
     match rng.choice(["link", "name", "alias", "issue", "renewal"]):
         case "link":

@@ -1,4 +1,4 @@
-"""A log on Kafka with a delivery process beside it, and short forms of its events."""
+"""A log on Kafka with a delivery process, and short forms of its events."""
 
 import json
 import signal
@@ -26,7 +26,7 @@ Event = dict[str, Any]
 
 
 class Desk:
-    """A store, and events that come into it as if projected."""
+    """A store, and events that are added to it as if projected."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -64,7 +64,7 @@ def lift(revocation: str, at: int) -> Event:
 
 @contextmanager
 def delivering(store: str, log: str) -> Iterator["Delivering"]:
-    """A ``delegraph deliver`` in a process of its own; killed in the end if it is still there."""
+    """Run ``delegraph deliver`` in a separate process; it is killed in the end if it is still running."""
     with tempfile.NamedTemporaryFile(prefix="delegraph-", suffix=".log") as log_file:
         run = started("deliver", "--json", "--store", store, "--log", log, stderr=log_file)
         found = Delivering(run, Path(log_file.name))
@@ -76,7 +76,7 @@ def delivering(store: str, log: str) -> Iterator["Delivering"]:
 
 @dataclass
 class Delivering:
-    """A process that delivers, and the file into which it speaks."""
+    """A delivery process, and the file with its output."""
 
     run: subprocess.Popen[bytes]
     log_file: Path
@@ -85,7 +85,7 @@ class Delivering:
         return self.log_file.read_text(encoding="utf-8")
 
     def leave(self) -> Event:
-        """Ask it to leave: the document that it ends with."""
+        """Ask it to stop, and return its final document."""
         self.run.send_signal(signal.SIGTERM)
         stdout, _ = self.run.communicate(timeout=60)
 

@@ -1,4 +1,4 @@
-"""For each rule of the catalogue: what it finds, what it leaves alone, what takes a finding back, and what it needs.
+"""For each rule of the catalogue: worlds with and without a finding, facts that resolve it, and its inputs.
 
 Times are minutes from eight o'clock. Event ids say what an event does: ``grant d1``, ``issue t1``, ``do a1``.
 """
@@ -20,7 +20,7 @@ DAY = 24 * 60
 
 
 def moment(minutes: float) -> str:
-    """A time as events state it."""
+    """Format a time as events state it."""
     return (START + timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
 
 
@@ -95,19 +95,19 @@ def res(id_: str, **fields: Any) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A rule with what it says of some worlds.
+    """A rule with its findings in some worlds.
 
     Attributes:
         fires: A world in which it finds something.
-        of, about, severity, cites: What it finds; ``cites`` are some of the facts, by event id.
-        also: More findings of the same rule in this world, as (of, about, severity).
-        quiet: Worlds, like the first and honest, in which it finds nothing.
-        resolved: Facts that take the finding back when they come late.
-        stands: Why no fact takes the finding back, where none does.
-        missing: A world that lacks what the rule needs; None: it needs nothing that can be missing.
-        options: What is set.
-        at: The moment asked about, in minutes.
-        recorded: When facts were recorded, by event id, in minutes; else when they happened.
+        of, about, severity, cites: Its finding; ``cites`` are some of the facts, by event id.
+        also: Further findings of the same rule in this world, as (of, about, severity).
+        quiet: Honest worlds like the first, in which it finds nothing.
+        resolved: Facts that resolve the finding when they come late.
+        stands: Why no fact resolves the finding, if none does.
+        missing: A world that lacks the rule's input; None if no input can be missing.
+        options: The settings.
+        at: The instant asked about, in minutes.
+        recorded: When facts were recorded, by event id, in minutes; by default when they happened.
         more: Other worlds in which it finds something: (world, severity).
     """
 
@@ -134,7 +134,7 @@ DOWN = granted("d2", A, B, 5, parents=["d1"], scopes=["crm:read"], expires_at=mo
 
 
 def reissued(**fields: Any) -> list[Event]:
-    """An agent's delegation, and a second one below it with some fields of its own."""
+    """Build an agent's delegation, and a second one below it with some different fields."""
     return [D1, {**DOWN, **fields}]
 
 

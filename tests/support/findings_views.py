@@ -14,7 +14,7 @@ from tests.support.finding_cases import Case, moment
 
 
 def facts_of(events: list[dict[str, Any]], recorded: dict[str, float]) -> list[Fact]:
-    """Events as the log took them: at once, if nothing else is said."""
+    """Return events as recorded by the log, immediately unless stated otherwise."""
     facts = []
     for stated in events:
         event = codec.decode_line(json.dumps(stated).encode())
@@ -24,7 +24,7 @@ def facts_of(events: list[dict[str, Any]], recorded: dict[str, float]) -> list[F
 
 
 def intake_of(facts: list[Fact]) -> Intake:
-    """What an intake notices: one event id with several contents, and holes between numbers."""
+    """Return the observations of ingestion: one event id with several contents, and gaps in numbers."""
     by_id: dict[tuple[str, str], list[Fact]] = {}
     numbered: dict[str, dict[int, Fact]] = {}
     for fact in dict.fromkeys(facts):
@@ -40,5 +40,5 @@ def intake_of(facts: list[Fact]) -> Intake:
 
 
 def options_of(case: Case, kind: str) -> Options:
-    """What is set in a case, with its rule switched on."""
+    """Return the settings of a case, with its rule enabled."""
     return replace(case.options, rules={**case.options.rules, kind: RuleOptions(enabled=True)})

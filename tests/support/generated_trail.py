@@ -1,9 +1,9 @@
-"""A CloudTrail of one's own: who did what is known, since it is made here, in the form that AWS documents for records.
+"""A generated CloudTrail in the form that AWS documents, for which the responsible party of each action is known.
 
-A ``Trail`` writes the records of what its methods do, and remembers for each action with a key that the log gives out
-who asked for the first key of its line. The traps are those of real trails: roles assumed from roles, a source
-identity that its caller chose, calls that a service makes for somebody (``invokedBy``), one event logged in two
-accounts (``sharedEventID``), federated users, MFA sessions, instances and functions.
+A ``Trail`` writes the records of what its methods do, and remembers for each action with an issued key who requested
+the first key of its line. The special cases are those of real trails: roles assumed from roles, a source identity
+chosen by the caller, calls by a service on behalf of somebody (``invokedBy``), one event logged in two accounts
+(``sharedEventID``), federated users, MFA sessions, instances and functions.
 """
 
 import random
@@ -15,7 +15,7 @@ _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 class Holder(NamedTuple):
-    """Somebody with a key: as ``userIdentity`` has them, and who stands at the root of what they do, if it is known."""
+    """The holder of a key: its ``userIdentity``, and the root of its actions, if known."""
 
     identity: dict[str, Any]
     root: str | None = None
@@ -27,12 +27,12 @@ class Holder(NamedTuple):
 
     @property
     def caller(self) -> str:
-        """Who stands behind the keys that they ask for: the root of their own key, else they themselves."""
+        """The party responsible for the keys that it requests: the root of its own key, else itself."""
         return self.root or str(self.identity["arn"])
 
 
 class Trail:
-    """The records of a trail, and what is true of them."""
+    """The records of a trail, and the truth about them."""
 
     def __init__(self, seed: int) -> None:
         """Begin with nothing."""
@@ -42,13 +42,13 @@ class Trail:
         self._chance = random.Random(seed)
 
     def user(self, name: str, account: str) -> Holder:
-        """A user with a key that is older than the log."""
+        """Create a user with a key that is older than the log."""
         arn = f"arn:aws:iam::{account}:user/{name}"
         identity = {"type": "IAMUser", "principalId": self._id("AIDA"), "arn": arn, "accountId": account}
         return Holder(identity | {"accessKeyId": self._id("AKIA"), "userName": name})
 
     def console(self, name: str, account: str) -> Holder:
-        """A user who logs in with a password, and whose key no event gives out."""
+        """Log in a user with a password, whose key no event issues."""
         held = self.user(name, account)
         login = {name: value for name, value in held.identity.items() if name != "accessKeyId"}
         self._record(login, "signin", "ConsoleLogin", {}, {"ConsoleLogin": "Success"}, eventType="AwsConsoleSignIn")
@@ -57,7 +57,7 @@ class Trail:
         return Holder(identity)
 
     def role(self, by: Holder, name: str, *, account: str | None = None, says: str | None = None) -> Holder:
-        """A role that somebody assumes, perhaps in another account, which logs it too, and perhaps as somebody."""
+        """Assume a role, perhaps in another account, which logs it too, and perhaps with a source identity."""
         home = by.identity["accountId"]
         to = account or home
         arn, session = f"arn:aws:iam::{to}:role/{name}", f"s-{self._chance.getrandbits(32):x}"
@@ -73,7 +73,7 @@ class Trail:
         return self._session(given, arn, to, by.caller, says=says)
 
     def service_role(self, service: str, name: str, account: str, session: str, root: str | None) -> Holder:
-        """A role that a service assumes for what runs there."""
+        """Assume a role by a service, for the workload that it runs."""
         arn = f"arn:aws:iam::{account}:role/{name}"
         given = self._given(account, name, session)
         asked = {"roleArn": arn, "roleSessionName": session}
@@ -82,7 +82,7 @@ class Trail:
         return self._session(given, arn, account, root or service)
 
     def mfa(self, by: Holder) -> Holder:
-        """The session that a user gets for a code."""
+        """Create the session that a user gets for a code."""
         given = {"credentials": self._credentials()}
         self._record(
             by.identity, "sts", "GetSessionToken", {"serialNumber": "arn:aws:iam::1:mfa/x"}, given, root=by.root
@@ -92,7 +92,7 @@ class Trail:
         return Holder(by.identity | {"accessKeyId": key, "sessionContext": {"attributes": attributes}}, by.caller)
 
     def federated(self, by: Holder, name: str) -> Holder:
-        """A user of somebody's own making."""
+        """Create a federated user."""
         account = by.identity["accountId"]
         arn = f"arn:aws:sts::{account}:federated-user/{name}"
         user = {"arn": arn, "federatedUserId": f"{account}:{name}"}
@@ -104,7 +104,7 @@ class Trail:
         return Holder(identity | {"accessKeyId": key, "sessionContext": {"sessionIssuer": issuer}}, by.caller)
 
     def access_key(self, by: Holder, name: str | None = None) -> Holder:
-        """A key without an end, which somebody makes for themselves or for another user."""
+        """Create a key without an end, for the creator or for another user."""
         account = by.identity["accountId"]
         user = name or str(by.identity["userName"])
         made = {"accessKeyId": self._id("AKIA"), "userName": user, "status": "Active", "createDate": self._now()}
@@ -116,7 +116,7 @@ class Trail:
         return Holder(identity | {"accessKeyId": made["accessKeyId"], "userName": user}, by.caller)
 
     def instance(self, by: Holder, role: str) -> Holder:
-        """An instance that somebody launches, and whose role EC2 assumes for it."""
+        """Launch an instance, whose role EC2 assumes for it."""
         account, number = by.identity["accountId"], f"i-{self._chance.getrandbits(64):017x}"
         started = {"instancesSet": {"items": [{"instanceId": number, "imageId": "ami-1", "currentState": {"code": 0}}]}}
         profile = {"iamInstanceProfile": {"name": role}, "instancesSet": {"items": [{"minCount": 1, "maxCount": 1}]}}
@@ -124,7 +124,7 @@ class Trail:
         return self.service_role("ec2.amazonaws.com", role, account, number, by.caller)
 
     def call(self, by: Holder, service: str, name: str, **more: Any) -> str:
-        """Something that somebody does; the id of the action."""
+        """Perform an action, and return its id."""
         return self._record(by.identity, service, name, {"bucketName": "reports"}, None, root=by.root, **more)
 
     # The parts of records
@@ -193,7 +193,7 @@ class Trail:
 
 
 def incident(seed: int, *, linked: int = 118, launches: int = 23) -> Trail:
-    """A trail of a few people and what they set going: so many linked actions at least, so many launched instances."""
+    """Generate a trail of a few people, with at least a number of linked actions and of launched instances."""
     trail, home, away = Trail(seed), "111122223333", "444455556666"
     ann, ben = trail.user("ann", home), trail.console("ben", home)
     eve = trail.user("eve", home)

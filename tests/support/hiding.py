@@ -20,7 +20,7 @@ _HOUR = 3_600_000_000
 
 
 def split(stated: Event, taken: Callable[[list[str]], set[str]]) -> list[Event]:
-    """An event as two: each states what it must, and a part of the rest."""
+    """Split an event in two: each states the required fields, and a part of the rest."""
     must = _MUST.get(stated["type"])
     if must is None:
         return [stated]
@@ -33,12 +33,12 @@ def split(stated: Event, taken: Callable[[list[str]], set[str]]) -> list[Event]:
 
 
 def all_split(events: list[Event], rng: random.Random) -> list[Event]:
-    """Every event as two."""
+    """Split every event in two."""
     return [part for one in events for part in split(one, lambda rest: set(rng.sample(rest, len(rest) // 2)))]
 
 
 def by_another_source(events: list[Event], _: random.Random) -> list[Event]:
-    """Every event as two, of which another source tells the second: it always tells the same fields."""
+    """Split every event in two, the second from another source, which always states the same fields."""
     return [
         {**part, "source": f"{part['source']}/besides"} if part["event_id"].endswith(" too") else part
         for one in events
@@ -47,12 +47,12 @@ def by_another_source(events: list[Event], _: random.Random) -> list[Event]:
 
 
 def doubled(events: list[Event], rng: random.Random) -> list[Event]:
-    """Some events told again, to the letter."""
+    """Repeat some events exactly."""
     return [*events, *(dict(one) for one in rng.sample(events, len(events) // 2))]
 
 
 def renamed(events: list[Event], rng: random.Random) -> list[Event]:
-    """Parties under other names, here and there; their aliases are registered."""
+    """Replace some parties by aliases, which are registered."""
     ids = sorted({value for one in events for field in _PARTIES if _is_party(value := one.get(field))})
 
     def other(value: Any) -> Any:
@@ -63,7 +63,7 @@ def renamed(events: list[Event], rng: random.Random) -> list[Event]:
 
 
 def as_workloads(events: list[Event], rng: random.Random) -> list[Event]:
-    """Agents act under a workload that is bound to them and to nobody else."""
+    """Let agents act as a workload that is bound to them and to nobody else."""
     ids = sorted({one["actor"] for one in events if one["type"] in _ACTING and _is_agent(one.get("actor"))})
     names = {id_: f"spiffe://hidden/{id_.removeprefix('agent:')}" for id_ in ids}
     changed = [
@@ -76,7 +76,7 @@ def as_workloads(events: list[Event], rng: random.Random) -> list[Event]:
 
 
 def looking_alike(events: list[Event], rng: random.Random) -> list[Event]:
-    """The thief's own scopes and operations are spelled with letters that look the same, or with others' case."""
+    """Spell the thief's own scopes and operations with similar letters, or in another case."""
     alike = rng.choice([{"e": "\u0435"}, {"a": "\u0430"}, {"c": "C"}])
 
     def other(word: str) -> str:
@@ -90,7 +90,7 @@ def looking_alike(events: list[Event], rng: random.Random) -> list[Event]:
 
 
 def delayed(facts: list[Fact], rng: random.Random) -> list[Fact]:
-    """Facts that come late; orders come at once, since anyone who gives them hides nothing."""
+    """Delay facts; orders are recorded at once, since a party that gives one hides nothing."""
     return [
         fact
         if fact.event.is_order or rng.random() < 0.3
@@ -100,7 +100,7 @@ def delayed(facts: list[Fact], rng: random.Random) -> list[Fact]:
 
 
 def reordered(facts: list[Fact], rng: random.Random) -> list[Fact]:
-    """Facts in another order."""
+    """Put facts in another order."""
     return rng.sample(facts, len(facts))
 
 

@@ -1,7 +1,8 @@
-"""Practices of honest systems that look a little like misuse: each adds events to an honest world.
+"""Practices of honest systems that look slightly like misuse: each adds events to an honest world.
 
-Tokens are rotated and exchanged, clocks differ within the leeway, two gateways report one action, a person breaks the
-glass with another person's approval, keys change, a suspension is lifted, and many sub-agents work side by side.
+Tokens are rotated and exchanged, clocks differ within the leeway, two gateways report one action, a person uses an
+agent's token in an emergency with another person's approval, keys change, a suspension is lifted, and many sub-agents
+work in parallel.
 """
 
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def _token(world: Honest, word: str) -> str:
 
 
 def _acts(world: Honest, token: str, agent: str, at: float, **fields: Any) -> None:
-    """A permitted action with a token."""
+    """Build a permitted action with a token."""
     decision, resource = world.next("decision"), res(f"r{world.rng.randrange(3)}")
     same = {"token": token, "resource": resource, "required_scopes": ["crm:read"]}
     world.events += [
@@ -49,7 +50,7 @@ def _agent_token(world: Honest, name: str, person: str, agent: str, at: float, e
 
 
 def rotates_refresh_tokens(world: Honest, at: float) -> None:
-    """Each refresh gives a new refresh token; a lost answer is asked for again at once."""
+    """Each refresh issues a new refresh token; a lost response is requested again at once."""
     person, agent = world.rng.choice(world.people), world.rng.choice(world.agents)
     refresh = _token(world, "refresh")
     _agent_token(world, refresh, person, agent, at, at + 20 * 24 * 60, token_type="refresh_token")
@@ -70,7 +71,7 @@ def rotates_refresh_tokens(world: Honest, at: float) -> None:
 
 
 def exchanges_tokens(world: Honest, at: float) -> None:
-    """The subject stays, each agent is the actor in turn and shows a token of its own; the earlier ones are named."""
+    """The subject stays, each agent is the actor in turn and presents its own token; the earlier ones are named."""
     person, prior = world.rng.choice(world.people), list[str]()
     subject = _token(world, "login")
     world.events.append(issued(subject, person, at, scopes=["openid", "crm:read"], expires_at=moment(at + 60)))
@@ -89,7 +90,7 @@ def exchanges_tokens(world: Honest, at: float) -> None:
 
 
 def has_clocks_that_differ(world: Honest, at: float) -> None:
-    """The tool is a little behind the issuer at the beginning and a little ahead at the end."""
+    """The tool is slightly behind the issuer at the beginning and slightly ahead at the end."""
     person, agent = world.rng.choice(world.people), world.rng.choice(world.agents)
     token = _token(world, "token")
     _agent_token(world, token, person, agent, at, at + 30)
@@ -103,7 +104,7 @@ def has_clocks_that_differ(world: Honest, at: float) -> None:
 
 
 def has_two_gateways(world: Honest, at: float) -> None:
-    """Two gateways report one action, the second a moment later and with less."""
+    """Two gateways report one action, the second slightly later and with less."""
     person, agent = world.rng.choice(world.people), world.rng.choice(world.agents)
     token, action, decision = _token(world, "token"), world.next("action"), world.next("decision")
     _agent_token(world, token, person, agent, at, at + 30)
@@ -127,7 +128,7 @@ def breaks_the_glass(world: Honest, at: float) -> None:
 
 
 def has_service_accounts(world: Honest, at: float) -> None:
-    """A service that somebody owns gets a token for the day, and hands a part of it to an agent for the month."""
+    """An owned service gets a token for the day, and delegates part of it to an agent for the month."""
     agent, name, key = world.rng.choice(world.agents), "service:batch", {"key_thumbprint": "key of batch"}
     token, grant = _token(world, "day"), world.next("grant")
     world.events += [
@@ -153,7 +154,7 @@ def changes_keys(world: Honest, at: float) -> None:
 
 
 def suspends_and_reinstates(world: Honest, at: float) -> None:
-    """Nothing is done while it is suspended, and it works again afterwards."""
+    """Nothing is done during the suspension, and actions resume afterwards."""
     person, agent = world.rng.choice(world.people), world.rng.choice(world.agents)
     token, id_ = _token(world, "token"), world.next("suspension")
     _agent_token(world, token, person, agent, at, at + 60)
@@ -167,7 +168,7 @@ def suspends_and_reinstates(world: Honest, at: float) -> None:
 
 
 def works_side_by_side(world: Honest, at: float) -> None:
-    """A planner hands the same to many at once, and each of them acts at once."""
+    """A planner delegates the same to many agents at once, and each of them acts at once."""
     person, planner, grant = world.rng.choice(world.people), world.agents[0], world.next("grant")
     same = {"scopes": ["crm:read"], "audience": [GATEWAY], "expires_at": moment(at + 60), "task": f"side {at}"}
     world.events.append(granted(grant, person, planner, at, max_depth=1, **same))
@@ -183,7 +184,7 @@ def works_side_by_side(world: Honest, at: float) -> None:
 
 
 def tries_again(world: Honest, at: float) -> None:
-    """What failed is done again by the same permit; what was denied is asked for again by a person's approval."""
+    """A failed action is repeated under the same permit; a denied one is requested again with a person's approval."""
     person, agent = world.rng.choice(world.people), world.rng.choice(world.agents)
     token, decision, refused = _token(world, "token"), world.next("decision"), world.next("decision")
     _agent_token(world, token, person, agent, at, at + 30)

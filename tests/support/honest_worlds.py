@@ -1,8 +1,8 @@
-"""Worlds in which everybody does what they should: nothing in them may be called wrong.
+"""Worlds in which everybody behaves correctly: no finding in them is right.
 
-People log in and delegate, agents hand parts of it on, exchange tokens, ask for decisions and act; tokens are short,
-bound and meant for one place; some are renewed, some revoked, and then nobody uses them. Several sources tell of the
-same things, some under other names, some late, some twice.
+People log in and delegate, agents delegate parts of it, exchange tokens, request decisions and act; tokens are
+short-lived, bound and intended for one audience; some are renewed, some revoked, and then nobody uses them. Several
+sources report the same things, some under other names, some late, some twice.
 """
 
 import random
@@ -31,7 +31,7 @@ ISSUER = "https://idp.example"
 
 
 class Honest:
-    """One world, made of a seed."""
+    """One world, generated from a seed."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -41,7 +41,7 @@ class Honest:
         self.number = 0
 
     def make(self) -> list[Event]:
-        """All of its events."""
+        """Return all its events."""
         for person in self.people:
             self.events.append(registered(person, aliases=[f"okta|{person}"]))
         for agent in self.agents:
@@ -158,12 +158,12 @@ class Honest:
         return f"okta|{id_}" if id_.startswith("human:") and self.rng.random() < 0.2 else id_
 
     def next(self, word: str) -> str:
-        """A name that nothing else has."""
+        """Return an unused name."""
         self.number += 1
         return f"{word}-{self.number}"
 
     def _said_again(self) -> Iterator[Event]:
-        """Duplicates, and what another source saw of a token."""
+        """Generate duplicates, and sightings of a token by another source."""
         for one in self.rng.sample(self.events, len(self.events) // 5):
             yield dict(one)
         for one in self.events:
@@ -175,5 +175,5 @@ class Honest:
 
 
 def workload_of(agent: str) -> str:
-    """The workload that an agent is bound to."""
+    """Return the workload that an agent is bound to."""
     return f"spiffe://example/{agent.removeprefix('agent:')}"

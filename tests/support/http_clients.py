@@ -12,7 +12,7 @@ URL = f"https://{HOST}"
 
 
 class InThisProcess(httpx.BaseTransport):
-    """Asks an app without a server."""
+    """A transport to an app without a server."""
 
     def __init__(self, app: Any) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The demo incident behind the HTTP API, in this process, and callers of every role before it."""
+"""The demo incident behind the HTTP API, in this process, and clients of every role."""
 
 import json
 import socket
@@ -55,7 +55,7 @@ NAMES = {
 
 
 class Keys:
-    """The keys of an issuer, one of each kind, and one that it never published."""
+    """The keys of an issuer, one of each kind, and one that was never published."""
 
     def __init__(self) -> None:
         self.ec = ec.generate_private_key(ec.SECP256R1())
@@ -73,7 +73,7 @@ KEYS = Keys()
 
 @dataclass
 class Clock:
-    """A clock that stands where it was put."""
+    """A clock that is set by the test."""
 
     now: Instant = ASKED
 
@@ -93,7 +93,7 @@ class World:
     connections: Connections = field(kw_only=True)
 
     def token(self, role: str = "investigator", **claims: Any) -> str:
-        """A token of the issuer; ``claims`` override, and None leaves out."""
+        """Return a token of the issuer; ``claims`` override, and None leaves out."""
         now = self.clock.now // 1_000_000
         said = {
             "iss": ISSUER,
@@ -109,7 +109,7 @@ class World:
         return jwt.encode(said, KEYS.ec, algorithm="ES256", headers={"kid": "ec"})
 
     def as_(self, role: str | None, **claims: Any) -> Asking:
-        """A client of a caller with a role; None: of nobody."""
+        """Return a client of a caller with a role; None for an unauthenticated one."""
         return self.bearing(self.token(role, **claims)) if role else Asking(self.app)
 
     def bearing(self, token: str) -> Asking:
@@ -136,9 +136,9 @@ def api_over(
     log_inside: bool = False,
     log_url: str | None = None,
 ) -> Iterator[World]:
-    """The API over a store; the embedded log is in a file of its own, or in the store's; or another is named.
+    """Build the API over a store; the embedded log is in a separate file, in the store's, or a named one.
 
-    What is there already is not made again.
+    Existing data is not created again.
     """
     with ExitStack() as stack:
         log_url = log_url or (url if log_inside else f"sqlite:///{folder / 'log.db'}")
@@ -179,7 +179,7 @@ def api_over(
 
 
 def problem_type(response: httpx.Response) -> str:
-    """The last word of the type of a problem document, which must be one."""
+    """Return the last word of the type of a problem document, and check that it is one."""
     assert "application/problem+json" == response.headers["content-type"]
     document = response.json()
     assert document["status"] == response.status_code
@@ -188,7 +188,7 @@ def problem_type(response: httpx.Response) -> str:
 
 @contextmanager
 def served(app: Starlette, connections: Connections | None = None) -> Iterator[str]:
-    """An app behind a real server in a thread of this process: its URL."""
+    """Serve an app with a real server in a thread of this process; yields its URL."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

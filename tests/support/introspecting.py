@@ -1,4 +1,4 @@
-"""An introspection endpoint (RFC 7662) of an enforcement point, as it may behave."""
+"""An introspection endpoint (RFC 7662) of an enforcement point, with configurable behaviour."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from urllib.parse import parse_qs
 
 @dataclass
 class Introspecting:
-    """What it does: by default it denies everything.
+    """The behaviour of the endpoint: by default it denies everything.
 
     Attributes:
-        url: Where it answers.
+        url: The URL at which it answers.
         active: The tokens that it accepts.
-        status: The status of every answer.
-        body: What it answers instead; None: as RFC 7662 has it.
-        asked: What it was asked, with the header ``Authorization``.
+        status: The status of every response.
+        body: The body to return instead; None for that of RFC 7662.
+        asked: The requests, with the header ``Authorization``.
     """
 
     url: str = ""
@@ -29,7 +29,7 @@ class Introspecting:
 
 @contextmanager
 def introspecting() -> Iterator[Introspecting]:
-    """An endpoint on a free port of loopback."""
+    """Start an endpoint on a free port of loopback."""
     point = Introspecting()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Worlds on the real Kafka: topics that nobody else uses, what is sent to them, and what has to come of it."""
+"""Worlds on a real Kafka: topics that nobody else uses, records that are sent to them, and the expected result."""
 
 import json
 import os
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 @contextmanager
 def made_log(url: str, *, partitions: int = PARTITIONS) -> Iterator[KafkaLog]:
-    """A log whose topics are there."""
+    """Create a log with its topics."""
     log = KafkaLog(url)
     try:
         log.create(partitions=partitions, replication=1)
@@ -55,7 +55,7 @@ def made_log(url: str, *, partitions: int = PARTITIONS) -> Iterator[KafkaLog]:
 
 @contextmanager
 def producing(servers: str | Sequence[str], **more: Any) -> Iterator[KafkaProducer]:
-    """A producer of the bare library, as someone else's would be."""
+    """Create a producer of the bare library, like that of another program."""
     producer = KafkaProducer(bootstrap_servers=servers, **{"acks": "all", "linger_ms": 5, **more})
     try:
         yield producer
@@ -73,7 +73,7 @@ def administering(servers: str | Sequence[str]) -> Iterator[KafkaAdminClient]:
 
 
 def history(count: int, seed: int = 1) -> list[Event]:
-    """Events of every kind, with duplicates and conflicts among them."""
+    """Generate events of every kind, with duplicates and conflicts among them."""
     return events(count, random.Random(seed))
 
 
@@ -82,12 +82,12 @@ def entries_of(made: Iterable[Event]) -> list[Entry]:
 
 
 def spoken(event: Event) -> str:
-    """What an event says: the digest of its content, envelope and all."""
+    """Return the content of an event: the digest of its content, envelope included."""
     return digest(codec.event_from_document(event))
 
 
 def recreate(log: KafkaLog, *, partitions: int = PARTITIONS) -> None:
-    """Delete the topics, and make others under their names."""
+    """Delete the topics, and create others under their names."""
     names = [log.topic_name(topic) for topic in TOPICS]
     with administering(log.servers) as admin:
         admin.delete_topics(names)
@@ -109,13 +109,13 @@ def opened(url: str, *, create: bool = False) -> Iterator[Store]:
 
 
 def facts_in(url: str) -> Counter[str]:
-    """What a store holds: how often each content."""
+    """Count each content in a store."""
     with opened(url) as store:
         return Counter(digest(stored.fact.event) for stored in store.facts())
 
 
 def unequal(url: str, log: KafkaLog, folder: Path) -> list[str]:
-    """Where a store differs from a projection of the whole log that was made in one go, undisturbed."""
+    """Find where a store differs from an uninterrupted projection of the whole log."""
     log.forget()
     with opened(url) as store:
         file = folder / f"undisturbed-{random.getrandbits(64):x}.db"
@@ -130,7 +130,7 @@ def unequal(url: str, log: KafkaLog, folder: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Account:
-    """What is in the log, and what a store says became of it."""
+    """The content of the log, and the outcomes in a store."""
 
     records: int
     outcomes: int
@@ -145,13 +145,13 @@ def account(url: str, log: KafkaLog) -> Account:
 
 
 def assert_whole(url: str, log: KafkaLog, said: Iterable[str], folder: Path) -> None:
-    """A store holds what was acknowledged, once, accounts for every record, and is what an undisturbed one is.
+    """Check that a store has everything acknowledged, once, accounts for every record, and equals an undisturbed one.
 
     Args:
-        url: Of the store, which is at the end of the log.
-        log: What was projected; without gaps.
+        url: The URL of the store, which is at the end of the log.
+        log: The projected log; without gaps.
         said: The contents that were acknowledged.
-        folder: Where the undisturbed projection may be made.
+        folder: The folder for the undisturbed projection.
     """
     assert dict.fromkeys(said, 1) == dict(facts_in(url))
     found = account(url, log)
@@ -169,9 +169,9 @@ def behind(url: str, log: KafkaLog) -> int:
 
 
 def started(*words: str, code: str = LINE, stderr: Any = subprocess.PIPE, **settings: str) -> subprocess.Popen[bytes]:
-    """A command of ours in a process of its own; settings are variables without their prefix, in lower case.
+    """Start one of our commands in a separate process; settings are variables without their prefix, in lower case.
 
-    What speaks while it runs, and is not listened to, needs a file for its ``stderr``: a pipe that is full stops it.
+    A process whose output is not read while it runs needs a file for its ``stderr``: a full pipe would block it.
     """
     variables = {f"DELEGRAPH_{name.upper()}": value for name, value in settings.items()}
     return subprocess.Popen(
@@ -184,7 +184,7 @@ def started(*words: str, code: str = LINE, stderr: Any = subprocess.PIPE, **sett
 
 @dataclass
 class Consuming:
-    """A ``delegraph consume`` in a process of its own, which chooses its port and says which."""
+    """A ``delegraph consume`` in a separate process, which chooses its port and reports it."""
 
     run: subprocess.Popen[bytes]
     log_file: Path
@@ -205,7 +205,7 @@ class Consuming:
         return got(f"{where[0]}{path}")
 
     def leave(self, number: signal.Signals = signal.SIGTERM) -> tuple[dict[str, Any], float]:
-        """Ask it to leave: the document that it ends with, and the seconds that it took."""
+        """Ask it to stop; return its final document, and the seconds that it took."""
         began = time.monotonic()
         self.run.send_signal(number)
         stdout, _ = self.run.communicate(timeout=60)
@@ -215,7 +215,7 @@ class Consuming:
         return json.loads(stdout), took
 
     def kill(self) -> None:
-        """End it at once, if it still lives."""
+        """Kill it at once, if it is still running."""
         with suppress(ProcessLookupError):
             self.run.send_signal(signal.SIGCONT)
         self.run.kill()
@@ -226,7 +226,7 @@ class Consuming:
 
 @contextmanager
 def consuming(store: str, log: str, *words: str, code: str = LINE, **settings: str) -> Iterator[Consuming]:
-    """A consumer that follows; killed in the end if it is still there."""
+    """Run a consumer that follows; it is killed in the end if it is still running."""
     settings = {"group": group_of(log), **settings}
     asked = ("consume", "--json", "--store", store, "--log", log, "--listen", "127.0.0.1:0")
     with tempfile.NamedTemporaryFile(prefix="delegraph-", suffix=".log") as log_file:
@@ -241,18 +241,18 @@ def consuming(store: str, log: str, *words: str, code: str = LINE, **settings: s
 
 
 def given_up(run: subprocess.Popen[bytes], seconds: float = 60) -> tuple[int, str]:
-    """The exit code of a command and what it said, once it has given up by itself."""
+    """Return the exit code and the output of a command once it has exited by itself."""
     _, stderr = run.communicate(timeout=seconds)
     return run.returncode, stderr.decode()
 
 
 def group_of(log: str) -> str:
-    """A group for the consumers of a log that no other test's are in."""
+    """Return a group for the consumers of a log that no other test uses."""
     return log.rpartition("/")[2]
 
 
 def drained(store: str, log: str) -> dict[str, Any]:
-    """Project a log to its end by ``consume --drain``: the document."""
+    """Project a log to its end by ``consume --drain``, and return the document."""
     run = started("consume", "--drain", "--json", "--store", store, "--log", log)
     stdout, stderr = run.communicate(timeout=90)
 
@@ -261,7 +261,7 @@ def drained(store: str, log: str) -> dict[str, Any]:
 
 
 def got(url: str) -> tuple[int, Any]:
-    """The status and the document, or the text, that a URL gives."""
+    """Return the status and the document, or the text, of a URL."""
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
             status, body = answer.status, answer.read().decode()
@@ -275,7 +275,7 @@ def got(url: str) -> tuple[int, Any]:
 
 
 def wait_until(is_so: Callable[[], Any], seconds: float = 60) -> float:
-    """Wait until something is so, and fail if it never is: how long it took."""
+    """Wait until a condition holds, or fail; return how long it took."""
     began = time.monotonic()
     while not is_so():
         if time.monotonic() - began > seconds:
@@ -285,9 +285,9 @@ def wait_until(is_so: Callable[[], Any], seconds: float = 60) -> float:
 
 
 def soon(act: Callable[[], T], seconds: float) -> T:
-    """What something gives that must not take longer than so many seconds.
+    """Return the result of something that must not take longer than some seconds.
 
-    A machine that has other things to do may take longer for anything: then it is done again, twice at most.
+    A machine under load may take longer for anything: then it is repeated, at most twice.
     """
     for _ in range(3):
         began = time.monotonic()
@@ -303,13 +303,13 @@ def soon(act: Callable[[], T], seconds: float) -> T:
 
 @dataclass(frozen=True)
 class Step:
-    """A moment in the life of a consumer: before, or after, a function is called for the so-many-th time.
+    """A step of a consumer: before or after the nth call of a function.
 
     Attributes:
         function: ``module:name`` of the function.
         when: ``before`` or ``after``.
-        nth: The so-many-th call.
-        leaving: Whether the consumer is told to leave on its third poll, so that the moment comes.
+        nth: The number of the call.
+        leaving: Whether the consumer is asked to stop at its third poll, so that the step occurs.
     """
 
     function: str
@@ -322,7 +322,7 @@ class Step:
 
 
 def at_step(step: Step, act: Callable[[], object]) -> None:
-    """Have something done at a step of this process, from outside: the program knows nothing of it."""
+    """Do something at a step of this process, from outside: the program does not know of it."""
     module, _, path = step.function.partition(":")
     *owners, name = path.split(".")
     owner = import_module(module)
@@ -346,13 +346,13 @@ def at_step(step: Step, act: Callable[[], object]) -> None:
 
 
 def send_self(number: signal.Signals) -> None:
-    """Send this process a signal, and let no thread come further before it has worked."""
+    """Send this process a signal, and block every thread until it has taken effect."""
     os.kill(os.getpid(), number)
     time.sleep(0.2)
 
 
 def consume_here(store: str, log: str, group: str) -> None:
-    """Be a consumer that makes small batches and is quickly taken for dead."""
+    """Run a consumer with small batches and a short session timeout."""
     import ingest.kafka.consumer
     from lineage.serve.cli.main import main
 
