@@ -1,8 +1,8 @@
 """Finding things in a large store: actions, the inventory, words, lists of one thing, and the overview.
 
 ``python -m benchmarks.asking --store sqlite:////tmp/store.db --events 1000000`` fills an empty store (or PostgreSQL
-database, with ``--log sqlite:////tmp/log.db``) and asks; a store that has facts is asked as it is. Times are of this
-process: by the clock, and of its processor, to which a database server adds its own.
+database, with ``--log sqlite:////tmp/log.db``) and queries it; a store that has facts is queried unchanged. Times are
+those of this process, by the clock and of the processor; that of a database server comes in addition.
 """
 
 import argparse
@@ -125,8 +125,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.asking", description=__doc__)
     parser.add_argument("--store", required=True, help="URL of the store")
     parser.add_argument("--log", help="URL of the log; by default it is in the store, which must be SQLite")
-    parser.add_argument("--events", type=int, default=1_000_000, help="events that an empty store is given")
-    parser.add_argument("--only", default="", help="only questions that begin so")
+    parser.add_argument("--events", type=int, default=1_000_000, help="number of events for an empty store")
+    parser.add_argument("--only", default="", help="only queries whose name begins with this")
     parser.add_argument("--json", type=Path, help="output file for the figures")
     options = parser.parse_args()
     store, log = opened(options.store, options.log or options.store)

@@ -54,8 +54,8 @@ def test_the_last_clear_reply_decides(replies: list[Reply], verdict: str):
     assert verdict == prove([stopped(T1, "a")], said, ASKED + 60 * SECOND).verdict
 
 
-def test_of_questions_that_overlap_the_worse_reply_counts():
-    """A denial that was asked for before an acceptance had come proves nothing."""
+def test_the_worse_reply_of_overlapping_questions_counts():
+    """A denial that was requested before an acceptance was received proves nothing."""
     accepted = Observation("a", {T1: Reply.ACCEPTED}, ASKED, ASKED + 5 * SECOND)
     denied = Observation("a", {T1: Reply.DENIED}, ASKED + SECOND, ASKED + 2 * SECOND)
 
@@ -99,8 +99,8 @@ def test_an_empty_revocation_is_complete():
     assert "CLOSED" == prove([], [], ASKED).verdict
 
 
-def test_what_a_list_denies_counts_once_no_older_copy_is_used():
-    """The list was read 100 s after the order; copies of it live 60 s, or 200 s, or for ever since the last use."""
+def test_a_denial_by_a_list_counts_once_no_older_copy_is_used():
+    """The list was read 100 s after the order; copies of it live for 60 s, or 200 s, or for ever since the last use."""
     elements, used = [stopped(T1, "a")], [stopped(T1, "a", used_at=ORDERED + 50 * SECOND)]
     read = Observation("a", {T1: Reply.DENIED}, ORDERED + 100 * SECOND, ORDERED + 101 * SECOND, 60 * SECOND)
     longer = read._replace(lag=200 * SECOND)
@@ -113,7 +113,7 @@ def test_what_a_list_denies_counts_once_no_older_copy_is_used():
 
 # Against a model of the world
 
-PUBLISHED = 5  # seconds within which a status list says what was ordered
+PUBLISHED = 5  # seconds within which a status list reflects an order
 
 
 @dataclass
@@ -126,10 +126,10 @@ class Point:
         can_say: Whether it can be probed at all.
         lies: Whether it always replies *denied*.
         joined_at: When it was registered.
-        left_at: When it was registered to cover less; that takes back nothing.
-        clock_off: How wrong its clock is: of what it reports, never of what is observed.
-        cached: For how long it uses a copy of a status list; 0: it decides by itself.
-        shows_copy: Whether its copy can be read, and not only the list that is served.
+        left_at: When it was registered to cover less, which does not reduce what it has to enforce.
+        clock_off: The error of its clock, which affects its own reports, never the observations.
+        cached: How long it uses a copy of a status list; 0 if it does not use lists.
+        shows_copy: Whether its copy can be read, not only the served list.
     """
 
     name: str
@@ -144,13 +144,13 @@ class Point:
     shows_copy: bool = False
 
     def accepts(self, key: str, at: int) -> bool:
-        """Whether it lets an element pass; by a list as it was when the copy was fetched."""
+        """Whether it accepts an element; by a list as it was when the copy was fetched."""
         fetched_at = at - at % self.cached if self.cached and not self.lies else at
         return fetched_at < self.enforces_at.get(key, NEVER)
 
     @property
     def lag(self) -> int:
-        """What is configured of it: how long its copies live, and how long a list may take to be published."""
+        """Return its configured lag: the lifetime of its copies, and the time until a list is published."""
         return 0 if not self.cached or self.shows_copy else self.cached + PUBLISHED
 
     def replies(self, key: str, at: int) -> Reply:
@@ -188,7 +188,7 @@ class Real:
             down = (start, start + rng.choice([0, 0, 50, 300]))
             lies, can_say = rng.random() < 0.1, rng.random() < 0.9
             cached = rng.choice([0, 0, 7, 60, 150])
-            if cached and not lies:  # a list says so as soon as it is published
+            if cached and not lies:  # a list has the status as soon as it is published
                 enforces = {key: max(born, 100) + rng.randint(0, PUBLISHED) for key, born in self.born_at.items()}
             shows_copy = rng.random() < 0.3
             said = (enforces, down, can_say, lies, joined_at, left_at, off, cached, shows_copy)
@@ -279,7 +279,7 @@ def schedules(first: int, count: int) -> tuple[int, int, int]:
 
 def test_no_closed_is_false_in_a_thousand_schedules():
     """
-    Points that join, leave, lie, lag and are down, with clocks that are off and copies of lists; most truths are told.
+    Points that join, leave, lie, lag and are down, with wrong clocks and copies of lists; most true cases are proved.
     """
     closed, false, missed = schedules(0, 1_000)
 

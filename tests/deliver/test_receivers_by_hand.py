@@ -37,8 +37,8 @@ def service_of(desk: Desk) -> Iterator[Service]:
         yield service
 
 
-def test_what_is_open_at_one_enforcement_point_is_delivered_again_and_its_contact_is_listed(desk: Desk):
-    """Where nothing is open, it is refused; the contact is in the settings file, and a wrong one is named."""
+def test_open_elements_of_one_point_are_delivered_again_and_its_contact_is_listed(desk: Desk):
+    """If nothing is open, the request is refused; the contact is in the settings file, and an invalid one is named."""
     file = desk.folder / "delegraph.toml"
     file.write_text(f'[contacts]\n"{GATEWAY}" = "gateway team, +44 20 7946 0000"\n', encoding="utf-8")
     named = Desk(desk.folder, env={"DELEGRAPH_CONFIG": str(file)})
@@ -58,8 +58,8 @@ def test_what_is_open_at_one_enforcement_point_is_delivered_again_and_its_contac
     assert "'urn:gw' of [contacts]" in named.run("receiver", "list", exit=2).output
 
 
-def test_from_unknown_to_closed_by_a_persons_word(desk: Desk):
-    """Nobody covers it: unknown. One is registered: partial. A person says enforced: closed, and by whose word."""
+def test_from_unknown_to_closed_by_a_persons_statement(desk: Desk):
+    """Nobody covers it: unknown. One is registered: partial. A person states enforced: closed, with their name."""
     unknown = desk.one("closure", "r1")["verdict"]
     desk.one("receiver", "register", GATEWAY)
     partial = desk.one("closure", "r1")

@@ -243,7 +243,7 @@ def test_a_store_that_has_facts_is_marked_until_it_is_rebuilt(fresh: stores.Fres
                 "tree",
                 "tile",
                 "checkpoint",
-            ):  # which later versions added
+            ):  # added by later versions
                 connection.exec_driver_sql(f"DROP TABLE {table}")
             for index in ("name_principal", "name_called"):
                 connection.exec_driver_sql(f"DROP INDEX {index}")

@@ -93,9 +93,9 @@ class Finding:
 
     Attributes:
         kind: One of the kinds above, or of the rules in ``lineage.core.findings``.
-        of: ``KIND:ID`` of what is wrong.
+        of: ``KIND:ID`` of the subject.
         why: One sentence for people; a ``Sentence`` knows what it names.
-        facts: What shows it.
+        facts: The facts that show it.
         about: The other element, or the field; None if there is none. With ``kind`` and ``of`` it is the identity.
         severity: The severity; None for the default of its rule.
         first_seen: When it was first true; None for when the last of its facts was given.
@@ -181,7 +181,7 @@ def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Fi
         if place is None:
             continue
         others = sorted(other for other in world.listings.tokens.get(place, ()) if other != key)
-        if len(others) > MOST_SHARING:  # which of them a question has loaded is chance: none is named
+        if len(others) > MOST_SHARING:  # which of them were loaded for a question is arbitrary: name none
             why = sentence(
                 "{} stands at {} in {}, and so do more than {} other tokens, which are not listed",
                 keyed(key),

@@ -41,7 +41,7 @@ from lineage.core.model.times import NEVER, Instant
 
 @dataclass(slots=True)
 class ChangeSet:
-    """What a batch of facts is about, and the things that it changes."""
+    """The things that a batch of facts is about, and those that it changes."""
 
     granted: set[str] = field(default_factory=set)  # elements
     elements: set[str] = field(default_factory=set)  # whose facts or parties changed
@@ -90,7 +90,7 @@ class Changes:
     # The subjects of facts
 
     def take(self, fact: Fact, batch: ChangeSet) -> None:
-        """Add a fact, and note what it is about; nothing if it is known already."""
+        """Add a fact, and note its subject; do nothing if it is known already."""
         body, source = fact.event.body, fact.event.source
         known = next((one for one in self._alike(fact) if one.event == fact.event), None)
         if known is not None and known.recorded_at <= fact.recorded_at:
@@ -184,7 +184,7 @@ class Changes:
                 self._mentions[id_].add(key)
 
     def notice(self, intake: Intake, batch: ChangeSet) -> None:
-        """Replace what ingestion noticed, and note the sources that it tells of."""
+        """Replace the observations of ingestion, and note the sources that they concern."""
         before = self._scene.intake
         self._scene.intake = intake
         for one in (before, intake):
@@ -291,7 +291,7 @@ class Changes:
         self._marks.mark((f"action:{id_}" for id_ in world.actions_naming(batch.ordered)), Aspect.ORDERS)
 
     def _extend_affected(self, batch: ChangeSet) -> None:
-        """Find out which changed elements orders can end."""
+        """Determine which changed elements orders can end."""
         world, affected = self._world, self._scene.affected
         if not world.orders:
             return
@@ -309,7 +309,7 @@ class Changes:
         affected |= world.graph.below(seeds)
 
     def enter(self, batch: ChangeSet) -> Stirred:
-        """Enter what the changed things add to the aggregates."""
+        """Enter the contributions of the changed things into the aggregates."""
         scene, ledger = self._scene, self._ledger
         scene.forget(batch.below, ())
         for key in batch.below:

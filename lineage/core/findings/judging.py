@@ -25,7 +25,7 @@ def counts(body: FindingJudged) -> bool:
 
 
 def judgement_of(judgements: FactIndex, finding: str, at: Instant) -> Fact | None:
-    """Return the judgement in force at a moment: the last one that counts, unless it expired or was reopened."""
+    """Return the judgement in force at an instant: the last one that counts, unless it expired or was reopened."""
     given = [
         fact
         for fact in judgements.get(finding)

@@ -157,7 +157,7 @@ class LiveFindings:
         return self._settle(batch)
 
     def _settle(self, batch: ChangeSet) -> set[str]:
-        """Evaluate what is marked, and what follows from that."""
+        """Evaluate the marked things, and those that depend on the results."""
         stirred = self._missing()
         again: set[str] = set()
         for key, aspect in self._marks.take().items():
@@ -213,7 +213,7 @@ class LiveFindings:
         return known
 
     def _look(self, key: str, aspect: int) -> set[str]:
-        """Evaluate the rules that look at some aspect of a thing; return the ids of the findings that changed."""
+        """Evaluate the rules that depend on some aspects of a thing; return the ids of the findings that changed."""
         scene, subject = self._scene, subject_of(key)
         is_entered, offered = self._ledger.offered(subject, key)
         had = self._found.get(key)

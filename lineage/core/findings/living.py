@@ -26,7 +26,7 @@ class Living:
 
         Args:
             scene: The facts.
-            reaches: What lives under things.
+            reaches: The living elements under things.
             options: The settings.
             marks: Receives the things to evaluate again.
             horizon: The horizon of the scene's moving instant.
@@ -41,7 +41,7 @@ class Living:
         self.due = Due()
 
     def update(self, batch: ChangeSet, stirred: Stirred, at: Instant) -> None:
-        """Find out what is alive, and mark what looks at that."""
+        """Determine what is alive, and mark the things whose rules depend on it."""
         scene, graph = self._scene, self._world.graph
         used = {*batch.below, *stirred.used}
         above = graph.above(*used)

@@ -1,10 +1,10 @@
 """The surroundings of a thing on which each rule depends: the changes after which it must be evaluated again.
 
-Time is not listed: whatever compares something with the moment asked about is looked at again when that turns out
-differently (``clock.py``). A rule without an entry is looked at again after every change.
+Time is not listed: a rule that compares something with the current time is evaluated again when the outcome of the
+comparison changes (``clock.py``). A rule without an entry is evaluated again after every change.
 
-And what a grant, a token, an action or a decision offers if a rule finds anything by examining it, so that nearly all
-rules need not look at a thing of which they can find nothing.
+``ONLY_OF`` has the input that a grant, a token, an action or a decision must offer for a rule to find anything, so that
+nearly all rules can skip the things about which they can find nothing.
 """
 
 from typing import Final
@@ -197,6 +197,6 @@ def can_find(kind: str, offered: frozenset[str] | None) -> bool:
 
     Args:
         kind: The rule.
-        offered: What the thing offers; None for a thing that is no grant, token, action or decision.
+        offered: The inputs that the thing offers; None for a thing that is not a grant, token, action or decision.
     """
     return offered is None or (needed := ONLY_OF.get(kind)) is None or needed in offered

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 from lineage.core.authority.world import World
 from lineage.core.model.times import Instant
 
-_FEW: Final = 16  # elements, which are looked for when they are asked for
+_FEW: Final = 16  # few elements are only searched for on demand
 _PRINCIPAL: Final = "principal:"
-_Member = tuple[Instant, tuple[str, ...]]  # when an element was given, and the agents that it names
+_Member = tuple[Instant, tuple[str, ...]]  # when an element was granted, and the agents that it names
 
 
 class Reach(NamedTuple):
@@ -25,12 +25,12 @@ class Reach(NamedTuple):
 
 
 def reach_of(world: World, elements: Iterable[str]) -> Reach | None:
-    """Add up some living elements; None if there are none."""
+    """Summarise some living elements; None if there are none."""
     return _Hub({key: _member(world, key) for key in elements}).reach()
 
 
 class Reaches:
-    """The living elements under everything with more than a few of them; of all others, a bound of how many there are.
+    """The living elements under every thing that has more than a few; for all others, an upper bound of their number.
 
     The bound only grows: it counts an element each time that it changes while it is alive.
     """
@@ -40,8 +40,8 @@ class Reaches:
 
         Args:
             world: The elements and parties.
-            below: Looks for what is alive at or below a thing; None if it certainly is at most so many elements.
-            most: How many elements nobody has to know of.
+            below: Finds the living elements at or below a thing; None if there are certainly at most the given number.
+            most: The largest number of elements that no rule needs to know about.
         """
         self._world = world
         self._below = below
@@ -50,7 +50,7 @@ class Reaches:
         self._hubs: dict[str, _Hub] = {}
 
     def are_few(self, key: str) -> bool:
-        """Whether certainly few elements live under a thing, and did so before."""
+        """Whether there certainly are, and were, few living elements under a thing."""
         return key not in self._hubs and self._most.get(key, 0) <= self._few
 
     def of(self, key: str) -> Reach | None:
@@ -70,7 +70,7 @@ class Reaches:
             self._most[key] = self._few + 1
 
     def update(self, changed: Iterable[str], alive: Collection[str]) -> None:
-        """Take note of elements that changed, came to life or ended."""
+        """Process elements that changed, became alive or ended."""
         hubs, most = self._hubs, self._most
         for key in changed:
             is_alive = key in alive
@@ -99,7 +99,7 @@ class Reaches:
 
 
 def _member(world: World, key: str) -> _Member:
-    """Return when an element was given, and the agents that it names."""
+    """Return when an element was granted, and the agents that it names."""
     principals = world.principals
     element = world.graph.element(key)
     agents = {
@@ -120,7 +120,7 @@ class _Hub:
         heapify(self._first)
 
     def replace(self, key: str, member: _Member | None) -> None:
-        """Enter an element as it is now; None if it is not alive."""
+        """Enter the current state of an element; None if it is not alive."""
         before = self.members.get(key)
         if before == member:
             return

@@ -162,7 +162,7 @@ class Scene:
         self._sizes.forget(above)
 
     def forget_recent(self) -> None:
-        """Look at things again: there are more facts about some of them."""
+        """Discard the results cached last, because there are more facts about some things."""
         self._last = (None, None)
         for recent in (self._acts, self._stated, self._holders, self._granted):
             recent.forget()
@@ -371,7 +371,7 @@ class Scene:
         return min([own, *above.values()], key=lambda end: (end.at, end.key != key, end.key))
 
     def is_known(self, facts: tuple[Fact, ...]) -> bool:
-        """Whether anything was known about a thing at the moment asked about."""
+        """Whether anything was known about a thing at the instant asked about."""
         if facts and facts[0].given_at <= self.at:  # nearly always
             return True
         return any(fact.given_at <= self.at for fact in facts)

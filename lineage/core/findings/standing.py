@@ -70,7 +70,7 @@ def scope_unstated(scene: Scene, key: str) -> Iterator[Finding]:
     if element is None or holder is None or scene.kind(holder) != "agent" or scene.scopes.held(key) is not None:
         return
     if any(scene.scopes.held(parent) is None for parent in scene.scopes.sources(key)):
-        return  # reported for what is above
+        return  # reported for the element above
     why = sentence(
         "{} states no scopes, and nothing above it does: what {} may do with it is not known",
         keyed(key),

@@ -36,7 +36,7 @@ class Surroundings:
         self._usual: dict[tuple[str, str], dict[int, bool]] = {}
 
     def mark(self, batch: ChangeSet, stirred: Stirred) -> None:
-        """Mark what a batch of facts changed, and what is around it."""
+        """Mark the things that a batch of facts changed, and their surroundings."""
         world, graph = self._world, self._world.graph
         self._marks.mark((key for key in batch.below if graph.granted(key)), Aspect.OWN)
         self._marks.mark((f"decision:{id_}" for id_ in batch.decisions), Aspect.OWN)

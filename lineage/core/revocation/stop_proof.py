@@ -1,10 +1,10 @@
 """The stop-proof of a revocation: what its enforcement points do when asked, not what they have acknowledged.
 
-A closure rests on acknowledgements, a proof on denials that were observed. A denial counts if the question began when
-the order was in force and after every use of the element that is known; all times are by the clock of who asks, so that
-no clock of an enforcement point matters. What is to be stopped, and by whom, is read before the questions and again
-after the answers: who joined meanwhile was not asked, and what was linked meanwhile is not proved. What a status list
-says counts from when no enforcement point may use an older copy of it. Pure.
+A closure relies on acknowledgements, a proof on observed denials. A denial counts if the question was asked while the
+order was in force and after every known use of the element; all times are by the clock of the prober, so the clocks of
+enforcement points do not matter. The elements to be stopped, and the points that cover them, are read before the
+questions and again after the answers: a point that joined in between was not asked, and an element that was linked in
+between is not proved. A denial by a status list counts once no enforcement point may use an older copy of it. Pure.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.closure import ClosureVerdict
 
 SKEW: Final = 300 * SECOND
-"""How long after its end an element still has to be denied: a clock of an enforcement point may be late."""
+"""How long after its end an element still has to be denied, since the clock of an enforcement point may be slow."""
 _EVER: Final = -1  # before all instants
 
 
@@ -30,15 +30,15 @@ class Reply(StrEnum):
 
 
 class Observation(NamedTuple):
-    """What an enforcement point replied to one question, by the clock of who asked.
+    """The replies of an enforcement point to one question; times are by the clock of the prober.
 
     Attributes:
         receiver: The enforcement point.
-        replies: What it replied about each element, by ``KIND:ID``.
-        asked_at: When the question began.
-        answered_at: When the answer had come.
-        lag: For how long the enforcement point may go on to use what was true before, in microseconds: what was read
-            was not the enforcement point itself, but a list of which it may have a copy.
+        replies: The reply about each element, by ``KIND:ID``.
+        asked_at: When the question was sent.
+        answered_at: When the answer was received.
+        lag: For how long the enforcement point may continue to use an older status, in microseconds, if the answer was
+            not its own but that of a list of which it may have a copy.
     """
 
     receiver: str
@@ -78,10 +78,10 @@ class PointProof:
         denied: How many it denied.
         accepted: How many it accepted, or were used after it had denied them.
         not_asked: How many it was not asked about.
-        unsupported: About how many it cannot say anything.
-        unavailable: About how many it did not say anything in time, or may act on a copy of what was true before.
-        last_success: When one of these elements was last known to be accepted, by anybody.
-        first_denial: From when it was known to deny all of them; None if it does not.
+        unsupported: For how many it cannot answer.
+        unavailable: For how many it did not answer in time, or may act on a copy of an older status.
+        last_success: When one of these elements was last known to be accepted by any point.
+        first_denial: Since when it was known to deny all of them; None if it does not.
     """
 
     receiver: str
@@ -128,10 +128,10 @@ class _Replies(NamedTuple):
     """The replies of an enforcement point about an element.
 
     Attributes:
-        accepted_at: When the last acceptance had come; None if there is none.
-        denied_at: When the first denial was asked for that was not asked for before that; None if there is none.
-        denied_since: From when on at the latest it acted on what that denial says; None if there is none.
-        is_unsupported: Whether it said that it cannot say anything.
+        accepted_at: When the last acceptance was received; None if there is none.
+        denied_at: When the first denial after that was requested; None if there is none.
+        denied_since: When it acted on that denial at the latest; None if there is none.
+        is_unsupported: Whether it replied that it cannot answer.
     """
 
     accepted_at: Instant | None
@@ -185,7 +185,7 @@ def _verdict(*, accepted: bool, unproved: bool) -> ClosureVerdict:
 
 
 class _RepliesByPlace:
-    """The replies by enforcement point and element; there may be very many."""
+    """The replies by enforcement point and element, of which there may be very many."""
 
     def __init__(self, observations: Iterable[Observation]) -> None:
         self._first: dict[str, dict[str, Observation]] = {}
@@ -198,7 +198,7 @@ class _RepliesByPlace:
                     self._several.setdefault((one.receiver, key), [known]).append(one)
 
     def of(self, receiver: str, key: str) -> _Replies | None:
-        """Return what an enforcement point replied about an element; None if it was not asked."""
+        """Return the replies of an enforcement point about an element; None if it was not asked."""
         one = self._first.get(receiver, {}).get(key)
         if one is None:
             return None
@@ -207,7 +207,7 @@ class _RepliesByPlace:
 
 
 def _replied(one: Observation, reply: Reply) -> _Replies:
-    """Convert the only reply."""
+    """Convert a single reply."""
     if reply is Reply.DENIED:
         return _Replies(None, one.asked_at, one.asked_at - one.lag, is_unsupported=False)
     accepted_at = one.answered_at if reply is Reply.ACCEPTED else None

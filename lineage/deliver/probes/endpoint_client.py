@@ -32,7 +32,7 @@ class EndpointClient:
         bearer = {} if secret is None or probe.client_id is not None else {"Authorization": f"Bearer {secret}"}
         auth = None if probe.client_id is None or secret is None else httpx.BasicAuth(probe.client_id, secret)
         headers = {"Accept": "application/json", "User-Agent": "delegraph", **bearer}
-        # Nobody said that a proxy or a .netrc file of the environment may see the questions.
+        # Proxies and .netrc files of the environment are not used: nobody allowed them to see the questions.
         self._client = httpx.Client(
             timeout=probe.timeout_seconds, verify=context, trust_env=False, headers=headers, auth=auth
         )
@@ -61,7 +61,7 @@ class EndpointClient:
 
 
 def trusting(ca: Path | None) -> ssl.SSLContext:
-    """Load whose certificates are trusted; this takes a while, so share the result.
+    """Load the trusted CA certificates; this is slow, so share the result.
 
     Raises:
         RefusedError: The file cannot be read.

@@ -10,10 +10,10 @@ from lineage.deliver.http.signing_keys import Keys
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """What all questions of one proof share.
+    """The data that all questions of one proof share.
 
     Attributes:
-        nonce: What a follower repeats in its answer.
+        nonce: The nonce that a follower repeats in its answer.
         clock: Returns the current time.
         keys: Our own keys, which sign the status lists that we serve; None without keys.
         places: The entries of status lists that facts state for an element, by ``KIND:ID``.

@@ -15,7 +15,7 @@ _ANSWER_BYTES: Final = 64 * 1024
 
 
 def introspect(client: EndpointClient, keys: Sequence[str], inquiry: Inquiry) -> list[Observation]:
-    """Ask about each element; RFC 7662 is about tokens, so nothing can be said about a delegation."""
+    """Ask about each element; RFC 7662 is about tokens, so a delegation is unsupported."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return list(threads.map(lambda key: _introspect(client, key, inquiry), keys))
 

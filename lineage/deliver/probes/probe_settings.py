@@ -42,16 +42,16 @@ class Probe:
     Attributes:
         receiver: Its id as a receiver.
         kind: One of ``KINDS``.
-        url: Where it answers. Of status lists: what their URIs begin with, and they are fetched there; or, with
-            ``{uri}`` in it, where the enforcement point shows the copy that it uses.
-        token: Of introspection: a template of the ``token`` parameter; ``{id}``, ``{iss}`` and ``{jti}`` are parts of
+        url: The URL at which it answers. For status lists, the prefix of the URIs from which they are fetched; or, with
+            ``{uri}`` in it, the URL at which the enforcement point shows the copy that it uses.
+        token: For introspection, a template of the ``token`` parameter; ``{id}``, ``{iss}`` and ``{jti}`` are parts of
             the token's id.
         client_id: Our client id; None if the secret is a bearer token.
         secret: The file with the secret; None if none is needed.
         ca: The file with the CA certificates of the server; None for the system's.
-        jwks: Of status lists: the file with the keys that sign them (a JWK Set); None for our own.
-        cached_seconds: Of status lists: for how long the enforcement point may use a copy; None: for the life of a list
-            that is served, and not at all where it shows its copy.
+        jwks: For status lists, the file with the keys that sign them (a JWK Set); None for our own.
+        cached_seconds: For status lists, how long the enforcement point may use a copy; None means the lifetime of the
+            served list, or 0 if it shows its copy.
         timeout_seconds: The time limit of a question.
     """
 

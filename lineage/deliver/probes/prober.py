@@ -1,6 +1,6 @@
 """Ask enforcement points whether they deny the elements that a revocation has ended, many points at once.
 
-Whatever is not a clear reply is ``revocation_unavailable``: silence is never taken for a denial.
+Anything but a clear reply is ``revocation_unavailable``: silence is never taken for a denial.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ def ask_all(probes: Mapping[str, Probe], wanted: Mapping[str, Sequence[str]], in
     Args:
         probes: The probe of each point; a point without one is ``revocation_unsupported``.
         wanted: The enforcement points, and ``KIND:ID`` of each element to ask them about.
-        inquiry: What all questions share.
+        inquiry: The data that all questions share.
 
     Raises:
         RefusedError: A file with secrets, certificates or keys cannot be read; nobody was asked then.

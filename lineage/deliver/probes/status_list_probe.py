@@ -1,8 +1,8 @@
 """Read the status lists (draft-ietf-oauth-status-list) by which an enforcement point decides.
 
-Either the list as it is served at its URI, of which the enforcement point may still use an older copy: then a denial
-counts after the longest life of a copy. Or the copy that the enforcement point shows, which is what it acts on.
-A list counts only with a valid signature, for the URI that the token names, and before its end.
+Two kinds are read. The list served at its URI, of which the enforcement point may still use an older copy: a denial
+then counts after the longest lifetime of a copy. And the copy that the enforcement point shows, on which it acts.
+A list counts only with a valid signature, for the URI that the token names, and before it expires.
 """
 
 import json
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 4  # lists of one enforcement point at the same time
 _TYPES: Final = ("statuslist+jwt", "application/statuslist+jwt")
-_AHEAD_SECONDS: Final = 300  # how far the clock of who signed a list may be ahead of ours
+_AHEAD_SECONDS: Final = 300  # how far the clock of a list's signer may be ahead of ours
 _REPLIES: Final = {Status.VALID: Reply.ACCEPTED, Status.INVALID: Reply.DENIED, Status.SUSPENDED: Reply.DENIED}
 _WORST_FIRST: Final = (Reply.ACCEPTED, Reply.UNAVAILABLE, Reply.DENIED)
 
@@ -41,7 +41,7 @@ class _List(NamedTuple):
 
     Attributes:
         array: The statuses.
-        bits: How many bits a status has.
+        bits: The number of bits of a status.
         life_seconds: How long a copy of it may be used; None if it does not say.
     """
 
@@ -50,7 +50,7 @@ class _List(NamedTuple):
     life_seconds: float | None
 
     def reply(self, idx: int) -> Reply:
-        """Return what the list says about an entry."""
+        """Return the reply of the list about an entry."""
         try:
             return _REPLIES.get(Status(status_at(self.array, idx, self.bits)), Reply.UNAVAILABLE)
         except (IndexError, ValueError):  # beyond the list, or a status that is not ours to interpret
@@ -58,7 +58,7 @@ class _List(NamedTuple):
 
 
 def read_lists(client: EndpointClient, keys: Sequence[str], inquiry: Inquiry) -> list[Observation]:
-    """Read the lists in which some elements stand; nothing can be said about one that stands in none of them.
+    """Read the lists with entries of some elements; an element without an entry is unsupported.
 
     Raises:
         RefusedError: The file with the keys that sign the lists cannot be read.
