@@ -20,7 +20,7 @@ EXIT_CODES: Final = {
 }
 # A parameter -> the exit codes that a command has because of it.
 _CODES_OF: Final = {
-    **dict.fromkeys(("ids", "actions", "target", "revocation", "revocations"), (3,)),
+    **dict.fromkeys(("ids", "actions", "target", "revocation", "revocations", "case"), (3,)),
     "plan_digest": (4,),
     "store": (5, 6),
     "fail_on": (7,),

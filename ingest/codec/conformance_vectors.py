@@ -70,6 +70,7 @@ _LEAST: Final[dict[str, dict[str, Any]]] = {
         by="human:ir@example.com",
         reason="Known: a test of the gateway",
     ),
+    "case.changed": _event("case.changed", 12, case="INC-2026-0042", change="assigned", by="human:ir@example.com"),
 }
 _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
     "principal.registered": {
@@ -177,6 +178,16 @@ _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
         "deadline_seconds": 30,
     },
     "finding.judged": {"until": "2026-12-01T00:00:00.000000Z"},
+    "case.changed": {
+        "change": "opened",
+        "items": [
+            {"kind": "token", "id": f"{_STS}#t1"},
+            {"kind": "actions", "id": "agent=agent%3Aplanner&from=2026-11-01T09%3A00%3A00.000000Z"},
+        ],
+        "title": "Leaked token of the planner",
+        "assignee": "human:bob@example.com",
+        "note": "Reported by the bank",
+    },
 }
 # Defaults stated explicitly, and a time with an offset and more digits than are kept: the digest does not change.
 _STATED_DEFAULTS: Final = {

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import schemas
 from lineage.core.model import events
 
-_PARTS = (events.Resource, events.Derivation, events.Policy, events.StatusList, events.Target)
+_PARTS = (events.Resource, events.Derivation, events.Policy, events.StatusList, events.Target, events.CaseItem)
 # The NamedTuple for each record of the schema, by name: `TokenIssued` is read into `TokenIssued`.
 RECORDS: Final[dict[str, type[Any]]] = {record.__name__: record for record in (*events.BODIES.values(), *_PARTS)}
 

@@ -26,10 +26,12 @@ from lineage.serve.client_items import AsyncItems
 from lineage.serve.http.openapi import schemas
 from lineage.serve.http_client import (
     PAGE,
+    PAGE_OF_ITEMS,
     PAGE_OF_REVOCATIONS,
     TIMEOUT_SECONDS,
     TRIES,
     MissingError,
+    case_path,
     fault_of,
     revocation_path,
     stated,
@@ -528,6 +530,88 @@ class AsyncClient:
         return cast(
             "schemas.DeliveredAgain", (await self._sent("POST", f"{revocation_path(id)}/deliveries", json=body)).json()
         )
+
+    def cases(
+        self, *, status: str | None = None, assignee: str | None = None, of: str | None = None
+    ) -> AsyncItems[schemas.CaseInBrief]:
+        """The cases, the last id first: ids that are generated begin with the day."""
+        return self._items("/v1/cases", schemas.CaseInBrief, status=status, assignee=assignee, of=of)
+
+    async def case(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Case | None:
+        """A case with its first items; None if there is none with this id."""
+        return await self._ask(case_path(id), schemas.Case, at=at, known_at=known_at)
+
+    def case_items(
+        self, id: str, *, at: str | None = None, known_at: str | None = None
+    ) -> AsyncItems[schemas.CaseItem]:
+        """The items of a case, each with its present state."""
+        limit = str(min(PAGE, PAGE_OF_ITEMS))
+        return self._items(case_path(id), schemas.CaseItem, limit=limit, at=at, known_at=known_at)
+
+    def case_changes(self, id: str, *, known_at: str | None = None) -> AsyncItems[schemas.CaseChange]:
+        """Who changed what in a case, earliest first."""
+        return self._items(f"{case_path(id)}/changes", schemas.CaseChange, known_at=known_at)
+
+    async def open_case(
+        self,
+        title: str,
+        *,
+        items: Sequence[str | Mapping[str, str]] = (),
+        assignee: str | None = None,
+        note: str | None = None,
+        case: str | None = None,
+        key: str | None = None,
+    ) -> schemas.OpenedCase:
+        """Open a case.
+
+        Args:
+            title: What it is about, in a line.
+            items: What it contains from the start: ``KIND:ID`` or ``{"kind": ..., "id": ...}``.
+            assignee: Who is in charge.
+            note: A first note.
+            case: Its id; None to generate one.
+            key: Identifies repetitions; None for a new key.
+
+        Raises:
+            MissingError: No fact names some of the items; nothing was opened.
+            OtherOrderError: A different case was opened with this key or id.
+        """
+        body = {
+            "title": title,
+            "items": [target_of(one) for one in items],
+            **stated(assignee=assignee, note=note, case=case),
+        }
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return cast("schemas.OpenedCase", (await self._sent("POST", "/v1/cases", json=body, headers=headers)).json())
+
+    async def change_case(
+        self,
+        id: str,
+        change: str,
+        *,
+        items: Sequence[str | Mapping[str, str]] = (),
+        assignee: str | None = None,
+        note: str | None = None,
+        version: str | None = None,
+    ) -> schemas.ChangedCase:
+        """Change a case: ``added``, ``removed``, ``noted``, ``assigned``, ``closed`` or ``reopened``.
+
+        Args:
+            id: The case.
+            change: What is done.
+            items: What is added or removed, as for ``open_case``.
+            assignee: Who is in charge from now on, for ``assigned``; None for nobody.
+            note: The note, or why.
+            version: Only if the case still has this version; None for any.
+
+        Raises:
+            MissingError: There is no such case, or no fact names some of the items; nothing was changed.
+            RefusedError: It was changed meanwhile, or there is nothing to change.
+        """
+        body: dict[str, Any] = {"change": change, **stated(assignee=assignee, note=note, version=version)}
+        if wanted := [target_of(one) for one in items]:
+            body["items"] = wanted
+        return cast("schemas.ChangedCase", (await self._sent("POST", f"{case_path(id)}/changes", json=body)).json())
 
     async def send(self, events: Sequence[Mapping[str, Any]]) -> schemas.Counts:
         """Append events to the log, and return the counts of outcomes."""

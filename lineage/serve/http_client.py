@@ -40,6 +40,7 @@ TRIES: Final = 4
 LONGEST_WAIT_SECONDS: Final = 30.0
 PAGE: Final = 500
 PAGE_OF_REVOCATIONS: Final = 100  # the largest page, since each item includes its verdict
+PAGE_OF_ITEMS: Final = 100  # the same for the items of a case, since each includes its state
 TIMEOUT_SECONDS: Final = 35.0  # the server times out first, with a clear error
 _PREFIX: Final = "urn:delegraph:problem:"
 
@@ -543,6 +544,88 @@ class Client:
         body = {} if receiver is None else {"receiver": receiver}
         return cast("schemas.DeliveredAgain", self._sent("POST", f"{revocation_path(id)}/deliveries", json=body).json())
 
+    # Cases
+
+    def cases(
+        self, *, status: str | None = None, assignee: str | None = None, of: str | None = None
+    ) -> Items[schemas.CaseInBrief]:
+        """The cases, the last id first: ids that are generated begin with the day."""
+        return self._items("/v1/cases", schemas.CaseInBrief, status=status, assignee=assignee, of=of)
+
+    def case(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Case | None:
+        """A case with its first items; None if there is none with this id."""
+        return self._ask(case_path(id), schemas.Case, at=at, known_at=known_at)
+
+    def case_items(self, id: str, *, at: str | None = None, known_at: str | None = None) -> Items[schemas.CaseItem]:
+        """The items of a case, each with its present state."""
+        limit = str(min(PAGE, PAGE_OF_ITEMS))
+        return self._items(case_path(id), schemas.CaseItem, limit=limit, at=at, known_at=known_at)
+
+    def case_changes(self, id: str, *, known_at: str | None = None) -> Items[schemas.CaseChange]:
+        """Who changed what in a case, earliest first."""
+        return self._items(f"{case_path(id)}/changes", schemas.CaseChange, known_at=known_at)
+
+    def open_case(
+        self,
+        title: str,
+        *,
+        items: Sequence[str | Mapping[str, str]] = (),
+        assignee: str | None = None,
+        note: str | None = None,
+        case: str | None = None,
+        key: str | None = None,
+    ) -> schemas.OpenedCase:
+        """Open a case.
+
+        Args:
+            title: What it is about, in a line.
+            items: What it contains from the start: ``KIND:ID`` or ``{"kind": ..., "id": ...}``.
+            assignee: Who is in charge.
+            note: A first note.
+            case: Its id; None to generate one.
+            key: Identifies repetitions; None for a new key.
+
+        Raises:
+            MissingError: No fact names some of the items; nothing was opened.
+            OtherOrderError: A different case was opened with this key or id.
+        """
+        body = {
+            "title": title,
+            "items": [target_of(one) for one in items],
+            **stated(assignee=assignee, note=note, case=case),
+        }
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return cast("schemas.OpenedCase", self._sent("POST", "/v1/cases", json=body, headers=headers).json())
+
+    def change_case(
+        self,
+        id: str,
+        change: str,
+        *,
+        items: Sequence[str | Mapping[str, str]] = (),
+        assignee: str | None = None,
+        note: str | None = None,
+        version: str | None = None,
+    ) -> schemas.ChangedCase:
+        """Change a case: ``added``, ``removed``, ``noted``, ``assigned``, ``closed`` or ``reopened``.
+
+        Args:
+            id: The case.
+            change: What is done.
+            items: What is added or removed, as for ``open_case``.
+            assignee: Who is in charge from now on, for ``assigned``; None for nobody.
+            note: The note, or why.
+            version: Only if the case still has this version; None for any.
+
+        Raises:
+            MissingError: There is no such case, or no fact names some of the items; nothing was changed.
+            RefusedError: It was changed meanwhile, or there is nothing to change.
+        """
+        body: dict[str, Any] = {"change": change, **stated(assignee=assignee, note=note, version=version)}
+        if wanted := [target_of(one) for one in items]:
+            body["items"] = wanted
+        return cast("schemas.ChangedCase", self._sent("POST", f"{case_path(id)}/changes", json=body).json())
+
     # Events
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> schemas.Counts:
@@ -629,6 +712,11 @@ def target_of(said: str | Mapping[str, str]) -> dict[str, str]:
     """Convert ``KIND:ID``, or the ``target`` of a plan, to a target."""
     kind, _, id_ = said.partition(":") if isinstance(said, str) else (said["kind"], "", said["id"])
     return {"kind": kind, "id": id_}
+
+
+def case_path(id_: str) -> str:
+    """Return the path of a case."""
+    return f"/v1/cases/{quote(id_, safe='')}"
 
 
 def revocation_path(id_: str) -> str:

@@ -22,6 +22,15 @@ JUDGED = {
     "reason": "A test of the gateway",
 }
 
+CASE = {
+    "type": "case.changed",
+    "case": "INC-1",
+    "change": "opened",
+    "by": "human:ir@example.com",
+    "title": "A leak",
+    "items": [{"kind": "token", "id": "t1"}],
+}
+
 
 def event(number: int, body: dict[str, Any], **fields: Any) -> dict[str, Any]:
     envelope = {"event_id": f"e{number}", "source": "urn:test", "occurred_at": "2026-11-01T09:00:00Z"}
@@ -96,3 +105,18 @@ def test_a_consumer_of_the_latest_version_reads_what_the_first_one_wrote(tmp_pat
     outcomes = now("consume", "--drain")["outcomes"]
 
     assert (2, 1, 0) == tuple(outcomes[name] for name in ("accepted", "duplicates", "conflicts"))
+
+
+@pytest.mark.slow
+def test_what_a_consumer_of_the_second_version_cannot_read_is_a_case_after_the_upgrade(tmp_path: Path):
+    """
+    A case that somebody opened with a newer version waits in quarantine, and is whole afterwards.
+    """
+    older, now = Command(tmp_path, 2), Command(tmp_path, schemas.latest().version)
+    now("emit", events=[event(1, TOKEN), event(2, JUDGED), event(3, CASE)])
+    from_log = older("consume", "--drain")["outcomes"]
+    retried = now("quarantine", "--retry")
+
+    assert (0, 3) == (from_log["accepted"], from_log["quarantined"])  # all three are written with the newer schema
+    assert 0 == retried["waiting"]
+    assert ("A leak", 1) == tuple(now("case", "show", "INC-1")[name] for name in ("title", "contains"))

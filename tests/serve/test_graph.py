@@ -182,7 +182,7 @@ def test_the_table_says_what_depends_on_what(world: World):
         (one["key"], one["roles"])
         for one in view_models.parents_of(found)["token:https://idp.example#relay-1"]["shown"]
     )
-    for page in (f"/graph?of={of}", f"/case?of={of}"):
+    for page in (f"/graph?of={of}", f"/dossier?of={of}"):
         said = text_of(Pages(world).get(page))
         assert "https://idp.example#mailer-1 subject" in said
         assert "https://idp.example#smtp-relay-id actor" in said

@@ -47,6 +47,8 @@ CALLERS: dict[str, dict[str, Any]] = {
 }
 TIMED = "seconds"  # a field that says how long something took
 LINKS = ("stream_id", "plan_digest")  # fields by which what is asked depends on what was answered before
+# What changes of cases get from the ids of their events, which the server draws.
+OF_CHANGES = ("version", "event_id", "digest")
 
 
 # A server that waits for a body this long keeps nobody waiting; what it says is put as every other would say it.
@@ -167,8 +169,9 @@ class Held:
             case {"sets": dict(before)}, {"sets": dict(found)}:
                 self.links |= zip(before, found, strict=False)
             case dict(), dict():
+                of_case = bool({"case", "given_at"} & then.keys())
                 for name in then.keys() & now.keys():
-                    if name in LINKS and then[name] != now[name]:
+                    if (name in LINKS or (of_case and name in OF_CHANGES)) and then[name] != now[name]:
                         self.links[then[name]] = now[name]
                     self._link(then[name], now[name])
             case list(), list():

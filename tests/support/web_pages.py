@@ -56,9 +56,9 @@ EVERY = (
     "/revocations",
     "/revocations/rev-1",
     "/revocations/rev-1/receipt",
-    "/case?of=action:mail-7",
-    f"/case?of={OF}",
-    "/case?of=principal:agent:mailer",
+    "/dossier?of=action:mail-7",
+    f"/dossier?of={OF}",
+    "/dossier?of=principal:agent:mailer",
 )
 
 

@@ -48,7 +48,7 @@ SOURCES = ("urn:idp", "urn:gw", "urn:ir")
 ROLES = ("subject", "actor", "refresh", "replaced")
 KINDS = ("human", "agent", "service", "workload")
 REASONS = ("compromise", "offboarding", "superseded", "test", "other")
-ORDERS = ("revocation.ordered", "revocation.lifted", "finding.judged")
+ORDERS = ("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed")
 
 # What states nothing: spelled out here and there, so that it has to be told apart from a difference.
 EMPTY = {
@@ -69,6 +69,7 @@ EMPTY = {
     "revocation.acknowledged": {"token": None, "note": None},
     "receiver.registered": {"issuers": [], "kinds": None, "deadline_seconds": None},
     "finding.judged": {"until": None},
+    "case.changed": {"title": None, "items": []},
 }
 
 
@@ -308,6 +309,17 @@ def judged(pool: Pool) -> Event:
     }
 
 
+def case_changed(pool: Pool) -> Event:
+    """A change of a case, which changes no state."""
+    token = {"kind": "token", "id": pool.rng.choice(pool.tokens)}
+    return {
+        "case": pool.rng.choice(["INC-1", "INC-2"]),
+        "change": pool.rng.choice(["opened", "added", "removed", "noted", "closed"]),
+        "by": pool.principal(),
+        **pool.maybe(items=(0.5, lambda: [token]), note=(0.3, lambda: "seen")),
+    }
+
+
 MAKERS: dict[str, tuple[Callable[[Pool], Event], int]] = {
     "token.issued": (issued, 10),
     "delegation.granted": (granted, 6),
@@ -320,6 +332,7 @@ MAKERS: dict[str, tuple[Callable[[Pool], Event], int]] = {
     "revocation.acknowledged": (acknowledged, 1),
     "receiver.registered": (received, 1),
     "finding.judged": (judged, 1),
+    "case.changed": (case_changed, 1),
 }
 """Each event type with its maker and its usual weight."""
 

@@ -11,6 +11,7 @@ from lineage.core.authority.receivers import Receivers
 from lineage.core.authority.status_list_index import Listings
 from lineage.core.model.events import (
     ActionPerformed,
+    CaseChanged,
     DecisionMade,
     DelegationGranted,
     Fact,
@@ -43,6 +44,7 @@ class World:
         self.receivers = Receivers()
         self.listings = Listings()
         self.judgements = FactIndex()
+        self.cases = FactIndex()
         self.decisions = FactIndex()
         self.actions = FactIndex()
         self.uses: defaultdict[str, set[str]] = defaultdict(set)  # element key or decision:ID -> actions that name it
@@ -73,6 +75,8 @@ class World:
                 self.decided[key].add(body.decision)
         elif isinstance(body, FindingJudged):
             self.judgements.add(body.finding, fact)
+        elif isinstance(body, CaseChanged):
+            self.cases.add(body.case, fact)
         elif isinstance(body, ActionPerformed):
             self.actions.add(body.action, fact)
             for key in _authorities(body):
@@ -112,6 +116,7 @@ class World:
             self.receivers.registrations,
             self.receivers.acknowledgements,
             self.judgements,
+            self.cases,
             self.decisions,
             self.actions,
         )

@@ -23,6 +23,7 @@ from lineage.core.findings.scene import Intake, Scene
 from lineage.core.findings.tally import SourceTally
 from lineage.core.model.events import (
     ActionPerformed,
+    CaseChanged,
     DecisionMade,
     DelegationGranted,
     Fact,
@@ -174,6 +175,8 @@ class Changes:
                 index, key = world.receivers.registrations, body.receiver
             case FindingJudged():
                 index, key = world.judgements, body.finding
+            case CaseChanged():
+                index, key = world.cases, body.case
             case _:
                 return ()
         return index.get(key)

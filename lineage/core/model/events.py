@@ -52,6 +52,18 @@ class Target(NamedTuple):
         return f"{self.kind}:{self.id}"
 
 
+class CaseItem(NamedTuple):
+    """A thing that a case is about; for the kind ``actions``, the id is the filters of a range of actions."""
+
+    kind: str
+    id: str
+
+    @property
+    def key(self) -> str:
+        """``KIND:ID``."""
+        return f"{self.kind}:{self.id}"
+
+
 class PrincipalRegistered(NamedTuple):
     """A principal was registered, or changed."""
 
@@ -222,6 +234,18 @@ class FindingJudged(NamedTuple):
     until: Instant | None = None
 
 
+class CaseChanged(NamedTuple):
+    """A responder opened a case or changed it."""
+
+    case: str
+    change: str  # opened, added, removed, noted, assigned, closed, reopened
+    by: str
+    items: tuple[CaseItem, ...] = ()
+    title: str | None = None
+    assignee: str | None = None
+    note: str | None = None
+
+
 Body = (
     PrincipalRegistered
     | WorkloadBound
@@ -234,6 +258,7 @@ Body = (
     | RevocationAcknowledged
     | ReceiverRegistered
     | FindingJudged
+    | CaseChanged
 )
 
 BODIES: Final[dict[str, type[Body]]] = {
@@ -248,6 +273,7 @@ BODIES: Final[dict[str, type[Body]]] = {
     "revocation.acknowledged": RevocationAcknowledged,
     "receiver.registered": ReceiverRegistered,
     "finding.judged": FindingJudged,
+    "case.changed": CaseChanged,
 }
 
 
@@ -266,7 +292,7 @@ for _type in BODIES.values():
     setattr(_type, "__ne__", _is_unequal)  # noqa: B010
 
 TYPES: Final[dict[type[Body], str]] = {body: name for name, body in BODIES.items()}
-_ORDERS: Final = frozenset({RevocationOrdered, RevocationLifted, FindingJudged})
+_ORDERS: Final = frozenset({RevocationOrdered, RevocationLifted, FindingJudged, CaseChanged})
 TIME_FIELDS: Final = frozenset(
     {"occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before", "until"}
 )
@@ -290,7 +316,7 @@ class Event(NamedTuple):
 
     @property
     def is_order(self) -> bool:
-        """Whether this is an order, a lift or a judgement, which belong on the topic of orders alone."""
+        """Whether it is an order, lift, judgement or change of a case: these belong on the topic of orders alone."""
         return type(self.body) in _ORDERS
 
 
@@ -298,7 +324,8 @@ class Fact(NamedTuple):
     """An event as recorded by the log.
 
     ``recorded_at`` is the earliest time at which the log recorded this content (duplicates count). ``misrouted``
-    marks an order, a lift or a judgement that arrived on the topic of decisions: it is not part of the state.
+    marks an order, a lift, a judgement or a change of a case that arrived on the topic of decisions: it is not part of
+    the state.
     """
 
     event: Event
@@ -333,7 +360,7 @@ def _json_value(name: str, value: Any) -> Any:
         return format_instant(value)
     if name == "context":
         return dict(value)
-    if isinstance(value, Resource | Derivation | Policy | StatusList | Target):
+    if isinstance(value, Resource | Derivation | Policy | StatusList | Target | CaseItem):
         return {key: item for key, item in value._asdict().items() if item is not None}
     if isinstance(value, tuple):
         return [_json_value("", item) for item in value]

@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 from lineage.core.model.events import (
     ActionPerformed,
+    CaseChanged,
     DecisionMade,
     DelegationGranted,
     Event,
@@ -67,6 +68,8 @@ def subject_of(event: Event) -> tuple[str, str]:
             return "receiver", body.receiver
         case FindingJudged():
             return "finding", body.finding
+        case CaseChanged():
+            return "case", body.case
         case _:
             assert_never(body)
 
@@ -155,6 +158,9 @@ def mentions(event: Event) -> list[Mention]:
             return []
         case FindingJudged():
             return _all(Role.MENTIONS, "principal", body.by)
+        case CaseChanged():
+            found = [(Role.MENTIONS, kind, id_) for kind, id_ in body.items if kind != "actions"]
+            return found + _all(Role.MENTIONS, "principal", body.by, body.assignee)
         case _:
             assert_never(body)
 

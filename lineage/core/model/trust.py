@@ -10,6 +10,7 @@ from typing import Protocol, assert_never
 
 from lineage.core.model.events import (
     ActionPerformed,
+    CaseChanged,
     DecisionMade,
     DelegationGranted,
     Event,
@@ -97,7 +98,7 @@ def own_ids(event: Event) -> tuple[str, ...]:
             return (body.receiver,)
         case RevocationOrdered():
             return (body.target.id,)
-        case RevocationLifted() | DecisionMade() | ActionPerformed() | FindingJudged():
+        case RevocationLifted() | DecisionMade() | ActionPerformed() | FindingJudged() | CaseChanged():
             return ()
         case _:
             assert_never(body)

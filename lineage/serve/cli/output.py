@@ -125,6 +125,12 @@ class Output:
         """Say that the log has no such record; the command then exits with 3."""
         self._missing(asked, f"There is no record {printable(asked)} in the log, as far as it has been read.")
 
+    def no_case(self, asked: str) -> None:
+        """Say that there is no case with an id; the command then exits with 3."""
+        self._missing(
+            asked, f"There is no case {printable(asked)}: see 'delegraph case list' for those that there are."
+        )
+
     def no_finding(self, asked: str) -> None:
         """Report that there is no finding with an id; the command then exits with 3."""
         advice = "see 'delegraph findings' for those that there are; a later fact may have resolved it"

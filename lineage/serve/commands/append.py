@@ -5,6 +5,7 @@ import uuid
 from ingest.log.port import entry_of
 from lineage.core.model.errors import RefusedError, UnavailableError, UnprojectedError
 from lineage.core.model.events import (
+    CaseChanged,
     Event,
     Fact,
     FindingJudged,
@@ -16,7 +17,7 @@ from lineage.core.model.events import (
 from lineage.core.model.times import Instant
 from lineage.serve.queries.service import Service
 
-Body = RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged | ReceiverRegistered
+Body = RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged | ReceiverRegistered | CaseChanged
 
 
 def send(service: Service, body: Body, now: Instant) -> Fact:

@@ -13,6 +13,7 @@ from typing import Final
 from ingest.codec import api as codec
 from ingest.codec import credentials, limits
 from lineage.core.model.events import (
+    CaseChanged,
     Event,
     FindingJudged,
     ReceiverRegistered,
@@ -38,8 +39,10 @@ def read(raw: bytes) -> Event:
 
 
 def is_given_elsewhere(event: Event) -> bool:
-    """Whether it is an order, lift, acknowledgement or judgement: each has its own endpoint with its own role."""
-    return isinstance(event.body, RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged)
+    """Whether it is an order, lift, acknowledgement, judgement or change of a case, which have their own endpoints."""
+    return isinstance(
+        event.body, RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged | CaseChanged
+    )
 
 
 def depends_on_sender(event: Event) -> bool:
@@ -57,7 +60,7 @@ def refuse_event(caller: Caller, number: int, event: Event) -> None:
     if is_given_elsewhere(event):
         raise ForbiddenError(
             f"event {number} is of type {event.type}, which is not accepted here: send it to its own endpoint under "
-            "/v1/revocations or /v1/findings; nothing was ingested"
+            "/v1/revocations, /v1/findings or /v1/cases; nothing was ingested"
         )
     if isinstance(body, ReceiverRegistered):
         refuse_registration(caller, number, body.receiver)

@@ -50,6 +50,10 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         *("expires_at", "born_dead", "recorded_at"),
     ),
     "receivers": ("receiver", "issuers", "audiences", "kinds", "deadline_seconds", "registered_at", "contact"),
+    "cases": (
+        *("case", "title", "status", "assignee", "opened_at", "opened_by", "changed_at", "changed_by"),
+        *("contains", "notes", "version", "is_whole"),
+    ),
     "sources": (
         *("name", "format", "issuer", "configured", "inputs", "records", "events", "skipped", "quarantined"),
         *("came_at", "latest", "unmapped", "unmapped_total", "ambiguous", "joined"),

@@ -1,6 +1,6 @@
 """One finding: why, the evidence in chronological order, related findings, and the judgements."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from lineage.core.authority.elements import FactIndex, in_order
@@ -195,4 +195,23 @@ def _judgement(fact: Fact) -> Document:
         "judged_at": format_instant(fact.given_at),
         "source": fact.event.source,
         "counts": counts(body),
+    }
+
+
+def briefs_of(
+    service: Service, ids: Collection[str], *, at: Instant, known_at: Instant | None = None
+) -> dict[str, Document]:
+    """Return the documents of some findings, by id; unknown ones are omitted.
+
+    Cost:
+        As for the list of findings, once for all of them.
+    """
+    if known_at is None and (asked := _asked_of_index(service, at, known_at)) is not None:
+        kept = kept_findings.kept_of(service.store, ids) if asked.state.swept is not None else {}
+        return {id_: {**row.document, "status": row.status} for id_, row in kept.items()}
+    found = survey(service, at, known_at)
+    every = {id_: found.report.findings[id_] for id_ in ids if id_ in found.report.findings}
+    return {
+        id_: finding_document(one, found.options, status_of(one, found.judgements, found.options, at))
+        for id_, one in every.items()
     }

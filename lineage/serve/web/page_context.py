@@ -169,8 +169,8 @@ def revocation(asked: Asked) -> Shown:
     }
 
 
-def whole_case(asked: Asked) -> Shown:
-    """Build a case file."""
+def whole_dossier(asked: Asked) -> Shown:
+    """Build a dossier."""
     doc = asked.document
     return {
         "facts": [{**item, "fields": view_models.fields(item["event"], item["of"])} for item in doc["facts"]["items"]],

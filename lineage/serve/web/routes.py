@@ -85,7 +85,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         **{f"{path}.csv": list_files.file_of(site, path) for path in list_files.LISTS},
         **{path: picture_files.file_of(site, asked, form) for path, asked, form in picture_files.paths()},
         "/diff": _diff(site),
-        "/case": _case(site),
+        "/dossier": _dossier(site),
         "/revoke": batch_pages.planning(site),
         "/incidents/{id:path}": incident_pages.board(site),
         "/revocations/{id:path}/receipt": _receipt(site),
@@ -157,17 +157,17 @@ def _diff(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     return diff
 
 
-def _case(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """Build a case as a self-contained file: no script, nothing from elsewhere."""
-    page = page_of(site, "/case", "case.html", page_context.whole_case, links=Nowhere)
+def _dossier(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
+    """Build a dossier as a self-contained file: no script, nothing from elsewhere."""
+    page = page_of(site, "/dossier", "dossier.html", page_context.whole_dossier, links=Nowhere)
 
-    async def case(request: Request) -> Response:
+    async def dossier(request: Request) -> Response:
         response = await page(request)
         name = quote(request.query_params["of"], safe="")[:100].replace("%", "_")
-        response.headers["Content-Disposition"] = f'attachment; filename="case-{name}.html"'
+        response.headers["Content-Disposition"] = f'attachment; filename="dossier-{name}.html"'
         return response
 
-    return case
+    return dossier
 
 
 def _receipt(site: AppContext) -> Callable[[Request], Awaitable[Response]]:

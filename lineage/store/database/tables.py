@@ -155,6 +155,10 @@ Index("name_principal", name.c.key, sqlite_where=_principals, postgresql_where=_
 _called = text("key >= 'called:' AND key < 'called;'")
 Index("name_called", name.c.key, sqlite_where=_called, postgresql_where=_called)
 
+# And cases, for the list of them.
+_cases = text("key >= 'case:' AND key < 'case;'")
+Index("name_case", name.c.key, sqlite_where=_cases, postgresql_where=_cases)
+
 plan = Table(
     "plan",
     metadata,

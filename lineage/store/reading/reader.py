@@ -195,6 +195,7 @@ _COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [r
 _ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
 _RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
 _PRINCIPALS = sa.select(name.c.key).distinct().where(sa.text("key >= 'principal:' AND key < 'principal;'"))
+_CASES = sa.select(name.c.key).distinct().where(sa.text("key >= 'case:' AND key < 'case;'"))
 _CALLED = sa.select(name.c.key).distinct().where(sa.text("key >= 'called:' AND key < 'called;'"))
 _DELIVERED = (
     sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
@@ -453,6 +454,26 @@ class Reader:
         behind = name.c.key > f"principal:{after}" if after is not None else sa.true()
         query = _PRINCIPALS.where(behind).order_by(name.c.key).limit(most)
         return [split_key(key)[1] for key in self._connection.execute(query).scalars()]
+
+    def cases(self, *, after: str | None, most: int) -> list[str]:
+        """The ids of cases that any fact names, sorted backwards, after a given one; some may be of no known case."""
+        behind = name.c.key < f"case:{after}" if after is not None else sa.true()
+        query = _CASES.where(behind).order_by(name.c.key.desc()).limit(most)
+        return [split_key(key)[1] for key in self._connection.execute(query).scalars()]
+
+    def first_about(self, key: str, most: int) -> tuple[list[Fact], bool]:
+        """The facts, authorised and known, among the first that are about a key; and whether these are all."""
+        query = _FACTS_ABOUT.order_by(fact.c.n).limit(most + 1)
+        found = self._rows(query, {"keys": [self._keys(key)]})
+        return [one for one in found[:most] if self._mentions(one, key)], len(found) <= most
+
+    def latest_orders_mentioning(self, key: str, most: int) -> list[Fact]:
+        """The facts, authorised and known, among the last on the topic of orders that mention a key; latest first."""
+        numbers = sa.select(ref.c.n).where(ref.c.key == self._keys(key), ref.c.until == 0, _role(Role.MENTIONS))
+        latest = numbers.where(ref.c.n >= Position(ORDERS, 0, 0).number).order_by(ref.c.n.desc()).limit(most)
+        found = [int(n) for n in self._connection.execute(latest).scalars()]
+        rows = sorted(self._rows_at(found), key=lambda row: -row.n)
+        return [one for row in rows if self._mentions(one := fact_of(row, self._decode), key)]
 
     def display_names(self, most: int) -> list[str]:
         """Return the display names of principals, sorted: keys that begin with ``projection.CALLED``."""

@@ -1,97 +1,132 @@
-"""The two faces side by side: over random worlds HTTP answers, byte for byte, what the command line prints."""
+"""Cases over HTTP and by the Python client: opened, changed, read page by page, and refused."""
 
-import json
-import random
-from http import HTTPStatus
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import pytest
-from click.testing import CliRunner
 
-from lineage.core.model.times import format_instant
-from lineage.serve.cli.main import main
-from tests.support import worlds
-from tests.support.http_worlds import World, api_over
+from lineage.core.model.errors import RefusedError
+from lineage.serve.client import Client
+from lineage.serve.http_client import MissingError
+from tests.support.http_clients import client_of
+from tests.support.http_worlds import LEAKED, World, api_over, problem_type
+from tests.support.secrets import JWT
 
-SEEDS = range(6)
-QUESTIONS = {
-    "who": [],
-    "chain": ["token", "delegation"],
-    "status": ["token", "delegation", "principal", "workload", "session", "client"],
-    "reach": ["token", "delegation", "principal", "workload", "session", "client"],
-}
-NOT_FOUND = 3  # the exit code where one of the ids is named by no fact
+RANGE = "from=2026-11-02T09:40:00Z&agent=agent:mailer"
 
 
-def printed(*words: str, exit_code: int = 0) -> list[str]:
-    result = CliRunner().invoke(main, [*words, "--json"], catch_exceptions=False)
-    assert exit_code == result.exit_code, result.output
-    return result.stdout.splitlines()
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[World]:
+    """The incident."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
 
 
-def served(api: World, question: str, asked: list[str], more: str) -> list[str]:
-    """The documents of an answer, as lines; of one id it is the document, of several a list of them."""
-    parameter = "action" if question == "who" else "of"
-    ids = "&".join(f"{parameter}={quote(of, safe='')}" for of in asked)
-    response = api.get(f"/v1/{question}?{ids}&{more}")
-    if len(asked) == 1 and response.status_code == HTTPStatus.NOT_FOUND:
-        items = [{"error": "not_found", "id": response.json()["id"]}]
-    else:
-        assert 200 == response.status_code, response.text
-        items = response.json()["items"] if len(asked) > 1 else [response.json()]
-    return [json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in items]
+@pytest.fixture
+def client(api: World) -> Client:
+    """A responder's client."""
+    return client_of(api, "responder")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS)
-def test_http_answers_what_the_command_line_prints(tmp_path: Path, seed: int):
+def test_a_case_is_opened_changed_and_read_by_the_client(api: World, client: Client):
     """
-    Whatever has happened, each of the four questions has one answer: same keys in the same order, same values.
+    The author is the caller; items carry their present state; the history has everything.
     """
-    rng = random.Random(seed)
-    items = worlds.world(rng)
-    at = format_instant(rng.choice(worlds.grid))
-    places = ["--store", f"sqlite:///{tmp_path}/store.db", "--log", f"sqlite:///{tmp_path}/log.db"]
-    file = tmp_path / "events.jsonl"
-    file.write_text("".join(json.dumps(item["event"]) + "\n" for item in items))
-    printed("ingest", str(file), *places)
+    opened = client.open_case("Leaked token", items=[LEAKED, "action:mail-7"], case="INC/1 é")
+    client.change_case("INC/1 é", "added", items=[{"kind": "actions", "id": RANGE}], note="after the leak")
+    client.change_case("INC/1 é", "assigned", assignee="human:eve@example.com")
+    client.change_case("INC/1 é", "noted", note="The bank called.")
+    found = client.case("INC/1 é")
+    assert found is not None
 
-    with api_over(places[1], tmp_path) as api:
-        for question, kinds in QUESTIONS.items():
-            asked = [f"{kind}:{id_}" for kind, id_ in worlds.questions(items) if kind in kinds]
-            asked = asked if kinds else worlds.actions(items)  # one in each list is named by nobody
-            lines = printed(question, *asked, "--at", at, *places, exit_code=NOT_FOUND)
-            assert lines == served(api, question, asked, f"at={at}")
-
-
-OPTIONS: list[tuple[list[str], str]] = [
-    (["--mode", "suspend"], "mode=suspend"),
-    (["--no-cascade"], "cascade=false"),
-    (["--issued-before", "2026-11-01T11:30:00+02:00"], "issued_before=2026-11-01T11:30:00%2B02:00"),
-]
+    me = opened["opened_by"]
+    assert [LEAKED, "action:mail-7"] == [f"{one['kind']}:{one['id']}" for one in found["items"][:2]]
+    assert "agent=agent%3Amailer&from=2026-11-02T09%3A40%3A00.000000Z" == found["items"][2]["id"]
+    assert ("human:eve@example.com", 3, 2) == (found["assignee"], found["contains"], found["notes"])
+    assert ["opened", "added", "assigned", "noted"] == [one["change"] for one in client.case_changes("INC/1 é")]
+    assert {me} == {one["by"] for one in client.case_changes("INC/1 é")}
+    assert found["items"] == list(client.case_items("INC/1 é", at=found["at"]))
+    assert ["INC/1 é"] == [one["case"] for one in client.cases(of=LEAKED)]
+    assert [] == list(client.cases(status="closed"))
+    assert client.case("none") is None
 
 
-@pytest.mark.parametrize(("words", "query"), OPTIONS, ids=str)
-def test_an_option_of_reach_is_a_parameter(tmp_path: Path, words: list[str], query: str):
+def test_a_key_opens_one_case(client: Client):
     """
-    The plan of the same order has the same digest, no matter who asks for it.
+    Repeated with the same key it is the same case; in other words it is refused.
     """
-    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as api:
-        of, at = "principal:agent:mailer", "2026-11-02T10:00:00.000000Z"
-        places = ["--store", f"sqlite:///{tmp_path}/store.db", "--log", f"sqlite:///{tmp_path}/log.db"]
-        plain = served(api, "reach", [of], f"at={at}")
-        found = served(api, "reach", [of], f"at={at}&{query}")
+    first = client.open_case("Leak", key="k1")
+    again = client.open_case("Leak", key="k1")
 
-        assert printed("reach", of, "--at", at, *words, *places) == found != plain
+    assert (first["case"], False, True) == (again["case"], first["repeated"], again["repeated"])
+    with pytest.raises(RefusedError, match="already"):
+        client.open_case("Another leak", key="k1")
 
 
-def test_a_case_that_is_wrong_in_one_place_names_it(tmp_path: Path):
+def test_two_people_who_close_and_assign_at_once_lose_nothing(client: Client):
     """
-    Of several ids one that is none refuses the whole request, and is the one that is repeated.
+    The second states the version that she saw, and is told what changed; without a version both changes stand.
     """
-    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as api:
-        said: dict[str, Any] = api.get("/v1/status?of=token:a&of=thing:b&of=token:c").json()
+    seen = client.open_case("Leak", case="INC-1")["version"]
+    client.change_case("INC-1", "closed", note="over", version=seen)
+    with pytest.raises(RefusedError, match="changed meanwhile: closed by"):
+        client.change_case("INC-1", "assigned", assignee="human:eve", version=seen)
+    client.change_case("INC-1", "assigned", assignee="human:eve")
 
-    assert ("of", True, False) == (said["parameter"], "thing" in said["detail"], "token:c" in said["detail"])
+    assert ["opened", "closed", "assigned"] == [one["change"] for one in client.case_changes("INC-1")]
+
+
+def test_what_no_fact_names_is_not_added(client: Client):
+    """
+    All items or none.
+    """
+    client.open_case("Leak", case="INC-1")
+    with pytest.raises(MissingError, match="action:none"):
+        client.change_case("INC-1", "added", items=[LEAKED, "action:none"])
+    with pytest.raises(MissingError):
+        client.change_case("none", "noted", note="x")
+
+    assert 0 == client.case("INC-1")["contains"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "type", "detail"),
+    [
+        ("/v1/cases", {}, 400, "refused", "needs a title"),
+        ("/v1/cases", {"title": "x", "colour": "red"}, 400, "parameter", "there is no such field"),
+        ("/v1/cases", {"title": "x", "items": [{"kind": "receiver", "id": "r"}]}, 400, "parameter", "is none of"),
+        ("/v1/cases", {"title": "x", "items": [{"kind": "token", "id": "t"}] * 257}, 400, "parameter", "at most 256"),
+        ("/v1/cases", {"title": f"Leak of {JWT}"}, 400, "bad-record", "raw credential"),
+        ("/v1/cases/INC-1/changes", {"change": "opened"}, 400, "parameter", "is none of"),
+        ("/v1/cases/INC-1/changes", {"change": "noted", "note": JWT}, 400, "bad-record", "raw credential"),
+        ("/v1/cases/INC-1/changes", {"change": "noted", "note": "x" * 5_000}, 400, "parameter", "at most 4096"),
+        ("/v1/cases/INC-1/changes", {"change": "closed", "assignee": "human:x"}, 400, "parameter", "only for"),
+        ("/v1/cases/INC-1/changes", {"change": "closed", "version": "0"}, 409, "changed", "changed meanwhile"),
+        ("/v1/cases/none/changes", {"change": "closed"}, 404, "not-found", "none"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(
+    api: World, client: Client, path: str, body: dict[str, object], status: int, type: str, detail: str
+):
+    """
+    With a problem document that says what is wrong; nothing is changed, and no credential is repeated.
+    """
+    client.open_case("Leak", case="INC-1")
+    response = api.as_("responder").request("POST", path, json=body)
+
+    assert (status, type) == (response.status_code, problem_type(response))
+    assert detail in response.json()["detail"]
+    assert JWT not in response.text
+    assert 1 == len(list(client.cases()))
+    assert 1 == len(list(client.case_changes("INC-1")))
+
+
+@pytest.mark.parametrize("query", ["?after=x", "?of=none", "?status=odd", "/INC-1?after=x", "/INC-1/changes?after=x"])
+def test_a_question_that_cannot_be_names_its_parameter(api: World, client: Client, query: str):
+    """
+    A cursor of another list, a filter that is none.
+    """
+    client.open_case("Leak", case="INC-1")
+    response = api.as_("responder").get(f"/v1/cases{query}")
+
+    assert (400, "parameter") == (response.status_code, problem_type(response))

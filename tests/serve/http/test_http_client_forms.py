@@ -25,7 +25,7 @@ from tests.support.serving import ROOT, process
 
 NOTEBOOK = ROOT / "docs" / "notebooks" / "investigate.ipynb"
 # The answers that are pages of this project, and not something that a program asks.
-NOT_ASKED = {"/v1/case", "/v1/health"}
+NOT_ASKED = {"/v1/dossier", "/v1/health"}
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from jsonschema import Draft202012Validator
 from starlette.requests import Request
 
 from lineage.core.authority.action_filter import ActionFilter
-from lineage.core.model.events import Target
+from lineage.core.model.events import CaseItem, Target
 from lineage.core.revocation.reach import Proposal
+from lineage.serve.commands.cases import open_case
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.limits import Limits
@@ -22,8 +23,9 @@ from lineage.serve.http.core.question import Question
 from lineage.serve.queries import governance, inventory, quarantine_and_conflicts, revocations
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.attention import attention
-from lineage.serve.queries.case import case
+from lineage.serve.queries.cases import case, cases, changes_of_case
 from lineage.serve.queries.diff import diff as diff_of
+from lineage.serve.queries.dossier import dossier
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.identity import identity
@@ -45,6 +47,7 @@ THEFT = "F-7ad89a5c2ebaf0cbebb4"
 ORDER = OrderRequest(
     target=Target("token", ID), reason="credential_leak", ordered_by="human:dana@example.com", revocation="rev/1"
 )
+CONTAINED = [CaseItem("token", ID), CaseItem("action", "mail-7")]
 EVENTS = [
     {"type": "action.performed", "event_id": "e1", "source": "urn:test:a", "action": "x1", "operation": "mail.send"},
     {"type": "action.performed", "event_id": "e1", "source": "urn:test:a", "action": "x2", "operation": "mail.send"},
@@ -58,6 +61,7 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     for place in fresh_places(request):
         with place() as url, api_over(url, tmp_path_factory.mktemp("http")) as world:
             give_order(world.service, ORDER)
+            open_case(world.service, by="human:dana@example.com", title="Leak", items=CONTAINED, case="INC/1")
             body = [*EVENTS, {"type": "none"}]
             assert 200 == world.post("/v1/events", "producer", json=body).status_code
             yield world
@@ -65,8 +69,9 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:
-    """The incident in a file, for what need not be tried on both databases."""
+    """The incident and a case in a file, for what need not be tried on both databases."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        open_case(world.service, by="human:dana@example.com", title="Leak", items=CONTAINED, case="INC/1")
         yield world
 
 
@@ -103,7 +108,7 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/graph": (f"?of={OF}", lambda s: graph(s, "token", ID, at=ASKED)),
     "/identity": ("?of=principal:agent:mailer", lambda s: identity(s, "agent:mailer", at=ASKED)),
     "/health": ("", projection_status),
-    "/case": ("?of=action:mail-7", lambda s: case(s, "action", "mail-7", at=ASKED)),
+    "/dossier": ("?of=action:mail-7", lambda s: dossier(s, "action", "mail-7", at=ASKED)),
     "/posture": ("?framework=ASI", lambda s: posture_of(s, at=ASKED, framework="ASI")),
     "/governance/active": ("", lambda s: governance.active(s, start=0, end=ASKED)),
     "/governance/allowed": ("?agent=agent:mailer", lambda s: governance.allowed(s, "agent:mailer", at=ASKED)),
@@ -112,6 +117,9 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
         "?agent=principal:agent:mailer",
         lambda s: governance.done(s, "agent:mailer", start=0, end=ASKED),
     ),
+    "/cases": ("", cases),
+    "/cases/{id:path}/changes": ("INC%2F1", lambda s: changes_of_case(s, "INC/1")),
+    "/cases/{id:path}": ("INC%2F1", lambda s: case(s, "INC/1", at=ASKED)),
     "/revocations/{id:path}": ("rev%2F1", lambda s: revocations.revocation(s, "rev/1", at=ASKED)),
 }
 LISTS = [question.path for question in QUESTIONS if any(p.name == "limit" for p in question.parameters)]
@@ -119,7 +127,8 @@ LISTS = [question.path for question in QUESTIONS if any(p.name == "limit" for p 
 
 def url_of(path: str) -> str:
     said = ASKED_FOR[path][0]
-    return f"/v1{path.replace('{id:path}', '').replace('{id}', '')}{said}"
+    before, in_path, after = path.replace(":path", "").partition("{id}")
+    return f"/v1{before}{said}{after}" if in_path else f"/v1{path}{said}"
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
@@ -172,7 +181,7 @@ def test_a_page_has_at_most_what_is_published(here: World, path: str):
     The maximum of `limit` in the OpenAPI document is taken, and one more is refused with that number: a page is never
     shorter than was asked for without a word.
     """
-    parameters = here.get("/openapi.json").json()["paths"][f"/v1{path}"]["get"]["parameters"]
+    parameters = here.get("/openapi.json").json()["paths"][f"/v1{path.replace(':path', '')}"]["get"]["parameters"]
     most = next(one["schema"]["maximum"] for one in parameters if one["name"] == "limit")
     url = url_of(path)
     url += "&" if "?" in url else "?"

@@ -42,11 +42,11 @@ def test_each_vendored_library_has_its_licence_next_to_it():
 def test_nothing_is_inline_and_nothing_is_from_elsewhere(path):
     """
     A template holds no style attribute, no handler and no script of its own, and no file of ours names another host;
-    the case file, which stands alone, has its styles in it.
+    the dossier, which stands alone, has its styles in it.
     """
     text = path.read_text("utf-8")
     inline = re.findall(r"<[^>]+\s(?:style|on[a-z]+)=|<script(?![^>]*\ssrc=)|javascript:", text)
-    if path.name != "case.html":
+    if path.name != "dossier.html":
         inline += re.findall(r"<style", text)
     elsewhere = [
         url for url in re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"')]*", text) if "www.w3.org/2000/svg" not in url

@@ -201,9 +201,9 @@ ALARM = "High: Possible token theft: agent:scraper used a token issued to agent:
         "/status?of=principal:agent:mailer",
         "/status?of=principal:agent:scraper",
         "/who?action=mail-7",
-        "/case?of=action:mail-7",
-        f"/case?of={OF}",
-        "/case?of=principal:agent:mailer",
+        "/dossier?of=action:mail-7",
+        f"/dossier?of={OF}",
+        "/dossier?of=principal:agent:mailer",
         "/",
     ],
 )

@@ -177,14 +177,14 @@ def test_what_is_lost_on_the_way_down_is_said(world: World):
     assert {"crm:read", "files:read", "web:read"} == set(re.findall(r"<dd>([^<]*)</dd>", lost[1]))
 
 
-def test_the_case_stands_alone(world: World):
+def test_the_dossier_stands_alone(world: World):
     """
-    A case is one file: its styles are in it, it runs nothing, and asks nobody for anything.
+    A dossier is one file: its styles are in it, it runs nothing, and asks nobody for anything.
     """
-    response = Pages(world).get("/case?of=action:mail-7")
+    response = Pages(world).get("/dossier?of=action:mail-7")
     body = response.text
 
-    assert 'attachment; filename="case-action_3Amail-7.html"' == response.headers["content-disposition"]
+    assert 'attachment; filename="dossier-action_3Amail-7.html"' == response.headers["content-disposition"]
     assert "--ground" in body
     assert [] == re.findall(r"<script|<link|<img|\shref=\"(?!#)|\ssrc=|url\(", body)
 
@@ -252,10 +252,10 @@ def test_whatever_an_event_says_is_text(here: World):
         f"/who?action={quote('x' + bad, safe='')}",
         *(
             f"/{page}?of={token}"
-            for page in ("chain", "status", "reach", "uses", "timeline", "graph", "case", "actions")
+            for page in ("chain", "status", "reach", "uses", "timeline", "graph", "dossier", "actions")
         ),
         f"/diff?of={token}&from=2026-11-02T09:00:00Z&to=now",
-        *(f"/{page}?of={agent}" for page in ("status", "reach", "timeline", "graph", "case")),
+        *(f"/{page}?of={agent}" for page in ("status", "reach", "timeline", "graph", "dossier")),
         f"/search?q={quote(bad, safe='')}",
         *("/findings", "/quarantine", "/conflicts", "/health"),
         f"/who?action={quote('no' + bad, safe='')}",
@@ -297,7 +297,7 @@ def test_what_cannot_be_seen_is_spelled_out(here: World):
         ("/revocations/none", 404, "No fact names it"),
         ("/revocations/none/receipt", 404, "No fact names it"),
         ("/diff?of=nothing", 400, "KIND:ID"),
-        ("/case?of=decision:x", 400, "there is no kind"),
+        ("/dossier?of=decision:x", 400, "there is no kind"),
     ],
 )
 def test_a_problem_is_a_page_for_people(world: World, path: str, status: int, words: str):

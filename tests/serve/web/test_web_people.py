@@ -269,7 +269,7 @@ def test_the_case_says_what_was_done_and_what_the_words_mean(world: World):
     """
     Who has nothing but the file finds in it what was done, on whose decision, what does not fit, and every word.
     """
-    said = text_of(Pages(world).get("/case?of=action:mail-7"))
+    said = text_of(Pages(world).get("/dossier?of=action:mail-7"))
 
     for part in (
         "What was done",

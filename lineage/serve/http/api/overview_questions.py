@@ -11,7 +11,7 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ONE, TIMES
 from lineage.serve.http.core.query import Parameter, ParameterError, Query, kind_and_id
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries.case import case
+from lineage.serve.queries.dossier import dossier
 from lineage.serve.queries.graph_view import MOST, PRINCIPALS, VIEWS, graph
 from lineage.serve.queries.identity import identity
 from lineage.serve.queries.principals_drawn import PRINCIPAL_KINDS, STATES, Shown
@@ -52,7 +52,7 @@ _TARGET: Final = ONE._replace(
 )
 STATED: Final = tuple(sorted(ELEMENT_KINDS | NAME_KINDS))
 _PRINCIPAL: Final = ONE._replace(description="`principal:ID`.", example="principal:agent:mailer")
-CASES: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action")
+DOSSIER_KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action")
 
 
 def graph_around(site: AppContext, _caller: Caller, query: Query) -> Document:
@@ -100,10 +100,10 @@ def health(site: AppContext, _caller: Caller, _query: Query) -> Document:
     return projection_status(site.service)
 
 
-def whole_case(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """Return everything about one thing, for a case file."""
-    kind, id_ = _one(query, CASES)
-    return _found(case(site.service, kind, id_, at=query.at, known_at=query.known_at), query)
+def whole_dossier(site: AppContext, _caller: Caller, query: Query) -> Document:
+    """Return everything about one thing, for a dossier."""
+    kind, id_ = _one(query, DOSSIER_KINDS)
+    return _found(dossier(site.service, kind, id_, at=query.at, known_at=query.known_at), query)
 
 
 def _one(query: Query, kinds: tuple[str, ...]) -> tuple[str, str]:
@@ -154,10 +154,10 @@ OVERVIEW: Final = (
         about=(),
     ),
     Question(
-        path="/case",
-        ask=whole_case,
+        path="/dossier",
+        ask=whole_dossier,
         parameters=(ONE, *TIMES),
-        title="Everything about one thing, for a case file",
-        answer="Case",
+        title="Everything about one thing, for a dossier",
+        answer="Dossier",
     ),
 )

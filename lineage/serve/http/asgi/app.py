@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute
 from lineage.deliver.http.route import Route
 from lineage.serve.http.api import (
     batch_routes,
+    case_routes,
     receipt_stream,
     receiver_routes,
     signed_answers,
@@ -48,6 +49,7 @@ def create_app(
         *write_routes.routes(site),
         *batch_routes.routes(site),
         *receiver_routes.routes(site),
+        *case_routes.routes(site),
         receipt_stream.route(site),
         *signed_answers.routes(site),
         *system_routes.routes(site, measures),

@@ -14,6 +14,7 @@ from starlette.routing import Match
 from lineage.core.model.errors import DelegraphError, RefusedError
 from lineage.deliver.http.access_log import log_refusal
 from lineage.deliver.http.problems import RETRY_AFTER_SECONDS, problem, problem_of
+from lineage.serve.commands.cases import OtherVersionError, UnknownItemsError
 from lineage.serve.commands.revoke_batch import UnknownTargetsError
 from lineage.serve.http.core.query import ParameterError
 
@@ -65,6 +66,12 @@ def response_of(fault: DelegraphError) -> Response:
         case UnknownTargetsError():
             title = "No fact names some of the targets"
             return problem(HTTPStatus.NOT_FOUND, "not-found", title, str(fault), ids=fault.targets)
+        case UnknownItemsError():
+            title = "No fact names some of the items"
+            return problem(HTTPStatus.NOT_FOUND, "not-found", title, str(fault), ids=fault.items)
+        case OtherVersionError():
+            title = "The case was changed meanwhile"
+            return problem(HTTPStatus.CONFLICT, "changed", title, str(fault), version=fault.version)
         case ParameterError():
             title = "A parameter is wrong"
             return problem(HTTPStatus.BAD_REQUEST, "parameter", title, str(fault), parameter=fault.parameter)

@@ -2,11 +2,13 @@
 
 from typing import Final
 
+from lineage.core.cases.case import STATUSES as CASE_STATUSES
 from lineage.core.findings.frameworks import SHORT_NAMES
 from lineage.core.findings.judging import STATUSES
 from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.vocabulary import ACTION_OUTCOMES, MODES
 from lineage.serve.http.core.query import Parameter
+from lineage.serve.queries.cases import PAGE as PAGE_OF_ITEMS
 from lineage.serve.queries.inventory import KINDS as PRINCIPAL_KINDS
 from lineage.serve.queries.inventory import NAME_STATES, STATES
 from lineage.serve.queries.revocations import PAGE
@@ -114,6 +116,18 @@ REVOCATION: Final = Parameter(
 )
 FINDING: Final = Parameter(
     "id", {"type": "string"}, "The id of a finding.", where="path", required=True, example="F-7ad89a5c2ebaf0cbebb4"
+)
+PAGES_OF_ITEMS: Final = (
+    AFTER,
+    LIMIT._replace(
+        schema={**LIMIT.schema, "maximum": PAGE_OF_ITEMS}, description="Items on one page; each includes its state."
+    ),
+)
+CASE: Final = Parameter("id", _ID, "The id of a case.", required=True, example="INC-2026-0042", where="path")
+CASE_FILTERS: Final = (
+    Parameter("status", {"type": "string", "enum": list(CASE_STATUSES)}, "Only open or closed ones."),
+    Parameter("assignee", _ID, "Only those that this principal is in charge of."),
+    Parameter("of", _ID, "Only those that contain this, `KIND:ID`.", example="token:https://idp.example#mailer-1"),
 )
 PLAN: Final = Parameter(
     "id",

@@ -29,7 +29,7 @@ _PROBLEMS: Final = {
     "406": "It is not available in that format.",
     "408": "The body did not come in time; the connection is closed.",
     "409": "It conflicts with the current state: an order differs from its plan (`differs`) or would end what "
-    "the plan does not list (`unlisted`), or a receiver already has a stream.",
+    "the plan does not list (`unlisted`), a case was changed meanwhile, or a receiver already has a stream.",
     "413": "The body is too large.",
     "414": "The URL is too long; ask for less at once.",
     "415": "The body is of another media type.",

@@ -4,12 +4,20 @@ from typing import Any, Final
 
 from ingest.codec.limits import LIST_ENTRIES
 from lineage.core.model.keys import ELEMENT_KINDS
-from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, JUDGEMENTS, MODES, REASONS, TARGET_KINDS
+from lineage.core.model.vocabulary import (
+    ACKNOWLEDGEMENT_OUTCOMES,
+    CASE_CHANGES,
+    CASE_ITEM_KINDS,
+    JUDGEMENTS,
+    MODES,
+    REASONS,
+    TARGET_KINDS,
+)
 from lineage.deliver.http.callers import Role
 from lineage.serve.commands import submission_policy
 from lineage.serve.commands.revoke_batch import MOST_TARGETS
 from lineage.serve.http.auth.csrf import HEADER
-from lineage.serve.http.core.parameters import FINDING, PLAN, REVOCATION, TIMES
+from lineage.serve.http.core.parameters import CASE, FINDING, PLAN, REVOCATION, TIMES
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.openapi.fragments import (
     ALWAYS,
@@ -120,6 +128,33 @@ _JUDGEMENT: Final = fields(
         "until": {"type": "string", "format": "date-time", "description": "When it expires."},
     },
     required=("judgement", "reason"),
+)
+_CASE_ITEMS: Final = {
+    "type": "array",
+    "items": fields({"kind": {"type": "string", "enum": list(CASE_ITEM_KINDS)}, "id": _ID}, required=("kind", "id")),
+    "maxItems": LIST_ENTRIES,
+    "description": "Of the kind `actions`: a range of actions, whose id is the filters of `GET /v1/actions` as a query "
+    "string.",
+}
+_NEW_CASE: Final = fields(
+    {
+        "title": {"type": "string", "minLength": 1, "maxLength": 200, "description": "What it is about, in a line."},
+        "items": _CASE_ITEMS,
+        "assignee": {**_ID, "description": "Who is in charge."},
+        "note": _NOTE,
+        "case": {**_ID, "description": "The id of the case; by default one is generated."},
+    },
+    required=("title",),
+)
+_CASE_CHANGE: Final = fields(
+    {
+        "change": {"type": "string", "enum": list(CASE_CHANGES[1:])},
+        "items": _CASE_ITEMS,
+        "assignee": {**_ID, "description": "Who is in charge from now on; absent in `assigned`: nobody."},
+        "note": _NOTE,
+        "version": {"type": "string", "description": "Only if the case still has this version; by default, any."},
+    },
+    required=("change",),
 )
 _ACKNOWLEDGEMENT: Final = fields(
     {"outcome": {"type": "string", "enum": list(ACKNOWLEDGEMENT_OUTCOMES)}, "token": _ID, "note": _NOTE},
@@ -256,6 +291,34 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "responses": {
             "201": answer("It is judged.", ref("Judged")),
             **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    ("POST", "/v1/cases"): {
+        "operationId": "open_case",
+        "summary": "Open a case",
+        "description": f"{roles_of([Role.RESPONDER])} With its first items, all or none. The authenticated caller is "
+        "its author. Opened again in the same words, it is the same case (`repeated`).",
+        "tags": ["writes"],
+        "parameters": [_KEY, _FORGERY],
+        "requestBody": body(_NEW_CASE),
+        "responses": {
+            "201": answer("It is open.", ref("OpenedCase"), Location="The case."),
+            **problems("400", "401", "403", "404", "422", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    ("POST", "/v1/cases/{id}/changes"): {
+        "operationId": "change_case",
+        "summary": "Add or remove items, write a note, assign, close or reopen a case",
+        "description": f"{roles_of([Role.RESPONDER])} One fact in the log, whose author is the authenticated caller. "
+        "With `version`, 409 if somebody changed the case meanwhile.",
+        "tags": ["writes"],
+        "parameters": [parameter_of(CASE), _FORGERY],
+        "requestBody": body(_CASE_CHANGE),
+        "responses": {
+            "201": answer("It is changed.", ref("ChangedCase")),
+            **problems("400", "401", "403", "404", "409", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },

@@ -68,7 +68,10 @@ def _many(one: Described) -> Described:
 
 def _id_of(path: str) -> str:
     name, _, rest = path.strip("/").partition("/")
-    return name.removesuffix("s") if rest.startswith("{") else f"{name}_{rest}" if rest else name
+    if not rest.startswith("{"):
+        return f"{name}_{rest}" if rest else name
+    below = rest.partition("}/")[2]
+    return f"{name.removesuffix('s')}_{below}" if below else name.removesuffix("s")
 
 
 ASKED: Final = {

@@ -425,6 +425,116 @@ class Acknowledged(TypedDict):
     as_of: AsOf
 
 
+class _CaseInBrief(TypedDict):
+    case: str
+    title: str | None
+    status: str
+    assignee: str | None
+    opened_at: Time
+    opened_by: str
+    changed_at: Time
+    changed_by: str
+    contains: int
+    notes: int
+    version: str
+    is_whole: bool
+
+
+class CaseInBrief(_CaseInBrief):
+    """A case in a list."""
+
+
+class OpenedCase(_CaseInBrief):
+    """A case that was opened."""
+
+    as_of: AsOf
+    repeated: bool
+
+
+class ChangedCase(_CaseInBrief):
+    """A case that was changed."""
+
+    as_of: AsOf
+    items_changed: int
+
+
+class ItemOfChange(TypedDict):
+    """An item that a change of a case added or removed."""
+
+    kind: str
+    id: str
+
+
+class CaseChange(TypedDict):
+    """A change of a case."""
+
+    change: str
+    by: str
+    given_at: Time
+    contained: list[ItemOfChange]
+    title: str | None
+    assignee: str | None
+    note: str | None
+    source: str
+    event_id: str
+    digest: str
+
+
+class CaseItem(TypedDict):
+    """An item of a case, and its present state."""
+
+    kind: str
+    id: str
+    is_range: bool
+    added_at: Time
+    added_by: str
+    note: str | None
+    state: str
+    sentence: str
+
+
+class LatestChanges(TypedDict):
+    """The latest changes of a case."""
+
+    items: list[CaseChange]
+    total: int
+    complete: bool
+
+
+class Case(_CaseInBrief):
+    """A case with its items."""
+
+    at: Time
+    items: list[CaseItem]
+    total: int | None
+    complete: bool
+    next: str | None
+    changes: LatestChanges
+    as_of: AsOf
+
+
+class CaseChanges(TypedDict):
+    """The changes of a case."""
+
+    case: str
+    items: list[CaseChange]
+    total: int | None
+    complete: bool
+    next: str | None
+    as_of: AsOf
+
+
+class Cases(TypedDict):
+    """The cases."""
+
+    items: list[CaseInBrief]
+    total: int | None
+    complete: bool
+    next: str | None
+    filters: dict[str, str]
+    as_of: AsOf
+
+
 class Registration(TypedDict):
     """An enforcement point, and what it covers: an empty list covers everything."""
 
@@ -1525,14 +1635,14 @@ class Health(TypedDict):
 
 
 class Facts(TypedDict):
-    """The facts of a case."""
+    """The facts of a dossier."""
 
     items: list[Mention]
     total: int | None
     complete: bool
 
 
-class Case(TypedDict):
+class Dossier(TypedDict):
     """Everything about one thing at one time."""
 
     kind: str
@@ -1561,6 +1671,11 @@ ANSWERS: dict[str, Any] = {
             BatchOrdered,
             Approved,
             Judged,
+            OpenedCase,
+            ChangedCase,
+            Case,
+            Cases,
+            CaseChanges,
             Lifted,
             Acknowledged,
             RegisteredReceiver,
@@ -1574,7 +1689,7 @@ ANSWERS: dict[str, Any] = {
             Missing,
             Problem,
         ),
-        *(Graph, PrincipalGraph, Identity, Health, Case),
+        *(Graph, PrincipalGraph, Identity, Health, Dossier),
         *(ActiveAgents, Allowed, Held, Done),
     )
 }

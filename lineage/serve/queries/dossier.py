@@ -1,4 +1,4 @@
-"""A case: everything about one thing at one time, in one document to keep."""
+"""A dossier: everything about one thing at one time, in one document to keep."""
 
 from typing import Final
 
@@ -13,14 +13,14 @@ from lineage.serve.queries.timeline import mention_document, page_of
 from lineage.serve.text import render_chain
 from lineage.serve.text.text_page import Page
 
-FACTS: Final = 500  # facts of the timeline in a case
+FACTS: Final = 500  # facts of the timeline in a dossier
 _READ: Final = 2_000  # facts up to which they are counted
 _BUDGET: Final = OVER_HTTP._replace(counted=_READ)
-_DRAWN: Final = 60  # elements of the graph in a case
+_DRAWN: Final = 60  # elements of the graph in a dossier
 
 
-def case(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-    """Build a case: the answer as sentence and document, the graph, and the facts; None if no fact names the thing."""
+def dossier(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
+    """Build a dossier: answer, sentence, graph and facts; None if no fact names the thing."""
     answer, page = _answer(service, kind, id_, at, known_at)
     if answer is None or page is None:
         return None

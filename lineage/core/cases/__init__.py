@@ -1,0 +1,1 @@
+"""Cases: what they contain, computed from the facts about them. Pure."""
