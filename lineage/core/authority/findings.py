@@ -5,8 +5,8 @@ The kinds are listed under clause 8.2: ``branch``, ``chain-mismatch``, ``disagre
 ``lift-without-effect``, ``far-effective-at``, ``sequence-hole``; ``unauthorised`` for a fact that is kept but has no
 effect on the state; ``subject-change``, if a token on a path has another subject than the one before it and neither an
 actor nor a delegation explains it (ADR 0006); ``shared-status-list``, if two tokens have the same entry; and
-``coverage-narrowed``, if a receiver covers less than before. ``closure.py`` has the inconsistencies of
-acknowledgements and late uses.
+``coverage-narrowed``, if a receiver covers less than before. ``closure_findings.py`` has the
+inconsistencies of acknowledgements and late uses.
 """
 
 import hashlib

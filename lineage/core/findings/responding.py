@@ -19,7 +19,8 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.sentences import principal, sentence, thing
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
-from lineage.core.revocation.closure import Closure, OpenItem, acknowledgement_findings, closure_of
+from lineage.core.revocation.closure import Closure, OpenItem, closure_of
+from lineage.core.revocation.closure_findings import acknowledgement_findings
 
 _OVERDUE: Final = frozenset({"overdue", REJECTED})
 

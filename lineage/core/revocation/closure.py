@@ -31,10 +31,14 @@ from lineage.core.authority.receivers import (
     said_by_hand,
 )
 from lineage.core.authority.world import World
-from lineage.core.model.events import Fact, RevocationAcknowledged
 from lineage.core.model.keys import by_id
-from lineage.core.model.sentences import keyed, sentence, thing
 from lineage.core.model.times import SECOND, Instant
+from lineage.core.revocation.closure_findings import (
+    acknowledgement_findings,
+    is_too_early,
+    unmatched_findings,
+    use_finding,
+)
 from lineage.core.revocation.enforced_elsewhere import Endings, WordsElsewhere, endings_elsewhere, place_of
 from lineage.core.revocation.late_uses import Use, in_force_at, last_used, uses_under
 from lineage.core.revocation.proof import known_since
@@ -230,7 +234,7 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
         judged: The lines of the receipt.
     """
     orders = orders_of(world, revocation)
-    said = [fact for fact in world.receivers.acknowledgements.get(revocation) if not _too_early(fact, orders)]
+    said = [fact for fact in world.receivers.acknowledgements.get(revocation) if not is_too_early(fact, orders)]
     answers = Answers(said, at)
     ledger = _Ledger(world.receivers, orders, answers, WordsElsewhere(world.receivers, revocation, at), at)
     for one in judged:
@@ -259,7 +263,7 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
         findings=(
             *found,
             *acknowledgement_findings(world, revocation),
-            *_of_nothing(answers, revocation),
+            *unmatched_findings(answers, revocation),
             *ledger.narrowings(),
         ),
         by_hand=tuple(sorted(ledger.marks(), key=lambda mark: (mark.said_at, mark.receiver, mark.by, mark.reason))),
@@ -349,7 +353,7 @@ class _Ledger:
         self.elements += 1
         known: Sequence[Use] = ()
         if uses:
-            self.findings += [(one.key, _use_finding(one, use)) for use in uses]
+            self.findings += [(one.key, use_finding(one.key, one.order, use)) for use in uses]
             known = [use for use in uses if use.in_force]
         used_at = known[-1].occurred_at if known else None
         # Expiry closes it, unless it was accepted even afterwards.
@@ -415,86 +419,6 @@ class _Ledger:
         return "overdue" if late else "pending"
 
 
-def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]:
-    """Yield contradictions in the acknowledgements of an id: no such order, too early, unregistered receiver."""
-    of = f"revocation:{revocation}"
-    orders = orders_of(world, revocation)
-    for fact in world.receivers.acknowledgements.get(revocation):
-        receiver = _receiver(fact)
-        if orders and _too_early(fact, orders):
-            why = sentence(
-                "{} acknowledged {} before it was ordered: it speaks for nothing",
-                thing("receiver", receiver),
-                thing("revocation", revocation),
-            )
-            yield Finding("acknowledgement-before-order", of, why, (fact, orders[0].fact), about=receiver)
-        if not orders:
-            why = sentence(
-                "{} acknowledges {}, and there is no such order",
-                thing("receiver", receiver),
-                thing("revocation", revocation),
-            )
-            yield Finding("acknowledgement-without-order", of, why, (fact,), about=receiver)
-        if receiver not in world.receivers.registrations:
-            why = sentence(
-                "{} acknowledges {}, and nobody registered this receiver: its word closes nothing",
-                thing("receiver", receiver),
-                thing("revocation", revocation),
-            )
-            yield Finding("unregistered-receiver", of, why, (fact,), about=receiver)
-
-
-def _too_early(said: Fact, orders: list[Order]) -> bool:
-    """Whether an acknowledgement was given before every one of some orders."""
-    return all(said.given_at < order.given_at for order in orders)
-
-
-def _of_nothing(answers: Answers, revocation: str) -> Iterator[Finding]:
-    for fact in answers.unmatched():
-        why = sentence(
-            "{} acknowledges {} without naming a token, and nothing had been delivered to it before: "
-            "it speaks for nothing",
-            thing("receiver", _receiver(fact)),
-            thing("revocation", revocation),
-        )
-        yield Finding("acknowledgement-of-nothing", f"revocation:{revocation}", why, (fact,), about=_receiver(fact))
-
-
-def _receiver(fact: Fact) -> str:
-    body = fact.event.body
-    assert isinstance(body, RevocationAcknowledged)  # noqa: S101 (only acknowledgements are asked about)
-    return body.receiver
-
-
-def _use_finding(one: EndedElement, use: Use) -> Finding:
-    of, revocation = f"action:{use.action}", one.order.body.revocation
-    if use.in_force:
-        why = sentence(
-            "{} succeeded under {} when {} was in force already",
-            keyed(of),
-            keyed(one.key),
-            thing("revocation", revocation),
-        )
-        return Finding(
-            "used-after-revocation",
-            of,
-            why,
-            use.facts,
-            about=one.key,
-            first_seen=use.occurred_at,
-            last_seen=use.occurred_at,
-        )
-    why = sentence(
-        "{} succeeded under {} after {} took effect and before it was known",
-        keyed(of),
-        keyed(one.key),
-        thing("revocation", revocation),
-    )
-    return Finding(
-        "tainted-use", of, why, use.facts, about=one.key, first_seen=use.occurred_at, last_seen=use.occurred_at
-    )
-
-
 __all__ = [
     "Closure",
     "ClosureVerdict",
@@ -503,7 +427,6 @@ __all__ = [
     "EndedElement",
     "OpenItem",
     "Tally",
-    "acknowledgement_findings",
     "closure_of",
     "compute_closure",
     "ended_in",

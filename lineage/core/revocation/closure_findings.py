@@ -1,0 +1,92 @@
+"""Findings about the acknowledgements of a revocation, and about uses of what it ended."""
+
+from collections.abc import Iterator
+
+from lineage.core.authority.findings import Finding
+from lineage.core.authority.orders import Order
+from lineage.core.authority.receivers import Answers
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, RevocationAcknowledged
+from lineage.core.model.sentences import keyed, sentence, thing
+from lineage.core.revocation.late_uses import Use
+from lineage.core.revocation.receipt import orders_of
+
+
+def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]:
+    """Yield contradictions in the acknowledgements of an id: no such order, too early, unregistered receiver."""
+    of = f"revocation:{revocation}"
+    orders = orders_of(world, revocation)
+    for fact in world.receivers.acknowledgements.get(revocation):
+        receiver = _receiver(fact)
+        if orders and is_too_early(fact, orders):
+            why = sentence(
+                "{} acknowledged {} before it was ordered: it speaks for nothing",
+                thing("receiver", receiver),
+                thing("revocation", revocation),
+            )
+            yield Finding("acknowledgement-before-order", of, why, (fact, orders[0].fact), about=receiver)
+        if not orders:
+            why = sentence(
+                "{} acknowledges {}, and there is no such order",
+                thing("receiver", receiver),
+                thing("revocation", revocation),
+            )
+            yield Finding("acknowledgement-without-order", of, why, (fact,), about=receiver)
+        if receiver not in world.receivers.registrations:
+            why = sentence(
+                "{} acknowledges {}, and nobody registered this receiver: its word closes nothing",
+                thing("receiver", receiver),
+                thing("revocation", revocation),
+            )
+            yield Finding("unregistered-receiver", of, why, (fact,), about=receiver)
+
+
+def is_too_early(said: Fact, orders: list[Order]) -> bool:
+    """Whether an acknowledgement was given before every one of some orders."""
+    return all(said.given_at < order.given_at for order in orders)
+
+
+def unmatched_findings(answers: Answers, revocation: str) -> Iterator[Finding]:
+    """Yield the acknowledgements without ``token`` before which nothing had been delivered to their receiver."""
+    for fact in answers.unmatched():
+        why = sentence(
+            "{} acknowledges {} without naming a token, and nothing had been delivered to it before: "
+            "it speaks for nothing",
+            thing("receiver", _receiver(fact)),
+            thing("revocation", revocation),
+        )
+        yield Finding("acknowledgement-of-nothing", f"revocation:{revocation}", why, (fact,), about=_receiver(fact))
+
+
+def _receiver(fact: Fact) -> str:
+    body = fact.event.body
+    assert isinstance(body, RevocationAcknowledged)  # noqa: S101 (only acknowledgements are asked about)
+    return body.receiver
+
+
+def use_finding(key: str, order: Order, use: Use) -> Finding:
+    """Return the finding of a success under an element that an order ended."""
+    of, revocation = f"action:{use.action}", order.body.revocation
+    if use.in_force:
+        why = sentence(
+            "{} succeeded under {} when {} was in force already",
+            keyed(of),
+            keyed(key),
+            thing("revocation", revocation),
+        )
+        return Finding(
+            "used-after-revocation",
+            of,
+            why,
+            use.facts,
+            about=key,
+            first_seen=use.occurred_at,
+            last_seen=use.occurred_at,
+        )
+    why = sentence(
+        "{} succeeded under {} after {} took effect and before it was known",
+        keyed(of),
+        keyed(key),
+        thing("revocation", revocation),
+    )
+    return Finding("tainted-use", of, why, use.facts, about=key, first_seen=use.occurred_at, last_seen=use.occurred_at)
