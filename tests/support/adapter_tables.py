@@ -1,4 +1,4 @@
-"""The test kit for adapters: a table of records and events, and what has to hold of every adapter.
+"""The test kit for adapters: a table of records and events, and the rules that apply to every adapter.
 
     ROWS = [
         Row("a login", [{"product": "acme", ...}], [{"type": "token.issued", ...}]),
@@ -9,10 +9,10 @@
     def test_rows(row):
         check(FORMATS["acme"], row)
 
-``check`` compares the events (those fields that the row states; ``type`` and order of the events do matter) and then
-holds the adapter to the rules of the kit: every record is accounted for; every event passes the codec; the same
-records in any order, twice, or with a restart between any two of them give the same events; and a record of which any
-one value has another type raises nothing.
+``check`` compares the events (those fields that the row states; ``type`` and order of the events matter) and then
+checks the rules of the kit: every record is accounted for; every event passes the codec; the same records in any
+order, twice, or with a restart between any two of them yield the same events; and a record in which any one value has
+another type raises nothing.
 """
 
 import io
@@ -27,7 +27,7 @@ from ingest.codec.credentials import find
 from ingest.sources.adapters import Format, Memory, Reading, Source, detect, read_records
 from lineage.core.model.events import document as written
 
-_ORDERS = 12  # of more records than can be put into every order
+_ORDERS = 12  # how many orders are tried if there are too many records for all of them
 _OTHERS: tuple[Any, ...] = ([], [{}], {}, {"a": []}, 7, -0.5, True, None, "", "x")
 _OF_THE_RECORD = ("event_id", "occurred_at")
 
@@ -119,7 +119,7 @@ def assert_rules(format_: Format, records: Sequence[Any], source: Source | None 
     facts = _facts(found)
 
     contents = {json.dumps(event, sort_keys=True) for event in found.events}
-    assert len(contents) == len({json.loads(event)["event_id"] for event in contents}), "an id stands for two contents"
+    assert len(contents) == len({json.loads(event)["event_id"] for event in contents}), "an id has two contents"
     for event in found.events:
         text = json.dumps(event)
         assert find(text) is None, f"a raw credential stands in {text}"
@@ -130,7 +130,7 @@ def assert_rules(format_: Format, records: Sequence[Any], source: Source | None 
     for record in records:
         for misshapen in _misshapen(record):
             detect(json.dumps(misshapen).encode())
-            read(format_, [misshapen], source)  # raises nothing
+            read(format_, [misshapen], source)  # must not raise
 
 
 def _add(found: Read, translation: Any) -> None:

@@ -55,7 +55,7 @@ def event(name="ListThings", id_="e1", *, identity=USER, **extra):
 
 
 def sts(name="AssumeRole", *, key="ASIANEW", expiration="Mar 1, 2026, 11:00:00 AM", **extra):
-    """An answer of STS that gives a key out."""
+    """Build a response of STS that issues a key."""
     answer = {
         "credentials": {"accessKeyId": key, "sessionToken": SESSION_TOKEN, "expiration": expiration},
         "assumedRoleUser": {"assumedRoleId": "AROA1:ann", "arn": SESSION},

@@ -84,7 +84,7 @@ class World:
                 lambda record=record: self.aside.setdefault((record.origin, record.place, record.sha256), record)
             )
 
-    # What is kept
+    # The keeper
 
     def remembered(self, source, topic=None):
         return [(*key, value) for key, value in self.memory.items() if topic in {None, key[0]}]
@@ -101,7 +101,7 @@ class World:
 
         self._step(doing)
 
-    # What is asked
+    # Access for tests
 
     def intake(self, name: str = "opa-eu", format_: str = "opa", **more) -> SourceIntake:
         """Create a new intake, as another process would."""

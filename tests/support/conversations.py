@@ -45,13 +45,13 @@ CALLERS: dict[str, dict[str, Any]] = {
     "approver": {"sub": "human:ruth@example.com", "roles": ["responder"]},
     "receiver": {"sub": "https://gateway.example"},
 }
-TIMED = "seconds"  # a field that says how long something took
-LINKS = ("stream_id", "plan_digest")  # fields by which what is asked depends on what was answered before
+TIMED = "seconds"  # a field with a duration
+LINKS = ("stream_id", "plan_digest")  # fields in requests that depend on earlier responses
 # What changes of cases get from the ids of their events, which the server draws.
 OF_CHANGES = ("version", "event_id", "digest")
 
 
-# A server that waits for a body this long keeps nobody waiting; what it says is put as every other would say it.
+# A short wait for a body saves time; the response states the usual limit instead.
 HASTY = Limits(body_seconds=1)
 CROWDED = Limits(questions_by_caller=0)
 SHORTLY, BY_DEFAULT = (f"within {limits.body_seconds:.0f} s" for limits in (HASTY, Limits()))
@@ -98,7 +98,7 @@ class Held:
     """A conversation in progress."""
 
     servers: dict[str, tuple[World, str]]
-    links: dict[str, str] = field(default_factory=dict)  # as it is in the file -> as it is now
+    links: dict[str, str] = field(default_factory=dict)  # value in the file -> current value
 
     def ask(self, exchange: Exchange) -> Exchange:
         """Send the request of a line of the file; return the line with the current response."""
@@ -113,7 +113,7 @@ class Held:
         if "media_type" in exchange:
             headers["Content-Type"] = exchange["media_type"]
         content = self._content(exchange)
-        if content is None:  # else the body is the one that is too large
+        if content is None:  # otherwise the body is the one that is too large
             path = path.ljust(exchange.get("padded_to", 0), "a")
         if "announced_bytes" in exchange:
             return self._announce(exchange, url, headers)
@@ -242,7 +242,7 @@ def servers(folder: Path) -> Iterator[dict[str, tuple[World, str]]]:
             "": stack.enter_context(one_server(folder / "all")),
             "log-away": stack.enter_context(one_server(folder / "log-away", away="log")),
             "store-away": stack.enter_context(one_server(folder / "store-away", away="store")),
-            # Where nothing is configured; and its tail has no other listener, who would be counted in the greeting.
+            # Nothing is configured here; and its tail has no other listener, which would be counted in the greeting.
             "crowded": stack.enter_context(one_server(folder / "crowded", limits=CROWDED)),
             "hasty": stack.enter_context(one_server(folder / "hasty", limits=HASTY)),
             "bare": stack.enter_context(one_server(folder / "bare", configured=False)),

@@ -10,7 +10,7 @@ from lineage.serve.cli.main import main
 
 
 def events(count: int, rng: random.Random) -> list[dict[str, Any]]:
-    """A history of every kind: trees of tokens, actions, decisions, orders, lifts, duplicates, conflicts."""
+    """Generate a history of every kind: trees of tokens, actions, decisions, orders, lifts, duplicates, conflicts."""
     made: list[dict[str, Any]] = []
     while len(made) < count:
         n = len(made)

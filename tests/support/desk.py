@@ -122,7 +122,7 @@ def registered(id: str, kind: str, event_id: str = "", **fields: Any) -> dict[st
 LATER = "2099-01-01T00:00:00Z"
 
 
-# Alice, her planner and its mailer; a token of Bob's that was revoked; two actions with t2, one by someone else.
+# Alice, her planner and its mailer; a revoked token of Bob; two actions with t2, one by another party.
 WORLD = [
     registered("agent:planner", "agent", owner="human:alice"),
     said("workload.bound", "bind", "08:00", "urn:directory", agent="agent:mailer", workload="spiffe://x/mailer"),

@@ -40,7 +40,7 @@ class Desk:
             topic = "orders" if event["type"].startswith("revocation.") else "decisions"
             whole = {"event_id": f"e{next(self._ids)}", "source": "desk", "occurred_at": format_instant(NOW), **event}
             value = codec.encode(codec.decode_line(json.dumps(whole).encode()))
-            recorded_at = max(NOW, parse_instant(whole["occurred_at"]))  # or it would be given earlier
+            recorded_at = max(NOW, parse_instant(whole["occurred_at"]))  # otherwise it would be given earlier
             records.append(Record(Position(topic, 0, next(self._next[topic])).number, recorded_at, value))
         write(self.store, records)
 

@@ -148,7 +148,7 @@ CASES["scope-exceeds-parent"] = Case(
     quiet=(
         reissued(),
         reissued(scopes=["crm:read", "openid"]),
-        [granted("d1", AL, A), {**DOWN, "scopes": ["crm:write"]}],  # nothing is stated above: unknown
+        [granted("d1", AL, A), {**DOWN, "scopes": ["crm:write"]}],  # the elements above state nothing: unknown
         [D1, issued("t0", AL, 1, scopes=["mail:send"]), issued("t1", at=2, scopes=["crm:read"], of=[("actor", "t0")])],
         [
             issued("t0", scopes=["openid", "offline_access"]),
@@ -162,7 +162,7 @@ CASES["scope-exceeds-parent"] = Case(
         ([issued("t0", scopes=["a"]), issued("t1", at=2, scopes=["a", "b"], of=[("refresh", "t0")])], "high"),
         ([issued("t0", scopes=["a"]), issued("t1", at=2, scopes=["a", "b"], of=[("subject", "t0")])], "low"),
         ([{**D1, "scopes": [], "no_scopes": True}, DOWN], "high"),
-        # a grant in between that states nothing, a parent that nobody granted, a root that an agent gave itself
+        # a grant in between that states nothing, a parent that nobody granted, a self-made root of an agent
         ([D1, {**DOWN, "scopes": []}, granted("d3", B, C, 6, parents=["d2"], scopes=["pay"])], "high"),
         ([D1, {**DOWN, "scopes": ["pay"], "parents": ["d1", "ghost"]}], "high"),
         ([D1, {**DOWN, "scopes": ["pay"], "parents": ["d1", "own"]}, granted("own", A, A)], "high"),
@@ -229,7 +229,7 @@ CASES["delegation-depth-exceeded"] = Case(
     resolved=[granted("d1", AL, A, -1, event_id="grant d1 first", max_depth=1)],
     more=(
         ([registered(A, max_delegation_depth=0), D1, DOWN], "high"),
-        ([registered(A, max_delegation_depth=0), granted("d2", A, B)], "high"),  # without saying below what
+        ([registered(A, max_delegation_depth=0), granted("d2", A, B)], "high"),  # without naming a parent
         # by another name of the agent, and by the longer of two ways
         ([registered(A, max_delegation_depth=0, aliases=["x|a"]), D1, {**DOWN, "delegator": "x|a"}], "high"),
         (
@@ -269,7 +269,7 @@ CASES["granted-after-revocation"] = Case(
         [*PLAIN, ordered("r1", "delegation:d1", 30), issued("t2", actor=A, at=20, delegation="d1")],
         [*PLAIN, ordered("r1", "token:t1"), issued("t2", actor=A, at=20, delegation="d1")],
         [*PLAIN, ordered("r1", "delegation:d1", mode="suspend"), issued("t2", actor=A, at=20, delegation="d1")],
-        # ordered later, with effect from before: nobody could know
+        # ordered later, effective earlier: nobody could know
         [
             *PLAIN,
             ordered("r1", "delegation:d1", 30, effective_at=moment(5)),
@@ -323,7 +323,7 @@ CASES["self-approval"] = Case(
     more=(
         ([registered(A, aliases=["x|a"]), granted("d1", AL, A, approved_by="x|a")], "medium"),
         ([decided("p1", True, "pay", actor=A, approved_by=A)], "medium"),
-        # who asks and who approves in two facts; who asks by the token alone; by the agent's own workload
+        # requester and approver in two facts; the requester only by the token; by the agent's own workload
         (
             [
                 decided("p1", True, "pay", actor=A),
@@ -369,7 +369,7 @@ CASES["delegation-from-untrusted-instruction"] = Case(
             ],
             "high",
         ),
-        # nobody gave it what it hands on, or it hands on what was given to someone else
+        # it delegates what nobody gave it, or what was given to another party
         ([granted("d2", A, B, scopes=["pay:all"], instruction_source="document")], "high"),
         ([D1, granted("d2", C, B, 5, parents=["d1"], expires_at=moment(60), instruction_source="document")], "high"),
     ),
@@ -423,14 +423,14 @@ CASES["action-outside-scope"] = Case(
     ],
     missing=[D1, T1, done("a1", "mail.send", token="t1")],
     more=(
-        # the token states it, and its delegation does not hold it; the operation is spelled as the scope is
+        # the token states it, and its delegation does not hold it; the operation is spelled like the scope
         ([D1, {**T1, "scopes": ["crm:read", "crm:write"]}, done("a1", "crm:write", token="t1")], "high"),
-        # the decision says what is needed
+        # the decision states the needed scope
         (
             [D1, T1, decided("p1", True, "op", required_scopes=["pay"]), done("a1", "op", token="t1", decision="p1")],
             "high",
         ),
-        # a source that spells operations as scopes, of which one is in nobody's hands here
+        # a source that spells operations like scopes, one of which nobody holds here
         (
             [
                 *(D1, T1, issued("t9", BO, scopes=["crm:write"]), done("a0", "crm:read", token="t1")),
@@ -499,9 +499,9 @@ CASES["used-after-expiry"] = Case(
     ],
     more=(
         ([D1, {**T1, "expires_at": None}, done("a1", at=61, token="t1")], "high"),
-        # a delegation that is presented besides a token that does not rest on it
+        # a delegation that is presented with a token that does not depend on it
         ([D1, issued("t9", actor=A), done("a1", at=61, token="t9", delegation="d1")], "high"),
-        # somebody says that it was done earlier, but not with which token
+        # another fact claims that it was done earlier, but not with which token
         ([D1, T1, done("a1", at=59, event_id="early a1"), done("a1", at=61, token="t1", source=PDP)], "high"),
         # the same, and that it only failed then
         ([D1, T1, done("a1", at=59, token="t1", outcome="failed"), done("a1", at=61, token="t1", source=PDP)], "high"),
@@ -536,12 +536,12 @@ CASES["used-after-revocation"] = Case(
             [registered(A, aliases=["x|a"]), D1, T1, ordered("r1", "principal:x|a"), done("a1", at=11, token="t1")],
             "critical",
         ),
-        # what is shown is used, whatever else is named besides
+        # a presented token counts as used, whatever else is named
         (
             [granted("d9", AL, A), ordered("r1", "token:ghost"), done("a1", at=11, token="ghost", delegation="d9")],
             "critical",
         ),
-        # an attempt that is reported besides does not undo it
+        # an additional report of an attempt does not undo it
         (
             [
                 *KILLED,
@@ -586,7 +586,7 @@ CASES["used-while-suspended"] = Case(
     ),
     resolved=[lifted("r1", 10.5)],
     missing=[D1, T1, done("a1", at=11, token="t1")],
-    # a revocation that nobody could know of yet takes nothing from a suspension that everybody could
+    # a revocation that nobody could know yet does not hide a suspension that everybody could know
     more=(
         (
             [
@@ -641,7 +641,7 @@ CASES["action-without-decision"] = Case(
         done("alone", at=20, event_id="decided alone", decision="late", source=PDP),
     ],
     missing=[D1, T1, done("alone", token="t1")],
-    # it does not go away with time, and what was usual is what was usual then
+    # it does not disappear with time, and what counts is what was usual then
     more=(([D1, T1, *SHARED, done("alone", at=20, token="t1"), done("now", at=90 * DAY, token="t1")], "medium"),),
 )
 DENIED = decided("p1", False, "crm.read", token="t1", actor=A)
@@ -654,7 +654,7 @@ CASES["action-after-deny"] = Case(
     quiet=(
         [D1, T1, DENIED, done("a1", token="t1", decision="p1", outcome="denied")],
         [D1, T1, {**DENIED, "permitted": True}, done("a1", token="t1", decision="p1")],
-        # denied at first, then permitted, by the one who decides
+        # denied at first, then permitted, by the same source
         [
             D1,
             T1,
@@ -674,7 +674,7 @@ CASES["action-after-deny"] = Case(
             *(D1, T1, {**DENIED, "permitted": True}, done("a1", token="t1", actor=A, decision="p1")),
             decided("p1", False, "crm.read", 9, event_id="withdraw p1"),
         ],
-        # permitted meanwhile, by a clock that is a little ahead
+        # permitted in between, by a clock that is slightly ahead
         [
             *(D1, T1, {**DENIED, "resource": res("42")}),
             decided("p2", True, "crm.read", 3.2, resource=res("42"), actor=A),
@@ -725,7 +725,7 @@ CASES["action-after-deny"] = Case(
             ],
             "high",
         ),
-        # another source that says it was permitted does not undo the denial
+        # another source that claims a permit does not undo the denial
         (
             [
                 *(D1, T1, DENIED, decided("p1", True, "crm.read", 1, event_id="forged", source="urn:other")),
@@ -778,7 +778,7 @@ CASES["decision-stale"] = Case(
     cites=("do a1", "decide p1"),
     quiet=(
         [D1, T1, PERMIT, done("a1", token="t1", decision="p1")],
-        # asked for at first, and permitted by a person later
+        # requested at first, and permitted by a person later
         [
             *(D1, T1, {**PERMIT, "permitted": False}, done("a1", at=8, token="t1", decision="p1")),
             decided("p1", True, "crm.read", 7, event_id="approve p1", approved_by=BO),
@@ -851,7 +851,7 @@ CASES["wielder-mismatch"] = Case(
         ([D1, {**T1, "key_thumbprint": "k"}, done("a1", token="t1", actor=B)], "high"),
         ([D1, {**T1, "key_thumbprint": "k"}, done("a1", token="t1", key_thumbprint="l")], "high"),
         ([D1, T1, done("a1", token="t1", actor=B, outcome="denied")], "informational"),
-        # in an emergency, as another person approved; not if nobody asked for this actor, or the person is the same
+        # in an emergency approved by another person; not if nobody requested it for this actor, or approved their own
         (
             [
                 *(D1, T1, decided("p1", True, "crm.read", token="t1", actor=BO, approved_by=AL)),

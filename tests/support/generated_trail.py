@@ -37,8 +37,8 @@ class Trail:
     def __init__(self, seed: int) -> None:
         """Begin with nothing."""
         self.records: list[dict[str, Any]] = []
-        self.roots: dict[str, str] = {}  # action -> who asked for the first key of its line
-        self.keys: list[str] = []  # of people, given out by CreateAccessKey
+        self.roots: dict[str, str] = {}  # action -> the requester of the first key of its line
+        self.keys: list[str] = []  # of people, issued by CreateAccessKey
         self._chance = random.Random(seed)
 
     def user(self, name: str, account: str) -> Holder:
@@ -127,7 +127,7 @@ class Trail:
         """Perform an action, and return its id."""
         return self._record(by.identity, service, name, {"bucketName": "reports"}, None, root=by.root, **more)
 
-    # The parts of records
+    # Parts of records
 
     def _record(
         self,
@@ -209,7 +209,7 @@ def incident(seed: int, *, linked: int = 118, launches: int = 23) -> Trail:
     ]
     held += [trail.role(held[0], "reader"), trail.role(held[2], "admin", account=away), trail.role(held[3], "deploy")]
     held.append(trail.role(held[9], "far", account=home))
-    held.append(trail.access_key(held[2], "ghost"))  # how an intruder stays
+    held.append(trail.access_key(held[2], "ghost"))  # how an intruder keeps access
     held += [trail.instance([ann, ben, eve, held[0], held[5]][number % 5], "web") for number in range(launches)]
     number = 0
     while len(trail.roots) < linked:

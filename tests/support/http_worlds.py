@@ -42,7 +42,7 @@ from tests.support.kafka_worlds import wait_until
 
 ISSUER = "https://idp.example"
 AUDIENCE = "https://delegraph.example"
-HOST = "us.example"  # what `Asking` says
+HOST = "us.example"  # the host of the requests of `Asking`
 LEAKED = "token:https://idp.example#mailer-1"
 SETTINGS = HttpSettings(issuer=ISSUER, audience=AUDIENCE, jwks="unused", algorithms=("ES256", "RS256"))
 NAMES = {

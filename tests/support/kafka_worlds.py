@@ -39,7 +39,7 @@ Event = dict[str, Any]
 T = TypeVar("T")
 
 
-# Topics and what is sent to them
+# Topics and their records
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def recreate(log: KafkaLog, *, partitions: int = PARTITIONS) -> None:
     log.create(partitions=partitions, replication=1)
 
 
-# What a store holds
+# The content of a store
 
 
 @contextmanager
@@ -134,7 +134,7 @@ class Account:
 
     records: int
     outcomes: int
-    moved: int  # how far the positions are
+    moved: int  # the sum of the positions
 
 
 def account(url: str, log: KafkaLog) -> Account:
@@ -298,7 +298,7 @@ def soon(act: Callable[[], T], seconds: float) -> T:
     raise TimeoutError(f"it took {took:.1f} s, which is no less than {seconds:g} s")
 
 
-# A consumer that ends itself
+# A consumer that kills itself
 
 
 @dataclass(frozen=True)
@@ -366,13 +366,12 @@ SESSION_MS = 6_000  # the shortest that a broker allows by default
 
 
 def dies_at(step: Step, store: str, log: str) -> None:
-    """Consume in a process of its own until it kills itself at a step.
+    """Consume in a separate process until it kills itself at a step.
 
-    It is in a group of its own, so that nobody has to wait until a group has noticed: where it continues is in the
-    store.
+    It is in a separate group, so that nobody has to wait until a group has noticed: its position is in the store.
 
     Raises:
-        AssertionError: It came to no such step.
+        AssertionError: The step did not occur.
     """
     child = os.fork()
     if child == 0:

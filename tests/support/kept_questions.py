@@ -1,4 +1,4 @@
-"""Questions whose answers are kept, on a random world."""
+"""Queries whose answers are cached, on a random world."""
 
 import random
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def service_of(store: Store, *, keeps: bool, trust: Trust | None = None) -> Serv
 
 
 def in_order(items: list[dict[str, Any]]) -> list[Record]:
-    """Records of a log in the order given."""
+    """Return records of a log in the given order."""
 
     class Unshuffled(random.Random):
         def sample(self, population: Any, k: int, **_: Any) -> list[Any]:  # type: ignore[override]
@@ -38,7 +38,7 @@ def in_order(items: list[dict[str, Any]]) -> list[Record]:
 
 @contextmanager
 def counted(store: Store) -> Iterator[list[str]]:
-    """The statements that a store runs meanwhile."""
+    """Yield the list of statements that a store runs within the block."""
     said: list[str] = []
 
     def hear(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:

@@ -1,11 +1,11 @@
-"""Facts by which somebody might try to take a finding back: each contradicts a fact of a world, or adds to it."""
+"""Facts by which somebody might try to undo a finding: each contradicts a fact of a world, or adds to it."""
 
 from collections.abc import Iterator
 
 from tests.support.finding_cases import Event, lifted, moment, registered
 
 _ENVELOPE = frozenset({"type", "event_id", "source", "occurred_at"})
-# What has to be stated, and names what a fact is about.
+# The required fields, which name the subject of a fact.
 _ABOUT = {
     "delegation.granted": ("delegation", "delegator", "delegatee"),
     "token.issued": ("token", "subject"),
@@ -23,7 +23,7 @@ _OTHER_VALUES = {
 
 
 def against(events: list[Event]) -> Iterator[Event]:
-    """Late facts of somebody who wants none of it to have happened; nobody is called by another name."""
+    """Build late facts of a party that denies everything; nobody gets another name."""
     for number, one in enumerate(events):
         for minutes, source in ((-30, one["source"]), (0, "urn:other"), (600, one["source"])):
             about = _ABOUT.get(one["type"])

@@ -1,4 +1,4 @@
-"""The MCP SDK's own client, before our server: in this process, over standard input and output, and over HTTP."""
+"""The MCP SDK's own client with our server: in this process, over standard input and output, and over HTTP."""
 
 import json
 import os
@@ -24,7 +24,7 @@ IDA = Caller(name="human:ida@example.com", roles=frozenset({Role.INVESTIGATOR}))
 
 
 def in_process(site: AppContext, ask: Callable[[Client], Awaitable[_T]], *, caller: Caller = IDA) -> _T:
-    """Ask a server in this process."""
+    """Query a server in this process."""
 
     async def caller_of(_context: object) -> Caller:
         return caller
@@ -37,7 +37,7 @@ def in_process(site: AppContext, ask: Callable[[Client], Awaitable[_T]], *, call
 
 
 def over_stdio(folder: Path, ask: Callable[[Client], Awaitable[_T]], *words: str) -> _T:
-    """Ask ``delegraph mcp`` as a process of its own."""
+    """Query ``delegraph mcp`` in a separate process."""
     code = "from lineage.serve.cli.main import main; main(prog_name='delegraph')"
     started = StdioServerParameters(
         command=sys.executable,
@@ -55,7 +55,7 @@ def over_stdio(folder: Path, ask: Callable[[Client], Awaitable[_T]], *words: str
 
 
 def over_http(url: str, ask: Callable[[Client], Awaitable[_T]], *, token: str) -> _T:
-    """Ask ``/mcp`` of a server."""
+    """Query ``/mcp`` of a server."""
 
     async def asked() -> _T:
         headers = {"Authorization": f"Bearer {token}"}
@@ -69,7 +69,7 @@ def over_http(url: str, ask: Callable[[Client], Awaitable[_T]], *, token: str) -
 
 
 def problem_in(result: CallToolResult) -> dict[str, Any]:
-    """The problem document of a call that failed."""
+    """Return the problem document of a failed call."""
     assert result.is_error, result.content
     [content] = result.content
     assert isinstance(content, TextContent)
@@ -78,7 +78,7 @@ def problem_in(result: CallToolResult) -> dict[str, Any]:
 
 
 def answer_in(result: CallToolResult) -> dict[str, Any]:
-    """The document of an answer, which is the same as text and as structured content."""
+    """Return the document of an answer, which is the same as text and as structured content."""
     assert not result.is_error, result.content
     [content] = result.content
     assert isinstance(content, TextContent)

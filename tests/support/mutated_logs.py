@@ -1,8 +1,8 @@
-"""Copies of real logs that say the same in another shape: other ids, other times, another order, other wrappings.
+"""Copies of real logs with the same content in another form: other ids, other times, another order, other wrappers.
 
-A run is a folder of logs and what is known to be true of them. Its ids are renamed, and its times moved, in logs and
-truth alike; then the records are put into other orders, files and wrappings. Whatever is asked of the copy must be
-answered as of the original.
+A run is a folder of logs and the known truth about them. Its ids are renamed, and its times moved, in logs and truth
+alike; then the records are put into other orders, files and wrappers. Every query of the copy must be answered like
+that of the original.
 """
 
 import gzip
@@ -28,27 +28,27 @@ _IDS: Final = re.compile(
     r"|(?P<account>(?<![\w.-])\d{12}(?![\w.-]))"
 )
 _HEX: Final = ("uuid", "hex", "instance")
-_KEPT: Final = {"key": 4, "instance": 2, "ulid": 2}  # characters at the beginning that say what it is
+_KEPT: Final = {"key": 4, "instance": 2, "ulid": 2}  # characters at the beginning that tell the kind of an id
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _SINCE_EPOCH: Final = re.compile(r"(?<![\w.-])(1[5-9]\d{8})(\d{3}|\d{6}|\d{9})?(?![\w-]|\.\d)")
 _WRITTEN_OUT: Final = re.compile(r"[A-Z][a-z]{2} \d\d?, \d{4},? \d\d?:\d\d:\d\d [AP]M")
 
 
 def records_of(file: Path) -> list[Any]:
-    """The records of a file, without what they are listed in."""
+    """Return the records of a file, without the list around them."""
     with file.open("rb") as stream:
         return [record.value for record in read_records(stream)]
 
 
 def renamed(text: str, words: Mapping[str, str], salt: str) -> str:
-    """A text in which every id is another one of the same form, the same for the same; and words by a table."""
+    """Replace every id in a text by another one of the same form, consistently, and words by a table."""
     for word, other in words.items():
         text = re.sub(rf"(?<![A-Za-z]){re.escape(word)}(?![A-Za-z])", other, text)
     return _IDS.sub(lambda match: _other(match[0], str(match.lastgroup), salt), text)
 
 
 def shifted(text: str, by: timedelta) -> str:
-    """A text in which every moment is another one."""
+    """Move every time in a text."""
 
     def moved(match: re.Match[str]) -> str:
         return (datetime.fromisoformat(match[0]) + by).isoformat(sep=match[0][10])
@@ -84,12 +84,12 @@ def _letter(character: str, digit: int, *, is_hex: bool) -> str:
 
 
 def shuffled(records: Sequence[Any], seed: int) -> list[Any]:
-    """The records in another order."""
+    """Put the records in another order."""
     return random.Random(seed).sample(records, len(records))
 
 
 def one_a_line(records: Iterable[Any]) -> bytes:
-    """As JSON lines."""
+    """Write the records as JSON lines."""
     return b"".join(json.dumps(record).encode() + b"\n" for record in records)
 
 
@@ -113,7 +113,7 @@ WRAPPINGS: Final[dict[str, Callable[[list[Any]], bytes]]] = {
     ),
     "several gzip members": lambda records: b"".join(gzip.compress(one_a_line([record])) for record in records),
 }
-"""What collectors and people put around records."""
+"""The wrappers that collectors and people put around records."""
 
 _TRACE: Final = (
     "2030-01-01 00:00:00,000 ERROR [org.keycloak.services] (executor-thread-9) Uncaught: java.lang.Error: {}",
@@ -124,7 +124,7 @@ _TRACE: Final = (
 
 
 def _console(record: Mapping[str, str]) -> str:
-    """A line of Keycloak's console in its default form."""
+    """Format a line of Keycloak's console in its default form."""
     at = record["timestamp"].replace("T", " ")[:23].replace(".", ",")
     said = f"[{record['loggerName']}] ({record['threadName']}) {record['message']}"
     return f"{at} {record['level']:5} {said}"
@@ -148,4 +148,4 @@ KEYCLOAK_CONSOLES: Final[dict[str, Callable[[list[Any]], bytes]]] = {
         for one in [{"timestamp": "2030-01-01T00:00:00Z", "loggerName": "io.quarkus", "message": "started"}, *records]
     ),
 }
-"""The lines of Keycloak's listener, which are given in JSON, as other settings and collectors have them."""
+"""The lines of Keycloak's listener, given in JSON, in the forms of other settings and collectors."""

@@ -1,4 +1,4 @@
-"""Honest worlds with one thing wrong: what was changed, and which rule has to say so of what."""
+"""Honest worlds with one fault: the change, and the rule that must find it, with its subject."""
 
 import random
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from typing import Any
 
 from tests.support.finding_cases import Event
 
-Wrong = tuple[str, str]  # the rule, and what it speaks of
+Wrong = tuple[str, str]  # the rule, and its subject
 Mutation = Callable[[list[Event], random.Random], Wrong | None]
 
 
 def pick(events: list[Event], rng: random.Random, type_: str, **having: Any) -> Event | None:
-    """One event of a type whose fields are so; its duplicates are taken out, so that it can be changed."""
+    """Remove and return one event of a type with some field values, with its duplicates, so that it can be changed."""
 
     def fits(one: Event) -> bool:
         return one["type"] == type_ and all(
@@ -135,7 +135,9 @@ def for_another(events: list[Event], rng: random.Random) -> Wrong | None:
     one = pick(events, rng, "token.issued", exchange="delegation")
     if one is None:
         return None
-    events[:] = [other for other in events if other["event_id"] != f"seen {one['token']}"]  # nobody tells better
+    events[:] = [
+        other for other in events if other["event_id"] != f"seen {one['token']}"
+    ]  # no other fact states another
     one["subject"] = "human:stranger"
     return "subject-change", f"token:{one['token']}"
 

@@ -18,7 +18,7 @@ _POLICY = 'path "secret/*" { capabilities = ["create", "read", "update"] }'
 
 
 class OpenBao:
-    """A server that is unsealed, with a user alice and a secret.
+    """An unsealed server, with a user alice and a secret.
 
     Attributes:
         root: Its root token.
@@ -29,7 +29,7 @@ class OpenBao:
         self.root = ""
 
     def ask(self, method: str, path: str, token: str | None = None, body: Any = None) -> tuple[int, Any]:
-        """The status and the document."""
+        """Send a request, and return the status and the document."""
         with closing(HTTPConnection(LOOPBACK, self._port, timeout=60)) as connection:
             headers = {} if token is None else {"X-Vault-Token": token}
             connection.request(method, f"/v1/{path}", None if body is None else json.dumps(body), headers)
@@ -52,12 +52,12 @@ class OpenBao:
         _wait(lambda: self.ask("POST", "secret/plans", self.root, {"plan": "nine"})[0] in {200, 204})
 
     def login(self) -> str:
-        """A token of alice."""
+        """Return a token of alice."""
         _, document = self.ask("POST", "auth/userpass/login/alice", body={"password": "correct horse"})
         return str(document["auth"]["client_token"])
 
     def read(self, token: str) -> str:
-        """Read the secret: the id of the request."""
+        """Read the secret, and return the id of the request."""
         status, document = self.ask("GET", "secret/plans", token)
         assert status == 200
         return str(document["request_id"])
@@ -75,7 +75,7 @@ def _wait(condition, seconds: float = 30) -> None:
 
 @contextmanager
 def openbao(folder: Path, audit_log: Path, audit_address: str) -> Iterator[OpenBao]:
-    """A server of one's own in memory. Something has to listen at the address by now."""
+    """Start a separate server in memory. A program must already listen at the address."""
     port = ports_of(folder, ("bao",))["bao"]
     config = folder / "bao.hcl"
     config.write_text(

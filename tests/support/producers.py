@@ -1,4 +1,4 @@
-"""Processes that emit events and can be killed while they do."""
+"""Processes that emit events and can be killed in the meantime."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ class Desk:
         return Producer(**{"url": self.url, "source": SOURCE, "spool": self.spool, **more})
 
     def logged(self) -> list[Event]:
-        """What the log holds."""
+        """Return the content of the log."""
         log = SqliteLog(str(self.log), create=False, clock=now)
         try:
             return [
@@ -67,7 +67,7 @@ together(run, 3)
 
 
 def killed_while_emitting(url: str, spool: str, run: int, seconds: float) -> dict[str, int]:
-    """What a process was told that was killed so long after its first events: id and number of each."""
+    """Kill an emitting process some time after its first events; return the ids and numbers that emit had returned."""
     words = [sys.executable, "-c", EMITTING, url, spool, str(run)]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
@@ -80,7 +80,7 @@ def killed_while_emitting(url: str, spool: str, run: int, seconds: float) -> dic
     process.stdout.close()
     told = {}
     for line in lines:
-        if line.endswith("\n"):  # not torn by the kill
+        if line.endswith("\n"):  # only complete lines
             name, sequence = line.split()
             told[name] = int(sequence)
     return told
@@ -94,5 +94,5 @@ def record(producer: Producer, operation: str) -> None:
 def opened_by(descriptor: Path) -> str:
     try:
         return str(descriptor.readlink())
-    except FileNotFoundError:  # that by which the folder was listed
+    except FileNotFoundError:  # the descriptor used to list the folder
         return ""

@@ -1,7 +1,7 @@
-"""What real systems were seen to do, and the questions about their logs whose answers that settles.
+"""The known behaviour of real systems, and the queries about their logs whose answers follow from it.
 
-Each function asks the command line about a log that was read, and compares with ``truth.json``: what anyone who drove
-the system wrote down beside it. Nothing here depends on the ids, names or times of one run.
+Each function queries the command line about an imported log, and compares with ``truth.json``, recorded by the person
+who operated the system. Nothing here depends on the ids, names or times of one run.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,14 @@ _ISSUER: Final = "https://idp.example.com"
 
 
 def _keyed(desk: Desk, command: str, tokens: dict[str, str], *words: str) -> dict[str, Any]:
-    """The answers about tokens, by what they are called."""
+    """Map the answers about tokens by their names."""
     return dict(zip(tokens, desk.ask(command, [f"token:{id_}" for id_ in tokens.values()], *words), strict=True))
 
 
 def openbao(desk: Desk, known: Truth) -> None:
-    """State and parent of every token but the root, and the chain from the human through every agent.
+    """Check state and parent of every token except the root, and the chain from the human through every agent.
 
-    With clear accessors not of what ``revoke-accessor`` ended: there the log hides it.
+    With unhashed accessors, the tokens ended by ``revoke-accessor`` are left out: there the log hides it.
     """
     clear = known["hmac_accessor"] == "false"
     tokens = {name: token for name, token in known["tokens"].items() if not (clear and name.startswith("r_acc"))}
@@ -52,7 +52,7 @@ def _holder(known: Truth, name: str) -> str:
 
 
 def kubernetes(desk: Desk, known: Truth) -> None:
-    """Who stands behind every token, which died with what was deleted, and who it was that acted as another."""
+    """Check who is responsible for every token, which ones died with a deletion, and who acted as another user."""
     human, end = f"human:{known['human']}", known["calls"][-1]["at"]
     issuer = next(iter(known["tokens"].values()))["iss"]
     chains = _keyed(desk, "chain", {name: token["id"] for name, token in known["tokens"].items()}, "--at", end)
@@ -71,7 +71,7 @@ def kubernetes(desk: Desk, known: Truth) -> None:
 
 
 def keycloak(desk: Desk, known: Truth) -> None:
-    """Every access token's chain; never a wrong parent; alive and dead as introspection said at each moment."""
+    """Check every access token's chain; never a wrong parent; alive and dead as introspection reported at each time."""
     tokens = {name: token for name, token in known["tokens"].items() if token["kind"] == "access"}
     chains = _keyed(desk, "chain", {name: token["id"] for name, token in tokens.items()})
     assert {name: _hands(known, name) for name in tokens} == {name: principals(told) for name, told in chains.items()}
@@ -84,7 +84,7 @@ def keycloak(desk: Desk, known: Truth) -> None:
             gaps += 1
         else:
             assert parent == told_parent
-    assert gaps <= 2  # of two the subject token may be either of two
+    assert gaps <= 2  # for two of them the subject token may be either of two
     first = known["chain"][0]
     for act in known["acts"]:
         short = {"w": f"w.{first}", "z": f"z.{first}"}
@@ -94,7 +94,7 @@ def keycloak(desk: Desk, known: Truth) -> None:
 
 
 def _hands(known: Truth, name: str) -> list[str]:
-    """Whose hands a token of Keycloak's went through."""
+    """Return the clients that a Keycloak token passed through."""
     token, issuer = known["tokens"][name], known["issuer"]
     client = f"{issuer}#{token['client']}"
     before = _hands(known, token["derived_from"]) if token["derived_from"] else [f"{issuer}#{token['claims']['sub']}"]
@@ -102,7 +102,7 @@ def _hands(known: Truth, name: str) -> list[str]:
 
 
 def opa(desk: Desk, known: Truth) -> None:
-    """Every permit and deny; one of them went by the older API, which tells the caller no id."""
+    """Check every permit and deny; one of them used the older API, which does not return an id to the caller."""
     calls = [call for call in known["calls"] if isinstance(call["result"], bool | dict)]
     answers = {call["decision_id"]: _permitted(call["result"]) for call in calls if call["decision_id"]}
     told = {
@@ -120,7 +120,7 @@ def _permitted(result: Any) -> bool:
 
 
 def cerbos(desk: Desk, known: Truth) -> None:
-    """Each resource and action of each check, with its token; of AuthZEN's, who asked and what was said."""
+    """Check each resource and action of each check, with its token; for AuthZEN, the requester and the decision."""
     whole: list[tuple[Any, ...]] = []
     short: list[tuple[str, bool]] = []
     for call in known["calls"]:
@@ -145,7 +145,7 @@ def cerbos(desk: Desk, known: Truth) -> None:
 
 
 def otlp(desk: Desk, known: Truth) -> None:
-    """Every tool call with the person and the agents above it, of each instrumentation and framework."""
+    """Check every tool call with the person and the agents above it, for each instrumentation and framework."""
     person, first, second = (
         f"otlp:user:{known['human']}",
         f"otlp:agent:{known['root_agent']}",
@@ -158,7 +158,7 @@ def otlp(desk: Desk, known: Truth) -> None:
 
 
 def mcp(desk: Desk, known: Truth) -> None:
-    """Every tool call with the person and the agents, the one in the middle included; what was refused as denied."""
+    """Check every tool call with the person and all agents, and that refused calls are denied."""
     parties = {name: f"{_ISSUER}#{name}" for name in (known["human"], *known["agents"])}
     told = list(desk.ask("who", desk.found("mcp#", "action")))
     calls = [answer for answer in told if answer["operation"] == "tools/call"]
@@ -192,16 +192,16 @@ kind = "human"
 
 @dataclass(frozen=True)
 class System:
-    """A system whose log is read, and what is known of it.
+    """A system whose log is read, and what is known about it.
 
     Attributes:
-        folder: Below the folder of real logs.
+        folder: Its folder below that of real logs.
         files: The log, which may be several files.
-        check: What has to be answered.
-        words: The names of people and agents of the first run, which another run has others for.
-        settings: The settings file, of which ``{issuer}`` is the issuer of the truth.
-        source: The named source that the files are the log of.
-        is_whole: Whether a part of the records tells less than all of them, until all are there.
+        check: Checks the answers.
+        words: The names of people and agents of the first run, which another run replaces.
+        settings: The settings file, with ``{issuer}`` for the issuer of the truth.
+        source: The named source of the files.
+        is_whole: Whether part of the records states less than all of them, until all are there.
     """
 
     folder: str
@@ -213,7 +213,7 @@ class System:
     is_whole: bool = False
 
     def settings_for(self, known: Truth) -> str:
-        """The settings file for a run."""
+        """Return the settings file for a run."""
         return self.settings.format(issuer=known["issuer"]) if "{issuer}" in self.settings else self.settings
 
 

@@ -1,12 +1,12 @@
-"""The revocation endpoint of an authorization server, written from RFC 7009 alone: a process of its own.
+"""The revocation endpoint of an authorization server, written from RFC 7009 alone, in a separate process.
 
-It writes down every request before it answers. How it behaves is said by ``POST /behave``:
+It records every request before it answers. ``POST /behave`` sets its behaviour:
 
-    {"status": 503, "error": "…", "headers": {...}, "times": 3}   answer so, the next few times
-    {"hang_seconds": 30}                                           do not answer for so long
+    {"status": 503, "error": "…", "headers": {...}, "times": 3}   the next responses
+    {"hang_seconds": 30}                                           do not answer for this long
 
-``python -m tests.support.revocation_endpoint PORT JOURNAL``; port 0 takes a free one, and the first line of the
-journal says which.
+``python -m tests.support.revocation_endpoint PORT JOURNAL``; port 0 chooses a free one, which is in the first line
+of the journal.
 """
 
 import json
@@ -71,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Endpoint:
-    """A running one, seen from a test."""
+    """A running endpoint, as seen by a test."""
 
     def __init__(self, journal: Path, process: "Popen[bytes]") -> None:
         self._journal = journal
@@ -107,7 +107,7 @@ class Endpoint:
 
 @contextmanager
 def running(folder: Path, port: int = 0) -> Iterator[Endpoint]:
-    """An endpoint as a process."""
+    """Start an endpoint as a process."""
     journal = folder / "endpoint.jsonl"
     before = journal.read_text() if journal.exists() else ""
     with Popen([sys.executable, "-m", "tests.support.revocation_endpoint", str(port), str(journal)]) as process:

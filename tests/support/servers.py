@@ -1,7 +1,7 @@
-"""The real servers of a test run: started by the first test that asks, once for all test processes, gone at the end.
+"""The real servers of a test run: started by the first test that needs one, shared, and stopped at the end.
 
-The controller of a run makes a folder for it and keeps it locked; the test processes share what is started in there.
-What a run left behind that was itself killed is known by its free lock, and ended by the next run.
+The controller of a run creates a folder for it and keeps it locked; the test processes share the servers started in
+there. The remains of a killed run are recognised by the free lock, and stopped by the next run.
 """
 
 import fcntl
@@ -25,15 +25,15 @@ from compose.native.secured import SecuredKafka
 from lineage.core.model.errors import UnavailableError
 
 RUNS = ROOT / "build" / "test-servers"
-# A kill of a process loses nothing that it has written; only a power cut could, and then the tests are over.
+# A kill of a process loses nothing that it has written; only a power failure could, which also ends the tests.
 QUICK = {"fsync": "off", "max_connections": "200"}
-MISSING = "needs a server that cannot be had"
+MISSING = "needs a server that is not available"
 T = TypeVar("T")
 Server = TypeVar("Server", Kafka, SecuredKafka, Postgres)
 
 
 class Run:
-    """The folder of a run, held by its controller until it is closed."""
+    """The folder of a run, locked by its controller until it is closed."""
 
     def __init__(self) -> None:
         RUNS.mkdir(parents=True, exist_ok=True)
@@ -46,28 +46,28 @@ class Run:
             self._held.enter_context(locked(self.folder / "run.lock"))
 
     def close(self) -> None:
-        """End all that was started in it, and forget it."""
+        """Stop every server that was started in it, and remove it."""
         with locked(RUNS / "lock"), self._held:
             _end(self.folder)
 
 
 def shared_kafka(run: Path) -> Kafka:
-    """The broker of a run, where everyone may do everything."""
+    """Return the broker of a run, where everyone may do everything."""
     return _shared(run, "kafka", Kafka)
 
 
 def shared_secured_kafka(run: Path) -> SecuredKafka:
-    """The broker of a run that asks everyone who he is."""
+    """Return the broker of a run that authenticates every client."""
     return _shared(run, "secured-kafka", SecuredKafka)
 
 
 def shared_postgres(run: Path) -> Postgres:
-    """The database server of a run."""
+    """Return the database server of a run."""
     return _shared(run, "postgres", lambda folder: Postgres(folder, parameters=QUICK))
 
 
 def own_kafka(run: Path, folder: Path) -> Kafka:
-    """A broker of a test's own."""
+    """Start a broker for a single test."""
     note(run, folder)
     server = Kafka(folder / "kafka")
     server.start()
@@ -75,7 +75,7 @@ def own_kafka(run: Path, folder: Path) -> Kafka:
 
 
 def own_postgres(run: Path, folder: Path) -> Postgres:
-    """A database server of a test's own."""
+    """Start a database server for a single test."""
     note(run, folder)
     server = Postgres(folder / "postgres")
     server.start()
@@ -83,7 +83,7 @@ def own_postgres(run: Path, folder: Path) -> Postgres:
 
 
 def had(start: Callable[[], T]) -> T:
-    """What a server's start gives; where it cannot be had the test is skipped, in CI it fails."""
+    """Return the result of a server's start; if it is not available the test is skipped, in CI it fails."""
     try:
         return start()
     except UnavailableError as error:
@@ -92,7 +92,7 @@ def had(start: Callable[[], T]) -> T:
 
 @contextmanager
 def fresh_database(server: str) -> Iterator[str]:
-    """An empty database of a server, given by the URL of another of its databases, and dropped afterwards."""
+    """Create an empty database on a server, given by the URL of another of its databases; it is dropped afterwards."""
     import psycopg
 
     name = f"test_{uuid4().hex}"
@@ -106,7 +106,7 @@ def fresh_database(server: str) -> Iterator[str]:
 
 
 def _shared(run: Path, name: str, make: Callable[[Path], Server]) -> Server:
-    """A server that is shared: the first process starts it, or says for all why it could not."""
+    """Return a shared server: the first process starts it, or records for all why it could not."""
     failed = run / f"{name}.failed"
     with locked(run / "start.lock"):
         if failed.exists():
@@ -121,7 +121,7 @@ def _shared(run: Path, name: str, make: Callable[[Path], Server]) -> Server:
 
 
 def note(run: Path, folder: Path) -> None:
-    """Note where a test keeps servers of its own, for the case that its process does not live to stop them."""
+    """Record where a test has separate servers, in case its process dies before it stops them."""
     with (run / "own").open("a", encoding="utf-8") as notes:
         notes.write(f"{folder}\n")
 
@@ -136,7 +136,7 @@ def _end(run: Path) -> None:
 
 @contextmanager
 def locked(file: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a lock; with ``wait=False`` one that is held elsewhere is a ``BlockingIOError``."""
+    """Hold a lock within the block; with ``wait=False`` one that is taken raises ``BlockingIOError``."""
     with file.open("a") as opened:
         fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield

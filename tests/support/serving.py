@@ -1,4 +1,4 @@
-"""`delegraph serve` as a process of its own."""
+"""`delegraph serve` as a separate process."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ WRITE = {"Delegraph-Request": "1"}
 
 @contextmanager
 def process(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A command that serves, and what it says first."""
+    """Start a serving command, and return its first output."""
     code = "from lineage.serve.cli.main import main; main(prog_name='delegraph')"
     with (folder / "stderr").open("w", encoding="utf-8") as stderr:
         started = subprocess.Popen(

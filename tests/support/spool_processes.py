@@ -43,7 +43,7 @@ def put(spool: Spool, *events: Event, numbered: bool = True, wait_seconds: float
 
 
 def waiting(spool: Spool) -> list[Event]:
-    """All that waits, in the order in which it came."""
+    """Return all waiting events, in the order of arrival."""
     found = [found for topic in TOPICS for found in spool.read(topic, after=0, limit=100_000)]
     return [codec.decode(entry.value) for _, entry in sorted(found)]
 
@@ -68,14 +68,14 @@ def until(holds: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def another(path: Path) -> subprocess.CompletedProcess[str]:
-    """A process that opens it and closes it again."""
+    """Run a process that opens the spool and closes it again."""
     line = "import sys; from tests.support.spool_processes import *; opened(Path(sys.argv[1])).close()"
     words = [sys.executable, "-c", line, str(path)]
     return subprocess.run(words, check=False, cwd=ROOT, capture_output=True, text=True)
 
 
 def in_child(act: Callable[[], str]) -> str:
-    """What a child of a fork says before it ends, in the way in which programs end."""
+    """Return the output of a child of a fork, which ends like an ordinary program."""
     readable, writable = os.pipe()
     child = os.fork()
     if child == 0:

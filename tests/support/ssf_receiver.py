@@ -1,12 +1,12 @@
-"""A receiver of Shared Signals, written from SSF 1.0, RFC 8417 and RFC 8935 alone: a process of its own.
+"""A receiver of Shared Signals, written from SSF 1.0, RFC 8417 and RFC 8935 alone, in a separate process.
 
-It knows nothing of the transmitter but the URL of its configuration. It writes down every push that it gets, in order,
-before it answers. How it behaves is said by ``POST /behave``:
+It only knows the URL of the transmitter's configuration. It records every push, in order, before it answers.
+``POST /behave`` sets its behaviour:
 
-    {"status": 503, "headers": {...}, "body": {...}, "times": 3}   answer so, the next few times
-    {"wait_seconds": 0.1}                                          answer late
-    {"hold": true}                                                 answer not before this is over
-    {"refuse": "token-7"}                                          400 for whatever is about that, permanently
+    {"status": 503, "headers": {...}, "body": {...}, "times": 3}   the next responses
+    {"wait_seconds": 0.1}                                          delay the response
+    {"hold": true}                                                 do not answer until this is over
+    {"refuse": "token-7"}                                          400 for events about it, permanently
 
 ``python -m tests.support.ssf_receiver PORT JOURNAL CONFIGURATION_URL AUDIENCE AUTHORIZATION``
 """
@@ -24,12 +24,12 @@ import jwt
 
 
 class RefusalError(Exception):
-    """Why an event is not accepted, in the words of RFC 8935 section 2.4."""
+    """Why an event is not accepted, with an error code of RFC 8935 section 2.4."""
 
 
 class Receiver(ThreadingHTTPServer):
     daemon_threads = True
-    allow_reuse_port = True  # it comes up again where it was
+    allow_reuse_port = True  # it starts again at the same address
 
     def __init__(self, port: int, journal: Path, configuration: str, audience: str, authorization: str) -> None:
         super().__init__(("127.0.0.1", port), Handler)
@@ -48,7 +48,7 @@ class Receiver(ThreadingHTTPServer):
             file.write(json.dumps(said) + "\n")
 
     def verified(self, token: str) -> dict[str, Any]:
-        """The claims of an event that may be believed (RFC 8417 section 2, SSF 1.0 sections 4.1 and 7.1)."""
+        """Return the claims of a valid event (RFC 8417 section 2, SSF 1.0 sections 4.1 and 7.1)."""
         header = jwt.get_unverified_header(token)
         if header.get("typ", "").lower() not in {"secevent+jwt", "application/secevent+jwt"}:
             raise RefusalError("invalid_request")
@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: what counts is in the journal."""
+        """Write nothing; the journal has everything relevant."""
 
 
 def got(url: str) -> Any:

@@ -1,4 +1,4 @@
-"""Worlds of Shared Signals: a store, a transmitter over HTTP, and receivers in processes of their own."""
+"""Worlds of Shared Signals: a store, a transmitter over HTTP, and receivers in separate processes."""
 
 import json
 import socket
@@ -46,7 +46,7 @@ def pem(key: Any) -> str:
 
 
 def by_name(connection: HTTPConnection) -> Caller:
-    """``Bearer NAME`` is the receiver of that name; ``Bearer NAME:ROLE`` someone with another role."""
+    """Authenticate ``Bearer NAME`` as the receiver of that name, ``Bearer NAME:ROLE`` as one with another role."""
     scheme, _, said = connection.headers.get("authorization", "").partition(" ")
     if scheme != "Bearer" or not said:
         raise UnauthenticatedError("no credentials")
@@ -55,7 +55,7 @@ def by_name(connection: HTTPConnection) -> Caller:
 
 
 class World:
-    """A store, its transmitter, and the transmitter's HTTP."""
+    """A store, its transmitter, and its HTTP endpoint."""
 
     def __init__(self, desk: Desk, folder: Path, *keys: Any) -> None:
         self.desk = desk
@@ -71,7 +71,7 @@ class World:
         self.spread = OutboxWriter(self.store, None)
 
     def restarted(self) -> Transmitter:
-        """A transmitter as another process has one."""
+        """Return a transmitter as another process would have it."""
         return Transmitter(self.store, None, self.settings, load_keys([self.key_file]), now)
 
     def rotate(self, *keys: Any) -> None:
@@ -86,11 +86,11 @@ class World:
         self.spread.round(now())
 
     def end(self, *tokens: str) -> None:
-        """Tokens are issued, and ordered dead."""
+        """Issue tokens, and revoke them."""
         self.tell(*(token(id_) for id_ in tokens), *(order(f"r-{id_}", f"token:{id_}") for id_ in tokens))
 
     def rows(self) -> list[tuple[str, int]]:
-        """What there is to tell: key and version, in order."""
+        """Return what there is to deliver: key and version, in order."""
         found = outbox.rows(self.store, after=0, limit=1_000_000)
         return [(change.key, change.version.number) for _, change, _ in found]
 
@@ -98,7 +98,7 @@ class World:
         return Client(self.issuer, name)
 
     def delivering(self) -> "subprocess.Popen[bytes]":
-        """A ``delegraph deliver`` in a process of its own."""
+        """Run ``delegraph deliver`` in a separate process."""
         return started(
             *("deliver", "--json", "--store", self.desk.url, "--log", f"sqlite:///{self.folder}/no-log.db"),
             ssf_issuer=self.issuer,
@@ -131,7 +131,7 @@ def running(app: Starlette, listening: socket.socket) -> Iterator[None]:
 
 
 class Client:
-    """What a receiver asks of a transmitter, by the transmitter's configuration document."""
+    """The requests of a receiver to a transmitter, according to the transmitter's configuration document."""
 
     def __init__(self, issuer: str, name: str) -> None:
         self.configuration: Json = httpx.get(f"{issuer}/.well-known/ssf-configuration").raise_for_status().json()
@@ -160,7 +160,7 @@ class Client:
         assert self.ask("POST", "verification", {"stream_id": self.id, "state": state}).status_code == 204
 
     def poll(self, **body: Any) -> tuple[list[Json], bool]:
-        """The claims, in order, and whether there is more."""
+        """Return the claims, in order, and whether there are more."""
         url = self.stream["delivery"]["endpoint_url"]
         answer = self.http.post(url, json={"returnImmediately": True, **body}).raise_for_status().json()
         return [claims_in(each) for each in answer["sets"].values()], answer["moreAvailable"]
@@ -176,12 +176,12 @@ def claims_in(token_: str) -> Json:
 
 
 class Receiver:
-    """A receiver in a process of its own, which may go down and come up again."""
+    """A receiver in a separate process, which may stop and start again."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
-        # Bound and never listening: nobody else gets the port while the receiver is down, and who connects is refused.
+        # Bound but not listening: no other program gets the port while the receiver is down; connections are refused.
         self.held = socket.socket()
         self.held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self.held.bind(("127.0.0.1", 0))
@@ -209,11 +209,11 @@ class Receiver:
             return False
 
     def lines(self) -> list[Json]:
-        whole = self.journal.read_bytes().rpartition(b"\n")[0]  # the last may be half there
+        whole = self.journal.read_bytes().rpartition(b"\n")[0]  # the last line may be incomplete
         return [json.loads(line) for line in whole.splitlines()]
 
     def claims(self) -> list[Json]:
-        """Of what was accepted, in order, with repetitions."""
+        """Return the claims of accepted events, in order, with repetitions."""
         return [line["claims"] for line in self.lines() if line.get("outcome") == "accepted"]
 
 
@@ -229,7 +229,7 @@ def receiving(world: World, name: str) -> Iterator[Receiver]:
 
 
 def key_in(claims: Json) -> str:
-    """``KIND:ID`` of what an event is about."""
+    """Return ``KIND:ID`` of the subject of an event."""
     subject = claims["sub_id"]
     if subject["format"] == "jwt_id":
         return f"token:{subject['iss']}#{subject['jti']}"
@@ -237,7 +237,7 @@ def key_in(claims: Json) -> str:
 
 
 def told(claims: list[Json]) -> list[tuple[str, int]]:
-    """Key and version of each event about an element, without repetitions, which have to say what was said before."""
+    """Return key and version of each event about an element, without repetitions, which must equal the first."""
     first: dict[str, Json] = {}
     for each in claims:
         assert first.setdefault(each["jti"], each) == each

@@ -1,4 +1,4 @@
-"""Where the status lists of the tests are served."""
+"""The base URI of the status lists in the tests."""
 
 from typing import Final
 

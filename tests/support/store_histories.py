@@ -29,7 +29,7 @@ def a_store(fresh: stores.Fresh) -> Iterator[tuple[Store, str]]:
 
 
 def records_of(world: list[dict[str, Any]], rng: random.Random) -> list[Record]:
-    """Records of a log in any order: each takes the next place of its topic, and keeps when it was recorded."""
+    """Build records of a log in any order: each takes the next position of its topic, and keeps its recording time."""
     shuffled = rng.sample(world, len(world))
     offsets = {"decisions": 0, "orders": 0}
     records = []
@@ -41,7 +41,7 @@ def records_of(world: list[dict[str, Any]], rng: random.Random) -> list[Record]:
 
 
 def write(store: Store, records: list[Record]) -> None:
-    """One batch, with the positions of both topics."""
+    """Write one batch, with the positions of both topics."""
     places: dict[tuple[str, int], tuple[int, int]] = {}
     for record in records:
         topic, partition, offset = position_of(record.number)
@@ -53,7 +53,7 @@ def write(store: Store, records: list[Record]) -> None:
 
 
 def in_batches(store: Store, url: str, records: list[Record], rng: random.Random) -> Store:
-    """The records in batches of any size, now and then through a new process's eyes, now and then a batch twice."""
+    """Write the records in batches of any size, now and then as a new process, now and then a batch twice."""
     rest = list(records)
     while rest:
         size = rng.randint(1, 8)

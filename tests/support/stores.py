@@ -1,4 +1,4 @@
-"""A fresh store on either database, for the tests that hold both to the same."""
+"""A fresh store on either database, for tests that apply to both."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ from tests.support import servers
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 Fresh = Callable[[], AbstractContextManager[str]]
-"""Gives the URL of a place for a store that does not exist yet."""
+"""Returns a URL for a store that does not exist yet."""
 
 
 def fresh_places(request: pytest.FixtureRequest) -> Iterator[Fresh]:
-    """What a fixture over ``KINDS`` yields, for any number of stores."""
+    """Yield what a fixture over ``KINDS`` needs, for any number of stores."""
     if request.param == "sqlite":
         yield in_a_file
     else:
@@ -34,7 +34,7 @@ def in_a_file() -> Iterator[str]:
 
 
 def in_schemas(database: str) -> Fresh:
-    """Each in a schema of its own; one that is given back is emptied and used again, to save the time of making one."""
+    """Yield URLs, each with a separate schema; a returned one is emptied and reused, which saves time."""
     engine = sa.create_engine(
         sa.make_url(database).set(drivername="postgresql+psycopg"),
         isolation_level="AUTOCOMMIT",

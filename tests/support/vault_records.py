@@ -20,7 +20,7 @@ CHILD = {
 
 
 def request_line(id_="r1", path="kv/x", *, auth=ALICE, time="2026-03-01T10:00:00Z", **extra):
-    """A request that carries the token of ``auth``."""
+    """Build a request that carries the token of ``auth``."""
     request = {"id": id_, "operation": "update", "path": path, "namespace": {"id": "root"}}
     if auth:
         request |= {"client_token": auth["client_token"]}
@@ -31,5 +31,5 @@ def request_line(id_="r1", path="kv/x", *, auth=ALICE, time="2026-03-01T10:00:00
 
 
 def response_line(id_="r1", path="kv/x", *, response=None, **kwargs):
-    """The response to it."""
+    """Build the response to it."""
     return request_line(id_, path, **kwargs) | {"type": "response", "response": response or {}}

@@ -1,4 +1,4 @@
-"""Pages of a world as a browser would get them, and the text on them."""
+"""Pages of a world as a browser would get them, and their text."""
 
 import html
 import re
@@ -66,7 +66,7 @@ HOSTILE = "\"><img src=x onerror=alert(1)>'{{987654*3}}<script>alert(1)</script>
 
 
 class Pages:
-    """A person with a browser that has no script."""
+    """A person with a browser without scripts."""
 
     def __init__(self, world: World, role: str | None = "responder") -> None:
         self.service = world.service
@@ -86,13 +86,13 @@ class Pages:
 
 
 def text_of(response: httpx.Response) -> str:
-    """What a page says, as words."""
+    """Return the text of a page, as words."""
     body = re.sub(r"<(style|head)\b.*?</\1>", " ", response.text, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", "", body)).split())
 
 
 def hidden(response: httpx.Response, form: str = "/revocations") -> dict[str, str]:
-    """What a form of a page sends by itself."""
+    """Return the hidden fields of a form on a page."""
     found = re.search(rf'<form method="post" action="{form}">(.*?)</form>', response.text, re.DOTALL)
     assert found
     fields = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', found[1])

@@ -1,4 +1,4 @@
-"""A webhook, written from Standard Webhooks 1.0 alone: it keeps what it was sent, and answers as it was told to."""
+"""A webhook, written from Standard Webhooks 1.0 alone: it records the messages, and answers as configured."""
 
 import base64
 import hashlib
@@ -12,13 +12,13 @@ from typing import Any
 
 
 class Receiver:
-    """What was sent, and what is answered: the next of ``answers``, else 204."""
+    """The messages, and the responses: the next of ``answers``, else 204."""
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
         self.answers: list[int] = []
         self.accepted: list[dict[str, Any]] = []
-        self.ids: list[str] = []  # of everything that was sent, in order
+        self.ids: list[str] = []  # of all messages, in order
         self.url = ""
 
     def take(self, headers: Any, body: bytes) -> int:
@@ -35,7 +35,7 @@ class Receiver:
 
 @contextmanager
 def receiving(secret: bytes) -> Iterator[Receiver]:
-    """A running one, on a port of its own."""
+    """Start a receiver on a separate port."""
     receiver = Receiver(secret)
 
     class Handler(BaseHTTPRequestHandler):

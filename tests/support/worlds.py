@@ -1,9 +1,8 @@
-"""Small worlds in which everything collides: a few ids, a few instants, and every way to be odd.
+"""Small worlds full of collisions: a few ids, a few instants, and every special case.
 
-Each world is a list of records as ``model`` takes them, in the order in which a log could have taken them
-(``recorded_at`` never runs backwards). All that varies comes from the ``random.Random`` that is passed in, so
-a world is its seed. What no producer may send (a bad id, a missing field) does not occur: that is for other
-tests.
+Each world is a list of records as ``model`` takes them, in an order in which a log could have recorded them
+(``recorded_at`` never decreases). All randomness comes from the ``random.Random`` that is passed in, so a world is its
+seed. Events that no producer may send (a bad id, a missing field) do not occur: these are for other tests.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ START = datetime(2026, 11, 1, 9, tzinfo=UTC)
 STEP = timedelta(minutes=10)
 
 grid: list[int] = [(START + n * STEP - EPOCH) // timedelta(microseconds=1) for n in range(8)]
-"""The interesting instants in microseconds; facts use all but the first and the last."""
+"""The interesting instants in microseconds; facts use all except the first and the last."""
 
-# Ids that sort unlike their numbers, that stand in several namespaces, or that carry no kind.
+# Ids that sort unlike their numbers, that exist in several namespaces, or that have no kind.
 TOKENS = ("t1", "t2", "t10", "https://idp#j1", "t3", "s1")
 DELEGATIONS = ("d1", "d2", "d10", "t1", "d3")
 PRINCIPALS = (
@@ -50,7 +49,7 @@ KINDS = ("human", "agent", "service", "workload")
 REASONS = ("compromise", "offboarding", "superseded", "test", "other")
 ORDERS = ("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed")
 
-# What states nothing: spelled out here and there, so that it has to be told apart from a difference.
+# Values that state nothing: sometimes written out, so that they must be distinguished from a difference.
 EMPTY = {
     "principal.registered": {"aliases": [], "owner": None, "display_name": None},
     "workload.bound": {"key_thumbprint": None, "expires_at": None},
@@ -74,10 +73,10 @@ EMPTY = {
 
 
 class Pool:
-    """The few ids of one world, and its dice."""
+    """The few ids of one world, and its random generator."""
 
     def __init__(self, rng: random.Random) -> None:
-        """Draw the ids that this world uses."""
+        """Draw the ids of this world."""
         self.rng = rng
         self.tokens = rng.sample(TOKENS, rng.randint(2, 5))
         self.delegations = rng.sample(DELEGATIONS, rng.randint(1, 4))
@@ -93,28 +92,28 @@ class Pool:
         return self.rng.random() < probability
 
     def instant(self) -> str:
-        """An instant of the grid, written in one of the ways in which it can be."""
+        """Return an instant of the grid, in one of its possible spellings."""
         return written(self.rng, self.rng.choice(grid[1:-1]))
 
     def early(self) -> str:
-        """As a rule one of the first instants: most grants come before most orders."""
+        """Return usually one of the first instants: most grants come before most orders."""
         return written(self.rng, self.rng.choice(grid[1:4])) if self.chance(0.7) else self.instant()
 
     def late(self) -> str:
-        """As a rule one of the last instants: most lifts come after most orders."""
+        """Return usually one of the last instants: most lifts come after most orders."""
         return written(self.rng, self.rng.choice(grid[4:-1])) if self.chance(0.6) else self.instant()
 
     def others(self, ids: list[str], own: str) -> list[str]:
-        """The ids of which a parent is drawn; rarely the child itself is one of them."""
+        """Return the ids from which a parent is drawn; rarely the child itself is one of them."""
         return ids if self.chance(0.1) else [id_ for id_ in ids if id_ != own]
 
     def some(self, ids: list[str], most: int) -> list[str]:
-        """A few ids, now and then one of them twice."""
+        """Return a few ids, now and then one of them twice."""
         found = self.rng.sample(ids, min(len(ids), self.rng.randint(1, most)))
         return [*found, found[0]] if self.chance(0.05) else found
 
     def maybe(self, **fields: tuple[float, Callable[[], Any]]) -> Event:
-        """The fields that happen to be stated, each with its probability."""
+        """Return the fields that happen to be stated, each with its probability."""
         return {field: value() for field, (probability, value) in fields.items() if self.chance(probability)}
 
     def principal(self) -> str:
@@ -123,7 +122,7 @@ class Pool:
 
 
 def written(rng: random.Random, moment: int) -> str:
-    """One instant in one of its spellings: an offset, digits, digits past the microsecond."""
+    """Format an instant in one of its spellings: an offset, digits, digits past the microsecond."""
     time = EPOCH + timedelta(microseconds=moment)
     style = rng.randrange(12)
     if style == 0:
@@ -136,15 +135,15 @@ def written(rng: random.Random, moment: int) -> str:
 
 
 def moment_of(text: str) -> int:
-    """The instant of the grid that a time of this page stands for."""
+    """Return the instant of the grid that a time of this module denotes."""
     return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
 
 
-# One maker an event type
+# One builder for each event type
 
 
 def registered(pool: Pool) -> Event:
-    """Aliases in chains, kinds that contradict the prefix, owners that change."""
+    """Build a registration: aliases in chains, kinds that contradict the prefix, owners that change."""
     return {
         "principal": pool.principal(),
         "kind": pool.rng.choice(KINDS),
@@ -157,12 +156,12 @@ def registered(pool: Pool) -> Event:
 
 
 def bound(pool: Pool) -> Event:
-    """A binding, which is no dependency."""
+    """Build a binding, which is not a dependency."""
     return {"agent": pool.principal(), "workload": pool.principal()}
 
 
 def granted(pool: Pool) -> Event:
-    """A delegation with no parent, several, itself, or one that nobody granted."""
+    """Build a delegation with no parent, several, itself, or one that nobody granted."""
     delegation = pool.rng.choice(pool.delegations)
     return {
         "delegation": delegation,
@@ -181,7 +180,7 @@ def granted(pool: Pool) -> Event:
 
 
 def issued(pool: Pool) -> Event:
-    """A token with every kind of parent, stated in full or thinly."""
+    """Build a token with every kind of parent, stated in full or sparsely."""
     token = pool.rng.choice(pool.tokens)
 
     def derived_from() -> list[Event]:
@@ -212,7 +211,7 @@ def issued(pool: Pool) -> Event:
 
 
 def decided(pool: Pool) -> Event:
-    """A decision with or without a token."""
+    """Build a decision with or without a token."""
     return {
         "decision": pool.rng.choice(pool.decisions),
         "permitted": pool.chance(0.8),
@@ -230,7 +229,7 @@ def decided(pool: Pool) -> Event:
 
 
 def performed(pool: Pool) -> Event:
-    """An action by a token, a delegation, a decision, or on nothing but its own word."""
+    """Build an action under a token, a delegation, a decision, or only asserted."""
     return {
         "action": pool.rng.choice(pool.actions),
         "operation": "op",
@@ -250,7 +249,7 @@ def performed(pool: Pool) -> Event:
 
 
 def ordered(pool: Pool) -> Event:
-    """An order of any mode on anything, now, later or back-dated, on a re-used id."""
+    """Build an order of any mode on anything, now, later or back-dated, with a reused id."""
     ids = {
         "token": [*pool.tokens, "t-ghost"],
         "delegation": [*pool.delegations, "d-ghost"],
@@ -275,7 +274,7 @@ def ordered(pool: Pool) -> Event:
 
 
 def lifted(pool: Pool) -> Event:
-    """A lift before, at or after the moment at which its order takes effect, or of nothing."""
+    """Build a lift before, at or after the time at which its order takes effect, or of no order."""
     return {
         "revocation": pool.rng.choice([*pool.revocations, *pool.revocations, "r-ghost"]),
         "lifted_by": "human:ir",
@@ -284,7 +283,7 @@ def lifted(pool: Pool) -> Event:
 
 
 def acknowledged(pool: Pool) -> Event:
-    """A receiver's word, which changes no state."""
+    """Build an acknowledgement of a receiver, which changes no state."""
     return {
         "revocation": pool.rng.choice(pool.revocations),
         "receiver": "urn:receiver",
@@ -294,12 +293,12 @@ def acknowledged(pool: Pool) -> Event:
 
 
 def received(pool: Pool) -> Event:
-    """A receiver, which changes no state either."""
+    """Build a registration of a receiver, which changes no state either."""
     return {"receiver": "urn:receiver", **pool.maybe(kinds=(0.3, lambda: ["token"]))}
 
 
 def judged(pool: Pool) -> Event:
-    """A judgement of a finding, which changes no state."""
+    """Build a judgement of a finding, which changes no state."""
     return {
         "finding": pool.rng.choice(["F-00000000000000000001", "F-00000000000000000002"]),
         "judgement": pool.rng.choice(["acknowledged", "suppressed", "reopened"]),
@@ -334,14 +333,14 @@ MAKERS: dict[str, tuple[Callable[[Pool], Event], int]] = {
     "finding.judged": (judged, 1),
     "case.changed": (case_changed, 1),
 }
-"""Each event type with its maker and its usual weight."""
+"""Each event type with its builder and its usual weight."""
 
 
-# Contents of two types that are equal, field by field, as tuples
+# Contents of two types whose tuples are equal, field by field
 
 
 def symbols() -> dict[tuple[str, str], list[str]]:
-    """The values that a field of a type may have, where the schema lists them."""
+    """Return the values that a field of a type may have, if the schema lists them."""
     definition = json.loads(schemas.text_of(schemas.latest()))
     enums: dict[str, list[str]] = {}
     found: dict[tuple[str, str], list[str]] = {}
@@ -369,13 +368,13 @@ HINTS = {type_: get_type_hints(body) for type_, body in BODIES.items()}
 
 
 def sorts(type_: str, field: str) -> set[type]:
-    """The types that a field's value can have in Python; ``NoneType`` where it may be absent."""
+    """Return the types that a field's value can have in Python; ``NoneType`` if it may be absent."""
     hint = HINTS[type_][field]
     return {get_origin(one) or one for one in (get_args(hint) if isinstance(hint, UnionType) else (hint,))}
 
 
 def shared(one: tuple[str, str], other: tuple[str, str]) -> list[str] | set[type]:
-    """What two fields can both be: of an enumeration the values, else the types; empty if nothing."""
+    """Return what two fields can have in common: the values of an enumeration, else the types; empty if nothing."""
     both = sorts(*one) & sorts(*other)
     listed = [SYMBOLS[each] for each in (one, other) if SYMBOLS[each]]
     if str in both and listed:
@@ -385,7 +384,7 @@ def shared(one: tuple[str, str], other: tuple[str, str]) -> list[str] | set[type
 
 
 def fields_of(type_: str) -> tuple[str, ...]:
-    """The fields of a type, in the order of its tuple."""
+    """Return the fields of a type, in the order of its tuple."""
     return BODIES[type_]._fields
 
 
@@ -395,11 +394,11 @@ TWINS = [
     if len(fields_of(one)) == len(fields_of(other))
     and all(shared((one, a), (other, b)) for a, b in zip(fields_of(one), fields_of(other), strict=True))
 ]
-"""Every pair of types of which contents can be equal as tuples: as wide, and no field that cannot be the other."""
+"""Every pair of types whose contents can be equal as tuples: equally many fields, each with a common value."""
 
 
 def twins(pool: Pool, one: str, other: str) -> tuple[Event, Event]:
-    """Two events of a pair of ``TWINS``, equal but for their type and for the names of their fields."""
+    """Build two events of a pair of ``TWINS``, equal except for their type and the names of their fields."""
     ids: dict[str, Callable[[], str]] = {
         "revocation": lambda: pool.rng.choice(pool.revocations),
         "token": lambda: pool.rng.choice(pool.tokens),
@@ -432,7 +431,7 @@ def twins(pool: Pool, one: str, other: str) -> tuple[Event, Event]:
 
 
 def world(rng: random.Random) -> list[Record]:
-    """A world of 5 to 25 records, with duplicates, conflicts and wrong topics among them."""
+    """Generate a world of 5 to 25 records, with duplicates, conflicts and wrong topics among them."""
     pool = Pool(rng)
     types = list(MAKERS)
     weights = [MAKERS[type_][1] * rng.choice([0.3, 1, 1, 3]) for type_ in types]
@@ -463,7 +462,7 @@ def world(rng: random.Random) -> list[Record]:
 
 
 def orderly(pool: Pool) -> list[Event]:
-    """What a well-behaved issuer says of a long chain: the deep end into which the rest is thrown."""
+    """Generate the events of a well-behaved issuer about a long chain, to which the rest is added."""
     rng, events = pool.rng, []
     for number, delegation in enumerate(pool.delegations):
         event = {"delegation": delegation, "delegatee": pool.principal(), "delegator": pool.principal()}
@@ -485,14 +484,14 @@ def orderly(pool: Pool) -> list[Event]:
 
 
 def taken(rng: random.Random, event: Event) -> Record:
-    """An event as the log took it, at once or not; an order or a lift now and then by the wrong topic."""
+    """Record an event, immediately or later; an order or a lift now and then on the wrong topic."""
     rightly = event["type"] in ORDERS and rng.random() > 0.06
     recorded_at = moment_of(event["occurred_at"]) if rng.random() < 0.5 else rng.choice(grid)
     return {"event": event, "recorded_at": recorded_at, "via": "orders" if rightly else "decisions"}
 
 
 def duplicate(rng: random.Random, record: Record) -> Record:
-    """The same content under the same key, written differently, taken later, rarely by another topic."""
+    """Build the same content under the same key, written differently, recorded later, rarely on another topic."""
     event = spelled(rng, record["event"])
     for field, value in event.items():
         if (field.endswith("_at") or field in ("not_before", "issued_before")) and value is not None:
@@ -503,14 +502,14 @@ def duplicate(rng: random.Random, record: Record) -> Record:
 
 
 def spelled(rng: random.Random, event: Event) -> Event:
-    """The same event with some of what it leaves out as null, empty or the default; keys in any order."""
+    """Return the same event with some absent fields as null, empty or the default; keys in any order."""
     said = {key: value for key, value in EMPTY[event["type"]].items() if rng.random() < 0.5} | event
     keys = rng.sample(list(said), len(said))
     return {key: said[key] for key in keys}
 
 
 def conflicting(rng: random.Random, other: Event, type_: str, key: Event) -> tuple[str, Event]:
-    """The type and the key of an event that contradicts another, as a rule of its type and its instant."""
+    """Return the type and the key of an event that contradicts another, usually of its type and its instant."""
     if rng.random() < 0.8:
         type_ = other["type"]
     occurred_at = other["occurred_at"] if rng.random() < 0.8 else key["occurred_at"]
@@ -518,7 +517,7 @@ def conflicting(rng: random.Random, other: Event, type_: str, key: Event) -> tup
 
 
 def trust(rng: random.Random) -> dict[str, dict[str, list[str]]]:
-    """A trust table in which most may say most, some sources something, and some nothing."""
+    """Build a trust table in which most sources may state most things, some a few, and some nothing."""
     prefixes = ("t", "d", "https://idp#", "human:", "agent:", "okta|", "spiffe://", "s")
     table = {}
     for source in SOURCES:
@@ -531,7 +530,7 @@ def trust(rng: random.Random) -> dict[str, dict[str, list[str]]]:
 
 
 def questions(records: list[Record]) -> list[tuple[str, str]]:
-    """Every (kind, id) worth asking of a world, and one of each kind that nothing names; sorted."""
+    """Return every (kind, id) worth querying in a world, and one of each kind that nothing names; sorted."""
     kinds = {
         **dict.fromkeys(("token",), "token"),
         **dict.fromkeys(("delegation", "parents"), "delegation"),
@@ -553,13 +552,13 @@ def questions(records: list[Record]) -> list[tuple[str, str]]:
 
 
 def actions(records: list[Record]) -> list[str]:
-    """Every action that a world's events perform, and one that none does; sorted."""
+    """Return every action that a world's events perform, and one that none does; sorted."""
     found = {record["event"]["action"] for record in records if record["event"]["type"] == "action.performed"}
     return sorted({*found, "nobody-did-this"})
 
 
 def worlds() -> SearchStrategy[list[Record]]:
-    """Worlds for hypothesis: a seed each, so that a failure is one number."""
+    """Return worlds for hypothesis: a seed each, so that a failure is one number."""
     from hypothesis import strategies as st
 
     return st.integers(0, 2**32 - 1).map(lambda seed: world(random.Random(seed)))

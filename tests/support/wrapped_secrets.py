@@ -1,4 +1,4 @@
-"""Credentials of many kinds, and what they come wrapped in; all made up, each of the form of a real one."""
+"""Credentials of many kinds, and their wrappers; all made up, each with the form of a real one."""
 
 import base64
 import gzip
@@ -20,9 +20,9 @@ class Secret(NamedTuple):
     """A credential.
 
     Attributes:
-        name: Under which name it stands.
-        value: What stands there.
-        needle: What of it must be found nowhere.
+        name: The name under which it occurs.
+        value: The value under that name.
+        needle: The part that must not be found anywhere.
     """
 
     name: str
@@ -92,7 +92,7 @@ def _url(rng: random.Random) -> tuple[str, str, str]:
     return "dsn", f"postgresql://app:{password}@db.example:5432/prod", password
 
 
-# With a form of their own: found under any name.
+# Recognised by their form, under any name.
 SHAPED: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
     "a signed token": _of("it", _jws),
     "an encrypted token": _of("it", _jwe),
@@ -109,7 +109,7 @@ SHAPED: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
     "a Bearer header": _of("it", lambda rng: f"Bearer {_some(rng, _URL_SAFE, 40)}"),
     "a Basic header": lambda rng: ("it", *_basic(rng)),
 }
-# Found by their name.
+# Recognised by their name.
 NAMED: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
     "a secret access key": _bare("secretAccessKey", _BASE64, 40),
     "a session token under its name": _bare("sessionToken", _BASE64, 120),
@@ -130,11 +130,11 @@ KINDS = SHAPED | NAMED
 
 
 def secret(kind: str, rng: random.Random) -> Secret:
-    """A credential of a kind that nothing else is equal to."""
+    """Generate a credential of a kind, different from every other."""
     return Secret(*KINDS[kind](rng))
 
 
-# Wrappings
+# Wrappers
 
 
 def _dumps(value: object) -> str:
@@ -290,7 +290,7 @@ WRAPPINGS: dict[str, Callable[[Secret], bytes]] = {
         resource={"id": f"https://x.example/?{urllib.parse.urlencode({it.name: it.value})}"}
     ),
 }
-"""A record of one line each, but for gzip and UTF-16."""
+"""A record of one line each, except for gzip and UTF-16."""
 _SAMPLE = Secret("it", "x\ny", "x")
 ONE_LINE = tuple(
     name
@@ -300,13 +300,13 @@ ONE_LINE = tuple(
 
 
 def traces(needle: str) -> Iterator[bytes]:
-    """What may not be found of a credential: itself, a part of it, and each in another spelling."""
+    """Return what must not be found of a credential: itself, a part of it, and each in another spelling."""
     whole = needle.encode()
     parts = {whole}
     if len(whole) >= _CUT:
         middle = len(whole) // 2
         parts |= {whole[:_PART], whole[middle - _PART // 2 :][:_PART], whole[-_PART:]}
-        if whole.startswith(b"-----BEGIN"):  # what every key begins and ends with is no secret
+        if whole.startswith(b"-----BEGIN"):  # the beginning and the end of every key are not secret
             parts = {whole, whole[60:80], whole[middle:][:_PART]}
     for part in parts:
         yield part
@@ -315,7 +315,7 @@ def traces(needle: str) -> Iterator[bytes]:
         yield urllib.parse.quote(part.decode(), safe="").encode()
         yield part.decode().encode("utf-16-le")
         yield part.hex().encode()
-    for before in range(3):  # of base64 what stands behind so many other bytes, without the ends that they share
+    for before in range(3):  # base64 after each number of preceding bytes, without the common ends
         encoded = base64.b64encode(b"\0" * before + whole).rstrip(b"=")
         yield encoded[4 if before else 0 : -2]
         yield encoded[4 if before else 0 : -2].translate(bytes.maketrans(b"+/", b"-_"))

@@ -120,7 +120,7 @@ class LiveFindings:
         return Report(dict(self.findings), dict(self.not_evaluated))
 
     def advance(self, facts: Iterable[Fact], at: Instant, intake: Intake | None = None) -> set[str]:
-        """Add facts and let time pass to a moment; return the ids of the findings that may have changed.
+        """Add facts and advance the time; return the ids of the findings that may have changed.
 
         Args:
             facts: New facts, and known facts for which an earlier time of recording has become known.
@@ -199,7 +199,7 @@ class LiveFindings:
                 self._marks.aspects[key] |= aspect
 
     def _rules_for(self, subject: str, aspect: int, offered: frozenset[str] | None) -> tuple[Rule, ...]:
-        """Return the rules that look at some aspect of a kind of thing, and can find anything of what it offers."""
+        """Return the rules that depend on some aspects of a kind of thing, and can find anything in its inputs."""
         known = self._rules.get((subject, aspect, offered))
         if known is None:
             known = self._rules[subject, aspect, offered] = tuple(
@@ -217,7 +217,7 @@ class LiveFindings:
         scene, subject = self._scene, subject_of(key)
         is_entered, offered = self._ledger.offered(subject, key)
         had = self._found.get(key)
-        # What it offered before, it may not offer now.
+        # Its inputs may have been others before.
         rules = self._rules_for(subject, aspect, offered if had is None else None)
         if not rules:
             return set()
