@@ -11,7 +11,7 @@ from lineage.core.findings.options import Options
 from lineage.core.model.errors import FencedError
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
-from lineage.plumbing.gc_pause import gc_freeze
+from lineage.plumbing.gc_pause import gc_freeze, gc_paused
 from lineage.serve.commands.kept_form import differences, kept, resolved
 from lineage.serve.queries.finding_facts import Noticed
 from lineage.store import kept_findings
@@ -25,7 +25,7 @@ TOGETHER: Final = 2_000  # versions in one transaction, which takes a quarter of
 _ATTEMPTS: Final = 20  # while other processes also write
 _STILL: Final = 30_000_000  # microseconds after which the index records its progress again
 _REFRESH: Final = 2_000_000  # microseconds within which further evidence for a finding is written only once
-_FREEZE: Final = 50_000  # facts after which what was loaded is hidden from the garbage collector
+_FREEZE: Final = 500  # facts after which, at the end of a batch, they are hidden from the garbage collector
 
 
 class _Sight(NamedTuple):
@@ -75,7 +75,7 @@ class LiveIndex:
 
     def load(self, store: Store, now: Instant) -> None:
         """Read every fact, and evaluate every rule. Cost: all facts, and 3 KB of memory for each."""
-        with store.snapshot(frugal=True) as still:
+        with gc_paused(), store.snapshot(frugal=True) as still:
             self._edition, self._positions = still.version()
             _, self._recorded_at = still.progress()
             self._noticed = Noticed(still, self._trust)
@@ -98,8 +98,12 @@ class LiveIndex:
         waiting = self._unwritten or (self._late and now - self._refreshed_at >= _REFRESH)
         if mark == self._mark and not waiting and now < min(self._live.due_at, self._written_at + _STILL):
             return 0
-        self._advance(store, now)
-        written = self._write(store, notify)
+        with gc_paused():  # nearly all objects created for a batch stay
+            self._advance(store, now)
+            written = self._write(store, notify)
+            if self._unfrozen >= _FREEZE:
+                self._unfrozen = 0
+                gc_freeze()
         if not self.is_behind:
             self._mark = mark
         return written
@@ -121,9 +125,6 @@ class LiveIndex:
         self._unwritten |= self._live.advance(facts, now, intake)
         self._positions = capped
         self._unfrozen += len(facts)
-        if self._unfrozen > _FREEZE:
-            self._unfrozen = 0
-            gc_freeze(collect_first=False)
 
     # Writing
 
