@@ -748,9 +748,24 @@ CASES["decision-mismatch"] = Case(
         [D1, T1, {**PERMIT, "operation": "read_account"}, done("a1", "x", tool="crm/read_account", decision="p1")],
         [bound(A, "spiffe://x/a"), D1, T1, PERMIT, done("a1", actor="spiffe://x/a", token="t1", decision="p1")],
         [D1, T1, PERMIT, done("a1", "crm.delete", token="t1", decision="p1", outcome="failed")],
+        [
+            D1,
+            T1,
+            {**PERMIT, "resource": res("42", type="account")},
+            done("a1", token="t1", decision="p1", resource=res("42", type="crm:Account")),
+        ],
     ),
     missing=[D1, T1, done("a1", "crm.delete", token="t1")],
     more=(
+        (
+            [
+                D1,
+                T1,
+                {**PERMIT, "resource": res("42", type="account")},
+                done("a1", token="t1", decision="p1", resource=res("42", type="invoice")),
+            ],
+            "high",
+        ),
         ([D1, T1, PERMIT, done("a1", token="t2", decision="p1")], "high"),
         ([D1, T1, PERMIT, done("a1", token="t1", actor=B, decision="p1")], "high"),
         ([D1, T1, PERMIT, done("a1", token="t1", decision="p1", params_digest="sha256:2")], "high"),

@@ -109,8 +109,11 @@ def decision_mismatch(scene: Scene, key: str) -> Iterator[Finding]:
 def _differences(scene: Scene, act: Act, decided: Decided) -> Iterator[tuple[str, str, str]]:
     if not _is_same_operation(scene, act, decided):
         yield "operation", decided.operation, act.operation
-    if act.resource is not None and decided.resource is not None and act.resource.id != decided.resource.id:
-        yield "resource", decided.resource.id, act.resource.id
+    if act.resource is not None and decided.resource is not None:
+        if act.resource.id != decided.resource.id:
+            yield "resource", decided.resource.id, act.resource.id
+        elif not _may_be_one_type(decided.resource.type, act.resource.type):
+            yield "resource type", str(decided.resource.type), str(act.resource.type)
     if act.token is not None and decided.token is not None and act.token != f"token:{decided.token}":
         yield "token", decided.token, act.token.removeprefix("token:")
     for field in ("actor", "on_behalf_of"):
@@ -119,6 +122,14 @@ def _differences(scene: Scene, act: Act, decided: Decided) -> Iterator[tuple[str
             yield field, permitted, done
     if None not in (act.params_digest, decided.params_digest) and act.params_digest != decided.params_digest:
         yield "params_digest", str(decided.params_digest), str(act.params_digest)
+
+
+def _may_be_one_type(one: str | None, other: str | None) -> bool:
+    """Whether two sources may mean one type of resource: one is unstated, or its word is part of the other's."""
+    if one is None or other is None:
+        return True
+    spelled = plain_operation(one), plain_operation(other)
+    return spelled[0] in spelled[1] or spelled[1] in spelled[0]
 
 
 def _difference(field: str, permitted: str, done: str) -> Sentence:
