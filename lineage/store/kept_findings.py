@@ -13,9 +13,11 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from lineage.core.findings.judging import NEW
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import canonical_json
 from lineage.core.model.sentences import Sentence, Tag
+from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import add, without_limits
 from lineage.store.database.sql import chunks, in_array, storable
@@ -265,8 +267,12 @@ def page(store: Store, filters: Filters, moment: Moment, behind: Place | None, l
     rows: list[Any] = []
     with store.connection() as connection:
         for shown in _shown(store, filters, moment):
-            query = sa.select(finding).where(shown, after).limit(limit)
-            rows += connection.execute(query.order_by(finding.c.rank, finding.c.seen, finding.c.id))
+            full = len(rows) + limit
+            for ranks in _ranks(filters):
+                query = sa.select(finding).where(shown, after, ranks).limit(full - len(rows))
+                rows += connection.execute(query.order_by(finding.c.rank, finding.c.seen, finding.c.id))
+                if len(rows) == full:
+                    break
     rows.sort(key=lambda row: (row.rank, row.seen, row.id))
     return [_kept(row) for row in rows[:limit]]
 
@@ -309,11 +315,21 @@ def numbers(store: Store, filters: Filters, moment: Moment) -> dict[tuple[int, s
     columns = (finding.c.rank, finding.c.status)
     with store.connection() as connection:
         for shown in _shown(store, filters, moment):
-            query = sa.select(*columns, sa.func.count().label("findings")).where(shown).group_by(*columns)
-            for row in connection.execute(query):
-                key = -row.rank, row.status
-                found[key] = found.get(key, 0) + row.findings
+            for ranks in _ranks(filters):
+                query = sa.select(*columns, sa.func.count().label("findings")).where(shown, ranks).group_by(*columns)
+                for row in connection.execute(query):
+                    key = -row.rank, row.status
+                    found[key] = found.get(key, 0) + row.findings
     return found
+
+
+def _ranks(filters: Filters) -> Iterator[sa.ColumnElement[bool]]:
+    """Divide what is filtered by time by severity, the worst first: within one, the index is in the order of time."""
+    if filters.since is None:
+        yield sa.true()
+        return
+    for severity in sorted(filters.severities or map(int, Severity), reverse=True):
+        yield finding.c.rank == -severity
 
 
 def _shown(store: Store, filters: Filters, moment: Moment) -> Iterator[sa.ColumnElement[bool]]:
@@ -342,6 +358,8 @@ def _conditions(store: Store, filters: Filters, version: sa.ColumnElement[bool])
     ):
         if wanted:
             yield column.in_(wanted)
+    if filters.statuses and NEW not in filters.statuses:
+        yield finding.c.status != sa.literal_column(f"'{NEW}'")  # as the index of what is not new has it
     if filters.not_statuses:
         yield finding.c.status.not_in(filters.not_statuses)
     if filters.since is not None:

@@ -80,15 +80,15 @@ def every_kept(service: Service, asked: KeptAsked, filters: Filters) -> Iterator
 def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) -> Document:
     """Return a page of the list."""
     state = asked.state
-    rows = kept_findings.page(service.store, filters, asked.moment, asked.behind, limit + 1)
-    page = rows[:limit]
-    following = _next(asked.moment, page[-1]) if len(rows) > limit else None
     numbers = _numbers(service, asked, replace(filters, not_statuses=()))
     severities: Counter[int] = Counter()
     for (severity, status), count in numbers.items():
         severities[severity] += count if status not in filters.not_statuses else 0
     severities += Counter()  # without zero counts
     total = severities.total()
+    rows = kept_findings.page(service.store, filters, asked.moment, asked.behind, limit + 1) if total else []
+    page = rows[:limit]
+    following = _next(asked.moment, page[-1]) if len(rows) > limit else None
     return {
         **listing([dict(one.document) for one in page], total=total, following=following),
         "not_evaluated": [{"kind": kind, "why": why} for kind, why in sorted(state.not_evaluated.items())],

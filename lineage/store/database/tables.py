@@ -358,9 +358,22 @@ _latest = text("until IS NULL")
 Index("finding_current", finding.c.id, unique=True, sqlite_where=_latest, postgresql_where=_latest)
 Index(
     "finding_worst",
-    *(finding.c[name] for name in ("rank", "seen", "id", "status", "kind")),
+    *(finding.c[name] for name in ("rank", "seen", "id", "status", "kind", "turn")),
     sqlite_where=_latest,
     postgresql_where=_latest,
+)
+Index(
+    "finding_kind",
+    *(finding.c[name] for name in ("kind", "rank", "seen", "id", "status", "turn")),
+    sqlite_where=_latest,
+    postgresql_where=_latest,
+)
+_judged = text("until IS NULL AND status <> 'new'")
+Index(
+    "finding_judged",
+    *(finding.c[name] for name in ("status", "rank", "seen", "id", "kind", "turn")),
+    sqlite_where=_judged,
+    postgresql_where=_judged,
 )
 Index("finding_of", finding.c.of_key, sqlite_where=_latest, postgresql_where=_latest)
 Index("finding_about", finding.c.about_key, sqlite_where=_latest, postgresql_where=_latest)
