@@ -1,4 +1,4 @@
-"""What other tools read of actions and events holds by their formats: OCSF API Activity, and Timesketch."""
+"""Exports of actions and events are valid in the formats of other tools: OCSF API Activity, and Timesketch."""
 
 import json
 from functools import cache
@@ -17,7 +17,7 @@ INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The incident, and actions that say little, with ids that need escaping."""
+    """The incident, and actions with few fields, with ids that need escaping."""
     desk = Desk(tmp_path_factory.mktemp("formats"))
     desk.run("ingest", str(INCIDENT))
     desk.take(
@@ -40,7 +40,7 @@ def lines(desk: Desk, *asked: str) -> list[dict[str, Any]]:
 
 def test_every_action_is_an_api_activity_by_the_schema(desk: Desk):
     """
-    One event for each action, the human and the delegations with it.
+    There is one event for each action, with the human and the delegations.
     """
     listed = desk.one("actions", "--limit", "1000")["items"]
     events = lines(desk, "actions", "--limit", "1000", "--format", "ocsf")
@@ -77,7 +77,7 @@ def test_the_schema_refuses_what_is_wrong(desk: Desk, wrong: dict[str, Any]):
 )
 def test_lines_for_timesketch_have_what_it_needs(desk: Desk, asked: tuple[str, ...], said: str):
     """
-    One flat line for each item, in its order, with a message, a time in two forms and what the time is.
+    There is one flat line for each item, in order, with a message, a time in two formats, and the meaning of the time.
     """
     items = desk.one(*asked)["items"]
     found = lines(desk, *asked, "--format", "timesketch")

@@ -1,4 +1,4 @@
-"""Asking for actions by what people know: a naive filter over all actions finds the same, in the same order."""
+"""Finding actions by filters: a naive filter over all actions finds the same, in the same order."""
 
 import random
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def service_over(store: Store, table: TrustTable | None = None) -> Service:
 
 
 def found(service: Service, wanted: ActionFilter, *, limit: int, **how: Any) -> list[str]:
-    """All pages of a list, put together."""
+    """Join all pages of a list."""
     names: list[str] = []
     after = None
     while True:
@@ -55,7 +55,7 @@ def found(service: Service, wanted: ActionFilter, *, limit: int, **how: Any) -> 
 def naive(
     store: Store, facts: list[Any], wanted: ActionFilter, table: TrustTable | None, known_at: int | None
 ) -> list[str]:
-    """Every action of the whole world, filtered by the rule alone, and sorted by its place."""
+    """Filter every action of the whole world by the rule alone, sorted by its place."""
     whole = World(facts, trust=table, known_at=known_at)
     places: dict[str, tuple[int, int]] = {}
     for stored in store.facts():
@@ -71,7 +71,7 @@ def naive(
 
 
 def some_filter(rng: random.Random, items: list[dict[str, Any]]) -> ActionFilter:
-    """A filter of some of what there is, and now and then of what there is not."""
+    """Draw a filter from existing values, and sometimes from values that do not exist."""
     events = [item["event"] for item in items]
 
     def one_of(*names: str) -> str:
@@ -107,8 +107,8 @@ def some_filter(rng: random.Random, items: list[dict[str, Any]]) -> ActionFilter
 @given(seed=SEEDS)
 def test_actions_are_what_a_naive_filter_finds_in_any_order_of_facts(fresh: stores.Fresh, seed: int):
     """
-    However the facts come, whatever is trusted and known, and however the list is cut into pages: what is found is what
-    the rule says of every single action, the latest first. Aliases, late tokens and split actions included.
+    Whatever the order of facts, the trust table, the known facts and the page size, the list has exactly the actions
+    that match by the rule, latest first. This includes aliases, late tokens and split actions.
     """
     rng = random.Random(seed)
     items = worlds.world(rng) + worlds.world(rng)
@@ -133,7 +133,7 @@ def told(number: int, at: int, action: str, **fields: Any) -> Event:
 
 
 def written(store: Store, events: list[Event]) -> None:
-    """Each event in a batch of its own, in this order."""
+    """Write each event in a separate batch, in this order."""
     for offset, event in enumerate(events):
         write(store, [Record(Position("decisions", 0, offset).number, NOW + offset, codec.encode(event))])
 
@@ -141,7 +141,7 @@ def written(store: Store, events: list[Event]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_an_action_told_of_by_several_facts_stands_once_at_its_earliest(fresh: stores.Fresh, order: tuple[int, ...]):
-    """What one fact says is found at the place of another: whichever came first, on every page."""
+    """What one fact states is found at the position of another, whichever came first, on every page."""
     events = [
         told(1, NOW - 50, "split"),
         told(2, NOW - 10, "split", tool="mail"),
@@ -158,7 +158,7 @@ def test_an_action_told_of_by_several_facts_stands_once_at_its_earliest(fresh: s
 
 @pytest.mark.slow
 def test_small_parts_of_the_index_become_large_ones(fresh: stores.Fresh):
-    """A log that takes one event at a time leaves few parts behind it, and a list reads only those that it needs."""
+    """Events that are written one at a time leave few parts, and a list reads only those that it needs."""
     events = [told(n, NOW - n, f"a{n:04}", tool="mail" if n % 7 else "fs") for n in range(600)]
     with a_store(fresh) as (store, _):
         written(store, events)
@@ -170,7 +170,7 @@ def test_small_parts_of_the_index_become_large_ones(fresh: stores.Fresh):
 
 
 def test_a_store_of_an_older_version_finds_the_same(fresh: stores.Fresh):
-    """Where the index lacks older actions, every fact is read instead, until the store is rebuilt."""
+    """If the index lacks older actions, every fact is read instead, until the store is rebuilt."""
     with a_store(fresh) as (store, _):
         written(store, [told(n, NOW - n, f"a{n}", tool="mail") for n in range(5)])
         with store.engine.begin() as connection:
@@ -180,7 +180,7 @@ def test_a_store_of_an_older_version_finds_the_same(fresh: stores.Fresh):
 
 
 def test_a_cursor_is_only_good_for_its_own_question(fresh: stores.Fresh):
-    """The `next` of one list is refused by another, and so is what never was one."""
+    """The `next` of one list is refused by another, and so is an arbitrary text."""
     with a_store(fresh) as (store, _):
         written(store, [told(n, NOW - n, f"a{n}", tool="mail") for n in range(3)])
         service = service_over(store)
@@ -192,7 +192,7 @@ def test_a_cursor_is_only_good_for_its_own_question(fresh: stores.Fresh):
 
 
 def test_an_alias_finds_what_the_other_name_did(fresh: stores.Fresh):
-    """Anyone who asks for the name that people know finds what was done for the name that the issuer knows."""
+    """A search by the name that people know finds actions under the name that the issuer knows."""
     issued = TokenIssued(token="idp#1", subject="idp#42", actor="agent:planner", expires_at=NOW - 5)
     joined = PrincipalRegistered(principal="human:alice@example.com", kind="human", aliases=("idp#42",))
     events = [

@@ -1,4 +1,4 @@
-"""The command line takes what people type: ids without their kind, times as one writes them; it says what it took."""
+"""The command line accepts ids without their kind and informal times, and says how it understood them."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ NOW = parse_instant("2026-11-02T10:30:00Z")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs a command over a store with the incident."""
+    """Return a function that runs a command over a store with the incident."""
     store = f"sqlite:///{tmp_path_factory.mktemp('asking')}/store.db"
 
     def invoke(*args: str) -> Result:
@@ -49,13 +49,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     ],
 )
 def test_a_time_is_taken_as_it_is_typed(typed: str, moment: str):
-    """Words, how long ago, a time of today, a date, and both; without a zone they are UTC."""
+    """Words, durations ago, a time of today, a date, and both are accepted; without a zone they are UTC."""
     assert moment == format_instant(typed_time(typed, NOW))[:16]
 
 
 @pytest.mark.parametrize("typed", ["", "soon", "25:00", "2026-13-01", "-2x", "2026-11-02T", "1030", "-999999w", "Z"])
 def test_what_is_no_time_is_refused(run: Run, typed: str):
-    """It is a usage error that names the option, and nothing is asked."""
+    """It is a usage error that names the option, and no question is asked."""
     with pytest.raises(ValueError, match=r"not|must|offset|before"):
         typed_time(typed, NOW)
     refused = run("actions", "--from", typed)
@@ -63,7 +63,7 @@ def test_what_is_no_time_is_refused(run: Run, typed: str):
 
 
 def test_what_was_understood_is_said_beside_the_answer(run: Run):
-    """A name and a date are taken for what they mean; standard output stays one JSON document."""
+    """A name and a date are resolved with a note on standard error; standard output stays one JSON document."""
     found = run("actions", "--human", "alice", "--tool", "mail", "--from", "2026-11-02", "--json")
     document = json.loads(found.stdout)
 
@@ -83,13 +83,13 @@ def test_what_was_understood_is_said_beside_the_answer(run: Run):
     ],
 )
 def test_an_id_needs_no_kind_where_one_thing_has_it(run: Run, asked: str, kind: str, id_: str):
-    """An agent without its prefix, a person by name, a token by the end of its id."""
+    """An agent is found without its prefix, a person by name, a token by the end of its id."""
     document = json.loads(run("status", asked, "--json").stdout)
     assert (kind, id_) == (document["kind"], document["id"])
 
 
 def test_an_id_of_several_things_is_refused_with_the_candidates(tmp_path: Path):
-    """Whoever is asked which of two Sams is told both, and nothing is answered."""
+    """If the name matches two people, both are named, and nothing is answered."""
     said = {"type": "principal.registered", "source": "urn:s", "occurred_at": "2026-11-02T09:00:00Z", "kind": "human"}
     people = ["human:sam@a.example", "human:sam@b.example"]
     lines = [json.dumps({**said, "event_id": one, "principal": one}) for one in people]
@@ -128,7 +128,7 @@ def test_a_filter_that_cannot_be_is_refused_by_its_name(run: Run, args: tuple[st
 
 
 def test_a_list_as_csv_has_a_header_and_a_row_for_each_item(run: Run):
-    """Also where there is none; and what follows is said on standard error."""
+    """The header is there even without items; how to continue is on standard error."""
     for command in ("actions", "principals", "tokens", "delegations"):
         whole = json.loads(run(command, "--json").stdout)
         rows = list(csv.DictReader(io.StringIO(run(command, "--csv").stdout)))
@@ -141,7 +141,7 @@ def test_a_list_as_csv_has_a_header_and_a_row_for_each_item(run: Run):
 
 @pytest.mark.parametrize("id_", ["x" * 512, "é" * 256, "שלום", "日本語", "%_\\", "'; DROP TABLE fact", "*"])
 def test_any_id_can_be_asked_for(run: Run, id_: str):
-    """Long ids, ids of every script, and what a database might take for something else find nothing, and say so."""
+    """Long ids, ids in any script, and ids with special characters find nothing, and the answer says so."""
     for command, option in (("actions", "--human"), ("actions", "--token"), ("tokens", "--holder")):
         found = run(command, option, id_, "--json")
         assert (0, []) == (found.exit_code, json.loads(found.stdout)["items"]), (command, option)
@@ -149,7 +149,7 @@ def test_any_id_can_be_asked_for(run: Run, id_: str):
 
 
 def test_a_search_finds_words_names_and_tools_and_offers_what_is_near(run: Run):
-    """The id that is right comes first; words may stand anywhere; a slip of the finger is forgiven."""
+    """The exact id comes first; words may occur anywhere; a typing mistake gets a suggestion."""
     exact = json.loads(run("search", "agent:mailer", "--json").stdout)["items"]
     named = json.loads(run("search", "ng", "alice", "--json").stdout)["items"]
     tool = json.loads(run("search", "mail.send", "--json").stdout)["items"]
@@ -162,7 +162,7 @@ def test_a_search_finds_words_names_and_tools_and_offers_what_is_near(run: Run):
 
 
 def test_the_overview_says_what_needs_attention(run: Run):
-    """Findings by severity, the worst first; who stands behind actions; how much goes on in each hour."""
+    """It shows findings by severity, worst first, the share of actions with a human, and the activity in each hour."""
     document = json.loads(run("overview", "--at", "2026-11-02T10:25:00Z", "--json").stdout)
 
     assert ["high", "medium"] == list(document["findings"]["by_severity"])[:2]
@@ -172,7 +172,7 @@ def test_the_overview_says_what_needs_attention(run: Run):
 
 
 def test_the_help_lists_every_command_with_its_whole_summary(run: Run):
-    """By what people want to do, and nothing is cut."""
+    """Commands are grouped by what people want to do, and no summary is cut."""
     shown = run("--help").stdout
     assert [True] * 4 == [f"\n{section}:" in shown for section in ("Ask", "Act", "Feed in", "Operate")]
     assert "...\n" not in shown.partition("\nAsk:")[2]
@@ -186,7 +186,7 @@ def test_open_refuses_what_nobody_knows(run: Run):
 
 
 def test_ids_are_completed_from_the_store(run: Run, tmp_path: Path):
-    """What the store knows is offered to the shell; where there is no store nothing is."""
+    """Ids in the store are offered to the shell; without a store nothing is."""
     who = main.get_command(click.Context(main), "who")
     assert who is not None
     store = run.__closure__[0].cell_contents  # type: ignore[attr-defined]

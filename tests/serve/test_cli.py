@@ -1,7 +1,7 @@
-"""The command line: exact documents, exit codes, the way of an order, what needs a look, care of the store.
+"""The command line: exact documents, exit codes, revocations, quarantine and findings, maintenance of the store.
 
 Most commands run inside the test's own process; what only a real process has (pipes, exit codes as the shell sees
-them) is tried in one.
+them) is tested in one.
 """
 
 import hashlib
@@ -67,7 +67,7 @@ REACH_KEYS = [
     *("target", "kills", "already_dead", "agents", "humans", "actions", "own_actions", "survivors"),
     *("last_expiry", "plan_digest", "as_of"),
 ]
-# What is beside it, and no part of its digest.
+# The additional keys, which are not part of its digest.
 PLAN_KEYS = [
     *("depths", "receivers", "uncovered", "recent_hour", "shared", "spared"),
     *("unjudged", "backdated", "narrower", "warnings", "approvals"),
@@ -116,14 +116,14 @@ def without_as_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_moments(document: Any) -> Any:
-    """A document without when its facts were recorded: what two stores with the same facts have in common."""
+    """Remove recording times from a document, so that two stores with the same facts are equal."""
     if isinstance(document, dict):
         return {key: without_moments(value) for key, value in document.items() if key != "recorded_at"}
     return [without_moments(item) for item in document] if isinstance(document, list) else document
 
 
 def answers(desk: Desk) -> list[dict[str, Any]]:
-    """Every answer that a world gives, without how far the projection was."""
+    """Return every answer of a world, without the progress of the projection."""
     elements = ["token:t1", "token:t2", "token:t3", "delegation:d1", "delegation:d2"]
     names = ["principal:agent:planner", "workload:spiffe://x/mailer", "session:idp#s1", "client:idp#c1"]
     at = ("--at", day("14:00"))
@@ -157,7 +157,7 @@ def test_who_says_what_design_says_it_says(world: Desk):
 
 def test_a_hop_says_how_people_know_the_party(desk):
     """
-    Beside the stated id the smallest alias that declares a kind, and the name last stated; to people that one first.
+    It also has the smallest alias that declares a kind, which people see first, and the last stated name.
     """
     native = "https://idp.example#5f2c"
     desk.take(
@@ -195,9 +195,9 @@ def test_who_names_human_agents_tokens_and_decision(world: Desk):
     assert ([], []) == (who["gaps"], [one for one in who["findings"] if one["of"] == "action:a1"])
 
 
-def test_who_says_what_is_missing_and_what_does_not_fit(world: Desk):
+def test_who_names_missing_evidence_and_findings(world: Desk):
     """
-    A token that nobody issued and an actor whom it was not made for are named, not glossed over.
+    A token that was never issued and an actor that the token was not issued to are named.
     """
     cached, ghost, bare = world.ask("who", "a2", "a3", "a4")
 
@@ -212,7 +212,7 @@ def test_who_says_what_is_missing_and_what_does_not_fit(world: Desk):
 
 def test_an_agent_at_the_root_has_an_owner_who_is_accountable(world: Desk):
     """
-    Where no human stands at the root, `human` is null and `accountable` is the owner.
+    If the root is not a human, `human` is null and `accountable` is the owner.
     """
     who = world.one("who", "a4")
 
@@ -236,7 +236,7 @@ def test_chain_says_what_design_says_it_says(world: Desk):
 
 def test_status_says_what_design_says_it_says(world: Desk):
     """
-    The document of `status` has exactly these keys, and says because of which order.
+    The document of `status` has exactly these keys, and names the order that causes the state.
     """
     status = world.one("status", "token:t3", "--at", day("14:00"))
 
@@ -260,7 +260,7 @@ def test_status_says_what_design_says_it_says(world: Desk):
         *("workload:spiffe://x/mailer", "session:idp#s1", "client:idp#c1"),
     ],
 )
-def test_everything_that_an_order_can_be_aimed_at_has_a_state(world: Desk, of: str):
+def test_everything_that_an_order_can_target_has_a_state(world: Desk, of: str):
     """
     Tokens, delegations, principals, workloads, sessions and clients have a state; an id follows the first colon.
     """
@@ -316,14 +316,14 @@ def test_reach_of_a_principal_names_what_survives(world: Desk):
 )
 def test_reach_takes_how_the_order_would_be_given(world: Desk, words: list[str], kills: dict[str, list[str]]):
     """
-    `--no-cascade`, `--issued-before`, `--mode` and `--at` change what would be killed.
+    `--no-cascade`, `--issued-before`, `--mode` and `--at` change what would end.
     """
     assert kills == world.one("reach", *words)["kills"]
 
 
 def test_what_is_dead_already_is_counted(world: Desk):
     """
-    What the order would kill as well, if it were not dead already, is a count.
+    What the order would also end, if it had not ended already, is counted.
     """
     reach = world.one("reach", "principal:human:bob", "--at", day("14:00"))
 
@@ -335,7 +335,7 @@ def test_what_is_dead_already_is_counted(world: Desk):
 
 def test_several_ids_are_answered_in_the_order_asked(world: Desk):
     """
-    Each id gets one line, in the order asked; one that no fact names is told so, and the exit code is then 3.
+    Each id gets one line, in the order asked; if no fact names one, its line says so and the exit code is 3.
     """
     found = world.ask("status", "token:t3", "token:never", "token:t1", "delegation:t1", exit=3)
 
@@ -355,7 +355,7 @@ def test_several_ids_are_answered_in_the_order_asked(world: Desk):
 )
 def test_ids_are_read_from_standard_input(world: Desk, command: str, known: str, unknown: str):
     """
-    `-` stands for ids on standard input, one a line, among others on the command line; blank lines are not ids.
+    `-` reads ids from standard input, one per line, in addition to those on the command line; blank lines are ignored.
     """
     found = world.ask(command, known, "-", known, exit=3, stdin=f"{unknown}\r\n\n{known}\n".encode())
 
@@ -366,7 +366,7 @@ def test_ids_are_read_from_standard_input(world: Desk, command: str, known: str,
 
 def test_people_are_told_on_standard_error_what_is_not_found(world: Desk):
     """
-    Without `--json` the answers stand on standard output and what no fact names on standard error.
+    Without `--json` answers go to standard output and unknown ids to standard error.
     """
     result = world.run("status", "token:never", "token:t1", exit=3)
 
@@ -402,9 +402,9 @@ def test_people_are_told_on_standard_error_what_is_not_found(world: Desk):
         ["status", "token:t1", "--log", "nonsense"],
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(world: Desk, words: list[str]):
+def test_invalid_arguments_are_usage_errors(world: Desk, words: list[str]):
     """
-    A wrong word on the command line ends with exit code 2 and a sentence on standard error, without a traceback.
+    An invalid argument ends with exit code 2 and a sentence on standard error, without a traceback.
     """
     result = world.run(*words, exit=2)
 
@@ -427,9 +427,9 @@ def test_an_id_that_is_no_utf_8_is_not_found(world: Desk, command: str):
     assert ["error", "answer"] == ["error" if "error" in found else "answer" for found in as_word]
 
 
-def test_an_id_in_the_shape_of_an_escape_sequence_moves_no_cursor(world: Desk):
+def test_an_id_with_an_escape_sequence_is_printed_visibly(world: Desk):
     """
-    What was asked is printed back with visible characters only.
+    The id is printed back with visible characters only.
     """
     result = world.run("status", "token:\x1b[2Jx\x07\u202e", exit=3)
 
@@ -441,7 +441,7 @@ def test_an_id_in_the_shape_of_an_escape_sequence_moves_no_cursor(world: Desk):
 @pytest.mark.slow
 def test_exit_codes_are_what_the_shell_sees(world: Desk, tmp_path: Path):
     """
-    0 done, 2 usage, 3 no such id, 5 store unavailable, as a real process ends.
+    A real process exits with 0 when done, 2 for usage, 3 for an unknown id, 5 for an unavailable store.
     """
     store = ("--store", world.url)
     runs = [
@@ -477,7 +477,7 @@ def test_what_is_piped_is_plain(own_world: Desk):
         assert b"\x1b" not in run.stdout, words
 
 
-def test_a_reader_that_stops_reading_is_no_fault(world: Desk):
+def test_a_closed_pipe_is_not_an_error(world: Desk):
     """
     `delegraph ... | head -1` ends without a traceback.
     """
@@ -504,7 +504,7 @@ def test_a_reader_that_stops_reading_is_no_fault(world: Desk):
 
 def test_the_store_comes_from_the_environment_or_before_the_command(world: Desk, monkeypatch: pytest.MonkeyPatch):
     """
-    `DELEGRAPH_STORE` and an option before the command name the store as an option behind it does.
+    `DELEGRAPH_STORE` and an option before the command name the store like an option after it.
     """
     before = invoke("--store", world.url, "--json", "status", "token:t1")
     by_environment = CliRunner().invoke(main, ["status", "token:t1", "--json"], env={"DELEGRAPH_STORE": world.url})
@@ -559,7 +559,7 @@ def test_every_command_of_the_design_is_there():
 
 def test_at_is_compared_with_times_inside_facts(world: Desk):
     """
-    `--at` asks of another moment: before its issue, before the order, at its effect, after its end.
+    `--at` asks about another time: before the issue, before the order, when it takes effect, after the expiry.
     """
     moments = {
         day("08:59"): "not_yet_valid", day("09:00"): "active", "2024-05-01T10:59:59.999999Z": "active",
@@ -594,9 +594,9 @@ def test_known_at_hides_what_was_recorded_later(desk: Desk):
     assert between[:19] == desk.one("status", "token:t1", "--known-at", between)["known_at"][:19]
 
 
-def test_what_was_known_at_the_time_is_told_from_what_is_known_now(desk: Desk):
+def test_the_state_as_known_then_differs_from_the_state_as_known_now(desk: Desk):
     """
-    An order recorded after an action, in effect before it: authorised as known then, not as known now.
+    If an order precedes an action but is recorded after it, the action was authorised as known then, not now.
     """
     desk.take(*WORLD)
     time.sleep(0.02)
@@ -641,7 +641,7 @@ def test_a_second_ingest_gives_only_duplicates(own_world: Desk):
 
 def test_a_line_that_is_bad_twice_is_quarantined_once(desk: Desk):
     """
-    A bad line of a file is counted at every reading and kept once.
+    A bad line of a file is counted at every reading and stored once.
     """
     file = desk.folder / "bad.jsonl"
     file.write_text("not json\n", encoding="utf-8")
@@ -693,7 +693,7 @@ def test_emit_and_consume_are_ingest(desk: Desk, tmp_path: Path):
 
 def test_emit_refuses_what_is_no_event_by_name(desk: Desk):
     """
-    A producer is told which line is bad and why; the others are published, and the exit code is 2.
+    The message names the bad line and the reason; the others are published, and the exit code is 2.
     """
     file = desk.folder / "some.jsonl"
     file.write_text(f"{json.dumps(token('t1'))}\nnot json\n{json.dumps(token('t2'))}\n", encoding="utf-8")
@@ -718,9 +718,9 @@ def test_init_is_harmless_to_repeat(own_world: Desk):
     assert before == answers(own_world)
 
 
-def test_the_log_may_stand_in_a_file_of_its_own(desk: Desk):
+def test_the_log_may_be_a_separate_file(desk: Desk):
     """
-    `--log` names another file; the store alone still answers, and says that it cannot know how far behind it is.
+    `--log` names another file; the store alone still answers, and says that its lag is unknown.
     """
     log = desk.folder / "log.db"
     apart = Desk(desk.folder, ("--log", f"sqlite:///{log}"))
@@ -744,7 +744,7 @@ def test_the_log_may_stand_in_a_file_of_its_own(desk: Desk):
 @pytest.mark.parametrize("size", [3, 30])
 def test_what_another_log_holds_is_projected_or_refused(own_world: Desk, size: int):
     """
-    A store that has read one log is told to read another: nothing may be counted as accepted and then be missing.
+    If a store is used with another log, nothing may be counted as accepted and then be missing.
     """
     file = own_world.folder / "more.jsonl"
     events = [token(f"more{n}") for n in range(size)]
@@ -761,9 +761,9 @@ def test_what_another_log_holds_is_projected_or_refused(own_world: Desk, size: i
         assert result.stderr.startswith("delegraph: ")
 
 
-def test_what_cannot_be_asked_spoils_no_other_answer(world: Desk):
+def test_an_invalid_id_does_not_prevent_other_answers(world: Desk):
     """
-    Of several ids one that is none is told by name, the others are answered in their order, and the exit code is 2.
+    Among several ids an invalid one is named, the others are answered in order, and the exit code is 2.
     """
     said_ = world.ask("status", "token:t1", "nonsense", "pet:rex", "token:nope", "token:t2", exit=2)
 
@@ -773,9 +773,9 @@ def test_what_cannot_be_asked_spoils_no_other_answer(world: Desk):
 
 
 @pytest.mark.parametrize("command", ["ingest", "emit"])
-def test_a_wrong_file_name_is_told_before_anything_is_ingested(tmp_path: Path, command: str):
+def test_a_missing_file_is_reported_before_anything_is_ingested(tmp_path: Path, command: str):
     """
-    One missing file among several: nothing is appended and no store is made, so that the command can be given again.
+    If one of several files is missing, nothing is appended and no store is created, so the command can be repeated.
     """
     good = tmp_path / "good.jsonl"
     good.write_text(json.dumps(token("t1")), encoding="utf-8")
@@ -820,9 +820,9 @@ def test_revoke_with_execute_kills_all_the_way_down(own_world: Desk):
     assert [] == own_world.one("reach", "token:t1")["kills"]["tokens"]
 
 
-def test_a_plan_holds_against_what_came_after_it(own_world: Desk):
+def test_an_order_that_would_end_more_than_its_plan_is_refused(own_world: Desk):
     """
-    Exit code 4 if the order would kill what the plan does not list; it is shown, and nothing is ordered.
+    If the order would end anything that the plan does not list, that is shown, and the exit code is 4.
     """
     digest = own_world.one(*REVOKE_T1)["plan_digest"]
     own_world.take(derived("t4", "t2"), derived("t5", "t1"))
@@ -837,7 +837,7 @@ def test_a_plan_holds_against_what_came_after_it(own_world: Desk):
 
 def test_a_plan_sees_what_is_in_the_log_and_not_yet_projected(own_world: Desk):
     """
-    A child that was emitted and not consumed is drift as well: it would die with the others.
+    A child that was emitted but not consumed is drift as well, because it would end too.
     """
     digest = own_world.one(*REVOKE_T1)["plan_digest"]
     own_world.append(DECISIONS, codec.encode(codec.event_from_document(derived("t4", "t2"))))
@@ -847,9 +847,9 @@ def test_a_plan_sees_what_is_in_the_log_and_not_yet_projected(own_world: Desk):
     assert ["token:t4"] == document["unlisted"]
 
 
-def test_what_died_meanwhile_is_no_drift(own_world: Desk):
+def test_elements_that_ended_meanwhile_are_not_drift(own_world: Desk):
     """
-    A listed element that is dead by the time of the order does not spoil the plan.
+    The plan stays valid if a listed element is dead by the time of the order.
     """
     digest = own_world.one(*REVOKE_T1)["plan_digest"]
     own_world.one("revoke", "token:t2", "--reason", "test", "--by", "human:ruth", "--execute")
@@ -860,9 +860,9 @@ def test_what_died_meanwhile_is_no_drift(own_world: Desk):
     assert "revoked" == own_world.state("token:t1")
 
 
-def test_a_plan_that_nobody_made_lists_nothing(own_world: Desk):
+def test_an_unknown_plan_lists_nothing(own_world: Desk):
     """
-    An unknown digest is drift: everything that would be killed is unlisted.
+    An unknown digest is drift: everything that would end is unlisted.
     """
     document = own_world.one(*REVOKE_T1, "--execute", "--plan-digest", "0" * 64, exit=4)
 
@@ -870,7 +870,7 @@ def test_a_plan_that_nobody_made_lists_nothing(own_world: Desk):
     assert 1 == orders_in(own_world)
 
 
-def test_without_a_digest_an_order_kills_no_more_than_it_may(own_world: Desk):
+def test_without_a_digest_the_number_of_ended_elements_is_limited(own_world: Desk):
     """
     Above `--max-kills` the order is refused with the digest to look at; with the digest, or at the limit, it is given.
     """
@@ -892,7 +892,7 @@ def test_at_the_limit_an_order_is_given(own_world: Desk):
 
 def test_the_digest_depends_on_what_is_killed_and_how(own_world: Desk):
     """
-    Neither the moment, nor who orders it, nor why is in the digest; what would be killed and the mode are.
+    The digest contains neither time, person nor reason, but what would end and the mode.
     """
     digests = [
         own_world.one(*REVOKE_T1)["plan_digest"],
@@ -907,9 +907,9 @@ def test_the_digest_depends_on_what_is_killed_and_how(own_world: Desk):
     assert 4 == len(set(digests))
 
 
-def test_an_order_on_what_nobody_has_seen_must_be_meant(own_world: Desk):
+def test_an_order_on_an_unseen_target_must_be_confirmed(own_world: Desk):
     """
-    An unseen id is not found (3); with `--unseen` it is ordered dead before it is seen, and is never valid.
+    An unseen id is not found (3); with `--unseen` it is revoked in advance, and is never valid.
     """
     order = ("revoke", "token:t7", "--reason", "test", "--by", "human:ruth")
 
@@ -957,9 +957,9 @@ def test_a_lift_of_no_order_is_not_found(own_world: Desk):
     assert 1 == orders_in(own_world)
 
 
-def test_new_authority_for_a_revoked_principal_is_born_dead(own_world: Desk):
+def test_new_authority_for_a_revoked_principal_is_never_valid(own_world: Desk):
     """
-    While an order on a principal stands, what is issued to it is dead; after the lift new tokens live, old ones do not.
+    While an order on a principal is in force, what is issued to it is dead; after the lift only new tokens are active.
     """
 
     def issue(id: str) -> str:
@@ -995,7 +995,7 @@ def test_an_order_spares_what_was_issued_later(own_world: Desk):
 
 def test_an_order_may_take_effect_later(own_world: Desk):
     """
-    `--effective-at` in the future: alive until then.
+    With `--effective-at` in the future the target stays active until then.
     """
     own_world.one(*REVOKE_T1, "--execute", "--effective-at", "2098-01-01T00:00:00Z")
 
@@ -1013,7 +1013,7 @@ def test_an_order_may_take_effect_later(own_world: Desk):
         ["lift", "r0", "--by", "human:ruth "],
     ],
 )
-def test_an_order_that_keeps_no_contract_is_refused(own_world: Desk, words: list[str]):
+def test_an_order_with_invalid_fields_is_refused(own_world: Desk, words: list[str]):
     """
     A padded name, an over-long note, a control character: exit code 2, nothing ordered.
     """
@@ -1041,7 +1041,7 @@ prefixes = [""]
 
 @pytest.fixture
 def guarded(desk: Desk) -> Desk:
-    """A store with a trust file, and facts of which only t1 and a1 are authorised."""
+    """A store with a trust file, and facts, only two of which (t1 and a1) are authorised."""
     trust = desk.folder / "trust.toml"
     trust.write_text(TRUST, encoding="utf-8")
     desk.options = ("--trust", str(trust))
@@ -1058,9 +1058,9 @@ def guarded(desk: Desk) -> Desk:
     return desk
 
 
-def test_what_a_source_may_not_say_is_no_part_of_the_state(guarded: Desk):
+def test_unauthorised_facts_have_no_effect(guarded: Desk):
     """
-    Facts outside the trust file are counted, stand in no answer, and order nothing.
+    Facts that the trust file does not allow are counted, are in no answer, and order nothing.
     """
     found = guarded.ask(
         "status", "token:t1", "token:t8", "token:x1", "delegation:d1", "principal:human:mallory", exit=3
@@ -1075,7 +1075,7 @@ def test_what_a_source_may_not_say_is_no_part_of_the_state(guarded: Desk):
 
 def test_every_plan_says_which_trust_file_is_in_force(guarded: Desk):
     """
-    A plan names the trust file; `doctor` does too, and says where there is none.
+    A plan names the trust file; `doctor` does too, and says if there is none.
     """
     file = guarded.options[1]
 
@@ -1084,7 +1084,7 @@ def test_every_plan_says_which_trust_file_is_in_force(guarded: Desk):
     assert "every source may state anything" in json.dumps(Desk(guarded.folder).one("doctor")["checks"])
 
 
-def test_what_was_refused_is_shown(guarded: Desk):
+def test_unauthorised_facts_are_shown(guarded: Desk):
     """
     An unauthorised fact is kept and shown: `findings` lists each, and cites it.
     """
@@ -1100,9 +1100,9 @@ def test_what_was_refused_is_shown(guarded: Desk):
     assert len(cited) == len(items)
 
 
-def test_who_may_not_order_is_told_so(guarded: Desk):
+def test_an_order_under_an_unauthorised_source_is_refused(guarded: Desk):
     """
-    An order under a source that may not order is refused before the log takes it; a source that may goes through.
+    It is refused before it reaches the log; an order under an authorised source is accepted.
     """
     order = ("revoke", "token:t1", "--reason", "test", "--by", "human:ruth", "--execute")
 
@@ -1114,9 +1114,9 @@ def test_who_may_not_order_is_told_so(guarded: Desk):
     assert "revoked" == guarded.state("token:t1")
 
 
-def test_another_trust_file_gives_other_answers_of_the_same_facts(guarded: Desk):
+def test_another_trust_file_gives_other_answers_about_the_same_facts(guarded: Desk):
     """
-    Without the file what was unauthorised is part of the state: facts are kept, the table is an argument.
+    Without the file, facts that were unauthorised have effect: facts are kept, and the table is an argument.
     """
     open_to_all = Desk(guarded.folder)
 
@@ -1127,9 +1127,9 @@ def test_another_trust_file_gives_other_answers_of_the_same_facts(guarded: Desk)
 @pytest.mark.parametrize(
     "text", ["not toml [", "[other]\n", '[sources."urn:x"]\ntypes = ["no.such"]\n', '[sources."urn:x"]\ntypes = "*"\n']
 )
-def test_a_trust_file_that_cannot_be_meant_is_refused(desk: Desk, text: str):
+def test_an_invalid_trust_file_is_refused(desk: Desk, text: str):
     """
-    A trust file with a fault is a usage error that names the file, never an open door.
+    A mistake in a trust file is a usage error that names the file; it never opens access.
     """
     trust = desk.folder / "trust.toml"
     trust.write_text(text, encoding="utf-8")
@@ -1144,7 +1144,7 @@ def test_a_trust_file_that_cannot_be_meant_is_refused(desk: Desk, text: str):
 
 def test_an_order_on_the_topic_of_decisions_orders_nothing(own_world: Desk):
     """
-    An order by the wrong topic is unauthorised; the same order by the topic of orders counts.
+    An order on the wrong topic is unauthorised; the same order on the topic of orders counts.
     """
     order = codec.encode(codec.event_from_document(ordered("r1", "token", "t1")))
 
@@ -1166,7 +1166,7 @@ def test_an_order_on_the_topic_of_decisions_orders_nothing(own_world: Desk):
 
 def test_a_lift_on_the_topic_of_decisions_lifts_nothing(desk: Desk):
     """
-    Nor does a lift count that came by the topic of decisions.
+    A lift that arrived on the topic of decisions does not count either.
     """
     desk.take(token("t1"), ordered("r1", "token", "t1", mode="suspend"))
     desk.append(DECISIONS, codec.encode(codec.event_from_document(lifted("r1"))))
@@ -1175,12 +1175,12 @@ def test_a_lift_on_the_topic_of_decisions_lifts_nothing(desk: Desk):
     assert "suspended" == desk.state("token:t1")
 
 
-# What needs a look
+# Quarantine, conflicts and findings
 
 
 def test_quarantine_lists_reason_and_place(desk: Desk):
     """
-    Each record in quarantine has its reason, its place and itself, a page at a time.
+    Each record in quarantine is listed with its reason, position and content, page by page.
     """
     file = desk.folder / "bad.jsonl"
     file.write_bytes(b'not json\n\n{"type": "token.revoked"}\n\xff\n')
@@ -1201,9 +1201,9 @@ def test_quarantine_lists_reason_and_place(desk: Desk):
     assert {"read": 3, "taken_up": 0, "waiting": 3} == without_as_of(desk.one("quarantine", "--retry"))
 
 
-def test_retry_takes_up_what_can_be_read_now(desk: Desk):
+def test_retry_releases_what_can_be_read_now(desk: Desk):
     """
-    What an older version could not read: a line of a file is appended, a record of the log becomes the fact it was.
+    After an upgrade, a line of a file is appended, and a record of the log becomes a fact at its own position.
     """
     desk.run("init")
     line = json.dumps(token("t1")).encode()
@@ -1240,7 +1240,7 @@ def test_retry_takes_up_what_can_be_read_now(desk: Desk):
 
 def test_conflicts_show_every_content(desk: Desk):
     """
-    One identity with two contents: both are shown with their digests, and both stand.
+    One identity with two contents: both are shown with their digests, and both count.
     """
     desk.take(token("t1"), token("t1", subject="human:bob"), token("t1"), token("t2"))
 
@@ -1309,7 +1309,7 @@ FINDINGS = {
 
 
 @pytest.mark.parametrize("named", FINDINGS)
-def test_what_does_not_fit_is_found(desk: Desk, named: str):
+def test_each_kind_of_finding_is_found(desk: Desk, named: str):
     """
     Each kind of finding that clause 8.2 lists is found, once, about the right thing, citing facts of the log.
     """
@@ -1329,9 +1329,9 @@ def test_what_does_not_fit_is_found(desk: Desk, named: str):
     assert cited <= sent
 
 
-def test_two_facts_that_do_not_fit_in_the_same_words_are_two_findings(desk: Desk):
+def test_two_findings_with_the_same_sentence_stay_two(desk: Desk):
     """
-    Two orders under one id by the wrong topic: both are told, in whichever order they came.
+    Two orders under one id on the wrong topic are both reported, in whichever order they arrived.
     """
     wrong = [ordered("r1", "token", "t1", event_id="first"), ordered("r1", "token", "t2", event_id="second")]
     desk.append(DECISIONS, *(codec.encode(codec.event_from_document(event)) for event in wrong))
@@ -1342,10 +1342,10 @@ def test_two_facts_that_do_not_fit_in_the_same_words_are_two_findings(desk: Desk
     assert {"first", "second"} == set(cited)
 
 
-def test_where_all_fits_nothing_is_found(desk: Desk):
+def test_a_consistent_world_has_no_findings(desk: Desk):
     """
-    A clean world has no findings: a gapless sequence, an acting subject, a lift of a suspension, an alias. What is
-    left to say of it is how long and how wide its grants are.
+    A clean world has no findings: a gapless sequence, an acting subject, a lift of a suspension, an alias. Only
+    the length and width of its grants are reported.
     """
     desk.take(
         registered("human:alice", "human", aliases=["okta|1"]),
@@ -1379,21 +1379,21 @@ def test_findings_come_a_page_at_a_time(desk: Desk):
     assert 120 == len({item["of"] for page in pages for item in page["items"]})
 
 
-def test_findings_tell_only_of_what_is_in_the_state(guarded: Desk):
+def test_findings_ignore_unauthorised_facts(guarded: Desk):
     """
-    What an unauthorised source says contradicts nobody; it is told as what it is.
+    What an unauthorised source states contradicts nothing; it is only reported as unauthorised.
     """
     guarded.take(said("token.issued", "other", source="urn:rogue", token="t1", subject="human:mallory"))
 
     assert {"unauthorised"} == {item["kind"] for item in guarded.one("findings")["items"]} - {"late-fact"}
 
 
-# Looking around
+# Lookups
 
 
 def test_uses_say_who_held_a_token(world: Desk):
     """
-    Every use of a token in its order: who the action says acted, and for whom the token was made.
+    Every use of a token is listed in order, with the actor of the action and the party that the token was issued to.
     """
     document = world.one("uses", "token:t2")
 
@@ -1422,7 +1422,7 @@ def test_a_use_by_way_of_a_decision_is_a_use(desk: Desk):
 
 def test_a_timeline_has_every_fact_about_a_thing(world: Desk):
     """
-    Everything that mentions the token, the earliest first.
+    It lists everything that mentions the token, earliest first.
     """
     document = world.one("timeline", "token:t2")
 
@@ -1435,7 +1435,7 @@ def test_a_timeline_has_every_fact_about_a_thing(world: Desk):
 
 def test_diff_says_what_changed_its_state(own_world: Desk):
     """
-    Between two instants: what was revoked with the target, each with both states.
+    It lists what was revoked with the target between two instants, each element with both states.
     """
     own_world.take(ordered("r1", "delegation", "d1", "12:00"))
 
@@ -1454,7 +1454,7 @@ def test_diff_says_what_changed_its_state(own_world: Desk):
 
 def test_diff_of_a_principal_begins_with_itself(own_world: Desk):
     """
-    The state of the principal itself, then of all that names it.
+    The state of the principal itself comes first, then those of everything that names it.
     """
     own_world.take(ordered("r1", "principal", "agent:mailer", "12:00"))
 
@@ -1467,7 +1467,7 @@ def test_diff_of_a_principal_begins_with_itself(own_world: Desk):
 
 def test_search_finds_ids_that_contain_a_text(world: Desk):
     """
-    Whatever the case; `%` and `_` are themselves; a list that was cut says so.
+    Case does not matter; `%` and `_` are literal; an incomplete list says so.
     """
     assert [{"kind": "principal", "id": "agent:mailer"}, {"kind": "principal", "id": "spiffe://x/mailer"}] == (
         world.one("search", "MAILER")["items"]
@@ -1498,7 +1498,7 @@ def test_search_finds_ids_that_contain_a_text(world: Desk):
 )
 def test_people_get_words(world: Desk, words: list[str]):
     """
-    Without `--json` every command says something that people read, and no brace of a document.
+    Without `--json` every command prints text for people, without a brace of a document.
     """
     result = world.run(*words)
 
@@ -1521,7 +1521,7 @@ def test_who_for_people_begins_with_the_answer(own_world: Desk):
 
 def test_a_plan_for_people_says_what_it_stands_for(own_world: Desk):
     """
-    An order on a principal stands until it is lifted; what survives is named.
+    An order on a principal applies until it is lifted; what survives is named.
     """
     plan = own_world.run("revoke", "principal:agent:mailer", "--reason", "test", "--by", "human:ruth").stdout
 
@@ -1530,12 +1530,12 @@ def test_a_plan_for_people_says_what_it_stands_for(own_world: Desk):
     assert "spiffe://x/mailer" in plan
 
 
-# Care
+# Maintenance
 
 
 def test_rebuild_leaves_every_answer_as_it_was(own_world: Desk):
     """
-    Projected again from the log: facts, moments, duplicates, conflicts and quarantine are what they were.
+    After a rebuild facts, times, duplicates, conflicts and quarantine are the same.
     """
     file = own_world.folder / "bad.jsonl"
     file.write_text("not json\n", encoding="utf-8")
@@ -1569,7 +1569,7 @@ def test_fsck_of_a_sound_store_is_ok(own_world: Desk):
     assert COUNTS == list(document["outcomes"])
 
 
-# What someone may do to the file by hand. (Role numbers as they are stored: 1 depends, 3 uses, 4 target.)
+# Changes that someone may make to the file by hand. (Role numbers as they are stored: 1 depends, 3 uses, 4 target.)
 DAMAGE = {
     "a fact deleted": "DELETE FROM fact WHERE n = (SELECT max(n) FROM fact WHERE n < 1 << 60)",
     "the order deleted": "DELETE FROM fact WHERE n >= 1 << 60",
@@ -1614,7 +1614,7 @@ def seen_twice(own_world: Desk) -> Desk:
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_fsck_finds_what_someone_did_to_the_store(seen_twice: Desk, damage: str):
     """
-    Whatever was changed by hand, fsck says where and exits with 6; rebuild makes it good.
+    Whatever was changed by hand, fsck says where and exits with 6; rebuild repairs it.
     """
     before = answers(seen_twice)
     seen_twice.sql(DAMAGE[damage])
@@ -1630,7 +1630,7 @@ def test_fsck_finds_what_someone_did_to_the_store(seen_twice: Desk, damage: str)
 
 def test_fsck_says_it_to_people_as_well(own_world: Desk):
     """
-    Without `--json`: the difference on standard output, the remedy on standard error, exit code 6.
+    Without `--json` the difference is on standard output, the remedy on standard error, and the exit code is 6.
     """
     own_world.sql(DAMAGE["a fact deleted"])
 
@@ -1643,7 +1643,7 @@ def test_fsck_says_it_to_people_as_well(own_world: Desk):
 @pytest.mark.parametrize("stored", ["x'00ff'", "x''", "x'c301'", "zeroblob(40)"])
 def test_a_stored_fact_that_cannot_be_read_is_damage(own_world: Desk, stored: str):
     """
-    A question that meets bytes that are no event says that the store is damaged: exit code 6, not 2.
+    A question that reads bytes that are not an event reports a damaged store with exit code 6, not 2.
     """
     own_world.sql(f"UPDATE fact SET value = {stored} WHERE n = 5")
 
@@ -1657,7 +1657,7 @@ def test_a_stored_fact_that_cannot_be_read_is_damage(own_world: Desk, stored: st
 
 def test_a_store_whose_pages_are_damaged_says_so(own_world: Desk):
     """
-    Zeroed pages: exit code 6 and a sentence, never an answer as if nothing had happened.
+    Zeroed pages give exit code 6 and a sentence, never an answer.
     """
     with sqlite3.connect(own_world.file) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -1696,7 +1696,7 @@ def test_a_log_with_a_changed_record_is_noticed(own_world: Desk):
 
 def test_doctor_says_what_answers_and_what_does_not(own_world: Desk, tmp_path: Path):
     """
-    All is well: exit code 0; a store that is not there: exit code 5, with the document anyway.
+    If all is well the exit code is 0; without a store it is 5, and the document is printed nevertheless.
     """
     own_world.append(DECISIONS, b"\xc3\x01garbage")
 
@@ -1715,7 +1715,7 @@ def test_doctor_says_what_answers_and_what_does_not(own_world: Desk, tmp_path: P
 
 def test_schema_is_the_wire_contract():
     """
-    `schema` prints the Avro schema; `--json` its name, version, fingerprint and digest beside it.
+    `schema` prints the Avro schema; `--json` also its name, version, fingerprint and digest.
     """
     plain, with_names = invoke("schema"), json.loads(invoke("schema", "--json").stdout)
 
@@ -1726,7 +1726,7 @@ def test_schema_is_the_wire_contract():
 
 def test_vectors_let_a_producer_in_another_language_prove_itself():
     """
-    `schema --vectors` prints one vector a line: an event, its bytes and its digest, as they are made here.
+    `schema --vectors` prints one vector per line: an event with the bytes and the digest that we compute.
     """
     vectors = [json.loads(text) for text in invoke("schema", "--vectors").stdout.split("\n") if text]
 
@@ -1738,7 +1738,7 @@ def test_vectors_let_a_producer_in_another_language_prove_itself():
 
 def test_the_demo_proves_that_the_children_are_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    `demo` runs in a throw-away store, exits 0, leaves nothing behind, and gives documents with `--json`.
+    `demo` runs in a temporary store, exits with 0, leaves nothing behind, and prints documents with `--json`.
     """
     monkeypatch.chdir(tmp_path)
 

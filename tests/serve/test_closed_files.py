@@ -1,4 +1,4 @@
-"""Files and folders without rights: each is named with what to do, and does not hide what may be read."""
+"""Unreadable files and folders are named with the remedy, and do not keep others from being read."""
 
 import json
 
@@ -21,7 +21,7 @@ def _logs(tmp_path):
 
 @pytest.mark.slow
 def test_try_reads_the_rest_of_a_folder_and_names_what_it_may_not_read(logs):
-    """On the screen, and in the document with the reason of each."""
+    """They are on the screen, and in the document with the reason for each."""
     shown, found = run("try", logs), json.loads(run("try", logs, "--json").stdout)
 
     assert 0 == shown.returncode, shown.stderr
@@ -33,7 +33,7 @@ def test_try_reads_the_rest_of_a_folder_and_names_what_it_may_not_read(logs):
 
 @pytest.mark.parametrize("name", ["shut.log", "closed"])
 def test_try_says_that_what_was_named_may_not_be_read(logs, name):
-    """Not that it has no known format."""
+    """It does not say that the format is unknown."""
     ended = run("try", logs / name)
 
     assert 2 == ended.returncode
@@ -43,7 +43,7 @@ def test_try_says_that_what_was_named_may_not_be_read(logs, name):
 
 @pytest.mark.parametrize("name", ["shut.log", "closed/within.log"])
 def test_ingest_takes_nothing_if_it_may_not_read_a_file(logs, tmp_path, name):
-    """Also of the files that it may read."""
+    """The readable files are not ingested either."""
     store = f"sqlite:///{tmp_path}/store.db"
     ended = run("ingest", logs / "open.log", logs / name, "--store", store)
 
@@ -54,7 +54,7 @@ def test_ingest_takes_nothing_if_it_may_not_read_a_file(logs, tmp_path, name):
 
 @pytest.mark.slow
 def test_collect_follows_the_rest_and_names_the_source(logs, tmp_path):
-    """Each path with the source and the remedy; what may be read is in the log."""
+    """Each path is named with the source and the remedy; what is readable is in the log."""
     settings, store = tmp_path / "delegraph.toml", f"sqlite:///{tmp_path}/store.db"
     settings.write_text(f'[[source]]\nname = "pdp"\nformat = "opa"\nfollow = "{logs}"\n', encoding="utf-8")
     run("init", "--store", store)

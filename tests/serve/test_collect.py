@@ -1,4 +1,4 @@
-"""`delegraph collect` as a process: what it takes, when it is seen, and what it says of what it cannot take."""
+"""`delegraph collect` as a process: what it ingests, how soon it is in answers, and what it reports as unreadable."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_without_an_input_there_is_nothing_to_collect(desk):
 
 def test_a_drain_takes_what_is_there_and_projects_it(desk):
     """
-    Relative paths stand beside the settings file; again it takes nothing.
+    Paths are relative to the settings file; a second run ingests nothing.
     """
     desk.settings(OPA)
     (desk.folder / "opa.jsonl").write_bytes(line(1) + line(2) + b"garbage\n")
@@ -51,7 +51,7 @@ def test_a_drain_takes_what_is_there_and_projects_it(desk):
 
 def test_a_drain_that_could_not_read_a_file_says_so_and_does_not_exit_well(desk):
     """
-    What could be read is ingested; a file of no known format is told in the log alone, as a folder has some.
+    Readable files are ingested; a file of unknown format in a folder is only reported in the log.
     """
     desk.settings(OPA.replace('"opa.jsonl"', '["opa.jsonl", "notes.txt", "loop.jsonl"]'))
     (desk.folder / "opa.jsonl").write_bytes(line(1))
@@ -68,7 +68,7 @@ def test_a_drain_that_could_not_read_a_file_says_so_and_does_not_exit_well(desk)
 
 def test_what_is_written_is_seen_within_two_seconds(desk):
     """
-    And a signal ends it well.
+    A signal ends the process cleanly.
     """
     desk.settings(OPA)
     desk.run("init")
@@ -86,7 +86,7 @@ def test_what_is_written_is_seen_within_two_seconds(desk):
 
 def test_a_source_that_the_trust_file_does_not_list_is_told_of(desk):
     """
-    What it says is kept, and is no part of the state.
+    Its facts are kept, but have no effect.
     """
     desk.settings(OPA)
     trust = desk.folder / "trust.toml"

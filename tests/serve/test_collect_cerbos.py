@@ -1,4 +1,4 @@
-"""A real Cerbos whose file of decisions is read by `delegraph collect`."""
+"""`delegraph collect` reads the decision file of a real Cerbos."""
 
 import json
 
@@ -17,8 +17,8 @@ SECONDS = 2.0
 @pytest.mark.skipif(not PROGRAM.is_file(), reason="Cerbos is not there: install Node.js, and run make jars")
 def test_a_decision_is_seen_within_two_seconds_as_it_was_given(tmp_path):
     """
-    Each permit and each denial, with the agent, and with the person and the token where a token was shown; the token
-    itself is nowhere, and what Cerbos wrote while nobody collected follows.
+    Each permit and denial has the agent, and the person and the token if one was presented. No token is kept.
+    What Cerbos wrote while nothing collected is read later.
     """
     desk = Configured(tmp_path)
     desk.settings('[[source]]\nname = "pdp"\nformat = "cerbos"\nfollow = "audit.jsonl"\n')

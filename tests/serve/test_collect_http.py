@@ -1,4 +1,4 @@
-"""Requests that `delegraph collect` takes: whose they are, what a body may be, and when they are answered."""
+"""Requests to `delegraph collect`: authentication, accepted bodies, and when they are answered."""
 
 import gzip
 import http.client
@@ -34,7 +34,7 @@ POD = {
 
 
 class Asked:
-    """A receiver on loopback with two sources that take requests, and one that takes spans."""
+    """A receiver on loopback with two sources that accept requests, and one that accepts spans."""
 
     def __init__(self, folder: Path) -> None:
         self.world = World()
@@ -80,7 +80,7 @@ BODIES = {
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_a_body_is_answered_once_the_log_has_its_records(asked, body):
     """
-    Whatever form it has; sent again it gives the same ids.
+    The form does not matter; a repeated body gives the same ids.
     """
     text, headers = body
     for _ in range(2):
@@ -105,7 +105,7 @@ STRANGERS = {
 @pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
 def test_nobody_writes_for_a_source_without_its_token(asked, stranger, caplog):
     """
-    The answer says what to send; no token stands in it or in the log.
+    The answer says what to send; neither the answer nor the log contains a token.
     """
     token, path, expected = stranger
     status, headers, answer = asked.post(line(1), token, path)
@@ -121,7 +121,7 @@ def test_nobody_writes_for_a_source_without_its_token(asked, stranger, caplog):
 
 def test_a_token_file_that_changes_counts_within_seconds(asked):
     """
-    The old token is good while both stand in it, and no longer.
+    The old token is accepted only while both are in the file.
     """
     assert 200 == asked.post(line(1), "an-older-token-of-opa")[0]
     asked.tokens.write_text("the-token-after-the-change\n", encoding="utf-8")
@@ -146,7 +146,7 @@ NOT_TAKEN = {
 
 
 @pytest.mark.parametrize("body", NOT_TAKEN.values(), ids=NOT_TAKEN)
-def test_of_a_body_that_cannot_be_taken_nothing_is_taken(asked, body):
+def test_a_refused_body_is_not_ingested_at_all(asked, body):
     """
     The answer says what to do.
     """
@@ -162,7 +162,7 @@ def test_of_a_body_that_cannot_be_taken_nothing_is_taken(asked, body):
 @pytest.mark.parametrize("is_told", [True, False])
 def test_a_body_of_two_gigabytes_is_refused_before_it_is_read(asked, is_told):
     """
-    At its head where that says so, else as soon as it is too much; the memory of one body is enough.
+    It is refused by its head, or as soon as it is too large; the memory of one body suffices.
     """
     size = "Content-Length: 2147483648" if is_told else "Transfer-Encoding: chunked"
     head = f"POST /v1/foreign/opa-eu HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n{size}\r\n\r\n"
@@ -182,7 +182,7 @@ def test_a_body_of_two_gigabytes_is_refused_before_it_is_read(asked, is_told):
 
 def test_a_bad_record_among_good_ones_is_in_quarantine_once(asked):
     """
-    However often the sender repeats it.
+    A repetition by the sender changes nothing.
     """
     for _ in range(3):
         status, _, answer = asked.post(line(1) + b"nonsense\n" + line(2))
@@ -195,7 +195,7 @@ def test_a_bad_record_among_good_ones_is_in_quarantine_once(asked):
 @pytest.mark.parametrize("step", [0, 1])
 def test_what_is_not_in_the_log_is_not_answered_for(asked, step, after):
     """
-    The sender is asked to send it again; then it is there once, or told apart as a duplicate.
+    The sender is asked to repeat it; then it is stored once, or recognised as a duplicate.
     """
     asked.world.failing, asked.world.fails_after = step, after
     status, headers, answer = asked.post(line(1))
@@ -283,7 +283,7 @@ def test_answers_to_exporters_are_in_their_own_form(asked):
 
 def test_the_process_takes_requests_and_projects_them(tmp_path):
     """
-    A source without a token is told of when it starts.
+    It reports a source without a token at its start.
     """
     desk = Configured(tmp_path)
     desk.settings(
@@ -316,7 +316,7 @@ SETTINGS = {
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 def test_a_token_that_cannot_be(tmp_path, setting):
     """
-    The message names the source; no token stands in it.
+    The message names the source and contains no token.
     """
     said, remedy = setting
     desk = Configured(tmp_path)

@@ -1,4 +1,4 @@
-"""A real OpenBao whose audit devices, a file and a socket, are read by `delegraph collect`."""
+"""`delegraph collect` reads the audit devices of a real OpenBao: a file and a socket."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SECONDS = 2.0
 
 @pytest.fixture(autouse=True)
 def is_installed():
-    """It is in the lock of the development tools, so that only an older environment lacks it."""
+    """It is in the lock file of the development tools, so only an older environment lacks it."""
     if PROGRAM is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
 
@@ -26,8 +26,8 @@ def is_installed():
 @pytest.mark.slow
 def test_a_person_who_acts_is_seen_within_two_seconds(tmp_path):
     """
-    By the file and by the socket; with the collector killed in between nothing of the file is missing, and OpenBao
-    continues while nobody reads its socket for the other device is there.
+    Both the file and the socket are tested. If the collector is killed in between, nothing of the file is missing, and
+    OpenBao continues without a reader of its socket, because it has the other device.
     """
     desk = Configured(tmp_path)
     ports = ports_of(tmp_path / "ports", ("tcp", "metrics"))

@@ -1,4 +1,4 @@
-"""A place of a status list at which very many tokens stand: bounded work, and the same finding wherever it is shown."""
+"""A status list index that very many tokens share: bounded work, and the same finding wherever it is shown."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +29,7 @@ def shared(document: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("others", [1, 2, MOST_SHARING, MOST_SHARING + 1, 3 * MOST_SHARING])
 def test_every_question_says_the_same_of_a_crowded_place(tmp_path, others: int):
     """
-    The others are named up to a bound; beyond it the sentence says that there are more, in chain, who and findings.
+    The others are named up to a limit; beyond it the sentence says that there are more, in chain, who and findings.
     """
     desk = Desk(tmp_path)
     desk.take(*(token(f"t{number}", status_list=PLACE) for number in range(others + 1)), done("a1", token="t0"))
@@ -62,7 +62,7 @@ def written(store: Store, count: int, *, source: str, first: int, start: int) ->
 
 def test_no_more_is_loaded_than_is_needed(store: Store):
     """
-    Of a thousand tokens at the place of one a bounded number is loaded; those that nobody may issue hide none.
+    Of a thousand tokens with the same index a bounded number is loaded; unauthorised ones do not hide others.
     """
     trust = TrustTable({"urn:idp": Grant(frozenset({"token.issued"}), ("t",))})
     written(store, 1_000, source="urn:mallory", first=10_000, start=0)

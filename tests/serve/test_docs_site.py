@@ -1,4 +1,4 @@
-"""The documentation site: it builds without a warning, every page is in it, and reading it asks nobody for anything."""
+"""The documentation site: it builds without a warning, contains every page, and makes no request to other servers."""
 
 import functools
 import os
@@ -92,7 +92,7 @@ def test_pictures_are_few_and_small():
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Say nothing of each request."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The doctor: what it tells of settings, stores, logs and brokers, and that it never raises for it."""
+"""The doctor: what it reports about settings, stores, logs and brokers, without raising."""
 
 import gc
 import json
@@ -35,7 +35,7 @@ WELL = {**TOPIC_SETTINGS, "max.message.bytes": str(MESSAGE_BYTES), "min.insync.r
 
 @pytest.fixture
 def settings_of(tmp_path: Path) -> Callable[..., Settings]:
-    """Settings with a store in a folder of its own."""
+    """Settings with a store in a separate folder."""
 
     def of(**said: str) -> Settings:
         env = {"DELEGRAPH_STORE": f"sqlite:///{tmp_path / 'delegraph.db'}"}
@@ -50,7 +50,7 @@ FORGOTTEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableException
 
 @pytest.fixture
 def forgotten(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """What is forgotten is collected before the next test; a log record that is kept would keep it."""
+    """Collect unreferenced objects before the next test; a stored log record would keep them alive."""
     caplog.set_level(logging.CRITICAL, logger="kafka")
     yield
     gc.collect()
@@ -72,7 +72,7 @@ def prepare(settings: Settings, *values: bytes) -> None:
 
 @contextmanager
 def administering(url: str) -> Iterator[Any]:
-    """The library's own client for what we never do to a topic."""
+    """The library's own client, for changes that we never make to a topic."""
     servers, _ = parse_url(url)
     admin = KafkaAdminClient(bootstrap_servers=list(servers))
     try:
@@ -82,7 +82,7 @@ def administering(url: str) -> Iterator[Any]:
 
 
 def make_topics(url: str, **configs: str) -> None:
-    """Topics as someone else might make them."""
+    """Create topics as someone else might."""
     _, prefix = parse_url(url)
     named = {name.replace("_", "."): value for name, value in configs.items()}
     with administering(url) as admin:
@@ -93,9 +93,9 @@ def make_topics(url: str, **configs: str) -> None:
 # Settings, store, the embedded log
 
 
-def test_a_store_that_is_well_is_told_so(settings_of: Callable[..., Settings]):
+def test_a_healthy_store_passes_every_check(settings_of: Callable[..., Settings]):
     """
-    Every check is well, each setting has its origin, and every version is named.
+    Every check passes, each setting has its origin, and every version is named.
     """
     settings = settings_of(group="night")
     prepare(settings, b"no event")
@@ -116,9 +116,9 @@ def test_a_store_that_is_well_is_told_so(settings_of: Callable[..., Settings]):
 @pytest.mark.slow
 @FORGOTTEN
 @pytest.mark.usefixtures("forgotten")
-def test_no_secret_is_told(tmp_path: Path, settings_of: Callable[..., Settings]):
+def test_no_secret_is_shown(tmp_path: Path, settings_of: Callable[..., Settings]):
     """
-    Whatever is configured, and whatever fails, no password stands in the document or on the page.
+    Whatever is configured, and whatever fails, no password is in the document or on the page.
     """
     file = tmp_path / "password"
     file.write_text(SECRET, encoding="utf-8")
@@ -139,7 +139,7 @@ def test_no_secret_is_told(tmp_path: Path, settings_of: Callable[..., Settings])
     assert {"name": "kafka.password", "value": "set", "from": "environment"} in document["settings"]
 
 
-def test_a_secret_that_everybody_can_read_is_a_fault(tmp_path: Path, settings_of: Callable[..., Settings]):
+def test_a_world_readable_secret_is_a_fault(tmp_path: Path, settings_of: Callable[..., Settings]):
     """
     The file is named, with the command that closes it.
     """
@@ -155,7 +155,7 @@ def test_a_secret_that_everybody_can_read_is_a_fault(tmp_path: Path, settings_of
 
 def test_a_variable_that_nothing_reads_is_told_with_what_was_meant(settings_of: Callable[..., Settings]):
     """
-    A slip of the pen is shown, and is no fault: it may be someone else's variable.
+    A misspelled variable is shown, but is not a fault, because it may belong to another program.
     """
     settings = settings_of(kafka_pasword_file="x")
     prepare(settings)
@@ -167,7 +167,7 @@ def test_a_variable_that_nothing_reads_is_told_with_what_was_meant(settings_of: 
 
 def test_a_record_from_the_future_is_a_fault(settings_of: Callable[..., Settings]):
     """
-    A record that was taken after now, by our clock: one of the clocks is wrong.
+    If a record is from the future by our clock, one of the clocks is wrong.
     """
     settings = settings_of()
     log = open_log(settings.log_url, create=True, clock=lambda: now() + 3_600_000_000)
@@ -181,9 +181,9 @@ def test_a_record_from_the_future_is_a_fault(settings_of: Callable[..., Settings
     assert "in our future" in says
 
 
-def test_a_log_that_is_not_named_is_told(settings_of: Callable[..., Settings]):
+def test_a_missing_log_setting_is_reported(settings_of: Callable[..., Settings]):
     """
-    A store on PostgreSQL has no log inside: the check says what to set.
+    A store on PostgreSQL has no embedded log: the check says what to set.
     """
     document = doctor(settings_of(store="postgresql://127.0.0.1:1/facts"))
 
@@ -195,9 +195,9 @@ def test_a_log_that_is_not_named_is_told(settings_of: Callable[..., Settings]):
 
 
 @pytest.mark.kafka
-def test_a_kafka_that_is_well_is_told_so(kafka_url: str, settings_of: Callable[..., Settings]):
+def test_a_healthy_kafka_passes_every_check(kafka_url: str, settings_of: Callable[..., Settings]):
     """
-    Cluster, topics, copies, records, group, clock: all well, and what was found stands in the document.
+    Cluster, topics, copies, records, group and clock pass, and the document has the details.
     """
     settings = settings_of(log=kafka_url)
     prepare(settings, b"1", b"2", b"3")
@@ -223,7 +223,7 @@ def test_a_client_that_is_not_known_from_within_is_a_fault(
     kafka_url: str, settings_of: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ):
     """
-    Of a version of the library that was not read, records are not made safe: that is told, with what may happen.
+    With a version of the library that was not reviewed, records are not made safe; the check says what may happen.
     """
     settings = settings_of(log=kafka_url)
     prepare(settings)
@@ -236,7 +236,7 @@ def test_a_client_that_is_not_known_from_within_is_a_fault(
 
 
 @pytest.mark.kafka
-def test_what_is_behind_is_told_by_partition(kafka_url: str, settings_of: Callable[..., Settings]):
+def test_the_lag_is_reported_by_partition(kafka_url: str, settings_of: Callable[..., Settings]):
     """
     Records that are not projected are counted, in sum and by partition, on the page as well.
     """
@@ -255,7 +255,7 @@ def test_what_is_behind_is_told_by_partition(kafka_url: str, settings_of: Callab
 @pytest.mark.kafka
 def test_topics_that_would_lose_facts_are_a_fault(kafka_url: str, settings_of: Callable[..., Settings]):
     """
-    Retention, compaction, the producers' clock and a size that is too small: each is told with what to set.
+    Retention, compaction, the producers' clock and a too small size are each reported with the remedy.
     """
     make_topics(kafka_url, retention_ms="86400000", retention_bytes="1000000", cleanup_policy="compact,delete",
                 max_message_bytes="1000")  # fmt: skip
@@ -271,7 +271,7 @@ def test_topics_that_would_lose_facts_are_a_fault(kafka_url: str, settings_of: C
 @pytest.mark.kafka
 def test_records_that_are_gone_are_a_fault(kafka_url: str, settings_of: Callable[..., Settings]):
     """
-    Records that were deleted before they were projected: how many, and that they are missing here.
+    It reports how many records were deleted before they were projected.
     """
     make_topics(kafka_url, **{name.replace(".", "_"): value for name, value in TOPIC_SETTINGS.items()})
     settings = settings_of(log=kafka_url)
@@ -289,9 +289,9 @@ def test_records_that_are_gone_are_a_fault(kafka_url: str, settings_of: Callable
 
 
 @pytest.mark.kafka
-def test_a_topic_that_was_made_again_is_a_fault(kafka_url: str, settings_of: Callable[..., Settings]):
+def test_a_recreated_topic_is_a_fault(kafka_url: str, settings_of: Callable[..., Settings]):
     """
-    A topic that was deleted and made again under its name is another log, and is told as that.
+    A topic that was deleted and created again under its name is reported as another log.
     """
     settings = settings_of(log=kafka_url)
     prepare(settings)
@@ -312,7 +312,7 @@ def test_a_topic_that_was_made_again_is_a_fault(kafka_url: str, settings_of: Cal
 
 
 @pytest.mark.kafka
-def test_topics_that_are_missing_are_told(kafka_url: str, settings_of: Callable[..., Settings]):
+def test_missing_topics_are_reported(kafka_url: str, settings_of: Callable[..., Settings]):
     """
     A cluster without the topics: the log does not answer, and `delegraph init` is the remedy.
     """
@@ -325,7 +325,7 @@ def test_topics_that_are_missing_are_told(kafka_url: str, settings_of: Callable[
 @pytest.mark.kafka
 def test_a_running_consumer_is_seen(kafka_url: str, settings_of: Callable[..., Settings]):
     """
-    The group is told with its state and how many consumers run.
+    It reports the state of the group and the number of consumers.
     """
     servers, prefix = parse_url(kafka_url)
     group = f"group-{uuid4().hex}"
@@ -350,7 +350,7 @@ def test_a_broker_whose_clock_is_ahead_is_a_fault(kafka_url: str, settings_of: C
     """
     A record from our future shows that the clock which stamped it is ahead of ours.
     """
-    make_topics(kafka_url)  # stamped by the producer, who may say what he likes
+    make_topics(kafka_url)  # stamped by the producer, which may state any time
     servers, prefix = parse_url(kafka_url)
     producer = KafkaProducer(bootstrap_servers=list(servers))
     producer.send(f"{prefix}.decisions", b"x", timestamp_ms=now() // 1_000 + 600_000).get(timeout=30)
@@ -365,9 +365,9 @@ def test_a_broker_whose_clock_is_ahead_is_a_fault(kafka_url: str, settings_of: C
 @pytest.mark.slow
 @FORGOTTEN
 @pytest.mark.usefixtures("forgotten")
-def test_a_kafka_that_is_away_is_told_with_the_cause(settings_of: Callable[..., Settings]):
+def test_an_unavailable_kafka_is_reported_with_the_cause(settings_of: Callable[..., Settings]):
     """
-    Nothing listens: that is said, and the store is looked at anyway.
+    The check says that nothing listens, and the store is checked nevertheless.
     """
     settings = settings_of(log="kafka://127.0.0.1:1")
     with opened_store(settings, create=True):
@@ -382,12 +382,12 @@ def test_a_kafka_that_is_away_is_told_with_the_cause(settings_of: Callable[..., 
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("user", ["consumer", "responder", "producer"])
-def test_a_credential_hears_what_is_for_it_to_see(
+def test_each_credential_gets_what_it_may_see(
     secured_kafka: SecuredKafka, settings_of: Callable[..., Settings], user: str
 ):
     """
-    A consumer sees all that concerns it; a responder everything but the group, which is no fault; a producer is let
-    in, and hears that the topic of orders is not for it.
+    A consumer sees everything that concerns it; a responder everything but the group, which is not a fault; a producer
+    connects, and learns that it may not read the topic of orders.
     """
     prefix = f"test-{uuid4().hex}"
     secured_kafka.grant(prefix)
@@ -417,7 +417,7 @@ def test_a_credential_hears_what_is_for_it_to_see(
 @pytest.mark.postgres
 def test_the_clock_of_the_database_is_compared(postgres_url: str, settings_of: Callable[..., Settings]):
     """
-    PostgreSQL has a clock of its own: how far it is from ours, and its version, are told.
+    The difference between PostgreSQL's clock and ours, and its version, are reported.
     """
     settings = settings_of(store=postgres_url)
     with opened_store(settings, create=True):
@@ -477,7 +477,7 @@ def test_what_is_wrong_with_the_copies_of_a_partition(
     copies: int, in_sync: int, least: int, led: bool, said: str | None
 ):
     """
-    Too few copies in sync, too few copies at all, one broker's word for it, nobody who leads.
+    It is a fault if too few copies are in sync, too few exist, one broker alone acknowledges, or there is no leader.
     """
     partition = Partition(topic="d", number=0, copies=copies, in_sync=in_sync, led=led)
     faults = faults_of_copies([partition], {"d": {"min.insync.replicas": str(least)}})
@@ -497,7 +497,7 @@ def test_what_is_wrong_with_the_copies_of_a_partition(
 )
 def test_how_two_logs_differ(known: bytes, found: bytes, said: str):
     """
-    Another cluster, a topic that was made again, or something else than a Kafka.
+    Logs differ by cluster, by a recreated topic, or by kind.
     """
     assert said in other_log(known, found)
 
@@ -514,7 +514,7 @@ def page_of(document: dict[str, Any]) -> str:
 
 def test_the_page_fits_a_screen_however_many_partitions(settings_of: Callable[..., Settings]):
     """
-    Of many partitions those furthest behind are shown, and how many are not.
+    Of many partitions those furthest behind are shown, with the number of the others.
     """
     settings = settings_of()
     prepare(settings)
@@ -536,9 +536,9 @@ def test_the_page_fits_a_screen_however_many_partitions(settings_of: Callable[..
 
 
 @pytest.mark.parametrize("command", ["status token:c", "who x", "fsck", "rebuild", "doctor"])
-def test_damage_is_told_by_its_exit_code_and_with_a_remedy_that_works(tmp_path: Path, command: str):
+def test_damage_has_its_exit_code_and_a_remedy_that_works(tmp_path: Path, command: str):
     """
-    Whatever meets a damaged embedded store exits with 6 and says to restore a backup: its log is damaged with it.
+    Every command on a damaged embedded store exits with 6 and says to restore a backup, because its log is damaged too.
     """
     file = tmp_path / "store.db"
     url = f"sqlite:///{file}"

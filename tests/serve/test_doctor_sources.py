@@ -1,4 +1,4 @@
-"""The doctor looks at the inputs of named sources: what it says of each, and what to do."""
+"""The doctor checks the inputs of named sources: what it reports about each, and the remedies."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def desk(tmp_path: Path) -> Configured:
 
 
 def examined(desk: Configured, *words: str) -> dict[str, tuple[bool, str]]:
-    """What the doctor says of the sources and their inputs, by check."""
+    """Return what the doctor reports about the sources and their inputs, by check."""
     env = {"DELEGRAPH_CONFIG": str(desk.folder / "delegraph.toml")}
     answer = invoke("doctor", "--json", "--store", desk.url, *words, env=env)
     document = json.loads(answer.stdout)
@@ -32,7 +32,7 @@ def examined(desk: Configured, *words: str) -> dict[str, tuple[bool, str]]:
 
 def test_a_source_that_was_read_says_how_much_came_and_how_far_it_is(desk):
     """
-    Of a file the bytes that were not taken yet; a gzip counts whole until it was read.
+    For a file it reports the bytes that were not read yet; a gzip counts as a whole until it was read.
     """
     desk.settings('[[source]]\nname = "opa-eu"\nformat = "opa"\nfollow = "opa.jsonl"\n')
     desk.run("init")
@@ -50,9 +50,9 @@ def test_a_source_that_was_read_says_how_much_came_and_how_far_it_is(desk):
     assert (True, f"1 file, {len(line(2))} bytes behind") == after["opa-eu (follow)"]
 
 
-def test_without_a_store_the_inputs_are_looked_at_all_the_same(desk):
+def test_the_inputs_are_checked_without_a_store_as_well(desk):
     """
-    How much came is not known then, and that is said.
+    The number of records is then reported as unknown.
     """
     desk.settings('[[source]]\nname = "opa-eu"\nformat = "opa"\nfollow = "opa.jsonl"\n')
     (desk.folder / "opa.jsonl").write_bytes(line(1))
@@ -75,7 +75,7 @@ def test_without_a_store_the_inputs_are_looked_at_all_the_same(desk):
 )
 def test_a_path_that_cannot_be_followed_is_named_with_what_to_do(desk, follow, says):
     """
-    One that is not there, holds another system's records, or may not be read.
+    This covers a missing path, one with another system's records, and one that may not be read.
     """
     if "closed" in follow and os.geteuid() == 0:
         pytest.skip("root may read everything")
@@ -95,7 +95,7 @@ def test_a_path_that_cannot_be_followed_is_named_with_what_to_do(desk, follow, s
 @pytest.mark.slow
 def test_addresses_are_free_our_collectors_or_another_programs(desk):
     """
-    A collector is known by what it answers, and over TCP by its process.
+    A collector is recognised by its answer, and over TCP by its process.
     """
     ports = ports_of(desk.folder / "ports", ("http", "tcp"))
     http, tcp = f"{LOOPBACK}:{ports['http']}", f"{LOOPBACK}:{ports['tcp']}"
@@ -123,9 +123,9 @@ def test_addresses_are_free_our_collectors_or_another_programs(desk):
         assert f"give '{check[-5:].strip('( )')}' another address" in said
 
 
-def test_a_source_that_nobody_can_write_to_or_that_counts_for_nothing(desk):
+def test_sources_without_a_usable_token_or_trust_are_faults(desk):
     """
-    A token that is missing, a token file that is gone, and a source that the trust file does not list.
+    This covers a missing token, a missing token file, and a source that the trust file does not list.
     """
     port = ports_of(desk.folder / "ports", ("http",))["http"]
     (desk.folder / "token").write_text(f"{TOKEN}\n", encoding="utf-8")
@@ -146,7 +146,7 @@ def test_a_source_that_nobody_can_write_to_or_that_counts_for_nothing(desk):
 
 def test_a_topic_says_how_many_records_were_not_taken(desk, kafka):
     """
-    One that is not there is named, with the setting.
+    A missing topic is named, with its setting.
     """
     from kafka import KafkaAdminClient, KafkaProducer
     from kafka.admin import NewTopic

@@ -1,4 +1,4 @@
-"""What revocations end, kept between questions: verdicts and receipts are those of a store that was just read."""
+"""The cache of what revocations end: verdicts and receipts equal those of a fresh read of the store."""
 
 import random
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from tests.support.worlds import moment_of
 
 
 def answers(service: Service, revocation: str, at: int, **how: Any) -> dict[str, Any]:
-    """All that can be asked of a revocation."""
+    """Return every answer about a revocation."""
     with receipt.receipt(service, revocation, at=at, **how) as found:
         lines = None if found is None else len(list(found.lines))
     return {
@@ -45,7 +45,7 @@ def answers(service: Service, revocation: str, at: int, **how: Any) -> dict[str,
 
 
 class RandomOutbox:
-    """The outbox, in which anything happens to elements."""
+    """An outbox with random changes of elements."""
 
     def __init__(self, rng: random.Random, keys: list[str]) -> None:
         self._rng = rng
@@ -53,7 +53,7 @@ class RandomOutbox:
         self._last = 0
 
     def go_on(self, store: Store) -> None:
-        """Write changes of an element, and have some of it accepted."""
+        """Write changes of an element, some of which are accepted."""
         state = self._rng.choice([State.REVOKED, State.SUSPENDED, State.ACTIVE])
         changes = [
             Change(self._rng.choice(self._keys), PublishedState(self._last + 1, ElementState(state, "r1", 0, None)))
@@ -69,7 +69,7 @@ class RandomOutbox:
 @given(seed=SEEDS)
 def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: int):
     """
-    After each event and each delivery, at any instant: what could change what a revocation ends was dropped.
+    This holds after each event and each delivery, at any instant: entries that may have changed are dropped.
     """
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -107,7 +107,7 @@ def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: i
 @given(seed=SEEDS)
 def test_what_comes_bit_by_bit_is_ingested(fresh: stores.Fresh, seed: int):
     """
-    Asked at one instant, behind all others, what is kept is brought up with what came, again and again.
+    Asked at one instant, after all others, cached effects are repeatedly updated with what arrived.
     """
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -131,8 +131,8 @@ def test_what_comes_bit_by_bit_is_ingested(fresh: stores.Fresh, seed: int):
 @given(seed=SEEDS)
 def test_what_is_enforced_under_other_ids_is_that_of_the_core(fresh: stores.Fresh, few: int, seed: int):
     """
-    Several ids over the same tokens: after each bit the kept verdict is that of a fresh read and of a world that holds
-    everything, whether the orders are read as a whole or looked up.
+    With several ids over the same tokens, the cached verdict equals that of a fresh read and of a world with everything
+    after each event, whether the orders are read as a whole or looked up.
     """
     rng = random.Random(seed)
     records = several_ids(rng)
@@ -181,7 +181,7 @@ def verdict(service: Service, at: int = AT) -> tuple[Any, ...]:
 
 def test_what_was_ended_is_read_once(desk: Desk):
     """
-    Asked again, no element is looked up, whatever receivers have said meanwhile; the answer is that of now.
+    The second question looks up no element, whatever receivers have acknowledged meanwhile; the answer is current.
     """
     with keeping_at(desk) as (store, service):
         before = verdict(service)
@@ -205,9 +205,9 @@ def test_what_was_ended_is_read_once(desk: Desk):
         (token("t9"), ("PARTIAL", 3, [])),
     ],
 )
-def test_what_touches_it_counts_at_once(desk: Desk, came: dict[str, Any], expected: tuple[Any, ...]):
+def test_relevant_facts_count_immediately(desk: Desk, came: dict[str, Any], expected: tuple[Any, ...]):
     """
-    A late child, a use, another order of the same id count for the next question; what stands elsewhere does not.
+    A late child, a use, and another order of the same id count for the next question; unrelated facts do not.
     """
     with keeping_at(desk) as (_, service):
         before = verdict(service)
@@ -229,11 +229,11 @@ def test_what_touches_it_counts_at_once(desk: Desk, came: dict[str, Any], expect
         ([derived("t2", "t1", expires_at=day("12:00"), event_id="renewed")], ("PARTIAL", 3, [])),
     ],
 )
-def test_only_what_was_touched_is_looked_at_again(
+def test_only_affected_elements_are_recomputed(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, came: list[dict[str, Any]], expected: tuple[Any, ...]
 ):
     """
-    Late children, uses and renewals are ingested one after the other, without all that was ended being read.
+    Late children, uses and renewals are ingested one after the other, without reading all ended elements again.
     """
     with keeping_at(desk) as (_, service):
         verdict(service)
@@ -245,9 +245,9 @@ def test_only_what_was_touched_is_looked_at_again(
         assert expected == found
 
 
-def test_where_much_was_touched_all_of_it_is_read(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_everything_is_read_if_much_was_affected(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """
-    It is quicker then; the answer is the same.
+    That is faster then; the answer is the same.
     """
     read: list[str] = []
 
@@ -268,9 +268,9 @@ def test_where_much_was_touched_all_of_it_is_read(desk: Desk, monkeypatch: pytes
     assert ((("PARTIAL", 4, []), []), (("PARTIAL", 6, []), ["rev"])) == (one, two)
 
 
-def test_what_depends_on_very_many_ways_is_found_once():
+def test_an_element_with_very_many_paths_is_found_once():
     """
-    Layers of which each depends on all of the one before: 2^100 ways down, and 202 elements.
+    Each layer depends on all of the one before: 2^100 paths down, and 202 elements.
     """
     names = [(f"token:a{n}", f"token:b{n}") for n in range(101)]
     above = {one: set(names[n]) for n in range(100) for one in names[n + 1]}
@@ -280,9 +280,9 @@ def test_what_depends_on_very_many_ways_is_found_once():
     assert Invalidation(grants=touched.grants) == touched.stale("rev", kept)
 
 
-def test_who_is_the_same_party_counts_at_once(desk: Desk):
+def test_a_new_alias_counts_immediately(desk: Desk):
     """
-    An order on a person reaches what names an alias of hers, from when that is registered.
+    An order on a person reaches what names an alias of theirs, once the alias is registered.
     """
     desk.take(
         token("t8", subject="human:ann"),
@@ -297,10 +297,10 @@ def test_who_is_the_same_party_counts_at_once(desk: Desk):
         assert (4, 5) == (before[1], verdict(service)[1])
 
 
-def test_which_authority_an_action_had_counts_at_once(desk: Desk):
+def test_the_authority_of_an_action_counts_immediately(desk: Desk):
     """
-    Of what an action and its decision name its authority is the first that was granted: when that is, a use is no
-    longer one of what nobody granted.
+    The authority of an action is the first granted element that it or its decision names. Once one is granted, a use no
+    longer counts under an element that was never granted.
     """
     desk.take(ordered("ghosts", "token", "ghost", "09:30"))
     desk.take(said("decision.made", "q1", "09:40", decision="q1", permitted=True, operation="send", token="other"))
@@ -316,7 +316,7 @@ def test_which_authority_an_action_had_counts_at_once(desk: Desk):
 
 
 def enforced(service: Service) -> int:
-    """How many of what the revocation ends the receiver has enforced."""
+    """Return how many ended elements the receiver has enforced."""
     found = closure.closure(service, "rev", at=AT)
     assert found is not None
     [receiver] = found["receivers"]
@@ -344,9 +344,9 @@ ALIAS = said("principal.registered", "al", "08:00", principal="human:alice", kin
         ([SUSPENDED, ANSWERED], [lifted("other", "09:31")], (1, 1)),
     ],
 )
-def test_an_order_of_another_id_counts_at_once(desk: Desk, before: Any, came: Any, expected: tuple[int, int]):
+def test_an_order_of_another_id_counts_immediately(desk: Desk, before: Any, came: Any, expected: tuple[int, int]):
     """
-    Whatever makes another order end what is kept, or no longer: what was said under that one counts, and no more.
+    When another order starts or stops ending a cached element, its acknowledgements start or stop counting.
     """
     desk.take(derived("t1", "top", event_id="again"), token("top", subject="human:root"))
     desk.take(derived("t2", "t1", event_id="again 2", session="s1"), *before)
@@ -360,9 +360,9 @@ def test_an_order_of_another_id_counts_at_once(desk: Desk, before: Any, came: An
 
 
 @pytest.mark.parametrize("few", [200, 0])
-def test_an_order_of_another_id_on_what_nobody_granted_counts_at_once(desk: Desk, monkeypatch: Any, few: int):
+def test_an_order_of_another_id_on_an_ungranted_element_counts_immediately(desk: Desk, monkeypatch: Any, few: int):
     """
-    A token that leaked before anybody saw it, ordered dead twice.
+    A token that leaked before any event named it is revoked twice.
     """
     monkeypatch.setattr(other_orders, "_FEW", few)
     desk.take(ordered("ghost", "token", "t9", "09:30"))
@@ -375,9 +375,9 @@ def test_an_order_of_another_id_on_what_nobody_granted_counts_at_once(desk: Desk
     assert ["CLOSED", "CLOSED"] == [one and one["verdict"] for one in found]
 
 
-def test_a_link_above_what_is_ended_counts_at_once(desk: Desk):
+def test_a_link_above_ended_elements_counts_immediately(desk: Desk):
     """
-    What stands above the target comes to depend on what another order has ended: from then on that ends all of it.
+    If something above the target becomes dependent on what another order has ended, that order ends all of it.
     """
     desk.take(derived("t1", "top", event_id="again"), token("top"), token("gone"), ordered("other", "token", "gone"))
     with keeping_at(desk) as (store, service):
@@ -390,9 +390,9 @@ def test_a_link_above_what_is_ended_counts_at_once(desk: Desk):
         assert (0, closure.closure(service_of(store, keeps=False), "rev", at=late)) == (first, found)
 
 
-def test_what_is_kept_holds_from_the_last_time_in_it(desk: Desk):
+def test_cached_effects_are_valid_from_the_last_time_in_them(desk: Desk):
     """
-    Asked about now and then about a moment ago, nothing is looked up again.
+    Asking about now, and then about slightly earlier, looks nothing up again.
     """
     desk.take(done("a1", "09:40", token="t3"))
     with keeping_at(desk) as (store, service):
@@ -408,7 +408,7 @@ def test_what_is_kept_holds_from_the_last_time_in_it(desk: Desk):
 
 def test_a_use_counts_from_when_it_happened(desk: Desk):
     """
-    What a clock that is ahead says of later is known already, and counts later.
+    A use dated in the future by a clock that is ahead is known already, but counts later.
     """
     desk.take(done("a1", "10:05", token="t3"))
     with keeping_at(desk) as (_, service):
@@ -419,7 +419,7 @@ def test_a_use_counts_from_when_it_happened(desk: Desk):
 
 def test_a_duplicate_of_an_order_that_was_recorded_first_counts(fresh: stores.Fresh):
     """
-    With partitions a duplicate may be what was recorded first: the order was in force before it was thought to be.
+    With several partitions a duplicate may have been recorded first: then the order was in force earlier.
     """
     order = ordered("rev", "token", "t1", "09:30")
     said_then = [(token("t1"), "09:00"), (order, "10:30"), (done("a1", "10:20", token="t1"), "10:20"), (order, "10:10")]
@@ -441,9 +441,9 @@ def test_a_duplicate_of_an_order_that_was_recorded_first_counts(fresh: stores.Fr
     assert ["tainted-use", "used-after-revocation"] == found
 
 
-def test_a_suspension_is_over_when_what_it_suspended_has_ended(desk: Desk):
+def test_a_suspension_is_over_when_its_element_has_expired(desk: Desk):
     """
-    What is kept holds until the next time in it: the end of a token that is suspended is one.
+    Cached effects are valid until the next time in them, such as the expiry of a suspended token.
     """
     desk.take(token("t8", expires_at=day("11:00")), ordered("held", "token", "t8", "09:30", mode="suspend"))
     with keeping_at(desk) as (_, service):
@@ -453,10 +453,10 @@ def test_a_suspension_is_over_when_what_it_suspended_has_ended(desk: Desk):
     assert [1, 1, 0, 1] == [one and one["elements"] for one in found]
 
 
-def test_what_is_too_much_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_a_revocation_too_large_to_cache_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """
-    What cannot be kept is refused with the command that does it; the others on the board have their verdicts, and the
-    command line has all.
+    It is refused with the command to use instead; the others on the board have their verdicts, and the command line
+    answers all.
     """
     monkeypatch.setattr(revocation_snapshot, "KEPT", 2)
     desk.take(token("t7"), ordered("r7", "token", "t7", "09:40"))
@@ -474,9 +474,9 @@ def test_what_is_too_much_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch
     assert ("PARTIAL", 3, []) == without
 
 
-def test_the_latest_are_worked_out_before_someone_asks(desk: Desk):
+def test_the_latest_revocations_are_computed_before_the_first_question(desk: Desk):
     """
-    A process that was warmed looks no element up for them.
+    A warmed process looks up no element for them.
     """
     with keeping_at(desk) as (store, service):
         list(preparation.ends_of(service))
@@ -487,9 +487,9 @@ def test_the_latest_are_worked_out_before_someone_asks(desk: Desk):
     assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
 
 
-def test_of_more_than_can_be_kept_the_latest_is(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_warming_keeps_the_latest_revocation(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """
-    Warmed from the earliest to the latest, since what was worked out first is dropped first.
+    Warming goes from the earliest to the latest, because the oldest entry is dropped first.
     """
     desk.take(token("t7"), ordered("r7", "token", "t7", "09:40"))
     monkeypatch.setattr(ends, "KEPT", 3)
@@ -501,9 +501,9 @@ def test_of_more_than_can_be_kept_the_latest_is(desk: Desk, monkeypatch: pytest.
     assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
 
 
-def test_what_came_while_it_was_worked_out_is_not_missed(desk: Desk):
+def test_facts_that_arrive_during_the_computation_are_not_missed(desk: Desk):
     """
-    What was worked out is kept though the store has moved on, unless that touches it.
+    A result is cached although the store has advanced, unless a new fact affects it.
     """
     with keeping_at(desk) as (_, service):
         kept = service.ends
@@ -525,9 +525,9 @@ def test_what_came_while_it_was_worked_out_is_not_missed(desk: Desk):
         assert ((worked_out, NOTHING), (worked_out, Invalidation(grants={"token:t4"}))) == (beside, after)
 
 
-def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_the_size_of_the_cache_is_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """
-    What is too large is worked out each time, and what was worked out longest ago goes first; answers are the same.
+    A too large result is computed each time, and the oldest entry is dropped first; answers are the same.
     """
     desk.take(token("t7"), ordered("r7", "token", "t7", "09:30"))
     monkeypatch.setattr(ends, "KEPT", 3)

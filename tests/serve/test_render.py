@@ -1,4 +1,4 @@
-"""What people read: the answer comes first, nothing that an event says can deceive, and nothing is cut in silence."""
+"""Text pages: the answer comes first, content of events cannot deceive, and nothing is cut silently."""
 
 import json
 import re
@@ -40,7 +40,7 @@ LEAKED = f"token:{demo.LEAKED}"
 
 
 def command_of(page: RenderableType) -> list[str]:
-    """The words of the command at the end of a plan, as a shell reads them when it is pasted."""
+    """Return the words of the command at the end of a plan, as a shell parses them when it is pasted."""
     lines = iter(piped(page).splitlines())
     pasted = next(line for line in lines if line.startswith("  delegraph revoke"))
     while pasted.endswith("\\"):
@@ -52,7 +52,7 @@ def command_of(page: RenderableType) -> list[str]:
 
 
 def first_sentence(page: RenderableType) -> str:
-    """The first paragraph."""
+    """Return the first paragraph."""
     return " ".join(piped(page).split("\n\n")[0].split())
 
 
@@ -67,7 +67,7 @@ def incident() -> Iterator[Service]:
 
 @contextmanager
 def knowing(*events: Event) -> Iterator[Service]:
-    """A service that knows some events, each with what it states beyond the envelope."""
+    """Return a service with some events, each given by its fields beyond the envelope."""
     with demo.throw_away() as (service, clock, folder):
         file = folder / "events.jsonl"
         envelope = {"source": "urn:idp", "occurred_at": "2026-11-02T09:00:00Z"}
@@ -107,7 +107,7 @@ def reach(service: Service, target: str = LEAKED, **how: Any) -> Document:
 
 def test_the_first_sentence_says_what_who_with_what_for_whom_then_and_now():
     """
-    The operation, the one who acted, the token and whom it was made for, the human and the way down, then and now.
+    It names operation, actor, token, holder, human and path, and the state then and now.
     """
     with incident() as service:
         said = first_sentence(render_chain.who(service.who("mail-7", at=AT)))
@@ -133,9 +133,9 @@ def test_after_an_order_the_first_sentence_says_who_revoked_it_and_why():
     assert "authority at the time: active; now: revoked (inherited) " + because in below
 
 
-def test_what_was_known_then_is_told_from_what_is_known_now():
+def test_the_sentence_distinguishes_known_then_from_known_now():
     """
-    An order that took effect before the action and came later: active as known then, dead as known now.
+    The order took effect before the action and arrived later: active as known then, dead as known now.
     """
     with knowing(
         token("t1", actor="agent:mailer"),
@@ -151,7 +151,7 @@ def test_what_was_known_then_is_told_from_what_is_known_now():
 
 def test_the_instant_asked_about_is_not_called_now():
     """
-    With another instant than now, the page says which.
+    If the instant is not now, the page says which it is.
     """
     with incident() as service:
         said = first_sentence(render_chain.who(service.who("mail-4", at=AT), at=AT))
@@ -171,7 +171,7 @@ def test_the_instant_asked_about_is_not_called_now():
 )
 def test_an_action_that_did_not_happen_is_not_said_to_have_happened(outcome: str, said: str):
     """
-    Done, failed and denied are three different answers.
+    Done, failed and denied have different sentences.
     """
     with knowing(token("t1", actor="agent:mailer"), action("a1", token="t1", outcome=outcome)) as service:
         assert first_sentence(render_chain.who(service.who("a1", at=AT))).startswith(said)
@@ -210,9 +210,9 @@ def test_another_workload_is_not_another_actor():
     assert "What to do: Revoke the token now" in said
 
 
-def test_what_nobody_granted_is_said_at_once():
+def test_ungranted_authority_is_reported_first():
     """
-    Only asserted, unknown, not complete: all of it in the first lines.
+    The first lines say that it is only asserted, unknown and incomplete.
     """
     with knowing(action("a1", token="t9", on_behalf_of="human:alice", actor="agent:mailer")) as service:
         said = first_sentence(render_chain.who(service.who("a1", at=AT)))
@@ -226,7 +226,7 @@ def test_what_nobody_granted_is_said_at_once():
 
 def test_an_action_that_names_nothing_has_an_answer():
     """
-    Nobody, with nothing, for nobody.
+    No actor, no token, no human.
     """
     with knowing(action("a1")) as service:
         said = first_sentence(render_chain.who(service.who("a1", at=AT)))
@@ -237,9 +237,9 @@ def test_an_action_that_names_nothing_has_an_answer():
     )
 
 
-def test_a_root_that_is_no_human_has_an_owner_or_nobody():
+def test_a_root_that_is_not_human_has_an_owner_or_none():
     """
-    The page says who is accountable where no human stands at the root.
+    The page says who is accountable if the root is not a human.
     """
     registered = {
         "type": "principal.registered",
@@ -263,7 +263,7 @@ def test_a_root_that_is_no_human_has_an_owner_or_nobody():
 
 def test_scopes_kept_and_lost_are_shown_from_hop_to_hop():
     """
-    What a hop keeps of the one above, what it lost, and what it holds that nobody above it held.
+    It shows what a hop keeps of the one above, what it lost, and what it has beyond it.
     """
     with knowing(
         {"type": "delegation.granted", "delegation": "d1", "delegator": "human:alice", "delegatee": "agent:planner",
@@ -279,7 +279,7 @@ def test_scopes_kept_and_lost_are_shown_from_hop_to_hop():
 
 def test_every_hop_names_its_evidence_its_source_its_time_and_its_state():
     """
-    By which delegation or token, whose word it is, from when until when, in which state; and what is only asserted.
+    It names the delegation or token, the source, the validity, the state, and what is only asserted.
     """
     with incident() as service:
         text = flat(render_chain.who(service.who("mail-7", at=AT)))
@@ -310,7 +310,7 @@ def test_a_long_chain_says_what_it_does_not_show():
 
 def test_gaps_are_in_plain_words_and_in_the_first_lines():
     """
-    A token that was derived from one that nobody saw: the chain is said not to be complete.
+    If a token was derived from one that was never seen, the chain is reported as incomplete.
     """
     with incident() as service:
         page = render_chain.who(service.who("mail-8", at=AT))
@@ -319,7 +319,7 @@ def test_gaps_are_in_plain_words_and_in_the_first_lines():
     assert "- token https://idp.example#mailer-2: no event granted this token" in flat(page)
 
 
-# What events say is not trusted
+# The content of events is not trusted
 
 
 HOSTILE = {
@@ -337,7 +337,7 @@ HOSTILE = {
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_text_is_shown_safely(text: str):
     """
-    Markup stays text, no control or invisible character gets out, and no line is added or hidden.
+    Markup stays text, no control or invisible character is printed, and no line is added or hidden.
     """
     hostile = {"operation": f"op {text}", "tool": text, "resource": {"type": "x", "id": "y"}}
     decision = {"type": "decision.made", "decision": "q1", "permitted": True, "operation": "x", "reasons": [text],
@@ -386,7 +386,7 @@ def test_a_hostile_console_gets_no_escape_through_colour_either():
 
 def test_the_command_of_a_plan_is_one_command_whatever_the_id():
     """
-    An id with quotes, spaces and substitutions is quoted: what is pasted names the target and does nothing else.
+    An id with quotes, spaces and substitutions is quoted: the pasted command names the target and does nothing else.
     """
     odd = "t1'; rm -rf $(pwd) `id` #"
     with knowing(token(odd)) as service:
@@ -399,9 +399,9 @@ def test_the_command_of_a_plan_is_one_command_whatever_the_id():
     ] == command
 
 
-def test_a_command_is_never_broken_within_a_word_as_if_it_went_on():
+def test_a_command_is_only_continued_between_words():
     """
-    Only where a row ends between two words is there a sign that the command continues.
+    A backslash continues the command only if a row ends between two words.
     """
     console = Console(file=StringIO(), width=40)
     console.print(Page().command(["delegraph", "status", f"token:{'x' * 60}", "token:a b"]))
@@ -422,7 +422,7 @@ def test_safe_leaves_what_can_be_seen():
         assert text == safe(text)
 
 
-# Pipes, terminals, narrow places
+# Pipes, terminals, narrow consoles
 
 
 LONG = "https://idp.example/realms/a-very-long-realm-name/protocol/openid-connect#" + "0123456789abcdef" * 8
@@ -443,7 +443,7 @@ def test_a_long_id_stays_whole_in_a_pipe(width: int):
 
 
 @pytest.mark.parametrize("width", [30, 40, 80])
-def test_a_long_id_goes_on_in_the_next_line_where_lines_are_cut(width: int):
+def test_a_long_id_continues_in_the_next_line_if_lines_are_cropped(width: int):
     """
     A console that crops gets rows that fit it: every character of the id is there.
     """
@@ -455,9 +455,9 @@ def test_a_long_id_goes_on_in_the_next_line_where_lines_are_cut(width: int):
     assert LONG in text.replace("\n    ", "")
 
 
-def test_no_colour_where_it_is_piped_and_nothing_in_colour_alone():
+def test_a_pipe_has_no_colour_and_nothing_depends_on_colour():
     """
-    In a pipe there is not one escape; on a terminal the words are the same.
+    A pipe gets no escape sequence; a terminal gets the same words.
     """
     with incident() as service:
         give_order(service, order())
@@ -474,7 +474,7 @@ def test_no_colour_where_it_is_piped_and_nothing_in_colour_alone():
 
 def test_a_console_without_unicode_gets_a_tree_of_ascii():
     """
-    Where the encoding knows no lines, the tree is drawn with what there is.
+    If the encoding has no line characters, the tree is drawn in ASCII.
     """
     stream = TextIOWrapper(BytesIO(), encoding="ascii")
     with incident() as service:
@@ -486,7 +486,7 @@ def test_a_console_without_unicode_gets_a_tree_of_ascii():
 
 def test_words_do_not_leave_a_page_of_80_columns():
     """
-    Every page of the incident is at most 80 columns wide, but for an id that is longer by itself.
+    Every page of the incident is at most 80 columns wide, except for a longer id.
     """
     with incident() as service:
         pages = [
@@ -537,9 +537,9 @@ def test_words_do_not_leave_a_page_of_80_columns():
         (LEAKED, {"cascade": False}, "is never active again. No cascade: what depends on it stays active."),
     ],
 )
-def test_a_plan_says_what_it_stands_for(target: str, how: dict[str, Any], stands: str):
+def test_a_plan_says_what_the_order_means(target: str, how: dict[str, Any], stands: str):
     """
-    For good, or until it is lifted; whether new authority is never valid; whether it cascades.
+    It says whether it is permanent or until lifted, whether new authority is never valid, and whether it cascades.
     """
     with incident() as service:
         page = render_chain.plan(reach(service, target, **how), **how)
@@ -549,7 +549,7 @@ def test_a_plan_says_what_it_stands_for(target: str, how: dict[str, Any], stands
 
 def test_a_suspension_is_never_shown_as_a_revocation():
     """
-    The document of `reach` does not say how it was asked; its digest does, and a page that would lie is refused.
+    The document of `reach` omits the mode, but its digest covers it: a page with another mode is refused.
     """
     with incident() as service:
         suspension = reach(service, mode="suspend")
@@ -561,7 +561,7 @@ def test_a_suspension_is_never_shown_as_a_revocation():
         render_chain.plan(suspension)
 
 
-def test_a_plan_names_what_it_kills_whose_it_is_and_what_was_done_under_it():
+def test_a_plan_names_what_it_ends_its_holders_and_the_actions_under_it():
     """
     The first sentence counts; humans, agents, tokens, delegations and actions are named.
     """
@@ -581,7 +581,7 @@ def test_a_plan_names_what_it_kills_whose_it_is_and_what_was_done_under_it():
 
 def test_a_plan_names_survivors_with_their_reason():
     """
-    What is close to the target and lives on, and why; or that there is nothing of the kind.
+    It names what is close to the target and stays active, with the reason, or says that there is nothing.
     """
     with incident() as service:
         bound = flat(render_chain.plan(reach(service, "principal:agent:mailer")))
@@ -610,9 +610,9 @@ def test_a_plan_says_whether_a_trust_file_is_in_force():
     )
 
 
-def test_a_plan_says_what_is_dead_already_and_when_it_is_over():
+def test_a_plan_says_what_is_dead_already_and_the_last_expiry():
     """
-    What is dead is counted apart; where everything has an end, the last of them is told.
+    What is dead is counted separately; if everything expires, the last expiry is shown.
     """
     end = "2026-11-02T17:00:00Z"
     with knowing(
@@ -629,7 +629,7 @@ def test_a_plan_says_what_is_dead_already_and_when_it_is_over():
 
 def test_the_command_repeats_all_that_the_plan_was_asked_with():
     """
-    What is pasted gives this order: mode, cascade, `issued_before`, reason, person and the options of the session.
+    The pasted command gives the same order: mode, cascade, `issued_before`, reason, person and session options.
     """
     how = {"mode": "suspend", "issued_before": AT, "cascade": False}
     with incident() as service:
@@ -645,7 +645,7 @@ def test_the_command_repeats_all_that_the_plan_was_asked_with():
 
 def test_no_list_is_cut_without_saying_so():
     """
-    Of many tokens the first are named; how many are not is said beside them.
+    Of many tokens the first are named, followed by the number of the others.
     """
     many = [token(f"t{n:02}", actor="agent:mailer") for n in range(50)]
     actions = [action(f"a{n:02}", token="t00", occurred_at=f"2026-11-02T09:{n:02}:00Z") for n in range(30)]
@@ -659,7 +659,7 @@ def test_no_list_is_cut_without_saying_so():
 
 def test_an_order_for_people_says_that_it_was_given_and_how_to_undo_it():
     """
-    What is in force from when; a suspension and an order on a name can be lifted, one on a token cannot.
+    It says what is in force since when; a suspension and an order on a name can be lifted, one on a token cannot.
     """
     with incident() as service:
         given = give_order(service, order())
@@ -678,7 +678,7 @@ def test_an_order_for_people_says_that_it_was_given_and_how_to_undo_it():
 
 def test_an_order_for_people_says_when_there_was_nothing_to_end():
     """
-    An order that hits nothing alive is an order anyway.
+    An order that ends nothing active is an order nevertheless.
     """
     with incident() as service:
         give_order(service, order())
@@ -689,7 +689,7 @@ def test_an_order_for_people_says_when_there_was_nothing_to_end():
 
 def test_a_lift_says_what_it_changes_and_what_it_cannot():
     """
-    Of an order on a token nothing is lifted; of one on a principal new authority may be issued.
+    The lift of an order on a token has no effect; after one on a principal new authority may be issued.
     """
     with incident() as service:
         give_order(service, order())
@@ -712,7 +712,7 @@ def test_a_lift_says_what_it_changes_and_what_it_cannot():
 
 def test_a_status_names_the_order_and_the_path_down():
     """
-    The state, because of which order, and the way from its target.
+    It shows the state, the order that causes it, and the path from its target.
     """
     with incident() as service:
         give_order(service, order())
@@ -736,9 +736,9 @@ def test_a_status_names_the_order_and_the_path_down():
         (None, "WARNING: as of 2026-11-02T10:20:00Z; the log cannot be asked for more, so this may be out of date."),
     ],
 )
-def test_an_answer_says_how_far_it_goes(behind: int | None, said: str):
+def test_an_answer_states_its_progress(behind: int | None, said: str):
     """
-    A warning where the log holds more than the answer, or where that cannot be known.
+    There is a warning if the log has more than the answer, or if that is unknown.
     """
     with incident() as service:
         doc = service.status("token", demo.LEAKED, at=AT)
@@ -747,9 +747,9 @@ def test_an_answer_says_how_far_it_goes(behind: int | None, said: str):
     assert flat(render_chain.status(doc)).endswith(said)
 
 
-def test_uses_tell_the_actor_from_the_one_it_was_made_for():
+def test_uses_distinguish_the_actor_from_the_holder():
     """
-    The use in other hands stands out in the first sentence and beside the use.
+    A use by another party is named in the first sentence and at the use.
     """
     with incident() as service:
         page = render_chain.uses(uses(service, "token", demo.LEAKED))
@@ -758,9 +758,9 @@ def test_uses_tell_the_actor_from_the_one_it_was_made_for():
     assert "by agent:scraper, but issued to agent:mailer" in flat(page)
 
 
-def test_a_timeline_tells_every_fact_in_the_order_of_what_happened():
+def test_a_timeline_lists_every_fact_in_chronological_order():
     """
-    When, what, whose word, and when it was recorded.
+    Each fact has its time, content, source, and recording time.
     """
     with incident() as service:
         text = flat(render_chain.timeline(timeline(service, "token", "https://idp.example#relay-2")))
@@ -771,9 +771,9 @@ def test_a_timeline_tells_every_fact_in_the_order_of_what_happened():
     assert "recorded 2026-11-02T10:20:00Z" in text
 
 
-def test_a_difference_says_from_what_to_what_and_because_of_what():
+def test_a_difference_shows_both_states_and_the_cause():
     """
-    Every thing that changed, with both states; or that nothing did.
+    It lists everything that changed, with both states, or says that nothing did.
     """
     with incident() as service:
         give_order(service, order())
@@ -785,9 +785,9 @@ def test_a_difference_says_from_what_to_what_and_because_of_what():
     assert "nothing changed" in same
 
 
-def test_a_search_gives_ids_as_the_commands_take_them():
+def test_a_search_prints_ids_as_commands_accept_them():
     """
-    `KIND:ID`, one a line; a page that is not all says so.
+    It prints `KIND:ID`, one per line; an incomplete page says so.
     """
     with incident() as service:
         every = piped(render_chain.search(search_of(service, "mailer")))
@@ -799,9 +799,9 @@ def test_a_search_gives_ids_as_the_commands_take_them():
     assert nothing.startswith("Nothing contains that.")
 
 
-def test_the_quarantine_shows_reason_place_and_a_safe_piece_of_the_record(tmp_path):
+def test_the_quarantine_shows_reason_position_and_a_safe_excerpt(tmp_path):
     """
-    What is long is cut and said to be cut; bytes that are no text are base64; no escape gets out.
+    A long record is cut with a note; bytes that are not text are base64; no escape sequence is printed.
     """
     file = tmp_path / "bad.jsonl"
     bad = b'{"type":"\x1b[31m' + b"x" * 900 + b'"}'
@@ -821,9 +821,9 @@ def test_the_quarantine_shows_reason_place_and_a_safe_piece_of_the_record(tmp_pa
     assert empty.startswith("Nothing is in quarantine.")
 
 
-def test_conflicts_show_every_content_that_stands():
+def test_conflicts_show_every_content():
     """
-    One identity, two contents, each with its digest.
+    One identity has two contents, each with its digest.
     """
     with knowing(token("t1")) as service, demo.throw_away() as (other, _, folder):
         assert flat(render_chain.conflicts(quarantine_and_conflicts.conflicts(service))).startswith(
@@ -844,7 +844,7 @@ def test_conflicts_show_every_content_that_stands():
 
 def test_findings_are_counted_by_severity_and_cite_their_facts():
     """
-    How many of which severity, each in one sentence, with the facts that show it.
+    It shows the number of each severity, and each finding in one sentence with its facts.
     """
     with incident() as service:
         wanted = Wanted(kinds=("sequence-hole", "wielder-mismatch"))
@@ -859,7 +859,7 @@ def test_findings_are_counted_by_severity_and_cite_their_facts():
 
 def test_counts_account_for_every_event():
     """
-    Five words for what became of them, and where to look if any was not accepted.
+    Five words name the outcomes, and a hint follows if any was not accepted.
     """
     as_of = {"recorded_at": None, "behind": 0}
     counts = {
@@ -882,7 +882,7 @@ def test_counts_account_for_every_event():
 
 def test_counts_of_foreign_formats_say_what_was_skipped():
     """
-    Records of the files, and those that say nothing, by reason.
+    It counts the records of the files, and the skipped ones by reason.
     """
     counts = {"read": 2, "accepted": 2, "duplicates": 0, "conflicts": 0, "unauthorised": 0, "quarantined": 0}
     skipped = {"request": 2, "health check": 1}
@@ -895,7 +895,7 @@ def test_counts_of_foreign_formats_say_what_was_skipped():
 
 def test_what_was_published_and_what_was_refused():
     """
-    Each line that is no event is named with its file, its line and the reason.
+    Each refused line is named with its file, line number and reason.
     """
     refused = {"file": "x.jsonl", "line": 3, "reason": "json", "detail": "the record is not JSON"}
     text = flat(render_chain.emitted({"read": 2, "published": 1, "refused": [refused]}))
@@ -903,9 +903,9 @@ def test_what_was_published_and_what_was_refused():
     assert "Read 2 events: 1 published, 1 refused. - x.jsonl:3 json: the record is not JSON" == text
 
 
-def test_care_is_told_in_words():
+def test_maintenance_is_reported_in_words():
     """
-    Consumed, checked, taken up and examined: the outcome comes first, in words.
+    For consume, fsck, retry and doctor the outcome comes first, in words.
     """
     as_of = {"recorded_at": None, "behind": 0}
     outcomes = {"accepted": 3, "duplicates": 0, "conflicts": 0, "unauthorised": 0, "quarantined": 0}

@@ -1,4 +1,4 @@
-"""Receipts, verdicts, the fuller plan and careful orders, from the command line and from the store."""
+"""Receipts, verdicts, the extended plan and safe orders, from the command line and from the store."""
 
 import hashlib
 import json
@@ -59,7 +59,7 @@ def desk(tmp_path: Path) -> Desk:
 
 @pytest.fixture(scope="module", params=stores.KINDS)
 def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
-    """Places for stores, on each kind of database."""
+    """URLs for stores, on each kind of database."""
     yield from stores.fresh_places(request)
 
 
@@ -75,7 +75,7 @@ def service_of(store: Store, at: int) -> Service:
 
 
 def documented(line: dict[str, Any]) -> dict[str, Any]:
-    """A line of the model as a document."""
+    """Convert a line of the model to a document."""
     times = {"effective_at", "expires_at", "recorded_at"}
     shown = {key: model.rfc3339(value) for key, value in line.items() if key in times and value is not None}
     return line | shown
@@ -86,7 +86,7 @@ def documented(line: dict[str, Any]) -> dict[str, Any]:
 @given(seed=SEEDS)
 def test_a_receipt_from_sql_is_that_of_the_model(fresh: stores.Fresh, seed: int):
     """
-    In parts of two elements, each loaded alone, in any batches: the lines of the model, in order.
+    Read in parts of two elements, each loaded separately, in any batches, it has the lines of the model, in order.
     """
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -114,7 +114,7 @@ def test_a_receipt_from_sql_is_that_of_the_model(fresh: stores.Fresh, seed: int)
 @given(seed=SEEDS)
 def test_a_verdict_from_sql_is_that_of_the_core_on_the_whole_graph(fresh: stores.Fresh, seed: int):
     """
-    Receivers, answers and late uses are all found, however little of the graph is loaded.
+    All receivers, acknowledgements and late uses are found, however small the loaded parts of the graph are.
     """
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -151,7 +151,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=3)  # w
 @given(st.lists(st.tuples(NAMES, NAMES)), st.integers(1, 4))
 def test_lines_are_sorted_however_many_fit_into_memory(places: list[tuple[str, str]], run: int):
     """
-    What waits in files comes back in its order, be it beyond the BMP, or the beginning of another.
+    Lines in files are merged in order, also with characters beyond the BMP, or if one is a prefix of another.
     """
     given_lines = [(place, canonical_json(list(place))) for place in places]
 
@@ -161,9 +161,9 @@ def test_lines_are_sorted_however_many_fit_into_memory(places: list[tuple[str, s
 # The receipt
 
 
-def test_a_receipt_has_one_line_an_element(desk: Desk):
+def test_a_receipt_has_one_line_per_element(desk: Desk):
     """
-    A line has these keys (clauses 10.3 and 10.4), sorted by id; the path from the target; who it is about.
+    A line has these keys (clauses 10.3 and 10.4), sorted by id, with the path from the target and the principals.
     """
     desk.one(*REVOKE, "--execute", "--id", "r1")
     found = lines(desk, "r1")
@@ -177,9 +177,9 @@ def test_a_receipt_has_one_line_an_element(desk: Desk):
     assert [False, False] == [line["born_dead"] for line in found]
 
 
-def test_what_comes_later_is_born_dead_and_in_the_receipt(desk: Desk):
+def test_a_later_child_is_never_valid_and_in_the_receipt(desk: Desk):
     """
-    A child of a dead token, issued after the order, stands in its receipt, proven when it arrived.
+    A child of a dead token that is issued after the order is in the receipt, with the time when it was recorded.
     """
     order = desk.one(*REVOKE, "--execute", "--id", "r1")
     known = desk.one("status", "token:t1")["as_of"]["recorded_at"]
@@ -196,7 +196,7 @@ def test_what_comes_later_is_born_dead_and_in_the_receipt(desk: Desk):
 
 def test_the_digest_is_that_of_the_lines(desk: Desk):
     """
-    SHA-256 of what `--json` prints; every line is canonical JSON.
+    It is the SHA-256 of what `--json` prints; every line is canonical JSON.
     """
     desk.one(*REVOKE, "--execute", "--id", "r1")
     printed = desk.run("receipt", "r1", "--json").stdout_bytes
@@ -209,7 +209,7 @@ def test_the_digest_is_that_of_the_lines(desk: Desk):
 
 def test_a_receipt_of_no_order_is_not_found(desk: Desk):
     """
-    Exit code 3 and its document; an order that ends nothing has an empty receipt.
+    The exit code is 3, with a document; an order that ends nothing has an empty receipt.
     """
     assert {"error": "not_found", "id": "r9"} == desk.one("receipt", "r9", exit=3)
     assert {"error": "not_found", "id": "r9"} == desk.one("closure", "r9", exit=3)
@@ -233,13 +233,13 @@ def test_a_receipt_of_no_order_is_not_found(desk: Desk):
 
 
 def moment() -> str:
-    """This instant: what happens now is given now, by the clock of the log too."""
+    """Return the current time, which is also that of the log."""
     return format_instant(now())
 
 
 def test_a_revocation_goes_from_unknown_over_partial_to_closed_and_back(desk: Desk):
     """
-    Nobody covers it; one of two elements is enforced; both are; a late use; a newer word.
+    First no receiver covers it; then one element of two is enforced, then both; then a late use, a new confirmation.
     """
     desk.one(*REVOKE, "--execute", "--id", "r1")
 
@@ -277,13 +277,13 @@ def test_a_revocation_goes_from_unknown_over_partial_to_closed_and_back(desk: De
 
 
 def ordered_by_hand(desk: Desk, of: str, id_: str, *more: str) -> None:
-    """An order that is given now."""
+    """Return an order that is given now."""
     desk.one("revoke", of, "--reason", "test", "--by", "human:ruth", "--execute", "--id", id_, *more)
 
 
 def test_what_a_receiver_has_enforced_closes_the_next_order_as_well(desk: Desk):
     """
-    A token is revoked and enforced; then its workload is: what the receiver had ended is not asked of it again.
+    If a token is revoked and enforced, and then its workload, the receiver need not confirm the token again.
     """
     desk.take(receiver("urn:gw"))
     ordered_by_hand(desk, "token:t2", "r1")
@@ -304,9 +304,9 @@ def test_what_a_receiver_has_enforced_closes_the_next_order_as_well(desk: Desk):
     assert ["PARTIAL"] * 3 == [desk.one("closure", id_)["verdict"] for id_ in ("r1", "r2", "r3")]
 
 
-def test_what_lived_in_between_has_to_be_enforced_again(desk: Desk):
+def test_an_element_that_was_alive_in_between_has_to_be_enforced_again(desk: Desk):
     """
-    Suspended, enforced, lifted, and then revoked; and no link to what died long ago covers the time in between.
+    This holds for suspended, enforced, lifted, and then revoked; a late link to a dead element does not fill the gap.
     """
     desk.take(receiver("urn:gw"), token("long dead"))
     ordered_by_hand(desk, "token:long dead", "r8")
@@ -322,9 +322,9 @@ def test_what_lived_in_between_has_to_be_enforced_again(desk: Desk):
     assert [("t2", "urn:gw", "pending")] == [(one["id"], one["receiver"], one["reason"]) for one in found["open"]]
 
 
-def test_acknowledgements_that_fit_nothing_are_findings(desk: Desk):
+def test_acknowledgements_without_an_order_or_receiver_are_findings(desk: Desk):
     """
-    Of an order that does not exist, of a receiver that nobody registered: found, and nothing is closed by them.
+    One for a missing order, and one by an unregistered receiver, are found and close nothing.
     """
     desk.one(*REVOKE, "--execute", "--id", "r1")
     desk.take(receiver("urn:gw"), acknowledged("urn:gw", "r9"), acknowledged("urn:ghost", "r1", token="t1"))
@@ -338,7 +338,7 @@ def test_acknowledgements_that_fit_nothing_are_findings(desk: Desk):
 
 def test_all_orders_are_listed_with_their_verdicts(desk: Desk):
     """
-    The latest first, page by page, each once; a page that is not the last says where to continue.
+    They are listed latest first, page by page, each once; a page that is not the last says where to continue.
     """
     desk.one(*REVOKE, "--execute", "--id", "r1")
     desk.one(
@@ -364,9 +364,9 @@ def test_all_orders_are_listed_with_their_verdicts(desk: Desk):
 # The plan
 
 
-def test_a_plan_says_what_surrounds_it(desk: Desk):
+def test_a_plan_has_details(desk: Desk):
     """
-    Depths, receivers and what none covers, the last hour by tool, what is shared and with whom.
+    It has depths, receivers and uncovered elements, the last hour by tool, and what is shared with whom.
     """
     desk.take(
         receiver("https://idp", issuers=["https://idp"]),
@@ -386,9 +386,9 @@ def test_a_plan_says_what_surrounds_it(desk: Desk):
     assert (0, None, []) == (plan["spared"], plan["backdated"], plan["warnings"])
 
 
-def test_what_is_dead_already_shares_nothing(desk: Desk):
+def test_dead_elements_share_nothing(desk: Desk):
     """
-    A client that only a revoked token uses besides is used by nobody.
+    A client that is otherwise only used by a revoked token counts as unused.
     """
     desk.take(token("t7", subject="human:bob", client="idp#c1"), ordered("r7", "token", "t7", "09:30"))
 
@@ -408,7 +408,7 @@ def test_a_plan_counts_what_it_spares(desk: Desk):
 
 def test_a_plan_says_what_cannot_be_judged(desk: Desk):
     """
-    A dependency that was never granted, and a record in quarantine that holds the target's id.
+    It names a dependency that was never granted, and a record in quarantine that contains the target's id.
     """
     desk.take(derived("t8", "t-ghost"), {**token("t9"), "surprise": "t8"}, {**token("t9"), "surprise": "t-other"})
     plan = desk.one("reach", "token:t8")
@@ -430,7 +430,7 @@ def test_a_plan_says_what_cannot_be_judged(desk: Desk):
 )
 def test_a_narrower_target_that_ends_the_same_is_named(tmp_path: Path, of: str, narrower: dict[str, str] | None):
     """
-    The one element that all depends on, else a session, else a client that nobody else uses; else nothing.
+    It is the element that everything depends on, else a session, else a client that nothing else uses, else none.
     """
     desk = Desk(tmp_path)
     desk.take(
@@ -452,7 +452,7 @@ def test_a_narrower_target_that_ends_the_same_is_named(tmp_path: Path, of: str, 
 
 def test_a_back_dated_plan_counts_what_it_would_taint(desk: Desk):
     """
-    Past successes since `--effective-at`; in the far past, or future, with a warning.
+    It counts successes since `--effective-at`, and warns if that is far in the past or future.
     """
     desk.take(done("a5", "10:45", token="t2", outcome="denied"))
     plan = desk.one(*REVOKE, "--effective-at", day("10:15"))
@@ -466,7 +466,7 @@ def test_a_back_dated_plan_counts_what_it_would_taint(desk: Desk):
 
 def test_no_detail_of_a_plan_is_in_its_digest(desk: Desk):
     """
-    What is registered or done meanwhile changes the plan and not its digest: executing it is no drift.
+    Registrations and actions in the meantime change the details but not the digest, so executing the plan is not drift.
     """
     plan = desk.one(*REVOKE)
     desk.take(receiver("urn:gw"), done("a6", token="t2"), token("t7", subject="human:bob", client="idp#c1"))
@@ -477,7 +477,7 @@ def test_no_detail_of_a_plan_is_in_its_digest(desk: Desk):
     desk.one(*REVOKE, "--execute", "--plan-digest", plan["plan_digest"])
 
 
-# Careful orders
+# Safe orders
 
 
 def orders(desk: Desk) -> list[str]:
@@ -499,10 +499,10 @@ def test_the_same_order_again_is_given_once(desk: Desk):
     assert "ALREADY IN FORCE, not repeated: r1" in desk.run(*REVOKE, "--execute", "--id", "r1").stdout
 
 
-def test_an_order_that_was_cut_short_is_made_whole_by_its_repeat(desk: Desk):
+def test_a_repeated_order_completes_an_interrupted_one(desk: Desk):
     """
-    Anyone who ordered died between log and projection, and children came since: the repeat is not given again, projects
-    what is there, and says of everything that it is dead.
+    If the process died between log and projection, and children arrived since, the repetition gives no second order,
+    projects what is there, and reports everything as dead.
     """
     since = format_instant(now())
     said = {"revocation": "r1", "target": {"kind": "token", "id": "t1"}, "reason": "credential_leak"}
@@ -519,7 +519,7 @@ def test_an_order_that_was_cut_short_is_made_whole_by_its_repeat(desk: Desk):
     assert ["r1", "r0"] == orders(desk)
 
 
-def test_what_another_order_had_ended_is_not_counted_again(desk: Desk):
+def test_a_repeated_order_does_not_count_what_another_had_ended(desk: Desk):
     """
     An order that is repeated lists what it ended, and not what was dead before it.
     """
@@ -533,7 +533,7 @@ def test_what_another_order_had_ended_is_not_counted_again(desk: Desk):
 
 def test_a_lifted_order_repeated_says_what_is_still_dead(desk: Desk):
     """
-    What was issued since the lift lives, and is not listed.
+    What was issued since the lift is active, and is not listed.
     """
     words = ("revoke", "principal:human:alice", "--reason", "test", "--by", "human:ruth", "--execute", "--id", "r1")
     desk.one(*words)
@@ -547,7 +547,7 @@ def test_a_lifted_order_repeated_says_what_is_still_dead(desk: Desk):
 
 def test_an_approval_that_is_no_id_is_refused(desk: Desk):
     """
-    A raw credential in the place of a person is refused before anything keeps it.
+    A raw credential in place of a person is refused before it is stored.
     """
     desk.run(*REVOKE, "--approved-by", JWT, exit=2)
 
@@ -565,7 +565,7 @@ def test_an_approval_that_is_no_id_is_refused(desk: Desk):
 )
 def test_another_order_under_the_same_id_is_refused(desk: Desk, words: tuple[str, ...], named: str):
     """
-    Exit code 2, what differs is named, and nothing was ordered.
+    The exit code is 2, the difference is named, and nothing was ordered.
     """
     desk.one(*REVOKE, "--execute", "--id", "r1")
     refused = desk.run("revoke", *words, "--execute", "--id", "r1", exit=2)
@@ -576,7 +576,7 @@ def test_another_order_under_the_same_id_is_refused(desk: Desk, words: tuple[str
 
 def test_above_a_number_it_takes_a_second_person(desk: Desk):
     """
-    Nobody, the same person, an alias of hers and an agent are no second person; at the number nobody is asked for.
+    The same person, an alias of theirs and an agent are not a second person; at exactly the number none is required.
     """
     desk.take(registered("human:ruth", "human", aliases=["okta|ruth"]))
     careful = (*REVOKE, "--execute", "--four-eyes", "1")
@@ -590,9 +590,9 @@ def test_above_a_number_it_takes_a_second_person(desk: Desk):
     desk.one("revoke", "token:t3", "--reason", "test", "--by", "human:ruth", "--execute", "--four-eyes", "1")
 
 
-def test_a_lift_says_what_comes_back_and_what_does_not(desk: Desk):
+def test_a_lift_says_what_it_reinstates_and_what_it_does_not(desk: Desk):
     """
-    What it suspended lives again, but for what another order holds; what it revoked stays dead.
+    What it suspended is active again, unless another order suspends it; what it revoked stays dead.
     """
     desk.one("revoke", "token:t1", *SUSPEND, "pause")
     desk.one("revoke", "token:t2", *SUSPEND, "other")
@@ -613,8 +613,7 @@ def test_a_lift_says_what_comes_back_and_what_does_not(desk: Desk):
 
 def test_a_lift_without_effect_is_not_shown_as_one(desk: Desk):
     """
-    What was revoked permanently is listed as not lifted, whatever lift was sent; a suspension says since when it is
-    over.
+    A permanent revocation is listed as not lifted, whatever lift was sent; a suspension says since when it is lifted.
     """
     desk.one(*REVOKE, "--execute", "--id", "r1")
     desk.one("revoke", "token:t2", *SUSPEND, "r2")
@@ -628,7 +627,7 @@ def test_a_lift_without_effect_is_not_shown_as_one(desk: Desk):
 
 def test_a_lift_of_many_takes_a_second_person(desk: Desk):
     """
-    Above the number of elements that would come back to life.
+    The number is that of the elements that would be reinstated.
     """
     desk.one(
         "revoke",
@@ -665,9 +664,9 @@ def test_a_lift_of_many_takes_a_second_person(desk: Desk):
         ("token:t1", "--by", "human:ruth", "--approved-by", ""),
     ],
 )
-def test_an_order_on_or_by_what_is_no_id_is_refused(desk: Desk, words: tuple[str, ...]):
+def test_an_order_with_an_invalid_target_or_person_is_refused(desk: Desk, words: tuple[str, ...]):
     """
-    Blank, padded or of the wrong kind, on plan and on order: exit code 2, nothing ordered.
+    If it is blank, padded or of the wrong kind, plan and order exit with 2, and nothing is ordered.
     """
     desk.run("revoke", *words, "--reason", "test", exit=2)
     desk.run("revoke", *words, "--reason", "test", "--execute", exit=2)
@@ -680,7 +679,7 @@ def test_an_order_on_or_by_what_is_no_id_is_refused(desk: Desk, words: tuple[str
 
 def test_uses_say_who_has_not_confirmed(desk: Desk):
     """
-    By tool, holder, workload and key, from when to when; which receivers have not enforced, and what was done since.
+    They are grouped by tool, holder, workload and key, with the receivers that have not enforced, and later uses.
     """
     desk.take(done("a7", "10:40", token="t2", actor="agent:mailer", tool="crm", workload="spiffe://x/mailer"))
     before = desk.one("uses", "token:t2")
@@ -705,16 +704,16 @@ def test_uses_say_who_has_not_confirmed(desk: Desk):
     assert [0, 1, 0] == [place["used_after"] for place in after["places"]]
 
 
-# What people read
+# Text pages
 
 
 def flat(desk: Desk, *words: str) -> str:
     return " ".join(desk.run(*words).stdout.split())
 
 
-def test_a_plan_is_read_from_what_it_kills_to_what_is_not_known(desk: Desk):
+def test_a_plan_shows_every_detail(desk: Desk):
     """
-    Every detail has its words; a long list is counted, and not printed whole.
+    Every detail has a text; a long list is shortened and counted.
     """
     desk.take(
         receiver("urn:tokens", kinds=["token"]),
@@ -743,9 +742,9 @@ def test_a_plan_is_read_from_what_it_kills_to_what_is_not_known(desk: Desk):
     assert "WARNING: it takes effect at" in back_dated
 
 
-def test_a_lift_and_the_uses_of_a_token_are_read(desk: Desk):
+def test_a_lift_and_the_uses_of_a_token_are_shown(desk: Desk):
     """
-    What lives again, what does not; where a token was used, and who has not confirmed that it is dead.
+    It shows what is active again and what is not, where a token was used, and who has not confirmed its revocation.
     """
     desk.take(receiver("urn:gw"))
     desk.one("revoke", "token:t1", *SUSPEND, "pause")
@@ -768,7 +767,7 @@ def test_a_lift_and_the_uses_of_a_token_are_read(desk: Desk):
 @pytest.mark.postgres
 def test_plan_receipt_and_verdict_are_the_same_on_postgresql(postgres_url: str, tmp_path: Path):
     """
-    The same facts give the same documents on PostgreSQL as on SQLite, but for when they were recorded.
+    The same facts give the same documents on PostgreSQL as on SQLite, except for recording times.
     """
 
     desk = Desk(tmp_path)
@@ -802,16 +801,16 @@ def test_plan_receipt_and_verdict_are_the_same_on_postgresql(postgres_url: str, 
 
 
 def timeless(document: Any) -> Any:
-    """A document without when its facts were recorded, and without what depends on that."""
+    """Remove recording times from a document, and what depends on them."""
     moments = {"recorded_at", "in_force_at", "seconds", "as_of", "next"}
     if isinstance(document, dict):
         return {key: timeless(value) for key, value in document.items() if key not in moments}
     return [timeless(item) for item in document] if isinstance(document, list) else document
 
 
-def test_what_is_read_once_is_not_kept_in_memory(desk: Desk):
+def test_a_receipt_is_not_kept_in_memory(desk: Desk):
     """
-    A receipt keeps few pages of the database, and puts what its walk has seen into a file; afterwards all is as before.
+    A receipt caches few database pages, and writes the visited elements to a file; afterwards settings are restored.
     """
     store = open_store(desk.url, codec.read)
 

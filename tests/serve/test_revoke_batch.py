@@ -24,7 +24,7 @@ def listed(desk: Desk, *targets: str) -> str:
 
 def test_a_plan_over_several_targets_is_executed_by_its_digest(desk: Desk):
     """
-    What they share is told; each gets an order under the incident; all below dies, and a sibling lives.
+    What they share is named; each gets an order under the incident; everything below ends, and a sibling stays active.
     """
     targets = ("--targets", listed(desk, "token:t1", "delegation:d2", "token:t1"))
     plan = desk.one("revoke", *targets, *BY)
@@ -48,7 +48,7 @@ def test_a_plan_over_several_targets_is_executed_by_its_digest(desk: Desk):
 
 def test_the_digest_is_that_of_a_set(desk: Desk):
     """
-    The order in which targets are named, and how often, changes nothing; another target, or mode, does.
+    The order and repetition of targets do not change the digest; another target or mode does.
     """
 
     def digest(*targets: str, more: tuple[str, ...] = ()) -> str:
@@ -62,9 +62,9 @@ def test_the_digest_is_that_of_a_set(desk: Desk):
     assert 3 == len(others)
 
 
-def test_what_has_drifted_revokes_nothing(desk: Desk):
+def test_a_plan_that_has_drifted_revokes_nothing(desk: Desk):
     """
-    A child born since the plan, another set of targets, and the plan of a single order are each refused whole.
+    A child issued since the plan, another set of targets, and the plan of a single order are each refused.
     """
     targets = ("--targets", listed(desk, "token:t1", "token:t9"))
     plan = desk.one("revoke", *targets, *BY)["plan_digest"]
@@ -82,9 +82,9 @@ def test_what_has_drifted_revokes_nothing(desk: Desk):
     assert "active" == desk.state("token:t1")
 
 
-def test_one_target_that_nobody_knows_revokes_nothing(desk: Desk):
+def test_one_unknown_target_revokes_nothing(desk: Desk):
     """
-    It is named, the exit code is 3, and the others live on; with --unseen it is revoked before it is seen.
+    It is named, the exit code is 3, and the others stay active; with --unseen it is revoked in advance.
     """
     targets = ("--targets", listed(desk, "token:t1", "token:ghost-7"))
     refused = desk.ask("revoke", *targets, *BY, "--execute", exit=3)
@@ -98,7 +98,7 @@ def test_one_target_that_nobody_knows_revokes_nothing(desk: Desk):
 
 def test_an_incident_is_ordered_once(desk: Desk):
     """
-    The same again orders nothing; other orders under its id are refused.
+    A repetition orders nothing; other orders under its id are refused.
     """
     targets = ("--targets", listed(desk, "token:t1", "token:t9"))
     desk.one("revoke", *targets, *BY, "--execute", "--id", "INC-1")
@@ -113,7 +113,7 @@ def test_an_incident_is_ordered_once(desk: Desk):
 @pytest.mark.parametrize("more", [(), ("--max-kills", "1"), ("--four-eyes", "1")])
 def test_a_target_that_is_added_to_an_incident_is_not_ordered(desk: Desk, more: tuple[str, ...]):
     """
-    The cap, the plan and the second person were checked without it: it lives on, wherever it sorts.
+    The limit, the plan and the second person were checked without it, so it stays active, wherever it sorts.
     """
     desk.one("revoke", "--targets", listed(desk, "token:t2"), *BY, "--execute", "--id", "INC-3")
     for added in ("token:t9", "delegation:d1"):
@@ -150,7 +150,7 @@ def test_caps_and_second_persons_count_what_all_would_end_together(desk: Desk):
 )
 def test_what_names_no_targets_is_a_usage_error(desk: Desk, words: tuple[str, ...], text: str):
     """
-    Two ways at once, none, an empty file, a line without a kind, something without a state, too many: exit code 2.
+    This covers two ways at once, none, an empty file, a line without a kind, something without a state, and too many.
     """
     file = desk.folder / "given.txt"
     file.write_text(text, encoding="utf-8")
@@ -161,9 +161,9 @@ def test_what_names_no_targets_is_a_usage_error(desk: Desk, words: tuple[str, ..
     assert 1 == orders_in(desk)
 
 
-def test_what_people_read_of_it(desk: Desk):
+def test_the_text_of_plan_order_and_repetition(desk: Desk):
     """
-    The plan says how to execute it, and the order what it ended; a repetition says that nothing was ordered.
+    The plan says how to execute it, the order what it ended, and a repetition that nothing was ordered.
     """
     targets = ("--targets", listed(desk, "token:t1", "token:t9"))
     plan = desk.run("revoke", *targets, *BY).stdout

@@ -1,4 +1,4 @@
-"""Settings: where each is from, what is refused, and that a secret is never shown."""
+"""Settings: the origin of each, what is refused, and that a secret is never shown."""
 
 import base64
 import gc
@@ -62,7 +62,7 @@ def secret_file(folder: Path, text: str = f"{SECRET}\n", mode: int = 0o600) -> P
 
 def test_an_option_counts_more_than_the_environment_and_that_more_than_the_file(tmp_path: Path):
     """
-    Options, then the environment, then the file, then the defaults; and each setting knows where it is from.
+    Options come first, then the environment, the file and the defaults; each setting knows its origin.
     """
     config = tmp_path / "delegraph.toml"
     config.write_text('store = "sqlite:///file.db"\nlog = "sqlite:///file.db"\ngroup = "file"\n', encoding="utf-8")
@@ -78,9 +78,9 @@ def test_an_option_counts_more_than_the_environment_and_that_more_than_the_file(
     ]
 
 
-def test_the_file_says_of_kafka_what_the_environment_can_say(tmp_path: Path):
+def test_the_file_has_the_kafka_settings_of_the_environment(tmp_path: Path):
     """
-    A table [kafka] and the variables DELEGRAPH_KAFKA_… have the same names, and a variable counts more.
+    A table [kafka] and the variables DELEGRAPH_KAFKA_… have the same names, and a variable takes precedence.
     """
     config = tmp_path / "delegraph.toml"
     config.write_text(
@@ -100,7 +100,7 @@ def test_the_file_says_of_kafka_what_the_environment_can_say(tmp_path: Path):
 
 def test_a_secret_and_its_file_are_one_setting(tmp_path: Path):
     """
-    A password file of the environment takes the place of the password in the file, and the other way round.
+    A password file in the environment replaces the password in the file, and the other way round.
     """
     config = tmp_path / "delegraph.toml"
     config.write_text(
@@ -128,9 +128,9 @@ def test_a_file_that_the_file_names_is_next_to_it(tmp_path: Path, monkeypatch: p
     assert {} == settings.read_trust(lambda: 0).table.sources
 
 
-def test_what_is_empty_is_not_given():
+def test_an_empty_variable_is_not_set():
     """
-    An empty variable, as a compose file makes them, is as good as none.
+    An empty variable, as a compose file creates them, counts as none.
     """
     env = {"DELEGRAPH_STORE": "", "DELEGRAPH_LOG": "", "DELEGRAPH_KAFKA_USERNAME": "", "DELEGRAPH_CONFIG": ""}
 
@@ -155,7 +155,7 @@ def test_what_is_empty_is_not_given():
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str):
     """
-    What is unknown, of the wrong kind, or cannot be is refused by its name.
+    An unknown, mistyped or invalid setting is refused by its name.
     """
     config = tmp_path / "delegraph.toml"
     config.write_text(text, encoding="utf-8")
@@ -176,7 +176,7 @@ def test_a_config_that_is_not_there_is_refused(tmp_path: Path):
 
 def test_a_variable_that_nothing_reads_is_remembered():
     """
-    A variable that looks like a setting of Kafka and is none is kept to be told; others are not ours to judge.
+    A variable that looks like a Kafka setting but is unknown is reported; others are ignored.
     """
     env = {"DELEGRAPH_KAFKA_PASWORD": "x", "DELEGRAPH_TEST_KAFKA": "x", "DELEGRAPH_PORT": "x", "HOME": "/"}
 
@@ -195,7 +195,7 @@ def test_where_the_consumer_listens(listen: str | None, address: tuple[str, int]
 
 def test_every_setting_is_explained():
     """
-    A setting that nobody can look up is no help: the reference lists each variable, and no other.
+    The reference lists each variable, and no other.
     """
     page = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     names = {f"DELEGRAPH_{name.upper()}" for name in settings_module.NAMES}
@@ -212,7 +212,7 @@ def test_every_setting_is_explained():
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the library forgets a socket
 def test_a_secret_is_never_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """
-    No secret stands in the repr of settings, in what doctor shows, or in what the library logs when it starts.
+    No secret is in the repr of settings, in what doctor shows, or in what the library logs when it starts.
     """
     env = {
         "DELEGRAPH_STORE": f"postgresql://app:{SECRET}@db/facts",
@@ -235,7 +235,7 @@ def test_a_secret_is_never_shown(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.parametrize("variable", ["DELEGRAPH_STORE_PASSWORD", "DELEGRAPH_HTTP_PROXY_SECRET"])
-def test_a_secret_that_cannot_be_is_refused_without_being_shown(variable: str):
+def test_an_invalid_secret_is_refused_without_being_shown(variable: str):
     """
     A secret with a character that is not printable is refused by the name of its setting alone.
     """
@@ -258,7 +258,7 @@ def test_a_secret_that_cannot_be_is_refused_without_being_shown(variable: str):
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str):
     """
-    The password of a URL is hidden, and nothing else of it.
+    Only the password of a URL is hidden.
     """
     assert shown == without_password(url)
 
@@ -280,9 +280,9 @@ def test_a_secret_file_loses_only_the_end_of_its_line(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("mode", "is_open"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True)])
-def test_a_secret_that_everybody_can_read_is_known(tmp_path: Path, mode: int, is_open: bool):
+def test_a_world_readable_secret_is_reported(tmp_path: Path, mode: int, is_open: bool):
     """
-    A file with a secret may be read by its owner and a group; others are told of.
+    A file with a secret may be readable by its owner and a group; any other is reported.
     """
     file = secret_file(tmp_path, mode=mode)
     settings = KafkaSettings.from_mapping({**{name: SASL[name] for name in ("security_protocol", "username")},
@@ -291,14 +291,14 @@ def test_a_secret_that_everybody_can_read_is_known(tmp_path: Path, mode: int, is
     assert ((file,) if is_open else ()) == settings.open_files
 
 
-# How to get into a Kafka
+# Connecting to Kafka
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the library forgets a socket
 @pytest.mark.parametrize("kind", [KafkaAdminClient, KafkaConsumer, KafkaProducer])
-def test_a_client_that_cannot_get_in_leaves_nothing_behind(kind: type, caplog: pytest.LogCaptureFixture):
+def test_a_client_that_cannot_connect_leaves_nothing_behind(kind: type, caplog: pytest.LogCaptureFixture):
     """
-    After any number of tries at a broker that is unavailable there is no thread and no open file more than before.
+    After any number of attempts at an unavailable broker there are no additional threads and open files.
     """
 
     def after_a_try() -> tuple[int, int]:
@@ -307,7 +307,7 @@ def test_a_client_that_cannot_get_in_leaves_nothing_behind(kind: type, caplog: p
         gc.collect()
         return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
-    caplog.set_level(logging.CRITICAL, logger="kafka")  # a record that is kept holds the connection that it tells of
+    caplog.set_level(logging.CRITICAL, logger="kafka")  # a stored log record would keep a reference to its connection
     first = after_a_try()
 
     assert [first] * 3 == [after_a_try() for _ in range(3)]
@@ -344,9 +344,9 @@ def test_a_client_that_cannot_get_in_leaves_nothing_behind(kind: type, caplog: p
           "token_client_id": "x", "token_client_secret": SECRET}, "https://host/path"),
     ],
 )  # fmt: skip
-def test_settings_that_cannot_be_are_refused(tmp_path: Path, certificates: Path, said: dict[str, str], word: str):
+def test_invalid_settings_are_refused(tmp_path: Path, certificates: Path, said: dict[str, str], word: str):
     """
-    An unknown name or value, something missing, something without a use, a file that is not what it should be.
+    This covers an unknown name or value, a missing one, one without effect, and a wrong file.
     """
     (tmp_path / "notes").write_text("Dear diary,", encoding="utf-8")
     files = {
@@ -361,7 +361,7 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path, certificates: Path,
 
 def test_a_key_that_needs_a_password_does_not_ask_for_it_on_the_terminal(tmp_path: Path, certificates: Path):
     """
-    An encrypted key opens with its password; without it, or with another, it is refused at once.
+    An encrypted key opens with its password; without it, or with another, it is refused immediately.
     """
     from cryptography.hazmat.primitives import serialization as form
 
@@ -376,15 +376,15 @@ def test_a_key_that_needs_a_password_does_not_ask_for_it_on_the_terminal(tmp_pat
     assert SECRET == KafkaSettings.from_mapping({**said, "key_password": SECRET}).client()["ssl_password"]
 
 
-def test_every_name_can_be_said():
+def test_every_offered_name_is_known():
     """
-    Each name that is offered is one that is understood.
+    Each name that a message offers is a known one.
     """
     for name in NAMES:
         assert "there is no Kafka setting" not in refused({name: "x"})
 
 
-def test_scram_is_what_is_taken_unless_told_otherwise():
+def test_scram_is_the_default():
     """
     A SASL protocol without a mechanism is SCRAM-SHA-512.
     """
@@ -392,7 +392,7 @@ def test_scram_is_what_is_taken_unless_told_otherwise():
 
 
 @pytest.mark.parametrize("mechanism", [mechanism for mechanism in MECHANISMS if mechanism != "OAUTHBEARER"])
-def test_the_library_takes_what_the_settings_give_it(mechanism: str):
+def test_the_library_accepts_the_arguments_from_the_settings(mechanism: str):
     """
     The arguments for a client are ones that the library's own mechanism starts a login with.
     """
@@ -436,7 +436,7 @@ def test_a_password_never_goes_out_in_the_clear(mechanism: str, host: str):
 )
 def test_the_url_of_a_kafka(url: str, servers: tuple[str, ...], prefix: str):
     """
-    Servers with their ports, and the prefix of the topics: `delegraph` unless it is said.
+    It has servers with their ports, and the prefix of the topics, by default `delegraph`.
     """
     assert (servers, prefix) == parse_url(url)
 
@@ -465,9 +465,9 @@ def test_the_url_of_a_kafka(url: str, servers: tuple[str, ...], prefix: str):
         (f"kafka://k1:9092/{'a' * 238}", "237"),
     ],
 )
-def test_a_url_that_is_none_is_refused(url: str, word: str):
+def test_an_invalid_url_is_refused(url: str, word: str):
     """
-    The fault says what is wrong with it; a password in it is not repeated.
+    The error says what is wrong, and does not repeat a password in it.
     """
     with pytest.raises(RefusedError) as fault:
         parse_url(url)
@@ -479,7 +479,7 @@ def test_a_url_that_is_none_is_refused(url: str, word: str):
 @given(st.text(max_size=40))
 def test_any_text_is_a_url_or_refused(text: str):
     """
-    Whatever stands behind kafka:// is read in full, to parts that Kafka takes, or refused.
+    Any text after kafka:// is either parsed in full into parts that Kafka accepts, or refused.
     """
     try:
         servers, prefix = parse_url(f"kafka://{text}")
@@ -495,7 +495,7 @@ def test_any_text_is_a_url_or_refused(text: str):
     [("127.0.0.1", True), ("127.9.9.9", True), ("[::1]", True), ("localhost", True),
      ("localhost.example", False), ("10.0.0.1", False), ("[::2]", False), ("127.0.0.1.example", False)],
 )  # fmt: skip
-def test_what_is_this_machine(host: str, expected: bool):
+def test_which_addresses_are_this_machine(host: str, expected: bool):
     """
     Only addresses of the loopback and `localhost` are.
     """
@@ -506,7 +506,7 @@ def test_what_is_this_machine(host: str, expected: bool):
 
 
 class Endpoint:
-    """A token endpoint on loopback that says what it is told to say."""
+    """A token endpoint on loopback with configurable answers."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -552,7 +552,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 @pytest.fixture
 def token_of(endpoint: Endpoint) -> Callable[[], str]:
-    """The token that a client of these settings logs in with."""
+    """Return the token with which a client of these settings logs in."""
     settings = KafkaSettings.from_mapping(
         {
             "security_protocol": "SASL_SSL",
@@ -566,7 +566,7 @@ def token_of(endpoint: Endpoint) -> Callable[[], str]:
     return settings.client()["sasl_oauth_token_provider"].token
 
 
-def test_a_token_is_asked_for_with_the_credentials_of_the_client(endpoint: Endpoint, token_of: Callable[[], str]):
+def test_a_token_is_requested_with_the_credentials_of_the_client(endpoint: Endpoint, token_of: Callable[[], str]):
     """
     RFC 6749: client_credentials and the scope in the body, the form-encoded id and secret as basic authentication.
     """
@@ -583,7 +583,7 @@ def test_a_token_is_used_until_shortly_before_its_end(
     endpoint: Endpoint, token_of: Callable[[], str], life: dict[str, float], asked: int
 ):
     """
-    While a token is good no other is asked for; one that is over is never used again.
+    No other token is requested while one is valid; an expired one is never used again.
     """
     import time
 
@@ -612,11 +612,11 @@ def test_a_token_is_used_until_shortly_before_its_end(
         (200, b"\xff", "cannot be asked"),
     ],
 )
-def test_an_endpoint_that_grants_no_token_is_told(
+def test_an_endpoint_that_grants_no_token_is_reported(
     endpoint: Endpoint, token_of: Callable[[], str], status: int, answer: object, said: str
 ):
     """
-    The fault names the endpoint and what it says, nothing unseen and no secret in it; a redirection is not followed.
+    The error names the endpoint and its answer, without invisible characters and secrets; redirects are not followed.
     """
     endpoint.status, endpoint.answer, endpoint.headers = status, answer, {"Location": endpoint.url}
 
@@ -629,9 +629,9 @@ def test_an_endpoint_that_grants_no_token_is_told(
     assert 1 == len(endpoint.asked)
 
 
-def test_an_endpoint_that_is_away_is_told():
+def test_an_unavailable_endpoint_is_reported():
     """
-    A token endpoint that nothing listens at is unavailable, and named.
+    A token endpoint where nothing listens is unavailable, and named.
     """
     with serving() as gone:
         url = gone.url
@@ -646,7 +646,7 @@ def test_an_endpoint_that_is_away_is_told():
 
 def test_a_token_file_is_read_again_for_every_connection(tmp_path: Path):
     """
-    Anyone who keeps the file fresh needs to tell nobody.
+    A program that refreshes the file need not notify us.
     """
     file = secret_file(tmp_path, "t1")
     settings = KafkaSettings.from_mapping(

@@ -1,4 +1,4 @@
-"""The signed receipt of a revocation that is over, verified by what its documentation says and nothing of ours."""
+"""The signed receipt of an enforced revocation, verified as the documentation says, without our code."""
 
 import base64
 import copy
@@ -27,7 +27,7 @@ ALGORITHMS: dict[str, Callable[[], Private]] = {
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """A token that an order ended, and an enforcement point that has not answered; a key to sign with."""
+    """A token that an order ended, an enforcement point that has not answered, and a signing key."""
     key = file_of(tmp_path, pem(Ed25519PrivateKey.generate()))
     desk = Desk(tmp_path, env={"DELEGRAPH_SIGNING_KEY_FILE": str(key)})
     unusual = "tôken 😀"
@@ -53,7 +53,7 @@ def verified(signed: dict[str, Any]) -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_what_is_closed_is_signed_and_verified(desk: Desk, algorithm: str):
     """
-    Each kind of key; what it says is what closure and the receipt say; the header has the key and the type.
+    For each kind of key its content is that of closure and receipt, and the header has the key and the type.
     """
     file_of(desk.folder, pem(ALGORITHMS[algorithm]()))
     close(desk)
@@ -101,9 +101,9 @@ def test_a_changed_receipt_is_not_verified(desk: Desk, field: str):
         verified(signed)
 
 
-def test_what_is_not_over_has_no_receipt(desk: Desk):
+def test_an_open_revocation_has_no_signed_receipt(desk: Desk):
     """
-    Exit code 2 with the verdict and the remedy; an order that does not exist is 3; another moment is a usage error.
+    It exits with 2, the verdict and the remedy; a missing order is 3; another time is a usage error.
     """
     said = " ".join(desk.run("receipt", "r1", "--signed", exit=2).output.split())
     desk.run("receipt", "none", "--signed", exit=3)

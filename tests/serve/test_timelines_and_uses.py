@@ -1,4 +1,4 @@
-"""Timelines and uses: all pages together are what a naive sort of all facts gives, whatever the store holds."""
+"""Timelines and uses: all pages together equal a naive sort of all facts, whatever the store contains."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ from tests.support.store_histories import SEEDS, a_store, in_batches, records_of
 START = 1_790_000_000_000_000
 NOW = worlds.grid[-1]
 BUSY = "token:busy"
-COUNTED = 2_000  # up to so many facts a list is counted over HTTP
+COUNTED = 2_000  # the most facts of a list that is counted over HTTP
 
 
 @pytest.fixture(scope="module", params=stores.KINDS)
@@ -57,7 +57,7 @@ def service_over(store: Store, table: TrustTable | None = None, now: int = NOW) 
 
 
 def pages_of(ask: Callable[..., Document | None], *asked: Any, limit: int, **how: Any) -> list[Document]:
-    """The pages of a list, one after the other."""
+    """Return the pages of a list, one after the other."""
     pages: list[Document] = []
     after = None
     while True:
@@ -77,7 +77,7 @@ def items_of(pages: list[Document]) -> list[Document]:
 
 
 def visible(store: Store, table: TrustTable | None, known_at: int | None, *, on_one_page: bool) -> list[Event]:
-    """Every fact that counts, in order: on one page that of no log, on several that of this log."""
+    """Return every fact that counts, in order: independent of the log on one page, in log order on several."""
     counting = [
         stored
         for stored in store.facts()
@@ -97,7 +97,7 @@ def naive_timeline(facts: list[Event], key: str) -> list[Document]:
 
 
 def naive_uses(facts: list[Event], whole: Facts, key: str) -> list[str]:
-    """The actions that an authority is named by, in the order of their first facts."""
+    """Return the actions that name an authority, in the order of their first facts."""
     actions = dict.fromkeys(event.body.action for event in facts if isinstance(event.body, ActionPerformed))
     return [action for action in actions if key in whole.authorities_named(action)]
 
@@ -107,8 +107,8 @@ def naive_uses(facts: list[Event], whole: Facts, key: str) -> list[str]:
 @given(seed=SEEDS)
 def test_lists_are_what_a_naive_sort_of_all_facts_gives(fresh: stores.Fresh, seed: int):
     """
-    However the facts come, whatever is trusted and known, how little a page looks at, and however the list is cut:
-    timeline and uses are all that there is, each once, in the order of time. Duplicates and split actions included.
+    Whatever the order of facts, the trust table, the known facts, the budget and the page size, timeline and uses have
+    every item once, in time order. This includes duplicates and split actions.
     """
     rng = random.Random(seed)
     items = worlds.world(rng) + worlds.world(rng)
@@ -146,8 +146,8 @@ def recorded(values: list[bytes], *, first: int = 0, at: int = START, topic: str
 
 def test_a_list_keeps_its_order_and_its_cursor_when_it_grows_long(fresh: stores.Fresh):
     """
-    What was counted when somebody began to read goes on by the same cursor when it is no longer: no item is repeated
-    or left out, and what was recorded meanwhile and happened later follows.
+    A list that was counted at first continues with the same cursor when it is no longer counted: no item is repeated
+    or left out, and later actions that were recorded meanwhile follow.
     """
     few = Budget(counted=10)
     with a_store(fresh) as (store, _):
@@ -165,8 +165,8 @@ def test_a_list_keeps_its_order_and_its_cursor_when_it_grows_long(fresh: stores.
     assert [f"act-{n}" for n in (9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 10, 11, 12)] == told
 
 
-def test_a_page_looks_at_so_many_facts_and_goes_on(fresh: stores.Fresh):
-    """Of facts most of which were recorded later, a page looks at some and continues behind them, with few or none."""
+def test_a_page_examines_a_limited_number_of_facts(fresh: stores.Fresh):
+    """If most facts were recorded later, a page examines some, may have few items or none, and continues."""
     known = {0, 1, 2, 3, 40, 43}
     with a_store(fresh) as (store, _):
         for n in range(60):
@@ -181,8 +181,8 @@ def test_a_page_looks_at_so_many_facts_and_goes_on(fresh: stores.Fresh):
 
 def test_an_action_is_used_once_whether_it_or_its_decision_says_so(fresh: stores.Fresh):
     """
-    An action that names a token only by its decision is a use of it, one that both name is one use, and what names it
-    by a decision of another token is none.
+    An action that names a token only through its decision is a use of it; if both name it, that is one use; a decision
+    of another token is not a use.
     """
     decided = [
         DecisionMade(decision="d1", permitted=True, operation="send", token="busy"),
@@ -201,8 +201,8 @@ def test_an_action_is_used_once_whether_it_or_its_decision_says_so(fresh: stores
 
 def test_uses_of_a_page_say_which_came_after_its_end(fresh: stores.Fresh):
     """
-    Of a revoked token the page names the uses on it that came after its end, and who has not enforced it, without
-    reading the others; as of a moment before the order there are none.
+    For a revoked token the page names its uses after the end, and who has not enforced it, without reading the others;
+    as of a time before the order there are none.
     """
     body = RevocationOrdered(
         revocation="r1",
@@ -228,7 +228,7 @@ def test_uses_of_a_page_say_which_came_after_its_end(fresh: stores.Fresh):
 
 @pytest.mark.parametrize("after", ["", "x", "1.2", "1.2.ab", "-1.2.ab", "fffffffffffffffff.1.ab"])
 def test_no_page_begins_where_no_page_ended(fresh: stores.Fresh, after: str):
-    """Where to continue is taken from the page before, of the same list; anything else is refused."""
+    """Only a cursor from the previous page of the same list is accepted."""
     with a_store(fresh) as (store, _):
         write(store, recorded([use(1, START), use(2, START)]))
         service = service_over(store)
@@ -245,7 +245,7 @@ def test_no_page_begins_where_no_page_ended(fresh: stores.Fresh, after: str):
 
 
 def test_a_store_of_an_older_version_gives_the_same_lists(fresh: stores.Fresh):
-    """Where the facts about other things are not indexed by time yet, every fact is read, and the list is the same."""
+    """If facts about other things are not indexed by time yet, every fact is read, and the list is the same."""
     with a_store(fresh) as (store, _):
         write(store, recorded([use(n, START - n) for n in range(9)]))
         issued = codec.encode(Event("i", "urn:s", START - 4, TokenIssued(token="busy", subject="agent:x")))
@@ -265,7 +265,7 @@ def test_a_store_of_an_older_version_gives_the_same_lists(fresh: stores.Fresh):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident, and a token with one use more than a list that is counted may have."""
+    """The incident, and a token with one use more than a counted list may have."""
     folder = tmp_path_factory.mktemp("long")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         issued = TokenIssued(token="busy", subject="agent:x", client="busy")
@@ -280,7 +280,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.mark.parametrize(("path", "items"), [("timeline", COUNTED + 2), ("uses", COUNTED + 1)])
 def test_the_pages_of_a_long_list_are_all_of_it_in_the_order_of_time(world: World, path: str, items: int):
-    """A list that is not counted says so, and its pages are all of it, in the order of a short one."""
+    """A list that is not counted says so, and its pages have all of it, in the order of a short one."""
     found = []
     address = f"/v1/{path}?of={BUSY}&limit=900"
     while address:
@@ -295,7 +295,7 @@ def test_the_pages_of_a_long_list_are_all_of_it_in_the_order_of_time(world: Worl
 
 
 def test_a_cursor_of_another_list_is_refused_by_name(world: World):
-    """The `next` of another thing's list, or one that was forged, is a fault of `after`."""
+    """The `next` of another thing's list, or a forged one, is an error of `after`."""
     other = world.get("/v1/timeline?of=token:https://idp.example%23mailer-1&limit=1").json()["next"]
     answers = [world.get(f"/v1/timeline?of={BUSY}&after={after}") for after in (other, "dGltZWxpbmUAbG9nOng")]
 
@@ -304,7 +304,7 @@ def test_a_cursor_of_another_list_is_refused_by_name(world: World):
 
 @pytest.mark.parametrize("path", ["timeline", "actions", "uses", "status", "chain", "case", "graph"])
 def test_the_pages_of_what_very_many_facts_mention_are_shown(world: World, path: str):
-    """Every page of a token that was used very often is a page like any other."""
+    """Every page of a frequently used token is shown like any other."""
     app = create_app(world.site, parts=web_pages(world.site))
     asking = Asking(app, {"Authorization": f"Bearer {world.token()}", "Accept": "text/html"})
     response = asking.get(f"/{path}?of={BUSY}")

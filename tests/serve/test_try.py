@@ -1,4 +1,4 @@
-"""`delegraph try`: what someone's own logs say, in a store that is thrown away."""
+"""`delegraph try`: what your own logs contain, in a temporary store."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ def lines(folder, name, records):
 
 def test_what_is_in_the_incident(tmp_path):
     """
-    The same answers as of a store that is kept; each file is accounted for; and nothing is left behind.
+    The answers are those of a permanent store; each file is accounted for; and nothing is left behind.
     """
     found = tried(INCIDENT)
     desk = Desk(tmp_path)
@@ -63,7 +63,7 @@ def test_what_is_in_the_incident(tmp_path):
 
 def test_a_folder(tmp_path):
     """
-    Every file below it that has a known format is read, compressed or not; the others are named, with why.
+    Every file below it with a known format is read, compressed or not; the others are named with the reason.
     """
     lines(tmp_path, "a/one.json", RECORDS[:1])
     (tmp_path / "b.log.gz").write_bytes(gzip.compress(json.dumps(RECORDS[1]).encode()))
@@ -83,7 +83,7 @@ def test_a_folder(tmp_path):
 
 def test_every_record_of_every_file_is_accounted_for(tmp_path):
     """
-    Skipped and quarantined ones stand with the file that they are of, with the reason.
+    Skipped and quarantined ones are listed with their file and the reason.
     """
     good = lines(tmp_path, "good.json", [*RECORDS, event(id_="e3", eventCategory="Insight")])
     bad = lines(tmp_path, "bad.json", [event(id_="e4"), event(id_="e5", eventTime="soon"), "no object"])
@@ -99,9 +99,9 @@ def test_every_record_of_every_file_is_accounted_for(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_how_a_log_is_cut_does_not_matter(tmp_path, seed):
+def test_how_a_log_is_split_does_not_matter(tmp_path, seed):
     """
-    One file, or its lines in any order over several: what is found is the same.
+    One file, or its lines in any order over several, gives the same result.
     """
     records = INCIDENT.read_text(encoding="utf-8").splitlines(keepends=True)
     random.Random(seed).shuffle(records)
@@ -116,7 +116,7 @@ def test_how_a_log_is_cut_does_not_matter(tmp_path, seed):
 
 def test_a_file_of_no_known_format(tmp_path):
     """
-    It is refused, with what was looked for; and so is a folder that holds nothing else.
+    It is refused with the formats that were tried; so is a folder that contains nothing else.
     """
     file = tmp_path / "notes.json"
     file.write_text('{"subject": "lunch"}', encoding="utf-8")
@@ -160,7 +160,7 @@ def test_files_named_in_several_ways(tmp_path, monkeypatch):
 
 def test_logs_without_an_action(tmp_path):
     """
-    Nothing is found, and that is said.
+    The page says that nothing was found.
     """
     file = lines(tmp_path, "insights.json", [event(id_="e1", eventCategory="Insight")])
 
@@ -173,7 +173,7 @@ def test_logs_without_an_action(tmp_path):
 @pytest.mark.parametrize("columns", [80, 100])
 def test_it_fits_a_screen(columns):
     """
-    The answer comes first, and all of it stands on one screen.
+    The answer comes first, and everything fits on one screen.
     """
     shown = screen(INCIDENT, columns=columns)
 
@@ -204,9 +204,9 @@ def test_real_logs(name):
     }
 
 
-def test_the_pages_of_it(tmp_path):
+def test_serving_the_pages(tmp_path):
     """
-    With `--serve` the same can be looked at in a browser until it is stopped, and then it is gone.
+    With `--serve` it can be explored in a browser until it is stopped; then the store is deleted.
     """
     with process(tmp_path, "try", "--serve", str(INCIDENT)) as (started, first):
         assert "actions by" in first

@@ -1,4 +1,4 @@
-"""How a tool or a resource was used: counted like a naive count of all actions, on both databases, and bounded."""
+"""How a tool or a resource was used: equal to a naive count of all actions, on both databases, and bounded."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def counts(rows: list[dict[str, Any]], name: str = "name") -> dict[str, int]:
 
 def test_the_mail_tool_of_the_incident(anywhere: World):
     """
-    Three mails for Alice: two by the mailer, of which one was denied, and the one of the thief, which is a finding.
+    There are three mails for Alice: two by the mailer, one of them denied, and one by the thief, which is a finding.
     """
     found = used(anywhere.service, "tool", "mail")
 
@@ -61,17 +61,17 @@ def test_the_mail_tool_of_the_incident(anywhere: World):
     assert (3, True, True) == (found["looked_at"], found["complete"], found["findings_complete"])
 
 
-def test_nothing_is_known_of_what_no_action_used(world: World):
+def test_an_unused_tool_is_not_found(world: World):
     """
-    A tool that nobody used has no page; and before anything was recorded, none has.
+    An unused tool has no page; before anything was recorded, no tool has.
     """
     assert usage(world.service, Used("tool", "hammer"), at=ASKED) is None
     assert usage(world.service, Used("tool", "mail"), at=ASKED, known_at=1) is None
 
 
-def test_more_actions_than_are_looked_at(world: World, monkeypatch: pytest.MonkeyPatch):
+def test_more_actions_than_are_examined(world: World, monkeypatch: pytest.MonkeyPatch):
     """
-    The counts are those of the latest actions, they add up to what was looked at, and the document says that.
+    The counts cover the latest actions, they add up to the number examined, and the document says so.
     """
     monkeypatch.setattr(queries, "LATEST", 40)
     log = world.service.require_log()

@@ -1,4 +1,4 @@
-"""Findings stand where people look: in every answer about a thing, on its pages, the graph and the case."""
+"""Findings are shown in every answer about a thing, on its pages, in the graph and in the case."""
 
 import json
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ FOUND = {
 @pytest.mark.parametrize(("question", "of"), FOUND, ids=" ".join)
 def test_an_answer_has_the_findings_of_everything_in_it(faults: Desk, question: str, of: str):
     """
-    Each of the planted faults stands in the answers about what it is about, the worst first, with what to do.
+    Each of the planted faults is in the answers about its subject, worst first, with the remedy.
     """
     document = faults.one(question, of)
     ranks = ["critical", "high", "medium", "low", "informational"]
@@ -110,9 +110,9 @@ def test_all_of_them_are_listed_and_cite_facts_that_exist(faults: Desk):
     ],
     ids=lambda words: " ".join(words[:2]),
 )
-def test_a_person_at_the_command_line_reads_of_the_theft(incident: Desk, words: tuple[str, ...]):
+def test_the_command_line_names_the_theft(incident: Desk, words: tuple[str, ...]):
     """
-    In every answer about the token, its session, both agents and the action: a sentence that a person understands.
+    Every answer about the token, its session, both agents and the action has a plain sentence about it.
     """
     said = " ".join(incident.run(*words).output.split())
 
@@ -140,7 +140,7 @@ PAGES = (
 @pytest.mark.parametrize("address", PAGES)
 def test_a_page_begins_with_the_theft_and_what_to_do(world: World, address: str):
     """
-    An alarm stands before the first heading of every page about the token, its session, both agents and the action.
+    An alarm is before the first heading of every page about the token, its session, both agents and the action.
     """
     page = Pages(world).get(address)
     alarm, heading = page.text.find('class="note bad alarm"'), page.text.find("<h1")
@@ -153,7 +153,7 @@ def test_a_page_begins_with_the_theft_and_what_to_do(world: World, address: str)
 
 def test_nodes_of_the_graph_have_the_findings_of_what_they_are(world: World):
     """
-    The stolen token has the theft, an honest sibling has none; without being asked for, none are looked for.
+    The stolen token has the theft, an honest sibling has none; findings are only evaluated on request.
     """
     drawn = world.get(f"/v1/graph?of={OF}").json()
     bare = world.get(f"/v1/graph?of={OF}&findings=false").json()
@@ -181,7 +181,7 @@ def test_the_graph_of_the_command_line_is_drawn_with_findings(incident: Desk):
 @pytest.mark.parametrize("name", ["session", "client"])
 def test_a_session_has_the_findings_of_tokens_that_were_exchanged_from_its_own(tmp_path: Path, name: str):
     """
-    A token that names no session was derived from one that does, and was stolen: the session says so.
+    If a stolen token without a session was derived from one with a session, the session shows the finding.
     """
     desk = Desk(tmp_path)
     desk.take(
@@ -197,7 +197,7 @@ def test_a_session_has_the_findings_of_tokens_that_were_exchanged_from_its_own(t
 
 def test_a_principal_has_what_is_wrong_with_the_line_of_its_tokens(tmp_path: Path):
     """
-    A token that was exchanged for another subject: the agent that holds it, and both subjects, say so.
+    If a token was exchanged for another subject, its holder and both subjects show the finding.
     """
     desk = Desk(tmp_path)
     desk.take(D1, T1, issued("t2", subject=BO, actor=B, of=[("subject", "t1")], expires_at=moment(60)))
@@ -208,7 +208,7 @@ def test_a_principal_has_what_is_wrong_with_the_line_of_its_tokens(tmp_path: Pat
 
 def test_a_suppressed_finding_marks_no_node(tmp_path: Path):
     """
-    What was accepted is no mark in the graph; it is listed on the page of the token.
+    A suppressed finding does not mark a node; it is listed on the page of the token.
     """
     desk = Desk(tmp_path)
     wide = granted("d2", A, B, 5, parents=["d1"], scopes=["crm:read", "crm:write"], expires_at=moment(60))
