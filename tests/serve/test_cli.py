@@ -70,7 +70,7 @@ REACH_KEYS = [
 # The additional keys, which are not part of its digest.
 PLAN_KEYS = [
     *("depths", "receivers", "uncovered", "recent_hour", "shared", "spared"),
-    *("unjudged", "backdated", "narrower", "warnings", "approvals"),
+    *("unjudged", "backdated", "narrower", "warnings", "approvals", "findings"),
 ]
 USES_KEYS = [
     *("kind", "id", "items", "total", "complete", "next", "first", "last", "places"),
