@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from playwright.sync_api import Browser
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.serving import process
 
@@ -51,6 +52,7 @@ PAGES = (
     "/quarantine",
     "/conflicts",
     "/health",
+    "/receivers",
     "/revocations",
     "/who?action=nothing",
     "/words",
@@ -80,3 +82,17 @@ def sign_in(browser: Browser, link: str, folder: Path) -> Path:
     context.storage_state(path=kept)
     context.close()
     return kept
+
+
+def eventually(page: Page, selector: str, text: str | re.Pattern[str]) -> None:
+    expect(page.locator(selector)).to_contain_text(text, timeout=SECONDS * 1_000)
+
+
+def serious(page: Page, how: dict[str, object]) -> list[tuple[str, str, str]]:
+    """What axe holds against a page."""
+    return [
+        (page.url, violation["id"], node["html"][:200])
+        for violation in Axe().run(page, options=how).response["violations"]
+        if violation["impact"] in {"serious", "critical"}
+        for node in violation["nodes"]
+    ]

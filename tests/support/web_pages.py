@@ -53,6 +53,7 @@ EVERY = (
     "/quarantine",
     "/conflicts",
     "/health",
+    "/receivers",
     "/revocations",
     "/revocations/rev-1",
     "/revocations/rev-1/receipt",

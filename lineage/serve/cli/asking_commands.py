@@ -48,7 +48,7 @@ def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @AT
 @KNOWN_AT
 @shared_options()
-@list_options(100, "ocsf", "timesketch")
+@list_options(100, "ocsf", "timesketch", "targets")
 def actions(
     settings: "Settings",
     out: Output,
@@ -70,6 +70,7 @@ def actions(
       delegraph actions --agent agent:mailer --outcome denied --json
       delegraph actions --text "rival price list" --from yesterday --csv > found.csv
       delegraph actions --from yesterday --format ocsf > api-activity.jsonl
+      delegraph actions --from 09:40 --format targets > suspects.txt
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.queries.actions import actions as actions_of
@@ -137,7 +138,7 @@ _STATE: Final = click.option("--state", type=click.Choice(_STATES), help="The st
 @AT
 @KNOWN_AT
 @shared_options()
-@list_options(100)
+@list_options(100, "targets")
 def principals(
     settings: "Settings",
     out: Output,
@@ -181,13 +182,14 @@ def principals(
 @AT
 @KNOWN_AT
 @shared_options()
-@list_options(100)
+@list_options(100, "targets")
 def tokens(settings: "Settings", out: Output, **said: Any) -> None:
     """Which tokens there are, the latest first: who holds each, for whom, its state, and when it was last used.
 
     \b
       delegraph tokens --holder mailer --state active
       delegraph tokens --issuer https://idp.example --json
+      delegraph tokens --holder mailer --state active --format targets > suspects.txt
     """  # noqa: D301
     _held(settings, out, "token", **said)
 
@@ -201,7 +203,7 @@ def tokens(settings: "Settings", out: Output, **said: Any) -> None:
 @AT
 @KNOWN_AT
 @shared_options()
-@list_options(100)
+@list_options(100, "targets")
 def delegations(settings: "Settings", out: Output, **said: Any) -> None:
     """Which delegations there are, the latest first: who granted each to whom, and its state.
 

@@ -114,5 +114,5 @@ def proving(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _back(revocation: str | None) -> Response:
-    address = Links().of("revocation", revocation) if revocation else "/revocations"
-    return RedirectResponse(f"{address}#{BOARD}", HTTPStatus.SEE_OTHER)
+    address = f"{Links().of('revocation', revocation)}#{BOARD}" if revocation else "/receivers"
+    return RedirectResponse(address, HTTPStatus.SEE_OTHER)

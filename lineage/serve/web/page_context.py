@@ -11,7 +11,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.chain_picture import picture_of_chain
 from lineage.serve.queries.graph_view import MOST
 from lineage.serve.queries.timeline import is_mentioned_more_than
-from lineage.serve.text import render_lists, render_revocations
+from lineage.serve.text import render_lists, render_receivers, render_revocations
 from lineage.serve.web import glossary, linked_text, principal_page, view_models
 from lineage.serve.web.board import board_of
 from lineage.serve.web.links import Links
@@ -167,6 +167,11 @@ def revocation(asked: Asked) -> Shown:
         "lifted_at": max(one["lifted_at"] for one in lifted) if 0 < len(lifted) == len(doc["orders"]) else None,
         "for_good": not liftable,
     }
+
+
+def receivers(asked: Asked) -> Shown:
+    """Build the page of the registered enforcement points."""
+    return {"coverage": render_receivers.coverage, "probes": asked.site.probes}
 
 
 def whole_dossier(asked: Asked) -> Shown:

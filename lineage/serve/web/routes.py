@@ -54,6 +54,7 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/conflicts", "conflicts.html", page_context.conflicts),
     ("/health", "health.html", page_context.nothing),
     ("/revocations", "revocations.html", page_context.nothing),
+    ("/receivers", "receivers.html", page_context.receivers),
     ("/governance/active", "governance.html", page_context.governance("active", "Agents that were active")),
     ("/governance/allowed", "governance.html", page_context.governance("allowed", "What the agent could do")),
     ("/governance/held", "governance.html", page_context.governance("held", "What the agent held")),

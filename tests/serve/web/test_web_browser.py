@@ -6,10 +6,9 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-from tests.support.browsing import ID, OF, PAGES, SECONDS, sign_in, site
+from tests.support.browsing import ID, OF, PAGES, SECONDS, eventually, serious, sign_in, site
 from tests.support.kafka_worlds import wait_until
 
 HOSTILE = "\"><img src=x onerror=alert(1)>'<script>alert(1)</script>"
@@ -53,10 +52,6 @@ def _somebody(link: str, browser: Browser, kept: Path, complaints: list[str], **
 
     context.on("console", heard)
     return context
-
-
-def eventually(page: Page, selector: str, text: str | re.Pattern[str]) -> None:
-    expect(page.locator(selector)).to_contain_text(text, timeout=SECONDS * 1_000)
 
 
 @pytest.mark.slow
@@ -507,7 +502,7 @@ def test_nothing_keeps_anybody_from_using_a_page(link: str, browser: Browser, si
     page, found = context.new_page(), []
     for path in PAGES:
         page.goto(path)
-        found += _serious(page, {"resultTypes": ["violations"]})
+        found += serious(page, {"resultTypes": ["violations"]})
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         found += [(path, "scrolls sideways", wide)] if wide > 0 else []
     context.close()
@@ -515,7 +510,7 @@ def test_nothing_keeps_anybody_from_using_a_page(link: str, browser: Browser, si
     page = night.new_page()
     for path in PAGES:
         page.goto(path)
-        found += _serious(page, {"runOnly": ["color-contrast"]})
+        found += serious(page, {"runOnly": ["color-contrast"]})
     night.close()
 
     assert [] == found
@@ -560,13 +555,3 @@ def test_several_targets_go_from_a_list_to_a_signed_receipt(person: BrowserConte
     eventually(page, "main", "On a person's word alone")
     page.goto(incident)
     eventually(page, "h1", "2 of 2 revocations are over; 1 of 1 enforcement point has confirmed")
-
-
-def _serious(page: Page, how: dict[str, object]) -> list[tuple[str, str, str]]:
-    """What axe holds against a page."""
-    return [
-        (page.url, violation["id"], node["html"][:200])
-        for violation in Axe().run(page, options=how).response["violations"]
-        if violation["impact"] in {"serious", "critical"}
-        for node in violation["nodes"]
-    ]

@@ -39,6 +39,17 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => window.print());
 }
 
+// Tick all boxes of a list on this page at once, or none.
+for (const button of document.querySelectorAll("[data-choose]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const boxes = [...document.querySelectorAll(`input[type=checkbox][form="${button.dataset.choose}"]`)];
+    const all = boxes.every((box) => box.checked);
+    for (const box of boxes) box.checked = !all;
+    button.textContent = all ? "Choose all" : "Choose none";
+  });
+}
+
 // Copy an id byte for byte, not as displayed, which may contain line breaks.
 for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy]") : []) {
   button.hidden = false;
