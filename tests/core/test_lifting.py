@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.authority.findings import order_findings
 from lineage.core.authority.rule import verdict_of
 from lineage.core.authority.world import World
+from lineage.core.findings.orders import order_findings
 from lineage.core.model.events import RevocationLifted, RevocationOrdered
 from tests.support import compare, worlds
 from tests.support.desk import Desk, lifted, ordered, token

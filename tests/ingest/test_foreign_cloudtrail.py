@@ -576,8 +576,8 @@ def test_in_the_documentation_the_false_link_is_a_cycle(folder):
     Sample 5 uses, as the role AssumeNothing, the key that sample 2 issues to EC2-dev and derives from itself.
     """
     from lineage.core.authority.chain import chain_of_action
-    from lineage.core.authority.findings import action_findings
     from lineage.core.authority.world import World
+    from lineage.core.findings.mismatches import action_findings
 
     events = [event_from_document(document) for _, document in documents_of(folder, "aws_docs_sts.json")]
     world = World(Fact(each, each.occurred_at) for each in events)

@@ -5,6 +5,7 @@ Section 3 and clause 4.1 of docs/rule-of-authority.md. Pure: facts in, values ou
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 from lineage.core.model.events import DelegationGranted, Event, Fact, StatusList, TokenIssued, digest, fact_order
@@ -50,6 +51,10 @@ class FactIndex:
         if self._added and key in self._added:
             self._ordered[key] = in_order((*self._ordered[key], *self._added.pop(key)))
         return self._ordered.get(key, ())
+
+    def of(self, keys: Iterable[str]) -> tuple[Fact, ...]:
+        """Return the facts under some keys, in the order of the keys."""
+        return tuple(chain.from_iterable(map(self.get, keys)))
 
     def __contains__(self, key: object) -> bool:
         """Whether there is any fact under a key."""

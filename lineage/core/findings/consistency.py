@@ -1,16 +1,13 @@
-"""Rules about contradictions: those found by ``lineage.core.authority.findings``, declared as rules."""
+"""Rules about contradictions: those found by ``contradictions``, ``chains`` and ``mismatches``, declared as rules."""
 
 from collections.abc import Iterator
 from typing import Final
 
-from lineage.core.authority.findings import (
-    Finding,
-    decision_findings,
-    own_action_findings,
-    own_element_findings,
-    principal_findings,
-)
+from lineage.core.authority.findings import Finding
 from lineage.core.findings import inputs
+from lineage.core.findings.chains import own_element_findings
+from lineage.core.findings.contradictions import decision_findings, principal_findings
+from lineage.core.findings.mismatches import own_action_findings
 from lineage.core.findings.rules import ACTION, DECISION, DELEGATION, PRINCIPAL, TOKEN, Check, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.model.keys import split_key

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lineage.core.authority.findings import Finding, coverage_findings, order_findings
+from lineage.core.authority.findings import Finding, coverage_findings
 from lineage.core.authority.receivers import REJECTED
 from lineage.core.authority.world import World
 from lineage.core.findings import inputs
 from lineage.core.findings.finding import finding
 from lineage.core.findings.options import Options, this_minute
+from lineage.core.findings.orders import order_findings
 from lineage.core.findings.rules import PRINCIPAL, RECEIVER, REVOCATION, Check, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.standing import no_receivers

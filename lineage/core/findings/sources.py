@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from lineage.core.authority.findings import Finding, sequence_hole, unauthorised
+from lineage.core.authority.findings import Finding
 from lineage.core.findings import inputs
 from lineage.core.findings.finding import finding
 from lineage.core.findings.options import HOUR, MINUTE, this_minute
 from lineage.core.findings.rules import SOURCE, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import SourceTally
+from lineage.core.model.events import Fact
 from lineage.core.model.references import about
-from lineage.core.model.sentences import moment, sentence, thing
+from lineage.core.model.sentences import keyed, moment, sentence, thing
 from lineage.core.model.severities import Severity
 
 RAW_CREDENTIAL: Final = "raw-credential-sent"
@@ -112,6 +113,29 @@ def raw_credential_sent(scene: Scene, key: str) -> Iterator[Finding]:
                 records,
             )
             yield finding(RAW_CREDENTIAL, key, why, (), at=sent.first, last=sent.last, count=sent.count)
+
+
+def sequence_hole(before: Fact, after: Fact) -> Finding:
+    """Build the finding of a gap in the sequence numbers of a source: events that were sent but never arrived."""
+    source, first, last = after.event.source, (before.event.sequence or 0) + 1, (after.event.sequence or 0) - 1
+    missing = str(first) if first == last else f"{first} to {last}"
+    why = sentence(
+        "{} numbers its events without gaps, and sequence {} never arrived", thing("source", source), missing
+    )
+    return Finding("sequence-hole", f"source:{source}", why, (before, after), about=f"sequence {missing}")
+
+
+def unauthorised(fact: Fact, of: str) -> Finding:
+    """Build the finding of a fact that is kept without effect on the state, because of its source or its topic."""
+    event = fact.event
+    why = (
+        f"{event.type} came by the topic of decisions, where nobody may order"
+        if fact.misrouted
+        else sentence(
+            "the trust table does not let {} say {} of {}", thing("source", event.source), event.type, keyed(of)
+        )
+    )
+    return Finding("unauthorised", of, why, (fact,), about=event.source)
 
 
 def nothing_steady(scene: Scene) -> str | None:

@@ -4,7 +4,6 @@ Each violation is reported at the edge that widens, and not again below it.
 """
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element
@@ -194,7 +193,7 @@ def delegation_depth_exceeded(scene: Scene, key: str) -> Iterator[Finding]:
 
 def facts_of(scene: Scene, *keys: str) -> tuple[Fact, ...]:
     """Return the facts that grant some elements."""
-    return tuple(chain.from_iterable(map(scene.world.graph.facts.get, keys)))
+    return scene.world.graph.facts.of(keys)
 
 
 def issued_at(scene: Scene, key: str) -> Instant:

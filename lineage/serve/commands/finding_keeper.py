@@ -12,7 +12,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import Final
 
-from lineage.core.authority.findings import Finding, unauthorised
+from lineage.core.authority.findings import Finding
 from lineage.core.findings.catalogue import RULES, is_on
 from lineage.core.findings.entering import enter_all
 from lineage.core.findings.evaluation import evaluate, look
@@ -20,7 +20,7 @@ from lineage.core.findings.finding import merged
 from lineage.core.findings.judging import NEW, judgement_of, status_of
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Scene
-from lineage.core.findings.sources import RAW_CREDENTIAL
+from lineage.core.findings.sources import RAW_CREDENTIAL, unauthorised
 from lineage.core.findings.touched import touched_by
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Fact, FindingJudged
