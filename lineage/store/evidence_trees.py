@@ -18,7 +18,7 @@ from lineage.core.model.records import Position, position_of
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import backend_of
 from lineage.store.database.engine import faults
-from lineage.store.database.sql import in_array
+from lineage.store.database.sql import chunks, in_array
 from lineage.store.database.tables import checkpoint, fact, position, sighting, tile, tree
 from lineage.store.store import Store
 from lineage.store.writing.trees import extend_lane
@@ -182,6 +182,22 @@ def positions_of_event(store: Store, source: str, event_id: str) -> list[Positio
         own = [n for n, event in events.items() if (event.source, event.event_id) == (source, event_id)]
         again = connection.execute(sa.select(sighting.c.n).where(in_array(sighting.c.fact, own))).scalars()
         return [position_of(number) for number in sorted([*own, *again])]
+
+
+def values_at(store: Store, numbers: Sequence[int]) -> dict[int, bytes]:
+    """The values of the records that are facts or repeat one, by number; those in quarantine have none here."""
+    found: dict[int, bytes] = {}
+    with store.connection() as connection:
+        for part in chunks(numbers):
+            facts = sa.select(fact.c.n, fact.c.value).where(in_array(fact.c.n, part))
+            again = (
+                sa.select(sighting.c.n, fact.c.value)
+                .join(fact, fact.c.n == sighting.c.fact)
+                .where(in_array(sighting.c.n, part))
+            )
+            for query in (facts, again):
+                found.update((n, bytes(value)) for n, value in connection.execute(query))
+    return found
 
 
 def sequence_neighbours(

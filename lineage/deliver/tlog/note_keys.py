@@ -3,10 +3,11 @@
 Keys are in a PEM file. The first one signs; those after it only verify what was signed before a rotation.
 """
 
+import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
@@ -40,6 +41,16 @@ class NoteKeys(NamedTuple):
     def sign(self, text: str) -> Signature:
         """Sign the text of a note."""
         return Signature(self.name, self.verifiers[0].id, self.private.sign(text.encode()))
+
+    def sign_envelope(self, payload_type: str, payload: bytes) -> dict[str, Any]:
+        """Sign a payload as a DSSE envelope."""
+        signed = b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
+        signature = base64.b64encode(self.private.sign(signed)).decode()
+        return {
+            "payloadType": payload_type,
+            "payload": base64.b64encode(payload).decode(),
+            "signatures": [{"keyid": self.verifiers[0].id.hex(), "sig": signature}],
+        }
 
     def cosign(self, text: str, made_at: int) -> Signature:
         """Sign a checkpoint as a witness.

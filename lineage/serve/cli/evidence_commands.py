@@ -5,23 +5,103 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lineage.serve.cli.options import shared_options
+from lineage.core.model.times import Instant
+from lineage.serve.cli.options import TIME, shared_options
 from lineage.serve.cli.output import Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
+    from collections.abc import Callable
+
     from lineage.serve.config.settings import Settings
+    from lineage.serve.documents.core_documents import Document
 
 
-@click.group()
-def evidence() -> None:
-    """Evidence that a stranger can check: signed checkpoints of the log, and proofs about its records.
+@click.group(invoke_without_command=True)
+@click.option(
+    "--verifier", is_flag=True, help="Print the program that verifies bundles: one file, Python 3.9 or later."
+)
+@click.pass_context
+def evidence(context: click.Context, *, verifier: bool) -> None:
+    """Evidence that a stranger can check: signed checkpoints of the log, proofs about its records, and whole answers.
 
     \b
       delegraph evidence keygen log-key.pem
       delegraph evidence checkpoint
-      delegraph prove-record orders/0/12
-      delegraph evidence consistency orders/0 10 20
+      delegraph evidence who mail-7 --out mail-7.evidence.json
+      delegraph evidence --verifier > verify_evidence.py
+      python3 verify_evidence.py mail-7.evidence.json --key NAME+ID+KEY
     """  # noqa: D301
+    if verifier:
+        from importlib.resources import files
+
+        click.echo(files("schemas").joinpath("verify_evidence.py").read_text(encoding="utf-8"), nl=False)
+    elif context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@evidence.command()
+@click.argument("action", metavar="ACTION")
+@click.option("--at", type=TIME, metavar="TIME", help="The instant asked about. [default: now]")
+@click.option("--out", "target", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The new file.")
+@shared_options()
+def who(settings: "Settings", out: Output, action: str, at: Instant | None, target: Path) -> None:
+    """Export who stood behind an action, with every record that the answer rests on, as a signed bundle.
+
+    \b
+      delegraph evidence who mail-7 --out mail-7.evidence.json
+    """  # noqa: D301
+    from lineage.serve.queries.evidence_bundle import who_statement
+
+    _export(settings, out, action, at, target, who_statement)
+
+
+@evidence.command()
+@click.argument("revocation", metavar="REVOCATION")
+@click.option("--at", type=TIME, metavar="TIME", help="The instant asked about. [default: now]")
+@click.option("--out", "target", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The new file.")
+@shared_options()
+def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | None, target: Path) -> None:
+    """Export what a revocation ended, with every record that the receipt rests on, as a signed bundle.
+
+    \b
+      delegraph evidence receipt rev-4711 --out rev-4711.evidence.json
+    """  # noqa: D301
+    from lineage.serve.queries.evidence_bundle import receipt_statement
+
+    _export(settings, out, revocation, at, target, receipt_statement)
+
+
+def _export(
+    settings: "Settings",
+    out: Output,
+    asked: str,
+    at: Instant | None,
+    target: Path,
+    statement: "Callable[..., Document | None]",
+) -> None:
+    import json
+
+    from lineage.core.model.errors import RefusedError
+    from lineage.serve.commands.checkpoints import keys_of
+    from lineage.serve.commands.evidence_bundle import export_bundle
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.text import render_evidence
+
+    with opened_service(settings) as service:
+        service.catch_up()
+        keys = keys_of(service, settings.evidence_key_file, settings.evidence_origin)
+        moment = service.clock() if at is None else at
+        envelope = export_bundle(service, keys, lambda: statement(service, keys.name, asked, at=moment))
+    if envelope is None:
+        out.not_found(asked)
+    else:
+        try:
+            with target.open("x", encoding="utf-8") as file:
+                json.dump(envelope, file)
+        except OSError as error:
+            raise RefusedError(f"{target} cannot be written: {error.strerror}") from error
+        out.document({"file": str(target), "key": keys.verifiers[0].text}, render_evidence.exported)
+    out.finish()
 
 
 @evidence.command()

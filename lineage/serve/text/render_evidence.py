@@ -62,3 +62,10 @@ def record_proofs(doc: Document) -> str:
     if "first" in doc:
         return f"{doc['first']['tlog_proof']}\n{doc['next']['tlog_proof']}"
     return str(doc["tlog_proof"])
+
+
+def exported(doc: Document) -> Page:
+    """Render where a bundle was written, and how others verify it."""
+    page = Page().line("The evidence is in ", (doc["file"], "bold"), ". To verify it on any machine:")
+    page.line("delegraph evidence --verifier > verify_evidence.py", lead="  ")
+    return page.line(f"python3 verify_evidence.py {doc['file']} --key '{doc['key']}'", lead="  ")
