@@ -11,9 +11,22 @@ from ingest.trust_file import Trust
 from lineage.core.authority.rule import verdict_of, verdict_of_name
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import ActionPerformed, PrincipalRegistered
 from lineage.core.model.keys import split_key
+from lineage.core.model.references import mentions, subject_of
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.inventory import Held, People, held, holder_of, issuer_of, principals
+from lineage.serve.queries.inventory import (
+    KINDS,
+    NAME_STATES,
+    STATES,
+    Held,
+    People,
+    held,
+    holder_of,
+    issuer_of,
+    principals,
+)
+from lineage.serve.queries.search import search
 from lineage.serve.queries.service import Service
 from lineage.store.store import Store
 from tests.support import compare, stores, worlds
@@ -118,6 +131,152 @@ def test_the_inventory_is_what_a_naive_list_finds(fresh: stores.Fresh, seed: int
         known = {id_ for id_ in worlds.PRINCIPALS if any(id_ in party for party in parties)}
         registered = {id_ for id_ in worlds.PRINCIPALS if world.principals.facts_of(id_)}
         assert registered <= known
+        store.close()
+
+
+def with_types(items: list[dict[str, Any]], rng: random.Random) -> list[dict[str, Any]]:
+    """The same world, in which some tokens say of what type they are."""
+    for item in items:
+        if item["event"]["type"] == "token.issued" and rng.random() < 0.6:
+            item["event"]["token_type"] = rng.choice(["access_token", "refresh_token"])
+    return items
+
+
+def has_words(text: str | None, said: list[str]) -> bool:
+    """Whether each word stands in one of some texts."""
+    return all(any(word in one.casefold() for one in said) for word in (text or "").casefold().split())
+
+
+def texts_of(world: World, item: Document) -> list[str]:
+    """What the words of a filter are compared with: everything in an item but times and states, and aliases."""
+    said = [value for name, value in item.items() if isinstance(value, str) and not name.endswith("_at")]
+    said = [value for value in said if value != item["state"]]
+    people = [item["holder"], item["human"]] if "holder" in item else [item["id"]]
+    return [*said, *(id_ for one in people if one for id_ in world.principals.party(one))]
+
+
+def one_of_each(rng: random.Random, choices: dict[str, list[Any]]) -> dict[str, Any]:
+    """Any combination of filters: none, some or all."""
+    return {name: rng.choice(choices[name]) for name in rng.sample(sorted(choices), rng.randint(0, len(choices)))}
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS)
+def test_any_combination_of_filters_is_a_naive_filter_over_the_whole_list(fresh: stores.Fresh, seed: int):
+    """
+    Tokens, delegations and principals at any moment, as known at any: what fits every filter, in the order of the
+    whole list, which is that of time (the latest first) or of ids, on pages of any size.
+    """
+    rng = random.Random(seed)
+    items = with_types(worlds.world(rng), rng)
+    table = compare.table_of(worlds.trust(rng)) if rng.random() < 0.3 else None
+    known_at, at = rng.choice([None, rng.choice(worlds.grid)]), rng.choice(worlds.grid)
+    world = World(compare.facts_of(items), trust=table, known_at=known_at)
+    people, words = [*worlds.PRINCIPALS, "nobody"], ["a", "A NAME", "t1", "agent:", "human", "x y", "access", "no such"]
+    moment = {"at": at, "known_at": known_at}
+    with a_store(fresh) as (empty, url):
+        store = in_batches(empty, url, records_of(items, rng), rng)
+        service = service_over(store, table)
+        everything = {
+            "token": pages(lambda after: held(service, "token", Held(), after=after, **moment)),
+            "delegation": pages(lambda after: held(service, "delegation", Held(), after=after, **moment)),
+        }
+        everyone = pages(lambda after: principals(service, People(), after=after, **moment))
+        assert sorted(one["id"] for one in everyone) == [one["id"] for one in everyone]
+        for kind, every in everything.items():
+            issued = [one["issued_at"] for one in every]
+            assert {one[kind] for one in every} == expected_elements(world, kind, Held(), at)
+            if known_at is None and table is None and all(_is_told_once(items, kind, one[kind]) for one in every):
+                assert sorted(issued, reverse=True) == issued
+        for _ in range(8):
+            kind, limit, looked_at = rng.choice(["token", "delegation"]), rng.randint(1, 4), rng.choice([None, 1, 5])
+            wanted = Held(**one_of_each(rng, {
+                "kind": ["access_token", "refresh_token", "no_type"], "owner": people, "state": [*STATES],
+                "holder": people, "issuer": ["https://idp", *people], "text": words,
+            }))  # fmt: skip
+            found = pages(
+                lambda after, kind=kind, wanted=wanted, limit=limit, looked_at=looked_at: held(
+                    service, kind, wanted, after=after, limit=limit, looked_at=looked_at, **moment
+                )
+            )
+            fitting = expected_elements(world, kind, wanted, at)
+            expected = [
+                one
+                for one in everything[kind]
+                if one[kind] in fitting
+                and (wanted.kind is None or one.get("kind") == wanted.kind)
+                and has_words(wanted.text, texts_of(world, one))
+            ]
+            assert expected == found, wanted
+            asked = People(**one_of_each(rng, {
+                "kind": [*KINDS], "owner": people, "state": [*NAME_STATES], "text": words,
+            }))  # fmt: skip
+            listed = pages(
+                lambda after, asked=asked, limit=limit, looked_at=looked_at: principals(
+                    service, asked, after=after, limit=limit, looked_at=looked_at, **moment
+                )
+            )
+            naively = [one["id"] for one in everyone if _is_asked_for(world, one, asked, at)]
+            assert naively == [one["id"] for one in listed], asked
+        store.close()
+
+
+def _is_told_once(items: list[dict[str, Any]], kind: str, id_: str) -> bool:
+    """Whether one fact tells of an element, so that its place is that of its issue."""
+    told = [item["event"] for item in items if item["event"].get(kind) == id_]
+    issues = [one for one in told if one["type"] in ("token.issued", "delegation.granted")]
+    return len(issues) == 1 and issues[0].get("issued_at") is None
+
+
+def _is_asked_for(world: World, one: Document, asked: People, at: int) -> bool:
+    """Whether a principal fits every filter, by the rule alone."""
+    id_, owner = one["id"], world.principals.owner(one["id"])
+    said = [*world.principals.party(id_), *filter(None, [world.principals.display_name(id_)])]
+    return (
+        (asked.kind is None or world.principals.kind(id_) == asked.kind)
+        and (asked.owner is None or (owner is not None and world.principals.same(owner.value, asked.owner)))
+        and (asked.state is None or str(verdict_of_name(world, "principal", id_, at).state) == asked.state)
+        and has_words(asked.text, said)
+    )
+
+
+def names_of(world: list[dict[str, Any]]) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """Everything that the events of a world are about or mention, and what principals are called."""
+    named, called = set(), set()
+    for fact in compare.facts_of(world):
+        event, body = fact.event, fact.event.body
+        named |= {subject_of(event), *(mention[1:] for mention in mentions(event))}
+        if isinstance(body, ActionPerformed):
+            said = (body.operation, body.tool, None if body.resource is None else body.resource.id)
+            named |= {(kind, id_) for kind, id_ in zip(("operation", "tool", "resource"), said, strict=True) if id_}
+        elif isinstance(body, PrincipalRegistered) and body.display_name:
+            called.add((body.principal, body.display_name))
+    return named, called
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS)
+def test_a_search_is_a_naive_search_through_all_names(fresh: stores.Fresh, seed: int):
+    """Every id, name, tool, operation and resource that has all words, each once, in the order of ids, on all pages."""
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    with a_store(fresh) as (empty, url):
+        store = in_batches(empty, url, records_of(items, rng), rng)
+        service = service_over(store)
+        named, called = names_of(items)
+        for text in ("a", "T1", "agent: a", "name", "A name", "send", "%", "_", "\\", "no such"):
+            limit = rng.randint(1, 4)
+            found = pages(lambda after, text=text, limit=limit: search(service, text, start=after, limit=limit))
+            listed = [(one["kind"], one["id"]) for one in found if not one.get("exact")]
+            every = text.lower().split()
+            expected = {pair for pair in named if all(word in ":".join(pair).lower() for word in every)}
+            expected |= {
+                ("principal", id_) for id_, name in called if all(word in f"{name} {id_}".lower() for word in every)
+            }
+            assert len(listed) == len(set(listed)), text
+            assert expected == {(one["kind"], one["id"]) for one in found}, text
         store.close()
 
 
