@@ -53,6 +53,7 @@ STYLE_SHEET: Final = """
 .dg .dg-hit .dg-line { stroke: var(--dg-hit); stroke-width: 2.5; }
 .dg .dg-hit .dg-head, .dg .dg-hit .dg-label { fill: var(--dg-hit); }
 .dg .dg-broken .dg-line { stroke-dasharray: 7 5; }
+.dg-dense .dg-edge:not(.dg-bad, .dg-hit, .dg-warn, .dg-near) { opacity: 0.45; }
 .dg a:focus-visible .dg-box { stroke: var(--dg-mark); stroke-width: 4; }
 .dg .dg-sign rect { fill: var(--dg-ground); stroke: var(--dg-mark); stroke-width: 1.5; }
 .dg .dg-sign text { font-size: 12px; fill: var(--dg-mark); }
@@ -65,6 +66,7 @@ class _Spot(NamedTuple):
     y: float
 
 
+_MANY: Final = 120  # edges, beyond which those without a finding are pale, so that the boxes can be read
 _SIGN: Final = _Spot(50, 24)  # the width of a sign with its distance from the corner, and its height
 
 
@@ -86,8 +88,9 @@ def as_svg(picture: Picture, *, alone: bool = True) -> str:
     height += _SIGN.y / 2 if any(node.sign for node in picture.nodes) else 0
     size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
     name = f'role="group" aria-label={quoteattr(safe(picture.title))}'
+    look = "dg dg-dense" if len(picture.edges) > _MANY else "dg"
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="dg" {size} {name}>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{look}" {size} {name}>',
         f"<title>{escape(safe(picture.title))}</title>",
         *([f"<style>{STYLE_SHEET}</style>"] if alone else []),
         *([f"<desc>{escape(safe(picture.left_out))}</desc>"] if picture.left_out else []),

@@ -55,6 +55,27 @@ def _somebody(link: str, browser: Browser, kept: Path, complaints: list[str], **
 
 
 @pytest.mark.slow
+def test_a_part_of_a_name_finds_principals_in_the_graph(person: BrowserContext):
+    """
+    What has the word is marked and counted, the rest is pale, Enter goes on, and Escape ends it.
+    """
+    page = person.new_page()
+    page.goto("/graph?view=principals")
+    every = page.locator("#drawn [data-id]").count()
+    page.get_by_label("Find in the graph").fill("MAIL")
+    said = page.locator("#finder output").inner_text()
+    marked = page.locator("#drawn .dg-found").evaluate_all("found => found.map(one => one.dataset.id).sort()")
+    page.keyboard.press("Enter")
+    pale = page.locator("#drawn [data-id].dg-far").count()
+    page.keyboard.press("Escape")
+
+    assert (f"{len(marked)} of {every}", every - len(marked)) == (said, pale)
+    assert "agent:mailer" in marked
+    assert all("mail" in id_ for id_ in marked)
+    assert 0 == page.locator("#drawn .dg-found, #drawn .dg-far").count()
+
+
+@pytest.mark.slow
 def test_a_person_finds_out_who_did_it_and_moves_time(person: BrowserContext):
     """
     From the start page by a search to the sentence; then to another moment, which stays in the address and in sight.
