@@ -552,6 +552,12 @@ class AsyncClient:
         """Who changed what in a case, earliest first."""
         return self._items(f"{case_path(id)}/changes", schemas.CaseChange, known_at=known_at)
 
+    async def case_export(
+        self, id: str, *, at: str | None = None, known_at: str | None = None
+    ) -> schemas.CaseExport | None:
+        """A case with every event that its statements rest on; None if there is none with this id."""
+        return await self._ask(f"{case_path(id)}/export", schemas.CaseExport, at=at, known_at=known_at)
+
     async def open_case(
         self,
         title: str,

@@ -565,6 +565,10 @@ class Client:
         """Who changed what in a case, earliest first."""
         return self._items(f"{case_path(id)}/changes", schemas.CaseChange, known_at=known_at)
 
+    def case_export(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.CaseExport | None:
+        """A case with every event that its statements rest on; None if there is none with this id."""
+        return self._ask(f"{case_path(id)}/export", schemas.CaseExport, at=at, known_at=known_at)
+
     def open_case(
         self,
         title: str,

@@ -215,6 +215,11 @@ def comparable(exchange: Exchange) -> Exchange:
             return {**exchange, "answer": {"sets": [_opened(one) for one in sets.values()], **more}}
         case "text/plain", str() as text:
             return {**exchange, "answer": [line for line in text.splitlines() if line.startswith("#")]}
+        case _, {"export": dict(export), **more}:
+            same = {
+                name: value for name, value in export.items() if name not in ("events", "changes", "items", "version")
+            }
+            return {**exchange, "answer": {"export": same, **more, "sha256": None}}
         case _, {"findings": list(findings), **more}:
             return {**exchange, "answer": {"findings": [_cited(one) for one in findings], **more}}
         case _:

@@ -1,10 +1,13 @@
 """Commands for cases: what belongs to one incident, and who is in charge."""
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
 from lineage.core.model.vocabulary import CASE_ITEM_KINDS
 from lineage.serve.cli.options import AT, KNOWN_AT, list_options, now, shared_options
@@ -35,6 +38,7 @@ def case_() -> None:
       delegraph case add case-20261102-7c1f9a22 action:mail-7 --by human:you
       delegraph case add case-20261102-7c1f9a22 --actions 'agent=agent:mailer&from=2026-11-02T09:40:00Z' --by human:you
       delegraph case show case-20261102-7c1f9a22
+      delegraph case export case-20261102-7c1f9a22 --format html --out case.html
     """  # noqa: D301
 
 
@@ -228,6 +232,61 @@ def list_(
     with opened_service(settings) as service:
         wanted = WantedCases(status, assignee, of)
         out.listed(cases(service, wanted, known_at=known_at, after=after, limit=limit), render_cases.listed, "cases")
+
+
+@case_.command()
+@click.argument("case")
+@AT
+@KNOWN_AT
+@click.option("--format", "format_", type=click.Choice(("html", "json")), default="json", help="How it is written.")
+@click.option("--out", "file", type=click.Path(path_type=Path), metavar="FILE", help="[default: standard output]")
+@shared_options()
+def export(
+    settings: "Settings",
+    out: Output,
+    case: str,
+    at: Instant | None,
+    known_at: Instant | None,
+    format_: str,
+    file: Path | None,
+) -> None:
+    """Export a case with every event that its statements rest on, for somebody who checks each of them.
+
+    \b
+      delegraph case export INC-1 --format html --out case.html
+      delegraph case export INC-1 --format json --out case.json
+
+    With a signing key (signing_key_file) the export is signed.
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.documents.case_report import case_as_html
+    from lineage.serve.queries.case_export import export_case
+
+    with opened_service(settings) as service:
+        moment = now() if at is None else at
+        document = export_case(service, case, at=moment, known_at=known_at, keys=settings.read_keys())
+    if document is None:
+        out.no_case(case)
+        out.finish()
+        return
+    text = case_as_html(document) if format_ == "html" else json.dumps(document, ensure_ascii=False) + "\n"
+    if file is None:
+        click.echo(text.encode(errors="replace"), nl=False)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RefusedError(f"{file} cannot be written: {error.strerror}; name another file with --out") from error
+    items, events = len(document["export"]["items"]), len(document["export"]["events"])
+    said = {"case": case, "file": str(file), "sha256": document["sha256"], "items": items, "events": events}
+    out.document(said, _exported)
+
+
+def _exported(doc: Document) -> str:
+    """Say where an export was written."""
+    return (
+        f"{doc['file']} has {doc['items']:,} items and {doc['events']:,} events; SHA-256 of the export {doc['sha256']}."
+    )
 
 
 def _changed(

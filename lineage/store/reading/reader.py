@@ -29,6 +29,7 @@ from lineage.core.model.events import (
     RevocationLifted,
     RevocationOrdered,
     TokenIssued,
+    digest,
 )
 from lineage.core.model.keys import is_element, split_key
 from lineage.core.model.records import ORDERS, Position
@@ -313,6 +314,17 @@ class Reader:
             for found in self.facts_about(keys)
             if (key := about(found.event)) in keys and self._mentions(found, key)
         ]
+
+    def places_of(self, facts: Iterable[Fact]) -> dict[str, int]:
+        """The number (``Position.number``) of the first record of each fact, by the digest of its event."""
+        wanted = {digest(one.event): about(one.event) for one in facts}
+        found: dict[str, int] = {}
+        for part in chunks(self._hashes(wanted.values())):
+            for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
+                name = digest(self._decode(row.value))
+                if name in wanted:
+                    found[name] = min(int(row.n), found.get(name, int(row.n)))
+        return found
 
     def told_before(self, keys: Collection[str], number: int) -> set[str]:
         """Return those of some keys that an authorised fact with a number below ``number`` is about."""

@@ -92,6 +92,7 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/cases"): ASK,
     ("GET", "/v1/cases/none"): ASK,
     ("GET", "/v1/cases/none/changes"): ASK,
+    ("GET", "/v1/cases/none/export"): ASK,
     ("POST", "/v1/cases"): ("responder",),
     ("POST", "/v1/cases/none/changes"): ("responder",),
     ("POST", "/v1/receivers"): ("responder", "receiver"),

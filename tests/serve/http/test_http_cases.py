@@ -8,6 +8,7 @@ import pytest
 from lineage.core.model.errors import RefusedError
 from lineage.serve.client import Client
 from lineage.serve.http_client import MissingError
+from tests.support import case_checker
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import LEAKED, World, api_over, problem_type
 from tests.support.secrets import JWT
@@ -130,3 +131,18 @@ def test_a_question_that_cannot_be_names_its_parameter(api: World, client: Clien
     response = api.as_("responder").get(f"/v1/cases{query}")
 
     assert (400, "parameter") == (response.status_code, problem_type(response))
+
+
+def test_an_export_is_that_of_the_command_line_and_signed(api: World, client: Client):
+    """
+    As JSON and as a page of its own; the signature, where there is a key, is over the canonical JSON.
+    """
+    client.open_case("Leak", items=[LEAKED, "action:mail-7"], case="INC-1")
+    found = client.case_export("INC-1")
+    page = api.as_("investigator").get("/v1/cases/INC-1/export?format=html")
+
+    assert found is not None
+    assert [] == list(case_checker.faults(dict(found)))
+    assert ("text/html", 200) == (page.headers["content-type"].partition(";")[0], page.status_code)
+    assert "mail-7" in page.text
+    assert client.case_export("none") is None

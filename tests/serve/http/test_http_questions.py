@@ -23,6 +23,7 @@ from lineage.serve.http.core.question import Question
 from lineage.serve.queries import governance, inventory, quarantine_and_conflicts, revocations
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.attention import attention
+from lineage.serve.queries.case_export import export_case
 from lineage.serve.queries.cases import case, cases, changes_of_case
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.dossier import dossier
@@ -119,6 +120,7 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     ),
     "/cases": ("", cases),
     "/cases/{id:path}/changes": ("INC%2F1", lambda s: changes_of_case(s, "INC/1")),
+    "/cases/{id:path}/export": ("INC%2F1", lambda s: export_case(s, "INC/1", at=ASKED, keys=None)),
     "/cases/{id:path}": ("INC%2F1", lambda s: case(s, "INC/1", at=ASKED)),
     "/revocations/{id:path}": ("rev%2F1", lambda s: revocations.revocation(s, "rev/1", at=ASKED)),
 }

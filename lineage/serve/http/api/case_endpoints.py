@@ -15,9 +15,10 @@ from lineage.core.model.vocabulary import CASE_CHANGES, CASE_ITEM_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.commands import cases as changing
 from lineage.serve.commands.cases import OtherCaseError
+from lineage.serve.documents.case_report import case_as_html
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api.order_endpoints import id_by_key, turn_to_order
-from lineage.serve.http.core.answer_formats import as_table
+from lineage.serve.http.core.answer_formats import as_table, format_of
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.cursors import after_of, limit_of, page_in_time, with_cursor
 from lineage.serve.http.core.error_responses import KeyReusedError, NotFoundError
@@ -26,9 +27,11 @@ from lineage.serve.http.core.parameters import CASE, CASE_FILTERS, KNOWN_AT, PAG
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries import cases as reading
+from lineage.serve.queries.case_export import export_case
 
 CHANGES: Final = CASE_CHANGES[1:]  # a case is opened at its own path
 _EXAMINED: Final = 1_000  # cases examined for one page
+_MOST_EXPORTED: Final = 500  # items of a case that is exported over HTTP
 
 
 def open_case(site: AppContext, caller: Caller, body: Document, *, key: str | None = None) -> Document:
@@ -160,6 +163,15 @@ def _named_cursor() -> Iterator[None]:
         raise
 
 
+def _export(site: AppContext, _caller: Caller, query: Query) -> Document:
+    """Export a case."""
+    id_ = usable_id(query.the("id"), parameter="id")
+    found = export_case(site.service, id_, at=query.at, known_at=query.known_at, keys=site.keys, most=_MOST_EXPORTED)
+    if found is None:
+        raise NotFoundError(id_)
+    return found
+
+
 CASES: Final = (
     as_table(
         Question(
@@ -177,6 +189,15 @@ CASES: Final = (
         parameters=(CASE, KNOWN_AT, *PAGES),
         title="Who changed what in a case, earliest first",
         answer="CaseChanges",
+        about=("id",),
+    ),
+    Question(
+        path="/cases/{id:path}/export",
+        ask=_export,
+        parameters=(CASE, *TIMES, format_of("html")),
+        title="A case with every event that its statements rest on, for somebody who checks each of them",
+        answer="CaseExport",
+        formats={"html": ("text/html", case_as_html)},
         about=("id",),
     ),
     Question(

@@ -513,6 +513,76 @@ class Case(_CaseInBrief):
     as_of: AsOf
 
 
+class StatementOfCase(TypedDict):
+    """A statement about an item; which further fields it has depends on `says`."""
+
+    says: str
+    rests_on: list[str]
+
+
+class ExportedItem(TypedDict):
+    """An item of an exported case."""
+
+    kind: str
+    id: str
+    added_at: Time
+    added_by: str
+    note: str | None
+    rests_on: list[str]
+    state: str
+    sentence: str
+    statements: list[StatementOfCase]
+
+
+class ExportedChange(TypedDict):
+    """A change of an exported case."""
+
+    change: str
+    by: str
+    given_at: Time
+    contained: list[ItemOfChange]
+    title: str | None
+    assignee: str | None
+    note: str | None
+    rests_on: list[str]
+
+
+class ExportedEvent(TypedDict):
+    """An event that an export cites."""
+
+    digest: str
+    position: dict[str, Any] | None
+    recorded_at: Time
+    event: dict[str, Any]
+
+
+class ExportOfCase(TypedDict):
+    """A case, and the events that each of its statements rests on."""
+
+    format: str
+    case: str
+    title: str | None
+    status: str
+    assignee: str | None
+    version: str
+    at: Time
+    known_at: Time | None
+    recorded_at: Time | None
+    source: str
+    changes: list[ExportedChange]
+    items: list[ExportedItem]
+    events: list[ExportedEvent]
+
+
+class CaseExport(TypedDict):
+    """An export of a case, and how its integrity is checked."""
+
+    export: ExportOfCase
+    sha256: str
+    jws: str | None
+    jwk: dict[str, Any] | None
+
+
 class CaseChanges(TypedDict):
     """The changes of a case."""
 
@@ -1676,6 +1746,7 @@ ANSWERS: dict[str, Any] = {
             Case,
             Cases,
             CaseChanges,
+            CaseExport,
             Lifted,
             Acknowledged,
             RegisteredReceiver,
