@@ -125,10 +125,15 @@ class Client:
         issued_before: str | None = None,
         cascade: bool = True,
         unseen: bool = False,
+        stale: bool = False,
     ) -> schemas.Reach | None:
-        """Return what a revocation would end; None if no fact names the target, unless ``unseen`` allows it."""
+        """Return what a revocation would end; None if no fact names the target, unless ``unseen`` allows it.
+
+        ``stale`` accepts a plan that may miss what the log has and the store does not.
+        """
         how = {"mode": mode, "issued_before": issued_before, "cascade": "true" if cascade else "false"}
         how |= {"unseen": "true"} if unseen else {}
+        how |= {"stale": "true"} if stale else {}
         return self._ask("/v1/reach", schemas.Reach, of=of, at=at, known_at=known_at, **how)
 
     def identity(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Identity | None:
@@ -139,8 +144,11 @@ class Client:
         self,
         of: str | None = None,
         *,
+        kind: str | None = None,
+        state: str | None = None,
         tool: str | None = None,
         target: str | None = None,
+        most: int | None = None,
         at: str | None = None,
         known_at: str | None = None,
     ) -> schemas.PrincipalGraph | None:
@@ -148,13 +156,48 @@ class Client:
 
         Args:
             of: Only what surrounds ``KIND:ID``.
+            kind: Only parties of this kind.
+            state: Only tokens and delegations in this state.
             tool: Only the authority under which this tool was used, and what that depends on.
             target: ``KIND:ID``; mark what revoking it would end.
+            most: How many parties at most; by default as many as a graph may have.
             at: The instant asked about; by default now.
             known_at: Only what was recorded by then.
         """
-        said = {"view": "principals", "of": of, "tool": tool, "target": target, "at": at, "known_at": known_at}
+        said = {"view": "principals", "of": of, "kind": kind, "state": state, "tool": tool, "target": target}
+        said |= {"most": None if most is None else str(most), "at": at, "known_at": known_at}
         return self._ask("/v1/graph", schemas.PrincipalGraph, **said)
+
+    def graph(
+        self,
+        of: str,
+        *,
+        most: int | None = None,
+        findings: bool = True,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> schemas.Graph | None:
+        """Return the tokens and delegations around ``KIND:ID``; None if no fact names it.
+
+        Args:
+            of: ``KIND:ID``.
+            most: How many elements at most; by default as many as a graph may have.
+            findings: Whether each element has its findings.
+            at: The instant asked about; by default now.
+            known_at: Only what was recorded by then.
+        """
+        said = {"of": of, "most": None if most is None else str(most), "at": at, "known_at": known_at}
+        said |= {} if findings else {"findings": "false"}
+        return self._ask("/v1/graph", schemas.Graph, **said)
+
+    def dossier(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Dossier | None:
+        """Return everything about one thing; None if no fact names it."""
+        return self._ask("/v1/dossier", schemas.Dossier, of=of, at=at, known_at=known_at)
+
+    def health(self) -> schemas.Health:
+        """Return how far the projection is: its lag, its positions, and the last event of each source."""
+        found = self._ask("/v1/health", schemas.Health)
+        return cast("schemas.Health", found)  # it names nothing that may be missing
 
     def overview(self, *, at: str | None = None, known_at: str | None = None) -> schemas.Overview:
         """Return what needs attention, and the amount of activity."""
@@ -514,7 +557,7 @@ class Client:
 
     # Enforcement points
 
-    def receivers(self, *, known_at: str | None = None) -> list[schemas.Registration]:
+    def receivers(self, *, known_at: str | None = None) -> list[schemas.ListedReceiver]:
         """List the registered enforcement points, and what each covers."""
         response = self._sent("GET", "/v1/receivers", params=stated(known_at=known_at))
         return list(response.json()["items"])
@@ -547,10 +590,16 @@ class Client:
     # Cases
 
     def cases(
-        self, *, status: str | None = None, assignee: str | None = None, of: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        assignee: str | None = None,
+        of: str | None = None,
+        known_at: str | None = None,
     ) -> Items[schemas.CaseInBrief]:
         """The cases, the last id first: ids that are generated begin with the day."""
-        return self._items("/v1/cases", schemas.CaseInBrief, status=status, assignee=assignee, of=of)
+        said = {"status": status, "assignee": assignee, "of": of, "known_at": known_at}
+        return self._items("/v1/cases", schemas.CaseInBrief, **said)
 
     def case(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Case | None:
         """A case with its first items; None if there is none with this id."""

@@ -42,6 +42,23 @@ def test_answers_are_the_documents(api: World):
     assert (None, None, None) == (client.who("none"), client.status("token:none"), client.revocation("none"))
 
 
+def test_the_graph_the_dossier_and_the_progress_are_asked_for(api: World):
+    """
+    Without findings a node has none; the plan may be made from what the store has.
+    """
+    client = client_of(api)
+    graph, dossier = client.graph(LEAKED, findings=False, most=5), client.dossier(LEAKED)
+    plan = client.reach(LEAKED, stale=True)
+
+    assert graph is not None
+    assert dossier is not None
+    assert plan is not None
+    assert (("token", ID), 3) == ((dossier["kind"], dossier["id"]), len(plan["kills"]["tokens"]))
+    assert len(graph["nodes"]) <= 5
+    assert 0 == client.health()["as_of"]["behind"]
+    assert (None, None) == (client.graph("token:none"), client.dossier("token:none"))
+
+
 def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
     """
     However small the pages, every item comes once and in order; of what nobody names there is none.
