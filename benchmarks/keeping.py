@@ -1,7 +1,7 @@
-"""What keeping findings costs: in memory by family of rules, beside an intake, and until an alert.
+"""The cost of keeping findings: in memory by family of rules, during ingestion, and until an alert.
 
-``python -m benchmarks.keeping`` starts Kafka and PostgreSQL on loopback, in a temporary folder. The consumer, the
-keeper and the producer run in processes of their own, as they do in earnest. On a machine with other load, rely on the
+``python -m benchmarks.keeping`` starts Kafka and PostgreSQL on loopback, in a temporary folder. The consumer,
+the keeper and the producer run in separate processes, as in production. On a machine with other load, rely on the
 processor time.
 """
 
@@ -47,7 +47,7 @@ EVENTS: Final = 50_000
 BATCH: Final = 500
 RATES: Final = (500, 2_000, 5_000)  # events a second, for the delay of alerts
 PACED_SECONDS: Final = 20
-_SETTLING_SECONDS: Final = 3  # at a rate, before which nothing is measured
+_SETTLING_SECONDS: Final = 3  # of warm-up at a rate, before which nothing is measured
 _GOAL_COST: Final = 0.15
 _GOAL_DELAY: Final = 1.0
 
@@ -56,8 +56,8 @@ _GOAL_DELAY: Final = 1.0
 
 
 def keeps(store: str, total: str) -> dict[str, float]:
-    """Keep the findings of a store until so many records are in the index; print each alert's delay at the end."""
-    delays: list[tuple[float, float]] = []  # of the alert: when it was written, and after what time
+    """Keep the findings of a store until a number of records is in the index; print each alert's delay at the end."""
+    delays: list[tuple[float, float]] = []  # for each alert: when it was written, and its delay
 
     def notice(changes: list[tuple[str, Kept]], _: int) -> None:
         at = now()
@@ -81,7 +81,7 @@ def keeps(store: str, total: str) -> dict[str, float]:
 
 
 def consumes(url: str, store: str, total: str) -> dict[str, float]:
-    """Project a log that is being written, until so many records are in the store."""
+    """Project a log that is being written, until a number of records is in the store."""
     stopped = threading.Event()
     kept = open_store(store, codec.read)
     consumer = Consumer(KafkaLog(url), kept, None, group=f"alerts-{store[-12:]}", observer=Clocked(None))
@@ -114,7 +114,7 @@ def paced(url: str, each: str) -> dict[str, float]:
 
 
 def rules(count: str) -> dict[str, float]:
-    """Evaluate a day in memory, in batches; how long each rule took, in seconds, besides the whole."""
+    """Evaluate a day in memory, in batches; return the seconds that each rule and the whole took."""
     live = LiveFindings(Options(), monotonic=time.process_time)
     facts = [Fact(event, event.occurred_at + 50_000) for event in events.a_day(int(count))]
     gc_freeze()
@@ -136,7 +136,7 @@ def start(name: str, *said: str) -> "subprocess.Popen[bytes]":
 
 
 def in_memory(count: int) -> Iterator[Figure]:
-    """The rules and aggregates alone, and the families of rules."""
+    """Measure the rules and aggregates alone, and the families of rules."""
     found = result(start("rules", str(count)))
     whole = found["seconds"] / found["records"] * 1e6
     yield Figure(name=f"rules and aggregates, {count:,} events", value=whole, unit="us/event")
@@ -153,7 +153,7 @@ def _family(kind: str) -> str:
 
 
 def beside_intake(url: str, stores: Databases, count: int) -> Iterator[Figure]:
-    """The intake alone, and with a keeper beside it."""
+    """Measure ingestion alone, and with a concurrent keeper."""
     for words, made in (("SQLite", stores.sqlite), ("PostgreSQL", stores.postgresql)):
         alone = kafka.run("ours", url, made(), "-")
         store = made()
@@ -174,7 +174,7 @@ def beside_intake(url: str, stores: Databases, count: int) -> Iterator[Figure]:
 
 
 def alerts(servers: str, stores: Databases) -> Iterator[Figure]:
-    """The delay from the record of a finding's last fact until the finding is written, at fixed rates."""
+    """Measure the delay from the recording of a finding's last fact until the finding is written, at fixed rates."""
     for each in RATES:
         for words, made in (("SQLite", stores.sqlite), ("PostgreSQL", stores.postgresql)):
             url, store, total = f"kafka://{servers}/alerts-{words}-{each}", made(), each * PACED_SECONDS
@@ -195,7 +195,7 @@ def alerts(servers: str, stores: Databases) -> Iterator[Figure]:
 def _is_ready(keeper: "subprocess.Popen[bytes]") -> None:
     assert keeper.stdout is not None
     if keeper.stdout.readline().strip() != b"ready":
-        raise SystemExit("the keeper did not begin")
+        raise SystemExit("the keeper did not start")
 
 
 def fill(url: str, count: int) -> None:
@@ -203,7 +203,7 @@ def fill(url: str, count: int) -> None:
     log = KafkaLog(url)
     log.create(partitions=kafka.PARTITIONS, replication=1)
     producer = KafkaProducer(**log.client(acks="all", linger_ms=20))
-    for event in events.a_day(count, start=now() - count * 110_000):  # the mean distance of two events
+    for event in events.a_day(count, start=now() - count * 110_000):  # the mean time between two events
         topic, value, key = entry_of(event)
         producer.send(log.topic_name(topic), value=value, key=key)
     producer.flush()

@@ -163,10 +163,10 @@ class Table:
     def _value(self, one: Setting, text: str) -> Any:
         if one.kind is Kind.SECRET:
             if not text.isprintable():
-                raise RefusedError(f"the {self.called(one.name)} is no printable UTF-8")
+                raise RefusedError(f"the {self.called(one.name)} is not printable UTF-8")
             return Secret(text)
         if not text.isprintable() and one.kind not in _FILES and one.kind is not Kind.PATH:
-            raise RefusedError(f"the {self.called(one.name)} is {text!a}, which is no printable UTF-8")
+            raise RefusedError(f"the {self.called(one.name)} is {text!a}, which is not printable UTF-8")
         if one.kind is Kind.LIST:
             return tuple(filter(None, (part.strip() for part in text.split(","))))
         if one.kind is Kind.NUMBER:

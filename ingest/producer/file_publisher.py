@@ -177,7 +177,7 @@ def _wait(spool: Spool, sender: Sender, wait_seconds: float) -> None:
         if left < waiting:
             waiting, since = left, time.monotonic()
         elif time.monotonic() - since > wait_seconds:
-            raise UnavailableError(sender.fault or f"the log has taken nothing for {wait_seconds:g} s")
+            raise UnavailableError(sender.fault or f"the log has accepted nothing for {wait_seconds:g} s")
 
 
 def _how_to_go_on(spool: Spool, sender: Sender, fault: UnavailableError, read: Document | None) -> str:
@@ -198,7 +198,7 @@ def _how_to_go_on(spool: Spool, sender: Sender, fault: UnavailableError, read: D
             f"{left}, which cannot take the rest of the files ({fault}). Once the log is back, send them with "
             f"'{command}' and the same files; what arrives twice counts once. {sender.fault or ''}".rstrip()
         )
-    skipped = f" {len(read['refused']):,} lines are no events and were skipped." if read["refused"] else ""
+    skipped = f" {len(read['refused']):,} lines are not events and were skipped." if read["refused"] else ""
     return f"{left}. Once the log is back, send them with '{command}'.{skipped} The cause: {fault}"
 
 

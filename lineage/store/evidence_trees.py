@@ -47,7 +47,7 @@ class SignedCheckpoint(NamedTuple):
 
     Attributes:
         id: Its id.
-        head: What was signed.
+        head: The signed head.
         note: The signed note, with cosignatures.
         signed_at: When it was signed.
         witnessed_at: When enough witnesses had cosigned it; None if they have not.
@@ -72,7 +72,7 @@ class Tree:
         self._subtree = subtrees(self.tile)
 
     def tile(self, level: int, place: int) -> bytes:
-        """The data of a tile.
+        """Return the data of a tile.
 
         Raises:
             IntegrityError: It is missing.
@@ -87,21 +87,21 @@ class Tree:
         return bytes(found)
 
     def root(self, size: int | None = None) -> bytes:
-        """The root of the tree, or of its first ``size`` leaves."""
+        """Return the root of the tree, or of its first ``size`` leaves."""
         return merkle.root(self.head.size if size is None else size, self._subtree)
 
     @property
     def subtree(self) -> Subtree:
-        """The hashes of its complete subtrees, for proofs."""
+        """Return the hashes of its complete subtrees, for proofs."""
         return self._subtree
 
     def entry(self, index: int) -> bytes:
-        """The encoded entry of a leaf."""
+        """Return the encoded entry of a leaf."""
         place, at = divmod(index, WIDTH)
         return self.tile(0, place)[at * ENTRY_BYTES : (at + 1) * ENTRY_BYTES]
 
     def index_of(self, offset: int) -> int | None:
-        """The index of the leaf of a record; None if the tree has none at this offset."""
+        """Return the index of the leaf of a record; None if the tree has none at this offset."""
         index = self.index_after(offset) - 1
         if index < 0:
             return None
@@ -109,7 +109,7 @@ class Tree:
         return index if found.position.offset == offset else None
 
     def index_after(self, offset: int) -> int:
-        """The number of leaves at or before an offset. Costs a logarithm of the tiles."""
+        """Count the leaves at or before an offset. The cost is logarithmic in the number of tiles."""
         low, high = 0, -(-self.head.size // WIDTH)
         while low < high:  # the first tile that begins after the offset
             middle = (low + high) // 2
@@ -136,20 +136,20 @@ class Tree:
 
 
 def heads(store: Store) -> dict[Lane, Head]:
-    """The trees of a store, by partition."""
+    """Return the heads of the trees of a store, by partition."""
     with store.connection() as connection:
         return heads_of(connection)
 
 
 def heads_of(connection: Connection) -> dict[Lane, Head]:
-    """The same, over a connection."""
+    """Return the same, over a connection."""
     rows = connection.execute(sa.select(tree).order_by(tree.c.lane))
     return {position_of(row.lane)[:2]: Head(row.size, row.covered, row.after) for row in rows}
 
 
 @contextmanager
 def opened_tree(store: Store, lane: Lane) -> Iterator[Tree]:
-    """Open the tree of a partition, as of one moment; an empty one if nothing was projected from it."""
+    """Open the tree of a partition, in one snapshot; an empty one if nothing was projected from it."""
     with store.connection() as connection:
         yield Tree(connection, lane, heads_of(connection).get(lane, Head(0, 0, 0)))
 
@@ -174,7 +174,7 @@ def extend_tree(store: Store, lane: Lane, first: int, following: int, records: S
 
 
 def positions_of_event(store: Store, source: str, event_id: str) -> list[Position]:
-    """The positions of every record of an event: of each content that it has, and of repetitions, in order."""
+    """Return the positions of every record of an event, for each of its contents, with repetitions, in order."""
     ident = store.keys["event"].once(f"{source}\0{event_id}")
     with store.connection() as connection:
         rows = connection.execute(sa.select(fact.c.n, fact.c.value).where(fact.c.ident == ident)).all()
@@ -203,7 +203,7 @@ def values_at(store: Store, numbers: Sequence[int]) -> dict[int, bytes]:
 def sequence_neighbours(
     store: Store, source: str, sequence: int
 ) -> tuple[Position | None, Position | None, Position | None]:
-    """The records of a source with the nearest lower sequence number, with this one, and with the nearest higher one.
+    """Return the records of a source with the nearest lower, the given and the nearest higher sequence number.
 
     Scans the facts, since nothing else looks up sequence numbers.
     """
@@ -234,7 +234,7 @@ def add_cosignatures(store: Store, id_: int, note: str, witnessed_at: Instant | 
 
 
 def latest_checkpoints(store: Store, *, witnessed: bool = False) -> dict[str, SignedCheckpoint]:
-    """The latest checkpoint of each origin, or the latest that enough witnesses have cosigned."""
+    """Return the latest checkpoint of each origin, or the latest that enough witnesses have cosigned."""
     latest = sa.select(sa.func.max(checkpoint.c.id)).group_by(checkpoint.c.origin)
     if witnessed:
         latest = latest.where(checkpoint.c.witnessed_at.is_not(None))
@@ -244,14 +244,14 @@ def latest_checkpoints(store: Store, *, witnessed: bool = False) -> dict[str, Si
 
 
 def checkpoints(store: Store) -> Iterator[SignedCheckpoint]:
-    """Every checkpoint, in the order in which they were signed."""
+    """Return every checkpoint, in the order of signing."""
     with store.connection() as connection:
         for row in connection.execute(sa.select(checkpoint).order_by(checkpoint.c.id)):
             yield _signed(row)
 
 
 def checkpoint_at(store: Store, origin: str, size: int) -> SignedCheckpoint | None:
-    """The smallest checkpoint of an origin that has at least ``size`` leaves; None if there is none yet."""
+    """Return the smallest checkpoint of an origin that has at least ``size`` leaves; None if there is none yet."""
     query = (
         sa.select(checkpoint)
         .where(checkpoint.c.origin == origin, checkpoint.c.size >= size)

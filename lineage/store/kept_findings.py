@@ -384,7 +384,7 @@ def _row(store: Store, place: tuple[int, int], change: str, kept: Kept, now: Ins
 
 
 def _with_tags(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a document with what its sentence names, which is no part of the document and of its digest."""
+    """Return a document with the ids that its sentence names, which are not part of the document or its digest."""
     why = document.get("why")
     return {**document, _TAGS: why.tags} if isinstance(why, Sentence) and why.tags else document
 

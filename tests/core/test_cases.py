@@ -1,4 +1,4 @@
-"""What a case contains: by examples, and as a function of its changes whatever their order."""
+"""The content of a case: by examples, and as a function of its changes in any order."""
 
 import random
 
@@ -14,20 +14,20 @@ PEOPLE = ("human:ann", "human:ben")
 
 
 def changed(number: int, change: str, *, at: int | None = None, by: str = "human:ann", **more: object) -> Fact:
-    """A change of the case c1, given at a moment."""
+    """Build a change of the case c1, given at some time."""
     moment = number if at is None else at
     body = CaseChanged("c1", change, by, **more)  # type: ignore[arg-type]
     return Fact(Event(f"e{number}", "urn:ir", moment, body), moment)
 
 
 def found(*facts: Fact) -> Case:
-    """The case c1."""
+    """Return the case c1."""
     case = case_of("c1", facts)
     assert case is not None
     return case
 
 
-def test_nothing_is_no_case():
+def test_no_changes_make_no_case():
     """Facts about another case, or none, make no case."""
     other = Fact(Event("e", "urn:ir", 1, CaseChanged("c2", "opened", "human:ann")), 1)
 
@@ -36,22 +36,22 @@ def test_nothing_is_no_case():
 
 
 def test_a_case_is_opened_with_a_title_an_assignee_and_items():
-    """All of it in one change, so that nothing is half-done."""
+    """All of it in one change, so that nothing is incomplete."""
     case = found(changed(1, "opened", title="Leak", assignee="human:ben", items=(TOKEN, ACTION)))
 
     assert ("Leak", "open", "human:ben") == (case.title, case.status, case.assignee)
     assert [TOKEN, ACTION] == [one.item for one in case.items]
 
 
-def test_an_item_that_is_added_twice_is_that_of_the_first_who_added_it():
-    """And it is contained once."""
+def test_an_item_added_twice_belongs_to_the_first_change():
+    """It is contained once."""
     case = found(changed(1, "opened"), changed(2, "added", items=(TOKEN,)), changed(3, "added", items=(TOKEN, ACTION)))
 
     assert [(TOKEN, 2), (ACTION, 3)] == [(one.item, one.added.fact.recorded_at) for one in case.items]
 
 
-def test_an_item_that_was_removed_can_be_added_again():
-    """The last change of the item wins, by when it was given."""
+def test_a_removed_item_can_be_added_again():
+    """The last change of the item counts, by when it was given."""
     added, removed = changed(1, "added", items=(TOKEN,)), changed(2, "removed", items=(TOKEN,))
     again = changed(3, "added", items=(TOKEN,))
 
@@ -60,7 +60,7 @@ def test_an_item_that_was_removed_can_be_added_again():
 
 
 def test_a_case_is_closed_and_reopened():
-    """Closing hides nothing, and what is added later is contained."""
+    """Closing hides nothing, and items added later are contained."""
     opened, closed = changed(1, "opened"), changed(2, "closed", note="false alarm")
     added, reopened = changed(3, "added", items=(TOKEN,)), changed(4, "reopened")
 
@@ -70,8 +70,8 @@ def test_a_case_is_closed_and_reopened():
     assert ["false alarm"] == [note.body.note for note in found(opened, closed).notes]
 
 
-def test_nobody_can_be_put_in_charge():
-    """An assignment without an assignee ends the one before; a second opening without one does not."""
+def test_a_case_can_be_unassigned():
+    """An assignment without an assignee ends the previous one; a second opening without one does not."""
     opened, again = changed(1, "opened", assignee="human:ben"), changed(2, "opened", title="Second")
 
     assert "human:ben" == found(opened, again).assignee
@@ -79,7 +79,7 @@ def test_nobody_can_be_put_in_charge():
     assert found(opened, again).title is None  # the first opening says what it is about
 
 
-def test_a_clock_that_is_fast_does_not_stay_last_for_ever():
+def test_a_change_from_a_fast_clock_does_not_stay_the_last():
     """A change counts from the earlier of the two clocks."""
     fast = Fact(Event("e9", "urn:ir", 1_000, CaseChanged("c1", "closed", "human:ann")), 2)
 
@@ -110,7 +110,7 @@ def test_order_and_repetition_change_nothing(facts: list[Fact], rng: random.Rand
 
 @given(st.lists(CHANGES, min_size=1, max_size=12))
 def test_no_change_is_lost(facts: list[Fact]):
-    """Each content is in the history once; what is contained was added by a change that is in it."""
+    """Each content is in the history once; every item was added by a change that is in it."""
     case = found(*facts)
 
     assert {fact.event for fact in facts} == {change.fact.event for change in case.changes}
@@ -122,5 +122,5 @@ def test_no_change_is_lost(facts: list[Fact]):
 
 @given(st.lists(CHANGES, min_size=2, max_size=8, unique_by=lambda fact: fact.event.event_id))
 def test_another_set_of_changes_is_another_version(facts: list[Fact]):
-    """A version tells two states of a case apart, even if they look the same."""
+    """A version distinguishes two states of a case even if they look the same."""
     assert found(*facts).version != found(*facts[1:]).version

@@ -30,7 +30,7 @@ GATEWAY = "urn:gw"
 
 
 class Listing:
-    """Our status lists on a real server, and beside them a copy that an enforcement point uses, which may be old."""
+    """Our status lists on a real server, and a copy that an enforcement point uses, which may be old."""
 
     def __init__(self, desk: Desk, lists: StatusLists, keys: Keys, address: str) -> None:
         self.desk, self.lists, self.keys, self.address = desk, lists, keys, address

@@ -842,7 +842,7 @@ def test_a_writer_succeeds_if_the_lock_is_released_in_time(
     assert 1 == counts["accepted"]
 
 
-# Runs a command without root's right to do everything, no matter who runs the tests. All that a command imports on
+# Runs a command without root's privileges, whoever runs the tests. All that a command imports on
 # its way is imported before, by running each kind once, since the interpreter itself may be out of its sight then.
 AS_NOBODY = """
 import os, sys, tempfile

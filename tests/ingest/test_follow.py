@@ -293,7 +293,7 @@ def test_a_file_of_another_format_is_refused_by_name_and_not_ingested(world, log
     assert [] == world.log
     (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert "the source 'opa-eu' cannot follow" in said
-    assert "it holds kubernetes records, and the source has the format opa; nothing of it was taken" in said
+    assert "it holds kubernetes records, and the source has the format opa; nothing of it was ingested" in said
     assert "[[source]] of its own" in said
 
     log.write_bytes(line(1))

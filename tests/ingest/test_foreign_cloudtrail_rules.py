@@ -121,7 +121,7 @@ ROWS = [
         ],
     ),
     Row(
-        "a key that is made for somebody else is derived from the key that made it, and never ends",
+        "a key created for another user is derived from the key that created it, and never ends",
         [created()],
         [
             ACTION,
@@ -137,12 +137,12 @@ ROWS = [
         ],
     ),
     Row(
-        "a key that somebody makes for themselves is their own",
+        "a key that a user creates for themselves is their own",
         [created(name="bob", identity=BOB | {"accessKeyId": "AKIAOLD"})],
         [ACTION, ISSUE | {"subject": BOB["arn"], "actor": None}, {"type": "principal.registered"}],
     ),
     Row(
-        "a deleted key is an order on it alone: its sessions live on",
+        "a deleted key is an order on it alone: its sessions stay alive",
         [iam("DeleteAccessKey", "d1", accessKeyId="AKIABOB", userName="bob")],
         [
             ACTION,
@@ -159,7 +159,7 @@ ROWS = [
         ],
     ),
     Row(
-        "a key that was made inactive is suspended, until it is made active again",
+        "an inactive key is suspended until it is active again",
         [
             iam("UpdateAccessKey", "u1", accessKeyId="AKIABOB", status="Inactive", minute=1),
             iam("UpdateAccessKey", "u2", accessKeyId="AKIABOB", status="Active", minute=2),
@@ -176,7 +176,7 @@ ROWS = [
         ],
     ),
     Row(
-        "what was refused makes and ends no key",
+        "a refused call neither creates nor ends a key",
         [
             created() | {"errorCode": "AccessDenied"},
             iam("DeleteAccessKey", "d1", accessKeyId="AKIABOB") | {"errorCode": "NoSuchEntityException"},
@@ -184,7 +184,7 @@ ROWS = [
         [ACTION | {"outcome": "denied"}, ANN_KNOWN, ACTION | {"outcome": "failed"}],
     ),
     Row(
-        "the session of an instance hangs on who launched it",
+        "the session of an instance depends on its launcher",
         [launched(), of_instance()],
         [
             ACTION,
@@ -205,7 +205,7 @@ ROWS = [
         ],
     ),
     Row(
-        "a session of a service that is called otherwise hangs on nothing",
+        "a session of a service under another name depends on nothing",
         [sts(id_="as1", identity=EC2, asked={"roleSessionName": "fleet"})],
         [ACTION, ISSUE | {"delegation": None}],
     ),
@@ -230,7 +230,7 @@ ROWS = [
         ],
     ),
     Row(
-        "an identity of Cognito: its role is said where the key is used",
+        "an identity of Cognito: its role is stated when the key is used",
         [
             event("GetCredentialsForIdentity", "c1", identity={"type": "Unknown"}, **COGNITO),
             event(id_="c2", identity=COGNITO_ROLE),
@@ -249,7 +249,7 @@ ROWS = [
         ],
     ),
     Row(
-        "a web identity is the subject of its issuer, as in that one's log",
+        "a web identity is a subject of its issuer, as in the issuer's log",
         [
             sts(
                 "AssumeRoleWithWebIdentity",
@@ -266,7 +266,7 @@ ROWS = [
         ],
     ),
     Row(
-        "an assertion of SAML speaks of a subject within its issuer",
+        "a SAML assertion names a subject within its issuer",
         [
             sts(
                 "AssumeRoleWithSAML",
@@ -277,7 +277,7 @@ ROWS = [
         [ACTION, ISSUE | {"subject": "https://idp.example/saml#ann"}],
     ),
     Row(
-        "one event that two accounts were told of is one action, and the caller's own knows it best",
+        "one event logged in two accounts is one action, and the caller's own log has the best information",
         copied(sts(), "e2"),
         [
             ACTION | {"action": "aws#e1"},
@@ -287,12 +287,12 @@ ROWS = [
         ],
     ),
     Row(
-        "a copy without its own is an event",
+        "a copy without its original is an event",
         copied(sts(), "e2")[1:],
         [ACTION | {"action": "aws#e2", "actor": "AIDA1"}, ISSUE | {"subject": "AIDA1"}],
     ),
     Row(
-        "a call of a gateway is the bearer's, with the tool",
+        "a gateway call is an action of the bearer, with the tool",
         [
             gateway(
                 claims={"iss": "https://idp.example", "jti": "j1", "sub": "ann", "act": {"sub": "planner"}},
@@ -311,12 +311,12 @@ ROWS = [
         ],
     ),
     Row(
-        "a refused bearer is denied, and nobody's",
+        "the call of a refused bearer is denied, and has no actor",
         [gateway(status=401, error={"message": "Invalid Bearer token"})],
         [ACTION | {"outcome": "denied", "actor": None, "token": None}],
     ),
     Row(
-        "an error comes with 200 as well",
+        "an error may have status 200 as well",
         [gateway(result={"isError": True}), gateway("g2", error={"code": -32001})],
         [ACTION | {"outcome": "failed"}] * 2,
     ),
@@ -326,7 +326,7 @@ ROWS = [
         [ACTION | {"occurred_at": "2026-03-01T10:00:00Z"}, ANN_KNOWN],
     ),
     Row(
-        "a named source is one source, whatever accounts it tells of; its ids are AWS's own",
+        "a named source is one source, whatever accounts are in its log; its ids are those of AWS",
         [created()],
         [
             ACTION | {"source": "urn:cloudtrail:prod", "action": "aws#k1"},

@@ -81,15 +81,15 @@ OPA = [
         )
         for result, permitted in RESULTS
     ),
-    Row("undefined is no deny", [line()], skipped=["undefined-result"]),
-    Row("an error is no deny", [line(error={"code": "eval_conflict_error"})], skipped=["evaluation-error"]),
+    Row("undefined is not a denial", [line()], skipped=["undefined-result"]),
+    Row("an error is not a denial", [line(error={"code": "eval_conflict_error"})], skipped=["evaluation-error"]),
     Row(
-        "an ad-hoc query binds variables of its author's choice",
+        "an ad-hoc query binds arbitrary variables",
         [{name: value for name, value in line([{"x": False}], query="data.a = x").items() if name != "path"}],
         skipped=["ad-hoc-query"],
     ),
     Row(
-        "on the console a decision stands among other lines, and is the same",
+        "a decision among other lines of the console is the same",
         [
             line(
                 True,
@@ -117,12 +117,12 @@ OPA = [
         skipped=["server-log", "server-log"],
     ),
     Row(
-        "a posted body is an array, behind headers or not",
+        "a posted body is an array, with headers or without",
         [[line(True)], {"path": "/logs", "headers": {"Content-Encoding": "gzip"}, "body": [line(True)]}],
         [PERMIT, PERMIT, HAND],
     ),
     Row(
-        "where the settings name a path, that is the answer",
+        "if the settings name a path, that is the answer",
         [line({"allow": False, "answer": {"ok": True}}), line({"allow": True}, decision_id="E")],
         [
             {"type": "decision.made", "decision": "authz#D", "permitted": True, "actor": "authz:agent:hand"},
@@ -132,7 +132,7 @@ OPA = [
         source=SETTLED,
     ),
     Row(
-        "what the request, the policy and its answer say besides",
+        "the other statements of the request, the policy and its answer",
         [
             line(
                 {"decision": False, "context": {"reasons": ["agents may only read"]}},
@@ -160,17 +160,17 @@ OPA = [
         ],
     ),
     Row(
-        "a token that was not masked is its digest",
+        "an unmasked token is replaced by its digest",
         [line(True, **asked(token=JWT))],
         [PERMIT | {"token": handle(JWT)}, HAND],
     ),
     Row(
-        "a masked one is what the mask puts there",
+        "a masked token has the id that the mask sets",
         [line(True, **asked(token_id=f"{ISS}#t1"))],
         [PERMIT | {"token": f"{ISS}#t1"}, HAND],
     ),
     Row(
-        "with the claims in its place the subject is one of the issuer's, and has a chain",
+        "if the mask sets the claims, the subject is one of the issuer's, and has a chain",
         [line(True, **asked(token_claims=CLAIMS))],
         [
             PERMIT
@@ -184,7 +184,7 @@ OPA = [
         ],
     ),
     Row(
-        "a user is a person, and an id that declares its kind stands as it is",
+        "a user is a person, and an id that declares its kind is unchanged",
         [
             line(True, **asked(subject={"type": "user", "id": "ann"})),
             line(True, **asked(subject={"id": "agent:hand"}), decision_id="E"),
@@ -219,14 +219,14 @@ OPA = [
                 "GET",
                 {"id": "pay/bob"},
             ),
-            ("a path in one piece", {"method": "GET", "path": "/pay/bob"}, "GET", {"id": "/pay/bob"}),
+            ("a path in one string", {"method": "GET", "path": "/pay/bob"}, "GET", {"id": "/pay/bob"}),
             ("Envoy's", {"attributes": {"request": {"http": {"method": "PUT", "path": "/x"}}}}, "PUT", {"id": "/x"}),
-            ("an action and a resource in a word", {"action": "write", "resource": "r1"}, "write", {"id": "r1"}),
+            ("an action and a resource as one word", {"action": "write", "resource": "r1"}, "write", {"id": "r1"}),
             ("nothing known", {"x": 1}, "agent/authz/allow", None),
             ("no object", ["x"], "agent/authz/allow", None),
         ]
     ),
-    Row("without a time it is put aside", [line(True, timestamp="noon")], faults=["bad-time"]),
+    Row("without a time it is quarantined", [line(True, timestamp="noon")], faults=["bad-time"]),
 ]
 
 
@@ -285,7 +285,7 @@ CERBOS = [
         ],
     ),
     Row(
-        "from Kafka the entry is the same, and its kind stands in the headers alone",
+        "from Kafka the entry is the same, and its kind is only in the headers",
         [
             {
                 "key_hex": "01",
@@ -299,12 +299,12 @@ CERBOS = [
         skipped=["access-entry"],
     ),
     Row(
-        "an older version wrote questions and answers into the entry itself",
+        "an older version wrote inputs and outputs into the entry itself",
         [entry(**checked("d1")) | IN_FILE],
         [DENIED, ALLOWED],
     ),
     Row(
-        "the token's claims say whose it is; the principal is one of them",
+        "the token's claims name its parties; the principal is one of them",
         [entry(checkResources=checked("d1", auxData={"jwt": CLAIMS}))],
         [
             (DENIED if position == 0 else ALLOWED)
@@ -318,7 +318,7 @@ CERBOS = [
         ],
     ),
     Row(
-        "whoever is none of them uses a token that was made for others",
+        "a principal that is none of them uses a token issued to others",
         [
             entry(
                 checkResources=checked(
@@ -337,7 +337,7 @@ CERBOS = [
         ],
     ),
     Row(
-        "an agent on the chain has only those before it",
+        "an agent on the chain only has the parties before it",
         [
             entry(
                 checkResources=checked(
@@ -348,7 +348,7 @@ CERBOS = [
         [ALLOWED | {"actor": f"{ISS}#boss", "prior_actors": None, "on_behalf_of": f"{ISS}#ann"}],
     ),
     Row(
-        "what the application says of the principal",
+        "the application's statements about the principal",
         [
             entry(
                 checkResources=checked(
@@ -361,7 +361,7 @@ CERBOS = [
         [ALLOWED | {"on_behalf_of": "human:ann", "session": "cerbos#s1", "delegation": f"{ISS}#g1"}],
     ),
     Row(
-        "why a rule could not be worked out is a reason",
+        "the error of a rule is a reason",
         [
             entry(
                 checkResources={
@@ -379,11 +379,11 @@ CERBOS = [
         [ALLOWED | {"reasons": ["evaluation error: no such key: act"]}],
     ),
     Row(
-        "a plan is a filter and no decision", [entry(planResources={"input": {}, "output": {}})], skipped=["query-plan"]
+        "a plan is a filter, not a decision", [entry(planResources={"input": {}, "output": {}})], skipped=["query-plan"]
     ),
     Row("an access entry has no decision", [ACCESS | IN_FILE], skipped=["access-entry"]),
     Row(
-        "no effect is neither a permit nor a deny",
+        "no effect is neither a permit nor a denial",
         [
             entry(checkResources=checked("d1", actions={"read": {"effect": "EFFECT_UNSPECIFIED"}})),
             entry(checkResources={"error": "it broke"}),
@@ -391,12 +391,12 @@ CERBOS = [
         skipped=["no-effect", "check-failed"],
     ),
     Row(
-        "an answer about another resource is put aside",
+        "an output about another resource is quarantined",
         [entry(checkResources=checked("d1") | {"outputs": checked("d2")["outputs"]})],
         faults=["mismatch"],
     ),
     Row(
-        "without an id it is put aside",
+        "without an id it is quarantined",
         [{"log.logger": "cerbos.audit", "checkResources": checked("d1")}],
         faults=["missing-field"],
     ),

@@ -47,7 +47,7 @@ ISSUE = {"type": "token.issued"}
 
 ROWS = [
     Row(
-        "an entry is an action of whoever is named",
+        "an entry is an action of the named party",
         [entry()],
         [
             ACTION
@@ -66,12 +66,12 @@ ROWS = [
         ],
     ),
     Row(
-        "who handed over is listed nearest first: the last one began",
+        "delegators are listed nearest first: the last one is the root",
         [entry(by=[party("near@x"), party("middle@x"), party("ann@x")])],
         [ACTION | {"on_behalf_of": "gcp#ann@x", "prior_actors": ["gcp#middle@x", "gcp#near@x"]}],
     ),
     Row(
-        "one whose name was taken out keeps the place",
+        "a redacted delegator keeps its place",
         [entry("i1", by=[{}]), entry("i2", by=[party("near@x"), {}, party("ann@x")])],
         [
             ACTION | {"on_behalf_of": "gcp:redacted:i1/0", "actor": "gcp#ann@example.com"},
@@ -79,7 +79,7 @@ ROWS = [
         ],
     ),
     Row(
-        "somebody from elsewhere is known by the subject",
+        "an external party is identified by the subject",
         [entry(by=[{"principalSubject": "principal://iam.googleapis.com/x/subject/ann"}])],
         [ACTION | {"on_behalf_of": "gcp#principal://iam.googleapis.com/x/subject/ann"}],
     ),
@@ -102,7 +102,7 @@ ROWS = [
         ],
     ),
     Row(
-        "a token of a service account that somebody asked for",
+        "a requested token of a service account",
         [
             entry(
                 method="google.iam.credentials.v1.GenerateAccessToken",
@@ -128,7 +128,7 @@ ROWS = [
         ],
     ),
     Row(
-        "a key of a service account is made, used and deleted",
+        "a key of a service account is created, used and deleted",
         [
             entry(method="google.iam.admin.v1.CreateServiceAccountKey", response={"name": KEY}),
             entry(
@@ -154,7 +154,7 @@ ROWS = [
         ],
     ),
     Row(
-        "an entry of another log is none of an audit",
+        "an entry of another log is not an audit entry",
         [
             {
                 "insertId": "i1",

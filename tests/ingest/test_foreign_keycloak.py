@@ -132,7 +132,7 @@ LOGGED_IN = [issued("T0"), issued("T0-r", token_type="refresh_token")]
 
 ISSUES = [
     Row(
-        "a login gives an access token and a refresh token, in a session, to a client, for a user",
+        "a login issues an access token and a refresh token, in a session, to a client, for a user",
         [login()],
         [
             issued(
@@ -151,7 +151,7 @@ ISSUES = [
         source=SHOP,
     ),
     Row(
-        "a line says the same, names its realm, and has no id",
+        "a line states the same, names its realm, and has no id",
         [line(login())],
         [issued("T0", session=f"{ISS}#S", scopes=["openid", "email"]), issued("T0-r"), REGISTERED],
         source=SERVER,
@@ -163,10 +163,10 @@ ISSUES = [
             [issued("T0", scopes=["openid", "email"]), issued("T0-r"), REGISTERED],
             source=SERVER,
         )
-        for about, quote in [("single quotes", "'"), ("quotes where there is a space", "")]
+        for about, quote in [("single quotes", "'"), ("quotes only around values with spaces", "")]
     ),
     Row(
-        "without settings ids say which realm they are of",
+        "without settings ids contain their realm",
         [login(), line(login("l2", token="T1"))],
         [
             {"token": f"keycloak/realms/{REALM_ID}#T0"},
@@ -178,7 +178,7 @@ ISSUES = [
         ],
     ),
     Row(
-        "a login with a browser gives a code, and the code gives the tokens",
+        "a login with a browser yields a code, and the code yields the tokens",
         [
             event("LOGIN", "l", 0, username="ann", code_id="S"),
             event("CODE_TO_TOKEN", "c", 1, token_id="T0", refresh_token_id="T0-r"),
@@ -197,7 +197,7 @@ ISSUES = [
         source=SHOP,
     ),
     Row(
-        "the account of a service is no person, and has no session",
+        "a service account is not a person, and has no session",
         [
             event(
                 "CLIENT_LOGIN",
@@ -217,7 +217,7 @@ ISSUES = [
         source=SHOP,
     ),
     Row(
-        "a refreshed token comes from the refresh token that was used, and the event says how long it lives",
+        "a refreshed token is derived from the refresh token used, and the event states its lifetime",
         [refresh("r", 2, "T0", "T1", access_token_expiration_time="300")],
         [
             issued(
@@ -228,13 +228,13 @@ ISSUES = [
         source=SHOP,
     ),
     Row(
-        "a refresh token that is kept is not issued anew",
+        "a reused refresh token is not issued again",
         [refresh("r", 2, "T0", "T1", updated_refresh_token_id="T0-r")],
         [issued("T1")],
         source=SHOP,
     ),
     Row(
-        "how long tokens live is a matter of the settings",
+        "the settings determine the lifetime of tokens",
         [login()],
         [issued("T0", expires_at=at(5)), issued("T0-r", expires_at=at(30)), REGISTERED],
         source=KEYCLOAK.source("sso", issuer=ISS, lifetimes={"access": 300, "refresh": 1800}),
@@ -246,7 +246,7 @@ ISSUES = [
         source=SHOP,
     ),
     Row(
-        "where Keycloak takes the actor token, the event names the actor",
+        "if Keycloak accepts the actor token, the event names the actor",
         [
             exchange("x", 1, "portal", "boss", "X1", actor_type="client", actor="hand", actor_id="cccc"),
             exchange("y", 1, "portal", "boss", "Y1", actor_type="user", actor="bob", actor_id="cccc"),
@@ -261,7 +261,7 @@ ISSUES = [
         source=SHOP,
     ),
     Row(
-        "who opened a session in another's name is behind its tokens",
+        "an impersonator is responsible for the tokens of the session",
         [
             event("IMPERSONATE", "i", 0, client=None, impersonator="admin", impersonator_realm="master"),
             event("CODE_TO_TOKEN", "c", 1, token_id="T0"),
@@ -280,7 +280,7 @@ ISSUES = [
     ),
 ]
 
-REFRESHES = refresh("z", 50, "Z", "Z1", session="other")  # that the log tells of refreshed tokens
+REFRESHES = refresh("z", 50, "Z", "Z1", session="other")  # shows that the log reports refreshed tokens
 CHAIN = [login(), exchange("x1", 1, "portal", "boss", "X1", "hand"), exchange("x2", 2, "boss", "hand", "X2")]
 
 
@@ -297,19 +297,22 @@ def parents_of(entries: Sequence[dict[str, Any]], source: Any = SHOP) -> dict[st
 LIFETIMES = KEYCLOAK.source("sso", issuer=ISS, lifetimes={"access": 300})
 PARENTS = {
     "the one token of the subject token's client in the session": ([*CHAIN, REFRESHES], {"X1": "T0", "X2": "X1"}),
-    "lines tell of every refresh, so that none is missing": (
+    "lines report every refresh, so that none is missing": (
         [line(entry) for entry in CHAIN],
         {"X1": "T0", "X2": "X1"},
     ),
-    "the REST API tells of refreshes only if it is told to: a gap": (CHAIN, {"X1": None, "X2": None}),
-    "the lines of another session say nothing of what the REST API leaves out: a gap": (
+    "the REST API reports refreshes only if configured: a gap": (CHAIN, {"X1": None, "X2": None}),
+    "the lines of another session do not replace what the REST API omits: a gap": (
         [*CHAIN, line(login("l2", 0.2, "T9", session="S9"))],
         {"X1": None, "X2": None},
     ),
-    "without the login of the session there may be others: a gap": ([*CHAIN[1:], REFRESHES], {"X1": None, "X2": None}),
-    "two that can be meant: a gap": ([*CHAIN, refresh("r", 0.5, "T0", "T1")], {"X1": None, "X2": "X1"}),
-    "one that was issued later is not meant": ([*CHAIN, refresh("r", 1.5, "T0", "T1")], {"X1": "T0", "X2": "X1"}),
-    "one for another audience is not meant: Keycloak refuses it": (
+    "without the login of the session there may be other tokens: a gap": (
+        [*CHAIN[1:], REFRESHES],
+        {"X1": None, "X2": None},
+    ),
+    "two candidates: a gap": ([*CHAIN, refresh("r", 0.5, "T0", "T1")], {"X1": None, "X2": "X1"}),
+    "a token issued later is not a candidate": ([*CHAIN, refresh("r", 1.5, "T0", "T1")], {"X1": "T0", "X2": "X1"}),
+    "a token for another audience is not a candidate: Keycloak refuses it": (
         [*CHAIN, REFRESHES, exchange("x3", 1.5, "portal", "boss", "X3", "printer")],
         {"X1": "T0", "X2": "X1", "X3": "T0"},
     ),
@@ -317,11 +320,11 @@ PARENTS = {
         [*CHAIN[:2], REFRESHES, exchange("x3", 3, "boss", "boss", "X3", "printer")],
         {"X1": "T0", "X3": "X1"},
     ),
-    "one of another session is not meant": (
+    "a token of another session is not a candidate": (
         [*CHAIN, REFRESHES, login("l2", 0.2, "T9", session="S9")],
         {"X1": "T0", "X2": "X1"},
     ),
-    "one that has expired is not meant": (
+    "an expired token is not a candidate": (
         [*CHAIN[:1], refresh("r", 4, "T0", "T1"), exchange("x1", 6, "portal", "boss", "X1")],
         {"X1": "T1"},
         LIFETIMES,
@@ -330,7 +333,7 @@ PARENTS = {
         [*CHAIN[:1], REFRESHES, exchange("x1", 1, "", "boss", "X1")],
         {"X1": None},
     ),
-    "a refresh token that was asked for has the same parent": (
+    "a requested refresh token has the same parent": (
         [*CHAIN[:1], REFRESHES, exchange("x1", 1, "portal", "boss", "X1", refresh_token_id="X1-r")],
         {"X1": "T0", "X1-r": "T0"},
     ),
@@ -355,16 +358,16 @@ def test_the_parent_of_an_exchanged_token(case):
 
 BEFORE = {
     "along the exchanges": ([*CHAIN, REFRESHES], {"X1": ["portal"], "X2": ["portal", "boss"]}),
-    "also where refreshes are not told of: a refreshed token came the same way": (
+    "even if refreshes are not reported: a refreshed token came the same way": (
         CHAIN,
         {"X1": ["portal"], "X2": ["portal", "boss"]},
     ),
     "only the nearest without the login": (CHAIN[1:], {"X1": ["portal"], "X2": ["boss"]}),
-    "only the nearest where there were two ways": (
+    "only the nearest if there were two paths": (
         [*CHAIN, login("l2", 0.1, "T9", client="shop"), exchange("x9", 1.5, "shop", "boss", "X9", "hand")],
         {"X1": ["portal"], "X9": ["shop"], "X2": ["boss"]},
     ),
-    "once where there was one way, twice": (
+    "once if there was one path, used twice": (
         [*CHAIN, exchange("x9", 1.5, "portal", "boss", "X9", "hand")],
         {"X1": ["portal"], "X9": ["portal"], "X2": ["portal", "boss"]},
     ),
@@ -472,13 +475,13 @@ ENDINGS = [
         source=SHOP,
     ),
     Row(
-        "a consent that is taken back names no token",
+        "a withdrawn consent names no token",
         [event("REVOKE_GRANT", "v", 1, session=None, revoked_client="portal")],
         [{"type": "action.performed", "operation": "REVOKE_GRANT"}],
         source=SHOP,
     ),
     Row(
-        "revoked with an access token: those that other clients got for it, in that session",
+        "revoked with an access token: the tokens that other clients got for it, in that session",
         [
             *(login(), exchange("x1", 1, "portal", "boss", "X1"), exchange("x3", 3, "portal", "boss", "X3")),
             event("REVOKE_GRANT", "v", 2, session=None, token_id="T0", token_exchange_revoked_clients="boss"),
@@ -504,7 +507,7 @@ ENDINGS = [
         source=SHOP,
     ),
     Row(
-        "a session that ran out, or was removed, ended",
+        "an expired or removed session has ended",
         [event("USER_SESSION_DELETED", "o", 1, client=None, reason="user_session_expired")],
         [order("session", "S", note="USER_SESSION_DELETED user_session_expired")],
         source=SHOP,
@@ -535,13 +538,13 @@ ENDINGS = [
         source=SHOP,
     ),
     Row(
-        "what was enabled before it was disabled lifts nothing",
+        "an enabling before the disabling lifts nothing",
         [admin("UPDATE", "USER", f"users/{ANN}", "e", 1, ON), admin("UPDATE", "USER", f"users/{ANN}", "d", 2, OFF)],
         [DONE, DONE, order("principal", ANN, mode="suspend")],
         source=SHOP,
     ),
     Row(
-        "a client is disabled under the name that its representation gives",
+        "a client is disabled under the name in its representation",
         [admin("UPDATE", "CLIENT", "clients/uuid", "d", 1, OFF | {"clientId": "boss"})],
         [DONE, order("client", "boss", mode="suspend")],
         source=SHOP,
@@ -557,7 +560,7 @@ ENDINGS = [
         source=SHOP,
     ),
     Row(
-        "a client whose name nobody says cannot be told: the action is there, the order is not",
+        "a client without a known name: there is an action, but no order",
         [admin("UPDATE", "CLIENT", "clients/uuid", "d", 1, OFF)],
         [DONE],
         source=SHOP,
@@ -575,7 +578,7 @@ ENDINGS = [
         source=SHOP,
     ),
     Row(
-        "a lockout for good disables the user; one for a while ends nothing",
+        "a permanent lockout disables the user; a temporary one ends nothing",
         [
             event("USER_DISABLED_BY_PERMANENT_LOCKOUT", "p", 1, session=None),
             event("USER_DISABLED_BY_TEMPORARY_LOCKOUT", "t", 1, session=None),
@@ -590,7 +593,7 @@ ENDINGS = [
         source=SHOP,
     ),
     Row(
-        "a logout of the realm ends each session that is known, and what has none",
+        "a logout of the realm ends each known session, and tokens without a session",
         [
             login(),
             event("CLIENT_LOGIN", "c", 0, client="cron", user="bbbb", session=None, token_id="T1"),
@@ -615,7 +618,7 @@ ENDINGS = [
         source=SHOP,
     ),
     Row(
-        "if they name a server alone, an admin of master may have meant any realm: no order",
+        "if they name only a server, an admin of master may have meant any realm: no order",
         [line(admin("UPDATE", "USER", f"users/{ANN}", "d", 1, OFF))],
         [{"type": "action.performed", "operation": "UPDATE USER"}],
         source=SERVER,
@@ -630,7 +633,7 @@ ENDINGS = [
         source=SERVER,
     ),
     Row(
-        "what was refused, or changes something else, ends nothing",
+        "a refused or unrelated change ends nothing",
         [
             admin("UPDATE", "USER", f"users/{ANN}", "d", 1, OFF, error="access_denied"),
             admin("UPDATE", "USER", f"users/{ANN}", "u", 1, {"firstName": "Ann"}),
@@ -647,7 +650,7 @@ ENDINGS = [
 REFUSED = {"type": "action.performed", "outcome": "denied"}
 ACTIONS = [
     Row(
-        "a token that is asked about was shown to whoever asks, and is not theirs",
+        "an introspected token is not a token of the caller",
         [
             event("INTROSPECT_TOKEN", "i", 1, client="api", token_id="T0", token_issued_for="portal"),
             event(
@@ -686,19 +689,19 @@ ACTIONS = [
         source=SHOP,
     ),
     Row(
-        "who failed to log in is not known to be who they said",
+        "a failed login does not prove the claimed identity",
         [event("LOGIN_ERROR", "e", 1, session=None, error="invalid_user_credentials", username="ann")],
         [REFUSED | {"operation": "LOGIN", "actor": None, "resource": {"type": "user", "id": f"{ISS}#{ANN}"}}],
         source=SHOP,
     ),
     Row(
-        "anything else is what its user did",
+        "anything else is an action of its user",
         [event("UPDATE_PASSWORD", "p", 1)],
         [{"operation": "UPDATE_PASSWORD", "actor": f"{ISS}#{ANN}", "outcome": "succeeded"}],
         source=SHOP,
     ),
     Row(
-        "what cannot be read is put aside",
+        "an unreadable entry is quarantined",
         [
             login() | {"time": "noon"},
             event("LOGIN", "l", 0, client=None, token_id="T0"),

@@ -70,7 +70,7 @@ TOKEN = f"{ISS}#j1"
 
 ROWS = [
     Row(
-        "a call is an action under the token that it carried",
+        "a call is an action under its token",
         [call(user=account(pod="planner-pod"))],
         [
             ACTION
@@ -97,7 +97,7 @@ ROWS = [
         [ACTION | {"action": "k8s#a1", "actor": "k8s#alice", "token": None}],
     ),
     Row(
-        "a user with a mailbox is a person, whoever acts as another too; the mailbox of a machine says nothing",
+        "a user with a mailbox is a person, also when impersonating; the mailbox of a machine tells nothing",
         [
             call("a1", user={"username": "ann@example.org"}, impersonatedUser={"username": "carol@example.org"}),
             call("a2", user={"username": "ci@shop.iam.gserviceaccount.com"}),
@@ -111,7 +111,7 @@ ROWS = [
         source=PROD,
     ),
     Row(
-        "of the stages of a call the last one speaks",
+        "the last stage of a call counts",
         [
             call(stage="RequestReceived") | {"responseStatus": None},
             call(stage="ResponseStarted"),
@@ -122,25 +122,25 @@ ROWS = [
         source=PROD,
     ),
     Row(
-        "who cannot be authenticated has the beginning of an answer alone, and no name",
+        "an unauthenticated caller has only the beginning of a response, and no name",
         [call(user={}, code=401, stage="ResponseStarted")],
         [ACTION | {"outcome": "denied", "actor": None, "event_id": "prod#a1/started"}],
         source=PROD,
     ),
     Row(
-        "refused, wrong, and broken down",
+        "refused, invalid, and failed",
         [call("a1", code=403), call("a2", code=422), call("a3", stage="Panic") | {"responseStatus": None}],
         [ACTION | {"outcome": outcome} for outcome in ("denied", "failed", "failed")],
         source=PROD,
     ),
     Row(
-        "who acts as another is the one for whom it is done",
+        "the impersonated user is the one on whose behalf it is done",
         [call(impersonatedUser={"username": "carol"})],
         [ACTION | {"actor": f"{ISS}#carol", "on_behalf_of": f"{ISS}#alice"}],
         source=PROD,
     ),
     Row(
-        "who may not act as another did what was refused",
+        "a refused impersonation is an action of the impersonator",
         [
             call(
                 code=403,
@@ -163,13 +163,13 @@ ROWS = [
         source=PROD,
     ),
     Row(
-        "a certificate is no token",
+        "a certificate is not a token",
         [call(user={"username": "bob", "extra": {"authentication.kubernetes.io/credential-id": ["X509SHA256=ab12"]}})],
         [ACTION | {"token": None, "key_thumbprint": "ab12", "actor": f"{ISS}#bob"}],
         source=PROD,
     ),
     Row(
-        "a token that was asked for hangs on a grant from who asked",
+        "a requested token depends on a grant of the requester",
         [minted()],
         [
             ACTION | {"resource": {"type": "serviceaccounts/token", "id": "agents/planner"}},
@@ -196,7 +196,7 @@ ROWS = [
         source=PROD,
     ),
     Row(
-        "the grant of what an account asks for hangs on the grant of its own token",
+        "the grant for a token requested by an account depends on the grant of its own token",
         [minted("m2", "j2", name="worker", user=account(), pod="worker-pod")],
         [
             ACTION,
@@ -207,7 +207,7 @@ ROWS = [
         source=PROD,
     ),
     Row(
-        "at Metadata the end is that of the settings, and the pod is said where the token is used",
+        "at Metadata the expiry is that of the settings, and the pod is stated when the token is used",
         [minted(whole=False), call(user=account(pod="planner-pod"), second=5)],
         [
             ACTION,
@@ -220,7 +220,7 @@ ROWS = [
         source=K8S.source("prod", issuer=ISS, lifetimes={"token": 3600}),
     ),
     Row(
-        "asked for as another: the person stands above",
+        "requested by impersonation: the person is above",
         [minted("m2", "j2", name="worker", impersonatedUser={"username": PLANNER})],
         [
             ACTION | {"actor": f"{ISS}#{PLANNER}", "on_behalf_of": f"{ISS}#alice"},
@@ -237,7 +237,7 @@ ROWS = [
         source=PROD,
     ),
     Row(
-        "a pod that was deleted ends what was bound to it, and nothing that came of that",
+        "a deleted pod ends the tokens bound to it, and nothing derived from them",
         [call("d1", "delete", "pods", name="worker-pod")],
         [
             ACTION,
@@ -258,7 +258,7 @@ ROWS = [
         source=PROD,
     ),
     Row(
-        "a rehearsal, a refusal and a part of an object end nothing",
+        "a dry run, a refusal and a subresource end nothing",
         [
             call("d1", "delete", "pods", name="p", requestURI="/api/v1/namespaces/agents/pods/p?dryRun=All"),
             call("d2", "delete", "pods", name="p", code=403),
@@ -269,7 +269,7 @@ ROWS = [
         source=PROD,
     ),
     Row(
-        "a collection that was deleted ends those in it that the log knows",
+        "a deleted collection ends its known members",
         [
             minted("m1", "j1", pod="planner-pod"),
             call("d1", "deletecollection", "serviceaccounts", second=5),

@@ -86,17 +86,17 @@ ROWS = [
         ],
     ),
     Row(
-        "a service account's sub is no person, though it looks like a mailbox",
+        "a service account's sub is not a person, although it looks like a mailbox",
         [record(call(), CLAIMS | {"sub": "robot@project.iam.gserviceaccount.com"})],
         [CALLED | {"on_behalf_of": f"{ISS}#robot@project.iam.gserviceaccount.com"}, BOSS],
     ),
     Row(
-        "a client on its own account acts for nobody",
+        "a client without a user acts for nobody",
         [record(call(), {"iss": ISS, "jti": "t3", "sub": "boss", "client_id": "boss"})],
         [CALLED | {"actor": f"{ISS}#boss", "on_behalf_of": None}],
     ),
     Row(
-        "an actor of another issuer is one of theirs",
+        "an actor of another issuer is qualified by that issuer",
         [record(call(), CLAIMS | {"act": {"iss": "https://other.test", "sub": "hand"}})],
         [
             CALLED | {"actor": "https://other.test#hand"},
@@ -105,12 +105,12 @@ ROWS = [
         ],
     ),
     Row(
-        "the tool of a request whose body names none stands in the header",
+        "the header has the tool of a request whose body names none",
         [record({"jsonrpc": "2.0", "id": 7, "method": "tools/call"}, None, **{"mcp-name": "read_file"})],
         [CALLED | {"actor": None, "token": None}],
     ),
     Row(
-        "without claims the token is the digest that stands for it",
+        "without claims the token is identified by its digest",
         [record(call(), None, authorization=f"Bearer {handle('x')}")],
         [CALLED | {"token": handle("x"), "actor": None}],
     ),
@@ -126,10 +126,10 @@ ROWS = [
             ("failed", "an error of the server", 502, None),
             ("denied", "the bearer was refused", 401, {"error": "invalid_token"}),
             ("denied", "a scope was missing", 403, {"error": "insufficient_scope"}),
-            ("succeeded", "an answer to another request says nothing of this one", 200, {"id": 8, "error": {}}),
+            ("succeeded", "a response to another request does not count", 200, {"id": 8, "error": {}}),
             (
                 "failed",
-                "in a stream the answer is the message with the request's id",
+                "in a stream the response is the message with the request's id",
                 200,
                 [{"method": "notifications/progress"}, {"id": 8, "result": {}}, {"id": 7, "result": {"isError": True}}],
             ),
@@ -147,7 +147,7 @@ ROWS = [
         [CALLED | {"tool": "a"}, CALLED | {"tool": "b", "outcome": "failed"}],
     ),
     Row(
-        "a refused bearer is told of whatever it was for, and makes nobody known",
+        "a refused bearer is reported whatever the request, and registers nobody",
         [record({"jsonrpc": "2.0", "id": 1, "method": "server/discover"}, status=401), record(None, None, status=401)],
         [
             {"type": "action.performed", "operation": "server/discover", "outcome": "denied", "tool": None} | BY_BOSS,
@@ -155,11 +155,11 @@ ROWS = [
         ],
     ),
     Row(
-        "what is no call is skipped",
+        "a request that is not a call is skipped",
         [record({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}), record(None), record("?"), record([])],
         skipped=["not-a-tool-call", "no-request", "no-request", "no-request"],
     ),
-    Row("without a time it is put aside", [record(call()) | {"time": "noon"}], faults=["bad-time"]),
+    Row("without a time it is quarantined", [record(call()) | {"time": "noon"}], faults=["bad-time"]),
 ]
 
 

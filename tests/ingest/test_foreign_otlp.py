@@ -107,7 +107,7 @@ def granted(id_: int, by_: str, to: str, *parents: int) -> dict[str, Any]:
 
 ROWS = [
     Row(
-        "an agent works for the person above it, whatever stands between",
+        "an agent works for the person above it, whatever is in between",
         [
             exported(
                 CHAT,
@@ -132,7 +132,7 @@ ROWS = [
         skipped=["no-agent-work", "no-agent-work"],
     ),
     Row(
-        "an agent that is called as a tool is set to work by the agent above it",
+        "an agent called as a tool is delegated to by the agent above it",
         [exported(CHAT, agent(2, 1, "boss"), tool(3, 2, "ask_hand"), agent(4, 3, "hand"), tool(5, 4, "search"))],
         [
             ANN,
@@ -147,7 +147,7 @@ ROWS = [
         ],
     ),
     Row(
-        "a hand-off is a sibling: the agent that takes over is set to work by the one that gave",
+        "a hand-off is a sibling: the agent that takes over is delegated to by the giver",
         [
             exported(
                 *(CHAT, agent(2, 1, "boss"), handed_over(3, 2, "boss", "hand"), agent(4, 1, "hand")),
@@ -187,7 +187,7 @@ ROWS = [
         ],
     ),
     Row(
-        "OpenInference says the same in other words, and its hand-off is a tool without a name",
+        "OpenInference has other attributes, and its hand-off is a tool without a name",
         [
             exported(
                 CHAT,
@@ -208,7 +208,7 @@ ROWS = [
         skipped=["no-agent-work", "model-call"],
     ),
     Row(
-        "client and server both tell of one call of an agent: that is no hand-over",
+        "client and server both report one call of an agent: that is not a hand-off",
         [exported(CHAT, agent(2, 1, "boss"), agent(3, 2, "hand"), agent(4, 3, "hand"), tool(5, 4, "search"))],
         [
             *(ANN, registered("boss"), registered("hand"), registered("hand"), called(5, "search")),
@@ -221,7 +221,7 @@ ROWS = [
         ],
     ),
     Row(
-        "without a person nobody set the first agent to work, and its grant is a gap",
+        "without a person nobody delegated to the first agent, and its grant is a gap",
         [exported(agent(2, None, "boss"), agent(3, 2, "hand"), tool(4, 3, "search"))],
         [registered("boss"), registered("hand"), called(4, "search"), granted(3, "boss", "hand", 2), by(4, "hand", 3)],
     ),
@@ -241,17 +241,17 @@ ROWS = [
         skipped=["no-agent-work"],
     ),
     Row(
-        "while a span between is missing, what is above it is not known",
+        "while a span in between is missing, the spans above it are unknown",
         [exported(CHAT, agent(3, 2, "boss"), tool(4, 3, "search"))],
         [ANN, registered("boss"), called(4, "search"), by(4, "boss", 3, session=None)],
     ),
     Row(
-        "a conversation with one agent is the session where the application names none",
+        "a conversation with one agent is the session if the application names none",
         [exported(agent(2, None, "boss"), tool(3, 2, "search", gen_ai__conversation__id="k1"))],
         [registered("boss"), called(3, "search"), by(3, "boss", 2, session="otlp#k1")],
     ),
     Row(
-        "a hand-off that names another giver than the agent above is none",
+        "a hand-off that names another giver than the agent above does not count",
         [exported(CHAT, agent(2, 1, "boss"), handed_over(3, 2, "other", "hand"), agent(4, 1, "hand"))],
         [
             *(ANN, registered("boss"), registered("other"), registered("hand"), registered("hand")),
@@ -259,7 +259,7 @@ ROWS = [
         ],
     ),
     Row(
-        "what cannot be placed is put aside, and spoils nothing else",
+        "a span that cannot be placed is quarantined, and does not affect the others",
         [
             exported(
                 CHAT,

@@ -94,7 +94,7 @@ ROWS = [
         ],
     ),
     Row(
-        "a span without a time gives nothing: nobody knows when",
+        "a span without a time yields nothing",
         [short(1, None, "invoke_agent front", **OF_AGENT), short(2, 1, "execute_tool book", **OF_TOOL)],
         skipped=["no-time", "no-time"],
     ),
@@ -116,7 +116,7 @@ ROWS = [
         skipped=["trace-header", "no-agent-work", "model-call"],
     ),
     Row(
-        "what cannot be placed is put aside",
+        "a span that cannot be placed is quarantined",
         [
             printed(1, None, "x") | {"start_time": "soon"},
             native("s1", None, type="agent", name="a") | {"trace_id": ["?"]},

@@ -372,7 +372,7 @@ def test_a_wrapped_login_states_who_logged_in():
         ),
         ("revoke", {"token": "hmac-sha256:a-token"}, {"kind": "token", "id": "vault#hmac-sha256:a"}, True),
         ("revoke-orphan", {"token": "hmac-sha256:a-token"}, {"kind": "token", "id": "vault#hmac-sha256:a"}, False),
-        # Clear accessors elsewhere: it is told with what stands there, and its target is not known.
+        # Accessors are unhashed elsewhere in the line: the action is reported, but the target is unknown.
         ("revoke-accessor", {"accessor": "clear"}, {"kind": "token", "id": "vault#clear"}, True),
     ],
 )

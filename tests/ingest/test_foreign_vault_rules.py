@@ -70,7 +70,7 @@ PARENT = [{"token": ALICE_ID, "role": "subject"}]
 
 ROWS = [
     Row(
-        "a login registers the entity, and the display name holds the token",
+        "a login registers the entity, and the display name is the token's holder",
         [login()],
         [
             ACTION | {"actor": "vault:display-name:userpass-alice"},
@@ -96,7 +96,7 @@ ROWS = [
         [ACTION, {"kind": "service", "display_name": "planner"}, ISSUE | {"actor": "vault:display-name:approle"}],
     ),
     Row(
-        "a login with a token in hand: the log has the digest of that one in the place of the new one's",
+        "a login with an existing token: the log has the digest of that one instead of the new one's",
         [login(auth=ALICE | {"client_token": CHILD["client_token"]}, carried=CHILD), dead(auth=CHILD)],
         [
             ACTION | {"token": CHILD_ID},
@@ -117,17 +117,17 @@ ROWS = [
         [ACTION, ACTION, ISSUE | {"derived_from": None}, {"event_id": "vault#c1/parent", "derived_from": PARENT}],
     ),
     Row(
-        "a role that was written anew, without a word of orphans, makes children",
+        "a role that was written again, without mentioning orphans, makes children",
         [role(), create(path=BY_ROLE)],
         [ACTION, ACTION, ISSUE, {"event_id": "vault#c1/parent", "derived_from": PARENT}],
     ),
     Row(
-        "of a role that no line tells of, the tokens are taken as children",
+        "the tokens of an unknown role count as children",
         [create(path=BY_ROLE)],
         [ACTION, ISSUE, {"event_id": "vault#c1/parent", "derived_from": PARENT}],
     ),
     Row(
-        "what counts is the role as it was when the token was made",
+        "the role at the time of the token's creation counts",
         [
             role("w1", orphan=False, minute=0),
             create("c1", path=BY_ROLE, minute=1),
@@ -190,12 +190,12 @@ ROWS = [
         ],
     ),
     Row(
-        "while no line says which token it was, on its session",
+        "while the token is unknown, on its session",
         [admin("o1", "auth/token/revoke-orphan", data={"token": CHILD["client_token"]})],
         [ACTION, ORDER | {"target": {"kind": "session", "id": "vault#hmac-sha256:c-token"}, "cascade": False}],
     ),
     Row(
-        "the last use ends a token, and was still done under it",
+        "the last use ends a token, and is still an action under it",
         [use("u1", CHILD, remaining_uses=2), use("u2", CHILD, remaining_uses=1, minute=6)],
         [
             ACTION,
@@ -209,7 +209,7 @@ ROWS = [
         ],
     ),
     Row(
-        "a wrapped token: who holds it is said where it is used",
+        "the holder of a wrapped token is stated when it is used",
         [
             response_line(
                 "c1",
@@ -255,7 +255,7 @@ ROWS = [
         ],
     ),
     Row(
-        "a prefix that holds a whole mount ends what came through the mount",
+        "a prefix of a whole mount ends the tokens issued through the mount",
         [
             login("l1", mount="approle"),
             admin("o1", "sys/leases/revoke-force/auth/approle", minute=6),
@@ -267,7 +267,7 @@ ROWS = [
         ],
     ),
     Row(
-        "an auth method that is turned off ends what came through it",
+        "a disabled auth method ends the tokens issued through it",
         [admin("o1", "sys/auth/userpass2", operation="delete")],
         [
             ACTION,
@@ -301,7 +301,7 @@ ROWS = [
         ],
     ),
     Row(
-        "an entity that is disabled is suspended, until it is enabled again",
+        "a disabled entity is suspended until it is enabled again",
         [
             admin("o1", "identity/entity/id/e-alice", data={"disabled": True}, minute=3),
             admin("o2", "identity/entity/id/e-alice", data={"disabled": False}, minute=6),
@@ -327,7 +327,7 @@ ROWS = [
         [ACTION],
     ),
     Row(
-        "what was refused ended nothing",
+        "a refused request ends nothing",
         [admin("o1", "sys/auth/userpass", operation="delete") | {"error": "permission denied"}],
         [ACTION | {"outcome": "denied"}],
     ),

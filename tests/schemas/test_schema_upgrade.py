@@ -1,4 +1,4 @@
-"""Consumers are upgraded first; until then what they cannot read waits in quarantine, and nothing is lost."""
+"""Consumers are upgraded first; records that they cannot read yet wait in quarantine, and nothing is lost."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def event(number: int, body: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 class Command:
-    """The command line over the schemas of one version and all before it, in processes of its own."""
+    """The command line with the schemas up to one version, in separate processes."""
 
     def __init__(self, folder: Path, version: int) -> None:
         self.folder = folder
@@ -71,9 +71,9 @@ class Command:
 
 
 @pytest.mark.slow
-def test_what_a_consumer_of_the_first_version_cannot_read_is_taken_up_after_the_upgrade(tmp_path: Path):
+def test_records_unknown_to_the_first_version_are_imported_after_the_upgrade(tmp_path: Path):
     """
-    A type, a field and a schema that came later wait as `unknown-schema` or `unknown-field`, and become facts.
+    A later type, field and schema wait as `unknown-schema` or `unknown-field`, and become facts.
     """
     older, now = Command(tmp_path, 1), Command(tmp_path, schemas.latest().version)
     lines = [event(1, TOKEN), event(2, TOKEN, token="t2", single_use=True), event(3, JUDGED)]
@@ -94,9 +94,9 @@ def test_what_a_consumer_of_the_first_version_cannot_read_is_taken_up_after_the_
 
 
 @pytest.mark.slow
-def test_a_consumer_of_the_latest_version_reads_what_the_first_one_wrote(tmp_path: Path):
+def test_the_latest_version_reads_records_of_the_first(tmp_path: Path):
     """
-    A log that producers of the first version have filled is read on, with the same digests.
+    A log filled by producers of the first version is read, with the same digests.
     """
     older, now = Command(tmp_path, 1), Command(tmp_path, schemas.latest().version)
     older("emit", events=[event(1, TOKEN)])
@@ -108,9 +108,9 @@ def test_a_consumer_of_the_latest_version_reads_what_the_first_one_wrote(tmp_pat
 
 
 @pytest.mark.slow
-def test_what_a_consumer_of_the_second_version_cannot_read_is_a_case_after_the_upgrade(tmp_path: Path):
+def test_a_case_unknown_to_the_second_version_is_imported_after_the_upgrade(tmp_path: Path):
     """
-    A case that somebody opened with a newer version waits in quarantine, and is whole afterwards.
+    A case opened with a newer version waits in quarantine, and is complete afterwards.
     """
     older, now = Command(tmp_path, 2), Command(tmp_path, schemas.latest().version)
     now("emit", events=[event(1, TOKEN), event(2, JUDGED), event(3, CASE)])

@@ -1,4 +1,4 @@
-"""The wire contract: what was shipped stays, and what is written now agrees with the values of the core."""
+"""The wire contract: shipped schemas never change, and the latest one agrees with the values of the core."""
 
 import copy
 import hashlib
@@ -23,7 +23,7 @@ LATEST = schemas.latest()
 
 def test_the_lock_names_every_schema_file_once_with_its_digest():
     """
-    A schema file that the lock does not name, or that changed after it was shipped, is a broken contract.
+    A schema file that the lock does not name, or that changed after it was shipped, breaks the contract.
     """
     entries = [
         {
@@ -53,7 +53,7 @@ def test_a_changed_file_is_refused_when_it_is_loaded():
 
 def test_a_version_is_found_by_the_bytes_on_the_wire():
     """
-    The fingerprint is looked up as it stands in a value: eight bytes, little-endian.
+    The fingerprint is looked up as it is in a value: eight bytes, little-endian.
     """
     value = encode(event_from_document(vectors.documents()["token.issued"]))
 
@@ -78,7 +78,7 @@ def test_the_values_of_the_core_mirror_the_schema_field_for_field():
 
 def test_times_are_the_fields_that_the_core_writes_as_times():
     """
-    What the JSON form shows as RFC 3339 is exactly what the schema calls a timestamp.
+    The fields that the JSON form shows as RFC 3339 are exactly the timestamps of the schema.
     """
     times = {
         field.name
@@ -95,16 +95,16 @@ def test_times_are_the_fields_that_the_core_writes_as_times():
 
 def test_no_body_has_a_field_of_the_envelope():
     """
-    In JSON they stand side by side, so their names must differ.
+    In JSON they are in the same object, so their names must differ.
     """
     for body in latest_shape().bodies.values():
         assert not {field.name for field in body.fields} & set(latest_shape().order)
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.file)
-def test_every_field_and_record_says_what_it_means(version):
+def test_every_field_and_record_is_documented(version):
     """
-    docs/events.md is made of it.
+    docs/events.md is generated from the documentation.
     """
     for path, node in _nodes(version.definition):
         if "name" in node:
@@ -112,9 +112,9 @@ def test_every_field_and_record_says_what_it_means(version):
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.file)
-def test_every_string_says_whether_it_is_an_id(version):
+def test_every_string_is_declared_as_id_or_text(version):
     """
-    Ids and texts have different bounds, and nothing but the schema says which is which.
+    Ids and texts have different limits, and only the schema distinguishes them.
     """
     for path, node in _nodes(version.definition):
         if "name" in node and '"string"' in json.dumps(node.get("type")) and "fields" not in json.dumps(node):
@@ -122,7 +122,7 @@ def test_every_string_says_whether_it_is_an_id(version):
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.file)
-def test_what_is_optional_has_a_default(version):
+def test_every_optional_field_has_a_default(version):
     """
     A nullable field defaults to null, a list to the empty list, a map to the empty map.
     """
@@ -138,9 +138,9 @@ def test_what_is_optional_has_a_default(version):
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.file)
-def test_no_type_holds_itself(version):
+def test_no_type_contains_itself(version):
     """
-    A recursive schema lets a few hostile bytes end the process of a reader in C.
+    With a recursive schema a few hostile bytes could crash a reader written in C.
     """
 
     def walk(record, above):
@@ -154,9 +154,9 @@ def test_no_type_holds_itself(version):
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.file)
-def test_no_list_has_entries_of_no_bytes(version):
+def test_no_list_has_entries_of_zero_bytes(version):
     """
-    A block of a billion entries of no bytes is nine bytes long and takes minutes.
+    A block of a billion empty entries is nine bytes long and takes minutes.
     """
     for path, node in _nodes(version.definition):
         if node.get("type") == "array":
@@ -182,9 +182,9 @@ def test_every_version_reads_every_other_within_a_type(reader, writer):
         ({"name": "ticket", "type": "string"}, False),
     ],
 )
-def test_the_checker_sees_a_change_that_breaks_readers(field, reads):
+def test_the_check_detects_a_change_that_breaks_readers(field, reads):
     """
-    What holds the contract together must itself be able to fail: a new field that must be stated is refused.
+    The check itself must be able to fail: a new required field is refused.
     """
     old = _only(LATEST.definition, "revocation.lifted")
     new = copy.deepcopy(old)
@@ -196,9 +196,9 @@ def test_the_checker_sees_a_change_that_breaks_readers(field, reads):
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.file)
-def test_no_word_of_an_enumeration_is_ever_taken_away(version):
+def test_no_symbol_of_an_enumeration_is_ever_removed(version):
     """
-    A word may be added (consumers upgrade first), but what the log holds stays readable.
+    A symbol may be added (consumers upgrade first), but existing records stay readable.
     """
     for earlier in VERSIONS[: version.version - 1]:
         now, then = _words(version.definition), _words(earlier.definition)
@@ -206,9 +206,9 @@ def test_no_word_of_an_enumeration_is_ever_taken_away(version):
 
 
 @pytest.mark.parametrize("name", vectors.documents())
-def test_a_vector_is_what_its_event_becomes(name):
+def test_each_vector_matches_its_event(name):
     """
-    Event, Avro bytes and digest of every vector belong together, and the file is the one that is made now.
+    Event, Avro bytes and digest of every vector agree, and the file is up to date.
     """
     text = (vectors.FOLDER / f"{name}.json").read_text("utf-8")
     stored = json.loads(text)
@@ -223,7 +223,7 @@ def test_a_vector_is_what_its_event_becomes(name):
 
 def test_there_is_a_vector_with_every_field_of_every_type():
     """
-    Who passes the vectors has written every field once, and every type with only what must be stated.
+    A producer that passes the vectors has written every field once, and every type with only the required ones.
     """
     documents = vectors.documents()
     for name, body in latest_shape().bodies.items():
@@ -238,9 +238,9 @@ def test_there_is_a_vector_with_every_field_of_every_type():
 @pytest.mark.parametrize(
     "file", sorted(vectors.FOLDER.glob("v*/*.json")), ids=lambda file: f"{file.parent.name}-{file.stem}"
 )
-def test_vectors_of_an_earlier_version_are_read_as_ever(file):
+def test_vectors_of_an_earlier_version_are_still_read(file):
     """
-    What a producer of an earlier version wrote is the same event with the same digest.
+    A value by a producer of an earlier version is the same event with the same digest.
     """
     stored = json.loads(file.read_text("utf-8"))
     value = bytes.fromhex(stored["bytes"])
@@ -254,14 +254,14 @@ def test_vectors_of_an_earlier_version_are_read_as_ever(file):
 
 def test_vectors_of_every_earlier_version_are_kept():
     """
-    There is a folder of vectors for each version that is not written any more.
+    There is a folder of vectors for each version that is no longer written.
     """
     kept = {path.name for path in vectors.FOLDER.iterdir() if path.is_dir()}
 
     assert {f"v{version.version}" for version in VERSIONS[:-1]} == kept
 
 
-def test_what_need_not_be_stated_does_not_change_the_digest():
+def test_stated_defaults_do_not_change_the_digest():
     """
     Absent, null, and the default are one content, and so are two spellings of one instant.
     """
@@ -273,8 +273,7 @@ def test_what_need_not_be_stated_does_not_change_the_digest():
 
 def test_the_reference_of_the_events_is_current():
     """
-    docs/events.md is what the schema says: make it again with `python -m ingest.codec.event_reference >
-    docs/events.md`.
+    docs/events.md agrees with the schema; regenerate it with `python -m ingest.codec.event_reference > docs/events.md`.
     """
     written = vectors.FOLDER.parent.parent / "docs" / "events.md"
 

@@ -133,8 +133,8 @@ def test_a_token_file_that_changes_counts_within_seconds(asked):
 
 NOT_TAKEN = {
     "no JSON": (b"nonsense", {}, 400, "cannot be read"),
-    "a gzip that breaks off": (gzip.compress(line(1) * 50)[:-20], {"Content_Encoding": "gzip"}, 400, "breaks off"),
-    "no gzip": (line(1), {"Content_Encoding": "gzip"}, 400, "though Content-Encoding says so"),
+    "a gzip that breaks off": (gzip.compress(line(1) * 50)[:-20], {"Content_Encoding": "gzip"}, 400, "is truncated"),
+    "no gzip": (line(1), {"Content_Encoding": "gzip"}, 400, "although Content-Encoding says so"),
     "an encoding that is not read": (line(1), {"Content_Encoding": "br"}, 415, "send gzip, deflate or none"),
     "too large": (b" " * (16 * 1024 * 1024 + 1), {}, 413, "send it in parts"),
     "too large unpacked": (gzip.compress(bytes(65 * 1024 * 1024)), {"Content_Encoding": "gzip"}, 413, "in parts"),

@@ -590,10 +590,10 @@ def test_a_plan_names_survivors_with_their_reason():
 
     assert "Not affected (1)" in bound
     assert (
-        "- workload spiffe://example.com/ns/agents/sa/mailer: bound to agent:mailer; bindings are no dependencies"
+        "- workload spiffe://example.com/ns/agents/sa/mailer: bound to agent:mailer; bindings are not dependencies"
         in bound
     )
-    assert "- principal agent:calendar: owned by human:bob@example.com; owners are no dependencies" in owned
+    assert "- principal agent:calendar: owned by human:bob@example.com; owners are not dependencies" in owned
     assert "Nothing that is bound to it" in none
 
 

@@ -417,7 +417,7 @@ def test_a_schema_of_another_application_is_not_dropped(postgres_url: str, tmp_p
 
 
 def test_concurrent_rebuilds_are_refused(postgres_url: str):
-    """The second process is told that another one is rebuilding."""
+    """The second process reports that another one is rebuilding."""
     with (
         a_store(postgres_url) as store,
         a_store(postgres_url) as other,

@@ -122,7 +122,7 @@ def assert_rules(format_: Format, records: Sequence[Any], source: Source | None 
     assert len(contents) == len({json.loads(event)["event_id"] for event in contents}), "an id has two contents"
     for event in found.events:
         text = json.dumps(event)
-        assert find(text) is None, f"a raw credential stands in {text}"
+        assert find(text) is None, f"a raw credential is in {text}"
     assert facts == _facts(read(format_, records, source, restarts=True)), "a restart changes the events"
     assert facts == _facts(read(format_, [*records, *records], source)), "reading twice changes the events"
     for order in _orders(records):

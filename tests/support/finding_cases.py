@@ -489,7 +489,7 @@ CASES["used-after-expiry"] = Case(
         [D1, T1, done("a1", at=60.3, token="t1")],
         [D1, T1, done("a1", at=61, token="t1", outcome="failed")],
         [issued("t0", expires_at=moment(5)), issued("t1", at=2, of=[("subject", "t0")]), done("a1", at=9, token="t1")],
-        # another source tells of it later, with the time of its report; the log knew before the end
+        # another source reports it later, with the time of its report; the log knew before the end
         [D1, T1, done("a1", at=59, token="t1"), done("a1", at=75, event_id="report a1", source=PDP, token="t1")],
         [D1, T1, done("a1", at=59, token="t1"), done("a1", at=75, event_id="report a1", source=PDP)],
     ),

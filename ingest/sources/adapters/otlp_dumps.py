@@ -97,7 +97,7 @@ def _native(value: Mapping[str, Any]) -> Span:
 def _native_id(value: Mapping[str, Any], name: str) -> str:
     found = text(value, name)
     if found is None or not _NATIVE_ID.fullmatch(found):
-        raise BadRecordError("missing-field", f"{name} is no id of a trace or span")
+        raise BadRecordError("missing-field", f"{name} is not the id of a trace or span")
     return found
 
 

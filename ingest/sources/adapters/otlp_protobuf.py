@@ -143,7 +143,7 @@ def _fields(raw: bytes) -> Iterator[tuple[int, int, Any]]:
         elif wire in _FIXED:
             size = _FIXED[wire]
         else:
-            raise BadRecordError("protobuf", f"wire type {wire} at byte {at} is none that OTLP has")
+            raise BadRecordError("protobuf", f"wire type {wire} at byte {at} is not one of OTLP")
         taken = raw[at : at + size]
         if len(taken) < size:
             raise BadRecordError("protobuf", f"it ends within field {number}, {size - len(taken)} bytes short")

@@ -171,7 +171,7 @@ def nanoseconds(since_epoch: Any, name: str) -> str:
     if isinstance(since_epoch, str) and since_epoch.isascii() and since_epoch.isdigit():
         since_epoch = int(since_epoch[:32])
     if type(since_epoch) is not int or not 0 < since_epoch // 1_000 <= LATEST:
-        raise BadRecordError("bad-time", f"{name} is no number of nanoseconds within the years 1970 to 9999")
+        raise BadRecordError("bad-time", f"{name} is not a number of nanoseconds within the years 1970 to 9999")
     return format_instant(since_epoch // 1_000)
 
 

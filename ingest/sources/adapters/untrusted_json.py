@@ -132,7 +132,7 @@ def required(value: Any, *path: str) -> str:
     """
     found = text(value, *path)
     if found is None:
-        raise BadRecordError("missing-field", f"{'.'.join(path)} is not a string that says something")
+        raise BadRecordError("missing-field", f"{'.'.join(path)} is not a string, or is empty")
     return found
 
 

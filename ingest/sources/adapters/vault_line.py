@@ -59,7 +59,7 @@ def line_of(value: Mapping[str, Any], source: Source) -> Line:
     """
     kind = required(value, "type")
     if kind not in {"request", "response"}:
-        raise BadRecordError("unknown-type", "its type is neither request nor response: it is no audit line")
+        raise BadRecordError("unknown-type", "it is not an audit line: its type is neither request nor response")
     time = required(value, "time")
     namespace = (text(value, "request", "namespace", "path") or "").strip("/")
     namespace += "/" if namespace else ""

@@ -206,7 +206,7 @@ class Followed:
             return True
         what = f"it holds {found} records" if found else "it is of no format that is known here"
         raise RefusedError(
-            f"{what}, and the source has the format {named.format}; nothing of it was taken. "
+            f"{what}, and the source has the format {named.format}; nothing of it was ingested. "
             "Move it away, or name a [[source]] of its own for it"
         )
 

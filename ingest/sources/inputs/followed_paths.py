@@ -38,7 +38,7 @@ def found_files(paths: Iterable[str], fault: Callable[[str, str], None]) -> list
 
     Args:
         paths: Files, patterns and folders.
-        fault: Called with a path that cannot be examined, and the reason. A file that does not exist yet is no error.
+        fault: Called with a path that cannot be examined, and the reason. A file that is still missing is no error.
     """
     found: dict[str, Found] = {}
     for path in paths:

@@ -44,7 +44,7 @@ def place_of(said: str, log: str | None, name: str) -> tuple[tuple[str, ...], st
     if not url or not _NAME.fullmatch(topic):
         raise RefusedError(
             f"'kafka_topic' of the source {name!r} is {said!r}, "
-            + ("which is no name of a topic" if url else "and the log is not on Kafka")
+            + ("which is not the name of a topic" if url else "and the log is not on Kafka")
             + "; write kafka://host:port/topic"
         )
     servers, _ = parse_url(url)

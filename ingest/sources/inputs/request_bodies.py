@@ -57,8 +57,8 @@ def records_of(body: bytes, named: NamedSource, *, media_type: str, encoding: st
         fault = records[0].fault
         raise BodyError(
             HTTPStatus.BAD_REQUEST,
-            f"the body for the source {named.name!r} cannot be read: {fault}; nothing of it was taken; send JSON: an "
-            "array, or objects one after the other",
+            f"the body for the source {named.name!r} cannot be read: {fault}; nothing of it was ingested; send JSON: "
+            "an array, or objects one after the other",
         )
     if readable and not any(_is_of(named.format, record) for record in readable):
         if all(_is_empty(record) for record in readable):
@@ -67,7 +67,7 @@ def records_of(body: bytes, named: NamedSource, *, media_type: str, encoding: st
         what = f"holds records of {other}" if other else "holds no record of a format that is known here"
         raise BodyError(
             HTTPStatus.BAD_REQUEST,
-            f"the body {what}, and the source {named.name!r} has the format {named.format}; nothing of it was taken",
+            f"the body {what}, and the source {named.name!r} has the format {named.format}; nothing of it was ingested",
         )
     return records
 
@@ -89,8 +89,8 @@ def _of_protobuf(plain: bytes, name: str) -> list[RawRecord]:
     except BadRecordError as fault:
         raise BodyError(
             HTTPStatus.BAD_REQUEST,
-            f"the body for the source {name!r} cannot be read as protobuf: {fault}; nothing of it was taken; send an "
-            "ExportTraceServiceRequest, or JSON as application/json",
+            f"the body for the source {name!r} cannot be read as protobuf: {fault}; nothing of it was ingested; send "
+            "an ExportTraceServiceRequest, or JSON as application/json",
         ) from None
     return [RawRecord(1, json.dumps(value, separators=(",", ":")).encode(), value)] if plain else []
 
@@ -117,14 +117,14 @@ def _unpacked(body: bytes, encoding: str, name: str) -> bytes:
             if not member.eof:
                 raise BodyError(
                     HTTPStatus.BAD_REQUEST,
-                    f"the {encoding} of the body for the source {name!r} breaks off; nothing of it was taken; send it "
-                    "again, whole",
+                    f"the {encoding} of the body for the source {name!r} is truncated; nothing of it was ingested; "
+                    "send all of it again",
                 )
             rest = member.unused_data.lstrip(b"\0")
     except zlib.error:
         raise BodyError(
             HTTPStatus.BAD_REQUEST,
-            f"the body for the source {name!r} is no {encoding}, though Content-Encoding says so; leave that header "
-            "out, or pack the body",
+            f"the body for the source {name!r} is not {encoding}, although Content-Encoding says so; leave that header "
+            "out, or compress the body",
         ) from None
     return bytes(found)

@@ -139,7 +139,7 @@ def action_gaps(world: World, action: str, chain: Chain) -> list[Gap]:
             found.add(ungranted(*split_key(key)))
     decision = first_stated(world.actions.get(action), "decision")
     if decision and decision.value not in world.decisions:
-        why = "no event tells of this decision"
+        why = "no event reports this decision"
         found.add(Gap("decision", decision.value, why, MissingEvidence.UNKNOWN_DECISION))
     if chain.hops and chain.hops[0].evidence == "asserted":
         why = "this root is only asserted: nobody granted anything"

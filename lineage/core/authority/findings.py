@@ -30,7 +30,7 @@ class Finding:
     Attributes:
         kind: One of the kinds above, or of the rules in ``lineage.core.findings``.
         of: ``KIND:ID`` of the subject.
-        why: One sentence for people; a ``Sentence`` knows what it names.
+        why: One sentence for people; a ``Sentence`` has tags for the things that it names.
         facts: The facts that show it.
         about: The other element, or the field; None if there is none. With ``kind`` and ``of`` it is the identity.
         severity: The severity; None for the default of its rule.

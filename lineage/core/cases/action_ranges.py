@@ -53,7 +53,7 @@ def range_of_id(id_: str) -> ActionFilter:
         given[attribute] = _instant(name, value) if name in _TIMES else _value(name, value)
     wanted = ActionFilter(**given)
     if wanted.start is not None and wanted.end is not None and wanted.end < wanted.start:
-        raise RefusedError("to is before from, so no action can lie between them")
+        raise RefusedError("to is before from, so no action can be between them")
     id_of_range(wanted)  # refuses a filter without a condition
     return wanted
 
@@ -69,7 +69,7 @@ def _value(name: str, value: str) -> str:
     if not value.strip():
         raise RefusedError(f"the filter {name} is empty; leave it out to match any")
     if name == "outcome" and value not in ACTION_OUTCOMES:
-        raise RefusedError(f"outcome: {value[:64]!r} is none of {', '.join(ACTION_OUTCOMES)}")
+        raise RefusedError(f"outcome: {value[:64]!r} is not one of {', '.join(ACTION_OUTCOMES)}")
     if name == "of" and split_key(value)[0] not in KINDS:
         raise RefusedError(f"of: {value[:64]!r} is not KIND:ID, such as session:s1")
     return value

@@ -1,4 +1,4 @@
-"""Cases: what a case contains, who is in charge of it and whether it is closed, computed from its changes. Pure.
+"""Cases: the items, the assignee and the status of a case, computed from its changes. Pure.
 
 The changes only add up, so two people who change one case at once both have an effect, and neither the order in which
 the changes arrive nor repetition matters (ADR 0057).
@@ -17,7 +17,7 @@ CLOSED: Final = "closed"
 STATUSES: Final = (OPEN, CLOSED)
 MOST_ITEMS: Final = 10_000  # in a case
 MOST_CHANGES: Final = 10_000  # of a case
-RANGE: Final = "actions"  # the kind of an item that stands for all actions that some filters match
+RANGE: Final = "actions"  # the kind of an item that represents all actions that match some filters
 _ADDING: Final = frozenset({"opened", "added"})
 _ASSIGNING: Final = frozenset({"opened", "assigned"})
 
@@ -40,15 +40,15 @@ class Contained:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case as its changes make it.
+    """A case, computed from its changes.
 
     Attributes:
         id: Its id.
         changes: All changes, each content once, in the order in which they were given.
-        items: What it contains, in the order in which it was added.
+        items: Its items, in the order in which they were added.
         opened: The first change that opened it; None if none is known.
         settled: The last change that closed or reopened it; None if there is none.
-        assigned: The last change that said who is in charge; None if there is none.
+        assigned: The last change of the assignee; None if there is none.
         version: Identifies this set of changes, whatever their order: a hexadecimal string.
     """
 
@@ -67,12 +67,12 @@ class Case:
 
     @property
     def title(self) -> str | None:
-        """What it is about; None if no change states it."""
+        """Its title; None if no change states one."""
         return None if self.opened is None else self.opened.body.title
 
     @property
     def assignee(self) -> str | None:
-        """Who is in charge; None if nobody is."""
+        """Its assignee; None if it has none."""
         return None if self.assigned is None else self.assigned.body.assignee
 
     @property
@@ -88,7 +88,7 @@ class Case:
 def case_of(id_: str, facts: Iterable[Fact]) -> Case | None:
     """Compute a case from facts; None if none of them is a change of it.
 
-    The last change wins, by the time at which it was given (``by_given``); of several that opened it, the first.
+    The last change counts, by the time at which it was given (``by_given``); if several opened it, the first does.
     """
     changes = tuple(_changes(id_, facts))
     if not changes:

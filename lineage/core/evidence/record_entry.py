@@ -24,7 +24,7 @@ Committed = tuple[int, Instant, bytes]  # the number (``Position.number``), reco
 
 
 class RecordEntry(NamedTuple):
-    """What a leaf says of a record.
+    """The content of a leaf about a record.
 
     Attributes:
         position: The position of the record in the log.
@@ -40,7 +40,7 @@ class RecordEntry(NamedTuple):
 
 
 def digest_of(value: bytes | None) -> bytes:
-    """The digest of the value of a record."""
+    """Return the digest of the value of a record."""
     return NO_VALUE if value is None else hashlib.sha256(value).digest()
 
 

@@ -66,7 +66,7 @@ def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Fi
         others = sorted(other for other in world.listings.tokens.get(place, ()) if other != key)
         if len(others) > MOST_SHARING:  # which of them were loaded for a question is arbitrary: name none
             why = sentence(
-                "{} stands at {} in {}, and so do more than {} other tokens, which are not listed",
+                "{} has entry {} of {}, and so do more than {} other tokens, which are not listed",
                 keyed(key),
                 place.idx,
                 place.uri,
@@ -76,7 +76,7 @@ def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Fi
             yield Finding("shared-status-list", key, why, world.graph.facts.of((key,)), about=about)
         elif others:
             why = sentence(
-                "{} stands at {} in {}, and so does {}", keyed(key), place.idx, place.uri, listed(map(keyed, others))
+                "{} has entry {} of {}, and so does {}", keyed(key), place.idx, place.uri, listed(map(keyed, others))
             )
             about = f"status_list:{place.uri}#{place.idx}"
             yield Finding("shared-status-list", key, why, world.graph.facts.of((key, *others)), about=about)

@@ -29,7 +29,7 @@ _WIELDED: Final = (
     ("delegation", "delegation-mismatch", "delegation"),
     ("on_behalf_of", "subject-mismatch", "subject"),
 )
-_IDENTICAL: Final = frozenset({"key_thumbprint", "delegation"})  # those that are no parties
+_IDENTICAL: Final = frozenset({"key_thumbprint", "delegation"})  # those that are not parties
 
 
 def own_action_findings(world: World, action: str) -> Iterator[Finding]:

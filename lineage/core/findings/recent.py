@@ -1,4 +1,4 @@
-"""What was computed lately: for several rules that look at one thing, and one rule that looks at several."""
+"""A cache of recent results, for several rules that examine one thing, and one rule that examines several."""
 
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
@@ -13,7 +13,7 @@ class Recent(Generic[T]):
     __slots__ = ("_known", "_make")
 
     def __init__(self, make: Callable[[str], T]) -> None:
-        """Keep the function that computes a value."""
+        """Store the function that computes a value."""
         self._make = make
         self._known: dict[str, T] = {}
 
@@ -29,5 +29,5 @@ class Recent(Generic[T]):
             return value
 
     def forget(self) -> None:
-        """Compute every value again when it is next needed."""
+        """Discard all values, so that they are computed again when needed."""
         self._known.clear()

@@ -136,7 +136,7 @@ def no_human_root(scene: Scene, key: str) -> Iterator[Finding]:
     owner = scene.world.principals.owner(root)
     if (owner is not None and scene.kind(owner.value) == "human") or not scene.is_anything_alive_below(key):
         return
-    why = sentence("living authority begins with {}, which is no human and is owned by none", principal(root))
+    why = sentence("living authority begins with {}, which is neither a human nor owned by one", principal(root))
     facts = (*element.facts, *scene.world.principals.facts_of(root))
     yield finding("no-human-root", f"principal:{scene.party(root)}", why, facts, at=element.issued_at)
 

@@ -1,4 +1,4 @@
-"""Sentences for people that know which of their words name something, and which are a time (ADR 0029).
+"""Sentences for people, with tags on the words that name something or are a time (ADR 0029).
 
 A sentence is an ordinary string wherever strings are compared, stored or printed. Pages ask it for its pieces.
 """
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Self
 
 from lineage.core.model.times import Instant, format_instant
 
-TIME: Final = ""  # what the words of a time name
+TIME: Final = ""  # the key of the words of a time
 
 
 class Tag(NamedTuple):
@@ -24,7 +24,7 @@ class Sentence(str):
     """A sentence, or a part of one.
 
     Attributes:
-        tags: The words that name something or are a time, in order and apart from each other.
+        tags: The words that name something or are a time, in order and without overlaps.
     """
 
     __slots__ = ("tags",)
@@ -41,11 +41,11 @@ class Sentence(str):
         return _joined((self, other))
 
     def __radd__(self, other: str) -> "Sentence":
-        """Append itself to words."""
+        """Append the sentence to a string."""
         return _joined((other, self))
 
     def pieces(self) -> Iterator[tuple[str, str | None]]:
-        """Yield its words in pieces, each with the key of what it names, ``TIME``, or None for neither."""
+        """Yield its words in pieces, each with the key of the thing that it names, ``TIME``, or None for neither."""
         done = 0
         for start, end, names in self.tags:
             if done < start:
@@ -57,11 +57,11 @@ class Sentence(str):
 
 
 def sentence(template: str, *parts: object) -> Sentence:
-    """Put parts into the places of a template.
+    """Insert parts into the placeholders of a template.
 
     Args:
         template: The words, with ``{}`` for each part.
-        parts: The parts: what is tagged in them remains tagged.
+        parts: The parts; their tags are kept.
 
     Examples:
         >>> said = sentence("{} did {} ({})", thing("principal", "agent:a"), "mail.send", keyed("action:a1"))

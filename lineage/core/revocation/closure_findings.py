@@ -1,4 +1,4 @@
-"""Findings about the acknowledgements of a revocation, and about uses of what it ended."""
+"""Findings about the acknowledgements of a revocation, and about uses of the elements that it ended."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]
         receiver = _receiver(fact)
         if orders and is_too_early(fact, orders):
             why = sentence(
-                "{} acknowledged {} before it was ordered: it speaks for nothing",
+                "{} acknowledged {} before it was ordered: the acknowledgement does not count",
                 thing("receiver", receiver),
                 thing("revocation", revocation),
             )
@@ -34,7 +34,7 @@ def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]
             yield Finding("acknowledgement-without-order", of, why, (fact,), about=receiver)
         if receiver not in world.receivers.registrations:
             why = sentence(
-                "{} acknowledges {}, and nobody registered this receiver: its word closes nothing",
+                "{} acknowledges {}, and this receiver is not registered: its acknowledgements close nothing",
                 thing("receiver", receiver),
                 thing("revocation", revocation),
             )
@@ -51,7 +51,7 @@ def unmatched_findings(answers: Answers, revocation: str) -> Iterator[Finding]:
     for fact in answers.unmatched():
         why = sentence(
             "{} acknowledges {} without naming a token, and nothing had been delivered to it before: "
-            "it speaks for nothing",
+            "the acknowledgement does not count",
             thing("receiver", _receiver(fact)),
             thing("revocation", revocation),
         )

@@ -256,7 +256,7 @@ def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[st
         for owned in world.principals.owned.get(id_, ()):
             owner = world.principals.owner(owned)
             if owner and owner.value == id_ and owned not in ids and _stands(world, "principal", owned, at):
-                why = sentence("owned by {}; owners are no dependencies", principal(id_))
+                why = sentence("owned by {}; owners are not dependencies", principal(id_))
                 yield Survivor("principal", owned, why, Cause.OWNED)
 
 
@@ -270,7 +270,7 @@ def _bound(world: World, fact: Fact, ids: set[str], at: Instant) -> Iterator[Sur
         ("principal", body.agent, body.workload),
     ):
         if bound_to in ids and other not in ids and _stands(world, kind, other, at):
-            why = sentence("bound to {}; bindings are no dependencies", principal(bound_to))
+            why = sentence("bound to {}; bindings are not dependencies", principal(bound_to))
             yield Survivor(kind, other, why, Cause.BOUND)
 
 

@@ -123,7 +123,7 @@ def _kinds(said: object, rules: Collection[str], where: str) -> frozenset[str]:
     if not isinstance(said, list) or not all(isinstance(kind, str) for kind in said):
         raise RefusedError(f"'kinds' of {where} must list rules, as strings")
     if unknown := sorted(set(said) - set(rules)):
-        raise RefusedError(f"'kinds' of {where} has {unknown[0]!r}, which is no rule; there are {', '.join(rules)}")
+        raise RefusedError(f"'kinds' of {where} has {unknown[0]!r}, which is not a rule; there are {', '.join(rules)}")
     return frozenset(said)
 
 

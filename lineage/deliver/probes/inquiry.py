@@ -1,4 +1,4 @@
-"""What all questions of one proof share."""
+"""The data that all questions of one proof share."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field

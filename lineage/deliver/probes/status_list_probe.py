@@ -95,7 +95,7 @@ def _lag(probe: Probe, found: _List) -> int:
 
 
 def _fetched(client: EndpointClient, trusted: _KeysById, at: Instant, uri: str) -> _List | None:
-    """Fetch a list; None if there is none that counts."""
+    """Fetch a list; None if there is no valid one."""
     probe = client.probe
     url = probe.url.replace("{uri}", quote(uri, safe="")) if probe.shows_copies else uri
     body = client.answer("GET", url, ANSWER_BYTES, headers={"Accept": "application/statuslist+jwt"})
@@ -121,7 +121,7 @@ def _verified(token: str, trusted: _KeysById, uri: str, at: Instant) -> _List:
     issued, ends, ttl = _seconds(said["iat"]), _seconds(said.get("exp")), _seconds(said.get("ttl"))
     now = at / SECOND
     if said["sub"] != uri or issued is None or issued > now + _AHEAD_SECONDS or (ends is not None and ends <= now):
-        raise ValueError("it is of another URI, or not of this time")
+        raise ValueError("it is for another URI, or not valid at this time")
     listed = said["status_list"]
     lives = [one for one in (ttl, None if ends is None else ends - issued) if one is not None]
     return _List(decoded(listed["lst"]), listed["bits"], max(lives, default=None))
@@ -131,7 +131,7 @@ def _seconds(said: object) -> float | None:
     if said is None:
         return None
     if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said < 2**40:
-        raise ValueError("a time of it is no number of seconds")
+        raise ValueError("one of its times is not a number of seconds")
     return float(said)
 
 

@@ -16,7 +16,7 @@ _ORIGIN_BYTES: Final = 8  # of the identity of the log, in its origin by default
 
 
 class Signed(NamedTuple):
-    """A checkpoint of a partition: its topic and partition, and what was signed."""
+    """A checkpoint of a partition: topic, partition, and the signed note."""
 
     lane: Lane
     head: Checkpoint
@@ -24,12 +24,12 @@ class Signed(NamedTuple):
 
 
 def origin_of(store: Store, origin: str | None) -> str:
-    """The origin of all trees: the configured one, or one that is made from the identity of the log."""
+    """Return the origin of all trees: the configured one, or one derived from the identity of the log."""
     return origin or f"delegraph/{(store.log or b'').hex()[: 2 * _ORIGIN_BYTES]}"
 
 
 def origin_of_lane(origin: str, lane: Lane) -> str:
-    """The origin of the tree of a partition."""
+    """Return the origin of the tree of a partition."""
     topic, partition = lane
     return f"{origin}/{topic}/{partition}"
 
@@ -46,8 +46,8 @@ def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> list[Signed]
         The new checkpoints.
 
     Raises:
-        IntegrityError: A tree no longer extends its last checkpoint: what the log had been is not what it is. Nothing
-            was signed.
+        IntegrityError: A tree no longer extends its last checkpoint, so earlier records of the log have changed.
+            Nothing was signed.
     """
     new = list(_grown(store, keys.name, evidence_trees.latest_checkpoints(store)))
     signed = []
@@ -59,7 +59,7 @@ def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> list[Signed]
 
 
 def _grown(store: Store, origin: str, last: dict[str, SignedCheckpoint]) -> Iterator[tuple[Lane, Checkpoint]]:
-    """The heads of the trees that have grown, once each is known to extend its last checkpoint."""
+    """Return the heads of the trees that have grown, after checking that each extends its last checkpoint."""
     for lane in evidence_trees.heads(store):
         with evidence_trees.opened_tree(store, lane) as tree:
             name = origin_of_lane(origin, lane)

@@ -22,7 +22,7 @@ _PAGE = 200  # tiles in memory at a time
 def tree_differences(stored: Store, fresh: Store) -> Iterator[str]:
     """Find what is wrong with the stored trees and checkpoints: a sentence about the first fault of each.
 
-    The trees of a store that an older version wrote may be incomplete; then only their checkpoints are checked.
+    The trees of a store written by an older version may be incomplete; then only their checkpoints are checked.
 
     Args:
         stored: The store.
@@ -40,7 +40,7 @@ def tree_differences(stored: Store, fresh: Store) -> Iterator[str]:
 
 
 def broken_checkpoints(checkpoints: Iterable[SignedCheckpoint], fresh: Store) -> Iterator[str]:
-    """Find checkpoints that trees do not extend: the log is not what it was when they were signed.
+    """Find checkpoints that trees do not extend, because the log has changed since they were signed.
 
     Args:
         checkpoints: The checkpoints.
@@ -57,7 +57,7 @@ def broken_checkpoints(checkpoints: Iterable[SignedCheckpoint], fresh: Store) ->
             yield f"checkpoint: {name} cannot be read: {fault}"
             continue
         if signed != one.head:
-            yield f"checkpoint: {name} is stored beside a note that says otherwise"
+            yield f"checkpoint: {name} contradicts the note stored with it"
         lane = by_origin.get("/".join(one.head.origin.rsplit("/", 2)[-2:]))
         if lane is None:
             yield f"checkpoint: {name} is of a partition that the log does not have"

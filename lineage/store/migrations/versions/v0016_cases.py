@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the index, which has few of the names."""
+    """Add the index, which contains only a small part of the names."""
     cases = sa.text("key >= 'case:' AND key < 'case;'")
     op.create_index("name_case", "name", ["key"], sqlite_where=cases, postgresql_where=cases)
 
