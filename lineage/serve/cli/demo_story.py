@@ -17,6 +17,7 @@ from lineage.serve.queries.service import Service
 from lineage.serve.web.demo_path import Step, Story
 
 RECEIVER: Final = "https://gateway.example"
+CONTACT: Final = "the gateway's team: in this demo, the tour on the start page"
 _THEN: Final = "2026-11-02T09:47:30Z"
 _MISSING, _BORN_DEAD = LATE_EVENTS
 
@@ -68,6 +69,12 @@ _STEPS: Final = (
         play="enforced",
     ),
     Step(
+        title="Prove that it has stopped",
+        text="A confirmation is a word. On the page of the revocation, 'Prove it now' asks the gateway what it does "
+        "and signs the reply; the signed receipt is for anybody who has to be told.",
+        link=("/revocations", "Open the revocation, and prove it"),
+    ),
+    Step(
         title="A token service that had not heard of it issues a token",
         text="relay-4 is derived from the leaked token after the revocation: it is never valid, and the revocation is "
         "open again until the gateway has confirmed that too.",
@@ -83,7 +90,28 @@ _STEPS: Final = (
 )
 
 
-def demo_story(service: Service) -> Story:
+class DemoGateway:
+    """The gateway of the story, as a stop-proof asks it: it denies what it has enforced."""
+
+    is_current = True
+
+    def __init__(self) -> None:
+        """Start by accepting everything."""
+        self._denied: set[str] = set()
+
+    def deny(self, token: str) -> None:
+        """Stop accepting a token."""
+        self._denied.add(token)
+
+    def is_dead(self, token: str) -> bool:
+        """Whether a token is denied."""
+        return token in self._denied
+
+    def status_of(self, _kind: str, _id: str) -> None:
+        """It only knows tokens."""
+
+
+def demo_story(service: Service, gateway: DemoGateway) -> Story:
     """Build the tour; events that it adds go through the real import."""
 
     def missing() -> None:
@@ -105,6 +133,8 @@ def demo_story(service: Service) -> Story:
                 for one in (verdict["open"] if verdict else ())
                 if one["kind"] == "token"
             ]
+        for one in said:
+            gateway.deny(one["token"])
         if said:
             _take(service, said)
 
