@@ -31,3 +31,8 @@ def without_password(url: str) -> str:
         'postgresql://reader:***@db.example/facts'
     """
     return _PASSWORD.sub(r"\1***", url)
+
+
+def fault_of_listening(error: OSError | UnicodeError) -> str:
+    """Explain in a clause why nothing can listen at an address, from the error of its lookup or of binding it."""
+    return (error.strerror if isinstance(error, OSError) else None) or "not the name of a host"

@@ -155,3 +155,11 @@ def test_an_address_in_use_is_reported_with_the_source(listening):
     """
     with pytest.raises(RefusedError, match=r"the source 'other'.*give 'tcp' another address"):
         LineReceiver("other", ("127.0.0.1", listening.receiver.port), listening.spool, listening.came)
+
+
+def test_an_invalid_host_name_is_reported_as_such(listening):
+    """
+    The lookup raises no OSError for a label that is too long.
+    """
+    with pytest.raises(RefusedError, match="not the name of a host"):
+        LineReceiver("other", ("a" * 64 + ".example", 0), listening.spool, listening.came)

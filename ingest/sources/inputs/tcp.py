@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from ingest.sources.adapters.json_documents import RECORD_BYTES
 from ingest.sources.inputs.spool import Spool
 from lineage.core.model.errors import RefusedError
-from lineage.plumbing.addresses import is_loopback
+from lineage.plumbing.addresses import fault_of_listening, is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +79,9 @@ class LineReceiver:
             self._listening.listen(_BACKLOG)
             self._listening.settimeout(0)
         except (OSError, UnicodeError) as error:
-            said = error.strerror if isinstance(error, OSError) else "not the name of a host"
             raise RefusedError(
-                f"cannot listen on {host}:{port} for the source {name!r}: {said}; give 'tcp' another address"
+                f"cannot listen on {host}:{port} for the source {name!r}: {fault_of_listening(error)}; "
+                "give 'tcp' another address"
             ) from error
         self.host, self.port = self._listening.getsockname()[:2]
         if not is_loopback(str(self.host)):

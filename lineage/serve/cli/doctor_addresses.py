@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from lineage.core.model.errors import RefusedError
+from lineage.plumbing.addresses import fault_of_listening
 from lineage.serve.processes.collect_http import ONLY_POST, TRACES
 from lineage.serve.server.listening import address_of
 
@@ -38,8 +39,9 @@ def listener(address: str, kind: str, *, speaks_http: bool = False) -> str:
             tried.listen(1)
     except (OSError, UnicodeError) as error:
         if getattr(error, "errno", None) != errno.EADDRINUSE:
-            said = getattr(error, "strerror", None) or "no name of a host"
-            raise RefusedError(f"nobody can listen on {address}: {said}; give {kind!r} another address") from error
+            raise RefusedError(
+                f"nobody can listen on {address}: {fault_of_listening(error)}; give {kind!r} another address"
+            ) from error
     else:
         return f"{address} is free: 'delegraph collect' is not running"
     program = _program_at(port)

@@ -20,7 +20,7 @@ from ingest.sources.inputs.intake import SourceIntake, Taken
 from ingest.sources.inputs.request_bodies import BODY_BYTES, PROTOBUF, BodyError, records_of
 from ingest.sources.inputs.source_tokens import SourceTokens
 from lineage.core.model.errors import RefusedError, UnavailableError
-from lineage.plumbing.addresses import is_loopback
+from lineage.plumbing.addresses import fault_of_listening, is_loopback
 from lineage.plumbing.problem_documents import MEDIA_TYPE, problem_document
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.server.connections import Connections
@@ -77,10 +77,9 @@ class Receiver:
             family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
             self._socket = listening_socket(family, place)
         except (OSError, UnicodeError) as error:
-            said = error.strerror if isinstance(error, OSError) else "no name of a host"
             raise RefusedError(
-                f"cannot listen on {address} for the sources {names}: {said}; name another address with --http, or as "
-                "'http' or 'otlp' of the source"
+                f"cannot listen on {address} for the sources {names}: {fault_of_listening(error)}; name another "
+                "address with --http, or as 'http' or 'otlp' of the source"
             ) from error
         self._foreign, self._traces, self._refused = dict(foreign), dict(traces), refused
         everyone = {**foreign, **traces}

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from lineage.core.model.errors import DelegraphError, RefusedError, UnavailableError
-from lineage.plumbing.addresses import is_loopback
+from lineage.plumbing.addresses import fault_of_listening, is_loopback
 from lineage.plumbing.problem_documents import MEDIA_TYPE
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.server.connection_metrics import ConnectionCollector
@@ -125,8 +125,9 @@ class Serving:
             family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
             self._socket = listening_socket(family, place)
         except (OSError, UnicodeError) as error:
-            said = error.strerror if isinstance(error, OSError) else "no name of a host"
-            raise RefusedError(f"cannot listen on {address}: {said}; name another with DELEGRAPH_LISTEN") from error
+            raise RefusedError(
+                f"cannot listen on {address}: {fault_of_listening(error)}; name another with DELEGRAPH_LISTEN"
+            ) from error
         bound = self._socket.getsockname()
         self.host, self.port = str(bound[0]), int(bound[1])
         self.is_loopback = is_loopback(self.host)

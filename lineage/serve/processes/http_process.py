@@ -15,7 +15,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
 from lineage.deliver.http.signing_keys import Keys
 from lineage.deliver.probes.probe_settings import Probe
-from lineage.plumbing.addresses import is_loopback
+from lineage.plumbing.addresses import fault_of_listening, is_loopback
 from lineage.serve.config.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.asgi.app import create_app
@@ -146,7 +146,8 @@ def bound(listen: str, *, loopback_only: bool) -> Iterator[socket.socket]:
             )
         listening = listening_socket(family, place)
     except (OSError, UnicodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "no name of a host"
-        raise RefusedError(f"cannot listen on {listen}: {said}; name another with --http") from error
+        raise RefusedError(
+            f"cannot listen on {listen}: {fault_of_listening(error)}; name another with --http"
+        ) from error
     with listening:
         yield listening
