@@ -326,23 +326,6 @@ class Reader:
                     found[name] = min(int(row.n), found.get(name, int(row.n)))
         return found
 
-    def told_before(self, keys: Collection[str], number: int) -> set[str]:
-        """Return those of some keys that an authorised fact with a number below ``number`` is about."""
-        found: set[str] = set()
-        for part in chunks(self._hashes(keys)):
-            before = (in_array(fact.c.about, part), fact.c.n < number)
-            first = self._connection.execute(sa.select(sa.func.min(fact.c.n)).where(*before).group_by(fact.c.about))
-            rows = self._rows_at([int(n) for n in first.scalars()])
-            found |= self._told(rows, keys)
-            if len(rows) > len(found):  # the first fact about a key may be unauthorised
-                found |= self._told(self._connection.execute(sa.select(*FACT).where(*before)), keys)
-        return found
-
-    def _told(self, rows: Iterable[Any], keys: Collection[str]) -> set[str]:
-        """Return those of some keys that an authorised fact in some rows is about."""
-        told = (fact_of(row, self._decode) for row in rows)
-        return {key for one in told if (key := about(one.event)) in keys and authorised(one, self.trust)}
-
     def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
         """Return the facts that mention some keys in a role without a bound (not NAMES, DEPENDS or PRIOR)."""
         return self._facts(_FACTS_REFERRING[self._dialect], self._hashes(keys), role=role)
