@@ -72,7 +72,7 @@ def read(value: bytes) -> Event:
         raise BadRecordError("avro", f"the value cannot be read: {type(fault).__name__}") from fault
 
 
-def apart(values: bytes) -> Iterator[bytes]:
+def split_values(values: bytes) -> Iterator[bytes]:
     """Split concatenated values into single ones.
 
     If a value cannot be read, the start of the next one is unknown: it is yielded last, with all bytes that follow.

@@ -32,11 +32,11 @@ class SharedLog:
 
     @contextmanager
     def _used(self) -> Iterator[Log]:
-        self._refuse_away()
+        self._refuse_unavailable()
         if not self._lock.acquire(timeout=_TURN_SECONDS):
             raise OverloadedError("other requests have been using the log for too long; try again")
         try:
-            self._refuse_away()  # the thread before us may have found it unavailable
+            self._refuse_unavailable()  # the thread before us may have found it unavailable
             if self._log is None:
                 self._log = self._opening()
             yield self._log
@@ -49,7 +49,7 @@ class SharedLog:
         finally:
             self._lock.release()
 
-    def _refuse_away(self) -> None:
+    def _refuse_unavailable(self) -> None:
         away = self._away
         if away is not None:
             raise UnavailableError(away)

@@ -156,7 +156,7 @@ def _spooled(
             document = _taken(files, cast("Log", into), clock, progress)
             _wait(spool, sender, wait_seconds)
         except UnavailableError as fault:
-            raise UnavailableError(_how_to_go_on(spool, sender, fault, document)) from fault
+            raise UnavailableError(_resume_hint(spool, sender, fault, document)) from fault
         finally:
             sender.stop(_STOP_SECONDS)
         refused = [_refusal(log_url, item) for item in spool.refused(limit=LIMIT_EVENTS)]
@@ -180,7 +180,7 @@ def _wait(spool: Spool, sender: Sender, wait_seconds: float) -> None:
             raise UnavailableError(sender.fault or f"the log has accepted nothing for {wait_seconds:g} s")
 
 
-def _how_to_go_on(spool: Spool, sender: Sender, fault: UnavailableError, read: Document | None) -> str:
+def _resume_hint(spool: Spool, sender: Sender, fault: UnavailableError, read: Document | None) -> str:
     """Report what has been published, where the rest is, and what to do with it.
 
     Args:

@@ -141,11 +141,11 @@ def looked_for(name: str, head: bytes, named: NamedSource | None = None) -> str:
     listed = f"{', '.join(some)} or {last}" if some else last
     return (
         f"{name} has no known format: it has neither events of delegraph (JSON with type, event_id and "
-        f"source) nor records of {listed}, but {_what_it_looks_like(head)}"
+        f"source) nor records of {listed}, but {_apparent_format(head)}"
     )
 
 
-def _what_it_looks_like(head: bytes) -> str:
+def _apparent_format(head: bytes) -> str:
     for record in foreign.read_records(io.BytesIO(head)):
         if record.value:
             members = [scrubbed(member)[:_MEMBER_CHARACTERS] for member in list(record.value)[:_MEMBERS_SHOWN]]

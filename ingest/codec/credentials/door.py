@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 from ingest.codec.credentials import packed, shapes
-from ingest.codec.credentials.found import REMOVED, Style, apart, as_bytes, handle, replaced
+from ingest.codec.credentials.found import REMOVED, Style, as_bytes, disjoint, handle, replaced
 from ingest.codec.credentials.named_text import style_of
 from ingest.codec.credentials.names import KINDS, Kind, is_secret, kind_of
 from ingest.codec.credentials.scrubber import OpaqueError, found_in_bytes, found_in_text
@@ -56,7 +56,7 @@ def find(text: str) -> str | None:
     if text in CLEAN or not may_hold(text):
         return None
     try:
-        found = apart(found_in_text(text))
+        found = disjoint(found_in_text(text))
     except OpaqueError:
         return text
     return found[0].secret if found else None
@@ -65,7 +65,7 @@ def find(text: str) -> str | None:
 def find_raw(raw: bytes) -> bytes | None:
     """The first raw credential in a raw record (JSON, Avro, or anything), or None."""
     try:
-        found = apart(found_in_bytes(raw))
+        found = disjoint(found_in_bytes(raw))
     except OpaqueError:
         return raw
     return as_bytes(found[0].secret) if found else None

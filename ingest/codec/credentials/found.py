@@ -44,18 +44,18 @@ def moved(found: Iterable[Found], place: Callable[[int], int]) -> list[Found]:
     return [each._replace(start=place(each.start), end=place(each.end)) for each in found]
 
 
-def apart(found: Iterable[Found]) -> list[Found]:
+def disjoint(found: Iterable[Found]) -> list[Found]:
     """Sort by position, and merge findings that overlap."""
     result: list[Found] = []
     for each in sorted(found, key=lambda one: (one.start, -one.end, one.style is not Style.DIGEST)):
         if result and each.start < result[-1].end:
-            result[-1] = _of_both(result[-1], each)
+            result[-1] = _merged(result[-1], each)
         else:
             result.append(each)
     return result
 
 
-def _of_both(one: Found, other: Found) -> Found:
+def _merged(one: Found, other: Found) -> Found:
     """Merge two that overlap, ``one`` beginning first. A digest must not cover a secret that may not have a digest."""
     end = max(one.end, other.end)
     if (other.start, other.end) == (one.start, end) or one.style is other.style is Style.DIGEST:
@@ -67,7 +67,7 @@ def replaced(text: str, found: Iterable[Found]) -> str:
     """Replace what was found in a text (decoded as latin-1)."""
     pieces: list[str] = []
     done = 0
-    for each in apart(found):
+    for each in disjoint(found):
         pieces += (text[done : each.start], _replacement(each))
         done = each.end
     return "".join([*pieces, text[done:]])

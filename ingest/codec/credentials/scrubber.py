@@ -11,7 +11,7 @@ from typing import Final
 from ingest.codec.credentials import columns as tables
 from ingest.codec.credentials import command_lines, json_values, markup, named_text, packed, shapes
 from ingest.codec.credentials.columns import Columns
-from ingest.codec.credentials.found import Found, Style, apart, as_bytes, moved, replaced
+from ingest.codec.credentials.found import Found, Style, as_bytes, disjoint, moved, replaced
 from ingest.codec.credentials.named_text import BARE_QUOTE, style_of
 from ingest.codec.credentials.names import Kinds, is_secret, kind_in_invalid, kind_in_ours, kind_of
 from ingest.codec.credentials.unescaping import Level, unescaped, without_nul
@@ -89,7 +89,7 @@ class Search:
                 return Style.DIGEST
             if style := self.within(plain, depth - 1):
                 return style
-        styles = {each.style for each in apart(self.found_in(raw.decode("latin-1"), depth))}
+        styles = {each.style for each in disjoint(self.found_in(raw.decode("latin-1"), depth))}
         if not styles:
             return None
         return Style.DIGEST if styles == {Style.DIGEST} else Style.REMOVED

@@ -51,13 +51,13 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
 
 def _events(entry: Entry, source: Source, memory: Memory) -> list[Document]:
     if entry.type == "REFRESH_TOKEN" and not entry.tells_all:
-        exchanges.tells_of_refreshes(memory)
+        exchanges.note_refreshes_are_logged(memory)
     if entry.error is not None or entry.type.endswith("_ERROR"):
         return [_action(entry, source)]
     user = entry.named(entry.user)
     note_user(entry, user, entry.detail("username"), memory)
     if entry.type == "LOGIN" and entry.session:
-        exchanges.saw_login(entry.group, memory, tells_all=entry.tells_all)
+        exchanges.note_login(entry.group, memory, tells_all=entry.tells_all)
     if entry.type in _ISSUES and entry.detail("token_id"):
         return _issued(entry, source, memory)
     by = user or entry.named(entry.client) or str(entry.issuer)

@@ -74,7 +74,7 @@ def groups(memory: Memory) -> Iterator[str]:
     return (group for group, _ in memory.entries(_TOKENS))
 
 
-def saw_login(group: str, memory: Memory, *, tells_all: bool) -> None:
+def note_login(group: str, memory: Memory, *, tells_all: bool) -> None:
     """Remember the login of a session, after which its tokens are logged: all, if the log has every type of event.
 
     Exchanges that were read before, and whose parent was not certain without the login, are examined again.
@@ -85,7 +85,7 @@ def saw_login(group: str, memory: Memory, *, tells_all: bool) -> None:
             memory.put(_LATE, exchange[0][0], exchange)
 
 
-def tells_of_refreshes(memory: Memory) -> None:
+def note_refreshes_are_logged(memory: Memory) -> None:
     """Remember that the REST API reports refreshed tokens, which it omits by default."""
     if memory.get(_REFRESHES, "") is None:
         memory.put(_REFRESHES, "", 1)

@@ -163,7 +163,7 @@ def parse(raw: bytes) -> Any:
     """
     try:
         value = orjson.loads(raw)
-        if _says_the_same(raw, orjson.dumps(value)):  # the usual case
+        if _is_equal_json(raw, orjson.dumps(value)):  # the usual case
             return value
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         pass  # for this and every other rare case, let the standard decoder decide, and report what is wrong
@@ -179,7 +179,7 @@ def parse(raw: bytes) -> Any:
         raise BadRecordError("json", "it holds a number that is too long to read") from None
 
 
-def _says_the_same(raw: bytes, written: bytes) -> bool:
+def _is_equal_json(raw: bytes, written: bytes) -> bool:
     """Whether JSON equals its parsed value written again, except for white space: then no name was repeated."""
     return raw == written or raw.translate(None, SPACE) == written.translate(None, SPACE)
 

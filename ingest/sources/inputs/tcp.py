@@ -123,7 +123,7 @@ class LineReceiver:
             told &= not self._spool.has_room
             for key, _ in self._selector.select(_TURN_SECONDS):
                 self._ready(key.fileobj)
-        self._goodbye()
+        self._close_connection()
 
     def _ready(self, ready: Any) -> None:
         if ready is self._listening:
@@ -176,7 +176,7 @@ class LineReceiver:
         del self._connections[connection.socket.fileno()]
         connection.socket.close()
 
-    def _goodbye(self) -> None:
+    def _close_connection(self) -> None:
         """Read the bytes that have arrived, and close."""
         for connection in list(self._connections.values()):
             with suppress(OSError):

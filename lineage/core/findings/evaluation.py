@@ -110,7 +110,7 @@ def look(
 def conclude(scene: Scene, found: Iterable[Finding], *, timing: Timing | None = None) -> Report:
     """Add the findings that need all facts: about principals, revocations, sources, and aggregates."""
     findings = [*found, *look(scene, others(scene), timing=timing)]
-    missing = {rule.kind: why for rule in RULES.values() if (why := why_not(scene, rule)) is not None}
+    missing = {rule.kind: why for rule in RULES.values() if (why := reason_not_evaluated(scene, rule)) is not None}
     report = merged(one for one in findings if one.kind not in missing)
     missing |= without_input(scene, {one.kind for one in report.values()} | missing.keys())
     if REPEAT not in missing:
@@ -184,7 +184,7 @@ def is_subject(scene: Scene, key: str) -> bool:
             return True
 
 
-def why_not(scene: Scene, rule: Rule) -> str | None:
+def reason_not_evaluated(scene: Scene, rule: Rule) -> str | None:
     """Explain why a rule cannot be evaluated or is disabled; None if it is evaluated."""
     if not is_on(rule, scene.options):
         said = scene.options.rules.get(rule.kind)

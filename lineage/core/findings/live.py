@@ -26,8 +26,8 @@ from lineage.core.findings.evaluation import (
     doer,
     is_subject,
     others,
+    reason_not_evaluated,
     subject_of,
-    why_not,
     without_input,
 )
 from lineage.core.findings.finding import merge
@@ -275,7 +275,9 @@ class LiveFindings:
     def _missing(self) -> set[str]:
         """Determine which rules cannot be evaluated; return the ids of the findings that this shows or hides."""
         before = self._missing_of
-        missing = {rule.kind: why for rule in RULES.values() if (why := why_not(self._scene, rule)) is not None}
+        missing = {
+            rule.kind: why for rule in RULES.values() if (why := reason_not_evaluated(self._scene, rule)) is not None
+        }
         self._missing_of = missing
         turned = before.keys() ^ missing.keys()
         if turned:

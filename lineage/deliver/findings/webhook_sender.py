@@ -171,7 +171,7 @@ class WebhookSender:
             self._failures = 0
         elif HTTPStatus(400) <= status < HTTPStatus(500) and status not in _PASSING:
             letter = DeadLetter(self.name, self.name, id_[-64:], seq, str(status), "the webhook refuses it", now)
-            ssf_streams.bury(self._store, letter)
+            ssf_streams.add_dead_letter(self._store, letter)
             self.counts.refused += 1
             self._failures = 0
         else:

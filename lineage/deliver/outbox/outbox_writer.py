@@ -62,7 +62,7 @@ class OutboxWriter:
         """The last row of the outbox that it knows."""
         return self._seq
 
-    def tell_again(self, keys: Iterable[str]) -> None:
+    def publish_again(self, keys: Iterable[str]) -> None:
         """Publish the ends of some elements again in the next round, so that every receiver gets them again."""
         self._repeated.update(keys)
 

@@ -12,7 +12,7 @@ from lineage.core.revocation.enforced import orders_ending
 from lineage.deliver.ssf.security_event_tokens import claims_of, claims_of_notice, type_of
 from lineage.deliver.ssf.stream_coverage import StreamCoverage, causing
 from lineage.store.delivery import ssf_streams as streams
-from lineage.store.delivery.ssf_streams import Stream, Untold
+from lineage.store.delivery.ssf_streams import Stream, UndeliveredRow
 from lineage.store.store import Store
 
 GRACE: Final = 300_000_000  # microseconds; because of clock skew, an expired element may be honoured for this long
@@ -101,7 +101,7 @@ class EventSource:
         ]
         through, whole = stream.seq, False
         while not whole and len(outgoing) < limit:
-            rows = streams.untold(self._store, stream, after=through, limit=_PAGE)
+            rows = streams.undelivered(self._store, stream, after=through, limit=_PAGE)
             outgoing += self._told(stream, rows, coverage, at)
             through = rows[-1].seq if rows else through
             whole = len(rows) < _PAGE
@@ -113,7 +113,7 @@ class EventSource:
         return Outstanding(stream, outgoing[:limit], through, more=bool(cut) or not whole)
 
     def _told(
-        self, stream: Stream, rows: Sequence[Untold], coverage: StreamCoverage, at: Instant
+        self, stream: Stream, rows: Sequence[UndeliveredRow], coverage: StreamCoverage, at: Instant
     ) -> list[OutgoingEvent]:
         wanted = [
             row
@@ -146,7 +146,7 @@ class EventSource:
         return StreamCoverage(world.receivers)
 
 
-def _orders(world: World, row: Untold) -> list[Order]:
+def _orders(world: World, row: UndeliveredRow) -> list[Order]:
     """Return the revocations that caused a state: those with its id that took effect at its time.
 
     If there are several, only those that end the element, as far as the world can tell.

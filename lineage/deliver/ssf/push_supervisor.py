@@ -151,11 +151,11 @@ class Pusher:
             self._end(id_)
         for id_ in pushed.keys() - self._runners.keys():
             self._runners[id_] = _Runner(self._transmitter, id_, self._pace)
-        last, noticing = streams.last(self._store), streams.noticing(self._store)
+        last, streams_with_notices = streams.last(self._store), streams.streams_with_notices(self._store)
         anyway = now - self._looked >= _LOOK_ANYWAY_SECONDS
         self._looked = now if anyway else self._looked
         for id_, stream in pushed.items():
-            if stream.status == ENABLED and (anyway or stream.seq < last or id_ in noticing):
+            if stream.status == ENABLED and (anyway or stream.seq < last or id_ in streams_with_notices):
                 self._runners[id_].poke()
 
     def _pushed(self) -> list[Stream]:

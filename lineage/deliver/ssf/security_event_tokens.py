@@ -13,7 +13,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.model.events import RevocationOrdered
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND
-from lineage.store.delivery.ssf_streams import Notice, Stream, Untold
+from lineage.store.delivery.ssf_streams import Notice, Stream, UndeliveredRow
 
 _CAEP: Final = "https://schemas.openid.net/secevent/caep/event-type/"
 _SSF: Final = "https://schemas.openid.net/secevent/ssf/event-type/"
@@ -32,7 +32,7 @@ def type_of(state: State) -> str:
     return SESSION_REVOKED if state in _FOR_GOOD else ELEMENT_STATE
 
 
-def jti_of(stream: Stream, row: Untold) -> str:
+def jti_of(stream: Stream, row: UndeliveredRow) -> str:
     """Return the id of the event that delivers a row to a stream."""
     number, outcome = row.change.version
     identity = (stream.id, row.seq, row.change.key, number, str(outcome.state), outcome.revocation)
@@ -67,7 +67,7 @@ def subject_of(key: str) -> dict[str, str]:
     return {"format": "opaque", "id": id_}
 
 
-def claims_of(row: Untold, stream: Stream, issuer: str, order: RevocationOrdered | None) -> dict[str, Any]:
+def claims_of(row: UndeliveredRow, stream: Stream, issuer: str, order: RevocationOrdered | None) -> dict[str, Any]:
     """Build the claims for a row of the outbox.
 
     Args:

@@ -139,7 +139,7 @@ def deliver_again(service: Service, revocation: str, *, by: str, receiver: str |
         where = receiver or "an enforcement point"
         raise RefusedError(f"nothing is open at {where} for {revocation}; nothing was delivered again")
     spread = OutboxWriter(service.store, service.trust)
-    spread.tell_again(keys)
+    spread.publish_again(keys)
     written = spread.round(service.clock())
     return {
         "revocation": revocation,

@@ -77,7 +77,7 @@ class Stream:
     turn: int = 0
 
 
-class Untold(NamedTuple):
+class UndeliveredRow(NamedTuple):
     """A row of the outbox that has not been delivered to a stream yet."""
 
     seq: int
@@ -196,7 +196,7 @@ def last(store: Store) -> int:
         return connection.execute(sa.select(sa.func.max(spread.c.seq))).scalar() or 0
 
 
-def untold(store: Store, to: Stream, *, after: int, limit: int) -> list[Untold]:
+def undelivered(store: Store, to: Stream, *, after: int, limit: int) -> list[UndeliveredRow]:
     """Read rows of the outbox after one, in order; up to the stream's horizon only the latest row of each element."""
     later = spread.alias()
     superseded = sa.exists().where(later.c.key == spread.c.key, later.c.seq > spread.c.seq, later.c.seq <= to.horizon)
@@ -208,7 +208,7 @@ def untold(store: Store, to: Stream, *, after: int, limit: int) -> list[Untold]:
     )
     with store.connection() as connection:
         return [
-            Untold(
+            UndeliveredRow(
                 row.seq,
                 Change(
                     row.key,
@@ -230,7 +230,7 @@ def notices(store: Store, id_: str) -> list[Notice]:
     return [Notice(number, type_, payload, made_at) for number, (type_, payload), made_at in rows]
 
 
-def noticing(store: Store) -> set[str]:
+def streams_with_notices(store: Store) -> set[str]:
     """Return the ids of the streams with pending notices."""
     with store.connection() as connection:
         return set(connection.execute(sa.select(notice.c.stream).distinct()).scalars())
@@ -245,7 +245,7 @@ def dead_letters(store: Store, *, receiver: str | None = None, limit: int) -> li
         return [DeadLetter(*row) for row in connection.execute(query)]
 
 
-def bury(store: Store, letter: DeadLetter) -> None:
+def add_dead_letter(store: Store, letter: DeadLetter) -> None:
     """Record events that a receiver without a stream has permanently refused; if one is repeated, the first is kept."""
     with _writing(store) as connection:
         add_missing(connection, dead_letter, [tuple(letter)])

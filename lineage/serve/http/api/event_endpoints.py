@@ -139,7 +139,7 @@ def _parts(media_type: str, raw: bytes) -> Iterator[bytes]:
         case "application/json":
             return _of_array(raw)
         case "application/avro" | "avro/binary":
-            return codec.apart(raw) if raw.startswith(submission_policy.SINGLE_OBJECT) else _of_avro_array(raw)
+            return codec.split_values(raw) if raw.startswith(submission_policy.SINGLE_OBJECT) else _of_avro_array(raw)
         case _:
             said = "send application/json (an array), application/x-ndjson or application/avro"
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)
