@@ -1,21 +1,21 @@
-# `make` alone lists what there is. Nothing is needed but make and Python 3.11 or newer.
+# `make` alone lists the targets. Only make and Python 3.11 or newer are needed.
 
-PYTHON  ?=# the interpreter to build .venv with; empty: the first below that will do
+PYTHON  ?=# the interpreter to build .venv with; empty: the first suitable one below
 PYTHONS  = python3 python3.14 python3.13 python3.12 python3.11
 JOBS    ?= auto# test processes; auto: as many as there are cores
-ARGS    ?=# more words for pytest, the benchmarks or the demo (make demo ARGS=--serve)
-UPGRADE ?=# make lock UPGRADE=--upgrade takes the newest versions; else only what pyproject.toml asks for
+ARGS    ?=# additional arguments for pytest, the benchmarks or the demo (make demo ARGS=--serve)
+UPGRADE ?=# make lock UPGRADE=--upgrade takes the newest versions; otherwise pinned versions stay
 SBOM     = cyclonedx-bom==7.5.0 cyclonedx-python-lib[json-validation]==11.12.0
 UV       = uv==0.13.9
 
 VENV    := .venv
 BIN     := $(VENV)/bin
-DOCS    := build/docs-venv# the documentation site is built with packages of its own
+DOCS    := build/docs-venv# a separate environment to build the documentation site
 RUN     := $(BIN)/python -m
 PIP     := $(RUN) pip --disable-pip-version-check
 
-# Sets $$python, or stops and says what would help. A Debian without python3-venv has venv but no ensurepip.
-# A name on the PATH proves nothing (pyenv puts one there for each version known to it), so each is run.
+# Sets $$python, or stops with a remedy. A Debian without python3-venv has venv but no ensurepip.
+# A name on the PATH proves nothing (pyenv adds one for each version that it knows), so each is run.
 define FIND_PYTHON
 python= bare=; \
 for each in $(or $(PYTHON),$(PYTHONS)); do \
@@ -38,8 +38,8 @@ help: ## list the targets
 
 setup: $(VENV)/.extras ## make .venv with the pinned versions and the command .venv/bin/delegraph
 
-# The demo needs little, and is quick to be there; with pages it needs all.
-demo: $(VENV)/$(if $(findstring --serve,$(ARGS)),.extras,.ready) ## a worked incident: who did it, what a revocation ends, and the proof
+# The demo needs few packages, so that it starts quickly; with pages it needs all.
+demo: $(VENV)/$(if $(findstring --serve,$(ARGS)),.extras,.ready) ## show a whole incident: who did it, what a revocation ends, and the proof
 	@$(BIN)/delegraph demo $(ARGS)
 
 test: setup servers ## run the tests except the slow ones (ARGS="-k cascade"), also on a real Kafka and PostgreSQL
@@ -49,8 +49,8 @@ test-all: setup servers ## run every test, the slow ones too (ARGS=--cov), as CI
 	$(RUN) pytest -n $(JOBS) $(ARGS)
 
 servers: setup
-	@$(RUN) compose.native fetch || echo "going on: the tests that need Kafka are listed at the end" >&2
-	@$(RUN) compose.native browser || echo "going on: the tests that need a browser are listed at the end" >&2
+	@$(RUN) compose.native fetch || echo "continuing: the tests that need Kafka are listed at the end" >&2
+	@$(RUN) compose.native browser || echo "continuing: the tests that need a browser are listed at the end" >&2
 
 lint: setup
 	$(RUN) ruff check .
@@ -82,7 +82,7 @@ docs: $(DOCS)/.ready ## build the documentation site into build/site (read it: p
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
 	@echo "ready: build/site/index.html"
 
-stack: setup ## Kafka, PostgreSQL and two consumers on this machine, without containers
+stack: setup ## start Kafka, PostgreSQL and two consumers on this machine, without containers
 	@$(RUN) compose.native up
 
 stack-down: ## stop what make stack started; its data stays in build/stack
@@ -92,19 +92,19 @@ fmt: $(VENV)/.ready ## format, and fix what ruff can fix
 	$(RUN) ruff check --fix-only --quiet .
 	$(RUN) ruff format .
 
-story: stack ## a leaked token on that stack: plan, order, two gateways, and the verdict until it is CLOSED
+story: stack ## revoke a leaked token on that stack: plan, order, two gateways, and the verdict until it is CLOSED
 	@$(BIN)/python examples/story.py build/stack
 
-soak: setup ## hundreds of kills on a real Kafka and PostgreSQL, then a check (ARGS="--kills 300")
+soak: setup ## kill processes hundreds of times on a real Kafka and PostgreSQL, then check (ARGS="--kills 300")
 	$(RUN) benchmarks.soak $(ARGS)
 
-soak-collect: setup ## kills of the collector while all its inputs are written to, then a check (ARGS="--kills 200")
+soak-collect: setup ## kill the collector while all its inputs are written to, then check (ARGS="--kills 200")
 	$(RUN) benchmarks.collect_soak $(ARGS)
 
-bench: setup ## the benchmarks, quick
+bench: setup ## run the benchmarks, quick
 	$(RUN) benchmarks $(ARGS)
 
-bench-full: setup ## the benchmarks at full size
+bench-full: setup ## run the benchmarks at full size
 	$(RUN) benchmarks --full $(ARGS)
 
 wheel: setup ## build the wheel into dist/ and try it in a separate environment
@@ -122,7 +122,7 @@ sbom: ## list what a deployment installs, as CycloneDX, in dist/delegraph.cdx.js
 	  --output-reproducible --of JSON --sv 1.6 --validate -o dist/delegraph.cdx.json 2>/dev/null
 	@build/sbom/bin/python .ci/check-sbom dist/delegraph.cdx.json requirements-extras.lock
 
-lock: ## re-make the lock files from pyproject.toml (UPGRADE=--upgrade: newest versions)
+lock: ## rebuild the lock files from pyproject.toml (UPGRADE=--upgrade: newest versions)
 	@$(FIND_PYTHON); "$$python" -m venv --clear build/lock
 	@build/lock/bin/python -m pip --disable-pip-version-check install --quiet $(UV)
 	$(COMPILE) pyproject.toml --group dev --output-file requirements.lock
@@ -135,7 +135,7 @@ clean: stack-down ## remove everything that make made, .venv too
 	rm -rf $(VENV) build dist .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One version of everything for every Python and platform; hashes; and nothing of the machine it was made on.
+# One version of each package for every Python and platform, with hashes, and independent of the machine.
 COMPILE = env -u UV_FIND_LINKS UV_CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/uv pip compile --quiet \
   --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate \
   --no-emit-index-url --no-emit-find-links $(UPGRADE)

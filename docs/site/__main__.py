@@ -1,4 +1,4 @@
-"""Write what is generated, pages and the asynchronous client: all with ``python -m docs.site``, or only those named."""
+"""Write the generated pages and the asynchronous client: all with ``python -m docs.site``, or only those named."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Generate the asynchronous Python client from the synchronous one, so that every question stands once."""
+"""Generate the asynchronous Python client from the synchronous one, so that every question is written once."""
 
 import ast
 import subprocess
@@ -15,7 +15,7 @@ _HEAD: Final = '''\
         async for action in delegraph.actions(human="human:alice@example.com"):
             print(action["action"])
 
-Generated from ``http_client`` by ``make reference``; a test says when this module is stale.
+Generated from ``http_client`` by ``make reference``; a test fails when this module is stale.
 """
 '''
 _AWAITED: Final = {("self", "_ask"), ("self", "_sent"), ("self", "_sleep"), ("_http", "request"), ("_http", "aclose")}
@@ -30,7 +30,7 @@ _NAMES: Final = {
 
 
 class _ToAsync(ast.NodeTransformer):
-    """Renames what has an asynchronous twin, awaits what waits, and makes functions that await coroutines."""
+    """Rename what has an asynchronous counterpart, await what blocks, and make functions that await coroutines."""
 
     def visit_alias(self, node: ast.alias) -> ast.AST:
         return ast.alias(_NAMES.get(node.name, node.name), node.asname)
@@ -79,7 +79,7 @@ class _ToAsync(ast.NodeTransformer):
 
 
 def reference() -> str:
-    """The module ``lineage/serve/async_http_client.py``."""
+    """Return the text of the module ``lineage/serve/async_http_client.py``."""
     tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
     [client] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Client"]
     own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}

@@ -8,10 +8,10 @@ import click
 
 from lineage.serve.cli.main import main
 
-# The exit codes, and what a caller can conclude from each.
+# The exit codes and their meaning for a caller.
 EXIT_CODES: Final = {
     0: "Done. `ingest` exits with 0 also when records were quarantined.",
-    2: "The command is wrong as it stands, or was refused. The message says what to change.",
+    2: "The command is wrong or was refused. The message says what to change.",
     3: "No fact names an id that was asked for. All other ids were answered.",
     4: "The plan has drifted: the revocation would end something that the plan does not list. Nothing was revoked.",
     5: "The log or the store is unavailable, locked, full, read-only, or of another version. Nothing was written.",
@@ -28,7 +28,7 @@ _CODES_OF: Final = {
 _HEAD: Final = """\
 # Commands
 
-<!-- Generated from the command line by `make reference`; a test says when this page is stale. -->
+<!-- Generated from the command line by `make reference`; a test fails when this page is stale. -->
 
 `delegraph COMMAND --help` says the same.
 `KIND:ID` is split at the first colon: `token:https://idp.example#4711`, `principal:human:alice@example.com`.
@@ -38,18 +38,18 @@ The kinds are `token`, `delegation`, `principal`, `workload`, `session` and `cli
 
 
 def reference() -> str:
-    """The page ``docs/reference/commands.md``."""
+    """Return the text of ``docs/reference/commands.md``."""
     commands = list(_commands(main, "delegraph"))
     return "\n".join(_lines(commands, _shared([command for _, command in commands]))) + "\n"
 
 
 def codes_of(command: click.Command) -> list[int]:
-    """The exit codes that a command can have."""
+    """Return the exit codes that a command can have."""
     return sorted({0, 2, *(code for param in command.params for code in _CODES_OF.get(str(param.name), ()))})
 
 
 def _commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
-    """Every command with its words; those of a subgroup after the group."""
+    """Yield every command with its name; those of a subgroup after the group."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -61,7 +61,7 @@ def _commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Comman
 
 
 def _shared(commands: list[click.Command]) -> dict[str, click.Option]:
-    """The options that most commands have, with the same meaning; by name and help."""
+    """Return the options that most commands have with the same meaning, by name and help."""
     found: dict[str, list[click.Option]] = {}
     for command in commands:
         for option in _options(command):

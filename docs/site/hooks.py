@@ -1,7 +1,7 @@
 """Hooks of the documentation site: pages from outside ``docs/``, links, code blocks and the list of decisions.
 
-The Markdown files are written for readers of the repository, and tests/test_docs.py runs them. These hooks adapt what
-only works in the repository (links to files that are not pages, notes to the test) for the site.
+The Markdown files are written for readers of the repository, and tests/test_docs.py runs them. These hooks adapt for
+the site what only works in the repository: links to files that are not pages, and notes to the test.
 """
 
 import posixpath

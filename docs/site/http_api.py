@@ -12,23 +12,23 @@ from tests.support.conversations import one_server
 _HEAD: Final = """\
 # HTTP API
 
-<!-- Generated from the OpenAPI document by `make reference`; a test says when this page is stale. -->
+<!-- Generated from the OpenAPI document by `make reference`; a test fails when this page is stale. -->
 
 A server publishes the same as OpenAPI 3.1 at `/openapi.json`, and as a page with examples at `/docs`.
-How to use it, who may, and what every problem means: [the HTTP API](../http-api.md).
+Its use, the roles and the problems are described in [the HTTP API](../http-api.md).
 Every answer other than 2xx and 304 is a [`Problem`](#problem).
 """
 _TYPES: Final = {"date-time": "time", "uri": "URI"}
 
 
 def published() -> dict[str, Any]:
-    """The OpenAPI document of a server with everything that ``delegraph serve`` can mount."""
+    """Return the OpenAPI document of a server with everything that ``delegraph serve`` can mount."""
     with tempfile.TemporaryDirectory() as folder, one_server(Path(folder) / "all") as (_, url):
         return dict(httpx.get(f"{url}/openapi.json").json())
 
 
 def reference() -> str:
-    """The page ``docs/reference/http.md``."""
+    """Return the text of ``docs/reference/http.md``."""
     return "\n".join(_lines(published())) + "\n"
 
 

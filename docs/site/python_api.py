@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 from lineage.core.model.events import Body
 
-# The modules that CONTRIBUTING names as public, and the page that shows how to use each.
+# The public modules according to CONTRIBUTING, each with its guide.
 MODULES: Final = {
     "ingest.producer": "../producing.md",
     "ingest.revocations": "../delivery.md",
@@ -18,17 +18,17 @@ MODULES: Final = {
 _HEAD: Final = """\
 # Python API
 
-<!-- Generated from the modules by `make reference`; a test says when this page is stale. -->
+<!-- Generated from the modules by `make reference`; a test fails when this page is stale. -->
 
 These modules and the names below are public. Everything else may change without notice.
 """
 _SECTION: Final = re.compile(r"^(Args|Attributes|Returns|Raises|Yields|Note|Cost|Source|Examples):\s*$")
-_LISTS: Final = {"Args", "Attributes", "Raises"}  # whose entries are names with what they mean
+_LISTS: Final = {"Args", "Attributes", "Raises"}  # sections whose entries are names with their meaning
 _WIDTH: Final = 90
 
 
 def reference() -> str:
-    """The page ``docs/reference/python.md``."""
+    """Return the text of ``docs/reference/python.md``."""
     return "\n".join(_lines()) + "\n"
 
 

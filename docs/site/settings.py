@@ -9,19 +9,19 @@ from lineage.serve.config.settings import TABLES
 _HEAD: Final = """\
 # All settings
 
-<!-- Generated from the declarations by `make reference`; a test says when this page is stale. -->
+<!-- Generated from the declarations by `make reference`; a test fails when this page is stale. -->
 
-Where settings are from, and how secrets are given, is in [settings](../settings.md).
+Where settings come from, and how to provide secrets, is in [settings](../settings.md).
 """
 _NOTES: Final = {
     None: """\
 ## Store, log and this process
 
 `DELEGRAPH_CONFIG` names a TOML file with settings.
-`DELEGRAPH_LOG_FORMAT` and `DELEGRAPH_LOG_LEVEL` say how a process [logs](../monitoring.md).
+`DELEGRAPH_LOG_FORMAT` and `DELEGRAPH_LOG_LEVEL` configure how a process [logs](../monitoring.md).
 """,
     "kafka": """\
-## Getting into a Kafka
+## Connecting to Kafka
 
 They are used if the log is on Kafka; [Kafka](../kafka.md#connecting) says which of them belong together.
 A setting that would have no effect is refused.
@@ -30,13 +30,13 @@ A setting that would have no effect is refused.
 ## The HTTP API
 
 They are used by `delegraph serve`; [the HTTP API](../http-api.md#authentication-and-roles) says who may use it.
-The limits of time and of connections also hold where `consume` and `deliver` listen, there with 64 connections at most.
+The limits of time and connections also apply where `consume` and `deliver` listen, there with at most 64 connections.
 """,
 }
 
 
 def reference() -> str:
-    """The page ``docs/reference/settings.md``."""
+    """Return the text of ``docs/reference/settings.md``."""
     return "\n".join(_lines()) + "\n"
 
 
