@@ -15,7 +15,7 @@ from compose.native.secured import SecuredKafka
 from tests.support import servers, stores
 from tests.support.servers import MISSING, had
 
-# CI repeats itself: a red run there can be run again here.
+# Runs in CI are reproducible: a failure there can be repeated here.
 settings.register_profile(
     "ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
@@ -28,7 +28,7 @@ RUN = pytest.StashKey[servers.Run]()
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of the person who runs the tests reaches them."""
+    """Remove the caller's ``DELEGRAPH_`` variables from the environment."""
     for name in [name for name in os.environ if name.startswith("DELEGRAPH_") and "TEST" not in name]:
         monkeypatch.delenv(name)
 
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a test process of xdist where the servers are."""
+    """Pass the folder of the servers to a test process of xdist."""
     node.workerinput["servers"] = str(node.config.stash[RUN].folder)
 
 
@@ -50,7 +50,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """List what could not be run for want of a server, by name and reason."""
+    """List the tests that were skipped because a server is missing, by name and reason."""
     missing = [
         (report.nodeid, report.longrepr[2].partition(f"{MISSING}: ")[2])
         for report in terminalreporter.stats.get("skipped", [])
@@ -64,48 +64,48 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="session")
 def run_folder(request: pytest.FixtureRequest) -> Path:
-    """Where the servers of this run are."""
+    """Return the folder with the servers of this run."""
     config = request.config
     return Path(config.workerinput["servers"]) if hasattr(config, "workerinput") else config.stash[RUN].folder
 
 
 @pytest.fixture(scope="session")
 def kafka(run_folder: Path) -> str:
-    """``host:port`` of a real broker, shared by all tests, where everyone may do everything."""
+    """Return ``host:port`` of a real broker, shared by all tests, without access lists."""
     return os.environ.get("DELEGRAPH_TEST_KAFKA") or had(lambda: servers.shared_kafka(run_folder)).servers
 
 
 @pytest.fixture
 def kafka_url(kafka: str) -> str:
-    """A log on the broker that nobody else uses; its topics do not exist yet."""
+    """Return the URL of a separate log on the broker; its topics do not exist yet."""
     return f"kafka://{kafka}/test-{uuid4().hex}"
 
 
 @pytest.fixture(scope="session")
 def secured_kafka(run_folder: Path) -> SecuredKafka:
-    """A real broker, shared by all tests, that asks everyone who he is.
+    """Return a real broker, shared by all tests, that authenticates everyone.
 
-    ``grant`` the users their rights on a prefix, then take the ``settings`` or the ``environment`` of one of them.
+    ``grant`` the users their rights on a prefix, then use the ``settings`` or the ``environment`` of one of them.
     """
     return had(lambda: servers.shared_secured_kafka(run_folder))
 
 
 @pytest.fixture(scope="session")
 def postgres(run_folder: Path) -> str:
-    """URL of a real server, shared by all tests, with the rights to make databases and roles."""
+    """Return the URL of a real server, shared by all tests, with the rights to create databases and roles."""
     return os.environ.get("DELEGRAPH_TEST_POSTGRES") or had(lambda: servers.shared_postgres(run_folder)).url()
 
 
 @pytest.fixture
 def postgres_url(postgres: str) -> Iterator[str]:
-    """An empty database that nobody else uses, dropped afterwards."""
+    """Return the URL of an empty, separate database, dropped afterwards."""
     with servers.fresh_database(postgres) as url:
         yield url
 
 
 @pytest.fixture
 def own_kafka(run_folder: Path) -> Iterator[Callable[[Path], Kafka]]:
-    """Start a broker of a test's own in a folder; ``kill``, ``stop`` and ``start`` it at will; ports and data stay."""
+    """Return a function that starts a broker, to ``kill``, ``stop`` and ``start`` with the same ports and data."""
     made: list[Kafka] = []
 
     def start(folder: Path) -> Kafka:
@@ -119,7 +119,7 @@ def own_kafka(run_folder: Path) -> Iterator[Callable[[Path], Kafka]]:
 
 @pytest.fixture
 def own_postgres(run_folder: Path) -> Iterator[Callable[[Path], Postgres]]:
-    """Start a database server of a test's own in a folder; ``kill``, ``stop`` and ``start`` it at will."""
+    """Return a function that starts a separate database server in a folder, to ``kill``, ``stop`` and ``start``."""
     made: list[Postgres] = []
 
     def start(folder: Path) -> Postgres:
@@ -133,5 +133,5 @@ def own_postgres(run_folder: Path) -> Iterator[Callable[[Path], Postgres]]:
 
 @pytest.fixture(scope="module", params=stores.KINDS)
 def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
-    """Makes places for empty stores: on SQLite, then on PostgreSQL."""
+    """Return a function that makes URLs for empty stores: on SQLite, then on PostgreSQL."""
     yield from stores.fresh_places(request)

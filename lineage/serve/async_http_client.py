@@ -5,7 +5,7 @@
         async for action in delegraph.actions(human="human:alice@example.com"):
             print(action["action"])
 
-Generated from ``http_client`` by ``make reference``; a test says when this module is stale.
+Generated from ``http_client`` by ``make reference``; a test fails when this module is stale.
 """
 
 import asyncio

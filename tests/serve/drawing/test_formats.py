@@ -1,4 +1,4 @@
-"""Pictures as SVG, DOT, Mermaid and GraphML: whatever an id holds, it is a text in each and is read back whole."""
+"""Graphs as SVG, DOT, Mermaid and GraphML: any id is text in each format, and is read back unchanged."""
 
 import io
 import re
@@ -31,7 +31,7 @@ TONES = st.sampled_from(["", "bad", "warn", "over", "hit"])
 
 @st.composite
 def pictures(draw: st.DrawFn) -> Picture:
-    """Some nodes with ids of every kind, and edges between them, back to themselves as well."""
+    """Generate nodes with arbitrary ids and edges between them, including loops."""
     ids = draw(st.lists(IDS, min_size=1, max_size=6, unique=True))
     nodes = tuple(
         Node(
@@ -58,7 +58,7 @@ def pictures(draw: st.DrawFn) -> Picture:
 @given(pictures())
 def test_svg_is_xml_with_every_id_in_it(picture: Picture):
     """
-    The drawing parses as XML, each node says its id, and nothing in it is an element that an id has made.
+    The drawing parses as XML, each node contains its id, and no id creates an element.
     """
     root = ET.fromstring(as_svg(picture))
     allowed = {
@@ -87,16 +87,16 @@ def test_graphml_is_read_back_by_networkx(picture: Picture):
 
 
 def dot_strings(line: str) -> list[str]:
-    """The quoted strings of a line of DOT, as Graphviz reads them."""
+    """Return the quoted strings of a line of DOT, as Graphviz reads them."""
     found = re.findall(r'"((?:[^"\\]|\\.)*)"', line, re.DOTALL)
     return [re.sub(r'\\(["\\])', r"\1", text) for text in found]
 
 
 @settings(max_examples=200)
 @given(pictures())
-def test_dot_holds_every_id_as_one_string(picture: Picture):
+def test_dot_contains_every_id_as_one_string(picture: Picture):
     """
-    A small reader of DOT's strings finds each id, each edge, and the lines closed.
+    A small parser of DOT's strings finds each id and each edge, and every line is terminated.
     """
     lines = [line for line in as_dot(picture).split("\n") if line.startswith('  "')]
     nodes = [dot_strings(line)[0] for line in lines if not re.match(r'  "(?:[^"\\]|\\.)*" -> ', line)]
@@ -111,7 +111,7 @@ def test_dot_holds_every_id_as_one_string(picture: Picture):
 @given(pictures())
 def test_mermaid_labels_are_read_back(picture: Picture):
     """
-    With the numbers put back into characters each label is the id again, and no sign with a meaning is left as it is.
+    With character references resolved, each label is the id, and no special character is left unescaped.
     """
     labels = [
         found.group(1)
@@ -127,16 +127,16 @@ def test_mermaid_labels_are_read_back(picture: Picture):
 
 @pytest.mark.parametrize("room", [8, 20, 26])
 @given(IDS)
-def test_what_is_written_in_a_box_fits(room: int, text: str):
+def test_text_in_a_box_fits(room: int, text: str):
     """
-    However long or wide an id is, what is written of it is no wider than its box.
+    However long or wide an id is, the part that is shown is no wider than its box.
     """
     assert columns(fitted(text, room)) <= room
 
 
 def test_text_is_12_px_or_more():
     """
-    Nothing in a drawing is set smaller than people can read.
+    No text in a drawing is too small to read.
     """
     nodes = (Node(key="a", id="a", kind="human", label="a", under="b", title="c"),)
     sizes = re.findall(r"(\d+(?:\.\d+)?)px (?:system|sans)|font-size: (\d+)px", as_svg(Picture("t", nodes, ())))
@@ -145,9 +145,9 @@ def test_text_is_12_px_or_more():
     assert min(float(one or other) for one, other in sizes) >= 12
 
 
-def test_boxes_do_not_lie_on_one_another():
+def test_boxes_do_not_overlap():
     """
-    Of any number of principals no two boxes overlap.
+    No two boxes overlap, for any number of principals.
     """
     nodes = tuple(Node(key=f"n{i}", id=f"n{i}", kind="agent", label="x", under="y", title="z") for i in range(60))
     edges = tuple(Edge(source=f"n{i // 3}", target=f"n{i}", label="1 token", title="") for i in range(1, 60))

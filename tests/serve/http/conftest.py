@@ -1,4 +1,4 @@
-"""The incident behind the HTTP API, for every test of it that needs no other world."""
+"""The HTTP API over the incident, for tests that need no other data."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.stores import KINDS, fresh_places
 
 @pytest.fixture(params=KINDS)
 def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """The incident on either database."""
+    """Return the API over the incident, on either database."""
     for place in fresh_places(request):
         with place() as url, api_over(url, tmp_path) as world:
             yield world
@@ -19,6 +19,6 @@ def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:
-    """The incident in a file, for what need not be tried on both databases."""
+    """Return the API over the incident in a file, for what need not be tested on both databases."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         yield world

@@ -1,4 +1,4 @@
-"""Tokens of the store, with which scripts call the HTTP API."""
+"""Tokens kept in the store, with which scripts call the HTTP API."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ def world(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
 
 
 def asking(world: World, token: str | None, *, tls: bool = True, **headers: str) -> Asking:
-    """A client of a server that accepts the store's tokens beside those of its issuer."""
+    """Return a client of a server that accepts tokens of the store and of its issuer."""
     site = world.site
     scripts = ApiTokenCallers(world.service, tls=tls).combined_with(site.authentication)
     app = create_app(replace(site, authentication=scripts), connections=world.connections)
@@ -49,7 +49,7 @@ def status_of(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, problem_type(response) if response.is_error else ""
 
 
-def test_a_token_lets_its_caller_do_what_its_roles_allow_and_no_more(world: World):
+def test_a_token_allows_what_its_roles_allow_and_no_more(world: World):
     """
     An investigator reads and cannot revoke; the order of a responder names the token's caller, whatever the body says.
     """
@@ -63,9 +63,9 @@ def test_a_token_lets_its_caller_do_what_its_roles_allow_and_no_more(world: Worl
     assert "human:ann@example.com" == answer.json()["ordered_by"]
 
 
-def test_a_token_ends_when_it_says_or_is_revoked(world: World):
+def test_a_token_is_valid_until_it_expires_or_is_revoked(world: World):
     """
-    It is good until the microsecond of its end; revoked, it is refused at the next request, again and again.
+    It is valid until the microsecond of its expiry; once revoked, it is refused from the next request on.
     """
     now = world.clock.now
     brief = created(world, expires_at=now + 60 * SECOND)
@@ -94,7 +94,7 @@ def test_a_token_ends_when_it_says_or_is_revoked(world: World):
 @pytest.mark.parametrize("other", ["dgt_" + "0" * 64, "dgt_", "dgt_\u00e9", "dgt_' OR 1=1 --"])
 def test_a_token_of_another_store_is_refused(world: World, other: str):
     """
-    What this store did not create gives nobody access, whatever it looks like.
+    A token that this store did not create gives no access, whatever it looks like.
     """
     headers = {"Authorization": f"Bearer {other}".encode()}
     client = asking(world, None)
@@ -102,9 +102,9 @@ def test_a_token_of_another_store_is_refused(world: World, other: str):
     assert 401 == client.get(WHO, headers=headers).status_code  # type: ignore[arg-type]
 
 
-def test_the_issuer_of_a_deployment_is_still_believed(world: World):
+def test_tokens_of_the_issuer_are_still_accepted(world: World):
     """
-    Tokens of the store stand beside those of the issuer; without any, a caller is nobody.
+    Tokens of the store and of the issuer are accepted; without a token, a caller is not authenticated.
     """
     assert 200 == asking(world, world.token("investigator")).get(WHO).status_code
     assert (401, "unauthenticated") == status_of(asking(world, None).get(WHO))
@@ -112,7 +112,7 @@ def test_the_issuer_of_a_deployment_is_still_believed(world: World):
 
 def test_without_tls_a_token_is_accepted_from_this_machine_only(world: World):
     """
-    What a proxy forwards in clear is refused, and so is the token in a URL, with or without TLS.
+    A token that a proxy forwards without TLS is refused, and so is a token in a URL, with or without TLS.
     """
     token = str(created(world)["token"])
 
@@ -128,9 +128,9 @@ def test_without_tls_a_token_is_accepted_from_this_machine_only(world: World):
         assert token not in in_url.text
 
 
-def test_no_token_is_kept_or_logged(world: World, caplog: pytest.LogCaptureFixture):
+def test_no_token_is_stored_or_logged(world: World, caplog: pytest.LogCaptureFixture):
     """
-    The list has no secret, no log line has one, and an event that mentions one is not accepted.
+    Neither the list nor any log line contains a secret, and an event that mentions one is refused.
     """
     token = str(created(world)["token"])
     caplog.set_level(logging.DEBUG)
@@ -153,9 +153,9 @@ def test_no_token_is_kept_or_logged(world: World, caplog: pytest.LogCaptureFixtu
         ({"name": "a\u200bb"}, "the name"),
     ],
 )
-def test_what_cannot_be_created_is_refused_and_creates_nothing(world: World, wrong: dict[str, object], why: str):
+def test_an_invalid_token_is_refused_and_creates_nothing(world: World, wrong: dict[str, object], why: str):
     """
-    Each mistake is named, and there is no token more than before.
+    Each mistake is named, and no token is added.
     """
     before = list_tokens(world.service)["total"]
 
@@ -166,7 +166,7 @@ def test_what_cannot_be_created_is_refused_and_creates_nothing(world: World, wro
 
 def test_tokens_on_the_command_line(tmp_path: Path):
     """
-    Created, listed and revoked; an unknown id exits with 3; a rebuild keeps them; the file has no secret.
+    They are created, listed and revoked; an unknown id exits with 3; a rebuild keeps them; the file contains no secret.
     """
     desk = Desk(tmp_path)
     desk.run("init")

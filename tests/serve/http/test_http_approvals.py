@@ -1,4 +1,4 @@
-"""Two persons for one order over HTTP: one approves the plan, another orders by its digest; nobody does both."""
+"""Four eyes over HTTP: one person approves the plan, another one orders by its digest; nobody does both."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ KEY = {"Idempotency-Key": "retry-1"}
 
 @pytest.fixture(params=KINDS)
 def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """The incident on either database, where more than two elements take two persons."""
+    """Return the API over the incident on either database; more than two elements need two people."""
     for place in fresh_places(request):
         with place() as url, api_over(url, tmp_path, four_eyes=KILLED - 1) as world:
             yield world
@@ -31,7 +31,7 @@ def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:
-    """The same in a file."""
+    """Return the same in a file."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, four_eyes=KILLED - 1) as world:
         yield world
 
@@ -51,7 +51,7 @@ def ordered(world: World, digest: str | None, **more: Any) -> httpx.Response:
 
 def test_one_approves_and_another_orders(api: World):
     """
-    The approval is in the plan with who and until when, and the order names the approver as authenticated.
+    The plan shows who approved and until when, and the order names the approver as authenticated.
     """
     plan = planned(api)
     alone = ordered(api, plan["plan_digest"])
@@ -71,9 +71,9 @@ def test_one_approves_and_another_orders(api: World):
     assert (DANA, EVE) == (said["ordered_by"], said["approved_by"])
 
 
-def test_nobody_approves_for_themselves(here: World):
+def test_nobody_approves_their_own_order(here: World):
     """
-    Who orders is not the second person, nor is an alias, nor an agent.
+    The second person is neither the one who orders, nor an alias of them, nor an agent.
     """
     alias = event(1, type="principal.registered", principal=DANA, kind="human", aliases=[EVE])
     alias = {name: value for name, value in alias.items() if name not in ("token", "subject", "derived_from")}
@@ -97,9 +97,9 @@ def test_nobody_approves_for_themselves(here: World):
     ],
     ids=["mode", "issued_before", "target"],
 )
-def test_what_was_approved_is_that_order_and_no_other(here: World, more: dict[str, Any]):
+def test_an_approval_covers_one_order_only(here: World, more: dict[str, Any]):
     """
-    An order that stands for something else is not approved, even where it would kill no more than the plan lists.
+    A different order is not approved, even if it would kill no more than the plan lists.
     """
     digest = planned(here)["plan_digest"]
     approved(here, digest)
@@ -109,9 +109,9 @@ def test_what_was_approved_is_that_order_and_no_other(here: World, more: dict[st
     assert [] == here.get("/v1/revocations").json()["items"]
 
 
-def test_an_approval_does_not_cover_what_came_later(here: World):
+def test_an_approval_does_not_cover_later_elements(here: World):
     """
-    What has grown since is refused as drifted; the plan as of now has no approval.
+    An order that ends more by now is refused as drifted; the current plan has no approval.
     """
     digest = planned(here)["plan_digest"]
     approved(here, digest)
@@ -124,7 +124,7 @@ def test_an_approval_does_not_cover_what_came_later(here: World):
 
 def test_an_approval_ends_after_an_hour_and_can_be_given_again(here: World):
     """
-    At the moment at which it ends it is good no longer; an order that was given by it can still be repeated.
+    It is no longer valid at the instant of its end; an order given with it can still be repeated.
     """
     digest = planned(here)["plan_digest"]
     approved(here, digest)
@@ -141,9 +141,9 @@ def test_an_approval_ends_after_an_hour_and_can_be_given_again(here: World):
 
 
 @pytest.mark.parametrize("role", ["producer", "investigator", "receiver", "nobody"])
-def test_only_who_may_order_may_approve(here: World, role: str):
+def test_approving_needs_the_role_for_ordering(here: World, role: str):
     """
-    An approval by any other role is refused, and is none.
+    An approval by any other role is refused and not recorded.
     """
     digest = planned(here)["plan_digest"]
     response = here.as_(role).post(f"/v1/plans/{digest}/approvals")
@@ -151,9 +151,9 @@ def test_only_who_may_order_may_approve(here: World, role: str):
     assert (403, []) == (response.status_code, planned(here)["approvals"])
 
 
-def test_what_is_no_plan_is_not_approved(here: World):
+def test_an_invalid_or_unknown_digest_is_not_approved(here: World):
     """
-    A digest of which no plan is kept is not found, what is none is refused, and a body cannot say who approves.
+    A digest without a stored plan is not found, an invalid one is refused, and a body cannot name the approver.
     """
     digest = planned(here)["plan_digest"]
     path = f"/v1/plans/{digest}/approvals"
@@ -169,9 +169,9 @@ def test_what_is_no_plan_is_not_approved(here: World):
     assert [] == planned(here)["approvals"]
 
 
-def test_the_page_of_a_plan_shows_and_takes_approvals(here: World):
+def test_the_page_of_a_plan_shows_and_accepts_approvals(here: World):
     """
-    The page says that a second person is needed, takes an approval by a button, and then who has approved until when.
+    The page says that a second person is needed, has a button to approve, and then shows who approved until when.
     """
     dana, digest = Pages(here), planned(here)["plan_digest"]
     before = dana.get(f"/reach?of={OF}")
@@ -186,9 +186,9 @@ def test_the_page_of_a_plan_shows_and_takes_approvals(here: World):
     assert (200, True) == (after.status_code, f"{DANA}: good until" in text_of(after))
 
 
-def test_the_command_line_and_the_client_know_of_approvals(here: World):
+def test_the_command_line_and_the_client_support_approvals(here: World):
     """
-    A playbook approves by the client, and the plan that is printed names who did.
+    A playbook approves with the client, and the printed plan names who approved.
     """
     client = client_of(here, "responder")
     plan = client.reach(LEAKED)

@@ -1,4 +1,4 @@
-"""Asking over HTTP and by the forms of pages: one order at every size, and a problem that names what is wrong."""
+"""Lists over HTTP and the forms of pages: one sort order at every size, and problems that name what is wrong."""
 
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -17,7 +17,7 @@ ANY_SCRIPT = ["x" * 512, "é" * 256, "שלום", "日本語", "%_\\", "'; DROP T
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident, which nothing here changes."""
+    """Return the API over the incident, which no test here changes."""
     folder = tmp_path_factory.mktemp("asking")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         yield world
@@ -59,8 +59,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ("overview?at=noonish", "at"),
     ],
 )
-def test_what_cannot_be_asked_is_a_problem_that_names_it(api: World, asked: str, parameter: str):
-    """Every filter wrong in every way."""
+def test_an_invalid_filter_is_a_problem_that_names_it(api: World, asked: str, parameter: str):
+    """Every filter is tried with every kind of invalid value."""
     response = api.get(f"/v1/{asked}")
 
     assert (400, MEDIA_TYPE) == (response.status_code, response.headers["content-type"])
@@ -68,8 +68,8 @@ def test_what_cannot_be_asked_is_a_problem_that_names_it(api: World, asked: str,
 
 
 @pytest.mark.parametrize("path", ["actions", "tokens", "delegations"])
-def test_a_cursor_of_another_question_is_refused(api: World, path: str):
-    """The `next` of a list is of that list, with these filters."""
+def test_a_cursor_of_another_list_is_refused(api: World, path: str):
+    """The `next` of a list is valid for that list with the same filters only."""
     following = api.get(f"/v1/{path}?limit=1").json()["next"]
     other = "human=human:bob@example.com" if path == "actions" else "holder=agent:mailer"
     answers = [api.get(f"/v1/{path}?{other}&after={following}"), api.get(f"/v1/search?q=a&after={following}")]
@@ -78,8 +78,8 @@ def test_a_cursor_of_another_question_is_refused(api: World, path: str):
 
 
 @pytest.mark.parametrize("id_", ANY_SCRIPT)
-def test_ids_of_every_script_are_asked_for(api: World, id_: str):
-    """They find nothing, and nothing breaks: in the API and on the page."""
+def test_ids_in_every_script_can_be_used(api: World, id_: str):
+    """They find nothing, and nothing fails, in the API and on the page."""
     pages = Pages(api)
     for path, name in (("actions", "human"), ("actions", "token"), ("tokens", "holder"), ("principals", "owner")):
         response = api.get(f"/v1/{path}?{name}={quote(id_, safe='')}")
@@ -88,10 +88,10 @@ def test_ids_of_every_script_are_asked_for(api: World, id_: str):
     assert 200 == api.get(f"/v1/search?q={quote(id_, safe='')}").status_code
 
 
-def test_a_list_does_not_turn_round_when_it_grows_long(tmp_path_factory: pytest.TempPathFactory):
+def test_the_order_of_a_list_does_not_change_when_it_grows(tmp_path_factory: pytest.TempPathFactory):
     """
-    What was recorded later and happened earlier comes last, at any number of actions; a page that was begun before the
-    list grew goes on in it.
+    What happened earlier comes later in the list even if it was recorded afterwards, at any number of actions; a cursor
+    from before the list grew stays valid.
     """
     folder = tmp_path_factory.mktemp("flip")
     with api_over(f"sqlite:///{folder}/store.db", folder, log_inside=True, empty=True) as world:
@@ -120,8 +120,8 @@ def test_a_list_does_not_turn_round_when_it_grows_long(tmp_path_factory: pytest.
     assert [first, first, second] == [[item["action"] for item in page["items"]] for page in (before, after, following)]
 
 
-def test_a_page_takes_names_and_times_as_people_type_them(api: World):
-    """The form is filled in with what was understood, and says so; every name leads on."""
+def test_a_page_accepts_names_and_times_as_people_type_them(api: World):
+    """The form is filled in with what was understood, and says so; every name is a link."""
     shown = Pages(api).get("/actions?human=Alice&tool=mail&from=2026-11-02&to=&text=")
 
     assert 200 == shown.status_code
@@ -130,13 +130,13 @@ def test_a_page_takes_names_and_times_as_people_type_them(api: World):
     assert ["mail-7" in shown.text, "mail-4" in shown.text, "crm-1" in shown.text] == [True, True, False]
 
 
-def test_a_search_for_what_nobody_has_offers_what_is_near(api: World):
-    """A slip of the finger costs one click."""
+def test_a_search_without_results_suggests_similar_names(api: World):
+    """A typing mistake costs one click."""
     assert "Did you mean" in text_of(Pages(api).get("/search?q=alcie"))
 
 
 @pytest.mark.parametrize("path", ["actions", "principals", "tokens", "delegations"])
-def test_a_page_of_a_list_that_nothing_fits_says_what_to_do(api: World, path: str):
-    """It is a page, and no fault."""
+def test_the_page_of_an_empty_list_says_what_to_do(api: World, path: str):
+    """It is a page, not an error."""
     shown = Pages(api).get(f"/{path}?text=nosuchword")
     assert (200, True) == (shown.status_code, "matches all of these filters" in text_of(shown))

@@ -1,4 +1,4 @@
-"""Several targets over HTTP: one plan over all, one order each, all or none."""
+"""Several targets over HTTP: one plan for all, one order each, all or none."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def ordered(world: World) -> int:
 
 def test_a_plan_over_two_targets_is_ordered_by_its_digest(api: World):
     """
-    The plan kills what the orders kill; both are in force when it is answered, in the name of the caller.
+    The plan lists what the orders kill; both orders are in force when the answer is sent, in the name of the caller.
     """
     plan = api.post("/v1/reach:batch", "investigator", json={"targets": [GRANT, MAILER]}).json()
     alive = states(api)
@@ -45,7 +45,7 @@ def test_a_plan_over_two_targets_is_ordered_by_its_digest(api: World):
     assert ("human:dana@example.com", False) == (done["ordered_by"], done["repeated"])
 
 
-def test_what_is_born_since_the_plan_refuses_all_of_it(here: World):
+def test_a_drift_of_one_target_refuses_all(here: World):
     """
     One target has drifted: 409 with what is new, and the other target is not ordered either.
     """
@@ -60,7 +60,7 @@ def test_what_is_born_since_the_plan_refuses_all_of_it(here: World):
 
 
 @pytest.mark.parametrize("path", ["/v1/reach:batch", "/v1/revocations:batch"])
-def test_every_target_that_nobody_names_is_listed(here: World, path: str):
+def test_every_unknown_target_is_listed(here: World, path: str):
     """
     Two of three are unknown: both are named, and nothing is ordered.
     """
@@ -87,9 +87,9 @@ def test_every_target_that_nobody_names_is_listed(here: World, path: str):
         ([NOBODY] * 1_001, "these are 1,001 targets, more than 1,000"),
     ],
 )
-def test_targets_that_cannot_be_any_are_named(here: World, targets: Any, said: str):
+def test_invalid_targets_are_named(here: World, targets: Any, said: str):
     """
-    The message names the place in the list, all the places if there are several, and the remedy.
+    The message names each position in the list, and the remedy.
     """
     response = here.post("/v1/revocations:batch", json={**TWO, "targets": targets})
 
@@ -97,9 +97,9 @@ def test_targets_that_cannot_be_any_are_named(here: World, targets: Any, said: s
     assert said in response.json()["detail"]
 
 
-def test_a_key_makes_a_repetition_one_incident(here: World):
+def test_a_repetition_with_the_same_key_is_one_incident(here: World):
     """
-    The same request with the same key is answered again and ordered once; other targets under it are 422.
+    The same request with the same key is answered again and ordered once; other targets with that key are 422.
     """
     key = {"Idempotency-Key": "case-1"}
     first, again = (here.post("/v1/revocations:batch", json=TWO, headers=key).json() for _ in range(2))
@@ -110,9 +110,9 @@ def test_a_key_makes_a_repetition_one_incident(here: World):
     assert (422, "idempotency-key-reused") == (other.status_code, problem_type(other))
 
 
-def test_an_incident_of_another_caller_is_theirs(here: World):
+def test_an_incident_of_another_caller_cannot_be_used(here: World):
     """
-    Who names somebody else's incident orders nothing, and does not learn that it worked.
+    A request that names somebody else's incident orders nothing, and does not reveal that the incident exists.
     """
     body = {**TWO, "incident": "INC-1"}
     assert 201 == here.post("/v1/revocations:batch", json=body).status_code
@@ -122,18 +122,18 @@ def test_an_incident_of_another_caller_is_theirs(here: World):
 
 
 @pytest.mark.parametrize("incident", ["", "x" * 510, " padded", "ghp_" + "a1B2" * 9])
-def test_an_incident_that_cannot_be_an_id_orders_nothing(here: World, incident: str):
+def test_an_invalid_incident_id_orders_nothing(here: World, incident: str):
     """
-    Empty, so long that the number of an order does not fit behind it, padded, or a credential.
+    It is empty, too long to append the number of an order, padded, or a credential.
     """
     response = here.post("/v1/revocations:batch", json={**TWO, "incident": incident})
 
     assert (400, 0) == (response.status_code, ordered(here))
 
 
-def test_two_people_are_counted_over_all_targets(tmp_path: Path):
+def test_the_four_eyes_limit_counts_all_targets(tmp_path: Path):
     """
-    Neither order alone needs a second person, both together do: an approval of the plan over both counts.
+    Neither order alone needs a second person, but both together do: an approval of the common plan counts.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, four_eyes=4) as world:
         digest = world.post("/v1/reach:batch", json={"targets": TWO["targets"]}).json()["plan_digest"]
@@ -154,7 +154,7 @@ def test_two_people_are_counted_over_all_targets(tmp_path: Path):
 
 def test_the_client_plans_and_orders_several(here: World):
     """
-    The plan's digest is used; an unknown target, a drift and a reused key are errors of ours.
+    The plan's digest is used; an unknown target, a drift and a reused key raise exceptions of the client.
     """
     client = client_of(here, "responder")
     plan = client.reach_of_several([LEAKED, GRANT])
