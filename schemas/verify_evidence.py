@@ -15,6 +15,7 @@ MOST_BYTES = 512 * 1024 * 1024
 SCHEMAS = {  # the SHA-256 of each shipped schema of events, by the fingerprint that begins its records
     "9ffd9e80e4f58ee8": "df7e88f5d3279fdcef74263139e5b903ee555417bcdd722b629ca482f9f85518",
     "d387601dbb8a94cb": "6261a2ba487e65c3568467145925ee6535e3fe9489b7ba8c8480cfa9eb48089f",
+    "72ae4a3962f5c985": "91c32af1c0b9261dca4b27c1c4078705bb54e1d600927f2b2ad6c88d8b2930da",
 }
 PAYLOAD = "application/vnd.in-toto+json"
 PREDICATE = "https://delegraph.dev/evidence/v1"
@@ -98,11 +99,9 @@ def signers(note, keys):
         raw = unbase64(encoded, "a signature of " + name)
         for key in keys:
             if key[:2] == (name, raw[:4]):
-                message, signature = text.encode(), raw[4:]
-                if key[2] == 4:
-                    message = b"cosignature/v1\ntime %d\n" % int.from_bytes(raw[4:12], "big") + message
-                    signature = raw[12:]
-                need(signed_by(key[3], signature, message), "the signature of %s on a checkpoint is not valid", name)
+                at = b"cosignature/v1\ntime %d\n" % int.from_bytes(raw[4:12], "big") if key[2] == 4 else b""
+                valid = signed_by(key[3], raw[12 if at else 4 :], at + text.encode())
+                need(valid, "the signature of %s on a checkpoint is not valid", name)
                 found.add(key)
     return text, found
 def leaf(entry):

@@ -3,14 +3,12 @@
 import logging
 import ssl
 from http import HTTPStatus
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 
 from ingest.secrets import read_secret
-from lineage.core.model.errors import RefusedError
 from lineage.deliver.probes.probe_settings import Probe
 
 logger = logging.getLogger(__name__)
@@ -58,15 +56,3 @@ class EndpointClient:
             logger.info("%s does not answer: %s", self.probe.receiver, type(error).__name__)
             return None
         return bytes(body)
-
-
-def trusting(ca: Path | None) -> ssl.SSLContext:
-    """Load the trusted CA certificates; this is slow, so share the result.
-
-    Raises:
-        RefusedError: The file cannot be read.
-    """
-    try:
-        return ssl.create_default_context(cafile=None if ca is None else str(ca))
-    except (OSError, ssl.SSLError) as error:
-        raise RefusedError(f"the file {ca} with the certificates of enforcement points cannot be read") from error

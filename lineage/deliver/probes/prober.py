@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from lineage.core.revocation.stop_proof import Observation, Reply
-from lineage.deliver.probes.endpoint_client import EndpointClient, trusting
+from lineage.deliver.http.certificates import trusting
+from lineage.deliver.probes.endpoint_client import EndpointClient
 from lineage.deliver.probes.follower_probe import ask_follower
 from lineage.deliver.probes.inquiry import Inquiry
 from lineage.deliver.probes.introspection_probe import introspect

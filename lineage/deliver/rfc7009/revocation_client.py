@@ -12,13 +12,11 @@ import json
 import logging
 import re
 import secrets
-import ssl
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -33,6 +31,7 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant
 from lineage.core.model.trust import Trusted, in_force
 from lineage.core.revocation.receipt import receipt_of
+from lineage.deliver.http.certificates import trusting
 from lineage.deliver.http.signing_keys import Keys, load_keys
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint
 from lineage.store.delivery import outbox
@@ -115,7 +114,7 @@ class RevocationEndpointClient:
         self._secret = None if endpoint.secret is None else read_secret(endpoint.secret, f"{endpoint.receiver}")
         self._client = httpx.Client(
             timeout=endpoint.timeout_seconds,
-            verify=_trusting(endpoint.ca),
+            verify=trusting(endpoint.ca),
             trust_env=False,  # a .netrc file would override our credentials
             headers={"Accept": "application/json", "User-Agent": "delegraph"},
         )
@@ -287,13 +286,6 @@ class RevocationEndpointClient:
                 f"the trust file does not allow the source {SOURCE!r} to send revocation.acknowledged for the receiver "
                 f"{self.endpoint.receiver}; allow it there"
             )
-
-
-def _trusting(ca: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=None if ca is None else str(ca))
-    except OSError as error:  # an SSLError is one
-        raise RefusedError(f"the file {ca} contains no readable certificates: {error.strerror}") from error
 
 
 def _beginning(answer: httpx.Response) -> bytes:

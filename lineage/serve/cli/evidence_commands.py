@@ -1,5 +1,6 @@
 """Commands for evidence: keys, checkpoints of the log, and proofs about its records."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ import click
 
 from lineage.core.model.times import Instant
 from lineage.serve.cli.options import TIME, shared_options
-from lineage.serve.cli.output import Output
+from lineage.serve.cli.output import EXIT_UNAVAILABLE, Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from collections.abc import Callable
@@ -80,6 +81,7 @@ def _export(
     statement: "Callable[..., Document | None]",
 ) -> None:
     import json
+    from functools import partial
 
     from lineage.core.model.errors import RefusedError
     from lineage.serve.commands.checkpoints import keys_of
@@ -91,7 +93,8 @@ def _export(
         service.catch_up()
         keys = keys_of(service, settings.evidence_key_file, settings.evidence_origin)
         moment = service.clock() if at is None else at
-        envelope = export_bundle(service, keys, lambda: statement(service, keys.name, asked, at=moment))
+        asked_for = partial(statement, service, keys.name, asked, at=moment)
+        envelope = export_bundle(service, keys, settings.witnesses, settings.evidence_witnesses, asked_for)
     if envelope is None:
         out.not_found(asked)
     else:
@@ -121,6 +124,8 @@ def keygen(settings: "Settings", out: Output, file: Path) -> None:  # noqa: ARG0
 def checkpoint(settings: "Settings", out: Output) -> None:
     """Sign a checkpoint of every partition whose log has grown since its last one, and show the latest of each.
 
+    The witnesses in the settings are asked to cosign them; if one does not, the exit code is 5.
+
     \b
       delegraph evidence checkpoint
       delegraph evidence checkpoint --json
@@ -132,7 +137,10 @@ def checkpoint(settings: "Settings", out: Output) -> None:
     with opened_service(settings) as service:
         service.catch_up()
         keys = keys_of(service, settings.evidence_key_file, settings.evidence_origin)
-        out.document(sign(service, keys), render_evidence.checkpoints)
+        document = sign(service, keys, settings.witnesses, settings.evidence_witnesses)
+    out.document(document, render_evidence.checkpoints)
+    if document["faults"]:
+        sys.exit(EXIT_UNAVAILABLE)
 
 
 @evidence.command()
@@ -209,3 +217,47 @@ def prove_record(settings: "Settings", out: Output, fact: str, event_source: str
     if not documents:
         out.no_record(fact)
     out.finish()
+
+
+@click.command()
+@click.option("--key", "key_file", type=click.Path(path_type=Path), required=True, help="Its Ed25519 key in PEM.")
+@click.option("--name", required=True, help="Its name, such as witness.example/w1.")
+@click.option(
+    "--log",
+    "logs",
+    nargs=2,
+    multiple=True,
+    required=True,
+    metavar="ORIGIN KEY",
+    help="A tree that it witnesses, and a key of its log; repeatable.",
+)
+@click.option(
+    "--state", type=click.Path(path_type=Path), default=Path("witness.db"), show_default=True, help="Its state."
+)
+@click.option("--http", "listen", metavar="HOST:PORT", default="127.0.0.1:8482", show_default=True)
+def witness(key_file: Path, name: str, logs: tuple[tuple[str, str], ...], state: Path, listen: str) -> None:
+    """Cosign checkpoints of other sites' logs until stopped, and refuse a log that shows two histories.
+
+    It keeps the last checkpoint of each tree, and cosigns only what extends it (C2SP tlog-witness).
+
+    \b
+      delegraph evidence keygen witness.pem
+      delegraph witness --key witness.pem --name witness.example/w1 \\
+        --log audit.example/agents/decisions/0 audit.example/agents+dd77b626+AZ/q…
+    """  # noqa: D301
+    from lineage.core.evidence.notes import KeyKind, NoteError, VerifierKey, parse_key
+    from lineage.core.model.errors import RefusedError
+    from lineage.deliver.tlog.note_keys import load_note_keys
+    from lineage.serve.cli.output import faults_as_exit_codes
+    from lineage.serve.config.wiring import now
+    from lineage.serve.processes.witness_process import serve_witness
+
+    with faults_as_exit_codes(as_json=False):
+        known: dict[str, list[VerifierKey]] = {}
+        for origin, text in logs:
+            try:
+                known.setdefault(origin, []).append(parse_key(text))
+            except NoteError as fault:
+                raise RefusedError(f"the key of --log {origin} cannot be used: {fault}") from fault
+        keys = load_note_keys(name, KeyKind.COSIGNATURE, key_file)
+        serve_witness(keys, known, state, listen, clock=now, say=lambda said: click.echo(said, err=True))

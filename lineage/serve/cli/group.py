@@ -51,6 +51,7 @@ _COMMANDS: Final = {
     "prove": "prove_command",
     "evidence": "evidence_commands",
     "prove-record": "evidence_commands",
+    "witness": "evidence_commands",
     "deliver": "process_commands",
     "token": "token_commands",
     "mcp": "mcp_command",
@@ -69,7 +70,7 @@ _SECTIONS: Final = (
         ),
     ),
     ("Act", ("revoke", "lift", "receiver", "prove", "case")),
-    ("Prove", ("evidence", "prove-record")),
+    ("Prove", ("evidence", "prove-record", "witness")),
     ("Feed in", ("ingest", "emit", "consume", "collect", "sources", "quarantine", "schema")),
     ("Operate", ("demo", "init", "serve", "mcp", "token", "deliver", "doctor", "rebuild", "fsck")),
 )

@@ -1,20 +1,23 @@
 """Complete the trees over the log, and sign checkpoints of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from lineage.core.evidence.notes import KeyKind
+from lineage.core.evidence.merkle import consistency_proof
+from lineage.core.evidence.notes import KeyKind, Note, parse_note, verified
 from lineage.core.evidence.record_entry import Committed, digest_of
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.records import position_of
 from lineage.core.model.times import format_instant
-from lineage.deliver.tlog.checkpointing import origin_of, sign_checkpoints
-from lineage.deliver.tlog.note_keys import NoteKeys, load_note_keys
-from lineage.serve.documents.core_documents import Document
+from lineage.deliver.tlog.checkpointing import origin_of, origin_of_lane, sign_checkpoints
+from lineage.deliver.tlog.note_keys import NoteKeys, is_valid, load_note_keys
+from lineage.deliver.tlog.witness_client import request_cosignature
+from lineage.deliver.tlog.witness_settings import WitnessEndpoint
+from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
-from lineage.store.evidence_trees import Head
+from lineage.store.evidence_trees import Head, Lane
 
 _PAGE: Final = 50_000  # records of the log read at once
 NO_KEY: Final = (
@@ -55,17 +58,28 @@ def complete_trees(service: Service, progress: Callable[[int], None] = lambda _r
     return added
 
 
-def sign(service: Service, keys: NoteKeys) -> Document:
-    """Complete the trees, and sign those that have grown.
+def sign(
+    service: Service, keys: NoteKeys, witnesses: Sequence[WitnessEndpoint] = (), needed: int | None = None
+) -> Document:
+    """Complete the trees, sign those that have grown, and ask the witnesses that have not cosigned yet.
+
+    Args:
+        service: The service.
+        keys: Signs; its name is the origin of the trees.
+        witnesses: The witnesses to ask.
+        needed: How many must have cosigned a checkpoint for it to count as witnessed; None for all.
 
     Raises:
         IntegrityError: A tree does not extend its last checkpoint.
     """
     complete_trees(service)
-    now = service.clock()
-    signed = sign_checkpoints(service.store, keys, now)
+    signed = {one.head.origin for one in sign_checkpoints(service.store, keys, service.clock())}
+    faults = {}
+    if witnesses:
+        wanted = len(witnesses) if needed is None else needed
+        for lane in evidence_trees.heads(service.store):
+            faults.update(_ask_witnesses(service, origin_of_lane(keys.name, lane), lane, witnesses, wanted))
     latest = evidence_trees.latest_checkpoints(service.store)
-    new = {one.head.origin for one in signed}
     return {
         "origin": keys.name,
         "key": keys.verifiers[0].text,
@@ -75,9 +89,37 @@ def sign(service: Service, keys: NoteKeys) -> Document:
                 "origin": one.head.origin,
                 "size": one.head.size,
                 "signed_at": format_instant(one.signed_at),
-                "new": one.head.origin in new,
+                "witnessed_at": instant(one.witnessed_at),
+                "new": one.head.origin in signed,
                 "note": one.note,
             }
             for _, one in sorted(latest.items())
         ],
+        "faults": [{"witness": name, "origin": origin, "fault": fault} for (name, origin), fault in faults.items()],
     }
+
+
+def _ask_witnesses(
+    service: Service, origin: str, lane: Lane, witnesses: Sequence[WitnessEndpoint], needed: int
+) -> dict[tuple[str, str], str]:
+    """Ask for the cosignatures that the latest checkpoint of a tree lacks; return why some did not cosign."""
+    stored = evidence_trees.latest_checkpoints(service.store).get(origin)
+    if stored is None:
+        return {}
+    note, faults, cosigned = parse_note(stored.note), {}, 0
+
+    def prove(old: int, new: int) -> tuple[bytes, ...]:
+        with evidence_trees.opened_tree(service.store, lane) as tree:
+            return tuple(consistency_proof(old, new, tree.subtree))
+
+    for witness in witnesses:
+        if not verified(note, [witness.key], is_valid):
+            reply = request_cosignature(witness, note, stored.head, prove)
+            if reply.cosignature is None:
+                faults[witness.name, origin] = reply.fault or ""
+                continue
+            note = Note(note.text, (*note.signatures, reply.cosignature))
+        cosigned += 1
+    witnessed_at = stored.witnessed_at or (service.clock() if cosigned >= needed else None)
+    evidence_trees.add_cosignatures(service.store, stored.id, str(note), witnessed_at)
+    return faults

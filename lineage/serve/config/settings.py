@@ -26,6 +26,7 @@ from lineage.deliver.probes.probe_settings import Probe, probes_of
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint, endpoints_of
 from lineage.deliver.ssf import settings as ssf_settings
 from lineage.deliver.ssf.settings import SsfSettings
+from lineage.deliver.tlog.witness_settings import WitnessEndpoint, witnesses_of
 from lineage.plumbing.addresses import without_password
 from lineage.serve.config import http_settings
 from lineage.serve.config.contacts import contacts_of
@@ -55,6 +56,7 @@ class Settings:
         ssf: The Shared Signals transmitter; None if there is none.
         receivers: The revocation endpoints to call.
         probes: The enforcement points that can be asked what they do.
+        witnesses: The witnesses that cosign checkpoints.
         contacts: How to reach who runs an enforcement point, by receiver.
         webhooks: The receivers of findings.
         sources: The systems whose logs are read.
@@ -127,9 +129,16 @@ class Settings:
         "how checkpoints name this log, such as `audit.example/agents`; it must not change",
         default_text="`delegraph/` and the first digits of the log's identity",
     )
+    evidence_witnesses: int | None = setting(
+        None,
+        "how many [witnesses](../evidence.md#witnesses) must have cosigned a checkpoint before it counts as witnessed",
+        kind=Kind.NUMBER,
+        default_text="all that are configured",
+    )
     ssf: SsfSettings | None = None
     receivers: tuple[Endpoint, ...] = ()
     probes: tuple[Probe, ...] = ()
+    witnesses: tuple[WitnessEndpoint, ...] = ()
     contacts: Mapping[str, str] = field(default_factory=dict)
     webhooks: tuple[Webhook, ...] = ()
     sources: "tuple[NamedSource, ...]" = ()
@@ -167,6 +176,7 @@ class Settings:
             ssf=SsfSettings.of(said[None]),
             receivers=in_file.receivers,
             probes=in_file.probes,
+            witnesses=in_file.witnesses,
             contacts=in_file.contacts,
             webhooks=in_file.webhooks,
             sources=in_file.sources,
@@ -219,6 +229,7 @@ class Settings:
         shown |= {} if self.ssf is None else self.ssf.shown()
         shown |= {f"receivers.{endpoint.receiver}": endpoint.url for endpoint in self.receivers}
         shown |= {f"probes.{probe.receiver}": probe.url for probe in self.probes}
+        shown |= {f"witnesses.{witness.name}": witness.url for witness in self.witnesses}
         shown |= {f"webhooks.{webhook.name}": webhook.url for webhook in self.webhooks}
         shown |= {f"kafka.{name}": value for name, value in self.kafka.shown().items()} if self.on_kafka else {}
         return shown | {f"http.{name}": value for name, value in self.http.shown().items()}
@@ -317,6 +328,7 @@ class _InFile(NamedTuple):
     findings: Options = DEFAULT
     probes: tuple[Probe, ...] = ()
     contacts: Mapping[str, str] = MappingProxyType({})
+    witnesses: tuple[WitnessEndpoint, ...] = ()
 
 
 def _read(file: Path) -> _InFile:
@@ -331,6 +343,7 @@ def _read(file: Path) -> _InFile:
     receivers = endpoints_of(said.pop("receivers", {}), file=file)
     probes = probes_of(said.pop("probes", {}), file=file)
     contacts = contacts_of(said.pop("contacts", {}), file=file)
+    witnesses = witnesses_of(said.pop("witnesses", {}), file=file)
     webhooks = _webhooks(said.pop("webhooks", {}), file)
     # a string means one of our own sources
     named = said.pop("source") if isinstance(said.get("source"), list | dict) else []
@@ -339,7 +352,7 @@ def _read(file: Path) -> _InFile:
     found = _nothing()
     for name, texts in ((None, said), *in_tables.items()):
         found[name] = _texts(file, texts, [table for table in TABLES if table.table == name])
-    return _InFile(found, receivers, webhooks, sources, findings, probes, contacts)
+    return _InFile(found, receivers, webhooks, sources, findings, probes, contacts, witnesses)
 
 
 def _findings(said: dict[str, Any], file: Path) -> Options:

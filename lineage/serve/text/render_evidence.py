@@ -26,6 +26,10 @@ def checkpoints(doc: Document) -> Page:
         page.line(
             (one["origin"], "bold"), f": {many(one['size'], 'record')}, signed {when(one['signed_at'])}", lead="  - "
         )
+        if one["witnessed_at"]:
+            page.line(f"witnessed {when(one['witnessed_at'])}", lead="    ")
+    for one in doc["faults"]:
+        page.line((f"The witness {one['witness']} has not cosigned {one['origin']}: {one['fault']}", "bold"))
     page.line(f"Others verify them with this key: {doc['key']}")
     return page
 

@@ -1,0 +1,85 @@
+"""Ask a witness to cosign a checkpoint (C2SP tlog-witness)."""
+
+import logging
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+import httpx
+
+from lineage.core.evidence.checkpoints import Checkpoint
+from lineage.core.evidence.notes import Note, NoteError, Signature, parse_signatures, verified
+from lineage.core.evidence.witnessing import Submission
+from lineage.deliver.http.certificates import trusting
+from lineage.deliver.tlog.note_keys import is_valid
+from lineage.deliver.tlog.witness_settings import WitnessEndpoint
+
+logger = logging.getLogger(__name__)
+
+_ANSWER_BYTES: Final = 64 * 1024
+_SIZE: Final = re.compile(r"(0|[1-9]\d{0,18})\n?", re.ASCII)
+
+Prove = Callable[[int, int], tuple[bytes, ...]]  # the consistency proof between two sizes
+
+
+class Reply(NamedTuple):
+    """What a witness replied.
+
+    Attributes:
+        cosignature: Its signature; None if it did not cosign.
+        fault: Why not: a sentence.
+    """
+
+    cosignature: Signature | None
+    fault: str | None = None
+
+
+def request_cosignature(witness: WitnessEndpoint, note: Note, head: Checkpoint, prove: Prove) -> Reply:
+    """Ask a witness to cosign a checkpoint. It says which size it cosigned last, and the proof begins there.
+
+    Args:
+        witness: The witness.
+        note: The signed checkpoint.
+        head: What it says.
+        prove: Builds consistency proofs.
+
+    Raises:
+        RefusedError: The file with its certificates cannot be read.
+    """
+    with httpx.Client(timeout=witness.timeout_seconds, verify=trusting(witness.ca), trust_env=False) as client:
+        try:
+            status, text = _post(client, witness, Submission(0, (), note, head))
+            matched = _SIZE.fullmatch(text) if status == HTTPStatus.CONFLICT else None
+            if matched is not None:
+                old = int(matched.group(1))
+                if old > head.size:
+                    return Reply(None, f"it has cosigned {old:,} records, more than the {head.size:,} of this log")
+                status, text = _post(client, witness, Submission(old, prove(old, head.size), note, head))
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            return Reply(None, f"it does not answer: {type(error).__name__}")
+    if status != HTTPStatus.OK:
+        said = " ".join(text.split())[:200]
+        return Reply(None, f"it refuses with {status}: {said}" if said.isprintable() else f"it refuses with {status}")
+    return _accepted(witness, note, text)
+
+
+def _accepted(witness: WitnessEndpoint, note: Note, text: str) -> Reply:
+    """The cosignature in an answer, once it is verified; lines by others are ignored."""
+    try:
+        for signature in parse_signatures(text):
+            if verified(Note(note.text, (signature,)), [witness.key], is_valid):
+                return Reply(signature)
+    except NoteError as fault:
+        return Reply(None, f"its answer is not a cosignature: {fault}")
+    return Reply(None, "its answer has no cosignature by its key")
+
+
+def _post(client: httpx.Client, witness: WitnessEndpoint, submission: Submission) -> tuple[int, str]:
+    body = bytearray()
+    with client.stream("POST", f"{witness.url}/add-checkpoint", content=str(submission).encode()) as response:
+        for part in response.iter_bytes():
+            body += part
+            if len(body) > _ANSWER_BYTES:
+                raise ValueError("too long")
+        return response.status_code, body.decode()
