@@ -16,7 +16,7 @@ _PRINCIPAL: Final = "principal:"
 _Member = tuple[Instant, tuple[str, ...]]  # when an element was granted, and the agents that it names
 
 
-class Reach(NamedTuple):
+class ReachSize(NamedTuple):
     """The effect of a revocation: the number of elements, the number of their agents, and the element granted first."""
 
     elements: int
@@ -24,7 +24,7 @@ class Reach(NamedTuple):
     first: str
 
 
-def reach_of(world: World, elements: Iterable[str]) -> Reach | None:
+def reach_of(world: World, elements: Iterable[str]) -> ReachSize | None:
     """Summarise some living elements; None if there are none."""
     return _Hub({key: _member(world, key) for key in elements}).reach()
 
@@ -53,7 +53,7 @@ class Reaches:
         """Whether there certainly are, and were, few living elements under a thing."""
         return key not in self._hubs and self._most.get(key, 0) <= self._few
 
-    def of(self, key: str) -> Reach | None:
+    def of(self, key: str) -> ReachSize | None:
         """Return the living elements under a thing; None if there are few."""
         hub = self._hubs.get(key)
         if hub is None:
@@ -135,12 +135,12 @@ class _Hub:
             self._agents.update(member[1])
             heappush(self._first, (member[0], key))
 
-    def reach(self) -> Reach | None:
+    def reach(self) -> ReachSize | None:
         """Summarise the remaining elements."""
         while self._first:
             given_at, key = self._first[0]
             member = self.members.get(key)
             if member is not None and member[0] == given_at:
-                return Reach(len(self.members), len(self._agents), key)
+                return ReachSize(len(self.members), len(self._agents), key)
             heappop(self._first)
         return None

@@ -19,7 +19,7 @@ from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, act_of, decided_of
 from lineage.core.findings.audiences import AudienceIndex
 from lineage.core.findings.options import Options
-from lineage.core.findings.reaches import Reach, Reaches, reach_of
+from lineage.core.findings.reaches import Reaches, ReachSize, reach_of
 from lineage.core.findings.recent import Recent
 from lineage.core.findings.scopes import ScopeIndex, contains, first_stated
 from lineage.core.findings.tally import Tally
@@ -439,7 +439,7 @@ class Scene:
             return None
         return {one for one in self.world.graph.below(starts, after=self.at) if self.is_alive(one)}
 
-    def reach_of(self, key: str, most: int) -> Reach | None:
+    def reach_of(self, key: str, most: int) -> ReachSize | None:
         """Summarise the living elements at or below a token or a name; None if there are certainly at most ``most``."""
         if self.reaches is not None:
             return self.reaches.of(key)
