@@ -1,4 +1,4 @@
-"""Who may ask over HTTP: every role at every path, tokens that are no good, proxies, the link, forged writes."""
+"""Authentication and authorisation over HTTP: roles at every path, invalid tokens, proxies, the link, forged writes."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ ORDER = {"target": {"kind": "token", "id": LEAKED.removeprefix("token:")}, "reas
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident; what is written to it changes no test."""
+    """Return the API over the incident; what tests write to it does not affect other tests."""
     folder = tmp_path_factory.mktemp("http")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         yield world
@@ -78,7 +78,7 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/findings/none"): ASK,
     ("GET", "/v1/quarantine"): ASK,
     ("GET", "/v1/conflicts"): ASK,
-    ("GET", "/v1/live?nothing=such"): ASK,  # refused for its parameter: a tail has no end to wait for
+    ("GET", "/v1/live?nothing=such"): ASK,  # refused because of its parameter, since the tail never ends
     ("GET", "/v1/revocations"): ASK,
     ("GET", "/v1/revocations/none"): ASK,
     ("GET", "/v1/revocations/none/receipt"): ASK,
@@ -107,9 +107,9 @@ EVERYBODY = ("/healthz", "/readyz", "/openapi.json", "/docs", "/docs.css", "/met
 
 
 @pytest.mark.parametrize(("method", "path"), TABLE)
-def test_each_role_may_what_it_is_for(api: World, method: str, path: str):
+def test_each_role_has_its_permissions_only(api: World, method: str, path: str):
     """
-    Every path against every role, none, and nobody: anyone who has the role is answered, any other is refused.
+    Every path is called with every role, without a role, and anonymously: only callers with the role are answered.
     """
     answers = {role: api.as_(role).request(method, path) for role in (*ROLES, "nobody")}
     refused = {role for role, response in answers.items() if response.status_code == 403}
@@ -127,7 +127,7 @@ def test_each_role_may_what_it_is_for(api: World, method: str, path: str):
 
 def test_the_table_of_roles_has_every_path(api: World):
     """
-    A path that is added without a row in the table above is a path that nobody has thought about.
+    A new path needs a row in the table above.
     """
     paths = api.as_(None).get("/openapi.json").json()["paths"]
     tried = {(method, path.partition("?")[0].replace("/none", "/{id}")) for method, path in TABLE}
@@ -137,9 +137,9 @@ def test_the_table_of_roles_has_every_path(api: World):
 
 
 @pytest.mark.parametrize("path", EVERYBODY)
-def test_what_is_open_is_open(api: World, path: str):
+def test_public_paths_need_no_authentication(api: World, path: str):
     """
-    Health and the documentation need nobody; the metrics neither, on this machine.
+    Health and documentation are public; so are the metrics, on this machine.
     """
     assert 200 == api.as_(None).get(path).status_code
 

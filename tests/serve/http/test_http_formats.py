@@ -1,4 +1,4 @@
-"""Other forms of a document over HTTP: lists as CSV, page by page and as files of the pages; chains as pictures."""
+"""Other formats over HTTP: lists as CSV, by the page and as files from the pages; chains as pictures."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ TABLES = [question.path for question in QUESTIONS if "csv" in question.formats]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident in a file."""
+    """Return the incident in a file."""
     folder = tmp_path_factory.mktemp("formats")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         yield world
@@ -39,7 +39,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def test_every_list_that_has_columns_is_offered():
-    """What the command line alone lists (sources, API tokens) and a receipt, which has its own form, are left out."""
+    """Excluded are lists of the command line only (sources, API tokens), and receipts, which have their own format."""
     named = {path.rpartition("/")[2] for path in TABLES}
 
     assert set(COLUMNS) - {"sources", "api_tokens", "receipt"} | {"findings"} == named
@@ -47,8 +47,8 @@ def test_every_list_that_has_columns_is_offered():
 
 
 @pytest.mark.parametrize("path", TABLES)
-def test_every_list_is_a_table_too(world: World, path: str):
-    """The rows are the items of the document, and whoever asks twice is told that nothing has changed."""
+def test_every_list_is_also_a_table(world: World, path: str):
+    """The rows are the items of the document, and a repeated request gets 304."""
     said = f"/v1{path}?{ASKED.get(path, '')}"
     items = world.get(said).json()["items"]
     found = world.get(f"{said}&format=csv")
@@ -60,7 +60,7 @@ def test_every_list_is_a_table_too(world: World, path: str):
 
 
 def test_a_table_that_is_cut_has_a_link_to_the_rest(world: World):
-    """The pages that the links lead to are all of the list."""
+    """Following the links gives the whole list."""
     whole = rows_of(world.get("/v1/actions?format=csv").text)
     address, rows = "/v1/actions?format=csv&limit=2", []
     while address:
@@ -90,7 +90,7 @@ def test_a_chain_is_a_picture(world: World, form: str, begins: str):
         "status?of=token:x&format=svg",
     ],
 )
-def test_a_form_that_there_is_not_is_refused(world: World, asked: str):
+def test_an_unknown_format_is_refused(world: World, asked: str):
     """The problem names the parameter."""
     found = world.get(f"/v1/{asked}")
 
@@ -102,8 +102,8 @@ def test_a_form_that_there_is_not_is_refused(world: World, asked: str):
 
 
 @pytest.mark.parametrize("path", [*list_files.LISTS, "/findings"])
-def test_the_page_of_a_list_leads_to_all_of_it_as_a_file(world: World, path: str):
-    """The link keeps the filters, and leaves out which page is shown."""
+def test_the_page_of_a_list_links_the_whole_list_as_a_file(world: World, path: str):
+    """The link keeps the filters, but not the cursor."""
     pages = Pages(world)
     more = "&limit=1" if path != "/search" else ""
     page = pages.get(f"{path}?{ASKED.get(path, '')}{more}")
@@ -118,7 +118,7 @@ def test_the_page_of_a_list_leads_to_all_of_it_as_a_file(world: World, path: str
 
 
 def test_a_file_that_is_cut_says_so_in_its_name(world: World, monkeypatch: pytest.MonkeyPatch):
-    """A file is one table of so many items at most; who has it on the disk still sees that there were more."""
+    """A file has a limited number of items; its name tells later that there were more."""
     monkeypatch.setattr(list_files, "MOST", 3)
     found = Pages(world).get("/actions.csv?limit=1")
 

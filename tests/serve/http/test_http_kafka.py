@@ -1,4 +1,4 @@
-"""`delegraph serve` on a log on Kafka: what comes by HTTP is on the topics, and a broker that goes away comes back."""
+"""`delegraph serve` with the log on Kafka: writes over HTTP reach the topics, also after an outage of the broker."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,15 +31,15 @@ QUESTIONS = (
 
 
 def in_topics(world: World) -> dict[str, int]:
-    """How many records each topic has."""
+    """Return the number of records of each topic."""
     ends = world.service.require_log().ends()
     return {topic: sum(end for (name, _), end in ends.items() if name == topic) for topic in TOPICS}
 
 
 def test_what_is_written_over_http_is_on_the_topics(kafka_url: str, tmp_path: Path):
     """
-    Events are on the topic of decisions and counted, an order on its own, projected when it is answered; a record that
-    someone else sent is not projected yet, and said to be missing, until the next one who writes projects it.
+    Events are on the topic of decisions, orders on theirs and projected before the answer; a record of another producer
+    is reported as not yet projected until the next write projects it.
     """
     with (
         made_log(kafka_url) as others,
@@ -67,10 +67,10 @@ def test_what_is_written_over_http_is_on_the_topics(kafka_url: str, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_broker_that_is_away_is_said_and_comes_back(own_kafka: Callable[[Path], Kafka], tmp_path: Path):
+def test_an_outage_of_the_broker_is_reported_and_ends(own_kafka: Callable[[Path], Kafka], tmp_path: Path):
     """
-    Meanwhile questions are answered as far as can be known, writes and plans are put off, nothing answers 500; and an
-    order that was put off is given once when it is sent again.
+    Meanwhile questions are answered from what is projected, writes and plans get 503, and nothing answers 500; an order
+    that got 503 is given once when it is sent again.
     """
     broker = own_kafka(tmp_path / "kafka")
     url = f"kafka://{broker.servers}/test"

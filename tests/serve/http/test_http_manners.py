@@ -1,6 +1,6 @@
-"""What HTTP itself asks of every path: methods, headers that stand once, encodings, clients that leave.
+"""Requirements of HTTP for every path: methods, unique headers, encodings, clients that disconnect.
 
-Most of it over a real server, since a client in the process would tidy up before anything is seen.
+Most tests use a real server, since a client in the same process would normalise requests first.
 """
 
 import json
@@ -27,7 +27,7 @@ ORDER = {"target": {"kind": "token", "id": "https://idp.example#mailer-1"}, "rea
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
-    """The incident behind a real server; nothing here adds to it."""
+    """Return the incident behind a real server; tests do not add to it."""
     folder: Path = tmp_path_factory.mktemp("manners")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world, served(world.app) as url:
         yield world, url
@@ -42,7 +42,7 @@ def asked(
 
 
 def said(here: tuple[World, str], text: str, role: str = "producer") -> bytes:
-    """What a server answers to bytes, to the end; TOKEN in them is a token."""
+    """Return all that a server answers to bytes; TOKEN in them is replaced by a token."""
     world, url = here
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as wire:
         wire.sendall(text.replace("TOKEN", world.token(role)).replace("\n", "\r\n").encode("latin-1"))
@@ -69,11 +69,11 @@ def said(here: tuple[World, str], text: str, role: str = "producer") -> bytes:
         ("PURGE", "/metrics", "GET, HEAD"),
     ],
 )
-def test_a_method_that_a_path_does_not_know_is_refused_with_those_that_it_does(
+def test_an_unsupported_method_is_refused_with_the_supported_ones(
     here: tuple[World, str], method: str, path: str, allow: str
 ):
     """
-    405 names every method of the path, not those of the first of our routes that fits.
+    405 names every method of the path, not only those of the first matching route.
     """
     answer = asked(here, method, path)
 
@@ -83,7 +83,7 @@ def test_a_method_that_a_path_does_not_know_is_refused_with_those_that_it_does(
 @pytest.mark.parametrize("path", [WHO, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/v1/none"])
 def test_head_is_get_without_the_body(here: tuple[World, str], path: str):
     """
-    Anyone who looks whether something is there, or how large it is, gets the head of the answer to GET.
+    HEAD answers with the headers of GET.
     """
     got, looked = asked(here, "GET", path), asked(here, "HEAD", path)
 
@@ -93,9 +93,9 @@ def test_head_is_get_without_the_body(here: tuple[World, str], path: str):
     assert path == "/metrics" or got.headers["content-length"] == looked.headers["content-length"]
 
 
-def test_every_path_that_can_be_read_can_be_looked_at(here: tuple[World, str]):
+def test_every_readable_path_supports_head(here: tuple[World, str]):
     """
-    HEAD is refused nowhere but where it cannot be: the tail has no end.
+    The only exception is the tail, which never ends.
     """
     published = here[0].get("/openapi.json").json()["paths"]
     paths = [path for path, methods in published.items() if "get" in methods]
@@ -107,9 +107,9 @@ def test_every_path_that_can_be_read_can_be_looked_at(here: tuple[World, str]):
 # Headers
 
 
-def test_a_header_that_must_stand_once_may_not_stand_twice(here: tuple[World, str]):
+def test_a_unique_header_may_not_occur_twice(here: tuple[World, str]):
     """
-    Of two tokens a proxy may have looked at the one, and we would take the other: neither is taken.
+    With two tokens, a proxy may have checked one and we would use the other: both are refused.
     """
     for twice in (("Authorization", "Bearer x"), ("authorization", f"Bearer {here[0].token()}")):
         answer = asked(here, "GET", WHO, twice)
@@ -119,9 +119,9 @@ def test_a_header_that_must_stand_once_may_not_stand_twice(here: tuple[World, st
         )  # fmt: skip
 
 
-def test_what_the_client_has_may_stand_in_several_lines(here: tuple[World, str]):
+def test_if_none_match_may_have_several_lines(here: tuple[World, str]):
     """
-    ``If-None-Match`` is a list, and a list may be cut into lines.
+    ``If-None-Match`` is a list, which may be split over several headers.
     """
     path = f"{WHO}&at=2026-11-02T10:00:00Z"
     tag = asked(here, "GET", path).headers["etag"]
@@ -130,10 +130,10 @@ def test_what_the_client_has_may_stand_in_several_lines(here: tuple[World, str])
 
 
 @pytest.mark.slow
-def test_a_body_that_does_not_come_is_refused_as_published_and_waited_for_no_longer(tmp_path: Path):
+def test_a_body_that_does_not_arrive_is_refused_as_published_and_the_connection_closed(tmp_path: Path):
     """
-    Whatever takes a body says after a time that it came too slowly, says so in the OpenAPI document, and closes: what
-    may still come is no request.
+    Every operation with a body answers after a timeout, as the OpenAPI document says, and closes: bytes that arrive
+    later are not read as a request.
     """
     with one_server(tmp_path / "hasty", limits=Limits(body_seconds=0.2)) as (world, url):
         paths = httpx.get(f"{url}/openapi.json").json()["paths"]
@@ -159,9 +159,9 @@ def test_a_body_that_does_not_come_is_refused_as_published_and_waited_for_no_lon
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
-def test_a_body_that_is_packed_is_refused_as_that(here: tuple[World, str], encoding: str):
+def test_a_compressed_body_is_refused_as_such(here: tuple[World, str], encoding: str):
     """
-    We unpack nothing, and say so, rather than that the body were no JSON.
+    The problem says that compression is not supported, not that the body is invalid JSON.
     """
     world, _ = here
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
@@ -186,9 +186,9 @@ def test_a_body_that_is_packed_is_refused_as_that(here: tuple[World, str], encod
         ("/who?action=%ff", "action"),
     ],
 )
-def test_what_is_not_utf_8_is_not_taken_for_another_id(here: tuple[World, str], path: str, parameter: str):
+def test_invalid_utf_8_is_not_mistaken_for_another_id(here: tuple[World, str], path: str, parameter: str):
     """
-    Bytes that are no UTF-8 would become U+FFFD, and that may stand in the id of something else.
+    Invalid bytes would become U+FFFD, which may occur in the id of something else.
     """
     answer = asked(here, "GET", path)
 
@@ -200,9 +200,9 @@ def test_what_is_not_utf_8_is_not_taken_for_another_id(here: tuple[World, str], 
 @pytest.mark.parametrize(
     "path", ["/v1/events", "/v1/revocations", "/v1/revocations/none/lift", "/v1/revocations/none/acknowledgements"]
 )
-def test_a_write_with_a_parameter_is_not_done(here: tuple[World, str], path: str):
+def test_a_write_with_a_query_parameter_is_refused(here: tuple[World, str], path: str):
     """
-    A write has no parameters: who says ``dry_run=true`` must not find an order given.
+    Writes have no query parameters: ``dry_run=true`` must not give an order.
     """
     world, _ = here
     role = {"events": "producer", "acknowledgements": "receiver"}.get(path.rpartition("/")[2], "responder")
@@ -216,9 +216,9 @@ def test_a_write_with_a_parameter_is_not_done(here: tuple[World, str], path: str
 # The wire
 
 
-def test_a_client_that_leaves_is_no_fault_of_ours(here: tuple[World, str], caplog: pytest.LogCaptureFixture):
+def test_a_client_that_disconnects_causes_no_error(here: tuple[World, str], caplog: pytest.LogCaptureFixture):
     """
-    One who goes in the middle of a body is not answered, and no error is written for it.
+    A client that disconnects in the middle of a body is not answered, and no error is logged.
     """
     world, url = here
     caplog.set_level(logging.INFO)
@@ -232,9 +232,9 @@ def test_a_client_that_leaves_is_no_fault_of_ours(here: tuple[World, str], caplo
     assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_a_body_may_come_in_parts_and_after_a_question(here: tuple[World, str]):
+def test_a_body_may_be_chunked_or_follow_a_continue(here: tuple[World, str]):
     """
-    Chunked, and after ``100 Continue``: what clients do with bodies whose length they do not know.
+    Clients send bodies in chunks, and after ``100 Continue``.
     """
     head = "POST /v1/events HTTP/1.1\nHost: 127.0.0.1\nAuthorization: Bearer TOKEN\nContent-Type: application/json\n"
     chunked = said(here, f"{head}Transfer-Encoding: chunked\nConnection: close\n\n1\n[\n1\n]\n0\n\n")
@@ -257,9 +257,9 @@ def test_a_body_may_come_in_parts_and_after_a_question(here: tuple[World, str]):
     ],
     ids=["not ASCII", "no host", "two hosts", "a length below zero", "two lengths", "a NUL", "TLS"],
 )
-def test_what_is_no_request_is_told_as_every_other_fault(here: tuple[World, str], request_: str):
+def test_a_malformed_request_gets_a_problem_document(here: tuple[World, str], request_: str):
     """
-    Not even what never comes to our code is answered in another form.
+    Errors outside our code have the same format.
     """
     head, _, body = said(here, request_).partition(b"\r\n\r\n")
 
@@ -281,7 +281,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.text(), JSON))
 def test_a_document_is_the_bytes_that_the_command_line_writes(document: dict[str, object]):
     """
-    Byte for byte, whatever it holds; half of a surrogate pair, which no UTF-8 has, is a question mark.
+    They are equal byte for byte; half of a surrogate pair, which UTF-8 cannot encode, becomes a question mark.
     """
     line = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     assert line.encode(errors="replace") == encoded(document)
@@ -289,7 +289,7 @@ def test_a_document_is_the_bytes_that_the_command_line_writes(document: dict[str
 
 def test_a_document_may_be_nested_as_deep_as_a_chain_of_causes():
     """
-    A thousand levels are written as ten are.
+    A thousand levels work like ten.
     """
     nested: dict[str, object] = {}
     for _ in range(900):

@@ -16,7 +16,7 @@ from tests.support.conversations import one_server
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-    """Of a server with everything: the operations of its document, and the routes of the API."""
+    """Return the operations of the document of a server with everything, and its routes."""
     with one_server(tmp_path_factory.mktemp("openapi") / "all") as (world, url):
         paths = httpx.get(f"{url}/openapi.json").json()["paths"]
         routes = {(route.method, route.path_format) for route in world.app.routes if isinstance(route, Route)}
@@ -24,13 +24,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[tuple[str, str
 
 
 def test_every_path_of_the_api_is_described(served: tuple[set[tuple[str, str]], set[tuple[str, str]]]):
-    """A route under /v1 without a row in the table would be served and not be in the document."""
+    """A route under /v1 without a row in the table would be served but not documented."""
     described, routes = served
 
     assert {route for route in routes if route[1].startswith("/v1/")} <= described
 
 
-def test_every_description_is_of_something_served(served: tuple[set[tuple[str, str]], set[tuple[str, str]]]):
+def test_every_described_operation_is_served(served: tuple[set[tuple[str, str]], set[tuple[str, str]]]):
     """A server with everything has a route for every row, and no operation is described twice."""
     described, _ = served
 
@@ -58,7 +58,7 @@ class Whole(Part):
 
 
 def test_a_type_is_described_by_its_fields():
-    """The fields of its bases first; what may be absent is not required; other types are referred to by name."""
+    """The fields of its bases come first; optional fields are not required; other types are references."""
     found = schemas_of([Whole])
 
     assert {"Whole", "Part"} == found.keys()
@@ -83,12 +83,12 @@ def test_a_type_is_described_by_its_fields():
 
 @pytest.mark.parametrize("hint", [Path, set[str], tuple[int, int]])
 def test_a_type_without_a_schema_is_an_error(hint: Any):
-    """A field of a kind that no document has is noticed when the document is built."""
+    """An unsupported type is detected when the document is built."""
     with pytest.raises(TypeError, match="no schema is known for"):
         schemas_of([TypedDict("Strange", {"field": hint})])  # type: ignore[operator]
 
 
 def test_two_types_of_one_name_are_an_error():
-    """The schema of one would stand for both."""
+    """One schema would be used for both."""
     with pytest.raises(TypeError, match="two types are named Part"):
         schemas_of([Part, TypedDict("Part", {"other": int})])  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""What came over HTTP and could not be read: taken up after an upgrade, and held then to what its sender might say."""
+"""Unreadable records received over HTTP: imported after an upgrade, within the permissions of their sender."""
 
 import json
 from collections.abc import Iterator
@@ -24,20 +24,20 @@ TAKEN, KEPT = {"read": 1, "taken_up": 1, "waiting": 0}, {"read": 1, "taken_up": 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:
-    """The incident in a file, for what need not be tried on both databases."""
+    """Return the API over the incident in a file, for what need not be tested on both databases."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         yield world
 
 
 def older(_value: bytes) -> Event:
-    """How a version reads that does not know the schema."""
+    """Return the reader of a version that does not know the schema."""
     raise UnknownSchemaError("unknown-schema", "a later version may know it")
 
 
 def sent_to_an_older_version(
     monkeypatch: pytest.MonkeyPatch, world: World, *events: dict[str, Any], **claims: Any
 ) -> list[int]:
-    """Send events in Avro to a version that cannot read them: how many it read, and set aside."""
+    """Send Avro events to a version that cannot read them, and return how many it read and quarantined."""
     raws = avro(*events)
     body = zigzag(len(raws)) + b"".join(zigzag(len(raw)) + raw for raw in raws) + b"\0"
     with monkeypatch.context() as before:
@@ -53,15 +53,15 @@ def retried(world: World) -> dict[str, Any]:
 
 @pytest.fixture(params=KINDS)
 def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """The incident on either database."""
+    """Return the API over the incident, on either database."""
     for place in fresh_places(request):
         with place() as url, api_over(url, tmp_path) as world:
             yield world
 
 
-def test_avro_of_a_later_version_is_taken_up_after_the_upgrade(api: World, monkeypatch: pytest.MonkeyPatch):
+def test_avro_of_a_later_version_is_imported_after_the_upgrade(api: World, monkeypatch: pytest.MonkeyPatch):
     """
-    The record waits; the version that can read it appends it, once, and its fact is in the answers.
+    The record is quarantined; the version that can read it appends it once, and its fact is in the answers.
     """
     counted = sent_to_an_older_version(monkeypatch, api, event(1))
     before = api.get("/v1/status?of=token:t1").status_code
@@ -74,12 +74,12 @@ def test_avro_of_a_later_version_is_taken_up_after_the_upgrade(api: World, monke
 
 @pytest.mark.parametrize("roles", [["producer"], [role.value for role in Role]], ids=["producer", "every role"])
 @pytest.mark.parametrize("body", NOT_EVENTS, ids=lambda body: body["type"])
-def test_what_is_given_elsewhere_is_never_taken_up(
+def test_events_with_their_own_endpoint_are_never_imported(
     here: World, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], roles: list[str]
 ):
     """
-    An order, a lift, an acknowledgement or a judgement that hid from an older version stays there, no matter who sent
-    it.
+    An order, lift, acknowledgement or judgement that an older version could not recognise stays in quarantine, whoever
+    sent it.
     """
     sent_to_an_older_version(monkeypatch, here, ENVELOPE | body, roles=roles)
 
@@ -90,11 +90,11 @@ def test_what_is_given_elsewhere_is_never_taken_up(
 
 @pytest.mark.parametrize("roles", [["producer"], [role.value for role in Role]], ids=["producer", "every role"])
 @pytest.mark.parametrize("source", ["urn:other", "https://gateway.example/more", "urn:tes", "https://idp.example"])
-def test_what_is_of_a_foreign_source_is_never_taken_up(
+def test_events_of_a_foreign_source_are_never_imported(
     here: World, monkeypatch: pytest.MonkeyPatch, source: str, roles: list[str]
 ):
     """
-    An event of a source that its sender might not use when it was sent stays where it is; one of its own goes in.
+    An event whose source was not allowed to its sender when it was sent stays; one of an allowed source is imported.
     """
     sent_to_an_older_version(monkeypatch, here, event(1, source=source), event(2), roles=roles)
 
@@ -103,9 +103,9 @@ def test_what_is_of_a_foreign_source_is_never_taken_up(
 
 
 @pytest.mark.parametrize("role", ["investigator", "responder", "receiver", "nobody"])
-def test_who_is_no_producer_puts_nothing_into_quarantine(here: World, role: str):
+def test_only_producers_can_fill_the_quarantine(here: World, role: str):
     """
-    Anyone who may not send events leaves nothing that waits to become one.
+    A caller who may not send events leaves nothing in quarantine.
     """
     response = here.post("/v1/events", role, content=b"\xc3\x01unknown", headers=AVRO)
 
@@ -117,11 +117,9 @@ def test_who_is_no_producer_puts_nothing_into_quarantine(here: World, role: str)
     [["urn:test:*", "x" * 600], ["urn:test:*", "ghp_" + "a1B2" * 9], "urn:test:*"],
     ids=["no id", "a credential", "one word"],
 )
-def test_of_what_a_sender_may_use_only_what_can_be_a_source_is_kept(
-    here: World, monkeypatch: pytest.MonkeyPatch, sources: Any
-):
+def test_only_valid_sources_of_a_sender_are_kept(here: World, monkeypatch: pytest.MonkeyPatch, sources: Any):
     """
-    What a token lists beside sources is not kept with the record, least of all a credential.
+    Other values in a token's list, credentials above all, are not kept with the record.
     """
     sent_to_an_older_version(monkeypatch, here, event(1), sources=sources)
     [waiting] = here.service.store.quarantined()
@@ -130,9 +128,9 @@ def test_of_what_a_sender_may_use_only_what_can_be_a_source_is_kept(
     assert TAKEN == retried(here)
 
 
-def test_who_may_use_too_many_sources_to_be_kept_sends_it_again(here: World, monkeypatch: pytest.MonkeyPatch):
+def test_a_sender_with_too_many_sources_has_to_send_again(here: World, monkeypatch: pytest.MonkeyPatch):
     """
-    Where the list is too long to stand beside every record, nothing is taken up for want of it.
+    If the list is too long to be kept with every record, nothing is imported.
     """
     sources = ["urn:test:*", *(f"urn:{number:x>400}" for number in range(20))]
     sent_to_an_older_version(monkeypatch, here, event(1), sources=sources)
@@ -141,9 +139,9 @@ def test_who_may_use_too_many_sources_to_be_kept_sends_it_again(here: World, mon
 
 
 @pytest.mark.parametrize("body", [*NOT_EVENTS, event(1, source="urn:other")], ids=lambda body: body["type"])
-def test_json_is_held_to_the_same(here: World, body: dict[str, Any]):
+def test_the_same_checks_apply_to_json(here: World, body: dict[str, Any]):
     """
-    What no older version could look into is looked at when it can be read.
+    What an older version could not check is checked once it can be read.
     """
     raw = json.dumps(ENVELOPE | body).encode()
     fault = UnknownSchemaError("unknown-schema", "a later version may know it")

@@ -58,7 +58,7 @@ EVENTS = [event | {"occurred_at": "2026-11-02T10:00:00Z", "outcome": "succeeded"
 
 @pytest.fixture(scope="module", params=KINDS)
 def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident, an order, a conflict and a record in quarantine; nothing here adds to it."""
+    """Return the incident, an order, a conflict and a quarantined record; tests do not add to it."""
     for place in fresh_places(request):
         with place() as url, api_over(url, tmp_path_factory.mktemp("http")) as world:
             give_order(world.service, ORDER)
@@ -136,7 +136,7 @@ def url_of(path: str) -> str:
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
 def test_a_document_is_that_of_the_command_line(api: World, question: Question):
     """
-    Every question answers with the document that the service makes, to the letter, on both databases.
+    Every question answers with exactly the document of the service, on both databases.
     """
     response = api.get(url_of(question.path))
 
@@ -145,9 +145,9 @@ def test_a_document_is_that_of_the_command_line(api: World, question: Question):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
-def test_a_document_has_the_shape_that_is_published(api: World, question: Question):
+def test_a_document_has_the_published_schema(api: World, question: Question):
     """
-    The schema of an answer in the OpenAPI document holds for the answer.
+    Every answer is valid by its schema in the OpenAPI document.
     """
     published = api.get("/openapi.json").json()
     path = f"/v1{question.path}".replace(":path", "")
@@ -160,7 +160,7 @@ def test_a_document_has_the_shape_that_is_published(api: World, question: Questi
 @pytest.mark.parametrize("path", LISTS)
 def test_pages_make_up_the_whole_list(api: World, path: str):
     """
-    Page by page a list is what it is at once, each page says whether another follows, and the last one does not.
+    All pages together are the whole list, and each except the last says that another follows.
     """
     url = url_of(path)
     url += "&" if "?" in url else "?"
@@ -180,8 +180,8 @@ def test_pages_make_up_the_whole_list(api: World, path: str):
 @pytest.mark.parametrize("path", LISTS)
 def test_a_page_has_at_most_what_is_published(here: World, path: str):
     """
-    The maximum of `limit` in the OpenAPI document is taken, and one more is refused with that number: a page is never
-    shorter than was asked for without a word.
+    The maximum of `limit` in the OpenAPI document is accepted, and one more is refused with that number: a page is
+    never silently shorter than requested.
     """
     parameters = here.get("/openapi.json").json()["paths"][f"/v1{path.replace(':path', '')}"]["get"]["parameters"]
     most = next(one["schema"]["maximum"] for one in parameters if one["name"] == "limit")
@@ -195,9 +195,9 @@ def test_a_page_has_at_most_what_is_published(here: World, path: str):
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_a_cursor_is_good_for_its_own_list(api: World, path: str):
+def test_a_cursor_is_valid_for_its_own_list_only(api: World, path: str):
     """
-    A cursor of another list, or none at all, is refused by the name of its parameter.
+    The problem for a cursor of another list, or an invalid one, names the parameter.
     """
     url = url_of(path)
     url += "&" if "?" in url else "?"
@@ -212,7 +212,7 @@ def test_a_cursor_is_good_for_its_own_list(api: World, path: str):
 
 def test_several_ids_are_answered_in_the_order_asked(here: World):
     """
-    With several ids the answer is a list of documents, and one that no fact names says so in its place.
+    With several ids the answer is a list of documents; that of an unknown id says so, in its place.
     """
     of = ["token:none", LEAKED, "principal:agent:planner"]
     items = here.get("/v1/status", params={"of": of}).json()["items"]
@@ -223,7 +223,7 @@ def test_several_ids_are_answered_in_the_order_asked(here: World):
 
 def test_an_answer_that_the_client_has_is_not_sent_again(here: World):
     """
-    An ETag stands for the bytes: the same question answers 304, and after a new fact 200.
+    The ETag depends on the bytes: the same question answers 304, and after a new fact 200.
     """
     url = f"/v1/timeline?of={OF}"
     first = here.get(url)
@@ -239,9 +239,9 @@ def test_an_answer_that_the_client_has_is_not_sent_again(here: World):
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
-def test_what_is_not_known_is_refused_by_its_name(here: World, question: Question):
+def test_an_unknown_parameter_is_refused_by_name(here: World, question: Question):
     """
-    A parameter that does not exist is a slip of the pen, and never answered as if it were not there.
+    An unknown parameter is most likely a mistake, and is never ignored.
     """
     url = url_of(question.path)
     response = here.get(f"{url}{'&' if '?' in url else '?'}know_at=now")
@@ -293,7 +293,7 @@ def test_what_is_not_known_is_refused_by_its_name(here: World, question: Questio
         ("/v1/revocations/%20x", "id"),
     ],
 )
-def test_a_wrong_parameter_is_named(here: World, url: str, parameter: str):
+def test_an_invalid_parameter_is_named(here: World, url: str, parameter: str):
     """
     Whatever is wrong with a parameter, the answer is a problem document that names it.
     """
@@ -317,9 +317,9 @@ def test_a_wrong_parameter_is_named(here: World, url: str, parameter: str):
         ("GET", "/v1/revocations/none/receipt", 404, "not-found"),
     ],
 )
-def test_every_fault_is_a_problem_document(here: World, method: str, path: str, status: int, word: str):
+def test_every_error_is_a_problem_document(here: World, method: str, path: str, status: int, word: str):
     """
-    What we refuse and what the framework refuses are told in the same form, with a type that stays.
+    Refusals by us and by the framework have the same format, with a stable type.
     """
     response = here.as_("investigator").request(method, path)
 
@@ -342,9 +342,9 @@ HOSTILE = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
-def test_what_is_asked_for_is_never_taken_for_anything_else(here: World, text: str, caplog: pytest.LogCaptureFixture):
+def test_hostile_parameters_are_only_ids(here: World, text: str, caplog: pytest.LogCaptureFixture):
     """
-    Markup, SQL, line ends and templates in any parameter are an id that no fact names, or a parameter that is wrong.
+    Markup, SQL, line ends and templates in a parameter are an unknown id, or an invalid parameter.
     """
     text = text.encode("utf-16", "surrogatepass").decode("utf-16")
     before = here.service.store.sizes()
@@ -379,9 +379,9 @@ def test_who_asked_for_what_is_in_the_access_log(here: World, caplog: pytest.Log
     )  # fmt: skip
 
 
-def test_an_answer_carries_what_browsers_heed(here: World):
+def test_an_answer_has_the_security_headers(here: World):
     """
-    A strict Content-Security-Policy and its kin are on every answer, a refusal included; nothing is kept by caches.
+    A strict Content-Security-Policy and related headers are on every answer, refusals included; nothing is cached.
     """
     for path in ("/v1/who?action=mail-7", "/v1/who", "/none", "/healthz", "/docs"):
         headers = here.get(path).headers
@@ -397,9 +397,9 @@ def test_an_answer_carries_what_browsers_heed(here: World):
 
 
 @pytest.mark.parametrize("host", ["evil.example", "", "us.example.evil.example", "127.0.0.2"])
-def test_another_name_is_not_answered(here: World, host: str):
+def test_another_host_name_is_not_answered(here: World, host: str):
     """
-    Under a name that is not ours nothing is answered: a page of somewhere else may have its name resolve to us.
+    Requests for another host name are refused: the name of another site may resolve to our address.
     """
     response = here.get("/v1/who?action=mail-7", headers={"Host": host})
 
@@ -407,18 +407,18 @@ def test_another_name_is_not_answered(here: World, host: str):
 
 
 @pytest.mark.parametrize("host", ["[::1", "evil@us.example", "us.example/", "us.example,evil", "us.example evil", "\t"])
-def test_a_host_that_is_none_is_refused(here: World, host: str):
+def test_an_invalid_host_is_refused(here: World, host: str):
     """
-    What a proxy may read as another name than we do is no request, also behind a server that lets it through.
+    A host that a proxy may read differently is refused, also if the server passes it on.
     """
     response = here.get("/v1/who?action=mail-7", headers={"Host": host})
 
     assert (400, "malformed") == (response.status_code, problem_type(response))
 
 
-def test_the_page_of_the_api_is_made_of_our_own_files(here: World):
+def test_the_page_of_the_api_uses_our_own_files_only(here: World):
     """
-    /docs names every path, has no script, and refers to nothing elsewhere.
+    /docs names every path, has no script, and loads nothing from other hosts.
     """
     page = here.as_(None).get("/docs").text
     paths = here.as_(None).get("/openapi.json").json()["paths"]
@@ -430,7 +430,7 @@ def test_the_page_of_the_api_is_made_of_our_own_files(here: World):
 
 def test_the_openapi_document_is_complete(here: World):
     """
-    Each path has an id of its own, a summary, who may, an answer with a schema; problems are documents.
+    Each operation has a unique id, a summary, roles and an answer with a schema; problems are documents.
     """
     document = here.as_(None).get("/openapi.json").json()
     operations = [(path, said) for path, methods in document["paths"].items() for said in methods.values()]
@@ -449,7 +449,7 @@ def test_the_openapi_document_is_complete(here: World):
 
 def test_nothing_answers_500(here: World, monkeypatch: pytest.MonkeyPatch):
     """
-    What nobody thought of is told in our log; the client gets 503, our headers, and not a word of it.
+    An unexpected exception is logged; the client gets 503 and our headers, without details.
     """
     monkeypatch.setattr(here.service, "who", lambda *_, **__: 1 / 0)
     response = here.get("/v1/who?action=mail-7")
@@ -459,9 +459,9 @@ def test_nothing_answers_500(here: World, monkeypatch: pytest.MonkeyPatch):
     assert "division" not in response.text
 
 
-def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path):
+def test_a_question_that_takes_too_long_is_cancelled(tmp_path: Path):
     """
-    After its time a question is answered with 503, and says so.
+    After the timeout a question is answered with 503, and says so.
     """
     import threading
 
@@ -476,7 +476,7 @@ def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path):
 
 def test_many_threads_get_the_answers_of_one(api: World):
     """
-    Questions and writes at the same time answer as one after the other would: the store bears many threads.
+    Concurrent questions and writes answer as if they ran one after the other.
     """
     import asyncio
 
@@ -495,9 +495,9 @@ def test_many_threads_get_the_answers_of_one(api: World):
     assert expected == asyncio.run(all_at_once())
 
 
-def test_a_page_is_the_document_in_a_template(here: World):
+def test_a_page_renders_the_document_of_the_api(here: World):
     """
-    What a page is given is what the API serves: both come by the same function.
+    The pages and the API get the document from the same function.
     """
     from starlette.responses import HTMLResponse
 

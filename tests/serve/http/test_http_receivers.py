@@ -1,4 +1,4 @@
-"""Enforcement points over HTTP: who may register, mark and resend, and in whose name."""
+"""Enforcement points over HTTP: who may register, mark and deliver again, and in whose name."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ WALL = "https://wall.example"
 
 
 def test_from_unknown_to_closed_in_the_name_of_the_caller(api: World):
-    """The responder registers, delivers again and marks; the verdict says whose word it rests on."""
+    """The responder registers, delivers again and marks by hand; the verdict says who marked it."""
     id_ = api.post("/v1/revocations", json=ORDER).json()["revocation"]
     unknown = api.get(f"/v1/revocations/{id_}").json()["verdict"]
     registered = api.post("/v1/receivers", json={"receiver": WALL, "deadline_seconds": 60})
@@ -33,7 +33,7 @@ def test_from_unknown_to_closed_in_the_name_of_the_caller(api: World):
 
 
 def test_what_is_open_at_one_enforcement_point_is_delivered_again(here: World):
-    """Where nothing is open the request is refused; and its contact stands in the list, if the settings say one."""
+    """The request is refused if nothing is open; the list has the contact, if the settings have one."""
     here.site = replace(here.site, contacts={WALL: "wall team"})
     client = client_of(replace(here, app=create_app(here.site)), "responder")
     order = client.revoke(LEAKED, reason="test")
@@ -50,8 +50,8 @@ def test_what_is_open_at_one_enforcement_point_is_delivered_again(here: World):
     ]
 
 
-def test_a_receiver_registers_itself_alone_and_marks_nothing(here: World):
-    """Its own name is registered; another's, and a person's word, take a responder."""
+def test_a_receiver_registers_only_itself_and_marks_nothing(here: World):
+    """It may register its own name; registering another name and marking by hand need a responder."""
     own = here.post("/v1/receivers", "receiver", json={"receiver": "urn:gateway"})
     other = here.post("/v1/receivers", "receiver", json={"receiver": WALL})
     producer = here.post("/v1/receivers", "producer", json={"receiver": WALL})
@@ -60,8 +60,8 @@ def test_a_receiver_registers_itself_alone_and_marks_nothing(here: World):
     assert [201, 403, 403, 403] == [one.status_code for one in (own, other, producer, mark)]
 
 
-def test_a_body_cannot_say_whose_word_it_is(here: World):
-    """`by` is no field: it is the authenticated caller."""
+def test_a_body_cannot_name_the_author(here: World):
+    """There is no field `by`: it is the authenticated caller."""
     response = here.post("/v1/revocations/r/marks", json={"receiver": WALL, "reason": "done", "by": "human:bob"})
 
     assert (400, "by") == (response.status_code, response.json()["parameter"])
@@ -81,7 +81,7 @@ def test_a_body_cannot_say_whose_word_it_is(here: World):
         ({"covers": []}, "covers"),
     ],
 )
-def test_a_wrong_field_of_a_registration_is_named(here: World, change: dict[str, Any], parameter: str):
+def test_an_invalid_field_of_a_registration_is_named(here: World, change: dict[str, Any], parameter: str):
     """Nothing is registered then."""
     response = here.post("/v1/receivers", json={"receiver": WALL, **change})
 
@@ -90,7 +90,7 @@ def test_a_wrong_field_of_a_registration_is_named(here: World, change: dict[str,
 
 
 def test_the_client_registers_and_marks(here: World):
-    """Typed, and its refusals are our own errors."""
+    """Its methods are typed, and refusals raise exceptions of the client."""
     client = client_of(here, "responder")
     order = client.revoke(LEAKED, reason="test")
     client.register(WALL, kinds=["token"])

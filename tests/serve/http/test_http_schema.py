@@ -1,4 +1,4 @@
-"""The OpenAPI document put to the test: what it allows is answered as it says, what it does not is refused."""
+"""Generated requests: what the OpenAPI document allows is answered as it says, everything else is refused."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -21,19 +21,19 @@ from tests.support.conversations import one_server
 from tests.support.http_worlds import World
 
 EXAMPLES = 5  # of each operation, and of each mode
-# But for `positive_data_acceptance`: what an id may hold is more than a schema can say.
+# Except `positive_data_acceptance`: a schema cannot express all rules for ids.
 CHECKS = [
     *(not_a_server_error, status_code_conformance, content_type_conformance),
     *(response_schema_conformance, negative_data_rejection),
 ]
-# Refused is refused, by whichever status the document says.
+# Any documented status is a refusal.
 CONFIG = SchemathesisConfig.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": ["4xx", "5xx"]}}})
 ROLES = ["producer", "investigator", "responder", "receiver"]
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
-    """The incident behind a real server with all that is served; what is written comes to it as well."""
+    """Return a real server with everything over the incident; generated writes change it."""
     with one_server(tmp_path_factory.mktemp("http") / "all") as found:
         yield found
 
@@ -41,9 +41,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # a few hundred requests, on whatever machine
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_what_is_asked_is_answered_as_published(api: tuple[World, str], mode: GenerationMode):
+def test_requests_are_answered_as_published(api: tuple[World, str], mode: GenerationMode):
     """
-    Whatever is asked, by the document or against it: statuses, media types and documents are those that it says.
+    For valid and invalid requests, statuses, media types and documents are those of the OpenAPI document.
     """
     world, url = api
     document = world.as_(None).get("/openapi.json").json()

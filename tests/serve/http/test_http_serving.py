@@ -1,4 +1,4 @@
-"""`delegraph serve` and `delegraph demo --serve` as processes: the link, the tail, leaving; and what they refuse."""
+"""`delegraph serve` and `delegraph demo --serve` as processes: the link, the tail, shutdown, and refusals."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ def logged(folder: Path) -> list[dict[str, object]]:
 
 def test_the_demo_is_served_by_a_link(tmp_path: Path):
     """
-    The link signs in; the incident is there, what is alive in the story can be revoked, and INT ends it well.
+    The link signs in; the incident can be queried and revoked, and SIGINT ends the process cleanly.
     """
     with process(tmp_path, "demo", "--serve") as (started, link):
         with httpx.Client(base_url=link.partition("/sign-in")[0]) as browser:
@@ -68,9 +68,9 @@ def test_the_demo_is_served_by_a_link(tmp_path: Path):
     assert [("human:dana@example.com", ["mail-7"])] == [(line["caller"], line["action"]) for line in reads]
 
 
-def test_a_store_is_served_to_anyone_the_issuer_says(tmp_path: Path):
+def test_a_store_is_served_to_callers_of_the_issuer(tmp_path: Path):
     """
-    With an issuer there is no link: a token is asked for, and TERM ends the process well.
+    With an issuer there is no link: a token is required, and SIGTERM ends the process cleanly.
     """
     runner = CliRunner()
     store = f"sqlite:///{tmp_path}/delegraph.db"
@@ -115,16 +115,16 @@ def test_a_store_is_served_to_anyone_the_issuer_says(tmp_path: Path):
 )
 def test_without_an_issuer_no_other_address_is_served(tmp_path: Path, listen: str, said: str):
     """
-    Where nobody can be authenticated nobody else is served: exit code 2, and what to configure.
+    Without authentication only this machine is served: otherwise exit code 2, with what to configure.
     """
     result = CliRunner().invoke(main, ["demo", "--serve", "--http", listen])
 
     assert (2, True) == (result.exit_code, said in result.output)
 
 
-def test_a_port_that_is_taken_is_refused():
+def test_a_port_in_use_is_refused():
     """
-    Two processes do not share a port: the second one is told.
+    The second process on a port ends with a message.
     """
     import socket
 
@@ -137,7 +137,7 @@ def test_a_port_that_is_taken_is_refused():
 
 def test_there_is_nothing_to_serve_without_a_store(tmp_path: Path):
     """
-    A store that is not there is told at the start, and not to every caller.
+    A missing store is reported at the start, and not to every caller.
     """
     result = CliRunner().invoke(main, ["serve", "--store", f"sqlite:///{tmp_path}/none.db", "--http", "127.0.0.1:0"])
 
@@ -149,13 +149,13 @@ def test_there_is_nothing_to_serve_without_a_store(tmp_path: Path):
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[tuple[World, str]]:
-    """The incident behind a real server."""
+    """Return the incident behind a real server."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world, served(world.app) as url:
         yield world, url
 
 
 class Listener:
-    """Listens in a thread of its own, and keeps what it hears."""
+    """Listens in a separate thread, and records the events."""
 
     def __init__(self, world: World, url: str, last: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {world.token()}"} | ({"Last-Event-ID": last} if last else {})
@@ -189,9 +189,9 @@ class Listener:
         self._client.close()
 
 
-def test_what_is_recorded_is_told_to_all_who_listen(api: tuple[World, str]):
+def test_every_listener_receives_new_facts(api: tuple[World, str]):
     """
-    Each listener is greeted, hears each new fact once, and after a break continues where it was.
+    Each listener gets a greeting and each new fact once, and resumes after an interruption.
     """
     world, url = api
     listeners = [Listener(world, url) for _ in range(3)]
@@ -212,9 +212,9 @@ def test_what_is_recorded_is_told_to_all_who_listen(api: tuple[World, str]):
 
 
 @pytest.mark.slow
-def test_findings_are_told_to_those_who_listen(api: tuple[World, str]):
+def test_listeners_receive_findings(api: tuple[World, str]):
     """
-    What a keeper writes to the index comes as separate events; a listener that was unavailable is told what was
+    What a keeper writes to the index comes as separate events; a listener that was disconnected gets what was
     written since.
     """
     world, url = api
@@ -236,11 +236,9 @@ def test_findings_are_told_to_those_who_listen(api: tuple[World, str]):
     assert "wielder-mismatch" in {one["finding"]["kind"] for one in told}
 
 
-def test_one_who_was_away_for_too_long_is_told_that_it_is_too_much(
-    api: tuple[World, str], monkeypatch: pytest.MonkeyPatch
-):
+def test_a_listener_that_missed_too_much_is_told_so(api: tuple[World, str], monkeypatch: pytest.MonkeyPatch):
     """
-    What cannot be told in one go is named as left out, and never left out in silence.
+    Omitted events are reported as omitted.
     """
     monkeypatch.setattr(live, "CAUGHT_UP", 10)
     world, url = api
@@ -253,9 +251,9 @@ def test_one_who_was_away_for_too_long_is_told_that_it_is_too_much(
 
 
 @pytest.mark.parametrize("last", ["x", "W10x", id_of({("decisions", 0): -1}), id_of({("decisions", 1 << 50): 1})])
-def test_what_is_no_id_of_an_event_is_refused(api: tuple[World, str], last: str):
+def test_an_invalid_event_id_is_refused(api: tuple[World, str], last: str):
     """
-    A Last-Event-ID that is none is a fault of the header, by its name.
+    The problem for an invalid Last-Event-ID names the header.
     """
     world, _ = api
     response = world.get("/v1/live", headers={"Last-Event-ID": last})
@@ -264,11 +262,11 @@ def test_what_is_no_id_of_an_event_is_refused(api: tuple[World, str], last: str)
 
 
 @pytest.mark.slow
-def test_the_tail_takes_a_bounded_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_tail_has_a_limited_number_of_listeners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    One listener too many is refused with 503; who leaves makes room.
+    One listener too many is refused with 503; a disconnected one makes room.
     """
-    monkeypatch.setattr(live, "BEAT_SECONDS", 0.2)  # who has left is noticed by the next word to it
+    monkeypatch.setattr(live, "BEAT_SECONDS", 0.2)  # a disconnect is noticed at the next write
     limits = Limits(listeners=1)
     with (
         api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=limits) as world,
@@ -291,9 +289,9 @@ def test_the_tail_takes_a_bounded_number(tmp_path: Path, monkeypatch: pytest.Mon
     assert 503 == refused
 
 
-def test_one_who_leaves_before_the_tail_begins_makes_room(tmp_path: Path):
+def test_a_client_that_leaves_before_the_tail_begins_makes_room(tmp_path: Path):
     """
-    A client that is gone before the first word to it is counted no longer.
+    A client that disconnects before the first event is no longer counted.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         scope = {
@@ -326,11 +324,11 @@ def test_one_who_leaves_before_the_tail_begins_makes_room(tmp_path: Path):
         assert "delegraph_http_listeners 0.0" in asyncio.run(come_and_go())
 
 
-def test_a_fault_that_nobody_thought_of_is_told_and_ends_no_tail(
+def test_an_unexpected_error_is_reported_and_does_not_end_the_tail(
     api: tuple[World, str], monkeypatch: pytest.MonkeyPatch
 ):
     """
-    Anyone who listens hears that nothing can be told for now, and then all that was recorded meanwhile.
+    Listeners are told that events are unavailable for now, and then get all that was recorded meanwhile.
     """
     world, url = api
     listener = Listener(world, url)

@@ -1,4 +1,4 @@
-"""Two processes that serve one store: of one key comes one order, whatever they do at one instant and whatever dies."""
+"""Two processes that serve one store: one key gives one order, with concurrent requests and crashes."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -28,14 +28,14 @@ KEYS = 8
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a fresh store on either database."""
+    """Return the URL of an empty store on either database."""
     for fresh in fresh_places(request):
         with fresh() as url:
             yield url
 
 
 class Watched:
-    """A log whose appends someone looks at first."""
+    """A log that calls a function before each append."""
 
     def __init__(self, log: Log, before: Callable[[list[Entry]], object]) -> None:
         self._log = log
@@ -51,7 +51,7 @@ class Watched:
 
 
 class AppendsAndDies(Watched):
-    """A log that takes what it is given, and from which nothing is heard any more."""
+    """A log that appends, and then fails instead of answering."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(log, lambda _entries: None)
@@ -62,14 +62,14 @@ class AppendsAndDies(Watched):
 
 
 def orders_in(world: World) -> list[tuple[str, int]]:
-    """The ids of all revocations, and how many orders each has."""
+    """Return the ids of all revocations, with their number of orders."""
     found = [item["revocation"] for item in world.get("/v1/revocations").json()["items"]]
     return [(id_, len(world.get(f"/v1/revocations/{id_}").json()["orders"])) for id_ in found]
 
 
-def test_one_key_at_two_processes_at_one_instant_is_one_order(place: str, tmp_path: Path):
+def test_one_key_at_two_processes_at_the_same_time_is_one_order(place: str, tmp_path: Path):
     """
-    Both have looked and found nothing, and both are about to order: one order stands, and one answer is a repetition.
+    Both have found no earlier order and are about to order: there is one order, and one answer is a repetition.
     """
     both = threading.Barrier(2, timeout=60)
 
@@ -89,9 +89,9 @@ def test_one_key_at_two_processes_at_one_instant_is_one_order(place: str, tmp_pa
     assert (first["revocation"], first["kills"]) == (again["revocation"], again["kills"])
 
 
-def test_two_orders_with_one_key_at_one_instant_are_one_and_a_refusal(place: str, tmp_path: Path):
+def test_of_two_orders_with_one_key_at_the_same_time_one_is_refused(place: str, tmp_path: Path):
     """
-    Of two different orders under one key, both about to be given, one stands and the other is refused.
+    Of two different orders with one key, both about to be given, one is given and the other is refused.
     """
     claiming = threading.Barrier(2, timeout=60)
     with ExitStack() as stack:
@@ -117,9 +117,9 @@ def test_two_orders_with_one_key_at_one_instant_are_one_and_a_refusal(place: str
     assert [1] == [number for _, number in orders]
 
 
-def test_a_process_that_dies_before_it_has_ordered_blocks_no_key(place: str, tmp_path: Path):
+def test_a_process_that_dies_before_ordering_does_not_block_its_key(place: str, tmp_path: Path):
     """
-    The key was claimed and nothing ordered: another order under it is refused, and the same one is given, as of then.
+    The key was claimed and nothing ordered: another order with it is refused, and the same one is given, as of then.
     """
 
     def dies(_entries: list[Entry]) -> None:
@@ -144,9 +144,9 @@ def test_a_process_that_dies_before_it_has_ordered_blocks_no_key(place: str, tmp
     assert (format_instant(ASKED), 3) == (said["ordered_at"], len(order.json()["kills"]["tokens"]))
 
 
-def test_an_order_that_comes_late_to_the_log_is_the_same_one(place: str, tmp_path: Path):
+def test_an_order_that_reaches_the_log_late_is_the_same_one(place: str, tmp_path: Path):
     """
-    What a broker answered nothing for, and was sent again, may be on the log twice: it is one order anyway.
+    An order that was sent again because the broker did not answer may be in the log twice: it is still one order.
     """
     lost: list[Entry] = []
 
@@ -168,9 +168,9 @@ def test_an_order_that_comes_late_to_the_log_is_the_same_one(place: str, tmp_pat
     assert (True, order["revocation"]) == (again["repeated"], again["revocation"])
 
 
-def test_a_process_that_dies_behind_the_append_has_ordered(place: str, tmp_path: Path):
+def test_a_process_that_dies_after_the_append_has_ordered(place: str, tmp_path: Path):
     """
-    The log has the order and nothing else knows: sent again it is found, and is a repetition.
+    Only the log has the order: when it is sent again, it is found and is a repetition.
     """
     with api_over(place, tmp_path):
         pass  # the incident is there
@@ -188,7 +188,7 @@ def test_a_process_that_dies_behind_the_append_has_ordered(place: str, tmp_path:
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_servers_on_one_store_give_each_key_one_order(request: pytest.FixtureRequest, tmp_path: Path, kind: str):
     """
-    Two real processes, each key sent to both at one instant: an order each, a 201 each, one of each pair repeated.
+    Each key is sent to two real processes at the same time: both answer 201, for one order, one of them as repeated.
     """
     store = f"sqlite:///{tmp_path}/store.db" if kind == "sqlite" else request.getfixturevalue("postgres_url")
     log = f"sqlite:///{tmp_path}/log.db"
