@@ -1,6 +1,7 @@
 """Rules about credentials that are used twice, after their replacement, by several parties, or with too many tools."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import groupby
 from typing import Any, Final
 
 from lineage.core.authority.elements import Element
@@ -99,21 +100,25 @@ def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
 
 
 def _again(scene: Scene, facts: list[Fact]) -> list[Fact]:
-    """Return the facts of one source, in order, that state nothing new."""
+    """Return the facts of one source, in order, that state nothing new; facts of one moment are one statement."""
     first, *others = facts
     known, ids = _stated(scene, first), {first.event.event_id}
     ends = {_end_of(first)}
-    again = []
-    for fact in others:
-        said, end = _stated(scene, fact), _end_of(fact)
-        later = fact.event.occurred_at > first.event.occurred_at and fact.event.event_id not in ids
-        ends_no_later = end is None or any(known_end is not None and end <= known_end for known_end in ends)
-        if later and ends_no_later and said <= known:
-            again.append(fact)
+    again: list[Fact] = []
+    for at, statement in groupby(others, lambda fact: fact.event.occurred_at):
+        parts = list(statement)
+        said = {each for fact in parts for each in _stated(scene, fact)}
+        stated_ends = {_end_of(fact) for fact in parts}
+        if at > first.event.occurred_at and said <= known and all(_is_no_later(end, ends) for end in stated_ends):
+            again += (fact for fact in parts if fact.event.event_id not in ids)
         known |= said
-        ends.add(end)
-        ids.add(fact.event.event_id)
+        ends |= stated_ends
+        ids |= {fact.event.event_id for fact in parts}
     return again
+
+
+def _is_no_later(end: int | None, ends: Collection[int | None]) -> bool:
+    return end is None or any(known is not None and end <= known for known in ends)
 
 
 def _stated(scene: Scene, fact: Fact) -> set[tuple[str, Any]]:

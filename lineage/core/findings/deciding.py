@@ -279,7 +279,7 @@ RULES: Final = (
         needs="decisions that state what they permit",
         looks_at=(inputs.DECIDED,),
         settings=("scopes",),
-        maps_to=("ASI02", "ASI03", "M Agent Tool Misuse", "T0053"),
+        maps_to=("ASI02", "ASI03", "M Agent Tool Misuse"),
         fix="Make the enforcement point compare the request with what was decided.",
         missing=no_decisions,
     ),
