@@ -54,6 +54,8 @@ EVERY = (
     "/conflicts",
     "/health",
     "/receivers",
+    "/cases",
+    "/add-to-case?of=action:mail-7&of=actions:tool%3Dmail",
     "/revocations",
     "/revocations/rev-1",
     "/revocations/rev-1/receipt",

@@ -24,7 +24,8 @@ _MORE: Final = frozenset({"operation", "resource", "outcome", "actor", "token", 
 def actions(asked: Asked) -> Shown:
     """Build the page of actions, with the form that filters them."""
     filters = {name: said for name, said in asked.document["filters"].items() if name != "of"}
-    return {"filters": filters, "more_filters": not _MORE.isdisjoint(filters)}
+    as_range = urlencode(sorted(asked.document["filters"].items()))
+    return {"filters": filters, "more_filters": not _MORE.isdisjoint(filters), "as_range": as_range}
 
 
 def inventory(asked: Asked) -> Shown:

@@ -54,6 +54,8 @@ def _address(links: Links, kind: str, id_: str) -> str:
         return links.to("/who", action=id_)
     if kind == "revocation":
         return links.to(f"/revocations/{quote(id_, safe='')}")
+    if kind == "case":
+        return links.to(f"/cases/{quote(id_, safe='')}")
     if kind == "finding":
         return links.to(f"/findings/{quote(id_, safe='')}")
     if kind in _USED:

@@ -30,6 +30,7 @@ LISTS: Final = {
     "/quarantine": "quarantine",
     "/conflicts": "conflicts",
     "/revocations": "revocations",
+    "/cases": "cases",
     "/governance/active": "active",
     "/governance/allowed": "allowed",
     "/governance/held": "held",

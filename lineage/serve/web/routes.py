@@ -22,6 +22,7 @@ from lineage.serve.web import (
     asking_pages,
     batch_pages,
     board_forms,
+    case_pages,
     finding_pages,
     forms,
     glossary,
@@ -54,6 +55,8 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/conflicts", "conflicts.html", page_context.conflicts),
     ("/health", "health.html", page_context.nothing),
     ("/revocations", "revocations.html", page_context.nothing),
+    ("/cases", "cases.html", case_pages.every),
+    (case_pages.PATH, "case.html", case_pages.one),
     ("/receivers", "receivers.html", page_context.receivers),
     ("/governance/active", "governance.html", page_context.governance("active", "Agents that were active")),
     ("/governance/allowed", "governance.html", page_context.governance("allowed", "What the agent could do")),
@@ -88,6 +91,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         "/diff": _diff(site),
         "/dossier": _dossier(site),
         "/revoke": batch_pages.planning(site),
+        case_pages.ADDING: case_pages.adding(site),
         "/incidents/{id:path}": incident_pages.board(site),
         "/revocations/{id:path}/receipt": _receipt(site),
         "/revocations/{id:path}/signed-receipt": board_forms.signed_receipt(site),
@@ -106,6 +110,8 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         "/revocations/{id:path}/deliveries": board_forms.delivering_again(site),
         "/revocations/{id:path}/proofs": board_forms.proving(site),
         "/findings/{id}/judgements": finding_pages.judging(site),
+        "/cases": case_pages.opening(site),
+        f"{case_pages.PATH}/changes": case_pages.changing(site),
         **({} if story is None else {"/story/{name}": _play(site, story)}),
     }
     return [

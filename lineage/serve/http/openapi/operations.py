@@ -148,7 +148,7 @@ _NEW_CASE: Final = fields(
 )
 _CASE_CHANGE: Final = fields(
     {
-        "change": {"type": "string", "enum": list(CASE_CHANGES[1:])},
+        "change": {"type": "string", "enum": list(CASE_CHANGES[1:]), "description": "What is done to it."},
         "items": _CASE_ITEMS,
         "assignee": {**_ID, "description": "Who is in charge from now on; absent in `assigned`: nobody."},
         "note": _NOTE,
