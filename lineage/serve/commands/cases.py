@@ -20,6 +20,7 @@ from lineage.serve.queries.service import Service
 
 MOST_AT_ONCE: Final = limits.LIST_ENTRIES  # items of one change
 _TITLE_CHARACTERS: Final = 200
+_UNIQUE: Final = 12  # hexadecimal digits
 
 
 class UnknownItemsError(RefusedError):
@@ -86,7 +87,7 @@ def open_case(
     if not title.strip() or "\n" in title or len(title) > _TITLE_CHARACTERS:
         raise RefusedError(f"a case needs a title: one line of at most {_TITLE_CHARACTERS} characters")
     service.catch_up()
-    id_ = _new_id(now) if case is None else case
+    id_ = id_of_day(now, uuid.uuid4().hex) if case is None else case
     _refuse_id(id_)
     wanted = CaseChanged(
         id_, "opened", by, _usable_items(service, items, now), title=title, assignee=assignee, note=_usable_note(note)
@@ -160,9 +161,9 @@ def _after(service: Service, id_: str) -> Case:
     return case
 
 
-def _new_id(now: Instant) -> str:
-    """Generate an id that begins with the day, so that the list of cases begins with the latest."""
-    return f"case-{format_instant(now)[:10].replace('-', '')}-{uuid.uuid4().hex[:8]}"
+def id_of_day(at: Instant, unique: str) -> str:
+    """Build an id that begins with the day, so that the list of cases begins with the latest."""
+    return f"case-{format_instant(at)[:10].replace('-', '')}-{unique[:_UNIQUE]}"
 
 
 def _refuse_id(id_: str) -> None:

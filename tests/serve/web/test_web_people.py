@@ -261,7 +261,7 @@ def test_no_page_about_a_token_is_a_dead_end(world: World, page: str):
     assert about
     links = re.findall(r'href="/(?:v1/)?([a-z]+)\?', about[0])
 
-    assert ["chain", "reach", "graph", "uses", "timeline", "diff", "case", "case"] == links
+    assert ["chain", "reach", "graph", "uses", "timeline", "diff", "dossier", "dossier"] == links
     assert [page] == re.findall(r'href="/([a-z]+)\?[^"]*" aria-current', about[0])
 
 
