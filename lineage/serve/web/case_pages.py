@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 from uuid import uuid4
 
 from starlette.requests import Request
@@ -39,7 +39,7 @@ def every(asked: Asked) -> Mapping[str, Any]:
 def one(asked: Asked) -> Mapping[str, Any]:
     """Build the page of a case: its items with links, and its changes in words."""
     doc = asked.document
-    items = [{**item, "address": _page_of(asked, item)} for item in doc["items"]]
+    items = [{**item, "address": _page_of(asked, item), "shown": _shown(item)} for item in doc["items"]]
     changes = [{**item, "words": change(item)} for item in doc["changes"]["items"]]
     notes = [item for item in changes if item["note"]]
     export = f"/v1{address_of(doc['case'])}/export"
@@ -49,6 +49,13 @@ def one(asked: Asked) -> Mapping[str, Any]:
 def address_of(case: str) -> str:
     """Return the address of the page of a case."""
     return f"/cases/{quote(case, safe='')}"
+
+
+def _shown(item: Document) -> str:
+    """Return the id of an item as people read it: of a range, its filters in words."""
+    if item["kind"] != RANGE:
+        return str(item["id"])
+    return ", ".join(f"{name} {value}" for name, value in parse_qsl(item["id"]))
 
 
 def _page_of(asked: Asked, item: Document) -> str:
@@ -65,6 +72,7 @@ def adding(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
         found = every_case(site.service, WantedCases(status="open"), limit=_OFFERED, looked_at=_OFFERED * 4)
         log_access(caller, request, items=len(chosen))
         items = [dict(zip(("kind", "id"), one.split(":", 1), strict=True)) for one in chosen]
+        items = [{**item, "shown": _shown(item)} for item in items]
         context = {
             "chosen": items,
             "lines": "\n".join(chosen),
