@@ -261,13 +261,16 @@ def test_a_second_history_is_not_cosigned(site: Site, tmp_path: Path):
     [
         ('url = "https://w.example"\n', "'key' of"),
         ('url = "http://w.example"\nkey = "KEY"\n', "must begin with https://"),
-        (f'url = "https://w.example"\nkey = "{LOG.verifiers[0].text}"\n', "is the key of a log, not of a witness"),
+        ('url = "https://w.example"\nkey = "LOG"\n', "is the key of a log, not of a witness"),
         ('url = "https://w.example"\nkey = "KEY"\nport = 3\n', "unknown setting 'port'"),
         ('url = "https://w.example"\nkey = "KEY"\ntimeout_seconds = -1\n', "must be a positive number"),
     ],
 )
 def test_wrong_settings_are_named(site: Site, table: str, said: str):
-    config = f"[witnesses.second]\n{table.replace('KEY', OWN.verifiers[0].text)}"
+    keys = {"KEY": OWN.verifiers[0].text, "LOG": LOG.verifiers[0].text}
+    for word, key in keys.items():
+        table = table.replace(f'"{word}"', f'"{key}"')
+    config = f"[witnesses.second]\n{table}"
     (site.folder / "delegraph.toml").write_text(config)
     result = CliRunner().invoke(main, ("evidence", "checkpoint"), env=site.env)
 
