@@ -8,9 +8,12 @@ from contextlib import suppress
 from typing import Final
 
 from lineage.core.authority.action_filter import ActionFilter
+from lineage.core.findings.nearby import near
 from lineage.core.model.errors import TooManyError
+from lineage.core.model.references import Role
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.graph_view import graph
+from lineage.serve.queries.inventory import Held, held
 from lineage.serve.queries.revocation_snapshot import work_out
 from lineage.serve.queries.revocations import latest
 from lineage.serve.queries.service import Service
@@ -43,6 +46,15 @@ def steps_of(service: Service) -> Iterator[None]:
         reader.count_others([key], (), now, 1)
         reader.first_others([key], (), now, 1)
         reader.load_receivers(world)
+    yield
+    held(service, "token", Held(holder=_NOBODY), at=now, limit=1)
+    with service.reader() as reader:
+        world, principal = reader.world(), f"principal:{_NOBODY}"
+        reader.load_held(world, {0})
+        reader.load_surroundings(world, [f"token:{_NOBODY}"], [principal], most=1)
+        reader.last_mentions([principal], (Role.ACTS,), 1)
+        reader.count_by_hour(now, now + 1)
+        near(world, [principal], now, service.options)
 
 
 def ends_of(service: Service) -> Iterator[None]:
