@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +14,14 @@ from click.testing import CliRunner, Result
 
 from lineage.core.model.times import format_instant, parse_instant
 from lineage.serve.cli import completion
+from lineage.serve.cli.group import SECTIONS
 from lineage.serve.cli.main import main
 from lineage.serve.documents.typed_times import typed_time
 
 INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
 Run = Callable[..., Result]
 NOW = parse_instant("2026-11-02T10:30:00Z")
+ASKING = sorted({*dict(SECTIONS)["Ask"]} - {"open", "try"})  # these serve, and read files of one's own
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +201,30 @@ def test_ids_are_completed_from_the_store(run: Run, tmp_path: Path):
         found[url] = [item.value for item in completion.actions(context, who.params[0], "mail-")]
 
     assert [["mail-3", "mail-4", "mail-7", "mail-8"], []] == list(found.values())
+
+
+def examples_of(command: click.Command) -> list[list[str]]:
+    """The examples in the help of a command, as arguments: without what a shell does with their output."""
+    lines = [line.strip() for line in (command.help or "").splitlines()]
+    alone = [re.split(r"\s{3,}| > | \| | && ", line)[0] for line in lines if line.startswith("delegraph ")]
+    return [shlex.split(line)[1:] for line in alone]
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_the_examples_in_the_help_of_a_question_run(
+    run: Run, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each question has examples; each answers, or says which thing or file there is not, and none is used wrongly."""
+    monkeypatch.chdir(tmp_path)  # where an example writes a file
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    examples = examples_of(command)
+    found = [(example, run(*example)) for example in examples]
+    there_is_not = re.compile(r"no fact names|there is no |not_found|cannot be read", re.IGNORECASE)
+
+    assert examples
+    assert [] == [
+        (example, answer.output[-200:])
+        for example, answer in found
+        if answer.exit_code != 0 and (answer.exit_code not in (2, 3) or not there_is_not.search(answer.output))
+    ]

@@ -60,7 +60,7 @@ _COMMANDS: Final = {
 
 
 # The sections of the help, and the commands of each in the order in which people need them.
-_SECTIONS: Final = (
+SECTIONS: Final = (
     (
         "Ask",
         (
@@ -94,9 +94,9 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by section, each with its whole summary."""
-        listed = {name for _, names in _SECTIONS for name in names}
+        listed = {name for _, names in SECTIONS for name in names}
         others = tuple(name for name in self.list_commands(ctx) if name not in listed)
-        for section, names in (*_SECTIONS, (_OTHERS, others)):
+        for section, names in (*SECTIONS, (_OTHERS, others)):
             commands = ((name, self.get_command(ctx, name)) for name in names)
             rows = [(name, one.get_short_help_str(_WHOLE)) for name, one in commands if one and not one.hidden]
             if rows:
