@@ -588,6 +588,7 @@ def test_several_targets_go_from_a_list_to_a_signed_receipt(person: BrowserConte
     page.wait_for_url("**/incidents/inc-*")
     incident = page.url
     eventually(page, "h1", "0 of 2 revocations are over; 0 of 1 enforcement point have confirmed")
+    assert [] == serious(page, {"resultTypes": ["violations"]})
     for number in (1, 2):
         page.goto(incident)
         page.get_by_role("link", name=re.compile(rf"^inc-.*\.{number}$")).click()
