@@ -144,9 +144,9 @@ def test_public_paths_need_no_authentication(api: World, path: str):
     assert 200 == api.as_(None).get(path).status_code
 
 
-def test_metrics_are_no_business_of_others(api: World):
+def test_metrics_are_private_to_this_machine(api: World):
     """
-    What a proxy passes on is not of this machine, wherever the proxy is.
+    A request that a proxy forwards does not count as local, wherever the proxy is.
     """
     passed_on = {"X-Forwarded-For": "203.0.113.7"}
 
@@ -155,9 +155,9 @@ def test_metrics_are_no_business_of_others(api: World):
     assert 403 == api.get("/metrics", "receiver", headers=passed_on).status_code
 
 
-def test_metrics_are_counted_by_the_paths_that_there_are(api: World):
+def test_metrics_are_counted_by_existing_paths(api: World):
     """
-    A flood of made-up paths makes one line and not a thousand.
+    A flood of unknown paths adds one line and not a thousand.
     """
     for number in range(20):
         api.get(f"/v1/none/{number}")
@@ -186,7 +186,7 @@ def unsigned(claims: dict[str, Any], header: dict[str, Any]) -> str:
 
 
 def changed(token: str) -> str:
-    """The same signature under other claims."""
+    """Return the token with the same signature and other claims."""
     header, claims, signature = token.split(".")
     said = json.loads(base64.urlsafe_b64decode(claims + "=="))
     claims = base64.urlsafe_b64encode(json.dumps(said | {"sub": "human:eve"}).encode()).decode().rstrip("=")
@@ -209,9 +209,9 @@ def with_the_public_key_as_a_secret(claims: dict[str, Any]) -> str:
     return f"{body}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
-def test_a_token_of_the_issuer_is_good(api: World):
+def test_a_token_of_the_issuer_is_accepted(api: World):
     """
-    Signed with either key that the issuer publishes, for us, and now: the caller is who it says.
+    Signed with any key that the issuer publishes, with our audience and valid now, it identifies the caller.
     """
     claims = claims_of(api)
 
@@ -255,7 +255,7 @@ def test_a_token_of_the_issuer_is_good(api: World):
         "a type that is no word",
     ],
 )
-def test_a_token_that_is_no_good_is_refused(api: World, attack: str):
+def test_an_invalid_token_is_refused(api: World, attack: str):
     """
     Whatever is wrong with a token, nobody is let in by it, and the answer repeats nothing of it. That the token was the
     fault is in the header, where the libraries of clients look for it (RFC 6750 section 3).
@@ -307,7 +307,7 @@ def test_a_token_that_is_no_good_is_refused(api: World, attack: str):
     assert not token or token not in response.text + challenge
 
 
-def test_a_challenge_holds_nothing_of_what_was_asked():
+def test_a_challenge_reflects_nothing_of_the_request():
     """
     A description is of the characters that one may have, so that it ends where it should, and the header with it; who
     asks is not named in it.
@@ -324,9 +324,9 @@ def test_a_challenge_holds_nothing_of_what_was_asked():
     ] == challenges
 
 
-def test_the_clock_of_the_issuer_may_be_off_a_little(api: World):
+def test_the_clock_of_the_issuer_may_differ_a_little(api: World):
     """
-    Within the leeway a token that has just ended, or is about to begin, is good.
+    Within the leeway a token that has just expired, or is not yet valid, is accepted.
     """
     now = api.clock.now // 1_000_000
 
@@ -334,9 +334,9 @@ def test_the_clock_of_the_issuer_may_be_off_a_little(api: World):
     assert 200 == api.bearing(signed(claims_of(api, nbf=now + 29, iat=now + 29))).get(WHO).status_code
 
 
-def test_a_token_that_was_good_is_not_when_it_has_ended(api: World):
+def test_an_accepted_token_is_refused_after_its_expiry(api: World):
     """
-    That a token was verified is remembered for a moment, and never beyond its end.
+    A verification is cached briefly, and never beyond the expiry.
     """
     token, began = signed(claims_of(api)), api.clock.now
     try:
@@ -351,9 +351,9 @@ def test_a_token_that_was_good_is_not_when_it_has_ended(api: World):
     assert (200, 200, 401) == (before, shortly, after)
 
 
-def test_a_flood_of_unknown_keys_is_no_flood_of_requests(api: World):
+def test_a_flood_of_unknown_keys_causes_few_requests(api: World):
     """
-    However many key ids are made up, and however many ask at once, the issuer is asked once in a while.
+    The issuer is asked rarely, however many key ids are invented and however many requests are concurrent.
     """
     moment, fetched = [1_000.0], []
 
@@ -380,9 +380,9 @@ def test_a_flood_of_unknown_keys_is_no_flood_of_requests(api: World):
     assert (1, 2) == (flooded, len(fetched))
 
 
-def test_a_key_that_is_new_is_found_and_one_that_is_withdrawn_is_forgotten(api: World):
+def test_a_new_key_is_found_and_a_withdrawn_one_is_forgotten(api: World):
     """
-    An unknown id has the keys fetched again; after a while they are fetched no matter who asks.
+    An unknown id causes the keys to be fetched again; they are also fetched again after some time.
     """
     moment, published = [1_000.0], [KEYS.document()]
     bearers = Bearers(SETTINGS, IssuerKeys(lambda: published[0], lambda: moment[0]), api.clock)
@@ -403,9 +403,9 @@ def test_a_key_that_is_new_is_found_and_one_that_is_withdrawn_is_forgotten(api: 
         bearers.caller_of(by_rsa)
 
 
-def test_an_issuer_that_is_away_is_503_and_not_a_token_that_is_no_good(api: World):
+def test_an_unavailable_issuer_is_503_and_not_an_invalid_token(api: World):
     """
-    Without its keys nothing can be said of a token; as soon as they can be had it is good.
+    Without its keys a token cannot be verified; once they are available it is accepted.
     """
     moment, away = [1_000.0], [True]
 
@@ -427,9 +427,9 @@ def test_an_issuer_that_is_away_is_503_and_not_a_token_that_is_no_good(api: Worl
 @pytest.mark.parametrize(
     "document", [None, [], {}, {"keys": {}}, {"keys": ["x", {"kty": "oct", "k": "YQ", "kid": "ec"}]}]
 )
-def test_what_is_no_list_of_keys_lets_nobody_in(api: World, document: Any):
+def test_an_invalid_key_list_authenticates_nobody(api: World, document: Any):
     """
-    A document that is none, or a shared secret among the keys, is no key.
+    An invalid document has no keys, and a shared secret in it is not used as one.
     """
     bearers = Bearers(SETTINGS, IssuerKeys(lambda: document), api.clock)
     site = replace(api.site, authentication=Authentication(bearers.authenticate))
@@ -448,7 +448,7 @@ def test_what_is_no_list_of_keys_lets_nobody_in(api: World, document: Any):
 )
 def test_roles_are_where_the_settings_say(api: World, claim: str, said: Any):
     """
-    Roles are a list or words, under a name or on a way into objects; what is no role of ours says nothing.
+    Roles are a list or words, in a claim or in nested objects; unknown roles are ignored.
     """
     claims = claims_of(api, roles=None)
     claims |= {"realm_access": {"roles": said}} if claim.startswith("realm") else {claim: said}
@@ -458,9 +458,9 @@ def test_roles_are_where_the_settings_say(api: World, claim: str, said: Any):
 
 
 @pytest.mark.parametrize("roles", [None, 7, {"investigator": True}, [["investigator"]], "Investigator", []])
-def test_roles_that_are_none_are_no_roles(api: World, roles: Any):
+def test_invalid_roles_are_ignored(api: World, roles: Any):
     """
-    What is neither a list of strings nor words names no role.
+    A claim that is neither a list of strings nor words gives no role.
     """
     response = api.bearing(signed(claims_of(api, roles=roles))).get(WHO)
 
@@ -469,7 +469,7 @@ def test_roles_that_are_none_are_no_roles(api: World, roles: Any):
 
 @contextmanager
 def provider() -> Iterator[str]:
-    """A real OpenID provider in a process of its own."""
+    """Return a real OpenID provider in a separate process."""
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -491,7 +491,7 @@ def provider() -> Iterator[str]:
 
 def test_a_real_provider_signs_us_in(api: World):
     """
-    An OpenID provider's token, by its own keys over HTTP, is taken; one of another audience is not.
+    A token of an OpenID provider is accepted with the keys that it serves; one for another audience is not.
     """
     with provider() as issuer:
         discovered = httpx.get(f"{issuer}/.well-known/openid-configuration").json()
@@ -537,9 +537,9 @@ def behind(api: World, **said: str) -> Asking:
     return Asking(create_app(replace(api.site, authentication=authentication)))
 
 
-def test_what_a_trusted_proxy_says_counts(api: World):
+def test_a_trusted_proxy_names_the_caller(api: World):
     """
-    Who asks and with which roles is what the proxy says, as long as its secret is right.
+    The proxy states the caller and the roles, if its secret is right.
     """
     asking = behind(api)
     without = {name: value for name, value in SAID.items() if name != "Delegraph-Proxy-Secret"}
@@ -552,13 +552,13 @@ def test_what_a_trusted_proxy_says_counts(api: World):
     assert (403, None) == (lacking.status_code, lacking.headers.get("www-authenticate"))  # no token would be better
 
 
-def test_a_header_that_stands_twice_is_nobodys_word(api: World):
+def test_a_repeated_identity_header_is_refused(api: World):
     """
-    A proxy that adds its header to the one of the caller has said nothing.
+    A proxy that appends its header to the caller's does not authenticate the caller.
     """
     headers = [*SAID.items(), ("X-User", "human:eve@example.com")]
     asking = behind(api)
-    asking.headers = httpx.Headers(headers)  # a mapping holds one of each name
+    asking.headers = httpx.Headers(headers)  # a mapping cannot contain a name twice
 
     async def asked() -> httpx.Response:
         transport = httpx.ASGITransport(asking._app)
@@ -573,7 +573,7 @@ def test_a_header_that_stands_twice_is_nobodys_word(api: World):
 @pytest.mark.parametrize(("peers", "status"), [("127.0.0.1", 200), ("10.0.0.0/8, 127.0.0.0/8", 200), ("10.0.0.1", 401)])
 def test_a_proxy_is_known_by_its_address(api: World, peers: str, status: int):
     """
-    Only from the addresses that are listed do the headers count, whatever they say.
+    The headers are used only if they come from a listed address.
     """
     asking = behind(api, proxy_user_header="X-User", proxy_roles_header="X-Roles", proxy_peers=peers)
 
@@ -582,7 +582,7 @@ def test_a_proxy_is_known_by_its_address(api: World, peers: str, status: int):
 
 def test_a_token_and_a_proxy_may_both_be_configured(api: World, tmp_path: Path):
     """
-    Machines come with tokens, people by the proxy; a bad token is not made good by the proxy's headers.
+    Programs use tokens, people come through the proxy; an invalid token is refused despite the proxy's headers.
     """
     file = tmp_path / "keys.json"
     file.write_text(json.dumps(KEYS.document()), encoding="utf-8")
@@ -610,7 +610,7 @@ FORGED = [
 @pytest.mark.parametrize(("headers", "status"), FORGED)
 def test_a_write_of_another_site_is_refused(api: World, headers: dict[str, str], status: int):
     """
-    Anyone who is signed in by a proxy or a cookie writes only from a page of ours.
+    A caller authenticated by a proxy or a cookie can write only from one of our pages.
     """
     response = behind(api).post("/v1/revocations/none/lift", headers=SAID | headers)
 
@@ -619,7 +619,7 @@ def test_a_write_of_another_site_is_refused(api: World, headers: dict[str, str],
 
 def test_a_bearer_token_needs_no_such_header(api: World):
     """
-    No browser adds a bearer token by itself, so that nobody can forge a write with one.
+    A browser never adds a bearer token by itself, so such a write cannot be forged.
     """
     assert 404 == api.post("/v1/revocations/none/lift").status_code
 
@@ -634,12 +634,12 @@ def signed_in(api: World, *, tls: bool = False) -> tuple[SigningIn, Asking]:
     return signing_in, Asking(app)
 
 
-def test_the_link_is_good_once(api: World):
+def test_the_link_is_valid_once(api: World):
     """
-    The first who follows the link gets a cookie that scripts cannot read and other sites do not send; nobody after.
+    The first request with the link gets a cookie, unreadable for scripts and not sent by other sites; later ones fail.
     """
     signing_in, asking = signed_in(api)
-    assert 405 == asking.request("HEAD", f"/sign-in?token={signing_in.token}").status_code  # looked at is not followed
+    assert 405 == asking.request("HEAD", f"/sign-in?token={signing_in.token}").status_code  # HEAD does not use it up
     first, second = (asking.get("/sign-in", params={"token": signing_in.token}) for _ in range(2))
     cookie = first.headers["set-cookie"]
     with_cookie = {"Cookie": cookie.partition(";")[0]}
@@ -653,7 +653,7 @@ def test_the_link_is_good_once(api: World):
 
 def test_a_cookie_over_tls_is_bound_to_the_host(api: World):
     """
-    Where browsers come over TLS the cookie never leaves it, and no neighbour's host can set one.
+    Over TLS, the cookie is sent over TLS only, and no other host of the domain can set it.
     """
     signing_in, asking = signed_in(api, tls=True)
     cookie = asking.get("/sign-in", params={"token": signing_in.token}).headers["set-cookie"]
@@ -663,9 +663,9 @@ def test_a_cookie_over_tls_is_bound_to_the_host(api: World):
 
 
 @pytest.mark.parametrize("token", ["", "x", "é", "a" * 5_000])
-def test_a_link_that_is_none_is_refused_and_leaves_the_good_one(api: World, token: str):
+def test_an_invalid_link_is_refused_and_the_valid_one_kept(api: World, token: str):
     """
-    To guess is no harm to anyone who has the link.
+    Guessing does not invalidate the link.
     """
     signing_in, asking = signed_in(api)
     guessed = asking.get("/sign-in", params={"token": token})
@@ -674,9 +674,9 @@ def test_a_link_that_is_none_is_refused_and_leaves_the_good_one(api: World, toke
     assert (401, 303) == (guessed.status_code, good.status_code)
 
 
-def test_a_link_and_a_session_end(api: World):
+def test_a_link_and_a_session_expire(api: World):
     """
-    The link is good for a quarter of an hour, the session for a shift.
+    The link is valid for 15 minutes, the session for a shift.
     """
     began = api.clock.now
     try:
@@ -697,7 +697,7 @@ def test_a_link_and_a_session_end(api: World):
 
 def test_who_signed_in_by_the_link_orders_in_that_name(tmp_path: Path):
     """
-    The link is of anyone who started the process, and an order names that person.
+    The link belongs to the user who started the process, and an order names that person.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as api:
         signing_in, asking = signed_in(api)
@@ -732,9 +732,9 @@ def test_who_signed_in_by_the_link_orders_in_that_name(tmp_path: Path):
         ({"lisen": "x"}, "lisen"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_by_name(said: dict[str, str], word: str):
+def test_invalid_settings_are_refused_by_name(said: dict[str, str], word: str):
     """
-    What is missing, has no effect, or would let anybody in is told before anything is served.
+    A setting that is missing, has no effect or would admit everyone is reported before serving.
     """
     with pytest.raises(RefusedError) as fault:
         HttpSettings.from_mapping(said)
@@ -744,7 +744,7 @@ def test_settings_that_cannot_be_are_refused_by_name(said: dict[str, str], word:
 
 def test_a_secret_of_the_proxy_is_never_shown():
     """
-    The settings show that there is a secret, and not which.
+    The settings show that there is a secret, but not its value.
     """
     settings = HttpSettings.from_mapping(PROXIED)
 
@@ -765,9 +765,9 @@ def test_a_secret_of_the_proxy_is_never_shown():
         ({"use": 7}, False),
     ],
 )
-def test_a_key_that_is_not_for_verifying_verifies_nothing(api: World, said: dict[str, Any], fits: bool):
+def test_a_key_for_another_use_verifies_nothing(api: World, said: dict[str, Any], fits: bool):
     """
-    By its ``use`` and its ``key_ops`` (RFC 7517 section 4).
+    The uses are in ``use`` and ``key_ops`` (RFC 7517 section 4).
     """
     key = {name: value for name, value in KEYS.document()["keys"][0].items() if name != "use"}
     keys = IssuerKeys(lambda: {"keys": [key | said]})

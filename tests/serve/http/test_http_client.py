@@ -1,4 +1,4 @@
-"""The Python client of the HTTP API: what it answers, how it continues, what it raises."""
+"""The Python client of the HTTP API: answers, pagination, retries and exceptions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def api(tmp_path: Path) -> Iterator[World]:
 
 def test_answers_are_the_documents(api: World):
     """
-    What the client gives is what the server says, and None where no fact names what was asked for.
+    The client returns the server's document, or None for an unknown id.
     """
     client = client_of(api)
     expected = (
@@ -59,9 +59,9 @@ def test_the_graph_the_dossier_and_the_progress_are_asked_for(api: World):
     assert (None, None) == (client.graph("token:none"), client.dossier("token:none"))
 
 
-def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
+def test_lists_load_further_pages(api: World, monkeypatch: pytest.MonkeyPatch):
     """
-    However small the pages, every item comes once and in order; of what nobody names there is none.
+    Every item comes once and in order, however small the pages; the list of an unknown thing is empty.
     """
     monkeypatch.setattr(client_module, "PAGE", 1)
     client = client_of(api)
@@ -76,7 +76,7 @@ def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
 
 def test_the_questions_of_governance_are_those_of_the_command_line(api: World, monkeypatch: pytest.MonkeyPatch):
     """
-    Every agent, grant and action comes once and in order, however small the pages; a page of grants says it continues.
+    Every agent, grant and action comes once and in order, however small the pages; a page says if more grants follow.
     """
     monkeypatch.setattr(client_module, "PAGE", 1)
     client, service, agent = client_of(api), api.service, "agent:mailer"
@@ -97,7 +97,7 @@ def test_the_questions_of_governance_are_those_of_the_command_line(api: World, m
     assert (None, []) == (client.allowed("agent:none"), list(client.held("agent:none")))
 
 
-def test_one_finding_is_asked_for_by_its_id(api: World):
+def test_a_finding_is_found_by_its_id(api: World):
     """
     The client's filters are the server's, and a finding that does not exist is None.
     """
@@ -113,7 +113,7 @@ def test_one_finding_is_asked_for_by_its_id(api: World):
 
 def test_an_order_from_plan_to_receipt(api: World):
     """
-    Plan, order with its digest, board, receipt, lift: the way of a playbook.
+    Plan, order with its digest, board, receipt, lift: the steps of a playbook.
     """
     client = client_of(api, "responder")
     plan = client.reach(LEAKED)
@@ -135,9 +135,9 @@ def test_an_order_from_plan_to_receipt(api: World):
     assert [order["revocation"]] == [entry["revocation"] for entry in client.revocations()]
 
 
-def test_what_nobody_has_seen_is_ordered_if_that_is_meant(api: World):
+def test_an_unseen_target_is_ordered_if_the_caller_says_so(api: World):
     """
-    An unseen target is none to plan or to order against, unless the caller says that it may be.
+    An unseen target cannot be planned or ordered, unless the caller allows it.
     """
     client = client_of(api, "responder")
     with pytest.raises(client_module.MissingError):
@@ -152,9 +152,9 @@ def test_what_nobody_has_seen_is_ordered_if_that_is_meant(api: World):
     assert "revoked" == status["state"]
 
 
-def test_of_revocations_the_client_asks_for_no_more_than_are_listed_at_once(api: World):
+def test_the_client_respects_the_page_size_of_revocations(api: World):
     """
-    A page of revocations holds fewer than other pages; the client gets all of them anyway, with its own pages.
+    A page of revocations is smaller than other pages; the client still gets all of them.
     """
     parameters = api.get("/openapi.json").json()["paths"]["/v1/revocations"]["get"]["parameters"]
     most = next(one["schema"]["maximum"] for one in parameters if one["name"] == "limit")
@@ -165,9 +165,9 @@ def test_of_revocations_the_client_asks_for_no_more_than_are_listed_at_once(api:
     assert [order["revocation"]] == [entry["revocation"] for entry in client.revocations()]
 
 
-def test_who_a_principal_is_is_asked_for_by_its_id(api: World):
+def test_a_principal_is_found_by_its_id(api: World):
     """
-    The owner of an agent comes with the source whose word it is; of what no fact names nothing comes.
+    The owner of an agent comes with the source that states it; for an unknown id there is no answer.
     """
     client = client_of(api, "responder")
     found = client.identity("principal:agent:mailer")
@@ -181,9 +181,9 @@ def test_who_a_principal_is_is_asked_for_by_its_id(api: World):
     assert None is client.identity("principal:agent:courier")
 
 
-def test_who_handed_what_to_whom_is_asked_for_with_a_target(api: World):
+def test_the_graph_of_principals_has_the_blast_radius_of_a_target(api: World):
     """
-    The client reads the graph of principals, with what a revocation would end; around what no fact names there is none.
+    The client reads the graph of principals with what a revocation would end; around an unknown id there is none.
     """
     client = client_of(api, "responder")
     found = client.principals_graph("principal:agent:mailer", target="token:https://idp.example#mailer-1")
@@ -196,7 +196,7 @@ def test_who_handed_what_to_whom_is_asked_for_with_a_target(api: World):
 
 def test_events_are_sent(api: World):
     """
-    A producer sends events and learns what became of them.
+    A producer sends events and gets their counts.
     """
     event = {
         "type": "principal.registered",
@@ -210,9 +210,9 @@ def test_events_are_sent(api: World):
     assert (1, 0) == (client_of(api, "producer").send([event])["accepted"], client_of(api, "producer").send([])["read"])
 
 
-def test_faults_are_our_own(api: World):
+def test_problems_raise_exceptions_of_the_client(api: World):
     """
-    A problem document is the fault of the tree that it stands for.
+    Each type of problem document raises its exception.
     """
     client = client_of(api, "responder")
     client.revoke("principal:agent:mailer", reason="test", mode="suspend", key="k")
@@ -235,9 +235,9 @@ def test_faults_are_our_own(api: World):
 
 
 @pytest.mark.parametrize("status", [503, 502])
-def test_what_is_away_is_asked_again_as_long_as_it_says(status: int):
+def test_the_client_retries_after_503_as_told(status: int):
     """
-    After 503 the client waits as long as it is told and asks again; what answers at last is the answer.
+    After 503 the client waits for the stated time and retries; it returns the final answer.
     """
     waits: list[float] = []
     answers = [
@@ -255,9 +255,9 @@ def test_what_is_away_is_asked_again_as_long_as_it_says(status: int):
     assert ({"kind": "token"}, [7.0, 1.0]) == (client.status("token:x"), waits)
 
 
-def test_who_does_not_answer_at_all_is_unavailable():
+def test_a_server_that_does_not_answer_is_unavailable():
     """
-    After a few tries the client gives up, and says whom it asked.
+    After a few attempts the client gives up, and the message names the server.
     """
     waits: list[float] = []
 

@@ -1,4 +1,4 @@
-"""The asynchronous client answers as the synchronous one; lists become data frames, and the graph one of networkx."""
+"""The asynchronous client answers as the synchronous one; lists become data frames, and graphs those of networkx."""
 
 import asyncio
 import inspect
@@ -60,7 +60,7 @@ def awaited(api: World, ask: Callable[[AsyncClient], Awaitable[Any]]) -> Any:
 )
 def test_an_awaited_answer_is_the_same(api: World, name: str, arguments: dict[str, Any]):
     """
-    Both clients give the document of the server, and None where no fact names what was asked for.
+    Both clients return the document of the server, or None for an unknown id.
     """
     assert getattr(client_of(api), name)(**arguments) == awaited(api, lambda client: getattr(client, name)(**arguments))
 
@@ -77,7 +77,7 @@ def test_an_awaited_answer_is_the_same(api: World, name: str, arguments: dict[st
 )
 def test_an_awaited_list_is_the_same(api: World, monkeypatch: pytest.MonkeyPatch, name: str, arguments: dict[str, Any]):
     """
-    However small the pages, every item comes once and in order.
+    Every item comes once and in order, however small the pages.
     """
     expected = list(getattr(client_of(api), name)(**arguments))
     monkeypatch.setattr(client_module, "PAGE", 2)
@@ -92,7 +92,7 @@ def test_an_awaited_list_is_the_same(api: World, monkeypatch: pytest.MonkeyPatch
 
 def test_both_clients_ask_the_same_questions():
     """
-    The asynchronous one is generated from the other, method by method, with the same parameters.
+    The asynchronous client is generated from the other, with the same methods and parameters.
     """
 
     def methods(client: type) -> dict[str, list[str]]:
@@ -139,9 +139,9 @@ def test_without_pandas_it_says_what_to_install(api: World, monkeypatch: pytest.
         client_of(api).actions().to_pandas()
 
 
-def test_the_graph_of_principals_becomes_one_of_networkx(api: World):
+def test_the_graph_of_principals_becomes_a_graph_of_networkx(api: World):
     """
-    The same nodes and edges, with their fields; whom Alice stands behind is what can be reached from her.
+    It has the same nodes and edges with their fields; whoever acted for Alice is reachable from her.
     """
     answer = client_of(api).principals_graph()
     assert answer is not None

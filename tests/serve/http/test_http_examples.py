@@ -1,4 +1,4 @@
-"""The OpenAPI document is whole, and its examples are what is said and answered."""
+"""The OpenAPI document is complete, and its examples are real requests and answers."""
 
 import json
 import re
@@ -23,7 +23,7 @@ LINES_HELD = conversation()
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Json, str]:
-    """The document and its page, of a server with everything."""
+    """Return the document of a server with everything, and its page."""
     with one_server(tmp_path_factory.mktemp("published") / "all") as (_, url):
         return httpx.get(f"{url}/openapi.json").json(), httpx.get(f"{url}/docs").text
 
@@ -39,7 +39,7 @@ def operations(document: Json) -> Iterator[Json]:
 
 
 def contents(document: Json) -> Iterator[tuple[str, str, Json]]:
-    """Every media type that is taken or given: where, which, and what is said of it."""
+    """Yield every media type of a request or an answer: where it is, its name and its description."""
     for operation in operations(document):
         id_ = operation["operationId"]
         for media_type, said in operation.get("requestBody", {}).get("content", {}).items():
@@ -56,7 +56,7 @@ def values(document: Json, said: Json) -> Iterator[tuple[str, Any]]:
 
 
 def fields_in(value: Any) -> Iterator[tuple[str, Json]]:
-    """The fields of all schemas in a part of the document."""
+    """Yield the fields of all schemas in a part of the document."""
     match value:
         case {"type": "object", "properties": dict(properties)}:
             yield from properties.items()
@@ -69,14 +69,14 @@ def fields_in(value: Any) -> Iterator[tuple[str, Json]]:
 
 def test_it_is_an_openapi_document(document: Json):
     """
-    The meta-schema of OpenAPI 3.1 holds for it.
+    It is valid by the meta-schema of OpenAPI 3.1.
     """
     assert [] == [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(document)]
 
 
 def test_every_operation_says_what_it_is(document: Json):
     """
-    Each has an id of its own, a summary, a description, a tag that is explained, and says who may.
+    Each has a unique id, a summary, a description, a documented tag and its roles.
     """
     tags = {tag["name"] for tag in document["tags"]}
     ids = [operation["operationId"] for operation in operations(document)]
@@ -92,7 +92,7 @@ def test_every_operation_says_what_it_is(document: Json):
 
 def test_every_parameter_is_described(document: Json):
     """
-    Each says what it is, and each that is required shows how it looks.
+    Each has a description, and each required one has an example.
     """
     said = [(one["operationId"], parameter) for one in operations(document) for parameter in one.get("parameters", ())]
 
@@ -102,7 +102,7 @@ def test_every_parameter_is_described(document: Json):
 
 def test_every_field_is_described(document: Json):
     """
-    Each field of each document says what it means, and the glossary has no word that nobody uses.
+    Each field of each document has a description, and the glossary has no unused entry.
     """
     schemas = document["components"]["schemas"]
     fields = [(name, field, said) for name, schema in schemas.items() for field, said in fields_in(schema)]
@@ -119,14 +119,14 @@ def test_every_field_is_described(document: Json):
 
 def test_every_media_type_has_an_example(document: Json):
     """
-    Whatever an operation takes or gives, in whatever form, problems of each status too, is shown.
+    Every request and answer of an operation has an example in every media type, including problems of each status.
     """
     assert [] == [(where, media_type) for where, media_type, said in contents(document) if not said.get("examples")]
 
 
-def test_every_example_is_as_its_schema_says(document: Json):
+def test_every_example_is_valid_by_its_schema(document: Json):
     """
-    The schema beside an example holds for it; of a text of lines, for each line.
+    Each example is valid by its schema; in a text of lines, each line is.
     """
     wrong = []
     for where, media_type, said in contents(document):
@@ -141,9 +141,9 @@ def test_every_example_is_as_its_schema_says(document: Json):
     assert [] == wrong
 
 
-def test_a_problem_has_the_status_that_it_stands_under(document: Json):
+def test_the_example_of_a_problem_has_its_status(document: Json):
     """
-    The example of a problem is one of that status, its own or a shared one.
+    The status of an example, its own or a shared one, is that of the answer.
     """
     statuses = {
         (where.rpartition(" ")[2], str(value["status"]))
@@ -157,7 +157,7 @@ def test_a_problem_has_the_status_that_it_stands_under(document: Json):
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
-    """The conversation, held again."""
+    """Replay the recorded conversation."""
     with servers(tmp_path_factory.mktemp("held")) as found:
         going_on = Held(found)
         return [going_on.ask(exchange) for exchange in LINES_HELD]
@@ -167,17 +167,17 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
 @pytest.mark.parametrize(
     "line", range(len(LINES_HELD)), ids=[f"{one['operation']}-{one['name']}" for one in LINES_HELD]
 )
-def test_what_is_shown_is_what_is_answered(held: list[Json], line: int):
+def test_examples_are_real_answers(held: list[Json], line: int):
     """
-    Asked as the example asks, a server over the incident answers as it shows, to the letter. (Where the answers have
-    changed with good reason, `make examples` writes them down again.)
+    A server over the incident answers the request of each example exactly as shown. (After an intended change of the
+    answers, `make examples` records them again.)
     """
     assert comparable(LINES_HELD[line]) == comparable(held[line])
 
 
-def test_a_request_that_is_refused_says_so():
+def test_the_example_of_a_refused_request_says_so():
     """
-    Among the examples of what may be sent those that are refused say with which status; all others succeed.
+    Examples of requests that are refused name the status; all others succeed.
     """
     sent = [one for one in LINES_HELD if "body" in one]
     said = {(one["operation"], one["name"]): one["summary"].partition("Refused, ")[2][:3] for one in sent}

@@ -1,4 +1,4 @@
-"""Nobody keeps a responder from revoking: writes have threads of their own, and callers share those of questions."""
+"""Nobody can keep a responder from revoking: writes have separate threads, and callers share those of questions."""
 
 import asyncio
 import threading
@@ -39,7 +39,7 @@ FLOOD = 40
 
 @contextmanager
 def flooded(folder: Path, **limits: Any) -> Iterator[tuple[World, threading.Event]]:
-    """The incident, whose blast radius takes until someone lets it continue."""
+    """Return the incident with a blast radius that blocks until it is released."""
     go_on = threading.Event()
     with api_over(f"sqlite:///{folder}/store.db", folder, limits=Limits(**limits)) as world:
         reach = world.service.reach
@@ -62,10 +62,10 @@ async def sent(world: World, role: str, method: str, path: str, **more: Any) -> 
         return await client.request(method, path, headers=headers, **more)
 
 
-def test_a_flood_of_questions_keeps_no_order_and_no_other_caller_waiting(tmp_path: Path):
+def test_a_flood_of_questions_does_not_delay_orders_or_other_callers(tmp_path: Path):
     """
-    While one caller's slow questions take every thread that one caller may have, an order, a lift, a batch of events
-    and the question of someone else are answered; too many questions of the one are refused with 429.
+    While one caller's slow questions use all threads that one caller may use, an order, a lift, a batch of events and
+    another caller's question are answered; further questions of the one caller are refused with 429.
     """
 
     async def conversation(world: World, go_on: threading.Event) -> tuple[list[int], list[httpx.Response]]:
@@ -93,9 +93,9 @@ def test_a_flood_of_questions_keeps_no_order_and_no_other_caller_waiting(tmp_pat
 
 
 @pytest.mark.parametrize("path", ["/v1/revocations", "/v1/revocations/rev-1/lift"])
-def test_an_order_that_waited_in_vain_is_never_given(tmp_path: Path, path: str):
+def test_an_order_that_found_no_thread_is_never_given(tmp_path: Path, path: str):
     """
-    An order, or a lift, for which no thread was free in time is told so, and is not given once one is.
+    An order or a lift that found no free thread in time is refused, and not given later.
     """
     go_on = threading.Event()
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(seconds=0.3)) as world:
@@ -120,9 +120,9 @@ def test_an_order_that_waited_in_vain_is_never_given(tmp_path: Path, path: str):
     assert before["items"] == after["items"]
 
 
-def test_an_order_that_is_being_given_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_order_that_has_begun_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    What may still come to be is not answered with a fault, however long it takes.
+    An order that may still succeed is not answered with an error, however long it takes.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(seconds=0.2)) as world:
         give = order_endpoints.give_order
@@ -137,9 +137,9 @@ def test_an_order_that_is_being_given_is_waited_for(tmp_path: Path, monkeypatch:
     assert 201 == given.status_code
 
 
-def test_an_order_whose_turn_does_not_come_is_never_given(tmp_path: Path):
+def test_an_order_that_waits_too_long_for_another_is_never_given(tmp_path: Path):
     """
-    One that has a thread, and waits for another order to end, is given up after a while, and then not given.
+    An order that has a thread and waits for another one is refused after a timeout, and then not given.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(seconds=0.2)) as world:
         with world.site.one_order:
@@ -149,9 +149,9 @@ def test_an_order_whose_turn_does_not_come_is_never_given(tmp_path: Path):
     assert (503, "overloaded", 0) == (refused.status_code, problem_type(refused), after["total"])
 
 
-def test_an_order_that_is_in_the_log_is_not_said_to_be_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_order_that_is_in_the_log_is_not_reported_as_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    Where the log has it and the store cannot be written, the fault says so, and sending it again is not the remedy.
+    If the log has it and the store cannot be written, the problem says so, and not to send it again.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         with monkeypatch.context() as locked:
@@ -180,9 +180,9 @@ def _locked(_batch: Any) -> Any:
         (FencedError("x"), 503, "fenced"),
     ],
 )
-def test_a_title_says_no_more_than_is_so(fault: DelegraphError, status: int, word: str):
+def test_each_reason_for_503_has_its_own_title(fault: DelegraphError, status: int, word: str):
     """
-    Each way in which an answer does not come to be has a type and a title of its own; who is busy is not "away".
+    Each reason has its own type and title; a busy server is not called unavailable.
     """
     response = response_of(fault)
     document = httpx.Response(response.status_code, content=bytes(response.body)).json()
@@ -196,7 +196,7 @@ def test_a_title_says_no_more_than_is_so(fault: DelegraphError, status: int, wor
 
 
 class Doing:
-    """Work that continues until all may end, and what was begun."""
+    """Work that runs until it is released, and a record of what was begun."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
@@ -224,12 +224,12 @@ class Doing:
     is_write=st.booleans(),
     is_in_time=st.booleans(),
 )
-def test_what_is_refused_is_never_done_and_what_is_not_is_done_once(
+def test_a_refused_request_is_never_begun_and_others_once(
     asked: list[str], threads: int, waiting: int, by_caller: int | None, is_write: bool, is_in_time: bool
 ):
     """
-    Over any requests: nothing that was answered with "nothing was begun" is begun later, all else is begun once, nobody
-    has more under way than they may, and of more than two threads two are left to others.
+    For any requests: what was answered with "nothing was begun" is not begun later, everything else is begun once, no
+    caller exceeds their limit, and if there are more than two threads, two are left to others.
     """
     doing = Doing()
     limits = Limits(waiting=waiting, seconds=5.0 if is_in_time else 0.02)
@@ -255,7 +255,7 @@ def test_what_is_refused_is_never_done_and_what_is_not_is_done_once(
 
 def test_callers_take_turns():
     """
-    Of two callers who wait, the one with few requests does not stand behind all of the one with many.
+    A waiting caller with few requests does not queue behind all requests of one with many.
     """
     done: list[str] = []
     go_on = threading.Event()
@@ -274,9 +274,9 @@ def test_callers_take_turns():
     assert [1, 3] == [place for place, who in enumerate(done) if who == "few"]
 
 
-def test_anyone_who_leaves_while_waiting_asks_no_more():
+def test_a_request_that_is_cancelled_while_waiting_is_not_begun():
     """
-    A request that is cancelled before its turn is not begun, and counts no longer.
+    A request that is cancelled before its turn is not begun, and no longer counted.
     """
     doing = Doing()
 
@@ -296,9 +296,9 @@ def test_anyone_who_leaves_while_waiting_asks_no_more():
     assert ([("a", 1)], 0) == (doing.begun, workers.waiting)
 
 
-def test_what_waits_and_what_was_turned_away_is_counted(tmp_path: Path):
+def test_waiting_and_refused_requests_are_counted(tmp_path: Path):
     """
-    Metrics say by pool how many requests wait, and how many found no thread, and why.
+    The metrics of each pool have the number of waiting requests, and of those that found no thread, by reason.
     """
 
     async def ask(world: World) -> None:

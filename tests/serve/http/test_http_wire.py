@@ -1,8 +1,8 @@
-"""What stands between a socket and a request, on every server that we start: framing, limits of time and number.
+"""Framing, timeouts and connection limits of every server that we start.
 
-The table of requests is of the class (request smuggling), not of one example: whatever a proxy and a server are known
-to read differently. Each is sent to the HTTP API and to the port of metrics and health, and followed by a second
-request, which must not be answered.
+The table of requests covers request smuggling as a class: everything that proxies and servers are known to read
+differently. Each request is sent to the HTTP API and to the port of metrics and health, followed by a second request,
+which must not be answered.
 """
 
 import re
@@ -33,7 +33,7 @@ KINDS = ("api", "health")
 
 @contextmanager
 def server(kind: str, folder: Path, limits: ConnectionLimits | None = None) -> Iterator[Port]:
-    """A server of one kind: `serve`, or what `consume` and `deliver` listen with."""
+    """Return a server: that of `serve`, or that of `consume` and `deliver`."""
     with ExitStack() as stack:
         if kind == "health":
             yield stack.enter_context(Serving("127.0.0.1:0", lambda: b"", Health(), {}, limits=limits)).port
@@ -54,7 +54,7 @@ def connect(port: Port) -> socket.socket:
 
 
 def until_closed(wire: socket.socket) -> bytes:
-    """Everything that comes until the server closes."""
+    """Return all bytes until the server closes."""
     answer = b""
     with suppress(ConnectionResetError):
         while part := wire.recv(65_536):
@@ -76,7 +76,7 @@ HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 POST = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
-# What the first request is -> how its head and body are written. `LAST` follows each.
+# Description of the first request -> its head and body. `LAST` follows each.
 SMUGGLED = {
     "CL.TE": POST + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
     "TE.CL": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n1\r\na\r\n0\r\n\r\n",
@@ -129,7 +129,7 @@ SMUGGLED = {
     "no colon": POST + b"X\r\n\r\n",
     "no name": POST + b": y\r\n\r\n",
 }
-# What begins well and goes wrong in the body: the request may be answered, what stands behind it is not.
+# Requests with a valid head and an invalid body: they may be answered, but not what follows them.
 BEHIND = {
     "a chunked body": POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
     "a trailer section": POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n",
@@ -147,17 +147,17 @@ BEHIND = {
 
 
 @pytest.mark.parametrize("raw", SMUGGLED.values(), ids=SMUGGLED)
-def test_what_two_readers_take_for_different_requests_is_refused_and_closes(port: Port, raw: bytes):
+def test_an_ambiguous_request_is_refused_and_closes(port: Port, raw: bytes):
     """
-    One answer, 400, and the connection is closed: what stands behind is not read as a request.
+    There is one answer, 400, and the connection is closed: what follows is not read as a request.
     """
     assert [400] == statuses(said(port, raw + LAST))
 
 
 @pytest.mark.parametrize("raw", BEHIND.values(), ids=BEHIND)
-def test_what_stands_behind_a_chunked_body_is_not_read_as_a_request(port: Port, raw: bytes):
+def test_what_follows_an_invalid_chunked_body_is_not_read_as_a_request(port: Port, raw: bytes):
     """
-    Readers disagree about where a chunked body ends: whatever it holds, there is one answer, and it closes.
+    Parsers disagree about where such a body ends: there is one answer, and the connection is closed.
     """
     [status] = statuses(said(port, raw + LAST))
 
@@ -175,9 +175,9 @@ def test_what_stands_behind_a_chunked_body_is_not_read_as_a_request(port: Port, 
         b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: \xe4\r\nX:\r\n\r\n" + LAST,
     ],
 )
-def test_what_can_be_read_in_one_way_is_answered(port: Port, raw: bytes):
+def test_an_unambiguous_request_is_answered(port: Port, raw: bytes):
     """
-    The rules refuse nothing that a client is likely to send.
+    The rules do not refuse what clients usually send.
     """
     assert [200, 200] == statuses(said(port, raw))
 
@@ -195,7 +195,7 @@ def test_what_can_be_read_in_one_way_is_answered(port: Port, raw: bytes):
 )
 def test_a_head_that_is_read_has_one_reading(parts: list[bytes]):
     """
-    What is let through has whole lines that end in CR LF, one Host, and at most one statement of its length.
+    An accepted head has complete lines that end in CR LF, one Host, and at most one length.
     """
     raw = b"".join(parts) + b"\r\n\r\n"
     connection = StrictConnection(h11.SERVER)
@@ -222,10 +222,10 @@ def test_a_head_that_is_read_has_one_reading(parts: list[bytes]):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sent", [b"", b"G", HEALTHZ[:-2], HEALTHZ + b"GET /healthz HTTP/1.1\r\n"])
-def test_half_a_head_is_waited_for_no_longer(tmp_path: Path, kind: str, sent: bytes):
+def test_an_incomplete_head_times_out(tmp_path: Path, kind: str, sent: bytes):
     """
-    Anyone who begins a request, the first or a later one of a connection, and does not end its head is told 408; who
-    sends nothing at all is told nothing. Both are closed.
+    An incomplete head, of the first or a later request of a connection, is answered with 408; a connection without
+    any bytes gets no answer. Both are closed.
     """
     with server(kind, tmp_path, ConnectionLimits(head_seconds=0.4)) as port:
         began = time.monotonic()
@@ -236,9 +236,9 @@ def test_half_a_head_is_waited_for_no_longer(tmp_path: Path, kind: str, sent: by
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_head_that_comes_byte_by_byte_is_waited_for_no_longer(tmp_path: Path, kind: str):
+def test_a_slow_head_times_out(tmp_path: Path, kind: str):
     """
-    The time counts from the first byte: a client does not look busy by sending another one now and then.
+    The timeout counts from the first byte, so that sending single bytes does not extend it.
     """
     with server(kind, tmp_path, ConnectionLimits(head_seconds=0.5)) as port, connect(port) as wire:
         began, answer = time.monotonic(), b""
@@ -255,9 +255,9 @@ def test_a_head_that_comes_byte_by_byte_is_waited_for_no_longer(tmp_path: Path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_body_that_nobody_reads_is_waited_for_no_longer(tmp_path: Path, kind: str):
+def test_a_slow_body_times_out(tmp_path: Path, kind: str):
     """
-    A request that is answered before its body has come, and a body that then drips in, do not hold a connection.
+    A request that is answered before its body has arrived does not keep the connection open.
     """
     with server(kind, tmp_path, ConnectionLimits(body_seconds=0.5, idle_seconds=60)) as port, connect(port) as wire:
         wire.sendall(POST + b"Content-Length: 1000\r\n\r\n")
@@ -273,7 +273,7 @@ def test_a_body_that_nobody_reads_is_waited_for_no_longer(tmp_path: Path, kind: 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_connection_between_two_requests_is_closed_after_a_while(tmp_path: Path, kind: str):
     """
-    Idle time is bounded on its own.
+    Idle time has its own limit.
     """
     with server(kind, tmp_path, ConnectionLimits(idle_seconds=0.3)) as port:
         began = time.monotonic()
@@ -283,9 +283,9 @@ def test_a_connection_between_two_requests_is_closed_after_a_while(tmp_path: Pat
     assert time.monotonic() - began < 5
 
 
-def test_an_answer_that_nobody_reads_is_held_no_longer(tmp_path: Path):
+def test_an_answer_that_nobody_reads_is_abandoned(tmp_path: Path):
     """
-    A client that asks for much and reads nothing of it is cut off.
+    A client that requests a large answer and does not read it is disconnected.
     """
     limits = ConnectionLimits(unread_seconds=0.3, idle_seconds=60)
     with ExitStack() as stack:
@@ -305,9 +305,9 @@ def test_an_answer_that_nobody_reads_is_held_no_longer(tmp_path: Path):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("limits", [ConnectionLimits(connections=16), ConnectionLimits(connections_by_peer=16)])
-def test_half_sent_heads_lock_nobody_out(tmp_path: Path, kind: str, limits: ConnectionLimits):
+def test_incomplete_heads_do_not_lock_others_out(tmp_path: Path, kind: str, limits: ConnectionLimits):
     """
-    With ten times as many half-sent heads as there may be connections everybody else is answered all the time.
+    With ten times as many incomplete heads as allowed connections, everybody else is still answered.
     """
     with server(kind, tmp_path, limits) as port, ExitStack() as stack:
         answered = []
@@ -316,16 +316,16 @@ def test_half_sent_heads_lock_nobody_out(tmp_path: Path, kind: str, limits: Conn
             wire.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: ")
             if number % 16 == 0:
                 answered += statuses(said(port, LAST))
-        last = stack.enter_context(connect(port))  # the latest ones are there to be ended
+        last = stack.enter_context(connect(port))  # the latest ones can be closed
         last.sendall(LAST)
 
         assert [200] * 10 == answered
         assert [200] == statuses(until_closed(last))
 
 
-def test_nobody_is_closed_whose_request_is_being_answered(tmp_path: Path):
+def test_no_connection_is_closed_while_it_is_being_answered(tmp_path: Path):
     """
-    Where every connection is at work the next one is told so, with 503, and none of them is lost.
+    If every connection is busy, the next one gets 503, and none of the others is closed.
     """
     held, asked = threading.Event(), threading.Semaphore(0)
 
@@ -350,7 +350,7 @@ def test_nobody_is_closed_whose_request_is_being_answered(tmp_path: Path):
 
 
 class Standing:
-    """A connection that stands, as the registry sees it."""
+    """An open connection, as the registry sees it."""
 
     def __init__(self, peer: str, *, waiting: bool = True) -> None:
         self.peer, self.waiting, self.reason = peer, waiting, ""
@@ -366,7 +366,7 @@ class Standing:
 
 
 class Loop:
-    """As much of an event loop as the registry asks of one."""
+    """The part of an event loop that the registry uses."""
 
     def call_later(self, *_: object) -> None:
         return None
@@ -379,7 +379,7 @@ class Loop:
 )
 def test_the_limits_hold_for_every_sequence_of_connections(coming: list[tuple[str, bool]], in_all: int, by_peer: int):
     """
-    Never more are open than may be, of a peer or in all; none at work is closed; who waits makes room for who comes.
+    The limits per peer and in total are never exceeded; no busy connection is closed; idle ones make room for new ones.
     """
     import ipaddress
 
@@ -416,9 +416,9 @@ def test_the_limits_hold_for_every_sequence_of_connections(coming: list[tuple[st
         ("fe80::1%eth0", "fe80::2%eth1", True),
     ],
 )
-def test_a_peer_is_an_address_or_what_one_party_is_given_of_ipv6(one: str, other: str, same: bool):
+def test_a_peer_is_an_ipv4_address_or_an_ipv6_network(one: str, other: str, same: bool):
     """
-    Anyone who has a /64 network can connect from any address of it.
+    One party with a /64 network can connect from any of its addresses.
     """
     assert same == (peer_of(one) == peer_of(other))
 
@@ -427,9 +427,9 @@ def test_a_peer_is_an_address_or_what_one_party_is_given_of_ipv6(one: str, other
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_the_limits_did_is_counted(tmp_path: Path, kind: str):
+def test_the_effects_of_the_limits_are_counted(tmp_path: Path, kind: str):
     """
-    Open connections, how many there may be, and how many were closed for which reason.
+    The metrics have the open connections, their limit, and the closed ones by reason.
     """
     with server(kind, tmp_path, ConnectionLimits(head_seconds=0.3, connections=32)) as port:
         said(port, b"GET")

@@ -1,4 +1,4 @@
-"""What is written over HTTP: events, orders, lifts, acknowledgements; what is refused, and what a repetition does."""
+"""Writes over HTTP: events, orders, lifts, acknowledgements; refusals and repetitions."""
 
 import asyncio
 import json
@@ -55,9 +55,9 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], tuple[str, bytes]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-def test_events_come_in_any_form_and_are_counted_as_by_ingest(api: World, form: str):
+def test_events_in_any_format_are_counted_as_by_ingest(api: World, form: str):
     """
-    The same events in each form are the same facts: accepted once, then duplicates; and the next question knows them.
+    The same events in each format are the same facts: accepted once, then duplicates; and the next question sees them.
     """
     media_type, body = FORMS[form]([event(1), event(2)])
     first, again = (
@@ -79,9 +79,9 @@ def test_one_record_in_avro_needs_no_array(here: World):
 
 
 @pytest.mark.parametrize("rest", [b"\xc3\x01", b"\xc3\x01" + b"\xff" * 40, b"{}", b"\xff" * 300_000])
-def test_what_follows_a_record_and_is_none_is_one_that_cannot_be_read(here: World, rest: bytes):
+def test_bytes_after_a_record_are_quarantined_as_unreadable(here: World, rest: bytes):
     """
-    Records in Avro one after another are each ingested, up to the first that cannot be read; the rest is kept whole.
+    Consecutive Avro records are ingested up to the first unreadable one; the rest is quarantined as a whole.
     """
     body = b"".join([*avro(event(1), event(2)), rest, *avro(event(3))])
     response = here.post("/v1/events", "producer", content=body, headers={"Content-Type": "application/avro"})
@@ -89,9 +89,9 @@ def test_what_follows_a_record_and_is_none_is_one_that_cannot_be_read(here: Worl
     assert [3, 2, 0, 0, 0, 1] == counts(response)
 
 
-def test_an_order_behind_an_event_is_still_no_event(here: World):
+def test_an_order_after_an_event_is_refused(here: World):
     """
-    Each of some records in Avro is looked at, wherever it stands.
+    Every record in a body is checked, whatever its position.
     """
     envelope = {name: EVENT[name] for name in ("source", "occurred_at")}
     body = b"".join(avro(event(1), {**envelope, **ORDERED, "event_id": "o1"}))
@@ -100,9 +100,9 @@ def test_an_order_behind_an_event_is_still_no_event(here: World):
     assert (403, 404) == (response.status_code, here.get("/v1/status?of=token:t1").status_code)
 
 
-def test_what_cannot_be_read_goes_to_quarantine_and_the_rest_in(here: World):
+def test_an_unreadable_event_is_quarantined_and_the_others_ingested(here: World):
     """
-    A bad event is set aside with who sent it and which it was; its neighbours are ingested, and no credential is kept.
+    It is quarantined with its sender and its position; the others are ingested, and no credential is kept.
     """
     secret = "ghp_" + "a1B2" * 9
     body = [event(1), {"type": "none"}, 7, event(2, token=secret), event(3)]
@@ -117,7 +117,7 @@ def test_what_cannot_be_read_goes_to_quarantine_and_the_rest_in(here: World):
 
 
 @pytest.mark.parametrize("body", NOT_EVENTS, ids=lambda body: body["type"])
-def test_orders_are_not_taken_for_events(here: World, body: dict[str, Any]):
+def test_orders_are_refused_as_events(here: World, body: dict[str, Any]):
     """
     Orders, lifts, acknowledgements and judgements are refused as events, and then nothing of the request is ingested.
     """
@@ -129,9 +129,9 @@ def test_orders_are_not_taken_for_events(here: World, body: dict[str, Any]):
 
 
 @pytest.mark.parametrize("source", ["urn:other", "https://gateway.example/more", "urn:tes", "URN:TEST:a"])
-def test_a_producer_sends_for_its_own_sources_alone(here: World, source: str):
+def test_a_producer_sends_for_its_own_sources_only(here: World, source: str):
     """
-    A source that is not listed for the caller, nor below one that ends in a star, is refused, and nothing is ingested.
+    A source that the caller's list does not contain or match is refused, and nothing is ingested.
     """
     response = here.post("/v1/events", "producer", json=[event(1), event(2, source=source)])
 
@@ -158,9 +158,9 @@ def test_a_producer_sends_for_its_own_sources_alone(here: World, source: str):
         ("application/avro", b"\xff" * 20),
     ],
 )
-def test_a_body_that_is_none_is_refused_whole(here: World, media_type: str, body: bytes):
+def test_an_invalid_body_is_refused_as_a_whole(here: World, media_type: str, body: bytes):
     """
-    A body that cannot be taken apart into events is a fault of the request, named `body`.
+    The problem for a body that cannot be split into events names `body`.
     """
     response = here.post("/v1/events", "producer", content=body, headers={"Content-Type": media_type})
 
@@ -172,9 +172,9 @@ def test_a_body_that_is_none_is_refused_whole(here: World, media_type: str, body
 @pytest.mark.parametrize(
     "body", [{"type": "revocation.ordered", "new_field": 1}, {"source": "https://idp.example", "new_field": 1}]
 )
-def test_what_only_another_version_can_read_is_held_to_the_same(here: World, body: dict[str, Any]):
+def test_the_same_checks_apply_to_what_only_a_later_version_can_read(here: World, body: dict[str, Any]):
     """
-    No order and no event of others waits in quarantine for the day on which it can be read.
+    No order and no event of another source is quarantined until a later version can read it.
     """
     response = here.post("/v1/events", "producer", json=[event(**body)])
     assert (403, "forbidden") == (response.status_code, problem_type(response))
@@ -183,7 +183,7 @@ def test_what_only_another_version_can_read_is_held_to_the_same(here: World, bod
 
 def test_another_media_type_is_refused(here: World):
     """
-    What is not said to be events is not taken for them.
+    A body with another media type is not read as events.
     """
     response = here.post("/v1/events", "producer", content=b"[]", headers={"Content-Type": "text/plain"})
 
@@ -192,7 +192,7 @@ def test_another_media_type_is_refused(here: World):
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path):
     """
-    By its length if it says one, else as soon as it is too long: what follows is not read.
+    It is refused by its stated length, or once it is too long: the rest is not read.
     """
     asked: list[int] = []
 
@@ -217,9 +217,9 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_one_request_has_a_bounded_number_of_events(tmp_path: Path, form: str):
+def test_one_request_has_a_limited_number_of_events(tmp_path: Path, form: str):
     """
-    What is smaller than its bytes and more than can be held at once is refused whole, however it is written.
+    A body within the size limit but with too many events is refused as a whole, in every format.
     """
     media_type, body = FORMS[form]([event(number) for number in range(1, 5)])
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(events=3)) as world:
@@ -234,7 +234,7 @@ def test_one_request_has_a_bounded_number_of_events(tmp_path: Path, form: str):
 
 def test_an_order_is_in_force_when_it_is_answered(api: World):
     """
-    201, who ordered is who was authenticated, and everything below is dead at once.
+    The answer is 201, the author is the authenticated caller, and everything below is dead immediately.
     """
     plan = api.get("/v1/reach", params={"of": LEAKED}).json()
     response = api.post("/v1/revocations", json=ORDER | {"plan_digest": plan["plan_digest"], "note": "leaked"})
@@ -251,9 +251,9 @@ def test_an_order_is_in_force_when_it_is_answered(api: World):
 
 
 @pytest.mark.parametrize("field", ["ordered_by", "approved_by", "revocation", "effective_at", "max_kills"])
-def test_a_body_cannot_say_who_orders(here: World, field: str):
+def test_a_body_cannot_name_the_author_of_an_order(here: World, field: str):
     """
-    What is not among the fields of an order is refused by its name, who orders above all.
+    Unknown fields of an order are refused by name, above all an author.
     """
     response = here.post("/v1/revocations", json=ORDER | {field: "human:somebody"})
 
@@ -282,7 +282,7 @@ def test_a_body_cannot_say_who_orders(here: World, field: str):
         ({"note": "x" * 5_000}, "note"),
     ],
 )
-def test_a_wrong_field_is_named(here: World, change: dict[str, Any], parameter: str):
+def test_an_invalid_field_is_named(here: World, change: dict[str, Any], parameter: str):
     """
     Whatever is wrong with an order, the answer names the field, and nothing is ordered.
     """
@@ -307,18 +307,18 @@ def test_a_wrong_field_is_named(here: World, change: dict[str, Any], parameter: 
         b'{"a":' + b"9" * 5_000 + b"}",
     ],
 )
-def test_a_body_that_is_no_object_is_refused(here: World, body: bytes):
+def test_a_body_that_is_not_an_object_is_refused(here: World, body: bytes):
     """
-    One JSON object in UTF-8, no key twice: anything else is a fault of the body.
+    A body must be one JSON object in UTF-8 without repeated keys.
     """
     response = here.post("/v1/revocations", content=body, headers={"Content-Type": "application/json"})
 
     assert (400, "parameter") == (response.status_code, problem_type(response))
 
 
-def test_a_field_that_is_no_text_is_refused_as_any_other(here: World):
+def test_an_unknown_field_with_an_invalid_name_is_refused(here: World):
     """
-    The name of an unknown field is said back also where it holds half of a surrogate pair.
+    The name of an unknown field is repeated even if it contains half of a surrogate pair.
     """
     body = rb'{"target": {"kind": "token", "id": "t"}, "reason": "test", "\ud800": 1}'
     response = here.post("/v1/revocations", content=body, headers={"Content-Type": "application/json"})
@@ -327,7 +327,7 @@ def test_a_field_that_is_no_text_is_refused_as_any_other(here: World):
 
 def test_a_credential_is_no_target(here: World):
     """
-    A raw credential is refused, and stands neither in the answer nor in the store.
+    A raw credential is refused, and is neither in the answer nor in the store.
     """
     secret = "ghp_" + "a1B2" * 9
     response = here.post("/v1/revocations", json=ORDER | {"target": {"kind": "token", "id": secret}})
@@ -338,7 +338,7 @@ def test_a_credential_is_no_target(here: World):
 
 def test_an_order_that_has_drifted_is_refused_with_the_difference(api: World):
     """
-    A child that came after the plan is not killed unseen: 409 names it, nothing is ordered, and a new plan works.
+    If a child was issued after the plan, 409 names it, nothing is ordered, and a new plan works.
     """
     digest = api.get("/v1/reach", params={"of": LEAKED}).json()["plan_digest"]
     api.post("/v1/events", "producer", json=[event(1)])
@@ -354,8 +354,8 @@ def test_an_order_that_has_drifted_is_refused_with_the_difference(api: World):
 
 def test_every_refused_write_is_in_the_access_log(api: World, caplog: pytest.LogCaptureFixture):
     """
-    Who (null where that is not known), what, with which status, and why: 401, 403, 409 and whatever else. A credential
-    in the path, the body or the header stands in no line. A question that is refused is no write.
+    Each line has the caller (null if unknown), the operation, the status and the reason, for 401, 403, 409 and all
+    others. No line contains a credential from the path, the body or a header. Refused questions are not writes.
     """
     secret = api.token("responder", jti="secret")
     digest = api.get("/v1/reach", params={"of": LEAKED}).json()["plan_digest"]
@@ -381,9 +381,9 @@ def test_every_refused_write_is_in_the_access_log(api: World, caplog: pytest.Log
     assert not [line for line in lines if secret in str(line) or secret.split(".")[1] in str(line)]
 
 
-def test_a_target_that_nobody_names_is_not_found(here: World):
+def test_an_unknown_target_is_not_found(here: World):
     """
-    An order on what was never seen is most likely a slip: 404, nothing is ordered, and how to mean it is said.
+    An order on an unseen target is most likely a mistake: 404, nothing is ordered, and the message says how to do it.
     """
     response = here.post("/v1/revocations", json=ORDER | {"target": {"kind": "token", "id": "none"}})
 
@@ -394,10 +394,10 @@ def test_a_target_that_nobody_names_is_not_found(here: World):
     assert [] == here.get("/v1/revocations").json()["items"]
 
 
-def test_what_nobody_has_seen_is_ordered_dead_if_that_is_meant(api: World):
+def test_an_unseen_target_can_be_revoked_explicitly(api: World):
     """
-    A token that leaked before any fact names it: planned and ordered with `unseen`, once; what is derived from it
-    later is born dead.
+    A token that leaked before any fact names it is planned and ordered with `unseen`, once; tokens derived from it
+    later are never valid.
     """
     order = ORDER | {"target": {"kind": "token", "id": "leaked-1"}}
     unseen = api.get("/v1/reach?of=token:leaked-1")
@@ -415,9 +415,9 @@ def test_what_nobody_has_seen_is_ordered_dead_if_that_is_meant(api: World):
     assert ("cascaded", given.json()["revocation"]) == (child["state"], child["because"]["revocation"])
 
 
-def test_a_key_makes_a_repetition_one_order_also_over_a_restart(tmp_path: Path):
+def test_a_repetition_with_the_same_key_is_one_order_even_after_a_restart(tmp_path: Path):
     """
-    The same key and order is the same revocation, before and after the process is started again.
+    The same key with the same order is the same revocation, before and after a restart.
     """
     url, key = f"sqlite:///{tmp_path}/store.db", {"Idempotency-Key": "retry-1"}
     with api_over(url, tmp_path) as world:
@@ -432,9 +432,9 @@ def test_a_key_makes_a_repetition_one_order_also_over_a_restart(tmp_path: Path):
     assert [first["revocation"]] == [item["revocation"] for item in listed]
 
 
-def test_a_key_is_the_callers_own_and_good_for_one_order(here: World):
+def test_a_key_belongs_to_one_caller_and_one_order(here: World):
     """
-    Another order under the key is refused; another caller's key of the same words is another key.
+    Another order with the key is refused; the same key of another caller is a different key.
     """
     key = {"Idempotency-Key": "retry-1"}
     first = here.post("/v1/revocations", json=ORDER, headers=key).json()
@@ -447,9 +447,9 @@ def test_a_key_is_the_callers_own_and_good_for_one_order(here: World):
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "caf\u00e9"])
-def test_a_key_that_is_none_is_refused(here: World, key: str):
+def test_an_invalid_key_is_refused(here: World, key: str):
     """
-    A key is up to 255 printable characters of ASCII.
+    A key has up to 255 printable ASCII characters.
     """
     headers = {"Idempotency-Key": key.encode()}
     response = here.post("/v1/revocations", json=ORDER, headers=headers)
@@ -457,9 +457,9 @@ def test_a_key_that_is_none_is_refused(here: World, key: str):
     assert (400, "Idempotency-Key") == (response.status_code, response.json()["parameter"])
 
 
-def test_two_keys_are_none(here: World):
+def test_a_repeated_key_header_is_refused(here: World):
     """
-    Of a header that stands twice one may be someone else's: it is refused.
+    One of two headers may be someone else's.
     """
     headers = [("Authorization", f"Bearer {here.token('responder')}"), *(("Idempotency-Key", key) for key in "ab")]
 
@@ -473,9 +473,9 @@ def test_two_keys_are_none(here: World):
     assert [] == here.get("/v1/revocations").json()["items"]
 
 
-def test_repetitions_at_the_same_time_are_one_order(here: World):
+def test_concurrent_repetitions_are_one_order(here: World):
     """
-    Ten requests with one key, all at once, are one order.
+    Ten concurrent requests with one key are one order.
     """
     import asyncio
 
@@ -491,9 +491,9 @@ def test_repetitions_at_the_same_time_are_one_order(here: World):
     assert 1 == len(here.get("/v1/revocations").json()["items"])
 
 
-def test_four_eyes_hold_over_http(tmp_path: Path):
+def test_the_four_eyes_limit_applies_over_http(tmp_path: Path):
     """
-    Above the number that is configured one caller alone may not order: the body cannot name a second one.
+    Above the configured number one caller alone may not order, and the body cannot name a second one.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, four_eyes=KILLED - 1) as world:
         response = world.post("/v1/revocations", json=ORDER)
@@ -502,9 +502,9 @@ def test_four_eyes_hold_over_http(tmp_path: Path):
     assert "more than the 2 that one person may decide, and needs a second person" in response.json()["detail"]
 
 
-def test_a_lift_that_takes_two_says_where_it_is_given(tmp_path: Path):
+def test_a_lift_that_needs_two_people_names_the_command(tmp_path: Path):
     """
-    Over HTTP nobody can be named as the second one: the refusal names the command that can.
+    Over HTTP a second person cannot be named: the refusal names the command that can.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, four_eyes=KILLED) as world:
         order = world.post("/v1/revocations", json=ORDER | {"mode": "suspend"}).json()
@@ -515,9 +515,9 @@ def test_a_lift_that_takes_two_says_where_it_is_given(tmp_path: Path):
     assert "use the command line, delegraph lift, with --approved-by" in response.json()["detail"]
 
 
-def test_an_order_of_very_many_without_a_plan_is_told_how_to_have_one(tmp_path: Path):
+def test_a_very_large_order_needs_a_plan(tmp_path: Path):
     """
-    Above a thousand elements an order goes by a plan that was looked at; the refusal names the question and the field.
+    An order of more than a thousand elements needs the digest of a plan; the refusal names the question and the field.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         world.post("/v1/events", "producer", json=[event(number) for number in range(MAX_KILLS)])
@@ -530,9 +530,9 @@ def test_an_order_of_very_many_without_a_plan_is_told_how_to_have_one(tmp_path: 
     assert ("GET /v1/reach" in detail, f"plan_digest, {plan}" in detail, "--" in detail) == (True, True, False)
 
 
-def test_the_trust_file_holds_over_http(tmp_path: Path):
+def test_the_trust_file_applies_over_http(tmp_path: Path):
     """
-    An order under a source that may not order is refused, and not appended to be disregarded.
+    An order of a source that may not order is refused, instead of appended and then ignored.
     """
     every = Grant(types=frozenset({"*"}), prefixes=("",))
     sources = ("https://idp.example", "https://gateway.example", "https://pdp.example")
@@ -548,7 +548,7 @@ def test_the_trust_file_holds_over_http(tmp_path: Path):
 
 def test_a_lift_is_in_the_name_of_the_caller(api: World):
     """
-    A suspension ends with its lift, who lifted is who was authenticated, and what comes back is told.
+    A lift ends a suspension; its author is the authenticated caller, and the answer lists what is active again.
     """
     order = api.post("/v1/revocations", json=ORDER | {"mode": "suspend"}).json()
     lifted = api.post(f"/v1/revocations/{order['revocation']}/lift", json={"note": "false alarm"})
@@ -560,9 +560,9 @@ def test_a_lift_is_in_the_name_of_the_caller(api: World):
     assert 404 == api.post("/v1/revocations/none/lift").status_code
 
 
-def test_a_receipt_is_that_of_the_command_line_line_by_line(api: World):
+def test_a_receipt_equals_that_of_the_command_line(api: World):
     """
-    The lines of a receipt are streamed as they are printed, and its digest is that of these bytes.
+    The streamed lines are those that are printed, and the digest is that of these bytes.
     """
     order = api.post("/v1/revocations", json=ORDER).json()
     response = api.get(f"/v1/revocations/{order['revocation']}/receipt?at=2026-11-02T10:30:00Z")
@@ -576,9 +576,9 @@ def test_a_receipt_is_that_of_the_command_line_line_by_line(api: World):
     )  # fmt: skip
 
 
-def test_one_who_leaves_before_a_receipt_begins_keeps_nobody_from_the_next(here: World):
+def test_a_client_that_leaves_before_a_receipt_begins_frees_its_reader(here: World):
     """
-    A client that is gone before the first line gives its place among the readers back.
+    A client that disconnects before the first line makes room for another reader.
     """
     order = here.post("/v1/revocations", json=ORDER).json()["revocation"]
     path = f"/v1/revocations/{order}/receipt"
@@ -606,9 +606,9 @@ def test_one_who_leaves_before_a_receipt_begins_keeps_nobody_from_the_next(here:
     assert 200 == here.get(path).status_code
 
 
-def test_one_who_does_not_read_a_receipt_is_cut_off(here: World, monkeypatch: pytest.MonkeyPatch):
+def test_a_client_that_does_not_read_a_receipt_is_disconnected(here: World, monkeypatch: pytest.MonkeyPatch):
     """
-    A client that stays and takes nothing gives its place among the readers back after a while.
+    A client that stays connected without reading makes room for another reader after a timeout.
     """
     monkeypatch.setattr(answers, "TAKEN_SECONDS", 0.2)
     order = here.post("/v1/revocations", json=ORDER).json()["revocation"]
@@ -638,10 +638,10 @@ def test_one_who_does_not_read_a_receipt_is_cut_off(here: World, monkeypatch: py
     assert 200 == here.get(path).status_code
 
 
-def test_what_is_too_much_for_a_plan_is_refused_at_once(api: World):
+def test_a_plan_that_is_too_large_is_refused_immediately(api: World):
     """
-    Where more depends on a target than a request may wait for, the plan and the order name the remedy; nothing is
-    given.
+    If too much depends on a target for one request, the refusals of the plan and of the order name the remedy; nothing
+    is ordered.
     """
     api.service.most = 2
     said = [api.get("/v1/reach", params={"of": LEAKED}), api.post("/v1/revocations", json=ORDER)]
@@ -654,7 +654,7 @@ def test_what_is_too_much_for_a_plan_is_refused_at_once(api: World):
 
 def test_an_acknowledgement_is_in_the_name_of_the_caller(api: World):
     """
-    A registered receiver says that it enforced an order; another one, or a body, cannot say so for it.
+    A registered receiver acknowledges an order; neither another receiver nor a body can do so for it.
     """
     registered = {
         "type": "receiver.registered",
@@ -681,7 +681,7 @@ def test_an_acknowledgement_is_in_the_name_of_the_caller(api: World):
 
 
 class AwayLog:
-    """A log that is unavailable while it says so."""
+    """A log that can be switched to unavailable."""
 
     def __init__(self, log: Any) -> None:
         self._log = log
@@ -693,9 +693,9 @@ class AwayLog:
         return getattr(self.__dict__["_log"], name)
 
 
-def test_a_log_that_is_away_is_503_for_writes_and_said_in_answers(tmp_path: Path):
+def test_an_unavailable_log_is_503_for_writes_and_reported_in_answers(tmp_path: Path):
     """
-    Without the log nothing is ordered or ingested, a plan is refused, and questions say that they know no better.
+    Without the log nothing is ordered or ingested, a plan is refused, and answers say that they may be stale.
     """
     made: list[AwayLog] = []
 
@@ -724,7 +724,7 @@ def test_a_log_that_is_away_is_503_for_writes_and_said_in_answers(tmp_path: Path
 
 def test_a_store_that_is_locked_is_503(here: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    A store that someone else keeps locked answers questions, and refuses events for now.
+    A store that another process has locked answers questions, and refuses events for now.
     """
     monkeypatch.setattr(here.service.store, "write", _locked)
     response = here.post("/v1/events", "producer", json=[EVENT])
@@ -739,9 +739,9 @@ def _locked(_batch: Any) -> Any:
     raise UnavailableError("the store is locked by another process; try again")
 
 
-def test_a_store_that_is_damaged_or_gone_is_503(tmp_path: Path):
+def test_a_damaged_or_missing_store_is_503(tmp_path: Path):
     """
-    Where the store cannot be read the answer is a problem document, and readyz says so, too.
+    If the store cannot be read, the answer is a problem document, and readyz reports it.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         world.service.store.engine.dispose()
@@ -755,9 +755,9 @@ def test_a_store_that_is_damaged_or_gone_is_503(tmp_path: Path):
     assert [(503, "unavailable")] * 2 == [(one.status_code, problem_type(one)) for one in answers]
 
 
-def test_decisions_are_events_like_any_other(here: World):
+def test_decisions_are_accepted_as_events(here: World):
     """
-    A decision that a policy decision point sends over HTTP is found in the timeline of its token.
+    A decision sent over HTTP is in the timeline of its token.
     """
     body = {
         "type": "decision.made",

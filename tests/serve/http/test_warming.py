@@ -1,4 +1,4 @@
-"""What is made ready before someone asks: it ends by itself, and with what it is for."""
+"""Preparations before the first request: they end by themselves, and when serving ends."""
 
 import gc
 import threading
@@ -28,8 +28,8 @@ def warming() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "delegraph-warming"]
 
 
-def test_it_is_left_when_serving_ends():
-    """However much is still to be done, nothing of it continues once its end has come."""
+def test_warming_stops_when_serving_ends():
+    """However much is left to do, nothing continues after the end."""
     taken: list[int] = []
 
     def steps() -> Iterator[int]:
@@ -44,8 +44,8 @@ def test_it_is_left_when_serving_ends():
     assert ([], done) == (warming(), len(taken))
 
 
-def test_what_is_made_ready_is_not_looked_through_for_garbage_again():
-    """The collector is spared it, once all is done."""
+def test_prepared_objects_are_excluded_from_garbage_collection():
+    """They are frozen once warming is complete."""
     before = gc.get_freeze_count()
     try:
         with warmed(loaded_frozen()):
@@ -55,8 +55,8 @@ def test_what_is_made_ready_is_not_looked_through_for_garbage_again():
         gc.unfreeze()
 
 
-def test_a_database_that_is_away_keeps_nobody_from_serving():
-    """What cannot be made ready is not: anyone who asks is told why."""
+def test_an_unavailable_database_does_not_prevent_serving():
+    """What cannot be prepared is skipped: requests get the reason."""
 
     def steps() -> Iterator[int]:
         yield 1
@@ -69,15 +69,15 @@ def test_a_database_that_is_away_keeps_nobody_from_serving():
 
 
 def test_after_it_the_first_page_has_its_templates(tmp_path: Path):
-    """Every template is read."""
+    """Every template is loaded."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         steps = [*templates(), *steps_of(world.service)]
 
     assert {"who.html", None} == {one for one in steps if one in ("who.html", None)}
 
 
-def test_it_reads_no_more_of_what_there_is_however_much_that_is(tmp_path: Path):
-    """Few facts are decoded, for their decoders."""
+def test_warming_does_not_depend_on_the_size_of_the_store(tmp_path: Path):
+    """Only a few facts are decoded, to prepare the decoders."""
     decoded: list[bytes] = []
 
     def read(value: bytes) -> Event:
@@ -92,8 +92,8 @@ def test_it_reads_no_more_of_what_there_is_however_much_that_is(tmp_path: Path):
     assert 0 < len(decoded) < 5
 
 
-def test_the_client_has_all_findings_however_early_it_asks(tmp_path: Path):
-    """Findings that are asked for in a loop are all of them, holes included, however early they are asked for."""
+def test_the_client_gets_all_findings_right_after_the_start(tmp_path: Path):
+    """A loop over the findings is complete, including gaps in sequences, however early it runs."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         batch, last = Batch(advance={(DECISIONS, 1): (0, 100_000)}), Position(DECISIONS, 1, 100_000 - 1)
         issued = Event("late", "urn:test", ASKED, TokenIssued(token="t", subject="human:x"))

@@ -1,4 +1,4 @@
-"""The questions as tools for other agents: the same answers as over HTTP, by every transport, and nothing else."""
+"""The questions as MCP tools: the same answers as over HTTP, with every transport, and nothing else."""
 
 import json
 import logging
@@ -63,7 +63,7 @@ def over_api(world: World, name: str, arguments: dict[str, Any]) -> dict[str, An
 @pytest.mark.parametrize("name", TOOLS)
 def test_a_tool_answers_as_the_http_api_does(world: World, name: str):
     """
-    The document is the same, key by key, with the events that it rests on beside it.
+    The document is the same, key by key, with the events that support it.
     """
     answer = answer_in(call(world, name, CALLS[name]))
 
@@ -74,9 +74,9 @@ def test_a_tool_answers_as_the_http_api_does(world: World, name: str):
         assert rests_on["events"]
 
 
-def test_every_tool_is_described_by_a_schema_that_its_calls_fit(world: World):
+def test_every_tool_has_a_schema_that_its_calls_satisfy(world: World):
     """
-    Each states what it takes, says that it only reads, and refuses arguments that it does not know.
+    Each describes its arguments, declares that it only reads, and refuses unknown arguments.
     """
 
     async def ask(client: Client) -> ListToolsResult:
@@ -96,7 +96,7 @@ def test_every_tool_is_described_by_a_schema_that_its_calls_fit(world: World):
 
 def test_no_tool_changes_the_log(world: World):
     """
-    However often every tool is called, the log has no record more than before.
+    However often the tools are called, no record is added to the log.
     """
     log = world.service.require_log()
     before = log.ends()
@@ -106,9 +106,9 @@ def test_no_tool_changes_the_log(world: World):
     assert before == log.ends()
 
 
-def test_who_rests_on_every_event_about_its_chain(world: World):
+def test_who_cites_every_event_about_its_chain(world: World):
     """
-    The cited events are all that is recorded about the action, its decision, its tokens and grants, and its parties.
+    The cited events are all events about the action, its decision, its tokens and grants, and its parties.
     """
     answer = answer_in(call(world, "who", CALLS["who"]))
 
@@ -124,7 +124,7 @@ def test_who_rests_on_every_event_about_its_chain(world: World):
 
 def test_an_order_behind_a_state_is_cited(world: World):
     """
-    What killed a token is among the events that its state rests on, and not before it was recorded.
+    The order that ended a token is cited for its state, but not before the order was recorded.
     """
     body = {"target": {"kind": "token", "id": "unused-1"}, "reason": "test", "unseen": True}
     order = world.post("/v1/revocations", json=body).json()
@@ -139,9 +139,9 @@ def test_an_order_behind_a_state_is_cited(world: World):
     )
 
 
-def test_an_answer_that_rests_on_too_much_says_so(world: World, monkeypatch: pytest.MonkeyPatch):
+def test_a_truncated_list_of_cited_events_says_so(world: World, monkeypatch: pytest.MonkeyPatch):
     """
-    The list of events is bounded, and a cut one is not called complete.
+    The list of events has a limit, and a truncated one is not called complete.
     """
     monkeypatch.setattr(cited_events, "MOST_EVENTS", 2)
     cut = answer_in(call(world, "who", CALLS["who"]))["rests_on"]
@@ -169,11 +169,11 @@ def test_an_answer_that_rests_on_too_much_says_so(world: World, monkeypatch: pyt
         ("revoke", {"target": LEAKED}, "refused", "there is no tool 'revoke'; there are: who, chain"),
     ],
 )
-def test_a_wrong_call_gets_the_problem_that_names_it(
+def test_an_invalid_call_gets_a_problem_that_names_the_error(
     world: World, name: str, arguments: dict[str, Any], type_: str, why: str
 ):
     """
-    The same problem document as over HTTP, as the result of the call, so that the agent can read it.
+    The result of the call is the same problem document as over HTTP, so that the agent can read it.
     """
     document = problem_in(call(world, name, arguments))
 
@@ -181,9 +181,9 @@ def test_a_wrong_call_gets_the_problem_that_names_it(
     assert why in document["detail"]
 
 
-def test_the_roles_of_the_http_api_hold(world: World):
+def test_the_roles_of_the_http_api_apply(world: World):
     """
-    A producer asks nothing; an investigator and a responder do.
+    A producer may not call tools; an investigator and a responder may.
     """
     producer = Caller(name="service:p", roles=frozenset({Role.PRODUCER}), sources=("urn:p",))
     responder = Caller(name="human:r", roles=frozenset({Role.RESPONDER}))
@@ -192,9 +192,9 @@ def test_the_roles_of_the_http_api_hold(world: World):
     assert "findings" in answer_in(call(world, "overview", {}, caller=responder))
 
 
-def test_who_asked_about_what_is_logged_and_no_credential_is(world: World, caplog: pytest.LogCaptureFixture):
+def test_calls_are_logged_without_credentials(world: World, caplog: pytest.LogCaptureFixture):
     """
-    One line a call, with the caller and the ids, as for a request.
+    Each call is one line with the caller and the ids, as for a request.
     """
     caplog.set_level(logging.INFO)
     call(world, "who", {"action": "mail-7"})
@@ -206,7 +206,7 @@ def test_who_asked_about_what_is_logged_and_no_credential_is(world: World, caplo
 @pytest.mark.slow
 def test_an_agent_on_this_machine_asks_over_standard_input_and_output(tmp_path: Path):
     """
-    `delegraph mcp` as a process: it lists the tools, answers, reports a wrong call, and goes on.
+    `delegraph mcp` as a process lists the tools, answers, reports an invalid call, and continues.
     """
     Desk(tmp_path).run("ingest", str(ROOT / "examples" / "incident.jsonl"))
 
@@ -227,7 +227,7 @@ def test_an_agent_on_this_machine_asks_over_standard_input_and_output(tmp_path: 
 @pytest.mark.slow
 def test_an_agent_asks_a_server_with_a_token(tmp_path: Path):
     """
-    `/mcp` of `delegraph serve`: with a token that the store knows, of the right role, until it is revoked.
+    `/mcp` of `delegraph serve` accepts a token of the store with the right role, until it is revoked.
     """
     desk = Desk(tmp_path)
     desk.run("ingest", str(ROOT / "examples" / "incident.jsonl"))
