@@ -1,4 +1,4 @@
-"""The arrows of docs/architecture.md, and the one place of each library."""
+"""The imports allowed by docs/architecture.md, and the single place of each library."""
 
 import ast
 import importlib
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("ingest", "lineage", "schemas")
 
-# Layer -> what of ours it may import.
+# Layer -> our packages that it may import.
 ARROWS = {
     "lineage.plumbing": set(),
     "lineage.core": set(),
@@ -56,7 +56,7 @@ PLACES = {
     "markupsafe": ("lineage.serve.web",),
     "structlog": ("lineage.serve.processes.logs",),
 }
-# What keeps the core pure: of the standard library it may not have a clock, a file, a process or the network.
+# The core is pure: of the standard library it may not use clocks, files, processes or the network.
 IMPURE = {"time", "os", "pathlib", "io", "socket", "subprocess", "threading", "random", "uuid", "sqlite3", "logging"}
 
 
@@ -92,7 +92,7 @@ ALL = list(modules())
 
 @pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])
 def test_imports_follow_the_arrows(name: str, tree: ast.Module):
-    """A module imports its own layer and those below it, and nothing of ours else."""
+    """A module imports only its own layer and those below it."""
     layer = layer_of(name)
     allowed = ARROWS.get(layer, set()) | {layer}
 
@@ -104,7 +104,7 @@ def test_imports_follow_the_arrows(name: str, tree: ast.Module):
 
 @pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])
 def test_every_library_has_one_place(name: str, tree: ast.Module):
-    """A library is imported where it belongs and nowhere else, so that it can be changed in one place."""
+    """A library is imported in one place only, so that it can be replaced there."""
     for imported in imports(name, tree):
         library = imported.partition(".")[0]
         places = PLACES.get(library)
@@ -112,7 +112,7 @@ def test_every_library_has_one_place(name: str, tree: ast.Module):
             assert any(name == place or name.startswith(f"{place}.") for place in places), f"{name} imports {imported}"
 
 
-# What stands in a layer, from the bottom up: each imports only what stands before it.
+# The folders and modules of a layer, from the bottom up: each imports only those before it.
 ROOMS = {
     "ingest": (
         "codec", "secrets", "tracing", "trust_file", "declared_settings", "log", "projector", "kafka", "sources",
@@ -132,9 +132,9 @@ ROOMS = {
 
 
 def modules_imported() -> dict[str, set[str]]:
-    """Each module with those of ours that it imports, for types alone and inside of functions too.
+    """Return each module with our modules that it imports, including imports for types and inside functions.
 
-    An import for types alone counts: who reads the one module has to know the other.
+    An import for types counts, since a reader of the module has to know the other one.
     """
     names = {name for name, _ in ALL}
 
@@ -162,21 +162,21 @@ FOLDERS = sorted({".".join(path.relative_to(ROOT).parts) for package in PACKAGES
 
 
 def test_no_modules_import_in_a_circle():
-    """Any module can be read after those that it imports."""
+    """The modules can be read in an order in which each follows its imports."""
     list(TopologicalSorter(modules_imported()).static_order())  # raises CycleError, with the circle
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_folders_import_in_a_circle(folder: str):
-    """Nor do the modules and folders inside any folder, each taken as one thing."""
+    """The same holds for the modules and folders inside each folder."""
     list(TopologicalSorter(rooms_imported(folder)).static_order())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ROOMS)
 def test_every_arrow_inside_a_layer_goes_down(folder: str):
-    """A room imports only rooms that are listed before it."""
+    """A folder imports only folders that are listed before it."""
     rooms = ROOMS[folder]
 
     assert set(rooms) == rooms_imported(folder).keys()
@@ -184,7 +184,7 @@ def test_every_arrow_inside_a_layer_goes_down(folder: str):
         assert others <= set(rooms[: rooms.index(room)]), f"{room} imports {others}"
 
 
-# What people and programs meet. Only queries, commands, caches, wiring and processes work on the store and the log.
+# The interfaces. Only queries, commands, caches, wiring and processes use the store and the log.
 FACES = (
     "lineage.serve.cli",
     "lineage.serve.http",
@@ -195,15 +195,15 @@ FACES = (
     "lineage.serve.text",
     "lineage.serve.web",
 )
-# These examine or create a store and a log, before there is a service.
+# These examine or create a store and a log, without a service.
 TOOLS = tuple(f"lineage.serve.cli.{name}" for name in ("doctor", "doctor_kafka", "doctor_sources", "init_command"))
 
 
 @pytest.mark.parametrize(
     ("name", "tree"), [(name, tree) for name, tree in ALL if name.startswith(FACES) and name not in TOOLS]
 )
-def test_no_face_reaches_past_the_service(name: str, tree: ast.Module):
-    """A face asks a query or a command: it imports nothing of the store, and takes no store or log from a service."""
+def test_interfaces_use_the_service_only(name: str, tree: ast.Module):
+    """An interface calls queries and commands: it does not import the store or access the store or log of a service."""
     assert [] == [imported for imported in imports(name, tree) if layer_of(imported) == "lineage.store"]
     assert [] == list(taken_of_a_service(tree))
 
@@ -217,15 +217,15 @@ def taken_of_a_service(tree: ast.Module) -> Iterator[str]:
                 yield f"{node.lineno}: {found}"
 
 
-def test_queries_know_no_commands():
-    """A query changes nothing, so it needs no command; a command asks queries."""
+def test_queries_import_no_commands():
+    """A query changes nothing, so it needs no command; commands use queries."""
     for name, tree in ALL:
         if name.startswith("lineage.serve.queries"):
             assert [] == [one for one in imports(name, tree) if one.startswith("lineage.serve.commands")], name
 
 
 def test_the_core_is_pure():
-    """The core reads no clock, no file and no network: facts, trust and instants are its arguments."""
+    """The core uses no clock, file or network: facts, trust and times are its arguments."""
     for name, tree in ALL:
         if name.startswith("lineage.core"):
             libraries = {imported.partition(".")[0] for imported in imports(name, tree)}
@@ -233,7 +233,7 @@ def test_the_core_is_pure():
 
 
 def test_the_core_never_calls_itself():
-    """A chain 100,000 deep answers: no function of the core calls itself but over the fixed depth of a record."""
+    """A chain may be 100,000 deep: no function of the core is recursive, except over the fixed depth of a record."""
     bounded = {
         "lineage.core.model.events._sorted",
         "lineage.core.model.events._json_value",
@@ -260,8 +260,8 @@ def _is_self(attribute: ast.Attribute) -> bool:
     return isinstance(attribute.value, ast.Name) and attribute.value.id == "self"
 
 
-def test_the_clock_has_one_place():
-    """Nothing reads the time of day but the wiring, and the producer: the code of an agent hands it no clock."""
+def test_the_clock_is_read_in_one_place():
+    """Only the wiring and the producer read the time of day; agents do not pass a clock to the producer."""
     for name, tree in ALL:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "time_ns", "time"}:
@@ -293,7 +293,7 @@ PUBLIC = {
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_the_public_modules_export_exactly_this(name: str):
-    """What users may import is listed here: adding to it or taking from it is a decision, not an accident."""
+    """The public names are listed here, so that none is added or removed by accident."""
     module = importlib.import_module(name)
 
     assert PUBLIC[name] == sorted(module.__all__)
@@ -301,12 +301,12 @@ def test_the_public_modules_export_exactly_this(name: str):
 
 
 def test_the_packages_say_that_they_are_typed():
-    """A type checker reads our annotations in a user's program (PEP 561)."""
+    """Type checkers use our annotations in a user's program (PEP 561)."""
     assert [True] * 3 == [(ROOT / package / "py.typed").is_file() for package in PACKAGES]
 
 
 def test_no_test_imports_another():
-    """What tests share stands in ``tests/support``; that imports no test either."""
+    """Shared code is in ``tests/support``, which imports no test either."""
     for path in sorted((ROOT / "tests").rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for imported in imports(name, ast.parse(path.read_text(encoding="utf-8"))):
@@ -314,7 +314,7 @@ def test_no_test_imports_another():
                 assert imported.split(".")[1] == "support", f"{name} imports {imported}"
 
 
-def test_tests_stand_where_what_they_test_stands():
+def test_folders_of_tests_are_named_like_packages():
     """The folders of the tests have the names of the packages that they test."""
     folders = {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("*") if path.is_dir()}
     named = {folder for folder in folders if "__pycache__" not in folder} - {"cases", "support"}

@@ -1,4 +1,4 @@
-"""The demo: what it tells, that it fits a screen, and that its proof fails when it should."""
+"""The demo: its story, its size on the screen, and that its proof can fail."""
 
 import json
 from collections import Counter
@@ -51,15 +51,15 @@ def test_the_demo_fits_on_one_screen(width: int):
     assert width >= max(map(cell_len, text.splitlines()))
 
 
-def test_the_demo_tells_the_same_story_every_time():
+def test_the_demo_prints_the_same_every_time():
     """
-    Its clock is the story's: what it prints, and the document, are the same in every run, whatever the time is.
+    It uses the clock of the story: its output and its document are the same in every run.
     """
     assert told() == told()
     assert told(as_json=True) == told(as_json=True)
 
 
-def test_the_demo_says_who_what_falls_and_that_it_fell():
+def test_the_demo_shows_who_acted_what_is_revoked_and_the_proof():
     """
     The suspicious action with its real actor, human and token; the order; the one never valid; and the verdict.
     """
@@ -77,7 +77,7 @@ def test_the_demo_says_who_what_falls_and_that_it_fell():
 
 def test_the_demo_gives_one_document():
     """
-    `--json` is one line: the documents of each step, and what was proved of what.
+    `--json` prints one line: the documents of each step, and what was proved.
     """
     code, text = told(as_json=True)
     document = json.loads(text)
@@ -110,7 +110,7 @@ def test_the_same_facts_twice_change_nothing():
 
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    The store is a throw-away one: its folder is gone, and the folder one stands in is as before.
+    The store is temporary: its folder is deleted, and the current folder is unchanged.
     """
     monkeypatch.chdir(tmp_path)
     with demo.throw_away() as (_, _, folder):
@@ -152,9 +152,9 @@ def on_too_much(service: Service, request: OrderRequest) -> Document | None:
         (on_too_much, "token:https://idp.example#scraper-1: active before the revocation, cascaded after it"),
     ],
 )
-def test_the_proof_fails_when_it_should(give: demo.Give, wrong: str):
+def test_the_proof_fails_if_the_revocation_is_wrong(give: demo.Give, wrong: str):
     """
-    No order, an order that spares the children, one that kills a sibling: the demo says what is wrong and exits with 6.
+    Without an order, with one that spares the children, or one that ends a sibling, the demo says so and exits with 6.
     """
     code, text = told(width=200, give=give)
 
@@ -164,9 +164,9 @@ def test_the_proof_fails_when_it_should(give: demo.Give, wrong: str):
     assert "PROVED: everything" not in text
 
 
-def test_a_service_that_loses_a_late_event_is_found_out():
+def test_the_proof_detects_a_lost_late_event():
     """
-    The proof reads the files, not the store: what a service never took in is not found dead.
+    The proof reads the files, not the store: an element that the service did not ingest is not found revoked.
     """
     with demo.throw_away() as (service, clock, folder):
         _, proof = demo.tell(service, clock, folder)
@@ -184,9 +184,9 @@ def test_a_service_that_loses_a_late_event_is_found_out():
     assert ["token:https://idp.example#relay-5"] == [one.of for one in again.failures]
 
 
-def test_a_proof_of_nothing_does_not_hold():
+def test_an_empty_proof_fails():
     """
-    Without a descendant that was never valid, and without a sibling that lives, nothing is proved.
+    Without a descendant that was never valid, or without an active sibling, nothing is proved.
     """
     born_dead = Asked("token:b", "unknown", "cascaded", "cascaded")
     sibling = Asked("token:s", "active", "active", None)
@@ -208,9 +208,9 @@ def test_a_proof_of_nothing_does_not_hold():
     ],
     ids=["alive", "expired", "dead before", "not found", "alive at birth"],
 )
-def test_a_descendant_must_have_fallen_by_the_order(odd: Asked):
+def test_a_descendant_must_have_ended_by_the_order(odd: Asked):
     """
-    Alive before and dead after, or dead from birth: nothing else is proof of a cascade.
+    Only active before and revoked after, or never valid, proves a cascade.
     """
     born_dead, sibling = Asked("token:b", "unknown", "cascaded", "cascaded"), Asked("token:s", "active", "active", None)
     proof = Proof((born_dead, odd), (sibling,))
@@ -248,7 +248,7 @@ def test_the_incident_has_a_real_shape():
 
 def test_every_line_of_the_incident_is_an_event():
     """
-    The codec reads each of them, and writes it back as the same facts.
+    The codec reads each line, and writes it back as the same fact.
     """
     for line in demo.incident_path().read_bytes().splitlines():
         event = codec.decode_line(line)
@@ -257,7 +257,7 @@ def test_every_line_of_the_incident_is_an_event():
 
 def test_the_missing_event_is_a_gap_and_a_hole():
     """
-    A token was made from one that nobody saw issued; its number is missing among those of the token service.
+    A token was derived from one without an issuing event, whose sequence number is missing from the token service.
     """
     events = incident()
     numbers = sorted(event["sequence"] for event in events if event["source"] == "https://idp.example")
@@ -272,7 +272,7 @@ def test_the_missing_event_is_a_gap_and_a_hole():
 @pytest.mark.parametrize("at", ["2026-11-02T10:25:00Z", "2030-01-01T00:00:00Z"])
 def test_the_incident_has_something_to_revoke_on_any_day(target: str, at: str):
     """
-    What the README asks about has living tokens on that morning, and years later still.
+    The target in the README has active tokens on that morning, and years later.
     """
     kind, _, id_ = target.partition(":")
     with demo.throw_away() as (service, _, _):
@@ -285,15 +285,15 @@ def test_the_incident_has_something_to_revoke_on_any_day(target: str, at: str):
 
 def test_the_file_is_found_in_the_wheel_and_in_a_checkout():
     """
-    In a checkout it is the example that the README uses.
+    In a checkout it is the example of the README.
     """
     assert demo.incident_path().is_file()
     assert "incident.jsonl" == demo.incident_path().name
 
 
-def test_the_commands_to_try_next_name_what_is_there():
+def test_the_suggested_commands_use_existing_ids():
     """
-    Every id in them is an id of the incident, and the time is that of the story.
+    Every id in them is in the incident, and the time is that of the story.
     """
     _, text = told(width=200)
     commands = text.split("Now you", 1)[1]

@@ -1,6 +1,6 @@
-"""The documentation is held to what happens: its commands run, its links lead somewhere, its names exist.
+"""The documentation is checked: its commands run, its links have targets, and its names exist.
 
-How the pages are read:
+Rules for reading the pages:
 
 - Every section (`## `) starts in an empty folder with a copy of `examples/`, a tutorial once for all its sections.
   `<!-- before: COMMAND -->` anywhere in it runs first, unseen.
@@ -54,7 +54,7 @@ END_OF = "end of command"
 
 @dataclass
 class Block:
-    """What stands between two fences: the language, what follows it, and the text."""
+    """A code block: its language, the rest of its first line, and the text."""
 
     language: str
     rest: str
@@ -63,7 +63,7 @@ class Block:
 
 @dataclass
 class Section:
-    """What stands under a heading."""
+    """The text under a heading."""
 
     page: Path
     title: str
@@ -76,7 +76,7 @@ class Section:
 
 @dataclass
 class Command:
-    """A command, and what is shown under it; None if nothing is."""
+    """A command, and the output shown below it, or None."""
 
     line: str
     shown: str | None = None
@@ -104,7 +104,7 @@ def sections_of(page: Path) -> Iterator[Section]:
 
 
 def commands_of(block: Block) -> list[Command]:
-    """The commands of a console block; a backslash at the end of a line continues in the next one."""
+    """Return the commands of a console block; a backslash at the end of a line continues it."""
     commands: list[Command] = []
     lines = iter(block.text.splitlines())
     for line in lines:
@@ -122,7 +122,7 @@ def commands_of(block: Block) -> list[Command]:
 
 
 def recipe_of(target: str) -> str | None:
-    """What the Makefile does for a target."""
+    """Return the recipe of a target of the Makefile."""
     match = re.search(
         rf"^{re.escape(target)}:[^\n]*\n((?:\t[^\n]*\n)*)",
         (ROOT / "Makefile").read_text(encoding="utf-8"),
@@ -155,7 +155,7 @@ SECTIONS = [section for page in MANUAL for section in sections_of(page) if any(r
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder as after `make setup` in a fresh clone, as far as the pages need it."""
+    """Return a folder like a fresh clone after `make setup`, as far as the pages need it."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     command = tmp_path / ".venv" / "bin" / "delegraph"
     command.parent.mkdir(parents=True)
@@ -194,7 +194,7 @@ def run(script: str, folder: Path) -> str:
 
 
 def run_block(commands: list[Command], folder: Path) -> list[tuple[int, str]]:
-    """Run commands in one shell: exit code and output of each."""
+    """Run commands in one shell, and return the exit code and output of each."""
     script = "".join(
         f"{command.line}\ncode=$?; echo; echo '{END_OF} {number}:' $code; (exit $code)\n"
         for number, command in enumerate(commands)
@@ -210,7 +210,7 @@ def run_block(commands: list[Command], folder: Path) -> list[tuple[int, str]]:
 
 
 def is_shown_truly(shown: str, printed: str) -> bool:
-    """Whether what is shown is what was printed, up to white space and what `...` stands for."""
+    """Return whether the shown output is what was printed, except for white space and `...`."""
     parts = [re.escape(" ".join(part.split())) for part in shown.split("...")]
     pattern = r"\s*" + r".*?".join(part.replace(r"\ ", r"\s+") + r"\s*" for part in parts)
     return re.fullmatch(pattern, printed, re.DOTALL) is not None
@@ -218,9 +218,9 @@ def is_shown_truly(shown: str, printed: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS, ids=str)
-def test_what_a_page_shows_is_what_happens(section: Section, folder: Path):
+def test_examples_on_pages_print_what_they_show(section: Section, folder: Path):
     """
-    Every command of a section works when a reader types it, and prints what is shown.
+    Every command of a section works as typed, and prints what is shown.
     """
     for command in BEFORE.findall(section.text):
         [(code, printed)] = run_block([Command(command)], folder)
@@ -250,16 +250,16 @@ def test_what_a_page_shows_is_what_happens(section: Section, folder: Path):
         ("", "a", False),
     ],
 )
-def test_only_dots_stand_for_what_is_not_shown(shown: str, printed: str, expected: bool):
+def test_only_dots_replace_output(shown: str, printed: str, expected: bool):
     """
-    The comparison forgives where lines break, and nothing else.
+    The comparison ignores line breaks, and nothing else.
     """
     assert expected == is_shown_truly(shown, printed)
 
 
 def test_a_block_that_is_not_run_says_why():
     """
-    What nobody checks is the exception, and has its reason beside it.
+    An unchecked block is an exception and states its reason.
     """
     for page in PAGES:
         for block in blocks_of(page.read_text(encoding="utf-8")):
@@ -269,7 +269,7 @@ def test_a_block_that_is_not_run_says_why():
 
 def test_every_make_target_that_is_named_exists():
     """
-    Who types `make` and a word from a page finds that there is such a target.
+    Every target of `make` on a page is in the Makefile.
     """
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
@@ -279,13 +279,13 @@ def test_every_make_target_that_is_named_exists():
 
 
 def slug(heading: str) -> str:
-    """A heading as the anchor that it gets."""
+    """Return the anchor of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.replace("`", "").strip().lower()).replace(" ", "-")
 
 
-def test_links_lead_somewhere():
+def test_links_have_targets():
     """
-    A relative link names a file, or a heading, that is there.
+    A relative link names an existing file or heading.
     """
     for page in PAGES:
         text = FENCE.sub("", page.read_text(encoding="utf-8"))
@@ -303,7 +303,7 @@ def test_links_lead_somewhere():
 @pytest.mark.parametrize("command", main.list_commands(click.Context(main)))
 def test_every_command_is_named_in_the_docs(command: str):
     """
-    Nobody has to find a command by chance.
+    Every command can be found in the manual.
     """
     assert any(re.search(rf"`?delegraph {command}\b", page.read_text(encoding="utf-8")) for page in MANUAL)
 
@@ -323,9 +323,9 @@ def test_every_option_that_is_named_exists():
                 assert option in known, f"{page.name} names {option}"
 
 
-def test_everything_of_ours_that_is_named_exists():
+def test_files_modules_and_functions_that_are_named_exist():
     """
-    A page that names a file, a module or a function names one that is there.
+    A file, module or function of ours on a page exists.
     """
     for page in (*MANUAL, *DECISIONS):
         for code in re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text(encoding="utf-8"))):
@@ -340,7 +340,7 @@ def test_everything_of_ours_that_is_named_exists():
 
 def test_every_kind_of_finding_is_explained():
     """
-    A finding that nobody can look up is no help.
+    Every kind is in the rule of authority.
     """
     page = (ROOT / "docs" / "rule-of-authority.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"`([a-z-]+)`", page.partition("\n## 8. Gaps and findings\n")[2].partition("\n## ")[0]))
@@ -354,17 +354,17 @@ RULE = ROOT / "docs" / "rule-of-authority.md"
 CLAUSE = re.compile(r"^(?:\| )?\*\*(\d+\.\d+)\*\*", re.MULTILINE)
 CITED = re.compile(r"\b[Cc]lauses?\s+((?:(?:,\s|\sand\s|\sto\s)?\d+\.\d+)+)")
 SECTION_CITED = re.compile(r"\b[Ss]ection\s(\d+) of docs/rule-of-authority\.md")
-# Papers that people worked by and that are not in the repository: anyone who reads a citation of one can open nothing.
+# Working documents that are not in the repository, so a reader could not open a citation.
 ELSEWHERE = re.compile(r"\b(?:DESIGN|CATALOGUE|HOUSE|WORDING|STANDARDS|STYLE)\b|\b(?:SOURCES|FACTS)(?:\.md| section)")
 
 
 def clauses() -> list[str]:
-    """The numbers of the clauses of the rule of authority, as they follow one another."""
+    """Return the numbers of the clauses of the rule of authority, in order."""
     return CLAUSE.findall(RULE.read_text(encoding="utf-8"))
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Every file of code, tests and docs, with its path."""
+    """Yield every file of code, tests and docs with its path."""
     for folder in ("ingest", "lineage", "schemas", "tests", "docs", "benchmarks", "compose", "examples", ".github"):
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in {".py", ".md", ".toml", ".yml", ".html", ".css", ".js", ".avsc"}:
@@ -376,7 +376,7 @@ def texts() -> Iterator[tuple[str, str]]:
 
 def test_the_clauses_of_the_rule_are_numbered_in_order():
     """
-    A clause is cited by its number: each section counts from 1, and no number is missing or stands twice.
+    Clauses are cited by number: each section counts from 1, without missing or repeated numbers.
     """
     sections = RULE.read_text(encoding="utf-8").split("\n## ")[1:]
 
@@ -390,7 +390,7 @@ def test_the_clauses_of_the_rule_are_numbered_in_order():
 
 def test_every_clause_that_is_cited_exists():
     """
-    A number in the code leads to the sentence that it carries out.
+    A clause number in the code names the sentence that it implements.
     """
     known = set(clauses())
     sections = {clause.partition(".")[0] for clause in known}
@@ -407,7 +407,7 @@ def test_every_clause_that_is_cited_exists():
 
 def test_no_file_cites_a_document_that_is_not_in_the_repository():
     """
-    What a reader is sent to, they can open.
+    A reader must be able to open every cited document.
     """
     for name, text in texts():
         if name != "tests/test_docs.py":
@@ -415,9 +415,9 @@ def test_no_file_cites_a_document_that_is_not_in_the_repository():
             assert not found, f"{name} cites {found}"
 
 
-def test_every_invariant_names_the_test_that_holds_it():
+def test_every_invariant_names_its_test():
     """
-    An invariant that no test holds is a wish.
+    Each invariant names the test that checks it.
     """
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     listed = text.partition("\n## Invariants\n")[2].partition("\n## ")[0]
@@ -434,7 +434,7 @@ def test_every_invariant_names_the_test_that_holds_it():
 
 def test_every_decision_is_in_the_list():
     """
-    The list of decisions has each of them once, by number, under its own title.
+    The list has each decision record once, in order, with its title.
     """
     listed = re.findall(
         r"^\| \[(\d{4})\]\(([^)]+)\) \| (.+?) \|$",
@@ -457,7 +457,7 @@ def test_every_decision_is_in_the_list():
 )
 def test_examples_in_python_run(section: Section):
     """
-    What a page shows in Python is what Python says.
+    Doctests on pages pass.
     """
     examples = "\n".join(block.text for block in section.blocks if is_doctest(block))
     test = doctest.DocTestParser().get_doctest(examples, {}, str(section), str(section.page), 0)
@@ -470,7 +470,7 @@ def test_examples_in_python_run(section: Section):
 
 def test_every_path_of_the_http_api_is_named():
     """
-    A reader of docs/http-api.md finds each question, and the questions that it names are there.
+    docs/http-api.md names each path, and the paths that it names exist.
     """
     text = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
     named = set(re.findall(r"/v1/([a-z]+)(?=\?|`)", text))

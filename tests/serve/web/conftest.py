@@ -11,7 +11,7 @@ from tests.support.servers import had
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real browser."""
+    """Return a real browser."""
     executable = had(chromium)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)

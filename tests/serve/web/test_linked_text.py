@@ -1,4 +1,4 @@
-"""The sentences of pages: each id is one link to its own page, whatever characters it consists of."""
+"""Links in the sentences of pages: each id is one link to its own page, whatever its characters."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,13 +21,13 @@ from lineage.serve.web.linked_text import TextSpan
 from lineage.serve.web.links import Links
 
 LINKS = Links()
-# Short ids of few characters are often prefixes of each other; the rest is of any script, with spaces and punctuation.
+# Short ids of few characters are often prefixes of each other; others are in any script, with spaces and punctuation.
 IDS = st.text("ab .,;:()[]'\"<&é漢ع\u202e", min_size=1, max_size=5) | st.text(min_size=1, max_size=12)
 KINDS = ("token", "delegation", "principal", "revocation", "action")
 
 
 def target_of(span: TextSpan) -> tuple[str, str]:
-    """The kind and the id that the address of a link names."""
+    """Return the kind and the id in the address of a link."""
     address = urlsplit(span.href)
     if address.path.startswith("/revocations/"):
         return "revocation", unquote(address.path.removeprefix("/revocations/"))
@@ -39,14 +39,14 @@ def target_of(span: TextSpan) -> tuple[str, str]:
 
 
 def linked(spans: list[TextSpan]) -> list[tuple[str, str, str]]:
-    """The text of every link, and the thing that it leads to."""
+    """Return the text and the target of every link."""
     return [(span.text, *target_of(span)) for span in spans if span.href]
 
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), IDS), unique=True, min_size=1, max_size=6), st.data())
 def test_each_id_of_a_line_becomes_one_link_to_its_page(things: list[tuple[str, str]], data: st.DataObject):
     """
-    Also where an id is a part of another, or stands in the words around it; and the words of the line stay.
+    This holds even if an id is part of another or occurs in the surrounding words; the text does not change.
     """
     words = st.sampled_from(["", " by ", *(id_ for _, id_ in things)])
     pieces: list[str | Piece] = []
@@ -59,9 +59,9 @@ def test_each_id_of_a_line_becomes_one_link_to_its_page(things: list[tuple[str, 
     assert [(safe(id_), kind, id_) for kind, id_ in things] == linked(spans)
 
 
-def test_the_thing_that_a_page_is_about_has_no_link_and_times_have_their_look():
+def test_the_subject_of_a_page_has_no_link_and_times_are_formatted():
     """
-    An id of another kind that is spelled the same is another thing.
+    The same id of another kind is another thing.
     """
     page = Page().line(Piece("a", names="token:a"), Piece("a", names="principal:a"), Piece("10:00", is_time=True))
 
@@ -72,7 +72,7 @@ def test_the_thing_that_a_page_is_about_has_no_link_and_times_have_their_look():
 
 @pytest.fixture(scope="module")
 def documents() -> Iterator[dict[str, Document]]:
-    """The answers of the demo's incident after its order."""
+    """Return the answers about the demo's incident after its order."""
     with demo.throw_away() as (service, clock, _):
         demo.ingest(service, demo.incident_path())
         clock.now = demo.ORDERED
@@ -100,7 +100,7 @@ SENTENCES: dict[str, Callable[[Document], list[TextSpan]]] = {
 
 
 def renamed(value: Any, names: dict[str, str]) -> Any:
-    """A document with other ids, alone and in keys."""
+    """Return a document with other ids, alone and in keys."""
     if isinstance(value, dict):
         return {name: renamed(item, names) for name, item in value.items()}
     if isinstance(value, list):
@@ -111,9 +111,9 @@ def renamed(value: Any, names: dict[str, str]) -> Any:
     return names.get(value) or (f"{kind}:{names[id_]}" if id_ in names else value)
 
 
-def test_the_sentences_of_the_incident_link_everything_that_they_name(documents: dict[str, Document]):
+def test_the_sentences_of_the_incident_link_everything_named(documents: dict[str, Document]):
     """
-    The parties, the token, the order, who gave it, and its target; not the thing that the page is about.
+    Links lead to the parties, the token, the order, its author and its target, but not to the subject of the page.
     """
     scraper, mailer, planner = (("principal", f"agent:{name}") for name in ("scraper", "mailer", "planner"))
     alice, dana = ("principal", "human:alice@example.com"), ("principal", "human:dana")
@@ -130,7 +130,7 @@ def test_the_sentences_of_the_incident_link_everything_that_they_name(documents:
 
 def test_the_sentences_of_a_plan_link_its_target(documents: dict[str, Document]):
     """
-    By its key in the first sentence, by its id in the second.
+    The first sentence has its key, the second its id.
     """
     first, second = linked_text.of_plan(documents["plan"], LINKS, mode="revoke", issued_before=None, cascade=True)
 
@@ -142,7 +142,7 @@ def test_the_sentences_of_a_plan_link_its_target(documents: dict[str, Document])
 @given(ids=st.lists(IDS, unique=True, min_size=6, max_size=6))
 def test_links_do_not_depend_on_how_ids_are_spelled(documents: dict[str, Document], name: str, ids: list[str]):
     """
-    The same places of a sentence are linked whatever the ids are, each to the thing that has the id.
+    The same parts of a sentence are links whatever the ids are, each to the thing with that id.
     """
     known = ("agent:scraper", "agent:mailer", "agent:planner", "human:alice@example.com", "human:dana", "rev-1")
     names = dict(zip(known, ids, strict=True))

@@ -1,4 +1,4 @@
-"""The files that the pages bring with them: those of other people are as published, and ours ask for nothing else."""
+"""The files of the pages: vendored ones are as published, and ours load nothing from other hosts."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ OURS = sorted(
 
 def test_what_is_vendored_is_what_was_published():
     """
-    Every file of other people has the checksum that was written down when it was ingested, and none is without one.
+    Every vendored file has its recorded checksum, and none is without one.
     """
     listed = dict(line.split("  ")[::-1] for line in (VENDOR / "SHA256SUMS").read_text("utf-8").splitlines())
     found = {
@@ -29,7 +29,7 @@ def test_what_is_vendored_is_what_was_published():
 
 def test_each_vendored_library_has_its_licence_next_to_it():
     """
-    For every library there is a licence, and the README names both.
+    Every library has a licence, and the README names both.
     """
     told = (VENDOR / "README.md").read_text("utf-8")
     libraries = {path.name.removesuffix(".min.js") for path in VENDOR.glob("*.min.js")}

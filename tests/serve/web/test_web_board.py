@@ -1,4 +1,4 @@
-"""The board of a revocation as a page without a script: from unknown to closed without leaving it."""
+"""The board of a revocation without scripts: from unknown to closed on one page."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,13 +23,13 @@ def here(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def board(here: World) -> str:
-    """The path of a revocation that nobody covers."""
+    """Return the path of a revocation that no enforcement point covers."""
     return f"/revocations/{here.post('/v1/revocations', json=ORDER).json()['revocation']}"
 
 
 def test_from_unknown_to_closed_on_one_page(here: World, board: str):
     """
-    Nobody covers it: register. It does not answer: deliver again, then mark by hand; and whose word it is stays.
+    Without an enforcement point: register one. Without an answer: deliver again, then mark by hand, with the author.
     """
     person = Pages(here)
     unknown = text_of(person.get(board))
@@ -58,9 +58,9 @@ def test_from_unknown_to_closed_on_one_page(here: World, board: str):
     assert "What to do next" not in closed
 
 
-def test_each_enforcement_point_has_a_row_with_its_contact_and_what_can_be_done(here: World, board: str):
+def test_each_enforcement_point_has_a_row_with_its_contact_and_actions(here: World, board: str):
     """
-    Delivered again for one alone; marked from its row, which opens the form for it; then it offers nothing more.
+    A row delivers again to one point only, and opens the form that marks it; afterwards it has no actions.
     """
     here.site = replace(here.site, contacts={WALL: "wall team, +44 20 7946 0000"})
     person = Pages(here)
@@ -83,9 +83,9 @@ def test_each_enforcement_point_has_a_row_with_its_contact_and_what_can_be_done(
     assert "1 of 2, 0 s" in after
 
 
-def test_who_may_only_ask_is_offered_nothing_and_refused(here: World, board: str):
+def test_an_investigator_has_no_actions_and_is_refused(here: World, board: str):
     """
-    An investigator sees the board; a form that was made up is refused, and so is one from elsewhere.
+    An investigator sees the board; a forged form is refused, and so is one from another site.
     """
     person = Pages(here, "investigator")
     forms = {
@@ -116,9 +116,9 @@ def test_who_may_only_ask_is_offered_nothing_and_refused(here: World, board: str
         ("/revocations/none/marks", {"receiver": WALL, "reason": "x"}, "No fact names it"),
     ],
 )
-def test_a_form_that_cannot_be_taken_says_why(here: World, board: str, path: str, form: dict[str, str], said: str):
+def test_an_invalid_form_says_why(here: World, board: str, path: str, form: dict[str, str], said: str):
     """
-    A page with the reason, and nothing is recorded.
+    The answer is a page with the reason, and nothing is recorded.
     """
     answer = Pages(here).send(path.replace("{board}", board), **form)
 
@@ -126,9 +126,9 @@ def test_a_form_that_cannot_be_taken_says_why(here: World, board: str, path: str
     assert said in text_of(answer)
 
 
-def test_what_was_typed_never_becomes_markup(here: World, board: str):
+def test_input_never_becomes_markup(here: World, board: str):
     """
-    The id of a receiver and a reason are text.
+    The id of a receiver and a reason are shown as text.
     """
     person = Pages(here)
     person.send("/receivers", receiver=HOSTILE)
@@ -140,9 +140,9 @@ def test_what_was_typed_never_becomes_markup(here: World, board: str):
     assert "<img src=x" not in page.text
 
 
-def test_a_proof_is_made_at_the_press_of_a_button(here: World, board: str):
+def test_a_button_makes_a_proof(here: World, board: str):
     """
-    The page says what each point replied; without a signing key it says what to configure.
+    The page shows what each point replied; without a signing key it says what to configure.
     """
     Pages(here).send("/receivers", receiver=WALL)
     without = Pages(here).send(f"{board}/proofs")
@@ -160,9 +160,9 @@ def test_a_proof_is_made_at_the_press_of_a_button(here: World, board: str):
     assert "delegraph-stop-proof" in text_of(page)
 
 
-def test_a_signed_receipt_is_shown_to_print_once_it_is_over(here: World, board: str):
+def test_a_signed_receipt_can_be_printed_once_the_revocation_is_closed(here: World, board: str):
     """
-    409 while something is open; afterwards who confirmed, whose word it rests on, and the signature.
+    The answer is 409 while something is open; afterwards it has who confirmed, who marked by hand, and the signature.
     """
     here.site = replace(here.site, keys=new_keys())
     person = Pages(here)

@@ -1,4 +1,4 @@
-"""The pages in a real Chromium, as a person drives them: one server, one browser, and the demo's own incident."""
+"""The pages in a real Chromium, as a person uses them: one server, one browser, and the demo's incident."""
 
 import json
 import re
@@ -17,20 +17,20 @@ HOSTILE = "\"><img src=x onerror=alert(1)>'<script>alert(1)</script>"
 
 @pytest.fixture(scope="module")
 def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``delegraph demo --serve``, and the link that it prints."""
+    """Start ``delegraph demo --serve``, and return the link that it prints."""
     with site(tmp_path_factory.mktemp("demo"), "demo", "--serve") as link:
         yield link
 
 
 @pytest.fixture(scope="module")
 def signed_in(link: str, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cookies of anyone who followed the link."""
+    """Return the cookies of someone who followed the link."""
     return sign_in(browser, link, tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture
 def person(link: str, browser: Browser, signed_in: Path) -> Iterator[BrowserContext]:
-    """Someone who is signed in. Whatever they did, nobody else was asked, and the browser had nothing to refuse."""
+    """Return a page that is signed in; check afterwards that it used no other host and the browser blocked nothing."""
     complaints: list[str] = []
     context = _somebody(link, browser, signed_in, complaints)
     yield context
@@ -47,7 +47,7 @@ def _somebody(link: str, browser: Browser, kept: Path, complaints: list[str], **
     context.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
 
     def heard(message: ConsoleMessage) -> None:
-        # That a page is a 404 or a 409 is on the console as well, and is what was asked for.
+        # The console also reports a 404 or a 409 of a page, which is expected.
         if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
             complaints.append(message.text)
 
@@ -79,7 +79,7 @@ def test_a_part_of_a_name_finds_principals_in_the_graph(person: BrowserContext):
 @pytest.mark.slow
 def test_a_person_finds_out_who_did_it_and_moves_time(person: BrowserContext):
     """
-    From the start page by a search to the sentence; then to another moment, which stays in the address and in sight.
+    They search on the start page and reach the sentence, then another time, which stays in the address and visible.
     """
     page = person.new_page()
     page.goto("/")
@@ -100,7 +100,7 @@ def test_a_person_finds_out_who_did_it_and_moves_time(person: BrowserContext):
 @pytest.mark.slow
 def test_who_mailed_the_rival_is_found_by_typing_a_part_of_its_name(person: BrowserContext):
     """
-    From the start page: a word, the resource, and the answer: the thief, for whom, and with whose token.
+    A word on the start page leads to the resource and to the answer: the thief, for whom, and with whose token.
     """
     page = person.new_page()
     page.goto("/")
@@ -116,7 +116,7 @@ def test_who_mailed_the_rival_is_found_by_typing_a_part_of_its_name(person: Brow
 @pytest.mark.slow
 def test_everything_that_was_done_for_alice_is_found_by_her_name(person: BrowserContext):
     """
-    In the list of actions her first name is enough, and the list says whom it took her for.
+    In the list of actions her first name is enough, and the list shows how it was resolved.
     """
     page = person.new_page()
     page.goto("/")
@@ -131,7 +131,7 @@ def test_everything_that_was_done_for_alice_is_found_by_her_name(person: Browser
 
 def test_which_agents_hold_what(person: BrowserContext):
     """
-    From the list of agents the number of living tokens leads to the tokens, and a token to its chain.
+    In the list of agents the number of active tokens leads to the tokens, and a token to its chain.
     """
     page = person.new_page()
     page.goto("/")
@@ -148,7 +148,7 @@ def test_which_agents_hold_what(person: BrowserContext):
 
 def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: BrowserContext):
     """
-    What is drawn is as many nodes as the document has; and each stands in the table, where a key press leads to it.
+    The drawing has as many nodes as the document; each is in the table, and is reached with a key.
     """
     page = person.new_page()
     page.goto(f"/graph?of={OF}")
@@ -164,7 +164,7 @@ def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: Browser
 
 def test_an_agent_is_reached_in_the_graph_of_principals_by_keyboard(person: BrowserContext):
     """
-    From the start page to the graph, along its links to the mailer, which then stands out with what leads to it; and
+    Links lead from the start page to the graph and to the mailer, which is then highlighted with what leads to it, and
     on to its page.
     """
     page = person.new_page()
@@ -183,7 +183,7 @@ def test_an_agent_is_reached_in_the_graph_of_principals_by_keyboard(person: Brow
 
 def test_a_day_is_replayed_by_keyboard(person: BrowserContext):
     """
-    The slider goes to the beginning of the day, when nobody held anything, and on; the address says which moment it is.
+    The slider starts at the beginning of the day, when nobody had a token, and moves on; the address has the time.
     """
     page = person.new_page()
     page.goto("/graph?view=principals")
@@ -199,7 +199,7 @@ def test_a_day_is_replayed_by_keyboard(person: BrowserContext):
 
 def test_a_principal_is_expanded_by_keyboard(person: BrowserContext):
     """
-    Enter on the sign of a box draws what surrounds it, and the focus stays at that box, whose sign now folds it away.
+    Enter on the sign of a box draws its neighbours; the focus stays on the box, whose sign now collapses them.
     """
     page = person.new_page()
     page.goto("/graph?view=principals&of=principal:agent:mailer")
@@ -214,7 +214,7 @@ def test_a_principal_is_expanded_by_keyboard(person: BrowserContext):
 
 def test_a_range_is_dragged_over_the_lanes(person: BrowserContext):
     """
-    The first half of the lanes of the mail tool has the mails of the mailer and not that of the thief.
+    The first half of the lanes of the mail tool has the mails of the mailer, but not that of the thief.
     """
     page = person.new_page()
     page.goto("/usage?tool=mail")
@@ -230,9 +230,9 @@ def test_a_range_is_dragged_over_the_lanes(person: BrowserContext):
     eventually(page, "main", "mail-4")
 
 
-def test_without_a_script_the_graph_of_principals_is_whole(link: str, browser: Browser, signed_in: Path):
+def test_without_a_script_the_graph_of_principals_is_complete(link: str, browser: Browser, signed_in: Path):
     """
-    The picture, its links, the filters and the table need no script.
+    The drawing, its links, the filters and the table need no script.
     """
     person = _somebody(link, browser, signed_in, [], java_script_enabled=False)
     page = person.new_page()
@@ -249,7 +249,7 @@ def test_without_a_script_the_graph_of_principals_is_whole(link: str, browser: B
 
 def test_without_a_script_nothing_is_offered_that_needs_one(link: str, browser: Browser, signed_in: Path):
     """
-    The drawing that the server made stands there with its table; no button copies, prints, or moves it.
+    The server's drawing is shown with its table; there is no button to copy, print or move it.
     """
     person = _somebody(link, browser, signed_in, [], java_script_enabled=False)
     page = person.new_page()
@@ -267,8 +267,8 @@ def test_without_a_script_nothing_is_offered_that_needs_one(link: str, browser: 
 @pytest.mark.slow
 def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserContext):
     """
-    The whole way: an event arrives between the plan and the order, which is refused with the difference; confirmed
-    again it is given; going back orders nothing again; and the board changes before the eyes of anyone who looks at it.
+    An event arrives between the plan and the order, which is refused with the difference; confirmed again, it is given;
+    going back does not order again; and the board updates itself.
     """
     plan, beside = person.new_page(), person.new_page()
     plan.goto(f"/reach?of={OF}")
@@ -280,11 +280,11 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
     new = plan.locator("tr.new th").all_inner_texts()
     _confirm(plan)
     plan.wait_for_url("**/revocations/rev-*")
-    plan.go_back()  # to the plan that was refused: it is asked for again, and nothing is sent again
+    plan.go_back()  # back to the refused plan: it is loaded again, and nothing is sent again
     eventually(plan, "main", "Nothing would be revoked: nothing below it is active")
     plan.go_forward()
     eventually(plan, "#live h1", "PARTIAL")
-    # A line that grows with the drawing would fill the whole of it: nothing enforced would look like all of it.
+    # A line that scales with the drawing would fill it completely: nothing enforced would look like everything.
     line = plan.locator("svg.meter .rail").evaluate("rail => getComputedStyle(rail).vectorEffect")
     first = plan.locator("#as-of").inner_text()
     beside.goto("/")
@@ -300,7 +300,7 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
 
     assert ["https://idp.example#mailer-2", "https://idp.example#relay-2"] == sorted(new)
     assert "non-scaling-stroke" == line
-    assert first != plan.locator("#as-of").inner_text()  # how far the answer goes changes with it
+    assert first != plan.locator("#as-of").inner_text()  # the progress of the projection changes with it
 
 
 def _confirm(page: Page) -> None:
@@ -309,10 +309,10 @@ def _confirm(page: Page) -> None:
     page.get_by_role("button", name="Revoke").click()
 
 
-def test_what_was_typed_outlives_the_session(person: BrowserContext):
+def test_input_survives_the_end_of_the_session(person: BrowserContext):
     """
-    The session ends between the plan and the order: nothing is ordered, and after signing in elsewhere what was typed
-    is sent from where it stands, as one order.
+    The session ends between the plan and the order: nothing is ordered, and after signing in elsewhere the same form
+    is sent, as one order.
     """
     page = person.new_page()
     page.goto("/reach?of=token:https%3A%2F%2Fidp.example%23scraper-1&mode=suspend")
@@ -333,9 +333,9 @@ def test_what_was_typed_outlives_the_session(person: BrowserContext):
 
 
 @pytest.mark.slow
-def test_the_start_page_follows_what_is_recorded_and_does_not_jump(person: BrowserContext):
+def test_the_start_page_updates_itself_and_does_not_jump(person: BrowserContext):
     """
-    What happens meanwhile is on the page by itself; where it was scrolled to, and what was typed, stays.
+    New events appear without a reload; the scroll position and the input stay.
     """
     page = person.new_page()
     page.goto("/")
@@ -364,9 +364,9 @@ def test_the_start_page_follows_what_is_recorded_and_does_not_jump(person: Brows
     )
 
 
-def test_a_list_that_is_asked_for_again_keeps_what_was_unfolded(person: BrowserContext):
+def test_a_reloaded_list_keeps_what_was_expanded(person: BrowserContext):
     """
-    The list of findings is loaded again; an unfolded part of it stays so, and the counts above come with it.
+    The list of findings is loaded again; an expanded part stays expanded, and the counts above are updated.
     """
     page = person.new_page()
     page.goto("/findings")
@@ -381,9 +381,9 @@ def test_a_list_that_is_asked_for_again_keeps_what_was_unfolded(person: BrowserC
 
 
 @pytest.mark.slow
-def test_a_tab_that_nobody_looks_at_does_not_ask(person: BrowserContext):
+def test_a_hidden_tab_sends_no_requests(person: BrowserContext):
     """
-    In the background it stops listening; when it is looked at again, it asks once and listens again.
+    In the background it stops listening; when it is visible again, it reloads once and listens again.
     """
     page = person.new_page()
     with page.expect_request("**/v1/live"):
@@ -407,9 +407,9 @@ def test_a_tab_that_nobody_looks_at_does_not_ask(person: BrowserContext):
 
 def test_the_board_says_when_it_is_not_live(link: str, browser: Browser, signed_in: Path):
     """
-    Anyone who follows a revocation while the server, or their session, goes away is told so; and when it is back.
+    It says so when the server becomes unavailable or the session ends, and when it is live again.
     """
-    person = _somebody(link, browser, signed_in, [])  # that a request fails is on the console as well
+    person = _somebody(link, browser, signed_in, [])  # failed requests are on the console as well
     page = person.new_page()
     page.goto("/revocations")
     asked_again = "htmx.trigger(document.getElementById('live'), 'recorded')"
@@ -429,7 +429,7 @@ def test_the_board_says_when_it_is_not_live(link: str, browser: Browser, signed_
 
 def test_the_graph_is_moved_by_keyboard_and_leaves_the_wheel_to_the_page(person: BrowserContext):
     """
-    Arrows move it, plus zooms, zero shows all of it; the wheel over it scrolls the page, as everywhere else on it.
+    Arrows move it, plus zooms in, zero shows all of it; the wheel scrolls the page, as everywhere else.
     """
     page = person.new_page()
     page.goto(f"/graph?of={OF}")
@@ -448,9 +448,9 @@ def test_the_graph_is_moved_by_keyboard_and_leaves_the_wheel_to_the_page(person:
     assert (4, views[-1]) == (len(set(views)), box.get_attribute("data-view"))
 
 
-def test_an_id_is_copied_as_it_is(person: BrowserContext):
+def test_an_id_is_copied_unchanged(person: BrowserContext):
     """
-    The button beside an id has it on the clipboard byte for byte.
+    The button next to an id copies it to the clipboard, byte for byte.
     """
     person.grant_permissions(["clipboard-read", "clipboard-write"])
     page = person.new_page()
@@ -463,7 +463,7 @@ def test_an_id_is_copied_as_it_is(person: BrowserContext):
 
 def test_what_is_printed_has_no_buttons(person: BrowserContext):
     """
-    On paper stands what was found out; the ways to other pages, the forms and the moment that is now are left out.
+    The printed page has the findings, without navigation, forms and the current time.
     """
     page = person.new_page()
     page.goto("/who?action=mail-7")
@@ -476,7 +476,7 @@ def test_what_is_printed_has_no_buttons(person: BrowserContext):
 @pytest.mark.slow
 def test_without_javascript_everything_works(link: str, browser: Browser, signed_in: Path):
     """
-    Anyone who has no script sees the graph as it was drawn for them, and gives an order by a form.
+    Without a script the server's drawing of the graph is shown, and a form gives an order.
     """
     context = _somebody(link, browser, signed_in, [], java_script_enabled=False)
     page = context.new_page()
@@ -496,9 +496,9 @@ def test_without_javascript_everything_works(link: str, browser: Browser, signed
     assert (True, True) == (shapes > 0, "REINSTATED" in said)
 
 
-def test_what_an_event_says_never_runs(person: BrowserContext):
+def test_markup_in_events_never_runs(person: BrowserContext):
     """
-    Markup in the ids of an event is shown as it is written, and none of it is run.
+    Markup in the ids of an event is shown as text.
     """
     page = person.new_page()
     page.goto("/")
@@ -516,9 +516,9 @@ def test_what_an_event_says_never_runs(person: BrowserContext):
 
 
 @pytest.mark.slow
-def test_nothing_keeps_anybody_from_using_a_page(link: str, browser: Browser, signed_in: Path):
+def test_pages_are_accessible(link: str, browser: Browser, signed_in: Path):
     """
-    axe finds nothing serious on any page, nor does one scroll sideways on a telephone; by night it is as legible.
+    axe finds nothing serious on any page, no page scrolls sideways on a phone, and the dark theme is legible.
     """
     context = _somebody(link, browser, signed_in, [], viewport={"width": 390, "height": 800})
     page, found = context.new_page(), []
@@ -570,8 +570,8 @@ def test_the_incident_of_the_tour_is_proved_to_be_over(link: str, browser: Brows
 @pytest.mark.slow
 def test_several_targets_go_from_a_list_to_a_signed_receipt(person: BrowserContext):
     """
-    By clicking and typing alone: ticked, planned, mistyped, confirmed, followed on the board, marked by hand, proved as
-    far as that is possible, and signed.
+    With clicks and typing only: selected, planned, mistyped, confirmed, followed on the board, marked by hand, proved
+    as far as possible, and signed.
     """
     page = person.new_page()
     page.goto("/tokens")

@@ -1,4 +1,4 @@
-"""The pages of findings: the list with its filters, one finding with its evidence, and the form that judges it."""
+"""The pages of findings: the list with its filters, a finding with its evidence, and the form to judge it."""
 
 import csv
 import html
@@ -31,7 +31,7 @@ FORM = f"/findings/{THEFT}/judgements"
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """The incident; nothing here adds to it."""
+    """Return the incident; tests do not add to it."""
     folder = tmp_path_factory.mktemp("findings")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         yield Pages(world)
@@ -39,22 +39,22 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:
-    """The incident, for a test that adds to it."""
+    """Return the incident, for a test that adds to it."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         yield world
 
 
 def shown(response_text: str) -> list[str]:
-    """The findings that a page links to, in order."""
+    """Return the findings that a page links to, in order."""
     return re.findall(r'href="/findings/(F-[0-9a-f]{20})', response_text)
 
 
 # One finding
 
 
-def test_a_finding_says_why_with_its_evidence_in_time_order_and_what_to_do(pages: Pages):
+def test_a_finding_has_its_reason_evidence_and_remedy(pages: Pages):
     """
-    The page leads with the sentence, then what to do, then the facts, the earliest first, each with its source.
+    The page has the sentence, then what to do, then the facts, the earliest first, each with its source.
     """
     page = text_of(pages.get(f"/findings/{THEFT}"))
 
@@ -71,9 +71,9 @@ def test_a_finding_says_why_with_its_evidence_in_time_order_and_what_to_do(pages
     assert sorted(places) == places
 
 
-def test_a_finding_leads_to_what_it_is_connected_with(pages: Pages):
+def test_a_finding_links_what_is_related(pages: Pages):
     """
-    The action, the token in its evidence, other findings that cite the same facts, and the frameworks it maps to.
+    Links lead to the action, the token in its evidence, other findings that cite the same facts, and its frameworks.
     """
     response = pages.get(f"/findings/{THEFT}")
 
@@ -84,10 +84,10 @@ def test_a_finding_leads_to_what_it_is_connected_with(pages: Pages):
     assert "ASI03 Identity and Privilege Abuse" in text_of(response)
 
 
-def test_pages_link_everything_that_the_sentence_of_a_finding_names(pages: Pages):
+def test_the_sentence_of_a_finding_links_everything_named(pages: Pages):
     """
-    Each id of a thing with a page is a link in the sentence, on the page of the finding and in the list; what the words
-    of an id or of a link are does not matter.
+    Each id of a thing with a page is a link in the sentence, on the page of the finding and in the list, whatever its
+    characters.
     """
     found = {one["id"]: one["why"] for one in survey_of(pages)}
     listed = pages.get("/findings?limit=100").text
@@ -104,14 +104,14 @@ def test_pages_link_everything_that_the_sentence_of_a_finding_names(pages: Pages
 
 
 def survey_of(pages: Pages) -> list[dict[str, Any]]:
-    """The findings as the pages have them."""
+    """Return the findings as the pages have them."""
     service = pages.service
     return findings(service, at=service.clock(), limit=100)["items"]
 
 
 def test_a_finding_that_does_not_exist_is_not_found(pages: Pages):
     """
-    An id of no finding, and a moment before the finding was so: a page that says so, and no fault.
+    For an unknown id, and for a time before the finding, the page says so without an error.
     """
     missing = pages.get("/findings/F-00000000000000000000")
     before = pages.get(f"/findings/{THEFT}?at=2026-11-02T09:00:00Z&known_at=2026-11-02T09:00:00Z")
@@ -125,7 +125,7 @@ def test_a_finding_that_does_not_exist_is_not_found(pages: Pages):
 
 def test_the_list_is_worst_first_and_counts_by_severity(pages: Pages):
     """
-    Severe findings come first, and each count is a link to the findings of that severity.
+    The most severe findings come first, and each count links to the findings of that severity.
     """
     response = pages.get("/findings")
 
@@ -150,14 +150,14 @@ def test_the_list_is_worst_first_and_counts_by_severity(pages: Pages):
 )
 def test_the_list_is_filtered_by_the_form(pages: Pages, said: str, count: int):
     """
-    Each field of the form filters; a field that is left empty does not.
+    Each field of the form is a filter; an empty field is ignored.
     """
     assert count == len(shown(pages.get(f"/findings?{said}").text))
 
 
-def test_a_filter_that_cannot_be_is_refused_by_its_name(pages: Pages):
+def test_an_invalid_filter_is_refused_by_name(pages: Pages):
     """
-    A rule or a moment that does not exist is a page with status 400 that names what is wrong.
+    An unknown rule or an invalid time gives a page with status 400 that names what is wrong.
     """
     rule, moment = pages.get("/findings?kind=theft"), pages.get("/findings?since=yesterdayish")
 
@@ -168,7 +168,7 @@ def test_a_filter_that_cannot_be_is_refused_by_its_name(pages: Pages):
 
 def test_the_list_is_downloaded_as_csv_with_its_filters(pages: Pages):
     """
-    The link below the list gives a table with the same findings.
+    The link below the list downloads a table with the same findings.
     """
     page = pages.get("/findings?severity=high")
     link = re.search(r'href="(/findings\.csv[^"]*)"', page.text)
@@ -182,7 +182,7 @@ def test_the_list_is_downloaded_as_csv_with_its_filters(pages: Pages):
 
 def test_nobody_downloads_findings_without_a_role(pages: Pages):
     """
-    The table is as protected as the page.
+    The table needs the same role as the page.
     """
     assert 401 == pages.nobody.get("/findings.csv").status_code
 
@@ -209,7 +209,7 @@ ALARM = "High: Possible token theft: agent:scraper used a token issued to agent:
 )
 def test_the_theft_is_the_first_thing_on_every_page_about_it(pages: Pages, path: str):
     """
-    Before the sentence that answers the question, in the words of a person, and with what to do.
+    It comes before the sentence that answers the question, in plain words, and with what to do.
     """
     page = text_of(pages.get(path))
 
@@ -221,7 +221,7 @@ def test_the_theft_is_the_first_thing_on_every_page_about_it(pages: Pages, path:
 
 def test_the_start_page_counts_findings_by_severity(pages: Pages):
     """
-    Each count is a link to the findings of that severity, and as many as the list has.
+    Each count links to the findings of that severity, and equals the length of the list.
     """
     start = pages.get("/")
     links = dict(re.findall(r'href="(/findings\?severity=\w+)">(\d+) finding', start.text))
@@ -232,18 +232,18 @@ def test_the_start_page_counts_findings_by_severity(pages: Pages):
     }
 
 
-def test_a_badge_says_of_what_it_is_the_state(pages: Pages):
+def test_a_badge_names_what_has_the_state(pages: Pages):
     """
-    A green badge beside a stolen token says that the token is active, not that all is well.
+    A green badge next to a stolen token says that the token is active, not that everything is fine.
     """
     assert "token active" in text_of(pages.get(f"/chain?of={OF}"))
     assert "At the timetoken active" in text_of(pages.get("/who?action=mail-7"))
     assert "principal active" in text_of(pages.get("/status?of=principal:agent:mailer"))
 
 
-def test_the_page_of_a_revocation_shows_findings_as_they_were_judged(here: World):
+def test_the_page_of_a_revocation_shows_judged_findings(here: World):
     """
-    A use after the revocation leads its page, until someone suppresses the finding; a setting changes its severity.
+    A use after the revocation is at the top of its page until it is suppressed; a setting changes its severity.
     """
     give_order(here.service, ORDER)
     late = {"type": "action.performed", "source": "urn:test:a", "event_id": "late", "outcome": "succeeded"}
@@ -270,8 +270,8 @@ def test_the_page_of_a_revocation_shows_findings_as_they_were_judged(here: World
 
 def test_the_posture_has_every_check_by_outcome_and_framework(here: World):
     """
-    What failed comes first with links to its findings, who suppressed what and why is said, so is what was not looked
-    at; a framework shows fewer checks, and the report for an auditor has the same in one file.
+    Failed checks come first with links to their findings, then who suppressed what and why, and what was not evaluated;
+    a framework shows fewer checks, and the report for an auditor has the same in one file.
     """
     pages = Pages(here)
     pages.send(f"/findings/{SHARED}/judgements", judgement="suppressed", reason="a <drill>", until="2027-01-01")
@@ -300,9 +300,9 @@ def test_the_posture_has_every_check_by_outcome_and_framework(here: World):
 # Judging
 
 
-def test_a_responder_suppresses_a_finding_until_a_moment_and_reopens_it(here: World):
+def test_a_responder_suppresses_a_finding_for_a_time_and_reopens_it(here: World):
     """
-    It leaves the list and stays counted, its page says who decided what until when, and a reopened one is new again.
+    It leaves the list but is counted, its page says who decided what until when, and a reopened one is new again.
     """
     pages = Pages(here)
     sent = pages.send(FORM, judgement="suppressed", reason="two replicas of one agent", until="2026-12-01 12:00")
@@ -316,7 +316,7 @@ def test_a_responder_suppresses_a_finding_until_a_moment_and_reopens_it(here: Wo
     assert [THEFT] == shown(pages.get("/findings?status=suppressed").text)
 
     here.clock.now = parse_instant("2026-11-02T10:50:00Z")
-    pages = Pages(here)  # signed in again
+    pages = Pages(here)  # sign in again
     assert 303 == pages.send(FORM, judgement="reopened", reason="they are two agents").status_code
     assert THEFT in shown(pages.get("/findings").text)
 
@@ -332,11 +332,9 @@ def test_a_responder_suppresses_a_finding_until_a_moment_and_reopens_it(here: Wo
         ({"reason": "a test"}, "judgement"),
     ],
 )
-def test_a_judgement_that_cannot_be_changes_nothing_and_keeps_what_was_typed(
-    here: World, form: dict[str, str], why: str
-):
+def test_an_invalid_judgement_changes_nothing_and_keeps_the_input(here: World, form: dict[str, str], why: str):
     """
-    The page of the finding comes back with the fault first and the fields filled in; the finding stays new.
+    The page of the finding shows the error first and the fields filled in; the finding stays new.
     """
     pages = Pages(here)
     response = pages.send(FORM, **form)
@@ -350,7 +348,7 @@ def test_a_judgement_that_cannot_be_changes_nothing_and_keeps_what_was_typed(
 
 def test_only_a_responder_judges_and_only_from_our_own_page(here: World):
     """
-    An investigator sees no form and is refused; so is a form from another site, or one that does not say from where.
+    An investigator sees no form and is refused; so is a form from another site or without an origin.
     """
     form = {"judgement": "acknowledged", "reason": "seen"}
     investigator = Pages(here, "investigator")
@@ -365,9 +363,9 @@ def test_only_a_responder_judges_and_only_from_our_own_page(here: World):
     assert "new" == here.get(f"/v1/findings/{THEFT}").json()["status"]
 
 
-def test_a_judgement_of_no_finding_is_not_found(here: World):
+def test_a_judgement_of_an_unknown_finding_is_not_found(here: World):
     """
-    Nothing is written for an id that no finding has.
+    Nothing is written for an unknown id.
     """
     response = Pages(here).send("/findings/F-00000000000000000000/judgements", judgement="acknowledged", reason="seen")
 

@@ -1,4 +1,4 @@
-"""How tall the pages are on a telephone: five screens at most, also of an agent that was given a hundred grants."""
+"""The height of the pages on a phone: at most five screens, also for an agent with a hundred grants."""
 
 import re
 import time
@@ -20,7 +20,7 @@ from tests.support.browsing import PAGES, sign_in, site
 
 TELEPHONE = {"width": 390, "height": 844}
 MOST_SCREENS = 5
-EVENTS = 4_400  # of which a hundred are grants to each of four agents
+EVENTS = 4_400  # including a hundred grants to each of four agents
 BUSY = (
     "/",
     "/principals",
@@ -46,7 +46,7 @@ BUSY = (
 
 
 def of_few_agents(event: Event, later: int) -> Event:
-    """The same event at a later time, with one of four planners."""
+    """Return the event at a later time, with one of four planners."""
     said = event.body._asdict()
     for name, value in said.items():
         if isinstance(value, str):
@@ -58,7 +58,7 @@ def of_few_agents(event: Event, later: int) -> Event:
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The pages over a store in which every list is full."""
+    """Return the pages over a store in which every list is full."""
     folder = tmp_path_factory.mktemp("busy")
     url, now = f"sqlite:///{folder}/store.db", time.time_ns() // 1_000
     store = open_store(url, codec.read, create=True)
@@ -73,13 +73,13 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The pages over the incident of the demo."""
+    """Return the pages over the incident of the demo."""
     with site(tmp_path_factory.mktemp("demo"), "demo", "--serve") as link:
         yield link
 
 
 def too_tall(browser: Browser, link: str, folder: Path, paths: tuple[str, ...]) -> list[tuple[str, float]]:
-    """The pages that are taller than they should be, or wider than a telephone, in screens."""
+    """Return the pages that are too tall, or wider than a phone, with their height in screens."""
     kept = sign_in(browser, link, folder)
     context = browser.new_context(base_url=link.partition("/sign-in")[0], storage_state=kept, viewport=TELEPHONE)
     page, found = context.new_page(), []
@@ -97,11 +97,11 @@ def too_tall(browser: Browser, link: str, folder: Path, paths: tuple[str, ...]) 
 
 @pytest.mark.slow
 def test_no_page_of_an_incident_is_taller_than_five_screens(browser: Browser, demo: str, tmp_path: Path):
-    """On a telephone every page of the demo is read in five screens; what is longer is folded."""
+    """On a phone every page of the demo has at most five screens; longer parts are collapsed."""
     assert [] == too_tall(browser, demo, tmp_path, PAGES)
 
 
 @pytest.mark.slow
 def test_no_page_of_a_busy_agent_is_taller_than_five_screens(browser: Browser, busy: str, tmp_path: Path):
-    """A hundred grants, hundreds of tokens and full lists: the page of the agent is no longer than that of another."""
+    """With a hundred grants, hundreds of tokens and full lists, the page of an agent is no longer than others."""
     assert [] == too_tall(browser, busy, tmp_path, BUSY)

@@ -1,4 +1,4 @@
-"""The pages without a browser: they say what the documents say, whatever stands in them; orders are given by forms."""
+"""The pages without a browser: they show what the documents contain, safely; forms give orders."""
 
 import html
 import re
@@ -26,7 +26,7 @@ ID = LEAKED.partition(":")[2]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident, one order on something else, and what needs a look; nothing here adds to it."""
+    """Return the incident, an order on something else, and what needs attention; tests do not add to it."""
     folder = tmp_path_factory.mktemp("pages")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         target = Target("token", "https://idp.example#relay-3")
@@ -39,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:
-    """The incident, for a test that adds to it."""
+    """Return the incident, for a test that adds to it."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         yield world
 
@@ -48,9 +48,9 @@ def here(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("path", EVERY)
-def test_every_page_is_there_and_whole(world: World, path: str):
+def test_every_page_is_complete(world: World, path: str):
     """
-    A page answers, has one heading of the first rank and one main part, and nothing in it is inline.
+    A page has one first-level heading and one main element, and no inline styles or scripts.
     """
     response = Pages(world).get(path)
     body = response.text
@@ -63,7 +63,7 @@ def test_every_page_is_there_and_whole(world: World, path: str):
 @pytest.mark.parametrize("at", [None, "2026-11-02T09:47:30Z"])
 def test_the_sentence_is_that_of_the_command_line(world: World, at: str | None):
     """
-    The answer in one sentence is in the same words, whichever face is asked.
+    The answer in one sentence has the same words on pages and on the command line.
     """
     asked = None if at is None else 1_793_612_850_000_000
     document = world.service.who("mail-7", at=ASKED if asked is None else asked)
@@ -73,9 +73,9 @@ def test_the_sentence_is_that_of_the_command_line(world: World, at: str | None):
     assert sentence in text_of(page)
 
 
-def test_a_page_says_where_its_document_is(world: World):
+def test_a_page_links_its_document(world: World):
     """
-    Beside every answer stands the address of the document that it was made of, moment included.
+    Every answer has the address of its document, including the time.
     """
     page = Pages(world).get(f"{ACTION}&at=2026-11-02T09:47:30Z")
     address = re.search(r'<a href="(/v1/[^"]*)">', page.text)
@@ -85,10 +85,9 @@ def test_a_page_says_where_its_document_is(world: World):
 
 
 @pytest.mark.parametrize("path", EVERY[3:-3])
-def test_the_document_of_a_page_is_there_for_any_moment(world: World, path: str):
+def test_the_document_of_a_page_exists_for_any_time(world: World, path: str):
     """
-    Whatever moment is looked at, the address of the document beside a page is good; and where a page does not depend
-    on the moment, it says so.
+    The address of the document of a page is valid for any time; a page that does not depend on the time says so.
     """
     page = Pages(world).get(f"{path}{'&' if '?' in path else '?'}at=2026-11-02T10:24:00Z&known_at=2026-11-02T10:24:00Z")
     address = re.search(r'<a href="(/v1/[^"]*)">', page.text)
@@ -103,7 +102,7 @@ def test_the_document_of_a_page_is_there_for_any_moment(world: World, path: str)
 
 def test_the_page_of_a_principal_says_who_it_is(world: World):
     """
-    Whom to call, and whose word that is, stands on the page of an agent; of another kind of thing nothing does.
+    The page of an agent says whom to call, and by which source; pages of other kinds of things do not.
     """
     agent, session = (Pages(world).get(path) for path in (EVERY[5], EVERY[7]))
     owner = re.search(r"<dt>Owner</dt><dd>(.*?)</dd>", agent.text, re.DOTALL)
@@ -115,9 +114,9 @@ def test_the_page_of_a_principal_says_who_it_is(world: World):
     assert [True, False] == ["Who it is" in text_of(page) for page in (agent, session)]
 
 
-def test_the_page_of_an_alias_leads_to_the_person(world: World):
+def test_the_page_of_an_alias_links_the_person(world: World):
     """
-    An account that nobody would know is shown with the name of its person, and the way there.
+    An account is shown with the name of its person, and a link to them.
     """
     page = Pages(world).get("/status?of=principal:okta%7C00u7alice")
 
@@ -125,9 +124,9 @@ def test_the_page_of_an_alias_leads_to_the_person(world: World):
     assert 'href="/status?of=principal%3Ahuman%3Aalice%40example.com"' in page.text
 
 
-def test_what_no_fact_registers_is_said_to_be_unregistered(world: World):
+def test_an_unregistered_principal_is_shown_as_such(world: World):
     """
-    Of someone who is only named the page says that it knows nothing, as of any other gap.
+    The page of someone who is only mentioned says that nothing is known, like any other gap.
     """
     pages = [
         text_of(Pages(world).get(f"/status?of=principal:{who}")) for who in ("service:mail-archive", "agent:mailer")
@@ -138,7 +137,7 @@ def test_what_no_fact_registers_is_said_to_be_unregistered(world: World):
 
 def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: World):
     """
-    Actions name tokens: that none names the delegation itself does not mean that nothing was done under it.
+    Actions name tokens, so a delegation that no action names may still have been used.
     """
     for page in ("chain", "uses"):
         said = text_of(Pages(world).get(f"/{page}?of=delegation:grant-mail"))
@@ -146,9 +145,9 @@ def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: Wor
         assert "never used" not in said
 
 
-def test_the_moment_stays_with_every_link(world: World):
+def test_every_link_keeps_the_time(world: World):
     """
-    Who looks at another moment continues looking at it, until they say that they do not.
+    The selected time is kept until the user leaves it.
     """
     page = Pages(world).get(f"{ACTION}&at=2026-11-02T09:47:30Z&known_at=2026-11-02T10:20:00Z")
     links = [
@@ -160,16 +159,16 @@ def test_the_moment_stays_with_every_link(world: World):
     assert "Viewing:" in text_of(page)
 
 
-def test_a_field_that_is_left_empty_says_nothing(world: World):
+def test_an_empty_field_is_ignored(world: World):
     """
-    The form that moves time sends both of its fields; an empty one is now.
+    The form that selects the time sends both fields; an empty one means now.
     """
     assert 200 == Pages(world).get(f"{ACTION}&at=&known_at=").status_code
 
 
-def test_what_is_lost_on_the_way_down_is_said(world: World):
+def test_lost_scopes_are_shown(world: World):
     """
-    Each hop says which scopes it kept and which it lost.
+    Each hop shows which scopes it kept and which it lost.
     """
     lost = re.search(r'<div class="lost">(.*?)</div>', Pages(world).get(ACTION).text)
     assert lost
@@ -190,9 +189,9 @@ def test_the_dossier_stands_alone(world: World):
 
 
 @pytest.mark.parametrize("path", ["/static/delegraph.css", "/static/vendor/htmx.min.js", "/static/mark.svg"])
-def test_our_own_files_are_served_to_anybody_and_kept(world: World, path: str):
+def test_our_own_files_are_public_and_cached(world: World, path: str):
     """
-    A style sheet tells nobody anything; its address changes when it does, so it may be kept for ever.
+    A style sheet reveals nothing; its address changes with its content, so it may be cached forever.
     """
     response = Pages(world).nobody.get(path)
 
@@ -200,17 +199,17 @@ def test_our_own_files_are_served_to_anybody_and_kept(world: World, path: str):
 
 
 @pytest.mark.parametrize("name", ["../looks.py", "%2e%2e/looks.py", "vendor/SHA256SUMS", ""])
-def test_no_other_file_is(world: World, name: str):
+def test_no_other_file_is_served(world: World, name: str):
     """
-    What is served are the files that are listed, and no path leads to another.
+    Only the listed files are served, and no path leads to another one.
     """
     assert 404 == Pages(world).nobody.get(f"/static/{name}").status_code
 
 
-def test_very_many_mentions_are_known_without_reading_them(world: World):
+def test_a_large_number_of_mentions_is_detected_without_reading_them(world: World):
     """
-    Whether more than so many facts mention a thing is asked of the index alone: a page that would have to read a
-    hundred thousand of them says so instead.
+    An index answers whether more than a number of facts mention a thing: a page that would have to read a hundred
+    thousand of them says so instead.
     """
     with world.service.store.reader(trust=None) as reader:
         found = [reader.is_mentioned_more_than("principal:agent:mailer", most) for most in (0, 3, 10_000)]
@@ -221,9 +220,9 @@ def test_very_many_mentions_are_known_without_reading_them(world: World):
 # What stands in events
 
 
-def test_whatever_an_event_says_is_text(here: World):
+def test_content_of_events_is_shown_as_text(here: World):
     """
-    Markup in every field of every kind of event is shown on every page as the characters that it is.
+    Markup in every field of every kind of event is shown on every page as text.
     """
     bad = HOSTILE
     sent = [
@@ -264,13 +263,13 @@ def test_whatever_an_event_says_is_text(here: World):
     for path in paths:
         response = person.get(path)
         assert response.status_code in ({200} if "?action=no" not in path else {404}), (path, text_of(response)[:300])
-        # The reference: cut what is escaped, and nothing of it is markup.
+        # The reference: without what is escaped, there is no markup from events.
         assert [] == re.findall(r"<img|<script(?![^>]*\ssrc=)|<b>|2962962", response.text.replace("<b class", "")), path
 
 
-def test_what_cannot_be_seen_is_spelled_out(here: World):
+def test_invisible_characters_are_spelled_out(here: World):
     """
-    A field that turns round what is written beside it is shown as the code point that does so.
+    A control character that reverses the text around it is shown as its code point.
     """
     event = {
         "type": "action.performed", "action": "x1", "operation": "send\u202egnp", "outcome": "succeeded",
@@ -302,7 +301,7 @@ def test_what_cannot_be_seen_is_spelled_out(here: World):
 )
 def test_a_problem_is_a_page_for_people(world: World, path: str, status: int, words: str):
     """
-    Whatever goes wrong is said on a page that looks like the others; a program gets the problem document.
+    A browser gets an error page in the usual layout; a program gets the problem document.
     """
     page = Pages(world).get(path)
 
@@ -310,18 +309,18 @@ def test_a_problem_is_a_page_for_people(world: World, path: str, status: int, wo
     assert words in text_of(page)
 
 
-def test_anyone_who_is_not_known_is_told_how_to_sign_in(world: World):
+def test_an_unauthenticated_visitor_is_told_how_to_sign_in(world: World):
     """
-    Without credentials there is no page, and no document, but a word about where they come from.
+    Without credentials there is neither page nor document, but a hint where to get them.
     """
     page = Pages(world).nobody.get(ACTION)
 
     assert (401, True, False) == (page.status_code, "Sign in" in text_of(page), "scraper" in page.text)
 
 
-def test_a_log_that_is_away_is_said_and_when_to_try_again(tmp_path: Path):
+def test_an_unavailable_log_is_reported_with_when_to_try_again(tmp_path: Path):
     """
-    A plan needs the log: without it the page is a 503 that says so, and offers to try again.
+    A plan needs the log: without it the page is a 503 that says so and offers to try again.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         world.service.log = None
@@ -334,9 +333,9 @@ def test_a_log_that_is_away_is_said_and_when_to_try_again(tmp_path: Path):
         assert "cannot be asked for more" in text_of(Pages(world).get(ACTION))
 
 
-def test_a_store_that_is_away_is_said(world: World):
+def test_an_unavailable_store_is_reported(world: World):
     """
-    What cannot be read is a 503, never a guess.
+    The answer is 503.
     """
 
     class Away:
@@ -355,9 +354,9 @@ def test_a_store_that_is_away_is_said(world: World):
 # Orders
 
 
-def test_an_order_is_given_by_typing_what_it_hits(here: World):
+def test_an_order_is_given_by_typing_its_target(here: World):
     """
-    The form carries the digest of the plan; the order names who is signed in, and the page of the revocation follows.
+    The form contains the plan's digest; the order names the signed-in user, and the page of the revocation follows.
     """
     person = Pages(here)
     form = hidden(person.get(f"/reach?of={OF}"))
@@ -372,7 +371,7 @@ def test_an_order_is_given_by_typing_what_it_hits(here: World):
 
 def test_a_form_that_is_sent_twice_is_one_order(here: World):
     """
-    The key in the form makes one order of any number of presses.
+    The key in the form makes any number of clicks one order.
     """
     person = Pages(here)
     form = hidden(person.get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
@@ -382,9 +381,9 @@ def test_a_form_that_is_sent_twice_is_one_order(here: World):
 
 
 @pytest.mark.parametrize("typed", ["", "mailer-1", LEAKED])
-def test_nothing_is_ordered_unless_the_id_is_typed(here: World, typed: str):
+def test_nothing_is_ordered_without_typing_the_id(here: World, typed: str):
     """
-    A slip is told on the same page, with what was filled in still there.
+    The same page reports the mistake and keeps the input.
     """
     person = Pages(here)
     form = hidden(person.get(f"/reach?of={OF}"))
@@ -397,7 +396,7 @@ def test_nothing_is_ordered_unless_the_id_is_typed(here: World, typed: str):
 
 def test_an_order_whose_plan_has_drifted_is_refused_and_shown_as_a_difference(here: World):
     """
-    A token that was issued since the plan was looked at is named, marked, and in the plan that is offered now.
+    A token that was issued after the plan is named, marked, and part of the new plan.
     """
     person = Pages(here)
     form = hidden(person.get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
@@ -416,7 +415,7 @@ def test_an_order_whose_plan_has_drifted_is_refused_and_shown_as_a_difference(he
 
 def test_a_suspension_is_planned_given_and_lifted(here: World):
     """
-    The mode of the plan is that of the order; a suspension can be lifted on its page, and what that does is said.
+    The order has the mode of the plan; a suspension can be lifted on its page, which lists the effect.
     """
     person = Pages(here)
     form = hidden(person.get(f"/reach?of={OF}&mode=suspend"))
@@ -431,9 +430,9 @@ def test_a_suspension_is_planned_given_and_lifted(here: World):
     assert f'href="/chain?of={OF}"' in lifted.text
 
 
-def test_what_a_lift_brings_back_is_listed_on_its_page(here: World):
+def test_what_a_lift_reactivates_is_listed_on_its_page(here: World):
     """
-    Each with a link to it, and more of them than the command line shows; no option is named where there is none.
+    Each is a link, and there are more than on the command line; the page names no command-line option.
     """
     issued = {"type": "token.issued", "source": "urn:test:a", "occurred_at": "2026-11-02T10:20:00Z"}
     issued |= {"subject": "human:alice@example.com", "derived_from": [{"token": ID, "role": "subject"}]}
@@ -449,10 +448,10 @@ def test_what_a_lift_brings_back_is_listed_on_its_page(here: World):
     assert "--" not in text_of(lifted)
 
 
-def test_what_nobody_has_seen_is_ordered_on_pages_by_anyone_who_means_it(here: World):
+def test_an_unseen_target_can_be_revoked_on_pages(here: World):
     """
-    A search that finds nothing and the plan that is not there lead to the plan of an order ahead, and it to the order;
-    what was typed wrong there is asked for again.
+    An empty search and a missing plan link to the plan of an order in advance, which leads to the order; a mistyped
+    confirmation is asked for again.
     """
     person = Pages(here)
     missing, found = person.get("/reach?of=token:leaked-1"), person.get("/search?q=leaked-1")
@@ -468,9 +467,9 @@ def test_what_nobody_has_seen_is_ordered_on_pages_by_anyone_who_means_it(here: W
     assert "unseen" not in Pages(here, "investigator").get("/search?q=leaked-2").text
 
 
-def test_what_is_to_come_can_be_ended_where_nothing_is_alive(here: World):
+def test_future_elements_can_be_revoked_if_nothing_is_active(here: World):
     """
-    The page of a plan that would end nothing has no form, but a way to order ahead of what is issued later.
+    The page of a plan that would end nothing has no form, but a link to revoke in advance what is issued later.
     """
     person = Pages(here)
     of = "session:https%3A%2F%2Fidp.example%23session-alice-0830&issued_before=1999-01-01"
@@ -482,9 +481,9 @@ def test_what_is_to_come_can_be_ended_where_nothing_is_alive(here: World):
 
 
 @pytest.mark.parametrize("origin", [None, "null", "https://elsewhere.example"])
-def test_a_form_of_somewhere_else_orders_nothing(here: World, origin: str | None):
+def test_a_form_from_another_site_orders_nothing(here: World, origin: str | None):
     """
-    A form says where it is from; one that does not, or is from elsewhere, is refused no matter who is signed in.
+    A form without an origin, or from another site, is refused whoever is signed in.
     """
     person = Pages(here)
     form = hidden(person.get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
@@ -493,9 +492,9 @@ def test_a_form_of_somewhere_else_orders_nothing(here: World, origin: str | None
     assert (403, 0) == (answer.status_code, here.get("/v1/revocations").json()["total"])
 
 
-def test_who_may_only_look_is_offered_no_order(here: World):
+def test_an_investigator_is_offered_no_order(here: World):
     """
-    An investigator sees the plan, and no form; and is refused if one is sent anyway.
+    An investigator sees the plan without a form, and is refused if one is sent anyway.
     """
     page = Pages(here, "investigator").get(f"/reach?of={OF}")
     form = hidden(Pages(here).get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
@@ -505,9 +504,9 @@ def test_who_may_only_look_is_offered_no_order(here: World):
     assert 'method="post"' not in page.text
 
 
-def test_no_order_is_given_from_another_moment(world: World):
+def test_no_order_is_given_at_another_time(world: World):
     """
-    A plan of the past is for looking at: an order is given now.
+    A plan of the past is only shown: an order is given now.
     """
     page = Pages(world).get(f"/reach?of={OF}&at=2026-11-02T09:47:30Z")
 
@@ -517,9 +516,9 @@ def test_no_order_is_given_from_another_moment(world: World):
 # Links
 
 
-def test_a_link_keeps_the_moment_unless_it_says_another():
+def test_a_link_keeps_the_time_unless_it_has_its_own():
     """
-    The moment goes along; what is said of it in the link stands.
+    A time in the link takes precedence.
     """
     links = Links("2026-11-02T09:00:00Z", None)
 
@@ -531,7 +530,7 @@ def test_a_link_keeps_the_moment_unless_it_says_another():
 
 def test_an_order_by_a_form_does_not_wait_for_events(tmp_path: Path):
     """
-    While the threads for events are all busy, an order that a page sends is given anyway.
+    An order from a page is given even while all threads for events are busy.
     """
     done = threading.Event()
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(workers=1)) as world:

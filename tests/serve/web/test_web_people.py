@@ -1,4 +1,4 @@
-"""What people do with the pages, and what they must not lose by it: slips, pastes, sessions that end, odd ids."""
+"""How people use the pages: mistakes, pasted text, expired sessions and unusual ids lose no input."""
 
 import html
 import re
@@ -28,7 +28,7 @@ CORE = Path(rule.__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident; nothing here adds to it."""
+    """Return the incident; tests do not add to it."""
     folder = tmp_path_factory.mktemp("people")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         yield world
@@ -36,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:
-    """The incident, for a test that adds to it."""
+    """Return the incident, for a test that adds to it."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         yield world
 
@@ -68,14 +68,14 @@ def _nobody(world: World) -> Pages:
 )
 def test_a_time_may_be_written_as_people_write_it(typed: str, meant: str):
     """
-    A day, minutes, a space in place of the T; without a zone it is UTC. What is no time is not made one.
+    A day, minutes and a space instead of the T are accepted; without a zone it is UTC. Anything else is not a time.
     """
     assert meant == moment(typed)
 
 
-def test_a_time_that_was_typed_is_the_moment_of_the_page_and_of_its_links(world: World):
+def test_a_typed_time_applies_to_the_page_and_its_links(world: World):
     """
-    What was meant is what is looked at, what the document is asked for, and what goes along.
+    The page, its document and its links use the time that was understood.
     """
     page = Pages(world).get("/who?action=mail-7&at=2026-11-02+09%3A47&known_at=")
 
@@ -83,9 +83,9 @@ def test_a_time_that_was_typed_is_the_moment_of_the_page_and_of_its_links(world:
     assert "/v1/who?action=mail-7&amp;at=2026-11-02T09%3A47%3A00Z" in page.text
 
 
-def test_a_time_that_is_none_is_refused_with_how_to_write_one(world: World):
+def test_an_invalid_time_is_refused_with_an_example(world: World):
     """
-    The page says what would be right, and leads to the same page without it.
+    The page shows the format, and links to the same page without the time.
     """
     page = Pages(world).get("/who?action=mail-7&at=noonish")
 
@@ -93,9 +93,9 @@ def test_a_time_that_is_none_is_refused_with_how_to_write_one(world: World):
     assert '<a class="button" href="/who?action=mail-7">' in page.text
 
 
-def test_white_space_around_what_was_pasted_is_not_part_of_it(here: World):
+def test_white_space_around_pasted_text_is_removed(here: World):
     """
-    No id begins or ends with white space: it is dropped in the search, and in the confirmation.
+    No id begins or ends with white space: it is removed in the search and in the confirmation.
     """
     person = Pages(here)
     found = person.get(f"/search?q={quote(f'  {ID}')}%0A")
@@ -105,9 +105,9 @@ def test_white_space_around_what_was_pasted_is_not_part_of_it(here: World):
     assert ("1 thing contains https://idp.example#mailer-1" in text_of(found), 303) == (True, given.status_code)
 
 
-def test_the_search_goes_on_at_the_moment_that_is_looked_at(world: World):
+def test_the_search_keeps_the_time(world: World):
     """
-    Anyone who has moved time and looks for something else still looks at that time: from any page, and from the start.
+    A search from any page, or from the start page, keeps the selected time.
     """
     for path in (f"/who?action=mail-7&{MOMENT}", f"/?{MOMENT}"):
         form = re.search(
@@ -121,9 +121,9 @@ def test_the_search_goes_on_at_the_moment_that_is_looked_at(world: World):
 # What goes wrong on the way
 
 
-def test_anyone_who_finds_nothing_is_led_on(world: World):
+def test_a_missing_page_offers_links(world: World):
     """
-    A page that is not there has the way to all others, and the search filled in with what was looked for.
+    The page for an unknown address has the navigation, and the search filled in with the requested id.
     """
     page = Pages(world).get("/who?action=mail-99")
 
@@ -131,9 +131,9 @@ def test_anyone_who_finds_nothing_is_led_on(world: World):
     assert 'type="search" value="mail-99"' in page.text
 
 
-def test_whose_session_has_ended_gets_back_what_they_had_filled_in(here: World):
+def test_input_survives_an_expired_session(here: World):
     """
-    Nothing is ordered, everything that was typed stands on the page, and is sent again from there.
+    Nothing is ordered; the page keeps all input, and sends it again.
     """
     person = Pages(here)
     form = hidden(person.get(f"/reach?of={OF}")) | {"reason": "test", "note": "<said twice>", "typed": ID}
@@ -148,9 +148,9 @@ def test_whose_session_has_ended_gets_back_what_they_had_filled_in(here: World):
     assert form == again
 
 
-def test_a_form_of_somewhere_else_gets_nothing_back(world: World):
+def test_a_form_from_another_site_is_not_echoed(world: World):
     """
-    What another site has a browser send is not shown on a page of ours, to nobody.
+    Input that another site makes a browser send is never shown on our pages.
     """
     refused = _nobody(world).send(
         "/revocations", origin="https://elsewhere.example", of=LEAKED, note="shown?", typed=ID
@@ -161,7 +161,7 @@ def test_a_form_of_somewhere_else_gets_nothing_back(world: World):
 
 def test_a_lift_that_is_refused_keeps_the_note(world: World):
     """
-    A slip in the confirmation of a lift is told with what was written, and the way back.
+    After a mistake in the confirmation of a lift, the page keeps the note and links back.
     """
     page = Pages(world).send("/revocations/rev-1/lift", typed="slip", note="a long story")
 
@@ -169,9 +169,9 @@ def test_a_lift_that_is_refused_keeps_the_note(world: World):
     assert '<a class="button" href="/revocations/rev-1">Back to the revocation' in page.text
 
 
-def test_a_revocation_may_be_called_anything(here: World):
+def test_a_revocation_may_have_any_id(here: World):
     """
-    Whatever stands in the id of a revocation, its page leads to its receipt, and its lift to it.
+    Whatever the id of a revocation contains, its page links to its receipt, and its lift to the revocation.
     """
     give_order(here.service, _order("principal", "agent:mailer", "a/b?c#d%e", mode="suspend"))
     person = Pages(here)
@@ -191,8 +191,8 @@ def test_a_revocation_may_be_called_anything(here: World):
 
 def test_a_large_revocation_is_read_page_by_page(here: World):
     """
-    Its receipt beyond 300 elements, and what is open beyond 100, continue; together the pages have every element once.
-    What is live on one of them asks again for that one.
+    The receipt has 300 elements per page and the open ones 100; all pages together have every element once. Live
+    updates reload the shown page.
     """
     root = {"type": "token.issued", "source": "urn:test:a", "event_id": "root", "occurred_at": "2026-11-02T10:00:00Z"}
     below = [
@@ -212,7 +212,7 @@ def test_a_large_revocation_is_read_page_by_page(here: World):
 
 
 def _turned(world: World, at: str, before: str) -> tuple[list[str], int]:
-    """The tokens on a page and on those that it continues to, and how many pages these are; each has its document."""
+    """Return the tokens on a page and its continuations, and the number of pages; each has its document."""
     person, seen, count = Pages(world), [], 0
     while at:
         page, count = person.get(at), count + 1
@@ -227,9 +227,9 @@ def _turned(world: World, at: str, before: str) -> tuple[list[str], int]:
 # What they read
 
 
-def test_every_word_that_stands_for_something_is_explained():
+def test_every_term_is_explained():
     """
-    Every state, every verdict and every kind of finding has its sentence; and none is explained that there is not.
+    Every state, verdict and kind of finding has an explanation, and there is no explanation of anything else.
     """
     text = "".join(path.read_text("utf-8") for path in (*CORE.glob("authority/*.py"), *CORE.glob("revocation/*.py")))
     found = set(re.findall(r'Finding\(\s*"([a-z-]+)"', text)) | set(re.findall(r'"([a-z]+-mismatch)"', text))
@@ -239,9 +239,9 @@ def test_every_word_that_stands_for_something_is_explained():
     assert found | set(RULES) == set(glossary.FINDINGS)
 
 
-def test_the_page_of_words_has_them_all(world: World):
+def test_the_glossary_has_all_terms(world: World):
     """
-    What is explained stands on one page, to which every page leads.
+    All explanations are on one page, to which every page links.
     """
     said = text_of(Pages(world).get("/words"))
 
@@ -254,7 +254,7 @@ def test_the_page_of_words_has_them_all(world: World):
 @pytest.mark.parametrize("page", ["chain", "reach", "graph", "uses", "timeline", "diff"])
 def test_no_page_about_a_token_is_a_dead_end(world: World, page: str):
     """
-    From each of them one comes to all others, and each says which of them it is.
+    Each of them links to all others, and marks itself.
     """
     body = Pages(world).get(f"/{page}?of={OF}").text
     about = re.search(r'<nav class="around".*?</nav>', body, re.DOTALL)
@@ -265,9 +265,9 @@ def test_no_page_about_a_token_is_a_dead_end(world: World, page: str):
     assert [page] == re.findall(r'href="/([a-z]+)\?[^"]*" aria-current', about[0])
 
 
-def test_the_case_says_what_was_done_and_what_the_words_mean(world: World):
+def test_the_dossier_says_what_was_done_and_explains_its_terms(world: World):
     """
-    Who has nothing but the file finds in it what was done, on whose decision, what does not fit, and every word.
+    The file alone contains what was done, on whose decision, the findings, and the explanation of every term.
     """
     said = text_of(Pages(world).get("/dossier?of=action:mail-7"))
 
@@ -282,9 +282,9 @@ def test_the_case_says_what_was_done_and_what_the_words_mean(world: World):
     assert all(meaning in said for meaning in glossary.STATES.values())
 
 
-def test_an_id_breaks_where_people_would_break_it():
+def test_a_long_id_breaks_between_names():
     """
-    A name in a long id stays whole; what stands in it stays text.
+    A name in a long id is not broken, and the id remains text.
     """
     shown = [str(breakable(id_)) for id_ in ("https://idp.example#mailer-1", "human:a@b.example", "a/b&#39;<i>")]
 
@@ -297,7 +297,7 @@ def test_an_id_breaks_where_people_would_break_it():
 
 def test_the_start_of_an_empty_store_says_how_to_fill_it(tmp_path: Path):
     """
-    Where nothing is recorded yet there is nothing to find, and the page says how events come in.
+    If nothing is recorded yet, the page says how to ingest events.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, empty=True) as world:
         said = text_of(Pages(world).get("/"))
@@ -313,9 +313,9 @@ def _acted(action: str, at: str = "2026-11-02T10:00:00Z", **said: str) -> dict[s
     return fact | {"action": action, "operation": "db.drop", "outcome": "succeeded", **said}
 
 
-def test_only_what_had_an_authority_that_held_is_said_to_fit_together(here: World):
+def test_only_an_action_with_valid_authority_is_called_consistent(here: World):
     """
-    No gap and no finding is good news of an action whose authority was seen and held, and of no other.
+    The absence of gaps and findings is reported as good only for an action whose authority was recorded and valid.
     """
     give_order(here.service, _order("token", ID, "rev-1"))
     after = _acted("after", "2026-11-02T10:30:00Z", token=ID, actor="agent:mailer")
@@ -331,9 +331,9 @@ def test_only_what_had_an_authority_that_held_is_said_to_fit_together(here: Worl
     }
 
 
-def test_the_page_of_an_agent_has_what_others_did_with_its_tokens(world: World):
+def test_the_page_of_an_agent_has_the_uses_of_its_tokens_by_others(world: World):
     """
-    The mail that someone else sent with the mailer's token is on the page of the mailer, with who did it.
+    The mail that someone else sent with the mailer's token is on the page of the mailer, with the actor.
     """
     shown = Pages(world).get("/status?of=principal:agent:mailer")
     [actions] = re.findall(r'<section class="sheet" aria-labelledby="did".*?</section>', shown.text, re.DOTALL)
@@ -342,9 +342,9 @@ def test_the_page_of_an_agent_has_what_others_did_with_its_tokens(world: World):
     assert "agent%3Ascraper" in actions
 
 
-def test_the_actions_that_name_someone_are_not_said_to_be_all_that_was_done_with_their_tokens(world: World):
+def test_the_actions_of_a_principal_do_not_claim_to_include_all_uses_of_its_tokens(world: World):
     """
-    The mail was sent with the mailer's token, and by someone else: it is not among the actions that name the mailer.
+    The mail was sent by someone else with the mailer's token: it is not among the actions that name the mailer.
     """
     shown = Pages(world).get("/actions?of=principal:agent:mailer")
     [actions] = re.findall(r'<section class="sheet" aria-label="Actions".*?</section>', shown.text, re.DOTALL)
@@ -354,9 +354,9 @@ def test_the_actions_that_name_someone_are_not_said_to_be_all_that_was_done_with
     assert "Uses of its tokens by others are on the pages of the tokens" in said
 
 
-def test_what_is_lifted_is_not_offered_to_be_lifted(here: World):
+def test_a_lifted_order_cannot_be_lifted_again(here: World):
     """
-    The page of an order that was lifted says so, and no more that it could be, or that it stands.
+    The page of a lifted order says so, and no longer offers to lift it or calls it in force.
     """
     give_order(here.service, _order("token", ID, "rev-1", "suspend"))
     before = Pages(here).get("/revocations/rev-1").text
@@ -370,9 +370,9 @@ def test_what_is_lifted_is_not_offered_to_be_lifted(here: World):
     assert "stands for good" not in text_of(after)
 
 
-def test_nobody_is_called_the_last_to_enforce_what_is_not_over(here: World):
+def test_an_open_revocation_has_no_last_receiver(here: World):
     """
-    One of two receivers has enforced it: how long that took is not how long it took to the last.
+    If one of two receivers has enforced it, its time is not shown as that of the last.
     """
     fact = {"type": "receiver.registered", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z"}
     names = ("urn:gateway", "urn:slow")
@@ -388,7 +388,9 @@ def test_nobody_is_called_the_last_to_enforce_what_is_not_over(here: World):
     page = Pages(here).get("/revocations/rev-1")
     said = text_of(page)
 
-    assert '<span class="id">urn:<wbr>slow</span>' in page.text  # breaks anywhere: the numbers beside it stay in sight
+    assert (
+        '<span class="id">urn:<wbr>slow</span>' in page.text
+    )  # breaks anywhere, so that the numbers next to it stay visible
     assert "PARTIAL" in said
     assert "the last receiver enforced it" not in said
     assert "so far the last answer came" in said
@@ -414,7 +416,7 @@ def _chart(row: dict[str, object], now: str = "2026-11-02T10:00:00Z") -> dict[st
 
 def test_a_bar_ends_where_an_order_took_effect_and_not_before():
     """
-    What was valid when something was done is shown as valid then, whatever ended it later.
+    What was valid at the time of an action is shown as valid then, even if it was ended later.
     """
     because = {"effective_at": "2026-11-02T09:45:00.000000Z"}
     chart = _chart(_row(state="revoked", because=because))
@@ -424,18 +426,18 @@ def test_a_bar_ends_where_an_order_took_effect_and_not_before():
     assert "2026-11-02T09:45:00.000000Z" == row["dead_at"]
 
 
-def test_a_bar_of_what_never_lived_has_no_valid_part():
+def test_the_bar_of_a_never_valid_token_has_no_valid_part():
     """
-    A token that was issued after the order is dead from its first moment.
+    A token that was issued after the order was never valid.
     """
     row = _chart(_row(state="cascaded", because={"effective_at": "2026-11-02T08:00:00.000000Z"}))["rows"][0]
 
     assert (0, row["x"], True) == (row["width"], row["dead_x"], row["dead_width"] > 0)
 
 
-def test_now_is_marked_unless_the_bars_would_vanish():
+def test_now_is_marked_unless_the_bars_would_become_too_small():
     """
-    Weeks later the hour of the incident is still what the chart shows.
+    Weeks later the chart still shows the hour of the incident.
     """
     names = [
         [mark["name"] for mark in _chart(_row(), now)["marks"]]
@@ -445,9 +447,9 @@ def test_now_is_marked_unless_the_bars_would_vanish():
     assert [["done", "now"], ["done"]] == names
 
 
-def test_a_bar_is_not_shown_as_valid_where_nothing_says_when_it_ended():
+def test_a_bar_with_an_unknown_end_is_not_shown_as_valid():
     """
-    A hop says that an order ended it, and not when; of a chain longer than the graph it is counted instead.
+    A hop says that an order ended it, but not when; hops beyond the graph are counted instead.
     """
     dead, alive = _row(delegation="d", token=None, state="cascaded"), _row()
     doc = {"chain": [dead, alive], "tokens": ["t", "far"], "delegations": ["d"]}
@@ -457,10 +459,9 @@ def test_a_bar_is_not_shown_as_valid_where_nothing_says_when_it_ended():
     assert (["token:t"], 2) == ([row["key"] for row in chart["rows"]], chart["left_out"])
 
 
-def test_a_suspension_is_not_called_the_end():
+def test_a_suspension_is_not_shown_as_an_end():
     """
-    What an order stops until it is lifted is drawn and named apart from what it ends; what lies beyond the scale is no
-    colour of it.
+    A suspended element has its own colour and name; times outside the scale have no colour.
     """
     ends = {"effective_at": "2026-11-02T09:45:00.000000Z"}
     late = {"effective_at": "2026-12-24T00:00:00.000000Z"}
@@ -471,9 +472,9 @@ def test_a_suspension_is_not_called_the_end():
     ]
 
 
-def test_a_long_chain_says_of_each_element_when_it_ended(here: World):
+def test_a_long_chain_shows_the_end_of_each_element(here: World):
     """
-    An order on the first of eighty delegations ended all of them, and each bar says so.
+    An order on the first of eighty delegations ended all of them, and each bar shows it.
     """
     fact = {"type": "delegation.granted", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z"}
     grants = [
@@ -491,9 +492,9 @@ def test_a_long_chain_says_of_each_element_when_it_ended(here: World):
     assert (1, 79) == tuple(chart[0].count(f">{word}</strong> from") for word in ("revoked", "revoked (inherited)"))
 
 
-def test_what_changed_for_the_better_says_what_had_stopped_it(here: World):
+def test_a_reactivated_element_says_what_had_suspended_it(here: World):
     """
-    A suspension that was lifted is why something is active again.
+    The reason is the lifted suspension.
     """
     give_order(here.service, _order("token", ID, "rev-1", "suspend"))
     here.clock.now += 60_000_000

@@ -1,4 +1,4 @@
-"""The pages of who handed what to whom: the graph, the chain as cards, and what a principal got, gave and did."""
+"""The pages of delegation: the graph, the chain as cards, and what a principal received, delegated and did."""
 
 import random
 import re
@@ -23,7 +23,7 @@ TOKEN = "token:https://idp.example#mailer-1"
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """The incident; nothing here adds to it."""
+    """Return the incident; tests do not add to it."""
     folder = tmp_path_factory.mktemp("principals")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         yield Pages(world)
@@ -33,9 +33,9 @@ def shown(pages: Pages, path: str, **said: str) -> httpx.Response:
     return pages.get(path, params=said)
 
 
-def test_the_graph_begins_with_what_is_wrong(pages: Pages):
+def test_the_graph_begins_with_the_worst_finding(pages: Pages):
     """
-    The theft is the first thing said; then the picture with links, and the same as a table.
+    The theft comes first, then the drawing with links, and the same as a table.
     """
     html = shown(pages, "/graph", view="principals").text
     theft, picture, table = (html.index(part) for part in ("Possible token theft", 'class="dg"', "<caption>The same"))
@@ -46,9 +46,9 @@ def test_the_graph_begins_with_what_is_wrong(pages: Pages):
     assert "possible theft</text>" in html
 
 
-def test_the_blast_radius_is_said_and_marked(pages: Pages):
+def test_the_blast_radius_is_stated_and_marked(pages: Pages):
     """
-    With a target the page says what would be revoked, marks it, and says that nothing has been.
+    With a target the page says what would be revoked, marks it, and says that nothing has been revoked.
     """
     page = shown(pages, "/graph", view="principals", target=TOKEN)
 
@@ -56,9 +56,9 @@ def test_the_blast_radius_is_said_and_marked(pages: Pages):
     assert "dg-hit" in page.text
 
 
-def test_the_plan_leads_to_the_graph_with_the_blast_radius_laid_over_it(pages: Pages):
+def test_the_plan_links_the_graph_with_the_blast_radius(pages: Pages):
     """
-    From the page of a plan to the same in the picture.
+    The page of a plan links to the same in the drawing.
     """
     html = shown(pages, "/reach", of=TOKEN).text
     [link] = [
@@ -70,7 +70,7 @@ def test_the_plan_leads_to_the_graph_with_the_blast_radius_laid_over_it(pages: P
 
 def test_filters_stay_in_the_form(pages: Pages):
     """
-    What was chosen is chosen still, and an empty field asks for nothing.
+    Selected values stay selected, and an empty field is ignored.
     """
     html = shown(
         pages, "/graph", view="principals", kind="human", state="active", tool="", of="", target="", at=""
@@ -91,18 +91,18 @@ def test_filters_stay_in_the_form(pages: Pages):
         ({"most": "0"}, "most: '0' is "),
     ],
 )
-def test_a_wrong_filter_is_named(pages: Pages, said: dict[str, str], names: str):
+def test_an_invalid_filter_is_named(pages: Pages, said: dict[str, str], names: str):
     """
-    A page that cannot be shown says which field is wrong.
+    The page says which field is invalid.
     """
     page = shown(pages, "/graph", view="principals", **said)
 
     assert (400, True) == (page.status_code, names in text_of(page))
 
 
-def test_what_is_over_is_folded_away(pages: Pages):
+def test_what_has_ended_is_hidden(pages: Pages):
     """
-    A year later some of it has expired: it is folded away, said to be, and drawn on request.
+    A year later some of it has expired: it is hidden, the page says so, and it is drawn on request.
     """
     later = {"view": "principals", "at": "2027-11-02T10:25:00Z"}
     folded, whole = shown(pages, "/graph", **later).text, shown(pages, "/graph", **later, over="true").text
@@ -116,9 +116,9 @@ def links_of(html: str, name: str) -> list[str]:
     return [unescape(href) for href in re.findall(rf'<a class="{name}" href="([^"]+)"', html)]
 
 
-def test_a_principal_is_expanded_and_folded_by_a_link(pages: Pages):
+def test_a_principal_is_expanded_and_collapsed_by_a_link(pages: Pages):
     """
-    Without a script the sign on a box is a link: it draws what surrounds the box as well, and then folds that away.
+    Without a script the sign on a box is a link: it draws the neighbours of the box, and then hides them again.
     """
     around = {"view": "principals", "of": "principal:agent:mailer"}
     first = shown(pages, "/graph", **around).text
@@ -134,9 +134,9 @@ def test_a_principal_is_expanded_and_folded_by_a_link(pages: Pages):
     assert "7 principals, 6 relations" in more
 
 
-def test_what_is_expanded_keeps_the_moment_and_the_filters(pages: Pages):
+def test_expanding_keeps_the_time_and_the_filters(pages: Pages):
     """
-    Every sign leads to the same page at the same moment, with the same blast radius.
+    Every sign links to the same page at the same time, with the same blast radius.
     """
     asked = {"view": "principals", "of": "principal:agent:mailer", "target": TOKEN, "at": "2026-11-02T10:00:00Z"}
     signs = links_of(shown(pages, "/graph", **asked).text, "dg-sign")
@@ -145,9 +145,9 @@ def test_what_is_expanded_keeps_the_moment_and_the_filters(pages: Pages):
     assert all({"at", "target", "of", "view", "expand"} == set(parse_qs(urlsplit(href).query)) for href in signs)
 
 
-def test_too_many_are_not_expanded_at_once(pages: Pages):
+def test_expanding_is_limited(pages: Pages):
     """
-    Each costs a question; a wrong one is named, and one that no fact names adds nothing.
+    Each expansion costs a query; an invalid id is named, and an unknown one adds nothing.
     """
     said = [("view", "principals"), *(("expand", f"agent:a{number}") for number in range(EXPANDED + 1))]
     refused = pages.get("/graph", params=said)
@@ -160,7 +160,7 @@ def test_too_many_are_not_expanded_at_once(pages: Pages):
 
 def test_a_day_is_replayed_by_links(pages: Pages):
     """
-    Each hour of the day up to now is a link to the graph at that hour; the first hours had nobody.
+    Each hour of the day up to now is a link to the graph at that hour; it is empty in the first hours.
     """
     html = shown(pages, "/graph", view="principals").text
     hours = re.search(r'<p class="hours".*?</p>', html, re.DOTALL)[0]
@@ -181,7 +181,7 @@ def test_a_day_is_replayed_by_links(pages: Pages):
 )
 def test_the_hours_of_a_day(at: int, now: int, hours: int, days: tuple[bool, bool]):
     """
-    A day that is over has all its hours, today those that have been, and the epoch no day before it.
+    A past day has all its hours, today has those that have passed, and there is no day before the epoch.
     """
     found = replay(at, now)
 
@@ -191,7 +191,7 @@ def test_the_hours_of_a_day(at: int, now: int, hours: int, days: tuple[bool, boo
 
 def test_the_blast_radius_has_a_short_name(pages: Pages):
     """
-    `blast` is `target`, also in the links of the page.
+    `blast` stands for `target`, also in the links of the page.
     """
     page = shown(pages, "/graph", view="principals", blast=TOKEN)
 
@@ -201,14 +201,14 @@ def test_the_blast_radius_has_a_short_name(pages: Pages):
 
 def test_the_graph_of_elements_is_still_there(pages: Pages):
     """
-    Without a view the page draws what depends on what, as before.
+    Without a view the page draws the dependencies, as before.
     """
     assert "parents on the left" in shown(pages, "/graph", of=TOKEN).text
 
 
 def test_the_chain_is_shown_as_cards_with_a_broken_link(pages: Pages):
     """
-    From Alice to the mail: the scopes shrink, and the link to whoever used the token is broken.
+    From Alice to the mail, the scopes shrink, and the link to the party that used the token is broken.
     """
     html = shown(pages, "/who", action="mail-7").text
     cards = html[html.index('<ol class="cards">') : html.index("</ol>", html.index('<ol class="cards">'))]
@@ -227,9 +227,9 @@ def test_the_chain_is_shown_as_cards_with_a_broken_link(pages: Pages):
 
 
 @pytest.mark.parametrize("path", ["/who.svg", "/who.mmd", "/chain.dot", "/chain.graphml"])
-def test_a_chain_is_a_file_for_who_may_see_it(pages: Pages, path: str):
+def test_a_chain_is_a_file_for_those_who_may_see_it(pages: Pages, path: str):
     """
-    The picture of a chain is linked from its page, and is for nobody else; several are no one file, nothing is none.
+    The drawing of a chain is linked from its page and needs the same role; several chains, or none, are refused.
     """
     asked = {"action": "mail-7"} if path.startswith("/who") else {"of": TOKEN}
     [name] = asked
@@ -242,9 +242,9 @@ def test_a_chain_is_a_file_for_who_may_see_it(pages: Pages, path: str):
     assert [400, 404] == [several.status_code, shown(pages, path, **{name: "token:none"}).status_code]
 
 
-def test_a_principal_says_what_it_got_gave_and_did(pages: Pages):
+def test_the_page_of_a_principal_has_what_it_received_delegated_and_did(pages: Pages):
     """
-    An agent's page: from whom, to whom, and its actions by tool over time, each part of the time a list.
+    An agent's page says from whom, to whom, and its actions by tool over time; each part of the time links to a list.
     """
     html = shown(pages, "/status", of="principal:agent:mailer").text
     said = text_of(shown(pages, "/status", of="principal:agent:mailer"))
@@ -255,9 +255,9 @@ def test_a_principal_says_what_it_got_gave_and_did(pages: Pages):
     assert re.search(r'href="/actions\?agent=agent%3Amailer&amp;from=[^"]+&amp;to=', html)
 
 
-def test_a_person_has_everything_that_was_done_for_them(pages: Pages):
+def test_the_page_of_a_person_has_everything_done_for_them(pages: Pages):
     """
-    Under every id of hers, whoever did it.
+    It includes all her ids and all actors.
     """
     said = text_of(shown(pages, "/status", of="principal:human:alice@example.com"))
 
@@ -267,7 +267,7 @@ def test_a_person_has_everything_that_was_done_for_them(pages: Pages):
 
 def test_a_page_draws_as_a_file_does():
     """
-    The rules of a drawing are one text, in the file that stands alone and in the style sheet of the pages.
+    A standalone file and the style sheet of the pages have the same rules for drawings.
     """
     sheet = (STATIC / "delegraph.css").read_text("utf-8")
 
@@ -282,9 +282,9 @@ def action(number: int, tool: str | None, outcome: str = "succeeded") -> dict[st
     return {"action": f"a{number}", "operation": "op", "outcome": outcome, "tool": tool, "occurred_at": at}
 
 
-def test_every_action_is_a_dot_in_a_lane_and_in_a_part():
+def test_every_action_is_a_dot_in_a_lane_and_a_part():
     """
-    However many tools there are, no dot is lost, the parts add up, and what has no lane of its own is in the last.
+    However many tools there are, no dot is lost, the parts add up, and tools without their own lane share the last one.
     """
     chance = random.Random(3)
     items = [action(number, chance.choice([None, *(f"tool-{i}" for i in range(30))])) for number in range(300)]
@@ -297,7 +297,7 @@ def test_every_action_is_a_dot_in_a_lane_and_in_a_part():
 
 def test_one_action_has_no_time():
     """
-    Lanes need a time to lie over.
+    Lanes need a range of time.
     """
     assert swimlanes([action(1, "mail")], lambda one: one["tool"], lambda **_: "") is None
 
@@ -315,9 +315,9 @@ def tie(giver: str, holder: str) -> dict[str, Any]:
     return {"from": giver, "to": holder, "findings": {"worst": None}}
 
 
-def test_few_of_many_are_those_with_anything_wrong_and_those_above_them():
+def test_a_selection_prefers_findings_and_their_chains():
     """
-    Of five hundred so many are drawn, each with the chain above it; a cycle above somebody ends nowhere.
+    Of five hundred, a limited number is drawn, each with the chain above it, even if there is a cycle.
     """
     names = [f"n{number}" for number in range(500)]
     edges = [tie(f"n{number // 2}", f"n{number}") for number in range(1, 500)] + [tie("n499", "n0")]

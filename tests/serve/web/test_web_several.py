@@ -1,4 +1,4 @@
-"""Several targets on pages without a script: chosen in a list, planned, confirmed by typing, followed on a board."""
+"""Several targets on pages without scripts: selected, planned, confirmed by typing, and followed on a board."""
 
 import re
 from collections.abc import Iterator
@@ -47,9 +47,9 @@ def send(person: Pages, page: httpx.Response, **form: str) -> httpx.Response:
         ("/actions?agent=agent:mailer", LEAKED),
     ],
 )
-def test_targets_are_chosen_in_every_list(here: World, path: str, key: str):
+def test_targets_are_selected_in_every_list(here: World, path: str, key: str):
     """
-    A box beside each row, and a button; whoever may not order is offered neither, and neither at another time.
+    Each row has a checkbox, and the list a button; without the role, or at another time, there is neither.
     """
     page = Pages(here).get(path).text
     later = Pages(here).get(f"{path}{'&' if '?' in path else '?'}at=2026-11-02T09:00:00Z").text
@@ -61,9 +61,9 @@ def test_targets_are_chosen_in_every_list(here: World, path: str, key: str):
     assert "picked" not in investigator
 
 
-def test_what_is_chosen_is_planned_confirmed_and_followed(here: World):
+def test_selected_targets_are_planned_confirmed_and_followed(here: World):
     """
-    The plan says what each ends and what is shared; typed, all are ordered; the board says how far they are.
+    The plan says what each ends and what they share; once confirmed, all are ordered; the board shows their progress.
     """
     person = Pages(here)
     plan = person.get(PLAN)
@@ -80,7 +80,7 @@ def test_what_is_chosen_is_planned_confirmed_and_followed(here: World):
 
 def test_a_form_that_is_sent_twice_is_one_incident(here: World):
     """
-    The key in the form makes it one.
+    The form contains an idempotency key.
     """
     person = Pages(here)
     plan = person.get(PLAN)
@@ -90,9 +90,9 @@ def test_a_form_that_is_sent_twice_is_one_incident(here: World):
     assert 2 == ordered(here)
 
 
-def test_what_has_drifted_is_shown_and_nothing_is_ordered(here: World):
+def test_a_drift_is_shown_and_nothing_is_ordered(here: World):
     """
-    A child was born since the plan: 409 with it marked; the form that is shown then is of the new plan.
+    A child was issued after the plan: 409 marks it, and the form is that of the new plan.
     """
     person = Pages(here)
     plan = person.get(PLAN)
@@ -107,9 +107,9 @@ def test_what_has_drifted_is_shown_and_nothing_is_ordered(here: World):
 
 
 @pytest.mark.parametrize("typed", ["", "2", "2 target", "3 targets"])
-def test_what_is_not_typed_is_not_ordered(here: World, typed: str):
+def test_nothing_is_ordered_without_confirmation(here: World, typed: str):
     """
-    The page says so, keeps what was filled in, and nothing is ordered.
+    The page says so, keeps the input, and nothing is ordered.
     """
     person = Pages(here)
     answer = send(person, person.get(PLAN), reason="compromise", note="kept", typed=typed)
@@ -119,9 +119,9 @@ def test_what_is_not_typed_is_not_ordered(here: World, typed: str):
     assert "nothing was revoked" in text_of(answer)
 
 
-def test_one_target_has_its_own_page_and_none_is_refused(here: World):
+def test_a_single_target_has_its_own_page_and_no_target_is_refused(here: World):
     """
-    And so is a plan that is not stored, one of a single target, and a form from elsewhere.
+    A plan that is not stored or has a single target is refused, and so is a form from another site.
     """
     person = Pages(here)
     one = person.get(f"/revoke?of={quote(LEAKED, safe='')}")
@@ -141,9 +141,9 @@ def test_one_target_has_its_own_page_and_none_is_refused(here: World):
     assert 0 == ordered(here)
 
 
-def test_the_board_of_an_incident_is_worked_until_it_is_over(here: World):
+def test_an_incident_is_completed_on_its_board(here: World):
     """
-    Both orders at once: register, deliver again, mark by hand; each row says who is open, and the proof covers both.
+    Register, deliver again and mark by hand apply to both orders; each row says who is open, and the proof covers both.
     """
     here.site = replace(here.site, keys=new_keys())
     person = Pages(here)
@@ -173,9 +173,9 @@ def test_the_board_of_an_incident_is_worked_until_it_is_over(here: World):
     assert f'href="{path}"' in person.get(f"/revocations/{order['revocation']}").text
 
 
-def test_what_is_done_on_the_board_of_an_incident_takes_a_responder_and_our_own_form(here: World):
+def test_the_board_of_an_incident_requires_a_responder_and_our_own_form(here: World):
     """
-    As on the page of a revocation; an incident that does not exist is not found.
+    The rules are those of the page of a revocation; an unknown incident is not found.
     """
     person = Pages(here)
     path = send(person, person.get(PLAN), reason="compromise", typed="2 targets").headers["location"]
@@ -192,6 +192,6 @@ def test_what_is_done_on_the_board_of_an_incident_takes_a_responder_and_our_own_
 
 def test_an_incident_that_does_not_exist_is_not_found(here: World):
     """
-    As any id that nobody names.
+    It is treated like any unknown id.
     """
     assert 404 == Pages(here).get("/incidents/none").status_code

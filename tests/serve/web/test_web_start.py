@@ -1,4 +1,4 @@
-"""The start page: what needs attention, what goes on, each number with the list behind it."""
+"""The start page: what needs attention and what is happening, each number with a link to its list."""
 
 import re
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ from tests.support.web_pages import Pages, text_of
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """The incident; nothing here adds to it."""
+    """Return the incident; tests do not add to it."""
     folder = tmp_path_factory.mktemp("start")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         yield Pages(world)
 
 
-def test_the_start_page_says_what_is_wrong_and_what_goes_on(pages: Pages):
+def test_the_start_page_has_findings_and_figures(pages: Pages):
     """
-    The theft stands on it, and the share of actions with a person at the root, tokens and depth, each a link.
+    It has the theft, and the share of actions with a person at the root, the tokens and the depth, each as a link.
     """
     page = pages.get("/")
     said = text_of(page)
@@ -39,7 +39,7 @@ def test_the_start_page_says_what_is_wrong_and_what_goes_on(pages: Pages):
 
 def test_a_bar_is_a_list(pages: Pages):
     """
-    Each bar of the activity leads to the actions of its hours, and the lists add up to the number above.
+    Each bar of the activity links to the actions of its hours, and the lists add up to the number above.
     """
     html = pages.get("/").text
     total = int(re.search(r">(\d+) actions? in the seven days", html)[1])
@@ -50,7 +50,7 @@ def test_a_bar_is_a_list(pages: Pages):
 
 def test_the_highest_bar_fills_the_height_and_none_is_invisible():
     """
-    However much more went on in one hour than in another, both are seen.
+    Both are visible even if one hour has far more actions than another.
     """
     hours = [{"hour": "2026-11-01T01:00:00Z", "facts": 1}, {"hour": "2026-11-05T13:00:00Z", "facts": 100_000}]
     found = bars({"from": "2026-11-01T00:00:00Z", "to": "2026-11-08T00:00:00Z", "by_hour": hours}, Links())
@@ -60,16 +60,16 @@ def test_the_highest_bar_fills_the_height_and_none_is_invisible():
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(5.2, "5 s"), (90, "2 min"), (7_200, "2 h"), (200_000, "2 d")])
-def test_a_time_is_told_in_its_largest_unit(seconds: float, said: str):
+def test_a_duration_is_shown_in_its_largest_unit(seconds: float, said: str):
     """
-    Nobody divides by 3,600 in their head.
+    Readers should not have to convert seconds.
     """
     assert said == lasting(seconds)
 
 
-def test_what_is_recorded_is_on_the_start_page_at_once(tmp_path: Path):
+def test_the_start_page_shows_new_facts_immediately(tmp_path: Path):
     """
-    An overview is shown again only while nothing was recorded, and the clock has hardly moved.
+    An overview is reused only while nothing was recorded, and only briefly.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         pages, asked = Pages(world), []

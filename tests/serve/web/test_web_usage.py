@@ -1,4 +1,4 @@
-"""The page of a tool, a resource or an operation: reached from every place that names one, each number a list."""
+"""The page of a tool, a resource or an operation: linked from everywhere, and each number has its list."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ RESOURCE = "/usage?resource=press%40rival.example"
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """The incident; nothing here adds to it."""
+    """Return the incident; tests do not add to it."""
     folder = tmp_path_factory.mktemp("usage")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         yield Pages(world)
@@ -43,16 +43,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
         ("/search?q=rival", RESOURCE),
     ],
 )
-def test_what_names_it_leads_to_its_page(pages: Pages, path: str, leads_to: str):
+def test_every_mention_links_to_its_page(pages: Pages, path: str, leads_to: str):
     """
-    A tool, a resource and an operation are links wherever they stand.
+    A tool, a resource and an operation are links wherever they occur.
     """
     assert f'href="{leads_to}"' in pages.get(path).text
 
 
 def test_the_page_begins_with_the_theft(pages: Pages):
     """
-    Who mailed the rival stands at the top: the finding, then by whom and for whom.
+    At the top is who mailed the rival: the finding, then by whom and for whom.
     """
     said = text_of(pages.get(RESOURCE))
 
@@ -63,7 +63,7 @@ def test_the_page_begins_with_the_theft(pages: Pages):
 
 def test_every_number_is_a_list_of_that_many(pages: Pages):
     """
-    The counts of the mail tool lead to lists of as many actions.
+    The counts of the mail tool link to lists with that many actions.
     """
     html = pages.get("/usage?tool=mail").text
     numbers = re.findall(r'<span class="count"><a href="([^"]+)">(\d+)<', html)
@@ -86,9 +86,9 @@ def test_every_number_is_a_list_of_that_many(pages: Pages):
         ("?tool=mail&bolt=1", 400, "bolt"),
     ],
 )
-def test_a_question_that_cannot_be_answered_names_what_is_wrong(pages: Pages, asked: str, status: int, names: str):
+def test_an_invalid_request_names_what_is_wrong(pages: Pages, asked: str, status: int, names: str):
     """
-    Neither a slip nor a tool that nobody used is a page without content.
+    Neither an invalid request nor an unused tool gives an empty page.
     """
     page = pages.get(f"/usage{asked}")
 
@@ -97,7 +97,7 @@ def test_a_question_that_cannot_be_answered_names_what_is_wrong(pages: Pages, as
 
 def test_a_range_of_time_is_chosen_by_typing(pages: Pages):
     """
-    Below the lanes is a form that lists what was done with the tool in a range; it begins with the whole of it.
+    A form below the lanes lists the actions with the tool in a range; it is filled in with the whole range.
     """
     html = pages.get("/usage?tool=mail").text
     form = re.search(r'<form class="range"[^>]* action="/actions">(.*?)</form>', html, re.DOTALL)[1]
@@ -107,9 +107,9 @@ def test_a_range_of_time_is_chosen_by_typing(pages: Pages):
     assert 3 == len(pages.get("/v1/actions", params=said).json()["items"])
 
 
-def test_each_filter_of_a_list_is_taken_away_by_a_link(pages: Pages):
+def test_each_filter_of_a_list_has_a_link_that_removes_it(pages: Pages):
     """
-    Above a list each of its filters stands as a link to the list without it, with the others and the moment kept.
+    Each filter above a list links to the list without it, with the other filters and the time.
     """
     asked = {"human": "alice", "tool": "mail", "from": "2026-11-02", "at": "2026-11-02T10:25:00Z"}
     html = pages.get("/actions", params=asked).text
@@ -138,8 +138,8 @@ def test_each_filter_of_a_list_is_taken_away_by_a_link(pages: Pages):
 )
 def test_a_tool_of_any_name_has_a_page(tmp_path: Path, id_: str):
     """
-    Names in every script, from right to left, as long as they may be, and such as try to get out: the page stands,
-    its links lead back to the name, and nothing in it runs.
+    Names may be in every script, right to left, of maximum length, or hostile: the page is complete, its links lead to
+    the name, and nothing in it runs.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         log = world.service.require_log()
