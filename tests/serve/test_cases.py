@@ -19,7 +19,7 @@ from lineage.serve.config.wiring import now
 from lineage.serve.queries.cases import WantedCases, case, cases, cases_with, changes_of_case
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
-from tests.support import stores
+from tests.support import case_checker, stores
 from tests.support.desk import WORLD, Desk, invoke
 from tests.support.secrets import JWT
 
@@ -277,3 +277,28 @@ def test_the_changes_of_a_case_are_in_the_timeline_of_what_it_contains(desk: Des
 
     assert "case:INC-1" in {fact["of"] for fact in facts}
     assert json.dumps(desk.one("search", "INC-1")["items"]).count("INC-1") == 1
+
+
+@pytest.mark.kafka
+def test_a_case_is_kept_by_a_real_broker(tmp_path: Path, kafka_url: str):
+    """
+    Changes are on the topic of orders, and another store that reads the log has the same case.
+    """
+    first, second = Desk(tmp_path / "a", ("--log", kafka_url)), Desk(tmp_path / "b", ("--log", kafka_url))
+    for desk in (first, second):
+        desk.folder.mkdir()
+        desk.run("init")
+    events = first.folder / "events.jsonl"
+    events.write_text("".join(f"{json.dumps(one)}\n" for one in WORLD), encoding="utf-8")
+    first.run("emit", str(events))
+    first.run("consume", "--drain")
+    first.run(*LEAK)
+    first.run("case", "add", "INC-1", "action:a1", *BY)
+    second.run("consume", "--drain")
+    theirs, ours = second.one("case", "export", "INC-1"), first.one("case", "export", "INC-1")
+
+    assert ["token:t2", "action:a1"] == contained(second.one("case", "show", "INC-1"))
+    assert [] == list(case_checker.faults(theirs))
+    changes = [one for one in theirs["export"]["events"] if one["event"]["type"] == "case.changed"]
+    assert ["orders", "orders"] == [one["position"]["topic"] for one in changes]
+    assert ours["export"]["version"] == theirs["export"]["version"]

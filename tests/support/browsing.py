@@ -53,6 +53,8 @@ PAGES = (
     "/conflicts",
     "/health",
     "/receivers",
+    "/cases",
+    "/add-to-case?of=action:mail-7",
     "/revocations",
     "/who?action=nothing",
     "/words",

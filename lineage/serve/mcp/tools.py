@@ -24,6 +24,7 @@ _NAMES: Final = (
     "tokens",
     "delegations",
     "timeline",
+    "cases",
 )
 _FORMAT: Final = "format"  # a tool answers with the document, never with a picture
 

@@ -15,6 +15,7 @@ MOST_EVENTS: Final = 1_000  # events cited for one answer
 # The keys of documents whose value is the id of a thing (or a list of ids), and its kind.
 _IDS: Final = {
     "action": "action",
+    "case": "case",
     "token": "token",
     "tokens": "token",
     "delegation": "delegation",

@@ -37,6 +37,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "tokens": {"holder": "agent:mailer", "at": AT},
     "delegations": {"state": "active", "at": AT},
     "timeline": {"of": MAILER, "limit": 5},
+    "cases": {"limit": 5},
 }
 
 
@@ -44,6 +45,7 @@ CALLS: dict[str, dict[str, Any]] = {
 def world(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("mcp")
     with fresh() as url, api_over(url, folder) as world:
+        assert 201 == world.post("/v1/cases", "responder", json={"title": "Leak", "case": "INC-1"}).status_code
         yield world
 
 
