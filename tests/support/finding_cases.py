@@ -993,6 +993,12 @@ CASES["credential-replay"] = Case(
             granted("d1", AL, A, 9, event_id="renew d1", scopes=["crm:read"], audience=["https://crm"]),
             granted("d1", AL, A, 9, event_id="renew d1 too", expires_at=moment(99)),
         ],
+        # and as another source tells of both, without the end
+        [
+            *(D1, granted("d1", AL, A, source="urn:other", event_id="seen d1")),
+            granted("d1", AL, A, 9, event_id="renew d1", expires_at=moment(99)),
+            granted("d1", AL, A, 9, source="urn:other", event_id="seen again d1"),
+        ],
         [D1, {**D1, "source": "urn:other", "event_id": "seen d1", "occurred_at": moment(4)}],
         [granted("d1", AL, A), {**D1, "event_id": "details d1", "occurred_at": moment(4)}],  # states more than before
         [{**D1, "single_use": True}, T1, done("a1", token="t1"), done("a2", at=4, token="t1")],

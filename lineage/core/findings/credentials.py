@@ -17,7 +17,7 @@ from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import Fact
 from lineage.core.model.sentences import keyed, listed, sentence, thing
 from lineage.core.model.severities import Severity
-from lineage.core.model.times import NEVER
+from lineage.core.model.times import NEVER, Instant
 
 _MULTIPLE: Final = 2
 # Fields that describe a grant: a restatement that differs only in these states nothing new.
@@ -81,8 +81,13 @@ def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
     by_source: dict[str, list[Fact]] = {}
     for fact in element.facts if len(element.facts) > 1 else ():
         by_source.setdefault(fact.event.source, []).append(fact)
+    told = {source: _again(scene, facts) for source, facts in by_source.items()}
+    renewed = {at for _, moments in told.values() for at in moments}
     for source, facts in by_source.items():
-        again = [] if source in scene.options.restating else _again(scene, facts)
+        if source in scene.options.restating:
+            continue
+        # What one source tells at the moment of a renewal that another one tells is of that renewal.
+        again = [fact for fact in told[source][0] if fact.event.occurred_at not in renewed]
         if again:
             why = sentence(
                 "{} states {} {} times, with nothing new", thing("source", source), keyed(element.key), len(again) + 1
@@ -99,22 +104,29 @@ def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
             )
 
 
-def _again(scene: Scene, facts: list[Fact]) -> list[Fact]:
-    """Return the facts of one source, in order, that state nothing new; facts of one moment are one statement."""
+def _again(scene: Scene, facts: list[Fact]) -> tuple[list[Fact], set[Instant]]:
+    """Return the facts of one source, in order, that state nothing new, and the moments at which it states more.
+
+    Facts of one moment are one statement.
+    """
     first, *others = facts
     known, ids = _stated(scene, first), {first.event.event_id}
     ends = {_end_of(first)}
     again: list[Fact] = []
+    renewed: set[Instant] = set()
     for at, statement in groupby(others, lambda fact: fact.event.occurred_at):
         parts = list(statement)
         said = {each for fact in parts for each in _stated(scene, fact)}
         stated_ends = {_end_of(fact) for fact in parts}
-        if at > first.event.occurred_at and said <= known and all(_is_no_later(end, ends) for end in stated_ends):
-            again += (fact for fact in parts if fact.event.event_id not in ids)
+        if at > first.event.occurred_at:
+            if said <= known and all(_is_no_later(end, ends) for end in stated_ends):
+                again += (fact for fact in parts if fact.event.event_id not in ids)
+            else:
+                renewed.add(at)
         known |= said
         ends |= stated_ends
         ids |= {fact.event.event_id for fact in parts}
-    return again
+    return again, renewed
 
 
 def _is_no_later(end: int | None, ends: Collection[int | None]) -> bool:
