@@ -1,7 +1,8 @@
 """Findings of a large store with an index: its pages and the posture over HTTP, and turns of the keeper.
 
 ``python -m benchmarks.findings --store sqlite:////tmp/store.db --events 1000000`` fills an empty store (or PostgreSQL
-database) with a day on which every fiftieth event is wrong, keeps the index if there is none, and asks.
+database) with a day on which every fiftieth event is wrong, builds the index if there is none, and measures the
+queries.
 """
 
 import argparse
@@ -34,11 +35,11 @@ from lineage.store.store import Store, open_store
 GOAL_MS = 100
 TURNS = 15
 WRONG = 0.02  # the share of events that are wrong
-_REVOKED = 2_000  # one order for so many events
+_REVOKED = 2_000  # events per order
 
 
 def a_faulty_day(count: int, seed: int = 1) -> Iterator[Event]:
-    """The day of the benchmarks, on which some of the events are wrong."""
+    """Generate the day of the benchmarks with some wrong events."""
     rng = random.Random(seed)
     stolen, number = "", 1 << 47
     for event in events.a_day(count, seed):
@@ -76,7 +77,7 @@ def _wrong(event: Event, rng: random.Random) -> Event:
 
 
 def paths(store: Store) -> Iterator[tuple[str, str]]:
-    """Yield what to ask for, by name: each filter of the list alone, and the dearest together."""
+    """Yield a name and a path for each query: each filter of the list alone, and the most expensive ones combined."""
     some = kept_findings.page(store, kept_findings.Filters(), _latest(store), None, 1)
     yield "all, 50 of them", "/v1/findings?limit=50"
     for severity in ("critical", "high", "medium", "low", "informational"):
@@ -123,7 +124,7 @@ def served(url: str) -> Iterator[str]:
 
 
 def timed(ask: Callable[[], object], turns: int = 1) -> list[float]:
-    """Ask again and again; the milliseconds of each turn."""
+    """Repeat a query; return the milliseconds of each repetition."""
     took = []
     for _ in range(turns):
         began = time.perf_counter()
@@ -142,7 +143,7 @@ def fetch(url: str) -> int:
 
 
 def keeper_turns(store: Store, service: Service, more: Iterable[Event]) -> Iterator[tuple[str, float]]:
-    """Yield how long it takes to read everything, to let time pass, and to take in a few events."""
+    """Yield how long the keeper takes to read everything, for a turn without news, and for a few new events."""
     keeper = FindingKeeper(store, None, DEFAULT)
     yield "the keeper reads everything", timed(lambda: keeper.sweep(now()))[0]
     for turn in range(3):
@@ -156,7 +157,7 @@ def keeper_turns(store: Store, service: Service, more: Iterable[Event]) -> Itera
 
 
 def main() -> None:
-    """Fill and keep what is empty, ask, and print a table."""
+    """Fill an empty store, build its index, measure the queries, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.findings", description=__doc__)
     parser.add_argument("--store", required=True, help="URL of the store")
     parser.add_argument("--events", type=int, default=1_000_000, help="events that an empty store is given")

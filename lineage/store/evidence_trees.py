@@ -33,7 +33,7 @@ class Head(NamedTuple):
 
     Attributes:
         size: The number of its leaves.
-        covered: The tree has every record before this offset.
+        covered: The offset before which the tree has every record.
         after: The offset after its last record.
     """
 
@@ -124,7 +124,7 @@ class Tree:
         return (low - 1) * WIDTH + bisect_right(offsets, offset)
 
     def read_entry(self, index: int) -> RecordEntry:
-        """The entry of a leaf."""
+        """Return the entry of a leaf."""
         return self._read(self.entry(index))
 
     def _read(self, raw: bytes) -> RecordEntry:
@@ -185,7 +185,7 @@ def positions_of_event(store: Store, source: str, event_id: str) -> list[Positio
 
 
 def values_at(store: Store, numbers: Sequence[int]) -> dict[int, bytes]:
-    """The values of the records that are facts or repeat one, by number; those in quarantine have none here."""
+    """Return the values of records that are facts or repeat one, by number; quarantined records are not included."""
     found: dict[int, bytes] = {}
     with store.connection() as connection:
         for part in chunks(numbers):

@@ -1,4 +1,4 @@
-"""The content of a case: by examples, and as a function of its changes in any order."""
+"""The content of a case, by examples and by properties: it is a function of the set of its changes."""
 
 import random
 
@@ -76,7 +76,7 @@ def test_a_case_can_be_unassigned():
 
     assert "human:ben" == found(opened, again).assignee
     assert found(opened, again, changed(3, "assigned")).assignee is None
-    assert found(opened, again).title is None  # the first opening says what it is about
+    assert found(opened, again).title is None  # the first change that opens a case defines its title
 
 
 def test_a_change_from_a_fast_clock_does_not_stay_the_last():

@@ -25,12 +25,12 @@ ABOUT = {
     "case.changed": ("case", "case"),
 }
 PARTIES = ("subject", "actor", "delegator", "delegatee", "on_behalf_of", "workload")
-ADDED = ("kind", "id", "added_at", "added_by", "note", "rests_on")  # of an item, what its change says
+ADDED = ("kind", "id", "added_at", "added_by", "note", "rests_on")  # the members of an item that its change states
 Json = dict[str, Any]
 
 
 def canonical(value: Any) -> bytes:
-    """RFC 8785, for values without fractions: the members sorted by UTF-16 code units."""
+    """Serialize as RFC 8785 for values without fractions: members sorted by UTF-16 code units."""
 
     def by_units(one: Any) -> Any:
         if isinstance(one, dict):
@@ -67,7 +67,7 @@ def depends(event: Json, on: str) -> bool:
 
 
 def faults(document: Json) -> Iterator[str]:
-    """Everything that is wrong with an export."""
+    """Return everything that is wrong with an export."""
     export = document["export"]
     if export["format"] != "delegraph-case-1":
         yield "format: not known"
@@ -106,7 +106,7 @@ def faults(document: Json) -> Iterator[str]:
 
 
 def case_faults(export: Json, events: dict[str, Json]) -> Iterator[str]:
-    """What does not follow from the changes."""
+    """Return the parts of a case that do not follow from its changes."""
     own = [e for e in events.values() if about(e["event"]) == f"case:{export['case']}"]
     own.sort(
         key=lambda e: (
@@ -164,7 +164,7 @@ def case_faults(export: Json, events: dict[str, Json]) -> Iterator[str]:
 
 
 def holds(one: Json, basis: list[Json], at: str) -> bool:
-    """Whether a statement follows from the events that it rests on."""
+    """Whether a statement follows from the events that it cites."""
     of = one["of"]
     match one["says"]:
         case "stated":

@@ -1,4 +1,4 @@
-"""An enforcement point on loopback: it revokes (RFC 7009), says what it does (RFC 7662), and may be down."""
+"""An enforcement point on loopback: it revokes (RFC 7009), introspects (RFC 7662), and may be down."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ class Gateway:
     """One enforcement point.
 
     Attributes:
-        revoked: The handles of the tokens that it does not honour any more.
+        revoked: The handles of the tokens that it no longer accepts.
     """
 
     def __init__(self, port: int) -> None:

@@ -1,4 +1,4 @@
-"""The verifier of evidence as a module, for the tests that ask its parts."""
+"""The verifier of evidence as a module, for tests of its functions."""
 
 import importlib.util
 from pathlib import Path
@@ -9,7 +9,7 @@ FILE: Final = Path(__file__).parents[2] / "schemas" / "verify_evidence.py"
 
 
 def load_verifier() -> ModuleType:
-    """Load the file by itself, as whoever has nothing else does."""
+    """Load the file alone, without the package around it."""
     spec = importlib.util.spec_from_file_location("verify_evidence", FILE)
     assert spec is not None
     assert spec.loader is not None

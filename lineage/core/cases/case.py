@@ -43,7 +43,7 @@ class Case:
     """A case, computed from its changes.
 
     Attributes:
-        id: Its id.
+        id: The id of the case.
         changes: All changes, each content once, in the order in which they were given.
         items: Its items, in the order in which they were added.
         opened: The first change that opened it; None if none is known.

@@ -20,7 +20,7 @@ _THEFTS: Final = {
     "workload": "Possible token theft: workload {} used a token bound to {} ({} with {})",
     "key_thumbprint": "Possible token theft: key {} signed for a token bound to key {} ({} with {})",
 }
-# The fields of an action that its token states as well: what differs then, and under which name the token states it.
+# The fields of an action that its token states too: the noun for the message, and the name of the token's field.
 # The actor of an action is compared with the user of its token, which is its subject if it names no other.
 _WIELDED: Final = (
     ("actor", "wielder-mismatch", "subject"),
@@ -29,7 +29,7 @@ _WIELDED: Final = (
     ("delegation", "delegation-mismatch", "delegation"),
     ("on_behalf_of", "subject-mismatch", "subject"),
 )
-_IDENTICAL: Final = frozenset({"key_thumbprint", "delegation"})  # those that are not parties
+_IDENTICAL: Final = frozenset({"key_thumbprint", "delegation"})  # the fields that do not name a party
 
 
 def own_action_findings(world: World, action: str) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ class EndpointClient:
         bearer = {} if secret is None or probe.client_id is not None else {"Authorization": f"Bearer {secret}"}
         auth = None if probe.client_id is None or secret is None else httpx.BasicAuth(probe.client_id, secret)
         headers = {"Accept": "application/json", "User-Agent": "delegraph", **bearer}
-        # Proxies and .netrc files of the environment are not used: nobody allowed them to see the questions.
+        # Ignore proxies and .netrc files of the environment: they are not authorised to see the requests.
         self._client = httpx.Client(
             timeout=probe.timeout_seconds, verify=context, trust_env=False, headers=headers, auth=auth
         )

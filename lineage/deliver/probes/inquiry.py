@@ -1,4 +1,4 @@
-"""The data that all questions of one proof share."""
+"""The data that all requests of one proof share."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from lineage.deliver.http.signing_keys import Keys
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """The data that all questions of one proof share.
+    """The data that all requests of one proof share.
 
     Attributes:
         nonce: The nonce that a follower repeats in its answer.

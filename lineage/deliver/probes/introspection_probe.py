@@ -10,7 +10,7 @@ from lineage.core.revocation.stop_proof import Observation, Reply
 from lineage.deliver.probes.endpoint_client import EndpointClient
 from lineage.deliver.probes.inquiry import Inquiry
 
-AT_ONCE: Final = 4  # questions to one enforcement point at the same time
+AT_ONCE: Final = 4  # concurrent requests to one enforcement point
 _ANSWER_BYTES: Final = 64 * 1024
 
 
@@ -39,6 +39,6 @@ def _active(client: EndpointClient, handle: str) -> Reply:
 def _member(body: bytes, name: str) -> object:
     try:
         said = json.loads(body)
-    except (ValueError, RecursionError):  # it is not JSON, or nested without end
+    except (ValueError, RecursionError):  # it is not JSON, or nested too deeply
         return None
     return said.get(name) if isinstance(said, dict) else None

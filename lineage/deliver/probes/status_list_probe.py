@@ -27,7 +27,7 @@ from lineage.deliver.probes.probe_settings import Probe
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE: Final = 4  # lists of one enforcement point at the same time
+AT_ONCE: Final = 4  # lists of one enforcement point that are fetched concurrently
 _TYPES: Final = ("statuslist+jwt", "application/statuslist+jwt")
 _AHEAD_SECONDS: Final = 300  # how far the clock of a list's signer may be ahead of ours
 _REPLIES: Final = {Status.VALID: Reply.ACCEPTED, Status.INVALID: Reply.DENIED, Status.SUSPENDED: Reply.DENIED}
@@ -53,7 +53,7 @@ class _List(NamedTuple):
         """Return the reply of the list about an entry."""
         try:
             return _REPLIES.get(Status(status_at(self.array, idx, self.bits)), Reply.UNAVAILABLE)
-        except (IndexError, ValueError):  # beyond the list, or a status that is not ours to interpret
+        except (IndexError, ValueError):  # beyond the list, or an application-specific status
             return Reply.UNAVAILABLE
 
 
@@ -83,7 +83,7 @@ def _is_read(probe: Probe, place: StatusList) -> bool:
 
 
 def _worst(lists: dict[str, _List | None], places: Collection[StatusList]) -> Reply:
-    """Combine what the lists say: the enforcement point may read any of the entries."""
+    """Return the worst reply of the lists: the enforcement point may read any of the entries."""
     said = {Reply.UNAVAILABLE if (one := lists[place.uri]) is None else one.reply(place.idx) for place in places}
     return next(reply for reply in _WORST_FIRST if reply in said)
 
@@ -111,7 +111,7 @@ def _fetched(client: EndpointClient, trusted: _KeysById, at: Instant, uri: str) 
 
 
 def _verified(token: str, trusted: _KeysById, uri: str, at: Instant) -> _List:
-    """Verify a list; anything wrong with it raises an error of ``jwt``, or one about its form."""
+    """Verify a list; raise an error of ``jwt``, or one about its form, if it is not valid."""
     header = jwt.get_unverified_header(token)
     if header.get("typ", "").lower() not in _TYPES:
         raise ValueError("it is of another type")

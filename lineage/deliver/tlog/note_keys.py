@@ -1,6 +1,6 @@
 """Ed25519 keys that sign notes: of the log, and of witnesses.
 
-Keys are in a PEM file. The first one signs; those after it only verify what was signed before a rotation.
+Keys are in a PEM file. The first one signs; the others only verify notes signed before a rotation.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""A small witness for a second site: it cosigns what extends what it cosigned before, and refuses a fork.
+"""A small witness for a second site: it cosigns checkpoints that extend the last cosigned one, and refuses forks.
 
 Its state is one SQLite file with the last checkpoint of each log.
 """
@@ -64,7 +64,7 @@ class Witness:
         return connection
 
     def cosign(self, submission: Submission) -> Refusal | str:
-        """Cosign a checkpoint: the signature line, or why not. What was cosigned is on disk before this returns.
+        """Cosign a checkpoint; return the signature line or the refusal. The state is on disk before this returns.
 
         Raises:
             UnavailableError: The state cannot be used.

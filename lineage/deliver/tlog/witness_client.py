@@ -28,7 +28,7 @@ class Reply(NamedTuple):
 
     Attributes:
         cosignature: Its signature; None if it did not cosign.
-        fault: Why not: a sentence.
+        fault: A sentence that says why there is no cosignature.
     """
 
     cosignature: Signature | None
@@ -36,12 +36,12 @@ class Reply(NamedTuple):
 
 
 def request_cosignature(witness: WitnessEndpoint, note: Note, head: Checkpoint, prove: Prove) -> Reply:
-    """Ask a witness to cosign a checkpoint. It says which size it cosigned last, and the proof begins there.
+    """Ask a witness to cosign a checkpoint. Its reply names the size that it cosigned last, where the proof begins.
 
     Args:
         witness: The witness.
         note: The signed checkpoint.
-        head: What it says.
+        head: The tree head in the note.
         prove: Builds consistency proofs.
 
     Raises:
@@ -65,7 +65,7 @@ def request_cosignature(witness: WitnessEndpoint, note: Note, head: Checkpoint, 
 
 
 def _accepted(witness: WitnessEndpoint, note: Note, text: str) -> Reply:
-    """The cosignature in an answer, once it is verified; lines by others are ignored."""
+    """Return the verified cosignature in an answer; signatures of other keys are ignored."""
     try:
         for signature in parse_signatures(text):
             if verified(Note(note.text, (signature,)), [witness.key], is_valid):
