@@ -25,6 +25,7 @@ from lineage.core.model.keys import key_of
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.commands import maintenance
 from lineage.serve.queries.service import Service
+from lineage.store.acts_in_time import COLUMNS
 from lineage.store.rebuild import swap
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
@@ -171,6 +172,15 @@ def test_every_connection_has_a_name_and_time_limits(postgres_url: str):
     own = f"{postgres_url}?options=-c%20statement_timeout%3D5s&application_name=mine"
     with a_store(own) as store, store.connection() as connection:
         assert ("mine", "5s", "10s", "1min") == tuple(connection.exec_driver_sql(asked).one())
+
+
+def test_the_packed_columns_are_not_compressed(postgres_url: str):
+    """They are mostly hashes: the server would try to shorten each of them for nothing, with every batch."""
+    with a_store(postgres_url) as store, store.connection() as connection:
+        query = "SELECT attname FROM pg_attribute WHERE attrelid = 'act'::regclass AND attstorage = 'e' AND attnum > 0"
+        found = set(connection.execute(sa.text(query)).scalars())
+
+    assert set(COLUMNS) == found
 
 
 def test_a_frozen_writer_soon_loses_its_turn(postgres_url: str):
