@@ -157,6 +157,18 @@ def test_a_use_since_the_order_keeps_an_older_copy_possible(listing: Listing):
     assert ("UNKNOWN", 2) == (proof["verdict"], proof["points"][0]["revocation_unavailable"])
 
 
+def test_a_list_shows_how_fast_it_denies_a_canary(listing: Listing):
+    """Valid before, invalid as soon as the list is made again, which takes a second at most."""
+    listing.desk.take(listed(listing, "canary", 9))
+    configure(listing.desk, **{GATEWAY: {"kind": "status_list", "url": listing.lists.base}})
+    by = ("--by", "human:ruth", "--wait", "20")
+    said = listing.desk.one("prove", "--ready", "token:https://idp#canary", *by)["proof"]
+
+    [point] = said["points"]
+    assert ("CLOSED", "accepted", True) == (said["verdict"], point["before"], point["would_enforce"])
+    assert 0 < point["milliseconds"] < 20_000
+
+
 def test_lists_that_somebody_else_signs_are_verified_with_their_keys(listing: Listing):
     """The keys are in a file; one that cannot be read is named, and nobody is asked."""
     other = load_keys([file_of(listing.desk.folder, pem(Ed25519PrivateKey.generate()), name="other.pem")])

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lineage.core.model.errors import RefusedError
+from lineage.deliver.http.signing_keys import new_keys
 from lineage.serve.http.asgi.app import create_app
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import LEAKED, World
@@ -101,3 +102,27 @@ def test_the_client_registers_and_marks(here: World):
 
     assert [WALL] == [one["receiver"] for one in client.receivers()]
     assert (3, "CLOSED") == (again["elements"], marked["verdict"])
+
+
+@pytest.mark.parametrize("nonce", ["", "x" * 129, "x" * 1_000_000, "ü", "a\nb", 7])
+def test_a_nonce_that_cannot_be_used_is_refused_and_nobody_is_asked(here: World, nonce: Any):
+    """A megabyte, nothing, a line feed, no ASCII, no text: each is an error that does not repeat it."""
+    here.site = replace(here.site, keys=new_keys())
+    id_ = here.post("/v1/revocations", json=ORDER).json()["revocation"]
+    world = replace(here, app=create_app(here.site))
+    response = world.post(f"/v1/revocations/{id_}/proofs", json={"nonce": nonce})
+
+    assert response.status_code in (400, 413)
+    assert len(response.text) < 1_000
+
+
+def test_what_was_lifted_has_no_proof(here: World):
+    """400, with when it was lifted; and of what nobody ordered there is none."""
+    here.site = replace(here.site, keys=new_keys())
+    world = replace(here, app=create_app(here.site))
+    id_ = world.post("/v1/revocations", json={**ORDER, "mode": "suspend"}).json()["revocation"]
+    world.post(f"/v1/revocations/{id_}/lift", json={})
+    lifted = world.post(f"/v1/revocations/{id_}/proofs", json={})
+
+    assert (400, 404) == (lifted.status_code, world.post("/v1/revocations/none/proofs", json={}).status_code)
+    assert "was lifted at" in lifted.json()["detail"]
