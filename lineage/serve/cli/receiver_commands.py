@@ -86,12 +86,12 @@ def list_(settings: "Settings", out: Output) -> None:
 @click.option("--reason", required=True, metavar="TEXT", help="How you know that it is enforced there.")
 @shared_options()
 def mark(settings: "Settings", out: Output, revocation: str, receiver: str, by: str, reason: str) -> None:
-    """Record your word that an enforcement point has enforced a revocation, where it cannot say so itself.
+    """Mark a revocation by hand as enforced at an enforcement point that cannot confirm it itself.
 
     \b
       delegraph receiver mark rev-4711 https://gateway.example --by human:you --reason 'its log shows the refusal'
 
-    It speaks for what is open there now, and stays a person's word: closure shows who said it and why.
+    The mark covers what is open there now; closure shows who made it and why.
     """  # noqa: D301
     from lineage.serve.commands.receivers import mark_by_hand
     from lineage.serve.config.wiring import opened_service

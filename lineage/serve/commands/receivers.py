@@ -72,7 +72,7 @@ def mark_by_hand(service: Service, revocation: str, *, receiver: str, by: str, r
     service.catch_up()
     with service.reader() as reader:
         if (why := is_no_second_person(reader, None, by)) is not None:
-            raise RefusedError(f"a mark by hand is a person's word, and {why}; nothing was recorded")
+            raise RefusedError(f"a mark by hand needs a person, and {why}; nothing was recorded")
     verdict = closure(service, revocation, at=service.clock())
     if verdict is None:
         return None

@@ -73,7 +73,7 @@ class Settings:
         DEFAULT_STORE, "the store: `sqlite:///path` or `postgresql://user@host/database`; also `--store`"
     )
     store_password: Secret | None = setting(
-        None, "the password of that user, so that it does not stand in the URL", kind=Kind.SECRET
+        None, "the password of that user, so that it is not in the URL", kind=Kind.SECRET
     )
     log: str | None = setting(
         None,

@@ -63,7 +63,7 @@ def consume(settings: Settings, *, drain: bool, progress: Progress) -> Document:
         try:
             return _document(service, count)
         except UnavailableError as fault:  # nothing is lost: facts and positions are unchanged
-            logger.warning("%s; what the store holds cannot be told", fault)
+            logger.warning("%s; the contents of the store cannot be counted", fault)
             return {"records": count, "outcomes": None, "as_of": {"recorded_at": None, "behind": None}}
 
 

@@ -85,7 +85,7 @@ def _check_fields(request_line: bytes, lowered: bytes) -> None:
     if codings and (_value(lowered, _CODING) != b"chunked" or version != _VERSIONS[0]):
         raise FramingError("only Transfer-Encoding: chunked is read, and only in HTTP/1.1")
     if lowered.count(_HOST_FIELD) != 1 or not is_host(_value(lowered, _HOST_FIELD)):
-        raise FramingError("the header Host must stand once and name a host, with or without a port")
+        raise FramingError("the header Host must occur once and name a host, with or without a port")
 
 
 def _value(lowered: bytes, field: bytes) -> bytes:

@@ -261,7 +261,7 @@ def consumed(doc: Document) -> Page:
     """Render what was projected, and what the store accounts for."""
     page = Page().line(f"{many(doc['records'], 'record')} projected.")
     if doc["outcomes"] is None:
-        return page.line("What the store holds cannot be told: it is away.")
+        return page.line("The store is unavailable, so its contents cannot be counted.")
     page.line("All that the store has projected: ", *_outcomes(doc["outcomes"]), ".")
     return phrases.as_of(_remedies(page, doc["outcomes"]), doc)
 

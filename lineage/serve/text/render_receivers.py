@@ -36,7 +36,7 @@ def marked(doc: Document) -> Page:
     page = Page().line(
         (doc["receiver"], "bold"),
         f" counts as having enforced {many(doc['elements'], 'element')} of {doc['revocation']} since "
-        f"{when(doc['said_at'])}, on the word of {doc['by']}: {doc['reason']}.",
+        f"{when(doc['said_at'])}, marked by hand by {doc['by']}: {doc['reason']}.",
     )
     return page.line(f"The verdict is {doc['verdict']}.")
 

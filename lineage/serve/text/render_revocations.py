@@ -70,7 +70,7 @@ def closure(doc: Document) -> Page:
         page.title(f"Open ({len(doc['open']):,})")
         phrases.entries(page, doc["open"], _open)
     if "by_hand" in doc:
-        page.title("On a person's word alone")
+        page.title("Marked by hand")
         phrases.entries(page, doc["by_hand"], _by_hand)
     if doc["reopened_by"]:
         page.title(f"Reopened by {many(len(doc['reopened_by']), 'action')}")
@@ -101,7 +101,7 @@ def _receiver(page: Page, one: Document) -> None:
 
 
 def _by_hand(page: Page, one: Document) -> None:
-    said = f", {many(one['elements'], 'element')}: {one['by']} said so at {when(one['said_at'])}, {one['reason']}"
+    said = f", {many(one['elements'], 'element')}: marked by {one['by']} at {when(one['said_at'])}, {one['reason']}"
     page.line((one["receiver"], "bold"), said, lead="  ")
 
 

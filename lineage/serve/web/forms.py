@@ -61,7 +61,7 @@ def ordering(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
         caller, form = await form_of(site, request)
         kind, id_ = kind_and_id(form.get("of", ""))
         if form.get("typed", "") != id_:
-            fault = "what was typed is not the id of the target; type it exactly as it stands there"
+            fault = "what was typed is not the id of the target; type it exactly as shown"
             return await _again(site, request, caller, form, {"fault": fault}, HTTPStatus.BAD_REQUEST)
         try:
             document = await site.pools.orders.run(

@@ -53,7 +53,7 @@ def test_from_unknown_to_closed_on_one_page(here: World, board: str):
     assert "3 open" in text_of(partial)
     assert f'<option value="{WALL}">' in partial.text
     assert "1 of 1, 0 s" in closed
-    assert f"{WALL}, 3 elements: human:dana@example.com said so at" in closed
+    assert f"{WALL}, 3 elements: marked by human:dana@example.com at" in closed
     assert "its operator showed me" in closed
     assert "What to do next" not in closed
 
@@ -135,7 +135,7 @@ def test_input_never_becomes_markup(here: World, board: str):
     person.send(f"{board}/marks", receiver=HOSTILE, reason=HOSTILE)
     page = person.get(board)
 
-    assert "said so at" in text_of(page)
+    assert "marked by" in text_of(page)
     assert "<script>alert" not in page.text
     assert "<img src=x" not in page.text
 

@@ -604,6 +604,6 @@ def test_several_targets_go_from_a_list_to_a_signed_receipt(person: BrowserConte
     page.go_back()
     page.get_by_role("link", name="Signed receipt").click()
     eventually(page, "h1", "Enforced everywhere since")
-    eventually(page, "main", "On a person's word alone")
+    eventually(page, "main", "Marked by hand")
     page.goto(incident)
     eventually(page, "h1", "2 of 2 revocations are over; 1 of 1 enforcement point has confirmed")

@@ -22,7 +22,7 @@
   let seen = new Date();
   const say = (why) => {
     const asked = seen.toISOString().replace(/\.\d+/, "");
-    state.textContent = why ? `Not live: ${why} What stands here is from before ${asked}. It is asked for again by itself.` : "";
+    state.textContent = why ? `Not live: ${why} This page is from before ${asked}. It updates itself when it is live again.` : "";
     state.hidden = !why;
   };
   const answered = (event) => {
