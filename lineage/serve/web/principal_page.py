@@ -14,7 +14,7 @@ from lineage.serve.web.templating import drawn
 
 DRAWN: Final = 16  # principals around it in the picture; the page of the graph has more
 LATEST: Final = 200  # actions in the lanes
-LISTED: Final = 6  # of these in the table below
+LISTED: Final = 5  # of these in the table below
 
 
 def party(asked: Asked, of: str) -> Document:
