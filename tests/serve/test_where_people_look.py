@@ -132,8 +132,8 @@ PAGES = (
     "/timeline?of=action:mail-7",
     f"/reach?of={OF}",
     f"/graph?of={OF}",
-    "/case?of=action:mail-7",
-    f"/case?of={OF}",
+    "/dossier?of=action:mail-7",
+    f"/dossier?of={OF}",
 )
 
 
