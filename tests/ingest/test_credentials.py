@@ -213,6 +213,19 @@ def test_a_credential_is_found_after_the_length_of_a_string_in_avro(secret):
             assert secret.encode()[-12:] not in found
 
 
+@pytest.mark.parametrize("before", ["é", "日本", "x\U0001f680", "\u00ff\u00ff"])
+def test_a_credential_is_found_after_a_value_that_ends_beyond_ascii(before: str):
+    """The last bytes of that value look like the beginning of the length, which looks like a letter."""
+    for size in range(30, 64):
+        secret = ("eyJhbGciOiJFZERTQSJ9." + "a" * 64)[: size - 5] + ".b_-Z"
+        for known in (secret, "sk-proj-" + "aB3" * 30):
+            raw = known.encode()
+            length = bytes([2 * len(raw)]) if len(raw) < 64 else bytes([2 * len(raw) & 127 | 128, len(raw) >> 6])
+            found = kept(b"\xc3\x01" + b"\x9ftest\x16" + before.encode() + length + raw + b"\0")
+            assert raw not in (found or b"")
+            assert raw[-12:] not in (found or b"")
+
+
 def test_a_preceding_letter_that_is_not_a_length_does_not_make_a_credential():
     """
     Text that is not a credential in JSON is none in Avro either, so that a record from the future is kept unchanged.

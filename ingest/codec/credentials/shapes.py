@@ -279,15 +279,23 @@ def is_user_and_password(encoded: str) -> bool:
     return b":" in plain and plain.isascii() and plain.decode().isprintable()
 
 
+_LENGTH_BYTES: Final = 3  # of a string: no record is longer
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 
 
 def behind_lengths(raw: bytes) -> Iterator[Found]:
-    """Credentials in Avro that directly follow the length of their string, whose last byte may look like a letter."""
+    """Credentials in Avro that directly follow the length of their string, whose last byte may look like a letter.
+
+    Where the length begins is ambiguous, because the value before it may end in bytes that look like a part of it. So
+    each beginning is tried, and the longest credential counts.
+    """
     for beginning in _AFTER_LENGTH.finditer(raw):
-        start = beginning.start()
-        length, at = raw[start - 1], start - 2
-        while at >= max(0, start - 3) and raw[at] >= 0x80:  # noqa: PLR2004
-            length, at = length << 7 | raw[at] & 0x7F, at - 1
-        if length & 1 == 0 and (match := _STRING.match(raw, start, start + (length >> 1))):
-            yield Found(*match.span(), Style.DIGEST, match.group().decode("latin-1"))
+        start, length, end = beginning.start(), 0, 0
+        for at in range(start - 1, max(-1, start - 1 - _LENGTH_BYTES), -1):
+            if at < start - 1 and raw[at] < 0x80:  # noqa: PLR2004
+                break
+            length = length << 7 | raw[at] & 0x7F
+            if length & 1 == 0 and (match := _STRING.match(raw, start, start + (length >> 1))):
+                end = max(end, match.end())
+        if end:
+            yield Found(start, end, Style.DIGEST, raw[start:end].decode("latin-1"))
