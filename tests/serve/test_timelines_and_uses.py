@@ -302,7 +302,7 @@ def test_a_cursor_of_another_list_is_refused_by_name(world: World):
     assert [(400, "parameter")] * 2 == [(one.status_code, problem_type(one)) for one in answers]
 
 
-@pytest.mark.parametrize("path", ["timeline", "actions", "uses", "status", "chain", "case", "graph"])
+@pytest.mark.parametrize("path", ["timeline", "actions", "uses", "status", "chain", "dossier", "graph"])
 def test_the_pages_of_what_very_many_facts_mention_are_shown(world: World, path: str):
     """Every page of a frequently used token is shown like any other."""
     app = create_app(world.site, parts=web_pages(world.site))
