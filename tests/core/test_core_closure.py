@@ -31,6 +31,7 @@ SEEDS = st.integers(0, 2**32)
 # Random worlds
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(SEEDS)
 def test_the_verdict_equals_that_of_the_model(seed: int):

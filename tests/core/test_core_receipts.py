@@ -235,6 +235,7 @@ def test_a_narrower_target_ends_the_same_elements(seed: int):
                 assert reach.kills == reach_of(world, replace(asked, target=name)).kills
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(SEEDS)
 def test_nothing_below_an_order_survives_and_nothing_else_dies(seed: int):

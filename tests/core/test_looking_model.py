@@ -81,6 +81,7 @@ def listed(document: dict[str, Any] | None) -> list[dict[str, Any]] | None:
     return None if document is None else document["items"]
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=SEEDS)
 def test_a_diff_equals_the_difference_of_the_model_at_two_instants(seed: int):

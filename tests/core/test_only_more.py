@@ -89,6 +89,7 @@ def covered(found: Closure) -> dict[str, int]:
     return {one.receiver: one.covers for one in found.receivers}
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(SEEDS)
 def test_no_status_list_entry_improves_by_facts_of_producers(seed: int):
@@ -104,6 +105,7 @@ def test_no_status_list_entry_improves_by_facts_of_producers(seed: int):
         assert all(status.rank <= found.said.get(place, Status.VALID).rank for place, status in was.said.items())
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(SEEDS)
 @example(6184)  # an order reuses the id of another, for another target

@@ -106,6 +106,7 @@ def test_the_copy_that_is_in_use_counts_as_it_is(listing: Listing):
     assert ("CLOSED", "PARTIAL") == (current["verdict"], listing.ask(url=url)["verdict"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["signature", "key", "uri", "end", "future", "type", "text", "bits", "short"])
 def test_a_list_that_does_not_count_is_no_denial(listing: Listing, change: str):
     """Whatever is wrong with it: the enforcement point is unavailable, and nothing is proved."""

@@ -361,6 +361,7 @@ def test_once_delivers_everything_and_exits(file_desk: Desk, kafka_url: str):
         assert json.loads(stdout) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_a_delivery_that_starts_while_its_database_is_down_waits(
     own_postgres: Callable[[Path], Postgres], tmp_path: Path

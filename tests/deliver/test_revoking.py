@@ -368,6 +368,7 @@ def test_another_process_takes_over_after_a_kill_during_a_call(desk: Desk, endpo
     assert [] == desk.ask("conflicts")[0]["items"]
 
 
+@pytest.mark.slow
 def test_a_process_reports_its_health_and_metrics(desk: Desk, endpoint: Endpoint):
     """
     It is ready after a successful turn; rows, calls and answers are counted.

@@ -160,6 +160,7 @@ def test_nobody_sees_or_changes_the_stream_of_another(world: World):
         client.close()
 
 
+@pytest.mark.slow
 def test_events_kept_while_paused_are_delivered_in_order_afterwards(world: World):
     """
     A paused stream delivers nothing and loses nothing; a disabled one keeps nothing, and gets the latest state of every
@@ -191,6 +192,7 @@ def test_events_kept_while_paused_are_delivered_in_order_afterwards(world: World
     gateway.close()
 
 
+@pytest.mark.slow
 def test_only_the_last_of_repeated_status_updates_is_pending(world: World):
     """
     A receiver that changes its status endlessly and reads nothing does not fill the store.
@@ -206,6 +208,7 @@ def test_only_the_last_of_repeated_status_updates_is_pending(world: World):
     gateway.close()
 
 
+@pytest.mark.slow
 def test_a_verification_comes_through_the_stream_with_its_state(world: World):
     """
     It precedes other events, is removed once it is acknowledged, and the number of pending ones is limited.

@@ -202,6 +202,7 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_cosigned_by_another_process(site: Site):
     """It counts as witnessed, the bundle is verified with the witness's key, and later records are cosigned too."""
     with site.witness() as (url, key):
@@ -223,6 +224,7 @@ def test_a_checkpoint_is_cosigned_by_another_process(site: Site):
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.slow
 def test_a_witness_that_is_away_is_said(site: Site):
     """The checkpoint is signed all the same, and cosigned when the witness is back."""
     with site.witness() as (url, key):
@@ -238,6 +240,7 @@ def test_a_witness_that_is_away_is_said(site: Site):
     assert back["checkpoints"][0]["witnessed_at"] is not None
 
 
+@pytest.mark.slow
 def test_a_second_history_is_not_cosigned(site: Site, tmp_path: Path):
     """The log's operator signs another history of the same name with the same key; the witness has seen the first."""
     with site.witness() as (url, key):

@@ -3,6 +3,8 @@
 import sys
 import unicodedata
 
+import pytest
+
 from ingest.codec import limits as bounds
 
 # PropList.txt of the Unicode Character Database, White_Space.
@@ -32,6 +34,7 @@ def test_white_space_is_defined_by_unicode_and_not_by_python():
     assert not set("\u200b\u180e") & bounds.WHITE_SPACE
 
 
+@pytest.mark.slow
 def test_every_character_of_unicode_is_judged_by_its_category():
     """
     An id may contain any character except control, format and surrogate characters, and line and paragraph separators.

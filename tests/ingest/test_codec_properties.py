@@ -76,6 +76,7 @@ def test_every_event_survives_both_encodings(event):
     check(event)
 
 
+@pytest.mark.slow
 @given(EVENTS)
 def test_the_generated_code_equals_fastavro_on_every_event(event):
     """

@@ -114,6 +114,7 @@ def test_the_headers_of_a_record_identify_it(world, topic):
     assert {} == world.aside
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", [0, 1])
 def test_an_offset_advances_only_once_the_log_has_the_record(world, topic, step, after):

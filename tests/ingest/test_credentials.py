@@ -148,6 +148,7 @@ def secrets_of(prefix):
     return made.filter(lambda secret: len(secret) < ID_BYTES - 40)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(SECRETS).flatmap(secrets_of), st.sampled_from(["", "https://idp.example.com#", "a/b@", "x:"]))
 @settings(max_examples=150)
 def test_a_secret_with_a_known_prefix_is_never_an_id(secret, before):
@@ -198,6 +199,7 @@ def test_a_credential_is_replaced_by_its_digest(secret):
     assert raw == find_raw(b'["' + raw + b'"]')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
 def test_a_credential_is_found_after_the_length_of_a_string_in_avro(secret):
     """

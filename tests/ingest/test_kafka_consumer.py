@@ -162,6 +162,7 @@ def test_an_order_on_the_topic_of_decisions_has_no_effect(world: World):
     assert 1 == outcomes.unauthorised
 
 
+@pytest.mark.slow
 def test_the_consumer_commits_its_positions_to_the_group(world: World):
     """
     The group's offsets become the positions, for tools that show lag.
@@ -275,6 +276,7 @@ def test_a_consumer_leaves_at_once_on_sigterm(kafka_url: str, tmp_path: Path):
         assert_whole(store, log, {spoken(event) for event in made}, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_leaving_consumer_commits_its_positions_to_the_group(kafka_url: str, tmp_path: Path):
     """
     Once it has left, the offsets of its group are its positions.

@@ -192,6 +192,7 @@ def test_headers_and_records_without_a_value_are_returned_unchanged(kafka_url: s
     assert tuple(headers) == record.headers
 
 
+@pytest.mark.slow
 def test_aborted_records_are_a_gap(kafka_url: str, tmp_path: Path):
     """
     All committed records are there and the aborted ones are hidden; at the end the lag is zero.

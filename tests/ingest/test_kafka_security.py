@@ -190,6 +190,7 @@ def said_otherwise(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.parametrize("case", CAUSES)
 def test_the_real_cause_is_reported(secured_kafka: SecuredKafka, others: Path, case: str):
@@ -438,6 +439,7 @@ def test_an_unavailable_token_is_reported(odd_kafka: Kafka, tmp_path: Path):
     assert "cannot be read" in cause_of([odd_kafka.servers_of("TOKEN")], settings)
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 def test_an_advertised_address_without_a_server_is_reported(odd_kafka: Kafka):
     """

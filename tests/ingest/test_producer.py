@@ -514,6 +514,7 @@ def test_events_have_the_current_trace_context(desk: Desk):
     ] == [event.traceparent for event in desk.logged()]
 
 
+@pytest.mark.slow
 def test_closed_producers_release_all_resources(desk: Desk):
     """Producers that were opened and closed leave no thread and no open file."""
 

@@ -140,6 +140,7 @@ def test_headers_are_sent_on_request(kafka_url: str, spool: str):
     } == dict(record.headers)
 
 
+@pytest.mark.slow
 def test_many_threads_emit_to_a_broker(kafka_url: str, spool: str):
     """Eight threads emit at once, and every event is in the log exactly once."""
     with made_log(kafka_url) as log:
@@ -289,6 +290,7 @@ def test_close_is_bounded_while_events_are_in_flight(own_kafka: Callable[[Path],
         assert set(range(1, 12)) == {event.sequence for event in logged(log)}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_does_not_harm_the_parents_connection(kafka_url: str, spool: str):
     """A child that is forked while the parent sends is refused, exits, and the parent continues sending."""
@@ -363,6 +365,7 @@ def test_refused_events_are_set_aside_and_delay_no_others(
         admin.close()
 
 
+@pytest.mark.slow
 def test_a_late_refusal_of_an_order_does_not_affect_decisions(secured_kafka: SecuredKafka, spool: str):
     """A broker that shows a topic but permits no writes fails everything in flight; only the orders are set aside."""
     prefix = f"late-{os.getpid()}-{time.monotonic_ns()}"
@@ -461,6 +464,7 @@ def whole(number: int) -> dict[str, Any]:
     return {**ACTION, "event_id": f"e{number}", "source": SOURCE, "occurred_at": "2026-11-01T09:00:00Z"}
 
 
+@pytest.mark.slow
 def test_files_are_published(kafka_url: str, tmp_path: Path):
     """The events of a file arrive unchanged; an invalid line is refused with file, line and reason."""
     file = file_of(tmp_path, whole(1), {"type": "nonsense"}, whole(2))

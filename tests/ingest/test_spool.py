@@ -351,6 +351,7 @@ def test_a_closed_spool_accepts_nothing(spool: Spool):
 # Crashes
 
 
+@pytest.mark.slow
 def test_stored_events_survive_a_kill(path: Path):
     """After kill -9 at any time, every event for which put returned is there, and numbers have no gap."""
     told: dict[str, int] = {}

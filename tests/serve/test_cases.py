@@ -117,6 +117,7 @@ def test_a_case_that_is_opened_again_in_the_same_words_is_the_same(desk: Desk):
     assert "there is a case INC-1 already" in other.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "exit", "why"),
     [
@@ -247,6 +248,7 @@ def test_cases_are_listed_by_id_backwards(service: Service):
     assert [] == cases_with(service, "token", "t1")
 
 
+@pytest.mark.slow
 def test_a_case_is_bounded(service: Service):
     """
     One change adds so many items, a case has so many, and the refusal says what to do.

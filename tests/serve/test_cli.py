@@ -1308,6 +1308,7 @@ FINDINGS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", FINDINGS)
 def test_each_kind_of_finding_is_found(desk: Desk, named: str):
     """

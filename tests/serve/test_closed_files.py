@@ -31,6 +31,7 @@ def test_try_reads_the_rest_of_a_folder_and_names_what_it_may_not_read(logs):
     assert all("may not be read" in one["why"] for one in found["unread"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shut.log", "closed"])
 def test_try_says_that_what_was_named_may_not_be_read(logs, name):
     """It does not say that the format is unknown."""
@@ -41,6 +42,7 @@ def test_try_says_that_what_was_named_may_not_be_read(logs, name):
     assert "format" not in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shut.log", "closed/within.log"])
 def test_ingest_takes_nothing_if_it_may_not_read_a_file(logs, tmp_path, name):
     """The readable files are not ingested either."""

@@ -145,6 +145,7 @@ NOT_TAKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", NOT_TAKEN.values(), ids=NOT_TAKEN)
 def test_a_refused_body_is_not_ingested_at_all(asked, body):
     """

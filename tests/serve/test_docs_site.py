@@ -51,6 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_page_is_on_the_site(site: Path):
     """
     Every Markdown file of docs/, and what the site takes from elsewhere, has its page.

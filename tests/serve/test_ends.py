@@ -329,6 +329,7 @@ ANSWERED = said("revocation.acknowledged", "first", "09:25", "urn:gw", **ENFORCE
 ALIAS = said("principal.registered", "al", "08:00", principal="human:alice", kind="human", aliases=["okta|1"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "came", "expected"),
     [

@@ -190,6 +190,7 @@ def test_a_state_of_the_receipt_is_derived_again(case: Case, tmp_path: Path):
     assert "and the receipt says suspended" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["who", "receipt"])
 def test_a_changed_byte_is_found_wherever_it_is(case: Case, verifier: ModuleType, name: str):
     """Two thousand of them: in the envelope, and in what it holds."""

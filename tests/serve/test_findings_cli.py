@@ -459,6 +459,7 @@ def test_an_answer_says_that_a_part_of_a_long_chain_was_not_looked_at(desk: Desk
     assert [False, False, False, None] == cut
 
 
+@pytest.mark.slow
 def test_raw_credentials_that_were_sent_are_found(desk: Desk):
     """
     What is refused because it holds a raw credential is counted by where it came from, and no part of it is shown.

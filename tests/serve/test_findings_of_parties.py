@@ -39,6 +39,7 @@ def test_the_thief_and_the_mailer_have_severe_findings(anywhere: World):
     assert "high" not in found["human:bob@example.com"]
 
 
+@pytest.mark.slow
 def test_the_index_says_the_same(anywhere: World, monkeypatch: pytest.MonkeyPatch):
     """
     From the index as from an evaluation; where the store is large and no index is kept, it is not known.

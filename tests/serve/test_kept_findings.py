@@ -373,6 +373,7 @@ def test_a_finding_of_a_large_store_is_read_from_the_index(tmp_path: Path, monke
         assert judge(made.service, "F-0", "acknowledged", by="human:ir", reason="x") is None
 
 
+@pytest.mark.slow
 def test_stored_sentences_still_know_what_they_name(places: Fresh, tmp_path: Path):
     """
     Read from the index a sentence has the tags it was written with. They are no part of the document, so an index that

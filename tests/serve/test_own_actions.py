@@ -67,6 +67,7 @@ DONE: dict[str, tuple[list[dict[str, Any]], int, int]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("facts", "under", "own"), DONE.values(), ids=DONE)
 def test_what_a_principal_did_is_counted_once_where_it_belongs(
     desk: Desk, facts: list[dict[str, Any]], under: int, own: int

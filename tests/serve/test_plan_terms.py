@@ -126,6 +126,7 @@ def api(tmp_path) -> Iterator[World]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -152,6 +153,7 @@ def test_over_http_it_is_a_conflict_with_the_difference(api: World, name: str, v
 NO_DIGESTS = ["", " ", "abc", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "0" * 64 + "\n", "\u0660" * 64]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digest", [*NO_DIGESTS, "--execute"])
 def test_what_is_no_digest_is_refused_at_the_command_line(desk: Desk, digest: str):
     """
@@ -165,6 +167,7 @@ def test_what_is_no_digest_is_refused_at_the_command_line(desk: Desk, digest: st
     assert 0 == orders_in(desk)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digest", NO_DIGESTS)
 def test_what_is_no_digest_is_refused_over_http(api: World, digest: str):
     refused = api.post("/v1/revocations", json={**ORDER, "plan_digest": digest})

@@ -294,6 +294,7 @@ def test_a_world_readable_secret_is_reported(tmp_path: Path, mode: int, is_open:
 # Connecting to Kafka
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the library forgets a socket
 @pytest.mark.parametrize("kind", [KafkaAdminClient, KafkaConsumer, KafkaProducer])
 def test_a_client_that_cannot_connect_leaves_nothing_behind(kind: type, caplog: pytest.LogCaptureFixture):

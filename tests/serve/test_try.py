@@ -204,6 +204,7 @@ def test_real_logs(name):
     }
 
 
+@pytest.mark.slow
 def test_serving_the_pages(tmp_path):
     """
     With `--serve` it can be explored in a browser until it is stopped; then the store is deleted.

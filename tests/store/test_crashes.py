@@ -328,6 +328,7 @@ def test_processes_that_start_together_share_one_store(few: History, tmp_path: P
     assert here(url, "fsck")[0]["ok"]
 
 
+@pytest.mark.slow
 def test_concurrent_orders_all_take_effect(tmp_path: Path):
     """
     Three responders revoke three tokens at the same time: three orders, three dead tokens.

@@ -68,6 +68,7 @@ def root_of(store: Store, lane: Lane) -> bytes:
         return one.root()
 
 
+@pytest.mark.slow
 @given(
     offsets=st.lists(st.integers(0, 900), min_size=1, max_size=400, unique=True).map(sorted),
     cuts=st.lists(st.integers(0, 902), max_size=6),

@@ -117,6 +117,7 @@ WRONG: dict[str, tuple[Callable[[str], str], type[DelegraphError], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG)
 def test_a_failed_connection_is_reported_in_one_clear_sentence(postgres_url: str, name: str):
     """The message names the cause and its remedy, and never a password."""

@@ -133,6 +133,7 @@ def url_of(path: str) -> str:
     return f"/v1{before}{said}{after}" if in_path else f"/v1{path}{said}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
 def test_a_document_is_that_of_the_command_line(api: World, question: Question):
     """
@@ -157,6 +158,7 @@ def test_a_document_has_the_published_schema(api: World, question: Question):
     assert [] == [error.message for error in validator.iter_errors(api.get(url_of(question.path)).json())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", LISTS)
 def test_pages_make_up_the_whole_list(api: World, path: str):
     """
@@ -238,6 +240,7 @@ def test_an_answer_that_the_client_has_is_not_sent_again(here: World):
     assert tag == second.headers["etag"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
 def test_an_unknown_parameter_is_refused_by_name(here: World, question: Question):
     """

@@ -41,6 +41,7 @@ def logged(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "stderr").read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_the_demo_is_served_by_a_link(tmp_path: Path):
     """
     The link signs in; the incident can be queried and revoked, and SIGINT ends the process cleanly.
@@ -68,6 +69,7 @@ def test_the_demo_is_served_by_a_link(tmp_path: Path):
     assert [("human:dana@example.com", ["mail-7"])] == [(line["caller"], line["action"]) for line in reads]
 
 
+@pytest.mark.slow
 def test_a_store_is_served_to_callers_of_the_issuer(tmp_path: Path):
     """
     With an issuer there is no link: a token is required, and SIGTERM ends the process cleanly.
@@ -102,6 +104,7 @@ def test_a_store_is_served_to_callers_of_the_issuer(tmp_path: Path):
     assert {"/introspect", "/ssf/streams", "/v1/who"} <= documented.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("listen", "said"),
     [
@@ -189,6 +192,7 @@ class Listener:
         self._client.close()
 
 
+@pytest.mark.slow
 def test_every_listener_receives_new_facts(api: tuple[World, str]):
     """
     Each listener gets a greeting and each new fact once, and resumes after an interruption.
@@ -324,6 +328,7 @@ def test_a_client_that_leaves_before_the_tail_begins_makes_room(tmp_path: Path):
         assert "delegraph_http_listeners 0.0" in asyncio.run(come_and_go())
 
 
+@pytest.mark.slow
 def test_an_unexpected_error_is_reported_and_does_not_end_the_tail(
     api: tuple[World, str], monkeypatch: pytest.MonkeyPatch
 ):

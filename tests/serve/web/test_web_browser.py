@@ -129,6 +129,7 @@ def test_everything_that_was_done_for_alice_is_found_by_her_name(person: Browser
         expect(page.get_by_role("link", name=action, exact=True)).to_be_visible()
 
 
+@pytest.mark.slow
 def test_which_agents_hold_what(person: BrowserContext):
     """
     In the list of agents the number of active tokens leads to the tokens, and a token to its chain.
