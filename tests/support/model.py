@@ -47,7 +47,7 @@ OWN_IDS = {
 }
 PRINCIPAL_ROLES = (
     *("principal", "aliases", "owner", "agent", "workload", "delegator", "delegatee", "subject", "actor"),
-    *("prior_actors", "on_behalf_of", "ordered_by", "lifted_by", "approved_by", "by"),
+    *("prior_actors", "on_behalf_of", "ordered_by", "lifted_by", "approved_by", "by", "assignee"),
 )
 ROLES = {
     "token": "token",
@@ -356,6 +356,8 @@ def named_by(facts: list[Fact]) -> set[Element]:
         named |= {("token", source["token"]) for source in event.get("derived_from", [])}
         if "target" in event:
             named.add((space_of(event["target"]["kind"]), event["target"]["id"]))
+        items = [item for item in event.get("items", []) if item["kind"] != "actions"]  # of a case
+        named |= {(space_of(item["kind"]), item["id"]) for item in items}
     return named
 
 
