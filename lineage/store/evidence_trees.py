@@ -10,7 +10,6 @@ from sqlalchemy.engine import Connection
 
 from lineage.core.evidence import merkle
 from lineage.core.evidence.checkpoints import Checkpoint
-from lineage.core.evidence.merkle import Subtree
 from lineage.core.evidence.record_entry import ENTRY_BYTES, Committed, RecordEntry, decode_entry
 from lineage.core.evidence.tiles import WIDTH, subtrees
 from lineage.core.model.errors import IntegrityError
@@ -26,6 +25,7 @@ from lineage.store.writing.trees import extend_lane
 Lane = tuple[str, int]  # topic and partition
 
 _REBUILD: Final = "run 'delegraph rebuild'"
+_FEW: Final = 10  # rows fetched at once where the first one nearly always counts
 
 
 class Head(NamedTuple):
@@ -69,7 +69,7 @@ class Tree:
         self.head = head
         self._number = Position(*lane, 0).number
         self._connection = connection
-        self._subtree = subtrees(self.tile)
+        self.subtree = subtrees(self.tile)  # the hashes of its complete subtrees, for proofs
 
     def tile(self, level: int, place: int) -> bytes:
         """Return the data of a tile.
@@ -88,12 +88,7 @@ class Tree:
 
     def root(self, size: int | None = None) -> bytes:
         """Return the root of the tree, or of its first ``size`` leaves."""
-        return merkle.root(self.head.size if size is None else size, self._subtree)
-
-    @property
-    def subtree(self) -> Subtree:
-        """Return the hashes of its complete subtrees, for proofs."""
-        return self._subtree
+        return merkle.root(self.head.size if size is None else size, self.subtree)
 
     def entry(self, index: int) -> bytes:
         """Return the encoded entry of a leaf."""
@@ -203,19 +198,24 @@ def values_at(store: Store, numbers: Sequence[int]) -> dict[int, bytes]:
 def sequence_neighbours(
     store: Store, source: str, sequence: int
 ) -> tuple[Position | None, Position | None, Position | None]:
-    """Return the records of a source with the nearest lower, the given and the nearest higher sequence number.
+    """The records of a source with the nearest lower sequence number, with this one, and with the nearest higher one.
 
-    Scans the facts, since nothing else looks up sequence numbers.
+    Cost:
+        A scan of the facts, since nothing else looks up sequence numbers.
     """
-    hashed = store.keys["source"].once(source)
-    of_source = sa.select(fact.c.n).where(fact.c.source == hashed)
-    lower = of_source.where(fact.c.sequence < sequence).order_by(fact.c.sequence.desc(), fact.c.n).limit(1)
-    same = of_source.where(fact.c.sequence == sequence).order_by(fact.c.n).limit(1)
-    higher = of_source.where(fact.c.sequence > sequence).order_by(fact.c.sequence, fact.c.n).limit(1)
+    of_source = sa.select(fact.c.n, fact.c.value).where(fact.c.source == store.keys["source"].once(source))
+    lower = of_source.where(fact.c.sequence < sequence).order_by(fact.c.sequence.desc(), fact.c.n)
+    same = of_source.where(fact.c.sequence == sequence).order_by(fact.c.n)
+    higher = of_source.where(fact.c.sequence > sequence).order_by(fact.c.sequence, fact.c.n)
     with store.connection() as connection:
-        found = [connection.execute(query).scalar() for query in (lower, same, higher)]
-    before, at, after = (None if number is None else position_of(number) for number in found)
+        before, at, after = (_first_of(store, connection, query, source) for query in (lower, same, higher))
     return before, at, after
+
+
+def _first_of(store: Store, connection: Connection, query: sa.Select[Any], source: str) -> Position | None:
+    """The position of the first fact that is of a source; a hash is not an identity."""
+    with connection.execute(query.execution_options(yield_per=_FEW)) as rows:
+        return next((position_of(n) for n, value in rows if store.decode(value).source == source), None)
 
 
 def add_checkpoint(store: Store, head: Checkpoint, note: str, signed_at: Instant) -> None:
