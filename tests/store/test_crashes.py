@@ -138,6 +138,8 @@ def answers(url: str, made: list[dict[str, Any]]) -> list[Any]:
     ):
         said += here(url, *words)
     for document in said:
+        if document.pop("findings_complete", True) is False:  # which part was examined depends on the store
+            document["findings"] = []
         if "findings" in document:
             found = (one for one in document["findings"] if one["kind"] not in WHEN_RECORDED)
             document["findings"] = [{"id": one["id"], "why": one["why"]} for one in found]

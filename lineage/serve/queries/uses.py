@@ -72,15 +72,15 @@ def uses(
         ),
         **use_summary(summarised, confirmed),
         **({} if is_whole else {"whole": False}),
-        "findings": findings_of(service, kind, id_, moment, known_at),
+        **findings_beside(service, kind, id_, moment, known_at),
         "as_of": as_of,
     }
 
 
-def findings_of(service: Service, kind: str, id_: str, at: Instant, known_at: Instant | None) -> list[Document]:
-    """Return the findings of something that has a state, as its status shows them."""
-    status = service.status(kind, id_, at=at, known_at=known_at)
-    return [] if status is None else list(status["findings"])
+def findings_beside(service: Service, kind: str, id_: str, at: Instant, known_at: Instant | None) -> Document:
+    """Return the findings of something that has a state, as its status shows them, and whether that is all of them."""
+    status = service.status(kind, id_, at=at, known_at=known_at) or {"findings": []}
+    return {name: status[name] for name in ("findings", "findings_complete") if name in status}
 
 
 def refuse_unused(kind: str) -> None:

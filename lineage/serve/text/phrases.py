@@ -161,6 +161,12 @@ def alarms(found: Sequence[Document]) -> list[Document]:
     return [one for one in found if one["severity"] in ALARMING and one["status"] != "suppressed"]
 
 
+def examined(page: Page, document: Document) -> None:
+    """Say if the findings of an answer are not all of them."""
+    if document.get("findings_complete") is False:
+        page.line("Only part of its surroundings was examined: 'delegraph findings --of' examines all of them.")
+
+
 def alarm(page: Page, document: Document) -> None:
     """Describe the worst finding, and what to do, if it is one that a reader must see first."""
     for found in alarms(document.get("findings", ()))[:1]:

@@ -173,8 +173,7 @@ def _warning(page: Page, doc: Document) -> None:
         ]
     if said:
         page.line(*said)
-    if doc.get("findings_complete") is False:
-        page.line("Only part of its surroundings was examined: 'delegraph findings --of' examines all of them.")
+    phrases.examined(page, doc)
 
 
 def _stands_outside(hops: Sequence[Document]) -> bool:

@@ -30,6 +30,7 @@ def uses(doc: Document) -> Page:
     if phrases.alarms(doc["findings"]):
         page.line()
         phrases.alarm(page, doc)
+        phrases.examined(page, doc)
     for item in items:
         done = (str(item["operation"]), "bold")
         page.line().line(f"{when(item['occurred_at'])} ", done, f" {item['outcome']}, {item['action']}")

@@ -49,6 +49,7 @@ def plan(
         _names(page, kills)
         return page
     phrases.alarm(page, doc)
+    phrases.examined(page, doc)
     _killed(page, doc, "Would suspend" if suspends else "Would end")
     _nearby(page, doc)
     page.line()

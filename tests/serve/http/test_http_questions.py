@@ -37,8 +37,7 @@ from lineage.serve.queries.receivers import receivers
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.timeline import timeline
 from lineage.serve.queries.usage import Used, usage
-from lineage.serve.queries.uses import findings_of as wrong_with
-from lineage.serve.queries.uses import uses
+from lineage.serve.queries.uses import findings_beside, uses
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.support.stores import KINDS, fresh_places
 
@@ -84,7 +83,7 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
         f"?of={quote('principal:agent:planner')}&mode=suspend&cascade=false",
         lambda s: {
             **s.reach(Proposal(target=Target("principal", "agent:planner"), at=ASKED, mode="suspend", cascade=False)),
-            "findings": wrong_with(s, "principal", "agent:planner", ASKED, None),
+            **findings_beside(s, "principal", "agent:planner", ASKED, None),
         },
     ),
     "/search": ("?q=MAILER", lambda s: search_of(s, "mailer")),

@@ -306,6 +306,7 @@ class Reach(_ReachPart):
     backdated: dict[str, Any] | None
     narrower: Thing | None
     findings: list[Finding]
+    findings_complete: NotRequired[bool]
 
 
 class Ordered(_ReachPart):
@@ -994,6 +995,7 @@ class Uses(_List):
     unconfirmed: list[dict[str, Any]]
     used_after: list[str]
     findings: list[Finding]
+    findings_complete: NotRequired[bool]
     whole: NotRequired[bool]
     as_of: AsOf
 
