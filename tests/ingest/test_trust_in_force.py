@@ -246,12 +246,13 @@ def test_everything_cached_answers_as_if_built_now(kept: tuple[Store, Any, Path]
         expected = answers(fresh)
         assert expected == answers(service)
         assert expected == answers(service)  # now from the caches
-        assert judged(AuthorityReplica(store, turning.table)) == judged(current)
+        verdicts = judged(AuthorityReplica(store, turning.table))
+        assert verdicts == judged(current)
         fresh_live = LiveGraph(store, turning.table, lambda: AT)
         fresh_live.follow()
         assert fresh_live.digest()["digest"] == live.digest()["digest"]
         for key, state in told(store).items():
-            verdict = judged(AuthorityReplica(store, turning.table)).get(key)
+            verdict = verdicts.get(key)
             if verdict is not None and state != "active":
                 assert state == str(verdict.state)
         assert 0 == OutboxWriter(store, turning.table).round(AT)  # a new writer has nothing to add
