@@ -20,7 +20,7 @@ NEVER = 1 << 62
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(SEEDS)
 def test_the_rule_is_that_of_the_model(seed: int):
     """States, chains and gaps of every action and element of random worlds, with trust and without."""

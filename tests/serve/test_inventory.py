@@ -80,7 +80,7 @@ def expected_elements(world: World, kind: str, wanted: Held, at: int) -> set[str
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=SEEDS)
 def test_the_inventory_is_what_a_naive_list_finds(fresh: stores.Fresh, seed: int):
     """Tokens, delegations and principals, whatever is trusted and known: each once, on whatever pages."""
@@ -161,7 +161,7 @@ def one_of_each(rng: random.Random, choices: dict[str, list[Any]]) -> dict[str, 
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=SEEDS)
 def test_any_combination_of_filters_is_a_naive_filter_over_the_whole_list(fresh: stores.Fresh, seed: int):
     """
@@ -256,7 +256,7 @@ def names_of(world: list[dict[str, Any]]) -> tuple[set[tuple[str, str]], set[tup
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=SEEDS)
 def test_a_search_is_a_naive_search_through_all_names(fresh: stores.Fresh, seed: int):
     """Every id, name, tool, operation and resource that has all words, each once, in the order of ids, on all pages."""
