@@ -20,6 +20,7 @@ SCHEMAS = {  # the SHA-256 of each shipped schema of events, by the fingerprint 
 PAYLOAD = "application/vnd.in-toto+json"
 PREDICATE = "https://delegraph.dev/evidence/v1"
 TOPICS = ("decisions", "orders")
+ORDERS = ("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed")
 OWN = {  # the ids that the source of an event must be allowed to speak about (2.12)
     "principal.registered": ("principal", "aliases"), "workload.bound": ("workload",),
     "delegation.granted": ("delegation",), "token.issued": ("token",), "receiver.registered": ("receiver",),
@@ -218,7 +219,7 @@ def first(events, field):
     return next((event[field] for event in events if field in event), None)
 def allowed(event, topic, trust):
     """Whether the source may say this (2.12)."""
-    if event["type"] in ("revocation.ordered", "revocation.lifted", "finding.judged") and topic != "orders":
+    if event["type"] in ORDERS and topic != "orders":
         return False
     grant = {"types": ["*"], "ids": [""]} if trust is None else trust.get(event["source"], {"types": [], "ids": []})
     own = [one for field in OWN.get(event["type"], ()) for one in several(event.get(field))]

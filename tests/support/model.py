@@ -36,6 +36,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)")
 
 TIMES = {"occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before", "until"}
+ORDERS = ("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed")
 ORDER_DEFAULTS = {"mode": "revoke", "cascade": True}
 OWN_IDS = {
     "principal.registered": ("principal", "aliases"),
@@ -297,7 +298,7 @@ def unused(taken: set) -> str:
 def authorised(record: dict, trust: dict | None) -> bool:
     """Whether a record is part of the state (clauses 2.12 to 2.14)."""
     event = record["event"]
-    if event["type"] in ("revocation.ordered", "revocation.lifted") and record["via"] != "orders":
+    if event["type"] in ORDERS and record["via"] != "orders":
         return False
     if trust is None:
         return True
