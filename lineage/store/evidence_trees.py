@@ -69,14 +69,17 @@ class Tree:
         self.head = head
         self._number = Position(*lane, 0).number
         self._connection = connection
+        self._tiles: dict[tuple[int, int], bytes] = {}
         self.subtree = subtrees(self.tile)  # the hashes of its complete subtrees, for proofs
 
     def tile(self, level: int, place: int) -> bytes:
-        """Return the data of a tile.
+        """Return the data of a tile, which is read once.
 
         Raises:
             IntegrityError: It is missing.
         """
+        if (level, place) in self._tiles:
+            return self._tiles[level, place]
         where = (tile.c.lane == self._number) & (tile.c.level == level) & (tile.c.place == place)
         found = self._connection.execute(sa.select(tile.c.data).where(where)).scalar()
         if found is None:
@@ -84,7 +87,7 @@ class Tree:
             raise IntegrityError(
                 f"tile {place} of level {level} of the tree of {topic}/{partition} is missing; {_REBUILD}"
             )
-        return bytes(found)
+        return self._tiles.setdefault((level, place), bytes(found))
 
     def root(self, size: int | None = None) -> bytes:
         """Return the root of the tree, or of its first ``size`` leaves."""
@@ -233,11 +236,9 @@ def add_cosignatures(store: Store, id_: int, note: str, witnessed_at: Instant | 
         )
 
 
-def latest_checkpoints(store: Store, *, witnessed: bool = False) -> dict[str, SignedCheckpoint]:
-    """Return the latest checkpoint of each origin, or the latest that enough witnesses have cosigned."""
+def latest_checkpoints(store: Store) -> dict[str, SignedCheckpoint]:
+    """Return the latest checkpoint of each origin."""
     latest = sa.select(sa.func.max(checkpoint.c.id)).group_by(checkpoint.c.origin)
-    if witnessed:
-        latest = latest.where(checkpoint.c.witnessed_at.is_not(None))
     with store.connection() as connection:
         rows = connection.execute(sa.select(checkpoint).where(checkpoint.c.id.in_(latest))).all()
     return {row.origin: _signed(row) for row in rows}

@@ -184,3 +184,15 @@ def test_a_missing_tile_is_named(store: Store):
         pytest.raises(IntegrityError, match="tile 0 of level 0 of the tree of decisions/0 is missing; run"),
     ):
         one.entry(0)
+
+
+def test_a_batch_is_refused_where_the_end_of_the_tree_is_missing(store: Store):
+    """With a remedy, and nothing of it is written: else the tree would say less than the log."""
+    lane = (DECISIONS, 0)
+    write(store, (lane, 0, 2, records_of(lane, [0, 1])))
+    with store.engine.begin() as connection:
+        connection.execute(tile.delete())
+
+    with pytest.raises(IntegrityError, match="decisions/0 has lost its last records; run 'delegraph rebuild'"):
+        write(store, (lane, 2, 3, records_of(lane, [2])))
+    assert store.positions() == {lane: 2}

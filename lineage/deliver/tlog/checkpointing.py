@@ -1,7 +1,7 @@
 """Sign checkpoints of the trees in a store."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from lineage.core.evidence.checkpoints import Checkpoint
 from lineage.core.evidence.notes import Note
@@ -15,14 +15,6 @@ from lineage.store.store import Store
 _ORIGIN_BYTES: Final = 8  # of the identity of the log, in its origin by default
 
 
-class Signed(NamedTuple):
-    """A checkpoint of a partition: topic, partition, and the signed note."""
-
-    lane: Lane
-    head: Checkpoint
-    note: Note
-
-
 def origin_of(store: Store, origin: str | None) -> str:
     """Return the origin of all trees: the configured one, or one derived from the identity of the log."""
     return origin or f"delegraph/{(store.log or b'').hex()[: 2 * _ORIGIN_BYTES]}"
@@ -34,7 +26,7 @@ def origin_of_lane(origin: str, lane: Lane) -> str:
     return f"{origin}/{topic}/{partition}"
 
 
-def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> list[Signed]:
+def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> list[Checkpoint]:
     """Sign the trees that have grown since their last checkpoints.
 
     Args:
@@ -50,15 +42,12 @@ def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> list[Signed]
             Nothing was signed.
     """
     new = list(_grown(store, keys.name, evidence_trees.latest_checkpoints(store)))
-    signed = []
-    for lane, head in new:
-        note = Note(head.text, (keys.sign(head.text),))
-        evidence_trees.add_checkpoint(store, head, str(note), now)
-        signed.append(Signed(lane, head, note))
-    return signed
+    for head in new:
+        evidence_trees.add_checkpoint(store, head, str(Note(head.text, (keys.sign(head.text),))), now)
+    return new
 
 
-def _grown(store: Store, origin: str, last: dict[str, SignedCheckpoint]) -> Iterator[tuple[Lane, Checkpoint]]:
+def _grown(store: Store, origin: str, last: dict[str, SignedCheckpoint]) -> Iterator[Checkpoint]:
     """Return the heads of the trees that have grown, after checking that each extends its last checkpoint."""
     for lane in evidence_trees.heads(store):
         with evidence_trees.opened_tree(store, lane) as tree:
@@ -70,7 +59,7 @@ def _grown(store: Store, origin: str, last: dict[str, SignedCheckpoint]) -> Iter
                     "records: the log or the store was changed; run 'delegraph fsck'"
                 )
             if tree.head.size > (0 if before is None else before.head.size):
-                yield lane, Checkpoint(name, tree.head.size, tree.root())
+                yield Checkpoint(name, tree.head.size, tree.root())
 
 
 def extends(tree: evidence_trees.Tree, head: Checkpoint) -> bool:

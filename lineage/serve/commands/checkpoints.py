@@ -1,6 +1,6 @@
 """Complete the trees over the log, and sign checkpoints of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
-from lineage.store.evidence_trees import Head, Lane
+from lineage.store.evidence_trees import Head, Lane, SignedCheckpoint
 
 _PAGE: Final = 50_000  # records of the log read at once
 NO_KEY: Final = (
@@ -37,9 +37,9 @@ def keys_of(service: Service, file: Path | None, origin: str | None) -> NoteKeys
     return load_note_keys(origin_of(service.store, origin), KeyKind.ED25519, file)
 
 
-def complete_trees(service: Service, progress: Callable[[int], None] = lambda _records: None) -> int:
-    """Append to the trees the records that an older version projected, which had none; return how many."""
-    log, added = service.require_log(), 0
+def complete_trees(service: Service) -> None:
+    """Append to the trees the records that an older version projected, which had none."""
+    log = service.require_log()
     for lane, end in sorted(service.store.positions().items()):
         first = evidence_trees.heads(service.store).get(lane, Head(0, 0, 0)).covered
         while first < end:
@@ -52,10 +52,7 @@ def complete_trees(service: Service, progress: Callable[[int], None] = lambda _r
             ]
             if not evidence_trees.extend_tree(service.store, lane, first, following, committed):
                 break  # another process completes it
-            added += len(committed)
-            progress(len(committed))
             first = following
-    return added
 
 
 def sign(
@@ -73,12 +70,14 @@ def sign(
         IntegrityError: A tree does not extend its last checkpoint.
     """
     complete_trees(service)
-    signed = {one.head.origin for one in sign_checkpoints(service.store, keys, service.clock())}
+    signed = {head.origin for head in sign_checkpoints(service.store, keys, service.clock())}
     faults = {}
     if witnesses:
         wanted = len(witnesses) if needed is None else needed
+        stored = evidence_trees.latest_checkpoints(service.store)
         for lane in evidence_trees.heads(service.store):
-            faults.update(_ask_witnesses(service, origin_of_lane(keys.name, lane), lane, witnesses, wanted))
+            if found := stored.get(origin_of_lane(keys.name, lane)):
+                faults.update(_ask_witnesses(service, lane, found, witnesses, wanted))
     latest = evidence_trees.latest_checkpoints(service.store)
     return {
         "origin": keys.name,
@@ -100,12 +99,9 @@ def sign(
 
 
 def _ask_witnesses(
-    service: Service, origin: str, lane: Lane, witnesses: Sequence[WitnessEndpoint], needed: int
+    service: Service, lane: Lane, stored: SignedCheckpoint, witnesses: Sequence[WitnessEndpoint], needed: int
 ) -> dict[tuple[str, str], str]:
     """Ask for the cosignatures that the latest checkpoint of a tree lacks; return why some did not cosign."""
-    stored = evidence_trees.latest_checkpoints(service.store).get(origin)
-    if stored is None:
-        return {}
     note, faults, cosigned = parse_note(stored.note), {}, 0
 
     def prove(old: int, new: int) -> tuple[bytes, ...]:
@@ -116,7 +112,7 @@ def _ask_witnesses(
         if not verified(note, [witness.key], is_valid):
             reply = request_cosignature(witness, note, stored.head, prove)
             if reply.cosignature is None:
-                faults[witness.name, origin] = reply.fault or ""
+                faults[witness.name, stored.head.origin] = reply.fault or ""
                 continue
             note = Note(note.text, (*note.signatures, reply.cosignature))
         cosigned += 1

@@ -14,7 +14,7 @@ from typing import Any, Final
 import schemas
 from lineage.core.evidence.checkpoints import encoded_hashes
 from lineage.core.evidence.merkle import inclusion_proof
-from lineage.core.evidence.record_entry import decode_entry, digest_of
+from lineage.core.evidence.record_entry import digest_of
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, canonical_json
 from lineage.core.model.records import ORDERS, Position
@@ -144,7 +144,7 @@ def _tree(
     size, number = checkpoint.head.size, Position(*tree.lane, 0).number
     indexes = list(range(size)) if offsets is None else sorted(_index(tree, offset, size) for offset in offsets)
     entries = [tree.entry(index) for index in indexes]
-    decoded = [entry for raw in entries if (entry := decode_entry(raw)) is not None]
+    decoded = [tree.read_entry(index) for index in indexes]
     values = evidence_trees.values_at(service.store, [number + entry.position.offset for entry in decoded])
     records, fingerprints = [], set()
     for index, raw, entry in zip(indexes, entries, decoded, strict=True):

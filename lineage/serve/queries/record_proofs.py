@@ -145,7 +145,7 @@ def prove_sequence_absent(service: Service, source: str, sequence: int, *, origi
 
     A source numbers its events without gaps, so a number between two that arrived is missing if no record has it. The
     proofs are of the records of its neighbours; that no record has the number is a statement of this store, which
-    whoever has the whole log can check.
+    anyone with the whole log can check.
 
     Raises:
         RefusedError: An event with this number did arrive.

@@ -1,8 +1,8 @@
 """Extend the Merkle tree of each partition with the records of a batch, in the transaction that writes them.
 
 The position of a partition is advanced first, which locks out other writers of its tree. A store of an older version
-has projected records before it had trees: a tree is only extended from where it ends, and ``core.evidence`` describes
-how the missing part is built from the log (``Store.extend_tree``).
+has projected records before it had trees: a tree is only extended from where it ends, and the missing part is added
+from the log later (``evidence_trees.extend_tree``).
 """
 
 import hashlib
@@ -14,7 +14,8 @@ from sqlalchemy.engine import Connection
 
 from lineage.core.evidence.record_entry import NO_VALUE, Committed, encode_entries
 from lineage.core.evidence.tiles import grown, partial_tiles
-from lineage.core.model.records import Batch, Position, RejectedRecord
+from lineage.core.model.errors import IntegrityError
+from lineage.core.model.records import Batch, Position, RejectedRecord, position_of
 from lineage.store.database.dialects import add
 from lineage.store.database.tables import tile, tree
 
@@ -74,7 +75,11 @@ def _append(connection: Connection, lane: int, size: int, entries: list[bytes]) 
     partial = {}
     for level, place in partial_tiles(size):
         where = (tile.c.lane == lane) & (tile.c.level == level) & (tile.c.place == place)
-        partial[level] = connection.execute(sa.select(tile.c.data).where(where)).scalar_one()
+        data = connection.execute(sa.select(tile.c.data).where(where)).scalar()
+        if data is None:
+            topic, partition, _ = position_of(lane)
+            raise IntegrityError(f"the tree of {topic}/{partition} has lost its last records; run 'delegraph rebuild'")
+        partial[level] = data
     written = grown(size, partial, entries)
     for level, place in partial_tiles(size):
         if (level, place) in written:
