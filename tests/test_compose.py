@@ -42,6 +42,7 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "compose"
 OBSERVABILITY = COMPOSE / "observability"
 ONE_SHOTS = {"access", "init"}
+PROMTOOL = shutil.which("promtool", path=os.pathsep.join([os.environ["PATH"], str(ROOT / "build/promtool/usr/bin")]))
 
 
 def read(path: Path) -> Any:
@@ -414,13 +415,34 @@ def test_the_dashboard_asks_the_source_that_is_provisioned():
     assert f"./observability/grafana/dashboards:{provider['options']['path']}:ro" in mounts
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (of Prometheus) is not here")
+def test_expected_alerts_say_what_their_rules_say():
+    """
+    Every annotation that a test of alerts expects has the wording of its rule, so that no machine without promtool
+    lets a changed sentence pass.
+    """
+    annotations = {rule["alert"]: rule["annotations"] for rule in RULES}
+    expected = [
+        (test["alertname"], key, text)
+        for case in read(OBSERVABILITY / "alerts_test.yml")["tests"]
+        for test in case.get("alert_rule_test", ())
+        for alert in test["exp_alerts"]
+        for key, text in alert["exp_annotations"].items()
+    ]
+
+    assert expected
+    for alert, key, text in expected:
+        fixed, *rest = re.split(r"\{\{.*?\}\}", annotations[alert][key])
+        pattern = re.escape(fixed) + "".join(".+?" + re.escape(part) for part in rest)
+        assert re.fullmatch(pattern, text), f"the {key} of {alert}: {annotations[alert][key]!r} became {text!r}"
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool (of Prometheus) is not here")
 @pytest.mark.parametrize("words", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")])
 def test_promtool_agrees(words: tuple[str, ...]):
     """
     Prometheus's own tool takes the settings, and the alerts fire when, and only when, they should.
     """
-    done = subprocess.run(["promtool", *words], check=False, cwd=OBSERVABILITY, capture_output=True, text=True)
+    done = subprocess.run([str(PROMTOOL), *words], check=False, cwd=OBSERVABILITY, capture_output=True, text=True)
 
     assert 0 == done.returncode, done.stdout + done.stderr
 
