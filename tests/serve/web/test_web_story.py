@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page
 from compose.native.processes import free_port
 from lineage.core.model.times import SECOND, format_instant
 from lineage.serve.config.wiring import now
+from tests.support import case_checker
 from tests.support.browsing import SECONDS, eventually, serious, site
 from tests.support.desk import Desk
 from tests.support.gateways import Gateway
@@ -148,8 +149,8 @@ class Walk:
 @pytest.mark.slow
 def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browser):  # noqa: PLR0915 (one story)
     """
-    Start page, finding, the tokens of the agent, three ticked, a plan that drifts, the new plan confirmed, the board
-    with a point that confirms by itself, one by hand, and one that comes back; the proof, and its file.
+    Start page, finding, a case, the tokens of the agent, three ticked, a plan that drifts, the new plan confirmed, the
+    board with a point that confirms by itself, one by hand, and one that comes back; the proof and the case, exported.
     """
     page = browser.new_context(accept_downloads=True).new_page()
     page.set_default_timeout(SECONDS * 1_000)
@@ -160,6 +161,12 @@ def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browse
     page.get_by_role("link", name="Why, and the evidence").first.click()
     eventually(page, "h1", "agent:scraper used a token issued to agent:assistant")
     walk.look("finding")
+    page.get_by_role("link", name="Add to case").click()
+    page.get_by_label("What it is about").fill("Stolen session of the assistant")
+    page.get_by_role("button", name="Open the case").click()
+    eventually(page, "#items", "Items (1)")
+    walk.look("case")
+    page.get_by_role("link", name=re.compile("^F-")).click()
     page.get_by_role("link", name="agent:assistant", exact=True).first.click()
     walk.look("agent")
     for token in TARGETS:
@@ -208,9 +215,22 @@ def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browse
     page.get_by_role("link", name=re.compile("^Signed receipt of")).first.click()
     eventually(page, "h1", "Enforced everywhere since")
     walk.look("receipt")
-    page.goto(f"{page.url.partition('/revocations')[0]}/receivers")
+    page.get_by_role("link", name="Status").click()
+    page.get_by_role("link", name="Add to case").click()
+    page.get_by_role("button", name="Add to case-").click()
+    eventually(page, "#items", "Items (2)")
+    page.get_by_role("link", name="Revocations", exact=True).click()
+    page.get_by_role("link", name="Enforcement points").click()
     walk.look("receivers")
+    page.get_by_role("link", name="Cases", exact=True).first.click()
+    page.get_by_role("link", name="Stolen session of the assistant").click()
+    walk.look("case-closed")
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="Export as JSON").click()
+    exported = json.loads(downloading.value.path().read_text(encoding="utf-8"))
 
+    assert [] == list(case_checker.faults(exported))
+    assert ["finding", "revocation"] == sorted(one["kind"] for one in exported["export"]["items"])
     assert ["CLOSED"] * 3 == [_verified(proof) for proof in proofs]
     assert [] == walk.found
     assert "active" == incident.desk.state(f"token:{IDP}#innocent")
