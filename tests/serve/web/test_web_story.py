@@ -212,13 +212,13 @@ def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browse
         page.get_by_role("link", name="Download, signed").click()
     proofs = json.loads(downloading.value.path().read_text(encoding="utf-8"))
     page.get_by_role("link", name="Status").click()
-    page.get_by_role("link", name=re.compile("^Signed receipt of")).first.click()
+    page.get_by_role("button", name="Add to case").click()
+    page.get_by_role("button", name="Add to case-").click()
+    eventually(page, "#items", "Items (4)")
+    page.get_by_role("link", name=re.compile("^inc-")).first.click()
+    page.get_by_role("link", name="Signed receipt").first.click()
     eventually(page, "h1", "Enforced everywhere since")
     walk.look("receipt")
-    page.get_by_role("link", name="Status").click()
-    page.get_by_role("link", name="Add to case").click()
-    page.get_by_role("button", name="Add to case-").click()
-    eventually(page, "#items", "Items (2)")
     page.get_by_role("link", name="Revocations", exact=True).click()
     page.get_by_role("link", name="Enforcement points").click()
     walk.look("receivers")
@@ -230,7 +230,7 @@ def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browse
     exported = json.loads(downloading.value.path().read_text(encoding="utf-8"))
 
     assert [] == list(case_checker.faults(exported))
-    assert ["finding", "revocation"] == sorted(one["kind"] for one in exported["export"]["items"])
+    assert ["finding", *["revocation"] * 3] == sorted(one["kind"] for one in exported["export"]["items"])
     assert ["CLOSED"] * 3 == [_verified(proof) for proof in proofs]
     assert [] == walk.found
     assert "active" == incident.desk.state(f"token:{IDP}#innocent")
