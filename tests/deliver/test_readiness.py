@@ -1,19 +1,30 @@
 """``delegraph prove --ready`` over real ways to an enforcement point: how fast each denies a canary."""
 
+import json
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compose.native.processes import free_port
-from ingest.revocations import answering
+from ingest.codec import api as codec
+from ingest.log.port import Entry
+from ingest.revocations import Revocations, answering
+from lineage.core.model.records import DECISIONS
 from tests.support.desk import LATER, Desk, token
+from tests.support.feed_desk import Desk as FeedDesk
+from tests.support.feed_desk import delivering
 from tests.support.gateways import Gateway
-from tests.support.kafka_worlds import started
+from tests.support.introspecting import Introspecting, introspecting
+from tests.support.kafka_worlds import consuming, made_log, opened, started, wait_until
 from tests.support.proving import SECRET, Following, configure
 from tests.support.receivers import receiver
 from tests.support.signing_keys import file_of
+from tests.support.ssf_worlds import Receiver as SsfReceiver
+from tests.support.ssf_worlds import World, receiving, serving, told
 
 CANARY = "token:https://idp.example#canary"
 
@@ -27,7 +38,7 @@ def desk(tmp_path: Path) -> Desk:
     return desk
 
 
-def ready(desk: Desk) -> dict[str, dict[str, Any]]:
+def ready(desk: Desk) -> dict[str, Any]:
     said = desk.one("prove", "--ready", CANARY, "--by", "human:ruth", "--wait", "60")["proof"]
     return {one["receiver"]: one for one in said["points"]} | {"verdict": said["verdict"]}
 
@@ -60,6 +71,79 @@ def test_a_revocation_endpoint_and_a_follower_show_how_fast_they_enforce(desk: D
     assert points["urn:called"]["would_enforce"]
     assert points["urn:fed"]["would_enforce"]
     assert 0 < points["urn:called"]["milliseconds"] < points["urn:fed"]["milliseconds"]
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+def test_a_follower_of_the_feed_on_kafka_shows_how_fast_it_enforces(kafka_url: str, tmp_path: Path):
+    """The order goes through Kafka, the consumer, ``delegraph deliver`` and the feed to ``Revocations``."""
+    configured = str(tmp_path / "delegraph.toml")
+    desk = Desk(tmp_path, options=("--log", kafka_url), env={"DELEGRAPH_CONFIG": configured})
+    with (
+        made_log(kafka_url) as log,
+        opened(desk.url, create=True),
+        consuming(desk.url, kafka_url),
+        delivering(desk.url, kafka_url),
+        Revocations(kafka_url) as follower,
+        answering(follower, SECRET) as url,
+    ):
+        known = [token("https://idp.example#canary", expires_at=LATER), receiver("urn:fed")]
+        log.append(Entry(DECISIONS, codec.encode(codec.decode_line(json.dumps(one).encode()))) for one in known)
+        configure(desk, **{"urn:fed": {"kind": "answers", "url": url, "secret_file": "secret"}})
+        assert follower.wait_until_current(60)
+        wait_until(lambda: desk.state(CANARY) == "active")
+        points = ready(desk)
+
+    assert ("CLOSED", "accepted", True) == (
+        points["verdict"], points["urn:fed"]["before"], points["urn:fed"]["would_enforce"],
+    )  # fmt: skip
+    assert 0 < points["urn:fed"]["milliseconds"] < 60_000
+
+
+@pytest.mark.slow
+def test_a_receiver_of_shared_signals_shows_how_fast_it_enforces(tmp_path: Path):
+    """``delegraph deliver`` pushes a signed event (RFC 8935); the receiver is introspected."""
+    desk = Desk(tmp_path, env={"DELEGRAPH_CONFIG": str(tmp_path / "delegraph.toml")})
+    configure(desk)
+    desk.take(token("https://idp.example#canary", expires_at=LATER), receiver("urn:pushed"))
+    feed = FeedDesk(desk.url)
+    with (
+        closing(feed.store),
+        serving(World(feed, tmp_path)) as world,
+        receiving(world, "urn:pushed") as pushed,
+        closing(world.client("urn:pushed")) as client,
+        introspecting() as point,
+        delivered(world),
+    ):
+        client.push_to(pushed.url)
+        configure(desk, **{"urn:pushed": {"kind": "introspection", "url": point.url}})
+        point.active.add("canary")
+        hears = threading.Thread(target=_deny_once_pushed, args=(pushed, point))
+        hears.start()
+        points = ready(desk)
+        hears.join()
+
+    assert ("CLOSED", "accepted", True) == (
+        points["verdict"], points["urn:pushed"]["before"], points["urn:pushed"]["would_enforce"],
+    )  # fmt: skip
+    assert 0 < points["urn:pushed"]["milliseconds"] < 60_000
+
+
+@contextmanager
+def delivered(world: World) -> Iterator[None]:
+    """``delegraph deliver`` runs within the block."""
+    run = world.delivering()
+    try:
+        yield
+    finally:
+        run.kill()
+        run.communicate()
+
+
+def _deny_once_pushed(pushed: SsfReceiver, point: Introspecting) -> None:
+    """The receiver denies what it was told."""
+    wait_until(lambda: "token:https://idp.example#canary" in {key for key, _ in told(pushed.claims())})
+    point.active.discard("canary")
 
 
 def _deny_once_revoked(called: Gateway, following: Following) -> None:
