@@ -18,7 +18,7 @@ from lineage.core.model.times import Instant
 from lineage.store.database.dialects import backend_of
 from lineage.store.database.engine import faults
 from lineage.store.database.sql import chunks, in_array
-from lineage.store.database.tables import checkpoint, fact, position, sighting, tile, tree
+from lineage.store.database.tables import BROKEN, checkpoint, fact, position, sighting, tile, tree
 from lineage.store.store import Store
 from lineage.store.writing.trees import extend_lane
 
@@ -33,13 +33,18 @@ class Head(NamedTuple):
 
     Attributes:
         size: The number of its leaves.
-        covered: The offset before which the tree has every record.
+        covered: The offset before which the tree has every record; ``BROKEN`` if it is damaged.
         after: The offset after its last record.
     """
 
     size: int
     covered: int
     after: int
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether its stored tiles are damaged, so that it is not extended until a rebuild."""
+        return self.covered == BROKEN
 
 
 class SignedCheckpoint(NamedTuple):

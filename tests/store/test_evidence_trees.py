@@ -186,13 +186,28 @@ def test_a_missing_tile_is_named(store: Store):
         one.entry(0)
 
 
-def test_a_batch_is_refused_where_the_end_of_the_tree_is_missing(store: Store):
-    """With a remedy, and nothing of it is written: else the tree would say less than the log."""
-    lane = (DECISIONS, 0)
-    write(store, (lane, 0, 2, records_of(lane, [0, 1])))
-    with store.engine.begin() as connection:
-        connection.execute(tile.delete())
+DAMAGE = {
+    "its last tiles": tile.delete().where(tile.c.place == 1, tile.c.level == 0),
+    "a part of its last tile": tile.update().where(tile.c.place == 1, tile.c.level == 0).values(data=b"x" * 53),
+    "the hash of its full tiles": tile.delete().where(tile.c.level == 1),
+    "a record of its size": tree.update().values(size=299),
+    "a tile of its size": tree.update().values(size=255),
+    "all of its size": tree.update().values(size=0),
+}
 
-    with pytest.raises(IntegrityError, match="decisions/0 has lost its last records; run 'delegraph rebuild'"):
-        write(store, (lane, 2, 3, records_of(lane, [2])))
-    assert store.positions() == {lane: 2}
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_tree_does_not_stop_intake(store: Store, damage: str):
+    """It is not extended, and said to be broken; facts and other trees go on."""
+    lane, other = (DECISIONS, 0), (ORDERS, 0)
+    write(store, (lane, 0, 300, records_of(lane, list(range(300)))))
+    with store.engine.begin() as connection:
+        assert connection.execute(DAMAGE[damage]).rowcount == 1
+
+    for first in (300, 301):
+        parts = [(one, at, at + 1, records_of(one, [at])) for one, at in ((lane, first), (other, first - 300))]
+        write(store, *parts)
+
+    heads = evidence_trees.heads(store)
+    assert {lane: 302, other: 2} == store.positions()
+    assert (True, False, 2) == (heads[lane].is_broken, heads[other].is_broken, heads[other].size)

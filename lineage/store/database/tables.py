@@ -378,13 +378,16 @@ Index(
 Index("finding_of", finding.c.of_key, sqlite_where=_latest, postgresql_where=_latest)
 Index("finding_about", finding.c.about_key, sqlite_where=_latest, postgresql_where=_latest)
 
+# In ``tree.covered``: the stored tiles contradict the tree, which is not extended any more until a rebuild.
+BROKEN: Final = -1
+
 # The Merkle tree over the records of each partition, whose ``lane`` is the Position.number of its first offset.
 tree = Table(
     "tree",
     metadata,
     Column("lane", BigInteger, primary_key=True, autoincrement=False),
     Column("size", BigInteger, nullable=False),  # leaves
-    Column("covered", BigInteger, nullable=False),  # the tree has every record before this offset
+    Column("covered", BigInteger, nullable=False),  # the tree has every record before this offset; or BROKEN
     Column("after", BigInteger, nullable=False),  # the offset after its last record
 )
 

@@ -31,9 +31,11 @@ def tree_differences(stored: Store, fresh: Store) -> Iterator[str]:
     heads, expected = evidence_trees.heads(stored), evidence_trees.heads(fresh)
     for lane, following in sorted(stored.positions().items()):
         head = heads.get(lane)
-        if head is None or head.covered < following:
+        if head is not None and head.is_broken:
+            yield f"tree: {_named(lane)} is damaged and has not been extended beyond {head.size:,} records"
+        elif head is None or head.covered < following:
             continue
-        if head != expected.get(lane):
+        elif head != expected.get(lane):
             yield f"tree: {_named(lane)} has {head.size:,} records up to offset {head.covered:,}; the log differs"
         yield from _tile_differences(stored, fresh, lane)
     yield from broken_checkpoints(evidence_trees.checkpoints(stored), fresh)

@@ -3,9 +3,12 @@
 The position of a partition is advanced first, which locks out other writers of its tree. A store of an older version
 has projected records before it had trees: a tree is only extended from where it ends, and the missing part is added
 from the log later (``evidence_trees.extend_tree``).
+
+A damaged tree must not keep facts from being written: it is marked as broken and not extended any more.
 """
 
 import hashlib
+import logging
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -13,11 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from lineage.core.evidence.record_entry import NO_VALUE, Committed, encode_entries
-from lineage.core.evidence.tiles import grown, partial_tiles
-from lineage.core.model.errors import IntegrityError
-from lineage.core.model.records import Batch, Position, RejectedRecord, position_of
-from lineage.store.database.dialects import add
-from lineage.store.database.tables import tile, tree
+from lineage.core.evidence.tiles import HEIGHT, WIDTH, grown, partial_tiles, unit_of
+from lineage.core.model.records import Batch, Position, RejectedRecord
+from lineage.store.database.dialects import add_missing
+from lineage.store.database.tables import BROKEN, tile, tree
+
+logger = logging.getLogger(__name__)
 
 
 def extend(connection: Connection, batch: Batch) -> None:
@@ -51,7 +55,7 @@ def extend_lane(
         records: The records, by offset.
 
     Returns:
-        False if the tree does not end at ``first``; then nothing was written.
+        False if the tree does not end at ``first``, or is broken; then it was not extended.
     """
     number = Position(*lane, 0).number
     found = connection.execute(sa.select(tree).where(tree.c.lane == number)).first()
@@ -60,7 +64,10 @@ def extend_lane(
         return False
     entries = encode_entries(records, number + after)
     if entries:
-        _append(connection, number, size, entries)
+        if not _append(connection, number, size, entries):
+            logger.error("the tree of %s/%d is damaged, and is not extended; run 'delegraph rebuild'", *lane)
+            connection.execute(tree.update().where(tree.c.lane == number).values(covered=BROKEN))
+            return False
         after = records[-1][0] - number + 1
     row = {"size": size + len(entries), "covered": following, "after": after}
     if found is None:
@@ -70,21 +77,21 @@ def extend_lane(
     return True
 
 
-def _append(connection: Connection, lane: int, size: int, entries: list[bytes]) -> None:
-    """Write the tiles that are new or extended."""
+def _append(connection: Connection, lane: int, size: int, entries: list[bytes]) -> bool:
+    """Write the tiles that are new or extended; return False if the stored ones are not those of a tree of this size."""
     partial = {}
     for level, place in partial_tiles(size):
         where = (tile.c.lane == lane) & (tile.c.level == level) & (tile.c.place == place)
         data = connection.execute(sa.select(tile.c.data).where(where)).scalar()
-        if data is None:
-            topic, partition, _ = position_of(lane)
-            raise IntegrityError(f"the tree of {topic}/{partition} has lost its last records; run 'delegraph rebuild'")
+        if data is None or len(data) != (size >> HEIGHT * level) % WIDTH * unit_of(level):
+            return False
         partial[level] = data
     written = grown(size, partial, entries)
     for level, place in partial_tiles(size):
         if (level, place) in written:
             connection.execute(tile.delete().where(tile.c.lane == lane, tile.c.level == level, tile.c.place == place))
-    add(connection, tile, [(lane, level, place, data) for (level, place), data in written.items()])
+    rows = [(lane, level, place, data) for (level, place), data in written.items()]
+    return add_missing(connection, tile, rows) == len(rows)
 
 
 def _digest_of(record: RejectedRecord) -> bytes:
