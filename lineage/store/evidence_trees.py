@@ -1,7 +1,7 @@
 """The stored Merkle trees over the log, and the checkpoints that were signed over them."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ from lineage.core.evidence.tiles import WIDTH, subtrees
 from lineage.core.model.errors import IntegrityError
 from lineage.core.model.records import Position, position_of
 from lineage.core.model.times import Instant
-from lineage.store.database.dialects import backend_of
+from lineage.store.database.dialects import backend_of, hold
 from lineage.store.database.engine import faults
 from lineage.store.database.sql import chunks, in_array
 from lineage.store.database.tables import BROKEN, checkpoint, fact, position, sighting, tile, tree
@@ -226,19 +226,62 @@ def _first_of(store: Store, connection: Connection, query: sa.Select[Any], sourc
         return next((position_of(n) for n, value in rows if store.decode(value).source == source), None)
 
 
-def add_checkpoint(store: Store, head: Checkpoint, note: str, signed_at: Instant) -> None:
-    """Store a signed checkpoint."""
-    row = {"origin": head.origin, "size": head.size, "root": head.root, "note": note, "signed_at": signed_at}
-    with _writing(store) as connection:
-        connection.execute(checkpoint.insert(), [row])
+class Signing:
+    """A transaction in which no other process signs checkpoints or replaces the trees."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Use the connection of the transaction."""
+        self._connection = connection
+
+    def heads(self) -> dict[Lane, Head]:
+        """Return the heads of the trees, also of partitions that have none."""
+        projected = self._connection.execute(sa.select(position.c.topic, position.c.partition))
+        return {(topic, partition): Head(0, 0, 0) for topic, partition in projected} | heads_of(self._connection)
+
+    def tree(self, lane: Lane, head: Head) -> Tree:
+        """Return the tree of a partition."""
+        return Tree(self._connection, lane, head)
+
+    def latest(self, origin: str) -> SignedCheckpoint | None:
+        """Return the latest checkpoint of an origin; None if there is none."""
+        return _latest(self._connection, origin)
+
+    def add(self, head: Checkpoint, note: str, signed_at: Instant) -> None:
+        """Store a signed checkpoint."""
+        row = {"origin": head.origin, "size": head.size, "root": head.root, "note": note, "signed_at": signed_at}
+        self._connection.execute(checkpoint.insert(), [row])
 
 
-def add_cosignatures(store: Store, id_: int, note: str, witnessed_at: Instant | None) -> None:
-    """Store the note of a checkpoint with the cosignatures that it received."""
+@contextmanager
+def signing(store: Store) -> Iterator[Signing]:
+    """Open a transaction that signs checkpoints.
+
+    Two processes that sign at the same time, or one during a rebuild, could otherwise sign two histories.
+    """
     with _writing(store) as connection:
-        connection.execute(
-            checkpoint.update().where(checkpoint.c.id == id_).values(note=note, witnessed_at=witnessed_at)
-        )
+        hold(connection, checkpoint)
+        yield Signing(connection)
+
+
+def add_cosignature(store: Store, id_: int, line: str, witnessed: Callable[[str], bool], now: Instant) -> None:
+    """Add a cosignature to the note of a checkpoint, unless it has it already.
+
+    Args:
+        store: The store.
+        id_: The checkpoint.
+        line: The line with the cosignature.
+        witnessed: Whether a note has enough cosignatures.
+        now: The current time.
+    """
+    with _writing(store) as connection:
+        hold(connection, checkpoint)
+        row = connection.execute(sa.select(checkpoint).where(checkpoint.c.id == id_)).first()
+        if row is None:
+            return
+        note = row.note if line in row.note else row.note + line
+        witnessed_at = row.witnessed_at or (now if witnessed(note) else None)
+        changed = checkpoint.update().where(checkpoint.c.id == id_).values(note=note, witnessed_at=witnessed_at)
+        connection.execute(changed)
 
 
 def latest_checkpoints(store: Store) -> dict[str, SignedCheckpoint]:
@@ -247,6 +290,18 @@ def latest_checkpoints(store: Store) -> dict[str, SignedCheckpoint]:
     with store.connection() as connection:
         rows = connection.execute(sa.select(checkpoint).where(checkpoint.c.id.in_(latest))).all()
     return {row.origin: _signed(row) for row in rows}
+
+
+def latest_checkpoint(store: Store, origin: str) -> SignedCheckpoint | None:
+    """Return the latest checkpoint of an origin; None if there is none."""
+    with store.connection() as connection:
+        return _latest(connection, origin)
+
+
+def _latest(connection: Connection, origin: str) -> SignedCheckpoint | None:
+    query = sa.select(checkpoint).where(checkpoint.c.origin == origin)
+    row = connection.execute(query.order_by(checkpoint.c.size.desc(), checkpoint.c.id.desc()).limit(1)).first()
+    return None if row is None else _signed(row)
 
 
 def checkpoints(store: Store) -> Iterator[SignedCheckpoint]:

@@ -68,6 +68,15 @@ def parse_checkpoint(note: Note) -> Checkpoint:
     if len(lines) < _LEAST_LINES or not all(lines):
         raise NoteError("a checkpoint has an origin, a size and a root, each on its line")
     origin, size, encoded, *_ = lines
+    return parse_head(origin, size, encoded)
+
+
+def parse_head(origin: str, size: str, encoded: str) -> Checkpoint:
+    """Read the head of a tree from the texts of its parts.
+
+    Raises:
+        NoteError: The size or the root is not one.
+    """
     root = decoded_base64(encoded)
     if not _SIZE.fullmatch(size) or len(root) != HASH_BYTES:
         raise NoteError("the size of a checkpoint is a whole number, and its root 32 bytes in base64")

@@ -1,18 +1,45 @@
-"""Sign checkpoints of the trees in a store."""
+"""Sign checkpoints of the trees in a store: of each partition that has grown, and one over all of them."""
 
-from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from lineage.core.evidence.checkpoints import Checkpoint
+from lineage.core.evidence.combined import CombinedCheckpoint
 from lineage.core.evidence.notes import Note
 from lineage.core.model.errors import IntegrityError
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.tlog.note_keys import NoteKeys
 from lineage.store import evidence_trees
-from lineage.store.evidence_trees import Lane, SignedCheckpoint
+from lineage.store.evidence_trees import Lane, SignedCheckpoint, Tree
 from lineage.store.store import Store
 
 _ORIGIN_BYTES: Final = 8  # of the identity of the log, in its origin by default
+
+
+class Pace(NamedTuple):
+    """How often checkpoints are signed.
+
+    Attributes:
+        records: As soon as a partition has so many records since its last checkpoint.
+        seconds: As soon as its last checkpoint is so old, and there are new records.
+    """
+
+    records: int
+    seconds: int
+
+
+AT_ONCE: Final = Pace(1, 0)
+
+
+class Signed(NamedTuple):
+    """What was signed.
+
+    Attributes:
+        new: The new checkpoints of partitions.
+        faults: Why partitions were not signed, a sentence for each.
+    """
+
+    new: list[Checkpoint]
+    faults: list[str]
 
 
 def origin_of(store: Store, origin: str | None) -> str:
@@ -26,8 +53,27 @@ def origin_of_lane(origin: str, lane: Lane) -> str:
     return f"{origin}/{topic}/{partition}"
 
 
-def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> list[Checkpoint]:
-    """Sign the trees that have grown since their last checkpoints.
+def is_due(store: Store, origin: str, now: Instant, pace: Pace) -> bool:
+    """Whether any partition has enough new records, or new records for long enough, or is damaged."""
+    for lane, head in evidence_trees.heads(store).items():
+        last = evidence_trees.latest_checkpoint(store, origin_of_lane(origin, lane))
+        if last is None:
+            if head.size:
+                return True
+            continue
+        if head.is_broken:
+            return True
+        new = head.size - last.head.size
+        # A clock that was wrong must not keep later checkpoints from being signed.
+        if new >= pace.records or (new > 0 and abs(now - last.signed_at) >= pace.seconds * SECOND):
+            return True
+    return False
+
+
+def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> Signed:
+    """Sign the trees that have grown since their last checkpoints, and all of them together, in one transaction.
+
+    A signature leaves this process only after the checkpoint is stored, so a crash cannot lose one that others have.
 
     Args:
         store: The store with the trees.
@@ -35,33 +81,54 @@ def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> list[Checkpo
         now: The current time.
 
     Returns:
-        The new checkpoints.
+        The new checkpoints, and why others were not signed. A tree that does not extend its last checkpoint is never
+        signed again.
+    """
+    new: list[Checkpoint] = []
+    heads: list[Checkpoint] = []
+    faults: list[str] = []
+    with evidence_trees.signing(store) as session:
+        for lane, found in sorted(session.heads().items()):
+            origin = origin_of_lane(keys.name, lane)
+            last = session.latest(origin)
+            try:
+                head = _next(session.tree(lane, found), origin, last)
+            except IntegrityError as fault:
+                faults.append(str(fault))
+                head = None
+            if head is not None:
+                session.add(head, _signed(keys, head.text), now)
+                new.append(head)
+            elif last is not None:
+                head = last.head
+            heads += [] if head is None else [head]
+        if new:
+            combined = CombinedCheckpoint(keys.name, tuple(heads))
+            session.add(combined.head, _signed(keys, combined.text), now)
+    return Signed(new, faults)
+
+
+def _signed(keys: NoteKeys, text: str) -> str:
+    return str(Note(text, (keys.sign(text),)))
+
+
+def _next(tree: Tree, origin: str, last: SignedCheckpoint | None) -> Checkpoint | None:
+    """Return the head of a tree; None if it has not grown.
 
     Raises:
-        IntegrityError: A tree no longer extends its last checkpoint, so earlier records of the log have changed.
-            Nothing was signed.
+        IntegrityError: The tree is damaged, or does not begin with the records under its last checkpoint.
     """
-    new = list(_grown(store, keys.name, evidence_trees.latest_checkpoints(store)))
-    for head in new:
-        evidence_trees.add_checkpoint(store, head, str(Note(head.text, (keys.sign(head.text),))), now)
-    return new
-
-
-def _grown(store: Store, origin: str, last: dict[str, SignedCheckpoint]) -> Iterator[Checkpoint]:
-    """Return the heads of the trees that have grown, after checking that each extends its last checkpoint."""
-    for lane in evidence_trees.heads(store):
-        with evidence_trees.opened_tree(store, lane) as tree:
-            name = origin_of_lane(origin, lane)
-            before = last.get(name)
-            if before is not None and not extends(tree, before.head):
-                raise IntegrityError(
-                    f"the records of {lane[0]}/{lane[1]} are not those under its checkpoint of {before.head.size:,} "
-                    "records: the log or the store was changed; run 'delegraph fsck'"
-                )
-            if tree.head.size > (0 if before is None else before.head.size):
-                yield Checkpoint(name, tree.head.size, tree.root())
-
-
-def extends(tree: evidence_trees.Tree, head: Checkpoint) -> bool:
-    """Whether a tree begins with the records under a checkpoint."""
-    return tree.head.size >= head.size and tree.root(head.size) == head.root
+    size, before = tree.head.size, 0 if last is None else last.head.size
+    name = f"{tree.lane[0]}/{tree.lane[1]}"
+    if tree.head.is_broken:
+        raise IntegrityError(
+            f"the tree of {name} is damaged, and is not signed until 'delegraph rebuild' has repaired it"
+        )
+    if size == before:
+        return None
+    if last is not None and (size < before or tree.root(before) != last.head.root):
+        raise IntegrityError(
+            f"the records of {name} are not those under its checkpoint of {before:,} records: the log or the store was "
+            "changed; run 'delegraph fsck'"
+        )
+    return Checkpoint(origin, size, tree.root())

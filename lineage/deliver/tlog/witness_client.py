@@ -11,6 +11,7 @@ import httpx
 from lineage.core.evidence.checkpoints import Checkpoint
 from lineage.core.evidence.notes import Note, NoteError, Signature, parse_signatures, verified
 from lineage.core.evidence.witnessing import Submission
+from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.http.certificates import trusting
 from lineage.deliver.tlog.note_keys import is_valid
 from lineage.deliver.tlog.witness_settings import WitnessEndpoint
@@ -18,6 +19,7 @@ from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 logger = logging.getLogger(__name__)
 
 _ANSWER_BYTES: Final = 64 * 1024
+_CLOCK_SECONDS: Final = 3_600  # a cosignature of another time would say that the checkpoint was seen then
 _SIZE: Final = re.compile(r"(0|[1-9]\d{0,18})\n?", re.ASCII)
 
 Prove = Callable[[int, int], tuple[bytes, ...]]  # the consistency proof between two sizes
@@ -35,7 +37,9 @@ class Reply(NamedTuple):
     fault: str | None = None
 
 
-def request_cosignature(witness: WitnessEndpoint, note: Note, head: Checkpoint, prove: Prove) -> Reply:
+def request_cosignature(
+    witness: WitnessEndpoint, note: Note, head: Checkpoint, prove: Prove, clock: Callable[[], Instant]
+) -> Reply:
     """Ask a witness to cosign a checkpoint. Its reply names the size that it cosigned last, where the proof begins.
 
     Args:
@@ -43,6 +47,7 @@ def request_cosignature(witness: WitnessEndpoint, note: Note, head: Checkpoint, 
         note: The signed checkpoint.
         head: The tree head in the note.
         prove: Builds consistency proofs.
+        clock: Returns the current time.
 
     Raises:
         RefusedError: The file with its certificates cannot be read.
@@ -61,15 +66,19 @@ def request_cosignature(witness: WitnessEndpoint, note: Note, head: Checkpoint, 
     if status != HTTPStatus.OK:
         said = " ".join(text.split())[:200]
         return Reply(None, f"it refuses with {status}: {said}" if said.isprintable() else f"it refuses with {status}")
-    return _accepted(witness, note, text)
+    return _accepted(witness, note, text, clock())
 
 
-def _accepted(witness: WitnessEndpoint, note: Note, text: str) -> Reply:
+def _accepted(witness: WitnessEndpoint, note: Note, text: str, now: Instant) -> Reply:
     """Return the verified cosignature in an answer; signatures of other keys are ignored."""
     try:
         for signature in parse_signatures(text):
-            if verified(Note(note.text, (signature,)), [witness.key], is_valid):
-                return Reply(signature)
+            made_at = verified(Note(note.text, (signature,)), [witness.key], is_valid).get(witness.key)
+            if made_at is None:
+                continue
+            if abs(now // SECOND - made_at) > _CLOCK_SECONDS:
+                return Reply(None, f"its clock differs from ours by {abs(now // SECOND - made_at):,} s")
+            return Reply(signature)
     except NoteError as fault:
         return Reply(None, f"its answer is not a cosignature: {fault}")
     return Reply(None, "its answer has no cosignature by its key")

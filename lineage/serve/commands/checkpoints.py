@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from lineage.core.evidence.merkle import consistency_proof
-from lineage.core.evidence.notes import KeyKind, Note, parse_note, verified
+from lineage.core.evidence.notes import KeyKind
 from lineage.core.evidence.record_entry import Committed, digest_of
-from lineage.core.model.errors import RefusedError
+from lineage.core.model.errors import IntegrityError, RefusedError
 from lineage.core.model.records import position_of
 from lineage.core.model.times import format_instant
-from lineage.deliver.tlog.checkpointing import origin_of, origin_of_lane, sign_checkpoints
-from lineage.deliver.tlog.note_keys import NoteKeys, is_valid, load_note_keys
-from lineage.deliver.tlog.witness_client import request_cosignature
+from lineage.deliver.tlog.checkpointing import origin_of, sign_checkpoints
+from lineage.deliver.tlog.cosigning import quorum_of, request_cosignatures
+from lineage.deliver.tlog.note_keys import NoteKeys, load_note_keys
 from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
-from lineage.store.evidence_trees import Head, Lane, SignedCheckpoint
+from lineage.store.evidence_trees import Head
 
 _PAGE: Final = 50_000  # records of the log read at once
 NO_KEY: Final = (
@@ -42,7 +41,7 @@ def complete_trees(service: Service) -> None:
     log = service.require_log()
     for lane, end in sorted(service.store.positions().items()):
         first = evidence_trees.heads(service.store).get(lane, Head(0, 0, 0)).covered
-        while first < end:
+        while 0 <= first < end:  # a broken tree is left to a rebuild
             records, following = log.read(*lane, first, limit=min(_PAGE, end - first))
             following = min(following, end) if following > first else end
             committed: list[Committed] = [
@@ -67,18 +66,16 @@ def sign(
         needed: How many must have cosigned a checkpoint for it to count as witnessed; None for all.
 
     Raises:
-        IntegrityError: A tree does not extend its last checkpoint.
+        IntegrityError: A tree is damaged or does not extend its last checkpoint; the others were signed.
     """
     complete_trees(service)
-    signed = {head.origin for head in sign_checkpoints(service.store, keys, service.clock())}
-    faults = {}
-    if witnesses:
-        wanted = len(witnesses) if needed is None else needed
-        stored = evidence_trees.latest_checkpoints(service.store)
-        for lane in evidence_trees.heads(service.store):
-            if found := stored.get(origin_of_lane(keys.name, lane)):
-                faults.update(_ask_witnesses(service, lane, found, witnesses, wanted))
+    done = sign_checkpoints(service.store, keys, service.clock())
+    if done.faults:
+        raise IntegrityError("; ".join(done.faults))
+    signed = {head.origin for head in done.new}
+    faults = request_cosignatures(service.store, keys.name, quorum_of(witnesses, needed), service.clock)
     latest = evidence_trees.latest_checkpoints(service.store)
+    combined = latest.pop(keys.name, None)
     return {
         "origin": keys.name,
         "key": keys.verifiers[0].text,
@@ -94,28 +91,6 @@ def sign(
             }
             for _, one in sorted(latest.items())
         ],
+        "combined": None if combined is None else combined.note,
         "faults": [{"witness": name, "origin": origin, "fault": fault} for (name, origin), fault in faults.items()],
     }
-
-
-def _ask_witnesses(
-    service: Service, lane: Lane, stored: SignedCheckpoint, witnesses: Sequence[WitnessEndpoint], needed: int
-) -> dict[tuple[str, str], str]:
-    """Ask for the cosignatures that the latest checkpoint of a tree lacks; return why some did not cosign."""
-    note, faults, cosigned = parse_note(stored.note), {}, 0
-
-    def prove(old: int, new: int) -> tuple[bytes, ...]:
-        with evidence_trees.opened_tree(service.store, lane) as tree:
-            return tuple(consistency_proof(old, new, tree.subtree))
-
-    for witness in witnesses:
-        if not verified(note, [witness.key], is_valid):
-            reply = request_cosignature(witness, note, stored.head, prove)
-            if reply.cosignature is None:
-                faults[witness.name, stored.head.origin] = reply.fault or ""
-                continue
-            note = Note(note.text, (*note.signatures, reply.cosignature))
-        cosigned += 1
-    witnessed_at = stored.witnessed_at or (service.clock() if cosigned >= needed else None)
-    evidence_trees.add_cosignatures(service.store, stored.id, str(note), witnessed_at)
-    return faults

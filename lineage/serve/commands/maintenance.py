@@ -21,7 +21,7 @@ from lineage.store.rebuild.diff import differences, twin
 from lineage.store.rebuild.swap import exchange, temporary_store
 from lineage.store.rebuild.time_index_check import time_index_differences
 from lineage.store.rebuild.tree_check import broken_checkpoints, tree_differences
-from lineage.store.store import Quarantined
+from lineage.store.store import Quarantined, Store
 
 logger = logging.getLogger(__name__)
 
@@ -118,8 +118,7 @@ def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
     with temporary_store(service.store) as fresh:
         records = project(log, fresh, trust, progress=progress)
         records += project(log, fresh, trust, progress=progress)  # so that little is left to project while writers wait
-        if broken := next(broken_checkpoints(evidence_trees.latest_checkpoints(service.store).values(), fresh), None):
-            raise IntegrityError(f"{broken.partition(': ')[2]}; nothing was replaced")
+        _refuse_other_history(service, fresh)
 
         def catch_up(positions: dict[tuple[str, int], int]) -> None:
             """Project what others have projected since we began.
@@ -128,12 +127,19 @@ def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
             """
             nonlocal records
             records += project(log, fresh, trust, ends=positions)
+            _refuse_other_history(service, fresh)  # a checkpoint may have been signed since
 
         exchange(service.store, fresh, catch_up)
     service.catch_up()  # what was appended meanwhile
     if kept_findings.state_of(service.store).swept is not None:  # the index of findings is derived from the facts
         FindingKeeper(service.store, service.trust, service.options).sweep(service.clock())
     return {"records": records, "outcomes": service.store.outcomes()._asdict(), "as_of": service.as_of()}
+
+
+def _refuse_other_history(service: Service, fresh: Store) -> None:
+    """Raise IntegrityError if a fresh projection does not extend the latest checkpoints."""
+    if broken := next(broken_checkpoints(evidence_trees.latest_checkpoints(service.store).values(), fresh), None):
+        raise IntegrityError(f"{broken.partition(': ')[2]}; nothing was replaced")
 
 
 def fsck(service: Service, progress: Callable[[int], None]) -> Document:

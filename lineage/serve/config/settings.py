@@ -129,6 +129,15 @@ class Settings:
         "how checkpoints name this log, such as `audit.example/agents`; it must not change",
         default_text="`delegraph/` and the first digits of the log's identity",
     )
+    evidence_every_records: int = setting(
+        10_000,
+        "`deliver` signs a [checkpoint](../evidence.md#sign-checkpoints-continuously) once a partition has so many new "
+        "records",
+        least=1,
+    )
+    evidence_every_seconds: int = setting(
+        60, "or, if there are fewer, once its last checkpoint is so old", least=1, most=86_400
+    )
     evidence_witnesses: int | None = setting(
         None,
         "how many [witnesses](../evidence.md#witnesses) must have cosigned a checkpoint before it counts as witnessed",

@@ -91,6 +91,9 @@ class _Delivered(Collector):
                 for outcome in _OUTCOMES:
                     calls.add_metric([called["receiver"], outcome], called[outcome])
             yield calls
+        if "checkpoints" in said:
+            yield CounterMetricFamily("delegraph_checkpoints_signed", _SIGNED, value=said["checkpoints"])
+            yield GaugeMetricFamily("delegraph_checkpoint_faults", _WRONG, value=len(said["checkpoint_faults"]))
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
@@ -100,4 +103,6 @@ _SPREAD: Final = "Changes of an element's state that were written to the outbox.
 _FED: Final = "Changes that were sent to the feed."
 _PUSHED: Final = "Security events that receivers accepted by push."
 _REFUSED: Final = "Security events that receivers permanently refused, in total."
+_SIGNED: Final = "Checkpoints of partitions that this process signed."
+_WRONG: Final = "Partitions that cannot be signed, and witnesses that do not cosign, now."
 _CALLS: Final = "Calls of revocation endpoints, by what was answered."

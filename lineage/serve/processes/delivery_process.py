@@ -1,4 +1,7 @@
-"""The delivery process: write the outbox, feed the Kafka topic, push Shared Signals, and call revocation endpoints."""
+"""The delivery process.
+
+It writes the outbox, feeds the Kafka topic, pushes Shared Signals, calls revocation endpoints, and signs checkpoints.
+"""
 
 import logging
 import threading
@@ -16,6 +19,7 @@ from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.config.wiring import Settings, now, opened_store
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.checkpoint_process import Checkpointing
 from lineage.serve.processes.health_server import Health, Serving
 from lineage.serve.processes.rfc7009_process import Calling
 from lineage.serve.processes.signals import stopped_by_signals
@@ -87,9 +91,10 @@ def _opened(settings: Settings) -> Iterator[tuple["Delivery", "Ways"]]:
     with opened_store(settings) as store:
         pushing = _Pushing(settings, store, trust)
         calling = Calling(settings, store, trust)
+        checkpointing = Checkpointing(settings, store, now)
         delivery = Delivery(store, trust, settings.log_url, settings.kafka, now)
         try:
-            yield delivery, (pushing, calling)
+            yield delivery, (pushing, calling, checkpointing)
         finally:
             calling.close()
             delivery.close()
@@ -104,6 +109,10 @@ def page_of(document: Document) -> Page:
         page.line(f"{many(document['pushed'], 'event')} accepted by receivers, {document['refused']} refused for good.")
     for called in document.get("called", ()):
         page.line(f"{called['receiver']}: {called['enforced']} enforced, {called['rejected']} rejected.")
+    if "checkpoints" in document:
+        page.line(f"{many(document['checkpoints'], 'checkpoint')} signed.")
+        for fault in document["checkpoint_faults"]:
+            page.line((fault, "bold"))
     return page
 
 
@@ -208,8 +217,8 @@ class _Pushing:
         return {"pushed": self._pusher.accepted, "refused": count_dead_letters(self._store)}
 
 
-Ways = tuple[_Pushing | Calling, ...]
-"""The ways to tell receivers in separate threads."""
+Ways = tuple[_Pushing | Calling | Checkpointing, ...]
+"""What is done in separate threads."""
 
 
 def _pusher_of(settings: Settings, store: Store, trust: Trusted | None) -> "Pusher | None":

@@ -36,6 +36,10 @@ class Backend(Protocol):
         """Become the only writer until the end of the transaction, so that what is read now stays true."""
         ...
 
+    def hold(self, connection: Connection, table: sa.Table) -> None:
+        """Become the only writer of a table until the end of the transaction; readers are not blocked."""
+        ...
+
     def without_limits(self, connection: Connection) -> None:
         """Remove the time limits on the statements of this transaction and on the pauses between them."""
         ...
@@ -88,6 +92,11 @@ def add_missing(connection: Connection, table: sa.Table, rows: list[Row]) -> int
 def wait_for_turn(connection: Connection) -> None:
     """Become the only writer until the end of the transaction, so that what is read now stays true."""
     backend_of(connection.dialect).wait_for_turn(connection)
+
+
+def hold(connection: Connection, table: sa.Table) -> None:
+    """Become the only writer of a table until the end of the transaction; readers are not blocked."""
+    backend_of(connection.dialect).hold(connection, table)
 
 
 def takes_turns(connection: Connection) -> bool:

@@ -172,6 +172,11 @@ def wait_for_turn(connection: Connection) -> None:
     connection.exec_driver_sql(_TURN)
 
 
+def hold(connection: Connection, table: sa.Table) -> None:
+    """Become the only writer of a table until the end of the transaction; readers are not blocked."""
+    connection.exec_driver_sql(f"LOCK TABLE {quoted(table.name)} IN SHARE ROW EXCLUSIVE MODE")
+
+
 def without_limits(connection: Connection) -> None:
     """Remove the time limits on the statements of this transaction and on the pauses between them."""
     connection.exec_driver_sql(_NO_LIMITS)

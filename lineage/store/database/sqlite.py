@@ -160,6 +160,10 @@ def wait_for_turn(connection: Connection) -> None:
     """Do nothing: a writer has had the only write lock since its transaction began."""
 
 
+def hold(connection: Connection, table: sa.Table) -> None:
+    """Do nothing: a writer has had the only write lock since its transaction began."""
+
+
 def without_limits(connection: Connection) -> None:
     """Do nothing: statements have no time limits."""
 

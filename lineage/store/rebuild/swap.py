@@ -30,7 +30,8 @@ _NOTHING: Final = Outcomes(0, 0, 0, 0, 0)
 # The projected tables, which are replaced; others, such as plans, are kept, and so are quarantined lines that are not
 # in the log. Writers begin with the position, so locking that table blocks them.
 _PROJECTED: Final = ("position", "fact", "ref", "act", "sighting", "name", "tree", "tile")
-_WRITTEN: Final = (*_PROJECTED, "quarantine", "release")
+# Checkpoints are kept, but none may be signed of a tree that is being replaced.
+_WRITTEN: Final = (*_PROJECTED, "quarantine", "release", "checkpoint")
 _ASIDE: Final = "n, origin, place, recorded_at, reason, detail, sha256, size, value, headers, charged_to, kept"
 # All actions are indexed now: see ``reading.acted`` and ``acts_in_time``.
 _INDEXED: Final = "DELETE FROM meta WHERE name IN ('actors', 'acts')"

@@ -5,7 +5,8 @@ from itertools import zip_longest
 
 import sqlalchemy as sa
 
-from lineage.core.evidence.checkpoints import parse_checkpoint
+from lineage.core.evidence.checkpoints import Checkpoint, parse_checkpoint
+from lineage.core.evidence.combined import is_combined, parse_combined
 from lineage.core.evidence.notes import NoteError, parse_note
 from lineage.core.evidence.record_entry import ENTRY_BYTES, decode_entry
 from lineage.core.evidence.tiles import WIDTH, unit_of
@@ -54,21 +55,29 @@ def broken_checkpoints(checkpoints: Iterable[SignedCheckpoint], fresh: Store) ->
         signed_at = format_instant(one.signed_at)
         name = f"the checkpoint of {one.head.origin} with {one.head.size:,} records, signed {signed_at},"
         try:
-            signed = parse_checkpoint(parse_note(one.note))
+            note = parse_note(one.note)
+            combined = parse_combined(note) if is_combined(note) else None
+            signed = combined.head if combined is not None else parse_checkpoint(note)
         except NoteError as fault:
             yield f"checkpoint: {name} cannot be read: {fault}"
             continue
         if signed != one.head:
             yield f"checkpoint: {name} contradicts the note stored with it"
-        lane = by_origin.get("/".join(one.head.origin.rsplit("/", 2)[-2:]))
-        if lane is None:
-            yield f"checkpoint: {name} is of a partition that the log does not have"
-            continue
-        with evidence_trees.opened_tree(fresh, lane) as tree:
-            if tree.head.size < signed.size:
-                yield f"checkpoint: {name} has more records than the {tree.head.size:,} of the log: some are missing"
-            elif tree.root(signed.size) != signed.root:
-                yield f"checkpoint: {name} is not of these records: the log was changed since"
+        for head in (signed,) if combined is None else combined.heads:
+            lane = by_origin.get("/".join(head.origin.rsplit("/", 2)[-2:]))
+            wrong = "is of a partition that the log does not have" if lane is None else _fault(fresh, lane, head)
+            if wrong is not None:
+                yield f"checkpoint: {name} {wrong}"
+
+
+def _fault(fresh: Store, lane: Lane, signed: Checkpoint) -> str | None:
+    """Why the tree of a partition does not extend a checkpoint; None if it does."""
+    with evidence_trees.opened_tree(fresh, lane) as tree:
+        if tree.head.size < signed.size:
+            return f"has more records than the {tree.head.size:,} of the log: some are missing"
+        if tree.root(signed.size) != signed.root:
+            return "is not of these records: the log was changed since"
+    return None
 
 
 def _tile_differences(stored: Store, fresh: Store, lane: Lane) -> Iterator[str]:

@@ -78,7 +78,7 @@ def extend_lane(
 
 
 def _append(connection: Connection, lane: int, size: int, entries: list[bytes]) -> bool:
-    """Write the tiles that are new or extended; return False if the stored ones are not those of a tree of this size."""
+    """Write the tiles that are new or extended; return False if the stored ones do not belong to such a tree."""
     partial = {}
     for level, place in partial_tiles(size):
         where = (tile.c.lane == lane) & (tile.c.level == level) & (tile.c.place == place)

@@ -1,0 +1,146 @@
+"""Sign checkpoints of the log every so many records or seconds, and have them cosigned, in separate threads."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from lineage.core.model.errors import DelegraphError
+from lineage.core.model.times import Instant
+from lineage.plumbing.backoff import Backoff
+from lineage.serve.documents.core_documents import Document
+from lineage.store.store import Store
+
+if TYPE_CHECKING:  # the libraries are only imported if there is a key
+    from lineage.deliver.tlog.cosigning import Faults
+    from lineage.deliver.tlog.note_keys import NoteKeys
+    from lineage.deliver.tlog.witness_settings import WitnessEndpoint
+    from lineage.serve.config.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_TURN_SECONDS: Final = 1.0
+_LONGEST_WAIT_SECONDS: Final = 60.0
+
+
+class Checkpointing:
+    """Signs checkpoints if there is a key. Several processes over one store sign one history."""
+
+    def __init__(self, settings: "Settings", store: Store, clock: Callable[[], Instant]) -> None:
+        """Prepare what the settings say; nothing is read before the first turn.
+
+        Args:
+            settings: The settings.
+            store: The store.
+            clock: Returns the current time.
+        """
+        self._settings, self._store, self._clock = settings, store, clock
+        self._keys: NoteKeys | None = None
+        self._signed = 0
+        self._faults: list[str] = []
+        self._unwitnessed: dict[str, Faults] = {}
+
+    @property
+    def _is_on(self) -> bool:
+        return self._settings.evidence_key_file is not None
+
+    def once(self) -> None:
+        """Sign what is new, and ask the witnesses.
+
+        Raises:
+            RefusedError: The key cannot be used.
+            UnavailableError: The store is unavailable.
+        """
+        if self._is_on and self._begun():
+            self._sign(at_once=True)
+            self._ask(self._settings.witnesses)
+
+    @contextmanager
+    def in_background(self, stopped: threading.Event) -> Iterator[None]:
+        """Sign within the block; ends once ``stopped`` is set. A slow witness delays nothing else."""
+        if not self._is_on:
+            yield
+            return
+        self._begun()  # a key that cannot be used is reported at the start
+        turns = {"checkpoints": partial(self._sign, at_once=False)}
+        turns |= {f"witness-{one.name}": partial(self._ask, (one,)) for one in self._settings.witnesses}
+        threads = [
+            threading.Thread(target=self._repeat, args=(turn, stopped), name=name) for name, turn in turns.items()
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            for thread in threads:
+                thread.join()
+
+    def document(self) -> Document:
+        """Report how many checkpoints this process signed, and what is wrong; empty if there is no key."""
+        if not self._is_on:
+            return {}
+        witnesses = [f"{name}: {fault}" for each in self._unwitnessed.values() for (name, _), fault in each.items()]
+        return {"checkpoints": self._signed, "checkpoint_faults": [*self._faults, *sorted(set(witnesses))]}
+
+    def _repeat(self, turn: Callable[[], bool], stopped: threading.Event) -> None:
+        backoff = Backoff(_TURN_SECONDS, _LONGEST_WAIT_SECONDS)
+        while not stopped.is_set():
+            wait = _TURN_SECONDS
+            try:
+                if not self._begun() or turn():
+                    backoff.reset()
+                else:
+                    wait = backoff.next_seconds()
+            except DelegraphError as fault:
+                wait = backoff.next_seconds()
+                logger.warning("%s; trying again in %.1f s", fault, wait)
+            stopped.wait(wait)
+
+    def _begun(self) -> bool:
+        """Load the key, once the store knows which log it is of, since that names the origin by default."""
+        from lineage.core.evidence.notes import KeyKind
+        from lineage.deliver.tlog.checkpointing import origin_of
+        from lineage.deliver.tlog.note_keys import load_note_keys
+
+        file, origin = self._settings.evidence_key_file, self._settings.evidence_origin
+        if self._keys is None and file is not None:
+            keys = load_note_keys(origin_of(self._store, origin), KeyKind.ED25519, file)
+            if origin is None and self._store.log is None:
+                return False
+            self._keys = keys
+        return self._keys is not None
+
+    def _sign(self, *, at_once: bool) -> bool:
+        """Sign what is due; return whether every partition can be signed."""
+        from lineage.deliver.tlog.checkpointing import AT_ONCE, Pace, is_due, sign_checkpoints
+
+        keys, settings = self._keys, self._settings
+        pace = AT_ONCE if at_once else Pace(settings.evidence_every_records, settings.evidence_every_seconds)
+        now = self._clock()
+        if keys is None or not is_due(self._store, keys.name, now, pace):
+            return True
+        done = sign_checkpoints(self._store, keys, now)
+        self._signed += len(done.new)
+        for fault in sorted(set(done.faults) - set(self._faults)):
+            logger.error("%s", fault)
+        self._faults = done.faults
+        return not done.faults
+
+    def _ask(self, witnesses: "Sequence[WitnessEndpoint]") -> bool:
+        """Ask witnesses for what they have not cosigned; return whether they have cosigned all of it now."""
+        from lineage.deliver.tlog.cosigning import quorum_of, request_cosignatures
+
+        if self._keys is None or not witnesses:
+            return True
+        quorum = quorum_of(self._settings.witnesses, self._settings.evidence_witnesses)
+        found = request_cosignatures(self._store, self._keys.name, quorum, self._clock, witnesses)
+        for witness in witnesses:
+            said = {key: fault for key, fault in found.items() if key[0] == witness.name}
+            for (name, origin), fault in sorted(said.items()):
+                if fault != self._unwitnessed.get(name, {}).get((name, origin)):
+                    logger.error("the witness %s has not cosigned %s: %s", name, origin, fault)
+            self._unwitnessed[witness.name] = said
+        return not found

@@ -1,0 +1,236 @@
+"""Checkpoints of a store that grows: of every partition and of all together, by one process or by several."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ingest.codec import api as codec
+from ingest.projector import read_records
+from lineage.core.evidence.combined import is_combined, parse_combined
+from lineage.core.evidence.notes import KeyKind, Note, parse_note, verified
+from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
+from lineage.deliver.tlog.checkpointing import Pace, is_due, sign_checkpoints
+from lineage.deliver.tlog.note_keys import is_valid, note_keys
+from lineage.serve.cli.main import main
+from lineage.store import evidence_trees
+from lineage.store.database.tables import tile, tree
+from lineage.store.store import Store, open_store
+from tests.support import stores
+
+INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
+ORIGIN = "log.example"
+START = 1_790_000_000_000_000
+SECOND = 1_000_000
+LANES = ((DECISIONS, 0), (DECISIONS, 1), (ORDERS, 0))
+_PRIVATE = Ed25519PrivateKey.generate()
+KEYS = note_keys(ORIGIN, KeyKind.ED25519, _PRIVATE, [_PRIVATE.public_key()])
+
+
+@pytest.fixture(scope="module", params=stores.KINDS)
+def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
+    yield from stores.fresh_places(request)
+
+
+@pytest.fixture
+def url(fresh: stores.Fresh) -> Iterator[str]:
+    with fresh() as found:
+        yield found
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = open_store(url, codec.read, create=True)
+    yield opened
+    opened.close()
+
+
+def grow(store: Store, lane: tuple[str, int], records: int) -> None:
+    """Append records that cannot be read, which are in the tree as all others."""
+    first = store.positions().get(lane, 0)
+    offsets = range(first, first + records)
+    batch = Batch(advance={lane: (first, first + records)})
+    read_records([Record(Position(*lane, each).number, START + each, b"?%d" % each) for each in offsets], None, batch)
+    store.write(batch)
+
+
+def assert_one_history(store: Store) -> Mapping[str, list[int]]:
+    """Check every checkpoint against the trees; return the sizes by origin, in the order of signing."""
+    sizes = defaultdict(list)
+    trees = {f"{ORIGIN}/{topic}/{partition}": (topic, partition) for topic, partition in evidence_trees.heads(store)}
+    for one in evidence_trees.checkpoints(store):
+        note = parse_note(one.note)
+        for head in parse_combined(note).heads if is_combined(note) else [one.head]:
+            with evidence_trees.opened_tree(store, trees[head.origin]) as found:
+                assert found.root(head.size) == head.root
+        sizes[one.head.origin].append(one.head.size)
+    for origin, each in sizes.items():
+        assert sorted(set(each)) == each, f"{origin} was signed twice at one size, or backwards"
+    return sizes
+
+
+def test_all_partitions_that_have_grown_are_signed_together(store: Store):
+    """The combined checkpoint names the latest head of each, also of those that have not grown."""
+    for lane in LANES:
+        grow(store, lane, 3)
+    assert 3 == len(sign_checkpoints(store, KEYS, START).new)
+    grow(store, LANES[1], 300)
+    assert [303] == [head.size for head in sign_checkpoints(store, KEYS, START).new]
+    assert [] == sign_checkpoints(store, KEYS, START).new
+
+    combined = evidence_trees.latest_checkpoint(store, ORIGIN)
+    assert combined is not None
+    found = parse_combined(parse_note(combined.note))
+    assert [3, 303, 3] == [head.size for head in found.heads]
+    assert list(KEYS.verifiers) == list(verified(parse_note(combined.note), KEYS.verifiers, is_valid))
+    assert [9, 309] == assert_one_history(store)[ORIGIN]
+
+
+@pytest.mark.parametrize(
+    ("records", "seconds", "due"),
+    [(99, 59, False), (100, 0, True), (1, 60, True), (0, 1_000, False), (1, -60, True), (1, -59, False)],
+)
+def test_a_checkpoint_is_due_after_so_many_records_or_seconds(store: Store, records: int, seconds: int, due: bool):
+    """Without new records never. A clock that goes back does not stop them."""
+    grow(store, LANES[0], 1)
+    assert is_due(store, ORIGIN, START, Pace(100, 60))
+    sign_checkpoints(store, KEYS, START)
+    if records:
+        grow(store, LANES[0], records)
+
+    assert due == is_due(store, ORIGIN, START + seconds * SECOND, Pace(100, 60))
+
+
+DAMAGE = {
+    "a record": tile.update().where(tile.c.level == 0, tile.c.lane == 0).values(data=b"x" * 54 * 5),
+    "a tile": tile.delete().where(tile.c.lane == 0),
+    "the tree": tree.delete().where(tree.c.lane == 0),
+    "records at its end": tree.update().where(tree.c.lane == 0).values(size=4, covered=4, after=4),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_tree_that_was_changed_is_not_signed_and_the_others_are(store: Store, damage: str):
+    for lane in LANES:
+        grow(store, lane, 5)
+    sign_checkpoints(store, KEYS, START)
+    with store.engine.begin() as connection:
+        connection.execute(DAMAGE[damage])
+    for lane in LANES:
+        grow(store, lane, 2)
+    done = sign_checkpoints(store, KEYS, START)
+
+    assert [f"{ORIGIN}/decisions/1", f"{ORIGIN}/orders/0"] == [head.origin for head in done.new]
+    assert 1 == len(done.faults)
+    assert "decisions/0" in done.faults[0]
+    combined = evidence_trees.latest_checkpoint(store, ORIGIN)
+    assert combined is not None
+    assert [5, 7, 7] == [head.size for head in parse_combined(parse_note(combined.note)).heads]
+
+
+def test_several_signers_sign_one_history(url: str, store: Store):
+    """While the trees grow: no partition is signed twice at one size."""
+    done = threading.Event()
+    faults: list[BaseException] = []
+
+    def sign() -> None:
+        own = open_store(url, codec.read)
+        try:
+            while not done.is_set():
+                sign_checkpoints(own, KEYS, START)
+        except BaseException as fault:  # noqa: BLE001 (reported below)
+            faults.append(fault)
+        finally:
+            own.close()
+
+    threads = [threading.Thread(target=sign) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(40):
+        grow(store, LANES[number % 3], 1 + number * 7 % 30)
+    done.set()
+    for thread in threads:
+        thread.join()
+
+    assert not faults
+    sign_checkpoints(store, KEYS, START)
+    sizes = assert_one_history(store)
+    assert len(sizes[ORIGIN]) > 1
+
+
+# Real processes
+
+
+def process(env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from lineage.serve.cli.main import main; main()", "deliver"]
+    return subprocess.Popen(command, env={**os.environ, **env}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.slow
+def test_two_processes_of_which_one_is_killed_sign_one_history(url: str, tmp_path: Path):
+    """``kill -9`` in between, and a successor: what was signed stays, and nothing contradicts it."""
+    env = {
+        "DELEGRAPH_STORE": url,
+        "DELEGRAPH_LOG": f"sqlite:///{tmp_path}/log.db",
+        "DELEGRAPH_EVIDENCE_KEY_FILE": str(tmp_path / "key.pem"),
+        "DELEGRAPH_EVIDENCE_ORIGIN": ORIGIN,
+        "DELEGRAPH_EVIDENCE_EVERY_RECORDS": "1",
+    }
+    lines = INCIDENT.read_text(encoding="utf-8").splitlines(keepends=True)
+
+    def ingest(number: int) -> None:
+        file = tmp_path / f"{number}.jsonl"
+        file.write_text("".join(lines[number : number + 1]), encoding="utf-8")
+        result = CliRunner().invoke(main, ("ingest", str(file)), env=env)
+        assert result.exit_code == 0, result.output
+
+    assert CliRunner().invoke(main, ("evidence", "keygen", str(tmp_path / "key.pem")), env=env).exit_code == 0
+    ingest(0)
+    with ExitStack() as stack:
+        running = [stack.enter_context(process(env)) for _ in range(2)]
+        try:
+            for number in range(1, 10):
+                ingest(number)
+                if number == 5:
+                    running[0].send_signal(signal.SIGKILL)
+                    running.append(stack.enter_context(process(env)))
+                time.sleep(0.3)
+        finally:
+            for each in running[1:]:
+                each.terminate()
+    result = CliRunner().invoke(main, ("evidence", "checkpoint", "--json"), env=env)
+    assert result.exit_code == 0, result.output
+
+    store = open_store(url, codec.read)
+    try:
+        sizes = assert_one_history(store)
+    finally:
+        store.close()
+    assert 10 == json.loads(result.stdout)["checkpoints"][0]["size"]
+    assert len(sizes[f"{ORIGIN}/decisions/0"]) >= 3
+
+
+def test_the_combined_checkpoint_in_the_documentation_is_signed_as_it_says():
+    """The vector: text, key and signature line."""
+    text = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text(encoding="utf-8")
+    note_text, line = re.findall(
+        r"```text\n(audit\.example/agents\npartitions .*?)```.*?```text\n(— .*?)```", text, re.DOTALL
+    )[0]
+    (key,) = re.findall(r"the public key is `(.*?)`", text)
+    private = Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
+    keys = note_keys("audit.example/agents", KeyKind.ED25519, private, [private.public_key()])
+
+    assert note_text == parse_combined(Note(note_text, ())).text
+    assert (key, line) == (keys.verifiers[0].text, keys.sign(note_text).line)
