@@ -1,9 +1,10 @@
 """Bundles of evidence: verified by one file that knows nothing of delegraph, and wrong wherever a byte is changed."""
 
 import base64
-import hashlib
+import collections
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -17,47 +18,20 @@ from click.testing import CliRunner
 
 import schemas
 from lineage.core.evidence.notes import KeyKind
-from lineage.core.model.events import canonical_json
 from lineage.deliver.tlog.note_keys import NoteKeys, load_note_keys
 from lineage.serve.cli.main import main
+from tests.support.bundles import IncidentStore, resigned, statement_of, tree_of, verified_alone
 from tests.support.verifier import FILE as VERIFIER
 from tests.support.verifier import load_verifier
 
-ROOT = Path(__file__).parents[2]
-INCIDENT = ROOT / "examples" / "incident.jsonl"
-ORDER = ("token:https://idp.example#mailer-1", "--reason", "credential_leak", "--by", "human:dana@example.com")
-
-
-class Case:
-    """A store with the incident and an order, and its bundles."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.key_file = folder / "key.pem"
-        self.env = {
-            "DELEGRAPH_STORE": f"sqlite:///{folder}/store.db",
-            "DELEGRAPH_EVIDENCE_KEY_FILE": str(self.key_file),
-        }
-        self.run("evidence", "keygen", str(self.key_file))
-        self.run("ingest", str(INCIDENT))
-        self.revocation = json.loads(self.run("revoke", *ORDER, "--execute", "--json"))["revocation"]
-        self.key = json.loads(self.run("evidence", "checkpoint", "--json"))["key"]
-        for name, asked in (("who", "mail-7"), ("receipt", self.revocation)):
-            self.run("evidence", name, asked, "--out", str(folder / f"{name}.json"))
-
-    def run(self, *arguments: str) -> str:
-        result = CliRunner().invoke(main, arguments, env=self.env)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    @property
-    def keys(self) -> NoteKeys:
-        return load_note_keys(self.key.partition("+")[0], KeyKind.ED25519, self.key_file)
-
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return Case(tmp_path_factory.mktemp("case"))
+def store(tmp_path_factory: pytest.TempPathFactory) -> IncidentStore:
+    """With a case."""
+    store = IncidentStore(tmp_path_factory.mktemp("incident"))
+    store.open_case("INC-1")
+    store.export("case", "INC-1")
+    return store
 
 
 @pytest.fixture(scope="module")
@@ -65,32 +39,18 @@ def verifier() -> ModuleType:
     return load_verifier()
 
 
-def checked(file: Path, *arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
-    """Run the verifier alone: in an empty folder, without this environment."""
-    empty = file.parent / "elsewhere"
-    empty.mkdir(exist_ok=True)
-    shutil.copy(VERIFIER, empty / "verify.py")
-    command = [python, "-I", "-S", "verify.py", str(file), *arguments]
-    return subprocess.run(command, cwd=empty, capture_output=True, text=True, check=False, env={})
-
-
-def statement_of(envelope: dict[str, Any]) -> dict[str, Any]:
-    statement: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
-    return statement
-
-
-@pytest.mark.parametrize("name", ["who", "receipt"])
-def test_a_bundle_is_verified_by_one_file(case: Case, name: str):
-    result = checked(case.folder / f"{name}.json", "--key", case.key)
+@pytest.mark.parametrize("name", ["who", "receipt", "case"])
+def test_a_bundle_is_verified_by_one_file(store: IncidentStore, name: str):
+    result = verified_alone(store.folder / f"{name}.json", "--key", store.key)
 
     assert (0, "") == (result.returncode, result.stderr)
-    assert result.stdout.startswith(f"VERIFIED, if you trust the key of {case.keys.name}.\nProved:")
+    assert result.stdout.startswith(f"VERIFIED, if you trust the key of {store.keys.name}.\nProved:")
     assert "No order in the log under that checkpoint says otherwise." in result.stdout
     assert "Claimed only:" in result.stdout
     assert "Cannot be known:" in result.stdout
 
 
-def test_other_pythons_verify_it_too(case: Case):
+def test_other_pythons_verify_it_too(store: IncidentStore):
     """The oldest that it promises, where there is one."""
     others = [path for each in ("3.9", "3.10", "3.12", "3.13") if (path := shutil.which(f"python{each}"))]
     others += map(str, sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python")))
@@ -100,11 +60,11 @@ def test_other_pythons_verify_it_too(case: Case):
     if not runnable:
         pytest.skip("there is no other Python here")
     for python in runnable:
-        assert checked(case.folder / "who.json", "--key", case.key, python=python).returncode == 0
+        assert verified_alone(store.folder / "who.json", "--key", store.key, python=python).returncode == 0
 
 
-def test_the_command_prints_the_verifier(case: Case):
-    assert VERIFIER.read_text(encoding="utf-8") == case.run("evidence", "--verifier")
+def test_the_command_prints_the_verifier(store: IncidentStore):
+    assert VERIFIER.read_text(encoding="utf-8") == store.run("evidence", "--verifier")
 
 
 def test_the_verifier_is_one_file_of_the_standard_library():
@@ -118,21 +78,6 @@ def test_the_verifier_is_one_file_of_the_standard_library():
     assert imported <= sys.stdlib_module_names
     for version in schemas.versions():
         assert f'"{version.fingerprint.hex()}": "{version.sha256}"' in text
-
-
-def resigned(case: Case, statement: dict[str, Any]) -> dict[str, Any]:
-    """Sign a changed statement again, with the answer's digest in order: what a thief of the key would do."""
-    answer = statement["predicate"]["answer"]
-    statement["subject"][0]["digest"]["sha256"] = hashlib.sha256(canonical_json(answer)).hexdigest()
-    trust = statement["predicate"]["trust"]
-    statement["predicate"]["trust_digest"] = (
-        "none" if trust is None else hashlib.sha256(canonical_json(trust)).hexdigest()
-    )
-    return case.keys.sign_envelope("application/vnd.in-toto+json", canonical_json(statement))
-
-
-def tree_of(statement: dict[str, Any], topic: str) -> dict[str, Any]:
-    return next(tree for tree in statement["predicate"]["trees"] if f"/{topic}/" in tree["checkpoint"])
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -158,57 +103,142 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "a checkpoint without a signature": lambda said: tree_of(said, "orders").update(
         checkpoint=tree_of(said, "orders")["checkpoint"].partition("\n\n")[0] + "\n\n"
     ),
+    "another version of the rule": lambda said: said["predicate"]["rule"].update(version=2),
     "another kind": lambda said: said["predicate"].update(kind="poem"),
     "another predicate": lambda said: said.update(predicateType="https://example.com"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_found_even_if_it_is_signed_again(case: Case, tmp_path: Path, change: str):
+def test_a_change_is_found_even_if_it_is_signed_again(store: IncidentStore, tmp_path: Path, change: str):
     """By whoever has the key of the bundle; the records are under checkpoints that were signed before."""
-    envelope = json.loads((case.folder / "who.json").read_text())
+    envelope = json.loads((store.folder / "who.json").read_text())
     statement = statement_of(envelope)
     before = json.dumps(statement)
     CHANGES[change](statement)
     assert before != json.dumps(statement), "the change changes something"
     file = tmp_path / "changed.json"
-    file.write_text(json.dumps(resigned(case, statement)))
-    result = checked(file, "--key", case.key)
+    file.write_text(json.dumps(resigned(store.keys, statement)))
+    result = verified_alone(file, "--key", store.key)
 
     assert (1, "") == (result.returncode, result.stderr), result.stdout
     assert result.stdout.startswith("WRONG: ")
 
 
-def test_a_state_of_the_receipt_is_derived_again(case: Case, tmp_path: Path):
-    statement = statement_of(json.loads((case.folder / "receipt.json").read_text()))
+def test_a_state_of_the_receipt_is_derived_again(store: IncidentStore, tmp_path: Path):
+    statement = statement_of(json.loads((store.folder / "receipt.json").read_text()))
     statement["predicate"]["answer"][0]["state"] = "suspended"
     file = tmp_path / "changed.json"
-    file.write_text(json.dumps(resigned(case, statement)))
-    result = checked(file, "--key", case.key)
+    file.write_text(json.dumps(resigned(store.keys, statement)))
+    result = verified_alone(file, "--key", store.key)
 
     assert result.returncode == 1
     assert "and the receipt says suspended" in result.stdout
 
 
+def statements(said: dict[str, Any], of: str) -> dict[str, Any]:
+    """The first statement of a kind in the case of a statement."""
+    items = said["predicate"]["answer"]["items"]
+    found: dict[str, Any] = next(one for item in items for one in item["statements"] if one["says"] == of)
+    return found
+
+
+def action_in(said: dict[str, Any]) -> dict[str, Any]:
+    """The first item of a case with a chain."""
+    items = said["predicate"]["answer"]["items"]
+    return next(one for one in items if any(each["says"] == "named" for each in one["statements"]))
+
+
+def without(said: dict[str, Any], event_type: str) -> None:
+    """Leave an event out of a case, and everything that cites it."""
+    case = said["predicate"]["answer"]
+    gone = next(one for one in case["events"] if one["event"]["type"] == event_type)["digest"]
+    case["events"] = [one for one in case["events"] if one["digest"] != gone]
+    case["changes"] = [one for one in case["changes"] if one["rests_on"] != [gone]]
+    case["items"] = [one for one in case["items"] if one["rests_on"] != [gone]]
+
+
+CASE_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "the title": lambda said: said["predicate"]["answer"].update(title="Nothing happened"),
+    "the status": lambda said: said["predicate"]["answer"].update(status="open"),
+    "the assignee": lambda said: said["predicate"]["answer"].update(assignee="human:bob"),
+    "the version": lambda said: said["predicate"]["answer"].update(version="0" * 16),
+    "an item left out": lambda said: said["predicate"]["answer"]["items"].pop(),
+    "an item invented": lambda said: said["predicate"]["answer"]["items"].append(
+        {**said["predicate"]["answer"]["items"][0], "id": "t9"}
+    ),
+    "who added an item": lambda said: said["predicate"]["answer"]["items"][0].update(added_by="human:bob"),
+    "when it was added": lambda said: said["predicate"]["answer"]["items"][0].update(
+        added_at="2020-01-01T00:00:00.000000Z"
+    ),
+    "a note": lambda said: said["predicate"]["answer"]["items"][0].update(note="harmless"),
+    "a change left out, with all that rests on it": lambda said: without(said, "case.changed"),
+    "who changed it": lambda said: said["predicate"]["answer"]["changes"][0].update(by="human:bob"),
+    "an event changed": lambda said: said["predicate"]["answer"]["events"][0]["event"].update(source="urn:evil"),
+    "an event back-dated": lambda said: said["predicate"]["answer"]["events"][0].update(
+        recorded_at="2020-01-01T00:00:00.000000Z"
+    ),
+    "a state": lambda said: statements(said, "state").update(state="active"),
+    "the revocation that causes it": lambda said: statements(said, "state").update(revocation="another"),
+    "a party": lambda said: statements(said, "named").update(principal="human:bob"),
+    "a party left out": lambda said: action_in(said)["statements"].remove(statements(said, "named")),
+    "a value that was stated": lambda said: statements(said, "stated").update(value="another"),
+    "a dependency": lambda said: statements(said, "depends").update(on="token:another"),
+    "the subject of a finding": lambda said: statements(said, "found").update(subject="token:another"),
+    "an action of a range": lambda said: statements(said, "matches")["actions"].append("another"),
+    "the records left out": lambda said: tree_of(said, "decisions")["records"].clear(),
+    "another statement": lambda said: statements(said, "stated").update(says="sings"),
+}
+
+
+@pytest.mark.parametrize("change", CASE_CHANGES)
+def test_a_changed_case_is_found_even_if_it_is_signed_again(store: IncidentStore, verifier: ModuleType, change: str):
+    statement = statement_of(json.loads((store.folder / "case.json").read_text()))
+    before = json.dumps(statement)
+    CASE_CHANGES[change](statement)
+    assert before != json.dumps(statement), "the change changes something"
+    raw = json.dumps(resigned(store.keys, statement))
+
+    with pytest.raises((verifier.Wrong, KeyError)):
+        verifier.verify(raw, [verifier.parse_key(store.key)], [], 0)
+
+
+def test_states_of_principals_are_derived_too(store: IncidentStore):
+    """
+    Suspended, revoked under an alias, and untouched.
+    """
+    by = ("--by", "human:dana@example.com", "--execute")
+    store.run("revoke", "principal:agent:scraper", "--mode", "suspend", "--reason", "risk_elevated", *by)
+    store.run("revoke", "principal:agent:mailer", "--reason", "compromise", *by)
+    items = [f"principal:{id_}" for id_ in ("agent:scraper", "agent:mailer", "human:alice@example.com")]
+    store.run("case", "open", "Who is alive", *items, *by[:2], "--id", "INC-2")
+    file = store.folder / "INC-2.json"
+    store.run("evidence", "case", "INC-2", "--out", str(file))
+    answer = statement_of(json.loads(file.read_text()))["predicate"]["answer"]
+
+    assert ["suspended", "revoked", "active"] == [item["state"] for item in answer["items"]]
+    assert verified_alone(file, "--key", store.key).returncode == 0
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["who", "receipt"])
-def test_a_changed_byte_is_found_wherever_it_is(case: Case, verifier: ModuleType, name: str):
-    """Two thousand of them: in the envelope, and in what it holds."""
-    raw = (case.folder / f"{name}.json").read_bytes()
+@pytest.mark.parametrize("name", ["who", "receipt", "case"])
+def test_a_changed_byte_is_found_wherever_it_is(store: IncidentStore, verifier: ModuleType, name: str):
+    """Eight hundred of them: in the envelope, and in what it holds."""
+    raw = (store.folder / f"{name}.json").read_bytes()
     envelope = json.loads(raw)
     payload = base64.b64decode(envelope["payload"])
     rng = random.Random(name)
 
     def is_found(hostile: bytes) -> bool:
         try:
-            verifier.verify(hostile, [verifier.parse_key(case.key)], [], 0)
+            verifier.verify(hostile, [verifier.parse_key(store.key)], [], 0)
         except Exception:  # noqa: BLE001 (of any kind: the command line says which)
             return True
         # The id of the key is a hint beside the signature.
         return json.loads(hostile)["payload"] == envelope["payload"]
 
-    assert verifier.verify(raw, [verifier.parse_key(case.key)], [], 0)
-    for _ in range(1_000):
+    assert verifier.verify(raw, [verifier.parse_key(store.key)], [], 0)
+    for _ in range(400):
         assert is_found(changed(raw, rng))
         assert is_found(json.dumps({**envelope, "payload": base64.b64encode(changed(payload, rng)).decode()}).encode())
 
@@ -220,14 +250,14 @@ def changed(data: bytes, rng: random.Random) -> bytes:
     return bytes(found)
 
 
-def test_an_order_that_is_withheld_may_say_otherwise(case: Case, tmp_path: Path):
+def test_an_order_that_is_withheld_may_say_otherwise(store: IncidentStore, tmp_path: Path):
     """The answer may still follow from the rest, but the verifier does not claim that no order changes it."""
-    statement = statement_of(json.loads((case.folder / "who.json").read_text()))
+    statement = statement_of(json.loads((store.folder / "who.json").read_text()))
     tree_of(statement, "orders")["records"][0]["value"] = None
     statement["predicate"]["answer"]["authority"]["now"] = {"state": "active", "because": None}
     file = tmp_path / "withheld.json"
-    file.write_text(json.dumps(resigned(case, statement)))
-    result = checked(file, "--key", case.key)
+    file.write_text(json.dumps(resigned(store.keys, statement)))
+    result = verified_alone(file, "--key", store.key)
 
     assert result.returncode == 0, result.stdout
     assert "1 of 1 records, all of them, 1 withheld" in result.stdout
@@ -245,20 +275,98 @@ def test_an_order_that_is_withheld_may_say_otherwise(case: Case, tmp_path: Path)
     ],
     ids=range(11),
 )  # fmt: skip
-def test_what_is_no_bundle_is_said(case: Case, tmp_path: Path, content: str, code: int):
+def test_what_is_no_bundle_is_said(store: IncidentStore, tmp_path: Path, content: str, code: int):
     file = tmp_path / "other.json"
     file.write_text(content, encoding="utf-8")
-    result = checked(file, "--key", case.key)
+    result = verified_alone(file, "--key", store.key)
 
     assert (code, "") == (result.returncode, result.stderr)
     assert "VERIFIED" not in result.stdout
 
 
-def test_another_key_verifies_nothing(case: Case, tmp_path: Path):
+SENTENCE = re.compile(r"(WRONG|NOT READ|NOT A BUNDLE): [^\x00-\x1f]+\.\n")
+
+
+def test_ten_gigabytes_are_refused_without_being_read(store: IncidentStore, tmp_path: Path):
+    """
+    The file has no content on the disk, and the verifier has less memory than it is long.
+    """
+    file = tmp_path / "large.json"
+    with file.open("wb") as target:
+        target.truncate(10 * 1024**3)
+    result = verified_alone(file, "--key", store.key)
+
+    assert (1, "") == (result.returncode, result.stderr)
+    assert result.stdout == "WRONG: the bundle is larger than 536870912 bytes: it was not read.\n"
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(1_000, marks=pytest.mark.slow)])
+def test_whatever_the_verifier_is_fed_it_says_a_sentence(
+    store: IncidentStore, verifier: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int
+):
+    """
+    Random bytes, random documents, and bundles with a part replaced, signed again or not.
+    """
+    rng = random.Random(18)
+    file = tmp_path / "fed.json"
+    genuine = {name: json.loads((store.folder / f"{name}.json").read_text()) for name in ("who", "receipt", "case")}
+    said = collections.Counter[str]()
+    for number in range(count):
+        file.write_bytes(_fed(rng, number, genuine, store.keys))
+        code = verifier.main([str(file), "--key", store.key])
+        out, err = capsys.readouterr()
+        assert code in (1, 2), out
+        assert not err
+        assert SENTENCE.fullmatch(out), out
+        said[out.partition(":")[0]] += 1
+
+    assert {"WRONG", "NOT A BUNDLE"} == set(said), said
+
+
+def _fed(rng: random.Random, number: int, genuine: dict[str, Any], keys: NoteKeys) -> bytes:
+    """An input that is not a bundle: of four sorts in turn."""
+    if number % 4 == 0:
+        return rng.randbytes(rng.randrange(200))
+    if number % 4 == 1:
+        return json.dumps(_anything(rng, 4)).encode(errors="surrogatepass")
+    envelope = genuine[rng.choice(sorted(genuine))]
+    if number % 4 == 2:
+        raw = json.dumps(envelope).encode()
+        return raw[: rng.randrange(len(raw))]
+    statement = statement_of(envelope)
+    _replace(rng, statement["predicate"], _anything(rng, 2))
+    try:
+        return json.dumps(resigned(keys, statement)).encode()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return b"{}"  # not even a thief can sign it
+
+
+def _anything(rng: random.Random, depth: int) -> Any:
+    leaves: list[Any] = [None, -1, 2**70, 1.5, "", "x", "\ud800", "\x1b[2J", "9999-99-99", "AAAA", [], {}]
+    if depth == 0 or rng.random() < 0.5:
+        return rng.choice(leaves)
+    names = ("payload", "payloadType", "signatures", "predicate", "kind", "trees", "records", "answer")
+    if rng.random() < 0.5:
+        return [_anything(rng, depth - 1) for _ in range(rng.randrange(4))]
+    return {rng.choice(names): _anything(rng, depth - 1) for _ in range(rng.randrange(4))}
+
+
+def _replace(rng: random.Random, document: Any, value: Any) -> None:
+    """Replace one part from which the answer follows, at a random depth."""
+    at, key = document, rng.choice(("trees", "kind", "trust", "schemas", "at", "rule"))
+    while isinstance(at[key], dict | list) and at[key] and rng.random() < 0.8:
+        at = at[key]
+        key = rng.choice(sorted(at)) if isinstance(at, dict) else rng.randrange(len(at))
+    if key in ("value", "complete", "document") or at[key] == value:  # may be withheld, is as true, or is only a name
+        at, key = document, "kind"
+    at[key] = value
+
+
+def test_another_key_verifies_nothing(store: IncidentStore, tmp_path: Path):
     other = tmp_path / "other.pem"
-    case.run("evidence", "keygen", str(other))
+    store.run("evidence", "keygen", str(other))
     stranger = load_note_keys("stranger.example", KeyKind.ED25519, other).verifiers[0].text
-    result = checked(case.folder / "who.json", "--key", stranger)
+    result = verified_alone(store.folder / "who.json", "--key", stranger)
 
     assert (1, "WRONG: the bundle is not signed by a key that you trust, or it was changed.\n") == (
         result.returncode,
@@ -266,25 +374,25 @@ def test_another_key_verifies_nothing(case: Case, tmp_path: Path):
     )
 
 
-def test_a_missing_witness_is_said(case: Case):
-    result = checked(case.folder / "who.json", "--key", case.key, "--need", "1")
+def test_a_missing_witness_is_said(store: IncidentStore):
+    result = verified_alone(store.folder / "who.json", "--key", store.key, "--need", "1")
 
     assert result.returncode == 1
     assert "has 0 of the 1 witnesses asked for" in result.stdout
 
 
-@pytest.mark.parametrize(("name", "asked"), [("who", "nobody-did"), ("receipt", "rev-none")])
-def test_what_no_fact_names_has_no_bundle(case: Case, tmp_path: Path, name: str, asked: str):
+@pytest.mark.parametrize(("name", "asked"), [("who", "nobody-did"), ("receipt", "rev-none"), ("case", "INC-0")])
+def test_what_no_fact_names_has_no_bundle(store: IncidentStore, tmp_path: Path, name: str, asked: str):
     target = tmp_path / "none.json"
-    result = CliRunner().invoke(main, ("evidence", name, asked, "--out", str(target)), env=case.env)
+    result = CliRunner().invoke(main, ("evidence", name, asked, "--out", str(target)), env=store.env)
 
     assert (3, False) == (result.exit_code, target.exists())
 
 
-def test_a_file_is_not_overwritten(case: Case):
-    file = case.folder / "who.json"
+def test_a_file_is_not_overwritten(store: IncidentStore):
+    file = store.folder / "who.json"
     before = file.read_bytes()
-    result = CliRunner().invoke(main, ("evidence", "who", "mail-7", "--out", str(file)), env=case.env)
+    result = CliRunner().invoke(main, ("evidence", "who", "mail-7", "--out", str(file)), env=store.env)
 
     assert (2, before) == (result.exit_code, file.read_bytes())
     assert "cannot be written: File exists" in result.stderr

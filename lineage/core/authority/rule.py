@@ -12,6 +12,7 @@ is entered once (clause 4.7).
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.elements import Element
@@ -22,6 +23,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import NEVER, Instant
 
+RULE_VERSION: Final = 1  # of the clauses; a bundle of evidence names it, and its verifier implements it
 ALIVE = frozenset({State.ACTIVE, State.SUSPENDED, State.NOT_YET_VALID})
 
 

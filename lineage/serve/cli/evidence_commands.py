@@ -72,6 +72,22 @@ def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | No
     _export(settings, out, revocation, at, target, receipt_statement)
 
 
+@evidence.command("case")
+@click.argument("case_id", metavar="CASE")
+@click.option("--at", type=TIME, metavar="TIME", help="The instant of the states. [default: now]")
+@click.option("--out", "target", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The new file.")
+@shared_options()
+def case_(settings: "Settings", out: Output, case_id: str, at: Instant | None, target: Path) -> None:
+    """Export a case with every record that its statements rest on, as a signed bundle.
+
+    \b
+      delegraph evidence case INC-1 --out INC-1.evidence.json
+    """  # noqa: D301
+    from lineage.serve.queries.evidence_bundle import case_statement
+
+    _export(settings, out, case_id, at, target, case_statement, missing=out.no_case)
+
+
 def _export(
     settings: "Settings",
     out: Output,
@@ -79,6 +95,8 @@ def _export(
     at: Instant | None,
     target: Path,
     statement: "Callable[..., Document | None]",
+    *,
+    missing: "Callable[[str], None] | None" = None,
 ) -> None:
     import json
     from functools import partial
@@ -96,7 +114,7 @@ def _export(
         asked_for = partial(statement, service, keys.name, asked, at=moment)
         envelope = export_bundle(service, keys, settings.witnesses, settings.evidence_witnesses, asked_for)
     if envelope is None:
-        out.not_found(asked)
+        (missing or out.not_found)(asked)
     else:
         try:
             with target.open("x", encoding="utf-8") as file:

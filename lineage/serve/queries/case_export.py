@@ -84,6 +84,13 @@ def export_case(
     return {"export": export, "sha256": hashlib.sha256(raw).hexdigest(), "jws": None, "jwk": None, **signed}
 
 
+def cited_facts(service: Service, export: Document) -> list[Fact]:
+    """Return the facts whose events an export cites."""
+    wanted = {one["digest"] for one in export["events"]}
+    identities = {(one["event"]["source"], one["event"]["event_id"]) for one in export["events"]}
+    return [fact for fact in service.store.facts_cited(identities) if digest(fact.event) in wanted]
+
+
 def _items(
     service: Service, reader: Reader, case: Case, at: Instant, known_at: Instant | None
 ) -> tuple[list[Document], list[Fact]]:

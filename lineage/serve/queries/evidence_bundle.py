@@ -12,16 +12,19 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import schemas
+from lineage.core.authority.rule import RULE_VERSION
 from lineage.core.evidence.checkpoints import encoded_hashes
 from lineage.core.evidence.merkle import inclusion_proof
 from lineage.core.evidence.record_entry import digest_of
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, canonical_json
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of
 from lineage.core.model.records import ORDERS, Position
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import TrustTable
 from lineage.deliver.tlog.checkpointing import origin_of_lane
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.case_export import cited_facts, export_case
 from lineage.serve.queries.receipt import receipt
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
@@ -29,7 +32,7 @@ from lineage.store.evidence_trees import Lane, SignedCheckpoint, Tree
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE: Final = "https://delegraph.dev/evidence/v1"
-RULE: Final = "docs/rule-of-authority.md"
+RULE: Final = {"document": "docs/rule-of-authority.md", "version": RULE_VERSION}
 MOST_ORDERS: Final = 10_000  # up to so many records all orders are in a bundle, so that no other one says otherwise
 MOST_LINES: Final = 10_000  # of a receipt
 
@@ -74,6 +77,29 @@ def receipt_statement(service: Service, origin: str, revocation: str, *, at: Ins
         facts = list(world.facts())
     said = {"kind": "receipt", "revocation": revocation, "at": format_instant(at)}
     return _statement(service, origin, f"revocation:{revocation}", lines, facts, said)
+
+
+def case_statement(service: Service, origin: str, case: str, *, at: Instant) -> Document | None:
+    """Build the statement about a case: its export, and the records from which its statements follow; None if unknown.
+
+    Raises:
+        RefusedError: No checkpoint covers one of the records yet.
+    """
+    document = export_case(service, case, at=at)
+    if document is None:
+        return None
+    export = document["export"]
+    ids: dict[str, list[str]] = {}
+    for item in export["items"]:
+        ids.setdefault(item["kind"], []).append(item["id"])
+    with service.store.reader(trust=service.trust.table) as reader:
+        world = reader.world()
+        reader.load_actions(world, ids.get("action", []))
+        reader.load_elements(world, [key_of(kind, id_) for kind in ELEMENT_KINDS for id_ in ids.get(kind, [])])
+        for key in (key_of(kind, id_) for kind in sorted(NAME_KINDS) for id_ in ids.get(kind, [])):
+            reader.load_name(world, key)
+        facts = [*world.facts(), *cited_facts(service, export)]
+    return _statement(service, origin, f"case:{case}", export, facts, {"kind": "case", "at": format_instant(at)})
 
 
 def _statement(

@@ -1,0 +1,28 @@
+"""The version of the rule of authority: it is raised when the meaning of a clause changes."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from lineage.core.authority.rule import RULE_VERSION
+from tests.support.verifier import load_verifier
+
+RULE = Path(__file__).parents[2] / "docs" / "rule-of-authority.md"
+# The SHA-256 of the clauses of each version. Wording that changes no answer keeps the version: set its digest again.
+CLAUSES = {1: "dbb122a92ed1f3496f9effe857cd7aa938f353fb5a98c90e1b90e934c6c371e5"}
+
+
+def clauses(text: str) -> str:
+    """The numbered clauses without the examples, with single spaces."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return " ".join(prose[prose.index("**1.1**") :].split())
+
+
+def test_the_version_is_that_of_the_clauses():
+    """
+    If a clause has another meaning, raise RULE_VERSION and RULE in verify_evidence.py, and add a digest here.
+    """
+    digest = hashlib.sha256(clauses(RULE.read_text(encoding="utf-8")).encode()).hexdigest()
+
+    assert digest == CLAUSES[RULE_VERSION]
+    assert max(CLAUSES) == RULE_VERSION == load_verifier().RULE
