@@ -16,10 +16,11 @@ SCHEMAS = {  # the SHA-256 of each shipped schema of events, by the fingerprint 
     "9ffd9e80e4f58ee8": "df7e88f5d3279fdcef74263139e5b903ee555417bcdd722b629ca482f9f85518",
     "d387601dbb8a94cb": "6261a2ba487e65c3568467145925ee6535e3fe9489b7ba8c8480cfa9eb48089f",
     "72ae4a3962f5c985": "91c32af1c0b9261dca4b27c1c4078705bb54e1d600927f2b2ad6c88d8b2930da",
+    "958da384b2926852": "e7c44c47fda904ff5bb71f287099ebbd256771ae1bb96bd0f8a8f2b3e79d479f",
 }
 PAYLOAD, PREDICATE = "application/vnd.in-toto+json", "https://delegraph.dev/evidence/v1"
 TOPICS = ("decisions", "orders")
-ORDERS = ("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed")
+ORDERS = "revocation.ordered revocation.lifted finding.judged case.changed hold.changed records.deleted"
 OWN = {  # the ids that the source of an event must be allowed to speak about (2.12)
     "principal.registered": ("principal", "aliases"), "workload.bound": ("workload",),
     "delegation.granted": ("delegation",), "token.issued": ("token",),
@@ -177,7 +178,7 @@ def several(value): return [] if value is None else value if isinstance(value, l
 def first(events, field):  # the first stated value of a field (3.4)
     return next((event[field] for event in events if field in event), None)
 def allowed(event, topic, trust):  # whether the source may say this (2.12)
-    if event["type"] in ORDERS and topic != "orders": return False
+    if event["type"] in ORDERS.split() and topic != "orders": return False
     grant = {"types": ["*"], "ids": [""]} if trust is None else trust.get(event["source"], {"types": [], "ids": []})
     own = [one for field in OWN.get(event["type"], ()) for one in several(event.get(field))]
     own += [event["target"]["id"]] if event["type"] == "revocation.ordered" else []

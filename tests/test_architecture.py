@@ -118,7 +118,7 @@ ROOMS = {
         "codec", "secrets", "tracing", "trust_file", "declared_settings", "log", "projector", "kafka", "sources",
         "opening", "revocations", "producer",
     ),
-    "lineage.core": ("model", "authority", "cases", "revocation", "findings", "evidence"),
+    "lineage.core": ("model", "authority", "cases", "revocation", "findings", "evidence", "retention"),
     "lineage.store": (
         "database", "migrations", "acts_in_time", "reading", "writing", "store", "delivery", "kept_findings",
         "follower", "evidence_trees", "rebuild", "server_info", "source_records", "authority_replica", "api_tokens",

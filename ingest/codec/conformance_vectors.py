@@ -71,6 +71,24 @@ _LEAST: Final[dict[str, dict[str, Any]]] = {
         reason="Known: a test of the gateway",
     ),
     "case.changed": _event("case.changed", 12, case="INC-2026-0042", change="assigned", by="human:ir@example.com"),
+    "hold.changed": _event(
+        "hold.changed", 13, hold="LIT-2026-7", change="placed", by="human:counsel@example.com", reason="A lawsuit"
+    ),
+    "records.deleted": _event(
+        "records.deleted",
+        14,
+        deletion="deletion-20261102-7c1f9a",
+        by="service:delegraph",
+        topic="decisions",
+        partition=0,
+        first_tile=0,
+        last_tile=7,
+        records=1900,
+        rule="decisions older than 400 days",
+        recorded_before="2025-10-01T00:00:00.000000Z",
+        list_sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        certificate="a signed note\n",
+    ),
 }
 _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
     "principal.registered": {
@@ -188,6 +206,13 @@ _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
         "assignee": "human:bob@example.com",
         "note": "Reported by the bank",
     },
+    "hold.changed": {
+        "principal": "human:alice@example.com",
+        "case": "INC-2026-0042",
+        "starts_at": "2026-11-01T00:00:00.000000Z",
+        "ends_at": "2026-12-01T00:00:00.000000Z",
+    },
+    "records.deleted": {},
 }
 # Defaults stated explicitly, and a time with an offset and more digits than are kept: the digest does not change.
 _STATED_DEFAULTS: Final = {

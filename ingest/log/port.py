@@ -68,7 +68,7 @@ class Log(Protocol):
 
 
 def topic_of(event: Event) -> str:
-    """The topic of an event: orders, lifts, judgements and changes of cases have a separate one, guarded by ACLs."""
+    """The topic of an event: orders, and what belongs with them, have a separate one, guarded by ACLs."""
     return ORDERS if event.is_order else DECISIONS
 
 

@@ -30,6 +30,14 @@ CASE = {
     "title": "A leak",
     "items": [{"kind": "token", "id": "t1"}],
 }
+HOLD = {
+    "type": "hold.changed",
+    "hold": "LIT-1",
+    "change": "placed",
+    "by": "human:counsel@example.com",
+    "reason": "A lawsuit",
+    "case": "INC-1",
+}
 
 
 def event(number: int, body: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -108,15 +116,15 @@ def test_the_latest_version_reads_records_of_the_first(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_case_unknown_to_the_second_version_is_imported_after_the_upgrade(tmp_path: Path):
+def test_a_case_and_a_hold_unknown_to_the_second_version_are_imported_after_the_upgrade(tmp_path: Path):
     """
-    A case opened with a newer version waits in quarantine, and is complete afterwards.
+    A case and a hold of newer versions wait in quarantine, and are complete afterwards.
     """
     older, now = Command(tmp_path, 2), Command(tmp_path, schemas.latest().version)
-    now("emit", events=[event(1, TOKEN), event(2, JUDGED), event(3, CASE)])
+    now("emit", events=[event(1, TOKEN), event(2, JUDGED), event(3, CASE), event(4, HOLD)])
     from_log = older("consume", "--drain")["outcomes"]
     retried = now("quarantine", "--retry")
 
-    assert (0, 3) == (from_log["accepted"], from_log["quarantined"])  # all three are written with the newer schema
+    assert (0, 4) == (from_log["accepted"], from_log["quarantined"])  # all are written with the newer schema
     assert 0 == retried["waiting"]
     assert ("A leak", 1) == tuple(now("case", "show", "INC-1")[name] for name in ("title", "contains"))

@@ -35,8 +35,14 @@ View = dict[str, Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)")
 
-TIMES = {"occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before", "until"}
-ORDERS = ("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed")
+TIMES = {
+    *("occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before", "until"),
+    *("starts_at", "ends_at", "recorded_before"),
+}
+ORDERS = (
+    *("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed"),
+    *("hold.changed", "records.deleted"),
+)
 ORDER_DEFAULTS = {"mode": "revoke", "cascade": True}
 OWN_IDS = {
     "principal.registered": ("principal", "aliases"),

@@ -47,7 +47,10 @@ SOURCES = ("urn:idp", "urn:gw", "urn:ir")
 ROLES = ("subject", "actor", "refresh", "replaced")
 KINDS = ("human", "agent", "service", "workload")
 REASONS = ("compromise", "offboarding", "superseded", "test", "other")
-ORDERS = ("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed")
+ORDERS = (
+    *("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed"),
+    *("hold.changed", "records.deleted"),
+)
 
 # Values that state nothing: sometimes written out, so that they must be distinguished from a difference.
 EMPTY = {
@@ -69,6 +72,7 @@ EMPTY = {
     "receiver.registered": {"issuers": [], "kinds": None, "deadline_seconds": None},
     "finding.judged": {"until": None},
     "case.changed": {"title": None, "items": []},
+    "hold.changed": {"principal": None, "ends_at": None},
 }
 
 
@@ -319,6 +323,22 @@ def case_changed(pool: Pool) -> Event:
     }
 
 
+def hold_changed(pool: Pool) -> Event:
+    """A change of a legal hold, which changes no state."""
+    return {
+        "hold": pool.rng.choice(["LIT-1", "LIT-2"]),
+        "change": pool.rng.choice(["placed", "placed", "released"]),
+        "by": pool.principal(),
+        "reason": "a lawsuit",
+        **pool.maybe(
+            principal=(0.5, pool.principal),
+            case=(0.2, lambda: "INC-1"),
+            starts_at=(0.2, pool.instant),
+            ends_at=(0.2, pool.instant),
+        ),
+    }
+
+
 MAKERS: dict[str, tuple[Callable[[Pool], Event], int]] = {
     "token.issued": (issued, 10),
     "delegation.granted": (granted, 6),
@@ -332,6 +352,7 @@ MAKERS: dict[str, tuple[Callable[[Pool], Event], int]] = {
     "receiver.registered": (received, 1),
     "finding.judged": (judged, 1),
     "case.changed": (case_changed, 1),
+    "hold.changed": (hold_changed, 1),
 }
 """Each event type with its builder and its usual weight."""
 

@@ -16,8 +16,10 @@ from lineage.core.model.events import (
     DelegationGranted,
     Fact,
     FindingJudged,
+    HoldChanged,
     PrincipalRegistered,
     ReceiverRegistered,
+    RecordsDeleted,
     RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
@@ -45,6 +47,8 @@ class World:
         self.listings = Listings()
         self.judgements = FactIndex()
         self.cases = FactIndex()
+        self.holds = FactIndex()
+        self.deletions = FactIndex()
         self.decisions = FactIndex()
         self.actions = FactIndex()
         self.uses: defaultdict[str, set[str]] = defaultdict(set)  # element key or decision:ID -> actions that name it
@@ -77,6 +81,10 @@ class World:
             self.judgements.add(body.finding, fact)
         elif isinstance(body, CaseChanged):
             self.cases.add(body.case, fact)
+        elif isinstance(body, HoldChanged):
+            self.holds.add(body.hold, fact)
+        elif isinstance(body, RecordsDeleted):
+            self.deletions.add(body.deletion, fact)
         elif isinstance(body, ActionPerformed):
             self.actions.add(body.action, fact)
             for key in _authorities(body):
@@ -117,6 +125,8 @@ class World:
             self.receivers.acknowledgements,
             self.judgements,
             self.cases,
+            self.holds,
+            self.deletions,
             self.decisions,
             self.actions,
         )

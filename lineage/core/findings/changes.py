@@ -28,8 +28,10 @@ from lineage.core.model.events import (
     DelegationGranted,
     Fact,
     FindingJudged,
+    HoldChanged,
     PrincipalRegistered,
     ReceiverRegistered,
+    RecordsDeleted,
     RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
@@ -177,6 +179,10 @@ class Changes:
                 index, key = world.judgements, body.finding
             case CaseChanged():
                 index, key = world.cases, body.case
+            case HoldChanged():
+                index, key = world.holds, body.hold
+            case RecordsDeleted():
+                index, key = world.deletions, body.deletion
             case _:
                 return ()
         return index.get(key)

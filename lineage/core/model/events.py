@@ -246,6 +246,35 @@ class CaseChanged(NamedTuple):
     note: str | None = None
 
 
+class HoldChanged(NamedTuple):
+    """A legal hold was placed, or released."""
+
+    hold: str
+    change: str  # placed, released
+    by: str
+    reason: str
+    principal: str | None = None
+    case: str | None = None
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+
+
+class RecordsDeleted(NamedTuple):
+    """Retention deleted records of a partition."""
+
+    deletion: str
+    by: str
+    topic: str
+    partition: int
+    first_tile: int
+    last_tile: int
+    records: int
+    rule: str
+    recorded_before: Instant
+    list_sha256: str
+    certificate: str
+
+
 Body = (
     PrincipalRegistered
     | WorkloadBound
@@ -259,6 +288,8 @@ Body = (
     | ReceiverRegistered
     | FindingJudged
     | CaseChanged
+    | HoldChanged
+    | RecordsDeleted
 )
 
 BODIES: Final[dict[str, type[Body]]] = {
@@ -274,6 +305,8 @@ BODIES: Final[dict[str, type[Body]]] = {
     "receiver.registered": ReceiverRegistered,
     "finding.judged": FindingJudged,
     "case.changed": CaseChanged,
+    "hold.changed": HoldChanged,
+    "records.deleted": RecordsDeleted,
 }
 
 
@@ -292,9 +325,14 @@ for _type in BODIES.values():
     setattr(_type, "__ne__", _is_unequal)  # noqa: B010
 
 TYPES: Final[dict[type[Body], str]] = {body: name for name, body in BODIES.items()}
-_ORDERS: Final = frozenset({RevocationOrdered, RevocationLifted, FindingJudged, CaseChanged})
+_ORDERS: Final = frozenset(
+    {RevocationOrdered, RevocationLifted, FindingJudged, CaseChanged, HoldChanged, RecordsDeleted}
+)
 TIME_FIELDS: Final = frozenset(
-    {"occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before", "until"}
+    {
+        *("occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before", "until"),
+        *("starts_at", "ends_at", "recorded_before"),
+    }
 )
 
 
@@ -316,7 +354,7 @@ class Event(NamedTuple):
 
     @property
     def is_order(self) -> bool:
-        """Whether it is an order, lift, judgement or change of a case: these belong on the topic of orders alone."""
+        """Whether it belongs on the topic of orders alone, as orders, lifts and changes of cases and holds do."""
         return type(self.body) in _ORDERS
 
 
@@ -324,8 +362,8 @@ class Fact(NamedTuple):
     """An event as recorded by the log.
 
     ``recorded_at`` is the earliest time at which the log recorded this content (duplicates count). ``misrouted``
-    marks an order, a lift, a judgement or a change of a case that arrived on the topic of decisions: it is not part of
-    the state.
+    marks an order, or another event that belongs on the topic of orders, that arrived on the topic of decisions: it is
+    not part of the state.
     """
 
     event: Event

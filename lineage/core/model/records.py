@@ -35,6 +35,11 @@ def position_of(number: int) -> Position:
     return Position(topic, partition, number & (1 << _OFFSET_BITS) - 1)
 
 
+def lane_of(number: int) -> int:
+    """Return the number of the first position of the same partition."""
+    return number >> _OFFSET_BITS << _OFFSET_BITS
+
+
 Headers = tuple[tuple[str, bytes], ...]  # in the order of the log; a name may be repeated
 
 
@@ -123,10 +128,12 @@ class Batch:
     """Records written in one transaction, with the positions to which they advance the projection.
 
     Attributes:
-        readable, unreadable: The records; together they are every record between the positions.
+        readable, unreadable: The records; with ``deleted``, they are every record between the positions.
+        deleted: Those that retention deleted: the number, when it was recorded, and the digest of each.
         advance: For (topic, partition): the previous next offset and the new one.
     """
 
     readable: list[DecodedRecord] = field(default_factory=list)
     unreadable: list[RejectedRecord] = field(default_factory=list)
+    deleted: list[tuple[int, Instant, bytes]] = field(default_factory=list)
     advance: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)

@@ -12,8 +12,10 @@ from lineage.core.model.events import (
     DelegationGranted,
     Event,
     FindingJudged,
+    HoldChanged,
     PrincipalRegistered,
     ReceiverRegistered,
+    RecordsDeleted,
     RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
@@ -70,6 +72,10 @@ def subject_of(event: Event) -> tuple[str, str]:
             return "finding", body.finding
         case CaseChanged():
             return "case", body.case
+        case HoldChanged():
+            return "hold", body.hold
+        case RecordsDeleted():
+            return "deletion", body.deletion
         case _:
             assert_never(body)
 
@@ -161,6 +167,11 @@ def mentions(event: Event) -> list[Mention]:
         case CaseChanged():
             found = [(Role.MENTIONS, kind, id_) for kind, id_ in body.items if kind != "actions"]
             return found + _all(Role.MENTIONS, "principal", body.by, body.assignee)
+        case HoldChanged():
+            found = _all(Role.MENTIONS, "principal", body.by, body.principal)
+            return found + _all(Role.MENTIONS, "case", body.case)
+        case RecordsDeleted():
+            return _all(Role.MENTIONS, "principal", body.by)
         case _:
             assert_never(body)
 

@@ -16,8 +16,10 @@ from lineage.core.model.events import (
     Event,
     Fact,
     FindingJudged,
+    HoldChanged,
     PrincipalRegistered,
     ReceiverRegistered,
+    RecordsDeleted,
     RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
@@ -98,7 +100,9 @@ def own_ids(event: Event) -> tuple[str, ...]:
             return (body.receiver,)
         case RevocationOrdered():
             return (body.target.id,)
-        case RevocationLifted() | DecisionMade() | ActionPerformed() | FindingJudged() | CaseChanged():
+        case RevocationLifted() | DecisionMade() | ActionPerformed():
+            return ()
+        case FindingJudged() | CaseChanged() | HoldChanged() | RecordsDeleted():
             return ()
         case _:
             assert_never(body)

@@ -26,6 +26,7 @@ TARGET_KINDS: Final = ("principal", "workload", "session", "client", "delegation
 ACKNOWLEDGEMENT_OUTCOMES: Final = ("enforced", "rejected")
 ACTION_OUTCOMES: Final = ("succeeded", "failed", "denied")
 JUDGEMENTS: Final = ("acknowledged", "suppressed", "reopened")
+HOLD_CHANGES: Final = ("placed", "released")
 CASE_CHANGES: Final = ("opened", "added", "removed", "noted", "assigned", "closed", "reopened")
 CASE_ITEM_KINDS: Final = (
     *("action", "token", "delegation", "decision", "principal", "session", "client", "finding", "revocation"),

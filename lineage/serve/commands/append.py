@@ -9,7 +9,9 @@ from lineage.core.model.events import (
     Event,
     Fact,
     FindingJudged,
+    HoldChanged,
     ReceiverRegistered,
+    RecordsDeleted,
     RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
@@ -17,7 +19,16 @@ from lineage.core.model.events import (
 from lineage.core.model.times import Instant
 from lineage.serve.queries.service import Service
 
-Body = RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged | ReceiverRegistered | CaseChanged
+Body = (
+    RevocationOrdered
+    | RevocationLifted
+    | RevocationAcknowledged
+    | FindingJudged
+    | ReceiverRegistered
+    | CaseChanged
+    | HoldChanged
+    | RecordsDeleted
+)
 
 
 def send(service: Service, body: Body, now: Instant) -> Fact:

@@ -13,13 +13,9 @@ from typing import Final
 from ingest.codec import api as codec
 from ingest.codec import credentials, limits
 from lineage.core.model.events import (
-    CaseChanged,
     Event,
-    FindingJudged,
     ReceiverRegistered,
     RevocationAcknowledged,
-    RevocationLifted,
-    RevocationOrdered,
 )
 from lineage.deliver.http.callers import Caller, ForbiddenError, LacksRoleError, Role
 
@@ -39,10 +35,8 @@ def read(raw: bytes) -> Event:
 
 
 def is_given_elsewhere(event: Event) -> bool:
-    """Whether it is an order, lift, acknowledgement, judgement or change of a case, which have their own endpoints."""
-    return isinstance(
-        event.body, RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged | CaseChanged
-    )
+    """Whether it is an order or an acknowledgement, or belongs with the orders: these have their own endpoints."""
+    return event.is_order or isinstance(event.body, RevocationAcknowledged)
 
 
 def depends_on_sender(event: Event) -> bool:

@@ -1,0 +1,203 @@
+"""Which records may be deleted: what remains answers every question as before, and holds keep what they name."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineage.core.authority.chain import chain_of, chain_of_action
+from lineage.core.authority.rule import gaps, verdict_of, verdict_of_name
+from lineage.core.authority.world import World
+from lineage.core.model.events import (
+    ActionPerformed,
+    Derivation,
+    Event,
+    Fact,
+    PrincipalRegistered,
+    RevocationOrdered,
+    Target,
+    TokenIssued,
+)
+from lineage.core.model.records import Position, lane_of
+from lineage.core.model.references import subject_of
+from lineage.core.retention.leaving import Held, Parties, Seen, Survey, ordered_at
+from lineage.core.revocation.closure import closure_of
+from lineage.core.revocation.receipt import receipt_of
+from tests.support import compare, model, worlds
+
+LANE = Position("decisions", 0, 0).number
+LATE = model.micros("2026-12-01T00:00:00Z")
+
+
+def seen_of(facts: list[Fact]) -> list[Seen]:
+    """Number facts as a log would: each content once, with the numbers of its repetitions."""
+    numbers: dict[Any, list[int]] = {}
+    first: dict[Any, Fact] = {}
+    for offset, fact in enumerate(facts):
+        key = (fact.event, fact.misrouted)
+        numbers.setdefault(key, []).append(LANE + offset)
+        first[key] = min(first.get(key, fact), fact, key=lambda one: one.recorded_at)
+    return [Seen(tuple(numbers[key]), fact) for key, fact in first.items()]
+
+
+def leaving(seen: list[Seen], horizon: int, cutoff: int, held: tuple[Held, ...] = ()) -> dict[str, list[int]]:
+    facts = [one.fact for one in seen]
+    survey = Survey(horizon, {LANE: LANE + cutoff}, held, ordered_at(facts, Parties(facts)))
+    for one in seen:
+        survey.add(one)
+    return survey.leaving()
+
+
+def answers(world: World, records: list[Any], at: int, without: set[str]) -> dict[Any, Any]:
+    """Answer every question about what remains."""
+    said: dict[Any, Any] = {}
+    for kind, id_ in worlds.questions(records):
+        if kind in ("token", "delegation"):
+            key = f"{kind}:{id_}"
+            if key not in without:
+                said[key] = verdict_of(world, key, at), chain_of(world, key), gaps(world, [key])
+        else:
+            said[kind, id_] = verdict_of_name(world, kind, id_, at)
+    for action in worlds.actions(records):
+        if f"action:{action}" not in without:
+            said["who", action] = chain_of_action(world, action)
+    for revocation in worlds.REVOCATIONS:
+        if world.orders.by_id.get(revocation):
+            said["closure", revocation] = compare.closure_in(closure_of(world, revocation, at, {}))
+            said["receipt", revocation] = [(line.key, line.state) for line in receipt_of(world, revocation, at)]
+    return said
+
+
+@pytest.mark.parametrize("part", range(4))
+@settings(max_examples=150)
+@given(seed=st.integers(0, 2**32))
+def test_what_remains_answers_as_before(part: int, seed: int):
+    """
+    For any world, trust file and moment: every state, chain, receipt and verdict of what remains is unchanged.
+    """
+    rng = random.Random(f"{part}/{seed}")
+    records = worlds.world(rng)
+    facts = compare.facts_of(records)
+    seen = seen_of(facts)
+    gone = leaving(seen, rng.choice([*worlds.grid, LATE]), rng.randint(0, len(facts)))
+    numbers = {number for each in gone.values() for number in each}
+    remaining = [one.fact for one in seen if not numbers.intersection(one.numbers)]
+    trust = compare.table_of(worlds.trust(rng) if rng.random() < 0.3 else None)
+    at = rng.choice([*worlds.grid, LATE])
+
+    before = answers(World([one.fact for one in seen], trust=trust), records, at, set(gone))
+
+    assert before == answers(World(remaining, trust=trust), records, at, set(gone))
+    assert all(one.event.type.partition(".")[0] in ("token", "delegation", "decision", "action")
+               for one in (other.fact for other in seen) if one not in remaining)  # fmt: skip
+
+
+def test_worlds_lose_records():
+    """The property above is about something: most worlds have records that leave."""
+    lost = 0
+    for seed in range(100):
+        facts = compare.facts_of(worlds.world(random.Random(seed)))
+        lost += bool(leaving(seen_of(facts), LATE, len(facts)))
+    assert lost > 30
+
+
+@settings(max_examples=150)
+@given(seed=st.integers(0, 2**32))
+def test_a_hold_keeps_what_it_names(seed: int):
+    """
+    With any holds, in any order: nothing that names the person leaves, nor what is in the span or the case.
+    """
+    rng = random.Random(seed)
+    facts = compare.facts_of(worlds.world(rng))
+    seen = seen_of(facts)
+    person = f"principal:{rng.choice(['human:alice', 'agent:p', 'human:bob'])}"
+    start = rng.choice(worlds.grid)
+    ids = [":".join(subject_of(fact.event)) for fact in facts]
+    kept = frozenset(rng.sample(ids, min(3, len(ids))))
+    held = [Held(names=frozenset({person})), Held(starts_at=start, ends_at=start + 1), Held(keys=kept)]
+    rng.shuffle(held)
+
+    gone = leaving(seen, LATE, len(facts), tuple(held))
+
+    numbers = {number for each in gone.values() for number in each}
+    lost = [one.fact for one in seen if numbers.intersection(one.numbers)]
+    assert not kept & gone.keys()
+    assert not [fact for fact in lost if start in (fact.event.occurred_at, fact.recorded_at)]
+    assert not [fact for fact in lost if person.removeprefix("principal:") in repr(fact.event.body)]
+
+
+def test_a_hold_of_everything_keeps_everything():
+    facts = compare.facts_of(worlds.world(random.Random(1)))
+    assert {} == leaving(seen_of(facts), LATE, len(facts), (Held(),))
+
+
+# Single stories
+
+
+def told(number: int, body: Any) -> Fact:
+    return Fact(Event(f"e{number}", "urn:idp", number * 1_000_000, body), number * 1_000_000)
+
+
+OLD = TokenIssued("t1", "human:alice", expires_at=5_000_000)
+CHILD = TokenIssued("t2", "agent:x", derived_from=(Derivation("t1", "subject"),), expires_at=6_000_000)
+ACTED = ActionPerformed("a1", "read", "succeeded", token="t2")
+STORY = [told(1, OLD), told(2, CHILD), told(3, ACTED)]
+
+
+def test_an_ended_chain_leaves_whole():
+    assert {"token:t1", "token:t2", "action:a1"} == leaving(seen_of(STORY), 10_000_000, 3).keys()
+
+
+def test_a_recent_action_keeps_its_chain():
+    assert {} == leaving(seen_of(STORY), 10_000_000, 2)
+
+
+def test_an_element_without_an_end_never_leaves():
+    endless = [told(1, OLD._replace(expires_at=None)), *STORY[1:]]
+    assert {"token:t2", "action:a1"} == leaving(seen_of(endless), 10_000_000, 3).keys()
+
+
+def test_what_one_source_lets_end_and_another_does_not_stays():
+    """Either source may lose its trust, and the token has no end then."""
+    other = Fact(Event("o", "urn:other", 1, OLD._replace(expires_at=None)), 1)
+    assert "token:t1" not in leaving(seen_of([*STORY, other]), 10_000_000, 4)
+
+
+@pytest.mark.parametrize("target", [Target("token", "t1"), Target("principal", "human:al"), Target("token", "t2")])
+@pytest.mark.parametrize("cascade", [True, False])
+def test_what_an_order_ended_stays_with_its_uses(target: Target, cascade: bool):
+    """An order is never undone by deletion, even one that does not cascade, and through an alias."""
+    order = told(4, RevocationOrdered("r", target, "test", "human:ir", cascade=cascade))
+    alias = told(5, PrincipalRegistered("human:alice", "human", aliases=("human:al",)))
+    assert {} == leaving(seen_of([*STORY, order, alias]), 10_000_000, 3)
+
+
+def test_an_order_after_the_end_keeps_nothing():
+    order = told(7, RevocationOrdered("r", Target("principal", "human:alice"), "test", "human:ir"))
+    assert 3 == len(leaving(seen_of([*STORY, order]), 10_000_000, 3))
+
+
+def test_a_renewal_that_was_recorded_lately_keeps_the_token():
+    renewal = told(9, OLD._replace(expires_at=50_000_000))
+    assert {"token:t2", "action:a1"} == leaving(seen_of([*STORY, renewal]), 10_000_000, 3).keys()
+
+
+def test_a_late_duplicate_keeps_the_action_and_its_chain():
+    assert {} == leaving(seen_of([*STORY, STORY[2]]), 10_000_000, 3)
+
+
+def test_a_person_is_held_with_everything_below():
+    """The action names neither Alice nor her token, only a token that was derived from it."""
+    assert {} == leaving(seen_of(STORY), 10_000_000, 3, (Held(names=frozenset({"principal:human:alice"})),))
+
+
+def test_conditions_of_one_hold_narrow_each_other():
+    held = Held(names=frozenset({"principal:human:alice"}), starts_at=2_500_000, ends_at=2_600_000)
+    assert 3 == len(leaving(seen_of(STORY), 10_000_000, 3, (held,)))
+
+
+def test_partitions_are_told_apart():
+    number = Position("orders", 3, 9).number
+    assert Position("orders", 3, 0).number == lane_of(number)
