@@ -197,9 +197,12 @@ class AsyncClient:
         said = {"tool": tool, "resource": resource, "operation": operation, "at": at, "known_at": known_at}
         return await self._ask("/v1/usage", schemas.Usage, **said)
 
-    def search(self, text: str) -> AsyncItems[schemas.Match]:
-        """Find the ids, names, tools, operations and resources that contain every word of a text."""
-        return self._items("/v1/search", schemas.Match, q=text)
+    def search(self, text: str, *, at: str | None = None, known_at: str | None = None) -> AsyncItems[schemas.Match]:
+        """Find the ids, names, tools, operations and resources that contain every word of a text.
+
+        With ``at`` or ``known_at`` only what an authorised fact names that occurred, or was recorded, by then.
+        """
+        return self._items("/v1/search", schemas.Match, q=text, at=at, known_at=known_at)
 
     def actions(
         self,
@@ -314,13 +317,17 @@ class AsyncClient:
         status: str | None = None,
         since: str | None = None,
         everything: bool = False,
+        fresh: bool = False,
         at: str | None = None,
         known_at: str | None = None,
     ) -> AsyncItems[schemas.Finding]:
-        """List what is wrong, worst first; suppressed findings only with ``everything`` or their ``status``."""
+        """List what is wrong, worst first; suppressed findings only with ``everything`` or their ``status``.
+
+        With ``fresh`` every rule is evaluated now, even if an index of findings is kept; a large store refuses.
+        """
         which = {"of": of, "kind": kind, "severity": severity, "status": status, "since": since}
-        all_ = "true" if everything else None
-        return self._items("/v1/findings", schemas.Finding, **which, all=all_, at=at, known_at=known_at)
+        flags = {"all": "true" if everything else None, "fresh": "true" if fresh else None}
+        return self._items("/v1/findings", schemas.Finding, **which, **flags, at=at, known_at=known_at)
 
     async def finding(
         self, id: str, *, at: str | None = None, known_at: str | None = None

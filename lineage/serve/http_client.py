@@ -219,9 +219,12 @@ class Client:
 
     # Lists, item by item
 
-    def search(self, text: str) -> Items[schemas.Match]:
-        """Find the ids, names, tools, operations and resources that contain every word of a text."""
-        return self._items("/v1/search", schemas.Match, q=text)
+    def search(self, text: str, *, at: str | None = None, known_at: str | None = None) -> Items[schemas.Match]:
+        """Find the ids, names, tools, operations and resources that contain every word of a text.
+
+        With ``at`` or ``known_at`` only what an authorised fact names that occurred, or was recorded, by then.
+        """
+        return self._items("/v1/search", schemas.Match, q=text, at=at, known_at=known_at)
 
     def actions(
         self,
@@ -336,13 +339,17 @@ class Client:
         status: str | None = None,
         since: str | None = None,
         everything: bool = False,
+        fresh: bool = False,
         at: str | None = None,
         known_at: str | None = None,
     ) -> Items[schemas.Finding]:
-        """List what is wrong, worst first; suppressed findings only with ``everything`` or their ``status``."""
+        """List what is wrong, worst first; suppressed findings only with ``everything`` or their ``status``.
+
+        With ``fresh`` every rule is evaluated now, even if an index of findings is kept; a large store refuses.
+        """
         which = {"of": of, "kind": kind, "severity": severity, "status": status, "since": since}
-        all_ = "true" if everything else None
-        return self._items("/v1/findings", schemas.Finding, **which, all=all_, at=at, known_at=known_at)
+        flags = {"all": "true" if everything else None, "fresh": "true" if fresh else None}
+        return self._items("/v1/findings", schemas.Finding, **which, **flags, at=at, known_at=known_at)
 
     def finding(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.FindingDetails | None:
         """Return a finding with its evidence and what it is connected with; None if there is none with this id."""

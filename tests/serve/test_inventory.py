@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from ingest.codec import api as codec
 from ingest.trust_file import Trust
 from lineage.core.authority.rule import verdict_of, verdict_of_name
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import ActionPerformed, PrincipalRegistered
+from lineage.core.model.events import ActionPerformed, Event, PrincipalRegistered, TokenIssued
 from lineage.core.model.keys import split_key
+from lineage.core.model.records import Position, Record
 from lineage.core.model.references import mentions, subject_of
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.inventory import (
@@ -30,7 +32,7 @@ from lineage.serve.queries.search import search
 from lineage.serve.queries.service import Service
 from lineage.store.store import Store
 from tests.support import compare, stores, worlds
-from tests.support.store_histories import SEEDS, a_store, in_batches, records_of
+from tests.support.store_histories import SEEDS, a_store, in_batches, records_of, write
 
 
 @pytest.fixture(scope="module", params=stores.KINDS)
@@ -241,11 +243,16 @@ def _is_asked_for(world: World, one: Document, asked: People, at: int) -> bool:
     )
 
 
-def names_of(world: list[dict[str, Any]]) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-    """Everything that the events of a world are about or mention, and what principals are called."""
+def names_of(
+    world: list[dict[str, Any]], at: int | None, known_at: int | None
+) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """Everything that the events of a world are about or mention, and what principals are called, as of then."""
     named, called = set(), set()
     for fact in compare.facts_of(world):
         event, body = fact.event, fact.event.body
+        is_late = (at is not None and event.occurred_at > at) or (known_at is not None and fact.recorded_at > known_at)
+        if is_late or (fact.misrouted and (at, known_at) != (None, None)):
+            continue
         named |= {subject_of(event), *(mention[1:] for mention in mentions(event))}
         if isinstance(body, ActionPerformed):
             said = (body.operation, body.tool, None if body.resource is None else body.resource.id)
@@ -259,16 +266,24 @@ def names_of(world: list[dict[str, Any]]) -> tuple[set[tuple[str, str]], set[tup
 @settings(max_examples=25, deadline=None)
 @given(seed=SEEDS)
 def test_a_search_is_a_naive_search_through_all_names(fresh: stores.Fresh, seed: int):
-    """Every id, name, tool, operation and resource that has all words, each once, in the order of ids, on all pages."""
+    """
+    Every id, name, tool, operation and resource that has all words, each once, in the order of ids, on all pages; as
+    of any moment, those that a fact names that occurred by then and was recorded by then.
+    """
     rng = random.Random(seed)
     items = worlds.world(rng)
     with a_store(fresh) as (empty, url):
         store = in_batches(empty, url, records_of(items, rng), rng)
         service = service_over(store)
-        named, called = names_of(items)
         for text in ("a", "T1", "agent: a", "name", "A name", "send", "%", "_", "\\", "no such"):
-            limit = rng.randint(1, 4)
-            found = pages(lambda after, text=text, limit=limit: search(service, text, start=after, limit=limit))
+            limit, looked_at = rng.randint(1, 4), rng.choice([None, 1, 5])
+            moment: dict[str, Any] = {one: rng.choice([None, rng.choice(worlds.grid)]) for one in ("at", "known_at")}
+            named, called = names_of(items, **moment)
+            found = pages(
+                lambda after, text=text, limit=limit, looked_at=looked_at, moment=moment: search(
+                    service, text, after=after, limit=limit, looked_at=looked_at, **moment
+                )
+            )
             listed = [(one["kind"], one["id"]) for one in found if not one.get("exact")]
             every = text.lower().split()
             expected = {pair for pair in named if all(word in ":".join(pair).lower() for word in every)}
@@ -276,8 +291,40 @@ def test_a_search_is_a_naive_search_through_all_names(fresh: stores.Fresh, seed:
                 ("principal", id_) for id_, name in called if all(word in f"{name} {id_}".lower() for word in every)
             }
             assert len(listed) == len(set(listed)), text
-            assert expected == {(one["kind"], one["id"]) for one in found}, text
+            assert expected == {(one["kind"], one["id"]) for one in found}, (text, moment)
+            for near in search(service, f"{text}x", **moment)["did_you_mean"]:
+                assert (near["kind"], near["id"]) in named | {("principal", id_) for id_, _ in called}
         store.close()
+
+
+def test_a_name_that_very_many_facts_mention_is_found_as_of_any_moment(fresh: stores.Fresh):
+    """A client that 1,500 tokens name, and a tool that 1,500 actions used, from the first of them on."""
+    first = 1_000_000
+    events = [
+        Event(f"e{n}", "urn:s", first + n, TokenIssued(token=f"t{n}", subject="a", client="crowd", expires_at=None))
+        for n in range(1_500)
+    ]
+    events += [
+        Event(f"a{n}", "urn:s", first + n, ActionPerformed(
+            action=f"a{n}", operation="send", outcome="succeeded", tool="crowded"
+        ))
+        for n in range(1_500)
+    ]  # fmt: skip
+    records = [
+        Record(Position("decisions", 0, n).number, 2 * first + n, codec.encode(event)) for n, event in enumerate(events)
+    ]
+    with a_store(fresh) as (store, _):
+        write(store, records)
+        service = service_over(store)
+        for moment, is_found in (
+            ({"at": first - 1}, False),
+            ({"at": first}, True),
+            ({"known_at": 2 * first - 1}, False),
+            ({"known_at": 2 * first + 1_500}, True),
+            ({"at": first, "known_at": 2 * first + 1_500}, True),
+        ):
+            kinds = {one["kind"] for one in search(service, "crowd", **moment)["items"]}
+            assert ({"client", "tool"} if is_found else set()) == kinds, moment
 
 
 def test_a_cursor_of_another_list_is_refused(fresh: stores.Fresh):

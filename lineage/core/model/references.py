@@ -176,6 +176,11 @@ def mentions(event: Event) -> list[Mention]:
             assert_never(body)
 
 
+def mentions_key(event: Event, key: str) -> bool:
+    """Whether an event is about a key or mentions it."""
+    return about(event) == key or any(f"{kind}:{id_}" == key for _, kind, id_ in mentions(event))
+
+
 def acting(body: ActionPerformed | DecisionMade) -> tuple[str, ...]:
     """Return the parties that acted or requested: the actor, else the represented party; and the workload."""
     actor = body.on_behalf_of if body.actor is None else body.actor

@@ -9,7 +9,7 @@ from lineage.core.model.times import Instant
 from lineage.core.model.vocabulary import ACTION_OUTCOMES
 from lineage.serve.cli.asking import meant as one_thing
 from lineage.serve.cli.asking import one_meant
-from lineage.serve.cli.options import AT, KNOWN_AT, TIME, list_options, now, shared_options
+from lineage.serve.cli.options import AT, AT_ANY_TIME, KNOWN_AT, TIME, list_options, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
@@ -260,21 +260,32 @@ def _refuse_empty(**said: str | None) -> None:
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="TEXT...")
+@AT_ANY_TIME
+@KNOWN_AT
 @shared_options()
 @list_options(1000)
-def search(settings: "Settings", out: Output, words: tuple[str, ...], after: str | None, limit: int) -> None:
+def search(
+    settings: "Settings",
+    out: Output,
+    words: tuple[str, ...],
+    at: Instant | None,
+    known_at: Instant | None,
+    after: str | None,
+    limit: int,
+) -> None:
     """Find what contains every word of a text: ids, names, tools, operations and resources. An exact id comes first.
 
     \b
       delegraph search mailer
       delegraph search alice ng
+      delegraph search mailer --known-at 2026-11-02T10:00:00Z
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.queries.search import search as search_of
     from lineage.serve.text import render_chain
 
     with opened_service(settings) as service:
-        found = search_of(service, " ".join(words), start=after, limit=limit)
+        found = search_of(service, " ".join(words), at=at, known_at=known_at, after=after, limit=limit)
         out.listed(found, render_chain.search, "search")
 
 

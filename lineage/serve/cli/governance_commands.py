@@ -7,7 +7,7 @@ import click
 
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
-from lineage.serve.cli.options import AT, KNOWN_AT, TIME, now, shared_options, table_options
+from lineage.serve.cli.options import AT, KNOWN_AT, TIME, list_options, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Document, Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
@@ -17,7 +17,6 @@ _FROM: Final = click.option(
     "--from", "start", type=TIME, metavar="TIME", help="From this instant on. [default: the beginning]"
 )
 _TO: Final = click.option("--to", "end", type=TIME, metavar="TIME", help="Before this instant. [default: now]")
-_LIMIT: Final = click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Items at most.")
 _AGENT: Final = click.argument("agent")
 
 
@@ -37,11 +36,16 @@ def governance() -> None:
 @_FROM
 @_TO
 @KNOWN_AT
-@_LIMIT
 @shared_options()
-@table_options()
+@list_options(1000)
 def active(
-    settings: "Settings", out: Output, start: Instant | None, end: Instant | None, known_at: Instant | None, limit: int
+    settings: "Settings",
+    out: Output,
+    start: Instant | None,
+    end: Instant | None,
+    known_at: Instant | None,
+    after: str | None,
+    limit: int,
 ) -> None:
     """The agents that acted, or were granted anything, between two instants."""
     from lineage.serve.queries import governance as queries
@@ -54,7 +58,7 @@ def active(
         None,
         "active",
         render.active,
-        lambda s: queries.active(s, **between, known_at=known_at, limit=limit),
+        lambda s: queries.active(s, **between, known_at=known_at, after=after, limit=limit),
     )
 
 
@@ -62,11 +66,16 @@ def active(
 @_AGENT
 @AT
 @KNOWN_AT
-@_LIMIT
 @shared_options()
-@table_options()
+@list_options(1000)
 def allowed(
-    settings: "Settings", out: Output, agent: str, at: Instant | None, known_at: Instant | None, limit: int
+    settings: "Settings",
+    out: Output,
+    agent: str,
+    at: Instant | None,
+    known_at: Instant | None,
+    after: str | None,
+    limit: int,
 ) -> None:
     """What an agent could do at an instant: its live grants with their effective scopes, and where it used them."""
     from lineage.serve.queries import governance as queries
@@ -79,7 +88,7 @@ def allowed(
         agent,
         "allowed",
         render.allowed,
-        lambda s: queries.allowed(s, _id(agent), at=moment, known_at=known_at, limit=limit),
+        lambda s: queries.allowed(s, _id(agent), at=moment, known_at=known_at, after=after, limit=limit),
     )
 
 
@@ -91,9 +100,8 @@ def _between_two(name: str, help_text: str) -> click.Command:
     @_FROM
     @_TO
     @KNOWN_AT
-    @_LIMIT
     @shared_options()
-    @table_options()
+    @list_options(1000)
     def command(
         settings: "Settings",
         out: Output,
@@ -101,6 +109,7 @@ def _between_two(name: str, help_text: str) -> click.Command:
         start: Instant | None,
         end: Instant | None,
         known_at: Instant | None,
+        after: str | None,
         limit: int,
     ) -> None:
         from lineage.serve.queries import governance as queries
@@ -112,7 +121,12 @@ def _between_two(name: str, help_text: str) -> click.Command:
         }[name]
         between = _between(start, end)
         _answer(
-            settings, out, agent, name, render, lambda s: ask(s, _id(agent), **between, known_at=known_at, limit=limit)
+            settings,
+            out,
+            agent,
+            name,
+            render,
+            lambda s: ask(s, _id(agent), **between, known_at=known_at, after=after, limit=limit),
         )
 
     return command

@@ -100,6 +100,9 @@ def _readable(value: Any) -> Any:
 AT: Final = click.option("--at", type=TIME, metavar="TIME", help="The instant asked about. [default: now]")
 
 
+AT_ANY_TIME: Final = click.option(
+    "--at", type=TIME, metavar="TIME", help="Only what was named by then. [default: at any time]"
+)
 KNOWN_AT: Final = click.option(
     "--known-at", type=TIME, metavar="TIME", help="Only what was recorded by then. [default: everything]"
 )

@@ -1,6 +1,7 @@
 """Output of commands: documents as JSON lines or text, and errors as messages with an exit code."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,7 +109,7 @@ class Output:
         """Print a list in the format of another tool; a note on standard error says if it is not complete."""
         click.echo(text.encode(errors="replace"), nl=False)
         if not document["complete"]:
-            how = f"--after {document['next']}" if document["next"] is not None else "a higher --limit"
+            how = f"--after {shlex.quote(document['next'])}" if document["next"] is not None else "a higher --limit"
             click.echo(f"delegraph: note: there are more; go on with {how}", err=True)
 
     def not_found(self, asked: str) -> None:

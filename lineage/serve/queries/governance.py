@@ -15,6 +15,7 @@ from lineage.core.model.events import Fact
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import NEVER, Instant, format_instant
 from lineage.serve.documents.core_documents import Document, action_document, instant, listing
+from lineage.serve.queries.list_cursors import Rank, digest_of, ranked_page
 from lineage.serve.queries.service import Service
 
 MOST: Final = 1_000  # the default limit of a list
@@ -22,7 +23,13 @@ _READ: Final = 5_000
 
 
 def active(
-    service: Service, *, start: Instant, end: Instant, known_at: Instant | None = None, limit: int = MOST
+    service: Service,
+    *,
+    start: Instant,
+    end: Instant,
+    known_at: Instant | None = None,
+    after: str | None = None,
+    limit: int = MOST,
 ) -> Document:
     """List the agents that acted or were granted anything between two instants, the most active first."""
     scene = _scene(service, end, known_at)
@@ -45,42 +52,51 @@ def active(
         element = scene.element(key)
         if element is not None:
             count(scene.holder(key), element.issued_at, f"{split_key(key)[0]}s")
-    ranked = sorted(found, key=lambda party: (-found[party]["actions"], party))
-    items = [
-        {
-            **_named(world, party),
-            **found[party],
-            "first": format_instant(found[party]["first"]),
-            "last": format_instant(found[party]["last"]),
-        }
-        for party in ranked
+    items: list[tuple[Rank, Document]] = [
+        (
+            (-found[party]["actions"], party),
+            {
+                **_named(world, party),
+                **found[party],
+                "first": format_instant(found[party]["first"]),
+                "last": format_instant(found[party]["last"]),
+            },
+        )
+        for party in found
     ]
-    return _answer(service, items, limit, {"from": format_instant(start), "to": format_instant(end)})
+    items.sort(key=_rank)
+    more = {"from": format_instant(start), "to": format_instant(end)}
+    return {**more, **_listed(service, items, digest_of({"list": "active"}), after, limit)}
 
 
 def allowed(
-    service: Service, agent: str, *, at: Instant, known_at: Instant | None = None, limit: int = MOST
+    service: Service,
+    agent: str,
+    *,
+    at: Instant,
+    known_at: Instant | None = None,
+    after: str | None = None,
+    limit: int = MOST,
 ) -> Document | None:
     """List what an agent may do at an instant: its active elements with effective scopes; None if unknown."""
     scene = _scene(service, at, known_at)
     if not _is_known(scene, agent):
         return None
-    items = []
-    for key in _held_by(scene, agent):
+    items: list[tuple[Rank, Document]] = []
+    for rank, key in _held_by(scene, agent):
         element = scene.element(key)
         if element is None or scene.state(key) is not State.ACTIVE or scene.end(key).at <= at:
             continue
-        items.append(
-            {
-                **_grant(scene, key),
-                "effective_scopes": _sorted(scene.scopes.effective(key)),
-                "ends_at": _end(scene.end(key).at),
-                "tools": _tools(scene.world, key, at),
-            }
-        )
+        item = {
+            **_grant(scene, key),
+            "effective_scopes": _sorted(scene.scopes.effective(key)),
+            "ends_at": _end(scene.end(key).at),
+            "tools": _tools(scene.world, key, at),
+        }
+        items.append((rank, item))
     scopes: set[str] = set()
     unknown = False
-    for item in items:
+    for _, item in items:
         scopes.update(item["effective_scopes"] or ())
         unknown = unknown or item["effective_scopes"] is None
     more = {
@@ -89,9 +105,9 @@ def allowed(
         "at": format_instant(at),
         "effective_scopes": sorted(scopes),
         "scopes_known": not unknown,
-        "tools": sorted({tool for item in items for tool in item["tools"]}),
+        "tools": sorted({tool for _, item in items for tool in item["tools"]}),
     }
-    return _answer(service, items, limit, more)
+    return {**more, **_listed(service, items, digest_of({"allowed": agent}), after, limit)}
 
 
 def held(
@@ -101,10 +117,11 @@ def held(
     start: Instant,
     end: Instant,
     known_at: Instant | None = None,
+    after: str | None = None,
     limit: int = MOST,
 ) -> Document | None:
     """List what an agent held at any time between two instants, and what ended it; None if no fact names it."""
-    return _of_agent(service, agent, _held, start, end, known_at, limit)
+    return _of_agent(service, agent, _held, start, end, known_at, after, limit)
 
 
 def done(
@@ -114,19 +131,21 @@ def done(
     start: Instant,
     end: Instant,
     known_at: Instant | None = None,
+    after: str | None = None,
     limit: int = MOST,
 ) -> Document | None:
     """List what an agent did between two instants, each with its chain, latest first; None if no fact names it."""
-    return _of_agent(service, agent, _done, start, end, known_at, limit)
+    return _of_agent(service, agent, _done, start, end, known_at, after, limit)
 
 
 def _of_agent(
     service: Service,
     agent: str,
-    items_of: Callable[[Scene, str, Instant, Instant], Iterable[Document]],
+    items_of: Callable[[Scene, str, Instant, Instant], Iterable[tuple[Rank, Document]]],
     start: Instant,
     end: Instant,
     known_at: Instant | None,
+    after: str | None,
     limit: int,
 ) -> Document | None:
     """Answer a question about what an agent held or did between two instants; None if no fact names it."""
@@ -140,11 +159,12 @@ def _of_agent(
         "from": format_instant(start),
         "to": format_instant(end),
     }
-    return _answer(service, items, limit, more)
+    digest = digest_of({items_of.__name__: agent})
+    return {**more, **_listed(service, items, digest, after, limit)}
 
 
-def _held(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[Document]:
-    for key in _held_by(scene, agent):
+def _held(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[tuple[Rank, Document]]:
+    for rank, key in _held_by(scene, agent):
         element = scene.element(key)
         if element is None or element.issued_at >= end:
             continue
@@ -155,26 +175,29 @@ def _held(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[Do
         if ended_at <= start:
             continue
         by = None if ended_at >= end else order.body.revocation if order and order.effective_at <= over.at else "expiry"
-        yield {**_grant(scene, key), "ended_at": _end(ended_at), "ended_by": by}
+        yield rank, {**_grant(scene, key), "ended_at": _end(ended_at), "ended_by": by}
 
 
-def _done(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[Document]:
+def _done(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[tuple[Rank, Document]]:
     world = scene.world
     party = scene.party(agent)
-    acted = [
-        (world.actions.get(action)[0].event.occurred_at, action)
-        for action in world.actions
-        if party in _actors(scene, action)
-    ]
-    for at, action in sorted(acted, reverse=True):
-        if start <= at < end:
-            hops = chain_of_action(world, action).hops
-            root = hops[0].principal if hops else None
-            yield {
+    acted: list[Rank] = []
+    for action in world.actions:
+        at = world.actions.get(action)[0].event.occurred_at
+        if start <= at < end and party in _actors(scene, action):
+            acted.append((-at, action))
+    for rank in sorted(acted):
+        action = str(rank[1])
+        hops = chain_of_action(world, action).hops
+        root = hops[0].principal if hops else None
+        yield (
+            rank,
+            {
                 **action_document(world, action),
                 "human": root if root is not None and world.principals.kind(root) == "human" else None,
                 "chain": [hop.principal for hop in hops],
-            }
+            },
+        )
 
 
 def _actors(scene: Scene, action: str) -> set[str]:
@@ -217,15 +240,15 @@ def _naming(world: World, agent: str) -> Iterator[str]:
         yield from world.graph.naming(f"principal:{name}")
 
 
-def _held_by(scene: Scene, agent: str) -> list[str]:
-    """List everything an agent holds or held, the earliest issued first."""
+def _held_by(scene: Scene, agent: str) -> list[tuple[Rank, str]]:
+    """List everything an agent holds or held, the earliest issued first, each with its rank."""
     party = scene.party(agent)
     keys = {
         key
         for key in _naming(scene.world, agent)
         if (holder := scene.holder(key)) is not None and scene.party(holder) == party
     }
-    return sorted(keys, key=lambda key: (element.issued_at if (element := scene.element(key)) else 0, key))
+    return sorted(((element.issued_at if (element := scene.element(key)) else 0, key), key) for key in keys)
 
 
 def _grant(scene: Scene, key: str) -> Document:
@@ -273,7 +296,12 @@ def _sorted(scopes: frozenset[str] | None) -> list[str] | None:
     return None if scopes is None else sorted(scopes)
 
 
-def _answer(service: Service, items: list[Document], limit: int, more: Document) -> Document:
-    shown = items[:limit]
-    document = {**more, **listing(shown, total=len(items)), "as_of": service.as_of()}
-    return {**document, "complete": len(shown) == len(items)}
+def _listed(
+    service: Service, items: list[tuple[Rank, Document]], digest: str, after: str | None, limit: int
+) -> Document:
+    page, following = ranked_page(items, after, digest, limit)
+    return {**listing(page, total=len(items), following=following), "as_of": service.as_of()}
+
+
+def _rank(item: tuple[Rank, Document]) -> Rank:
+    return item[0]

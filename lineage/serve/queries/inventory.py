@@ -13,13 +13,12 @@ from lineage.core.authority.elements import Element
 from lineage.core.authority.rule import verdict_of_name, verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
-from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import split_key
 from lineage.core.model.references import Role
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant, listing
 from lineage.serve.queries.findings_of_parties import severities_of_parties
-from lineage.serve.queries.list_cursors import BAD_CURSOR, digest_of, place_of, said_of
+from lineage.serve.queries.list_cursors import digest_of, name_of, place_of, said_after, said_of
 from lineage.serve.queries.list_pages import filled
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import SORTS, Candidate, Looked, Place
@@ -285,7 +284,7 @@ def principals(
     """List principals, each party once, by the id by which people know it; arguments as for ``held``."""
     as_of = service.as_of()
     digest = digest_of({"list": "principal", **_given(wanted)})
-    behind = None if after is None else _id_of(after, digest)
+    behind = None if after is None else name_of(after, digest)
     items: list[Document] = []
     more, left = True, looked_at
     with service.reader(known_at=known_at) as reader:
@@ -299,7 +298,7 @@ def principals(
             items, more = items[:limit], True
             behind = items[-1]["id"]
         _with_counts(service, reader, items, at, _HELD if looked_at is None else _HELD_ON_PAGE // max(len(items), 1))
-    following = f"{digest}.{behind}" if more and behind is not None else None
+    following = said_after(behind, digest) if more and behind is not None else None
     total = len(items) if following is None and after is None else None
     return {
         **listing(items, total=total, following=following),
@@ -308,13 +307,6 @@ def principals(
         "known_at": instant(known_at),
         "as_of": as_of,
     }
-
-
-def _id_of(after: str, digest: str) -> str:
-    said, dot, id_ = after.partition(".")
-    if said != digest or not dot:
-        raise RefusedError(f"after: {BAD_CURSOR}")
-    return id_
 
 
 def _people(reader: Reader, wanted: People, ids: list[str], at: Instant) -> Iterator[Document]:

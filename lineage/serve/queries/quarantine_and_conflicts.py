@@ -7,6 +7,7 @@ from lineage.core.model.events import digest
 from lineage.core.model.times import format_instant
 from lineage.core.model.trust import authorised
 from lineage.serve.documents.core_documents import Document, fact_document, instant, listing
+from lineage.serve.queries.list_cursors import Rank, digest_of, ranked_page
 from lineage.serve.queries.service import Service
 from lineage.store.store import Quarantined
 
@@ -58,9 +59,15 @@ def quarantined_document(item: Quarantined) -> Document:
     }
 
 
-def conflicts(service: Service) -> Document:
-    """List the identities under which different contents were sent; all of them count."""
-    items = []
+def conflicts(service: Service, *, after: str | None = None, limit: int | None = None) -> Document:
+    """List the identities under which different contents were sent; all of them count.
+
+    Args:
+        service: The service to query.
+        after: The ``next`` of the previous page.
+        limit: The most items of a page; None for all.
+    """
+    items: list[tuple[Rank, Document]] = []
     for group in service.store.conflicts():
         event = group[0].event
         contents = [
@@ -72,5 +79,7 @@ def conflicts(service: Service) -> Document:
             for fact in group
         ]
         contents.sort(key=lambda content: str(content["digest"]))
-        items.append({"source": event.source, "event_id": event.event_id, "contents": contents})
-    return {**listing(items, total=len(items)), "as_of": service.as_of()}
+        identity = (event.source, event.event_id)
+        items.append((identity, {"source": event.source, "event_id": event.event_id, "contents": contents}))
+    page, following = ranked_page(items, after, digest_of({"list": "conflicts"}), limit)
+    return {**listing(page, total=len(items), following=following), "as_of": service.as_of()}

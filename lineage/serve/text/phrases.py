@@ -1,5 +1,6 @@
 """Building blocks of text pages: states and causes, gaps, findings, long lists, progress."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -232,5 +233,6 @@ def whole(page: Page, document: Document) -> Page:
     if not document["complete"]:
         of = "" if total is None else f" of {total:,}"
         page.line()
-        page.line(("INCOMPLETE", "bold yellow"), f": showing {shown:,}{of}; continue after {document['next']}.")
+        behind = shlex.quote(document["next"])
+        page.line(("INCOMPLETE", "bold yellow"), f": showing {shown:,}{of}; continue after {behind}.")
     return as_of(page, document)

@@ -106,7 +106,8 @@ def as_csv(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     def answer(request: Request, caller: Caller) -> Response:
         query = Query.of({}, request.query_params, (*TIMES, *FINDINGS), now=site.now)
         log_access(caller, request)
-        text = exported(site.service, "csv", at=query.at, known_at=query.known_at, wanted=wanted_of(query))
+        wanted, fresh = wanted_of(query), query.flag("fresh", default=False)
+        text = exported(site.service, "csv", at=query.at, known_at=query.known_at, wanted=wanted, fresh=fresh)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="findings.csv"'}
         return Response(text, media_type="text/csv", headers=headers)
 

@@ -33,7 +33,7 @@ from lineage.core.model.events import (
 )
 from lineage.core.model.keys import is_element, split_key
 from lineage.core.model.records import ORDERS, Position
-from lineage.core.model.references import Role, about, listed, mentions
+from lineage.core.model.references import Role, about, listed, mentions, mentions_key
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.acts_in_time import STATED, Acts, Candidate, Looked, Place, value_hash
@@ -212,8 +212,13 @@ _LEAST: Final = -(1 << 63)  # the smallest hash
 
 def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
     """Build a fact from a row of FACT; its recording time is that of its earliest record."""
-    _, recorded_at, misrouted, value, again = row
-    return Fact(decode(value), recorded_at if again is None or again > recorded_at else again, bool(misrouted))
+    _, _, misrouted, value, _ = row
+    return Fact(decode(value), _recorded_at(row), bool(misrouted))
+
+
+def _recorded_at(row: Any) -> Instant:
+    _, recorded_at, _, _, again = row
+    return int(recorded_at if again is None or again > recorded_at else again)
 
 
 def numbers_mentioning(key: int, most: int) -> tuple[sa.Select[Any], sa.Select[Any]]:
@@ -260,10 +265,12 @@ class Reader:
         rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
         return any(self._mentions(found, key) for found in rows)
 
+    def knows(self, found: Fact) -> bool:
+        """Whether a fact is authorised and known."""
+        return authorised(found, self.trust) and (self.known_at is None or found.recorded_at <= self.known_at)
+
     def _mentions(self, found: Fact, key: str) -> bool:
-        if not authorised(found, self.trust) or (self.known_at is not None and found.recorded_at > self.known_at):
-            return False
-        return about(found.event) == key or any(f"{kind}:{id_}" == key for _, kind, id_ in mentions(found.event))
+        return self.knows(found) and mentions_key(found.event, key)
 
     def facts_about(self, keys: Collection[str]) -> list[Fact]:
         """Return the facts about some keys."""
@@ -303,6 +310,13 @@ class Reader:
         """Return those of some facts that are about a key or mention it and are authorised and known, by number."""
         rows = ((row.n, fact_of(row, self._decode)) for part in chunks(numbers) for row in self._rows_at(part))
         return {number: found for number, found in rows if self._mentions(found, key)}
+
+    def known(self, numbers: Collection[int]) -> list[Fact]:
+        """Return those of some facts that are authorised and known."""
+        rows = (row for part in chunks(numbers) for row in self._rows_at(part))
+        # The time is compared first, because decoding takes longer.
+        in_time = (row for row in rows if self.known_at is None or _recorded_at(row) <= self.known_at)
+        return [one for row in in_time if self.knows(one := fact_of(row, self._decode))]
 
     def _rows_at(self, numbers: list[int]) -> list[Any]:
         return list(self._connection.execute(_FACTS_AT, {"keys": numbers}))

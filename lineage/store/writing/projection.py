@@ -128,6 +128,14 @@ class _Names(Hashes):
         return super().__missing__(id_)
 
 
+def display_name_key(body: PrincipalRegistered) -> str | None:
+    """Return the entry of the table ``name`` for a display name; None if the fact states none."""
+    if not body.display_name:
+        return None
+    name = storable(body.display_name[: acts_in_time.LONGEST]).replace(BETWEEN, " ")
+    return f"{CALLED}:{name}{BETWEEN}{body.principal}"
+
+
 class _Named(dict[str, _Names]):
     """Hashes of everything that facts mention, by kind, and the queue of rows for the table ``name``."""
 
@@ -247,9 +255,8 @@ class Projection:
 
     def _call(self, body: PrincipalRegistered) -> None:
         """Queue a display name for the table ``name``."""
-        if body.display_name:
-            name = storable(body.display_name[: acts_in_time.LONGEST]).replace(BETWEEN, " ")
-            self._named.down.append((f"{CALLED}:{name}{BETWEEN}{body.principal}",))
+        if (key := display_name_key(body)) is not None:
+            self._named.down.append((key,))
 
     def forget(self) -> None:
         """Clear the caches, because the transaction was rolled back."""

@@ -1,14 +1,19 @@
 """Lists over HTTP and the forms of pages: one sort order at every size, and problems that name what is wrong."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from ingest.log.port import entry_of
 from ingest.projector import project
+from lineage.core.findings.options import DEFAULT
 from lineage.core.model.events import ActionPerformed, Event
 from lineage.deliver.http.problems import MEDIA_TYPE
+from lineage.serve.commands.finding_keeper import FindingKeeper
+from tests.support.http_clients import client_of
 from tests.support.http_worlds import ASKED, World, api_over, problem_type
 from tests.support.web_pages import Pages, text_of
 
@@ -46,6 +51,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ("actions?limit=0", "limit"),
         ("actions?human=a&human=b", "human"),
         ("actions?people=alice", "people"),
+        ("findings?fresh=maybe", "fresh"),
+        ("search?q=a&at=noonish", "at"),
+        ("search?q=a&known_at=noonish", "known_at"),
         ("tokens?state=dead", "state"),
         ("tokens?holder=", "holder"),
         ("tokens?issuer=", "issuer"),
@@ -65,6 +73,35 @@ def test_an_invalid_filter_is_a_problem_that_names_it(api: World, asked: str, pa
 
     assert (400, MEDIA_TYPE) == (response.status_code, response.headers["content-type"])
     assert ("parameter", parameter) == (problem_type(response), response.json()["parameter"])
+
+
+def test_findings_are_evaluated_now_if_fresh_ones_are_asked_for(tmp_path: Path):
+    """
+    Whatever an index has, `fresh` evaluates every rule; for a large store it is refused, with what would answer.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        FindingKeeper(world.service.store, None, DEFAULT).sweep(ASKED)
+        kept, fresh = (world.get(f"/v1/findings{query}").json() for query in ("", "?fresh=true"))
+        asked = list(client_of(world).findings(fresh=True))
+        world.service.most = 2
+        refused, answered = world.get("/v1/findings?fresh=true"), world.get("/v1/findings")
+
+    assert ("kept" in kept, "kept" in fresh) == (True, False)
+    assert kept["items"] == fresh["items"] == asked != []
+    assert (400, "refused", 200) == (refused.status_code, problem_type(refused), answered.status_code)
+    assert "without 'fresh' an index answers" in refused.json()["detail"]
+
+
+def test_a_search_as_of_a_moment_finds_what_was_named_then(api: World):
+    """The page and the document find an agent only from the first fact on that names it."""
+    first = api.get("/v1/timeline?of=principal:agent:scraper&limit=1").json()["items"][0]
+    before = (datetime.fromisoformat(first["occurred_at"]) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    client = client_of(api)
+
+    assert [] == list(client.search("agent:scraper", at=before))
+    assert "agent:scraper" in [one["id"] for one in client.search("agent:scraper", at=first["occurred_at"])]
+    assert [] == list(client.search("agent:scraper", known_at="2026-11-01T00:00:00Z"))
+    assert "Nothing contains that" in text_of(Pages(api).get(f"/search?q=agent:scraper&at={before}"))
 
 
 @pytest.mark.parametrize("path", ["actions", "tokens", "delegations"])

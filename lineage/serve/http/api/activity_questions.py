@@ -3,12 +3,13 @@
 from collections.abc import Collection
 from typing import Final
 
+from lineage.core.model.errors import TooManyError
 from lineage.core.model.keys import ELEMENT_KINDS, KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.answer_formats import as_table
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.cursors import after_of, limit_of, one_page, page_in_time, whole_number_of, with_cursor
+from lineage.serve.http.core.cursors import after_of, continued, limit_of, whole_number_of, with_cursor
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import (
     AFTER,
@@ -19,6 +20,7 @@ from lineage.serve.http.core.parameters import (
     FRAMEWORK,
     FROM,
     KNOWN_AT,
+    NAMED_BY,
     ONE,
     PAGES,
     REVOCATION,
@@ -35,20 +37,25 @@ from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.list_pages import OVER_HTTP
 from lineage.serve.queries.one_finding import finding as finding_of
 from lineage.serve.queries.posture import posture as posture_of
+from lineage.serve.queries.search import LOOKED_AT
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.timeline import timeline as timeline_of
 from lineage.serve.queries.uses import uses as uses_of
 
 
 def search(site: AppContext, _caller: Caller, query: Query) -> Document:
-    """Search ids by substring."""
+    """Find names by the words in them."""
     text = query.the("q")
     if len(text) > _LONGEST_TEXT:
         raise ParameterError("q", f"has {len(text):,} characters; {_LONGEST_TEXT} are enough")
     if not text.strip():
         raise ParameterError("q", "holds no word: give a part of an id, a name or a tool")
-    found = search_of(site.service, text, start=after_of("search", query), limit=limit_of(site, query))
-    return with_cursor("search", found)
+    return continued(
+        site, "search", query, lambda after, limit: search_of(
+            site.service, text, at=query.instant("at"), known_at=query.known_at, after=after, limit=limit,
+            looked_at=LOOKED_AT,
+        )
+    )  # fmt: skip
 
 
 def uses(site: AppContext, _caller: Caller, query: Query) -> Document:
@@ -61,7 +68,7 @@ def uses(site: AppContext, _caller: Caller, query: Query) -> Document:
         )
         return _found(found, query)
 
-    return page_in_time(site, "uses", query, ask)
+    return continued(site, "uses", query, ask)
 
 
 def timeline(site: AppContext, _caller: Caller, query: Query) -> Document:
@@ -72,7 +79,7 @@ def timeline(site: AppContext, _caller: Caller, query: Query) -> Document:
         found = timeline_of(site.service, kind, id_, known_at=query.known_at, after=after, limit=limit, budget=_LISTED)
         return _found(found, query)
 
-    return page_in_time(site, "timeline", query, ask)
+    return continued(site, "timeline", query, ask)
 
 
 def diff(site: AppContext, _caller: Caller, query: Query) -> Document:
@@ -81,8 +88,14 @@ def diff(site: AppContext, _caller: Caller, query: Query) -> Document:
     start, end = query.instant("from"), query.instant("to")
     assert start is not None  # noqa: S101 (both are required)
     assert end is not None  # noqa: S101
-    document = diff_of(site.service, kind, id_, start=start, end=end, known_at=query.known_at)
-    return one_page(site, "diff", query, _found(document, query))
+
+    def ask(after: str | None, limit: int) -> Document:
+        found = diff_of(
+            site.service, kind, id_, start=start, end=end, known_at=query.known_at, after=after, limit=limit
+        )
+        return _found(found, query)
+
+    return continued(site, "diff", query, ask)
 
 
 def wanted_of(query: Query) -> Wanted:
@@ -99,14 +112,19 @@ def wanted_of(query: Query) -> Wanted:
 
 def findings(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List what is wrong, worst first."""
-    found = findings_of(
-        site.service,
-        at=query.at,
-        known_at=query.known_at,
-        wanted=wanted_of(query),
-        after=after_of("findings", query),
-        limit=limit_of(site, query),
-    )
+    fresh = query.flag("fresh", default=False)
+    try:
+        found = findings_of(
+            site.service,
+            at=query.at,
+            known_at=query.known_at,
+            wanted=wanted_of(query),
+            after=after_of("findings", query),
+            limit=limit_of(site, query),
+            fresh=fresh,
+        )
+    except TooManyError as fault:
+        raise (TooManyError(f"{fault}; without 'fresh' an index answers if one is kept") if fresh else fault) from fault
     return with_cursor("findings", found)
 
 
@@ -138,7 +156,12 @@ def quarantine(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 def conflicts(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the identities under which different contents were sent."""
-    return one_page(site, "conflicts", query, quarantine_and_conflicts.conflicts(site.service))
+    return continued(
+        site,
+        "conflicts",
+        query,
+        lambda after, limit: quarantine_and_conflicts.conflicts(site.service, after=after, limit=limit),
+    )
 
 
 def board(site: AppContext, _caller: Caller, query: Query) -> Document:
@@ -181,7 +204,7 @@ AROUND: Final = (
         Question(
             path="/search",
             ask=search,
-            parameters=(TEXT, *PAGES),
+            parameters=(TEXT, *NAMED_BY, *PAGES),
             title="Ids, names, tools, operations and resources that contain every word of a text",
             answer="Search",
             about=("q",),

@@ -11,7 +11,7 @@ from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.answer_formats import as_table
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.cursors import page_in_time
+from lineage.serve.http.core.cursors import continued
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import (
     ACTION_FILTERS,
@@ -48,7 +48,7 @@ def actions(site: AppContext, _caller: Caller, query: Query) -> Document:
             raise NotFoundError(query.the("of"))
         return found
 
-    return page_in_time(site, "actions", query, ask)
+    return continued(site, "actions", query, ask)
 
 
 def action_filter(query: Query) -> ActionFilter:
@@ -89,7 +89,7 @@ def principals(site: AppContext, _caller: Caller, query: Query) -> Document:
         _word(query, "state", inventory.NAME_STATES),
         _text(query, "text"),
     )
-    return page_in_time(
+    return continued(
         site, "principals", query, lambda after, limit: inventory.principals(
             site.service, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit,
             looked_at=inventory.LOOKED_AT,
@@ -127,7 +127,7 @@ def _held(site: AppContext, query: Query, kind: str, type_: str | None, issuer: 
         issuer,
         _text(query, "text"),
     )
-    return page_in_time(
+    return continued(
         site, f"{kind}s", query, lambda after, limit: inventory.held(
             site.service, kind, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit,
             looked_at=inventory.LOOKED_AT,

@@ -21,7 +21,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api.order_endpoints import id_by_key, turn_to_order
 from lineage.serve.http.core.answer_formats import as_table, format_of
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.cursors import after_of, limit_of, page_in_time, with_cursor
+from lineage.serve.http.core.cursors import after_of, continued, limit_of, with_cursor
 from lineage.serve.http.core.error_responses import KeyReusedError, NotFoundError
 from lineage.serve.http.core.json_body import Fields
 from lineage.serve.http.core.parameters import CASE, CASE_FILTERS, KNOWN_AT, PAGES, PAGES_OF_ITEMS, TIMES
@@ -124,7 +124,7 @@ def _cases(site: AppContext, _caller: Caller, query: Query) -> Document:
     if of is not None:
         of = ":".join(kind_and_id(of, kinds=CASE_ITEM_KINDS))
     wanted = reading.WantedCases(status[0] if status else None, assignee, of)
-    return page_in_time(
+    return continued(
         site, "cases", query, lambda after, limit: reading.cases(
             site.service, wanted, known_at=query.known_at, after=after, limit=limit, looked_at=_EXAMINED
         )

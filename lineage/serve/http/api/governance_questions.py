@@ -1,15 +1,14 @@
 """The four governance questions over HTTP: which agents were active, what one could do, what it held, what it did."""
 
-import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from lineage.core.model.times import Instant
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.answer_formats import as_table
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.cursors import one_page
+from lineage.serve.http.core.cursors import continued
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import AGENT, FROM, KNOWN_AT, PAGES, TIMES, TO
 from lineage.serve.http.core.query import ParameterError, Query, usable_id
@@ -19,40 +18,36 @@ from lineage.serve.queries import governance
 _FROM: Final = FROM._replace(required=False, description="From then; by default from the beginning.")
 _TO: Final = TO._replace(required=False, description="Until before then; by default until now.")
 _BETWEEN: Final = (_FROM, _TO, KNOWN_AT)
-_WHOLE: Final = sys.maxsize  # the whole list, from which a page is cut
 
 
 def active(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the agents that acted, or were granted anything, between two instants."""
-    document = governance.active(site.service, **_between(query), known_at=query.known_at, limit=_WHOLE)
-    return one_page(site, "active", query, document)
+    return _page(site, "active", query, partial(governance.active, site.service, **_between(query)))
 
 
 def allowed(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List what an agent could do at an instant."""
-    agent = _agent(query)
-    document = governance.allowed(site.service, agent, at=query.at, known_at=query.known_at, limit=_WHOLE)
-    return _page(site, "allowed", query, document)
+    return _page(site, "allowed", query, partial(governance.allowed, site.service, _agent(query), at=query.at))
 
 
 def held(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List what an agent held between two instants."""
-    return _page(site, "held", query, _of_agent(site, query, governance.held))
+    return _page(site, "held", query, partial(governance.held, site.service, _agent(query), **_between(query)))
 
 
 def done(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List what an agent did between two instants."""
-    return _page(site, "done", query, _of_agent(site, query, governance.done))
+    return _page(site, "done", query, partial(governance.done, site.service, _agent(query), **_between(query)))
 
 
-def _of_agent(site: AppContext, query: Query, ask: Callable[..., Document | None]) -> Document | None:
-    return ask(site.service, _agent(query), **_between(query), known_at=query.known_at, limit=_WHOLE)
+def _page(site: AppContext, question: str, query: Query, ask: Callable[..., Document | None]) -> Document:
+    def page(after: str | None, limit: int) -> Document:
+        document = ask(known_at=query.known_at, after=after, limit=limit)
+        if document is None:
+            raise NotFoundError(query.the("agent"))
+        return document
 
-
-def _page(site: AppContext, question: str, query: Query, document: Document | None) -> Document:
-    if document is None:
-        raise NotFoundError(query.the("agent"))
-    return one_page(site, question, query, document)
+    return continued(site, question, query, page)
 
 
 def _agent(query: Query) -> str:
@@ -60,7 +55,7 @@ def _agent(query: Query) -> str:
     return usable_id(query.the("agent").removeprefix("principal:"), parameter="agent")
 
 
-def _between(query: Query) -> dict[str, Instant]:
+def _between(query: Query) -> dict[str, Any]:
     start, end = query.instant("from"), query.instant("to")
     between = {"start": 0 if start is None else start, "end": query.now if end is None else end}
     if between["start"] >= between["end"]:

@@ -1,11 +1,9 @@
 """Pages of lists: an opaque cursor names the item after which to continue."""
 
-import hashlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import canonical_json
 from lineage.plumbing.opaque_tokens import seal, unseal
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import AppContext
@@ -69,8 +67,8 @@ def limit_of(site: AppContext, query: Query, *, most: int | None = None) -> int:
     return query.number("limit", default=site.limits.first_page, most=largest)
 
 
-def page_in_time(site: AppContext, question: str, query: Query, ask: Callable[[str | None, int], Document]) -> Document:
-    """Ask for a page of a list in time order, by the cursor of the query and its limit.
+def continued(site: AppContext, question: str, query: Query, ask: Callable[[str | None, int], Document]) -> Document:
+    """Ask for a page of a list, by the cursor of the query and its limit.
 
     Raises:
         ParameterError: The cursor is not one of this list.
@@ -92,43 +90,3 @@ def with_cursor(question: str, document: Document) -> Document:
     """Encode the cursor of a document."""
     following = document["next"]
     return {**document, "next": None if following is None else cursor(question, following)}
-
-
-def one_page(site: AppContext, question: str, query: Query, document: Document) -> Document:
-    """Replace the items of a document by one page of them.
-
-    Raises:
-        ParameterError: The item that the cursor names is not in the list.
-    """
-    page, end = cut(document["items"], after_of(question, query), limit_of(site, query))
-    following = None if end is None else cursor(question, end)
-    return {**document, "items": page, "complete": following is None, "next": following}
-
-
-def cut(items: list[Any], after: str | None, limit: int) -> tuple[list[Any], str | None]:
-    """Cut a page from items, and return where the next one starts, if there are more.
-
-    The cursor contains the last item by content and its index: it is found even if new records have moved it.
-
-    Raises:
-        ParameterError: The item is not in the list.
-    """
-    start = 0 if after is None else _behind(items, after)
-    page = items[start : start + limit]
-    end = start + len(page)
-    return page, f"{end}:{_digest(page[-1])}" if end < len(items) else None
-
-
-def _behind(items: list[Any], after: str) -> int:
-    place, _, digest = after.partition(":")
-    end = int(place) if place.isascii() and place.isdigit() and len(place) <= len(str(len(items))) else 0
-    if 0 < end <= len(items) and _digest(items[end - 1]) == digest:
-        return end
-    for number, item in enumerate(items, start=1):
-        if _digest(item) == digest:
-            return number
-    raise ParameterError("after", "names an item that is not in this list; start again without it")
-
-
-def _digest(item: Any) -> str:
-    return hashlib.blake2b(canonical_json(item), digest_size=12).hexdigest()

@@ -47,6 +47,10 @@ TEXT: Final = Parameter(
     required=True,
     example="mailer",
 )
+NAMED_BY: Final = (
+    AT._replace(description="Only what an authorised fact names that occurred by then; by default anything."),
+    KNOWN_AT._replace(description="Only what an authorised fact names that was recorded by then; by default anything."),
+)
 FROM: Final = Parameter("from", _TIME, "The first instant.", required=True, example="2026-11-02T09:00:00Z")
 TO: Final = Parameter("to", _TIME, "The second instant.", required=True, example="now")
 AFTER: Final = Parameter("after", {"type": "string", "maxLength": 2_048}, "The `next` of the previous page.")
@@ -62,6 +66,11 @@ FINDINGS: Final = (
     Parameter("status", {"type": "string", "enum": list(STATUSES)}, "Only in this status.", repeatable=True),
     Parameter("since", _TIME, "Only findings last seen then or later."),
     Parameter("all", {"type": "boolean"}, "Include suppressed ones."),
+    Parameter(
+        "fresh",
+        {"type": "boolean"},
+        "Evaluate every rule now, even if an index of findings is kept; refused if the store is large.",
+    ),
 )
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4_096}
 ACTION_FILTERS: Final = (

@@ -694,6 +694,8 @@ class Search(_List):
 
     items: list[Match]
     did_you_mean: list[Thing]
+    at: Time | None
+    known_at: Time | None
     as_of: AsOf
 
 
