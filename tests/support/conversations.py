@@ -21,11 +21,14 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from lineage.core.evidence.notes import KeyKind
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.times import parse_instant
 from lineage.deliver.http.problems import MEDIA_TYPE as PROBLEM
 from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.deliver.ssf.settings import SsfSettings
+from lineage.deliver.tlog.checkpointing import sign_checkpoints
+from lineage.deliver.tlog.note_keys import note_keys
 from lineage.serve.cache.loader import WorldLoader
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.config.limits import Limits
@@ -38,6 +41,7 @@ from lineage.serve.http.openapi.fragments import JSON
 from tests.support.http_worlds import World, api_over, served
 
 PUBLIC = "https://delegraph.example"
+ORIGIN = "audit.example/agents"
 FILE = Path(examples.__file__).parents[1] / examples.CONVERSATION
 CALLERS: dict[str, dict[str, Any]] = {
     "producer": {"sub": "service:gateway", "sources": ["https://gateway.example", "https://idp.example"]},
@@ -89,7 +93,15 @@ def one_server(
             world.service.store = Away("the store db.example/delegraph")  # type: ignore[assignment]
         if away:
             world.service.worlds = WorldLoader(world.service.store, world.service.log, None)
-        site = replace(world.site, hosts=world.site.hosts | {"delegraph.example"}, keys=settings.read_keys())
+        if not away:
+            signing = note_keys(ORIGIN, KeyKind.ED25519, private, [private.public_key()])
+            sign_checkpoints(world.service.store, signing, world.clock.now)
+        site = replace(
+            world.site,
+            hosts=world.site.hosts | {"delegraph.example"},
+            keys=settings.read_keys(),
+            evidence_origin=ORIGIN,
+        )
         app = create_app(site, parts=endpoints(settings, site))
         with served(app) as url:
             yield replace(world, app=app), url

@@ -135,6 +135,7 @@ def api_over(
     empty: bool = False,
     log_inside: bool = False,
     log_url: str | None = None,
+    public_tlog: bool = True,
 ) -> Iterator[World]:
     """Build the API over a store; the embedded log is in a separate file, in the store's, or a named one.
 
@@ -172,6 +173,7 @@ def api_over(
             limits=limits,
             pools=pools,
             four_eyes=four_eyes,
+            public_tlog=public_tlog,
         )
         connections = Connections(connection_limits or ConnectionLimits())
         app = create_app(site, connections=connections)

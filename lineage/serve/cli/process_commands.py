@@ -156,6 +156,7 @@ def serve(settings: "Settings", out: Output, by: str | None, **_said: str | None
             keys=settings.read_keys(),
             probes=settings.probes,
             contacts=settings.contacts,
+            evidence_origin=settings.evidence_origin,
             parts=parts,
         )
 

@@ -67,6 +67,11 @@ class HttpSettings:
         least=1,
         most=1_000_000,
     )
+    public_tlog: bool = setting(
+        True,
+        "whether [checkpoints and hashes](../evidence.md#read-the-trees-over-http) of the trees over the log are "
+        "served without authentication",
+    )
     proxy_user_header: str | None = setting(None, "the header in which a trusted proxy says who asks")
     proxy_roles_header: str = setting("X-Forwarded-Roles", "the header with the roles")
     proxy_sources_header: str | None = setting(None, "the header with a producer's sources")

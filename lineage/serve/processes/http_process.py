@@ -56,6 +56,7 @@ def serve(
     keys: Keys | None = None,
     probes: Sequence[Probe] = (),
     contacts: Mapping[str, str] = MappingProxyType({}),
+    evidence_origin: str | None = None,
     parts: Parts = no_parts,
     story: Story | None = None,
     start: str = "/",
@@ -71,6 +72,7 @@ def serve(
         keys: The keys that sign receipts and proofs.
         probes: How to ask enforcement points what they do.
         contacts: How to reach who runs each enforcement point.
+        evidence_origin: How checkpoints name the log; None for the default.
         parts: Routers to mount in addition to the API and the pages.
         story: A guided tour for the start page.
         start: The address of the page that the link leads to.
@@ -105,6 +107,8 @@ def serve(
             keys=keys,
             probes={probe.receiver: probe for probe in probes},
             contacts=contacts,
+            evidence_origin=evidence_origin,
+            public_tlog=settings.public_tlog,
             limits=limits,
             pools=pools,
         )

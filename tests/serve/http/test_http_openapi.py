@@ -10,6 +10,7 @@ from lineage.deliver.http.route import Route
 from lineage.serve.http.openapi.delivery_operations import DELIVERIES
 from lineage.serve.http.openapi.operations import OPERATIONS
 from lineage.serve.http.openapi.question_operations import ASKED
+from lineage.serve.http.openapi.tlog_operations import TREES
 from lineage.serve.http.openapi.type_schemas import schemas_of
 from tests.support.conversations import one_server
 
@@ -34,8 +35,8 @@ def test_every_described_operation_is_served(served: tuple[set[tuple[str, str]],
     """A server with everything has a route for every row, and no operation is described twice."""
     described, _ = served
 
-    assert len(ASKED) + len(OPERATIONS) + len(DELIVERIES) == len(described)
-    assert described == ASKED.keys() | OPERATIONS.keys() | DELIVERIES.keys()
+    assert len(ASKED) + len(OPERATIONS) + len(TREES) + len(DELIVERIES) == len(described)
+    assert described == ASKED.keys() | OPERATIONS.keys() | TREES.keys() | DELIVERIES.keys()
 
 
 class Part(TypedDict):

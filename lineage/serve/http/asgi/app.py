@@ -14,6 +14,7 @@ from lineage.serve.http.api import (
     receiver_routes,
     signed_answers,
     system_routes,
+    tlog_routes,
     write_routes,
 )
 from lineage.serve.http.api.questions import QUESTIONS
@@ -53,6 +54,7 @@ def create_app(
         receipt_stream.route(site),
         *signed_answers.routes(site),
         *system_routes.routes(site, measures),
+        *tlog_routes.routes(site),
         *parts,
         *_asking(site, [question for question in QUESTIONS if not question.non_blocking]),
     ]

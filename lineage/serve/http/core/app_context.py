@@ -38,6 +38,8 @@ class AppContext:
         keys: The keys that sign receipts and proofs; None if no signing key is configured.
         probes: How to ask each enforcement point what it does, by receiver.
         contacts: How to reach who runs each enforcement point, by receiver.
+        evidence_origin: How checkpoints name the log; None for the default.
+        public_tlog: Whether checkpoints and hashes of the trees are served without authentication.
         pools: The threads for blocking work.
     """
 
@@ -49,6 +51,8 @@ class AppContext:
     keys: Keys | None = None
     probes: Mapping[str, Probe] = field(default_factory=dict)
     contacts: Mapping[str, str] = field(default_factory=dict)
+    evidence_origin: str | None = None
+    public_tlog: bool = True
     limits: Limits = field(default_factory=Limits)
     pools: Pools = field(default_factory=lambda: Pools(Limits()))
     one_order: threading.Lock = field(default_factory=threading.Lock)

@@ -41,8 +41,15 @@ def text_response(request: Request, text: str, media_type: str) -> Response:
     return _response(request, text.encode(errors="replace"), media_type, HTTPStatus.OK)
 
 
-def _response(request: Request, body: bytes, media_type: str, status: int) -> Response:
-    headers = {"ETag": etag_of(body), "Cache-Control": "private, no-cache"}
+def bytes_response(request: Request, body: bytes, media_type: str, caching: str) -> Response:
+    """Build the response for a static resource; 304 if the client has it already."""
+    return _response(request, body, media_type, HTTPStatus.OK, caching)
+
+
+def _response(
+    request: Request, body: bytes, media_type: str, status: int, caching: str = "private, no-cache"
+) -> Response:
+    headers = {"ETag": etag_of(body), "Cache-Control": caching}
     if status == HTTPStatus.OK and _has(request, headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(body, status_code=status, headers=headers, media_type=media_type)

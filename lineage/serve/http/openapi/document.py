@@ -18,6 +18,7 @@ from lineage.serve.http.openapi.field_glossary import describe
 from lineage.serve.http.openapi.operations import OPERATIONS
 from lineage.serve.http.openapi.question_operations import ASKED
 from lineage.serve.http.openapi.schemas import ANSWERS
+from lineage.serve.http.openapi.tlog_operations import TREES
 from lineage.serve.http.openapi.type_schemas import schemas_of
 
 _DESCRIPTION: Final = """\
@@ -42,6 +43,7 @@ _TAGS: Final = {
     "operations": "The server's own status.",
     "enforcement": "Queries of a gateway before it honours a token.",
     "shared signals": "Streams of revocations (SSF 1.0), pushed or polled.",
+    "transparency log": "The Merkle trees over the log, as static resources (C2SP tlog-tiles).",
     "keys and status lists": "Public: the signing keys, and token status lists.",
 }
 _SCHEMES: Final = {
@@ -53,7 +55,7 @@ _SCHEMES: Final = {
         "description": "Without an issuer: by the link that `delegraph serve` prints.",
     },
 }
-_TABLE: Final = {**ASKED, **OPERATIONS, **DELIVERIES}
+_TABLE: Final = {**ASKED, **OPERATIONS, **TREES, **DELIVERIES}
 
 
 def document_of(routes: Iterable[BaseRoute]) -> dict[str, Any]:
