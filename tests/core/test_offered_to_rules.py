@@ -7,22 +7,24 @@ import pytest
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.entering import action_entry, decision_entry, element_entry, enter_all
+from lineage.core.findings.links import Link
 from lineage.core.findings.neighbourhoods import ONLY_OF, can_find
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Scene
 from lineage.core.model.events import Fact
+from lineage.core.model.times import Instant, parse_instant
 from tests.support import worlds
 from tests.support.compare import facts_of as facts_of_records
-from tests.support.finding_cases import CASES
+from tests.support.finding_cases import CASES, A, B, granted, moment
 from tests.support.findings_views import facts_of
 from tests.support.honest_worlds import Honest
 from tests.support.mutated_worlds import MUTATIONS
 
 
-def undeclared(facts: list[Fact], options: Options) -> set[tuple[str, str]]:
+def undeclared(facts: list[Fact], options: Options, at: Instant = 0) -> set[tuple[str, str]]:
     """The rules that find something about a thing that does not offer what they are said to need."""
     known = list(dict.fromkeys(facts))
-    at = max((fact.recorded_at for fact in known), default=0)
+    at = at or max((fact.recorded_at for fact in known), default=0)
     scene = Scene(World(known), options, at, whole=True)
     enter_all(scene, known)
     entries = {key: element_entry(scene, key) for key in scene.world.graph.facts}
@@ -39,6 +41,12 @@ def undeclared(facts: list[Fact], options: Options) -> set[tuple[str, str]]:
     }
 
 
+def undeclared_in(kind: str) -> set[tuple[str, str]]:
+    """The same in the case of a rule."""
+    case = CASES[kind]
+    return undeclared(facts_of(case.fires, case.recorded), case.options, parse_instant(moment(case.at)))
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_where_everything_collides(seed: int):
     """
@@ -52,8 +60,8 @@ def test_the_case_of_each_rule(kind: str):
     """
     The same for the facts of which each rule finds something, and all that is stated in its case.
     """
+    assert undeclared_in(kind) == set()
     case = CASES[kind]
-    assert undeclared(facts_of(case.fires, case.recorded), case.options) == set()
     events = [*case.fires, *(event for more, _ in case.more for event in more), *(case.resolved or ())]
     assert undeclared(facts_of(events, case.recorded), case.options) == set()
 
@@ -70,13 +78,32 @@ def test_days_on_which_something_is_wrong(seed: int):
     assert undeclared(facts_of(events, {}), Options()) == set()
 
 
-def test_a_wrong_declaration_is_noticed(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("kind", sorted(ONLY_OF))
+def test_a_wrong_declaration_is_noticed(kind: str, monkeypatch: pytest.MonkeyPatch):
     """
     The comparison fails where a rule is said to need something that it does not need.
     """
-    case = CASES["long-lived-credential"]
-    monkeypatch.setitem(ONLY_OF, "long-lived-credential", "something that nothing offers")
-    assert undeclared(facts_of(case.fires, case.recorded), case.options)
+    monkeypatch.setitem(ONLY_OF, kind, "something that nothing offers")
+    assert kind in {found for found, _ in undeclared_in(kind)}
+
+
+@pytest.mark.parametrize(
+    ("part", "missed"),
+    [
+        ("is_ordered", "cycle"),
+        ("agrees", "chain-mismatch"),
+        ("has_one_parent", "branch"),
+        ("keeps_the_subject", "subject-change"),
+    ],
+)
+def test_a_link_taken_for_plain_too_easily_is_noticed(part: str, missed: str, monkeypatch: pytest.MonkeyPatch):
+    """
+    The comparison fails if a link counts as plain without one of the conditions for it.
+    """
+    monkeypatch.setattr(Link, "is_plain", property(lambda link: all(link._replace(**{part: True}))))
+    circle = [granted("d1", A, B, parents=["d2"]), granted("d2", B, A, parents=["d1"])]
+    events = circle if missed == "cycle" else CASES[missed].fires
+    assert missed in {found for found, _ in undeclared(facts_of(events, {}), Options())}
 
 
 def test_only_rules_are_named():

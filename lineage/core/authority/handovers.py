@@ -114,7 +114,7 @@ class PrincipalGraph:
 def party_id(principals: Principals, id_: str) -> str:
     """Return one id for a party, the same for all its members: the one that people know it by, else the smallest."""
     known = principals.known_as(id_)
-    return known if declared_kind(known) is not None else min(principals.party(id_))
+    return known if declared_kind(known) is not None else principals.one_of(id_)
 
 
 def handover_of(world: World, key: str) -> Handover:

@@ -57,6 +57,11 @@ class Principals:
         """Return all ids of the same party: aliases, symmetric and transitive, including the id itself."""
         return self._parties.get(id_) or frozenset((id_,))
 
+    def one_of(self, id_: str) -> str:
+        """Return the smallest id of a party, which stands for all of them."""
+        members = self._parties.get(id_)
+        return id_ if members is None else min(members)
+
     def same(self, one: str, other: str) -> bool:
         """Whether two ids are the same party."""
         return one == other or one in self._parties.get(other, ())

@@ -4,12 +4,13 @@ from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element, first_stated
 from lineage.core.authority.world import World
-from lineage.core.model.events import Fact, Resource
+from lineage.core.model.events import ActionPerformed, Fact, Resource
 from lineage.core.model.times import NEVER, Instant
 
 UNTRUSTED: frozenset[str] = frozenset({"document", "tool_result", "child_result"})
 """Sources of instructions other than the agent's user."""
 
+_NOTHING: Final[frozenset[str]] = frozenset()
 _PUNCTUATION: Final = str.maketrans({":": ".", "/": ".", "_": ".", "-": ".", " ": "."})
 
 
@@ -147,6 +148,34 @@ def act_of(world: World, id_: str) -> Act | None:
     else:
         named = tuple(world.authorities_named(id_))
     authority = next((key for key in named if world.graph.granted(key)), named[0] if named else None)
+    element = world.graph.element(authority) if authority is not None else None
+    body = facts[0].event.body
+    if len(facts) == 1 and isinstance(body, ActionPerformed):  # nearly every action
+        return Act(
+            f"action:{id_}",
+            facts,
+            body.outcome == "succeeded",
+            facts[0].event.occurred_at,
+            body.operation,
+            body.tool,
+            body.resource,
+            token,
+            delegation,
+            body.decision,
+            body.actor,
+            body.workload,
+            body.key_thumbprint,
+            body.on_behalf_of,
+            body.instruction_source,
+            body.params_digest,
+            body.task,
+            body.parent_action,
+            named,
+            authority,
+            element,
+            decided,
+            frozenset(body.required_scopes) or (decided.required_scopes if decided else _NOTHING),
+        )
     required = _all(facts, "required_scopes")
     return Act(
         key=f"action:{id_}",
@@ -169,9 +198,9 @@ def act_of(world: World, id_: str) -> Act | None:
         parent_action=_first(facts, "parent_action"),
         named=named,
         authority=authority,
-        element=world.graph.element(authority) if authority is not None else None,
+        element=element,
         decided=decided,
-        required_scopes=required or (decided.required_scopes if decided else frozenset()),
+        required_scopes=required or (decided.required_scopes if decided else _NOTHING),
     )
 
 

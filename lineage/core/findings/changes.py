@@ -46,7 +46,7 @@ from lineage.core.model.times import NEVER, Instant
 class ChangeSet:
     """The things that a batch of facts is about, and those that it changes."""
 
-    granted: set[str] = field(default_factory=set)  # elements
+    granted: dict[str, None] = field(default_factory=dict)  # elements, in the order of their facts
     elements: set[str] = field(default_factory=set)  # whose facts or parties changed
     decisions: set[str] = field(default_factory=set)  # ids
     actions: set[str] = field(default_factory=set)  # ids
@@ -146,7 +146,7 @@ class Changes:
 
     def _take_grant(self, fact: Fact, body: TokenIssued | DelegationGranted, batch: ChangeSet) -> None:
         key = str(granted_key(body))
-        batch.granted.add(key)
+        batch.granted[key] = None
         if isinstance(body, DelegationGranted):
             self._mention(key, body.approved_by)
         batch.scopes.update(scope for scope in body.scopes if scope not in self._scene.tally.scopes)
@@ -220,7 +220,7 @@ class Changes:
     def spread(self, batch: ChangeSet) -> None:
         """Find the elements, decisions and actions that facts change."""
         world, graph = self._world, self._world.graph
-        batch.elements |= batch.granted
+        batch.elements.update(batch.granted)
         if batch.principals:
             self._spread_parties(batch)
         batch.below = graph.below(batch.elements)
@@ -321,7 +321,7 @@ class Changes:
         """Enter the contributions of the changed things into the aggregates."""
         scene, ledger = self._scene, self._ledger
         scene.forget(batch.below, ())
-        for key in batch.below:
+        for key in (*batch.granted, *(batch.below - batch.granted.keys())):  # nearly always parents first
             ledger.element(key, element_entry(scene, key))
         for id_ in batch.decisions:
             self._enter_policies(id_, batch)

@@ -91,7 +91,7 @@ def _of_different_parties(world: World, values: list[Stated]) -> list[Stated]:
     first: dict[object, Stated] = {}
     for one in values:
         ids = one.value if isinstance(one.value, tuple) else (one.value,)
-        first.setdefault(tuple(min(world.principals.party(id_)) for id_ in ids), one)
+        first.setdefault(tuple(world.principals.one_of(id_) for id_ in ids), one)
     return list(first.values())
 
 

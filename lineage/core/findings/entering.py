@@ -6,7 +6,6 @@ order.
 
 from bisect import insort
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import NamedTuple
 
 from lineage.core.authority.elements import Element
@@ -14,6 +13,7 @@ from lineage.core.authority.receivers import issuer_of
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, permits, plain_operation
 from lineage.core.findings.finding import CITED
+from lineage.core.findings.offering import offered_by_action, offered_by_element, shared
 from lineage.core.findings.options import MINUTE, Options
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import Scopes
@@ -21,7 +21,6 @@ from lineage.core.findings.tally import Denied, SourceTally, Tally, Used, first_
 from lineage.core.model.events import DecisionMade, Fact, fact_order
 from lineage.core.model.times import Instant
 
-_ROLES = ("parent", "delegation", "subject", "refresh", "replaced", "actor")
 HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting needs
 
 
@@ -39,6 +38,7 @@ class ElementEntry(NamedTuple):
         issuer: The issuer that its id names; None for a delegation.
         binds: The issuer or source of a token that is bound to a workload or a key.
         wielding: The clients and sessions of an agent's token.
+        wielding_facts: The facts about it, if there are any such clients and sessions.
         delegator, delegatee: The parties of a delegation.
         alike: The properties that a delegation shares with its renewals.
         inputs: The inputs that it offers to rules.
@@ -53,6 +53,7 @@ class ElementEntry(NamedTuple):
     issuer: str | None
     binds: str | None
     wielding: tuple[str, ...]
+    wielding_facts: tuple[Fact, ...]
     delegator: str | None
     delegatee: str | None
     alike: tuple[object, ...]
@@ -174,29 +175,12 @@ def element_entry(scene: Scene, key: str) -> ElementEntry | None:
         issuer=issuer,
         binds=binds,
         wielding=wielding,
+        wielding_facts=element.facts if wielding else (),
         delegator=delegator,
         delegatee=delegatee,
         alike=alike,
-        inputs=_offered_by(scene, element, holder),
+        inputs=offered_by_element(scene, element, holder),
     )
-
-
-def _offered_by(scene: Scene, element: Element, holder: str | None) -> frozenset[str]:
-    delegator = element.first("delegator")
-    granted = {role for parent in scene.granted_parents(element, *_ROLES) for role in element.parents[parent]}
-    found = inputs.in_element(
-        element,
-        holder_kind=scene.kind(holder or ""),
-        delegator_kind=scene.kind(str(delegator)) if delegator is not None else "unknown",
-        granted=frozenset(granted),
-    )
-    return _shared(frozenset(found))
-
-
-@lru_cache(maxsize=1_024)
-def _shared(found: frozenset[str]) -> frozenset[str]:
-    """Return one object for equal sets: there are very many things, but few different sets."""
-    return found
 
 
 def issuer_or_source(element: Element) -> str:
@@ -243,8 +227,7 @@ def enter_held(tally: Tally, entry: ElementEntry) -> None:
 
 def enter_wielded(tally: Tally, name: str, entry: ElementEntry) -> None:
     """Enter that a client or session wields a token of an agent."""
-    tokens, party = tally.wielded[name], str(entry.holder)
-    tokens[party] = min(entry.key, tokens.get(party, entry.key))
+    tally.wielded[name].enter(str(entry.holder), entry.key, entry.wielding_facts)
 
 
 def enter_grant(tally: Tally, entry: ElementEntry) -> None:
@@ -284,7 +267,7 @@ def decision_entry(scene: Scene, key: str) -> DecisionEntry | None:
         denials=tuple(denials),
         permits=tuple(permitted),
         denied=_standing_denial(decided, resource),
-        inputs=_shared(frozenset(inputs.in_decision(decided))),
+        inputs=shared(frozenset(inputs.in_decision(decided))),
     )
 
 
@@ -330,7 +313,6 @@ def action_entry(scene: Scene, key: str) -> ActionEntry | None:
     stated = scene.stated_scopes(act.authority) if act.succeeded else frozenset()
     tokens = (getattr(fact.event.body, "token", None) for fact in act.facts)
     elements = {f"token:{token}" for token in tokens if token is not None}
-    known_token = act.token is not None and scene.element(act.token) is not None
     if act.authority is not None:
         elements.add(act.authority)
     return ActionEntry(
@@ -358,7 +340,7 @@ def action_entry(scene: Scene, key: str) -> ActionEntry | None:
         actor=None if act.actor is None else scene.runner(act.actor),
         workload=None if act.workload is None else scene.runner(act.workload),
         key_holder=None if act.key_thumbprint is None else scene.key_holder(act.key_thumbprint),
-        inputs=_shared(frozenset(inputs.in_action(act, known_token=known_token))),
+        inputs=offered_by_action(scene, act),
     )
 
 

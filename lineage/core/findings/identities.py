@@ -1,7 +1,6 @@
 """Rules about identities: shared by several agents, unbound, or from an unknown issuer."""
 
 from collections.abc import Iterator
-from heapq import nsmallest
 from typing import Final
 
 from lineage.core.authority.findings import Finding
@@ -12,8 +11,7 @@ from lineage.core.findings.finding import CITED, finding
 from lineage.core.findings.rules import KEY, NAMED, PRINCIPAL, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import claimed, matches
-from lineage.core.findings.widening import facts_of
-from lineage.core.model.events import Fact, WorkloadBound, fact_order
+from lineage.core.model.events import Fact, WorkloadBound
 from lineage.core.model.sentences import keyed, listed, principal, sentence, thing
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER
@@ -62,16 +60,14 @@ def _overlap(one: _Bound, other: _Bound) -> bool:
 
 def client_shared(scene: Scene, key: str) -> Iterator[Finding]:
     """Find clients or sessions that use the tokens of several agents."""
-    tokens = scene.tally.wielded.get(key, {})
-    if len(tokens) >= scene.options.client_agents:
-        agents = nsmallest(3, tokens)
-        why = sentence("{} wields tokens of {} agents: {}", keyed(key), len(tokens), listed(map(principal, agents)))
-        why += ", …" if len(tokens) > 3 else ""  # noqa: PLR2004  (those that are named)
-        facts = facts_of(scene, *tokens.values())
-        times = sorted(fact.event.occurred_at for fact in facts)
-        latest = times[:CITED][-1]  # very many agents may share one client
-        cited = sorted((fact for fact in facts if fact.event.occurred_at <= latest), key=fact_order)[:CITED]
-        yield finding("client-shared", key, why, cited, at=times[0], last=times[-1], count=len(tokens))
+    wielders = scene.tally.wielded.get(key)
+    if wielders is None or len(wielders.tokens) < scene.options.client_agents:
+        return
+    count, facts = len(wielders.tokens), wielders.facts
+    why = sentence("{} wields tokens of {} agents: {}", keyed(key), count, listed(map(principal, wielders.named)))
+    why += ", …" if count > len(wielders.named) else ""
+    first, last = facts[0].event.occurred_at, facts[-1].event.occurred_at
+    yield finding("client-shared", key, why, facts[:CITED], at=first, last=last, count=count)
 
 
 def unbound_credential(scene: Scene, key: str) -> Iterator[Finding]:

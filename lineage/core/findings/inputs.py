@@ -56,7 +56,23 @@ UNTRUSTED: Final = "action that states its instruction_source"
 CLIENT: Final = "client or session of an agent's token"
 EXCEPTION: Final = "exception in the settings"
 
-_MACHINES: Final = frozenset({"agent", "service", "workload"})
+# Of a thing's own values and those of what it draws on (``offering.py``), so that a rule is seldom asked in vain.
+WIDER: Final = "grant or token with a scope that something it draws on does not hold"
+FARTHER: Final = "grant or token with an audience that something it draws on does not have"
+LONGER: Final = "grant or token that ends after something it draws on"
+TOO_LATE: Final = "grant or token issued after the end of something it draws on"
+LOOSE_LINK: Final = "grant or token with a chain that has to be examined"
+LONG_LIVED: Final = "grant or token with a distant end, held by a machine"
+LASTING: Final = "grant or token that may outlive a long silence, held by a machine"
+BROAD: Final = "grant or token with broad or very many scopes, held by an agent"
+UNSCOPED: Final = "grant or token without scopes, held by an agent"
+UNBOUND: Final = "token without a workload or a key, held by an agent"
+MACHINE_ROOT: Final = "grant or token of a machine that draws on nothing granted"
+MISFIT: Final = "action that states another actor, workload or key than its token"
+EARLY_USE: Final = "success before its authority was valid"
+LATE_USE: Final = "success that may be after the end of its authority"
+
+MACHINES: Final = frozenset({"agent", "service", "workload"})
 _PARENTS: Final = frozenset({"parent", "delegation", "subject", "refresh", "replaced"})
 
 
@@ -94,7 +110,7 @@ def in_element(element: Element, holder_kind: str, delegator_kind: str, *, grant
         found.add(RENEWED)
     if holder_kind == "agent":
         found |= {OF_AGENT, *({SCOPED_OF_AGENT} if "scopes" in stated else ()), *(() if is_token else (TO_AGENT,))}
-    if holder_kind in _MACHINES:
+    if holder_kind in MACHINES:
         found |= {OF_MACHINE, *({MACHINE_TOKEN} if is_token else ())}
     if delegator_kind == "agent":
         found.add(BY_AGENT)

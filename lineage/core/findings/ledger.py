@@ -164,7 +164,7 @@ class Ledger:
             stirred.binding.setdefault(entry.binds, entry.binds in tally.binding_issuers)
         for name in entry.wielding:
             party = str(entry.holder)
-            stirred.wielded.setdefault((name, party), tally.wielded.get(name, {}).get(party))
+            stirred.wielded.setdefault((name, party), tally.wielder(name, party))
         if entry.delegator is not None:
             by, to = entry.delegator, str(entry.delegatee)
             stirred.grants.setdefault(by, tuple(tally.grants.get(by, ())[: self._history]))
@@ -183,7 +183,8 @@ class Ledger:
             tally.binding_issuers[entry.binds] -= 1
             if not tally.binding_issuers[entry.binds]:
                 del tally.binding_issuers[entry.binds]
-        self._lossy[self._wielded_again].update(entry.wielding)
+        own = (name for name in entry.wielding if tally.wielder(name, str(entry.holder)) == entry.key)
+        self._lossy[self._wielded_again].update(own)
         if entry.delegator is not None:
             self.handing[entry.delegator].discard(entry.key)
             self._lossy[self._delegator_again].add(entry.delegator)

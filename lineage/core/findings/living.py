@@ -39,13 +39,15 @@ class Living:
         self._horizon = horizon
         self.keys: set[str] = set()
         self.due = Due()
+        self._lasting: set[str] = set()  # the elements whose last activity may matter, now or later
 
     def update(self, batch: ChangeSet, stirred: Stirred, at: Instant) -> None:
         """Determine what is alive, and mark the things whose rules depend on it."""
         scene, graph = self._scene, self._world.graph
         used = {*batch.below, *stirred.used}
         above = graph.above(*used)
-        before = {key: scene.activity_before(key) for key in above}
+        self._watch(batch)
+        before = {key: scene.activity_before(key) for key in above & self._lasting}
         scene.forget((), above)
         self._mark_activity(before, at)
         asked = batch.below | batch.ordered
@@ -71,6 +73,16 @@ class Living:
             hitting = orders_hitting(self._world, graph.above(*ended), lambda _: True)
             orders = {order.body.revocation for each in hitting.values() for order in each}
             self._marks.mark((f"{REVOCATION}:{id_}" for id_ in orders), Aspect.REACH)
+
+    def _watch(self, batch: ChangeSet) -> None:
+        """Note the granted elements that may live long enough for their activity to matter, and what they draw on."""
+        graph, options = self._world.graph, self._options
+        least = min(options.unused, options.dormant + options.dormant_left)
+        for key in batch.granted:
+            element = graph.element(key)
+            if element is not None and element.ends_at - element.issued_at >= least:
+                self._lasting.add(key)
+                self._lasting.update(element.parents)
 
     def _mark_activity(self, before: dict[str, Instant | None], at: Instant) -> None:
         """Mark the things that depend on the last activity of elements, if it was or now is long ago."""

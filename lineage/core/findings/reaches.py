@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 from lineage.core.authority.world import World
 from lineage.core.model.times import Instant
 
-_FEW: Final = 16  # few elements are only searched for on demand
 _PRINCIPAL: Final = "principal:"
 _Member = tuple[Instant, tuple[str, ...]]  # when an element was granted, and the agents that it names
 
@@ -45,7 +44,7 @@ class Reaches:
         """
         self._world = world
         self._below = below
-        self._few = min(most, _FEW)
+        self._few = most
         self._most: dict[str, int] = {}
         self._hubs: dict[str, _Hub] = {}
 
@@ -57,9 +56,9 @@ class Reaches:
         """Return the living elements under a thing; None if there are few."""
         hub = self._hubs.get(key)
         if hub is None:
-            elements = None if self.are_few(key) else self._below(key, self._few)
-            if elements is None:
+            if self.are_few(key):
                 return None
+            elements = self._below(key, 0) or ()
             hub = self._hubs[key] = _Hub({one: _member(self._world, one) for one in elements})
         return hub.reach()
 
@@ -103,7 +102,7 @@ def _member(world: World, key: str) -> _Member:
     principals = world.principals
     element = world.graph.element(key)
     agents = {
-        min(principals.party(id_))
+        principals.one_of(id_)
         for name in (element.names if element is not None else ())
         if name.startswith(_PRINCIPAL) and principals.kind(id_ := name.removeprefix(_PRINCIPAL)) == "agent"
     }

@@ -18,6 +18,7 @@ from lineage.core.authority.world import World
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, act_of, decided_of
 from lineage.core.findings.audiences import AudienceIndex
+from lineage.core.findings.links import Granted, Links
 from lineage.core.findings.options import Options
 from lineage.core.findings.reaches import Reaches, ReachSize, reach_of
 from lineage.core.findings.recent import Recent
@@ -100,6 +101,7 @@ class Scene:
         intake: The observations of ingestion.
         serious: The open findings of high severity and above, by responsible party.
         scopes, audiences: The scopes and audiences of elements.
+        links: How elements are linked with what they draw on.
         reaches: The living elements under things, if these are stored; None to search for them.
     """
 
@@ -134,7 +136,9 @@ class Scene:
         self._acts = Recent[Act | None](lambda key: act_of(world, split_key(key)[1]))
         self._stated = Recent[frozenset[str]](self._find_stated)
         self._holders = Recent[str | None](self._find_holder)
-        self._granted = Recent[tuple[tuple[str, frozenset[str]], ...]](self._granted_above)
+        self._granted = Recent[Granted](self._find_granted)
+        self.links = Links(world, self._granted.of)
+        self._runners = Recent[str](self._find_runner)
         self._last: tuple[object, object] = (None, None)
 
     def once(self, what: object, make: Callable[[], T]) -> T:
@@ -155,6 +159,7 @@ class Scene:
         self._last = (None, None)
         self.scopes.forget(below)
         self.audiences.forget(below)
+        self.links.forget(below)
         self._ends.forget(below)
         self._depths.forget(below)
         self._activity.forget(above)
@@ -169,6 +174,7 @@ class Scene:
 
     def forget_registers(self) -> None:
         """Discard the results derived from registrations, orders and the coverage of receivers."""
+        self._runners.forget()
         for name in _REGISTERS:
             vars(self).pop(name, None)
 
@@ -196,8 +202,11 @@ class Scene:
             return []
         return [parent for parent, had in self._granted.of(element.key) if not had.isdisjoint(roles)]
 
-    def _granted_above(self, key: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    def granted_above(self, element: Element) -> Granted:
         """Return the granted dependencies of an element with their roles, sorted, excluding itself."""
+        return self._granted.of(element.key) if element.parents else ()
+
+    def _find_granted(self, key: str) -> Granted:
         element, graph = self.element(key), self.world.graph
         parents = sorted(element.parents.items()) if element is not None else ()
         return tuple((parent, frozenset(had)) for parent, had in parents if parent != key and graph.granted(parent))
@@ -206,7 +215,7 @@ class Scene:
 
     def party(self, id_: str) -> str:
         """Return one id for a principal and its aliases."""
-        return min(self.world.principals.party(id_))
+        return self.world.principals.one_of(id_)
 
     def kind(self, id_: str) -> str:
         """Return the kind of a principal."""
@@ -218,6 +227,9 @@ class Scene:
 
     def runner(self, id_: str) -> str:
         """Return the party that acts through a workload: the agent bound to it, if that is a single party."""
+        return self._runners.of(id_)
+
+    def _find_runner(self, id_: str) -> str:
         agents = {
             self.party(body.agent)
             for member in self.world.principals.party(id_)

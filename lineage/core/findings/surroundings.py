@@ -53,8 +53,8 @@ class Surroundings:
         self._marks.mark((f"{PRINCIPAL}:{party}" for party in stirred.denied), Aspect.DENIALS)
         for alike in stirred.alike:
             self._marks.mark(self._ledger.retried.get(alike, ()), Aspect.DENIALS)
-        tokens = self._scene.tally.wielded
-        wielded = (name for (name, party), first in stirred.wielded.items() if tokens.get(name, {}).get(party) != first)
+        wielder = self._scene.tally.wielder
+        wielded = (name for (name, party), first in stirred.wielded.items() if wielder(name, party) != first)
         self._marks.mark(wielded, Aspect.OWN)
         self._mark_sights(stirred)
         self._mark_histories(stirred)
@@ -76,9 +76,8 @@ class Surroundings:
             # Beyond this number, the findings do not name the others.
             self._marks.mark(sharing if len(sharing) <= MOST_SHARING + 2 else (key,), Aspect.PLACE)
         if entry is not None:
-            wielded = self._scene.tally.wielded
-            party = str(entry.holder)
-            self._marks.mark((one for one in entry.wielding if wielded[one].get(party) == key), Aspect.OWN)
+            wielder, party = self._scene.tally.wielder, str(entry.holder)
+            self._marks.mark((one for one in entry.wielding if wielder(one, party) == key), Aspect.OWN)
             if entry.delegator is not None:
                 following = self._ledger.next_renewal(entry.alike, entry.issued_at, key)
                 self._marks.mark((following,) if following is not None else (), Aspect.HISTORY)

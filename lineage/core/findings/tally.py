@@ -4,17 +4,18 @@ Each action, decision and element is entered once, in any order, and the result 
 """
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from lineage.core.findings.options import DAY
 from lineage.core.model.events import Fact, fact_order
 from lineage.core.model.times import NEVER, Instant
 
 Moments = array  # of 64-bit integers
+_NAMED: Final = 3  # of the agents that share something
 
 
 class Sample(NamedTuple):
@@ -119,6 +120,41 @@ class SourceTally:
     samples: dict[str, Sample] = field(default_factory=dict)  # of what is unattributed, late, early
 
 
+@dataclass(slots=True)
+class Wielders:
+    """The agents whose tokens one client or session uses; very many may share one.
+
+    Attributes:
+        tokens: By agent, the smallest key of its tokens, and the facts about that token.
+        facts: All these facts, in order.
+        named: The smallest few of the agents, sorted.
+    """
+
+    tokens: dict[str, tuple[str, tuple[Fact, ...]]] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
+
+    def enter(self, agent: str, token: str, facts: tuple[Fact, ...]) -> None:
+        """Enter a token of an agent."""
+        known = self.tokens.get(agent)
+        if known is None:
+            insort(self.named, agent)
+            del self.named[_NAMED:]
+        elif known[0] <= token:
+            return
+        else:
+            for fact in known[1]:
+                del self.facts[bisect_left(self.facts, fact_order(fact), key=fact_order)]
+        self.tokens[agent] = token, facts
+        for fact in facts:
+            insort(self.facts, fact, key=fact_order)
+
+    def token_of(self, agent: str) -> str | None:
+        """Return the smallest key of an agent's tokens."""
+        known = self.tokens.get(agent)
+        return None if known is None else known[0]
+
+
 class Tally:
     """All aggregates."""
 
@@ -141,7 +177,7 @@ class Tally:
         self.spelled_alike: Counter[str] = Counter()  # by source: operations spelled as scopes are
         self.issuers: dict[str, Instant] = {}
         self.binding_issuers: Counter[str] = Counter()  # how many tokens each binds
-        self.wielded: defaultdict[str, dict[str, str]] = defaultdict(dict)  # client or session -> agent -> a token
+        self.wielded: defaultdict[str, Wielders] = defaultdict(Wielders)  # by client or session
         self.inputs: Counter[str] = Counter()  # how many things offer each input of rules
         self.principals: dict[str, Sample] = {}  # named by grants, tokens and actions
         self.acting: dict[str, Sample] = {}  # parties that succeeded in something
@@ -150,6 +186,11 @@ class Tally:
         self.needs_known = 0  # actions whose needed scopes are known
         self.tasks = 0  # actions that state a task
         self.sources: defaultdict[str, SourceTally] = defaultdict(SourceTally)
+
+    def wielder(self, name: str, agent: str) -> str | None:
+        """Return the smallest key of an agent's tokens that a client or session uses."""
+        wielders = self.wielded.get(name)
+        return None if wielders is None else wielders.token_of(agent)
 
     def used_of(self, key: str) -> Used:
         """Return the uses of an element."""

@@ -4,11 +4,12 @@ In a cycle a value must not depend on where the walk began, so edges between the
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 import networkx as nx
 
 T = TypeVar("T")
+_UNKNOWN: Final = object()
 
 
 class Upward(Generic[T]):
@@ -30,8 +31,23 @@ class Upward(Generic[T]):
     def of(self, start: str) -> T:
         """Return the value of a node. Cost: the nodes above it not computed before."""
         known = self._known
-        if start in known:
-            return known[start]
+        value = known.get(start, _UNKNOWN)
+        if value is not _UNKNOWN:
+            return cast("T", value)
+        if start not in self._cycle:  # nearly always everything above it is known
+            above: dict[str, T] = {}
+            for one in self._above(start):
+                if one != start:
+                    value = known.get(one, _UNKNOWN)
+                    if value is _UNKNOWN:
+                        return self._walk(start)
+                    above[one] = cast("T", value)
+            folded = known[start] = self._fold(start, above)
+            return folded
+        return self._walk(start)
+
+    def _walk(self, start: str) -> T:
+        known = self._known
         path, entered = [start], set[str]()
         while path:
             node = path[-1]
