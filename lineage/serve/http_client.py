@@ -692,6 +692,37 @@ class Client:
         """Append events to the log, and return the counts of outcomes."""
         return cast("schemas.Counts", self._sent("POST", "/v1/events", json=list(events)).json())
 
+    # Evidence
+
+    def checkpoints(self) -> schemas.Checkpoints:
+        """Return the latest checkpoint of each partition of the log, and of all together."""
+        found = self._ask("/v1/evidence/checkpoints", schemas.Checkpoints)
+        return cast("schemas.Checkpoints", found)
+
+    def record_proofs(
+        self, fact: str, *, source: str | None = None, following: bool = False
+    ) -> schemas.RecordProofs | None:
+        """Prove that the records of a fact are under signed checkpoints; None if the log has no such record.
+
+        Args:
+            fact: The position of a record, ``TOPIC/PARTITION/OFFSET``; with a source the id of an event.
+            source: The source of the event.
+            following: Whether to prove the next record as well, so that none is between them.
+        """
+        said = {"source": source, "following": "true" if following else None}
+        return self._ask("/v1/evidence/record", schemas.RecordProofs, fact=fact, **said)
+
+    def consistency(self, tree: str, old: int, new: int | None = None) -> schemas.ConsistencyProof:
+        """Prove that the first ``old`` records of ``TOPIC/PARTITION`` are the beginning of the first ``new``."""
+        said = {"old": str(old), "new": None if new is None else str(new)}
+        found = self._ask("/v1/evidence/consistency", schemas.ConsistencyProof, tree=tree, **said)
+        return cast("schemas.ConsistencyProof", found)
+
+    def absence(self, source: str, sequence: int) -> schemas.AbsenceProof:
+        """Prove what a source sent around a sequence number that never arrived."""
+        found = self._ask("/v1/evidence/absence", schemas.AbsenceProof, source=source, sequence=str(sequence))
+        return cast("schemas.AbsenceProof", found)
+
     # Internals
 
     def _ask(self, path: str, _shape: type[_Answer], **said: str | None) -> _Answer | None:

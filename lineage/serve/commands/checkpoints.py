@@ -8,12 +8,12 @@ from lineage.core.evidence.notes import KeyKind
 from lineage.core.evidence.record_entry import Committed, digest_of
 from lineage.core.model.errors import IntegrityError, RefusedError
 from lineage.core.model.records import position_of
-from lineage.core.model.times import format_instant
 from lineage.deliver.tlog.checkpointing import origin_of, sign_checkpoints
 from lineage.deliver.tlog.cosigning import quorum_of, request_cosignatures
 from lineage.deliver.tlog.note_keys import NoteKeys, load_note_keys
 from lineage.deliver.tlog.witness_settings import WitnessEndpoint
-from lineage.serve.documents.core_documents import Document, instant
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.record_proofs import latest_checkpoints
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
 from lineage.store.evidence_trees import Head
@@ -74,23 +74,11 @@ def sign(
         raise IntegrityError("; ".join(done.faults))
     signed = {head.origin for head in done.new}
     faults = request_cosignatures(service.store, keys.name, quorum_of(witnesses, needed), service.clock)
-    latest = evidence_trees.latest_checkpoints(service.store)
-    combined = latest.pop(keys.name, None)
+    latest = latest_checkpoints(service, origin=keys.name)
     return {
-        "origin": keys.name,
+        **latest,
         "key": keys.verifiers[0].text,
         "signed": len(signed),
-        "checkpoints": [
-            {
-                "origin": one.head.origin,
-                "size": one.head.size,
-                "signed_at": format_instant(one.signed_at),
-                "witnessed_at": instant(one.witnessed_at),
-                "new": one.head.origin in signed,
-                "note": one.note,
-            }
-            for _, one in sorted(latest.items())
-        ],
-        "combined": None if combined is None else combined.note,
+        "checkpoints": [{**one, "new": one["origin"] in signed} for one in latest["checkpoints"]],
         "faults": [{"witness": name, "origin": origin, "fault": fault} for (name, origin), fault in faults.items()],
     }

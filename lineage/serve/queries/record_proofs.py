@@ -10,7 +10,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.records import TOPICS, Position
 from lineage.core.model.times import format_instant
 from lineage.deliver.tlog.checkpointing import origin_of, origin_of_lane
-from lineage.serve.documents.core_documents import Document
+from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
 
@@ -86,6 +86,33 @@ def prove_record(service: Service, position: Position, *, origin: str | None) ->
         "checkpoint": {"origin": name, "size": found.head.size, "root": found.head.root.hex(), "note": found.note},
         "witnessed": found.witnessed_at is not None,
         "tlog_proof": str(proof),
+    }
+
+
+def prove_alone(service: Service, position: Position, *, origin: str | None) -> Document | None:
+    """Return the same in the form of ``prove_nothing_between``, without the next record."""
+    found = prove_record(service, position, origin=origin)
+    return None if found is None else {"first": found, "next": None}
+
+
+def latest_checkpoints(service: Service, *, origin: str | None) -> Document:
+    """Describe the latest checkpoint of each partition, and the combined one."""
+    name = origin_of(service.store, origin)
+    found = evidence_trees.latest_checkpoints(service.store)
+    combined = found.pop(name, None)
+    return {
+        "origin": name,
+        "checkpoints": [
+            {
+                "origin": one.head.origin,
+                "size": one.head.size,
+                "signed_at": format_instant(one.signed_at),
+                "witnessed_at": instant(one.witnessed_at),
+                "note": one.note,
+            }
+            for _, one in sorted(found.items())
+        ],
+        "combined": None if combined is None else combined.note,
     }
 
 

@@ -12,6 +12,7 @@ from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.http.api.activity_questions import AROUND
 from lineage.serve.http.api.asking_questions import ASKING
 from lineage.serve.http.api.case_endpoints import CASES
+from lineage.serve.http.api.evidence_questions import EVIDENCE
 from lineage.serve.http.api.governance_questions import GOVERNANCE
 from lineage.serve.http.api.overview_questions import OVERVIEW
 from lineage.serve.http.api.receiver_endpoints import RECEIVERS
@@ -161,4 +162,5 @@ QUESTIONS: Final = (
     *GOVERNANCE,
     *RECEIVERS,
     *CASES,
+    *EVIDENCE,
 )

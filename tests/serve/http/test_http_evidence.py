@@ -1,0 +1,97 @@
+"""Proofs over HTTP: a stranger's arithmetic verifies them, and what cannot be proved is said."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from lineage.core.evidence import merkle
+from lineage.core.evidence.checkpoints import parse_checkpoint, parse_proof
+from lineage.core.evidence.notes import KeyKind, parse_note, verified
+from lineage.deliver.tlog.checkpointing import origin_of, sign_checkpoints
+from lineage.deliver.tlog.note_keys import NoteKeys, is_valid, note_keys
+from lineage.serve.client import Client
+from tests.support.http_worlds import World, api_over, problem_type, served
+
+RECORDS = 44
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, NoteKeys]]:
+    """The API over the incident, whose records are under a checkpoint."""
+    folder = tmp_path_factory.mktemp("evidence")
+    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
+        private = Ed25519PrivateKey.generate()
+        keys = note_keys(origin_of(world.service.store, None), KeyKind.ED25519, private, [private.public_key()])
+        sign_checkpoints(world.service.store, keys, world.clock.now)
+        yield world, keys
+
+
+def asked(signed: tuple[World, NoteKeys], path: str) -> Any:
+    response = signed[0].get(f"/v1/evidence/{path}")
+    assert 200 == response.status_code, response.text
+    return response.json()
+
+
+def test_every_record_is_proved_to_a_stranger(signed: tuple[World, NoteKeys]):
+    for offset in range(RECORDS):
+        (item,) = asked(signed, f"record?fact=decisions/0/{offset}")["items"]
+        proof = parse_proof(item["first"]["tlog_proof"])
+        head = parse_checkpoint(proof.checkpoint)
+
+        assert list(signed[1].verifiers) == list(verified(proof.checkpoint, signed[1].verifiers, is_valid))
+        leaf = merkle.hash_leaf(proof.extra)
+        assert head.root == merkle.root_of_inclusion(leaf, offset, head.size, proof.path)
+        assert item["next"] is None
+
+
+def test_trees_and_checkpoints_agree(signed: tuple[World, NoteKeys]):
+    said = asked(signed, "consistency?tree=decisions/0&old=20")
+    roots = [bytes.fromhex(said[side]["root"]) for side in ("old", "new")]
+    proof = [base64.b64decode(each) for each in said["proof"]]
+    (stored,) = asked(signed, "checkpoints")["checkpoints"]
+
+    assert merkle.is_consistent(20, RECORDS, *roots, proof)
+    assert roots[1] == parse_checkpoint(parse_note(stored["note"])).root
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "kind"),
+    [
+        ("record?fact=decisions/0/44", 404, "not-found"),
+        ("record?fact=decisions/7/0", 404, "not-found"),
+        ("record?fact=gw-99&source=https://gateway.example", 404, "not-found"),
+        ("record?fact=gw-7", 400, "refused"),
+        ("record", 400, "parameter"),
+        ("consistency?tree=decisions/0&old=-1", 400, "parameter"),
+        ("consistency?tree=decisions/0&old=5&new=4", 400, "refused"),
+        ("consistency?tree=decisions/0&old=1&new=45", 400, "refused"),
+        (f"consistency?tree=decisions/0&old={'9' * 19}", 400, "parameter"),
+        ("consistency?tree=decisions&old=1", 400, "parameter"),
+        ("absence?source=urn:x&sequence=x", 400, "parameter"),
+    ],
+)
+def test_what_cannot_be_proved_is_said(signed: tuple[World, NoteKeys], path: str, status: int, kind: str):
+    response = signed[0].get(f"/v1/evidence/{path}")
+
+    assert (status, kind) == (response.status_code, problem_type(response))
+
+
+def test_the_client_asks_for_all_of_it(signed: tuple[World, NoteKeys]):
+    world, _ = signed
+    headers = {"Host": "us.example"}
+    with served(world.app) as url, httpx.Client(headers=headers) as http:
+        client = Client(url, token=world.token("investigator"), http=http)
+        proofs = client.record_proofs("decisions/0/7", following=True)
+
+        assert proofs is not None
+        (pair,) = proofs["items"]
+        assert pair["next"] is not None
+        assert (7, 8) == (pair["first"]["index"], pair["next"]["index"])
+        assert client.record_proofs("decisions/0/44") is None
+        assert RECORDS == client.consistency("decisions/0", 3)["new"]["size"]
+        assert 1_000 == client.absence("https://gateway.example", 1_000)["sequence"]
+        assert [RECORDS] == [one["size"] for one in client.checkpoints()["checkpoints"]]
