@@ -43,7 +43,7 @@ from lineage.deliver.http.signing_keys import load_keys
 from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.deliver.ssf.polling import poll
 from lineage.deliver.ssf.settings import SsfSettings
-from lineage.deliver.ssf.stream_requests import MOST_EVENTS, POLL, Asked
+from lineage.deliver.ssf.stream_requests import MOST_EVENTS, POLL, PollRequest
 from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.serve.config.wiring import now
 from lineage.serve.queries import closure, receipt
@@ -151,7 +151,7 @@ def polled(folder: Path) -> Iterator[Figure]:
 def _poll_all(transmitter: Transmitter, stream: str) -> None:
     count, heard = 0, frozenset[str]()
     while found := poll(
-        transmitter, "urn:bench", stream, Asked(MOST_EVENTS, at_once=True, acknowledged=heard, refused={})
+        transmitter, "urn:bench", stream, PollRequest(MOST_EVENTS, at_once=True, acknowledged=heard, refused={})
     )["sets"]:
         count, heard = count + len(found), frozenset(found)
     assert count == DELIVERED

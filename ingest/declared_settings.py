@@ -134,29 +134,29 @@ class Table:
                 return is_path or (one.kind is Kind.URL_OR_PATH and "://" not in value)
         return name.endswith("_file")
 
-    def read(self, said: Mapping[str, str]) -> dict[str, Any]:
+    def read(self, table: Mapping[str, str]) -> dict[str, Any]:
         """Convert values given by name to arguments for the constructor of the class.
 
         Raises:
             RefusedError: A name is unknown, a value is invalid, or a file cannot be read.
         """
-        if unknown := sorted(said.keys() - set(self.names)):
+        if unknown := sorted(table.keys() - set(self.names)):
             raise RefusedError(f"there is no {self.called(unknown[0])}; there are {', '.join(self.names)}")
         values: dict[str, Any] = {}
         for one in self.settings:
-            if one.name in said:
-                values[one.name] = self._value(one, said[one.name])
+            if one.name in table:
+                values[one.name] = self._value(one, table[one.name])
         files = []
         for one in self.settings:
             file = f"{one.name}_file"
-            if one.kind is not Kind.SECRET or file not in said:
+            if one.kind is not Kind.SECRET or file not in table:
                 continue
-            if one.name in said:
+            if one.name in table:
                 both = f"{self._word}s {self.called(one.name).removeprefix(self._word + ' ')}"
                 other = self.called(file).removeprefix(f"{self._word} ")
                 raise RefusedError(f"the {both} and {other} are both given; give one of them")
-            values[one.name] = read_secret(Path(said[file]), f"the {self.called(file)}")
-            files.append(Path(said[file]))
+            values[one.name] = read_secret(Path(table[file]), f"the {self.called(file)}")
+            files.append(Path(table[file]))
         values = {name.removeprefix(self._own_prefix): value for name, value in values.items()}
         return values | ({"secret_files": tuple(files)} if files else {})
 

@@ -15,7 +15,7 @@ from lineage.core.model.events import Target
 from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.cli import demo
-from lineage.serve.cli.demo_proof import Asked, Proof, prove
+from lineage.serve.cli.demo_proof import CheckedElement, Proof, prove
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
@@ -188,31 +188,34 @@ def test_an_empty_proof_fails():
     """
     Without a descendant that was never valid, or without an active sibling, nothing is proved.
     """
-    born_dead = Asked("token:b", "unknown", "cascaded", "cascaded")
-    sibling = Asked("token:s", "active", "active", None)
+    born_dead = CheckedElement("token:b", "unknown", "cascaded", "cascaded")
+    sibling = CheckedElement("token:s", "active", "active", None)
 
     assert not Proof((), ())
     assert not Proof((born_dead,), ())
-    assert not Proof((Asked("token:d", "active", "revoked", None),), (sibling,))
+    assert not Proof((CheckedElement("token:d", "active", "revoked", None),), (sibling,))
     assert Proof((born_dead,), (sibling,))
 
 
 @pytest.mark.parametrize(
     "odd",
     [
-        Asked("token:d", "active", "active", None),
-        Asked("token:d", "active", "expired", None),
-        Asked("token:d", "revoked", "revoked", None),
-        Asked("token:d", "active", "not found", None),
-        Asked("token:d", "unknown", "cascaded", "active"),
+        CheckedElement("token:d", "active", "active", None),
+        CheckedElement("token:d", "active", "expired", None),
+        CheckedElement("token:d", "revoked", "revoked", None),
+        CheckedElement("token:d", "active", "not found", None),
+        CheckedElement("token:d", "unknown", "cascaded", "active"),
     ],
     ids=["alive", "expired", "dead before", "not found", "alive at birth"],
 )
-def test_a_descendant_must_have_ended_by_the_order(odd: Asked):
+def test_a_descendant_must_have_ended_by_the_order(odd: CheckedElement):
     """
     Only active before and revoked after, or never valid, proves a cascade.
     """
-    born_dead, sibling = Asked("token:b", "unknown", "cascaded", "cascaded"), Asked("token:s", "active", "active", None)
+    born_dead, sibling = (
+        CheckedElement("token:b", "unknown", "cascaded", "cascaded"),
+        CheckedElement("token:s", "active", "active", None),
+    )
     proof = Proof((born_dead, odd), (sibling,))
 
     assert not proof

@@ -229,8 +229,8 @@ def _value(value: object, field: Field, path: str) -> Any:
 def _one(value: object, field: Field, path: str) -> Any:
     if field.record is not None:
         return _part(value, field.record, path)
-    wanted = _WANTED[field.kind]
-    if type(value) is not wanted:
+    expected = _WANTED[field.kind]
+    if type(value) is not expected:
         raise BadRecordError("wrong-kind", f"{path} is {_json_name(value)}: make it {_WORDS[field.kind]}")
     if field.kind == "time":
         try:

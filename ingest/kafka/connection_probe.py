@@ -135,19 +135,19 @@ def _why_no_tls(error: OSError, server: str, settings: KafkaSettings, deadline: 
         return alert
     if isinstance(error, TimeoutError):
         return "the port is open, but there is no answer to TLS in time"
-    return f"the port does not speak TLS ({_said(error)})"
+    return f"the port does not speak TLS ({_message_of(error)})"
 
 
 def _alert(error: OSError, settings: KafkaSettings) -> str | None:
     """Explain a TLS alert that the server sent; None if there was none."""
-    said = _said(error)
-    if "certificate required" in said or ("handshake failure" in said and settings.cert_file is None):
+    message = _message_of(error)
+    if "certificate required" in message or ("handshake failure" in message and settings.cert_file is None):
         return "the broker asks for a client certificate; set cert_file and key_file"
-    if "alert" in said and any(word in said for word in ("unknown ca", "bad certificate", "certificate unknown")):
+    if "alert" in message and any(word in message for word in ("unknown ca", "bad certificate", "certificate unknown")):
         if settings.cert_file is None:
             return "the broker asks for a client certificate; set cert_file and key_file"
-        return f"the broker does not accept the certificate {settings.cert_file} ({said})"
-    return f"the broker refuses the connection in TLS: {said}" if "alert" in said else None
+        return f"the broker does not accept the certificate {settings.cert_file} ({message})"
+    return f"the broker refuses the connection in TLS: {message}" if "alert" in message else None
 
 
 def _late_alert(error: Exception, server: str, settings: KafkaSettings, deadline: float) -> str | None:
@@ -170,7 +170,7 @@ def _late_alert(error: Exception, server: str, settings: KafkaSettings, deadline
         return None
 
 
-def _said(error: OSError) -> str:
+def _message_of(error: OSError) -> str:
     reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
     return (reason or str(error) or type(error).__name__).lower().replace("_", " ")
 
@@ -192,7 +192,7 @@ def _answers_in_tls(server: str, deadline: float) -> bool:
         with _open(*host_and_port(server), deadline) as plain, context.wrap_socket(plain):
             return True
     except ssl.SSLError as error:
-        return "alert" in _said(error)
+        return "alert" in _message_of(error)
     except (Found, OSError):
         return False
 
@@ -279,8 +279,8 @@ def _prove(wire: Wire, server: str, settings: KafkaSettings) -> None:
         raise Found(_why_no_login("", settings))
 
 
-def _why_no_login(said: str, settings: KafkaSettings) -> str:
-    detail = f" (it says: {said[:_SHOWN_CHARACTERS]})" if said else ""
+def _why_no_login(message: str, settings: KafkaSettings) -> str:
+    detail = f" (it says: {message[:_SHOWN_CHARACTERS]})" if message else ""
     if settings.sasl_mechanism == "OAUTHBEARER":
         return f"the broker does not accept the token{detail}"
     return f"wrong user or password for {settings.username!r} by {settings.sasl_mechanism}{detail}"

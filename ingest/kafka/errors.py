@@ -119,12 +119,12 @@ def translate(
         return RefusedError(_not_allowed(error, settings, doing, topics))
     if isinstance(error, _LOST):
         return IntegrityError(
-            f"{where} no longer holds the next records to read ({_said(error)}); they were deleted, or the topic was "
-            "created again; see 'delegraph doctor'"
+            f"{where} no longer holds the next records to read ({_message_of(error)}); they were deleted, or the topic "
+            "was created again; see 'delegraph doctor'"
         )
     if isinstance(error, errors.UnsupportedCodecError):
         return UnavailableError(
-            f"{where} holds records that are packed in a way that cannot be read here ({_said(error)}); "
+            f"{where} holds records that are packed in a way that cannot be read here ({_message_of(error)}); "
             "pip install 'delegraph[kafka]'"
         )
     if isinstance(error, errors.UnknownTopicOrPartitionError):
@@ -134,10 +134,10 @@ def translate(
         )
     if isinstance(error, _NOT_IN):
         cause = cause_of(servers, settings, within_seconds=within_seconds)
-        return UnavailableError(f"{where} cannot be used: {cause} [{_said(error)}]")
+        return UnavailableError(f"{where} cannot be used: {cause} [{_message_of(error)}]")
     if isinstance(error, _REFUSED):
-        return RefusedError(f"{where} refuses the request: {_said(error)}")
-    return UnavailableError(f"{where} cannot be used: {_said(error)}")
+        return RefusedError(f"{where} refuses the request: {_message_of(error)}")
+    return UnavailableError(f"{where} cannot be used: {_message_of(error)}")
 
 
 # Names of operations in Kafka's ACLs.
@@ -156,7 +156,7 @@ def _not_allowed(error: errors.KafkaError, settings: KafkaSettings, doing: str, 
         doing, operation, named = "write", "Write", list(topics)
         what, option = "any topic", "--topic"
     else:
-        what, option, named = f"the cluster ({_said(error)})", "--cluster", []
+        what, option, named = f"the cluster ({_message_of(error)})", "--cluster", []
     flags = f"--operation {operation} {option} {' '.join(named)}".rstrip()
     return (
         f"{_user(settings)} may not {doing} {what}: use a credential that may, "
@@ -167,8 +167,8 @@ def _not_allowed(error: errors.KafkaError, settings: KafkaSettings, doing: str, 
 def _named(error: errors.KafkaError) -> list[str]:
     """The topics or groups that the exception names; its arguments are strings or sets of strings."""
     found: set[str] = set()
-    for said in error.args:
-        found |= {said} if isinstance(said, str) else set(map(str, said))
+    for arg in error.args:
+        found |= {arg} if isinstance(arg, str) else set(map(str, arg))
     return sorted(name for name in found if " " not in name)
 
 
@@ -180,6 +180,6 @@ def _user(settings: KafkaSettings) -> str:
     return f"the owner of the certificate {settings.cert_file}" if settings.cert_file else "an anonymous client"
 
 
-def _said(error: errors.KafkaError) -> str:
+def _message_of(error: errors.KafkaError) -> str:
     """The message of the exception, on one line."""
     return " ".join(str(error).split())

@@ -166,7 +166,7 @@ class KafkaLog:
             configs = {**TOPIC_SETTINGS, "max.message.bytes": str(max(MESSAGE_BYTES, 1_048_588))}
             if replication is not None:
                 configs["min.insync.replicas"] = str(max(1, replication - 1))
-            wanted = {
+            topics = {
                 self.topic_name(topic): {
                     "num_partitions": partitions or -1,
                     "replication_factor": replication or -1,
@@ -175,7 +175,7 @@ class KafkaLog:
             }
             with self._faults("create", self.topic_name(topic)):
                 try:
-                    self._admin.create_topics(wanted, wait_for_metadata=True)
+                    self._admin.create_topics(topics, wait_for_metadata=True)
                     created.append(self.topic_name(topic))
                 except TopicAlreadyExistsError:
                     logger.info("the topic %s has just been created by another client", self.topic_name(topic))

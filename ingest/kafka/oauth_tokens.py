@@ -92,7 +92,7 @@ class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc] # the library 
         )
         try:
             with self._opener.open(request, timeout=_ANSWER_SECONDS) as answer:
-                said = json.loads(answer.read(_ANSWER_BYTES))
+                parsed = json.loads(answer.read(_ANSWER_BYTES))
         except urllib.error.HTTPError as error:
             with error:
                 why = f"{error.code} {_refusal(error.read(_ANSWER_BYTES))}".rstrip()
@@ -100,10 +100,10 @@ class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc] # the library 
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise UnavailableError(f"the token endpoint {self._url} cannot be asked: {reason}") from error
-        token = said.get("access_token") if isinstance(said, dict) else None
+        token = parsed.get("access_token") if isinstance(parsed, dict) else None
         if not isinstance(token, str) or not token:
             raise UnavailableError(f"the answer of the token endpoint {self._url} has no access_token")
-        life = said.get("expires_in")
+        life = parsed.get("expires_in")
         return Secret(token), float(life) if isinstance(life, int | float) and life > 0 else _UNSTATED_LIFE_SECONDS
 
 
@@ -117,8 +117,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def _refusal(raw: bytes) -> str:
     """The printable beginning of an error response (RFC 6749 section 5.2)."""
     try:
-        said = json.loads(raw)
-        text = " ".join(str(said[name]) for name in ("error", "error_description") if name in said)
+        parsed = json.loads(raw)
+        text = " ".join(str(parsed[name]) for name in ("error", "error_description") if name in parsed)
     except (ValueError, TypeError):
         text = ""
     return "".join(char if char.isprintable() else "?" for char in text[:_SHOWN_CHARACTERS])

@@ -57,10 +57,10 @@ def answer_of(follower: LiveRevocations, question: bytes) -> bytes:
 
 def _read(question: bytes) -> tuple[str, list[str]]:
     try:
-        said = json.loads(question)
+        parsed = json.loads(question)
     except (ValueError, RecursionError) as error:
         raise RefusedError("the question is not JSON") from error
-    nonce, keys = (said.get("nonce"), said.get("keys")) if isinstance(said, dict) else (None, None)
+    nonce, keys = (parsed.get("nonce"), parsed.get("keys")) if isinstance(parsed, dict) else (None, None)
     if not isinstance(nonce, str) or len(nonce) > _NONCE_CHARACTERS:
         raise RefusedError(f"'nonce' must be a string of at most {_NONCE_CHARACTERS} characters")
     if not isinstance(keys, list) or len(keys) > MOST_KEYS or not all(isinstance(key, str) for key in keys):
@@ -82,13 +82,13 @@ def replies_of(answer: bytes, nonce: str, keys: Sequence[str]) -> list[bool | No
     Raises:
         ValueError: The bytes are not an answer to this question.
     """
-    said = json.loads(answer)
-    if not isinstance(said, dict) or said.get("nonce") != nonce:
+    parsed = json.loads(answer)
+    if not isinstance(parsed, dict) or parsed.get("nonce") != nonce:
         raise ValueError("it repeats another nonce")
-    dead = said.get("dead")
+    dead = parsed.get("dead")
     if not isinstance(dead, list) or len(dead) != len(keys):
         raise ValueError("it does not say one word for each element")
-    if said.get("current") is not True:
+    if parsed.get("current") is not True:
         return [None] * len(keys)
     return [one if isinstance(one, bool) else None for one in dead]
 
@@ -108,8 +108,8 @@ def answering(follower: LiveRevocations, secret: str, *, host: str = "127.0.0.1"
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            said = self.headers.get("Authorization", "")
-            if not hmac.compare_digest(said.encode(), f"Bearer {secret}".encode()):
+            header = self.headers.get("Authorization", "")
+            if not hmac.compare_digest(header.encode(), f"Bearer {secret}".encode()):
                 self._say(HTTPStatus.UNAUTHORIZED, b"")
                 return
             length = self.headers.get("Content-Length", "")
@@ -128,7 +128,7 @@ def answering(follower: LiveRevocations, secret: str, *, host: str = "127.0.0.1"
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_said: object) -> None:
+        def log_message(self, *_args: object) -> None:
             """Write nothing; the prober that sends the question logs it."""
 
     server = ThreadingHTTPServer((host, port), Handler)

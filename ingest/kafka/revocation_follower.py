@@ -169,16 +169,16 @@ class Revocations:
 
     def _keep_up(self, consumer: Any, asked: float, end: int) -> None:
         """Apply new records; the second heartbeat after a known end tells how old the knowledge is."""
-        heard = 0
+        received = 0
         while not self._leaving.is_set():
             for record in consumer.poll(timeout_ms=_POLL_MS).get(self._place, ()):
                 if record.key != _HEARTBEAT_KEY:
                     self._put(_apply(self._statuses, record))
                 elif record.offset >= end:
-                    heard += 1
-            if heard > 1:
+                    received += 1
+            if received > 1:
                 self._heard(asked)
-                asked, heard = time.monotonic(), 0
+                asked, received = time.monotonic(), 0
                 [end] = consumer.end_offsets([self._place]).values()
 
     def _put(self, key: str) -> None:

@@ -153,9 +153,9 @@ class RevocationTopic:
                     configs = dict(TOPIC_SETTINGS)
                     if replication is not None:
                         configs["min.insync.replicas"] = str(max(1, replication - 1))
-                    wanted = {"num_partitions": 1, "replication_factor": replication or -1, "configs": configs}
+                    settings = {"num_partitions": 1, "replication_factor": replication or -1, "configs": configs}
                     with suppress(errors.TopicAlreadyExistsError):
-                        admin.create_topics({self.name: wanted}, wait_for_metadata=True)
+                        admin.create_topics({self.name: settings}, wait_for_metadata=True)
                     [described] = admin.describe_topics([self.name])
                 return str(described["topic_id"]).encode()
             finally:

@@ -28,5 +28,5 @@ def trusting(ca_file: Path | None, name: str) -> ssl.SSLContext:
 
 def reason_of(error: Exception) -> str:
     """Describe a TLS or file error, in lower case and without OpenSSL's codes."""
-    said = error.reason if isinstance(error, ssl.SSLError) else None
-    return (said or str(error) or type(error).__name__).lower().replace("_", " ")
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    return (reason or str(error) or type(error).__name__).lower().replace("_", " ")

@@ -59,14 +59,14 @@ class Wire:
             raise Found("the server is not a Kafka broker (its answer is malformed)") from error
 
     def _take(self, count: int) -> bytes:
-        taken = bytearray()
-        while len(taken) < count:
+        received = bytearray()
+        while len(received) < count:
             self._connection.settimeout(left(self._deadline))
-            part = self._connection.recv(count - len(taken))
+            part = self._connection.recv(count - len(received))
             if not part:
                 raise ClosedError
-            taken += part
-        return bytes(taken)
+            received += part
+        return bytes(received)
 
     def _peek(self) -> bytes:
         try:

@@ -82,8 +82,8 @@ class SqliteLog:
         try:
             yield
         except sqlite3.Error as error:
-            said = str(error)
-            hint = _NO_LOG if "no such table" in said else meaning_of(said)
+            message = str(error)
+            hint = _NO_LOG if "no such table" in message else meaning_of(message)
             raise UnavailableError(f"the log {self._path} cannot be used: {hint}") from error
 
     @contextmanager

@@ -105,8 +105,8 @@ class IdentityMap:
         self._source = source
         self._memory = memory
         self._unmapped: dict[str, int] = {}
-        said = "\n".join(f"{one.match.pattern}\t{one.id}\t{one.kind}" for one in self._rules)
-        digest = hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
+        text = "\n".join(f"{one.match.pattern}\t{one.id}\t{one.kind}" for one in self._rules)
+        digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
         self._changed = memory.get(_RULES, "", digest) != digest
         if memory.get(_RULES, "") != digest:
             memory.put(_RULES, "", digest)
@@ -152,13 +152,13 @@ class IdentityMap:
         if declared_kind(native) is not None and not any(one.of(native) for one in self._rules):
             self._memory.put(_MAPPED, native, native)  # the log itself registers it
             return []
-        said = [(number, known, one.kind) for number, one in enumerate(self._rules, 1) if (known := one.of(native))]
-        if not said:
+        matching = [(number, known, one.kind) for number, one in enumerate(self._rules, 1) if (known := one.of(native))]
+        if not matching:
             self._memory.put(_MAPPED, native, "")
             return []
-        if len({(known, kind) for _, known, kind in said}) > 1:
-            self._memory.put(_SEVERAL, native, [number for number, _, _ in said])
-        _, known, kind = said[0]
+        if len({(known, kind) for _, known, kind in matching}) > 1:
+            self._memory.put(_SEVERAL, native, [number for number, _, _ in matching])
+        _, known, kind = matching[0]
         self._memory.put(_MAPPED, native, known)
         others = self._memory.get(_NATIVE, known, [])
         if native not in others and len(others) < _MOST_NATIVE:

@@ -144,9 +144,9 @@ class AsyncClient:
             at: The instant asked about; by default now.
             known_at: Only what was recorded by then.
         """
-        said = {"view": "principals", "of": of, "kind": kind, "state": state, "tool": tool, "target": target}
-        said |= {"most": None if most is None else str(most), "at": at, "known_at": known_at}
-        return await self._ask("/v1/graph", schemas.PrincipalGraph, **said)
+        params = {"view": "principals", "of": of, "kind": kind, "state": state, "tool": tool, "target": target}
+        params |= {"most": None if most is None else str(most), "at": at, "known_at": known_at}
+        return await self._ask("/v1/graph", schemas.PrincipalGraph, **params)
 
     async def graph(
         self,
@@ -166,9 +166,9 @@ class AsyncClient:
             at: The instant asked about; by default now.
             known_at: Only what was recorded by then.
         """
-        said = {"of": of, "most": None if most is None else str(most), "at": at, "known_at": known_at}
-        said |= {} if findings else {"findings": "false"}
-        return await self._ask("/v1/graph", schemas.Graph, **said)
+        params = {"of": of, "most": None if most is None else str(most), "at": at, "known_at": known_at}
+        params |= {} if findings else {"findings": "false"}
+        return await self._ask("/v1/graph", schemas.Graph, **params)
 
     async def dossier(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Dossier | None:
         """Return everything about one thing; None if no fact names it."""
@@ -194,8 +194,8 @@ class AsyncClient:
         known_at: str | None = None,
     ) -> schemas.Usage | None:
         """Return how a tool, a resource or an operation (give one) was used; None if no known action used it."""
-        said = {"tool": tool, "resource": resource, "operation": operation, "at": at, "known_at": known_at}
-        return await self._ask("/v1/usage", schemas.Usage, **said)
+        params = {"tool": tool, "resource": resource, "operation": operation, "at": at, "known_at": known_at}
+        return await self._ask("/v1/usage", schemas.Usage, **params)
 
     def search(self, text: str, *, at: str | None = None, known_at: str | None = None) -> AsyncItems[schemas.Match]:
         """Find the ids, names, tools, operations and resources that contain every word of a text.
@@ -246,10 +246,10 @@ class AsyncClient:
             at: The time at which the state of each authority is evaluated.
             known_at: Only what was recorded by then.
         """
-        said = {"of": of, "human": human, "agent": agent, "actor": actor, "token": token, "delegation": delegation}
-        said |= {"session": session, "client": client, "tool": tool, "operation": operation, "resource": resource}
-        said |= {"outcome": outcome, "from": start, "to": end, "text": text}
-        return self._items("/v1/actions", schemas.ListedAction, **said, at=at, known_at=known_at)
+        params = {"of": of, "human": human, "agent": agent, "actor": actor, "token": token, "delegation": delegation}
+        params |= {"session": session, "client": client, "tool": tool, "operation": operation, "resource": resource}
+        params |= {"outcome": outcome, "from": start, "to": end, "text": text}
+        return self._items("/v1/actions", schemas.ListedAction, **params, at=at, known_at=known_at)
 
     def principals(
         self,
@@ -262,8 +262,8 @@ class AsyncClient:
         known_at: str | None = None,
     ) -> AsyncItems[schemas.ListedPrincipal]:
         """List people, agents, services and workloads, each party once."""
-        said = {"kind": kind, "owner": owner, "state": state, "text": text}
-        return self._items("/v1/principals", schemas.ListedPrincipal, **said, at=at, known_at=known_at)
+        params = {"kind": kind, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/principals", schemas.ListedPrincipal, **params, at=at, known_at=known_at)
 
     def tokens(
         self,
@@ -278,8 +278,8 @@ class AsyncClient:
         known_at: str | None = None,
     ) -> AsyncItems[schemas.ListedToken]:
         """List tokens, latest first."""
-        said = {"holder": holder, "issuer": issuer, "kind": kind, "owner": owner, "state": state, "text": text}
-        return self._items("/v1/tokens", schemas.ListedToken, **said, at=at, known_at=known_at)
+        params = {"holder": holder, "issuer": issuer, "kind": kind, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/tokens", schemas.ListedToken, **params, at=at, known_at=known_at)
 
     def delegations(
         self,
@@ -293,8 +293,8 @@ class AsyncClient:
         known_at: str | None = None,
     ) -> AsyncItems[schemas.ListedDelegation]:
         """List delegations, latest first."""
-        said = {"holder": holder, "issuer": issuer, "owner": owner, "state": state, "text": text}
-        return self._items("/v1/delegations", schemas.ListedDelegation, **said, at=at, known_at=known_at)
+        params = {"holder": holder, "issuer": issuer, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/delegations", schemas.ListedDelegation, **params, at=at, known_at=known_at)
 
     def timeline(self, of: str, *, known_at: str | None = None) -> AsyncItems[schemas.Mention]:
         """List every fact that mentions ``KIND:ID``, earliest first."""
@@ -353,8 +353,8 @@ class AsyncClient:
         self, agent: str, *, at: str | None = None, known_at: str | None = None
     ) -> schemas.Allowed | None:
         """Return what an agent could do at an instant, in a list that may be incomplete; None if no fact names it."""
-        said = {"agent": agent, "at": at, "known_at": known_at, "limit": str(PAGE)}
-        return await self._ask("/v1/governance/allowed", schemas.Allowed, **said)
+        params = {"agent": agent, "at": at, "known_at": known_at, "limit": str(PAGE)}
+        return await self._ask("/v1/governance/allowed", schemas.Allowed, **params)
 
     def held(
         self, agent: str, *, start: str | None = None, end: str | None = None, known_at: str | None = None
@@ -590,8 +590,8 @@ class AsyncClient:
         known_at: str | None = None,
     ) -> AsyncItems[schemas.CaseInBrief]:
         """The cases, the last id first: ids that are generated begin with the day."""
-        said = {"status": status, "assignee": assignee, "of": of, "known_at": known_at}
-        return self._items("/v1/cases", schemas.CaseInBrief, **said)
+        params = {"status": status, "assignee": assignee, "of": of, "known_at": known_at}
+        return self._items("/v1/cases", schemas.CaseInBrief, **params)
 
     async def case(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Case | None:
         """A case with its first items; None if there is none with this id."""
@@ -671,8 +671,8 @@ class AsyncClient:
             RefusedError: It was changed meanwhile, or there is nothing to change.
         """
         body: dict[str, Any] = {"change": change, **stated(assignee=assignee, note=note, version=version)}
-        if wanted := [target_of(one) for one in items]:
-            body["items"] = wanted
+        if targets := [target_of(one) for one in items]:
+            body["items"] = targets
         return cast("schemas.ChangedCase", (await self._sent("POST", f"{case_path(id)}/changes", json=body)).json())
 
     async def send(self, events: Sequence[Mapping[str, Any]]) -> schemas.Counts:
@@ -694,13 +694,13 @@ class AsyncClient:
             source: The source of the event.
             following: Whether to prove the next record as well, so that none is between them.
         """
-        said = {"source": source, "following": "true" if following else None}
-        return await self._ask("/v1/evidence/record", schemas.RecordProofs, fact=fact, **said)
+        params = {"source": source, "following": "true" if following else None}
+        return await self._ask("/v1/evidence/record", schemas.RecordProofs, fact=fact, **params)
 
     async def consistency(self, tree: str, old: int, new: int | None = None) -> schemas.ConsistencyProof:
         """Prove that the first ``old`` records of ``TOPIC/PARTITION`` are the beginning of the first ``new``."""
-        said = {"old": str(old), "new": None if new is None else str(new)}
-        found = await self._ask("/v1/evidence/consistency", schemas.ConsistencyProof, tree=tree, **said)
+        params = {"old": str(old), "new": None if new is None else str(new)}
+        found = await self._ask("/v1/evidence/consistency", schemas.ConsistencyProof, tree=tree, **params)
         return cast("schemas.ConsistencyProof", found)
 
     async def absence(self, source: str, sequence: int) -> schemas.AbsenceProof:
@@ -708,15 +708,15 @@ class AsyncClient:
         found = await self._ask("/v1/evidence/absence", schemas.AbsenceProof, source=source, sequence=str(sequence))
         return cast("schemas.AbsenceProof", found)
 
-    async def _ask(self, path: str, _shape: type[_Answer], **said: str | None) -> _Answer | None:
-        response = await self._sent("GET", path, params=stated(**said), missing=True)
+    async def _ask(self, path: str, _shape: type[_Answer], **params: str | None) -> _Answer | None:
+        response = await self._sent("GET", path, params=stated(**params), missing=True)
         return None if response.status_code == HTTPStatus.NOT_FOUND else cast("_Answer", response.json())
 
-    def _items(self, path: str, _shape: type[_Answer], **said: str | None) -> AsyncItems[_Answer]:
-        return AsyncItems(self._pages(path, **said))
+    def _items(self, path: str, _shape: type[_Answer], **params: str | None) -> AsyncItems[_Answer]:
+        return AsyncItems(self._pages(path, **params))
 
-    async def _pages(self, path: str, **said: str | None) -> AsyncIterator[Any]:
-        params: dict[str, str] = {"limit": str(PAGE), **stated(**said)}
+    async def _pages(self, path: str, **fields: str | None) -> AsyncIterator[Any]:
+        params: dict[str, str] = {"limit": str(PAGE), **stated(**fields)}
         while True:
             response = await self._sent("GET", path, params=params, missing=True)
             if response.status_code == HTTPStatus.NOT_FOUND:
@@ -728,19 +728,19 @@ class AsyncClient:
                 return
             params["after"] = document["next"]
 
-    async def _sent(self, method: str, path: str, *, missing: bool = False, **said: Any) -> httpx.Response:
+    async def _sent(self, method: str, path: str, *, missing: bool = False, **params: Any) -> httpx.Response:
         """Send a request, and retry it if the server is unavailable.
 
         Raises:
             DelegraphError: What the problem document reports.
         """
-        headers = {"Accept": "application/json", **said.pop("headers", {})}
+        headers = {"Accept": "application/json", **params.pop("headers", {})}
         for left in reversed(range(self._tries)):
             token = self._token() if callable(self._token) else self._token
             if token is not None:
                 headers["Authorization"] = f"Bearer {token}"
             try:
-                response = await self._http.request(method, f"{self._url}{path}", headers=headers, **said)
+                response = await self._http.request(method, f"{self._url}{path}", headers=headers, **params)
             except httpx.TransportError as error:
                 if not left:
                     raise UnavailableError(f"{self._url} does not answer: {error}") from error

@@ -164,9 +164,9 @@ class Client:
             at: The instant asked about; by default now.
             known_at: Only what was recorded by then.
         """
-        said = {"view": "principals", "of": of, "kind": kind, "state": state, "tool": tool, "target": target}
-        said |= {"most": None if most is None else str(most), "at": at, "known_at": known_at}
-        return self._ask("/v1/graph", schemas.PrincipalGraph, **said)
+        params = {"view": "principals", "of": of, "kind": kind, "state": state, "tool": tool, "target": target}
+        params |= {"most": None if most is None else str(most), "at": at, "known_at": known_at}
+        return self._ask("/v1/graph", schemas.PrincipalGraph, **params)
 
     def graph(
         self,
@@ -186,9 +186,9 @@ class Client:
             at: The instant asked about; by default now.
             known_at: Only what was recorded by then.
         """
-        said = {"of": of, "most": None if most is None else str(most), "at": at, "known_at": known_at}
-        said |= {} if findings else {"findings": "false"}
-        return self._ask("/v1/graph", schemas.Graph, **said)
+        params = {"of": of, "most": None if most is None else str(most), "at": at, "known_at": known_at}
+        params |= {} if findings else {"findings": "false"}
+        return self._ask("/v1/graph", schemas.Graph, **params)
 
     def dossier(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Dossier | None:
         """Return everything about one thing; None if no fact names it."""
@@ -214,8 +214,8 @@ class Client:
         known_at: str | None = None,
     ) -> schemas.Usage | None:
         """Return how a tool, a resource or an operation (give one) was used; None if no known action used it."""
-        said = {"tool": tool, "resource": resource, "operation": operation, "at": at, "known_at": known_at}
-        return self._ask("/v1/usage", schemas.Usage, **said)
+        params = {"tool": tool, "resource": resource, "operation": operation, "at": at, "known_at": known_at}
+        return self._ask("/v1/usage", schemas.Usage, **params)
 
     # Lists, item by item
 
@@ -268,10 +268,10 @@ class Client:
             at: The time at which the state of each authority is evaluated.
             known_at: Only what was recorded by then.
         """
-        said = {"of": of, "human": human, "agent": agent, "actor": actor, "token": token, "delegation": delegation}
-        said |= {"session": session, "client": client, "tool": tool, "operation": operation, "resource": resource}
-        said |= {"outcome": outcome, "from": start, "to": end, "text": text}
-        return self._items("/v1/actions", schemas.ListedAction, **said, at=at, known_at=known_at)
+        params = {"of": of, "human": human, "agent": agent, "actor": actor, "token": token, "delegation": delegation}
+        params |= {"session": session, "client": client, "tool": tool, "operation": operation, "resource": resource}
+        params |= {"outcome": outcome, "from": start, "to": end, "text": text}
+        return self._items("/v1/actions", schemas.ListedAction, **params, at=at, known_at=known_at)
 
     def principals(
         self,
@@ -284,8 +284,8 @@ class Client:
         known_at: str | None = None,
     ) -> Items[schemas.ListedPrincipal]:
         """List people, agents, services and workloads, each party once."""
-        said = {"kind": kind, "owner": owner, "state": state, "text": text}
-        return self._items("/v1/principals", schemas.ListedPrincipal, **said, at=at, known_at=known_at)
+        params = {"kind": kind, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/principals", schemas.ListedPrincipal, **params, at=at, known_at=known_at)
 
     def tokens(
         self,
@@ -300,8 +300,8 @@ class Client:
         known_at: str | None = None,
     ) -> Items[schemas.ListedToken]:
         """List tokens, latest first."""
-        said = {"holder": holder, "issuer": issuer, "kind": kind, "owner": owner, "state": state, "text": text}
-        return self._items("/v1/tokens", schemas.ListedToken, **said, at=at, known_at=known_at)
+        params = {"holder": holder, "issuer": issuer, "kind": kind, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/tokens", schemas.ListedToken, **params, at=at, known_at=known_at)
 
     def delegations(
         self,
@@ -315,8 +315,8 @@ class Client:
         known_at: str | None = None,
     ) -> Items[schemas.ListedDelegation]:
         """List delegations, latest first."""
-        said = {"holder": holder, "issuer": issuer, "owner": owner, "state": state, "text": text}
-        return self._items("/v1/delegations", schemas.ListedDelegation, **said, at=at, known_at=known_at)
+        params = {"holder": holder, "issuer": issuer, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/delegations", schemas.ListedDelegation, **params, at=at, known_at=known_at)
 
     def timeline(self, of: str, *, known_at: str | None = None) -> Items[schemas.Mention]:
         """List every fact that mentions ``KIND:ID``, earliest first."""
@@ -373,8 +373,8 @@ class Client:
 
     def allowed(self, agent: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Allowed | None:
         """Return what an agent could do at an instant, in a list that may be incomplete; None if no fact names it."""
-        said = {"agent": agent, "at": at, "known_at": known_at, "limit": str(PAGE)}
-        return self._ask("/v1/governance/allowed", schemas.Allowed, **said)
+        params = {"agent": agent, "at": at, "known_at": known_at, "limit": str(PAGE)}
+        return self._ask("/v1/governance/allowed", schemas.Allowed, **params)
 
     def held(
         self, agent: str, *, start: str | None = None, end: str | None = None, known_at: str | None = None
@@ -605,8 +605,8 @@ class Client:
         known_at: str | None = None,
     ) -> Items[schemas.CaseInBrief]:
         """The cases, the last id first: ids that are generated begin with the day."""
-        said = {"status": status, "assignee": assignee, "of": of, "known_at": known_at}
-        return self._items("/v1/cases", schemas.CaseInBrief, **said)
+        params = {"status": status, "assignee": assignee, "of": of, "known_at": known_at}
+        return self._items("/v1/cases", schemas.CaseInBrief, **params)
 
     def case(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Case | None:
         """A case with its first items; None if there is none with this id."""
@@ -682,8 +682,8 @@ class Client:
             RefusedError: It was changed meanwhile, or there is nothing to change.
         """
         body: dict[str, Any] = {"change": change, **stated(assignee=assignee, note=note, version=version)}
-        if wanted := [target_of(one) for one in items]:
-            body["items"] = wanted
+        if targets := [target_of(one) for one in items]:
+            body["items"] = targets
         return cast("schemas.ChangedCase", self._sent("POST", f"{case_path(id)}/changes", json=body).json())
 
     # Events
@@ -709,13 +709,13 @@ class Client:
             source: The source of the event.
             following: Whether to prove the next record as well, so that none is between them.
         """
-        said = {"source": source, "following": "true" if following else None}
-        return self._ask("/v1/evidence/record", schemas.RecordProofs, fact=fact, **said)
+        params = {"source": source, "following": "true" if following else None}
+        return self._ask("/v1/evidence/record", schemas.RecordProofs, fact=fact, **params)
 
     def consistency(self, tree: str, old: int, new: int | None = None) -> schemas.ConsistencyProof:
         """Prove that the first ``old`` records of ``TOPIC/PARTITION`` are the beginning of the first ``new``."""
-        said = {"old": str(old), "new": None if new is None else str(new)}
-        found = self._ask("/v1/evidence/consistency", schemas.ConsistencyProof, tree=tree, **said)
+        params = {"old": str(old), "new": None if new is None else str(new)}
+        found = self._ask("/v1/evidence/consistency", schemas.ConsistencyProof, tree=tree, **params)
         return cast("schemas.ConsistencyProof", found)
 
     def absence(self, source: str, sequence: int) -> schemas.AbsenceProof:
@@ -725,15 +725,15 @@ class Client:
 
     # Internals
 
-    def _ask(self, path: str, _shape: type[_Answer], **said: str | None) -> _Answer | None:
-        response = self._sent("GET", path, params=stated(**said), missing=True)
+    def _ask(self, path: str, _shape: type[_Answer], **params: str | None) -> _Answer | None:
+        response = self._sent("GET", path, params=stated(**params), missing=True)
         return None if response.status_code == HTTPStatus.NOT_FOUND else cast("_Answer", response.json())
 
-    def _items(self, path: str, _shape: type[_Answer], **said: str | None) -> Items[_Answer]:
-        return Items(self._pages(path, **said))
+    def _items(self, path: str, _shape: type[_Answer], **params: str | None) -> Items[_Answer]:
+        return Items(self._pages(path, **params))
 
-    def _pages(self, path: str, **said: str | None) -> Iterator[Any]:
-        params: dict[str, str] = {"limit": str(PAGE), **stated(**said)}
+    def _pages(self, path: str, **fields: str | None) -> Iterator[Any]:
+        params: dict[str, str] = {"limit": str(PAGE), **stated(**fields)}
         while True:
             response = self._sent("GET", path, params=params, missing=True)
             if response.status_code == HTTPStatus.NOT_FOUND:
@@ -744,19 +744,19 @@ class Client:
                 return
             params["after"] = document["next"]
 
-    def _sent(self, method: str, path: str, *, missing: bool = False, **said: Any) -> httpx.Response:
+    def _sent(self, method: str, path: str, *, missing: bool = False, **params: Any) -> httpx.Response:
         """Send a request, and retry it if the server is unavailable.
 
         Raises:
             DelegraphError: What the problem document reports.
         """
-        headers = {"Accept": "application/json", **said.pop("headers", {})}
+        headers = {"Accept": "application/json", **params.pop("headers", {})}
         for left in reversed(range(self._tries)):
             token = self._token() if callable(self._token) else self._token
             if token is not None:
                 headers["Authorization"] = f"Bearer {token}"
             try:
-                response = self._http.request(method, f"{self._url}{path}", headers=headers, **said)
+                response = self._http.request(method, f"{self._url}{path}", headers=headers, **params)
             except httpx.TransportError as error:
                 if not left:
                     raise UnavailableError(f"{self._url} does not answer: {error}") from error
@@ -795,13 +795,13 @@ def fault_of(response: httpx.Response) -> DelegraphError:
 
 def wait_of(response: httpx.Response) -> float:
     """Return how long to wait before trying again, in seconds: ``Retry-After``, within bounds."""
-    said = response.headers.get("retry-after", "")
-    return min(float(said), LONGEST_WAIT_SECONDS) if said.isascii() and said.isdigit() else 1.0
+    header = response.headers.get("retry-after", "")
+    return min(float(header), LONGEST_WAIT_SECONDS) if header.isascii() and header.isdigit() else 1.0
 
 
-def target_of(said: str | Mapping[str, str]) -> dict[str, str]:
+def target_of(target: str | Mapping[str, str]) -> dict[str, str]:
     """Convert ``KIND:ID``, or the ``target`` of a plan, to a target."""
-    kind, _, id_ = said.partition(":") if isinstance(said, str) else (said["kind"], "", said["id"])
+    kind, _, id_ = target.partition(":") if isinstance(target, str) else (target["kind"], "", target["id"])
     return {"kind": kind, "id": id_}
 
 
@@ -815,6 +815,6 @@ def revocation_path(id_: str) -> str:
     return f"/v1/revocations/{quote(id_, safe='')}"
 
 
-def stated(**said: str | None) -> dict[str, str]:
+def stated(**params: str | None) -> dict[str, str]:
     """Leave out what is not given."""
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in params.items() if value is not None}

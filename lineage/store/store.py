@@ -427,13 +427,13 @@ class Store:
         repeated = sa.select(fact.c.ident).group_by(fact.c.ident).having(sa.func.count() > 1)
         groups: dict[tuple[str, str], dict[Event, Fact]] = {}
         with self.connection() as connection:
-            wanted: list[Any] = [repeated]
+            conditions: list[Any] = [repeated]
             if among is not None:
                 once = self.keys["event"].once
                 parts = chunks([once(f"{source}\0{event_id}") for source, event_id in among])
                 asked = (connection.scalars(repeated.where(in_array(fact.c.ident, part))).all() for part in parts)
-                wanted = [idents for idents in asked if idents]
-            for idents in wanted:
+                conditions = [idents for idents in asked if idents]
+            for idents in conditions:
                 for found in self._facts(connection, sa.select(*FACT).where(fact.c.ident.in_(idents))):
                     event = found.fact.event
                     contents = groups.setdefault((event.source, event.event_id), {})
@@ -506,9 +506,9 @@ class Store:
         again = [
             fact.c.n.in_(sa.select(sighting.c.fact).where(sighting.c.n.between(first, last))) for first, last in spans
         ]
-        for wanted in (*news, *again):
+        for condition in (*news, *again):
             with self.connection() as connection:
-                yield from self._facts(connection, sa.select(*FACT).where(wanted).order_by(fact.c.n))
+                yield from self._facts(connection, sa.select(*FACT).where(condition).order_by(fact.c.n))
 
     @cached_property
     def change_probe(self) -> Callable[[], object] | None:

@@ -23,7 +23,7 @@ from lineage.deliver.ssf.routes import jwks_route, routes
 from lineage.deliver.ssf.secret_sealing import SecretBox
 from lineage.deliver.ssf.security_event_tokens import subject_of
 from lineage.deliver.ssf.stream_pusher import PushBackoff
-from lineage.deliver.ssf.stream_requests import endpoint_of, refusal_of, wanted_of
+from lineage.deliver.ssf.stream_requests import endpoint_of, refusal_of, stream_request_of
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now
 from lineage.serve.http.api.enforcement_routes import endpoints
@@ -198,7 +198,7 @@ def test_an_invalid_header_is_not_repeated(header: object):
     """
     delivery = {"method": PUSH, "endpoint_url": "https://gateway.example/", "authorization_header": header}
     with pytest.raises(RefusedError) as refused:
-        wanted_of({"delivery": delivery}, loopback=False)
+        stream_request_of({"delivery": delivery}, loopback=False)
 
     assert not header or str(header) not in str(refused.value)
 
@@ -208,9 +208,9 @@ def test_a_header_is_kept_with_its_url_and_not_sent_to_another():
     A delivery that is set again without it keeps it; another URL loses it.
     """
     delivery = {"method": PUSH, "endpoint_url": "https://gateway.example/"}
-    before = wanted_of({"delivery": {**delivery, "authorization_header": SECRET}}, loopback=False).said
+    before = stream_request_of({"delivery": {**delivery, "authorization_header": SECRET}}, loopback=False).settings
     elsewhere = {**delivery, "endpoint_url": "https://elsewhere.example/"}
-    kept = [wanted_of({"delivery": each}, before=before, loopback=False) for each in (delivery, elsewhere)]
+    kept = [stream_request_of({"delivery": each}, before=before, loopback=False) for each in (delivery, elsewhere)]
 
     assert [(True, None), (False, None)] == [(each.keeps_authorization, each.authorization) for each in kept]
 

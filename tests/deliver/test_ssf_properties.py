@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineage.deliver.ssf.polling import poll
-from lineage.deliver.ssf.stream_requests import Asked
+from lineage.deliver.ssf.stream_requests import PollRequest
 from lineage.serve.config.wiring import now
 from tests.support.feed_desk import Desk, lift, order, token
 from tests.support.ssf_worlds import ED, World, claims_in, key_in
@@ -39,7 +39,7 @@ class Gateway:
         self.acknowledging: set[str] = set()
 
     def poll(self, *, most: int = 100, loses: float = 0.0) -> int:
-        asked = Asked(most, at_once=True, acknowledged=frozenset(self.acknowledging), refused={})
+        asked = PollRequest(most, at_once=True, acknowledged=frozenset(self.acknowledging), refused={})
         sets = poll(self.world.transmitter, "gateway", self.id, asked)["sets"]
         if self.rng.random() < loses:
             return len(sets)  # the answer is lost; whether the acknowledgement is, nobody knows

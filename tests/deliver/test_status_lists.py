@@ -120,8 +120,10 @@ def test_a_list_equals_that_of_the_model(seed: int):
     assert (found is None) == (not states)
     if found is not None:  # what has ended by itself says so itself, and the list may say what was ordered besides
         certain = {place for place, said in states.items() if "expired" not in said}
-        assert {place: worst[place] for place in certain} == {place: found.said.get(place, VALID) for place in certain}
-        assert worst.keys() >= found.said.keys()
+        assert {place: worst[place] for place in certain} == {
+            place: found.statuses.get(place, VALID) for place in certain
+        }
+        assert worst.keys() >= found.statuses.keys()
         assert CAPACITY == found.size
 
 
@@ -133,8 +135,8 @@ def test_no_other_sighting_moves_a_token_to_another_entry(moment: int):
     elsewhere = sighting._replace(body=sighting.body._replace(status_list=StatusList(f"{BASE}/2", 3)))
     other = statuses_of(a_world(("dead", 7), more=[Fact(elsewhere, 9)]), f"{BASE}/2", 9)
 
-    assert {7: INVALID, 900: INVALID} == (found.said if found else None)
-    assert {3: INVALID} == (other.said if other else None)
+    assert {7: INVALID, 900: INVALID} == (found.statuses if found else None)
+    assert {3: INVALID} == (other.statuses if other else None)
 
 
 def a_world(*tokens: tuple[str, int], more: Iterable[Fact] = ()) -> World:
@@ -150,7 +152,7 @@ def test_the_worse_status_of_a_shared_entry_counts():
     for tokens in ([("dead", 5), ("alive", 5)], [("alive", 5), ("dead", 5)]):
         found = statuses_of(a_world(*tokens), URI, 3)
         assert found is not None
-        assert {5: INVALID} == found.said
+        assert {5: INVALID} == found.statuses
 
 
 def test_a_list_grows_by_doubling_up_to_a_limit():

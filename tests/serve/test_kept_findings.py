@@ -25,7 +25,7 @@ from lineage.serve.commands.kept_form import kept_report
 from lineage.serve.queries import findings as found_by
 from lineage.serve.queries import kept_list, one_finding
 from lineage.serve.queries import posture as posture_module
-from lineage.serve.queries.findings import Wanted, exported, findings, gate, survey
+from lineage.serve.queries.findings import FindingFilter, exported, findings, gate, survey
 from lineage.serve.queries.posture import posture
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
@@ -250,15 +250,15 @@ def test_the_list_from_the_index_is_the_list_that_is_worked_out(tmp_path: Path, 
         made.now += 1
         made.keeper.sweep(made.now)
         for wanted in (
-            Wanted(),
-            Wanted(of="token:t1"),
-            Wanted(severities=("critical", "medium")),
-            Wanted(kinds=("credential-shared", "used-after-revocation")),
-            Wanted(since=parse_instant(moment(10))),
-            Wanted(statuses=("new",)),
+            FindingFilter(),
+            FindingFilter(of="token:t1"),
+            FindingFilter(severities=("critical", "medium")),
+            FindingFilter(kinds=("credential-shared", "used-after-revocation")),
+            FindingFilter(since=parse_instant(moment(10))),
+            FindingFilter(statuses=("new",)),
         ):
-            kept = findings(made.service, at=made.now, wanted=wanted)
-            worked_out = findings(made.service, at=made.now, wanted=wanted, options=made.service.options)
+            kept = findings(made.service, at=made.now, filters=wanted)
+            worked_out = findings(made.service, at=made.now, filters=wanted, options=made.service.options)
 
             assert "kept" in kept
             assert worked_out["items"] == kept["items"]
@@ -318,7 +318,7 @@ def test_the_posture_of_the_index_is_the_posture_that_is_worked_out(tmp_path: Pa
     with world(in_file(tmp_path), tmp_path, options) as made:
         made.take([*Honest(3).make(), *STOLEN, *CASES["credential-shared"].fires])
         until = made.now + 3_600_000_000
-        [first, *_] = findings(made.service, at=made.now, wanted=Wanted(kinds=("credential-shared",)))["items"]
+        [first, *_] = findings(made.service, at=made.now, filters=FindingFilter(kinds=("credential-shared",)))["items"]
         judge(made.service, first["id"], "suppressed", by="human:ir", reason="a test", until=until)
         made.now += 1
         made.keeper.sweep(made.now)

@@ -23,7 +23,7 @@ from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries import quarantine_and_conflicts
 from lineage.serve.queries.diff import diff as diff_of
-from lineage.serve.queries.findings import Wanted
+from lineage.serve.queries.findings import FindingFilter
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.service import Service
@@ -849,10 +849,10 @@ def test_findings_are_counted_by_severity_and_cite_their_facts():
     It shows the number of each severity, and each finding in one sentence with its facts.
     """
     with incident() as service:
-        wanted = Wanted(kinds=("sequence-hole", "wielder-mismatch"))
-        page = render_chain.findings(findings_of(service, at=AT, wanted=wanted))
+        wanted = FindingFilter(kinds=("sequence-hole", "wielder-mismatch"))
+        page = render_chain.findings(findings_of(service, at=AT, filters=wanted))
     with knowing(token("t1")) as service:
-        none = render_chain.findings(findings_of(service, at=AT, wanted=wanted))
+        none = render_chain.findings(findings_of(service, at=AT, filters=wanted))
 
     assert flat(page).startswith("3 findings (2 high, 1 medium). - high wielder-mismatch: Possible token theft: ")
     assert "shown by idp-15 of https://idp.example; gw-7 of https://gateway.example" in flat(page)

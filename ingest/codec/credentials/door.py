@@ -124,9 +124,9 @@ def _scrubbed_text(text: str) -> str:
     if not head or (head[-1] in "#:@" and head in CLEAN) or _TIME.fullmatch(text):
         return text
     if may_hold(text):
-        said = scrubbed(text)
-        if said != text or find(text) is not None:
-            return said
+        clean = scrubbed(text)
+        if clean != text or find(text) is not None:
+            return clean
     _remember(text)
     if head != text and head[-1] in "#:@" and not may_hold(head):
         _remember(head)

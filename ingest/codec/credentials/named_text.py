@@ -89,8 +89,8 @@ def _value(text: str, match: re.Match[str], *, ours: bool) -> tuple[int, int]:
             return _quoted(text, at, match["opening"])
         if match["name"].startswith("-"):
             return _bare(text, at)
-        said = _IS.match(text, at)
-        return said.span(1) if said and _NOT_PROSE.fullmatch(said.group(1)) else (at, at)
+        matched = _IS.match(text, at)
+        return matched.span(1) if matched and _NOT_PROSE.fullmatch(matched.group(1)) else (at, at)
     if quote := match["quote"]:
         # An unquoted value is a number, see _number; lists and objects are left to json_values.
         return _quoted(text, at, quote) if text.startswith(quote, at) else (at, at)

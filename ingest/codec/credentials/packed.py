@@ -26,9 +26,9 @@ _EITHER_HEADER: Final = 47  # tells zlib to detect the header: gzip or zlib, wit
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
-def _letters(wanted: Callable[[int], bool]) -> str:
+def _letters(included: Callable[[int], bool]) -> str:
     """Return the base64 letters whose six bits match."""
-    found = "".join(letter for number, letter in enumerate(_ALPHABET) if wanted(number))
+    found = "".join(letter for number, letter in enumerate(_ALPHABET) if included(number))
     return f"[{found}{'_' if '/' in found else ''}{'-' if '+' in found else ''}]"
 
 

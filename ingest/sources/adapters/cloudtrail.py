@@ -34,9 +34,9 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     if text(value, "eventCategory") == "Insight" or text(value, "eventType") == "AwsCloudTrailInsight":
         return skipped("insight")
     action = _action(value, source)
-    said = registered(value, source, memory)
+    registration = registered(value, source, memory)
     done = list(keys(value, source, memory)) if action["outcome"] == "succeeded" else []
-    events = [*_of_action(value, [action, *done], memory), *said]
+    events = [*_of_action(value, [action, *done], memory), *registration]
     return Translation(events=tuple(events)) if events else HELD
 
 

@@ -170,5 +170,5 @@ def _held_by(source: Source, asked: Mapping[str, Any], role: str) -> Document:
 
 
 def _more(source: Source, asked: Mapping[str, Any], part: str, **fields: Any) -> Document:
-    id_, at, said = f"{asked['id']}/{part}", asked["at"], asked["source"]
-    return source.event("token.issued", id_, at, source=said, token=asked["token"], subject=asked["subject"], **fields)
+    id_, at, text = f"{asked['id']}/{part}", asked["at"], asked["source"]
+    return source.event("token.issued", id_, at, source=text, token=asked["token"], subject=asked["subject"], **fields)

@@ -96,9 +96,9 @@ class _Text:
             pass
 
     def take(self, size: int) -> bytes:
-        taken = bytes(self.buffer[:size])
+        text_ = bytes(self.buffer[:size])
         del self.buffer[:size]
-        return taken
+        return text_
 
     def next_byte(self, passed_over: bytes) -> bytes:
         """Return the next byte that is none of these, without consuming it; empty at the end."""
@@ -157,10 +157,10 @@ class _Text:
         return at if self.more() else -1
 
     def _cut(self, end: int, reason: str = "", detail: str = "") -> Cut:
-        taken = self.take(end).strip(SPACE)
+        document = self.take(end).strip(SPACE)
         if self._passed + end > RECORD_BYTES:
-            return too_large(self._kept or taken)
-        return Cut(taken, reason, detail)
+            return too_large(self._kept or document)
+        return Cut(document, reason, detail)
 
 
 def too_large(raw: bytes) -> Cut:

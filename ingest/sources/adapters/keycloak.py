@@ -126,8 +126,10 @@ def _token(entry: Entry, source: Source, type_: str, body: dict[str, Any]) -> Do
 
 def _ends(entry: Entry, kind: str, source: Source) -> str | None:
     """Return the expiry: the settings define lifetimes; for a refreshed access token the event states it too."""
-    said = entry.detail("access_token_expiration_time") if kind == "access" else None
-    seconds = source.lifetimes.get(kind) or (int(said) if said and said.isascii() and said.isdigit() else None)
+    lifetime = entry.detail("access_token_expiration_time") if kind == "access" else None
+    seconds = source.lifetimes.get(kind) or (
+        int(lifetime) if lifetime and lifetime.isascii() and lifetime.isdigit() else None
+    )
     end = instant(entry.at, "time") + (seconds or 0) * 1_000_000
     return format_instant(end) if seconds and end <= LATEST else None
 

@@ -55,8 +55,8 @@ def _endings(entry: Entry, request: Request, source: Source, memory: Memory) -> 
             return [_order(request, source, ("principal", name), issued_before=entry.at)]
         case "users", "CREATE" | "UPDATE", "":
             note_user(entry, name, text(entry.representation, "username"), memory)
-            said = entry.representation if entry.type == "UPDATE" else {}
-            return _switched(("principal", name), said, request, source, memory)
+            representation = entry.representation if entry.type == "UPDATE" else {}
+            return _switched(("principal", name), representation, request, source, memory)
         case "clients", "CREATE" | "UPDATE" | "DELETE", "":
             return _of_client(entry, name, request, source, memory)
     return []
@@ -70,9 +70,9 @@ def _of_client(entry: Entry, internal: str, request: Request, source: Source, me
         "enabled": entry.representation.get("enabled") if entry.type == "UPDATE" else None,
         "not_before": entry.representation.get("notBefore") if entry.type == "UPDATE" else None,
     }
-    said = text(entry.representation, "clientId")
-    asking = [*memory.learn(_CLIENTS, internal, said)] if said else []
-    name = said or memory.ask(_CLIENTS, internal, asked)
+    client_id = text(entry.representation, "clientId")
+    asking = [*memory.learn(_CLIENTS, internal, client_id)] if client_id else []
+    name = client_id or memory.ask(_CLIENTS, internal, asked)
     if name:
         asking.append(asked)
     return [event for about in asking for event in _client_events(about, f"{entry.issuer}#{name}", source, memory)]
@@ -90,9 +90,9 @@ def _client_events(asked: Mapping[str, Any], client: str, source: Source, memory
 
 
 def _switched(
-    target: tuple[str, str], said: Mapping[str, Any], request: Request, source: Source, memory: Memory
+    target: tuple[str, str], representation: Mapping[str, Any], request: Request, source: Source, memory: Memory
 ) -> list[Document]:
-    enabled = said.get("enabled")
+    enabled = representation.get("enabled")
     return endings.switched(target, request, source, memory, on=enabled) if isinstance(enabled, bool) else []
 
 

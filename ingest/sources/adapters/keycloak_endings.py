@@ -99,8 +99,8 @@ def _lift(off: Request, on: Request, source: Source) -> Document:
 def _impersonated(issue: Issue, request: Request, source: Source) -> list[Document]:
     if issue.subject_client is not None:  # stated by the token it was derived from
         return []
-    id_, said = f"{request.id}/{digest(f'{issue.token} {issue.at}')}", {"token": issue.token, "subject": issue.subject}
-    return [source.event("token.issued", id_, issue.at, prior_actors=[request.by], **said)]
+    id_, body = f"{request.id}/{digest(f'{issue.token} {issue.at}')}", {"token": issue.token, "subject": issue.subject}
+    return [source.event("token.issued", id_, issue.at, prior_actors=[request.by], **body)]
 
 
 def _realm(group: str) -> str:

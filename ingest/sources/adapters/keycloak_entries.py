@@ -127,34 +127,34 @@ def entry_of(value: Mapping[str, Any], source: Source) -> Entry:
 
 def _of_line(value: Mapping[str, Any], source: Source) -> Entry:
     message, time = required(value, "message"), next((name for name in _TIME_NAMES if name in value), "timestamp")
-    at, said = moment(value, time), fields_of(message)
-    id_, realm = digest(f"{at} {message}"), said.get("realmName")
-    issuer, error = _issuer(source, realm, said.get("realmId", "")), said.get("error")
-    if "operationType" not in said:
+    at, fields = moment(value, time), fields_of(message)
+    id_, realm = digest(f"{at} {message}"), fields.get("realmName")
+    issuer, error = _issuer(source, realm, fields.get("realmId", "")), fields.get("error")
+    if "operationType" not in fields:
         known = ("type", "realmId", "realmName", "clientId", "userId", "sessionId", "ipAddress", "error")
         return Entry(
             id_,
             at,
-            required(said, "type"),
+            required(fields, "type"),
             issuer,
-            client=said.get("clientId"),
-            user=said.get("userId"),
-            session=said.get("sessionId"),
+            client=fields.get("clientId"),
+            user=fields.get("userId"),
+            session=fields.get("sessionId"),
             error=error,
-            details={name: text for name, text in said.items() if name not in known},
+            details={name: text for name, text in fields.items() if name not in known},
             tells_all=True,
         )
     return Entry(
         id_,
         at,
-        said["operationType"],
+        fields["operationType"],
         _administered(source, realm, issuer),
-        actor=f"{issuer}#{said['userId']}" if "userId" in said else None,
+        actor=f"{issuer}#{fields['userId']}" if "userId" in fields else None,
         error=error,
         tells_all=True,
-        resource=said.get("resourceType", "UNKNOWN"),
-        path=said.get("resourcePath", ""),
-        representation=_representation(said.get("representation")),
+        resource=fields.get("resourceType", "UNKNOWN"),
+        path=fields.get("resourcePath", ""),
+        representation=_representation(fields.get("representation")),
     )
 
 

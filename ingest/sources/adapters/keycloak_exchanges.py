@@ -124,11 +124,11 @@ def _derived(exchange: list[Any], parent: str | None, source: Source, memory: Me
     made, tokens, id_ = exchange
     issue = Issue(*made)
     part = "parent" if parent is not None else "parent/missing"  # sorts last: known links count first
-    said: dict[str, Any] = {"prior_actors": _before(issue, memory), "subject": issue.subject}
-    said |= {"derived_from": [{"token": parent or f"{issue.token}/subject-token", "role": "subject"}]}
+    fields: dict[str, Any] = {"prior_actors": _before(issue, memory), "subject": issue.subject}
+    fields |= {"derived_from": [{"token": parent or f"{issue.token}/subject-token", "role": "subject"}]}
     return Translation(
         events=tuple(
-            source.event("token.issued", f"{id_}/{part}/{n}", issue.at, token=token, **said)
+            source.event("token.issued", f"{id_}/{part}/{n}", issue.at, token=token, **fields)
             for n, token in enumerate(tokens)
         )
     )

@@ -39,8 +39,8 @@ def is_of_another_logger(value: Mapping[str, Any]) -> bool:
 
 
 def _loggers(value: Mapping[str, Any]) -> list[str]:
-    said = (*(text(value, name) for name in _LOGGER_NAMES), text(value, "log", "logger"))
-    return [name for name in said if name]
+    names = (*(text(value, name) for name in _LOGGER_NAMES), text(value, "log", "logger"))
+    return [name for name in names if name]
 
 
 def no_wrapper(value: Mapping[str, Any]) -> list[Any] | None:

@@ -142,7 +142,7 @@ def _in_collection(source: Source, ending: dict[str, Any], known: str) -> Iterat
 
 
 def _ended(
-    source: Source, told: dict[str, Any], resource: str, namespace: str, name: str, *, part: str = "order"
+    source: Source, origin: dict[str, Any], resource: str, namespace: str, name: str, *, part: str = "order"
 ) -> Document:
     """Build the end of a pod or an account and its tokens.
 
@@ -150,12 +150,12 @@ def _ended(
     """
     target = pod_id(source, namespace, name) if resource == "pods" else account_id(source, namespace, name)
     return source.order(
-        f"{told['id']}/{part}",
-        told["time"],
+        f"{origin['id']}/{part}",
+        origin["time"],
         (_KINDS[resource], target or ""),
-        by=told["by"],
+        by=origin["by"],
         cascade=False,
-        issued_before=told["time"],
+        issued_before=origin["time"],
         note=f"{resource} {namespace}/{name} deleted",
     )
 

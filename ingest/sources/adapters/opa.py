@@ -98,7 +98,7 @@ def _decision(value: Mapping[str, Any], source: Source, memory: Memory, *, permi
         session=qualified(source, text(asked, "context", "session")),
         policy=stated(id=policy, version=_revision(value)) if policy else None,
         reasons=_reasons(value["result"]),
-        context={name: said for name in _CONTEXT if (said := text(asked, "context", name))} or None,
+        context={name: given for name in _CONTEXT if (given := text(asked, "context", name))} or None,
     )
 
 

@@ -31,17 +31,17 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     _remember(span, memory)
     if not span.at:
         return skipped(span.other)
-    said = Mention(span.id, span.at)
+    mention = Mention(span.id, span.at)
     events = [
-        registered(source, _agent(source, name), "agent", said, name)
+        registered(source, _agent(source, name), "agent", mention, name)
         for name in dict.fromkeys((span.agent, *(span.handoff or ())))
         if name is not None
     ]
     if span.person is not None:
-        events.append(registered(source, _person(source, span.person), "human", said, span.person))
+        events.append(registered(source, _person(source, span.person), "human", mention, span.person))
     if span.is_tool:
         called = {"tool": span.tool, "params_digest": span.params_digest}
-        events.append(_action(source, "call", said, span.outcome, **called))
+        events.append(_action(source, "call", mention, span.outcome, **called))
     return Translation(events=tuple(events)) if events else skipped(span.other)
 
 
@@ -115,23 +115,23 @@ def _explained(path: Path, source: Source, memory: Memory) -> list[Document]:
         person, session = path.first("person"), path.first("session") or path.first("conversation")
         if agent is None and not (path.whole and person):
             return []
-        said = stated(
+        fields = stated(
             actor=_agent(source, named["agent"]) if agent else None,
             delegation=source.id(agent) if agent else None,
             on_behalf_of=None if agent else _person(source, person),
             session=source.id(session) if session else None,
             parent_action=source.id(caller) if caller else None,
         )
-        done = _action(source, "by", Mention(id_, known["at"]), known["tool"], **said)
+        done = _action(source, "by", Mention(id_, known["at"]), known["tool"], **fields)
         return [done, *_person_of_timeless(path, source)]
     if "agent" not in known:
         return []
     delegator, parent = _delegator(path, source, memory)
     if delegator is None:
         return []
-    said = {"delegation": source.id(id_), "delegator": delegator, "delegatee": _agent(source, known["agent"])}
+    fields = {"delegation": source.id(id_), "delegator": delegator, "delegatee": _agent(source, known["agent"])}
     parents = [source.id(parent)] if parent else []
-    granted = source.event("delegation.granted", f"{id_}/grant", known["at"], **_trace(id_), **said, parents=parents)
+    granted = source.event("delegation.granted", f"{id_}/grant", known["at"], **_trace(id_), **fields, parents=parents)
     return [granted, *_person_of_timeless(path, source)]
 
 
@@ -160,9 +160,9 @@ def _delegator(path: Path, source: Source, memory: Memory) -> tuple[str | None, 
     return (_person(source, person), None) if person and path.whole else (None, None)
 
 
-def _action(source: Source, part: str, said: Mention, outcome: str, **body: Any) -> Document:
-    body |= {"action": source.id(said.id), "operation": "execute_tool", "outcome": outcome}
-    return source.event("action.performed", f"{said.id}/{part}", said.at, **_trace(said.id), **body)
+def _action(source: Source, part: str, mention: Mention, outcome: str, **body: Any) -> Document:
+    body |= {"action": source.id(mention.id), "operation": "execute_tool", "outcome": outcome}
+    return source.event("action.performed", f"{mention.id}/{part}", mention.at, **_trace(mention.id), **body)
 
 
 def _trace(id_: str) -> dict[str, str]:

@@ -52,7 +52,7 @@ def dumped_span(value: Mapping[str, Any]) -> Span:
     if trace is None or own is None:
         raise BadRecordError("missing-field", "the ids of the trace and the span are not hexadecimal")
     attributes = member(value, "attributes")
-    said = {
+    fields = {
         name: str(item).lower() if isinstance(item, bool) else str(item)
         for name, item in (attributes.items() if isinstance(attributes, Mapping) else ())
         if isinstance(item, str | int | float) and item != ""
@@ -61,7 +61,7 @@ def dumped_span(value: Mapping[str, Any]) -> Span:
     at = _moment(value)
     return interpreted(
         Span(f"{trace}/{own}", f"{trace}/{above}" if above else None, at, is_root=above is None),
-        said,
+        fields,
         text(value, "name") or "",
         has_failed=status is not None and status.upper().endswith("ERROR"),
         other=None if at else NO_TIME,

@@ -144,11 +144,11 @@ def _fields(raw: bytes) -> Iterator[tuple[int, int, Any]]:
             size = _FIXED[wire]
         else:
             raise BadRecordError("protobuf", f"wire type {wire} at byte {at} is not one of OTLP")
-        taken = raw[at : at + size]
-        if len(taken) < size:
-            raise BadRecordError("protobuf", f"it ends within field {number}, {size - len(taken)} bytes short")
+        payload = raw[at : at + size]
+        if len(payload) < size:
+            raise BadRecordError("protobuf", f"it ends within field {number}, {size - len(payload)} bytes short")
         at += size
-        yield number, wire, taken if wire == _BYTES else int.from_bytes(taken, "little")
+        yield number, wire, payload if wire == _BYTES else int.from_bytes(payload, "little")
 
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:

@@ -93,30 +93,32 @@ def span_of(value: Mapping[str, Any]) -> Span:
     )
 
 
-def interpreted(span: Span, said: Mapping[str, str], name: str, *, has_failed: bool, other: str | None = None) -> Span:
+def interpreted(
+    span: Span, values: Mapping[str, str], name: str, *, has_failed: bool, other: str | None = None
+) -> Span:
     """Interpret the attributes of a span by the vocabularies of the instrumentations.
 
     Args:
         span: The ids and the time of the span.
-        said: The attributes that have a simple value.
+        values: The attributes that have a simple value.
         name: The name of the span.
         has_failed: Whether its status is an error.
         other: Why it yields no event, whatever its attributes are.
     """
-    operation, kind = said.get("gen_ai.operation.name"), said.get("openinference.span.kind")
-    handoff = _handoff(said, kind, name)
-    is_tool = handoff is None and (operation == "execute_tool" or (kind == "TOOL" and "tool.name" in said))
-    agent = said.get("gen_ai.agent.name") if operation == "invoke_agent" else None
+    operation, kind = values.get("gen_ai.operation.name"), values.get("openinference.span.kind")
+    handoff = _handoff(values, kind, name)
+    is_tool = handoff is None and (operation == "execute_tool" or (kind == "TOOL" and "tool.name" in values))
+    agent = values.get("gen_ai.agent.name") if operation == "invoke_agent" else None
     return span._replace(
-        agent=agent or (said.get("agent.name") if kind == "AGENT" else None),
+        agent=agent or (values.get("agent.name") if kind == "AGENT" else None),
         is_tool=is_tool,
-        tool=said.get("gen_ai.tool.name") or said.get("tool.name") if is_tool else None,
+        tool=values.get("gen_ai.tool.name") or values.get("tool.name") if is_tool else None,
         handoff=handoff,
-        person=_first(said, PERSON),
-        session=said.get("session.id"),
-        conversation=said.get("gen_ai.conversation.id"),
-        outcome="failed" if has_failed or "error.type" in said else "succeeded",
-        params_digest=arguments_digest(_first(said, _ARGUMENTS)) if is_tool else None,
+        person=_first(values, PERSON),
+        session=values.get("session.id"),
+        conversation=values.get("gen_ai.conversation.id"),
+        outcome="failed" if has_failed or "error.type" in values else "succeeded",
+        params_digest=arguments_digest(_first(values, _ARGUMENTS)) if is_tool else None,
         other=other or ("model-call" if {operation, kind} & _MODEL_CALLS else "no-agent-work"),
     )
 
@@ -126,8 +128,10 @@ def attributes(value: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     listed = member(value, "attributes")
     for item in listed if isinstance(listed, list) else []:
-        name, said = text(item, "key"), member(item, "value")
-        simple = next((said[kind] for kind in _VALUES if kind in said), None) if isinstance(said, Mapping) else None
+        name, stated = text(item, "key"), member(item, "value")
+        simple = (
+            next((stated[kind] for kind in _VALUES if kind in stated), None) if isinstance(stated, Mapping) else None
+        )
         if name is not None and simple is not None and simple != "":
             found[name] = str(simple)
     return found
@@ -142,14 +146,14 @@ def _spans(resources: list[Any]) -> Iterator[dict[str, Any]]:
                 yield from spans if isinstance(spans, list) else []
 
 
-def _handoff(said: Mapping[str, str], kind: str | None, name: str) -> tuple[str, str] | None:
+def _handoff(values: Mapping[str, str], kind: str | None, name: str) -> tuple[str, str] | None:
     """Return a hand-off in either form: as attributes, or, in OpenInference, as a tool whose span name describes it."""
-    if from_ := said.get("gen_ai.handoff.from_agent"):
-        to = said.get("gen_ai.handoff.to_agent")
+    if from_ := values.get("gen_ai.handoff.from_agent"):
+        to = values.get("gen_ai.handoff.to_agent")
         return (from_, to) if to else None
     match = _IN_HAND_OFF.fullmatch(name)
-    if kind == "TOOL" and "tool.name" not in said and match and "input.value" in said:
-        return said["input.value"], said.get("output.value", match["to"])
+    if kind == "TOOL" and "tool.name" not in values and match and "input.value" in values:
+        return values["input.value"], values.get("output.value", match["to"])
     return None
 
 
@@ -175,8 +179,8 @@ def nanoseconds(since_epoch: Any, name: str) -> str:
     return format_instant(since_epoch // 1_000)
 
 
-def _first(said: Mapping[str, str], names: tuple[str, ...]) -> str | None:
-    return next((said[name] for name in names if name in said), None)
+def _first(values: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    return next((values[name] for name in names if name in values), None)
 
 
 def arguments_digest(arguments: str | None) -> str | None:

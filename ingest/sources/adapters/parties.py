@@ -82,10 +82,10 @@ def party_of(source: Source, type_: str | None, native: str) -> str:
     return source.principal(type_ or "subject", native)
 
 
-def behalf_of(said: str | None, actor: str | None, bearer: Bearer, source: Source, type_: str) -> str | None:
+def behalf_of(principal: str | None, actor: str | None, bearer: Bearer, source: Source, type_: str) -> str | None:
     """Return on whose behalf someone acts: the party that the application names, else the subject of the token."""
-    if said is not None:
-        return bearer.named(said) or party_of(source, type_, said)
+    if principal is not None:
+        return bearer.named(principal) or party_of(source, type_, principal)
     return bearer.subject if bearer.subject != actor else None
 
 
@@ -101,21 +101,23 @@ class Mention(NamedTuple):
     at: str
 
 
-def registered(source: Source, principal: str, kind: str, said: Mention, name: str | None = None) -> Document:
+def registered(source: Source, principal: str, kind: str, mention: Mention, name: str | None = None) -> Document:
     """Build the event that states a party's kind of principal and its display name."""
     digest = handle(principal).removeprefix("sha256:")[:_ID_DIGITS]  # a party's id may be as long as an event's id
     body = {"principal": principal, "kind": kind, "display_name": name}
-    return source.event("principal.registered", f"{said.id}/{digest}", said.at, **body)
+    return source.event("principal.registered", f"{mention.id}/{digest}", mention.at, **body)
 
 
-def note_kind(memory: Memory, principal: str | None, kind: str | None, said: Mention, name: str | None = None) -> None:
+def note_kind(
+    memory: Memory, principal: str | None, kind: str | None, mention: Mention, name: str | None = None
+) -> None:
     """Remember a stated kind of principal, so that ``registrations`` builds one event from many records.
 
     Does nothing without a principal or a known kind, or if the id declares the kind.
     """
     if principal is None or kind is None or principal.startswith(_DECLARED) or memory.get(_TOLD, principal):
         return
-    known, found = memory.get(_DUE, principal), [said.at, said.id, kind, name]
+    known, found = memory.get(_DUE, principal), [mention.at, mention.id, kind, name]
     if known is None or found[:2] < known[:2]:
         memory.put(_DUE, principal, found)
 

@@ -48,8 +48,8 @@ class Reading:
         for value, headers, is_record in unwrapped(raw.value, self.format.marks, self.format.unwrap):
             own = raw if value is raw.value else RawRecord(raw.position, _written(value), value)
             if not is_record and (other := format_of(value)) is not None:
-                said = f"it is a record of {other}, in a log of {self.format.name}: put it into a file of its own"
-                yield Outcome(own, Translation(fault=BadRecordError("other-format", said)))
+                why = f"it is a record of {other}, in a log of {self.format.name}: put it into a file of its own"
+                yield Outcome(own, Translation(fault=BadRecordError("other-format", why)))
                 continue
             yield Outcome(own, self._translated(value, scrubbed_value(headers) if headers else headers))
 

@@ -214,8 +214,8 @@ def _record(position: int, piece: Cut) -> RawRecord:
     try:
         return RawRecord(position, piece.raw, _value(piece))
     except BadRecordError as fault:
-        told = console_entry(piece.raw.decode(errors="replace")) if fault.reason == "json" else None
-        return RawRecord(position, piece.raw, told, None if told else fault)
+        entry = console_entry(piece.raw.decode(errors="replace")) if fault.reason == "json" else None
+        return RawRecord(position, piece.raw, entry, None if entry else fault)
 
 
 def _value(piece: Cut) -> dict[str, Any]:

@@ -62,13 +62,15 @@ def orders(line: Line, memory: Memory) -> Iterator[Document]:
 
 def order_of(source: Source, question: dict[str, Any], native: str) -> Document:
     """Build the order of a revocation that named a token by its digest, once the token is known."""
-    return _told(source, question, "order", ("token", token_id(source, native) or native), cascade=question["cascade"])
+    return _order_of(
+        source, question, "order", ("token", token_id(source, native) or native), cascade=question["cascade"]
+    )
 
 
 def order_without_token(source: Source, question: dict[str, Any], hashed: str) -> Document:
     """Build the order while the token is unknown: on the session, to which every token with the digest belongs."""
     session = session_id(source, hashed) or hashed
-    return _told(source, question, "session-order", ("session", session), cascade=question["cascade"])
+    return _order_of(source, question, "session-order", ("session", session), cascade=question["cascade"])
 
 
 def _last_use(line: Line) -> Iterator[Document]:
@@ -125,7 +127,7 @@ def _mount_ended(source: Source, ending: dict[str, Any], mount: str) -> Iterator
     if mount.startswith(ending["prefix"]):
         part = f"order/{hashlib.sha256(mount.encode()).hexdigest()[:12]}"
         target = ("client", source.id(mount))
-        yield _told(source, ending, part, target, cascade=True, issued_before=ending["time"])
+        yield _order_of(source, ending, part, target, cascade=True, issued_before=ending["time"])
 
 
 def _token_ended(source: Source, ending: dict[str, Any], native: str, issue: list[Any]) -> Iterator[Document]:
@@ -133,7 +135,7 @@ def _token_ended(source: Source, ending: dict[str, Any], native: str, issue: lis
     covered = mount is not None and mount.startswith(ending["prefix"])
     if at < ending["at"] and f"{path}/".startswith(ending["prefix"]) and not covered:
         part = f"order/{hashlib.sha256(native.encode()).hexdigest()[:12]}"
-        yield _told(source, ending, part, ("token", token_id(source, native) or native), cascade=True)
+        yield _order_of(source, ending, part, ("token", token_id(source, native) or native), cascade=True)
 
 
 def _switched(line: Line, memory: Memory, entity: str, *, disabled: bool) -> Iterator[Document]:
@@ -164,13 +166,15 @@ def _brief(line: Line) -> dict[str, Any]:
 
 
 def _order(line: Line, part: str, target: tuple[str, str], *, cascade: bool, **fields: Any) -> Document:
-    return _told(line.source, _brief(line), part, target, cascade=cascade, **fields)
+    return _order_of(line.source, _brief(line), part, target, cascade=cascade, **fields)
 
 
-def _told(
-    source: Source, told: dict[str, Any], part: str, target: tuple[str, str], *, cascade: bool, **fields: Any
+def _order_of(
+    source: Source, given: dict[str, Any], part: str, target: tuple[str, str], *, cascade: bool, **fields: Any
 ) -> Document:
-    note = {"note": f"{told['path']}" + (f": {fields.pop('note')}" if "note" in fields else "")}
+    note = {"note": f"{given['path']}" + (f": {fields.pop('note')}" if "note" in fields else "")}
     if part == "order":  # the only order of its request
-        fields["revocation"] = source.id(told["id"])
-    return source.order(f"{told['id']}/{part}", told["time"], target, by=told["by"], cascade=cascade, **note, **fields)
+        fields["revocation"] = source.id(given["id"])
+    return source.order(
+        f"{given['id']}/{part}", given["time"], target, by=given["by"], cascade=cascade, **note, **fields
+    )

@@ -65,7 +65,7 @@ class FileFollower:
         self._files: dict[str, Followed] = {}
         self._places: Places | None = None
         self._faults: dict[str, str] = {}
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
 
     def round(self, stop: Callable[[], bool] = lambda: False) -> int:
         """Ingest the current content, and return the number of bytes or records.
@@ -96,10 +96,10 @@ class FileFollower:
             self._places = Places(self._intake.places(self._topic))
         self._faults = {}
         self._look(self._places)
-        taken = 0
+        read = 0
         keys = {one.key for one in self._files.values() if one.key is not None}
         for one in sorted(self._files.values(), key=lambda one: (one.found.changed, one.found.path)):
-            taken += self._read(one, keys, stop)
+            read += self._read(one, keys, stop)
             if stop():
                 break
             if one.refused is not None:
@@ -115,7 +115,7 @@ class FileFollower:
                     self._places.drop(one.key)
         self._close_some()
         self._tell()
-        return taken
+        return read
 
     def _look(self, places: Places) -> None:
         """Find the current files and their names."""
@@ -138,13 +138,13 @@ class FileFollower:
                 del self._files[file]
 
     def _read(self, one: Followed, keys: set[str], stop: Callable[[], bool]) -> int:
-        taken = 0
+        size = 0
         if one.key is not None:
             keys.discard(one.key)
         try:
             if one.is_ready(keys):
                 while not stop() and (more := one.step()):
-                    taken += more
+                    size += more
         except FileNotFoundError:
             pass  # it is searched for in the next round
         except PermissionError:
@@ -155,7 +155,7 @@ class FileFollower:
             one.refuse(str(error))
         if one.key is not None:
             keys.add(one.key)
-        return taken
+        return size
 
     def _fault(self, path: str, why: str) -> None:
         self._faults[path] = why
@@ -170,11 +170,11 @@ class FileFollower:
         """Log each new or resolved problem once, with the remedy."""
         name = self._intake.named.name
         for path, why in self._faults.items():
-            if self._told.get(path) != why:
+            if self._reported.get(path) != why:
                 logger.error("the source %r cannot follow %s: %s", name, path, _with_remedy(why))
-        for path in self._told.keys() - self._faults.keys():
+        for path in self._reported.keys() - self._faults.keys():
             logger.info("the source %r follows %s again", name, path)
-        self._told = dict(self._faults)
+        self._reported = dict(self._faults)
         behind = sum(one.behind for one in self._files.values() if one.refused is None)
         self._progress(Progress(len(self._files), behind, dict(self._faults)))
 

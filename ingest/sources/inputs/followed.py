@@ -279,16 +279,16 @@ class Followed:
                 return
             yield record
 
-    def _take(self, records: Sequence[RawRecord], taken: bytes, *, lines: int = 0, skipping: bool = False) -> int:
+    def _take(self, records: Sequence[RawRecord], raw: bytes, *, lines: int = 0, skipping: bool = False) -> int:
         following = replace(
             self._following(),
-            offset=self._place.offset + len(taken),
+            offset=self._place.offset + len(raw),
             records=self._place.records + lines,
             skipping=skipping,
-            tail=sample(taken[-SAMPLE_BYTES:]),
+            tail=sample(raw[-SAMPLE_BYTES:]),
         )
         self._commit(records, following)
-        return len(taken)
+        return len(raw)
 
     def _following(self) -> FilePlace:
         return replace(self._place, path=self.found.path, file=self.found.file, size=0, changed=0)

@@ -54,15 +54,15 @@ class FilePlace:
         """Parse a stored position; None if it is not valid."""
         try:
             known = {one.name for one in fields(cls)}
-            said = {name: value for name, value in kept.items() if name in known}
-            return cls(**said | {name: (str(said[name][0]), int(said[name][1])) for name in ("head", "tail")})
+            values = {name: value for name, value in kept.items() if name in known}
+            return cls(**values | {name: (str(values[name][0]), int(values[name][1])) for name in ("head", "tail")})
         except (AttributeError, KeyError, TypeError, ValueError, IndexError):
             return None
 
 
-def sample(taken: bytes) -> tuple[str, int]:
+def sample(raw: bytes) -> tuple[str, int]:
     """Return a digest of some bytes, and their number."""
-    return hashlib.sha256(taken).hexdigest(), len(taken)
+    return hashlib.sha256(raw).hexdigest(), len(raw)
 
 
 def beginning(head: bytes) -> bytes:
@@ -113,7 +113,7 @@ class Places:
         return next(key for number in count() if (key := f"{head[0][:40]}/{number}") not in others)
 
     def continued(
-        self, head: tuple[str, int], file: str, holds: Callable[[FilePlace], bool], taken: Collection[str]
+        self, head: tuple[str, int], file: str, holds: Callable[[FilePlace], bool], in_use: Collection[str]
     ) -> str | None:
         """Return the key of the position that a file continues: of those whose samples it contains, the farthest.
 
@@ -121,12 +121,12 @@ class Places:
             head: The digest of its beginning.
             file: Its device and inode.
             holds: Whether it contains the sample before a position.
-            taken: Keys of other followed files, which are chosen last.
+            in_use: Keys of other followed files, which are chosen last.
         """
 
         def rank(key: str) -> tuple[bool, bool, int, int]:
             place = self._by_key[key]
-            return key not in taken, place.file == file, place.offset, place.records
+            return key not in in_use, place.file == file, place.offset, place.records
 
         named = self._by_file.get(file)
         of_file = [named] if named is not None and not self._by_key[named].lines else []  # a document that has grown

@@ -176,7 +176,7 @@ class SourceIntake:
         foreign = self._reader()
         self._foreign = None  # reloaded if anything goes wrong
         reads: list[Read] = []
-        taken = []
+        accepted = []
         for delivery in group:
             before = foreign.counts()
             for record in delivery.records:
@@ -186,12 +186,12 @@ class SourceIntake:
                     foreign.memory.drop(place.topic, place.key)
                 else:
                     foreign.memory.put(place.topic, place.key, place.value)
-            taken.append(_difference(foreign.counts(), before))
+            accepted.append(_difference(foreign.counts(), before))
         self._append(foreign, reads)
         self._foreign = foreign
         if reads:
             self._came_at, self._due, self._ended = self._monotonic(), True, False
-        for delivery, one in zip(group, taken, strict=True):
+        for delivery, one in zip(group, accepted, strict=True):
             delivery.taken = one
             self._tell(one)
 

@@ -33,17 +33,17 @@ _DRAIN_SECONDS: Final = 60.0
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
-def place_of(said: str, log: str | None, name: str) -> tuple[tuple[str, ...], str]:
+def place_of(text: str, log: str | None, name: str) -> tuple[tuple[str, ...], str]:
     """Parse the setting: ``topic`` on the log's own Kafka, or ``kafka://host:port/topic``; returns servers and topic.
 
     Raises:
         RefusedError: It is invalid.
     """
-    url, _, topic = said.rpartition("/")
+    url, _, topic = text.rpartition("/")
     url = url or (log if log is not None and log.startswith("kafka:") else "")
     if not url or not _NAME.fullmatch(topic):
         raise RefusedError(
-            f"'kafka_topic' of the source {name!r} is {said!r}, "
+            f"'kafka_topic' of the source {name!r} is {text!r}, "
             + ("which is not the name of a topic" if url else "and the log is not on Kafka")
             + "; write kafka://host:port/topic"
         )

@@ -60,9 +60,9 @@ class SourceTokens:
     def _look(self) -> None:
         found = {}
         for source in self._sources:
-            said = source.token or ""
+            text = source.token or ""
             if source.token_file is not None:
-                said = read_secret(source.token_file, f"the token of the source {source.name!r}")
-            tokens = [line.strip() for line in said.splitlines() if line.strip()]
+                text = read_secret(source.token_file, f"the token of the source {source.name!r}")
+            tokens = [line.strip() for line in text.splitlines() if line.strip()]
             found[source.name] = tuple(hashlib.sha256(token.encode()).digest() for token in tokens)
         self._digests = found

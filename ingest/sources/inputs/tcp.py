@@ -107,20 +107,20 @@ class LineReceiver:
         self._thread.join()
 
     def _run(self) -> None:
-        told = False
+        reported = False
         while not self._stopped.is_set():
             if self._spool.is_full:
-                if not told:
+                if not reported:
                     logger.error(
                         "the spool of the source %r is full: its senders wait until the log has accepted some of "
                         "it; find out why the log or the store is unavailable",
                         self._name,
                     )
-                told = True
+                reported = True
                 self._came.set()
                 self._stopped.wait(_RETRY_SECONDS)
                 continue
-            told &= not self._spool.has_room
+            reported &= not self._spool.has_room
             for key, _ in self._selector.select(_TURN_SECONDS):
                 self._ready(key.fileobj)
         self._close_connection()
@@ -156,14 +156,14 @@ class LineReceiver:
 
     def _keep(self, lines: bytes) -> None:
         """Write lines to the spool; if the disk does not accept them, retry, while the sender waits."""
-        told = False
+        reported = False
         while lines:
             try:
                 self._spool.write(lines)
             except OSError as error:
-                if not told:
+                if not reported:
                     logger.error("the spool of the source %r: %s; its senders wait", self._name, error.strerror)  # noqa: TRY400
-                told = True
+                reported = True
                 if self._stopped.wait(_RETRY_SECONDS):
                     logger.error("%d bytes of the source %r were received but not stored", len(lines), self._name)  # noqa: TRY400
                     return

@@ -57,8 +57,8 @@ class ActionFilter:
 
     def given(self) -> dict[str, str | Instant]:
         """The conditions by the names of the attributes."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in said.items() if value is not None}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
     def takes(self, world: World, action: str, chain: Chain) -> bool:
         """Whether an action matches.
@@ -84,8 +84,8 @@ class ActionFilter:
     def _takes_values(self, world: World, action: str) -> bool:
         facts = world.actions.get(action)
         for name in ("tool", "operation", "outcome"):
-            wanted, said = getattr(self, name), first_stated(facts, name)
-            if wanted is not None and (said is None or said.value != wanted):
+            values, stated = getattr(self, name), first_stated(facts, name)
+            if values is not None and (stated is None or stated.value != values):
                 return False
         resource = first_stated(facts, "resource")
         return self.resource is None or (resource is not None and resource.value.id == self.resource)
@@ -112,8 +112,8 @@ class ActionFilter:
     def _takes_text(self, world: World, action: str, chain: Chain) -> bool:
         if not self.words:
             return True
-        said = [text.casefold() for text in _texts(world, action, chain)]
-        return all(any(word in text for text in said) for word in self.words)
+        texts = [text.casefold() for text in _texts(world, action, chain)]
+        return all(any(word in text for text in texts) for word in self.words)
 
 
 def _mentioned(world: World, action: str) -> set[str]:
@@ -130,8 +130,8 @@ def _named_by_tokens(world: World, chain: Chain) -> set[str]:
 
 
 def _sessions(world: World, action: str, chain: Chain) -> Iterator[str]:
-    if (said := world.action_field(action, "session")) is not None:
-        yield said.value
+    if (session := world.action_field(action, "session")) is not None:
+        yield session.value
     for name in _named_by_tokens(world, chain):
         kind, id_ = split_key(name)
         if kind == "session":
@@ -144,9 +144,9 @@ def _texts(world: World, action: str, chain: Chain) -> Iterator[str]:
     for fact in world.actions.get(action):
         body = fact.event.body
         if isinstance(body, ActionPerformed):
-            yield from (said for said in (body.operation, body.tool, body.outcome) if said is not None)
+            yield from (text for text in (body.operation, body.tool, body.outcome) if text is not None)
             if body.resource is not None:
-                yield from (said for said in (body.resource.id, body.resource.type) if said is not None)
+                yield from (text for text in (body.resource.id, body.resource.type) if text is not None)
     for key in (*world.authorities_named(action), *chain.tokens, *chain.delegations, *_named_by_tokens(world, chain)):
         kind, id_ = split_key(key)
         if kind != "principal":

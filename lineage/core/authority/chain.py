@@ -79,28 +79,28 @@ def chain_of(world: World, key: str) -> Chain:
 
     tokens = _path(world, key, branches)
     users = [wielder(world, token) for token in tokens]
-    said = _said_by_tokens(world, tokens[0], users)
+    stated = _said_by_tokens(world, tokens[0], users)
     # Clause 7.3: the token, or the nearest one above it on its path, that names a granted delegation.
     for position in range(len(tokens) - 1, -1, -1):
         delegation = _delegation_of(world, tokens[position])
         if delegation is not None:
             break
     else:
-        return Chain(hops=_collapse(world, said), tokens=tokens, branches=branches)  # clause 7.2
+        return Chain(hops=_collapse(world, stated), tokens=tokens, branches=branches)  # clause 7.2
 
     delegations = _path(world, delegation, branches)
     granted = _said_by_delegations(world, delegations)
     granted += [hop for hop in users[position:] if hop is not None]
     first = granted[0].principal
-    above = next((i for i, hop in enumerate(said) if world.principals.same(hop.principal, first)), None)
+    above = next((i for i, hop in enumerate(stated) if world.principals.same(hop.principal, first)), None)
     front: list[Hop] = []
     if above is not None:
-        front = said[:above]
+        front = stated[:above]
     mismatch = _broken_links(world, delegations)
-    if not _stands_in(world, _collapse(world, said), front + granted):
+    if not _stands_in(world, _collapse(world, stated), front + granted):
         mismatch = (*mismatch, "what the tokens say does not stand, in order, in what the delegations say")
-    if above is None and world.principals.kind(first) != "human" and not _among(world, said[0], granted):
-        front = [said[0]]
+    if above is None and world.principals.kind(first) != "human" and not _among(world, stated[0], granted):
+        front = [stated[0]]
     return Chain(_collapse(world, front + granted), tokens, delegations, branches, mismatch)
 
 
@@ -165,9 +165,9 @@ def wielder(world: World, token: str) -> Hop | None:
     if not with_actor:
         return None
     other = min(with_actor, key=lambda candidate: (candidate.issued_at, candidate.id))
-    said = first_stated(other.facts, "actor") or first_stated(other.facts, "subject")
-    assert said  # noqa: S101 (a token has a subject)
-    return _hop(said, "token", token)
+    stated = first_stated(other.facts, "actor") or first_stated(other.facts, "subject")
+    assert stated  # noqa: S101 (a token has a subject)
+    return _hop(stated, "token", token)
 
 
 def _path(world: World, key: str, branches: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -218,9 +218,9 @@ def _said_by_delegations(world: World, delegations: Sequence[str]) -> list[Hop]:
         element = world.graph.element(key)
         assert element  # noqa: S101
         for role in ("delegator", "delegatee"):
-            said = first_stated(element.facts, role)
-            assert said  # noqa: S101 (a delegation has both)
-            hops.append(_hop(said, "delegation", key))
+            stated = first_stated(element.facts, role)
+            assert stated  # noqa: S101 (a delegation has both)
+            hops.append(_hop(stated, "delegation", key))
     return hops
 
 
@@ -273,9 +273,9 @@ def _among(world: World, wanted: Hop, hops: Iterable[Hop]) -> bool:
     return any(world.principals.same(wanted.principal, hop.principal) for hop in hops)
 
 
-def _hop(said: Stated, evidence: str, element: str) -> Hop:
-    return Hop(said.value, evidence, said.fact.event.source, element)
+def _hop(stated: Stated, evidence: str, element: str) -> Hop:
+    return Hop(stated.value, evidence, stated.fact.event.source, element)
 
 
-def _asserted(said: Stated) -> Hop:
-    return Hop(said.value, "asserted", said.fact.event.source, None)
+def _asserted(stated: Stated) -> Hop:
+    return Hop(stated.value, "asserted", stated.fact.event.source, None)

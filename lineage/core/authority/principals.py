@@ -90,8 +90,8 @@ class Principals:
 
     def display_name(self, id_: str) -> str | None:
         """Return the display name: the last name stated for the principal or an alias."""
-        said = last_stated(self.facts_of(id_), "display_name")
-        return None if said is None else str(said.value)
+        stated = last_stated(self.facts_of(id_), "display_name")
+        return None if stated is None else str(stated.value)
 
     def owner(self, id_: str) -> Stated | None:
         """Return the owner: the last one stated for the principal or an alias."""

@@ -153,7 +153,7 @@ class World:
         """Return the authority of an action: the first granted element it names, else the first named, or None."""
         return self._authority(self.authorities_named(action))
 
-    def authority_said(self, action_facts: tuple[Fact, ...], decision_facts: tuple[Fact, ...]) -> str | None:
+    def stated_authority(self, action_facts: tuple[Fact, ...], decision_facts: tuple[Fact, ...]) -> str | None:
         """Return the authority of an action according to some facts about it and its decision."""
         return self._authority(_named_by(action_facts, decision_facts))
 
@@ -170,16 +170,16 @@ class World:
 
     def actions_under(self, keys: Iterable[str]) -> set[str]:
         """Return the actions whose authority is one of some elements."""
-        wanted = keys if isinstance(keys, set | frozenset) else set(keys)
-        return {action for action in self.actions_naming(wanted) if self.authority(action) in wanted}
+        elements = keys if isinstance(keys, set | frozenset) else set(keys)
+        return {action for action in self.actions_naming(elements) if self.authority(action) in elements}
 
     def actions_naming(self, keys: Iterable[str]) -> set[str]:
         """Return the actions that any fact, or any about their decision, places under one of some elements."""
-        wanted = keys if isinstance(keys, set | frozenset) else set(keys)
+        elements = keys if isinstance(keys, set | frozenset) else set(keys)
         candidates: set[str] = set()
-        for key in self.uses.keys() & wanted:
+        for key in self.uses.keys() & elements:
             candidates |= self.uses[key]
-        for key in self.decided.keys() & wanted:
+        for key in self.decided.keys() & elements:
             for decision in self.decided[key]:
                 candidates |= self.uses.get(f"decision:{decision}", set())
         return candidates

@@ -18,7 +18,7 @@ _VALUES: Final = (
 FILTERS: Final = (*_VALUES, *_TIMES)  # the names of the filters of a list of actions
 
 
-def id_of_range(wanted: ActionFilter) -> str:
+def id_of_range(filter_: ActionFilter) -> str:
     """Write a filter as the id of a range of actions: a query string, sorted by name, times in UTC.
 
     Examples:
@@ -28,13 +28,13 @@ def id_of_range(wanted: ActionFilter) -> str:
     Raises:
         RefusedError: The filter has no condition.
     """
-    said = {
+    conditions = {
         _SAID.get(name, name): format_instant(value) if isinstance(value, int) else value
-        for name, value in wanted.given().items()
+        for name, value in filter_.given().items()
     }
-    if not said:
+    if not conditions:
         raise RefusedError("a range of actions needs a filter, such as agent=agent:mailer or from=2026-11-02T09:40:00Z")
-    return urlencode(sorted(said.items()))
+    return urlencode(sorted(conditions.items()))
 
 
 def range_of_id(id_: str) -> ActionFilter:
@@ -51,11 +51,11 @@ def range_of_id(id_: str) -> ActionFilter:
         if attribute in given:
             raise RefusedError(f"the filter {name} is given twice; give it once")
         given[attribute] = _instant(name, value) if name in _TIMES else _value(name, value)
-    wanted = ActionFilter(**given)
-    if wanted.start is not None and wanted.end is not None and wanted.end < wanted.start:
+    filter_ = ActionFilter(**given)
+    if filter_.start is not None and filter_.end is not None and filter_.end < filter_.start:
         raise RefusedError("to is before from, so no action can be between them")
-    id_of_range(wanted)  # refuses a filter without a condition
-    return wanted
+    id_of_range(filter_)  # refuses a filter without a condition
+    return filter_
 
 
 def _instant(name: str, value: str) -> int:

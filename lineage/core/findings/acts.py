@@ -52,8 +52,8 @@ class Decided(NamedTuple):
 
     def permitted_at(self, moment: Instant) -> Instant:
         """Return when its own source last permitted it up to an instant, else when it was made."""
-        said = [fact.event.occurred_at for fact in self.facts if permits(fact) and fact.event.source == self.source]
-        return max((at for at in said if at <= moment), default=self.occurred_at)
+        times = [fact.event.occurred_at for fact in self.facts if permits(fact) and fact.event.source == self.source]
+        return max((at for at in times if at <= moment), default=self.occurred_at)
 
     @property
     def permits(self) -> bool:

@@ -44,15 +44,15 @@ RULES: Final[dict[str, Rule]] = {rule.kind: rule for family in FAMILIES for rule
 
 def is_on(rule: Rule, options: Options) -> bool:
     """Whether the settings enable a rule."""
-    said = options.rules.get(rule.kind)
-    return not rule.optional if said is None or said.enabled is None else said.enabled
+    settings = options.rules.get(rule.kind)
+    return not rule.optional if settings is None or settings.enabled is None else settings.enabled
 
 
-def severity_of(kind: str, said: Severity | None, options: Options) -> Severity:
+def severity_of(kind: str, own_severity: Severity | None, options: Options) -> Severity:
     """Return the severity of a finding: from the settings of its rule, else its own, else the rule's default."""
     own = options.rules.get(kind)
     if own is not None and own.severity is not None:
         return own.severity
-    if said is not None:
-        return said
+    if own_severity is not None:
+        return own_severity
     return RULES[kind].severity if kind in RULES else Severity.MEDIUM

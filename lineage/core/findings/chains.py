@@ -89,7 +89,7 @@ def own_element_findings(world: World, key: str, at: Instant) -> Iterator[Findin
         why = sentence("{} has other parents than the one on this path: {}", keyed(key), listed(map(keyed, others)))
         yield Finding("branch", key, why, world.graph.facts.get(key))
     path = (*chain.tokens, *chain.delegations)
-    yield from (Finding("chain-mismatch", key, said, world.graph.facts.of(path)) for said in chain.mismatch)
+    yield from (Finding("chain-mismatch", key, mismatch, world.graph.facts.of(path)) for mismatch in chain.mismatch)
     yield from cycles(world, key)
     if key in path:
         yield from element_findings(world, key, at)

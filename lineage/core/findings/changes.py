@@ -208,12 +208,12 @@ class Changes:
         """Compute the aggregates of a source again, because some of its facts were recorded earlier than was known."""
         tally = self._scene.tally
         before = tally.sources[source]
-        told = tally.sources[source] = SourceTally()
-        told.names_authority, told.unattributed = before.names_authority, before.unattributed
+        tally_of_source = tally.sources[source] = SourceTally()
+        tally_of_source.names_authority, tally_of_source.unattributed = before.names_authority, before.unattributed
         if (sample := before.samples.get("unattributed")) is not None:
-            told.samples["unattributed"] = sample
+            tally_of_source.samples["unattributed"] = sample
         for fact in {fact for fact in self._world.facts() if fact.event.source == source}:
-            enter_fact(told, fact, self._options)
+            enter_fact(tally_of_source, fact, self._options)
 
     # The changes
 

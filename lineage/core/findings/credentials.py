@@ -81,13 +81,13 @@ def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
     by_source: dict[str, list[Fact]] = {}
     for fact in element.facts if len(element.facts) > 1 else ():
         by_source.setdefault(fact.event.source, []).append(fact)
-    told = {source: _again(scene, facts) for source, facts in by_source.items()}
-    renewed = {at for _, moments in told.values() for at in moments}
+    restated = {source: _again(scene, facts) for source, facts in by_source.items()}
+    renewed = {at for _, moments in restated.values() for at in moments}
     for source, facts in by_source.items():
         if source in scene.options.restating:
             continue
         # What one source tells at the moment of a renewal that another one tells is of that renewal.
-        again = [fact for fact in told[source][0] if fact.event.occurred_at not in renewed]
+        again = [fact for fact in restated[source][0] if fact.event.occurred_at not in renewed]
         if again:
             why = sentence(
                 "{} states {} {} times, with nothing new", thing("source", source), keyed(element.key), len(again) + 1
@@ -116,14 +116,14 @@ def _again(scene: Scene, facts: list[Fact]) -> tuple[list[Fact], set[Instant]]:
     renewed: set[Instant] = set()
     for at, statement in groupby(others, lambda fact: fact.event.occurred_at):
         parts = list(statement)
-        said = {each for fact in parts for each in _stated(scene, fact)}
+        values = {each for fact in parts for each in _stated(scene, fact)}
         stated_ends = {_end_of(fact) for fact in parts}
         if at > first.event.occurred_at:
-            if said <= known and all(_is_no_later(end, ends) for end in stated_ends):
+            if values <= known and all(_is_no_later(end, ends) for end in stated_ends):
                 again += (fact for fact in parts if fact.event.event_id not in ids)
             else:
                 renewed.add(at)
-        known |= said
+        known |= values
         ends |= stated_ends
         ids |= {fact.event.event_id for fact in parts}
     return again, renewed
@@ -136,10 +136,10 @@ def _is_no_later(end: int | None, ends: Collection[int | None]) -> bool:
 def _stated(scene: Scene, fact: Fact) -> set[tuple[str, Any]]:
     """Return the content of a fact about a grant, without descriptive fields, and with one id for each party."""
     body = fact.event.body
-    said = zip(body._fields, body, strict=True)
+    members = zip(body._fields, body, strict=True)
     return {
         (field, scene.party(str(value)) if field in _PARTIES else value)
-        for field, value in said
+        for field, value in members
         if field not in _DESCRIPTIVE and value not in (None, (), False)
     }
 

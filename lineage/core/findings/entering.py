@@ -382,13 +382,13 @@ def enter_action(tally: Tally, entry: ActionEntry) -> None:
         enter_use(tally.used_of(key), entry)
 
 
-def enter_attribution(told: SourceTally, entry: ActionEntry) -> None:
+def enter_attribution(tally: SourceTally, entry: ActionEntry) -> None:
     """Enter whether a source names the authority of a success."""
     if entry.attributed:
-        told.names_authority += 1
+        tally.names_authority += 1
     elif entry.machine:
-        told.unattributed += 1
-        seen(told.samples, "unattributed", entry.at, entry.fact)
+        tally.unattributed += 1
+        seen(tally.samples, "unattributed", entry.at, entry.fact)
 
 
 def enter_success(tally: Tally, entry: ActionEntry) -> None:
@@ -426,21 +426,21 @@ def enter_use(used: Used, entry: ActionEntry) -> None:
 # Facts
 
 
-def enter_fact(told: SourceTally, fact: Fact, options: Options) -> None:
+def enter_fact(tally: SourceTally, fact: Fact, options: Options) -> None:
     """Enter what a fact shows about its source: volume, delay and clock."""
-    told.facts += 1
-    told.first = min(told.first, fact.recorded_at)
-    told.minutes.add(fact.recorded_at // MINUTE)
-    last = told.last_fact
-    if last is None or fact.recorded_at > told.last or (fact.recorded_at == told.last and _is_after(fact, last)):
-        told.last, told.last_fact = fact.recorded_at, fact
+    tally.facts += 1
+    tally.first = min(tally.first, fact.recorded_at)
+    tally.minutes.add(fact.recorded_at // MINUTE)
+    last = tally.last_fact
+    if last is None or fact.recorded_at > tally.last or (fact.recorded_at == tally.last and _is_after(fact, last)):
+        tally.last, tally.last_fact = fact.recorded_at, fact
     delay = fact.recorded_at - fact.event.occurred_at
     if delay > options.late:
-        told.late += 1
-        seen(told.samples, "late", fact.event.occurred_at, fact)
+        tally.late += 1
+        seen(tally.samples, "late", fact.event.occurred_at, fact)
     elif delay < -options.leeway:
-        told.early += 1
-        seen(told.samples, "early", fact.event.occurred_at, fact)
+        tally.early += 1
+        seen(tally.samples, "early", fact.event.occurred_at, fact)
 
 
 def _is_after(fact: Fact, other: Fact) -> bool:

@@ -187,8 +187,8 @@ def is_subject(scene: Scene, key: str) -> bool:
 def reason_not_evaluated(scene: Scene, rule: Rule) -> str | None:
     """Explain why a rule cannot be evaluated or is disabled; None if it is evaluated."""
     if not is_on(rule, scene.options):
-        said = scene.options.rules.get(rule.kind)
-        return "it is off unless it is switched on" if said is None else "it is switched off in the settings"
+        settings = scene.options.rules.get(rule.kind)
+        return "it is off unless it is switched on" if settings is None else "it is switched off in the settings"
     return rule.missing(scene) if rule.missing is not None else None
 
 

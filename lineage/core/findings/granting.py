@@ -101,13 +101,13 @@ def ungrounded_delegation(scene: Scene, key: str) -> Iterator[Finding]:
     delegator = str(element.first("delegator"))
     if scene.kind(delegator) != "agent":
         return
-    wanted = claimed(element)
+    claims = claimed(element)
     for held, issued_at in scene.tally.granted.get(scene.party(delegator), {}).items():
         if issued_at <= element.issued_at + scene.options.leeway and (
-            held is None or all(contains(held, scope, scene.options) is not False for scope in wanted)
+            held is None or all(contains(held, scope, scene.options) is not False for scope in claims)
         ):
             return
-    what = ", ".join(sorted(wanted)) or "authority"
+    what = ", ".join(sorted(claims)) or "authority"
     why = sentence(
         "{} hands on {} by {}, which has no parent, and nothing gave it that before",
         principal(delegator),

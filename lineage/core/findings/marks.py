@@ -23,8 +23,8 @@ class Marks:
 
     def take(self) -> dict[str, int]:
         """Return the marks, and start without any."""
-        taken, self.aspects = self.aspects, defaultdict(int)
-        return taken
+        aspects, self.aspects = self.aspects, defaultdict(int)
+        return aspects
 
     def mark(self, keys: Iterable[str], aspect: int) -> None:
         """Mark things."""

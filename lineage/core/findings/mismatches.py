@@ -66,19 +66,19 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
     same = world.principals.same
     cited = (*facts, *element.facts)
     for field, kind, of_token in _WIELDED:
-        said = first_stated(facts, field)
-        if said is None:
+        stated = first_stated(facts, field)
+        if stated is None:
             continue
         held_by = wielder(world, key) if field == "actor" else None
         expected = held_by.principal if held_by else element.first(of_token)
-        if expected is None or said.value == expected:
+        if expected is None or stated.value == expected:
             continue
-        if field in _IDENTICAL or not same(said.value, expected):
+        if field in _IDENTICAL or not same(stated.value, expected):
             meant = field == "actor" and (
-                _runs_as(world, str(said.value), str(expected)) or _is_approved(world, facts, str(said.value))
+                _runs_as(world, str(stated.value), str(expected)) or _is_approved(world, facts, str(stated.value))
             )
             severity = Severity.INFORMATIONAL if meant else _severity_of_mismatch(facts, element, field)
-            used, made_for = shown(field, said.value), shown(field, expected)
+            used, made_for = shown(field, stated.value), shown(field, expected)
             why = sentence(
                 "{} was done with {} {}; {} was issued to {}",
                 keyed(f"action:{action}"),

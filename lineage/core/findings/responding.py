@@ -53,7 +53,7 @@ def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]
             )
             why += f"for {len(late)} of {closure.elements}" + ("" if rejected else ", and its deadline has passed")
             registered = world.receivers.registrations.get(tally.receiver)
-            said = [
+            overdue = [
                 fact
                 for fact in world.receivers.acknowledgements.get(id_)
                 if getattr(fact.event.body, "receiver", None) == tally.receiver
@@ -62,7 +62,7 @@ def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]
                 "revocation-overdue",
                 f"revocation:{id_}",
                 why,
-                (*world.orders.by_id.get(id_), *registered, *said),
+                (*world.orders.by_id.get(id_), *registered, *overdue),
                 at=closure.in_force_at,
                 last=max(closure.in_force_at, this_minute(at)) if not rejected else None,
                 about=f"receiver:{tally.receiver}",
@@ -73,8 +73,8 @@ def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]
 def _may_be_overdue(scene: Scene, id_: str) -> bool:
     if any(one.deadline_seconds is not None for one in scene.world.receivers.registered()):
         return True
-    said = scene.world.receivers.acknowledgements.get(id_)
-    return any(getattr(fact.event.body, "outcome", None) == REJECTED for fact in said)
+    acknowledgements = scene.world.receivers.acknowledgements.get(id_)
+    return any(getattr(fact.event.body, "outcome", None) == REJECTED for fact in acknowledgements)
 
 
 def mass_revocation(scene: Scene, key: str) -> Iterator[Finding]:

@@ -258,10 +258,10 @@ class Scene:
 
     def actor(self, act: Act) -> str | None:
         """Return who acted: by the action, else by its decision, else the token's user, else the workload."""
-        said = act.actor or (act.decided.actor if act.decided else None)
-        if said is None and act.token is not None:
-            said = self.holder(act.token)
-        return said or act.workload
+        actor = act.actor or (act.decided.actor if act.decided else None)
+        if actor is None and act.token is not None:
+            actor = self.holder(act.token)
+        return actor or act.workload
 
     def asker(self, decided: Decided) -> str | None:
         """Return who requested a decision."""

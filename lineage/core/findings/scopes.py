@@ -48,11 +48,11 @@ def contains(held: Iterable[str], scope: str, options: Options) -> bool | None:
     return None if doubtful else False
 
 
-def lacking(held: Scopes, wanted: Iterable[str], options: Options) -> tuple[str, ...]:
+def lacking(held: Scopes, required: Iterable[str], options: Options) -> tuple[str, ...]:
     """Return the wanted scopes that are certainly not contained, sorted."""
     if held is None:
         return ()
-    return tuple(sorted({scope for scope in wanted if contains(held, scope, options) is False}))
+    return tuple(sorted({scope for scope in required if contains(held, scope, options) is False}))
 
 
 def matches(patterns: Iterable[str], word: str) -> bool:
@@ -147,14 +147,14 @@ class ScopeIndex:
     def _union(self, above: Mapping[str, Scopes]) -> Scopes:
         """Combine scopes; None if any is unknown, except for an agent's self-made roots, which vouch for nothing."""
         found: set[str] = set()
-        said = False
+        is_stated = False
         for key, scopes in above.items():
             if scopes is not None:
                 found |= scopes
-                said = True
+                is_stated = True
             elif not self._is_self_made(key):
                 return None
-        return frozenset(found) if said else None
+        return frozenset(found) if is_stated else None
 
     def _is_self_made(self, key: str) -> bool:
         element = self._graph.element(key)

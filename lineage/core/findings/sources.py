@@ -19,58 +19,58 @@ from lineage.core.model.severities import Severity
 RAW_CREDENTIAL: Final = "raw-credential-sent"
 
 
-def _told(scene: Scene, key: str) -> SourceTally | None:
+def _tally_of(scene: Scene, key: str) -> SourceTally | None:
     return scene.tally.sources.get(key.removeprefix("source:"))
 
 
 def source_silent(scene: Scene, key: str) -> Iterator[Finding]:
     """Find steady sources that have sent nothing for many times their usual gap."""
-    told = _told(scene, key)
-    if told is None or told.last_fact is None or not _is_steady(scene, told):
+    tally = _tally_of(scene, key)
+    if tally is None or tally.last_fact is None or not _is_steady(scene, tally):
         return
-    if scene.at - told.last <= scene.options.silence * MINUTE:  # the usual gap is a minute at least
+    if scene.at - tally.last <= scene.options.silence * MINUTE:  # the usual gap is a minute at least
         return
-    minutes = sorted(told.minutes)
+    minutes = sorted(tally.minutes)
     gaps = sorted(after - before for before, after in pairwise(minutes))
     usual = gaps[len(gaps) * 9 // 10] * MINUTE
-    if scene.at - told.last > scene.options.silence * usual:
-        why = sentence("{} has sent nothing since {}", thing("source", key.removeprefix("source:")), moment(told.last))
-        yield finding("source-silent", key, why, (told.last_fact,), at=told.last, last=this_minute(scene.at))
+    if scene.at - tally.last > scene.options.silence * usual:
+        why = sentence("{} has sent nothing since {}", thing("source", key.removeprefix("source:")), moment(tally.last))
+        yield finding("source-silent", key, why, (tally.last_fact,), at=tally.last, last=this_minute(scene.at))
 
 
-def _is_steady(scene: Scene, told: SourceTally) -> bool:
+def _is_steady(scene: Scene, tally: SourceTally) -> bool:
     """Whether a source has sent enough, spread over time, to have a usual gap."""
-    enough = told.facts >= scene.options.silence_facts and len(told.minutes) >= scene.options.silence_facts // 2
-    return enough and told.last - told.first >= HOUR
+    enough = tally.facts >= scene.options.silence_facts and len(tally.minutes) >= scene.options.silence_facts // 2
+    return enough and tally.last - tally.first >= HOUR
 
 
 def late_fact(scene: Scene, key: str) -> Iterator[Finding]:
     """Find facts that arrived long after they happened: one finding per source, with a count."""
-    told = _told(scene, key)
-    if told is not None and told.late:
-        sample = told.samples["late"]
+    tally = _tally_of(scene, key)
+    if tally is not None and tally.late:
+        sample = tally.samples["late"]
         hours = scene.options.late // HOUR
         why = sentence(
             "{} facts of {} were recorded more than {} h after they happened",
-            told.late,
+            tally.late,
             thing("source", key.removeprefix("source:")),
             hours,
         )
-        yield finding("late-fact", key, why, (sample.fact,), at=sample.first, last=sample.last, count=told.late)
+        yield finding("late-fact", key, why, (sample.fact,), at=sample.first, last=sample.last, count=tally.late)
 
 
 def future_fact(scene: Scene, key: str) -> Iterator[Finding]:
     """Find facts from the future: the clock of the source is fast."""
-    told = _told(scene, key)
-    if told is not None and told.early:
-        sample = told.samples["early"]
+    tally = _tally_of(scene, key)
+    if tally is not None and tally.early:
+        sample = tally.samples["early"]
         why = sentence(
             "{} facts of {} happened later than they were recorded",
-            told.early,
+            tally.early,
             thing("source", key.removeprefix("source:")),
         )
         at = sample.fact.given_at
-        yield finding("future-fact", key, why, (sample.fact,), at=at, count=told.early)
+        yield finding("future-fact", key, why, (sample.fact,), at=at, count=tally.early)
 
 
 def holes(scene: Scene, key: str) -> Iterator[Finding]:
@@ -140,7 +140,7 @@ def unauthorised(fact: Fact, of: str) -> Finding:
 
 def nothing_steady(scene: Scene) -> str | None:
     """Explain why silence cannot be recognised."""
-    if any(_is_steady(scene, told) for told in scene.tally.sources.values()):
+    if any(_is_steady(scene, tally) for tally in scene.tally.sources.values()):
         return None
     return "no source has sent enough over time to have a usual gap"
 

@@ -235,7 +235,7 @@ def crowded(items: list[Denied], window: Instant, *, least: int, kinds: int) -> 
     items = sorted(items, key=lambda one: (one.at, one.key))
     found: list[Denied] = []
     within: Counter[tuple[str, str | None]] = Counter()
-    start = taken = 0  # the start of the window, and the first denial that is not included yet
+    start = included = 0  # the start of the window, and the first denial that is not included yet
     for end, one in enumerate(items):
         within[one.what] += 1
         while one.at - items[start].at > window:
@@ -244,6 +244,6 @@ def crowded(items: list[Denied], window: Instant, *, least: int, kinds: int) -> 
                 del within[items[start].what]
             start += 1
         if end - start + 1 >= least and len(within) >= kinds:
-            found += items[max(start, taken) : end + 1]
-            taken = end + 1
+            found += items[max(start, included) : end + 1]
+            included = end + 1
     return found

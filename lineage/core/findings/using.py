@@ -160,7 +160,7 @@ def _uses_in_time(scene: Scene, act: Act, under: str, limit: Instant) -> list[Fa
         if fact.event.occurred_at < limit
         and isinstance(fact.event.body, ActionPerformed)
         and fact.event.body.outcome == "succeeded"
-        and world.authority_said((fact,), world.decision_facts((fact,))) == under
+        and world.stated_authority((fact,), world.decision_facts((fact,))) == under
     ]
 
 
@@ -203,7 +203,7 @@ def _uses(scene: Scene, key: str, kind: str) -> Iterator[Finding]:
     act = success(scene, key)
     if act is None:
         return
-    told: set[str] = set()  # one action is one use, however many facts report it
+    reported: set[str] = set()  # one action is one use, however many facts report it
     for used, at in _presented(scene, act, act.authority, act.token):
         orders = scene.ending(used, at)
         known = [order for order in orders if at >= in_force_at(order)]
@@ -216,8 +216,8 @@ def _uses(scene: Scene, key: str, kind: str) -> Iterator[Finding]:
         order = min(relevant, key=in_force_at, default=None)
         if order is not None:
             one = _tainted(act, order, at) if kind == "tainted-use" else _used(scene, act, kind, order, (used, at))
-            if one.id not in told:
-                told.add(one.id)
+            if one.id not in reported:
+                reported.add(one.id)
                 yield one
 
 
@@ -304,10 +304,10 @@ def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
 def unattributed_source(scene: Scene, key: str) -> Iterator[Finding]:
     """Find sources that never name the authority of agents: one finding instead of one per action."""
     source = key.removeprefix("source:")
-    told = scene.tally.sources.get(source)
-    if told is None or not told.unattributed or told.names_authority:
+    tally = scene.tally.sources.get(source)
+    if tally is None or not tally.unattributed or tally.names_authority:
         return
-    count, sample = told.unattributed, told.samples["unattributed"]
+    count, sample = tally.unattributed, tally.samples["unattributed"]
     why = sentence(
         "{} tells of {} successes of agents and never of a token, a delegation or a decision",
         thing("source", source),
@@ -324,8 +324,8 @@ def unattributed(scene: Scene, key: str) -> Iterator[Finding]:
 
 def _names_authority(scene: Scene, source: str) -> bool:
     """Whether a source ever names the authority of an action."""
-    told = scene.tally.sources.get(source)
-    return told is not None and told.names_authority > 0
+    tally = scene.tally.sources.get(source)
+    return tally is not None and tally.names_authority > 0
 
 
 def no_needed_scopes(scene: Scene) -> str | None:

@@ -49,8 +49,8 @@ def edges(scene: Scene, element: Element) -> Iterator[Edge]:
 def widened(scene: Scene, key: str) -> Iterator[tuple[Edge, Scopes, tuple[str, ...]]]:
     """Yield each edge at which an element exceeds its sources' scopes: the sources' scopes, and the excess."""
     element = scene.element(key)
-    wanted = claimed(element) if element else frozenset()
-    if element is None or not wanted:
+    scopes = claimed(element) if element else frozenset()
+    if element is None or not scopes:
         return
     for edge in edges(scene, element):
         held = scene.scopes.union(edge.parents)
@@ -58,7 +58,7 @@ def widened(scene: Scene, key: str) -> Iterator[tuple[Edge, Scopes, tuple[str, .
             held -= LOGIN_SCOPES
             if not held:
                 continue
-        if too_much := lacking(held, wanted, scene.options):
+        if too_much := lacking(held, scopes, scene.options):
             yield edge, held, too_much
 
 
@@ -114,12 +114,12 @@ def where_widened(scene: Scene, key: str, scopes: tuple[str, ...]) -> tuple[str,
 def audience_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
     """Find audiences that no parent has. An exchange exists to change the audience, so it is not compared."""
     element = scene.element(key)
-    wanted = audiences(element) if element else frozenset()
-    if element is None or not wanted:
+    claimed = audiences(element) if element else frozenset()
+    if element is None or not claimed:
         return
     for edge in edges(scene, element):
         held = scene.audiences.held(edge.parents) if edge.role != "subject" else None
-        if held is not None and (too_much := sorted(one for one in wanted if not may_cover(held, one))):
+        if held is not None and (too_much := sorted(one for one in claimed if not may_cover(held, one))):
             why = sentence(
                 "{} may be used at {}, and {} only at {}",
                 keyed(key),

@@ -234,8 +234,10 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
         judged: The lines of the receipt.
     """
     orders = orders_of(world, revocation)
-    said = [fact for fact in world.receivers.acknowledgements.get(revocation) if not is_too_early(fact, orders)]
-    answers = Answers(said, at)
+    acknowledgements = [
+        fact for fact in world.receivers.acknowledgements.get(revocation) if not is_too_early(fact, orders)
+    ]
+    answers = Answers(acknowledgements, at)
     ledger = _Ledger(world.receivers, orders, answers, WordsElsewhere(world.receivers, revocation, at), at)
     for one in judged:
         ledger.enter(one)

@@ -41,9 +41,9 @@ def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]
             yield Finding("unregistered-receiver", of, why, (fact,), about=receiver)
 
 
-def is_too_early(said: Fact, orders: list[Order]) -> bool:
+def is_too_early(acknowledgement: Fact, orders: list[Order]) -> bool:
     """Whether an acknowledgement was given before every one of some orders."""
-    return all(said.given_at < order.given_at for order in orders)
+    return all(acknowledgement.given_at < order.given_at for order in orders)
 
 
 def unmatched_findings(answers: Answers, revocation: str) -> Iterator[Finding]:

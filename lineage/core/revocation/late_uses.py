@@ -64,11 +64,11 @@ def uses_under(world: World, lines: Iterable[Line], at: Instant) -> dict[str, li
 
 def last_used(world: World, keys: Collection[str], at: Instant) -> dict[str, Instant]:
     """Return when each element, dead or not, was last used with success; unused elements are omitted."""
-    wanted = keys if isinstance(keys, AbstractSet) else set(keys)
+    elements = keys if isinstance(keys, AbstractSet) else set(keys)
     found: dict[str, Instant] = {}
-    for action in world.actions_naming(wanted):
+    for action in world.actions_naming(elements):
         for authority, occurred_at in successes_of(world, action):
-            if authority in wanted and occurred_at <= at:
+            if authority in elements and occurred_at <= at:
                 found[authority] = max(occurred_at, found.get(authority, occurred_at))
     return found
 
@@ -76,11 +76,11 @@ def last_used(world: World, keys: Collection[str], at: Instant) -> dict[str, Ins
 def successes_of(world: World, action: str) -> set[tuple[str, Instant]]:
     """Return the elements an action succeeded under, and when, by its facts combined and by each alone."""
     return {
-        (authority, said[0].event.occurred_at)
-        for said in _together_and_apart(world.actions.get(action))
-        if (outcome := first_stated(said, "outcome")) is not None and outcome.value == "succeeded"
-        for decided in _together_and_apart(world.decision_facts(said))
-        if (authority := world.authority_said(said, decided)) is not None
+        (authority, facts[0].event.occurred_at)
+        for facts in _together_and_apart(world.actions.get(action))
+        if (outcome := first_stated(facts, "outcome")) is not None and outcome.value == "succeeded"
+        for decided in _together_and_apart(world.decision_facts(facts))
+        if (authority := world.stated_authority(facts, decided)) is not None
     }
 
 

@@ -100,7 +100,7 @@ def names_of_heads(world: World, reach: Reach) -> list[Target]:
     Whether it would kill the same elements depends on what else names it, which this world may not contain.
     """
     kinds = {"principal": ("session", "client"), "workload": ("session", "client"), "client": ("session",)}
-    wanted = kinds.get(reach.proposal.target.kind, ())
+    roles = kinds.get(reach.proposal.target.kind, ())
     hit = set(_heads(world, reach)) if reach.proposal.cascade else reach.kills
     # Some may depend on a cycle, or on a dead element: then the heads alone do not represent all of them.
     below = world.graph.below(hit, after=reach.proposal.at) | hit
@@ -108,7 +108,7 @@ def names_of_heads(world: World, reach: Reach) -> list[Target]:
         return []
     named = [shared_names(world, (key,)) for key in hit]
     common = sorted(set.intersection(*named)) if named else []
-    return [Target(*name) for kind in wanted for name in common if name[0] == kind]
+    return [Target(*name) for kind in roles for name in common if name[0] == kind]
 
 
 def _heads(world: World, reach: Reach) -> list[str]:

@@ -127,9 +127,9 @@ def differences(plan: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, 
         order: The plan of the order to be given.
     """
     return {
-        name: {"plan": plan[name], "order": said}
-        for name, said in order.items()
-        if name != "kills" and plan[name] != said
+        name: {"plan": plan[name], "order": value}
+        for name, value in order.items()
+        if name != "kills" and plan[name] != value
     }
 
 

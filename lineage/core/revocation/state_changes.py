@@ -156,7 +156,7 @@ def changes(
     world: World,
     keys: Collection[str],
     at: Instant,
-    told: Mapping[str, PublishedState],
+    published: Mapping[str, PublishedState],
     again: Collection[str] = frozenset(),
 ) -> list[Change]:
     """List the changes to publish about elements, sorted by key, omitting states that were published before.
@@ -165,13 +165,13 @@ def changes(
         world: What is known.
         keys: The elements.
         at: The current time.
-        told: The last published state of each element.
+        published: The last published state of each element.
         again: The elements whose end is published again regardless.
     """
     found = outcomes(world, keys, at)
     new = []
     for key in sorted(found):
-        before, outcome = told.get(key, _NOTHING), found[key]
+        before, outcome = published.get(key, _NOTHING), found[key]
         is_again = key in again and outcome.ended
         if (outcome == before.outcome and not is_again) or not (outcome.ended or before.outcome.ended):
             continue

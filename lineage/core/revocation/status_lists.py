@@ -48,11 +48,11 @@ class Statuses(NamedTuple):
 
     Attributes:
         size: The number of its entries.
-        said: The entries that are not VALID, by index.
+        statuses: The entries that are not VALID, by index.
     """
 
     size: int
-    said: dict[int, Status]
+    statuses: dict[int, Status]
 
 
 def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
@@ -78,13 +78,13 @@ def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
         found = [place.idx for place in stated if place.uri == uri and is_listed(place.idx)]
         if found:
             places[key] = found
-    said: dict[int, Status] = {}
+    statuses: dict[int, Status] = {}
     for key, outcome in outcomes(world, places.keys(), at).items():
         status = _STATUSES.get(outcome.state, Status.VALID)
         for place in places[key]:
-            if status.rank > said.get(place, Status.VALID).rank:
-                said[place] = status
-    return Statuses(size, said)
+            if status.rank > statuses.get(place, Status.VALID).rank:
+                statuses[place] = status
+    return Statuses(size, statuses)
 
 
 # The encoding

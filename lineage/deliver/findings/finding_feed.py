@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 from ingest.kafka.revocation_topic import RevocationTopic
-from lineage.deliver.findings.messages import is_told, message_of
+from lineage.deliver.findings.messages import is_published, message_of
 from lineage.store import kept_findings
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Cursor
@@ -56,7 +56,9 @@ class FindingFeed:
         """
         sent = 0
         while found := kept_findings.versions(self._store, after=self._cursor.seq, limit=_TOGETHER):
-            told = [(one.kept.id, json.dumps(message_of(one, self._origin)).encode()) for one in found if is_told(one)]
+            told = [
+                (one.kept.id, json.dumps(message_of(one, self._origin)).encode()) for one in found if is_published(one)
+            ]
             if told:
                 self._topic.write(told)
             self._cursor = outbox.move(

@@ -8,7 +8,7 @@ from lineage.store.kept_findings import REFRESHED, Version
 Document = dict[str, Any]
 
 
-def is_told(version: Version) -> bool:
+def is_published(version: Version) -> bool:
     """Whether a version is delivered: one that only adds evidence is not."""
     return version.change != REFRESHED
 

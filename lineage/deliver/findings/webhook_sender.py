@@ -22,7 +22,7 @@ import httpx
 from ingest.secrets import read_secret
 from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.times import SECOND, Instant, format_instant
-from lineage.deliver.findings.messages import is_told, message_of
+from lineage.deliver.findings.messages import is_published, message_of
 from lineage.deliver.findings.webhook_settings import Webhook
 from lineage.store import kept_findings
 from lineage.store.delivery import outbox, ssf_streams
@@ -114,7 +114,7 @@ class WebhookSender:
         window = _window(cursor.place)
         cursor, window = self._tell_held_back(cursor, window)
         for version in kept_findings.versions(self._store, after=cursor.seq, limit=_TOGETHER):
-            if is_told(version) and self.webhook.wants(version.kept.kind, version.kept.severity):
+            if is_published(version) and self.webhook.wants(version.kept.kind, version.kept.severity):
                 self._tell(version, window)
             cursor = self._moved(cursor, version.seq, window)
         return self.counts.accepted - before
@@ -211,5 +211,5 @@ def signed(key: bytes, id_: str, seconds: int, body: bytes) -> dict[str, str]:
 
 
 def _window(place: bytes | None) -> Window:
-    said = json.loads(place) if place else {}
-    return Window(said.get("since", 0), said.get("sent", {}), said.get("held", {}))
+    state = json.loads(place) if place else {}
+    return Window(state.get("since", 0), state.get("sent", {}), state.get("held", {}))

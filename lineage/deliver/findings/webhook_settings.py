@@ -66,69 +66,69 @@ class Webhook:
         return severity >= self.severity and (not self.kinds or kind in self.kinds)
 
 
-def webhooks_of(said: object, *, rules: Collection[str], file: Path) -> tuple[Webhook, ...]:
+def webhooks_of(value: object, *, rules: Collection[str], file: Path) -> tuple[Webhook, ...]:
     """Parse the webhooks of a settings file, in the order of their names.
 
     Args:
-        said: The table ``webhooks``.
+        value: The table ``webhooks``.
         rules: The existing rules.
         file: The settings file.
 
     Raises:
         RefusedError: A setting is missing, unknown or invalid; the message names it.
     """
-    if not isinstance(said, Mapping):
+    if not isinstance(value, Mapping):
         raise RefusedError(f"'webhooks' in {file} must be tables: [webhooks.NAME]")
-    return tuple(_webhook(name, table, rules, file) for name, table in sorted(said.items()))
+    return tuple(_webhook(name, table, rules, file) for name, table in sorted(value.items()))
 
 
-def _webhook(name: str, said: object, rules: Collection[str], file: Path) -> Webhook:
+def _webhook(name: str, value: object, rules: Collection[str], file: Path) -> Webhook:
     where = f"[webhooks.{name}] in {file}"
-    if not isinstance(said, Mapping):
+    if not isinstance(value, Mapping):
         raise RefusedError(f"{where} must be a table")
     if not _NAME.fullmatch(name):
         raise RefusedError(f"{where}: a name is up to 40 lower-case letters, digits, '-' and '_'")
-    if unknown := sorted(said.keys() - _NAMES):
+    if unknown := sorted(value.keys() - _NAMES):
         raise RefusedError(f"{where} has an unknown setting {unknown[0]!r}; there are {', '.join(sorted(_NAMES))}")
-    secret = _text(said, "secret_file", where)
+    secret = _text(value, "secret_file", where)
     if secret is None:
         raise RefusedError(f"{where} needs 'secret_file': the signature tells the receiver who sent a message")
-    ca = _text(said, "ca_file", where)
+    ca = _text(value, "ca_file", where)
     return Webhook(
         name=name,
-        url=endpoint_url(_text(said, "url", where), where, "a webhook"),
+        url=endpoint_url(_text(value, "url", where), where, "a webhook"),
         secret=file.parent / secret,
-        severity=_severity(said.get("severity", "high"), where),
-        kinds=_kinds(said.get("kinds", []), rules, where),
-        most_per_minute=_number(said, "most_per_minute", _MOST_PER_MINUTE, _LARGEST, where),
+        severity=_severity(value.get("severity", "high"), where),
+        kinds=_kinds(value.get("kinds", []), rules, where),
+        most_per_minute=_number(value, "most_per_minute", _MOST_PER_MINUTE, _LARGEST, where),
         ca=None if ca is None else file.parent / ca,
-        timeout_seconds=_number(said, "timeout_seconds", _TIMEOUT_SECONDS, _LONGEST_SECONDS, where),
+        timeout_seconds=_number(value, "timeout_seconds", _TIMEOUT_SECONDS, _LONGEST_SECONDS, where),
     )
 
 
-def _text(said: Mapping[str, Any], name: str, where: str) -> str | None:
-    value = said.get(name)
+def _text(table: Mapping[str, Any], name: str, where: str) -> str | None:
+    value = table.get(name)
     if value is not None and not (isinstance(value, str) and value and value.isprintable()):
         raise RefusedError(f"{name!r} of {where} must be a string of printable characters")
     return value
 
 
-def _severity(said: object, where: str) -> Severity:
-    if not isinstance(said, str) or said not in SEVERITIES:
-        raise RefusedError(f"'severity' of {where} is {said!r}; give one of {', '.join(SEVERITIES)}")
-    return SEVERITIES[said]
+def _severity(value: object, where: str) -> Severity:
+    if not isinstance(value, str) or value not in SEVERITIES:
+        raise RefusedError(f"'severity' of {where} is {value!r}; give one of {', '.join(SEVERITIES)}")
+    return SEVERITIES[value]
 
 
-def _kinds(said: object, rules: Collection[str], where: str) -> frozenset[str]:
-    if not isinstance(said, list) or not all(isinstance(kind, str) for kind in said):
+def _kinds(value: object, rules: Collection[str], where: str) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(kind, str) for kind in value):
         raise RefusedError(f"'kinds' of {where} must list rules, as strings")
-    if unknown := sorted(set(said) - set(rules)):
+    if unknown := sorted(set(value) - set(rules)):
         raise RefusedError(f"'kinds' of {where} has {unknown[0]!r}, which is not a rule; there are {', '.join(rules)}")
-    return frozenset(said)
+    return frozenset(value)
 
 
-def _number(said: Mapping[str, Any], name: str, default: int, most: int, where: str) -> int:
-    value = said.get(name, default)
+def _number(table: Mapping[str, Any], name: str, default: int, most: int, where: str) -> int:
+    value = table.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise RefusedError(f"{name!r} of {where} must be a whole number from 1 to {most}")
     return value

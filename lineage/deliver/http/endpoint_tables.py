@@ -15,12 +15,12 @@ _PLACES: Final = re.compile(r"\{(id|iss|jti)\}")
 
 
 def tables_of(
-    said: object, section: str, names: Collection[str], file: Path
+    value: object, section: str, names: Collection[str], file: Path
 ) -> Iterator[tuple[str, Mapping[str, Any], str]]:
     """Yield the tables ``[SECTION."RECEIVER"]`` in the order of their receivers.
 
     Args:
-        said: The section of the settings file.
+        value: The section of the settings file.
         section: Its name.
         names: The settings that a table may have.
         file: The settings file, for messages.
@@ -28,9 +28,9 @@ def tables_of(
     Returns:
         The receiver, its table, and the name of that table for messages.
     """
-    if not isinstance(said, Mapping):
+    if not isinstance(value, Mapping):
         raise RefusedError(f"'{section}' in {file} must be tables: [{section}.\"RECEIVER\"]")
-    for receiver, table in sorted(said.items()):
+    for receiver, table in sorted(value.items()):
         where = f'[{section}."{receiver}"] in {file}'
         if not isinstance(table, Mapping):
             raise RefusedError(f"{where} must be a table")
@@ -49,9 +49,9 @@ def text_of(table: Mapping[str, Any], name: str, where: str) -> str | None:
     return value
 
 
-def template_of(said: str | None, where: str) -> str:
+def template_of(text: str | None, where: str) -> str:
     """Return the template of the ``token`` parameter, by default ``{jti}``."""
-    template = said or "{jti}"
+    template = text or "{jti}"
     if not _PLACES.search(template):
         raise RefusedError(f"'token' of {where} must contain {{id}} or {{jti}}, which stand for those of the token")
     return template
@@ -63,13 +63,13 @@ def filled(template: str, id_: str, issuer: str) -> str:
     return _PLACES.sub(lambda match: parts[match.group(1)], template)
 
 
-def path_of(said: str | None, file: Path) -> Path | None:
+def path_of(text: str | None, file: Path) -> Path | None:
     """Return the path of a file, whose name is relative to the settings file."""
-    return None if said is None else file.parent / said
+    return None if text is None else file.parent / text
 
 
-def seconds_of(said: object, where: str, *, longest: int) -> float:
+def seconds_of(value: object, where: str, *, longest: int) -> float:
     """Return a time limit in seconds."""
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= longest:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= longest:
         raise RefusedError(f"'timeout_seconds' of {where} must be a positive number up to {longest}")
-    return float(said)
+    return float(value)

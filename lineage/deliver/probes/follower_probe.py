@@ -25,9 +25,9 @@ def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _asked(client: EndpointClient, keys: Sequence[str], inquiry: Inquiry) -> Observation:
     asked_at = inquiry.clock()
-    said = _replies(client, keys, inquiry.nonce)
+    stated = _replies(client, keys, inquiry.nonce)
     answered_at = inquiry.clock()
-    replies = dict(zip(keys, map(_REPLIES.__getitem__, said), strict=True))
+    replies = dict(zip(keys, map(_REPLIES.__getitem__, stated), strict=True))
     return Observation(client.probe.receiver, replies, asked_at, answered_at)
 
 

@@ -38,7 +38,7 @@ def _active(client: EndpointClient, handle: str) -> Reply:
 
 def _member(body: bytes, name: str) -> object:
     try:
-        said = json.loads(body)
+        document = json.loads(body)
     except (ValueError, RecursionError):  # it is not JSON, or nested too deeply
         return None
-    return said.get(name) if isinstance(said, dict) else None
+    return document.get(name) if isinstance(document, dict) else None

@@ -86,13 +86,13 @@ class Probe:
         return filled(self.token, id_, issuer_of(id_) or "")
 
 
-def probes_of(said: object, *, file: Path) -> tuple[Probe, ...]:
+def probes_of(value: object, *, file: Path) -> tuple[Probe, ...]:
     """Read the probes of a settings file, in the order of their receivers.
 
     Raises:
         RefusedError: A setting is missing, unknown or invalid; the message names it.
     """
-    tables = tables_of(said, "probes", _NAMES, file)
+    tables = tables_of(value, "probes", _NAMES, file)
     return tuple(_probe(receiver, table, where, file) for receiver, table, where in tables)
 
 
@@ -118,9 +118,9 @@ def _probe(receiver: str, table: Mapping[str, Any], where: str, file: Path) -> P
     )
 
 
-def _cached(said: object, where: str) -> float | None:
-    if said is None:
+def _cached(value: object, where: str) -> float | None:
+    if value is None:
         return None
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= _LONGEST_CACHED:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_CACHED:
         raise RefusedError(f"'cached_seconds' of {where} must be a number from 0 to {_LONGEST_CACHED:,}")
-    return float(said)
+    return float(value)

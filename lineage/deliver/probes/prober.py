@@ -22,12 +22,14 @@ _Ask = Callable[[EndpointClient, Sequence[str], Inquiry], list[Observation]]
 _BY_KIND: Final[Mapping[str, _Ask]] = {INTROSPECTION: introspect, ANSWERS: ask_follower, STATUS_LIST: read_lists}
 
 
-def ask_all(probes: Mapping[str, Probe], wanted: Mapping[str, Sequence[str]], inquiry: Inquiry) -> list[Observation]:
+def ask_all(
+    probes: Mapping[str, Probe], keys_of_probe: Mapping[str, Sequence[str]], inquiry: Inquiry
+) -> list[Observation]:
     """Ask enforcement points about the elements that they cover.
 
     Args:
         probes: The probe of each point; a point without one is ``revocation_unsupported``.
-        wanted: The enforcement points, and ``KIND:ID`` of each element to ask them about.
+        keys_of_probe: The enforcement points, and ``KIND:ID`` of each element to ask them about.
         inquiry: The data that all questions share.
 
     Raises:
@@ -36,10 +38,10 @@ def ask_all(probes: Mapping[str, Probe], wanted: Mapping[str, Sequence[str]], in
     now = inquiry.clock()
     found = [
         Observation(receiver, dict.fromkeys(keys, Reply.UNSUPPORTED), now, now)
-        for receiver, keys in wanted.items()
+        for receiver, keys in keys_of_probe.items()
         if receiver not in probes
     ]
-    asked = [(probes[receiver], keys) for receiver, keys in wanted.items() if receiver in probes and keys]
+    asked = [(probes[receiver], keys) for receiver, keys in keys_of_probe.items() if receiver in probes and keys]
     contexts = {ca: trusting(ca) for ca in {probe.ca for probe, _ in asked}}
     clients = [EndpointClient(probe, contexts[probe.ca]) for probe, _ in asked]
     with ThreadPoolExecutor(AT_ONCE) as threads:

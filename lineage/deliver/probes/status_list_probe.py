@@ -84,8 +84,8 @@ def _is_read(probe: Probe, place: StatusList) -> bool:
 
 def _worst(lists: dict[str, _List | None], places: Collection[StatusList]) -> Reply:
     """Return the worst reply of the lists: the enforcement point may read any of the entries."""
-    said = {Reply.UNAVAILABLE if (one := lists[place.uri]) is None else one.reply(place.idx) for place in places}
-    return next(reply for reply in _WORST_FIRST if reply in said)
+    replies = {Reply.UNAVAILABLE if (one := lists[place.uri]) is None else one.reply(place.idx) for place in places}
+    return next(reply for reply in _WORST_FIRST if reply in replies)
 
 
 def _lag(probe: Probe, found: _List) -> int:
@@ -117,22 +117,22 @@ def _verified(token: str, trusted: _KeysById, uri: str, at: Instant) -> _List:
         raise ValueError("it is of another type")
     key = trusted[header["kid"]] if "kid" in header else next(iter(trusted.values()))
     options: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
-    said = jwt.decode(token, key.key, algorithms=[key.algorithm_name], options=options)
-    issued, ends, ttl = _seconds(said["iat"]), _seconds(said.get("exp")), _seconds(said.get("ttl"))
+    claims = jwt.decode(token, key.key, algorithms=[key.algorithm_name], options=options)
+    issued, ends, ttl = _seconds(claims["iat"]), _seconds(claims.get("exp")), _seconds(claims.get("ttl"))
     now = at / SECOND
-    if said["sub"] != uri or issued is None or issued > now + _AHEAD_SECONDS or (ends is not None and ends <= now):
+    if claims["sub"] != uri or issued is None or issued > now + _AHEAD_SECONDS or (ends is not None and ends <= now):
         raise ValueError("it is for another URI, or not valid at this time")
-    listed = said["status_list"]
+    listed = claims["status_list"]
     lives = [one for one in (ttl, None if ends is None else ends - issued) if one is not None]
     return _List(decoded(listed["lst"]), listed["bits"], max(lives, default=None))
 
 
-def _seconds(said: object) -> float | None:
-    if said is None:
+def _seconds(value: object) -> float | None:
+    if value is None:
         return None
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said < 2**40:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**40:
         raise ValueError("one of its times is not a number of seconds")
-    return float(said)
+    return float(value)
 
 
 def _trusted(probe: Probe, inquiry: Inquiry) -> _KeysById:

@@ -76,13 +76,13 @@ class Endpoint:
         return filled(self.token, id_, issuer)
 
 
-def endpoints_of(said: object, *, file: Path) -> tuple[Endpoint, ...]:
+def endpoints_of(value: object, *, file: Path) -> tuple[Endpoint, ...]:
     """Read the endpoints of a settings file, in the order of their receivers.
 
     Raises:
         RefusedError: A setting is missing, unknown or invalid; the message names it.
     """
-    tables = tables_of(said, "receivers", _NAMES, file)
+    tables = tables_of(value, "receivers", _NAMES, file)
     return tuple(_endpoint(receiver, table, where, file) for receiver, table, where in tables)
 
 
@@ -119,7 +119,7 @@ def _refuse_wrong_mix(texts: Mapping[str, str | None], where: str) -> None:
             raise RefusedError(f"{where} with auth = {auth!r} {verb} {name!r}")
 
 
-def _issuers(said: object, where: str) -> tuple[str, ...]:
-    if not isinstance(said, list) or not said or not all(isinstance(issuer, str) and issuer for issuer in said):
+def _issuers(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(issuer, str) and issuer for issuer in value):
         raise RefusedError(f"'issuers' of {where} must list the issuers whose tokens it can revoke, as strings")
-    return tuple(said)
+    return tuple(value)

@@ -132,7 +132,7 @@ class RevocationEndpointClient:
             NotAnsweredError: The server did not answer for a token; the call will be repeated.
             UnavailableError: The store or the log is unavailable.
         """
-        told = 0
+        called = 0
         while time.monotonic() >= self._not_before:
             cursor = outbox.cursor_of(self._store, self._name)
             rows = outbox.rows(self._store, after=cursor.seq, limit=_TOGETHER)
@@ -155,11 +155,11 @@ class RevocationEndpointClient:
             self._settle(answers)
             if done > cursor.seq:
                 outbox.move(self._store, self._name, cursor, seq=done, at=self._clock(), place=b"")
-            told += len(answers)
+            called += len(answers)
             self._pause(fault)
             if fault is not None:
                 raise fault
-        return told
+        return called
 
     def close(self) -> None:
         """Close the connections."""

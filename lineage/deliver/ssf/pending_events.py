@@ -55,10 +55,10 @@ class Outstanding:
     def settled(self, done: set[str]) -> dict[str, Any]:
         """Return the changes of the stream when some events, given by ``jti``, are settled."""
         seqs = [event.seq for event in self.outgoing if event.seq is not None]
-        told = {event.seq for event in self.outgoing if event.seq is not None and event.jti in done}
-        seq = next((seq for seq in seqs if seq not in told), self.through + 1) - 1
+        delivered = {event.seq for event in self.outgoing if event.seq is not None and event.jti in done}
+        seq = next((seq for seq in seqs if seq not in delivered), self.through + 1) - 1
         seq = max(seq, self.stream.seq)
-        return {"seq": seq, "settled": frozenset(each for each in self.stream.settled | told if each > seq)}
+        return {"seq": seq, "settled": frozenset(each for each in self.stream.settled | delivered if each > seq)}
 
 
 class EventSource:
@@ -102,7 +102,7 @@ class EventSource:
         through, whole = stream.seq, False
         while not whole and len(outgoing) < limit:
             rows = streams.undelivered(self._store, stream, after=through, limit=_PAGE)
-            outgoing += self._told(stream, rows, coverage, at)
+            outgoing += self._state_events(stream, rows, coverage, at)
             through = rows[-1].seq if rows else through
             whole = len(rows) < _PAGE
         cut = outgoing[limit:]
@@ -112,7 +112,7 @@ class EventSource:
             through = stream.seq
         return Outstanding(stream, outgoing[:limit], through, more=bool(cut) or not whole)
 
-    def _told(
+    def _state_events(
         self, stream: Stream, rows: Sequence[UndeliveredRow], coverage: StreamCoverage, at: Instant
     ) -> list[OutgoingEvent]:
         wanted = [
@@ -120,7 +120,7 @@ class EventSource:
             for row in rows
             if row.seq not in stream.settled
             and row.change.version.outcome.is_relevant(at - GRACE)
-            and (not stream.said.events or type_of(row.change.version.outcome.state) in stream.said.events)
+            and (not stream.settings.events or type_of(row.change.version.outcome.state) in stream.settings.events)
         ]
         if not wanted:
             return []

@@ -6,7 +6,7 @@ from typing import Any, Final
 from lineage.core.model.errors import FencedError, RefusedError
 from lineage.core.model.times import Instant
 from lineage.deliver.ssf.pending_events import Outstanding
-from lineage.deliver.ssf.stream_requests import POLL, Asked
+from lineage.deliver.ssf.stream_requests import POLL, PollRequest
 from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.store.delivery import ssf_streams
 from lineage.store.delivery.outbox import note_delivered
@@ -18,7 +18,7 @@ _WINDOW: Final = 500  # the most events delivered and not acknowledged, in any o
 _ATTEMPTS: Final = 20
 
 
-def poll(transmitter: Transmitter, receiver: str, stream_id: str, asked: Asked) -> dict[str, Any]:
+def poll(transmitter: Transmitter, receiver: str, stream_id: str, asked: PollRequest) -> dict[str, Any]:
     """Record a receiver's acknowledgements and errors, and return its next events.
 
     Raises:
@@ -27,12 +27,12 @@ def poll(transmitter: Transmitter, receiver: str, stream_id: str, asked: Asked) 
     """
     for _ in range(_ATTEMPTS):
         stream = transmitter.own(receiver, stream_id)
-        if stream.said.method != POLL:
+        if stream.settings.method != POLL:
             raise RefusedError("this stream uses push delivery; there is nothing to poll")
         at = transmitter.clock()
         try:
             found = transmitter.teller.outstanding(stream, limit=max(1, _WINDOW - len(stream.settled)), at=at)
-            refused = {jti: said for jti, said in asked.refused.items() if said[0] not in PASSING}
+            refused = {jti: refusal for jti, refusal in asked.refused.items() if refusal[0] not in PASSING}
             settle(transmitter, found, asked.acknowledged, refused, at)
         except FencedError:
             continue
@@ -72,15 +72,15 @@ def settle(
         FencedError: Another process has changed the stream. Acceptance is recorded, but the events are delivered again.
     """
     stream, store = found.stream, transmitter.store
-    taken = [event for event in found.outgoing if event.jti in accepted]
-    if seqs := [event.seq for event in taken if event.seq is not None]:
+    acknowledged = [event for event in found.outgoing if event.jti in accepted]
+    if seqs := [event.seq for event in acknowledged if event.seq is not None]:
         note_delivered(store, stream.receiver, seqs, at)
     letters = [
         DeadLetter(stream.receiver, stream.id, event.jti, event.seq, *refused[event.jti], at)
         for event in found.outgoing
         if event.jti in refused and event.jti not in accepted
     ]
-    done = {event.jti for event in taken} | {letter.jti for letter in letters}
+    done = {event.jti for event in acknowledged} | {letter.jti for letter in letters}
     noticed = [event.notice for event in found.outgoing if event.notice is not None and event.jti in done]
     values |= found.settled(done)
     if not done and all(getattr(stream, name) == value for name, value in values.items()):

@@ -162,11 +162,11 @@ def _object_in(answer: httpx.Response, until: float) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _retry_after(said: str, at: Instant) -> float:
+def _retry_after(text: str, at: Instant) -> float:
     """Return ``Retry-After`` in seconds, given as such or as a date (RFC 9110 section 10.2.3); 0 if it is invalid."""
-    if said.isascii() and said.isdigit():
-        return float(said[:9])
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
     try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - at / SECOND)
+        return max(0.0, parsedate_to_datetime(text).timestamp() - at / SECOND)
     except (ValueError, TypeError, OverflowError):
         return 0.0

@@ -159,7 +159,7 @@ class Pusher:
                 self._runners[id_].poke()
 
     def _pushed(self) -> list[Stream]:
-        return [stream for stream in streams.every(self._store) if stream.said.method == PUSH]
+        return [stream for stream in streams.every(self._store) if stream.settings.method == PUSH]
 
     def _begin(self) -> None:
         self._beat(outbox.cursor_of(self._store, PUSHER))

@@ -18,7 +18,7 @@ from lineage.deliver.http.problems import problem, problem_of
 from lineage.deliver.http.route import Endpoint, Route
 from lineage.deliver.http.signing_keys import Keys
 from lineage.deliver.ssf import polling
-from lineage.deliver.ssf.stream_requests import Json, asked_of
+from lineage.deliver.ssf.stream_requests import Json, poll_request_of
 from lineage.deliver.ssf.transmitter import NoStreamError, OneStreamError, TooOftenError, Transmitter
 
 LARGEST_BYTES: Final = 256 * 1024  # of a request: a poll that acknowledges a thousand events has about 40 KiB
@@ -96,7 +96,7 @@ def routes(
 
     async def poll(request: Request) -> Response:
         here, caller = there(), await run_in_threadpool(receiver, request)
-        asked, stream_id = asked_of(await _object_in(request)), request.path_params["stream_id"]
+        asked, stream_id = poll_request_of(await _object_in(request)), request.path_params["stream_id"]
         until = time.monotonic() + poll_seconds
         while True:
             mark = await run_in_threadpool(here.mark, stream_id)

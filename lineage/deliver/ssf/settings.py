@@ -25,19 +25,19 @@ class SsfSettings:
     loopback: bool = setting(default=False, help="`yes` allows pushes to this machine itself, unencrypted")
 
     @classmethod
-    def of(cls, said: Mapping[str, str]) -> "SsfSettings | None":
+    def of(cls, table: Mapping[str, str]) -> "SsfSettings | None":
         """Parse settings given by name (``NAMES``, and others); None if no transmitter is configured.
 
         Raises:
             RefusedError: A value is invalid or missing.
         """
-        given = [name for name in NAMES if name in said]
+        given = [name for name in NAMES if name in table]
         if not given:
             return None
         for name in ("ssf_issuer", "signing_key_file"):
-            if name not in said:
+            if name not in table:
                 raise RefusedError(f"the setting {given[0]!r} has no effect without {name!r}; give both or none")
-        values = TABLE.read({name: said[name] for name in given})
+        values = TABLE.read({name: table[name] for name in given})
         return cls(**values | {"issuer": _issuer(values["issuer"])})
 
     def shown(self) -> dict[str, str]:

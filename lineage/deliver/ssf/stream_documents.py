@@ -28,9 +28,9 @@ def configuration_document(issuer: str) -> Document:
 
 def stream_document(stream: Stream, issuer: str) -> Document:
     """Build the document of a stream for its receiver; the authorization header is never shown."""
-    said = stream.said
-    endpoint = said.endpoint if said.method == PUSH else f"{issuer}/ssf/poll/{stream.id}"
-    requested = list(said.events) if said.events else list(SUPPORTED)
+    settings = stream.settings
+    endpoint = settings.endpoint if settings.method == PUSH else f"{issuer}/ssf/poll/{stream.id}"
+    requested = list(settings.events) if settings.events else list(SUPPORTED)
     return {
         "stream_id": stream.id,
         "iss": issuer,
@@ -38,8 +38,8 @@ def stream_document(stream: Stream, issuer: str) -> Document:
         "events_supported": list(SUPPORTED),
         "events_requested": requested,
         "events_delivered": [type_ for type_ in SUPPORTED if type_ in requested],
-        "delivery": {"method": said.method, "endpoint_url": endpoint},
-        **({} if said.description is None else {"description": said.description}),
+        "delivery": {"method": settings.method, "endpoint_url": endpoint},
+        **({} if settings.description is None else {"description": settings.description}),
     }
 
 

@@ -61,7 +61,7 @@ class StreamPusher:
             UnavailableError: The store is unavailable.
         """
         stream = ssf_streams.by_id(self._transmitter.store, self._id)
-        if stream is None or stream.status != ENABLED or stream.said.method != PUSH:
+        if stream is None or stream.status != ENABLED or stream.settings.method != PUSH:
             return
         if time.monotonic() < self._not_before and stream.turn == self._turn:
             return
@@ -104,7 +104,7 @@ class StreamPusher:
             if changed or self._stopped.is_set():
                 break
             token = self._transmitter.sign(event)
-            match self._post.send(found.stream.said.endpoint or "", authorization, token, at=clock()):
+            match self._post.send(found.stream.settings.endpoint or "", authorization, token, at=clock()):
                 case Accepted():
                     accepted.add(event.jti)
                 case Refused(error, description):

@@ -27,21 +27,21 @@ _MOST_ANSWERS: Final = 1_000  # acknowledgements and errors in one poll
 Json = Mapping[str, Any]
 
 
-class Wanted(NamedTuple):
+class StreamRequest(NamedTuple):
     """A stream as requested by its receiver.
 
     Attributes:
-        said: The configuration to store.
+        settings: The configuration to store.
         authorization: The ``Authorization`` header to send with every push; None for no header.
         keeps_authorization: Whether to keep the present header, because the request does not change it.
     """
 
-    said: StreamSettings
+    settings: StreamSettings
     authorization: str | None
     keeps_authorization: bool
 
 
-class Asked(NamedTuple):
+class PollRequest(NamedTuple):
     """The parameters of a poll (RFC 8936 section 2.2)."""
 
     most: int
@@ -50,7 +50,7 @@ class Asked(NamedTuple):
     refused: Mapping[str, tuple[str, str]]  # jti -> error, description
 
 
-def wanted_of(body: Json, *, before: StreamSettings | None = None, loopback: bool) -> Wanted:
+def stream_request_of(body: Json, *, before: StreamSettings | None = None, loopback: bool) -> StreamRequest:
     """Parse the configuration of a stream.
 
     Args:
@@ -78,8 +78,8 @@ def wanted_of(body: Json, *, before: StreamSettings | None = None, loopback: boo
         events = _types(body["events_requested"])
     if "description" in body:
         description = None if body["description"] is None else _text(body["description"], "description")
-    said = StreamSettings(method=method, endpoint=endpoint, events=events, description=description)
-    return Wanted(said, authorization if method == PUSH else None, keeps)
+    settings = StreamSettings(method=method, endpoint=endpoint, events=events, description=description)
+    return StreamRequest(settings, authorization if method == PUSH else None, keeps)
 
 
 def endpoint_of(url: str, *, loopback: bool) -> str:
@@ -174,7 +174,7 @@ def state_of(body: Json) -> str | None:
     return None if body.get("state") is None else _text(body["state"], "state")
 
 
-def asked_of(body: Json) -> Asked:
+def poll_request_of(body: Json) -> PollRequest:
     """Parse a poll."""
     most, at_once = body.get("maxEvents", MOST_EVENTS), body.get("returnImmediately", False)
     if not isinstance(most, int) or isinstance(most, bool) or most < 0:
@@ -186,13 +186,13 @@ def asked_of(body: Json) -> Asked:
         raise RefusedError("'ack' must be a list of ids of events")
     if len(acknowledged) + len(errors) > _MOST_ANSWERS:
         raise RefusedError(f"a poll may answer at most {_MOST_ANSWERS} events")
-    refused = {jti: refusal_of(_object(said, "setErrs")) for jti, said in errors.items()}
-    return Asked(min(most, MOST_EVENTS), at_once, frozenset(acknowledged), refused)
+    refused = {jti: refusal_of(_object(error, "setErrs")) for jti, error in errors.items()}
+    return PollRequest(min(most, MOST_EVENTS), at_once, frozenset(acknowledged), refused)
 
 
-def refusal_of(said: Json) -> tuple[str, str]:
+def refusal_of(value: Json) -> tuple[str, str]:
     """Return a receiver's error code and description for an event, shortened; an invalid code becomes empty."""
-    error, description = said.get("err"), said.get("description")
+    error, description = value.get("err"), value.get("description")
     return (
         storable(error[:_LONGEST_ERROR]) if isinstance(error, str) else "",
         storable(description[:_LONGEST_TEXT]) if isinstance(description, str) else "",

@@ -98,12 +98,12 @@ class Transmitter:
             OneStreamError: The receiver has a stream already.
             RefusedError: The configuration is invalid.
         """
-        wanted = stream_requests.wanted_of(body, loopback=self.settings.loopback)
+        requested = stream_requests.stream_request_of(body, loopback=self.settings.loopback)
         new = Stream(
             id=secrets.token_urlsafe(24),
             receiver=receiver,
-            said=wanted.said,
-            secret=self._sealed(wanted.authorization),
+            settings=requested.settings,
+            secret=self._sealed(requested.authorization),
             horizon=streams.last(self.store),
             covers=self.teller.covers(receiver),
         )
@@ -135,19 +135,21 @@ class Transmitter:
             before = (
                 streams.StreamSettings(method=stream_requests.POLL)
                 if whole and body.get("delivery") is None
-                else stream.said
+                else stream.settings
             )
             left: Json = {"events_requested": [], "description": None} if whole else {}
-            wanted = stream_requests.wanted_of({**left, **body}, before=before, loopback=self.settings.loopback)
-            secret = stream.secret if wanted.keeps_authorization else self._sealed(wanted.authorization)
-            if wanted.said.method != PUSH:
+            requested = stream_requests.stream_request_of(
+                {**left, **body}, before=before, loopback=self.settings.loopback
+            )
+            secret = stream.secret if requested.keeps_authorization else self._sealed(requested.authorization)
+            if requested.settings.method != PUSH:
                 secret = None
             # Events of types that were not requested until now were skipped, so deliver from the beginning.
-            more = stream.said.events and (
-                not wanted.said.events or not set(wanted.said.events) <= {*stream.said.events}
+            more = stream.settings.events and (
+                not requested.settings.events or not set(requested.settings.events) <= {*stream.settings.events}
             )
             restart = streams.from_the_beginning(self.store) if more else {}
-            return streams.change(self.store, stream, said=wanted.said, secret=secret, fault=None, **restart)
+            return streams.change(self.store, stream, settings=requested.settings, secret=secret, fault=None, **restart)
 
         return self.document(self._changed(receiver, stream_requests.stream_id_of(body), change))
 

@@ -81,22 +81,22 @@ class StatusLists:
         uri = f"{self.base}/{name}"
         with self._lock:
             at = self._clock()
-            looked_at, known, signed = self._made.get(uri, (-_MADE_SECONDS, b"", None))
+            checked_at, known, signed = self._made.get(uri, (-_MADE_SECONDS, b"", None))
             if signed is not None:
                 self._made.move_to_end(uri)
-                if time.monotonic() - looked_at < _MADE_SECONDS:
+                if time.monotonic() - checked_at < _MADE_SECONDS:
                     return signed
-            looked_at = time.monotonic()
+            checked_at = time.monotonic()
             with self._current.world() as world:
                 found = statuses_of(world, uri, at)
             if found is None:
                 self._made.pop(uri, None)
                 return None
-            array, iat = packed(found.said, found.size, BITS), at // SECOND
+            array, iat = packed(found.statuses, found.size, BITS), at // SECOND
             digest = hashlib.sha256(array).digest()  # instead of the array, which may have megabytes
             if signed is None or digest != known or not 0 <= iat - signed.iat < _RESIGN_SECONDS:
                 signed = self._signed(uri, array, iat, iat + LIFE_SECONDS, {"ttl": TTL_SECONDS})
-            self._made[uri] = looked_at, digest, signed
+            self._made[uri] = checked_at, digest, signed
             while len(self._made) > self._kept:
                 self._made.popitem(last=False)
             return signed
@@ -109,7 +109,7 @@ class StatusLists:
         found = self._at(uri, seconds * SECOND)
         if found is None:
             return None
-        return self._signed(uri, packed(found.said, found.size, BITS), seconds, seconds + 1, {})
+        return self._signed(uri, packed(found.statuses, found.size, BITS), seconds, seconds + 1, {})
 
     def _at(self, uri: str, at: Instant) -> Statuses | None:
         with self._current.world() as world:
@@ -117,8 +117,8 @@ class StatusLists:
             return statuses_of(world, uri, at) if since is not None and since <= at else None
 
     def _signed(self, uri: str, array: bytes, iat: int, exp: int, more: Mapping[str, Any]) -> Signed:
-        said = {"bits": BITS, "lst": encoded(array), "aggregation_uri": self.base}
-        token = self._keys.sign({"sub": uri, "iat": iat, "exp": exp, **more, "status_list": said}, TYPE)
+        claims = {"bits": BITS, "lst": encoded(array), "aggregation_uri": self.base}
+        token = self._keys.sign({"sub": uri, "iat": iat, "exp": exp, **more, "status_list": claims}, TYPE)
         return Signed(token, f'"{hashlib.sha256(token.encode()).hexdigest()[:32]}"', iat)
 
     def _name(self, uri: str) -> str | None:
@@ -143,16 +143,16 @@ def routes(lists: StatusLists, clock: Callable[[], Instant]) -> list[Route]:
         if not _accepts(request.headers.get("accept", "*/*")):
             title, detail = "Not acceptable", f"a status list is only available as {MEDIA_TYPE}"
             return problem(HTTPStatus.NOT_ACCEPTABLE, "not-acceptable", title, detail)
-        said = request.query_params.getlist("time")
-        if len(said) > 1 or (said and _MOMENT.fullmatch(said[0]) is None):
+        values = request.query_params.getlist("time")
+        if len(values) > 1 or (values and _MOMENT.fullmatch(values[0]) is None):
             raise RefusedError("'time' must be one number: seconds since 1970")
-        look = partial(lists.then, name, int(said[0])) if said else partial(lists.now, name)
+        look = partial(lists.then, name, int(values[0])) if values else partial(lists.now, name)
         signed = await run_in_threadpool(look)
         if signed is None:
-            when = " at that time" if said else ""
+            when = " at that time" if values else ""
             title, detail = "There is no such status list", f"no token has an index in {name[:200]!a}{when}"
             return problem(HTTPStatus.NOT_FOUND, "no-such-list", title, detail)
-        fresh = TTL_SECONDS if said else max(0, signed.iat + TTL_SECONDS - clock() // SECOND)
+        fresh = TTL_SECONDS if values else max(0, signed.iat + TTL_SECONDS - clock() // SECOND)
         headers = {"ETag": signed.tag, "Cache-Control": f"max-age={fresh}", "Vary": "Accept", **_ANYWHERE}
         if signed.tag in _tags(request.headers.get("if-none-match", "")):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -161,9 +161,9 @@ def routes(lists: StatusLists, clock: Callable[[], Instant]) -> list[Route]:
     return [Route("GET", "/status-lists", aggregation), Route("GET", "/status-lists/{name}", status_list)]
 
 
-def _accepts(said: str) -> bool:
-    return not _ACCEPTED.isdisjoint(part.partition(";")[0].strip().lower() for part in said.split(","))
+def _accepts(header: str) -> bool:
+    return not _ACCEPTED.isdisjoint(part.partition(";")[0].strip().lower() for part in header.split(","))
 
 
-def _tags(said: str) -> set[str]:
-    return {tag.strip().removeprefix("W/") for tag in said.split(",")}
+def _tags(header: str) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}

@@ -85,7 +85,7 @@ class WorldLoader:
     def of(self, key: str, known_at: Instant | None) -> LoadedWorld | None:
         """Load from the store."""
         # read first, so it never claims more than was loaded
-        said = as_of(self._store, self._log, *self._store.progress())
+        progress = as_of(self._store, self._log, *self._store.progress())
         loaded = self.load(key, known_at)
         if loaded is None:
             return None
@@ -93,7 +93,7 @@ class WorldLoader:
         def answer(_question: str, _at: Instant, asked: Answer) -> Document:
             return asked(loaded)
 
-        return LoadedWorld(answer, said, loaded.is_whole, lambda findings: self.judgements(findings, known_at))
+        return LoadedWorld(answer, progress, loaded.is_whole, lambda findings: self.judgements(findings, known_at))
 
     def judgements(self, findings: Collection[str], known_at: Instant | None) -> FactIndex:
         """Return people's judgements of findings."""

@@ -95,7 +95,7 @@ class QuestionCache:
         self._loading = WorldLoader(store, log, trust)
         self._follower = Follower(store, load=self._begin, apply=self._drop_touched, trust=trust, most=_CAME)
         self.ends = RevocationCache(store, trust)
-        self._said: tuple[Place, Document] | None = None
+        self._progress: tuple[Place, Document] | None = None
         # All of these are protected by the follower's lock.
         self._parts: OrderedDict[str, CachedWorld] = OrderedDict()
         self._holding: defaultdict[str, set[str]] = defaultdict(set)  # key -> the parts that contain it
@@ -107,7 +107,7 @@ class QuestionCache:
             return self._loading.of(key, known_at)
         with self._follower.caught_up() as place:
             part = self._part(key)
-        said = self._as_of(place)
+        progress = self._as_of(place)
         if part is None:
             loaded = self._loading.load(key, None)
             if loaded is None:
@@ -115,7 +115,7 @@ class QuestionCache:
             part = CachedWorld(key, loaded)
             self._keep(key, part, place)
         return LoadedWorld(
-            part.answer, said, part.is_whole, lambda findings: self._judgements(key, part, findings, place)
+            part.answer, progress, part.is_whole, lambda findings: self._judgements(key, part, findings, place)
         )
 
     def _judgements(self, key: str, part: CachedWorld, findings: Collection[str], place: Place) -> FactIndex:
@@ -140,18 +140,18 @@ class QuestionCache:
     def _of_non_blocking(self, key: str) -> LoadedWorld:
         with self._follower.non_blocking() as place:
             part = self._part(key)
-        said = self._said
-        if part is None or len(part.keys) > _AT_ONCE or said is None or said[0] is not place:
+        progress = self._progress
+        if part is None or len(part.keys) > _AT_ONCE or progress is None or progress[0] is not place:
             raise WouldBlockError(f"what {key} depends on has to be loaded")
-        return LoadedWorld(part.answer, said[1], part.is_whole, part.judgements_at_hand)
+        return LoadedWorld(part.answer, progress[1], part.is_whole, part.judgements_at_hand)
 
     def _as_of(self, place: Place) -> Document:
-        said = self._said
-        if said is None or said[0] is not place:
-            said = place, as_of(self._store, self._log, place.positions, place.recorded_at)
+        progress = self._progress
+        if progress is None or progress[0] is not place:
+            progress = place, as_of(self._store, self._log, place.positions, place.recorded_at)
             if self._log_inside:  # otherwise the log advances without a visible change of the store
-                self._said = said
-        return said[1]
+                self._progress = progress
+        return progress[1]
 
     def _part(self, key: str) -> CachedWorld | None:
         part = self._parts.get(key)

@@ -38,8 +38,8 @@ def one_list(out: Output, ids: tuple[str, ...], after: str | None = None) -> tup
         RefusedError: There is more or less than one id.
     """
     if (out.form != "text" or after is not None) and (len(ids) != 1 or ids[0] == "-"):
-        said = f"--format {out.form} writes one list" if out.form != "text" else "--after continues one list"
-        raise RefusedError(f"{said}: name one id")
+        why = f"--format {out.form} writes one list" if out.form != "text" else "--after continues one list"
+        raise RefusedError(f"{why}: name one id")
     return ids
 
 

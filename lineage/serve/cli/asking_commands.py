@@ -61,7 +61,7 @@ def actions(
     known_at: Instant | None,
     after: str | None,
     limit: int,
-    **said: str | None,
+    **ids: str | None,
 ) -> None:
     """What was done, the latest first, by what you know of it: for whom, by which agent, with which tool, when.
 
@@ -80,13 +80,13 @@ def actions(
     with opened_service(settings) as service:
         meant = {
             name: value if name in _PLAIN else one_meant(service, value, _KINDS.get(name, name), f"--{name}")
-            for name, value in said.items()
+            for name, value in ids.items()
             if value is not None
         }
         of = None if of is None else _thing(service, of)
-        wanted = _wanted(meant, start, end, outcome, text, of)
+        action_filter = _filters(meant, start, end, outcome, text, of)
         moment = now() if at is None else at
-        document = actions_of(service, wanted, at=moment, known_at=known_at, after=after, limit=limit)
+        document = actions_of(service, action_filter, at=moment, known_at=known_at, after=after, limit=limit)
         if document is None:
             out.not_found(of or "")
             click.get_current_context().exit(EXIT_NOT_FOUND)
@@ -106,7 +106,7 @@ def _thing(service: "Service", of: str) -> str:
         raise RefusedError(f"--of: {fault}") from fault
 
 
-def _wanted(
+def _filters(
     meant: dict[str, str],
     start: Instant | None,
     end: Instant | None,
@@ -166,9 +166,9 @@ def principals(
     with opened_service(settings) as service:
         if owner is not None:
             owner = one_meant(service, owner, "principal", "--owner")
-        wanted = People(kind, owner, state, text)
+        filters = People(kind, owner, state, text)
         moment = now() if at is None else at
-        document = principals_of(service, wanted, at=moment, known_at=known_at, after=after, limit=limit)
+        document = principals_of(service, filters, at=moment, known_at=known_at, after=after, limit=limit)
         out.listed(document, render_asking.principals, "principals")
 
 
@@ -183,7 +183,7 @@ def principals(
 @KNOWN_AT
 @shared_options()
 @list_options(100, "targets")
-def tokens(settings: "Settings", out: Output, **said: Any) -> None:
+def tokens(settings: "Settings", out: Output, **filters: Any) -> None:
     """Which tokens there are, the latest first: who holds each, for whom, its state, and when it was last used.
 
     \b
@@ -191,7 +191,7 @@ def tokens(settings: "Settings", out: Output, **said: Any) -> None:
       delegraph tokens --issuer https://idp.example --json
       delegraph tokens --holder mailer --state active --format targets > suspects.txt
     """  # noqa: D301
-    _held(settings, out, "token", **said)
+    _held(settings, out, "token", **filters)
 
 
 @click.command()
@@ -204,14 +204,14 @@ def tokens(settings: "Settings", out: Output, **said: Any) -> None:
 @KNOWN_AT
 @shared_options()
 @list_options(100, "targets")
-def delegations(settings: "Settings", out: Output, **said: Any) -> None:
+def delegations(settings: "Settings", out: Output, **filters: Any) -> None:
     """Which delegations there are, the latest first: who granted each to whom, and its state.
 
     \b
       delegraph delegations --issuer alice
       delegraph delegations --holder agent:planner --state active
     """  # noqa: D301
-    _held(settings, out, "delegation", kind=None, **said)
+    _held(settings, out, "delegation", kind=None, **filters)
 
 
 def _held(
@@ -241,19 +241,19 @@ def _held(
             name: None if value is None else one_meant(service, value, "principal", f"--{name}")
             for name, value in people.items()
         }
-        wanted = Held(kind=kind, state=state, text=text, **{"issuer": issuer, **meant})
+        filters = Held(kind=kind, state=state, text=text, **{"issuer": issuer, **meant})
         moment = now() if at is None else at
-        document = held(service, sort, wanted, at=moment, known_at=known_at, after=after, limit=limit)
+        document = held(service, sort, filters, at=moment, known_at=known_at, after=after, limit=limit)
         if sort == "token":
             out.listed(document, render_asking.tokens, "tokens")
         else:
             out.listed(document, render_asking.delegations, "delegations")
 
 
-def _refuse_empty(**said: str | None) -> None:
+def _refuse_empty(**filters: str | None) -> None:
     from lineage.core.model.errors import RefusedError
 
-    for name, value in said.items():
+    for name, value in filters.items():
         if value is not None and not value.strip():
             raise RefusedError(f"--{name} is empty: leave it out to ask for any")
 

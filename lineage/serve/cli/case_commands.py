@@ -62,15 +62,15 @@ def open_(
     assignee: str | None,
     note: str | None,
     case: str | None,
-    **_said: str | None,  # read from the settings
+    **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Open a case, with its first items if you name any."""
     from lineage.serve.commands.cases import open_case
     from lineage.serve.text import render_cases
 
     def do(service: "Service") -> Document:
-        wanted = _items(service, items, ranges)
-        return open_case(service, by=by, title=title, items=wanted, assignee=assignee, note=note, case=case)
+        chosen = _items(service, items, ranges)
+        return open_case(service, by=by, title=title, items=chosen, assignee=assignee, note=note, case=case)
 
     _done(settings, out, do, render_cases.changed)
 
@@ -91,7 +91,7 @@ def add(
     ranges: tuple[str, ...],
     by: str,
     note: str | None,
-    **_said: str | None,  # read from the settings
+    **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Add items: actions, tokens, delegations, principals, findings, revocations, or a range of actions."""
     _changed(settings, out, case, "added", items, ranges, by=by, note=note)
@@ -113,7 +113,7 @@ def remove(
     ranges: tuple[str, ...],
     by: str,
     note: str | None,
-    **_said: str | None,  # read from the settings
+    **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Remove items. That they were in the case stays in its history."""
     _changed(settings, out, case, "removed", items, ranges, by=by, note=note)
@@ -125,7 +125,7 @@ def remove(
 @_BY
 @_SOURCE
 @shared_options()
-def note(settings: "Settings", out: Output, case: str, text: str, by: str, **_said: str | None) -> None:
+def note(settings: "Settings", out: Output, case: str, text: str, by: str, **_from_settings: str | None) -> None:
     """Write a note."""
     _changed(settings, out, case, "noted", by=by, note=text)
 
@@ -146,7 +146,7 @@ def assign(
     by: str,
     note: str | None,
     version: str | None,
-    **_said: str | None,  # read from the settings
+    **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Put somebody in charge; without ASSIGNEE, nobody."""
     _changed(settings, out, case, "assigned", by=by, note=note, version=version, assignee=assignee)
@@ -169,7 +169,7 @@ def _settling(change: str, help_text: str) -> click.Command:
         by: str,
         reason: str,
         version: str | None,
-        **_said: str | None,  # read from the settings
+        **_from_settings: str | None,  # read from the settings
     ) -> None:
         _changed(settings, out, case, change, by=by, note=reason, version=version)
 
@@ -226,12 +226,12 @@ def list_(
 ) -> None:
     """All cases, by id backwards: the latest first, since the ids that are generated begin with the day."""
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.cases import WantedCases, cases
+    from lineage.serve.queries.cases import CaseFilter, cases
     from lineage.serve.text import render_cases
 
     with opened_service(settings) as service:
-        wanted = WantedCases(status, assignee, of)
-        out.listed(cases(service, wanted, known_at=known_at, after=after, limit=limit), render_cases.listed, "cases")
+        filters = CaseFilter(status, assignee, of)
+        out.listed(cases(service, filters, known_at=known_at, after=after, limit=limit), render_cases.listed, "cases")
 
 
 @case_.command()
@@ -278,8 +278,8 @@ def export(
     except OSError as error:
         raise RefusedError(f"{file} cannot be written: {error.strerror}; name another file with --out") from error
     items, events = len(document["export"]["items"]), len(document["export"]["events"])
-    said = {"case": case, "file": str(file), "sha256": document["sha256"], "items": items, "events": events}
-    out.document(said, _exported)
+    summary = {"case": case, "file": str(file), "sha256": document["sha256"], "items": items, "events": events}
+    out.document(summary, _exported)
 
 
 def _exported(doc: Document) -> str:

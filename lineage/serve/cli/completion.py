@@ -10,17 +10,17 @@ _OFFERED: Final = 50
 
 def things(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
     """Offer things as ``KIND:ID``, or by their ids alone."""
-    return [CompletionItem(said) for said in _offered(ctx, incomplete, None)]
+    return [CompletionItem(id_) for id_ in _offered(ctx, incomplete, None)]
 
 
 def actions(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
     """Offer the ids of actions."""
-    return [CompletionItem(said) for said in _offered(ctx, incomplete, "action")]
+    return [CompletionItem(id_) for id_ in _offered(ctx, incomplete, "action")]
 
 
 def principals(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
     """Offer the ids of principals."""
-    return [CompletionItem(said) for said in _offered(ctx, incomplete, "principal")]
+    return [CompletionItem(id_) for id_ in _offered(ctx, incomplete, "principal")]
 
 
 def _offered(ctx: click.Context, incomplete: str, kind: str | None) -> list[str]:

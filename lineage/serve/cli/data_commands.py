@@ -115,7 +115,7 @@ def ingest(
             service.catch_up(progress)
         out.document(counts(service, intake), render_chain.counts)
         if intake.foreign and settings.sources:
-            for sentence in render_sources.told(sources_of(service, settings.sources)):
+            for sentence in render_sources.identity_problems(sources_of(service, settings.sources)):
                 click.echo(f"delegraph: note: {sentence}", err=True)
 
 

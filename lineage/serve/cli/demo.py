@@ -18,7 +18,7 @@ from rich.console import Console
 from lineage.core.model.events import Target
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.revocation.reach import Proposal
-from lineage.serve.cli.demo_proof import Asked, Proof, prove
+from lineage.serve.cli.demo_proof import CheckedElement, Proof, prove
 from lineage.serve.commands.intake import counts, read_files
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
@@ -189,61 +189,63 @@ def ingest(service: Service, file: Path) -> Document:
 def page(results: Document, proof: Proof) -> Page:
     """Render the story on one screen."""
     counts, again = results["counts"], results["again"]["duplicates"]
-    told = Page().line(("A leaked agent token", "bold"), ": who used it, what its revocation ends, and the proof.")
-    _step(told, "10:20  Events arrive", "ingest", "incident.jsonl")
-    told.line(
+    text = Page().line(("A leaked agent token", "bold"), ": who used it, what its revocation ends, and the proof.")
+    _step(text, "10:20  Events arrive", "ingest", "incident.jsonl")
+    text.line(
         f"{counts['read']} events: {counts['accepted']} accepted, {many(counts['duplicates'], 'duplicate')}.",
         f" Once more: {many(again, 'duplicate')}, no change.",
         lead="  ",
     )
     if results["gap"]:
         for gap in results["gap"]["gaps"]:
-            told.line(("Missing evidence", "bold yellow"), f": {gap['why']}: {gap['id']}.", lead="  ")
-    _step(told, "10:25  Who mailed the price list to a rival?", "who", ACTION)
+            text.line(("Missing evidence", "bold yellow"), f": {gap['why']}: {gap['id']}.", lead="  ")
+    _step(text, "10:25  Who mailed the price list to a rival?", "who", ACTION)
     if results["who"]:
-        told.add(render_chain.who(results["who"], brief=True))
-    _step(told, "10:25  The blast radius", "reach", f"token:{LEAKED}")
+        text.add(render_chain.who(results["who"], brief=True))
+    _step(text, "10:25  The blast radius", "reach", f"token:{LEAKED}")
     if results["reach"]:
-        told.add(render_chain.plan(results["reach"], brief=True))
-    _step(told, "10:30  Revoke it", "revoke", f"token:{LEAKED}", "...")
+        text.add(render_chain.plan(results["reach"], brief=True))
+    _step(text, "10:30  Revoke it", "revoke", f"token:{LEAKED}", "...")
     if results["order"]:
-        told.add(render_chain.ordered(results["order"], brief=True))
-    told.title("10:40  Two events arrive late")
-    told.line("mailer-2, issued at 09:52: the missing link between mailer-1 and relay-2.", lead="  ")
-    told.line("relay-4, issued at 10:33 by a service that had not heard of the revocation.", lead="  ")
-    return _next(_proof(told, proof))
+        text.add(render_chain.ordered(results["order"], brief=True))
+    text.title("10:40  Two events arrive late")
+    text.line("mailer-2, issued at 09:52: the missing link between mailer-1 and relay-2.", lead="  ")
+    text.line("relay-4, issued at 10:33 by a service that had not heard of the revocation.", lead="  ")
+    return _next(_proof(text, proof))
 
 
-def _step(told: Page, title: str, *words: str) -> None:
-    told.title(title, (f"  $ delegraph {' '.join(map(shlex.quote, words))}", ""))
+def _step(page: Page, title: str, *words: str) -> None:
+    page.title(title, (f"  $ delegraph {' '.join(map(shlex.quote, words))}", ""))
 
 
-def _proof(told: Page, proof: Proof) -> Page:
-    told.title("10:45  The proof: the state of every token and delegation, asked one by one")
+def _proof(page: Page, proof: Proof) -> Page:
+    page.title("10:45  The proof: the state of every token and delegation, asked one by one")
     born = {one.of for one in proof.born_dead}
-    told.line(_of(proof.dead, proof.descendants), " descendants are revoked:", lead="  ")
+    page.line(_of(proof.dead, proof.descendants), " descendants are revoked:", lead="  ")
     for one in proof.dead:
-        told.line(f"{phrases.label(one.after):<19} {one.of}{', never valid' if one.of in born else ''}", lead="    ")
-    told.line(_of(proof.alive, proof.siblings), " siblings are active, as before: ", _kinds(proof.alive), lead="  ")
+        page.line(f"{phrases.label(one.after):<19} {one.of}{', never valid' if one.of in born else ''}", lead="    ")
+    page.line(_of(proof.alive, proof.siblings), " siblings are active, as before: ", _kinds(proof.alive), lead="  ")
     for one in proof.failures:
         states = f" {one.of}: {one.before} before the revocation, {one.after} after it"
-        told.line(("WRONG", "bold red"), states, lead="    ")
+        page.line(("WRONG", "bold red"), states, lead="    ")
     verdict: Words = ("PROVED", "bold green") if proof else ("NOT PROVED", "bold red")
-    said = "everything below it was revoked, and nothing else" if proof else "do not trust this build with a revocation"
-    return told.line(verdict, f": {said}.", lead="  ")
+    outcome = (
+        "everything below it was revoked, and nothing else" if proof else "do not trust this build with a revocation"
+    )
+    return page.line(verdict, f": {outcome}.", lead="  ")
 
 
-def _of(some: Sequence[Asked], every: Sequence[Asked]) -> str:
+def _of(some: Sequence[CheckedElement], every: Sequence[CheckedElement]) -> str:
     return f"{len(some)} of {len(every)}"
 
 
-def _kinds(asked: Sequence[Asked]) -> str:
+def _kinds(asked: Sequence[CheckedElement]) -> str:
     tokens = sum(one.of.startswith("token:") for one in asked)
     return f"{many(tokens, 'token')}, {many(len(asked) - tokens, 'delegation')}"
 
 
-def _next(told: Page) -> Page:
-    told.title("Now you (nothing is revoked without --execute)")
+def _next(page: Page) -> Page:
+    page.title("Now you (nothing is revoked without --execute)")
     at = format_instant(ASKED).replace(".000000", "")
     for words in (
         ("ingest", str(_shortest(incident_path()))),
@@ -252,8 +254,8 @@ def _next(told: Page) -> Page:
         ("uses", f"token:{LEAKED}"),
         ("revoke", "delegation:grant-mail", "--reason", "test", "--by", "human:you"),
     ):
-        told.command(["delegraph", *words])
-    return told
+        page.command(["delegraph", *words])
+    return page
 
 
 def _shortest(path: Path) -> Path:

@@ -76,20 +76,20 @@ def _named_by(service: Service, token: str) -> Document:
 
 
 def _page(results: Document) -> Page:
-    told = Page().line(("Five systems, one chain", "bold"), ": who put the report of the third quarter into S3?")
-    told.title("The logs, as each system wrote them")
+    page = Page().line(("Five systems, one chain", "bold"), ": who put the report of the third quarter into S3?")
+    page.title("The logs, as each system wrote them")
     for one in results["read"]:
-        said = f"{many(one['records'], 'record')}, {many(one['events'], 'event')}"
-        told.line(f"{one['source']:<6} {one['format']:<11} {one['file']:<17} {said}", lead="  ")
-    told.title("Who did it?", (f"  $ delegraph who {EFFECT}", ""))
+        counts = f"{many(one['records'], 'record')}, {many(one['events'], 'event')}"
+        page.line(f"{one['source']:<6} {one['format']:<11} {one['file']:<17} {counts}", lead="  ")
+    page.title("Who did it?", (f"  $ delegraph who {EFFECT}", ""))
     if results["who"]:
-        told.add(render_chain.who(results["who"], brief=True))
-    told.title("What joins them: tokens that two systems name")
+        page.add(render_chain.who(results["who"], brief=True))
+    page.title("What joins them: tokens that two systems name")
     for one in results["tokens"]:
-        told.line(one["token"], lead="  ")
-        told.line(f"named by {joined(source.rpartition(':')[2] for source in one['named_by'])}", lead="    ")
-    told.title("What no log proves")
+        page.line(one["token"], lead="  ")
+        page.line(f"named by {joined(source.rpartition(':')[2] for source in one['named_by'])}", lead="    ")
+    page.title("What no log proves")
     for gap in results["who"]["gaps"] if results["who"] else ():
-        told.line(f"{gap['kind']} {gap['id']}: {gap['why']}", lead="  - ")
-    told.line("Names differ in each system: the identity map says who they are, and the chain shows both.", lead="  ")
-    return told
+        page.line(f"{gap['kind']} {gap['id']}: {gap['why']}", lead="  - ")
+    page.line("Names differ in each system: the identity map says who they are, and the chain shows both.", lead="  ")
+    return page

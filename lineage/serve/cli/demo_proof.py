@@ -14,7 +14,7 @@ from lineage.serve.queries.service import Service
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CheckedElement:
     """The states of one element according to the service.
 
     Attributes:
@@ -34,11 +34,11 @@ class Asked:
 class Proof:
     """The states of the leaked token's descendants, and of all other elements."""
 
-    descendants: tuple[Asked, ...]
-    siblings: tuple[Asked, ...]
+    descendants: tuple[CheckedElement, ...]
+    siblings: tuple[CheckedElement, ...]
 
     @property
-    def dead(self) -> list[Asked]:
+    def dead(self) -> list[CheckedElement]:
         """The descendants that were alive or not issued yet before the order, and are dead after it."""
         return [
             one
@@ -47,17 +47,17 @@ class Proof:
         ]
 
     @property
-    def born_dead(self) -> list[Asked]:
+    def born_dead(self) -> list[CheckedElement]:
         """The dead ones that were issued after the order."""
         return [one for one in self.dead if one.at_birth is not None]
 
     @property
-    def alive(self) -> list[Asked]:
+    def alive(self) -> list[CheckedElement]:
         """The other elements that were alive before the order and still are."""
         return [one for one in self.siblings if one.before == one.after == "active"]
 
     @property
-    def failures(self) -> list[Asked]:
+    def failures(self) -> list[CheckedElement]:
         """The elements in an unexpected state."""
         good = {one.of for one in (*self.dead, *self.alive)}
         return [one for one in (*self.descendants, *self.siblings) if one.of not in good]
@@ -94,13 +94,13 @@ def prove(service: Service, events: Iterable[Document], *, ended: str, ordered_a
     while more := {key for key, above in parents.items() if above & below} - below:
         below |= more
 
-    def ask(key: str) -> Asked:
+    def ask(key: str) -> CheckedElement:
         def state(instant: Instant) -> str:
             found = service.status(*split_key(key), at=instant)
             return str(found["state"]) if found else "not found"
 
         born = issued.get(key, 0)
-        return Asked(key, state(ordered_at - 1), state(at), state(born) if born >= ordered_at else None)
+        return CheckedElement(key, state(ordered_at - 1), state(at), state(born) if born >= ordered_at else None)
 
     return Proof(descendants=tuple(map(ask, sorted(below))), siblings=tuple(map(ask, sorted(parents.keys() - below))))
 

@@ -125,18 +125,18 @@ def demo_story(service: Service, gateway: DemoGateway) -> Story:
         # One element at a time: an acknowledgement of everything delivered would need a delivery process, which is
         # not running.
         orders = revocations(service, at=service.clock())["items"]
-        said, enforcing = [], {"receiver": RECEIVER, "outcome": "enforced"}
+        acknowledged, enforcing = [], {"receiver": RECEIVER, "outcome": "enforced"}
         for id_ in sorted({order["revocation"] for order in orders}):
             verdict = closure(service, id_, at=service.clock())
-            said += [
+            acknowledged += [
                 _event(service, "revocation.acknowledged", **enforcing, revocation=id_, token=one["id"])
                 for one in (verdict["open"] if verdict else ())
                 if one["kind"] == "token"
             ]
-        for one in said:
+        for one in acknowledged:
             gateway.deny(one["token"])
-        if said:
-            _take(service, said)
+        if acknowledged:
+            _take(service, acknowledged)
 
     return Story(steps=_STEPS, plays={"missing": missing, "enforced": enforced, "born-dead": born_dead})
 

@@ -100,11 +100,11 @@ def _settings(checks: Checks, settings: Settings) -> None:
         checks.report("secrets", f"everybody on this machine can read {named}; chmod o-r {named}", ok=False)
     if settings.unread:
         known = [table.variable(name) for table in TABLES for name in table.names]
-        said = []
+        parts = []
         for variable in settings.unread:
             meant = get_close_matches(variable, known, n=1, cutoff=_SIMILAR)
-            said.append(variable + (f" (is {meant[0]} meant?)" if meant else ""))
-        checks.report("settings", f"nothing reads {', '.join(said)}")
+            parts.append(variable + (f" (is {meant[0]} meant?)" if meant else ""))
+        checks.report("settings", f"nothing reads {', '.join(parts)}")
 
 
 def _version(name: str) -> str | None:
@@ -118,12 +118,12 @@ def _version(name: str) -> str | None:
 
 
 def _store(store: Store) -> str:
-    said = f"{store.url}: {store.sizes()['fact']:,} facts, {store.count_quarantined():,} records in quarantine"
+    text = f"{store.url}: {store.sizes()['fact']:,} facts, {store.count_quarantined():,} records in quarantine"
     if not (beyond := store.count_beyond_quota()):
-        return said
+        return text
     [(source, records)] = store.beyond_quota(limit=1)
     return (
-        f"{said}, of which {beyond:,} are kept only as digest and place: their source has used up its quota "
+        f"{text}, of which {beyond:,} are kept only as digest and place: their source has used up its quota "
         f"(most of them, {records:,}, are from {source}); see 'delegraph quarantine'"
     )
 
@@ -148,13 +148,13 @@ def _projection(store: Store, log: Log, at: Instant) -> str:
             "or ours was set back"
         )
     behind = sum(max(0, end - positions.get(place, 0)) for place, end in ends.items())
-    said = [f"{behind:,} records behind"]
-    said.append(", ".join(f"{count:,} {name}" for name, count in store.outcomes()._asdict().items()))
+    parts = [f"{behind:,} records behind"]
+    parts.append(", ".join(f"{count:,} {name}" for name, count in store.outcomes()._asdict().items()))
     if recorded_at is not None:
-        said.append(f"the last one is {ago(max(at - recorded_at, 0))} old")
+        parts.append(f"the last one is {ago(max(at - recorded_at, 0))} old")
     if behind:
-        said.append("run 'delegraph consume --drain'")
-    return "; ".join(said)
+        parts.append("run 'delegraph consume --drain'")
+    return "; ".join(parts)
 
 
 def _other_log(known: bytes, found: bytes) -> str:
@@ -206,8 +206,8 @@ def _database(checks: Checks, store: Store, versions: dict[str, str | None]) -> 
 
 def _checksums(checks: Checks) -> None:
     if find_spec("crc32c") is None:
-        said = "crc32c is not installed: without it reading is six times as slow; install delegraph[kafka]"
-        checks.report("crc32c", said, ok=False)
+        text = "crc32c is not installed: without it reading is six times as slow; install delegraph[kafka]"
+        checks.report("crc32c", text, ok=False)
     else:
         checks.report("crc32c", "installed: checksums cost next to nothing")
 
@@ -218,8 +218,8 @@ def _client(checks: Checks) -> None:
     if harden():
         checks.report("kafka-python", "known from within: a record that it would stumble over goes into quarantine")
     else:
-        said = f"version {_version('kafka-python')} is not known from within: a hostile record may stop every consumer"
-        checks.report("kafka-python", f"{said} with exit code 6; install one that 'delegraph[kafka]' names", ok=False)
+        text = f"version {_version('kafka-python')} is not known from within: a hostile record may stop every consumer"
+        checks.report("kafka-python", f"{text} with exit code 6; install one that 'delegraph[kafka]' names", ok=False)
 
 
 def _kafka(

@@ -76,11 +76,11 @@ def _topics(checks: Checks, log: KafkaLog, admin: KafkaAdmin, found: Document) -
             "replication": described.replication,
             "settings": None,
         }
-    said = ", ".join(f"{each.name} {each.partitions} x {each.replication}" for each in topics.values())
+    listed = ", ".join(f"{each.name} {each.partitions} x {each.replication}" for each in topics.values())
     try:
         settings = log.topic_settings()
     except RefusedError as fault:  # reading a topic does not require permission to see its settings
-        checks.report("topics", f"{said} (partitions x copies); their settings are not for us to see: {fault}")
+        checks.report("topics", f"{listed} (partitions x copies); their settings are not for us to see: {fault}")
         settings = {}
     else:
         faults = []
@@ -88,7 +88,7 @@ def _topics(checks: Checks, log: KafkaLog, admin: KafkaAdmin, found: Document) -
             found["topics"][topic]["settings"] = {name: settings[topic].get(name) for name in JUDGED}
             gone = sum(begin for (of, _), begin in begins.items() if of == topic)
             faults += faults_of_settings(described.name, settings[topic], gone=gone)
-        checks.wrong("topics", faults, f"{said} (partitions x copies), kept forever, stamped by the broker")
+        checks.wrong("topics", faults, f"{listed} (partitions x copies), kept forever, stamped by the broker")
     by_name = {topics[topic].name: of for topic, of in settings.items()}
     single = any(each.copies == 1 for each in partitions)
     lonely = "; one copy each: the disk of a broker is all there is" if single else ""

@@ -43,10 +43,10 @@ def examine(checks: Checks, settings: Settings, store: Store | None) -> None:
         if records is not None:
             came = _last_record(named.name, counts)
         checks.wrong(f"source {named.name}", _not_listed(settings, named), came)
-        for kind, said in named.inputs.items():
+        for kind, value in named.inputs.items():
             check = f"{named.name} ({kind})"
             try:
-                _input(checks, check, settings, named, kind, said, records)
+                _input(checks, check, settings, named, kind, value, records)
             except DelegraphError as fault:
                 checks.failed(check, fault)
 
@@ -57,20 +57,20 @@ def _input(
     settings: Settings,
     named: NamedSource,
     kind: str,
-    said: Any,
+    value: Any,
     records: SourceRecords | None,
 ) -> None:
     match kind:
         case "follow":
-            _followed(checks, check, named, said, _kept(records, named.name, FOLLOWED))
+            _followed(checks, check, named, value, _kept(records, named.name, FOLLOWED))
         case "kafka_topic":
-            checks.ask(check, lambda: _topic(settings, named, str(said), records))
+            checks.ask(check, lambda: _topic(settings, named, str(value), records))
         case "tcp":
             held = _behind([str(spool_of(settings) / named.name)], _kept(records, named.name, TCP_TOPIC), {})
-            well = f"{listener(str(said), kind)}; {held:,} bytes of its spool behind"
+            well = f"{listener(str(value), kind)}; {held:,} bytes of its spool behind"
             checks.report(check, well)
         case _:
-            address = settings.collect_http if said is True else str(said)
+            address = settings.collect_http if value is True else str(value)
             checks.wrong(check, _token_faults(named), listener(address, kind, speaks_http=True))
 
 
@@ -118,11 +118,11 @@ def _followed(checks: Checks, check: str, named: NamedSource, paths: Iterable[st
             faults[one.path] = fault
     if not found and not faults:
         faults[", ".join(paths)] = "nothing is there: does the system write its log there, and is 'follow' right?"
-    said = [f"{path}: {why}" for path, why in sorted(faults.items())[:_MOST_NAMED]]
+    parts = [f"{path}: {why}" for path, why in sorted(faults.items())[:_MOST_NAMED]]
     if len(faults) > _MOST_NAMED:
-        said.append(f"and {many(len(faults) - _MOST_NAMED, 'further path')}")
+        parts.append(f"and {many(len(faults) - _MOST_NAMED, 'further path')}")
     behind = _behind(paths, kept, faults)
-    checks.wrong(check, said, f"{many(len(found), 'file')}, {behind:,} bytes behind")
+    checks.wrong(check, parts, f"{many(len(found), 'file')}, {behind:,} bytes behind")
 
 
 def _fault_of(found: Found, named: NamedSource) -> str | None:
@@ -157,12 +157,12 @@ def _behind(paths: Iterable[str], kept: Mapping[str, Any], faults: Mapping[str, 
 # A topic
 
 
-def _topic(settings: Settings, named: NamedSource, said: str, records: SourceRecords | None) -> str:
+def _topic(settings: Settings, named: NamedSource, place: str, records: SourceRecords | None) -> str:
     try:
         from ingest.sources.inputs.kafka_topic import TOPIC, place_of, standing_of
     except ImportError as error:
         raise RefusedError("it needs a few more packages: pip install 'delegraph[kafka]'") from error
-    servers, topic = place_of(said, settings.log, named.name)
+    servers, topic = place_of(place, settings.log, named.name)
     standing = standing_of(servers, topic, settings.kafka, _kept(records, named.name, TOPIC), named.name)
     lost = (
         f", {standing.lost:,} were deleted before they were ingested: give it a longer retention"

@@ -70,26 +70,28 @@ def findings(
     if click.get_current_context().invoked_subcommand is not None:
         return
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.findings import Wanted, exported, failing, gate, posture_ids
+    from lineage.serve.queries.findings import FindingFilter, exported, failing, gate, posture_ids
     from lineage.serve.queries.findings import findings as found_by
     from lineage.serve.text import render_chain
 
     known = _baseline(baseline) if baseline is not None else frozenset()
-    wanted = Wanted(of, kinds, severities, statuses, since, everything)
+    filters = FindingFilter(of, kinds, severities, statuses, since, everything)
     moment = now() if at is None else at
     with opened_service(settings) as service:
         if format_ in ("table", "json") or out.as_json:
             document = found_by(
-                service, at=moment, known_at=known_at, wanted=wanted, after=after, limit=limit, fresh=fresh
+                service, at=moment, known_at=known_at, filters=filters, after=after, limit=limit, fresh=fresh
             )
             out = Output(as_json=out.as_json or format_ == "json")
             out.document(document, render_chain.findings)
         else:
             told = known if baseline is not None else None
-            said = exported(service, format_, at=moment, known_at=known_at, wanted=wanted, baseline=told, fresh=fresh)
-            click.echo(said, nl=False)
+            stated = exported(
+                service, format_, at=moment, known_at=known_at, filters=filters, baseline=told, fresh=fresh
+            )
+            click.echo(stated, nl=False)
         if write_baseline is not None or fail_on is not None:
-            open_ones = gate(service, at=moment, known_at=known_at, wanted=wanted, fresh=fresh)
+            open_ones = gate(service, at=moment, known_at=known_at, filters=filters, fresh=fresh)
             if write_baseline is not None:
                 _write(write_baseline, posture_ids(open_ones))
             if fail_on is not None and (over := failing(open_ones, SEVERITIES[fail_on], known)):
@@ -100,8 +102,8 @@ def findings(
 
 def _baseline(file: Path) -> frozenset[str]:
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-        ids = said["findings"]
+        parsed = json.loads(file.read_text(encoding="utf-8"))
+        ids = parsed["findings"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefusedError(f"the baseline {file} cannot be read: write one with --write-baseline") from error
     if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
@@ -182,7 +184,7 @@ findings.add_command(_judging("reopened", "Reopen an acknowledged or suppressed 
     help="Metrics and health, such as 127.0.0.1:9467. [env: DELEGRAPH_LISTEN; default: none]",
 )
 @shared_options()
-def keep(settings: "Settings", out: Output, once: bool, most: int, **_said: str | None) -> None:
+def keep(settings: "Settings", out: Output, once: bool, most: int, **_from_settings: str | None) -> None:
     """Keep the index of findings, so that a list is a page and not an evaluation, until stopped (SIGINT, SIGTERM).
 
     \b

@@ -55,7 +55,7 @@ def graph(
     from lineage.serve.queries.principals_view import principals_view
     from lineage.serve.text import render_graph
 
-    around, target = (None if said is None else split_of(said) for said in (of, laid_over))
+    around, target = (None if value is None else split_of(value) for value in (of, laid_over))
     is_of_principals = view == "principals" or (view is None and of is None)
     if not is_of_principals and (kinds or states or tool or laid_over):
         raise RefusedError("--kind, --state, --tool and --target are for --view principals")

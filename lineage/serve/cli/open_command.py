@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so th
 )
 @click.option("--by", metavar="PRINCIPAL", help="Who signs in by the link. [default: human:USER]")
 @shared_options()
-def open_(settings: "Settings", out: Output, id_: str, by: str | None, **_said: str | None) -> None:
+def open_(settings: "Settings", out: Output, id_: str, by: str | None, **_from_settings: str | None) -> None:
     """Serve the pages until stopped, and open the page of an action, a token, an agent, a person or anything else.
 
     \b
@@ -47,7 +47,7 @@ def open_(settings: "Settings", out: Output, id_: str, by: str | None, **_said: 
         if not page:
             raise RefusedError(f"a {kind} has no page of its own; search for it on the pages: delegraph serve")
 
-        def told(address: str) -> None:
+        def announce(address: str) -> None:
             say(address)
             if sys.stdout.isatty():
                 click.launch(address)
@@ -56,7 +56,7 @@ def open_(settings: "Settings", out: Output, id_: str, by: str | None, **_said: 
         run(
             service,
             settings.http,
-            say=told,
+            say=announce,
             name=by,
             four_eyes=settings.four_eyes,
             keys=settings.read_keys(),

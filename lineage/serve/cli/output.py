@@ -206,8 +206,8 @@ def faults_as_exit_codes(*, as_json: bool) -> Iterator[None]:
 def _fail(fault: DelegraphError) -> NoReturn:
     click.echo(f"delegraph: {printable(str(fault))}", err=True)
     if isinstance(fault, DriftError):
-        for name, said in fault.differs.items():
-            plan, order = (json.dumps(said[whose], ensure_ascii=False) for whose in ("plan", "order"))
+        for name, value in fault.differs.items():
+            plan, order = (json.dumps(value[whose], ensure_ascii=False) for whose in ("plan", "order"))
             click.echo(f"  {name}: {printable(plan)} in the plan, {printable(order)} in the order", err=True)
         for key in fault.unlisted:
             click.echo(f"  not in the plan: {printable(key)}", err=True)

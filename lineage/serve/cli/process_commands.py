@@ -46,7 +46,7 @@ def init(
     help="Metrics, health and the live graph, such as 127.0.0.1:9464. [env: DELEGRAPH_LISTEN; default: none]",
 )
 @shared_options()
-def consume(settings: "Settings", out: Output, drain: bool, **_said: str | None) -> None:
+def consume(settings: "Settings", out: Output, drain: bool, **_from_settings: str | None) -> None:
     """Run the consumer: project the log and what arrives, until stopped (SIGINT, SIGTERM).
 
     \b
@@ -78,7 +78,7 @@ def consume(settings: "Settings", out: Output, drain: bool, **_said: str | None)
     help="Where requests are received. [env: DELEGRAPH_COLLECT_HTTP; default: 127.0.0.1:8481]",
 )
 @shared_options()
-def collect(settings: "Settings", out: Output, drain: bool, **_said: str | None) -> None:
+def collect(settings: "Settings", out: Output, drain: bool, **_from_settings: str | None) -> None:
     """Collect other systems' logs as they are written: run the inputs of every [[source]] until stopped.
 
     \b
@@ -106,7 +106,7 @@ def collect(settings: "Settings", out: Output, drain: bool, **_said: str | None)
     help="Metrics and health, such as 127.0.0.1:9465. [env: DELEGRAPH_LISTEN; default: none]",
 )
 @shared_options()
-def deliver(settings: "Settings", out: Output, once: bool, **_said: str | None) -> None:
+def deliver(settings: "Settings", out: Output, once: bool, **_from_settings: str | None) -> None:
     """Deliver the effects of revocations to receivers, element by element, until stopped (SIGINT, SIGTERM).
 
     It follows the store. With a log on Kafka it feeds the topic <prefix>.revocations.
@@ -131,7 +131,7 @@ def deliver(settings: "Settings", out: Output, once: bool, **_said: str | None) 
 )
 @click.option("--by", metavar="PRINCIPAL", help="Who signs in by the link. [default: human:USER]")
 @shared_options()
-def serve(settings: "Settings", out: Output, by: str | None, **_said: str | None) -> None:  # noqa: ARG001
+def serve(settings: "Settings", out: Output, by: str | None, **_from_settings: str | None) -> None:  # noqa: ARG001
     """Serve the HTTP API until stopped (SIGINT, SIGTERM).
 
     Without an issuer it serves on loopback only, and prints a one-time sign-in link.
@@ -182,7 +182,7 @@ def serving_logs() -> Iterator[Callable[[str], None]]:
     "--http", metavar="HOST:PORT", help="Where to serve it. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
 )
 @shared_options(json_only=True)
-def demo(settings: "Settings", out: Output, everywhere: bool, serve: bool, **_said: str | None) -> None:
+def demo(settings: "Settings", out: Output, everywhere: bool, serve: bool, **_from_settings: str | None) -> None:
     """A worked incident in a temporary store: who did it, what a revocation ends, and the proof.
 
     \b

@@ -47,7 +47,7 @@ def register(
     kinds: tuple[str, ...],
     deadline_seconds: int | None,
     narrow: bool,
-    **_said: str | None,  # read from the settings
+    **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Register an enforcement point: it has to confirm what it covers, also of revocations that are not over.
 

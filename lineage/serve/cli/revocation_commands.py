@@ -94,7 +94,7 @@ def revoke(
     execute: bool,
     unseen: bool,
     stale: bool,
-    **_said: str | None,  # read from the settings
+    **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Print the plan of a revocation; with --execute revoke, and wait until it is in force.
 
@@ -211,7 +211,7 @@ def lift(
     by: str,
     approved_by: str | None,
     note: str | None,
-    **_said: str | None,  # read from the settings
+    **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Reinstate: a suspension ends; after a revocation new authority is valid again, and the old stays revoked.
 

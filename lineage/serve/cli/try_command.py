@@ -33,7 +33,7 @@ _LATE: Final = "late-fact"  # old logs are always recorded late, so a late recor
     "--http", metavar="HOST:PORT", help="Where to serve it. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
 )
 @shared_options(json_only=True)
-def try_(settings: "Settings", out: Output, files: tuple[str, ...], serve: bool, **_said: str | None) -> None:
+def try_(settings: "Settings", out: Output, files: tuple[str, ...], serve: bool, **_from_settings: str | None) -> None:
     """Look at your own logs in a temporary store: who acted, who stood behind it, what is missing, what is wrong.
 
     \b

@@ -89,15 +89,15 @@ def open_case(
     service.catch_up()
     id_ = id_of_day(now, uuid.uuid4().hex) if case is None else case
     _refuse_id(id_)
-    wanted = CaseChanged(
+    body = CaseChanged(
         id_, "opened", by, _usable_items(service, items, now), title=title, assignee=assignee, note=_usable_note(note)
     )
     _refuse_people(by, assignee)
     if (known := known_case(service, id_)) is not None:
-        if known.opened is not None and known.opened.body == wanted:
+        if known.opened is not None and known.opened.body == body:
             return {**case_in_brief(service, known), "repeated": True}
         raise OtherCaseError(f"there is a case {id_} already; nothing was opened. Give this one a different id")
-    _record(service, wanted, now, 1)
+    _record(service, body, now, 1)
     return {**case_in_brief(service, _after(service, id_)), "repeated": False}
 
 
@@ -139,11 +139,11 @@ def change_case(
         raise OtherVersionError(known)
     if len(known.changes) >= MOST_CHANGES:
         raise RefusedError(f"the case {case} has {MOST_CHANGES:,} changes, the most that one can have; open another")
-    wanted = _usable_items(service, items, now) if change == "added" else tuple(map(_canonical, items))
-    wanted = _refuse_without_effect(known, change, wanted, note)
-    body = CaseChanged(case, change, by, wanted, assignee=assignee, note=_usable_note(note))
+    changed_items = _usable_items(service, items, now) if change == "added" else tuple(map(_canonical, items))
+    changed_items = _refuse_without_effect(known, change, changed_items, note)
+    body = CaseChanged(case, change, by, changed_items, assignee=assignee, note=_usable_note(note))
     _record(service, body, now, len(known.changes) + 1)
-    return {**case_in_brief(service, _after(service, case)), "items_changed": len(wanted)}
+    return {**case_in_brief(service, _after(service, case)), "items_changed": len(changed_items)}
 
 
 def _record(service: Service, body: CaseChanged, now: Instant, number: int) -> None:
@@ -225,20 +225,20 @@ def _usable_items(service: Service, items: Sequence[CaseItem], at: Instant) -> t
         RefusedError: There are too many for one change, or one of them cannot be in a case.
         UnknownItemsError: No fact names some of them.
     """
-    wanted = tuple(dict.fromkeys(map(_canonical, items)))
-    if len(wanted) > MOST_AT_ONCE:
+    usable = tuple(dict.fromkeys(map(_canonical, items)))
+    if len(usable) > MOST_AT_ONCE:
         raise RefusedError(
-            f"{len(wanted):,} items are more than the {MOST_AT_ONCE} that one change can add; nothing was changed. Add "
+            f"{len(usable):,} items are more than the {MOST_AT_ONCE} that one change can add; nothing was changed. Add "
             "them in parts, or a range of actions as one item"
         )
     with service.reader() as reader:
-        facts = [item for item in wanted if item.kind not in (RANGE, "finding")]
+        facts = [item for item in usable if item.kind not in (RANGE, "finding")]
         unknown = [item.key for item in facts if not reader.is_named(key_of(item.kind, item.id))]
-    findings = [item.id for item in wanted if item.kind == "finding"]
+    findings = [item.id for item in usable if item.kind == "finding"]
     unknown += [f"finding:{id_}" for id_ in unknown_findings(service, findings, at)]
     if unknown:
         raise UnknownItemsError(unknown)
-    return wanted
+    return usable
 
 
 def _canonical(item: CaseItem) -> CaseItem:

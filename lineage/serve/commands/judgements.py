@@ -31,15 +31,15 @@ def judge(
     if found is None:
         return None
     one, judgements = found
-    said = send(service, FindingJudged(finding=finding, judgement=judgement, by=by, reason=reason, until=until), at)
-    again = World([*judgements.get(finding), said])
-    status = status_of(one, again.judgements, service.options, max(at, said.given_at))
+    sent = send(service, FindingJudged(finding=finding, judgement=judgement, by=by, reason=reason, until=until), at)
+    again = World([*judgements.get(finding), sent])
+    status = status_of(one, again.judgements, service.options, max(at, sent.given_at))
     return {
         "finding": finding,
         "status": status,
         "by": by,
         "reason": reason,
         "until": None if until is None else format_instant(until),
-        "judged_at": format_instant(said.given_at),
+        "judged_at": format_instant(sent.given_at),
         "as_of": service.as_of(),
     }

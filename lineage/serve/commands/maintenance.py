@@ -40,13 +40,13 @@ def retry(service: Service) -> Document:
     log = service.require_log()
     now = service.clock()
     again = _Again(log)
-    read = taken = after = 0
+    read = accepted = after = 0
     while waiting := service.store.quarantined(after=after, limit=_PAGE):
         after = waiting[-1].id
         read += len(waiting)
-        taken += _taken_up(service, log, again, waiting, now)
+        accepted += _taken_up(service, log, again, waiting, now)
     service.catch_up()
-    return {"read": read, "taken_up": taken, "waiting": read - taken, "as_of": service.as_of()}
+    return {"read": read, "taken_up": accepted, "waiting": read - accepted, "as_of": service.as_of()}
 
 
 def _taken_up(service: Service, log: Log, again: "_Again", waiting: list[Quarantined], now: Instant) -> int:

@@ -103,7 +103,7 @@ def plan_batch(service: Service, request: BatchRequest) -> Document:
     """
     refuse_people(by=request.order.ordered_by, approved_by=request.order.approved_by)
     plan = reach_batch(service, request)
-    return {"incident": request.incident, **plan, **_said(request), "executed": False}
+    return {"incident": request.incident, **plan, **_attribution(request), "executed": False}
 
 
 def give_batch(service: Service, request: BatchRequest) -> Document:
@@ -136,7 +136,7 @@ def give_batch(service: Service, request: BatchRequest) -> Document:
     return {
         "incident": incident,
         **document,
-        **_said(request),
+        **_attribution(request),
         "approved_by": orders[0].approved_by,
         "executed": True,
         "targets": revocations,
@@ -212,7 +212,7 @@ def _append(service: Service, events: Sequence[Event]) -> None:
         ) from fault
 
 
-def _said(request: BatchRequest) -> Document:
+def _attribution(request: BatchRequest) -> Document:
     return {"reason": request.order.reason, "ordered_by": request.order.ordered_by}
 
 

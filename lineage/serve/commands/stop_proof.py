@@ -57,8 +57,8 @@ def prove_stopped(
         return None
     if keys is None:
         raise RefusedError("no signing key is configured, so nothing can be proved: set signing_key_file")
-    wanted = _wanted(before, probes, nonce, sample)
-    observations = ask_all(probes, wanted, inquiry_about(service, keys, probes, wanted, nonce))
+    keys_by_probe = _keys_by_probe(before, probes, nonce, sample)
+    observations = ask_all(probes, keys_by_probe, inquiry_about(service, keys, probes, keys_by_probe, nonce))
     service.catch_up()  # receivers that joined, elements that were linked, and uses that were recorded since
     after = stopped_and_acknowledged(service, revocation)
     assert after is not None  # noqa: S101 (nothing is ever taken out of the log)
@@ -80,10 +80,10 @@ def prove_stopped(
 
 
 def inquiry_about(
-    service: Service, keys: Keys, probes: Probes, wanted: Mapping[str, Iterable[str]], nonce: str
+    service: Service, keys: Keys, probes: Probes, keys_by_probe: Mapping[str, Iterable[str]], nonce: str
 ) -> Inquiry:
     """Prepare what all questions share; entries of status lists only for elements of who decides by them."""
-    listed = {key for receiver, found in wanted.items() if _reads_lists(probes, receiver) for key in found}
+    listed = {key for receiver, found in keys_by_probe.items() if _reads_lists(probes, receiver) for key in found}
     return Inquiry(nonce, service.clock, keys, places_of(service, listed) if listed else {})
 
 
@@ -99,17 +99,17 @@ def _usable(nonce: str | None) -> str:
     return nonce
 
 
-def _wanted(elements: Iterable[Stopped], probes: Probes, nonce: str, sample: int | None) -> dict[str, list[str]]:
-    wanted: dict[str, list[str]] = {}
+def _keys_by_probe(elements: Iterable[Stopped], probes: Probes, nonce: str, sample: int | None) -> dict[str, list[str]]:
+    keys_by_probe: dict[str, list[str]] = {}
     for one in elements:
         for receiver in one.receivers:
-            wanted.setdefault(receiver, []).append(one.key)
+            keys_by_probe.setdefault(receiver, []).append(one.key)
     chosen = random.Random(nonce)  # noqa: S311 (which elements are asked about is no secret)
-    for receiver, found in wanted.items():
+    for receiver, found in keys_by_probe.items():
         probe = probes.get(receiver)
         if probe is not None and probe.asks_one_by_one and sample is not None and sample < len(found):
-            wanted[receiver] = chosen.sample(found, sample)
-    return wanted
+            keys_by_probe[receiver] = chosen.sample(found, sample)
+    return keys_by_probe
 
 
 def _proof_document(proof: StopProof) -> Document:

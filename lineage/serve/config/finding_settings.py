@@ -96,19 +96,19 @@ _WANTED: Final = {"reason": "why the findings are accepted", "by": "who accepts 
 _EXCEPTION: Final = ("rule", "of", "principal", "source", "reason", "by", "until")
 
 
-def options_of(said: Mapping[str, Any], *, file: Path) -> Options:
+def options_of(table: Mapping[str, Any], *, file: Path) -> Options:
     """Parse the rule settings of a settings file.
 
     Args:
-        said: The tables ``findings``, ``scopes`` and ``audiences``; the lists ``sensitive`` and ``broad``.
+        table: The tables ``findings``, ``scopes`` and ``audiences``; the lists ``sensitive`` and ``broad``.
         file: The file, for messages.
 
     Raises:
         RefusedError: There is no such rule, setting or value; the message names it and the valid ones.
     """
-    findings = _table(said.get("findings", {}), "[findings]", file)
+    findings = _table(table.get("findings", {}), "[findings]", file)
     # they may be at the top level as well
-    above = {name: said[name] for name in ("sensitive", "broad") if name in said}
+    above = {name: table[name] for name in ("sensitive", "broad") if name in table}
     set_: dict[str, Any] = {}
     rules: dict[str, RuleOptions] = {}
     exempted: tuple[Exempted, ...] = ()
@@ -129,19 +129,19 @@ def options_of(said: Mapping[str, Any], *, file: Path) -> Options:
     for name in ("broad", "caching", "restating"):
         if name in set_:
             set_[name] = frozenset(set_[name])
-    return Options(rules=rules, exempted=exempted, **set_, **_scopes(said, file), **_audiences(said, file))
+    return Options(rules=rules, exempted=exempted, **set_, **_scopes(table, file), **_audiences(table, file))
 
 
-def _rule(kind: str, said: Mapping[str, Any], set_: dict[str, Any], file: Path) -> RuleOptions:
+def _rule(kind: str, table: Mapping[str, Any], set_: dict[str, Any], file: Path) -> RuleOptions:
     where = f"[findings.{kind}] in {file}"
     rule = _known_rule(kind, where)
-    enabled, severity = said.get("enabled"), said.get("severity")
+    enabled, severity = table.get("enabled"), table.get("severity")
     if enabled is not None and not isinstance(enabled, bool):
         raise RefusedError(f"'enabled' of {where} is {enabled!r}; write true or false")
     if severity is not None and severity not in SEVERITIES:
         raise RefusedError(f"'severity' of {where} is {severity!r}; there are {', '.join(SEVERITIES)}")
     own = [name for name in rule.settings if name in THRESHOLDS]
-    for name, value in said.items():
+    for name, value in table.items():
         if name in own:
             _set(set_, name, value, where)
         elif name not in ("enabled", "severity"):
@@ -152,8 +152,8 @@ def _rule(kind: str, said: Mapping[str, Any], set_: dict[str, Any], file: Path) 
 
 def _known_rule(kind: object, where: str) -> Any:
     if not isinstance(kind, str) or kind not in RULES:
-        said = no_such("rule", kind, RULES, listed_by="'delegraph posture'")
-        raise RefusedError(f"{where} names {kind!r}: {said}")
+        suggestion = no_such("rule", kind, RULES, listed_by="'delegraph posture'")
+        raise RefusedError(f"{where} names {kind!r}: {suggestion}")
     return RULES[kind]
 
 
@@ -172,50 +172,52 @@ def _set(set_: dict[str, Any], name: str, value: object, where: str) -> None:
     set_[threshold.field] = worked_out
 
 
-def _exceptions(said: object, file: Path) -> tuple[Exempted, ...]:
-    if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
+def _exceptions(value: object, file: Path) -> tuple[Exempted, ...]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise RefusedError(f"'exceptions' of [findings] in {file} must be a list of tables: [[findings.exceptions]]")
-    return tuple(_exception(entry, f"[[findings.exceptions]] number {n} in {file}") for n, entry in enumerate(said, 1))
+    return tuple(_exception(entry, f"[[findings.exceptions]] number {n} in {file}") for n, entry in enumerate(value, 1))
 
 
-def _exception(said: Mapping[str, Any], where: str) -> Exempted:
-    if unknown := sorted(said.keys() - set(_EXCEPTION)):
+def _exception(table: Mapping[str, Any], where: str) -> Exempted:
+    if unknown := sorted(table.keys() - set(_EXCEPTION)):
         raise RefusedError(f"{where} has {unknown[0]!r}, which is no setting; there are {', '.join(_EXCEPTION)}")
-    if "rule" not in said:
+    if "rule" not in table:
         raise RefusedError(f"{where} needs a 'rule': the kind of the findings that are accepted")
-    _known_rule(said["rule"], where)
+    _known_rule(table["rule"], where)
     for name in ("reason", "by"):
-        if not isinstance(said.get(name), str) or not said[name].strip():
+        if not isinstance(table.get(name), str) or not table[name].strip():
             raise RefusedError(f"{where} needs a {name!r}: {_WANTED[name]}")
     for name in ("of", "principal", "source"):
-        if name in said and not (isinstance(said[name], str) and said[name]):
+        if name in table and not (isinstance(table[name], str) and table[name]):
             raise RefusedError(f"{name!r} of {where} must be a pattern, in which * stands for any characters")
     return Exempted(
-        rule=said["rule"],
-        of=said.get("of"),
-        principal=said.get("principal"),
-        source=said.get("source"),
-        reason=said["reason"],
-        by=said["by"],
-        until=_end(said.get("until"), where),
+        rule=table["rule"],
+        of=table.get("of"),
+        principal=table.get("principal"),
+        source=table.get("source"),
+        reason=table["reason"],
+        by=table["by"],
+        until=_end(table.get("until"), where),
     )
 
 
-def _end(said: object, where: str) -> Instant:
+def _end(value: object, where: str) -> Instant:
     try:
-        if isinstance(said, datetime):
-            said = said.isoformat()
-        if isinstance(said, str):
-            return parse_instant(said)
+        if isinstance(value, datetime):
+            value = value.isoformat()
+        if isinstance(value, str):
+            return parse_instant(value)
     except ValueError:
         pass
-    raise RefusedError(f"{where} needs an 'until' with date, time and offset, such as 2027-01-01T00:00:00Z, not {said}")
+    raise RefusedError(
+        f"{where} needs an 'until' with date, time and offset, such as 2027-01-01T00:00:00Z, not {value}"
+    )
 
 
-def _scopes(said: Mapping[str, Any], file: Path) -> dict[str, Any]:
+def _scopes(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     needed: dict[str, tuple[str, ...]] = {}
-    for name, value in _table(said.get("scopes", {}), "[scopes]", file).items():
+    for name, value in _table(table.get("scopes", {}), "[scopes]", file).items():
         where = f"{name!r} of [scopes] in {file}"
         if name == "match" and isinstance(value, str):
             found["scope_match"] = _one_of(value, _MATCHES, where)
@@ -228,8 +230,8 @@ def _scopes(said: Mapping[str, Any], file: Path) -> dict[str, Any]:
     return {**found, "needed": needed} if needed else found
 
 
-def _audiences(said: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    table = _table(said.get("audiences", {}), "[audiences]", file)
+def _audiences(values: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    table = _table(values.get("audiences", {}), "[audiences]", file)
     for tool, audience in table.items():
         if not isinstance(audience, str) or not audience:
             raise RefusedError(f"{tool!r} of [audiences] in {file} must be the audience of that tool, as a string")
@@ -242,13 +244,13 @@ def _one_of(value: str, words: tuple[str, ...], where: str) -> str:
     return value
 
 
-def _table(said: object, name: str, file: Path) -> dict[str, Any]:
-    if not isinstance(said, dict):
+def _table(value: object, name: str, file: Path) -> dict[str, Any]:
+    if not isinstance(value, dict):
         raise RefusedError(f"{name} in {file} must be a table")
-    return said
+    return value
 
 
-def _texts(said: object, where: str) -> tuple[str, ...]:
-    if not isinstance(said, list) or not all(isinstance(one, str) and one for one in said):
+def _texts(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
         raise RefusedError(f"{where} must be a list of strings")
-    return tuple(said)
+    return tuple(value)

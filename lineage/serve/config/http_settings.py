@@ -80,16 +80,16 @@ class HttpSettings:
     secret_files: tuple[Path, ...] = ()
 
     @classmethod
-    def from_mapping(cls, said: Mapping[str, str]) -> "HttpSettings":
+    def from_mapping(cls, table: Mapping[str, str]) -> "HttpSettings":
         """Parse settings given by name (``NAMES``).
 
         Raises:
             RefusedError: A name is unknown, a value is invalid, or values contradict each other.
         """
-        values = TABLE.read(said)
+        values = TABLE.read(table)
         if "proxy_peers" in values:
-            values["proxy_peers"] = _networks(said["proxy_peers"])
-        _refuse_what_does_not_go_together(said)
+            values["proxy_peers"] = _networks(table["proxy_peers"])
+        _refuse_what_does_not_go_together(table)
         settings = cls(**values)
         settings._check()
         return settings
@@ -142,28 +142,28 @@ TABLE: Final = Table(HttpSettings, table="http")
 NAMES: Final = TABLE.names
 
 
-def _refuse_what_does_not_go_together(said: Mapping[str, str]) -> None:
-    if "issuer" in said:
+def _refuse_what_does_not_go_together(values: Mapping[str, str]) -> None:
+    if "issuer" in values:
         for name in ("audience", "jwks"):
-            if name not in said:
+            if name not in values:
                 raise RefusedError(
                     f"'http.issuer' needs 'http.{name}': whose tokens are taken, for whom, by which keys"
                 )
-    elif unused := [name for name in _OF_ISSUER if name in said]:
+    elif unused := [name for name in _OF_ISSUER if name in values]:
         raise RefusedError(f"'http.{unused[0]}' has no effect without 'http.issuer'")
-    if "proxy_user_header" in said:
-        if not said.keys() & {"proxy_peers", "proxy_secret", "proxy_secret_file"}:
+    if "proxy_user_header" in values:
+        if not values.keys() & {"proxy_peers", "proxy_secret", "proxy_secret_file"}:
             raise RefusedError(
                 "'http.proxy_user_header' needs 'http.proxy_peers' or 'http.proxy_secret': else anybody says who he is"
             )
-    elif unused := [name for name in (*_OF_PROXY, "proxy_secret_file") if name in said]:
+    elif unused := [name for name in (*_OF_PROXY, "proxy_secret_file") if name in values]:
         raise RefusedError(f"'http.{unused[0]}' has no effect without 'http.proxy_user_header'")
 
 
-def _networks(said: str) -> tuple[Network, ...]:
+def _networks(text: str) -> tuple[Network, ...]:
     try:
-        return tuple(ipaddress.ip_network(part.strip()) for part in said.split(",") if part.strip())
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise RefusedError(
-            f"the setting 'http.proxy_peers' is {said!a}: {error}; write addresses or networks"
+            f"the setting 'http.proxy_peers' is {text!a}: {error}; write addresses or networks"
         ) from error

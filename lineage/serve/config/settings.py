@@ -45,7 +45,7 @@ _OF_RULES: Final = ("findings", "scopes", "audiences", "sensitive", "broad")
 _CONFIG: Final = f"{PREFIX}CONFIG"
 _LAST_PORT: Final = 65_535
 # Settings by name, for each table of the settings file; None is the top level.
-_Said = dict[str | None, dict[str, str]]
+_Values = dict[str | None, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,10 +179,10 @@ class Settings:
             if value:
                 table, stem = ("http", "listen") if name == "http" else (None, name)
                 given[table][stem] = value
-        said, origins = _merged([("option", given), ("environment", of_env), ("file", in_file.said)])
+        values, origins = _merged([("option", given), ("environment", of_env), ("file", in_file.values)])
         settings = cls(
-            **OWN.read({name: value for name, value in said[None].items() if name in OWN.names}),
-            ssf=SsfSettings.of(said[None]),
+            **OWN.read({name: value for name, value in values[None].items() if name in OWN.names}),
+            ssf=SsfSettings.of(values[None]),
             receivers=in_file.receivers,
             probes=in_file.probes,
             witnesses=in_file.witnesses,
@@ -190,8 +190,8 @@ class Settings:
             webhooks=in_file.webhooks,
             sources=in_file.sources,
             findings=in_file.findings,
-            kafka=KafkaSettings.from_mapping(said["kafka"]),
-            http=HttpSettings.from_mapping(said["http"]),
+            kafka=KafkaSettings.from_mapping(values["kafka"]),
+            http=HttpSettings.from_mapping(values["http"]),
             config=config,
             origins=origins,
             unread=unread,
@@ -288,49 +288,49 @@ TABLES: Final = (OWN, ssf_settings.TABLE, kafka_settings.TABLE, http_settings.TA
 NAMES: Final = (*OWN.names, *ssf_settings.NAMES)
 
 
-def _nothing() -> _Said:
+def _nothing() -> _Values:
     return {None: {}, "kafka": {}, "http": {}}
 
 
-def _merged(levels: list[tuple[str, _Said]]) -> tuple[_Said, dict[str, str]]:
+def _merged(levels: list[tuple[str, _Values]]) -> tuple[_Values, dict[str, str]]:
     """Merge several levels, the first taking precedence, and record where each setting is from.
 
     A secret and the file that contains it are one setting.
     """
-    said, origins = _nothing(), {}
+    values, origins = _nothing(), {}
     for origin, level in levels:
         for table, texts in level.items():
-            stated = {_stem(name) for name in said[table]}
+            stated = {_stem(name) for name in values[table]}
             for name, text in texts.items():
                 if _stem(name) not in stated:
-                    said[table][name] = text
+                    values[table][name] = text
                     origins[name if table is None else f"{table}.{name}"] = origin
-    return said, origins
+    return values, origins
 
 
 def _stem(name: str) -> str:
     return name.removesuffix("_file")
 
 
-def _of_environment(variables: Mapping[str, str]) -> tuple[_Said, tuple[str, ...]]:
+def _of_environment(variables: Mapping[str, str]) -> tuple[_Values, tuple[str, ...]]:
     """Read the environment, and the variables that look like settings of a table but are unknown."""
-    said, known = _nothing(), {table.variable(name): (table, name) for table in TABLES for name in table.names}
+    values, known = _nothing(), {table.variable(name): (table, name) for table in TABLES for name in table.names}
     prefixes = tuple(table.prefix for table in TABLES if table.table is not None)
     unread = []
     for variable, value in variables.items():
         if variable in known:
             table, name = known[variable]
-            said[table.table][name] = value
+            values[table.table][name] = value
         # not necessarily a mistake: orchestrators derive variables from service names
         elif variable.startswith(prefixes):
             unread.append(variable)
-    return said, tuple(sorted(unread))
+    return values, tuple(sorted(unread))
 
 
 class _InFile(NamedTuple):
     """The contents of a settings file: settings, endpoints to call, webhooks, log sources, rules, and contacts."""
 
-    said: _Said
+    values: _Values
     receivers: tuple[Endpoint, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     sources: "tuple[NamedSource, ...]" = ()
@@ -343,29 +343,29 @@ class _InFile(NamedTuple):
 def _read(file: Path) -> _InFile:
     """Read a settings file; paths in it may be relative to it."""
     try:
-        said = tomllib.loads(file.read_text(encoding="utf-8"))
+        parsed = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG is not TOML: {error}") from error
-    in_tables = {name: _table(file, said, name) for name in ("kafka", "http")}
-    receivers = endpoints_of(said.pop("receivers", {}), file=file)
-    probes = probes_of(said.pop("probes", {}), file=file)
-    contacts = contacts_of(said.pop("contacts", {}), file=file)
-    witnesses = witnesses_of(said.pop("witnesses", {}), file=file)
-    webhooks = _webhooks(said.pop("webhooks", {}), file)
+    in_tables = {name: _table(file, parsed, name) for name in ("kafka", "http")}
+    receivers = endpoints_of(parsed.pop("receivers", {}), file=file)
+    probes = probes_of(parsed.pop("probes", {}), file=file)
+    contacts = contacts_of(parsed.pop("contacts", {}), file=file)
+    witnesses = witnesses_of(parsed.pop("witnesses", {}), file=file)
+    webhooks = _webhooks(parsed.pop("webhooks", {}), file)
     # a string means one of our own sources
-    named = said.pop("source") if isinstance(said.get("source"), list | dict) else []
+    named = parsed.pop("source") if isinstance(parsed.get("source"), list | dict) else []
     sources = _sources(named, file)
-    findings = _findings(said, file)
+    findings = _findings(parsed, file)
     found = _nothing()
-    for name, texts in ((None, said), *in_tables.items()):
+    for name, texts in ((None, parsed), *in_tables.items()):
         found[name] = _texts(file, texts, [table for table in TABLES if table.table == name])
     return _InFile(found, receivers, webhooks, sources, findings, probes, contacts, witnesses)
 
 
-def _findings(said: dict[str, Any], file: Path) -> Options:
-    of_rules: dict[str, Any] = {name: said.pop(name) for name in _OF_RULES if name in said}
+def _findings(table: dict[str, Any], file: Path) -> Options:
+    of_rules: dict[str, Any] = {name: table.pop(name) for name in _OF_RULES if name in table}
     if not of_rules:
         return DEFAULT
     from lineage.serve.config.finding_settings import options_of  # the rules are only imported if they are configured
@@ -373,37 +373,37 @@ def _findings(said: dict[str, Any], file: Path) -> Options:
     return options_of(of_rules, file=file)
 
 
-def _webhooks(said: Any, file: Path) -> tuple[Webhook, ...]:
-    if said == {}:
+def _webhooks(value: Any, file: Path) -> tuple[Webhook, ...]:
+    if value == {}:
         return ()
     from lineage.core.findings.catalogue import RULES  # the rules are only imported if a webhook is configured
 
-    return webhooks_of(said, rules=RULES, file=file)
+    return webhooks_of(value, rules=RULES, file=file)
 
 
-def _sources(said: Any, file: Path) -> "tuple[NamedSource, ...]":
-    if said == []:
+def _sources(value: Any, file: Path) -> "tuple[NamedSource, ...]":
+    if value == []:
         return ()
     # the adapters are only imported if a source is configured
     from lineage.serve.config.source_settings import sources_of
 
-    return sources_of(said, file=file)
+    return sources_of(value, file=file)
 
 
-def _table(file: Path, said: dict[str, Any], name: str) -> dict[str, Any]:
-    table = said.pop(name, {})
+def _table(file: Path, document: dict[str, Any], name: str) -> dict[str, Any]:
+    table = document.pop(name, {})
     if not isinstance(table, dict):
         raise RefusedError(f"{name!r} in {file} must be a table: [{name}]")
     return table
 
 
-def _texts(file: Path, said: Mapping[str, Any], tables: list[Table]) -> dict[str, str]:
+def _texts(file: Path, document: Mapping[str, Any], tables: list[Table]) -> dict[str, str]:
     names = [name for table in tables for name in table.names]
     where = "" if tables[0].table is None else f" of [{tables[0].table}]"
-    if unknown := sorted(said.keys() - set(names)):
+    if unknown := sorted(document.keys() - set(names)):
         raise RefusedError(f"{file} has {unknown[0]!r}{where}, which is no setting; there are {', '.join(names)}")
     found = {}
-    for name, value in said.items():
+    for name, value in document.items():
         if not isinstance(value, str):
             raise RefusedError(f"{name!r}{where} in {file} must be a string")
         if value:

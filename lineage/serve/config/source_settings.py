@@ -44,16 +44,16 @@ _SECONDS: Final = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST_SECONDS: Final = 100 * 366 * 86_400
 
 
-def sources_of(said: object, *, file: Path) -> tuple[NamedSource, ...]:
+def sources_of(value: object, *, file: Path) -> tuple[NamedSource, ...]:
     """Parse the sources of a settings file, in order.
 
     Raises:
         RefusedError: Something is missing, unknown, or invalid; the message names the source and the remedy.
     """
-    if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise RefusedError(f"'source' in {file} must be a list of tables: [[source]]")
     found: dict[str, NamedSource] = {}
-    for number, entry in enumerate(said, start=1):
+    for number, entry in enumerate(value, start=1):
         one = _source(entry, number, file)
         if one.name in found:
             raise RefusedError(
@@ -73,8 +73,8 @@ def _source(entry: Mapping[str, Any], number: int, file: Path) -> NamedSource:
     format_ = FORMATS.get(str(entry.get("format")))
     if format_ is None:
         raise RefusedError(f"'format' of {where} is {entry.get('format')!r}; give one of {', '.join(FORMATS)}")
-    taken = {word for other in FORMATS.values() if other is not format_ for word in (other.name, other.prefix)}
-    if name in _TAKEN or name in taken:
+    reserved = {word for other in FORMATS.values() if other is not format_ for word in (other.name, other.prefix)}
+    if name in _TAKEN or name in reserved:
         raise RefusedError(f"{where} cannot be called that: ids that begin with it mean something else; choose another")
     known = (*_NAMES, *format_.options)
     if unknown := sorted(entry.keys() - set(known)):
@@ -83,7 +83,7 @@ def _source(entry: Mapping[str, Any], number: int, file: Path) -> NamedSource:
     if issuer is not None and (fault := limits.fault_of_id(issuer)):
         raise RefusedError(f"'issuer' of {where} {fault}")
     inputs = {
-        key: said for key in _INPUTS if key in entry and (said := _input(entry[key], key, where, file)) is not False
+        key: value for key in _INPUTS if key in entry and (value := _input(entry[key], key, where, file)) is not False
     }
     token, token_file = _token(entry, inputs, where, file)
     options = {option: text for option in format_.options if (text := _text(entry, option, where)) is not None}
@@ -114,9 +114,9 @@ def _input(value: Any, name: str, where: str, file: Path) -> Any:
         if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
             raise RefusedError(f"'follow' of {where} must name files or folders: a text or a list of texts")
         return tuple(str(file.parent / path) for path in paths)
-    wanted = (bool, str) if name in {"http", "otlp"} else (str,)
+    types = (bool, str) if name in {"http", "otlp"} else (str,)
     is_address = name in {"http", "otlp", "tcp"} and isinstance(value, str)
-    if not isinstance(value, wanted) or value == "" or (is_address and not _ADDRESS.fullmatch(str(value))):
+    if not isinstance(value, types) or value == "" or (is_address and not _ADDRESS.fullmatch(str(value))):
         example = {
             "kafka_topic": "the name of a topic",
             "tcp": "host:port",
@@ -139,20 +139,20 @@ def _token(
     if not inputs.keys() & {"http", "otlp"}:
         raise RefusedError(f"the token of {where} has no effect without 'http' or 'otlp'")
     path = None if beside is None else file.parent / beside
-    said = Secret(token) if token is not None else read_secret(path or file, f"'token_file' of {where}")
-    for one in filter(None, (line.strip() for line in said.splitlines())):
+    secret = Secret(token) if token is not None else read_secret(path or file, f"'token_file' of {where}")
+    for one in filter(None, (line.strip() for line in secret.splitlines())):
         if len(one) < _TOKEN_CHARACTERS:
             raise RefusedError(f"the token of {where} is short enough to be guessed; take {_TOKEN_CHARACTERS} or more")
-    return (said if token is not None else None), path
+    return (secret if token is not None else None), path
 
 
-def _lifetimes(said: Any, format_: Format, where: str) -> dict[str, int]:
-    if not isinstance(said, dict):
+def _lifetimes(parsed: Any, format_: Format, where: str) -> dict[str, int]:
+    if not isinstance(parsed, dict):
         raise RefusedError(f"'lifetimes' of {where} must be a table, such as {{ access = \"5m\" }}")
-    if unknown := sorted(said.keys() - set(format_.lifetimes)):
+    if unknown := sorted(parsed.keys() - set(format_.lifetimes)):
         known = ", ".join(format_.lifetimes) or "none: the log states them"
         raise RefusedError(f"'lifetimes' of {where} has {unknown[0]!r}; a {format_.name} source has {known}")
-    return {kind: _seconds(value, kind, where) for kind, value in said.items()}
+    return {kind: _seconds(value, kind, where) for kind, value in parsed.items()}
 
 
 def _seconds(value: Any, kind: str, where: str) -> int:
@@ -163,11 +163,11 @@ def _seconds(value: Any, kind: str, where: str) -> int:
     return seconds
 
 
-def _rules(said: Any, where: str) -> tuple[Rule, ...]:
-    if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
+def _rules(value: Any, where: str) -> tuple[Rule, ...]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise RefusedError(f"'identity' of {where} must be a list of tables: [[source.identity]]")
     found: list[Rule] = []
-    for number, entry in enumerate(said, start=1):
+    for number, entry in enumerate(value, start=1):
         one = f"[[source.identity]] number {number} of {where}"
         if unknown := sorted(entry.keys() - set(_RULE)):
             raise RefusedError(f"{one} has {unknown[0]!r}; there are {', '.join(_RULE)}")

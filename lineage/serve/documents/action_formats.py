@@ -101,12 +101,12 @@ def _resources(resource: Document | None) -> list[Document]:
 
 def sentence_of(action: Document) -> str:
     """Say in one sentence who did what to what, for whom."""
-    said = f"{action['actor'] or 'somebody'} did {action['operation'] or 'something'}"
+    text = f"{action['actor'] or 'somebody'} did {action['operation'] or 'something'}"
     if action["resource"]:
-        said += f" on {action['resource']['id']}"
+        text += f" on {action['resource']['id']}"
     if action["human"] and action["human"] != action["actor"]:
-        said += f" for {action['human']}"
-    return f"{said}: {action['outcome'] or 'outcome unknown'}"
+        text += f" for {action['human']}"
+    return f"{text}: {action['outcome'] or 'outcome unknown'}"
 
 
 def actions_as_timesketch(actions: Iterable[Document]) -> str:

@@ -64,11 +64,11 @@ def _as_of(export: Document) -> str:
 
 def _item(item: Document) -> str:
     note = f": {escape(item['note'])}" if item["note"] else ""
-    said = "".join(f"<li>{''.join(_statement(one))}</li>" for one in item["statements"])
+    statements = "".join(f"<li>{''.join(_statement(one))}</li>" for one in item["statements"])
     return (
         f"<article><h3>{escape(item['kind'])} <code>{escape(item['id'])}</code>: {escape(item['state'])}</h3>"
         f"<p>{escape(item['sentence'])}</p><p><small>added {escape(item['added_at'])} by {escape(item['added_by'])}"
-        f"{note} {_cited(item)}</small></p>{f'<ul>{said}</ul>' if said else ''}</article>"
+        f"{note} {_cited(item)}</small></p>{f'<ul>{statements}</ul>' if statements else ''}</article>"
     )
 
 
@@ -107,8 +107,8 @@ def _change(change: Document) -> str:
     items = ", ".join(f"<code>{escape(one['kind'])}:{escape(one['id'])}</code>" for one in change["contained"])
     parts = [f"<strong>{escape(change['change'])}</strong>", items]
     parts += [f"{name}: {escape(change[name])}" for name in ("title", "assignee", "note") if change[name]]
-    said = "; ".join(part for part in parts if part)
-    return f"<li>{escape(change['given_at'])} {escape(change['by'])}: {said} <small>{_cited(change)}</small></li>"
+    text = "; ".join(part for part in parts if part)
+    return f"<li>{escape(change['given_at'])} {escape(change['by'])}: {text} <small>{_cited(change)}</small></li>"
 
 
 def _cited(one: Document) -> str:

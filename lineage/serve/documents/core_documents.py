@@ -312,9 +312,9 @@ def decision_document(facts: tuple[Fact, ...]) -> Document | None:
     """Combine the facts of a decision into one event-like document; None if there are none."""
     if not facts:
         return None
-    said = [document(fact.event) for fact in facts]
+    events = [document(fact.event) for fact in facts]
     merged: Document = {}
-    for one in said:
+    for one in events:
         for key, value in one.items():
             merged.setdefault(key, value)
     hidden = ("type", "event_id", "txn", "traceparent", "sequence")

@@ -202,7 +202,7 @@ def delegations(of: str, world: World) -> list[Document]:
         element = world.graph.element(name)
         if element is None:
             continue
-        said = {
+        subjects = {
             "uid": element.id,
             "parent_uid": found[-1]["uid"] if found else None,
             "issuer_uid": element.first("delegator"),
@@ -211,7 +211,7 @@ def delegations(of: str, world: World) -> list[Document]:
             "scopes": list(element.first("scopes") or ()),
             "audience": sorted(element.first("audience") or ()),
         }
-        found.append({name: value for name, value in said.items() if value is not None})
+        found.append({name: value for name, value in subjects.items() if value is not None})
     return found
 
 

@@ -49,19 +49,19 @@ OVER_HTTP: Final = Remedies(
 _FEW: Final = 12  # names that a message lists
 
 
-def no_such(what: str, said: object, known: Iterable[str], *, listed_by: str = "") -> str:
+def no_such(what: str, value: object, known: Iterable[str], *, listed_by: str = "") -> str:
     """Build a sentence that refuses a name, and suggests the nearest known one, or lists all if there are few.
 
     Args:
         what: What the name should be, such as ``rule``.
-        said: The unknown name.
+        value: The unknown name.
         known: The known names.
         listed_by: The command that lists all of them, if there are many.
     """
     names = list(known)
-    near = get_close_matches(said.lower(), names, n=2) if isinstance(said, str) else []
+    near = get_close_matches(value.lower(), names, n=2) if isinstance(value, str) else []
     if near:
-        return f"there is no {what} {said!a}; did you mean {' or '.join(near)}?"
+        return f"there is no {what} {value!a}; did you mean {' or '.join(near)}?"
     if len(names) <= _FEW or not listed_by:
-        return f"there is no {what} {said!a}; there are {', '.join(names)}"
-    return f"there is no {what} {said!a}; {listed_by} lists all {len(names)}"
+        return f"there is no {what} {value!a}; there are {', '.join(names)}"
+    return f"there is no {what} {value!a}; {listed_by} lists all {len(names)}"

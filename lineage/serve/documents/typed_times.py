@@ -45,12 +45,12 @@ def typed_time(text: str, now: Instant) -> Instant:
         if found < EARLIEST:
             raise ValueError("before the year 1970")
         return min(found, LATEST)
-    if (said := _WRITTEN.fullmatch(text)) is None or not (said["day"] or said["time"]):
+    if (match := _WRITTEN.fullmatch(text)) is None or not (match["day"] or match["time"]):
         raise ValueError(f"not {FORMS}")
-    day = said["day"] or format_instant(now)[:10]
-    hour, _, rest = (said["time"] or "0:00").partition(":")
+    day = match["day"] or format_instant(now)[:10]
+    hour, _, rest = (match["time"] or "0:00").partition(":")
     seconds = "" if ":" in rest else ":00"
-    zone = (said["zone"] or "Z").upper().replace("UTC", "Z")
+    zone = (match["zone"] or "Z").upper().replace("UTC", "Z")
     return parse_instant(f"{day}T{hour:0>2}:{rest}{seconds}{zone}")
 
 

@@ -20,17 +20,17 @@ def picture_of_chain(doc: Document, href: Href = nowhere) -> Picture:
     hops = doc["chain"]
     nodes = [_hop(number, hop, href) for number, hop in enumerate(hops)]
     links = [_link(number, hops[: number + 1], href) for number in range(1, len(hops))]
-    taken = theft(doc)
-    if taken is not None and nodes:
+    stolen = theft(doc)
+    if stolen is not None and nodes:
         if not stands_outside(hops):
-            nodes.append(_another(len(nodes), taken))
+            nodes.append(_another(len(nodes), stolen))
         else:
             links.pop()
         nodes[-1] = replace(nodes[-1], tone="bad")
-        links.append(_broken(nodes[-2].key, nodes[-1].key, taken))
+        links.append(_broken(nodes[-2].key, nodes[-1].key, stolen))
     if "action" in doc:
         effect = _effect(doc, href)
-        links += [_doing(nodes[-1], effect, doc, is_bad=taken is not None)] if nodes else []
+        links += [_doing(nodes[-1], effect, doc, is_bad=stolen is not None)] if nodes else []
         nodes.append(effect)
     of = f"action {doc['action']}" if "action" in doc else f"{doc['kind']} {doc['id']}"
     gaps = f"Missing evidence: {many(len(doc['gaps']), 'piece')}, see the document." if doc["gaps"] else ""
@@ -81,7 +81,7 @@ def _link(number: int, hops: Sequence[Document], href: Href) -> Edge:
     above: list[str] = next((one["scopes"] for one in reversed(hops[:-1]) if one["scopes"]), [])
     kept, lost, gained = phrases.scopes(hop, above)
     label = many(len(kept) + len(gained), "scope") if hop["scopes"] else ""
-    said = [
+    parts = [
         f"{hops[-2]['principal'] if len(hops) > 1 else ''} to {hop['principal']}",
         *([f"by {element(hop)}"] if element(hop) else ["unverified"]),
         *([f"scopes {joined(kept, ' ')}"] if kept else []),
@@ -95,26 +95,26 @@ def _link(number: int, hops: Sequence[Document], href: Href) -> Edge:
         source=str(number - 1),
         target=str(number),
         label=f"{label} ({joined(notes)})" if notes else label,
-        title=joined(said, "; "),
+        title=joined(parts, "; "),
         tone="warn" if gained or hop["evidence"] == "asserted" else "",
         href=href(kind, id_) if id_ else "",
     )
 
 
-def _another(number: int, taken: Document) -> Node:
+def _another(number: int, stolen: Document) -> Node:
     return Node(
         key=str(number),
         id="another party",
         kind="unknown",
         label="another party",
         under="not the holder of the token",
-        title=taken["why"],
+        title=stolen["why"],
         tone="bad",
     )
 
 
-def _broken(source: str, target: str, taken: Document) -> Edge:
-    return Edge(source=source, target=target, label="possible theft", title=taken["why"], tone="bad", broken=True)
+def _broken(source: str, target: str, stolen: Document) -> Edge:
+    return Edge(source=source, target=target, label="possible theft", title=stolen["why"], tone="bad", broken=True)
 
 
 def _effect(doc: Document, href: Href) -> Node:

@@ -62,14 +62,14 @@ def _ended(counts: Mapping[str, int]) -> int:
 def _node(node: Document, href: Href, sign: Sign | None) -> Node:
     holds = f"holds {amounts(node)}"
     held = holds if amounts(node) == NOTHING else amounts(node)
-    said = [f"{node['kind']} {node['id']}", *([node["display_name"]] if node["display_name"] else []), holds]
+    parts = [f"{node['kind']} {node['id']}", *([node["display_name"]] if node["display_name"] else []), holds]
     return Node(
         key=node["id"],
         id=node["id"],
         kind=node["kind"],
         label=node["display_name"] or _short(node),
         under=f"{node['kind']} \u00b7 {held}" if node["display_name"] else held,
-        title=joined([*said, *_wrong(node), *_over(node), *_hit(node)], "; "),
+        title=joined([*parts, *_wrong(node), *_over(node), *_hit(node)], "; "),
         tone=_tone(node),
         focus=node["focus"],
         href=href("principal", node["id"]),
@@ -124,14 +124,14 @@ def _tone(one: Document) -> Tone:
 
 
 def _wrong(one: Document) -> list[str]:
-    return [said] if (said := wrong(one["findings"])) else []
+    return [text] if (text := wrong(one["findings"])) else []
 
 
 def _over(one: Document) -> list[str]:
-    said = [(one[kind], noun) for kind, noun in (("tokens", "token"), ("delegations", "grant"))]
+    stated = [(one[kind], noun) for kind, noun in (("tokens", "token"), ("delegations", "grant"))]
     return [
         f"{many(counts[state], noun)} {state}"
-        for counts, noun in said
+        for counts, noun in stated
         for state in ("expired", "revoked")
         if counts[state]
     ]

@@ -167,8 +167,8 @@ def _edge(edge: Edge, run: list[_Spot], ids: Mapping[str, str]) -> str:
 
 
 def _classes(base: str, *tones: str, broken: bool = False, focus: bool = False) -> str:
-    said = [base, *(f"dg-{tone}" for tone in tones if tone)]
-    return " ".join([*said, *(["dg-broken"] if broken else []), *(["dg-focus"] if focus else [])])
+    classes = [base, *(f"dg-{tone}" for tone in tones if tone)]
+    return " ".join([*classes, *(["dg-broken"] if broken else []), *(["dg-focus"] if focus else [])])
 
 
 # Labels
@@ -181,16 +181,16 @@ def _labels(
     written = sorted((edge for edge in edges if edge.label), key=lambda edge: (not edge.tone, edge.source, edge.target))
     if len(written) > _MOST_LABELS:
         written = [edge for edge in written if edge.tone in ("bad", "hit")][:_MOST_LABELS]
-    taken = [(spot.x - 2, spot.y - 2, spot.x + WIDE + 2, spot.y + HIGH + 2) for spot in places.values()]
+    occupied = [(spot.x - 2, spot.y - 2, spot.x + WIDE + 2, spot.y + HIGH + 2) for spot in places.values()]
     found: dict[int, tuple[_Spot, str]] = {}
     for edge in written:
         text = safe(edge.label)
         half = columns(text) * (_LETTER if edge.tone == "bad" else _SMALL) / 2
         boxes = [_beside(_along(runs[id(edge)], part), half) for part in _PLACES]
-        free = [box for box in boxes if not any(_overlaps(box, other) for other in taken)]
+        free = [box for box in boxes if not any(_overlaps(box, other) for other in occupied)]
         if free or edge.tone == "bad":
             box = (free or boxes)[0]
-            taken.append(box)
+            occupied.append(box)
             found[id(edge)] = _Spot((box[0] + box[2]) / 2, box[3] - 4), text
     return found
 
@@ -232,7 +232,7 @@ def _node(node: Node, spot: _Spot) -> str:
     x, y = spot
     label, under = fitted(node.label, (WIDE - 38) / _LETTER), fitted(node.under, (WIDE - 38) / _SMALL)
     narrow = f' textLength="{WIDE - 40}" lengthAdjust="spacingAndGlyphs"' if columns(label) > _EASE else ""
-    said = (
+    text = (
         f"<title>{escape(safe(node.title))}</title>"
         f'<rect class="dg-box" x="{x:g}" y="{y:g}" width="{WIDE}" height="{HIGH}" rx="8"/>'
         f"{_mark(node.kind, x + 16, y + HIGH / 2)}"
@@ -241,10 +241,10 @@ def _node(node: Node, spot: _Spot) -> str:
     )
     classes = _classes("dg-node", node.kind, node.tone, focus=node.focus)
     if node.href:
-        said = f"<a href={quoteattr(node.href)}>{said}</a>"
+        text = f"<a href={quoteattr(node.href)}>{text}</a>"
     if node.sign:
-        said += _sign(node, x + WIDE - _SIGN.x, y + HIGH - 8)
-    return f"<g class={quoteattr(classes)} data-id={quoteattr(safe(node.id))}>{said}</g>"
+        text += _sign(node, x + WIDE - _SIGN.x, y + HIGH - 8)
+    return f"<g class={quoteattr(classes)} data-id={quoteattr(safe(node.id))}>{text}</g>"
 
 
 def _sign(node: Node, x: float, y: float) -> str:

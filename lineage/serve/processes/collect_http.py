@@ -240,11 +240,11 @@ def _problem(status: HTTPStatus, detail: str) -> bytes:
 
 def _exported(taken: Taken, media_type: str) -> tuple[bytes, str]:
     rejected = sum(taken.quarantined.values())
-    said = f"{rejected} are in quarantine: {', '.join(sorted(taken.quarantined))}" if rejected else ""
+    message = f"{rejected} are in quarantine: {', '.join(sorted(taken.quarantined))}" if rejected else ""
     if media_type == PROTOBUF:
-        partial = b"\x08" + _varint(rejected) + _text(2, said)
+        partial = b"\x08" + _varint(rejected) + _text(2, message)
         return (b"\x0a" + _varint(len(partial)) + partial if rejected else b""), PROTOBUF
-    document = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": said}} if rejected else {}
+    document = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": message}} if rejected else {}
     return json.dumps(document).encode(), "application/json"
 
 
@@ -254,8 +254,8 @@ def _status(detail: str, media_type: str) -> tuple[bytes, str]:
     return json.dumps({"message": detail}).encode(), "application/json"
 
 
-def _text(field: int, said: str) -> bytes:
-    raw = said.encode()
+def _text(field: int, text: str) -> bytes:
+    raw = text.encode()
     return bytes([field << 3 | 2]) + _varint(len(raw)) + raw
 
 

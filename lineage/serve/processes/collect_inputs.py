@@ -62,12 +62,12 @@ def inputs_of(
     """
     found = []
     for intake in intakes:
-        said = intake.named.inputs
-        if "follow" in said:
-            found.append(_following(intake, said["follow"], clock, metrics, stack))
-        if "kafka_topic" in said:
+        inputs = intake.named.inputs
+        if "follow" in inputs:
+            found.append(_following(intake, inputs["follow"], clock, metrics, stack))
+        if "kafka_topic" in inputs:
             found.append(_subscribed(settings, intake, metrics, stack))
-        if "tcp" in said:
+        if "tcp" in inputs:
             found.append(_listening(settings, intake, clock, metrics, stack))
     return found
 
@@ -81,10 +81,10 @@ def _following(
 ) -> Input:
     name = intake.named.name
 
-    def told(progress: Progress) -> None:
+    def note_progress(progress: Progress) -> None:
         metrics.behind(name, "follow", progress.behind, len(progress.faults))
 
-    follower = FileFollower(intake, paths, clock=clock, progress=told)
+    follower = FileFollower(intake, paths, clock=clock, progress=note_progress)
     stack.callback(follower.close)
     return Input(source=name, kind="follow", turn=lambda stop: follower.round(stop) > 0, unread=lambda: follower.unread)
 
@@ -100,7 +100,7 @@ def _listening(
     name, came = intake.named.name, threading.Event()
     folder = spool_of(settings) / name
 
-    def told(progress: Progress) -> None:
+    def note_progress(progress: Progress) -> None:
         metrics.behind(name, "tcp", progress.behind, len(progress.faults))
 
     try:
@@ -116,7 +116,7 @@ def _listening(
         clock=clock,
         origin=lambda _path: f"tcp {name}",
         topic=TCP_TOPIC,
-        progress=told,
+        progress=note_progress,
         finished=spool.finished,
     )
     stack.callback(follower.close)
@@ -171,9 +171,9 @@ def receivers_of(
     places: dict[str, dict[str, dict[str, SourceIntake]]] = {}
     for intake in intakes:
         for kind in ("http", "otlp"):
-            said = intake.named.inputs.get(kind)
-            if said is not None:
-                address = settings.collect_http if said is True else str(said)
+            value = intake.named.inputs.get(kind)
+            if value is not None:
+                address = settings.collect_http if value is True else str(value)
                 by_kind = places.setdefault(address, {"http": {}, "otlp": {}})
                 by_kind[kind][intake.named.name] = intake
     if not places:

@@ -121,8 +121,8 @@ class _Collecting:
                 stack.enter_context(self._thread(one.name, partial(self._turn, one), stopped, one.woken))
             if self._projects:
                 stack.enter_context(self._thread("the projection", self._project, stopped, self._came))
-            said = [f"{one.named.name} ({', '.join(sorted(one.named.inputs))})" for one in self._intakes]
-            logger.info("collecting: %s", ", ".join(said))
+            parts = [f"{one.named.name} ({', '.join(sorted(one.named.inputs))})" for one in self._intakes]
+            logger.info("collecting: %s", ", ".join(parts))
             self._health.lag_known(True)  # the lag of inputs is reported by source
             while not stopped.wait(_TURN_SECONDS):
                 self._health.turned()

@@ -54,12 +54,12 @@ def consume(settings: Settings, *, drain: bool, progress: Progress) -> Document:
         UnavailableError: Something is unavailable while draining, or it was stopped before it began.
     """
     if drain:
-        with opened_service(settings, create=True) as service, progress(service.as_of()["behind"]) as told:
-            count = project(service.require_log(), service.store, service.trust.table, progress=told)
+        with opened_service(settings, create=True) as service, progress(service.as_of()["behind"]) as report:
+            count = project(service.require_log(), service.store, service.trust.table, progress=report)
             return _document(service, count)
     opening = partial(_opened, settings, progress)
-    with stopped_by_signals() as stopped, opened_in_time(opening, stopped) as (service, told):
-        count = _follow(service, told, stopped, settings=settings)
+    with stopped_by_signals() as stopped, opened_in_time(opening, stopped) as (service, report):
+        count = _follow(service, report, stopped, settings=settings)
         try:
             return _document(service, count)
         except UnavailableError as fault:  # nothing is lost: facts and positions are unchanged
@@ -71,8 +71,8 @@ def consume(settings: Settings, *, drain: bool, progress: Progress) -> Document:
 def _opened(settings: Settings, progress: Progress) -> Iterator[tuple[Service, Callable[[int], None]]]:
     with opened_service(settings, create=True) as service:
         service.require_log()
-        with progress(service.as_of()["behind"]) as told:
-            yield service, told
+        with progress(service.as_of()["behind"]) as report:
+            yield service, report
 
 
 def _document(service: Service, count: int) -> Document:

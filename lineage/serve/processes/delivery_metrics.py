@@ -78,22 +78,22 @@ class _Delivered(Collector):
         self._document = document
 
     def collect(self) -> Iterator[Metric]:
-        said = self._document()
-        yield CounterMetricFamily("delegraph_spread_changes", _SPREAD, value=said["spread"])
-        if said["fed"] is not None:
-            yield CounterMetricFamily("delegraph_fed_changes", _FED, value=said["fed"])
-        if "pushed" in said:
-            yield CounterMetricFamily("delegraph_pushed_events", _PUSHED, value=said["pushed"])
-            yield GaugeMetricFamily("delegraph_dead_letters", _REFUSED, value=said["refused"])
-        if "called" in said:
+        document = self._document()
+        yield CounterMetricFamily("delegraph_spread_changes", _SPREAD, value=document["spread"])
+        if document["fed"] is not None:
+            yield CounterMetricFamily("delegraph_fed_changes", _FED, value=document["fed"])
+        if "pushed" in document:
+            yield CounterMetricFamily("delegraph_pushed_events", _PUSHED, value=document["pushed"])
+            yield GaugeMetricFamily("delegraph_dead_letters", _REFUSED, value=document["refused"])
+        if "called" in document:
             calls = CounterMetricFamily("delegraph_revocation_calls", _CALLS, labels=["receiver", "outcome"])
-            for called in said["called"]:
+            for called in document["called"]:
                 for outcome in _OUTCOMES:
                     calls.add_metric([called["receiver"], outcome], called[outcome])
             yield calls
-        if "checkpoints" in said:
-            yield CounterMetricFamily("delegraph_checkpoints_signed", _SIGNED, value=said["checkpoints"])
-            yield GaugeMetricFamily("delegraph_checkpoint_faults", _WRONG, value=len(said["checkpoint_faults"]))
+        if "checkpoints" in document:
+            yield CounterMetricFamily("delegraph_checkpoints_signed", _SIGNED, value=document["checkpoints"])
+            yield GaugeMetricFamily("delegraph_checkpoint_faults", _WRONG, value=len(document["checkpoint_faults"]))
 
     def describe(self) -> Iterator[Metric]:
         return iter(())

@@ -88,7 +88,7 @@ def _shown(settings: Settings, process: "FindingProcess", stack: ExitStack) -> "
     from lineage.serve.processes.health_server import Health, Serving
 
     health = Health()
-    metrics = FindingMetrics(health, process.store, process.keeper, process.told)
+    metrics = FindingMetrics(health, process.store, process.keeper, process.webhook_counts)
     limits = settings.http.connection_limits
     serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health, limits=limits))
     logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
@@ -206,10 +206,10 @@ class FindingProcess:
         if self.feeder is not None:
             document["fed"] = self.feeder.fed
         if self.senders:
-            document["webhooks"] = self.told()
+            document["webhooks"] = self.webhook_counts()
         return document
 
-    def told(self) -> list[Document]:
+    def webhook_counts(self) -> list[Document]:
         """Count the outcomes of messages, for each webhook."""
         return [{"name": one.webhook.name, **asdict(one.counts)} for one in self.senders]
 

@@ -186,8 +186,8 @@ def _readyz(health: Health) -> tuple[int, Document]:
     reasons = health.reasons()
     if not reasons:
         return HTTPStatus.OK, {"status": "ready"}
-    said = problem(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(reasons))
-    return HTTPStatus.SERVICE_UNAVAILABLE, said | {"reasons": reasons}
+    document = problem(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(reasons))
+    return HTTPStatus.SERVICE_UNAVAILABLE, document | {"reasons": reasons}
 
 
 def problem(status: HTTPStatus, detail: str) -> Document:

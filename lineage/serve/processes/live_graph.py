@@ -104,8 +104,8 @@ class LiveGraph:
         with self._whole() as (world, place):
             if key not in world.graph and not world.orders.by_target.get(key):
                 return None
-            said = with_prepared(chain_answer(world, kind, id_, at=at), DEFAULT)
-            return {**with_findings(said, DEFAULT, at=at), "as_of": _as_of(place)}
+            document = with_prepared(chain_answer(world, kind, id_, at=at), DEFAULT)
+            return {**with_findings(document, DEFAULT, at=at), "as_of": _as_of(place)}
 
     @contextmanager
     def _whole(self) -> Iterator[tuple[World, Place]]:

@@ -28,9 +28,9 @@ def check_live(service: Service, address: str, progress: Callable[[int], None]) 
     Raises:
         UnavailableError: The consumer does not answer.
     """
-    said = _digest(address)
+    digest = _digest(address)
     ends = {}
-    for place, end in said["positions"].items():
+    for place, end in digest["positions"].items():
         topic, _, partition = place.rpartition("/")
         ends[topic, int(partition)] = end
     near = service.store.file.parent if service.store.file is not None else None
@@ -41,9 +41,9 @@ def check_live(service: Service, address: str, progress: Callable[[int], None]) 
             expected = digest_of_store(fresh, service.trust.table)
         finally:
             fresh.close()
-    if expected == said["digest"]:
+    if expected == digest["digest"]:
         return []
-    return [f"live graph: the consumer at {address} has {said['digest']}, a fresh projection has {expected}"]
+    return [f"live graph: the consumer at {address} has {digest['digest']}, a fresh projection has {expected}"]
 
 
 def _digest(address: str) -> Document:

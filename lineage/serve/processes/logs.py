@@ -48,9 +48,9 @@ class LogSettings:
         """
         format_ = environ.get("DELEGRAPH_LOG_FORMAT", "").lower() or ("text" if terminal else "json")
         level = environ.get("DELEGRAPH_LOG_LEVEL", "").lower() or "info"
-        for name, said, known in (("FORMAT", format_, FORMATS), ("LEVEL", level, LEVELS)):
-            if said not in known:
-                raise RefusedError(f"DELEGRAPH_LOG_{name} is {said!a}; it can be {', '.join(known)}")
+        for name, value, known in (("FORMAT", format_, FORMATS), ("LEVEL", level, LEVELS)):
+            if value not in known:
+                raise RefusedError(f"DELEGRAPH_LOG_{name} is {value!a}; it can be {', '.join(known)}")
         return cls(format_, level)
 
 
@@ -105,7 +105,7 @@ class FloodFilter(logging.Filter):
         super().__init__()
         self._prefix = name
         self._monotonic = monotonic
-        self._said: dict[tuple[str, int], tuple[float, int]] = {}  # the time, and the number suppressed since
+        self._logged: dict[tuple[str, int], tuple[float, int]] = {}  # the time, and the number suppressed since
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -114,11 +114,11 @@ class FloodFilter(logging.Filter):
             return True
         statement, now = (record.pathname, record.lineno), self._monotonic()
         with self._lock:
-            said_at, silent = self._said.get(statement, (-FLOOD_SECONDS, 0))
-            if now - said_at < FLOOD_SECONDS:
-                self._said[statement] = (said_at, silent + 1)
+            logged_at, silent = self._logged.get(statement, (-FLOOD_SECONDS, 0))
+            if now - logged_at < FLOOD_SECONDS:
+                self._logged[statement] = (logged_at, silent + 1)
                 return False
-            self._said[statement] = (now, 0)
+            self._logged[statement] = (now, 0)
         if silent:
             record.suppressed = silent
         return True
@@ -129,9 +129,9 @@ class _Lines(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (of the base class)
         fault = sys.exception()
-        said = {"level": "error", "logger": record.name, "event": f"a log message could not be written: {fault!a}"}
+        event = {"level": "error", "logger": record.name, "event": f"a log message could not be written: {fault!a}"}
         try:
-            self.stream.write(json.dumps(said) + self.terminator)
+            self.stream.write(json.dumps(event) + self.terminator)
         except (OSError, ValueError):  # nobody reads the output any more
             return
 
@@ -193,9 +193,9 @@ def clean_text(text: str) -> str:
 
 
 def _text(_logger: Any, _name: str, event: Event) -> str:
-    at, level, logger, said = (event.pop(name, "") for name in ("timestamp", "level", "logger", "event"))
+    at, level, logger, message = (event.pop(name, "") for name in ("timestamp", "level", "logger", "event"))
     exception = event.pop("exception", "")
     fields = "".join(f" {safe(name)}={safe(value)}" for name, value in event.items())
-    line = f"{safe(at)} {safe(level):<8} {safe(logger)}: {safe(said)}{fields}"
+    line = f"{safe(at)} {safe(level):<8} {safe(logger)}: {safe(message)}{fields}"
     # Mark the lines of a traceback, so that none can be mistaken for a log line.
     return "\n".join([line, *(f"  | {safe(part)}" for part in exception.splitlines())])

@@ -31,8 +31,8 @@ _TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]
 @contextmanager
 def tracer(environ: Mapping[str, str]) -> Iterator[Tracer]:
     """Open the tracer that the environment configures. At the end, unsent spans get one second."""
-    wanted = any(environ.get(name) for name in _ENDPOINTS)
-    if not wanted or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    configured = any(environ.get(name) for name in _ENDPOINTS)
+    if not configured or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         yield no_tracer
         return
     try:

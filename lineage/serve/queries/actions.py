@@ -38,7 +38,7 @@ class Judged(NamedTuple):
 
 def actions(
     service: Service,
-    wanted: ActionFilter,
+    filters: ActionFilter,
     *,
     at: Instant,
     known_at: Instant | None = None,
@@ -50,7 +50,7 @@ def actions(
 
     Args:
         service: The service to query.
-        wanted: The filter.
+        filters: The filter.
         at: The time for which the state of each authority is evaluated. It hides no action.
         known_at: Only facts recorded by then; None for all.
         after: The ``next`` of the previous page.
@@ -58,17 +58,17 @@ def actions(
         budget: How much is examined.
     """
     as_of = service.as_of()  # read first, so it never claims more than was loaded
-    digest = digest_of(wanted.given())
+    digest = digest_of(filters.given())
     behind = None if after is None else place_of(after, digest)
     with service.reader(known_at=known_at) as reader:
-        if wanted.of is not None and not reader.is_named(key_of(*split_key(wanted.of))):
+        if filters.of is not None and not reader.is_named(key_of(*split_key(filters.of))):
             return None
-        found = select(reader, wanted, behind, limit, budget)
+        found = select(reader, filters, behind, limit, budget)
         items = _documents(reader, found.actions, at)
     return {
-        **_of(wanted),
+        **_of(filters),
         **listing(items, total=found.total, following=None if found.after is None else said_of(found.after, digest)),
-        "filters": _filters(wanted),
+        "filters": _filters(filters),
         "as_of": as_of,
     }
 
@@ -94,7 +94,7 @@ class Selected(NamedTuple):
 
 def select(
     reader: Reader,
-    wanted: ActionFilter,
+    filters: ActionFilter,
     after: Place | None,
     limit: int | None,
     budget: Budget,
@@ -105,14 +105,14 @@ def select(
 
     Args:
         reader: A snapshot of the store.
-        wanted: The filter.
+        filters: The filter.
         after: Where the page starts; None for the first.
         limit: The most items; None, with a budget that counts any number, for all.
         budget: How much is examined.
         earliest_first: Whether the earliest come first; otherwise the latest.
     """
-    judge = Judge(reader, wanted)
-    looked = _looked(reader, wanted, budget)._replace(earliest_first=earliest_first)
+    judge = Judge(reader, filters)
+    looked = _looked(reader, filters, budget)._replace(earliest_first=earliest_first)
     everything = _everything(judge, reader, looked, budget.counted)
     if everything is None:
         assert limit is not None  # noqa: S101 (only a whole list has no limit)
@@ -138,39 +138,39 @@ def _everything(judge: "Judge", reader: Reader, looked: Looked, counted: int) ->
     return list(chained.from_iterable(judge.taken(part) for part in parts))
 
 
-def _of(wanted: ActionFilter) -> Document:
-    if wanted.of is None:
+def _of(filters: ActionFilter) -> Document:
+    if filters.of is None:
         return {}
-    kind, id_ = split_key(wanted.of)
+    kind, id_ = split_key(filters.of)
     return {"kind": kind, "id": id_}
 
 
-def _filters(wanted: ActionFilter) -> Document:
+def _filters(filters: ActionFilter) -> Document:
     names = {"start": "from", "end": "to"}
     return {
-        names.get(name, name): format_instant(said) if isinstance(said, int) else said
-        for name, said in wanted.given().items()
+        names.get(name, name): format_instant(value) if isinstance(value, int) else value
+        for name, value in filters.given().items()
     }
 
 
 # Candidates
 
 
-def _looked(reader: Reader, wanted: ActionFilter, budget: Budget) -> Looked:
+def _looked(reader: Reader, filters: ActionFilter, budget: Budget) -> Looked:
     """Return what the indexes know about the filter."""
-    said = {name: getattr(wanted, name) for name in STATED}
-    hashes = {name: reader.hash_of(name, value) for name, value in said.items() if value is not None}
+    values = {name: getattr(filters, name) for name in STATED}
+    hashes = {name: reader.hash_of(name, value) for name, value in values.items() if value is not None}
     about: set[int] | None = None
-    for gather in _gatherers(reader, wanted):
+    for gather in _gatherers(reader, filters):
         try:
             found = gather(reader.candidates(budget.gathered))
         except TooManyCandidatesError:
             continue
         about = found if about is None else about & found
-    return Looked({Sort.ACTION}, hashes, about, first_at=wanted.start, last_at=wanted.end)
+    return Looked({Sort.ACTION}, hashes, about, first_at=filters.start, last_at=filters.end)
 
 
-def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candidates], set[int]]]:
+def _gatherers(reader: Reader, filters: ActionFilter) -> Iterator[Callable[[Candidates], set[int]]]:
     """Yield a function for each filter with an index of mentions, which gathers the actions that may match."""
 
     def on_chain(id_: str) -> Callable[[Candidates], set[int]]:
@@ -181,26 +181,26 @@ def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candi
         key = {reader.hash_of(kind, id_)}
         return lambda found: found.acts(found.naming(key), USING) | found.acts(key, MENTIONING)
 
-    for person in (wanted.human, wanted.agent):
+    for person in (filters.human, filters.agent):
         if person is not None:
             yield on_chain(person)
-    if wanted.actor is not None:
-        party = reader.hashes_of_party(wanted.actor)
+    if filters.actor is not None:
+        party = reader.hashes_of_party(filters.actor)
         yield lambda found: found.acts(party, ACTING)
-    if wanted.token is not None:
-        token = {reader.hash_of("token", wanted.token)}
+    if filters.token is not None:
+        token = {reader.hash_of("token", filters.token)}
         yield lambda found: found.acts(token, USING)
-    if wanted.authority is not None:
-        authority = {reader.hash_of(*split_key(wanted.authority))}
+    if filters.authority is not None:
+        authority = {reader.hash_of(*split_key(filters.authority))}
         yield lambda found: found.acts(authority, USING)
-    if wanted.delegation is not None:
-        delegation = {reader.hash_of("delegation", wanted.delegation)}
+    if filters.delegation is not None:
+        delegation = {reader.hash_of("delegation", filters.delegation)}
         yield lambda found: found.acts(found.below(delegation), USING)
-    for kind, id_ in (("session", wanted.session), ("client", wanted.client)):
+    for kind, id_ in (("session", filters.session), ("client", filters.client)):
         if id_ is not None:
             yield named(kind, id_)
-    if wanted.of is not None:
-        kind, id_ = split_key(key_of(*split_key(wanted.of)))
+    if filters.of is not None:
+        kind, id_ = split_key(key_of(*split_key(filters.of)))
         key = reader.hash_of(kind, id_)
         yield lambda found: {key} | found.acts({key}, MENTIONING)
 
@@ -211,10 +211,10 @@ def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candi
 class Judge:
     """Decides which candidates match. Many actions share their authority, so what was loaded for it is cached."""
 
-    def __init__(self, reader: Reader, wanted: ActionFilter) -> None:
+    def __init__(self, reader: Reader, filters: ActionFilter) -> None:
         """Judge by what a reader reads."""
         self._reader = reader
-        self._wanted = wanted
+        self._wanted = filters
         self._world = reader.world()
         self._known: set[str] = set()
         self._chains: dict[tuple[Any, ...], Chain] = {}
@@ -240,8 +240,8 @@ class Judge:
 
     def _chain(self, action: str) -> Chain:
         world = self._world
-        said = tuple(world.action_field(action, field) for field in ("actor", "on_behalf_of", "prior_actors"))
-        key = (*world.authorities_named(action), *said)
+        parties = tuple(world.action_field(action, field) for field in ("actor", "on_behalf_of", "prior_actors"))
+        key = (*world.authorities_named(action), *parties)
         if key not in self._chains:
             self._chains[key] = chain_of_action(world, action)
         return self._chains[key]

@@ -162,13 +162,13 @@ def _actions(reader: Reader) -> Document:
     """Count the latest actions with a human at the root."""
     judge = Judge(reader, ActionFilter())
     candidates = list(islice(reader.in_order(Looked({Sort.ACTION}, {})), SAMPLED + 1))
-    taken = judge.taken(candidates[:SAMPLED])
-    with_human = sum(judge.has_human(one.action) for one in taken)
+    matching = judge.taken(candidates[:SAMPLED])
+    with_human = sum(judge.has_human(one.action) for one in matching)
     return {
-        "looked_at": len(taken),
+        "looked_at": len(matching),
         "complete": len(candidates) <= SAMPLED,
         "with_human": with_human,
-        "share_with_human": with_human / len(taken) if taken else None,
+        "share_with_human": with_human / len(matching) if matching else None,
     }
 
 

@@ -123,13 +123,13 @@ def _added(one: Contained) -> Document:
 
 
 def _statement(statement: Statement) -> Document:
-    return {**statement.said, "rests_on": sorted({digest(fact.event) for fact in statement.facts})}
+    return {**statement.content, "rests_on": sorted({digest(fact.event) for fact in statement.facts})}
 
 
-def _change(said: Document) -> Document:
+def _change(document: Document) -> Document:
     """Convert a change: what its event says is in the event."""
     names = ("change", "by", "given_at", "contained", "title", "assignee", "note")
-    return {**{name: said[name] for name in names}, "rests_on": [said["digest"]]}
+    return {**{name: document[name] for name in names}, "rests_on": [document["digest"]]}
 
 
 def _events(reader: Reader, facts: Iterable[Fact]) -> list[Document]:

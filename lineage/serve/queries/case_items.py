@@ -24,11 +24,11 @@ def present_states(
     service: Service, items: Iterable[CaseItem], *, at: Instant, known_at: Instant | None
 ) -> dict[CaseItem, Document]:
     """Look up each item: ``state`` in a word, and ``sentence``."""
-    wanted = list(items)
-    ids = [item.id for item in wanted if item.kind == "finding"]
+    listed = list(items)
+    ids = [item.id for item in listed if item.kind == "finding"]
     findings, why_not = _findings(service, ids, at, known_at)
     found: dict[CaseItem, Document] = {}
-    for item in wanted:
+    for item in listed:
         state, sentence = UNKNOWN, why_not
         if item.kind != "finding":
             state, sentence = _state(service, item, at, known_at)

@@ -36,7 +36,7 @@ _FIELDS: Final = {
 class Statement(NamedTuple):
     """A statement, and the facts that it rests on."""
 
-    said: Document
+    content: Document
     facts: tuple[Fact, ...]
 
 
@@ -86,14 +86,14 @@ def finding_statements(
     service: Service, ids: Iterable[str], *, at: Instant, known_at: Instant | None
 ) -> dict[str, Statement]:
     """Return what is stated about findings, by id; those that do not exist now are omitted."""
-    wanted = list(ids)
-    found = briefs_of(service, wanted, at=at, known_at=known_at) if wanted else {}
+    finding_ids = list(ids)
+    found = briefs_of(service, finding_ids, at=at, known_at=known_at) if finding_ids else {}
     statements = {}
     for id_, one in found.items():
         digests = {fact["digest"] for fact in one["facts"]}
         known = service.store.facts_cited([(fact["source"], fact["event_id"]) for fact in one["facts"]])
         cited = [fact for fact in known if digest(fact.event) in digests]
-        said = {
+        content = {
             "says": "found",
             "of": f"finding:{id_}",
             "rule": one["kind"],
@@ -102,7 +102,7 @@ def finding_statements(
             "severity": one["severity"],
             "why": one["why"],
         }
-        statements[id_] = Statement(said, tuple(cited))
+        statements[id_] = Statement(content, tuple(cited))
     return statements
 
 
@@ -155,9 +155,9 @@ def _naming(basis: Basis, keys: Iterable[str], principal: str) -> tuple[str | No
 
 def names_principal(fact: Fact, principal: str) -> bool:
     """Whether an event names a principal as a party, in one of the fields that docs/cases.md lists."""
-    said: dict[str, Any] = document(fact.event)
+    event: dict[str, Any] = document(fact.event)
     single = ("subject", "actor", "delegator", "delegatee", "on_behalf_of", "workload")
-    return principal in said.get("prior_actors", ()) or any(said.get(name) == principal for name in single)
+    return principal in event.get("prior_actors", ()) or any(event.get(name) == principal for name in single)
 
 
 def _depending(basis: Basis, child: str, parent: str) -> tuple[Fact, ...]:
@@ -178,10 +178,10 @@ def _depending(basis: Basis, child: str, parent: str) -> tuple[Fact, ...]:
 def _state(basis: Basis, key: str, verdict: Document, at: Instant) -> Iterator[Statement]:
     """Yield the state of a thing, and where an order causes it, the order and the path from its target."""
     because = verdict["because"]
-    said: Document = {"says": "state", "of": key, "state": verdict["state"], "at": format_instant(at)}
+    content: Document = {"says": "state", "of": key, "state": verdict["state"], "at": format_instant(at)}
     if because is None:
         if known := basis.about(key):
-            yield Statement(said, known)
+            yield Statement(content, known)
         return
     path = because["path"]
     facts = [*basis.about(f"revocation:{because['revocation']}"), *basis.about(key)]
@@ -189,16 +189,16 @@ def _state(basis: Basis, key: str, verdict: Document, at: Instant) -> Iterator[S
         facts += _depending(basis, child, parent)
     if path and path[0].startswith("principal:"):
         facts += basis.about(path[0])
-    yield Statement({**said, "revocation": because["revocation"], "path": path}, tuple(dict.fromkeys(facts)))
+    yield Statement({**content, "revocation": because["revocation"], "path": path}, tuple(dict.fromkeys(facts)))
 
 
 def _matches(
     service: Service, basis: Basis, item: CaseItem, at: Instant, known_at: Instant | None
 ) -> Iterator[Statement]:
     """Yield the actions that a range matches, the latest first."""
-    wanted = range_of_id(item.id)
-    found = actions(service, wanted, at=at, known_at=known_at, limit=MOST_ACTIONS, budget=OVER_HTTP)
+    filter_ = range_of_id(item.id)
+    found = actions(service, filter_, at=at, known_at=known_at, limit=MOST_ACTIONS, budget=OVER_HTTP)
     if found is not None:
         ids = [one["action"] for one in found["items"]]
-        said = {"says": "matches", "of": item.key, "actions": ids, "complete": found["complete"]}
-        yield Statement(said, tuple(fact for id_ in ids for fact in basis.about(f"action:{id_}")))
+        content = {"says": "matches", "of": item.key, "actions": ids, "complete": found["complete"]}
+        yield Statement(content, tuple(fact for id_ in ids for fact in basis.about(f"action:{id_}")))

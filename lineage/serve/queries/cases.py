@@ -21,7 +21,7 @@ _AT_ONCE: Final = 100  # cases looked at at once
 _T = TypeVar("_T")
 
 
-class WantedCases(NamedTuple):
+class CaseFilter(NamedTuple):
     """The cases asked for: all conditions apply; None is any.
 
     Attributes:
@@ -43,12 +43,12 @@ class WantedCases(NamedTuple):
         )
 
 
-_ANY: Final = WantedCases()
+_ANY: Final = CaseFilter()
 
 
 def cases(
     service: Service,
-    wanted: WantedCases = _ANY,
+    filters: CaseFilter = _ANY,
     *,
     known_at: Instant | None = None,
     after: str | None = None,
@@ -59,7 +59,7 @@ def cases(
 
     Args:
         service: The service to query.
-        wanted: Which of them.
+        filters: Which of them.
         known_at: Only facts recorded by then; None for all.
         after: The ``next`` of the previous page: the id of a case.
         limit: The most items.
@@ -73,7 +73,7 @@ def cases(
             ids = list(dict.fromkeys(reader.cases(after=behind, most=_AT_ONCE)))
             for id_ in ids:
                 case, is_whole = _read(reader, id_)
-                if case is not None and wanted.takes(case):
+                if case is not None and filters.takes(case):
                     if len(items) == limit:
                         following = behind
                         break
@@ -85,8 +85,8 @@ def cases(
         else:
             following = behind
     total = len(items) if after is None and following is None else None
-    filters = {name: value for name, value in wanted._asdict().items() if value is not None}
-    return {**listing(items, total=total, following=following), "filters": filters, "as_of": as_of}
+    given = {name: value for name, value in filters._asdict().items() if value is not None}
+    return {**listing(items, total=total, following=following), "filters": given, "as_of": as_of}
 
 
 def case(

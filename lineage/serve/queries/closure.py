@@ -40,8 +40,8 @@ def closed(moment: Moment, revocation: str, at: Instant) -> tuple[World, Documen
         return None
     found = close_at(moment, world, revocation, at)
     options = moment.service.options
-    told = in_verdict(world, found, at, options)
-    wrong = prepared(near(world, [f"revocation:{revocation}"], at, options, told=told), options)
+    findings = in_verdict(world, found, at, options)
+    wrong = prepared(near(world, [f"revocation:{revocation}"], at, options, told=findings), options)
     judgements = judgements_of(moment.reader, [one.unjudged["id"] for one in wrong])
     return world, {**closure_document(found), "findings": [one.document(options, judgements, at) for one in wrong]}
 

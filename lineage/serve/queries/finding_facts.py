@@ -44,18 +44,18 @@ def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = 
     while page := store.facts(after=after, limit=_READ):
         after = page[-1].number
         for stored in page:
-            said = stored.fact
-            if said.event.sequence is not None:
-                sequences.setdefault(said.event.source, Runs()).add(said.event.sequence, stored.number)
-                sequenced[stored.number] = said
-            if known_at is not None and said.recorded_at > known_at:
+            fact = stored.fact
+            if fact.event.sequence is not None:
+                sequences.setdefault(fact.event.source, Runs()).add(fact.event.sequence, stored.number)
+                sequenced[stored.number] = fact
+            if known_at is not None and fact.recorded_at > known_at:
                 continue
-            numbered |= said.event.sequence is not None
-            if authorised(said, trust):
-                counting.append(said)
-                world.add(said)
+            numbered |= fact.event.sequence is not None
+            if authorised(fact, trust):
+                counting.append(fact)
+                world.add(fact)
             else:
-                noticed.append(said)
+                noticed.append(fact)
     conflicts = [_known(group, known_at) for group in store.conflicts()]
     pairs = [pair for _, runs in sorted(sequences.items()) for pair in runs.holes()]
     holes = [(sequenced[before], sequenced[following]) for before, following in pairs]
@@ -115,9 +115,9 @@ class Noticed:
 
     def _holes(self, store: Store) -> tuple[tuple[Fact, Fact], ...]:
         pairs = [pair for _, runs in sorted(self._runs.items()) for pair in runs.holes()]
-        wanted = {number for pair in pairs for number in pair}
-        self._sequenced = {number: fact for number, fact in self._sequenced.items() if number in wanted}
-        self._sequenced |= store.facts_at(sorted(wanted - self._sequenced.keys()))
+        numbers = {number for pair in pairs for number in pair}
+        self._sequenced = {number: fact for number, fact in self._sequenced.items() if number in numbers}
+        self._sequenced |= store.facts_at(sorted(numbers - self._sequenced.keys()))
         return tuple((self._sequenced[before], self._sequenced[after]) for before, after in pairs)
 
     def intake(self, store: Store) -> Intake:

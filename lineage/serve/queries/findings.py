@@ -35,7 +35,7 @@ SUBJECT_KINDS: Final = tuple(
 PAGE: Final = 1_000  # the default limit of a list
 
 
-class Wanted(NamedTuple):
+class FindingFilter(NamedTuple):
     """Which findings to return.
 
     Attributes:
@@ -58,17 +58,17 @@ class Wanted(NamedTuple):
         Raises:
             RefusedError: There is no such rule, severity, status or kind of thing; the message says which there are.
         """
-        for name, said, known in (
+        for name, values, known in (
             ("kind", self.kinds, RULES),
             ("severity", self.severities, SEVERITIES),
             ("status", self.statuses, STATUSES),
         ):
-            if unknown := [one for one in said if one not in known]:
+            if unknown := [one for one in values if one not in known]:
                 raise RefusedError(no_such(name, unknown[0], known, listed_by="'delegraph posture'"))
         if self.of is not None and split_of(self.of)[0] not in SUBJECT_KINDS:
             raise RefusedError(no_such("kind", split_of(self.of)[0], SUBJECT_KINDS))
 
-    def filters(self) -> Filters:
+    def given(self) -> Filters:
         """Return the same filters as the index has them."""
         return filters_of(
             *(self.of, self.kinds, self.severities, self.statuses, self.since),
@@ -136,7 +136,7 @@ def findings(
     *,
     at: Instant,
     known_at: Instant | None = None,
-    wanted: Wanted | None = None,
+    filters: FindingFilter | None = None,
     after: str | None = None,
     limit: int = PAGE,
     options: Options | None = None,
@@ -148,16 +148,16 @@ def findings(
         service: The service to query.
         at: The time asked about; for later pages, that of the first.
         known_at: Only facts recorded by then; None for all.
-        wanted: Which findings.
+        filters: Which findings.
         after: The ``next`` of the previous page.
         limit: The most items of a page.
         options: The settings of the rules.
         fresh: Evaluate everything even if an index could answer.
     """
-    wanted = Wanted() if wanted is None else wanted
-    wanted.check()
+    filters = FindingFilter() if filters is None else filters
+    filters.check()
     if known_at is None and options is None and not fresh and (asked := asked_of_index(service, at, after)) is not None:
-        return kept_page(service, asked, wanted.filters(), limit)
+        return kept_page(service, asked, filters.given(), limit)
     behind = None
     if after is not None:
         at, known_at, behind = _place(after)
@@ -165,8 +165,8 @@ def findings(
         _, known_at = service.store.progress()  # the next page must not use newer facts than this one
     found = survey(service, at, known_at, options)
     every = found.ordered()
-    matching = [row for row in every if wanted.takes(*row)]
-    hidden = sum(wanted._replace(everything=True).takes(*row) for row in every) - len(matching)
+    matching = [row for row in every if filters.takes(*row)]
+    hidden = sum(filters._replace(everything=True).takes(*row) for row in every) - len(matching)
     start = 0 if behind is None else sum(_rank(*row[:2]) <= behind for row in matching)
     page = matching[start : start + limit]
     more = start + limit < len(matching)
@@ -201,7 +201,7 @@ def exported(
     *,
     at: Instant,
     known_at: Instant | None = None,
-    wanted: Wanted | None = None,
+    filters: FindingFilter | None = None,
     baseline: Collection[str] | None = None,
     fresh: bool = False,
 ) -> str:
@@ -212,20 +212,20 @@ def exported(
         format_: One of these four.
         at: The time asked about.
         known_at: Only facts recorded by then; None for all.
-        wanted: Which findings.
+        filters: Which findings.
         baseline: The ids that are not new, for ``sarif``.
         fresh: Evaluate them even if an index is up to date.
     """
-    wanted = Wanted() if wanted is None else wanted
-    wanted.check()
+    filters = FindingFilter() if filters is None else filters
+    filters.check()
     if format_ not in _EXPORTS:
         raise RefusedError(f"there is no format {format_!a}; there are {', '.join(FORMATS)}")
     read = None if fresh or known_at is not None else asked_of_index(service, at, exact=True)
     if read is not None:
-        documents = [dict(one.document) for one in every_kept(service, read, wanted.filters())]
+        documents = [dict(one.document) for one in every_kept(service, read, filters.given())]
         return _kept_as_ocsf(service, documents) if format_ == "ocsf" else _written(format_, documents, baseline)
     found = survey(service, at, known_at)
-    rows = [row for row in found.ordered() if wanted.takes(*row)]
+    rows = [row for row in found.ordered() if filters.takes(*row)]
     documents = [finding_document(one, found.options, status) for one, _, status in rows]
     return as_ocsf(documents, found.world) if format_ == "ocsf" else _written(format_, documents, baseline)
 
@@ -286,20 +286,20 @@ def gate(
     *,
     at: Instant,
     known_at: Instant | None = None,
-    wanted: Wanted | None = None,
+    filters: FindingFilter | None = None,
     fresh: bool = False,
 ) -> list[Open]:
     """Return the open findings that match, for a gate; suppressed ones do not count.
 
     They are read from the index if it is up to date, unless ``fresh`` ones are asked for.
     """
-    wanted = Wanted() if wanted is None else wanted
-    wanted.check()
+    filters = FindingFilter() if filters is None else filters
+    filters.check()
     if not fresh and known_at is None and (asked := asked_of_index(service, at, exact=True)) is not None:
-        kept = every_kept(service, asked, wanted.filters())
+        kept = every_kept(service, asked, filters.given())
         return [Open(one.id, Severity(one.severity)) for one in kept if one.status != SUPPRESSED]
     rows = survey(service, at, known_at).ordered()
-    return [Open(row[0].id, row[1]) for row in rows if wanted.takes(*row) and row[2] != SUPPRESSED]
+    return [Open(row[0].id, row[1]) for row in rows if filters.takes(*row) and row[2] != SUPPRESSED]
 
 
 def failing(found: list[Open], severity: Severity, baseline: Collection[str]) -> list[str]:

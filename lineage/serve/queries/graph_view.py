@@ -67,9 +67,9 @@ def graph(
         more = _collapsed(world, shown, counts)
         wrong, is_whole = _findings(service, reader, world, shown, at) if findings else ({}, False)
     edges = [(parent, one) for one, above_it in parents.items() for parent in above_it if parent in shown]
-    links = [(said["of"], said["key"]) if said["where"] == "below" else (said["key"], said["of"]) for said in more]
-    above_others = {said["key"] for said in more if said["where"] == "above"}
-    stand = layout([*shown, *(said["key"] for said in more)], [*edges, *links], before=above_others)
+    links = [(link["of"], link["key"]) if link["where"] == "below" else (link["key"], link["of"]) for link in more]
+    above_others = {link["key"] for link in more if link["where"] == "above"}
+    stand = layout([*shown, *(link["key"] for link in more)], [*edges, *links], before=above_others)
     states = verdicts_of(world, shown, at)
     return {
         "kind": kind,
@@ -89,7 +89,7 @@ def graph(
             {"from": parent, "to": one, "roles": _roles(world, parent, one), "via": _via(stand, parent, one)}
             for parent, one in edges
         ],
-        "collapsed": [{**said, **_place(stand.places[said["key"]])} for said in more],
+        "collapsed": [{**link, **_place(stand.places[link["key"]])} for link in more],
         "more_name_it": more_name_it,
         "findings_complete": is_whole,
         "complete": not more and not more_name_it,

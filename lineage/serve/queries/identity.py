@@ -41,7 +41,7 @@ def identity(service: Service, id_: str, *, at: Instant, known_at: Instant | Non
         party = {f"principal:{member}" for member in world.principals.party(id_)}
         for found in reader.facts_referring(party, Role.BOUND):
             world.add(found)
-        if not _is_told_of(world, id_) and not reader.is_named(key):
+        if not _is_registered(world, id_) and not reader.is_named(key):
             return None
         reader.load_about(world, [f"finding:{one}" for one in merged(_wrong_with(world, id_))])
     return {
@@ -76,16 +76,20 @@ def _wrong_with(world: World, id_: str) -> list[Finding]:
     return [found for member in world.principals.party(id_) for found in principal_findings(world, member)]
 
 
-def _is_told_of(world: World, id_: str) -> bool:
+def _is_registered(world: World, id_: str) -> bool:
     """Whether a registration or a binding names it; an alias is named by the registration that states it."""
     return bool(world.principals.facts_of(id_) or world.principals.bindings.get(id_))
 
 
-def _stated_document(said: Stated | None) -> Document | None:
+def _stated_document(stated: Stated | None) -> Document | None:
     """Convert a stated value with its fact, or None."""
-    if said is None:
+    if stated is None:
         return None
-    return {"value": said.value, "occurred_at": format_instant(said.fact.event.occurred_at), **cite([said.fact])[0]}
+    return {
+        "value": stated.value,
+        "occurred_at": format_instant(stated.fact.event.occurred_at),
+        **cite([stated.fact])[0],
+    }
 
 
 def _binding_document(fact: Fact, at: Instant) -> Document:

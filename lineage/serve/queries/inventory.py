@@ -81,7 +81,7 @@ class People(NamedTuple):
 def held(
     service: Service,
     kind: str,
-    wanted: Held,
+    filters: Held,
     *,
     at: Instant,
     known_at: Instant | None = None,
@@ -94,7 +94,7 @@ def held(
     Args:
         service: The service to query.
         kind: ``token`` or ``delegation``.
-        wanted: The filter.
+        filters: The filter.
         at: The instant of their states.
         known_at: Only what was recorded by then; None for everything.
         after: The ``next`` of the previous page.
@@ -102,12 +102,12 @@ def held(
         looked_at: The most candidates examined, after which a page may end; None for as many as needed.
     """
     as_of = service.as_of()
-    digest = digest_of({"list": kind, **_given(wanted)})
+    digest = digest_of({"list": kind, **_given(filters)})
     behind = None if after is None else place_of(after, digest)
     with service.reader(known_at=known_at) as reader:
-        about = _may_be_held(reader, kind, wanted)
+        about = _may_be_held(reader, kind, filters)
         candidates = reader.in_order(Looked({SORTS[kind]}, {}, about, behind))
-        page, last = filled(candidates, lambda part: _fitting(reader, kind, wanted, part, at), limit, looked_at)
+        page, last = filled(candidates, lambda part: _fitting(reader, kind, filters, part, at), limit, looked_at)
         items = [item for item, _ in page]
         if kind == "token":
             _last_used(reader, items)
@@ -115,20 +115,20 @@ def held(
     total = len(items) if following is None and after is None else None
     return {
         **listing(items, total=total, following=following),
-        "filters": _given(wanted),
+        "filters": _given(filters),
         "at": format_instant(at),
         "known_at": instant(known_at),
         "as_of": as_of,
     }
 
 
-def _given(wanted: Held | People) -> dict[str, str]:
-    return {name: value for name, value in wanted._asdict().items() if value is not None}
+def _given(filters: Held | People) -> dict[str, str]:
+    return {name: value for name, value in filters._asdict().items() if value is not None}
 
 
-def _may_be_held(reader: Reader, kind: str, wanted: Held) -> set[int] | None:
+def _may_be_held(reader: Reader, kind: str, filters: Held) -> set[int] | None:
     """Return the elements that name the holder, or from which exchanged tokens inherit it."""
-    people = [wanted.holder] if kind == "token" else [wanted.holder, wanted.issuer]
+    people = [filters.holder] if kind == "token" else [filters.holder, filters.issuer]
     about: set[int] | None = None
     for person in people:
         if person is not None:
@@ -141,40 +141,40 @@ def _may_be_held(reader: Reader, kind: str, wanted: Held) -> set[int] | None:
 
 
 def _fitting(
-    reader: Reader, kind: str, wanted: Held, part: Collection[Candidate], at: Instant
+    reader: Reader, kind: str, filters: Held, part: Collection[Candidate], at: Instant
 ) -> Iterator[tuple[Document, Place]]:
     world = reader.world()
     places = reader.load_held(world, {one.about for one in part})
     at_place = {place: key for key, place in places.items()}
     keys = [at_place[one.place] for one in part if one.place in at_place]
-    keys = [key for key in keys if _fits(world, key, wanted)]
+    keys = [key for key in keys if _fits(world, key, filters)]
     states = verdicts_of(world, keys, at)
     for key in keys:
-        if wanted.state is None or wanted.state == str(states[key].state):
+        if filters.state is None or filters.state == str(states[key].state):
             because = states[key].because
             item = _token(world, key) if kind == "token" else _delegation(world, key)
             item["state"] = str(states[key].state)
             item["revocation"] = None if because is None else because.order.body.revocation
-            if _has_words(wanted.text, _texts(world, item)):
+            if _has_words(filters.text, _texts(world, item)):
                 yield item, places[key]
 
 
-def _fits(world: World, key: str, wanted: Held) -> bool:
+def _fits(world: World, key: str, filters: Held) -> bool:
     element = world.graph.element(key)
     if element is None:
         return False
     same = world.principals.same
     holder = holder_of(world, element)
     owner = world.principals.owner(holder)
-    if wanted.issuer is not None:
+    if filters.issuer is not None:
         issuer = issuer_of(element)
         is_token = key.startswith("token:")
-        if issuer is None or not (issuer == wanted.issuer if is_token else same(issuer, wanted.issuer)):
+        if issuer is None or not (issuer == filters.issuer if is_token else same(issuer, filters.issuer)):
             return False
     return (
-        (wanted.kind is None or element.first("token_type") == wanted.kind)
-        and (wanted.holder is None or same(holder, wanted.holder))
-        and (wanted.owner is None or (owner is not None and same(owner.value, wanted.owner)))
+        (filters.kind is None or element.first("token_type") == filters.kind)
+        and (filters.holder is None or same(holder, filters.holder))
+        and (filters.owner is None or (owner is not None and same(owner.value, filters.owner)))
     )
 
 
@@ -250,11 +250,11 @@ def _texts(world: World, item: Document) -> Iterator[str]:
         yield from world.principals.party(principal)
 
 
-def _has_words(text: str | None, said: Iterator[str]) -> bool:
+def _has_words(text: str | None, texts: Iterator[str]) -> bool:
     words = (text or "").casefold().split()
     if not words:
         return True
-    folded = [one.casefold() for one in said]
+    folded = [one.casefold() for one in texts]
     return all(any(word in one for one in folded) for word in words)
 
 
@@ -273,7 +273,7 @@ def _last_used(reader: Reader, items: list[Document]) -> None:
 
 def principals(
     service: Service,
-    wanted: People,
+    filters: People,
     *,
     at: Instant,
     known_at: Instant | None = None,
@@ -283,7 +283,7 @@ def principals(
 ) -> Document:
     """List principals, each party once, by the id by which people know it; arguments as for ``held``."""
     as_of = service.as_of()
-    digest = digest_of({"list": "principal", **_given(wanted)})
+    digest = digest_of({"list": "principal", **_given(filters)})
     behind = None if after is None else name_of(after, digest)
     items: list[Document] = []
     more, left = True, looked_at
@@ -291,7 +291,7 @@ def principals(
         while more and len(items) <= limit and (left is None or left > 0):
             ids = reader.principals(after=behind, most=_AT_ONCE)
             more = len(ids) == _AT_ONCE
-            items += _people(reader, wanted, ids, at)
+            items += _people(reader, filters, ids, at)
             behind = ids[-1] if ids else behind
             left = None if left is None else left - len(ids)
         if len(items) > limit:
@@ -302,14 +302,14 @@ def principals(
     total = len(items) if following is None and after is None else None
     return {
         **listing(items, total=total, following=following),
-        "filters": _given(wanted),
+        "filters": _given(filters),
         "at": format_instant(at),
         "known_at": instant(known_at),
         "as_of": as_of,
     }
 
 
-def _people(reader: Reader, wanted: People, ids: list[str], at: Instant) -> Iterator[Document]:
+def _people(reader: Reader, filters: People, ids: list[str], at: Instant) -> Iterator[Document]:
     world = reader.world()
     reader.load_orders_on(world, (), [f"principal:{id_}" for id_ in ids])
     found = world.principals
@@ -322,10 +322,10 @@ def _people(reader: Reader, wanted: People, ids: list[str], at: Instant) -> Iter
         state = str(verdict_of_name(world, "principal", id_, at).state)
         name = found.display_name(id_)
         if (
-            (wanted.kind is None or kind == wanted.kind)
-            and (wanted.owner is None or (owner is not None and found.same(owner.value, wanted.owner)))
-            and (wanted.state is None or state == wanted.state)
-            and _has_words(wanted.text, iter([*party, *([name] if name else [])]))
+            (filters.kind is None or kind == filters.kind)
+            and (filters.owner is None or (owner is not None and found.same(owner.value, filters.owner)))
+            and (filters.state is None or state == filters.state)
+            and _has_words(filters.text, iter([*party, *([name] if name else [])]))
         ):
             yield {
                 "id": id_,

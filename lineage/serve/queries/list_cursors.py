@@ -36,14 +36,14 @@ def said_of(place: Place, digest: str) -> str:
     return f"{place.at:x}.{place.n:x}.{digest}"
 
 
-def place_of(said: str, digest: str) -> Place:
+def place_of(cursor: str, digest: str) -> Place:
     """Decode a place that ``said_of`` encoded.
 
     Raises:
         RefusedError: The text is not a place, or belongs to another question.
     """
     try:
-        at, number, question = said.split(".")
+        at, number, question = cursor.split(".")
         place = Place(int(at, 16), int(number, 16))
     except ValueError:
         raise RefusedError(f"after: {BAD_CURSOR}") from None

@@ -124,8 +124,8 @@ def _behind(world: World) -> Iterator[tuple[str, Chain, Iterable[Gap]]]:
     """Yield the chain behind every action, then behind every element, without counting their gaps again."""
     seen: dict[tuple[object, ...], _Behind] = {}
     for action in world.actions:
-        said = tuple(world.action_field(action, field) for field in ("actor", "on_behalf_of", "prior_actors"))
-        key = (*world.authorities_named(action), *(None if one is None else one.value for one in said))
+        hops = tuple(world.action_field(action, field) for field in ("actor", "on_behalf_of", "prior_actors"))
+        key = (*world.authorities_named(action), *(None if one is None else one.value for one in hops))
         if key not in seen:
             chain = chain_of_action(world, action)
             named = action_gaps(world, action, chain)

@@ -152,9 +152,13 @@ def _decided_as_kept(service: Service, suppressed: Collection[Kept], at: Instant
 
 def _decided(one: Finding, judgements: FactIndex, options: Options, at: Instant) -> Document:
     """Return who suppressed a finding, why and until when: by a judgement, else by an exception in the settings."""
-    said = {"id": one.id, "of": one.of}
+    document = {"id": one.id, "of": one.of}
     judged = judgement_of(judgements, one.id, at)
     if judged is not None and isinstance(body := judged.event.body, FindingJudged):
-        return {**said, "by": body.by, "reason": body.reason, "until": instant(body.until)}
+        return {**document, "by": body.by, "reason": body.reason, "until": instant(body.until)}
     each = exempted(one, options, at)
-    return said if each is None else {**said, "by": each.by, "reason": each.reason, "until": format_instant(each.until)}
+    return (
+        document
+        if each is None
+        else {**document, "by": each.by, "reason": each.reason, "until": format_instant(each.until)}
+    )

@@ -48,13 +48,13 @@ class Shown:
             RefusedError: There is no such kind or state; the message lists them.
         """
         known = ELEMENT_KINDS | NAME_KINDS
-        for name, said, there in (
+        for name, values, there in (
             ("kind of principal", self.kinds, PRINCIPAL_KINDS),
             ("state", self.states, STATES),
             ("kind to draw a graph around", () if self.of is None else self.of[:1], sorted(known)),
             ("kind of target", () if self.target is None else self.target[:1], sorted(known)),
         ):
-            if unknown := [one for one in said if one not in there]:
+            if unknown := [one for one in values if one not in there]:
                 raise RefusedError(f"there is no {name} {unknown[0][:64]!a}; there are {', '.join(there)}")
 
 
@@ -127,7 +127,7 @@ class Drawn:
         """Count the edges to show."""
         return len(self._ties(shown))
 
-    def wanted(self, shown: Shown) -> tuple[set[str], list[Document], list[Document]]:
+    def visible(self, shown: Shown) -> tuple[set[str], list[Document], list[Document]]:
         """Return the parties to show with those above them, the worst and most alive first, and the edges between."""
         ties, left = self._ties(shown), self._parties(shown)
         givers: defaultdict[str, list[str]] = defaultdict(list)
@@ -144,13 +144,13 @@ class Drawn:
             if len(nodes) + len(new) <= shown.most:
                 nodes.update(new)
         edges = [self._edge(tie) for tie in ties if {tie.giver, tie.holder} <= nodes]
-        uses = [self._use(*said) for said in sorted(self._uses) if {said[0], said[1]} <= nodes]
+        uses = [self._use(*pair) for pair in sorted(self._uses) if {pair[0], pair[1]} <= nodes]
         return nodes, edges, uses
 
     def _worst(self, party: str) -> int:
         documents = list(self._of_party[party])
         documents += [one for pair, found in self._of_tie.items() if party in pair for one in found]
-        documents += [one for said, found in self._uses.items() if party in said[:2] for _, one in found]
+        documents += [one for use, found in self._uses.items() if party in use[:2] for _, one in found]
         return max((SEVERITIES[one["severity"]] for one in documents), default=0)
 
     # Documents

@@ -17,7 +17,7 @@ from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.reach import Proposal, reach_of
 from lineage.serve.documents.core_documents import Document, finding_documents, instant
-from lineage.serve.queries.findings import Wanted, findings
+from lineage.serve.queries.findings import FindingFilter, findings
 from lineage.serve.queries.kept_list import asked_of_index
 from lineage.serve.queries.principals_drawn import Drawn, Shown
 from lineage.serve.queries.service import Service
@@ -60,7 +60,7 @@ def principals_view(service: Service, shown: Shown, *, at: Instant, known_at: In
         kept = None if read.is_examined else _kept(service, reader, read.world, at)
         found = _findings(service, reader, read, graph, at) if read.is_examined else kept or []
     drawn = Drawn(graph, read.world, found, ended, {party_id(read.world.principals, one) for one in focus})
-    nodes, edges, uses = drawn.wanted(shown)
+    nodes, edges, uses = drawn.visible(shown)
     return {
         "view": "principals",
         "of": None if shown.of is None else {"kind": shown.of[0], "id": shown.of[1]},
@@ -139,7 +139,7 @@ def _kept(service: Service, reader: Reader, world: World, at: Instant) -> list[D
     """Return the worst severe findings of the index, with their actions loaded; None if there is no usable index."""
     if reader.known_at is not None or asked_of_index(service, at, None) is None:
         return None
-    found: list[Document] = findings(service, at=at, wanted=Wanted(severities=_SEVERE), limit=KEPT)["items"]
+    found: list[Document] = findings(service, at=at, filters=FindingFilter(severities=_SEVERE), limit=KEPT)["items"]
     done = [split_key(one["of"])[1] for one in found if one["of"].startswith("action:")]
     reader.load_actions(world, done)
     return found

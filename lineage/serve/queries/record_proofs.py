@@ -76,10 +76,10 @@ def prove_record(service: Service, position: Position, *, origin: str | None) ->
             )
         path = inclusion_proof(index, found.head.size, tree.subtree)
         entry = tree.entry(index)
-        said = tree.read_entry(index)
+        stated = tree.read_entry(index)
     proof = RecordProof(index, tuple(path), parse_note(found.note), entry)
     return {
-        **entry_document(said),
+        **entry_document(stated),
         "index": index,
         "entry": entry.hex(),
         "proof": encoded_hashes(path),

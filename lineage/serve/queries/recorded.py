@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from lineage.core.model.events import Fact
 from lineage.core.model.records import Position
-from lineage.deliver.findings.messages import is_told, message_of
+from lineage.deliver.findings.messages import is_published, message_of
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
@@ -49,4 +49,4 @@ def findings_recorded(service: Service, after: int, until: int) -> list[Document
     """Return the notifications about findings after one change and up to another, in order."""
     found = kept_findings.versions(service.store, after=after, limit=until - after)
     origin = outbox.origin_of(service.store) if found else ""
-    return [message_of(one, origin) for one in found if one.seq <= until and is_told(one)]
+    return [message_of(one, origin) for one in found if one.seq <= until and is_published(one)]

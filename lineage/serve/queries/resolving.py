@@ -36,17 +36,17 @@ def resolve(service: Service, typed: str, kinds: Collection[str] = THINGS) -> li
 
 def _similar(service: Service, typed: str) -> Iterator[str]:
     """Yield things whose id or name contains the text as a whole part."""
-    wanted = typed.casefold()
-    if not wanted:
+    folded = typed.casefold()
+    if not folded:
         return
     for key in service.store.search(typed, limit=_LOOKED_AT):
         if (name := called(key)) is not None:
-            if wanted in (name.display_name.casefold(), *name.display_name.casefold().split()):
+            if folded in (name.display_name.casefold(), *name.display_name.casefold().split()):
                 yield f"principal:{name.id}"
             continue
         kind, id_ = split_key(key)
         local = id_.partition(":")[2].partition("@")[0] if kind == "principal" else ""
-        if wanted in (local.casefold(), id_.rpartition("#")[2].casefold(), id_.rpartition("/")[2].casefold()):
+        if folded in (local.casefold(), id_.rpartition("#")[2].casefold(), id_.rpartition("/")[2].casefold()):
             yield key
 
 
@@ -57,7 +57,7 @@ def beginning_with(service: Service, typed: str, *, kind: str | None = None, lim
         of, id_ = split_key(key)
         if of not in KINDS or (kind is not None and of != kind):
             continue
-        said = key if kind is None and key.startswith(typed) else id_
-        if said.startswith(typed):
-            found.append(said)
+        value = key if kind is None and key.startswith(typed) else id_
+        if value.startswith(typed):
+            found.append(value)
     return found[:limit]

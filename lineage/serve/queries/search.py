@@ -156,15 +156,15 @@ def _near(service: Service, text: str, fits: Callable[[str], bool]) -> list[Docu
 
     Each piece takes a scan of all names, so the search ends once something very similar is found.
     """
-    wanted = text.lower()
-    match = SequenceMatcher(None, "", wanted)  # this text is prepared once, and compared with many
+    lowered = text.lower()
+    match = SequenceMatcher(None, "", lowered)  # this text is prepared once, and compared with many
     alike: dict[tuple[str, str], float] = {}
     for some in _nearby(service, text):
         for key in some:
             name = called(key)
             kind, id_ = split_key(key) if name is None else ("principal", name.id)
-            said = [id_, *_parts(id_)] if name is None else [name.display_name, *name.display_name.split()]
-            likeness = max(_likeness(match, wanted, one.lower()) for one in dict.fromkeys(said))
+            names = [id_, *_parts(id_)] if name is None else [name.display_name, *name.display_name.split()]
+            likeness = max(_likeness(match, lowered, one.lower()) for one in dict.fromkeys(names))
             if likeness >= _LIKE and fits(key):
                 alike[kind, id_] = max(likeness, alike.get((kind, id_), 0.0))
         if max(alike.values(), default=0.0) >= _VERY_LIKE:
@@ -173,9 +173,9 @@ def _near(service: Service, text: str, fits: Callable[[str], bool]) -> list[Docu
     return [{"kind": kind, "id": id_} for kind, id_ in best]
 
 
-def _likeness(match: "SequenceMatcher[str]", wanted: str, other: str) -> float:
+def _likeness(match: "SequenceMatcher[str]", text: str, other: str) -> float:
     """Return the similarity of two texts, from 0 to 1; 0 if a quick check shows that it is too low."""
-    shorter, longer = sorted((len(wanted), len(other)))
+    shorter, longer = sorted((len(text), len(other)))
     if 2 * shorter < _LIKE * (shorter + longer):
         return 0.0
     match.set_seq1(other)

@@ -100,7 +100,7 @@ class Service:
         def answer(loaded: WorldPart) -> Document:
             return who_answer(loaded.world, action, at=at, options=self.options, around=loaded.world)
 
-        return self._told("who", f"action:{action}", answer, at, known_at)
+        return self._judged("who", f"action:{action}", answer, at, known_at)
 
     def chain(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
         """Answer who stood behind a token or a delegation; None if no fact names it."""
@@ -110,7 +110,7 @@ class Service:
         def answer(loaded: WorldPart) -> Document:
             return chain_answer(loaded.world, kind, id_, at=at, options=self.options, around=loaded.world)
 
-        return self._told("chain", key_of(kind, id_), answer, at, known_at)
+        return self._judged("chain", key_of(kind, id_), answer, at, known_at)
 
     def status(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
         """Answer the state of an element, principal, workload, session or client; None if no fact names it."""
@@ -121,23 +121,25 @@ class Service:
         def answer(loaded: WorldPart) -> Document:
             world = loaded.world
             verdict = verdict_of(world, key, at) if kind in ELEMENT_KINDS else verdict_of_name(world, kind, id_, at)
-            said = status_answer(world, kind, id_, verdict, at=at, known_at=known_at)
+            document = status_answer(world, kind, id_, verdict, at=at, known_at=known_at)
             if kind in ELEMENT_KINDS:
-                return {**said, **element_findings_near(world, key, at, self.options)}
-            return {**said, "findings": name_findings_near(world, kind, id_, at, self.options)}
+                return {**document, **element_findings_near(world, key, at, self.options)}
+            return {**document, "findings": name_findings_near(world, kind, id_, at, self.options)}
 
         # The answer for a workload is that for a principal, except for its kind.
-        said = self._told(f"status of {kind}", key, answer, at, known_at)
-        return None if said is None else {**said, "at": format_instant(at)}
+        answered = self._judged(f"status of {kind}", key, answer, at, known_at)
+        return None if answered is None else {**answered, "at": format_instant(at)}
 
-    def _told(self, question: str, key: str, answer: Answer, at: Instant, known_at: Instant | None) -> Document | None:
+    def _judged(
+        self, question: str, key: str, answer: Answer, at: Instant, known_at: Instant | None
+    ) -> Document | None:
         """Answer a question about a thing, including people's judgements of its findings."""
         found = self.worlds.of(key, known_at)
         if found is None:
             return None
-        said = found.answer(question, at, lambda loaded: with_prepared(answer(loaded), self.options))
-        judgements = found.judgements([one.unjudged["id"] for one in said["findings"]])
-        document = with_findings(said, self.options, at=at, judgements=judgements, is_whole=found.is_whole)
+        prepared = found.answer(question, at, lambda loaded: with_prepared(answer(loaded), self.options))
+        judgements = found.judgements([one.unjudged["id"] for one in prepared["findings"]])
+        document = with_findings(prepared, self.options, at=at, judgements=judgements, is_whole=found.is_whole)
         return {**document, "as_of": found.as_of}
 
     def reach(

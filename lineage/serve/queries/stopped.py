@@ -69,8 +69,8 @@ def stopped_and_acknowledged(service: Service, revocation: str) -> StoppedElemen
                 elements.append(_stopped(one, coverings))
                 yield one
 
-        said = compute_closure(world, revocation, at, noted())
-        return StoppedElements(elements, said, moment.service.as_of()["recorded_at"])
+        closure = compute_closure(world, revocation, at, noted())
+        return StoppedElements(elements, closure, moment.service.as_of()["recorded_at"])
 
 
 class _Found(NamedTuple):

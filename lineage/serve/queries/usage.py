@@ -41,9 +41,9 @@ def usage(service: Service, used: Used, *, at: Instant, known_at: Instant | None
         at: The time for which states and findings are evaluated. It hides no action.
         known_at: Only facts recorded by then; None for all.
     """
-    said: dict[str, Any] = {used.kind: used.id}
-    wanted = ActionFilter(**said)
-    found = actions(service, wanted, at=at, known_at=known_at, limit=LATEST, budget=OVER_HTTP)
+    conditions: dict[str, Any] = {used.kind: used.id}
+    filters = ActionFilter(**conditions)
+    found = actions(service, filters, at=at, known_at=known_at, limit=LATEST, budget=OVER_HTTP)
     assert found is not None  # noqa: S101 (only None for a thing that the actions must mention)
     items = found["items"]
     if not items and found["complete"]:
@@ -56,7 +56,7 @@ def usage(service: Service, used: Used, *, at: Instant, known_at: Instant | None
         judged = reader.world()
         reader.load_about(judged, [f"finding:{one.id}" for one in findings])
     documents = finding_documents(findings, service.options, judgements=judged.judgements, at=at)
-    told = [one for one in documents if one["status"] != SUPPRESSED]
+    unsuppressed = [one for one in documents if one["status"] != SUPPRESSED]
     return {
         "kind": used.kind,
         "id": used.id,
@@ -70,7 +70,7 @@ def usage(service: Service, used: Used, *, at: Instant, known_at: Instant | None
         "humans": _parties(((item["human_known_as"], item["human_name"]), item) for item in items),
         **{f"{name}s": _counted(_value(item[name]) for item in items) for name in USED if name != used.kind},
         "items": items,
-        "findings": sorted(told, key=lambda one: (-SEVERITIES[one["severity"]], one["kind"], one["id"])),
+        "findings": sorted(unsuppressed, key=lambda one: (-SEVERITIES[one["severity"]], one["kind"], one["id"])),
         "findings_complete": found["complete"] and len(items) <= EXAMINED,
         "as_of": found["as_of"],
     }
@@ -97,9 +97,9 @@ def _actor(item: Document) -> tuple[str | None, str | None]:
     return (item["actor"], item["actor_name"]) if item["actor"] else (next(reversed(item["agents"]), None), None)
 
 
-def _value(said: Document | str | None) -> str | None:
+def _value(party: Document | str | None) -> str | None:
     """Return a stated value; for a resource, its id."""
-    return str(said["id"]) if isinstance(said, dict) else said
+    return str(party["id"]) if isinstance(party, dict) else party
 
 
 def _counted(values: Iterator[str | None]) -> list[Document]:
@@ -108,10 +108,10 @@ def _counted(values: Iterator[str | None]) -> list[Document]:
     return [{"name": name, "count": counts[name]} for name in sorted(counts, key=lambda one: (-counts[one], one))]
 
 
-def _parties(said: Iterator[tuple[tuple[str | None, str | None], Document]]) -> list[Document]:
+def _parties(parties: Iterator[tuple[tuple[str | None, str | None], Document]]) -> list[Document]:
     """Count parties, given with their names and actions, the most frequent first; None for unknown ones."""
     found: dict[str | None, Document] = {}
-    for (id_, name), item in said:  # the latest first
+    for (id_, name), item in parties:  # the latest first
         one = found.setdefault(
             id_, {"principal": id_, "display_name": name, "count": 0, "last_at": item["occurred_at"]}
         )

@@ -53,14 +53,14 @@ def uses(
             return None
         found = select(reader, ActionFilter(authority=key), start, limit, budget, earliest_first=True)
         is_whole = found.everything is not None
-        told = found.actions if found.everything is None else found.everything
+        actions = found.actions if found.everything is None else found.everything
         world = reader.world()
         reader.load_elements(world, [key])
-        reader.load_actions(world, told)
+        reader.load_actions(world, actions)
         if start is None and found.after is None:  # on one page the order of the log does not matter
-            told = sorted(told, key=lambda action: fact_order(world.actions.get(action)[0]))
+            actions = sorted(actions, key=lambda action: fact_order(world.actions.get(action)[0]))
         confirmed = confirmation_of(reader, world, key, moment, successes=is_whole)
-    summarised = use_documents(world, key, told)
+    summarised = use_documents(world, key, actions)
     on_page = set(found.actions)
     return {
         "kind": kind,

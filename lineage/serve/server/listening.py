@@ -26,7 +26,7 @@ _SMALL_BACKLOG: Final = 128
 _OTHER_FILES: Final = 256  # files reserved for the store, the log, and the process itself
 
 
-def address_of(said: str) -> tuple[str, int]:
+def address_of(text: str) -> tuple[str, int]:
     """Parse ``host:port``; an IPv6 address is in brackets.
 
     Raises:
@@ -38,12 +38,12 @@ def address_of(said: str) -> tuple[str, int]:
         >>> address_of("[::1]:0")
         ('::1', 0)
     """
-    host, _, port = said.rpartition(":")
+    host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not bare or (":" in bare) != (bare != host) or not (port.isascii() and port.isdigit()):
-        raise RefusedError(f"{said!r} is no address to listen on; write host:port, for example 127.0.0.1:9464")
+        raise RefusedError(f"{text!r} is no address to listen on; write host:port, for example 127.0.0.1:9464")
     if int(port) > _LAST_PORT:
-        raise RefusedError(f"{said!r} is no address to listen on: there is no port {port}")
+        raise RefusedError(f"{text!r} is no address to listen on: there is no port {port}")
     return bare, int(port)
 
 
@@ -132,11 +132,11 @@ def fitting(limits: ConnectionLimits) -> ConnectionLimits:
     Connections beyond that are refused before they are accepted, so that the store can always be opened.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = limits.connections + BACKLOG + _OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    needed = limits.connections + BACKLOG + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        if soft < wanted:
+        if soft < needed:
             connections = max(1, min(limits.connections, soft - _SMALL_BACKLOG - _OTHER_FILES))
             logger.warning(
                 "this process may open %d files: %d connections at once instead of %d; raise its limit (ulimit -n)",

@@ -139,8 +139,8 @@ class Wire(H11Protocol):
         elif fault is not None and fault.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a request head has at most {HEAD_BYTES:,} bytes")
         else:
-            said = "the request line, a header or a length is wrong; whatever is not ASCII in a URL is percent-encoded"
-            self._refuse(HTTPStatus.BAD_REQUEST, said)
+            text = "the request line, a header or a length is wrong; whatever is not ASCII in a URL is percent-encoded"
+            self._refuse(HTTPStatus.BAD_REQUEST, text)
 
     def _is_answering(self) -> bool:
         return self._is_asked and not self.cycle.response_complete

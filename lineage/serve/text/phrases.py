@@ -74,12 +74,12 @@ def wrong(found: Document) -> str:
 def verdict(document: Document) -> list[Words]:
     """Describe a state and its order."""
     because = document["because"]
-    said: list[Words] = [state(document["state"])]
+    words: list[Words] = [state(document["state"])]
     if document["state"] == "unknown":
-        said.append(" (nobody granted it)")
+        words.append(" (nobody granted it)")
     if because is not None:
-        said += [" by ", thing("revocation", because["revocation"]), " (", *_order(because), ")"]
-    return said
+        words += [" by ", thing("revocation", because["revocation"]), " (", *_order(because), ")"]
+    return words
 
 
 def _order(because: Document) -> list[Words]:
@@ -208,7 +208,7 @@ def complaints(page: Page, document: Document) -> None:
     """Describe gaps and findings, also if there are none."""
     gaps(page, document)
     findings(page, document)
-    nothing = [said for name, said in (("gaps", "missing evidence"), ("findings", "findings")) if not document[name]]
+    nothing = [noun for name, noun in (("gaps", "missing evidence"), ("findings", "findings")) if not document[name]]
     if nothing:
         page.line().line(f"No {joined(nothing, ', no ')}.")
 

@@ -47,14 +47,14 @@ def principals(doc: Document) -> Page:
         name = f" ({item['display_name']})" if item["display_name"] else ""
         page.line((item["id"], "bold"), f"{name}, {item['kind']}, {phrases.label(item['state'])}")
         alive = item["alive_tokens"]
-        told = ["very many tokens" if alive is None else f"{many(alive, 'token')} alive"]
-        told += [f"owned by {item['owner']}"] if item["owner"] else []
-        told += [f"also {joined(item['aliases'])}"] if item["aliases"] else []
+        parts = ["very many tokens" if alive is None else f"{many(alive, 'token')} alive"]
+        parts += [f"owned by {item['owner']}"] if item["owner"] else []
+        parts += [f"also {joined(item['aliases'])}"] if item["aliases"] else []
         if item["last_acted_at"]:
-            told.append(f"last acted {when(item['last_acted_at'])}")
+            parts.append(f"last acted {when(item['last_acted_at'])}")
         else:
-            told.append("acted very often" if item["acted"] else "no known action")
-        page.line(joined(told), lead="    ")
+            parts.append("acted very often" if item["acted"] else "no known action")
+        page.line(joined(parts), lead="    ")
     return phrases.whole(page, doc)
 
 

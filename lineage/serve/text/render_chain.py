@@ -78,14 +78,14 @@ def who(doc: Document, *, at: Instant | None = None, brief: bool = False) -> Pag
 def chain(doc: Document, *, at: Instant | None = None) -> Page:
     """Render who stood behind a token or a delegation; ``at`` as for ``who``."""
     hops = doc["chain"]
-    said: list[Words] = [f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), " is ", *phrases.verdict(doc)]
+    words: list[Words] = [f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), " is ", *phrases.verdict(doc)]
     if at is not None:
-        said += [" at ", moment(format_instant(at))]
+        words += [" at ", moment(format_instant(at))]
     if hops:
-        said += ["; it is held by ", party(hops[-1], "bold"), *_behalf(doc, hops)]
+        words += ["; it is held by ", party(hops[-1], "bold"), *_behalf(doc, hops)]
     else:
-        said.append("; nothing says who stood behind it")
-    page = Page().line(*said, ".")
+        words.append("; nothing says who stood behind it")
+    page = Page().line(*words, ".")
     phrases.because(page, doc)
     _warning(page, doc)
     if hops:
@@ -125,13 +125,13 @@ def _answer(doc: Document, now: Sequence[Words]) -> list[Words]:
         # An actor who is in the chain but not at its end is named by the finding (wielder-mismatch).
         by = "another party of its chain, named below,"
         made_for = [", which was issued to ", party(hops[-1]), ","]
-    said: list[Words] = [(str(doc["operation"]), "bold"), f" {_OUTCOMES[doc['outcome']]}", by]
-    said += [" ", *under, *made_for, *_behalf(doc, hops), "; authority at the time: "]
+    words: list[Words] = [(str(doc["operation"]), "bold"), f" {_OUTCOMES[doc['outcome']]}", by]
+    words += [" ", *under, *made_for, *_behalf(doc, hops), "; authority at the time: "]
     then, later = authority["then_as_known_then"], authority["then_as_known_now"]
-    said += phrases.verdict(then)
+    words += phrases.verdict(then)
     if later != then:
-        said += [", in hindsight ", *phrases.verdict(later)]
-    return [*said, "; ", *now, ": ", *phrases.verdict(authority["now"]), "."]
+        words += [", in hindsight ", *phrases.verdict(later)]
+    return [*words, "; ", *now, ": ", *phrases.verdict(authority["now"]), "."]
 
 
 def _by_another_actor(found: Document, action: str) -> bool:
@@ -142,37 +142,37 @@ def _behalf(doc: Document, hops: Sequence[Document]) -> list[Words]:
     """Phrase for whom it was done, and through whom."""
     if not hops:
         return [" for an unknown party"]
-    said: list[Words] = [" for ", party(hops[0], "bold")] if len(hops) > 1 else [" with no delegation"]
+    words: list[Words] = [" for ", party(hops[0], "bold")] if len(hops) > 1 else [" with no delegation"]
     if doc["human"] is None:
         owner = doc["accountable"]
         accountable: list[Words] = ["its owner ", thing("principal", owner)] if owner else ["unknown"]
-        said += [" (no human; accountable: ", *accountable, ")"]
+        words += [" (no human; accountable: ", *accountable, ")"]
     if hops[0]["evidence"] == "asserted":
-        said.append(" (unverified)")
+        words.append(" (unverified)")
     through = hops[1:-1] if _stands_outside(hops) else hops[1:]
     if through:
         before, after = _PASSED[hops[1]["evidence"]]
-        said += [before, "it" if hops[1] is hops[-1] else party(hops[1]), after]  # the actor is named already
+        words += [before, "it" if hops[1] is hops[-1] else party(hops[1]), after]  # the actor is named already
         for hop in through[1:NAMED]:
-            said += [", then ", party(hop)]
+            words += [", then ", party(hop)]
         if len(through) > NAMED:
-            said.append(f", and {len(through) - NAMED:,} more")
-    return said
+            words.append(f", and {len(through) - NAMED:,} more")
+    return words
 
 
 def _warning(page: Page, doc: Document) -> None:
     """Warn readers who stop here: the worst finding with its remedy, gaps, and the number of findings."""
     phrases.alarm(page, doc)
-    gaps, said = len(doc["gaps"]), list[Words]()
+    gaps, words = len(doc["gaps"]), list[Words]()
     if gaps:
-        said += [("INCOMPLETE", "bold yellow"), f": {many(gaps, 'piece')} of evidence missing, see below. "]
+        words += [("INCOMPLETE", "bold yellow"), f": {many(gaps, 'piece')} of evidence missing, see below. "]
     if doc["findings"]:
-        said += [
+        words += [
             (many(len(doc["findings"]), "finding"), "bold yellow"),
             f" {phrases.by_severity(doc['findings'])}, below.",
         ]
-    if said:
-        page.line(*said)
+    if words:
+        page.line(*words)
     phrases.examined(page, doc)
 
 
@@ -228,12 +228,12 @@ def _chain(page: Page, doc: Document, *, brief: bool = False) -> None:
             depth = min(number, DEEPEST)
             lead = "  " + "   " * (depth - 1) + "└─ " if depth else "  "
             same = number > 0 and element(hop) is not None and element(hop) == element(hops[number - 1])
-            said = word(hop, same=same)
+            line = word(hop, same=same)
             if brief:
-                page.line(*_called(hop), f"  {said}", lead=lead)
+                page.line(*_called(hop), f"  {line}", lead=lead)
             else:
                 page.line(*_called(hop), f"  {hop['kind']}", lead=lead)
-                _hop(page, hop, said, above, same=same, lead="  " + "   " * depth + "  ")
+                _hop(page, hop, line, above, same=same, lead="  " + "   " * depth + "  ")
         above = hop["scopes"] or above
 
 
@@ -252,15 +252,15 @@ def word(hop: Document, *, same: bool) -> str:
     return f"{'by the same' if same else 'by'} {granted}"
 
 
-def _hop(page: Page, hop: Document, said: str, above: Sequence[str], *, same: bool, lead: str) -> None:
+def _hop(page: Page, hop: Document, line: str, above: Sequence[str], *, same: bool, lead: str) -> None:
     if same:
-        page.line(said, lead=lead)
+        page.line(line, lead=lead)
         return
     if hop["state"] is None:
-        page.line(f"{said}, source: {hop['source']}", lead=lead)
+        page.line(f"{line}, source: {hop['source']}", lead=lead)
         return
     until = f"until {when(hop['expires_at'])}" if hop["expires_at"] else "no expiry"
-    page.line(f"{said}: ", phrases.state(hop["state"]), f", source: {hop['source']}", lead=lead)
+    page.line(f"{line}: ", phrases.state(hop["state"]), f", source: {hop['source']}", lead=lead)
     page.line(f"from {when(hop['issued_at'])}, {until}", lead=lead)
     effective = phrases.effective_scopes(hop)
     if not hop["scopes"]:

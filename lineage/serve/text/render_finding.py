@@ -23,8 +23,8 @@ def finding(doc: Document) -> Page:
     page.field("seen", f"{many(doc['count'], 'time')}, first {when(doc['first_seen'])}, last {when(doc['last_seen'])}")
     by_framework = groupby(doc["maps_to"], key=lambda entry: f"{entry['framework']} {entry['version']}")
     for number, (name, entries) in enumerate(by_framework):
-        said = joined((f"{entry['id']} {entry['title']}" for entry in entries), "; ")
-        page.field("" if number else "maps to", f"{name}: {said}")
+        references = joined((f"{entry['id']} {entry['title']}" for entry in entries), "; ")
+        page.field("" if number else "maps to", f"{name}: {references}")
     page.title(f"Evidence ({len(doc['evidence'])}), the earliest first")
     for fact in doc["evidence"]:
         page.line(f"{when(fact['occurred_at'])} ", (fact["type"], "bold"), f" {fact['of']}", lead="  - ")

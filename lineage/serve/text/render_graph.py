@@ -21,8 +21,8 @@ def principals(doc: Document) -> Page:
             page.line(*_party(node["id"], names), f" holds {joined(amounts(node)) or 'nothing'}", lead="  - ")
     if doc["target"] is not None:
         ends = doc["target"]["would_end"]
-        said = f"{many(ends['tokens'], 'token')} and {many(ends['delegations'], 'grant')}"
-        page.line(f"Revoking {doc['target']['kind']}:{doc['target']['id']} would end {said}.")
+        text = f"{many(ends['tokens'], 'token')} and {many(ends['delegations'], 'grant')}"
+        page.line(f"Revoking {doc['target']['kind']}:{doc['target']['id']} would end {text}.")
     return phrases.as_of(_left_out(page, doc), doc)
 
 
@@ -38,19 +38,21 @@ def amounts(one: Document) -> list[str]:
 
 def left_out(doc: Document) -> str:
     """Say that the graph is incomplete, and what it does not show; empty if it is complete."""
-    said = omitted(doc)
-    return f"Incomplete: {said}" if said else ""
+    counts = omitted(doc)
+    return f"Incomplete: {counts}" if counts else ""
 
 
 def omitted(doc: Document) -> str:
     """Describe what the graph does not show, in a sentence; empty if nothing."""
     left = doc["left_out"]
-    said = [many(left[name], noun) for name, noun in (("principals", "principal"), ("edges", "relation")) if left[name]]
+    parts = [
+        many(left[name], noun) for name, noun in (("principals", "principal"), ("edges", "relation")) if left[name]
+    ]
     if left["elements"] is None:
-        said.append("an unknown number of tokens and grants")
+        parts.append("an unknown number of tokens and grants")
     elif left["elements"]:
-        said.append(f"{left['elements']:,} tokens and grants that are not counted here")
-    return f"{joined(said)} left out." if said else ""
+        parts.append(f"{left['elements']:,} tokens and grants that are not counted here")
+    return f"{joined(parts)} left out." if parts else ""
 
 
 def elements(doc: Document) -> Page:
@@ -60,13 +62,13 @@ def elements(doc: Document) -> Page:
     for edge in doc["edges"]:
         parents.setdefault(edge["to"], []).append(edge["from"])
     for node in doc["nodes"]:
-        said: list[Words] = [
+        words: list[Words] = [
             f"{node['kind']} ",
             phrases.thing(node["kind"], node["id"], "bold"),
             " ",
             phrases.state(node["state"]),
         ]
-        page.line(*said, lead=f"  {node['layer']} ")
+        page.line(*words, lead=f"  {node['layer']} ")
         if node["key"] in parents:
             page.line(f"depends on {joined(sorted(parents[node['key']]))}", lead="    ")
         if "findings" in node and (wrong := phrases.wrong(node["findings"])):
@@ -92,8 +94,8 @@ def _party(id_: str, names: dict[str, str | None]) -> list[Words]:
 
 
 def _left_out(page: Page, doc: Document) -> Page:
-    if said := left_out(doc):
-        page.line((said, "bold yellow"))
+    if text := left_out(doc):
+        page.line((text, "bold yellow"))
     return _examined(page, doc)
 
 

@@ -93,9 +93,9 @@ def timeline(doc: Document) -> Page:
     """Render every fact about a thing, in chronological order."""
     items = doc["items"]
     total = doc["total"]
-    told = f"more facts than are counted; of {len(items):,} here" if total is None else many(total, "fact")
-    told = f" is mentioned by {told}, the earliest first."
-    page = Page().line(f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), told)
+    total_text = f"more facts than are counted; of {len(items):,} here" if total is None else many(total, "fact")
+    total_text = f" is mentioned by {total_text}, the earliest first."
+    page = Page().line(f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), total_text)
     for item in items:
         page.line()
         page.line(f"{when(item['occurred_at'])} ", (item["type"], "bold"), f" {item['of']}")
@@ -321,12 +321,12 @@ def _where_it_stands(page: Page, positions: list[Document]) -> None:
 
 def _outcomes(doc: Document) -> list[Words]:
     """Describe the outcome of every record in one of five words."""
-    said: list[Words] = [(f"{doc['accepted']:,} accepted", "bold")]
+    words: list[Words] = [(f"{doc['accepted']:,} accepted", "bold")]
     for name in ("duplicates", "conflicts", "unauthorised", "quarantined"):
         count = doc[name]
         word = name[:-1] if count == 1 and name in ("duplicates", "conflicts") else name
-        said += [", ", (f"{count:,} {word}", "bold yellow" if count and name != "duplicates" else "")]
-    return said
+        words += [", ", (f"{count:,} {word}", "bold yellow" if count and name != "duplicates" else "")]
+    return words
 
 
 def _remedies(page: Page, doc: Document) -> Page:

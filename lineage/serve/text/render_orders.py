@@ -245,14 +245,14 @@ def _trust(page: Page, doc: Document) -> None:
 
 
 def _command(doc: Document, target: str, words: Sequence[str]) -> list[str]:
-    said = ["delegraph", "revoke", target, *words]
+    command = ["delegraph", "revoke", target, *words]
     for option, key, blank in (("--reason", "reason", "REASON"), ("--by", "ordered_by", "human:YOU")):
         if option not in words:
-            said += [option, doc.get(key, blank)]
+            command += [option, doc.get(key, blank)]
     if doc["mode"] != "revoke":
-        said += ["--mode", doc["mode"]]
+        command += ["--mode", doc["mode"]]
     if doc["issued_before"]:
-        said += ["--issued-before", when(doc["issued_before"])]
+        command += ["--issued-before", when(doc["issued_before"])]
     if not doc["cascade"]:
-        said.append("--no-cascade")
-    return [*said, "--execute", "--plan-digest", doc["plan_digest"]]
+        command.append("--no-cascade")
+    return [*command, "--execute", "--plan-digest", doc["plan_digest"]]

@@ -104,8 +104,8 @@ def _missing(page: Page, doc: Document) -> None:
         head = f"Missing evidence, {many(gaps['total'], 'gap')}"
         why = _ASSERTED if gap["cause"] == MissingEvidence.ASSERTED_ROOT else gap["why"]
         room = _COLUMNS - len(f"{head}: {why}:  ({gap['behind']:,})")
-        said = f"{why}: {_short(gap['id'], min(max(room, _LEAST_OF_AN_ID), _ID_CHARACTERS))} ({gap['behind']:,})"
-        page.line((head, "bold"), f": {_cut(said, _COLUMNS - len(head) - 2)}", lead="", hang="  ")
+        text = f"{why}: {_short(gap['id'], min(max(room, _LEAST_OF_AN_ID), _ID_CHARACTERS))} ({gap['behind']:,})"
+        page.line((head, "bold"), f": {_cut(text, _COLUMNS - len(head) - 2)}", lead="", hang="  ")
 
 
 def _parties(page: Page, doc: Document) -> None:
@@ -122,13 +122,13 @@ def _parties(page: Page, doc: Document) -> None:
 
 def _listed(names: Iterable[str], total: int, room: int) -> str:
     """List as many names as fit, and the number of the others."""
-    said, shown = "", 0
+    text, shown = "", 0
     for name in names:
-        longer = f"{said}, {name}" if said else name
-        if said and len(longer) > room - len(", and 1,000 more"):
+        longer = f"{text}, {name}" if text else name
+        if text and len(longer) > room - len(", and 1,000 more"):
             break
-        said, shown = longer, shown + 1
-    return said if shown == total else f"{said}, and {total - shown:,} more"
+        text, shown = longer, shown + 1
+    return text if shown == total else f"{text}, and {total - shown:,} more"
 
 
 def _by_name(parties: Iterable[Document]) -> list[str]:
@@ -138,11 +138,11 @@ def _by_name(parties: Iterable[Document]) -> list[str]:
         name = _short(one["display_name"] or one["id"], _ID_CHARACTERS)
         actions[name] += one["actions"]
         ids[name] += 1
-    said = {
+    by_name = {
         name: [*([f"{actions[name]:,}"] if actions[name] else []), *([f"{count} ids"] if count > 1 else [])]
         for name, count in ids.items()
     }
-    return [f"{name} ({', '.join(more)})" if more else name for name, more in said.items()]
+    return [f"{name} ({', '.join(more)})" if more else name for name, more in by_name.items()]
 
 
 def _files(page: Page, doc: Document) -> None:
@@ -170,13 +170,13 @@ def _files(page: Page, doc: Document) -> None:
 
 
 def _file(one: Document, label: str) -> list[Words]:
-    said: list[Words] = [f"{label}, {many(one['records'], 'record')}, {many(one['events'], 'event')}"]
+    words: list[Words] = [f"{label}, {many(one['records'], 'record')}, {many(one['events'], 'event')}"]
     for name, style in (("skipped", ""), ("quarantined", "yellow")):
         reasons = one[name]
         if reasons:
             first = next(iter(reasons)) + (", ..." if len(reasons) > 1 else "")
-            said.append((f", {sum(reasons.values()):,} {name} ({first})", style))
-    return said
+            words.append((f", {sum(reasons.values()):,} {name} ({first})", style))
+    return words
 
 
 def _sum(files: Sequence[Document]) -> Document:

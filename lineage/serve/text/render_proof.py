@@ -14,20 +14,20 @@ _SHOWN = 20  # entries of each list
 
 def proof(doc: Document) -> Page:
     """Render a stop-proof."""
-    said = doc["proof"]
+    stopped = doc["proof"]
     page = Page().line(
-        (said["verdict"], "bold"), f": {said['revocation']}, {many(said['elements'], 'element')}: "
-        f"{_VERDICTS[said['verdict']]}.",
+        (stopped["verdict"], "bold"), f": {stopped['revocation']}, {many(stopped['elements'], 'element')}: "
+        f"{_VERDICTS[stopped['verdict']]}.",
     )  # fmt: skip
-    page.line(f"Asked from {when(said['began_at'])} to {when(said['ended_at'])}, nonce {said['nonce']}.")
-    page.line(f"According to the acknowledgements it is {said['closure']}.")
-    if said["points"]:
+    page.line(f"Asked from {when(stopped['began_at'])} to {when(stopped['ended_at'])}, nonce {stopped['nonce']}.")
+    page.line(f"According to the acknowledgements it is {stopped['closure']}.")
+    if stopped["points"]:
         page.title("Enforcement points")
-    for one in said["points"][:_SHOWN]:
+    for one in stopped["points"][:_SHOWN]:
         page.line((one["receiver"], "bold"), f": {one['verdict']}, {_replies(one)}", lead="  ")
         page.line(_interval(one), lead="    ")
-    _rest(page, len(said["points"]))
-    for title, listed in (("Still accepted", said["accepted"]), ("Covered by nobody", said["uncovered"])):
+    _rest(page, len(stopped["points"]))
+    for title, listed in (("Still accepted", stopped["accepted"]), ("Covered by nobody", stopped["uncovered"])):
         if listed["count"]:
             page.title(f"{title} ({listed['count']:,})")
             for one in listed["first"][:_SHOWN]:
@@ -51,9 +51,9 @@ def _interval(one: Document) -> str:
 
 def readiness(doc: Document) -> Page:
     """Render how fast enforcement points denied a canary."""
-    said = doc["proof"]
-    page = Page().line((said["verdict"], "bold"), f": {said['canary']} was revoked as {said['revocation']}.")
-    for one in said["points"][:_SHOWN]:
+    stopped = doc["proof"]
+    page = Page().line((stopped["verdict"], "bold"), f": {stopped['canary']} was revoked as {stopped['revocation']}.")
+    for one in stopped["points"][:_SHOWN]:
         if one["would_enforce"]:
             word = f"denied it after {one['milliseconds']:,} ms"
         elif one["before"] == "accepted":
@@ -61,8 +61,8 @@ def readiness(doc: Document) -> Page:
         else:
             word = f"cannot show it: {one['before']} before"
         page.line((one["receiver"], "bold"), f": {word}", lead="  ")
-    _rest(page, len(said["points"]))
-    if not said["points"]:
+    _rest(page, len(stopped["points"]))
+    if not stopped["points"]:
         page.line('No enforcement point can be asked: name them in the settings file, [probes."RECEIVER"].')
     return page
 

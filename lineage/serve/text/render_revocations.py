@@ -101,8 +101,8 @@ def _receiver(page: Page, one: Document) -> None:
 
 
 def _by_hand(page: Page, one: Document) -> None:
-    said = f", {many(one['elements'], 'element')}: marked by {one['by']} at {when(one['said_at'])}, {one['reason']}"
-    page.line((one["receiver"], "bold"), said, lead="  ")
+    text = f", {many(one['elements'], 'element')}: marked by {one['by']} at {when(one['said_at'])}, {one['reason']}"
+    page.line((one["receiver"], "bold"), text, lead="  ")
 
 
 def _open(page: Page, one: Document) -> None:

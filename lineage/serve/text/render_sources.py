@@ -21,31 +21,31 @@ def collected(doc: Document) -> Page:
     """Render what a run of `collect` ingested from each source."""
     page = Page()
     for item in doc["sources"]:
-        said = f"{many(item['records'], 'record')}, {many(item['events'], 'event')}"
+        text = f"{many(item['records'], 'record')}, {many(item['events'], 'event')}"
         for name in ("skipped", "quarantined"):
             if item[name]:
                 parts = [f"{count:,} {reason}" for reason, count in item[name].items()]
-                said += f", {name} {sum(item[name].values()):,}: {joined(parts)}"
-        page.line((item["name"], "bold"), f": {said}")
+                text += f", {name} {sum(item[name].values()):,}: {joined(parts)}"
+        page.line((item["name"], "bold"), f": {text}")
         for path, why in item.get("unread", {}).items():
             page.line(("NOT READ", "bold red"), f" {path}: {why}", lead="  ")
     return page
 
 
-def told(doc: Document) -> list[str]:
+def identity_problems(doc: Document) -> list[str]:
     """Describe problems of the identity maps that a reader of the logs should know, as sentences."""
-    said = []
+    parts = []
     for item in doc["items"]:
-        said += [
+        parts += [
             f"source {item['name']}: {one['id']} fits the identity rules {joined(one['rules'], ' and ')}, which say "
             "different things; the first of them counts"
             for one in item["ambiguous"]
         ]
-        said += [
+        parts += [
             f"source {item['name']}: {joined(one['from'], ' and ')} are one party now, {one['id']}"
             for one in item["joined"]
         ]
-    return said
+    return parts
 
 
 def _source(page: Page, item: Document) -> None:
@@ -61,7 +61,7 @@ def _source(page: Page, item: Document) -> None:
         if item[name]:
             parts = [f"{count:,} {reason}" for reason, count in item[name].items()]
             page.field(name, f"{sum(item[name].values()):,}: {joined(parts)}")
-    for sentence in told({"items": [item]}):
+    for sentence in identity_problems({"items": [item]}):
         page.line(("NOTE", "bold yellow"), f": {sentence}", lead="  ")
     _unmapped(page, item)
 

@@ -57,10 +57,10 @@ def safe(text: object) -> str:
         >>> safe("agent:\u202egnp.exe\x1b[2J")
         'agent:<U+202E>gnp.exe<U+001B>[2J'
     """
-    said = str(text)
-    if said.isascii() and said.isprintable():
-        return said
-    return "".join(f"<U+{ord(char):04X}>" if _is_unseen(char) else char for char in said)
+    shown = str(text)
+    if shown.isascii() and shown.isprintable():
+        return shown
+    return "".join(f"<U+{ord(char):04X}>" if _is_unseen(char) else char for char in shown)
 
 
 def _is_unseen(char: str) -> bool:

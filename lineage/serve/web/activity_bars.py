@@ -33,15 +33,15 @@ def bars(activity: Document, links: Links) -> Document:
     found = []
     for number, count in sorted(counts.items()):
         first = start + number * HOURS * _HOUR
-        said = {"from": format_instant(first), "to": format_instant(min(first + HOURS * _HOUR, end))}
+        params = {"from": format_instant(first), "to": format_instant(min(first + HOURS * _HOUR, end))}
         height = max(round(HIGH * count / highest), 3)
         found.append(
             {
                 "x": number * WIDE,
                 "y": HIGH - height,
                 "height": height,
-                "href": links.to("/actions", **said),
-                "title": f"{many(count, 'action')} from {when(said['from'])}",
+                "href": links.to("/actions", **params),
+                "title": f"{many(count, 'action')} from {when(params['from'])}",
             }
         )
     total = -(-(end - start) // (HOURS * _HOUR))

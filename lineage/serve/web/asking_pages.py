@@ -14,23 +14,23 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.resolving import resolve
 from lineage.serve.web.page_context import Shown
-from lineage.serve.web.page_endpoint import UNDERSTOOD, Asked, View, as_typed, page_of
+from lineage.serve.web.page_endpoint import UNDERSTOOD, PageRequest, View, as_typed, page_of
 
 _TIMES: Final = frozenset({"from", "to", "at", "known_at"})
 _PEOPLE: Final = frozenset({"human", "agent", "actor", "owner", "holder"})
 _MORE: Final = frozenset({"operation", "resource", "outcome", "actor", "token", "delegation", "session", "client"})
 
 
-def actions(asked: Asked) -> Shown:
+def actions(page: PageRequest) -> Shown:
     """Build the page of actions, with the form that filters them."""
-    filters = {name: said for name, said in asked.document["filters"].items() if name != "of"}
-    as_range = urlencode(sorted(asked.document["filters"].items()))
+    filters = {name: value for name, value in page.document["filters"].items() if name != "of"}
+    as_range = urlencode(sorted(page.document["filters"].items()))
     return {"filters": filters, "more_filters": not _MORE.isdisjoint(filters), "as_range": as_range}
 
 
-def inventory(asked: Asked) -> Shown:
+def inventory(page: PageRequest) -> Shown:
     """Build the page of principals, tokens or delegations, with the form that filters them."""
-    return {"filters": asked.document["filters"]}
+    return {"filters": page.document["filters"]}
 
 
 PAGES: Final[tuple[tuple[str, str, View], ...]] = (
@@ -44,8 +44,8 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
 def page(site: AppContext, path: str, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
     """Build the endpoint of a page with a filter form."""
 
-    def shown(asked: Asked) -> Shown:
-        return {**view(asked), "understood": asked.understood}
+    def shown(page: PageRequest) -> Shown:
+        return {**view(page), "understood": page.understood}
 
     answer = page_of(site, path, template, shown)
 

@@ -18,11 +18,11 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.parameters import OF
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id
 from lineage.serve.http.core.question import ASKERS
-from lineage.serve.queries.cases import WantedCases
+from lineage.serve.queries.cases import CaseFilter
 from lineage.serve.queries.cases import cases as every_case
 from lineage.serve.text.render_cases import change
 from lineage.serve.web.forms import Form, form_of
-from lineage.serve.web.page_endpoint import Asked, as_typed, render_template
+from lineage.serve.web.page_endpoint import PageRequest, as_typed, render_template
 
 PATH: Final = "/cases/{id:path}"
 ADDING: Final = "/add-to-case"
@@ -31,15 +31,15 @@ _ITEMS: Final = OF._replace(required=False, description="What is added, `KIND:ID
 _KINDS: Final = (*CASE_ITEM_KINDS, "workload")
 
 
-def every(asked: Asked) -> Mapping[str, Any]:
+def every(page: PageRequest) -> Mapping[str, Any]:
     """Build the list of cases."""
-    return {"status": asked.query.text("status") or "", "key": str(uuid4())}
+    return {"status": page.query.text("status") or "", "key": str(uuid4())}
 
 
-def one(asked: Asked) -> Mapping[str, Any]:
+def one(page: PageRequest) -> Mapping[str, Any]:
     """Build the page of a case: its items with links, and its changes in words."""
-    doc = asked.document
-    items = [{**item, "address": _page_of(asked, item), "shown": _shown(item)} for item in doc["items"]]
+    doc = page.document
+    items = [{**item, "address": _page_of(page, item), "shown": _shown(item)} for item in doc["items"]]
     changes = [{**item, "words": change(item)} for item in doc["changes"]["items"]]
     notes = [item for item in changes if item["note"]]
     export = f"/v1{address_of(doc['case'])}/export"
@@ -58,18 +58,18 @@ def _shown(item: Document) -> str:
     return ", ".join(f"{name} {value}" for name, value in parse_qsl(item["id"]))
 
 
-def _page_of(asked: Asked, item: Document) -> str:
+def _page_of(page: PageRequest, item: Document) -> str:
     """Return the address of the page of an item; of a range, the list of its actions."""
     if item["kind"] != RANGE:
-        return asked.links.of(item["kind"], item["id"])
-    return f"{asked.links.to('/actions')}{'&' if asked.links.at or asked.links.known_at else '?'}{item['id']}"
+        return page.links.of(item["kind"], item["id"])
+    return f"{page.links.to('/actions')}{'&' if page.links.at or page.links.known_at else '?'}{item['id']}"
 
 
 def adding(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """Build ``GET /add-to-case``: what was chosen, and the open cases that it can be added to."""
 
     def answer(request: Request, caller: Caller, chosen: Sequence[str]) -> Response:
-        found = every_case(site.service, WantedCases(status="open"), limit=_OFFERED, looked_at=_OFFERED * 4)
+        found = every_case(site.service, CaseFilter(status="open"), limit=_OFFERED, looked_at=_OFFERED * 4)
         log_access(caller, request, items=len(chosen))
         items = [dict(zip(("kind", "id"), one.split(":", 1), strict=True)) for one in chosen]
         items = [{**item, "shown": _shown(item)} for item in items]

@@ -20,7 +20,7 @@ from lineage.deliver.http.callers import Caller, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.documents.posture_report import OUTCOMES, posture_as_html
 from lineage.serve.http.api import order_endpoints as orders
-from lineage.serve.http.api.activity_questions import wanted_of
+from lineage.serve.http.api.activity_questions import finding_filter_of
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import FINDINGS, TIMES
@@ -30,7 +30,7 @@ from lineage.serve.queries.findings import exported
 from lineage.serve.web import view_models
 from lineage.serve.web.forms import Form, form_of
 from lineage.serve.web.links import Links
-from lineage.serve.web.page_endpoint import ASKED, HEADERS, Asked, as_typed, render_template
+from lineage.serve.web.page_endpoint import ASKED, HEADERS, PageRequest, as_typed, render_template
 
 PATH: Final = "/findings/{id}"
 _FILTERS: Final = ("severity", "kind", "status", "of", "since", "all")
@@ -39,10 +39,10 @@ _TARGETS: Final = 2  # tokens and delegations whose revocation is offered
 _SERIOUS: Final = ("critical", "high")
 
 
-def every(asked: Asked) -> Mapping[str, Any]:
+def every(page: PageRequest) -> Mapping[str, Any]:
     """Build the list, worst first."""
-    chosen = {name: asked.query.text(name) or "" for name in _FILTERS}
-    counts = asked.document["by_severity"]
+    chosen = {name: page.query.text(name) or "" for name in _FILTERS}
+    counts = page.document["by_severity"]
     return {
         "chosen": chosen,
         "filtered": any(chosen.values()),
@@ -53,9 +53,9 @@ def every(asked: Asked) -> Mapping[str, Any]:
     }
 
 
-def one(asked: Asked) -> Mapping[str, Any]:
+def one(page: PageRequest) -> Mapping[str, Any]:
     """Build the page of one finding: its evidence field by field, and its framework mappings."""
-    doc = asked.document
+    doc = page.document
     about = doc["about"] or ""
     grants = (item["of"] for item in doc["evidence"] if item["of"].partition(":")[0] in ELEMENT_KINDS)
     keys = [key for key in (doc["of"], about) if key.partition(":")[0] in _REVOCABLE]
@@ -70,14 +70,14 @@ def one(asked: Asked) -> Mapping[str, Any]:
     }
 
 
-def posture(asked: Asked) -> Mapping[str, Any]:
+def posture(page: PageRequest) -> Mapping[str, Any]:
     """Build the page of every check, by outcome, failed ones first."""
-    items = sorted(asked.document["items"], key=_by_worst)
+    items = sorted(page.document["items"], key=_by_worst)
     groups = [(name, [item for item in items if item["outcome"] == name]) for name in OUTCOMES]
     return {
         "groups": [(name, checks) for name, checks in groups if checks],
         "frameworks": SHORT_NAMES,
-        "chosen": asked.query.text("framework") or "",
+        "chosen": page.query.text("framework") or "",
     }
 
 
@@ -106,8 +106,8 @@ def as_csv(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     def answer(request: Request, caller: Caller) -> Response:
         query = Query.of({}, request.query_params, (*TIMES, *FINDINGS), now=site.now)
         log_access(caller, request)
-        wanted, fresh = wanted_of(query), query.flag("fresh", default=False)
-        text = exported(site.service, "csv", at=query.at, known_at=query.known_at, wanted=wanted, fresh=fresh)
+        filters, fresh = finding_filter_of(query), query.flag("fresh", default=False)
+        text = exported(site.service, "csv", at=query.at, known_at=query.known_at, filters=filters, fresh=fresh)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="findings.csv"'}
         return Response(text, media_type="text/csv", headers=headers)
 
@@ -148,9 +148,9 @@ def judging(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
         question = ASKED[PATH]
         query = Query([("id", request.path_params["id"])], question.parameters, now=site.now)
         document = question.ask(site, caller, query)
-        asked = Asked(site, caller, query, document, Links())
+        viewed = PageRequest(site, caller, query, document, Links())
         filled: Document = {name: form.get(name, "") for name in ("reason", "until")}
-        context = {**one(asked), "doc": document, "filled": filled, "fault": fault}
+        context = {**one(viewed), "doc": document, "filled": filled, "fault": fault}
         page = Request({**request.scope, "path": f"/findings/{document['id']}", "query_string": b""})
         return render_template(page, "finding.html", context, caller=caller, status=HTTPStatus.BAD_REQUEST)
 

@@ -14,11 +14,11 @@ _TIME: Final = re.compile(
 
 def as_meant(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Normalise the fields of a form; no id begins or ends with white space."""
-    said = [(name, value.strip()) for name, value in items]
-    return [(name, moment(value) if name in TIMES else value) for name, value in said if value]
+    params = [(name, value.strip()) for name, value in items]
+    return [(name, moment(value) if name in TIMES else value) for name, value in params if value]
 
 
-def moment(said: str) -> str:
+def moment(text: str) -> str:
     """Convert a time to RFC 3339, in UTC without a zone. Anything else is unchanged, to be refused later.
 
     Examples:
@@ -29,8 +29,8 @@ def moment(said: str) -> str:
         >>> moment("yesterday")
         'yesterday'
     """
-    found = _TIME.fullmatch(said)
+    found = _TIME.fullmatch(text)
     if found is None:
-        return said
+        return text
     zone = (found["zone"] or "Z").upper().replace("UTC", "Z")
     return f"{found['day']}T{found['minute'] or '00:00'}{found['second'] or ':00'}{zone}"

@@ -23,7 +23,7 @@ from lineage.serve.web import view_models
 from lineage.serve.web.form_input import as_meant
 from lineage.serve.web.linked_text import lines_of
 from lineage.serve.web.links import Links
-from lineage.serve.web.page_endpoint import ASKED, Asked, render_template
+from lineage.serve.web.page_endpoint import ASKED, PageRequest, render_template
 
 MOST_BYTES: Final = 32 * 1024
 _FIELDS: Final = 32
@@ -45,10 +45,10 @@ async def form_of(site: AppContext, request: Request) -> tuple[Caller, Form]:
     refuse_forgery(Request(scope))  # also for callers whom a proxy authenticates, which is not a bearer token
     raw = await read_body(request, MOST_BYTES)
     try:
-        said = parse_qsl(raw.decode(), keep_blank_values=False, max_num_fields=_FIELDS, strict_parsing=False)
+        fields = parse_qsl(raw.decode(), keep_blank_values=False, max_num_fields=_FIELDS, strict_parsing=False)
     except (UnicodeDecodeError, ValueError) as error:
         raise RefusedError("the form cannot be read: it is UTF-8, and has few fields") from error
-    form = dict(as_meant(said))
+    form = dict(as_meant(fields))
     # Store the input first: a user whose session has ended gets the filled form back.
     request.state.form = form
     return require(await site.caller_of(Request(scope)), Role.RESPONDER), form
@@ -112,14 +112,14 @@ def _planned(
     site: AppContext, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
 ) -> Response:
     question = ASKED["/reach"]
-    said = [(name, form[name]) for name in ("of", "mode", "issued_before", "cascade", "unseen") if name in form]
-    query = Query(said, question.parameters, now=site.now)
+    params = [(name, form[name]) for name in ("of", "mode", "issued_before", "cascade", "unseen") if name in form]
+    query = Query(params, question.parameters, now=site.now)
     document = question.ask(site, caller, query)
-    asked = Asked(site, caller, query, document, Links())
+    viewed = PageRequest(site, caller, query, document, Links())
     new = why.get("drift", {}).get("unlisted", ())
-    address = Links().to("/reach", **dict(said))
-    context = {**shown.reach(asked, new=new), "filled": filled(form), "doc": document, "address": address, **why}
-    page = Request({**request.scope, "path": "/reach", "query_string": urlencode(said).encode()})
+    address = Links().to("/reach", **dict(params))
+    context = {**shown.reach(viewed, new=new), "filled": filled(form), "doc": document, "address": address, **why}
+    page = Request({**request.scope, "path": "/reach", "query_string": urlencode(params).encode()})
     return render_template(page, "reach.html", context, caller=caller, status=status)
 
 
@@ -145,9 +145,9 @@ def lifting(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
         document = orders.lift(site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
         address = Links().of("revocation", revocation)
-        said = lines_of(render_orders.lifted(document, brief=True), Links())
+        lines = lines_of(render_orders.lifted(document, brief=True), Links())
         lists = [(title, view_models.killed({"kills": ids}, ())) for title, ids in render_orders.returning(document)]
-        context = {"doc": document, "said": said, "lists": lists, "address": address}
+        context = {"doc": document, "said": lines, "lists": lists, "address": address}
         page = Request({**request.scope, "path": f"/revocations/{revocation}", "query_string": b""})
         return render_template(page, "lifted.html", context, caller=caller)
 

@@ -33,8 +33,8 @@ class Links:
     def to(self, path: str, **params: object) -> str:
         """Return the address of a page, at the time being viewed."""
         moment = {"at": self.at, "known_at": self.known_at}
-        said = {name: value for name, value in {**params, **_late(moment, params)}.items() if value not in (None, "")}
-        return f"{path}?{urlencode(said)}" if said else path
+        query = {name: value for name, value in {**params, **_late(moment, params)}.items() if value not in (None, "")}
+        return f"{path}?{urlencode(query)}" if query else path
 
     def of(self, kind: str, id_: str) -> str:
         """Return the address of a thing's page; empty if it has none."""

@@ -46,11 +46,11 @@ def file_of(site: AppContext, path: str) -> Callable[[Request], Awaitable[Respon
 
     def answer(request: Request, caller: Caller) -> Response:
         log_access(caller, request, **{one: request.query_params.getlist(one) for one in question.about})
-        said = [pair for pair in request.query_params.multi_items() if pair[0] not in PAGED]
+        params = [pair for pair in request.query_params.multi_items() if pair[0] not in PAGED]
         now, items = site.now, list[Document]()
         after: str | None = None
         while len(items) < MOST:
-            paged = [*said, ("limit", str(min(largest, site.limits.page, MOST - len(items))))]
+            paged = [*params, ("limit", str(min(largest, site.limits.page, MOST - len(items))))]
             paged += [] if after is None else [("after", after)]
             document = question.ask(site, caller, Query(paged, question.parameters, now=now))
             items += document["items"]

@@ -34,17 +34,17 @@ HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 TEMPLATES: Final = environment()
 ASKED: Final = {question.path: question for question in QUESTIONS}
 
-UNDERSTOOD: Final = "delegraph.understood"  # in the scope of a request: see ``Asked.understood``
+UNDERSTOOD: Final = "delegraph.understood"  # in the scope of a request: see ``PageRequest.understood``
 FROM_ENTRY: Final = Parameter("after", {"type": "integer"}, "The number of entries on the pages before.")
 MARKED: Final = Parameter("mark", {"type": "string"}, "The enforcement point to mark by hand.")
 _MOST_ENTRIES: Final = 100_000_000
 
-View = Callable[["Asked"], Mapping[str, Any]]
+View = Callable[["PageRequest"], Mapping[str, Any]]
 """What a page shows besides its document."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageRequest:
     """The request of a page, and how to get related documents.
 
     Attributes:
@@ -72,8 +72,8 @@ class Asked:
         """Return another document, at the same time if it depends on time; None if no fact names the thing."""
         question = ASKED[path]
         known = {parameter.name for parameter in question.parameters}
-        said = {"at": self.links.at, "known_at": self.links.known_at, **params}
-        items = [(name, value) for name, value in said.items() if value and name in known]
+        values = {"at": self.links.at, "known_at": self.links.known_at, **params}
+        items = [(name, value) for name, value in values.items() if value and name in known]
         query = Query(items, question.parameters, now=self.query.now)
         try:
             return question.ask(self.site, self.caller, query)
@@ -125,8 +125,8 @@ def first_entry(query: Query) -> int:
 
 def as_typed(request: Request) -> Request:
     """Normalise the form input of a request."""
-    said = as_meant(request.query_params.multi_items())
-    return Request({**request.scope, "query_string": urlencode(said).encode()})
+    params = as_meant(request.query_params.multi_items())
+    return Request({**request.scope, "query_string": urlencode(params).encode()})
 
 
 def _with_few(request: Request, question: Question) -> Request:
@@ -153,8 +153,8 @@ def _written(
     aside: Collection[str],
 ) -> Response:
     understood = request.scope.get(UNDERSTOOD, ())
-    asked = Asked(site, answer.caller, answer.query, answer.document, links, understood)
-    context = {"doc": answer.document, "csv": _file_of(request), **view(asked)}
+    page = PageRequest(site, answer.caller, answer.query, answer.document, links, understood)
+    context = {"doc": answer.document, "csv": _file_of(request), **view(page)}
     return render_template(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
 
 
@@ -164,8 +164,8 @@ def _file_of(request: Request) -> str | None:
     if question is None or "csv" not in question.formats:
         return None
     known = {parameter.name for parameter in question.parameters} - PAGED
-    said = [(name, value) for name, value in request.query_params.multi_items() if name in known]
-    return f"{request.url.path}.csv?{urlencode(said)}"
+    params = [(name, value) for name, value in request.query_params.multi_items() if name in known]
+    return f"{request.url.path}.csv?{urlencode(params)}"
 
 
 def templates() -> Iterator[str]:
@@ -202,7 +202,7 @@ def render_template(
     """
     links = links or Links()
     whole = [(name, value) for name, value in request.query_params.multi_items() if name not in MOMENT]
-    said = [(name, value) for name, value in _said(request) if name not in MOMENT]
+    filters = [(name, value) for name, value in _chosen_params(request) if name not in MOMENT]
     moment = [
         (name, value) for name, value in (("at", links.at), ("known_at", links.known_at)) if value and name in moves
     ]
@@ -214,7 +214,7 @@ def render_template(
         "links": links,
         "moves": moves,
         "path": path_of(request),
-        "kept": said,
+        "kept": filters,
         "here": lambda **params: current_address(request, **params),
         "api": f"/v1{path_of(request)}" + (f"?{urlencode(asked)}" if asked else ""),
         "after": request.query_params.get("after"),
@@ -229,12 +229,12 @@ def render_template(
 def current_address(request: Request, **params: object) -> str:
     """Return the address of the same page with some parameters changed; for a list, its first page."""
     gone = {"at", "known_at", "after", *params}
-    kept = [(name, value) for name, value in _said(request) if name not in gone]
-    said = [*kept, *((name, value) for name, value in params.items() if value not in (None, ""))]
-    return path_of(request) + (f"?{urlencode(said)}" if said else "")
+    kept = [(name, value) for name, value in _chosen_params(request) if name not in gone]
+    query = [*kept, *((name, value) for name, value in params.items() if value not in (None, ""))]
+    return path_of(request) + (f"?{urlencode(query)}" if query else "")
 
 
-def _said(request: Request) -> list[tuple[str, str]]:
+def _chosen_params(request: Request) -> list[tuple[str, str]]:
     """Return the parameters that were given, without the number of items that the page chose itself."""
     items = request.query_params.multi_items()
     return [pair for pair in items if pair[0] != "limit"] if request.scope.get(_FEW) else items

@@ -8,7 +8,7 @@ from lineage.serve.drawing.principals_picture import is_over, picture_of_princip
 from lineage.serve.drawing.svg import as_svg
 from lineage.serve.text.render_graph import amounts
 from lineage.serve.web.folding import nearest, without_over
-from lineage.serve.web.page_endpoint import Asked
+from lineage.serve.web.page_endpoint import PageRequest
 from lineage.serve.web.swimlanes import lanes_of
 from lineage.serve.web.templating import drawn
 
@@ -17,10 +17,10 @@ LATEST: Final = 200  # actions in the lanes
 LISTED: Final = 5  # of these in the table below
 
 
-def party(asked: Asked, of: str) -> Document:
+def party(page: PageRequest, of: str) -> Document:
     """Build what the page of a principal shows: who granted it what, what it granted to whom, and its actions."""
     id_ = of.partition(":")[2]
-    graph = asked.more("/graph", view="principals", of=f"principal:{id_}")
+    graph = page.more("/graph", view="principals", of=f"principal:{id_}")
     edges = sorted(graph["edges"], key=lambda edge: (is_over(edge), not edge["findings"]["count"])) if graph else []
     here = {node["id"] for node in graph["nodes"] if node["focus"]} if graph else set()
     is_human = any(node["kind"] == "human" and node["focus"] for node in graph["nodes"]) if graph else False
@@ -32,23 +32,23 @@ def party(asked: Asked, of: str) -> Document:
         "names": {node["id"]: node["display_name"] for node in graph["nodes"]} if graph else {},
         "amounts": amounts,
         "complete": graph is None or graph["complete"],
-        "picture": drawn(as_svg(picture_of_principals(small, asked.links.of), alone=False))
+        "picture": drawn(as_svg(picture_of_principals(small, page.links.of), alone=False))
         if small is not None and len(small["nodes"]) > 1
         else None,
-        **_done(asked, id_, is_human=is_human),
+        **_done(page, id_, is_human=is_human),
     }
 
 
-def _done(asked: Asked, id_: str, *, is_human: bool) -> Document:
+def _done(page: PageRequest, id_: str, *, is_human: bool) -> Document:
     """Return the latest actions with it on the chain, in lanes: for a person by actor, for an agent by tool."""
     role = "human" if is_human else "agent"
-    found = asked.more("/actions", **{role: id_}, limit=str(LATEST)) or {"items": [], "complete": True}
+    found = page.more("/actions", **{role: id_}, limit=str(LATEST)) or {"items": [], "complete": True}
     lane: Callable[[Document], str | None] = (lambda one: one["actor"]) if is_human else (lambda one: one["tool"])
 
     return {
         "done": found["items"][:LISTED],
         "done_complete": found["complete"] and len(found["items"]) <= LISTED,
         "done_title": "Done for this person" if is_human else "Done by it, or with what it held",
-        "done_list": asked.links.to("/actions", **{role: id_}),
-        "lanes": lanes_of(found["items"], lane, asked.links, {role: id_}, complete=found["complete"]),
+        "done_list": page.links.to("/actions", **{role: id_}),
+        "lanes": lanes_of(found["items"], lane, page.links, {role: id_}, complete=found["complete"]),
     }

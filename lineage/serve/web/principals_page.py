@@ -19,7 +19,7 @@ from lineage.serve.text.render_graph import amounts, omitted
 from lineage.serve.text.text_page import many
 from lineage.serve.web import page_context
 from lineage.serve.web.folding import merged, nearest, opened, undrawn, without_over
-from lineage.serve.web.page_endpoint import Asked, page_of
+from lineage.serve.web.page_endpoint import PageRequest, page_of
 from lineage.serve.web.templating import drawn
 
 OVER: Final = Parameter("over", {"type": "boolean"}, "Whether to draw relations that have ended as well.")
@@ -41,23 +41,25 @@ def page(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
 
     async def either(request: Request) -> Response:
         if BLAST in request.query_params:
-            said = [("target" if name == BLAST else name, value) for name, value in request.query_params.multi_items()]
-            request = Request({**request.scope, "query_string": urlencode(said).encode()})
+            params = [
+                ("target" if name == BLAST else name, value) for name, value in request.query_params.multi_items()
+            ]
+            request = Request({**request.scope, "query_string": urlencode(params).encode()})
         return await (principals if request.query_params.get("view") == PRINCIPALS else elements)(request)
 
     return either
 
 
-def view(asked: Asked) -> Mapping[str, Any]:
+def view(page: PageRequest) -> Mapping[str, Any]:
     """Build the picture, and the counts of what is folded away in it."""
-    expanded = _expanded(asked)
-    doc = merged(asked.document, _around(asked, expanded))
-    with_over = asked.query.flag("over", default=False)
+    expanded = _expanded(page)
+    doc = merged(page.document, _around(page, expanded))
+    with_over = page.query.flag("over", default=False)
     shown = doc if with_over else without_over(doc)
-    few = shown if asked.query.text("most") else nearest(shown, DRAWN)
+    few = shown if page.query.text("most") else nearest(shown, DRAWN)
     few = opened(doc, few, expanded) if expanded else few
     relations = sorted(doc["edges"], key=lambda edge: (is_over(edge), edge["from"], edge["to"]))
-    picture = picture_of_principals(few, asked.links.of, signs=_signs(asked, doc, few, expanded))
+    picture = picture_of_principals(few, page.links.of, signs=_signs(page, doc, few, expanded))
     return {
         "doc": doc,
         "picture": drawn(as_svg(picture, alone=False)),
@@ -68,9 +70,9 @@ def view(asked: Asked) -> Mapping[str, Any]:
         "alone": [node for node in doc["nodes"] if not any(node["id"] in (e["from"], e["to"]) for e in doc["edges"])],
         "names": {node["id"]: node["display_name"] for node in doc["nodes"]},
         "amounts": amounts,
-        "left_out": omitted(asked.document),
-        "replay": replay(asked.query.at, asked.query.now),
-        "chosen": {name: asked.query.all(name) for name in ("of", "kind", "state", "tool", "target")},
+        "left_out": omitted(page.document),
+        "replay": replay(page.query.at, page.query.now),
+        "chosen": {name: page.query.all(name) for name in ("of", "kind", "state", "tool", "target")},
         "kinds": PRINCIPAL_KINDS,
         "states": STATES,
         "with_over": with_over,
@@ -83,22 +85,22 @@ def view(asked: Asked) -> Mapping[str, Any]:
 # Expanding
 
 
-def _expanded(asked: Asked) -> list[str]:
-    ids = [usable_id(id_, parameter="expand") for id_ in dict.fromkeys(asked.query.all("expand"))]
+def _expanded(page: PageRequest) -> list[str]:
+    ids = [usable_id(id_, parameter="expand") for id_ in dict.fromkeys(page.query.all("expand"))]
     if len(ids) > EXPANDED:
         raise ParameterError("expand", f"is given {len(ids)} times; {EXPANDED} principals are expanded at once")
     return ids
 
 
-def _around(asked: Asked, expanded: list[str]) -> Iterator[Document]:
+def _around(page: PageRequest, expanded: list[str]) -> Iterator[Document]:
     """Yield the graphs around some principals; none for an id that no fact names."""
     for id_ in expanded:
-        found = asked.more("/graph", view=PRINCIPALS, of=f"principal:{id_}", target=asked.query.text("target"))
+        found = page.more("/graph", view=PRINCIPALS, of=f"principal:{id_}", target=page.query.text("target"))
         if found is not None:
             yield found
 
 
-def _signs(asked: Asked, doc: Document, few: Document, expanded: list[str]) -> dict[str, Sign]:
+def _signs(page: PageRequest, doc: Document, few: Document, expanded: list[str]) -> dict[str, Sign]:
     """Return a sign for each principal that has more relations than are drawn, or may have, or is expanded."""
     beyond = undrawn(doc, few)
     may_have_more = doc["of"] is not None and len(expanded) < EXPANDED
@@ -106,22 +108,22 @@ def _signs(asked: Asked, doc: Document, few: Document, expanded: list[str]) -> d
     for node in few["nodes"]:
         id_ = node["id"]
         if id_ in expanded:
-            address = _address(asked, [one for one in expanded if one != id_])
+            address = _address(page, [one for one in expanded if one != id_])
             signs[id_] = Sign("\u2212", f"Fold away what surrounds {id_}", address)
         elif id_ in beyond and len(expanded) < EXPANDED:
             title = f"Draw {many(beyond[id_], 'more principal')} around {id_}"
-            signs[id_] = Sign(f"+{beyond[id_]}", title, _address(asked, [*expanded, id_]))
+            signs[id_] = Sign(f"+{beyond[id_]}", title, _address(page, [*expanded, id_]))
         elif may_have_more and not node["focus"]:
-            signs[id_] = Sign("+", f"Draw what surrounds {id_}", _address(asked, [*expanded, id_]))
+            signs[id_] = Sign("+", f"Draw what surrounds {id_}", _address(page, [*expanded, id_]))
     return signs
 
 
-def _address(asked: Asked, expanded: list[str]) -> str:
+def _address(page: PageRequest, expanded: list[str]) -> str:
     """Return the address of the same page with other principals expanded."""
-    said = [(name, value) for name in _ASKED for value in asked.query.all(name)]
-    said += [("expand", id_) for id_ in expanded]
-    said += [(name, value) for name, value in (("at", asked.links.at), ("known_at", asked.links.known_at)) if value]
-    return f"/graph?{urlencode(said)}"
+    params = [(name, value) for name in _ASKED for value in page.query.all(name)]
+    params += [("expand", id_) for id_ in expanded]
+    params += [(name, value) for name, value in (("at", page.links.at), ("known_at", page.links.known_at)) if value]
+    return f"/graph?{urlencode(params)}"
 
 
 # Replaying a day

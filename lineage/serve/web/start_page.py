@@ -43,10 +43,10 @@ def page(site: AppContext, story: Story | None) -> Callable[[Request], Awaitable
     """
     kept: list[_Made] = []
 
-    def overview(caller: Caller, said: tuple[tuple[str, str], ...]) -> Document:
+    def overview(caller: Caller, params: tuple[tuple[str, str], ...]) -> Document:
         question = ASKED["/overview"]
-        query = Query(said, question.parameters, now=site.now)
-        if said:
+        query = Query(params, question.parameters, now=site.now)
+        if params:
             return question.ask(site, caller, query)
         basis = basis_of(site.service)
         for made in kept:
@@ -58,9 +58,9 @@ def page(site: AppContext, story: Story | None) -> Callable[[Request], Awaitable
 
     def answer(request: Request, caller: Caller) -> Response:
         log_access(caller, request)
-        said = as_typed(request).query_params
-        moment = tuple((name, said[name]) for name in ("at", "known_at") if said.get(name))
-        links = Links(said.get("at"), said.get("known_at"))
+        params = as_typed(request).query_params
+        moment = tuple((name, params[name]) for name in ("at", "known_at") if params.get(name))
+        links = Links(params.get("at"), params.get("known_at"))
         document = overview(caller, moment)
         context = {
             "story": story,

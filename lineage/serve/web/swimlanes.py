@@ -89,8 +89,8 @@ def _part(number: int, first: Instant, span: int, moments: Sequence[Instant], to
     """Build one part of the time axis: the number of actions in it, and the link to their list."""
     start = first + span * number // PARTS
     end = first + span * (number + 1) // PARTS + (1 if number == PARTS - 1 else 0)
-    said = {"from": format_instant(start), "to": format_instant(end)}
-    return {"count": sum(start <= moment < end for moment in moments), "href": to(**said), "from": said["from"]}
+    params = {"from": format_instant(start), "to": format_instant(end)}
+    return {"count": sum(start <= moment < end for moment in moments), "href": to(**params), "from": params["from"]}
 
 
 def _drawn(names: Sequence[str], dots: Sequence[tuple[int, int, Document]]) -> str:
@@ -104,10 +104,10 @@ def _drawn(names: Sequence[str], dots: Sequence[tuple[int, int, Document]]) -> s
         lines.append(f'<path class="dg-line" d="M{_NAME} {y}H{_NAME + WIDTH + 8}"/>')
     for lane, x, item in dots:
         y = lane * _LANE + _LANE // 2 + 3
-        said = f"{when(item['occurred_at'])}: {item['operation']} {item['outcome']}, {item['action']}"
+        label = f"{when(item['occurred_at'])}: {item['operation']} {item['outcome']}, {item['action']}"
         look = "" if item["outcome"] == "succeeded" else " dg-bad"
         dot = f'<circle cx="{_NAME + x + 4}" cy="{y}" r="5"/>'
-        lines.append(f'<g class="dg-dot{look}"><title>{escape(safe(said))}</title>{dot}</g>')
+        lines.append(f'<g class="dg-dot{look}"><title>{escape(safe(label))}</title>{dot}</g>')
     return "\n".join([*lines, "</svg>"])
 
 

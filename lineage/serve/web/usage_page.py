@@ -5,7 +5,7 @@ from typing import Any, Final
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.usage import UNKNOWN
 from lineage.serve.web.links import Links
-from lineage.serve.web.page_endpoint import Asked
+from lineage.serve.web.page_endpoint import PageRequest
 from lineage.serve.web.swimlanes import lanes_of
 
 SHOWN: Final = 6  # rows of each facet; the list of actions has the rest
@@ -18,20 +18,20 @@ _VALUES: Final = {
 }
 
 
-def view(asked: Asked) -> dict[str, Any]:
+def view(page: PageRequest) -> dict[str, Any]:
     """Show the facets, the lanes over time and the latest actions."""
-    doc = asked.document
+    doc = page.document
     of = {doc["kind"]: doc["id"]}
 
-    def to(**said: str) -> str:
-        return asked.links.to("/actions", **of, **said)
+    def to(**params: str) -> str:
+        return page.links.to("/actions", **of, **params)
 
     def actor(one: Document) -> str | None:
         return one["actor"] or next(reversed(one["agents"]), None)
 
     return {
-        "facets": _facets(doc, asked.links, of),
-        "lanes": lanes_of(doc["items"], actor, asked.links, of, complete=doc["complete"]),
+        "facets": _facets(doc, page.links, of),
+        "lanes": lanes_of(doc["items"], actor, page.links, of, complete=doc["complete"]),
         "all_actions": to(),
         "latest": doc["items"][:LATEST],
         "unsuccessful": [
@@ -44,8 +44,8 @@ def _facets(doc: Document, links: Links, of: dict[str, str]) -> list[Document]:
     """Return the facets, each with its rows: a name, its page, its number and the list behind the number."""
     stated = {item["actor"] for item in doc["items"]}
 
-    def row(said: Document, filter_: str | None, kind: str, value: str | None) -> Document:
-        found = {"name": said.get("display_name") or value or UNKNOWN, "count": said["count"], "href": "", "list": ""}
+    def row(item: Document, filter_: str | None, kind: str, value: str | None) -> Document:
+        found = {"name": item.get("display_name") or value or UNKNOWN, "count": item["count"], "href": "", "list": ""}
         if value in (None, UNKNOWN) or filter_ is None:
             return found
         return {**found, "href": links.of(kind, str(value)), "list": links.to("/actions", **of, **{filter_: value})}

@@ -180,9 +180,9 @@ _KINDS: Final = {
 
 def fields(event: Document, of: str = "") -> list[tuple[str, str, str]]:
     """List the fields of an event with the kind of each id (else empty), so that it can be a link."""
-    said = render_lists.event_fields(event, of)
+    listed = render_lists.event_fields(event, of)
     return [
-        (name, phrases.when(value) if name.endswith("_at") else value, _KINDS.get(name, "")) for name, value in said
+        (name, phrases.when(value) if name.endswith("_at") else value, _KINDS.get(name, "")) for name, value in listed
     ]
 
 

@@ -280,9 +280,9 @@ _SAID: Final = (
 def fault_of(error: BaseException, where: str) -> DelegraphError:
     """Translate an error of the database into one of ours."""
     state = getattr(error, "sqlstate", None)
-    said = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
-    said = " ".join(said.removeprefix("connection failed: ").split())
+    message = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
+    message = " ".join(message.removeprefix("connection failed: ").split())
     if state is None:
-        state = next((state for words, state in _SAID if re.search(words, said)), "08")
+        state = next((state for words, state in _SAID if re.search(words, message)), "08")
     fault, sentence = _STATES.get(state) or _STATES.get(state[:2]) or _STATES["08"]
-    return fault(sentence.format(where, said))
+    return fault(sentence.format(where, message))

@@ -219,20 +219,20 @@ def add_missing(
 
 def fault_of(error: BaseException, where: str) -> DelegraphError:
     """Translate an error of the database into one of ours; a damaged file is distinguished from an unavailable one."""
-    said = str(error)
-    if "locked" in said or "busy" in said:
+    message = str(error)
+    if "locked" in message or "busy" in message:
         return UnavailableError(f"the store {where} is locked by another process; try again")
-    if "readonly" in said:
+    if "readonly" in message:
         return UnavailableError(f"the store {where} cannot be written: it is read-only")
-    if "full" in said:
+    if "full" in message:
         return UnavailableError(f"the store {where} cannot be written: the disk is full")
-    if "unable to open" in said:
-        return UnavailableError(f"the store {where} cannot be opened: {said}")
-    if "not a database" in said:
+    if "unable to open" in message:
+        return UnavailableError(f"the store {where} cannot be opened: {message}")
+    if "not a database" in message:
         return UnavailableError(f"{where} is not a delegraph store; name another file with --store")
-    if "malformed" in said or "corrupt" in said:
+    if "malformed" in message or "corrupt" in message:
         return DamagedError(
-            f"the store {where} is damaged ({said}): restore a backup; a store whose log is kept elsewhere can instead "
-            "be projected again from that log, into a new store"
+            f"the store {where} is damaged ({message}): restore a backup; a store whose log is kept elsewhere can "
+            "instead be projected again from that log, into a new store"
         )
-    return UnavailableError(f"the store {where} does not answer: {said}")
+    return UnavailableError(f"the store {where} does not answer: {message}")

@@ -51,7 +51,7 @@ class Stream:
     Attributes:
         id: An opaque id.
         receiver: The receiver that owns it.
-        said: The configuration set by the receiver.
+        settings: The configuration set by the receiver.
         secret: The authorization header for pushes, encrypted.
         status: ``enabled``, ``paused`` or ``disabled``.
         reason: The reason for that status, if one was given.
@@ -65,7 +65,7 @@ class Stream:
 
     id: str
     receiver: str
-    said: StreamSettings
+    settings: StreamSettings
     secret: bytes | None = field(default=None, repr=False)
     status: str = ENABLED
     reason: str | None = None
@@ -278,11 +278,11 @@ def _replace(connection: Connection, before: Stream, after: Stream) -> None:
 
 
 def _columns(of: Stream) -> dict[str, Any]:
-    said = {"method": of.said.method, "endpoint": of.said.endpoint, "events": of.said.events}
+    fields = {"method": of.settings.method, "endpoint": of.settings.endpoint, "events": of.settings.events}
     return {
         "id": of.id,
         "receiver": storable(of.receiver),
-        "said": json.dumps({**said, "description": of.said.description}),
+        "said": json.dumps({**fields, "description": of.settings.description}),
         "secret": of.secret,
         "status": of.status,
         "reason": None if of.reason is None else storable(of.reason),
@@ -296,11 +296,11 @@ def _columns(of: Stream) -> dict[str, Any]:
 
 
 def _stream(row: Any) -> Stream:
-    said = json.loads(row.said)
+    settings = json.loads(row.said)
     return Stream(
         id=row.id,
         receiver=row.receiver,
-        said=StreamSettings(**{**said, "events": tuple(said["events"])}),
+        settings=StreamSettings(**{**settings, "events": tuple(settings["events"])}),
         secret=None if row.secret is None else bytes(row.secret),
         status=row.status,
         reason=row.reason,

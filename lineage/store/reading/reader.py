@@ -224,8 +224,8 @@ def _recorded_at(row: Any) -> Instant:
 def numbers_mentioning(key: int, most: int) -> tuple[sa.Select[Any], sa.Select[Any]]:
     """Build two statements for the numbers of facts that mention a key, given by its hash, and of those about it."""
     mentioned = sa.select(ref.c.n).where(ref.c.key == key).distinct().limit(most)
-    told = sa.select(fact.c.n).where(fact.c.about == key).limit(most)
-    return mentioned, told
+    about_it = sa.select(fact.c.n).where(fact.c.about == key).limit(most)
+    return mentioned, about_it
 
 
 class Reader:
@@ -331,12 +331,12 @@ class Reader:
 
     def places_of(self, facts: Iterable[Fact]) -> dict[str, int]:
         """The number (``Position.number``) of the first record of each fact, by the digest of its event."""
-        wanted = {digest(one.event): about(one.event) for one in facts}
+        by_digest = {digest(one.event): about(one.event) for one in facts}
         found: dict[str, int] = {}
-        for part in chunks(self._hashes(wanted.values())):
+        for part in chunks(self._hashes(by_digest.values())):
             for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
                 name = digest(self._decode(row.value))
-                if name in wanted:
+                if name in by_digest:
                     found[name] = min(int(row.n), found.get(name, int(row.n)))
         return found
 
@@ -671,11 +671,11 @@ class Reader:
         facts = {found for name in names for found in self.facts_mentioning(f"principal:{name}")}
         asked = {about(found.event) for found in facts if isinstance(found.event.body, DecisionMade)}
         facts.update(self.facts_referring(asked, Role.USES))
-        told = sorted({about(found.event) for found in facts if isinstance(found.event.body, ActionPerformed)})
+        ids = sorted({about(found.event) for found in facts if isinstance(found.event.body, ActionPerformed)})
         count = 0
-        for start in range(0, len(told), _FETCHED):
+        for start in range(0, len(ids), _FETCHED):
             world = self.world()
-            for found in self.facts_about(told[start : start + _FETCHED]):
+            for found in self.facts_about(ids[start : start + _FETCHED]):
                 world.add(found)
             self._load_decisions(world, world.actions)
             count += sum(not names.isdisjoint(world.acted(action)) for action in world.actions)
@@ -1021,7 +1021,7 @@ class Reader:
     def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
         """Load elements by their hashes with everything needed to evaluate them, and return their keys."""
         facts = self._facts(_FACTS_ABOVE[self._dialect], hashes)
-        wanted = set(hashes)
-        keys = {key for found in facts if self._keys(key := about(found.event)) in wanted}
+        unloaded = set(hashes)
+        keys = {key for found in facts if self._keys(key := about(found.event)) in unloaded}
         self._load_around(world, facts, keys)
         return keys

@@ -88,19 +88,23 @@ def differences(one: Store, other: Store) -> Iterator[str]:
             pages = query.execution_options(yield_per=_PAGE)
             with first.execute(pages) as rows, second.execute(pages) as twin_rows:
                 for row, twin_row in zip_longest(rows, twin_rows):
-                    if row is None or twin_row is None or _told(table, row, twin_row) != _told(table, twin_row, row):
+                    if (
+                        row is None
+                        or twin_row is None
+                        or _compared(table, row, twin_row) != _compared(table, twin_row, row)
+                    ):
                         yield f"{table}: stored {_shown(row)}, projected again {_shown(twin_row)}"
                         break
 
 
-def _told(table: str, row: Any, twin_row: Any) -> tuple[Any, ...]:
+def _compared(table: str, row: Any, twin_row: Any) -> tuple[Any, ...]:
     """Return the columns of a row that are compared with those of its twin.
 
     Which records are beyond a quota depends on the settings, and on the records released since. A record of which one
     store has only the digest and the position is compared by these.
     """
-    told = tuple(row)
-    return told[:_BY_DIGEST] if table == "quarantine" and None in (row.kept, twin_row.kept) else told
+    columns = tuple(row)
+    return columns[:_BY_DIGEST] if table == "quarantine" and None in (row.kept, twin_row.kept) else columns
 
 
 def _shown(row: Any) -> str:

@@ -55,13 +55,13 @@ def _parts(connection: Connection, beside: sqlite3.Connection) -> Iterator[tuple
         if not rows:
             yield "empty", f"part {part.part} is empty"
             continue
-        told = {
+        counted = {
             "first_at": min(row[0] for row in rows),
             "last_at": max(row[0] for row in rows),
             "size": size_of(len(rows)),
             "lane": lane_of(rows[0][1]).number,
         }
-        for name, value in told.items():
+        for name, value in counted.items():
             if getattr(part, name) != value:
                 yield name, f"part {part.part} has {name!r} {getattr(part, name)}, and its rows give {value}"
         if rows != sorted(rows):

@@ -32,7 +32,7 @@ from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, us
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries import quarantine_and_conflicts, revocations
 from lineage.serve.queries.diff import diff as diff_of
-from lineage.serve.queries.findings import Wanted
+from lineage.serve.queries.findings import FindingFilter
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.list_pages import OVER_HTTP
 from lineage.serve.queries.one_finding import finding as finding_of
@@ -98,9 +98,9 @@ def diff(site: AppContext, _caller: Caller, query: Query) -> Document:
     return continued(site, "diff", query, ask)
 
 
-def wanted_of(query: Query) -> Wanted:
+def finding_filter_of(query: Query) -> FindingFilter:
     """Return which findings a query asks for."""
-    return Wanted(
+    return FindingFilter(
         query.text("of"),
         tuple(query.all("kind")),
         tuple(query.all("severity")),
@@ -118,7 +118,7 @@ def findings(site: AppContext, _caller: Caller, query: Query) -> Document:
             site.service,
             at=query.at,
             known_at=query.known_at,
-            wanted=wanted_of(query),
+            filters=finding_filter_of(query),
             after=after_of("findings", query),
             limit=limit_of(site, query),
             fresh=fresh,

@@ -37,12 +37,12 @@ _VALUES: Final = ("tool", "operation", "resource", "text")
 
 def actions(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the matching actions, latest first."""
-    wanted = action_filter(query)
-    budget = OVER_HTTP if wanted.text is None else WORDS_OVER_HTTP
+    filters = action_filter(query)
+    budget = OVER_HTTP if filters.text is None else WORDS_OVER_HTTP
 
     def ask(after: str | None, limit: int) -> Document:
         found = actions_of(
-            site.service, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit, budget=budget
+            site.service, filters, at=query.at, known_at=query.known_at, after=after, limit=limit, budget=budget
         )
         if found is None:
             raise NotFoundError(query.the("of"))
@@ -57,15 +57,15 @@ def action_filter(query: Query) -> ActionFilter:
     Raises:
         ParameterError: A value is invalid, or the end is before the start.
     """
-    said = {name: value for name in _IDS if (value := _id(query, name)) is not None}
-    said |= {name: value for name in _VALUES if (value := _text(query, name)) is not None}
+    values = {name: value for name in _IDS if (value := _id(query, name)) is not None}
+    values |= {name: value for name in _VALUES if (value := _text(query, name)) is not None}
     outcome = _word(query, "outcome", ACTION_OUTCOMES)
     start, end = query.instant("from"), query.instant("to")
     if start is not None and end is not None and end < start:
         raise ParameterError("to", "is before `from`, so nothing can lie between them")
     if (of := query.text("of")) is not None:
-        said["of"] = ":".join(kind_and_id(of, kinds=KINDS))
-    return ActionFilter(outcome=outcome, start=start, end=end, **said)
+        values["of"] = ":".join(kind_and_id(of, kinds=KINDS))
+    return ActionFilter(outcome=outcome, start=start, end=end, **values)
 
 
 def usable_text(value: str, *, parameter: str) -> str:
@@ -83,7 +83,7 @@ def usable_text(value: str, *, parameter: str) -> str:
 
 def principals(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List principals."""
-    wanted = inventory.People(
+    filters = inventory.People(
         _word(query, "kind", inventory.KINDS),
         _id(query, "owner"),
         _word(query, "state", inventory.NAME_STATES),
@@ -91,7 +91,7 @@ def principals(site: AppContext, _caller: Caller, query: Query) -> Document:
     )
     return continued(
         site, "principals", query, lambda after, limit: inventory.principals(
-            site.service, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit,
+            site.service, filters, at=query.at, known_at=query.known_at, after=after, limit=limit,
             looked_at=inventory.LOOKED_AT,
         )
     )  # fmt: skip
@@ -109,17 +109,17 @@ def delegations(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 def usage(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Return how a tool, a resource or an operation was used."""
-    said = [Used(one.name, value) for one in USED if (value := _text(query, one.name)) is not None]
-    if len(said) != 1:
+    used = [Used(one.name, value) for one in USED if (value := _text(query, one.name)) is not None]
+    if len(used) != 1:
         raise ParameterError("tool", "give exactly one of tool, resource and operation")
-    found = usage_of(site.service, said[0], at=query.at, known_at=query.known_at)
+    found = usage_of(site.service, used[0], at=query.at, known_at=query.known_at)
     if found is None:
-        raise NotFoundError(said[0].id, f"no known action used this {said[0].kind}")
+        raise NotFoundError(used[0].id, f"no known action used this {used[0].kind}")
     return found
 
 
 def _held(site: AppContext, query: Query, kind: str, type_: str | None, issuer: str | None) -> Document:
-    wanted = inventory.Held(
+    filters = inventory.Held(
         type_,
         _id(query, "owner"),
         _word(query, "state", inventory.STATES),
@@ -129,7 +129,7 @@ def _held(site: AppContext, query: Query, kind: str, type_: str | None, issuer: 
     )
     return continued(
         site, f"{kind}s", query, lambda after, limit: inventory.held(
-            site.service, kind, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit,
+            site.service, kind, filters, at=query.at, known_at=query.known_at, after=after, limit=limit,
             looked_at=inventory.LOOKED_AT,
         )
     )  # fmt: skip

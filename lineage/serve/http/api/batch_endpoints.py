@@ -26,17 +26,17 @@ def reach_of_several(site: AppContext, caller: Caller, body: Document) -> Docume
     Raises:
         UnknownTargetsError: No fact names some of the targets.
     """
-    said = Fields(body, REACH_FIELDS)
-    targets = _targets_of(said)
+    fields = Fields(body, REACH_FIELDS)
+    targets = _targets_of(fields)
     order = OrderRequest(
         target=targets[0],
         reason="other",  # a reach does not say why
         ordered_by=caller.name,
-        mode=said.choice("mode", MODES, default=MODES[0]),
-        cascade=said.flag("cascade", default=True),
-        issued_before=said.instant("issued_before"),
-        effective_at=said.instant("effective_at"),
-        unseen=said.flag("unseen", default=False),
+        mode=fields.choice("mode", MODES, default=MODES[0]),
+        cascade=fields.flag("cascade", default=True),
+        issued_before=fields.instant("issued_before"),
+        effective_at=fields.instant("effective_at"),
+        unseen=fields.flag("unseen", default=False),
     )
     return reach_batch(site.service, BatchRequest(targets=targets, order=order))
 
@@ -55,12 +55,12 @@ def order_several(site: AppContext, caller: Caller, body: Document, *, key: str 
         KeyReusedError: Other orders were given with this key or for this incident.
         UnknownTargetsError: No fact names some of the targets.
     """
-    said = Fields(body, BATCH_FIELDS)
-    targets = _targets_of(said)
-    incident = said.id("incident") if said.states("incident") else None
+    fields = Fields(body, BATCH_FIELDS)
+    targets = _targets_of(fields)
+    incident = fields.id("incident") if fields.states("incident") else None
     if incident is None and key is not None:
         incident = id_by_key("inc", caller, key)
-    request = BatchRequest(targets=targets, order=request_of(site, caller, said, targets[0]), incident=incident)
+    request = BatchRequest(targets=targets, order=request_of(site, caller, fields, targets[0]), incident=incident)
     try:
         with turn_to_order(site):
             return give_batch(site.service, request)
@@ -68,14 +68,14 @@ def order_several(site: AppContext, caller: Caller, body: Document, *, key: str 
         raise KeyReusedError(str(fault)) from fault
 
 
-def _targets_of(said: Fields) -> tuple[Target, ...]:
+def _targets_of(fields: Fields) -> tuple[Target, ...]:
     """Read the targets.
 
     Raises:
         ParameterError: There are none, or some are not valid targets; the message names these.
     """
     targets, faults = [], []
-    for one in said.objects("targets", ("kind", "id")):
+    for one in fields.objects("targets", ("kind", "id")):
         try:
             targets.append(target_of(one))
         except ParameterError as fault:

@@ -50,8 +50,8 @@ def open_case(site: AppContext, caller: Caller, body: Document, *, key: str | No
         RefusedError: A value is invalid.
         UnknownItemsError: No fact names some of the items.
     """
-    said = Fields(body, ("title", "items", "assignee", "note", "case"))
-    id_ = said.id("case") if said.states("case") else None
+    fields = Fields(body, ("title", "items", "assignee", "note", "case"))
+    id_ = fields.id("case") if fields.states("case") else None
     if id_ is None and key is not None:
         id_ = _id_by_key(site, caller, key)
     try:
@@ -59,10 +59,10 @@ def open_case(site: AppContext, caller: Caller, body: Document, *, key: str | No
             return changing.open_case(
                 site.service,
                 by=caller.name,
-                title=said.text("title") or "",
-                items=_items(said),
-                assignee=said.id("assignee") if said.states("assignee") else None,
-                note=said.text("note"),
+                title=fields.text("title") or "",
+                items=_items(fields),
+                assignee=fields.id("assignee") if fields.states("assignee") else None,
+                note=fields.text("note"),
                 case=id_,
             )
     except OtherCaseError as fault:
@@ -85,10 +85,10 @@ def change_case(site: AppContext, caller: Caller, case: str, body: Document) -> 
         RefusedError: A value is invalid, or there is nothing to change.
         UnknownItemsError: No fact names some of the items.
     """
-    said = Fields(body, ("change", "items", "assignee", "note", "version"))
+    fields = Fields(body, ("change", "items", "assignee", "note", "version"))
     usable_id(case, parameter="id")
-    change = said.choice("change", CHANGES)
-    if said.states("assignee") and change != "assigned":
+    change = fields.choice("change", CHANGES)
+    if fields.states("assignee") and change != "assigned":
         raise ParameterError("assignee", "is only for the change `assigned`")
     with turn_to_order(site):
         document = changing.change_case(
@@ -96,20 +96,20 @@ def change_case(site: AppContext, caller: Caller, case: str, body: Document) -> 
             case,
             change,
             by=caller.name,
-            items=_items(said),
-            assignee=said.id("assignee") if said.states("assignee") else None,
-            note=said.text("note"),
-            version=said.text("version"),
+            items=_items(fields),
+            assignee=fields.id("assignee") if fields.states("assignee") else None,
+            note=fields.text("note"),
+            version=fields.text("version"),
         )
     if document is None:
         raise NotFoundError(case)
     return document
 
 
-def _items(said: Fields) -> list[CaseItem]:
-    if not said.states("items"):
+def _items(fields: Fields) -> list[CaseItem]:
+    if not fields.states("items"):
         return []
-    items = said.objects("items", ("kind", "id"))
+    items = fields.objects("items", ("kind", "id"))
     if len(items) > limits.LIST_ENTRIES:
         raise ParameterError("items", f"has {len(items):,} entries; one change adds at most {limits.LIST_ENTRIES}")
     return [CaseItem(one.choice("kind", (*CASE_ITEM_KINDS, "workload")), one.id("id")) for one in items]
@@ -123,10 +123,10 @@ def _cases(site: AppContext, _caller: Caller, query: Query) -> Document:
         usable_id(assignee, parameter="assignee")
     if of is not None:
         of = ":".join(kind_and_id(of, kinds=CASE_ITEM_KINDS))
-    wanted = reading.WantedCases(status[0] if status else None, assignee, of)
+    filters = reading.CaseFilter(status[0] if status else None, assignee, of)
     return continued(
         site, "cases", query, lambda after, limit: reading.cases(
-            site.service, wanted, known_at=query.known_at, after=after, limit=limit, looked_at=_EXAMINED
+            site.service, filters, known_at=query.known_at, after=after, limit=limit, looked_at=_EXAMINED
         )
     )  # fmt: skip
 

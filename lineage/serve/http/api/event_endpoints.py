@@ -104,12 +104,12 @@ def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> bool:
         Whether it is a registration of a receiver, which is not quarantined.
     """
     try:
-        said = json.loads(raw)
+        parsed = json.loads(raw)
     except (ValueError, RecursionError):
         return False
-    if not isinstance(said, dict):
+    if not isinstance(parsed, dict):
         return False
-    type_ = str(said.get("type"))
+    type_ = str(parsed.get("type"))
     if type_.startswith(("revocation.", "finding.")):
         raise ForbiddenError(
             f"event {number} is about a revocation or a finding, which is not accepted here; nothing was ingested"
@@ -117,7 +117,7 @@ def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> bool:
     if type_ == submission_policy.REGISTRATION:
         submission_policy.refuse_registration(caller, number, None)
         return True
-    source = said.get("source")  # not repeated: its content has not been checked
+    source = parsed.get("source")  # not repeated: its content has not been checked
     if isinstance(source, str) and not submission_policy.may_use(caller.sources, source):
         raise ForbiddenError(f"event {number} belongs to a source that is not {caller.name}'s; nothing was ingested")
     return False
@@ -141,8 +141,8 @@ def _parts(media_type: str, raw: bytes) -> Iterator[bytes]:
         case "application/avro" | "avro/binary":
             return codec.split_values(raw) if raw.startswith(submission_policy.SINGLE_OBJECT) else _of_avro_array(raw)
         case _:
-            said = "send application/json (an array), application/x-ndjson or application/avro"
-            raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)
+            remedy = "send application/json (an array), application/x-ndjson or application/avro"
+            raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, remedy)
 
 
 def _of_array(raw: bytes) -> Iterator[bytes]:

@@ -71,26 +71,26 @@ class Tail:
         queue: _Queue = asyncio.Queue(WAITING)
         self._listeners.add(queue)
         begun = dict(self._places)
-        return self._told(queue, since, begun), partial(self._listeners.discard, queue)
+        return self._events(queue, since, begun), partial(self._listeners.discard, queue)
 
     def _refuse_many(self) -> None:
         if len(self._listeners) >= self._site.limits.listeners:
             raise OverloadedError("too many listen; try again later")
 
-    async def _told(self, queue: _Queue, since: Places | None, begun: Places) -> AsyncIterator[bytes]:
+    async def _events(self, queue: _Queue, since: Places | None, begun: Places) -> AsyncIterator[bytes]:
         yield _event("hello", begun, {"listeners": len(self._listeners)}, retry=True)
         if since is not None:
-            for told in await self._site.pools.own.run("live", self._between, since, begun):
-                yield told
+            for event in await self._site.pools.own.run("live", self._between, since, begun):
+                yield event
         while True:
             try:
-                told_now = await asyncio.wait_for(queue.get(), BEAT_SECONDS)
+                sent = await asyncio.wait_for(queue.get(), BEAT_SECONDS)
             except TimeoutError:
                 yield b": still here\n\n"
                 continue
-            if told_now is None:  # did not keep up
+            if sent is None:  # did not keep up
                 return
-            yield told_now
+            yield sent
 
     async def _standing(self) -> Places:
         return await self._site.pools.own.run("live", self._stand)
@@ -107,19 +107,19 @@ class Tail:
                 return
             try:
                 places = await self._standing()
-                told = await self._site.pools.own.run("live", self._between, self._places, places)
+                events = await self._site.pools.own.run("live", self._between, self._places, places)
             except Exception as fault:  # noqa: BLE001 (whatever it is: else all hear nothing more, and do not know it)
                 if not away:
-                    self._tell([_event("away", self._places, {"detail": _said(fault)})])
+                    self._tell([_event("away", self._places, {"detail": _message_of(fault)})])
                 away = True
                 continue
             away = False
             self._places = places
-            self._tell(told)
+            self._tell(events)
 
-    def _tell(self, told: list[bytes]) -> None:
+    def _tell(self, events: list[bytes]) -> None:
         for queue in list(self._listeners):
-            for event in told:
+            for event in events:
                 try:
                     queue.put_nowait(event)
                 except asyncio.QueueFull:
@@ -130,7 +130,7 @@ class Tail:
 
     def _between(self, since: Places, until: Places) -> list[bytes]:
         """Return the facts that were projected between two positions; blocks."""
-        told: list[bytes] = []
+        events: list[bytes] = []
         place = dict(since)
         for (topic, partition), end in sorted(until.items()):
             # An event id without a position in the index predates findings in the tail: start with the current one.
@@ -140,30 +140,30 @@ class Tail:
             if end - start > CAUGHT_UP:
                 place[topic, partition] = end
                 what = {"topic": topic, "partition": partition, "from": start, "to": end}
-                told.append(_event("skipped", place, what))
+                events.append(_event("skipped", place, what))
                 continue
             if (topic, partition) == _FINDINGS:
-                told += self._found(start, end, place)
+                events += self._found(start, end, place)
                 continue
             facts = facts_recorded(self._site.service, topic, partition, start, end)
             place[topic, partition] = end
             for number, fact in enumerate(facts, start=1):
                 # Only after the last of them is all of it sent.
                 at = place if number == len(facts) else None
-                told.append(_event("fact", at, {"of": about(fact.event), **fact_document(fact)}))
-        return told
+                events.append(_event("fact", at, {"of": about(fact.event), **fact_document(fact)}))
+        return events
 
     def _found(self, start: int, end: int, place: Places) -> list[bytes]:
         """Return the changes of findings that were written between two positions."""
-        told = []
+        events = []
         for message in findings_recorded(self._site.service, start, end):
             place[_FINDINGS] = message["seq"]
-            told.append(_event("finding", place, message))
+            events.append(_event("finding", place, message))
         place[_FINDINGS] = end
-        return told
+        return events
 
 
-def _said(fault: Exception) -> str:
+def _message_of(fault: Exception) -> str:
     """Return what listeners are told about an error: nothing specific about unexpected ones."""
     if isinstance(fault, DelegraphError):
         return str(fault)
@@ -187,18 +187,18 @@ def id_of(places: Places) -> str:
         >>> places_of(id_of({("decisions", 0): 7}))
         {('decisions', 0): 7}
     """
-    said = json.dumps([[*place, end] for place, end in sorted(places.items())], separators=(",", ":"))
-    return seal(said)
+    text = json.dumps([[*place, end] for place, end in sorted(places.items())], separators=(",", ":"))
+    return seal(text)
 
 
-def places_of(said: str) -> Places:
+def places_of(text: str) -> Places:
     """Decode the positions of the projection.
 
     Raises:
         ParameterError: It is not the id of an event of the tail.
     """
     try:
-        raw = json.loads(unseal(said))
+        raw = json.loads(unseal(text))
         places = {(str(topic), partition): end for topic, partition, end in raw}
     except (ValueError, TypeError, RecursionError) as error:
         raise ParameterError("Last-Event-ID", "is not the id of an event of this tail") from error

@@ -47,10 +47,10 @@ def order(site: AppContext, caller: Caller, body: Document, *, key: str | None =
         KeyReusedError: A different order was given with this key.
         NotFoundError: No fact names the target, and ``unseen`` is not set.
     """
-    said = Fields(body, FIELDS)
-    target = target_of(said.object("target", ("kind", "id")))
+    fields = Fields(body, FIELDS)
+    target = target_of(fields.object("target", ("kind", "id")))
     request = replace(
-        request_of(site, caller, said, target), revocation=None if key is None else id_by_key("rev", caller, key)
+        request_of(site, caller, fields, target), revocation=None if key is None else id_by_key("rev", caller, key)
     )
     try:
         with turn_to_order(site):
@@ -63,27 +63,27 @@ def order(site: AppContext, caller: Caller, body: Document, *, key: str | None =
     return document
 
 
-def target_of(said: Fields) -> Target:
+def target_of(fields: Fields) -> Target:
     """Read a target: its kind and its id."""
-    return Target(said.choice("kind", TARGET_KINDS), said.id("id"))
+    return Target(fields.choice("kind", TARGET_KINDS), fields.id("id"))
 
 
-def request_of(site: AppContext, caller: Caller, said: Fields, target: Target) -> OrderRequest:
+def request_of(site: AppContext, caller: Caller, fields: Fields, target: Target) -> OrderRequest:
     """Read the order of an authenticated caller on a target."""
-    digest = said.text("plan_digest")
+    digest = fields.text("plan_digest")
     if digest is not None and not _DIGEST.fullmatch(digest):
         raise ParameterError("plan_digest", "is not the digest of a plan, which has 64 hexadecimal digits")
     return OrderRequest(
         target=target,
-        reason=said.choice("reason", REASONS),
+        reason=fields.choice("reason", REASONS),
         ordered_by=caller.name,
-        mode=said.choice("mode", MODES, default=MODES[0]),
-        cascade=said.flag("cascade", default=True),
-        issued_before=said.instant("issued_before"),
-        note=said.text("note"),
+        mode=fields.choice("mode", MODES, default=MODES[0]),
+        cascade=fields.flag("cascade", default=True),
+        issued_before=fields.instant("issued_before"),
+        note=fields.text("note"),
         plan_digest=digest,
         four_eyes=site.four_eyes,
-        unseen=said.flag("unseen", default=False),
+        unseen=fields.flag("unseen", default=False),
         by_approval=True,
     )
 
@@ -137,11 +137,11 @@ def lift(site: AppContext, caller: Caller, revocation: str, body: Document) -> D
     Raises:
         NotFoundError: There is no such order.
     """
-    said = Fields(body, ("note",))
+    fields = Fields(body, ("note",))
     usable_id(revocation, parameter="id")
     with turn_to_order(site):
         document = lift_order(
-            site.service, revocation, lifted_by=caller.name, note=said.text("note"), four_eyes=site.four_eyes
+            site.service, revocation, lifted_by=caller.name, note=fields.text("note"), four_eyes=site.four_eyes
         )
     if document is None:
         raise NotFoundError(revocation)
@@ -155,15 +155,15 @@ def judge(site: AppContext, caller: Caller, finding: str, body: Document) -> Doc
         NotFoundError: There is no such finding.
         RefusedError: There is no reason, or a suppression has no end in the future.
     """
-    said = Fields(body, ("judgement", "reason", "until"))
+    fields = Fields(body, ("judgement", "reason", "until"))
     usable_id(finding, parameter="id")
     document = judge_finding(
         site.service,
         finding,
-        said.choice("judgement", JUDGEMENTS),
+        fields.choice("judgement", JUDGEMENTS),
         by=caller.name,
-        reason=said.text("reason") or "",
-        until=said.instant("until"),
+        reason=fields.text("reason") or "",
+        until=fields.instant("until"),
     )
     if document is None:
         raise NotFoundError(finding)
@@ -177,15 +177,15 @@ def acknowledge(site: AppContext, caller: Caller, revocation: str, body: Documen
         NotFoundError: There is no such order.
         RefusedError: The receiver is not registered.
     """
-    said = Fields(body, ("outcome", "token", "note"))
+    fields = Fields(body, ("outcome", "token", "note"))
     usable_id(revocation, parameter="id")
     document = acknowledging.acknowledge(
         site.service,
         revocation,
         receiver=caller.name,
-        outcome=said.choice("outcome", ACKNOWLEDGEMENT_OUTCOMES),
-        token=said.id("token") if said.states("token") else None,
-        note=said.text("note"),
+        outcome=fields.choice("outcome", ACKNOWLEDGEMENT_OUTCOMES),
+        token=fields.id("token") if fields.states("token") else None,
+        note=fields.text("note"),
     )
     if document is None:
         raise NotFoundError(revocation)

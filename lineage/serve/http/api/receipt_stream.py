@@ -45,7 +45,7 @@ def route(site: AppContext) -> Route:
         try:
             opening = receipt.receipt(site.service, revocation, at=query.at, known_at=query.known_at)
             found = _there(revocation, await site.pools.questions.run(caller.name, stack.enter_context, opening))
-            first = await site.pools.questions.run(caller.name, _lines, found)
+            first = await site.pools.questions.run(caller.name, _next_lines, found)
         except BaseException:
             site.pools.own.later(stack.close)
             reading.release()
@@ -55,7 +55,7 @@ def route(site: AppContext) -> Route:
             site.pools.own.later(stack.close)
             reading.release()
 
-        return Streamed(_told(site, caller, found, first), done, media_type="application/x-ndjson")
+        return Streamed(_receipt_lines(site, caller, found, first), done, media_type="application/x-ndjson")
 
     return Route("GET", "/v1/revocations/{id:path}/receipt", read_receipt)
 
@@ -66,17 +66,17 @@ def _there(revocation: str, found: Receipt | None) -> Receipt:
     return found
 
 
-def _lines(found: Receipt) -> bytes:
+def _next_lines(found: Receipt) -> bytes:
     return b"".join(line + b"\n" for line in islice(found.lines, _LINES))
 
 
-async def _told(site: AppContext, caller: Caller, found: Receipt, first: bytes) -> AsyncIterator[bytes]:
+async def _receipt_lines(site: AppContext, caller: Caller, found: Receipt, first: bytes) -> AsyncIterator[bytes]:
     """Yield the lines. An error cuts off the response, so that a partial receipt is not mistaken for a complete one."""
     try:
         part = first
         while part:
             yield part
-            part = await site.pools.questions.run(caller.name, _lines, found)
+            part = await site.pools.questions.run(caller.name, _next_lines, found)
     except DelegraphError as fault:
         logger.warning("a receipt was cut off: %s", fault)
         raise

@@ -30,20 +30,20 @@ def register(site: AppContext, caller: Caller, body: Document) -> Document:
         ForbiddenError: The caller is neither a responder nor this receiver.
         RefusedError: It would cover less than before, and ``narrow`` does not allow that.
     """
-    said = Fields(body, ("receiver", "issuers", "audiences", "kinds", "deadline_seconds", "narrow"))
-    receiver = said.id("receiver")
+    fields = Fields(body, ("receiver", "issuers", "audiences", "kinds", "deadline_seconds", "narrow"))
+    receiver = fields.id("receiver")
     refuse_registration(caller, 1, receiver)
-    kinds = said.texts("kinds")
+    kinds = fields.texts("kinds")
     if unknown := sorted(set(kinds) - ELEMENT_KINDS):
         raise ParameterError("kinds", f"{unknown[0][:64]!a} is none of {', '.join(sorted(ELEMENT_KINDS))}")
     registration = ReceiverRegistered(
         receiver=receiver,
-        issuers=said.texts("issuers"),
-        audiences=said.texts("audiences"),
+        issuers=fields.texts("issuers"),
+        audiences=fields.texts("audiences"),
         kinds=kinds,
-        deadline_seconds=said.number("deadline_seconds", most=_LONGEST_DEADLINE),
+        deadline_seconds=fields.number("deadline_seconds", most=_LONGEST_DEADLINE),
     )
-    return handling.register(site.service, registration, narrow=said.flag("narrow", default=False))
+    return handling.register(site.service, registration, narrow=fields.flag("narrow", default=False))
 
 
 def mark(site: AppContext, caller: Caller, revocation: str, body: Document) -> Document:
@@ -53,10 +53,10 @@ def mark(site: AppContext, caller: Caller, revocation: str, body: Document) -> D
         NotFoundError: There is no such order.
         RefusedError: There is no reason, or nothing is open at the enforcement point.
     """
-    said = Fields(body, ("receiver", "reason"))
+    fields = Fields(body, ("receiver", "reason"))
     usable_id(revocation, parameter="id")
     document = handling.mark_by_hand(
-        site.service, revocation, receiver=said.id("receiver"), by=caller.name, reason=said.text("reason") or ""
+        site.service, revocation, receiver=fields.id("receiver"), by=caller.name, reason=fields.text("reason") or ""
     )
     if document is None:
         raise NotFoundError(revocation)
@@ -70,9 +70,9 @@ def deliver_again(site: AppContext, caller: Caller, revocation: str, body: Docum
         NotFoundError: There is no such order.
         RefusedError: Nothing is open there.
     """
-    said = Fields(body, ("receiver",))
+    fields = Fields(body, ("receiver",))
     usable_id(revocation, parameter="id")
-    receiver = said.id("receiver") if said.states("receiver") else None
+    receiver = fields.id("receiver") if fields.states("receiver") else None
     document = handling.deliver_again(site.service, revocation, by=caller.name, receiver=receiver)
     if document is None:
         raise NotFoundError(revocation)

@@ -69,9 +69,9 @@ def proof_of(site: AppContext, _caller: Caller, revocation: str, body: Document)
         NotFoundError: There is no such order.
         RefusedError: It was lifted or is not in effect yet, the nonce is unusable, or there is no signing key.
     """
-    said = Fields(body, ("nonce", "sample"))
+    fields = Fields(body, ("nonce", "sample"))
     usable_id(revocation, parameter="id")
-    nonce, sample = said.text("nonce"), said.number("sample", most=_MOST_SAMPLED)
+    nonce, sample = fields.text("nonce"), fields.number("sample", most=_MOST_SAMPLED)
     document = prove_stopped(site.service, site.keys, site.probes, revocation, nonce=nonce, sample=sample)
     if document is None:
         raise NotFoundError(revocation)

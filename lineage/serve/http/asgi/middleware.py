@@ -72,8 +72,8 @@ class RequestGuard:
                 begun = True
                 counted = {"method": scope["method"], "route": asked.get("route")}
                 self._measures.answered(counted, message["status"], time.perf_counter() - began)
-                said = {name for name, _ in message["headers"]}
-                message["headers"] += [header for header in self._headers if header[0] not in said]
+                present = {name for name, _ in message["headers"]}
+                message["headers"] += [header for header in self._headers if header[0] not in present]
             await send(message)
 
         refused = self._refused(scope)

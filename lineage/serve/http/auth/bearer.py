@@ -149,9 +149,9 @@ class Bearers:
                 raise BadTokenError("the token is not valid yet")
 
 
-def _is_moment(said: Any) -> bool:
+def _is_moment(value: Any) -> bool:
     """Whether a value is a number of seconds; NaN, which compares with nothing, is not."""
-    return isinstance(said, int | float) and abs(said) < _NO_MOMENT
+    return isinstance(value, int | float) and abs(value) < _NO_MOMENT
 
 
 def roles_of(words: list[str]) -> frozenset[Role]:
@@ -169,8 +169,8 @@ def _at(claims: Mapping[str, Any], name: str) -> Any:
     return found
 
 
-def _words(said: Any) -> list[str]:
+def _words(value: Any) -> list[str]:
     """Convert a list of strings, or words separated by spaces as in ``scope``."""
-    if isinstance(said, str):
-        return said.split()
-    return [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
+    if isinstance(value, str):
+        return value.split()
+    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []

@@ -61,10 +61,10 @@ class IssuerKeys:
         return found
 
     def _find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
-        fitting = [(said, key) for said, key in self._keys if _fits(said, algorithm)]
+        fitting = [(jwk, key) for jwk, key in self._keys if _fits(jwk, algorithm)]
         if kid is None:
             return fitting[0][1] if len(fitting) == 1 else None
-        return next((key for said, key in fitting if said.get("kid") == kid), None)
+        return next((key for jwk, key in fitting if jwk.get("kid") == kid), None)
 
     def _is_fresh(self) -> bool:
         return self._age < FRESH_SECONDS
@@ -99,11 +99,11 @@ def keys_of(document: Any) -> tuple[_Key, ...]:
     Raises:
         ValueError: It is not a JWKS.
     """
-    said = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(said, list):
+    jwks = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(jwks, list):
         raise ValueError("it is not a JWKS: no list of keys")  # noqa: TRY004 (a malformed document, not a wrong argument)
     found = []
-    for key in said[:_MOST_KEYS]:
+    for key in jwks[:_MOST_KEYS]:
         if not isinstance(key, dict) or key.get("use", "sig") != "sig" or key.get("kty") == "oct":
             continue  # a secret key among public ones: nothing signed with it can be trusted
         try:
@@ -116,12 +116,12 @@ def keys_of(document: Any) -> tuple[_Key, ...]:
 _KINDS: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 
-def _fits(said: Mapping[str, Any], algorithm: str) -> bool:
+def _fits(jwk: Mapping[str, Any], algorithm: str) -> bool:
     """Whether a key fits an algorithm by its kind and its metadata (RFC 7517 section 4)."""
-    operations = said.get("key_ops", ["verify"])
-    if said.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+    operations = jwk.get("key_ops", ["verify"])
+    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return False
-    return said.get("kty") == _KINDS.get(algorithm[:2]) and said.get("alg", algorithm) == algorithm
+    return jwk.get("kty") == _KINDS.get(algorithm[:2]) and jwk.get("alg", algorithm) == algorithm
 
 
 def fetching(where: str) -> Callable[[], Any]:

@@ -61,19 +61,19 @@ class TrustedProxy:
 
     def _by_secret(self, connection: HTTPConnection) -> bool:
         secret = self._settings.proxy_secret
-        said = connection.headers.get(SECRET_HEADER, "")
-        return secret is None or secrets.compare_digest(secret.encode(), said.encode())
+        header = connection.headers.get(SECRET_HEADER, "")
+        return secret is None or secrets.compare_digest(secret.encode(), header.encode())
 
     @staticmethod
     def _one(connection: HTTPConnection, header: str) -> str:
         """Return the value of a header. If it is repeated, one of the values may be the caller's own."""
-        said = connection.headers.getlist(header)
-        if len(said) > 1:
+        values = connection.headers.getlist(header)
+        if len(values) > 1:
             raise UnauthenticatedError(
                 f"the header {header} is given twice: the proxy must replace the one that it receives"
             )
-        return said[0] if said else ""
+        return values[0] if values else ""
 
 
-def _words(said: str) -> list[str]:
-    return said.replace(",", " ").split()
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()

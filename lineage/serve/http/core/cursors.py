@@ -22,14 +22,14 @@ def cursor(question: str, value: str) -> str:
     return seal(f"{question}{_BETWEEN}{value}")
 
 
-def value_of(question: str, said: str) -> str:
+def value_of(question: str, cursor: str) -> str:
     """Decode a cursor of a question's list.
 
     Raises:
         ParameterError: It is not one of that list.
     """
     try:
-        raw = unseal(said)
+        raw = unseal(cursor)
     except ValueError:
         raw = ""
     of, between, value = raw.partition(_BETWEEN)
@@ -40,8 +40,8 @@ def value_of(question: str, said: str) -> str:
 
 def after_of(question: str, query: Query) -> str | None:
     """Decode the cursor of a query; None for the first page."""
-    said = query.text("after")
-    return None if said is None else value_of(question, said)
+    cursor = query.text("after")
+    return None if cursor is None else value_of(question, cursor)
 
 
 def whole_number_of(question: str, query: Query) -> int | None:

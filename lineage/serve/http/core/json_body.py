@@ -82,29 +82,29 @@ def _constant(word: str) -> NoReturn:
 class Fields:
     """The fields of an object. Absent and null are equivalent."""
 
-    def __init__(self, said: Mapping[str, Any], known: tuple[str, ...], *, within: str = "") -> None:
+    def __init__(self, values: Mapping[str, Any], known: tuple[str, ...], *, within: str = "") -> None:
         """Check the fields of an object.
 
         Args:
-            said: The object.
+            values: The object.
             known: The allowed fields.
             within: The prefix of field names in messages: the path to the object, with a trailing dot.
 
         Raises:
             ParameterError: There is an unknown field.
         """
-        if unknown := sorted(said.keys() - set(known)):
+        if unknown := sorted(values.keys() - set(known)):
             names = ", ".join(known) or "none"
             raise ParameterError(f"{within}{unknown[0][:64]}", f"there is no such field here; there are: {names}")
-        self._said = {name: value for name, value in said.items() if value is not None}
+        self._values = {name: value for name, value in values.items() if value is not None}
         self._within = within
 
     def states(self, name: str) -> bool:
         """Whether a field is stated."""
-        return name in self._said
+        return name in self._values
 
     def _of(self, name: str, kind: type, words: str) -> Any:
-        value = self._said.get(name)
+        value = self._values.get(name)
         if value is not None and type(value) is not kind:
             raise ParameterError(f"{self._within}{name}", f"must be {words}")
         return value

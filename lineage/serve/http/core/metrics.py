@@ -65,7 +65,7 @@ class Measures:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-        self._told: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # the number of labels is bounded
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # the number of labels is bounded
         self._listeners = Gauge("delegraph_http_listeners", "Who listens to the live tail.", registry=self._registry)
         Gauge("delegraph_http_build_info", "1, with the version.", ["version"], registry=self._registry).labels(
             __version__
@@ -76,11 +76,11 @@ class Measures:
         """Count an answered request."""
         path = getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        told = self._told.get((path, method, status))
-        if told is None:
-            told = self._requests.labels(path, method, str(status)), self._seconds.labels(path)
-            self._told[path, method, status] = told
-        count, time = told
+        series = self._series.get((path, method, status))
+        if series is None:
+            series = self._requests.labels(path, method, str(status)), self._seconds.labels(path)
+            self._series[path, method, status] = series
+        count, time = series
         count.inc()
         time.observe(seconds)
 

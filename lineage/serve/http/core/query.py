@@ -55,19 +55,19 @@ class Query:
             ParameterError: A name is unknown, repeated, or missing.
         """
         self.now = now
-        self._said: dict[str, list[str]] = {}
+        self._values: dict[str, list[str]] = {}
         known = {parameter.name: parameter for parameter in parameters}
         for name, value in items:
             parameter = known.get(name)
             if parameter is None:
                 names = ", ".join(known) or "none"
                 raise ParameterError(name[:64], f"there is no such parameter here; there are: {names}")
-            values = self._said.setdefault(name, [])
+            values = self._values.setdefault(name, [])
             if values and not parameter.repeatable:
                 raise ParameterError(name, "is given twice; give it once")
             values.append(value)
         for parameter in known.values():
-            if parameter.required and not any(self._said.get(parameter.name, ())):
+            if parameter.required and not any(self._values.get(parameter.name, ())):
                 raise ParameterError(parameter.name, "is missing")
 
     @classmethod
@@ -79,11 +79,11 @@ class Query:
 
     def all(self, name: str) -> list[str]:
         """Return all values of a parameter."""
-        return self._said.get(name, [])
+        return self._values.get(name, [])
 
     def text(self, name: str) -> str | None:
         """Return a value; None if it is not given."""
-        values = self._said.get(name)
+        values = self._values.get(name)
         return values[0] if values else None
 
     def instant(self, name: str) -> Instant | None:
@@ -112,7 +112,7 @@ class Query:
 
     def the(self, name: str) -> str:
         """Return the value of a required parameter."""
-        return self._said[name][0]
+        return self._values[name][0]
 
     def number(self, name: str, *, default: int, most: int) -> int:
         """Return a number from 1 to ``most``."""

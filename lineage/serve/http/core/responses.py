@@ -56,8 +56,8 @@ def _response(
 
 
 def _has(request: Request, etag: str) -> bool:
-    said = ",".join(request.headers.getlist("if-none-match"))
-    return said.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in said.split(",")]
+    etags = ",".join(request.headers.getlist("if-none-match"))
+    return etags.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in etags.split(",")]
 
 
 class Streamed(StreamingResponse):

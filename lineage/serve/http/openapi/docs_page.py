@@ -76,8 +76,8 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
 def _contents(document: dict[str, Any]) -> Iterator[str]:
     for path, method, operation in _operations(document):
         link = escape(operation.get("operationId", path))
-        said = escape(operation.get("summary", ""))
-        yield f'<li><a href="#op-{link}"><code>{method} {escape(path)}</code></a> {said}</li>'
+        summary = escape(operation.get("summary", ""))
+        yield f'<li><a href="#op-{link}"><code>{method} {escape(path)}</code></a> {summary}</li>'
 
 
 def _section(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
@@ -112,9 +112,9 @@ def _examples(lead: str, content: dict[str, Any]) -> Iterator[str]:
     """Render the examples of one media type; shared ones are at the end of the page."""
     for example in content.get("examples", {}).values():
         if "$ref" not in example:
-            said = escape(f"{lead}{example['summary']}")
+            summary = escape(f"{lead}{example['summary']}")
             more = f"<p>{escape(example['description'])}</p>" if "description" in example else ""
-            yield f"<details><summary>{said}</summary>{more}{_block(example['value'])}</details>"
+            yield f"<details><summary>{summary}</summary>{more}{_block(example['value'])}</details>"
 
 
 def _names(response: dict[str, Any]) -> Iterator[str]:

@@ -72,7 +72,7 @@ def document_of(routes: Iterable[BaseRoute]) -> dict[str, Any]:
         "info": _INFO,
         "paths": paths,
         "components": {"schemas": schemas_of(shapes.values()), "securitySchemes": _SCHEMES},
-        "tags": [{"name": name, "description": said} for name, said in _TAGS.items() if name in tags],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items() if name in tags],
     }
     document = dict(json.loads(json.dumps(document)))  # nothing in it is shared any more, so each part may be extended
     describe(document)

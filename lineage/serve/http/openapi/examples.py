@@ -31,7 +31,7 @@ def conversation() -> tuple[Exchange, ...]:
 
 def add_examples(document: dict[str, Any]) -> None:
     """Add the conversation to an OpenAPI document: requests, responses, and problems."""
-    found = {said["operationId"]: (path, said) for path, said in _operations(document)}
+    found = {values["operationId"]: (path, values) for path, values in _operations(document)}
     for exchange in conversation():
         if exchange["operation"] in found:  # omit what is not served
             path, operation = found[exchange["operation"]]
@@ -52,9 +52,9 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 def _add(operation: dict[str, Any], exchange: Exchange) -> None:
     name, summary = exchange["name"], exchange["summary"]
-    said = operation.get("requestBody", {}).get("content", {}).get(exchange.get("media_type"))
-    if said is not None and "body" in exchange and exchange["status"] not in _NOTHING_TO_SEND:
-        said.setdefault("examples", {})[name] = _example(summary, exchange["body"], exchange.get("note"))
+    content = operation.get("requestBody", {}).get("content", {}).get(exchange.get("media_type"))
+    if content is not None and "body" in exchange and exchange["status"] not in _NOTHING_TO_SEND:
+        content.setdefault("examples", {})[name] = _example(summary, exchange["body"], exchange.get("note"))
     answered = operation["responses"].get(str(exchange["status"]), {}).get("content", {}).get(exchange["answered_as"])
     if answered is not None:
         answered.setdefault("examples", {})[name] = _example(summary, exchange["answer"])
@@ -64,9 +64,9 @@ def _add_parameters(operation: dict[str, Any], path: str, exchange: Exchange) ->
     """Give parameters without an example the values used in an exchange."""
     asked = urlsplit(exchange["ask"].partition(" ")[2])
     places = zip(path.split("/"), asked.path.split("/"), strict=True)
-    said = parse_qs(asked.query) | {place.strip("{}"): [value] for place, value in places if place.startswith("{")}
+    params = parse_qs(asked.query) | {place.strip("{}"): [value] for place, value in places if place.startswith("{")}
     for parameter in operation.get("parameters", ()) if exchange["status"] < HTTPStatus.BAD_REQUEST else ():
-        if "example" not in parameter and (values := said.get(parameter["name"])):
+        if "example" not in parameter and (values := params.get(parameter["name"])):
             parameter["example"] = values if parameter["schema"].get("type") == "array" else values[0]
 
 

@@ -106,15 +106,15 @@ def answer(description: str, schema: Described, *, media_type: str = JSON, **hea
     """Describe an answer of one media type, and its headers; ``_`` in the name of a header means a hyphen."""
     found: Described = {"description": description, "content": {media_type: {"schema": schema}}}
     if headers:
-        said = {name.replace("_", "-"): {"schema": TEXT, "description": what} for name, what in headers.items()}
-        found["headers"] = said
+        described = {name.replace("_", "-"): {"schema": TEXT, "description": what} for name, what in headers.items()}
+        found["headers"] = described
     return found
 
 
 def lines_of(name: str) -> Described:
     """Build the schema of a text with one document per line."""
-    said = f"Lines of JSON, each a `{name}`."
-    return {"type": "string", "description": said, "contentMediaType": LINES, "contentSchema": ref(name)}
+    description = f"Lines of JSON, each a `{name}`."
+    return {"type": "string", "description": description, "contentMediaType": LINES, "contentSchema": ref(name)}
 
 
 def problems(*statuses: str) -> Described:

@@ -24,8 +24,10 @@ def _operation_of(question: Question) -> Described:
     one = ref(question.answer)
     if question.other_answer:
         one = {"anyOf": [one, ref(question.other_answer)]}
-    said = answer(question.title, {"anyOf": [one, _many(one)]} if several else one, ETag="Changes with the document.")
-    said["content"] |= {media_type: {"schema": TEXT} for media_type, _ in question.formats.values()}
+    response = answer(
+        question.title, {"anyOf": [one, _many(one)]} if several else one, ETag="Changes with the document."
+    )
+    response["content"] |= {media_type: {"schema": TEXT} for media_type, _ in question.formats.values()}
     missing = ("404",) if _can_miss(question) else ()
     return {
         "operationId": _id_of(question.path),
@@ -40,7 +42,7 @@ def _operation_of(question: Question) -> Described:
             )
         ],
         "responses": {
-            "200": said,
+            "200": response,
             "304": {"description": "The client has it already."},
             **problems("400", "401", "403", *missing, *SHARED, *ALWAYS),
         },
