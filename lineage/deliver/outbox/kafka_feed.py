@@ -77,10 +77,10 @@ class Feed:
             else:
                 self._cursor = self._cursor._replace(seq=rows[-1].seq)
             sent += len(rows)
-        over = [(key, None) for key in sorted(self._foreign - self._latest.keys())] + list(self._over(at))
+        tombstones = [(key, None) for key in sorted(self._foreign - self._latest.keys())] + list(self._over(at))
         now = time.monotonic()
-        if over or self._beaten is None or now - self._beaten >= BEAT_SECONDS:
-            self._topic.write([*over, heartbeat(self._cursor.seq, at)])
+        if tombstones or self._beaten is None or now - self._beaten >= BEAT_SECONDS:
+            self._topic.write([*tombstones, heartbeat(self._cursor.seq, at)])
             self._move(self._cursor.seq, at)
             self._foreign = set()
             self._beaten = now

@@ -80,8 +80,8 @@ class OutboxWriter:
             place = self._replica.follow()
             self._read_back()
             self._find_doubtful(now)
-            keys, again = self._doubtful | self._repeated, self._again | self._repeated
-            found = changes(self._world, keys, self._at, self._published, again)
+            keys, repeated = self._doubtful | self._repeated, self._again | self._repeated
+            found = changes(self._world, keys, self._at, self._published, repeated)
             try:
                 if found:
                     standing = Standing(place.edition, place.positions)

@@ -41,11 +41,13 @@ def ask_all(
         for receiver, keys in keys_of_probe.items()
         if receiver not in probes
     ]
-    asked = [(probes[receiver], keys) for receiver, keys in keys_of_probe.items() if receiver in probes and keys]
-    contexts = {ca: trusting(ca) for ca in {probe.ca for probe, _ in asked}}
-    clients = [EndpointClient(probe, contexts[probe.ca]) for probe, _ in asked]
+    probed = [(probes[receiver], keys) for receiver, keys in keys_of_probe.items() if receiver in probes and keys]
+    contexts = {ca: trusting(ca) for ca in {probe.ca for probe, _ in probed}}
+    clients = [EndpointClient(probe, contexts[probe.ca]) for probe, _ in probed]
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        places = [threads.submit(_ask, client, keys, inquiry) for client, (_, keys) in zip(clients, asked, strict=True)]
+        places = [
+            threads.submit(_ask, client, keys, inquiry) for client, (_, keys) in zip(clients, probed, strict=True)
+        ]
         for place in places:
             found += place.result()
     return found

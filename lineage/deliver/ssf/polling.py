@@ -18,7 +18,7 @@ _WINDOW: Final = 500  # the most events delivered and not acknowledged, in any o
 _ATTEMPTS: Final = 20
 
 
-def poll(transmitter: Transmitter, receiver: str, stream_id: str, asked: PollRequest) -> dict[str, Any]:
+def poll(transmitter: Transmitter, receiver: str, stream_id: str, request: PollRequest) -> dict[str, Any]:
     """Record a receiver's acknowledgements and errors, and return its next events.
 
     Raises:
@@ -32,13 +32,13 @@ def poll(transmitter: Transmitter, receiver: str, stream_id: str, asked: PollReq
         at = transmitter.clock()
         try:
             found = transmitter.teller.outstanding(stream, limit=max(1, _WINDOW - len(stream.settled)), at=at)
-            refused = {jti: refusal for jti, refusal in asked.refused.items() if refusal[0] not in PASSING}
-            settle(transmitter, found, asked.acknowledged, refused, at)
+            refused = {jti: refusal for jti, refusal in request.refused.items() if refusal[0] not in PASSING}
+            settle(transmitter, found, request.acknowledged, refused, at)
         except FencedError:
             continue
-        done = asked.acknowledged | refused.keys()
-        waiting = [event for event in found.outgoing if event.jti not in done] if _tells(stream) else []
-        sets = {event.jti: transmitter.sign(event) for event in waiting[: asked.most]}
+        settled = request.acknowledged | refused.keys()
+        waiting = [event for event in found.outgoing if event.jti not in settled] if _tells(stream) else []
+        sets = {event.jti: transmitter.sign(event) for event in waiting[: request.most]}
         return {"sets": sets, "moreAvailable": found.more or len(waiting) > len(sets)}
     raise FencedError(f"the stream {stream_id} is being changed by other requests; try again")
 

@@ -128,8 +128,8 @@ class Post:
         return list(dict.fromkeys(map(str, addresses)))[:_MOST_ADDRESSES]
 
     def _may_go(self, address: Address, scheme: str) -> bool:
-        there = plain(address)
-        return self._loopback if there.is_loopback else scheme == "https" and not goes_nowhere(there)
+        target = plain(address)
+        return self._loopback if target.is_loopback else scheme == "https" and not goes_nowhere(target)
 
     def _read(self, answer: httpx.Response, until: float, at: Instant) -> Answer:
         status = answer.status_code

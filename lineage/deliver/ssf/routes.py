@@ -61,7 +61,7 @@ def routes(
         poll_seconds: The longest wait of a poll for events.
     """
 
-    def there() -> Transmitter:
+    def enabled_transmitter() -> Transmitter:
         if transmitter is None:
             raise NotConfiguredError("there is no transmitter of Shared Signals; set ssf_issuer and signing_key_file")
         return transmitter
@@ -71,19 +71,19 @@ def routes(
 
     def by_query(answer: Callable[[Transmitter, str, QueryParams], Response]) -> Endpoint:
         def endpoint(request: Request) -> Response:
-            return answer(there(), receiver(request), request.query_params)
+            return answer(enabled_transmitter(), receiver(request), request.query_params)
 
         return _on_thread(endpoint)
 
     def by_body(answer: Callable[[Transmitter, str, Json], Response]) -> Endpoint:
         async def endpoint(request: Request) -> Response:
-            here, caller = there(), await run_in_threadpool(receiver, request)
-            return await run_in_threadpool(answer, here, caller, await _object_in(request))
+            ssf, caller = enabled_transmitter(), await run_in_threadpool(receiver, request)
+            return await run_in_threadpool(answer, ssf, caller, await _object_in(request))
 
         return endpoint
 
     def configuration(request: Request) -> Response:
-        document = there().configuration()
+        document = enabled_transmitter().configuration()
         path = request.path_params.get("path")
         # SSF 1.0 section 7.2.1: the path of the issuer follows the well-known path.
         if path and not document["issuer"].endswith(f"/{path}"):
@@ -91,21 +91,21 @@ def routes(
         return JSONResponse(document, headers=_CACHED)
 
     def dead_letters(request: Request) -> Response:
-        here, caller = there(), require(authenticate(request), Role.RECEIVER, Role.RESPONDER)
-        return _answer(here.dead_letters(None if Role.RESPONDER in caller.roles else caller.name))
+        ssf, caller = enabled_transmitter(), require(authenticate(request), Role.RECEIVER, Role.RESPONDER)
+        return _answer(ssf.dead_letters(None if Role.RESPONDER in caller.roles else caller.name))
 
     async def poll(request: Request) -> Response:
-        here, caller = there(), await run_in_threadpool(receiver, request)
-        asked, stream_id = poll_request_of(await _object_in(request)), request.path_params["stream_id"]
+        ssf, caller = enabled_transmitter(), await run_in_threadpool(receiver, request)
+        poll_request, stream_id = poll_request_of(await _object_in(request)), request.path_params["stream_id"]
         until = time.monotonic() + poll_seconds
         while True:
-            mark = await run_in_threadpool(here.mark, stream_id)
-            answer = await run_in_threadpool(polling.poll, here, caller, stream_id, asked)
-            if asked.at_once or asked.most == 0 or answer["sets"]:
+            mark = await run_in_threadpool(ssf.mark, stream_id)
+            answer = await run_in_threadpool(polling.poll, ssf, caller, stream_id, poll_request)
+            if poll_request.at_once or poll_request.most == 0 or answer["sets"]:
                 return _answer(answer)
-            asked = asked._replace(acknowledged=frozenset(), refused={})
+            poll_request = poll_request._replace(acknowledged=frozenset(), refused={})
             # Only a cheap check is repeated, since many polls may be waiting.
-            while mark == await run_in_threadpool(here.mark, stream_id):
+            while mark == await run_in_threadpool(ssf.mark, stream_id):
                 if time.monotonic() >= until or await request.is_disconnected():
                     return _answer(answer)
                 await asyncio.sleep(_LOOK_SECONDS)

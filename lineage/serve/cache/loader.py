@@ -90,8 +90,8 @@ class WorldLoader:
         if loaded is None:
             return None
 
-        def answer(_question: str, _at: Instant, asked: Answer) -> Document:
-            return asked(loaded)
+        def answer(_question: str, _at: Instant, make: Answer) -> Document:
+            return make(loaded)
 
         return LoadedWorld(answer, progress, loaded.is_whole, lambda findings: self.judgements(findings, known_at))
 

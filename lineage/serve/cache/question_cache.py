@@ -185,10 +185,10 @@ class QuestionCache:
         self._holding.clear()
         self._size = 0
 
-    def _drop_touched(self, still: Store, positions: Positions) -> None:
+    def _drop_touched(self, snapshot: Store, positions: Positions) -> None:
         if not self._parts:
             return
-        for fact in still.facts_after(positions):
+        for fact in snapshot.facts_after(positions):
             for one in _touched(fact.event):
                 for key in list(self._holding.get(one, ())):
                     self._drop(key)

@@ -219,11 +219,11 @@ class RevocationCache:
         for watch in self._watches:
             watch.is_over = True
 
-    def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
+    def _take(self, snapshot: Store, positions: Mapping[tuple[str, int], int]) -> None:
         if not self._ends and not self._watches:
             return
-        came = [fact.event for fact in still.facts_after(positions)]
-        with still.reader(trust=None) as reader:
+        came = [fact.event for fact in snapshot.facts_after(positions)]
+        with snapshot.reader(trust=None) as reader:
             touched = change_set(reader, came)
         for watch in self._watches:
             watch.missed.append(touched)

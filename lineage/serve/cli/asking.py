@@ -78,7 +78,7 @@ def answer_each_of(
     )
 
 
-def meant(service: "Service", asked: str, kinds: Collection[str] = ()) -> tuple[str, str]:
+def meant(service: "Service", typed: str, kinds: Collection[str] = ()) -> tuple[str, str]:
     """Return the kind and the id of what is asked about, and note on standard error how it was understood.
 
     Raises:
@@ -88,14 +88,14 @@ def meant(service: "Service", asked: str, kinds: Collection[str] = ()) -> tuple[
     from lineage.serve.documents.core_documents import split_of
     from lineage.serve.queries import resolving
 
-    kind, _, id_ = asked.partition(":")
+    kind, _, id_ = typed.partition(":")
     if id_ and kind in KINDS:
         return kind, id_
-    found = resolving.resolve(service, asked, kinds or resolving.THINGS)
+    found = resolving.resolve(service, typed, kinds or resolving.THINGS)
     if not found:
-        return split_of(asked)
-    key = _only(found, asked, "")
-    click.echo(f"delegraph: note: {printable(asked)} is {printable(key)}", err=True)
+        return split_of(typed)
+    key = _only(found, typed, "")
+    click.echo(f"delegraph: note: {printable(typed)} is {printable(key)}", err=True)
     return split_of(key)
 
 
@@ -117,11 +117,11 @@ def one_meant(service: "Service", asked: str, kind: str, option: str) -> str:
     return id_
 
 
-def _only(found: list[str], asked: str, where: str) -> str:
+def _only(found: list[str], typed: str, where: str) -> str:
     if len(found) > 1:
         shown = ", ".join(found[:_SHOWN])
         more = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
-        raise RefusedError(f"{where}{asked} may be {shown}{more}; say which")
+        raise RefusedError(f"{where}{typed} may be {shown}{more}; say which")
     return found[0]
 
 
@@ -142,14 +142,14 @@ def answer_each(
 
     when = now() if at is None else at
     with opened_service(settings) as service:
-        for asked in ids_asked(ids):
+        for id_ in ids_asked(ids):
             try:
-                document = question(service, asked, when)
+                document = question(service, id_, when)
             except RefusedError as fault:
-                out.refused(asked, fault)
+                out.refused(id_, fault)
                 continue
             if document is None:
-                out.not_found(asked)
+                out.not_found(id_)
             elif table is None:
                 out.document(document, render)
             else:

@@ -342,12 +342,12 @@ def _items(service: "Service", items: Sequence[str], ranges: Sequence[str]) -> "
     from lineage.serve.queries.resolving import THINGS
 
     found = []
-    for asked in items:
-        kind, _, id_ = asked.partition(":")
+    for typed in items:
+        kind, _, id_ = typed.partition(":")
         if id_ and kind in (*CASE_ITEM_KINDS, "workload"):
             found.append(CaseItem(kind, id_))
-        elif not id_ and asked.startswith("F-"):
-            found.append(CaseItem("finding", asked))
+        elif not id_ and typed.startswith("F-"):
+            found.append(CaseItem("finding", typed))
         else:
-            found.append(CaseItem(*meant(service, asked, (*THINGS, "action"))))
+            found.append(CaseItem(*meant(service, typed, (*THINGS, "action"))))
     return [*found, *(CaseItem(RANGE, filters) for filters in ranges)]

@@ -235,13 +235,13 @@ def _proof(page: Page, proof: Proof) -> Page:
     return page.line(verdict, f": {outcome}.", lead="  ")
 
 
-def _of(some: Sequence[CheckedElement], every: Sequence[CheckedElement]) -> str:
-    return f"{len(some)} of {len(every)}"
+def _of(part: Sequence[CheckedElement], every: Sequence[CheckedElement]) -> str:
+    return f"{len(part)} of {len(every)}"
 
 
-def _kinds(asked: Sequence[CheckedElement]) -> str:
-    tokens = sum(one.of.startswith("token:") for one in asked)
-    return f"{many(tokens, 'token')}, {many(len(asked) - tokens, 'delegation')}"
+def _kinds(elements: Sequence[CheckedElement]) -> str:
+    tokens = sum(one.of.startswith("token:") for one in elements)
+    return f"{many(tokens, 'token')}, {many(len(elements) - tokens, 'delegation')}"
 
 
 def _next(page: Page) -> Page:

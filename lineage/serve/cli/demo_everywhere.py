@@ -51,12 +51,12 @@ def tell(service: Service) -> Document:
     """Collect the outcome of each log, who stood behind the last effect, and the systems that name each token."""
     from lineage.serve.config.source_settings import sources_of  # the adapters are only imported to read logs
 
-    here = folder()
-    settings = here / _SETTINGS
+    files = folder()
+    settings = files / _SETTINGS
     sources = sources_of(tomllib.loads(settings.read_text(encoding="utf-8"))["source"], file=settings)
     read = []
     for one in sources:
-        path = here / str(one.inputs["follow"][0])
+        path = files / str(one.inputs["follow"][0])
         intake = read_files(service, [str(path)], format="auto", sources=sources, source=one.name)
         read.append({"source": one.name, "format": one.format, "file": path.name, "records": intake.records,
                      "events": intake.read - intake.quarantined, "quarantined": intake.quarantined})  # fmt: skip

@@ -66,8 +66,8 @@ def _input(
         case "kafka_topic":
             checks.ask(check, lambda: _topic(settings, named, str(value), records))
         case "tcp":
-            held = _behind([str(spool_of(settings) / named.name)], _kept(records, named.name, TCP_TOPIC), {})
-            well = f"{listener(str(value), kind)}; {held:,} bytes of its spool behind"
+            spooled = _behind([str(spool_of(settings) / named.name)], _kept(records, named.name, TCP_TOPIC), {})
+            well = f"{listener(str(value), kind)}; {spooled:,} bytes of its spool behind"
             checks.report(check, well)
         case _:
             address = settings.collect_http if value is True else str(value)
@@ -96,9 +96,9 @@ def _last_record(name: str, counts: Iterable[Count]) -> str:
     if not own:
         return "no record has come yet"
     read = sum(count.records for count in own if count.outcome == "record")
-    aside = sum(count.records for count in own if count.outcome == "quarantined")
+    quarantined = sum(count.records for count in own if count.outcome == "quarantined")
     age = ago(max(0, now() - max(count.came_at for count in own)))
-    more = f", {aside:,} of them in quarantine" if aside else ""
+    more = f", {quarantined:,} of them in quarantine" if quarantined else ""
     return f"{many(read, 'record')}{more}; the last one came {age} ago"
 
 
@@ -110,7 +110,9 @@ def _kept(records: SourceRecords | None, name: str, topic: str) -> dict[str, Any
 # Files
 
 
-def _followed(checks: Checks, check: str, named: NamedSource, paths: Iterable[str], kept: Mapping[str, Any]) -> None:
+def _followed(
+    checks: Checks, check: str, named: NamedSource, paths: Iterable[str], positions: Mapping[str, Any]
+) -> None:
     faults: dict[str, str] = {}
     found = found_files(paths, faults.__setitem__)
     for one in found[-_MOST_LOOKED_INTO:]:
@@ -121,8 +123,8 @@ def _followed(checks: Checks, check: str, named: NamedSource, paths: Iterable[st
     parts = [f"{path}: {why}" for path, why in sorted(faults.items())[:_MOST_NAMED]]
     if len(faults) > _MOST_NAMED:
         parts.append(f"and {many(len(faults) - _MOST_NAMED, 'further path')}")
-    behind = _behind(paths, kept, faults)
-    checks.wrong(check, parts, f"{many(len(found), 'file')}, {behind:,} bytes behind")
+    unread = _behind(paths, positions, faults)
+    checks.wrong(check, parts, f"{many(len(found), 'file')}, {unread:,} bytes behind")
 
 
 def _fault_of(found: Found, named: NamedSource) -> str | None:
@@ -142,9 +144,9 @@ def _fault_of(found: Found, named: NamedSource) -> str | None:
     )
 
 
-def _behind(paths: Iterable[str], kept: Mapping[str, Any], faults: Mapping[str, str]) -> int:
+def _behind(paths: Iterable[str], positions: Mapping[str, Any], faults: Mapping[str, str]) -> int:
     """Count the bytes that were not ingested yet; a gzip or a document counts as a whole until it is finished."""
-    places = Places(dict(kept))
+    places = Places(dict(positions))
     behind = 0
     for one in found_files(paths, lambda _path, _why: None):
         place = places.of_file(one.file)

@@ -91,7 +91,7 @@ def case_(settings: "Settings", out: Output, case_id: str, at: Instant | None, t
 def _export(
     settings: "Settings",
     out: Output,
-    asked: str,
+    typed: str,
     at: Instant | None,
     target: Path,
     statement: "Callable[..., Document | None]",
@@ -111,10 +111,10 @@ def _export(
         service.catch_up()
         keys = keys_of(service, settings.evidence_key_file, settings.evidence_origin)
         moment = service.clock() if at is None else at
-        asked_for = partial(statement, service, keys.name, asked, at=moment)
+        asked_for = partial(statement, service, keys.name, typed, at=moment)
         envelope = export_bundle(service, keys, settings.witnesses, settings.evidence_witnesses, asked_for)
     if envelope is None:
-        (missing or out.not_found)(asked)
+        (missing or out.not_found)(typed)
     else:
         try:
             with target.open("x", encoding="utf-8") as file:

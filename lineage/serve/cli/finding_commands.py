@@ -94,9 +94,9 @@ def findings(
             open_ones = gate(service, at=moment, known_at=known_at, filters=filters, fresh=fresh)
             if write_baseline is not None:
                 _write(write_baseline, posture_ids(open_ones))
-            if fail_on is not None and (over := failing(open_ones, SEVERITIES[fail_on], known)):
+            if fail_on is not None and (worse := failing(open_ones, SEVERITIES[fail_on], known)):
                 new = "" if baseline is None else f", not in {baseline}"
-                click.echo(f"delegraph: {len(over):,} open at severity {fail_on} or above{new}.", err=True)
+                click.echo(f"delegraph: {len(worse):,} open at severity {fail_on} or above{new}.", err=True)
                 click.get_current_context().exit(EXIT_FOUND)
 
 

@@ -63,7 +63,7 @@ def graph(
         raise RefusedError("--of is missing: name what the graph is drawn around, such as --of token:ID")
     moment = now() if at is None else at
 
-    def asked(service: "Service") -> Document | None:
+    def ask(service: "Service") -> Document | None:
         if is_of_principals:
             shown = Shown(of=around, kinds=kinds, states=states, tool=tool, target=target, most=most)
             return principals_view(service, shown, at=moment, known_at=known_at)
@@ -71,7 +71,7 @@ def graph(
         return elements_of(service, *around, at=moment, known_at=known_at, most=most)
 
     with opened_service(settings) as service:
-        document = asked(service)
+        document = ask(service)
     if document is None:
         out.not_found(of or laid_over or "")
         out.finish()

@@ -227,8 +227,8 @@ def ids_asked(ids: Iterable[str]) -> Iterator[str]:
     for id_ in ids:
         if id_ == "-":
             for line in sys.stdin.buffer:
-                if asked := line.rstrip(b"\r\n"):
-                    yield asked.decode(errors="backslashreplace")
+                if stripped := line.rstrip(b"\r\n"):
+                    yield stripped.decode(errors="backslashreplace")
         else:
             yield id_
 

@@ -112,48 +112,48 @@ class Output:
             how = f"--after {shlex.quote(document['next'])}" if document["next"] is not None else "a higher --limit"
             click.echo(f"delegraph: note: there are more; go on with {how}", err=True)
 
-    def not_found(self, asked: str) -> None:
+    def not_found(self, typed: str) -> None:
         """Report that no fact names an id; the command then exits with 3."""
-        self._missing(asked, f"No fact names {printable(asked)}.")
+        self._missing(typed, f"No fact names {printable(typed)}.")
 
-    def no_token(self, asked: str) -> None:
+    def no_token(self, typed: str) -> None:
         """Report that there is no API token with an id; the command then exits with 3."""
         self._missing(
-            asked, f"There is no token {printable(asked)}: see 'delegraph token list' for those that there are."
+            typed, f"There is no token {printable(typed)}: see 'delegraph token list' for those that there are."
         )
 
-    def no_record(self, asked: str) -> None:
+    def no_record(self, typed: str) -> None:
         """Say that the log has no such record; the command then exits with 3."""
-        self._missing(asked, f"There is no record {printable(asked)} in the log, as far as it has been read.")
+        self._missing(typed, f"There is no record {printable(typed)} in the log, as far as it has been read.")
 
-    def no_case(self, asked: str) -> None:
+    def no_case(self, typed: str) -> None:
         """Say that there is no case with an id; the command then exits with 3."""
         self._missing(
-            asked, f"There is no case {printable(asked)}: see 'delegraph case list' for those that there are."
+            typed, f"There is no case {printable(typed)}: see 'delegraph case list' for those that there are."
         )
 
-    def no_finding(self, asked: str) -> None:
+    def no_finding(self, typed: str) -> None:
         """Report that there is no finding with an id; the command then exits with 3."""
         advice = "see 'delegraph findings' for those that there are; a later fact may have resolved it"
-        self._missing(asked, f"There is no finding {printable(asked)}: {advice}.")
+        self._missing(typed, f"There is no finding {printable(typed)}: {advice}.")
 
-    def _missing(self, asked: str, sentence: str) -> None:
+    def _missing(self, typed: str, sentence: str) -> None:
         from ingest.codec.credentials import scrubbed
 
         self.missing = True
         if self.as_json:
-            document = {"error": "not_found", "id": scrubbed(asked)}
+            document = {"error": "not_found", "id": scrubbed(typed)}
             click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         else:
             click.echo(sentence, err=True)
 
-    def refused(self, asked: str, fault: RefusedError) -> None:
+    def refused(self, typed: str, fault: RefusedError) -> None:
         """Report why a question cannot be asked about an id; the others are answered, and the command exits with 2."""
         from ingest.codec.credentials import scrubbed
 
         self.wrong = True
         if self.as_json:
-            document = {"error": "refused", "id": scrubbed(asked), "detail": scrubbed(str(fault))}
+            document = {"error": "refused", "id": scrubbed(typed), "detail": scrubbed(str(fault))}
             click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         click.echo(f"delegraph: {printable(str(fault))}", err=True)
 

@@ -201,12 +201,12 @@ def _refuse_without_effect(
             )
         return fresh
     if change == "removed":
-        there = tuple(item for item in items if item in contained)
+        present = tuple(item for item in items if item in contained)
         if missing := [item.key for item in items if item not in contained]:
             raise RefusedError(f"the case {known.id} does not contain {', '.join(missing)}; nothing was changed")
-        if not there:
+        if not present:
             raise RefusedError("say what is removed, as KIND:ID; nothing was changed")
-        return there
+        return present
     if change == "noted" and not (note or "").strip():
         raise RefusedError("a note needs words; nothing was changed")
     if change == "closed" and known.status == CLOSED:

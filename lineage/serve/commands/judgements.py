@@ -32,8 +32,8 @@ def judge(
         return None
     one, judgements = found
     sent = send(service, FindingJudged(finding=finding, judgement=judgement, by=by, reason=reason, until=until), at)
-    again = World([*judgements.get(finding), sent])
-    status = status_of(one, again.judgements, service.options, max(at, sent.given_at))
+    judged = World([*judgements.get(finding), sent])
+    status = status_of(one, judged.judgements, service.options, max(at, sent.given_at))
     return {
         "finding": finding,
         "status": status,

@@ -45,10 +45,10 @@ def lift_order(
         if order not in allowed or (order.on_element and not order.suspends and order.effective_at < now)
     ]
     with service.reader() as reader:
-        back, held, dead = returning(reader, orders, event)
-        if four_eyes is not None and len(back) > four_eyes:
+        reinstated, suspended, dead = returning(reader, orders, event)
+        if four_eyes is not None and len(reinstated) > four_eyes:
             words = {"one_person": service.face.one_person, "remedy": service.face.second_lifts}
-            refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by, **words)
+            refuse_one_person(reader, len(reinstated), four_eyes, lifted_by, approved_by, **words)
     given_at = append(service, event).given_at
     return {
         "revocation": revocation,
@@ -57,8 +57,8 @@ def lift_order(
         "lifted_at": format_instant(given_at),
         "orders": len(orders),
         "without_effect": [order.key for order in without_effect],
-        "comes_back": by_kind(back),
-        "stays_suspended": by_kind(held),
+        "comes_back": by_kind(reinstated),
+        "stays_suspended": by_kind(suspended),
         "stays_dead": {kind: len(ids) for kind, ids in by_kind(dead).items()},
         "as_of": service.as_of(),
     }

@@ -39,12 +39,12 @@ def retry(service: Service) -> Document:
     """
     log = service.require_log()
     now = service.clock()
-    again = _Again(log)
+    writer = _Again(log)
     read = accepted = after = 0
     while waiting := service.store.quarantined(after=after, limit=_PAGE):
         after = waiting[-1].id
         read += len(waiting)
-        accepted += _taken_up(service, log, again, waiting, now)
+        accepted += _taken_up(service, log, writer, waiting, now)
     service.catch_up()
     return {"read": read, "taken_up": accepted, "waiting": read - accepted, "as_of": service.as_of()}
 
@@ -54,12 +54,12 @@ def _taken_up(service: Service, log: Log, again: "_Again", waiting: list[Quarant
     from_log: list[tuple[int, DecodedRecord]] = []
     from_files: list[tuple[int, Entry]] = []
     for item in waiting:
-        kept = item.record
-        value = again.value(kept.number) if kept.beyond_quota and kept.number is not None else kept.value
-        if value is None or kept.reason == "credential":
+        record = item.record
+        value = again.value(record.number) if record.beyond_quota and record.number is not None else record.value
+        if value is None or record.reason == "credential":
             continue  # the stored bytes are not the ones that were sent
-        if kept.number is not None:
-            result = read_record(Record(kept.number, kept.recorded_at, value), service.trust.table)
+        if record.number is not None:
+            result = read_record(Record(record.number, record.recorded_at, value), service.trust.table)
             if isinstance(result, DecodedRecord):
                 from_log.append((item.id, result))
         elif (entry := _line(item)) is not None:
@@ -149,15 +149,19 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
     """
     log = service.require_log()
     near = service.store.file.parent if service.store.file is not None else None
-    with service.store.snapshot() as still, tempfile.TemporaryDirectory(prefix=".delegraph-", dir=near) as folder:
-        fresh = twin(still, Path(folder) / "fresh.db")
+    with service.store.snapshot() as snapshot, tempfile.TemporaryDirectory(prefix=".delegraph-", dir=near) as folder:
+        fresh = twin(snapshot, Path(folder) / "fresh.db")
         try:
-            records = project(log, fresh, service.trust.table, ends=still.positions(), progress=progress)
-            found = [*differences(still, fresh), *time_index_differences(still), *tree_differences(still, fresh)]
+            records = project(log, fresh, service.trust.table, ends=snapshot.positions(), progress=progress)
+            found = [
+                *differences(snapshot, fresh),
+                *time_index_differences(snapshot),
+                *tree_differences(snapshot, fresh),
+            ]
         finally:
             fresh.close()
-        found += index_differences(still, service.trust.table, service.options)
-        outcomes = still.outcomes()
+        found += index_differences(snapshot, service.trust.table, service.options)
+        outcomes = snapshot.outcomes()
     if sum(outcomes) != records:
         found.append(f"accounts: {records} records were projected, and {sum(outcomes)} are accounted for")
     return {

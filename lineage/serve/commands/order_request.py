@@ -60,10 +60,10 @@ class OrderRequest:
 
 def differing(order: RevocationOrdered, request: OrderRequest, *, plan_digest: str | None = None) -> list[str]:
     """List the fields in which a request differs from an order; the plan's digest only counts if one is given."""
-    asked = request.body(order.revocation, plan_digest or order.plan_digest)
+    requested = request.body(order.revocation, plan_digest or order.plan_digest)
     if request.by_approval:  # the caller decides neither the approver nor whether the approval is still valid
-        asked = asked._replace(approved_by=order.approved_by)
-    return [name for name, value in asked._asdict().items() if value != getattr(order, name)]
+        requested = requested._replace(approved_by=order.approved_by)
+    return [name for name, value in requested._asdict().items() if value != getattr(order, name)]
 
 
 def other_order(revocation: str, differs: list[str]) -> OtherOrderError:

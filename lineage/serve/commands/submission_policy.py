@@ -100,5 +100,5 @@ def may_use(sources: Iterable[str], source: str) -> bool:
 
 def kept(sources: Iterable[str]) -> tuple[str, ...]:
     """Return the sources as stored with a record; empty if there are too many, so that it is never released."""
-    found = tuple(own for own in sources if not limits.fault_of_id(own) and not credentials.find(own))
+    found = tuple(source for source in sources if not limits.fault_of_id(source) and not credentials.find(source))
     return found if len(json.dumps(found)) <= _KEPT_BYTES else ()

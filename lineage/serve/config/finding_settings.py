@@ -122,9 +122,9 @@ def options_of(table: Mapping[str, Any], *, file: Path) -> Options:
         elif isinstance(value, dict):
             rules[name] = _rule(name, value, set_, file)
         else:
-            there = ", ".join((*_LISTS, "exceptions", *THRESHOLDS))
+            known = ", ".join((*_LISTS, "exceptions", *THRESHOLDS))
             raise RefusedError(
-                f"[findings] in {file} has {name!r}, which is no setting; there are {there}, and a table for each rule"
+                f"[findings] in {file} has {name!r}, which is no setting; there are {known}, and a table for each rule"
             )
     for name in ("broad", "caching", "restating"):
         if name in set_:
@@ -145,8 +145,8 @@ def _rule(kind: str, table: Mapping[str, Any], set_: dict[str, Any], file: Path)
         if name in own:
             _set(set_, name, value, where)
         elif name not in ("enabled", "severity"):
-            there = ", ".join(("enabled", "severity", *own))
-            raise RefusedError(f"{where} has {name!r}, which is no setting of this rule; there are {there}")
+            known = ", ".join(("enabled", "severity", *own))
+            raise RefusedError(f"{where} has {name!r}, which is no setting of this rule; there are {known}")
     return RuleOptions(enabled=enabled, severity=None if severity is None else SEVERITIES[severity])
 
 

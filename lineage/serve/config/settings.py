@@ -407,6 +407,6 @@ def _texts(file: Path, document: Mapping[str, Any], tables: list[Table]) -> dict
         if not isinstance(value, str):
             raise RefusedError(f"{name!r}{where} in {file} must be a string")
         if value:
-            beside = any(table.is_beside(name, value) for table in tables)
-            found[name] = str(file.parent / value) if beside else value
+            is_path = any(table.is_beside(name, value) for table in tables)
+            found[name] = str(file.parent / value) if is_path else value
     return found

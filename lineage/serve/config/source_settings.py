@@ -131,14 +131,14 @@ def _token(
     entry: Mapping[str, Any], inputs: Mapping[str, Any], where: str, file: Path
 ) -> tuple[Secret | None, Path | None]:
     """Return the token of a source, or the file that contains it."""
-    token, beside = _text(entry, "token", where), _text(entry, "token_file", where)
-    if token is None and beside is None:
+    token, token_file = _text(entry, "token", where), _text(entry, "token_file", where)
+    if token is None and token_file is None:
         return None, None
-    if token is not None and beside is not None:
+    if token is not None and token_file is not None:
         raise RefusedError(f"'token' and 'token_file' of {where} are both given; give one of them")
     if not inputs.keys() & {"http", "otlp"}:
         raise RefusedError(f"the token of {where} has no effect without 'http' or 'otlp'")
-    path = None if beside is None else file.parent / beside
+    path = None if token_file is None else file.parent / token_file
     secret = Secret(token) if token is not None else read_secret(path or file, f"'token_file' of {where}")
     for one in filter(None, (line.strip() for line in secret.splitlines())):
         if len(one) < _TOKEN_CHARACTERS:

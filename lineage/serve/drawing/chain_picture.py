@@ -79,12 +79,12 @@ def _link(number: int, hops: Sequence[Document], href: Href) -> Edge:
     """Build the edge for what the last of some hops received from the hop before it."""
     hop = hops[-1]
     above: list[str] = next((one["scopes"] for one in reversed(hops[:-1]) if one["scopes"]), [])
-    kept, lost, gained = phrases.scopes(hop, above)
-    label = many(len(kept) + len(gained), "scope") if hop["scopes"] else ""
+    unchanged, lost, gained = phrases.scopes(hop, above)
+    label = many(len(unchanged) + len(gained), "scope") if hop["scopes"] else ""
     parts = [
         f"{hops[-2]['principal'] if len(hops) > 1 else ''} to {hop['principal']}",
         *([f"by {element(hop)}"] if element(hop) else ["unverified"]),
-        *([f"scopes {joined(kept, ' ')}"] if kept else []),
+        *([f"scopes {joined(unchanged, ' ')}"] if unchanged else []),
         *([f"exceeding the parent: {joined(gained, ' ')}"] if gained else []),
         *([f"lost: {joined(lost, ' ')}"] if lost else []),
     ]

@@ -61,14 +61,14 @@ def _ended(counts: Mapping[str, int]) -> int:
 
 def _node(node: Document, href: Href, sign: Sign | None) -> Node:
     holds = f"holds {amounts(node)}"
-    held = holds if amounts(node) == NOTHING else amounts(node)
+    amounts_held = holds if amounts(node) == NOTHING else amounts(node)
     parts = [f"{node['kind']} {node['id']}", *([node["display_name"]] if node["display_name"] else []), holds]
     return Node(
         key=node["id"],
         id=node["id"],
         kind=node["kind"],
         label=node["display_name"] or _short(node),
-        under=f"{node['kind']} \u00b7 {held}" if node["display_name"] else held,
+        under=f"{node['kind']} \u00b7 {amounts_held}" if node["display_name"] else amounts_held,
         title=joined([*parts, *_wrong(node), *_over(node), *_hit(node)], "; "),
         tone=_tone(node),
         focus=node["focus"],

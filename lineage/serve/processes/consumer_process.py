@@ -109,14 +109,14 @@ def _follow(service: Service, progress: Callable[[int], None], stopped: threadin
 
 def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Event) -> None:
     """Poll an embedded log, which cannot notify."""
-    backoff, asked = Backoff(2 * _POLL_SECONDS, _LONGEST_WAIT_SECONDS), "store"
+    backoff, polled = Backoff(2 * _POLL_SECONDS, _LONGEST_WAIT_SECONDS), "store"
     keeper.assigned(log.ends())
     while not stopped.is_set():
         keeper.turned()
         try:
-            asked = "log"
+            polled = "log"
             ends = log.ends()
-            asked = "store"
+            polled = "store"
             project(log, service.store, service.trust, stop=stopped.is_set, committed=keeper.committed)
             positions = service.store.positions()
             keeper.lag({place: max(0, end - positions.get(place, 0)) for place, end in ends.items()})
@@ -125,7 +125,7 @@ def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Even
         except UnavailableError as fault:
             wait = backoff.next_seconds()
             logger.warning("%s; trying again in %.1f s", fault, wait)
-            keeper.fault(asked, wait)
+            keeper.fault(polled, wait)
         stopped.wait(wait)
 
 

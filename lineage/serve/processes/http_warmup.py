@@ -21,12 +21,12 @@ _GOODBYE_SECONDS: Final = 3
 @contextmanager
 def warmed(steps: Iterable[object]) -> Iterator[None]:
     """Run some steps in the background within the block."""
-    over = threading.Event()
+    stopping = threading.Event()
 
     def run() -> None:
         try:
             for _ in steps:
-                if over.wait(_BREATH_SECONDS):
+                if stopping.wait(_BREATH_SECONDS):
                     return
         except DelegraphError as fault:  # the database is unavailable; requests will report that
             logger.info("warming the caches was interrupted: %s", fault)
@@ -36,7 +36,7 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        stopping.set()
         thread.join(_GOODBYE_SECONDS)
 
 

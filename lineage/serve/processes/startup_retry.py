@@ -23,15 +23,15 @@ def opened_in_time(opening: Callable[[], AbstractContextManager[T]], stopped: th
     Raises:
         UnavailableError: It was stopped before, or retrying does not help.
     """
-    with ExitStack() as held:
-        yield _opened(opening, stopped, held)
+    with ExitStack() as stack:
+        yield _opened(opening, stopped, stack)
 
 
-def _opened(opening: Callable[[], AbstractContextManager[T]], stopped: threading.Event, held: ExitStack) -> T:
+def _opened(opening: Callable[[], AbstractContextManager[T]], stopped: threading.Event, stack: ExitStack) -> T:
     backoff = Backoff(_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
     while True:
         try:
-            return held.enter_context(opening())
+            return stack.enter_context(opening())
         except UnavailableError as fault:
             if not fault.retriable:
                 raise

@@ -26,10 +26,10 @@ def in_order(lines: Iterable[tuple[Place, bytes]], *, run: int = RUN) -> Iterato
     rows = (b"%b\t%b\n" % ("\t".join(place).encode(), line) for place, line in lines)
     with ExitStack() as files:
         waiting: list[Iterable[bytes]] = []
-        while len(held := sorted(islice(rows, run))) == run:
+        while len(run_rows := sorted(islice(rows, run))) == run:
             file = files.enter_context(TemporaryFile())
-            file.writelines(held)
+            file.writelines(run_rows)
             file.seek(0)
             waiting.append(file)
-        for row in merge(*waiting, held):
+        for row in merge(*waiting, run_rows):
             yield row[row.rindex(b"\t") + 1 : -1]

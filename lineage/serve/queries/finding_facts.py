@@ -98,8 +98,8 @@ class Noticed:
         """Note new facts; None if nothing new is noticed."""
         before = (len(self._unauthorised), self._conflicts, self._credentials, self._numbers)
         self._unauthorised += (one.fact for one in stored if not authorised(one.fact, self._trust))
-        if again := store.conflicts({_identity(one.fact) for one in stored}):
-            self._conflicts = {**self._conflicts, **{_identity(group[0]): tuple(group) for group in again}}
+        if conflicts := store.conflicts({_identity(one.fact) for one in stored}):
+            self._conflicts = {**self._conflicts, **{_identity(group[0]): tuple(group) for group in conflicts}}
         for one in stored:
             self._number(one)
         if now - self._credentials_at > _REFUSALS_EVERY:

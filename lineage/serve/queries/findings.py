@@ -156,8 +156,8 @@ def findings(
     """
     filters = FindingFilter() if filters is None else filters
     filters.check()
-    if known_at is None and options is None and not fresh and (asked := asked_of_index(service, at, after)) is not None:
-        return kept_page(service, asked, filters.given(), limit)
+    if known_at is None and options is None and not fresh and (index := asked_of_index(service, at, after)) is not None:
+        return kept_page(service, index, filters.given(), limit)
     behind = None
     if after is not None:
         at, known_at, behind = _place(after)
@@ -295,8 +295,8 @@ def gate(
     """
     filters = FindingFilter() if filters is None else filters
     filters.check()
-    if not fresh and known_at is None and (asked := asked_of_index(service, at, exact=True)) is not None:
-        kept = every_kept(service, asked, filters.given())
+    if not fresh and known_at is None and (index := asked_of_index(service, at, exact=True)) is not None:
+        kept = every_kept(service, index, filters.given())
         return [Open(one.id, Severity(one.severity)) for one in kept if one.status != SUPPRESSED]
     rows = survey(service, at, known_at).ordered()
     return [Open(row[0].id, row[1]) for row in rows if filters.takes(*row) and row[2] != SUPPRESSED]

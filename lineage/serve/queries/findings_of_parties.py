@@ -54,11 +54,11 @@ def _keys(reader: Reader, party: Party) -> set[int]:
     """Return the hashes of everything that a finding about a party can be about."""
     ids, may_hold = party
     own = {reader.hash_of("principal", id_) for id_ in ids}
-    held = may_hold or set()
+    elements = may_hold or set()
     try:
-        return own | held | reader.candidates(_DONE).acts(own, ACTING)
+        return own | elements | reader.candidates(_DONE).acts(own, ACTING)
     except TooManyCandidatesError:
-        return own | held
+        return own | elements
 
 
 def _evaluated(service: Service, reader: Reader, at: Instant) -> Iterator[tuple[int, Collection[int]]]:

@@ -377,7 +377,7 @@ def _alive(
 ) -> list[int | None]:
     """Count each party's tokens that are active at an instant; None if there are too many to count here."""
     holders: Counter[str] = Counter()
-    hashes = sorted(set[int]().union(*(some for some in may_hold if some is not None)))
+    hashes = sorted(set[int]().union(*(hashes_of_kind for hashes_of_kind in may_hold if hashes_of_kind is not None)))
     for place in range(0, len(hashes), _JUDGED):
         world = reader.world()
         keys = [key for key in reader.load_hashed(world, hashes[place : place + _JUDGED]) if key.startswith("token:")]
@@ -385,6 +385,6 @@ def _alive(
         elements = (world.graph.element(key) for key in keys if states[key].state is State.ACTIVE)
         holders.update(holder_of(world, element) for element in elements if element is not None)
     return [
-        None if some is None else sum(holders[id_] for id_ in set(party))
-        for party, some in zip(parties, may_hold, strict=True)
+        None if hashes_of_kind is None else sum(holders[id_] for id_ in set(party))
+        for party, hashes_of_kind in zip(parties, may_hold, strict=True)
     ]

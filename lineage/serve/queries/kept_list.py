@@ -68,39 +68,39 @@ def asked_of_index(service: Service, at: Instant, after: str | None = None, *, e
     return KeptAsked(state, Moment(state.turn, service.clock()), None)
 
 
-def every_kept(service: Service, asked: KeptAsked, filters: Filters) -> Iterator[Kept]:
+def every_kept(service: Service, index: KeptAsked, filters: Filters) -> Iterator[Kept]:
     """Yield all findings that match, worst first, from one state of the index."""
     behind: Place | None = None
-    while rows := kept_findings.page(service.store, filters, asked.moment, behind, _AT_ONCE):
+    while rows := kept_findings.page(service.store, filters, index.moment, behind, _AT_ONCE):
         yield from rows
         last = rows[-1]
         behind = Place(-last.severity, -last.last_seen, last.id)
 
 
-def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) -> Document:
+def kept_page(service: Service, index: KeptAsked, filters: Filters, limit: int) -> Document:
     """Return a page of the list."""
-    state = asked.state
-    numbers = _numbers(service, asked, replace(filters, not_statuses=()))
+    state = index.state
+    numbers = _numbers(service, index, replace(filters, not_statuses=()))
     severities: Counter[int] = Counter()
     for (severity, status), count in numbers.items():
         severities[severity] += count if status not in filters.not_statuses else 0
     severities += Counter()  # without zero counts
     total = severities.total()
-    rows = kept_findings.page(service.store, filters, asked.moment, asked.behind, limit + 1) if total else []
+    rows = kept_findings.page(service.store, filters, index.moment, index.behind, limit + 1) if total else []
     page = rows[:limit]
-    following = _next(asked.moment, page[-1]) if len(rows) > limit else None
+    following = _next(index.moment, page[-1]) if len(rows) > limit else None
     return {
         **listing([dict(one.document) for one in page], total=total, following=following),
         "not_evaluated": [{"kind": kind, "why": why} for kind, why in sorted(state.not_evaluated.items())],
         "by_severity": {Severity(number).word: severities[number] for number in sorted(severities, reverse=True)},
         "suppressed": sum(numbers.values()) - total,
-        **progress_of(service, asked),
+        **progress_of(service, index),
     }
 
 
-def progress_of(service: Service, asked: KeptAsked) -> Document:
+def progress_of(service: Service, index: KeptAsked) -> Document:
     """Return how far the index is: as of which record, for which moment, and how many records it does not know."""
-    state = asked.state
+    state = index.state
     return {
         "as_of": as_of(service.store, service.log, state.swept or {}, state.recorded_at),
         "kept": {
@@ -110,17 +110,17 @@ def progress_of(service: Service, asked: KeptAsked) -> Document:
     }
 
 
-def counts_of(service: Service, asked: KeptAsked) -> Mapping[tuple[str, int, str], int]:
+def counts_of(service: Service, index: KeptAsked) -> Mapping[tuple[str, int, str], int]:
     """Count the findings of the index by kind, severity and status."""
-    return asked.state.numbers or kept_findings.counts(service.store)
+    return index.state.numbers or kept_findings.counts(service.store)
 
 
-def _numbers(service: Service, asked: KeptAsked, filters: Filters) -> dict[tuple[int, str], int]:
+def _numbers(service: Service, index: KeptAsked, filters: Filters) -> dict[tuple[int, str], int]:
     """Count what matches, by severity and status, from the counts of the index if they suffice."""
-    state = asked.state
-    uncounted = not state.numbers or asked.moment.turn != state.turn or RESOLVED in filters.statuses
+    state = index.state
+    uncounted = not state.numbers or index.moment.turn != state.turn or RESOLVED in filters.statuses
     if uncounted or filters.of is not None or filters.since is not None:
-        return kept_findings.numbers(service.store, filters, asked.moment)
+        return kept_findings.numbers(service.store, filters, index.moment)
     found: Counter[tuple[int, str]] = Counter()
     for (kind, severity, status), count in state.numbers.items():
         if (

@@ -35,8 +35,8 @@ def finding(service: Service, id_: str, *, at: Instant, known_at: Instant | None
         As for the list of findings, because related ones may be anywhere. In a large store the index answers, if there
         is one: then consequences are not looked up, and related findings only by what the cited facts are about.
     """
-    if (asked := _asked_of_index(service, at, known_at)) is not None:
-        return _from_index(service, asked, id_, at)
+    if (index := _asked_of_index(service, at, known_at)) is not None:
+        return _from_index(service, index, id_, at)
     found = survey(service, at, known_at)
     one = found.report.findings.get(id_)
     if one is None:
@@ -59,8 +59,8 @@ def finding(service: Service, id_: str, *, at: Instant, known_at: Instant | None
 
 def found_by_id(service: Service, id_: str, at: Instant) -> tuple[Finding, FactIndex] | None:
     """Return a finding and its judgements in the cheapest way; None if there is none with this id."""
-    if (asked := _asked_of_index(service, at, None)) is not None:
-        kept = _kept(service, asked, id_)
+    if (index := _asked_of_index(service, at, None)) is not None:
+        kept = _kept(service, index, id_)
         if kept is None or kept.status == RESOLVED:
             return None
         with service.reader() as reader:
@@ -82,8 +82,8 @@ def _asked_of_index(service: Service, at: Instant, known_at: Instant | None) -> 
     return asked_of_index(service, at, None)
 
 
-def _from_index(service: Service, asked: KeptAsked, id_: str, at: Instant) -> Document | None:
-    kept = _kept(service, asked, id_)
+def _from_index(service: Service, index: KeptAsked, id_: str, at: Instant) -> Document | None:
+    kept = _kept(service, index, id_)
     if kept is None:
         return None
     facts = _cited(service, kept.document)
@@ -94,7 +94,7 @@ def _from_index(service: Service, asked: KeptAsked, id_: str, at: Instant) -> Do
     causes = kept_findings.kept_of(service.store, kept.document["caused_by"])
     related: dict[str, Kept] = {}
     for key in list(dict.fromkeys([one.of, *(about(fact.event) for fact in facts)]))[:_LOOKED_UP]:
-        rows = kept_findings.page(service.store, Filters(of=key), asked.moment, None, _SHOWN + 1)
+        rows = kept_findings.page(service.store, Filters(of=key), index.moment, None, _SHOWN + 1)
         related.update((row.id, row) for row in rows if row.id != id_ and row.id not in causes)
     ranked = sorted(related.values(), key=lambda row: (-row.severity, -row.last_seen, row.id))
     return {
@@ -103,13 +103,13 @@ def _from_index(service: Service, asked: KeptAsked, id_: str, at: Instant) -> Do
         "consequences": {"items": [], "total": None, "complete": False},
         "related": _in_brief([row.document for row in ranked]),
         **_decided(one, judgements, options, at),
-        "as_of": as_of(service.store, service.log, asked.state.swept or {}, asked.state.recorded_at),
+        "as_of": as_of(service.store, service.log, index.state.swept or {}, index.state.recorded_at),
     }
 
 
-def _kept(service: Service, asked: KeptAsked, id_: str) -> Kept | None:
+def _kept(service: Service, index: KeptAsked, id_: str) -> Kept | None:
     found = kept_findings.kept_of(service.store, [id_]).get(id_)
-    return None if found is None or asked.state.swept is None else found
+    return None if found is None or index.state.swept is None else found
 
 
 def _cited(service: Service, document: Mapping[str, Any]) -> tuple[Fact, ...]:
@@ -206,8 +206,8 @@ def briefs_of(
     Cost:
         As for the list of findings, once for all of them.
     """
-    if known_at is None and (asked := _asked_of_index(service, at, known_at)) is not None:
-        kept = kept_findings.kept_of(service.store, ids) if asked.state.swept is not None else {}
+    if known_at is None and (index := _asked_of_index(service, at, known_at)) is not None:
+        kept = kept_findings.kept_of(service.store, ids) if index.state.swept is not None else {}
         return {id_: {**row.document, "status": row.status} for id_, row in kept.items()}
     found = survey(service, at, known_at)
     every = {id_: found.report.findings[id_] for id_ in ids if id_ in found.report.findings}

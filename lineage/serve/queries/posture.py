@@ -65,13 +65,13 @@ def posture(
     """
     if framework is not None and framework not in SHORT_NAMES:
         raise RefusedError(f"there is no framework {framework!a}; there are {', '.join(SHORT_NAMES)}")
-    asked = None if fresh or known_at is not None else asked_of_index(service, at)
-    if asked is None:
+    index = None if fresh or known_at is not None else asked_of_index(service, at)
+    if index is None:
         found, not_evaluated = _computed(service, at, known_at)
         progress: Document = {"as_of": service.as_of()}
     else:
-        found, not_evaluated = _from_index(service, asked, at), asked.state.not_evaluated
-        progress = progress_of(service, asked)
+        found, not_evaluated = _from_index(service, index, at), index.state.not_evaluated
+        progress = progress_of(service, index)
     items = [
         _check(rule, references, found.get(rule.kind) or _Found(), not_evaluated.get(rule.kind), service.options)
         for rule in RULES.values()
@@ -119,10 +119,10 @@ def _computed(service: Service, at: Instant, known_at: Instant | None) -> tuple[
     return rules, evaluated.report.not_evaluated
 
 
-def _from_index(service: Service, asked: KeptAsked, at: Instant) -> dict[str, _Found]:
+def _from_index(service: Service, index: KeptAsked, at: Instant) -> dict[str, _Found]:
     """Read the index: its counts, the worst of each rule, and the facts of what exceptions of the settings cover."""
     rules: dict[str, _Found] = {}
-    for (kind, _, status), count in counts_of(service, asked).items():
+    for (kind, _, status), count in counts_of(service, index).items():
         found = rules.setdefault(kind, _Found())
         if status == SUPPRESSED:
             found.suppressed += count
@@ -133,12 +133,12 @@ def _from_index(service: Service, asked: KeptAsked, at: Instant) -> dict[str, _F
             worst = Filters(kinds=(kind,), not_statuses=(SUPPRESSED,))
             found.first = [
                 {name: one.document[name] for name in ("id", "of", "severity", "why")}
-                for one in kept_findings.page(service.store, worst, asked.moment, None, _EXAMPLES)
+                for one in kept_findings.page(service.store, worst, index.moment, None, _EXAMPLES)
             ]
         if found.suppressed:
             hidden = Filters(kinds=(kind,), statuses=(SUPPRESSED,))
             found.decided = [
-                *_decided_as_kept(service, kept_findings.page(service.store, hidden, asked.moment, None, _LISTED), at)
+                *_decided_as_kept(service, kept_findings.page(service.store, hidden, index.moment, None, _LISTED), at)
             ]
     return rules
 

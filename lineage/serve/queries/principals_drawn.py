@@ -175,7 +175,7 @@ class Drawn:
         )
 
     def _node(self, party: Party) -> Document:
-        held = [key for key, one in self._graph.handovers.items() if one.holder == party.id] if self._ended else []
+        handovers = [key for key, one in self._graph.handovers.items() if one.holder == party.id] if self._ended else []
         return {
             "id": party.id,
             "kind": party.kind,
@@ -185,7 +185,7 @@ class Drawn:
             "tokens": party.tokens._asdict(),
             "delegations": party.delegations._asdict(),
             "findings": summary_of(self._of_party.get(party.id, ())),
-            "would_end": self._would_end(held),
+            "would_end": self._would_end(handovers),
         }
 
     def _edge(self, tie: Tie) -> Document:

@@ -48,8 +48,8 @@ def principals_view(service: Service, shown: Shown, *, at: Instant, known_at: In
     """
     shown.check()
     with service.reader(known_at=known_at) as reader:
-        for asked in (shown.of, shown.target):
-            if asked is not None and not reader.is_named(key_of(*asked)):
+        for key in (shown.of, shown.target):
+            if key is not None and not reader.is_named(key_of(*key)):
                 return None
         read = _read(reader, shown, at)
         ended = _ended_by(service, reader, shown, at)

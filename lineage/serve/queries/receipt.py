@@ -44,7 +44,7 @@ def receipt(
     service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None
 ) -> Iterator[Receipt | None]:
     """Open the receipt of an id for reading within the block; None if there is no such order."""
-    with snapshot(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
+    with snapshot(service) as frozen, frozen.store.reader(trust=frozen.trust.table, known_at=known_at) as reader:
         world = around(reader, revocation)
         orders = orders_of(world, revocation)
         if not orders:
@@ -55,7 +55,7 @@ def receipt(
             for _, lines in parts_of(reader, world, revocation, at)
             for line in lines
         )
-        yield Receipt(in_order(documents), tuple(orders), still.as_of())
+        yield Receipt(in_order(documents), tuple(orders), frozen.as_of())
 
 
 def line_document(line: Line) -> Document:

@@ -78,9 +78,9 @@ def snapshot(service: Service) -> Iterator[Service]:
     """Pin the service to a snapshot of its store within the block; for answers that read much, once."""
     with service.store.snapshot(frugal=True) as store:
         trust = Trust(table=service.trust.table, file=service.trust.file, fault=service.trust.fault)
-        still = Service(store, service.log, trust, service.clock, source=service.source, options=service.options)
-        still.ends = service.ends
-        yield still
+        frozen = Service(store, service.log, trust, service.clock, source=service.source, options=service.options)
+        frozen.ends = service.ends
+        yield frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +192,11 @@ def moment_of(service: Service, known_at: Instant | None) -> Iterator[Moment]:
     """Open a snapshot of the store together with the cached effects of the same state."""
     ends = None if known_at is not None else service.ends
     watch = None if ends is None else ends.watch()
-    with snapshot(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
+    with snapshot(service) as frozen, frozen.store.reader(trust=frozen.trust.table, known_at=known_at) as reader:
         # If more arrived meanwhile, the cached effects match neither state.
-        is_there = watch is not None and still.store.version() == watch.place[:2]
-        kept = (ends, watch) if ends is not None and watch is not None and is_there else None
-        yield Moment(still, reader, kept, OtherOrders(reader))
+        is_there = watch is not None and frozen.store.version() == watch.place[:2]
+        cached = (ends, watch) if ends is not None and watch is not None and is_there else None
+        yield Moment(frozen, reader, cached, OtherOrders(reader))
 
 
 def work_out(service: Service, revocation: str) -> None:

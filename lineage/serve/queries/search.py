@@ -159,8 +159,8 @@ def _near(service: Service, text: str, fits: Callable[[str], bool]) -> list[Docu
     lowered = text.lower()
     match = SequenceMatcher(None, "", lowered)  # this text is prepared once, and compared with many
     alike: dict[tuple[str, str], float] = {}
-    for some in _nearby(service, text):
-        for key in some:
+    for batch in _nearby(service, text):
+        for key in batch:
             name = called(key)
             kind, id_ = split_key(key) if name is None else ("principal", name.id)
             names = [id_, *_parts(id_)] if name is None else [name.display_name, *name.display_name.split()]

@@ -100,10 +100,10 @@ def route(path: Sequence[str]) -> str:
 
 def scopes(hop: Document, above: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     """Compare scopes with those above (empty: unknown): kept, lost, and exceeding the parent."""
-    held = hop["scopes"]
-    gained = [one for one in held if above and one not in above]
-    lost = [one for one in above if one not in held] if held else []
-    return [one for one in held if one not in gained], lost, gained
+    own = hop["scopes"]
+    gained = [one for one in own if above and one not in above]
+    lost = [one for one in above if one not in own] if own else []
+    return [one for one in own if one not in gained], lost, gained
 
 
 def effective_scopes(hop: Document) -> str | None:

@@ -266,8 +266,8 @@ def _hop(page: Page, hop: Document, line: str, above: Sequence[str], *, same: bo
     if not hop["scopes"]:
         page.line(joined(filter(None, ("states no scopes", effective)), "; "), lead=lead)
         return
-    kept, lost, gained = phrases.scopes(hop, above)
-    parts = [f"scopes {joined(kept, ' ') or 'none kept'}"]
+    unchanged, lost, gained = phrases.scopes(hop, above)
+    parts = [f"scopes {joined(unchanged, ' ') or 'none kept'}"]
     if lost:
         parts.append(f"lost {joined(lost, ' ')}")
     if gained:

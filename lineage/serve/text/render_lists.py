@@ -58,11 +58,11 @@ def _places(page: Page, doc: Document) -> None:
 
 
 def _place(page: Page, place: Document) -> None:
-    held = [place["actor"] or "unknown", place["workload"], place["key_thumbprint"]]
+    parts = [place["actor"] or "unknown", place["workload"], place["key_thumbprint"]]
     late = f", {place['used_after']:,} after it was revoked" if place["used_after"] else ""
     page.line(
         (place["tool"] or "an unknown tool", "bold"),
-        f" by {joined(filter(None, held))}: {many(place['count'], 'use')}{late}, {when(place['first'])} to "
+        f" by {joined(filter(None, parts))}: {many(place['count'], 'use')}{late}, {when(place['first'])} to "
         f"{when(place['last'])}",
         lead="  - ",
     )

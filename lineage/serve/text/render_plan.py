@@ -84,5 +84,5 @@ def _unjudged(page: Page, unjudged: Document) -> None:
         page.title(f"Cannot be judged: {many(unjudged['count'], 'dependency', 'dependencies')} never granted")
         _first(page, unjudged)
     if unjudged["quarantined"]:
-        held = many(unjudged["quarantined"], "record")
-        page.line().line((f"{held} in quarantine that cannot be read and holds the target's id", "bold yellow"))
+        records = many(unjudged["quarantined"], "record")
+        page.line().line((f"{records} in quarantine that cannot be read and holds the target's id", "bold yellow"))

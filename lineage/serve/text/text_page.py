@@ -141,13 +141,13 @@ class Page:
         """Render the rows, as wide as the console allows."""
         width = min(options.max_width, WIDEST)
         for line in self._lines:
-            aside = max(cell_len(line.lead), cell_len(line.hang)) + cell_len(line.tail)
-            room = max(width - aside, NARROWEST)
+            indent = max(cell_len(line.lead), cell_len(line.hang)) + cell_len(line.tail)
+            room = max(width - indent, NARROWEST)
             # A lead that leaves no room loses its left end, so that deep trees stay readable.
-            over = max(aside + room - width, 0)
+            excess = max(indent + room - width, 0)
             rows = list(_rows(_text(line), room, fold=not options.no_wrap))
             for number, row in enumerate(rows):
-                lead = (line.hang if number else line.lead)[over:]
+                lead = (line.hang if number else line.lead)[excess:]
                 between_words = row.plain.endswith(" ")
                 shown = Text(lead.translate(_ASCII) if options.ascii_only else lead).append_text(row)
                 shown.rstrip()

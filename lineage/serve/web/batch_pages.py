@@ -82,11 +82,11 @@ def ordering(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
         caller, form = await form_of(site, request)
         body = await site.pools.questions.run(caller.name, _body, site, form)
         planned = {name: body[name] for name in ("targets", "mode", "cascade", "issued_before")}
-        again = (site, request, caller, planned)
+        retry = (site, request, caller, planned)
         if form.get("typed", "") != typed_for(body["targets"]):
             fault = f"what was typed is not '{typed_for(body['targets'])}'; nothing was revoked"
             why = {"fault": fault, "filled": filled(form)}
-            return await site.pools.questions.run(caller.name, _planned, *again, why, HTTPStatus.BAD_REQUEST)
+            return await site.pools.questions.run(caller.name, _planned, *retry, why, HTTPStatus.BAD_REQUEST)
         try:
             document = await site.pools.orders.run(
                 caller.name, batches.order_several, site, caller, body, key=form.get("key")
@@ -94,7 +94,7 @@ def ordering(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
         except DriftError as fault:
             log_refusal(request, HTTPStatus.CONFLICT, str(fault))
             why = {"drift": {"detail": str(fault), "unlisted": list(fault.unlisted)}, "filled": filled(form)}
-            return await site.pools.questions.run(caller.name, _planned, *again, why, HTTPStatus.CONFLICT)
+            return await site.pools.questions.run(caller.name, _planned, *retry, why, HTTPStatus.CONFLICT)
         log_access(caller, request, incident=document["incident"], repeated=document["repeated"])
         return RedirectResponse(f"/incidents/{quote(document['incident'], safe='')}", HTTPStatus.SEE_OTHER)
 

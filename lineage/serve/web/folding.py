@@ -28,19 +28,19 @@ def nearest(doc: Document, most: int) -> Document:
         if edge["findings"]["worst"] in ("critical", "high")
         for end in ("from", "to")
     }
-    kept: set[str] = set()
+    chosen: set[str] = set()
     order = sorted(
         doc["nodes"], key=lambda node: (not node["focus"], node["id"] not in wrong, -_alive(node), node["id"])
     )
     for node in order:
         path, at = [], node["id"]
-        while at not in kept and at not in path:
+        while at not in chosen and at not in path:
             path.append(at)
             at = min(givers.get(at, [at]))
-        if len(kept) + len(path) <= most:
-            kept.update(path)
-            kept.update([one for one in holders.get(node["id"], ()) if one not in kept][: most - len(kept)])
-    return _with(doc, doc["edges"], kept, alone=kept)
+        if len(chosen) + len(path) <= most:
+            chosen.update(path)
+            chosen.update([one for one in holders.get(node["id"], ()) if one not in chosen][: most - len(chosen)])
+    return _with(doc, doc["edges"], chosen, alone=chosen)
 
 
 def _with(doc: Document, edges: list[Document], ids: set[str], alone: set[str] | None = None) -> Document:
@@ -80,10 +80,10 @@ def opened(doc: Document, few: Document, ids: Collection[str]) -> Document:
 
 def undrawn(doc: Document, few: Document) -> dict[str, int]:
     """Count, for each principal of a part, its related principals in the whole graph that are not in the part."""
-    kept = {node["id"] for node in few["nodes"]}
-    beyond: dict[str, set[str]] = {id_: set() for id_ in kept}
+    drawn = {node["id"] for node in few["nodes"]}
+    beyond: dict[str, set[str]] = {id_: set() for id_ in drawn}
     for edge in doc["edges"]:
         for one, other in ((edge["from"], edge["to"]), (edge["to"], edge["from"])):
-            if one in kept and other not in kept:
+            if one in drawn and other not in drawn:
                 beyond[one].add(other)
     return {id_: len(others) for id_, others in beyond.items() if others}

@@ -108,11 +108,11 @@ def page_of(
         if single is not None and len(request.query_params.getlist(single)) > 1:
             raise ParameterError(single, f"a page shows one; ask /v1{path} for several")
         answer = await answered(site, question, request, besides=(*TIMES, *besides))
-        aside = {parameter.name for parameter in besides}
+        hidden = {parameter.name for parameter in besides}
         leading = links(answer.query.text("at"), answer.query.text("known_at"))
         moves = {parameter.name for parameter in question.parameters} & MOMENT
         return await site.pools.questions.run(
-            answer.caller.name, _written, site, request, answer, template, view, leading, moves, aside
+            answer.caller.name, _written, site, request, answer, template, view, leading, moves, hidden
         )
 
     return page
@@ -206,7 +206,7 @@ def render_template(
     moment = [
         (name, value) for name, value in (("at", links.at), ("known_at", links.known_at)) if value and name in moves
     ]
-    asked = [(name, value) for name, value in whole if name not in aside] + moment
+    api_params = [(name, value) for name, value in whole if name not in aside] + moment
     given = {
         "caller": caller,
         "navigable": caller is not None,
@@ -216,7 +216,7 @@ def render_template(
         "path": path_of(request),
         "kept": filters,
         "here": lambda **params: current_address(request, **params),
-        "api": f"/v1{path_of(request)}" + (f"?{urlencode(asked)}" if asked else ""),
+        "api": f"/v1{path_of(request)}" + (f"?{urlencode(api_params)}" if api_params else ""),
         "after": request.query_params.get("after"),
         "address": "",
         **context,
@@ -228,9 +228,9 @@ def render_template(
 
 def current_address(request: Request, **params: object) -> str:
     """Return the address of the same page with some parameters changed; for a list, its first page."""
-    gone = {"at", "known_at", "after", *params}
-    kept = [(name, value) for name, value in _chosen_params(request) if name not in gone]
-    query = [*kept, *((name, value) for name, value in params.items() if value not in (None, ""))]
+    replaced = {"at", "known_at", "after", *params}
+    unchanged = [(name, value) for name, value in _chosen_params(request) if name not in replaced]
+    query = [*unchanged, *((name, value) for name, value in params.items() if value not in (None, ""))]
     return path_of(request) + (f"?{urlencode(query)}" if query else "")
 
 

@@ -22,13 +22,13 @@ def party(page: PageRequest, of: str) -> Document:
     id_ = of.partition(":")[2]
     graph = page.more("/graph", view="principals", of=f"principal:{id_}")
     edges = sorted(graph["edges"], key=lambda edge: (is_over(edge), not edge["findings"]["count"])) if graph else []
-    here = {node["id"] for node in graph["nodes"] if node["focus"]} if graph else set()
+    focus = {node["id"] for node in graph["nodes"] if node["focus"]} if graph else set()
     is_human = any(node["kind"] == "human" and node["focus"] for node in graph["nodes"]) if graph else False
     small = nearest(without_over(graph), DRAWN) if graph else None
     return {
-        "got": [edge for edge in edges if edge["to"] in here],
-        "gave": [edge for edge in edges if edge["from"] in here],
-        "uses": [use for use in graph["uses"] if here & {use["from"], use["to"]}] if graph else [],
+        "got": [edge for edge in edges if edge["to"] in focus],
+        "gave": [edge for edge in edges if edge["from"] in focus],
+        "uses": [use for use in graph["uses"] if focus & {use["from"], use["to"]}] if graph else [],
         "names": {node["id"]: node["display_name"] for node in graph["nodes"]} if graph else {},
         "amounts": amounts,
         "complete": graph is None or graph["complete"],

@@ -67,7 +67,7 @@ def _ahead(request: Request, problem: Mapping[str, Any]) -> str:
 def _without(request: Request, problem: Mapping[str, Any]) -> str:
     """Return the same page without the wrong parameter, if the problem names one; else empty."""
     params = request.query_params.multi_items()
-    kept = [(name, value) for name, value in params if name != problem.get("parameter")]
-    if len(kept) == len(params) or problem.get("parameter") in ("of", "action", "q"):
+    others = [(name, value) for name, value in params if name != problem.get("parameter")]
+    if len(others) == len(params) or problem.get("parameter") in ("of", "action", "q"):
         return ""
-    return path_of(request) + (f"?{urlencode(kept)}" if kept else "")
+    return path_of(request) + (f"?{urlencode(others)}" if others else "")

@@ -87,7 +87,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         "/posture.html": finding_pages.report(site),
         "/findings.csv": finding_pages.as_csv(site),
         **{f"{path}.csv": list_files.file_of(site, path) for path in list_files.LISTS},
-        **{path: picture_files.file_of(site, asked, form) for path, asked, form in picture_files.paths()},
+        **{path: picture_files.file_of(site, question, form) for path, question, form in picture_files.paths()},
         "/diff": _diff(site),
         "/dossier": _dossier(site),
         "/revoke": batch_pages.planning(site),

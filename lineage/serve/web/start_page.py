@@ -41,7 +41,7 @@ def page(site: AppContext, story: Story | None) -> Callable[[Request], Awaitable
         site: The application context.
         story: A guided tour.
     """
-    kept: list[_Made] = []
+    overviews: list[_Made] = []
 
     def overview(caller: Caller, params: tuple[tuple[str, str], ...]) -> Document:
         question = ASKED["/overview"]
@@ -49,11 +49,11 @@ def page(site: AppContext, story: Story | None) -> Callable[[Request], Awaitable
         if params:
             return question.ask(site, caller, query)
         basis = basis_of(site.service)
-        for made in kept:
+        for made in overviews:
             if made.basis == basis and 0 <= query.now - made.at < FRESH:
                 return made.document
         document = question.ask(site, caller, query)
-        kept[:] = [_Made(basis, query.now, document)]
+        overviews[:] = [_Made(basis, query.now, document)]
         return document
 
     def answer(request: Request, caller: Caller) -> Response:

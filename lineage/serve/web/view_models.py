@@ -27,14 +27,14 @@ def hops(doc: Document) -> list[Document]:
     for hop in doc["chain"]:
         element = render_chain.element(hop)
         same = element is not None and element == before
-        kept, lost, gained = phrases.scopes(hop, [] if same else above)
+        unchanged, lost, gained = phrases.scopes(hop, [] if same else above)
         shown.append(
             {
                 **hop,
                 "element": _key(hop),
                 "same": same,
                 "word": render_chain.word(hop, same=same),
-                "kept": kept,
+                "kept": unchanged,
                 "lost": lost,
                 "gained": gained,
                 "effective": phrases.effective_scopes(hop),

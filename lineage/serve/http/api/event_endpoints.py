@@ -57,12 +57,14 @@ def take(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> Docum
 
 def _records(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> list[tuple[Entry | RejectedRecord, int]]:
     """Return the records of a body, each with its size, if the caller may send all of them."""
-    kept = submission_policy.kept(caller.sources)
+    sources = submission_policy.kept(caller.sources)
     is_producer = Role.PRODUCER in caller.roles
     table = credentials.Table()
     try:
         parts = _bounded(_parts(media_type, raw), site.limits.events)
-        records = [(_read(site, caller, kept, table, number, part), len(part)) for number, part in enumerate(parts, 1)]
+        records = [
+            (_read(site, caller, sources, table, number, part), len(part)) for number, part in enumerate(parts, 1)
+        ]
     except (HTTPException, ParameterError):
         if is_producer:
             raise
@@ -73,7 +75,7 @@ def _records(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> l
 
 
 def _read(
-    site: AppContext, caller: Caller, kept: tuple[str, ...], table: credentials.Table, number: int, raw: bytes
+    site: AppContext, caller: Caller, sources: tuple[str, ...], table: credentials.Table, number: int, raw: bytes
 ) -> Entry | RejectedRecord:
     try:
         event = submission_policy.read(raw)
@@ -90,7 +92,7 @@ def _read(
             origin=f"http {caller.name}",
             place=number,
             recorded_at=site.now,
-            sources=kept,
+            sources=sources,
             columns=table.columns(raw),
         )
     submission_policy.refuse_event(caller, number, event)

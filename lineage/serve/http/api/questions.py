@@ -104,16 +104,16 @@ def each(
     Raises:
         NotFoundError: No fact names the only id.
     """
-    asked = query.all(parameter)
-    if len(asked) > site.limits.asked:
-        raise ParameterError(parameter, f"is given {len(asked):,} times; one question takes {site.limits.asked}")
-    if len(asked) == 1:
-        document = ask(asked[0])
+    values = query.all(parameter)
+    if len(values) > site.limits.asked:
+        raise ParameterError(parameter, f"is given {len(values):,} times; one question takes {site.limits.asked}")
+    if len(values) == 1:
+        document = ask(values[0])
         if document is None:
-            raise NotFoundError(asked[0], missing)
+            raise NotFoundError(values[0], missing)
         return document
     items: list[Any] = []
-    for id_ in asked:
+    for id_ in values:
         document = ask(id_)
         items.append({"error": "not_found", "id": id_} if document is None else document)
     return listing(items, total=len(items))

@@ -64,13 +64,13 @@ class RequestGuard:
 
         began, begun = time.perf_counter(), False
         # HEAD is handled as GET, and the server omits the body (RFC 9110 section 9.3.2).
-        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" and scope["path"] not in GET_ALONE else scope
+        as_get = {**scope, "method": "GET"} if scope["method"] == "HEAD" and scope["path"] not in GET_ALONE else scope
 
         async def send_with_headers(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                counted = {"method": scope["method"], "route": asked.get("route")}
+                counted = {"method": scope["method"], "route": as_get.get("route")}
                 self._measures.answered(counted, message["status"], time.perf_counter() - began)
                 present = {name for name, _ in message["headers"]}
                 message["headers"] += [header for header in self._headers if header[0] not in present]
@@ -81,7 +81,7 @@ class RequestGuard:
             await refused(scope, receive, send_with_headers)
             return
         try:
-            await self._app(asked, self._bounded(receive), send_with_headers)
+            await self._app(as_get, self._bounded(receive), send_with_headers)
         except ClientDisconnect:  # the client is gone
             return
         except Exception as fault:

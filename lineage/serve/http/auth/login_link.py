@@ -77,8 +77,8 @@ class SigningIn:
         refuse_forgery(connection)
         return self._caller
 
-    def _holds(self, kept: tuple[bytes, Instant] | None, shown: str) -> bool:
-        return kept is not None and secrets.compare_digest(kept[0], _digest(shown)) and self._clock() < kept[1]
+    def _holds(self, link: tuple[bytes, Instant] | None, shown: str) -> bool:
+        return link is not None and secrets.compare_digest(link[0], _digest(shown)) and self._clock() < link[1]
 
     def route(self) -> Route:
         """Build the route of the link, ``GET /sign-in?token=…``."""

@@ -97,8 +97,8 @@ def _allowing(request: Request) -> dict[str, str]:
         scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    there = [method for method in _METHODS if knows(method)]
-    return {"Allow": ", ".join(method for method in there if method != "HEAD" or request.url.path not in GET_ALONE)}
+    allowed = [method for method in _METHODS if knows(method)]
+    return {"Allow": ", ".join(method for method in allowed if method != "HEAD" or request.url.path not in GET_ALONE)}
 
 
 def install(app: Starlette, show: ShowFault) -> None:

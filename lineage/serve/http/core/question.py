@@ -113,16 +113,16 @@ async def answered(
 
 
 def _answer(site: AppContext, question: Question, caller: Caller, query: Query, request: Request) -> Answer:
-    asked = dict(asked_ids(question, query))
+    ids = dict(asked_ids(question, query))
     try:
         _refuse_format(question, query)
         document = question.ask(site, caller, query)
     except WouldBlockError:
         raise  # retried on a thread
     except DelegraphError:
-        log_access(caller, request, **asked)
+        log_access(caller, request, **ids)
         raise
-    log_access(caller, request, **asked)
+    log_access(caller, request, **ids)
     return Answer(document, caller, query)
 
 

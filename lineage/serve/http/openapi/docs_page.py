@@ -21,12 +21,12 @@ _CACHED: Final = "public, max-age=3600"
 
 def routes(described: Iterable[BaseRoute]) -> list[Route]:
     """Build both routes for the routes that they describe, and the style sheet of the page."""
-    kept: dict[str, Any] = {}
+    rendered: dict[str, Any] = {}
 
     def document() -> dict[str, Any]:
-        if not kept:
-            kept.update(document_of(described))
-        return kept
+        if not rendered:
+            rendered.update(document_of(described))
+        return rendered
 
     async def openapi(request: Request) -> Response:
         return document_response(request, document())

@@ -62,9 +62,9 @@ def _add(operation: dict[str, Any], exchange: Exchange) -> None:
 
 def _add_parameters(operation: dict[str, Any], path: str, exchange: Exchange) -> None:
     """Give parameters without an example the values used in an exchange."""
-    asked = urlsplit(exchange["ask"].partition(" ")[2])
-    places = zip(path.split("/"), asked.path.split("/"), strict=True)
-    params = parse_qs(asked.query) | {place.strip("{}"): [value] for place, value in places if place.startswith("{")}
+    url = urlsplit(exchange["ask"].partition(" ")[2])
+    places = zip(path.split("/"), url.path.split("/"), strict=True)
+    params = parse_qs(url.query) | {place.strip("{}"): [value] for place, value in places if place.startswith("{")}
     for parameter in operation.get("parameters", ()) if exchange["status"] < HTTPStatus.BAD_REQUEST else ():
         if "example" not in parameter and (values := params.get(parameter["name"])):
             parameter["example"] = values if parameter["schema"].get("type") == "array" else values[0]
