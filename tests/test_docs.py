@@ -28,7 +28,7 @@ from pathlib import Path
 import click
 import pytest
 
-from lineage.core.authority import findings
+from lineage.core.model import finding
 from lineage.serve.cli.main import main
 from lineage.serve.http.api.questions import QUESTIONS
 
@@ -344,7 +344,7 @@ def test_every_kind_of_finding_is_explained():
     """
     page = (ROOT / "docs" / "rule-of-authority.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"`([a-z-]+)`", page.partition("\n## 8. Gaps and findings\n")[2].partition("\n## ")[0]))
-    kinds = set(re.findall(r"``([a-z-]+)``", findings.__doc__ or ""))
+    kinds = set(re.findall(r"``([a-z-]+)``", finding.__doc__ or ""))
 
     assert kinds
     assert kinds <= explained

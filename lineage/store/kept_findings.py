@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from lineage.core.findings.judging import NEW
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import canonical_json
+from lineage.core.model.finding import Severity
 from lineage.core.model.sentences import Sentence, Tag
-from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import add, without_limits
 from lineage.store.database.sql import chunks, in_array, storable

@@ -11,7 +11,7 @@ from lineage.core.findings.catalogue import severity_of
 from lineage.core.findings.evaluation import evaluate
 from lineage.core.findings.options import Options, RuleOptions
 from lineage.core.model.events import Fact
-from lineage.core.model.severities import Severity
+from lineage.core.model.finding import Severity
 from lineage.core.model.times import parse_instant
 from tests.support import worlds
 from tests.support.compare import facts_of as facts_of_records

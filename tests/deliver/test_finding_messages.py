@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 from ingest.codec import api as codec
 from ingest.kafka.revocation_topic import RevocationTopic
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.severities import Severity
+from lineage.core.model.finding import Severity
 from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.findings.finding_feed import TOPIC, FindingFeed
 from lineage.deliver.findings.webhook_sender import NotAcceptedError, WebhookSender

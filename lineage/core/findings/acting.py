@@ -4,18 +4,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.authority.elements import last_stated
-from lineage.core.authority.findings import Finding
 from lineage.core.findings import inputs, using
 from lineage.core.findings.acts import UNTRUSTED, Act
-from lineage.core.findings.finding import finding
 from lineage.core.findings.rules import ACTION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import matches
 from lineage.core.findings.using import success
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import Fact
+from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.sentences import keyed, listed, principal, sentence, thing
-from lineage.core.model.severities import Severity
 
 _MACHINES: Final = frozenset({"agent", "service", "workload"})
 _ENVIRONMENTS: Final = {"prod": "production", "dev": "development", "stage": "staging"}

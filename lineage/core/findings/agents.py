@@ -4,15 +4,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.authority.elements import last_stated
-from lineage.core.authority.findings import Finding
 from lineage.core.findings import inputs
-from lineage.core.findings.finding import finding
 from lineage.core.findings.identities import no_bindings
 from lineage.core.findings.rules import NAMED, PRINCIPAL, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.model.events import Fact, WorkloadBound
+from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.sentences import keyed, principal, sentence, thing
-from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER
 
 _LEFT: Final = frozenset({"offboarding", "role_change"})

@@ -20,7 +20,7 @@ from lineage.core.findings import (
 )
 from lineage.core.findings.options import Options
 from lineage.core.findings.rules import Rule
-from lineage.core.model.severities import Severity
+from lineage.core.model.finding import Severity
 
 FAMILIES: Final = (
     widening,

@@ -4,13 +4,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from lineage.core.authority.chain import Chain, chain_of
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.status_list_index import MOST_SHARING
 from lineage.core.authority.targets import aliases
 from lineage.core.authority.world import World
 from lineage.core.findings.contradictions import contradictions, principal_findings
 from lineage.core.findings.cycles import cycles
 from lineage.core.model.events import Fact
+from lineage.core.model.finding import Finding
 from lineage.core.model.sentences import keyed, listed, principal, sentence, thing
 from lineage.core.model.times import Instant
 

@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lineage.core.authority.findings import Finding
 from lineage.core.findings import inputs
 from lineage.core.findings.chains import own_element_findings
 from lineage.core.findings.contradictions import decision_findings, principal_findings
 from lineage.core.findings.mismatches import own_action_findings
 from lineage.core.findings.rules import ACTION, DECISION, DELEGATION, PRINCIPAL, TOKEN, Check, Rule
 from lineage.core.findings.scene import Scene
+from lineage.core.model.finding import Finding, Severity
 from lineage.core.model.keys import split_key
-from lineage.core.model.severities import Severity
 
 _ELEMENTS: Final = (DELEGATION, TOKEN)
 _Words = tuple[str, str, str]  # title, needs, fix

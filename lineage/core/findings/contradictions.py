@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.authority.elements import Stated, disagreements
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.principals import declared_kind
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered
+from lineage.core.model.finding import Finding
 from lineage.core.model.keys import split_key
 from lineage.core.model.sentences import keyed, listed, principal, sentence, thing
 

@@ -5,18 +5,16 @@ from itertools import groupby
 from typing import Any, Final
 
 from lineage.core.authority.elements import Element
-from lineage.core.authority.findings import Finding
 from lineage.core.findings import inputs
 from lineage.core.findings.audiences import audiences
-from lineage.core.findings.finding import finding
 from lineage.core.findings.options import SECOND
 from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import Sample, Used
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import Fact
+from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.sentences import keyed, listed, sentence, thing
-from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER, Instant
 
 _MULTIPLE: Final = 2

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import networkx as nx
 
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
+from lineage.core.model.finding import Finding
 from lineage.core.model.sentences import keyed, listed, sentence
 
 

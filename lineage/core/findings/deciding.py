@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.verdict import State
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, plain_operation
-from lineage.core.findings.finding import CITED, finding
 from lineage.core.findings.options import DAY, SECOND
 from lineage.core.findings.rules import ACTION, DECISION, Rule
 from lineage.core.findings.scene import Scene
@@ -15,8 +13,8 @@ from lineage.core.findings.tally import any_between
 from lineage.core.findings.using import success
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import DecisionMade, Fact
+from lineage.core.model.finding import CITED, Finding, Severity, finding
 from lineage.core.model.sentences import Sentence, keyed, listed, principal, sentence, thing
-from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
 # The time between a decision and an immediate action: a change within it is a race, not a fault.

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.receivers import Deliveries
 from lineage.core.authority.world import World
 from lineage.core.findings import inputs
 from lineage.core.findings.catalogue import RULES, is_on, severity_of
 from lineage.core.findings.entering import enter_all
-from lineage.core.findings.finding import merged
 from lineage.core.findings.judging import SUPPRESSED, status_of
 from lineage.core.findings.options import Options
 from lineage.core.findings.rules import (
@@ -27,7 +25,7 @@ from lineage.core.findings.rules import (
 )
 from lineage.core.findings.scene import Intake, Scene
 from lineage.core.model.events import Fact
-from lineage.core.model.severities import Severity
+from lineage.core.model.finding import Finding, Severity, merged
 from lineage.core.model.times import Instant
 
 REPEAT: Final = "repeat-offender"

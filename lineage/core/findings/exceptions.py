@@ -4,15 +4,13 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Final
 
-from lineage.core.authority.findings import Finding
 from lineage.core.findings import inputs
-from lineage.core.findings.finding import finding
 from lineage.core.findings.options import Exempted, Options
 from lineage.core.findings.rules import RULE, Rule
 from lineage.core.findings.scene import Scene
+from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.references import about, mentions
 from lineage.core.model.sentences import moment, sentence
-from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
 _KIND: Final = "exception-expired"

@@ -5,18 +5,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.authority.elements import Element
-from lineage.core.authority.findings import Finding
 from lineage.core.findings import consistency, inputs, widening
 from lineage.core.findings.acts import UNTRUSTED
 from lineage.core.findings.entering import grant_alike
-from lineage.core.findings.finding import finding
 from lineage.core.findings.rules import DECISION, DELEGATION, REVOCATION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import claimed, contains, first_stated, lacking, matches
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import DecisionMade, DelegationGranted, Fact, RevocationLifted, RevocationOrdered
+from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.sentences import keyed, listed, moment, principal, sentence, thing
-from lineage.core.model.severities import Severity
 from lineage.core.revocation.late_uses import in_force_at
 
 

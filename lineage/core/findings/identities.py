@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.receivers import issuer_of
 from lineage.core.findings import inputs
 from lineage.core.findings.entering import issuer_or_source
-from lineage.core.findings.finding import CITED, finding
 from lineage.core.findings.rules import KEY, NAMED, PRINCIPAL, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import claimed, matches
 from lineage.core.model.events import Fact, WorkloadBound
+from lineage.core.model.finding import CITED, Finding, Severity, finding
 from lineage.core.model.sentences import keyed, listed, principal, sentence, thing
-from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER
 
 _MULTIPLE: Final = 2

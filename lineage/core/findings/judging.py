@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from lineage.core.authority.elements import FactIndex
-from lineage.core.authority.findings import Finding
 from lineage.core.findings.catalogue import severity_of
 from lineage.core.findings.exceptions import exempted
-from lineage.core.findings.finding import last_seen
 from lineage.core.findings.options import Options
 from lineage.core.model.events import Fact, FindingJudged, fact_order
+from lineage.core.model.finding import Finding, last_seen
 from lineage.core.model.times import Instant
 
 NEW: Final = "new"

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Final
 
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, is_on, severity_of
 from lineage.core.findings.changes import Changes, ChangeSet
@@ -30,7 +29,6 @@ from lineage.core.findings.evaluation import (
     subject_of,
     without_input,
 )
-from lineage.core.findings.finding import merge
 from lineage.core.findings.judging import SUPPRESSED, status_of
 from lineage.core.findings.ledger import Ledger
 from lineage.core.findings.living import Living
@@ -42,7 +40,7 @@ from lineage.core.findings.rules import PRINCIPAL, RULE, Rule
 from lineage.core.findings.scene import Intake, Scene
 from lineage.core.findings.surroundings import Surroundings
 from lineage.core.model.events import Fact
-from lineage.core.model.severities import Severity
+from lineage.core.model.finding import Finding, Severity, merge
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 

@@ -5,13 +5,12 @@ from typing import Final
 
 from lineage.core.authority.chain import Chain, wielder
 from lineage.core.authority.elements import Element, first_stated
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
 from lineage.core.findings.chains import chain_findings
 from lineage.core.findings.contradictions import contradictions, decision_findings, principal_findings, shown
 from lineage.core.model.events import Fact, WorkloadBound
+from lineage.core.model.finding import Finding, Severity
 from lineage.core.model.sentences import keyed, sentence
-from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
 # The message for each field in which an action may differ from its token.

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from lineage.core.authority.chain import Chain
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
 from lineage.core.findings import consistency
 from lineage.core.findings.catalogue import RULES, is_on
@@ -13,6 +12,7 @@ from lineage.core.findings.options import Options
 from lineage.core.findings.responding import mass_order, overdue_in
 from lineage.core.findings.scene import Scene
 from lineage.core.model.events import RevocationOrdered
+from lineage.core.model.finding import Finding
 from lineage.core.model.times import Instant
 from lineage.core.revocation.closure import Closure
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from lineage.core.model.severities import Severity
+from lineage.core.model.finding import Severity
 from lineage.core.model.times import Instant
 
 SECOND: Final = 1_000_000  # microseconds

@@ -1,8 +1,8 @@
 """Inconsistencies of the orders and lifts of one id."""
 
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.orders import far_apart, lift_effect
 from lineage.core.authority.world import World
+from lineage.core.model.finding import Finding
 from lineage.core.model.sentences import keyed, moment, sentence, thing
 
 

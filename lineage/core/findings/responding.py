@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lineage.core.authority.findings import Finding, coverage_findings
 from lineage.core.authority.receivers import REJECTED
 from lineage.core.authority.world import World
 from lineage.core.findings import inputs
-from lineage.core.findings.finding import finding
 from lineage.core.findings.options import Options, this_minute
 from lineage.core.findings.orders import order_findings
 from lineage.core.findings.rules import PRINCIPAL, RECEIVER, REVOCATION, Check, Rule
@@ -16,12 +14,12 @@ from lineage.core.findings.standing import no_receivers
 from lineage.core.findings.tally import densest
 from lineage.core.findings.using import no_orders
 from lineage.core.model.events import Fact, RevocationOrdered
+from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.keys import split_key
 from lineage.core.model.sentences import principal, sentence, thing
-from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 from lineage.core.revocation.closure import Closure, OpenItem, closure_of
-from lineage.core.revocation.closure_findings import acknowledgement_findings
+from lineage.core.revocation.closure_findings import acknowledgement_findings, coverage_findings
 
 _OVERDUE: Final = frozenset({"overdue", REJECTED})
 

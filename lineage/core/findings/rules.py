@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from lineage.core.authority.findings import Finding
 from lineage.core.findings.frameworks import REFERENCES, Reference
-from lineage.core.model.severities import Severity
+from lineage.core.model.finding import Finding, Severity
 
 if TYPE_CHECKING:
     from lineage.core.findings.scene import Scene

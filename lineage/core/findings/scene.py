@@ -8,7 +8,6 @@ from typing import Final, NamedTuple, TypeVar, cast
 from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.chain import wielder
 from lineage.core.authority.elements import Element
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.orders import Order
 from lineage.core.authority.receivers import Coverage, Deliveries
 from lineage.core.authority.rule import ALIVE, own_state, verdict_of
@@ -26,6 +25,7 @@ from lineage.core.findings.scopes import ScopeIndex, contains, first_stated
 from lineage.core.findings.tally import Tally
 from lineage.core.findings.upward import Upward
 from lineage.core.model.events import Fact, RevocationOrdered, WorkloadBound
+from lineage.core.model.finding import Finding
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import NEVER, Instant
 

@@ -6,19 +6,17 @@ They consider successes only. Failed attempts are counted by ``repeated-denials`
 from collections.abc import Iterator
 from typing import Final
 
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.orders import Order
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act
 from lineage.core.findings.audiences import audiences, may_cover
-from lineage.core.findings.finding import finding
 from lineage.core.findings.rules import ACTION, SOURCE, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.widening import facts_of, where_widened
 from lineage.core.model.events import ActionPerformed, Fact
+from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.keys import split_key
 from lineage.core.model.sentences import keyed, listed, moment, principal, sentence, thing
-from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.revocation.late_uses import in_force_at, successes_of
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from lineage.core.authority.findings import Finding, coverage_findings
 from lineage.core.authority.orders import Order
 from lineage.core.authority.receivers import (
     ENFORCED,
@@ -31,10 +30,12 @@ from lineage.core.authority.receivers import (
     said_by_hand,
 )
 from lineage.core.authority.world import World
+from lineage.core.model.finding import Finding
 from lineage.core.model.keys import by_id
 from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.closure_findings import (
     acknowledgement_findings,
+    coverage_findings,
     is_too_early,
     unmatched_findings,
     use_finding,

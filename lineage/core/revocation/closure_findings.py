@@ -1,13 +1,13 @@
-"""Findings about the acknowledgements of a revocation, and about uses of the elements that it ended."""
+"""Findings about receivers, the acknowledgements of a revocation, and uses of the elements that it ended."""
 
 from collections.abc import Iterator
 
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.orders import Order
-from lineage.core.authority.receivers import Answers
+from lineage.core.authority.receivers import Answers, Receivers, narrowed, registration_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, RevocationAcknowledged
-from lineage.core.model.sentences import keyed, sentence, thing
+from lineage.core.model.finding import Finding
+from lineage.core.model.sentences import keyed, moment, sentence, thing
 from lineage.core.revocation.late_uses import Use
 from lineage.core.revocation.receipt import orders_of
 
@@ -90,3 +90,24 @@ def use_finding(key: str, order: Order, use: Use) -> Finding:
         thing("revocation", revocation),
     )
     return Finding("tainted-use", of, why, use.facts, about=key, first_seen=use.occurred_at, last_seen=use.occurred_at)
+
+
+def coverage_findings(receivers: Receivers, receiver: str) -> Iterator[Finding]:
+    """Find registrations by which a receiver covers less than it did before: ``coverage-narrowed``."""
+    for before, after in receivers.narrowings(receiver):
+        earlier, later = registration_of(before), registration_of(after)
+        less = "; ".join(
+            f"{field}: {_shown(getattr(later, field))}, before {_shown(getattr(earlier, field) or 'all')}"
+            for field in narrowed(earlier, later)
+        )
+        why = sentence(
+            "{} covers less since {} ({}); orders given earlier still count what it covered before",
+            thing("receiver", receiver),
+            moment(after.given_at),
+            less,
+        )
+        yield Finding("coverage-narrowed", f"receiver:{receiver}", why, (before, after))
+
+
+def _shown(value: object) -> str:
+    return f"({', '.join(map(str, value))})" if isinstance(value, tuple) else str(value)

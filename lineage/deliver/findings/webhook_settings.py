@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ingest.secrets import is_open_to_others
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.severities import SEVERITIES, Severity
+from lineage.core.model.finding import SEVERITIES, Severity
 from lineage.deliver.http.endpoint_url import endpoint_url
 
 _NAMES: Final = {"url", "secret_file", "severity", "kinds", "most_per_minute", "ca_file", "timeout_seconds"}

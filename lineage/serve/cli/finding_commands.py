@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.cli.options import AT, KNOWN_AT, TIME, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Document, Output

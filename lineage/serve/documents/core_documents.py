@@ -6,14 +6,12 @@ from typing import Any, NamedTuple
 
 from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
 from lineage.core.authority.elements import FactIndex, cite, first_stated
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import Because, Gap, Verdict, gaps, verdict_of, verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.chains import chain_findings
-from lineage.core.findings.finding import first_seen, last_seen, merged
 from lineage.core.findings.judging import NEW, status_of, worst_first
 from lineage.core.findings.mismatches import action_findings
 from lineage.core.findings.nearby import is_cut, near, on_chain
@@ -21,8 +19,8 @@ from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.findings.scopes import ScopeIndex
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, document
+from lineage.core.model.finding import SEVERITIES, Finding, first_seen, last_seen, merged
 from lineage.core.model.keys import ELEMENT_KINDS, key_of, split_key
-from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.late_uses import in_force_at
 from lineage.core.revocation.reach import Reach

@@ -12,8 +12,8 @@ from lineage.core.authority.chain import chain_of
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.frameworks import ATLAS
+from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.keys import split_key
-from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import NEVER, parse_instant
 from lineage.serve.documents import csv_table
 from lineage.serve.documents.compact_json import compact_json

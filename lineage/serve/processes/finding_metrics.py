@@ -17,7 +17,7 @@ from lineage import __version__
 from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.judging import STATUSES
 from lineage.core.model.errors import UnavailableError
-from lineage.core.model.severities import Severity
+from lineage.core.model.finding import Severity
 from lineage.core.model.times import SECOND
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.documents.core_documents import Document

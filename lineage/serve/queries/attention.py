@@ -13,7 +13,7 @@ from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.verdict import State
-from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.actions import Judge

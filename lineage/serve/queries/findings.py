@@ -9,16 +9,14 @@ from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import FactIndex
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.evaluation import Report, evaluate
-from lineage.core.findings.finding import last_seen
 from lineage.core.findings.judging import STATUSES, SUPPRESSED, status_of, worst_first
 from lineage.core.findings.options import Options
 from lineage.core.model.errors import RefusedError, TooManyError
+from lineage.core.model.finding import SEVERITIES, Finding, Severity, last_seen
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
-from lineage.core.model.severities import SEVERITIES, Severity
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document, finding_document, listing, split_of
 from lineage.serve.documents.finding_formats import as_csv, as_lines, as_ocsf, as_sarif

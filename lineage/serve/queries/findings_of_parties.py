@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from lineage.core.findings.judging import SUPPRESSED
+from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.keys import split_key
-from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import Instant
 from lineage.serve.queries.findings import survey
 from lineage.serve.queries.kept_list import asked_of_index

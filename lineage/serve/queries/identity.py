@@ -6,12 +6,11 @@ It contains no judgement: whether an order targets a principal is part of its st
 from typing import Final
 
 from lineage.core.authority.elements import Stated, cite, first_stated, in_order, last_stated
-from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
 from lineage.core.findings.contradictions import principal_findings
-from lineage.core.findings.finding import merged
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.events import Fact, WorkloadBound
+from lineage.core.model.finding import Finding, merged
 from lineage.core.model.references import Role
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, finding_documents, instant

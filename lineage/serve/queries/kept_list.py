@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from lineage.core.findings.judging import RESOLVED, SUPPRESSED
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.severities import SEVERITIES, Severity
+from lineage.core.model.finding import SEVERITIES, Severity
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.cache.loader import as_of
 from lineage.serve.documents.core_documents import Document, listing

@@ -4,13 +4,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from lineage.core.authority.elements import FactIndex, in_order
-from lineage.core.authority.findings import Finding
 from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.exceptions import exempted
-from lineage.core.findings.finding import CITED
 from lineage.core.findings.judging import RESOLVED, counts, judgement_of, status_of, worst_first
 from lineage.core.findings.options import Options
 from lineage.core.model.events import Fact, FindingJudged, digest
+from lineage.core.model.finding import CITED, Finding
 from lineage.core.model.references import about
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.cache.loader import as_of, judgements_of

@@ -9,9 +9,9 @@ from lineage.core.authority.rule import Gap, gaps
 from lineage.core.authority.world import World
 from lineage.core.findings.options import Options
 from lineage.core.model.events import Event
+from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.keys import split_key
 from lineage.core.model.references import mentions, subject_of
-from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import Instant
 from lineage.serve.documents.core_documents import Document, finding_document
 from lineage.serve.queries.findings import Survey, survey

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lineage.core.authority.elements import FactIndex
-from lineage.core.authority.findings import Finding
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.exceptions import exempted
 from lineage.core.findings.frameworks import SHORT_NAMES
@@ -14,6 +13,7 @@ from lineage.core.findings.options import Options
 from lineage.core.findings.rules import Rule
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import FindingJudged
+from lineage.core.model.finding import Finding
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.cache.loader import judgements_of
 from lineage.serve.documents.core_documents import Document, instant, listing

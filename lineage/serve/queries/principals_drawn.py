@@ -9,8 +9,8 @@ from lineage.core.authority.handovers import Counts, Party, PrincipalGraph, Tie,
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
+from lineage.core.model.finding import SEVERITIES, Severity
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, split_key
-from lineage.core.model.severities import SEVERITIES, Severity
 from lineage.serve.documents.core_documents import Document, summary_of
 from lineage.serve.drawing.layout import layout
 from lineage.serve.queries.graph_view import MOST

@@ -12,7 +12,7 @@ from lineage.core.authority.elements import first_stated
 from lineage.core.authority.world import World
 from lineage.core.findings.judging import SUPPRESSED
 from lineage.core.findings.nearby import near
-from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, decision_document, finding_documents, instant
 from lineage.serve.queries.actions import actions

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.finding import SEVERITIES
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.text_page import Page, Piece, Words, joined, many
 

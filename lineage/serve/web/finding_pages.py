@@ -12,8 +12,8 @@ from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.frameworks import SHORT_NAMES
 from lineage.core.findings.judging import ACKNOWLEDGED, NEW, SUPPRESSED
 from lineage.core.model.errors import RefusedError
+from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.keys import ELEMENT_KINDS, KINDS, NAME_KINDS
-from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import format_instant
 from lineage.deliver.http.access_log import log_access, log_refusal
 from lineage.deliver.http.callers import Caller, require

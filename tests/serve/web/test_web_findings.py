@@ -12,7 +12,7 @@ import pytest
 
 from lineage.core.findings.options import Options, RuleOptions
 from lineage.core.model.events import Target
-from lineage.core.model.severities import Severity
+from lineage.core.model.finding import Severity
 from lineage.core.model.times import parse_instant
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order

@@ -5,7 +5,7 @@ from typing import Final
 from lineage.core.cases.case import STATUSES as CASE_STATUSES
 from lineage.core.findings.frameworks import SHORT_NAMES
 from lineage.core.findings.judging import STATUSES
-from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.vocabulary import ACTION_OUTCOMES, MODES
 from lineage.serve.http.core.query import Parameter
 from lineage.serve.queries.cases import PAGE as PAGE_OF_ITEMS
