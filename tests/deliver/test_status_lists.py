@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from ingest.trust_file import Trust
-from lineage.core.authority.status_list_index import LARGEST
-from lineage.core.authority.world import World
+from lineage.core.authority.world import LARGEST, World
 from lineage.core.model.errors import DelegraphError
 from lineage.core.model.events import Event, Fact, RevocationOrdered, StatusList, Target, TokenIssued
 from lineage.core.model.times import parse_instant

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ingest.codec import api as codec
-from lineage.core.authority.status_list_index import MOST_SHARING
+from lineage.core.authority.world import MOST_SHARING
 from lineage.core.model.events import Event, Fact, StatusList, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, DecodedRecord, Position
 from lineage.core.model.trust import Grant, TrustTable

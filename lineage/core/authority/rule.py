@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.elements import Element
 from lineage.core.authority.orders import Order
-from lineage.core.authority.targets import aliases
+from lineage.core.authority.targets import Cascade, aliases
 from lineage.core.authority.verdict import State, counting, decided
 from lineage.core.authority.world import World
 from lineage.core.model.keys import key_of, split_key

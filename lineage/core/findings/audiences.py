@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from lineage.core.authority.elements import Element
+from lineage.core.findings.derived import Upward
 from lineage.core.findings.scopes import Scopes
-from lineage.core.findings.upward import Upward
 
 
 def audiences(element: Element) -> frozenset[str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lineage.core.authority.chain import PATH_ROLES, chain_of
 from lineage.core.authority.elements import Element
 from lineage.core.authority.world import World
-from lineage.core.findings.upward import Upward
+from lineage.core.findings.derived import Upward
 
 Granted = tuple[tuple[str, frozenset[str]], ...]
 """The granted dependencies of an element, except itself, with their roles."""

@@ -5,25 +5,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple, TypeVar, cast
 
-from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.chain import wielder
 from lineage.core.authority.elements import Element
 from lineage.core.authority.orders import Order
 from lineage.core.authority.receivers import Coverage, Deliveries
 from lineage.core.authority.rule import ALIVE, own_state, verdict_of
-from lineage.core.authority.targets import targets
+from lineage.core.authority.targets import Cascade, targets
 from lineage.core.authority.verdict import State, counting
 from lineage.core.authority.world import World
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, act_of, decided_of
 from lineage.core.findings.audiences import AudienceIndex
+from lineage.core.findings.derived import Recent, Upward
 from lineage.core.findings.links import Granted, Links
 from lineage.core.findings.options import Options
 from lineage.core.findings.reaches import Reaches, ReachSize, reach_of
-from lineage.core.findings.recent import Recent
 from lineage.core.findings.scopes import ScopeIndex, contains, first_stated
 from lineage.core.findings.tally import Tally
-from lineage.core.findings.upward import Upward
 from lineage.core.model.events import Fact, RevocationOrdered, WorkloadBound
 from lineage.core.model.finding import Finding
 from lineage.core.model.keys import split_key

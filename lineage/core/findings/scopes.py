@@ -10,8 +10,8 @@ from typing import Final
 from lineage.core.authority.elements import Element
 from lineage.core.authority.graph import AuthorityGraph
 from lineage.core.authority.principals import Principals
+from lineage.core.findings.derived import Upward
 from lineage.core.findings.options import LOGIN_SCOPES, Options
-from lineage.core.findings.upward import Upward
 from lineage.core.model.events import Fact
 
 Scopes = frozenset[str] | None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lineage.core.authority.status_list_index import MOST_SHARING
+from lineage.core.authority.world import MOST_SHARING
 from lineage.core.findings.changes import ChangeSet
 from lineage.core.findings.ledger import Ledger, Stirred
 from lineage.core.findings.marks import Marks

@@ -12,10 +12,9 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
-from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.elements import Element
 from lineage.core.authority.rule import ALIVE, verdict_of, verdict_of_name
-from lineage.core.authority.targets import aliases, targets
+from lineage.core.authority.targets import Cascade, aliases, targets
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target, WorkloadBound, canonical_json

@@ -9,11 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.elements import audience_of, granted_key
 from lineage.core.authority.known_then import end_for, ends_differ, in_time
 from lineage.core.authority.orders import Order, lift_effect
-from lineage.core.authority.targets import targets
+from lineage.core.authority.targets import Cascade, targets
 from lineage.core.authority.verdict import State, decided
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered, RevocationLifted, RevocationOrdered

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from lineage.core.authority.status_list_index import LARGEST, is_listed
 from lineage.core.authority.verdict import State
-from lineage.core.authority.world import World
+from lineage.core.authority.world import LARGEST, World, is_listed
 from lineage.core.model.times import Instant
 from lineage.core.revocation.state_changes import affected_by, outcomes
 

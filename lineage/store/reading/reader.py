@@ -15,9 +15,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lineage.core.authority.status_list_index import MOST_SHARING
 from lineage.core.authority.verdict import State
-from lineage.core.authority.world import World
+from lineage.core.authority.world import MOST_SHARING, World
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import (
     ActionPerformed,

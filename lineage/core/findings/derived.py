@@ -1,4 +1,4 @@
-"""Values derived from those of an element's dependencies, computed once for each element and without recursion.
+"""Values derived for each key, computed once: recent ones (``Recent``), or folded from dependencies (``Upward``).
 
 In a cycle a value must not depend on where the walk began, so edges between the members of a cycle are ignored.
 """
@@ -10,6 +10,33 @@ import networkx as nx
 
 T = TypeVar("T")
 _UNKNOWN: Final = object()
+_MOST: Final = 8_192
+
+
+class Recent(Generic[T]):
+    """The values of some thousands of keys, computed once until they are forgotten."""
+
+    __slots__ = ("_known", "_make")
+
+    def __init__(self, make: Callable[[str], T]) -> None:
+        """Store the function that computes a value."""
+        self._make = make
+        self._known: dict[str, T] = {}
+
+    def of(self, key: str) -> T:
+        """Return the value of a key."""
+        known = self._known
+        try:
+            return known[key]
+        except KeyError:
+            if len(known) >= _MOST:
+                known.clear()
+            value = known[key] = self._make(key)
+            return value
+
+    def forget(self) -> None:
+        """Discard all values, so that they are computed again when needed."""
+        self._known.clear()
 
 
 class Upward(Generic[T]):
