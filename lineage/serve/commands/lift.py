@@ -1,14 +1,19 @@
 """Lift the orders of an id."""
 
+from lineage.core.authority.orders import Order
+from lineage.core.authority.rule import ALIVE, verdicts_of
+from lineage.core.authority.verdict import State
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import RevocationLifted
+from lineage.core.model.events import Event, Fact, RevocationLifted
+from lineage.core.model.keys import split_key
 from lineage.core.model.times import format_instant
 from lineage.core.model.trust import may_lift
-from lineage.core.revocation.receipt import orders_of
+from lineage.core.revocation.receipt import orders_of, receipt_of
 from lineage.serve.commands.append import append, event_of
-from lineage.serve.commands.order_checks import by_kind, orders_about, refuse_one_person, refuse_people, returning
+from lineage.serve.commands.order_checks import orders_about, refuse_one_person, refuse_people
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
+from lineage.store.reading.reader import Reader
 
 
 def lift_order(
@@ -61,4 +66,28 @@ def lift_order(
         "stays_suspended": by_kind(suspended),
         "stays_dead": {kind: len(ids) for kind, ids in by_kind(dead).items()},
         "as_of": service.as_of(),
+    }
+
+
+def returning(reader: Reader, orders: list[Order], lift: Event) -> tuple[list[str], list[str], list[str]]:
+    """Return what a lift reinstates, what other orders keep suspended, and what stays dead. Sorted."""
+    now, revocation = lift.occurred_at, orders[0].body.revocation
+    world = reader.world()
+    for order in orders:
+        reader.load_below(world, order.key, now)
+    reader.load_about(world, [f"revocation:{revocation}"])
+    lines = receipt_of(world, revocation, now)
+    suspended = sorted(line.key for line in lines if line.state is State.SUSPENDED)
+    dead = sorted(line.key for line in lines if line.state is not State.SUSPENDED and line.ends_at > now)
+    world.orders.add(Fact(lift, now))
+    after = verdicts_of(world, suspended, now)
+    back = [key for key in suspended if after[key].state in ALIVE - {State.SUSPENDED}]
+    return back, [key for key in suspended if after[key].state is State.SUSPENDED], dead
+
+
+def by_kind(keys: list[str]) -> dict[str, list[str]]:
+    """Group the ids of elements by kind."""
+    return {
+        f"{kind}s": [split_key(key)[1] for key in keys if key.startswith(f"{kind}:")]
+        for kind in ("token", "delegation")
     }

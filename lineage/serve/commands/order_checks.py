@@ -1,14 +1,18 @@
-"""Checks before an order or a lift is given, and what a lift would reinstate."""
+"""Checks before an order or a lift is given: who gives it, the second person, and the plan that was approved.
+
+The four-eyes rule: one authenticated person approves a plan, another orders by its digest. An order by that digest is
+refused if it would end more than the plan lists. Every approval is stored permanently with its time and person.
+"""
 
 from ingest.codec import credentials, limits
-from lineage.core.authority.orders import Order
-from lineage.core.authority.rule import ALIVE, verdicts_of
-from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
-from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import Event, Fact
-from lineage.core.model.keys import split_key
-from lineage.core.revocation.receipt import receipt_of
+from lineage.core.model.errors import DriftError, RefusedError
+from lineage.core.model.times import Instant
+from lineage.core.revocation.batch import BatchReach
+from lineage.core.revocation.reach import Reach, differences
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.approvals import approval_document, good_approvals
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
 
@@ -57,22 +61,6 @@ def is_no_second_person(reader: Reader, by: str | None, approved_by: str) -> str
     return None if kind in ("human", "unknown") else f"{approved_by} is of kind {kind}"
 
 
-def returning(reader: Reader, orders: list[Order], lift: Event) -> tuple[list[str], list[str], list[str]]:
-    """Return what a lift reinstates, what other orders keep suspended, and what stays dead. Sorted."""
-    now, revocation = lift.occurred_at, orders[0].body.revocation
-    world = reader.world()
-    for order in orders:
-        reader.load_below(world, order.key, now)
-    reader.load_about(world, [f"revocation:{revocation}"])
-    lines = receipt_of(world, revocation, now)
-    suspended = sorted(line.key for line in lines if line.state is State.SUSPENDED)
-    dead = sorted(line.key for line in lines if line.state is not State.SUSPENDED and line.ends_at > now)
-    world.orders.add(Fact(lift, now))
-    after = verdicts_of(world, suspended, now)
-    back = [key for key in suspended if after[key].state in ALIVE - {State.SUSPENDED}]
-    return back, [key for key in suspended if after[key].state is State.SUSPENDED], dead
-
-
 def orders_about(service: Service, revocation: str) -> World:
     """Load what is known about the orders and lifts of an id."""
     with service.reader() as reader:
@@ -81,9 +69,86 @@ def orders_about(service: Service, revocation: str) -> World:
     return world
 
 
-def by_kind(keys: list[str]) -> dict[str, list[str]]:
-    """Group the ids of elements by kind."""
-    return {
-        f"{kind}s": [split_key(key)[1] for key in keys if key.startswith(f"{kind}:")]
-        for kind in ("token", "delegation")
-    }
+def refuse_drift(service: Service, request: OrderRequest, reach: Reach | BatchReach) -> None:
+    """Refuse an order that differs from the plan with its digest, or, without a digest, would end too much.
+
+    Raises:
+        DriftError: The plan is of another order, or does not list everything that this one would end.
+        RefusedError: Without a digest: it would end more than ``max_kills``.
+    """
+    kills, digest = reach.kills, request.plan_digest
+    would_kill = f"the {'order' if isinstance(reach, Reach) else 'orders'} would kill"
+    if digest is None:
+        if len(kills) > request.max_kills:
+            more = service.face.without_plan.format(most=request.max_kills, digest=reach.plan_digest)
+            raise RefusedError(f"{would_kill} {len(kills):,} elements, more than {more}")
+        return
+    if digest == reach.plan_digest:
+        return
+    now = f"nothing was ordered. The plan as of now is {reach.plan_digest}"
+    plan = service.stored_plan(digest)
+    if plan is None:
+        raise DriftError(
+            f"the plan {digest} is not stored here, so it lists nothing: {would_kill} {len(kills):,} more; {now}",
+            sorted(kills),
+        )
+    listed = {f"token:{id_}" for id_ in plan["kills"]["tokens"]}
+    listed |= {f"delegation:{id_}" for id_ in plan["kills"]["delegations"]}
+    unlisted = sorted(kills - listed)
+    if differs := differences(plan, reach.plan):
+        what = " and ".join(differs)
+        raise DriftError(f"the plan {digest} belongs to an order with another {what}; {now}", unlisted, differs)
+    if unlisted:
+        raise DriftError(f"the plan {digest} has drifted: {would_kill} {len(unlisted):,} more; {now}", unlisted)
+
+
+def second_person(
+    service: Service, reader: Reader, request: OrderRequest, reach: Reach | BatchReach, at: Instant
+) -> str | None:
+    """Return the second person, who approved the plan or is named in the request; None if there is none.
+
+    Raises:
+        RefusedError: The order needs one (``four_eyes``), and there is none, or it is not another person.
+    """
+    approved_by = _approver(service, reader, request, reach, at) if request.by_approval else request.approved_by
+    if request.four_eyes is not None and len(reach.kills) > request.four_eyes:
+        words = {"one_person": service.face.one_person, "remedy": service.face.second_orders}
+        refuse_one_person(reader, len(reach.kills), request.four_eyes, request.ordered_by, approved_by, **words)
+    return approved_by
+
+
+def _approver(
+    service: Service, reader: Reader, request: OrderRequest, reach: Reach | BatchReach, at: Instant
+) -> str | None:
+    """Return the approver of the plan; None if there is none, or the plan is of another order."""
+    digest = request.plan_digest
+    plan = None if digest is None else service.stored_plan(digest)
+    if digest is None or plan is None or differences(plan, reach.plan):
+        return None
+    return approver_of(service, reader, digest, by=request.ordered_by, at=at)
+
+
+def approver_of(service: Service, reader: Reader, digest: str, *, by: str, at: Instant) -> str | None:
+    """Return the first approver of a plan who may be the second person of an order by someone.
+
+    None if there is none.
+    """
+    good = good_approvals(service.store, digest, at)
+    return next((who for who, _ in good if is_no_second_person(reader, by, who) is None), None)
+
+
+def approve_plan(service: Service, digest: str, *, approved_by: str) -> Document | None:
+    """Approve a plan; None if no such plan is stored.
+
+    Raises:
+        RefusedError: This person may not be the second person of any order.
+    """
+    plan, now = service.stored_plan(digest), service.clock()
+    if plan is None:
+        return None
+    with service.reader() as reader:
+        why = is_no_second_person(reader, None, approved_by)
+    if why is not None:
+        raise RefusedError(f"nothing was approved: {why}")
+    service.store.approve(digest, approved_by, now)
+    return {"plan_digest": digest, "target": plan["target"], **approval_document(approved_by, now)}

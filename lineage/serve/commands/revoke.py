@@ -18,9 +18,8 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.reach import Reach, reach_of
 from lineage.core.revocation.receipt import orders_of
 from lineage.serve.commands.append import append, event_of
-from lineage.serve.commands.order_checks import orders_about, refuse_people
+from lineage.serve.commands.order_checks import orders_about, refuse_drift, refuse_people, second_person
 from lineage.serve.commands.order_request import OrderRequest, differing, other_order
-from lineage.serve.commands.plan_checks import refuse_drift, second_person
 from lineage.serve.documents.core_documents import Document, reach_document
 from lineage.serve.queries.plan_report import effect_findings
 from lineage.serve.queries.service import Service, acted_by

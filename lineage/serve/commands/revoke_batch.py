@@ -20,9 +20,8 @@ from lineage.core.revocation.batch import BatchReach
 from lineage.core.revocation.reach import reach_of
 from lineage.core.revocation.receipt import orders_of
 from lineage.serve.commands.append import event_of
-from lineage.serve.commands.order_checks import orders_about, refuse_people
+from lineage.serve.commands.order_checks import orders_about, refuse_drift, refuse_people, second_person
 from lineage.serve.commands.order_request import OrderRequest, differing, other_order
-from lineage.serve.commands.plan_checks import refuse_drift, second_person
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.approvals import approvals_of
 from lineage.serve.queries.service import Service, acted_by

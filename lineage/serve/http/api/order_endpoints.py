@@ -15,9 +15,9 @@ from lineage.core.model.events import Target
 from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, JUDGEMENTS, MODES, REASONS, TARGET_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.commands import acknowledgements as acknowledging
-from lineage.serve.commands import approvals
 from lineage.serve.commands.judgements import judge as judge_finding
 from lineage.serve.commands.lift import lift_order
+from lineage.serve.commands.order_checks import approve_plan
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
@@ -125,7 +125,7 @@ def approve(site: AppContext, caller: Caller, digest: str, body: Document) -> Do
     Fields(body, ())
     if not _DIGEST.fullmatch(digest):
         raise ParameterError("id", "is not the digest of a plan, which has 64 hexadecimal digits")
-    document = approvals.approve(site.service, digest, approved_by=caller.name)
+    document = approve_plan(site.service, digest, approved_by=caller.name)
     if document is None:
         raise NotFoundError(digest)
     return document
