@@ -102,7 +102,9 @@ def test_no_status_list_entry_improves_by_facts_of_producers(seed: int):
     if was is not None:
         assert found is not None
         assert was.size <= found.size
-        assert all(status.rank <= found.said.get(place, Status.VALID).rank for place, status in was.said.items())
+        assert all(
+            status.rank <= found.statuses.get(place, Status.VALID).rank for place, status in was.statuses.items()
+        )
 
 
 @pytest.mark.slow
