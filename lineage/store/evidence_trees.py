@@ -304,10 +304,10 @@ def _latest(connection: Connection, origin: str) -> SignedCheckpoint | None:
     return None if row is None else _signed(row)
 
 
-def checkpoints(store: Store) -> Iterator[SignedCheckpoint]:
-    """Return every checkpoint, in the order of signing."""
+def checkpoints(store: Store, *, after: int = 0) -> Iterator[SignedCheckpoint]:
+    """Return every checkpoint with a larger id, in the order of signing."""
     with store.connection() as connection:
-        for row in connection.execute(sa.select(checkpoint).order_by(checkpoint.c.id)):
+        for row in connection.execute(sa.select(checkpoint).where(checkpoint.c.id > after).order_by(checkpoint.c.id)):
             yield _signed(row)
 
 

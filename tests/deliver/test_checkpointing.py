@@ -18,10 +18,8 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ingest.codec import api as codec
-from ingest.projector import read_records
 from lineage.core.evidence.combined import is_combined, parse_combined
 from lineage.core.evidence.notes import KeyKind, Note, parse_note, verified
-from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
 from lineage.deliver.tlog.checkpointing import Pace, is_due, sign_checkpoints
 from lineage.deliver.tlog.note_keys import is_valid, note_keys
 from lineage.serve.cli.main import main
@@ -29,14 +27,10 @@ from lineage.store import evidence_trees
 from lineage.store.database.tables import tile, tree
 from lineage.store.store import Store, open_store
 from tests.support import stores
+from tests.support.growing_trees import KEYS, LANES, ORIGIN, START, grow
 
 INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
-ORIGIN = "log.example"
-START = 1_790_000_000_000_000
 SECOND = 1_000_000
-LANES = ((DECISIONS, 0), (DECISIONS, 1), (ORDERS, 0))
-_PRIVATE = Ed25519PrivateKey.generate()
-KEYS = note_keys(ORIGIN, KeyKind.ED25519, _PRIVATE, [_PRIVATE.public_key()])
 
 
 @pytest.fixture(scope="module", params=stores.KINDS)
@@ -55,15 +49,6 @@ def store(url: str) -> Iterator[Store]:
     opened = open_store(url, codec.read, create=True)
     yield opened
     opened.close()
-
-
-def grow(store: Store, lane: tuple[str, int], records: int) -> None:
-    """Append records that cannot be read, which are in the tree as all others."""
-    first = store.positions().get(lane, 0)
-    offsets = range(first, first + records)
-    batch = Batch(advance={lane: (first, first + records)})
-    read_records([Record(Position(*lane, each).number, START + each, b"?%d" % each) for each in offsets], None, batch)
-    store.write(batch)
 
 
 def assert_one_history(store: Store) -> Mapping[str, list[int]]:

@@ -138,6 +138,12 @@ class Settings:
     evidence_every_seconds: int = setting(
         60, "or, if there are fewer, once its last checkpoint is so old", least=1, most=86_400
     )
+    evidence_file: Path | None = setting(
+        None,
+        "the file in which `deliver` [publishes](../evidence.md#publish-checkpoints) the latest checkpoints",
+        kind=Kind.FILE,
+    )
+    evidence_history_file: Path | None = setting(None, "the file to which it appends every checkpoint", kind=Kind.FILE)
     evidence_witnesses: int | None = setting(
         None,
         "how many [witnesses](../evidence.md#witnesses) must have cosigned a checkpoint before it counts as witnessed",

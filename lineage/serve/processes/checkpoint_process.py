@@ -1,4 +1,7 @@
-"""Sign checkpoints of the log every so many records or seconds, and have them cosigned, in separate threads."""
+"""Sign checkpoints of the log every so many records or seconds, have them cosigned, and publish them.
+
+Each in a separate thread.
+"""
 
 import logging
 import threading
@@ -7,10 +10,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from lineage.core.model.errors import DelegraphError
+from lineage.core.model.errors import DelegraphError, FencedError
 from lineage.core.model.times import Instant
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.store.store import Store
 
 if TYPE_CHECKING:  # the libraries are only imported if there is a key
@@ -40,7 +44,9 @@ class Checkpointing:
         self._keys: NoteKeys | None = None
         self._signed = 0
         self._faults: list[str] = []
+        self._raised: dict[str, str] = {}  # by thread
         self._unwitnessed: dict[str, Faults] = {}
+        self._topic = _Topic(settings, store, clock) if self._is_on and settings.on_kafka else None
 
     @property
     def _is_on(self) -> bool:
@@ -56,6 +62,10 @@ class Checkpointing:
         if self._is_on and self._begun():
             self._sign(at_once=True)
             self._ask(self._settings.witnesses)
+            self._write_files()
+            if self._topic is not None:
+                self._topic.turn()
+                self._topic.close()
 
     @contextmanager
     def in_background(self, stopped: threading.Event) -> Iterator[None]:
@@ -64,10 +74,15 @@ class Checkpointing:
             yield
             return
         self._begun()  # a key that cannot be used is reported at the start
-        turns = {"checkpoints": partial(self._sign, at_once=False)}
+        turns: dict[str, Callable[[], bool]] = {
+            "checkpoints": partial(self._sign, at_once=False),
+            "checkpoint-files": self._write_files,
+        }
+        if self._topic is not None:
+            turns["checkpoint-topic"] = self._topic.turn
         turns |= {f"witness-{one.name}": partial(self._ask, (one,)) for one in self._settings.witnesses}
         threads = [
-            threading.Thread(target=self._repeat, args=(turn, stopped), name=name) for name, turn in turns.items()
+            threading.Thread(target=self._repeat, args=(name, turn, stopped), name=name) for name, turn in turns.items()
         ]
         for thread in threads:
             thread.start()
@@ -77,15 +92,18 @@ class Checkpointing:
             stopped.set()
             for thread in threads:
                 thread.join()
+            if self._topic is not None:
+                self._topic.close()
 
     def document(self) -> Document:
         """Report how many checkpoints this process signed, and what is wrong; empty if there is no key."""
         if not self._is_on:
             return {}
         witnesses = [f"{name}: {fault}" for each in self._unwitnessed.values() for (name, _), fault in each.items()]
-        return {"checkpoints": self._signed, "checkpoint_faults": [*self._faults, *sorted(set(witnesses))]}
+        faults = [*self._faults, *self._raised.values(), *witnesses]
+        return {"checkpoints": self._signed, "checkpoint_faults": sorted(set(faults))}
 
-    def _repeat(self, turn: Callable[[], bool], stopped: threading.Event) -> None:
+    def _repeat(self, name: str, turn: Callable[[], bool], stopped: threading.Event) -> None:
         backoff = Backoff(_TURN_SECONDS, _LONGEST_WAIT_SECONDS)
         while not stopped.is_set():
             wait = _TURN_SECONDS
@@ -94,9 +112,13 @@ class Checkpointing:
                     backoff.reset()
                 else:
                     wait = backoff.next_seconds()
+                self._raised.pop(name, None)
+            except FencedError as fault:  # another process does it, or was faster
+                logger.info("%s", fault)
             except DelegraphError as fault:
                 wait = backoff.next_seconds()
                 logger.warning("%s; trying again in %.1f s", fault, wait)
+                self._raised[name] = str(fault)
             stopped.wait(wait)
 
     def _begun(self) -> bool:
@@ -115,6 +137,7 @@ class Checkpointing:
 
     def _sign(self, *, at_once: bool) -> bool:
         """Sign what is due; return whether every partition can be signed."""
+        from lineage.deliver.tlog.checkpoint_files import refuse_older_store
         from lineage.deliver.tlog.checkpointing import AT_ONCE, Pace, is_due, sign_checkpoints
 
         keys, settings = self._keys, self._settings
@@ -122,12 +145,24 @@ class Checkpointing:
         now = self._clock()
         if keys is None or not is_due(self._store, keys.name, now, pace):
             return True
+        if settings.evidence_file is not None:
+            refuse_older_store(settings.evidence_file, self._store, keys.name)
         done = sign_checkpoints(self._store, keys, now)
         self._signed += len(done.new)
         for fault in sorted(set(done.faults) - set(self._faults)):
             logger.error("%s", fault)
         self._faults = done.faults
         return not done.faults
+
+    def _write_files(self) -> bool:
+        """Publish in files what is in the store."""
+        from lineage.deliver.tlog.checkpoint_files import append_history, write_latest
+
+        if (keys := self._keys) is not None and self._settings.evidence_file is not None:
+            write_latest(self._settings.evidence_file, self._store, keys.name)
+        if self._settings.evidence_history_file is not None:
+            append_history(self._settings.evidence_history_file, self._store)
+        return True
 
     def _ask(self, witnesses: "Sequence[WitnessEndpoint]") -> bool:
         """Ask witnesses for what they have not cosigned; return whether they have cosigned all of it now."""
@@ -144,3 +179,29 @@ class Checkpointing:
                     logger.error("the witness %s has not cosigned %s: %s", name, origin, fault)
             self._unwitnessed[witness.name] = said
         return not found
+
+
+class _Topic:
+    """Feeds the topic of checkpoints, if no other process does.
+
+    It has a thread of its own, so that what is wrong with this topic never keeps that of revocations from being fed.
+    """
+
+    def __init__(self, settings: "Settings", store: Store, clock: Callable[[], Instant]) -> None:
+        from ingest.kafka.revocation_topic import RevocationTopic
+        from lineage.deliver.outbox.checkpoint_feed import RECEIVER, TOPIC, CheckpointFeed
+        from lineage.deliver.outbox.kafka_feed import StallWatch
+
+        self._clock = clock
+        self._topic = RevocationTopic(settings.log_url, settings.kafka, topic=TOPIC)
+        self._feed = CheckpointFeed(store, self._topic)
+        self._sole = SoleFeeder(self._feed.begin, StallWatch(store, RECEIVER))
+
+    def turn(self) -> bool:
+        """Send what is new."""
+        self._sole.turn(partial(self._feed.deliver, self._clock()))
+        return True
+
+    def close(self) -> None:
+        """Release its resources."""
+        self._topic.close()
