@@ -385,6 +385,13 @@ def _waits(url: str, store: str, each: int, spool: Path) -> list[float]:
     return waits
 
 
+def run_as_process(processes: Mapping[str, Callable[..., dict[str, Any]]], name: str, *arguments: str) -> None:
+    """Run one function in this process, and print its result with the processor time that it took, as JSON."""
+    before = time.process_time()
+    found = processes[name](*arguments)
+    print(json.dumps({**found, "cpu": time.process_time() - before}))
+
+
 def main() -> None:
     """Run the measurements, print each figure as it is ready, and write them as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kafka", description=__doc__)
@@ -397,10 +404,7 @@ def main() -> None:
     parser.add_argument("--run", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        name, *said = options.run
-        before = time.process_time()
-        found = PROCESSES[name](*said)
-        print(json.dumps({**found, "cpu": time.process_time() - before}))
+        run_as_process(PROCESSES, *options.run)
         return
     count = options.events or (FULL if options.full else QUICK)
     print(f"{platform.machine()}, Python {platform.python_version()}, {count:,} events, topics {', '.join(TOPICS)}")

@@ -223,10 +223,7 @@ def main() -> None:
     parser.add_argument("--run", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        name, *said = options.run
-        before = time.process_time()
-        found = PROCESSES[name](*said)
-        print(json.dumps({**found, "cpu": time.process_time() - before}))
+        kafka.run_as_process(PROCESSES, *options.run)
         return
     print(f"{platform.machine()}, Python {platform.python_version()}, {options.events:,} events")
     figures: list[Figure] = []
