@@ -629,7 +629,7 @@ class AsyncClient:
         Args:
             title: What it is about, in a line.
             items: What it contains from the start: ``KIND:ID`` or ``{"kind": ..., "id": ...}``.
-            assignee: Who is in charge.
+            assignee: The assignee.
             note: A first note.
             case: Its id; None to generate one.
             key: Identifies repetitions; None for a new key.
@@ -662,7 +662,7 @@ class AsyncClient:
             id: The case.
             change: What is done.
             items: What is added or removed, as for ``open_case``.
-            assignee: Who is in charge from now on, for ``assigned``; None for nobody.
+            assignee: The new assignee, for ``assigned``; None to remove the assignee.
             note: The note, or why.
             version: Only if the case still has this version; None for any.
 

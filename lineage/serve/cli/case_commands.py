@@ -1,4 +1,4 @@
-"""Commands for cases: what belongs to one incident, and who is in charge."""
+"""Commands for cases: what belongs to one incident, and its assignee."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ _RANGES: Final = click.option(
 
 @click.group("case")
 def case_() -> None:
-    """Cases: what belongs to one incident and who is in charge.
+    """Cases: what belongs to one incident, and its assignee.
 
     \b
       delegraph case open 'Leaked token of the mailer' token:https://idp.example#mailer-1 --by human:you
@@ -47,7 +47,7 @@ def case_() -> None:
 @click.argument("items", nargs=-1, metavar="[KIND:ID]...")
 @_RANGES
 @_BY
-@click.option("--assign", "assignee", metavar="PRINCIPAL", help="Who is in charge.")
+@click.option("--assign", "assignee", metavar="PRINCIPAL", help="The assignee.")
 @_NOTE
 @click.option("--id", "case", metavar="ID", help="The id of the case. [default: generated]")
 @_SOURCE
@@ -75,48 +75,35 @@ def open_(
     _done(settings, out, do, render_cases.changed)
 
 
-@case_.command()
-@click.argument("case")
-@click.argument("items", nargs=-1, metavar="[KIND:ID]...")
-@_RANGES
-@_BY
-@_NOTE
-@_SOURCE
-@shared_options()
-def add(
-    settings: "Settings",
-    out: Output,
-    case: str,
-    items: tuple[str, ...],
-    ranges: tuple[str, ...],
-    by: str,
-    note: str | None,
-    **_from_settings: str | None,  # read from the settings
-) -> None:
-    """Add items: actions, tokens, delegations, principals, findings, revocations, or a range of actions."""
-    _changed(settings, out, case, "added", items, ranges, by=by, note=note)
+def _changing(change: str, help_text: str) -> click.Command:
+    """Build a command that adds items to a case, or removes them."""
+
+    @click.command(help=help_text)
+    @click.argument("case")
+    @click.argument("items", nargs=-1, metavar="[KIND:ID]...")
+    @_RANGES
+    @_BY
+    @_NOTE
+    @_SOURCE
+    @shared_options()
+    def command(
+        settings: "Settings",
+        out: Output,
+        case: str,
+        items: tuple[str, ...],
+        ranges: tuple[str, ...],
+        by: str,
+        note: str | None,
+        **_from_settings: str | None,  # read from the settings
+    ) -> None:
+        _changed(settings, out, case, change, items, ranges, by=by, note=note)
+
+    return command
 
 
-@case_.command()
-@click.argument("case")
-@click.argument("items", nargs=-1, metavar="[KIND:ID]...")
-@_RANGES
-@_BY
-@_NOTE
-@_SOURCE
-@shared_options()
-def remove(
-    settings: "Settings",
-    out: Output,
-    case: str,
-    items: tuple[str, ...],
-    ranges: tuple[str, ...],
-    by: str,
-    note: str | None,
-    **_from_settings: str | None,  # read from the settings
-) -> None:
-    """Remove items. That they were in the case stays in its history."""
-    _changed(settings, out, case, "removed", items, ranges, by=by, note=note)
+_ADDS = "Add items: actions, tokens, delegations, principals, findings, revocations, or a range of actions."
+case_.add_command(_changing("added", _ADDS), "add")
+case_.add_command(_changing("removed", "Remove items. That they were in the case stays in its history."), "remove")
 
 
 @case_.command()
@@ -148,7 +135,7 @@ def assign(
     version: str | None,
     **_from_settings: str | None,  # read from the settings
 ) -> None:
-    """Put somebody in charge; without ASSIGNEE, nobody."""
+    """Assign the case to somebody; without ASSIGNEE, to nobody."""
     _changed(settings, out, case, "assigned", by=by, note=note, version=version, assignee=assignee)
 
 
@@ -209,7 +196,7 @@ def show(
 
 @case_.command("list")
 @click.option("--status", type=click.Choice(("open", "closed")), help="Only open or closed ones.")
-@click.option("--assignee", metavar="PRINCIPAL", help="Only those that this person is in charge of.")
+@click.option("--assignee", metavar="PRINCIPAL", help="Only those assigned to this person.")
 @click.option("--of", metavar="KIND:ID", help="Only those that contain this.")
 @KNOWN_AT
 @shared_options()

@@ -75,7 +75,7 @@ def open_case(
         by: Who opens it.
         title: What it is about, in a line.
         items: What it contains from the start.
-        assignee: Who is in charge; None for nobody.
+        assignee: The assignee; None for none.
         note: A first note.
         case: Its id; None to generate one. Opening it again in the same words changes nothing.
 
@@ -120,7 +120,7 @@ def change_case(
         change: ``added``, ``removed``, ``noted``, ``assigned``, ``closed`` or ``reopened``.
         by: Who changes it.
         items: What is added or removed.
-        assignee: Who is in charge from now on, for ``assigned``; None for nobody.
+        assignee: The new assignee, for ``assigned``; None to remove the assignee.
         note: The note, or why.
         version: The version that the change is meant for; None for any.
 

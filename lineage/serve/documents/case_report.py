@@ -32,7 +32,7 @@ def case_as_html(document: Document) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
         f"<title>{escape(export['case'])}: {escape(title)}</title><style>{_STYLE}</style></head><body><main>",
         f"<p class=soft>Case {escape(export['case'])}, {escape(export['status'])}</p><h1>{escape(title)}</h1>",
-        f"<p>{_holder(export)}. {_counted(export)}.</p>",
+        f"<p>{_assignee(export)}. {_counted(export)}.</p>",
         f"<p class=soft>{_as_of(export)} SHA-256 of the export: <code>{escape(document['sha256'])}</code>.</p>",
         "<h2>Items</h2>",
         *map(_item, export["items"]),
@@ -46,8 +46,8 @@ def case_as_html(document: Document) -> str:
     return "\n".join(lines)
 
 
-def _holder(export: Document) -> str:
-    return f"{escape(export['assignee'])} is in charge" if export["assignee"] else "Nobody is in charge"
+def _assignee(export: Document) -> str:
+    return f"Assigned to {escape(export['assignee'])}" if export["assignee"] else "Not assigned"
 
 
 def _counted(export: Document) -> str:

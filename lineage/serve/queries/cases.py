@@ -26,7 +26,7 @@ class CaseFilter(NamedTuple):
 
     Attributes:
         status: ``open`` or ``closed``.
-        assignee: Who is in charge.
+        assignee: The assignee.
         of: An item that they contain, ``KIND:ID``.
     """
 

@@ -19,7 +19,7 @@ _NAMED = 5  # items that a line of the history names
 def changed(doc: Document) -> Page:
     """Render a case that was just opened or changed."""
     page = Page().line((doc["case"], "bold"), f" is {doc['status']}: {doc['title'] or 'without a title'}.")
-    return page.line(f"{_holder(doc)}, {many(doc['contains'], 'item')}, {many(doc['notes'], 'note')}.")
+    return page.line(f"{_assignee(doc)}, {many(doc['contains'], 'item')}, {many(doc['notes'], 'note')}.")
 
 
 def listed(doc: Document) -> Page:
@@ -31,7 +31,7 @@ def listed(doc: Document) -> Page:
     for one in doc["items"]:
         page.line((one["case"], "bold"), f" {one['status']}: {one['title'] or 'without a title'}", lead="  - ")
         page.line(
-            f"{_holder(one)}, {many(one['contains'], 'item')}, opened {when(one['opened_at'])} by {one['opened_by']}",
+            f"{_assignee(one)}, {many(one['contains'], 'item')}, opened {when(one['opened_at'])} by {one['opened_by']}",
             lead="    ",
         )
     if not doc["complete"]:
@@ -66,7 +66,7 @@ def case(doc: Document) -> Page:
 def change(doc: Document) -> str:
     """Describe a change: what was done, and to which items."""
     if doc["change"] == "assigned":
-        return f"put {doc['assignee']} in charge" if doc["assignee"] else "put nobody in charge"
+        return f"assigned it to {doc['assignee']}" if doc["assignee"] else "removed the assignee"
     named = [f"{item['kind']}:{item['id']}" for item in doc["contained"]]
     if doc["change"] == "noted":
         return "wrote a note"
@@ -76,5 +76,5 @@ def change(doc: Document) -> str:
     return f"{_DONE[doc['change']]} with {shown}" if doc["change"] == "opened" else f"{_DONE[doc['change']]} {shown}"
 
 
-def _holder(doc: Document) -> str:
-    return f"{doc['assignee']} is in charge" if doc["assignee"] else "nobody is in charge"
+def _assignee(doc: Document) -> str:
+    return f"assigned to {doc['assignee']}" if doc["assignee"] else "not assigned"

@@ -69,7 +69,7 @@ def test_a_case_is_assigned_noted_closed_and_its_items_removed(world: World):
     assert (409, True) == (late.status_code, "changed meanwhile" in text_of(late))
     assert HOSTILE not in response.text
     assert HOSTILE in unescape(response.text)
-    for words in ("human:eve is in charge", "Items (0)", "closed it", "Reopen the case"):
+    for words in ("Assigned to human:eve", "Items (0)", "closed it", "Reopen the case"):
         assert words in text_of(response)
     assert page in person.get("/cases?status=closed").text
     assert page not in person.get("/cases?status=open").text

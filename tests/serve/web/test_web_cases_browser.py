@@ -69,9 +69,9 @@ def test_a_person_takes_a_finding_to_an_export(person: BrowserContext, tmp_path:
     page.get_by_role("textbox", name="Note").fill("The bank called at 10:15.")
     page.get_by_role("button", name="Add note").click()
     eventually(page, "main", "The bank called at 10:15.")
-    page.get_by_role("textbox", name="In charge").fill("human:eve@example.com")
+    page.get_by_role("textbox", name="Assignee").fill("human:eve@example.com")
     page.get_by_role("button", name="Assign").click()
-    eventually(page, "main", "human:eve@example.com is in charge")
+    eventually(page, "main", "Assigned to human:eve@example.com")
     assert page.url == case
 
     with page.expect_download() as download:

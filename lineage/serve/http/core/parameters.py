@@ -135,7 +135,7 @@ PAGES_OF_ITEMS: Final = (
 CASE: Final = Parameter("id", _ID, "The id of a case.", required=True, example="INC-2026-0042", where="path")
 CASE_FILTERS: Final = (
     Parameter("status", {"type": "string", "enum": list(CASE_STATUSES)}, "Only open or closed ones."),
-    Parameter("assignee", _ID, "Only those that this principal is in charge of."),
+    Parameter("assignee", _ID, "Only those assigned to this principal."),
     Parameter("of", _ID, "Only those that contain this, `KIND:ID`.", example="token:https://idp.example#mailer-1"),
 )
 PLAN: Final = Parameter(

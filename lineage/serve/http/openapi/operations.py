@@ -140,7 +140,7 @@ _NEW_CASE: Final = fields(
     {
         "title": {"type": "string", "minLength": 1, "maxLength": 200, "description": "What it is about, in a line."},
         "items": _CASE_ITEMS,
-        "assignee": {**_ID, "description": "Who is in charge."},
+        "assignee": {**_ID, "description": "The assignee."},
         "note": _NOTE,
         "case": {**_ID, "description": "The id of the case; by default one is generated."},
     },
@@ -150,7 +150,7 @@ _CASE_CHANGE: Final = fields(
     {
         "change": {"type": "string", "enum": list(CASE_CHANGES[1:]), "description": "What is done to it."},
         "items": _CASE_ITEMS,
-        "assignee": {**_ID, "description": "Who is in charge from now on; absent in `assigned`: nobody."},
+        "assignee": {**_ID, "description": "The new assignee; absent in `assigned`: the assignee is removed."},
         "note": _NOTE,
         "version": {"type": "string", "description": "Only if the case still has this version; by default, any."},
     },
