@@ -106,6 +106,7 @@ def test_all_of_them_are_listed_and_cite_facts_that_exist(faults: Desk):
         ("status", SESSION),
         ("uses", LEAKED),
         ("reach", LEAKED),
+        ("revoke", LEAKED, "--reason", "compromise", "--by", "human:ir@example.com"),
         ("graph", "--of", LEAKED),
     ],
     ids=lambda words: " ".join(words[:2]),
@@ -131,10 +132,29 @@ PAGES = (
     f"/timeline?of={OF}",
     "/timeline?of=action:mail-7",
     f"/reach?of={OF}",
+    f"/revoke?of={OF}&of=delegation:grant-calendar",
     f"/graph?of={OF}",
     "/dossier?of=action:mail-7",
     f"/dossier?of={OF}",
 )
+
+
+def test_the_plan_over_several_targets_has_the_findings_of_each(incident: Desk):
+    """
+    The worst first, each once, in text and document; if there are too many targets to look at, it says so.
+    """
+    targets = incident.folder / "targets.txt"
+    targets.write_text(f"{LEAKED}\nprincipal:agent:mailer\n", encoding="utf-8")
+    words = ("revoke", "--targets", str(targets), "--reason", "compromise", "--by", "human:ir@example.com")
+    plan, said = incident.one(*words), " ".join(incident.run(*words).output.split())
+    alone = [one["id"] for of in (LEAKED, "principal:agent:mailer") for one in incident.one("status", of)["findings"]]
+    targets.write_text("".join(f"principal:agent:{n}\n" for n in range(51)), encoding="utf-8")
+    many = incident.one(*words, "--unseen")
+
+    assert set(alone) == {one["id"] for one in plan["findings"]}
+    assert len(plan["findings"]) == len({one["id"] for one in plan["findings"]}) < len(alone)
+    assert "HIGH: Possible token theft" in said
+    assert ("findings_complete" in plan, many["findings_complete"]) == (False, False)
 
 
 @pytest.mark.parametrize("address", PAGES)

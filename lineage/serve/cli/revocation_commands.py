@@ -112,6 +112,7 @@ def revoke(
     from lineage.serve.commands.revoke import give_order
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.documents.core_documents import split_of
+    from lineage.serve.queries.uses import findings_beside
     from lineage.serve.text import render_chain
 
     if (target is None) == (targets is None):
@@ -149,7 +150,8 @@ def revoke(
             proposal = proposal_of(kind, id_, at, how)
             document = service.reach(proposal, stale=stale, unseen=unseen, given_at=given_at)
             if document is not None:
-                document = {**document, "reason": reason, "ordered_by": by, "executed": False}
+                wrong = findings_beside(service, kind, id_, at, None)
+                document = {**document, **wrong, "reason": reason, "ordered_by": by, "executed": False}
         if document is None:
             out.not_found(str(target))
             if not out.as_json:

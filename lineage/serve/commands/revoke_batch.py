@@ -25,6 +25,7 @@ from lineage.serve.commands.order_request import OrderRequest, differing, other_
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.approvals import approvals_of
 from lineage.serve.queries.service import Service, acted_by
+from lineage.serve.queries.uses import findings_beside_all
 
 MOST_TARGETS: Final = 1_000
 
@@ -90,7 +91,11 @@ def reach_batch(service: Service, request: BatchRequest) -> Document:
     now = service.clock()
     reach = _reached(service, request, now)
     service.store.keep_plan(reach.plan_digest, reach.plan, now)
-    return {**_document(service, request, reach), "approvals": approvals_of(service.store, reach.plan_digest, now)}
+    return {
+        **_document(service, request, reach),
+        **findings_beside_all(service, request.targets, now),
+        "approvals": approvals_of(service.store, reach.plan_digest, now),
+    }
 
 
 def plan_batch(service: Service, request: BatchRequest) -> Document:

@@ -1,12 +1,14 @@
 """Uses of a token or a delegation: who used it, where and when, compared with whom it was issued to."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.authority.chain import wielder
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import ActionPerformed, fact_order
+from lineage.core.model.events import ActionPerformed, Target, fact_order
+from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.times import Instant
 from lineage.serve.documents.core_documents import Document, action_document, listing
@@ -15,6 +17,8 @@ from lineage.serve.queries.closure import confirmation_of
 from lineage.serve.queries.list_cursors import digest_of, place_of, said_of
 from lineage.serve.queries.list_pages import WHOLE_LIST, Budget
 from lineage.serve.queries.service import Service
+
+BESIDE: Final = 50  # things whose findings are looked for at once
 
 
 def uses(
@@ -81,6 +85,19 @@ def findings_beside(service: Service, kind: str, id_: str, at: Instant, known_at
     """Return the findings of something that has a state, as its status shows them, and whether that is all of them."""
     status = service.status(kind, id_, at=at, known_at=known_at) or {"findings": []}
     return {name: status[name] for name in ("findings", "findings_complete") if name in status}
+
+
+def findings_beside_all(service: Service, things: Sequence[Target], at: Instant) -> Document:
+    """Return the findings of several things, worst first, each once, and whether these are all of them.
+
+    Those of the first BESIDE things are looked for.
+    """
+    found = [findings_beside(service, kind, id_, at, None) for kind, id_ in things[:BESIDE]]
+    each = {one["id"]: one for some in found for one in some["findings"]}
+    ranked = sorted(each.values(), key=lambda one: str(one["id"]))
+    ranked.sort(key=lambda one: (SEVERITIES[one["severity"]], one["last_seen"]), reverse=True)
+    is_part = len(things) > BESIDE or any(some.get("findings_complete") is False for some in found)
+    return {"findings": ranked, **({"findings_complete": False} if is_part else {})}
 
 
 def refuse_unused(kind: str) -> None:

@@ -1,6 +1,7 @@
 """Text pages about several targets that are revoked at once."""
 
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.text import phrases
 from lineage.serve.text.phrases import when
 from lineage.serve.text.text_page import Page, joined, many
 
@@ -20,6 +21,8 @@ def batch(doc: Document) -> Page:
     ended = f"{many(len(doc['kills']['tokens']), 'token')} and {many(len(doc['kills']['delegations']), 'delegation')}"
     verb = ("suspended" if suspends else "ended") if done else ("would suspend" if suspends else "would end")
     page = Page().line((lead, "bold"), f"{', which ' if done else ' '}{verb} {ended}.")
+    phrases.alarm(page, doc)
+    phrases.examined(page, doc)
     for one in doc["targets"]:
         kills = len(one["kills"]["tokens"]) + len(one["kills"]["delegations"])
         named = f"{one['target']['kind']}:{one['target']['id']}"

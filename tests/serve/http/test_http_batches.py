@@ -41,6 +41,7 @@ def test_a_plan_over_two_targets_is_ordered_by_its_digest(api: World):
     assert ["active", "active"] == alive
     assert ["revoked", "revoked"] == states(api)
     assert plan["kills"] == done["kills"]
+    assert "wielder-mismatch" in {one["kind"] for one in plan["findings"]}
     assert ["INC-1.1", "INC-1.2"] == [one["revocation"] for one in done["targets"]]
     assert ("human:dana@example.com", False) == (done["ordered_by"], done["repeated"])
 

@@ -371,6 +371,8 @@ class BatchReach(_BatchPart):
     """What revoking several targets would end: the plan over all of them."""
 
     targets: list[BatchTarget]
+    findings: list[Finding]
+    findings_complete: NotRequired[bool]
     approvals: list[Approval]
 
 
