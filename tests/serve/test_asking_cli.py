@@ -5,7 +5,7 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -205,8 +205,8 @@ def test_ids_are_completed_from_the_store(run: Run, tmp_path: Path):
 
 def examples_of(command: click.Command) -> list[list[str]]:
     """The examples in the help of a command, as arguments: without what a shell does with their output."""
-    lines = [line.strip() for line in (command.help or "").splitlines()]
-    alone = [re.split(r"\s{3,}| > | \| | && ", line)[0] for line in lines if line.startswith("delegraph ")]
+    lines = [line.strip() for line in re.sub(r"\\\n", " ", command.help or "").splitlines()]
+    alone = [re.split(r"\s{3,}| > | \|\|? | && ", line)[0] for line in lines if line.startswith("delegraph ")]
     return [shlex.split(line)[1:] for line in alone]
 
 
@@ -228,3 +228,65 @@ def test_the_examples_in_the_help_of_a_question_run(
         for example, answer in found
         if answer.exit_code != 0 and (answer.exit_code not in (2, 3) or not there_is_not.search(answer.output))
     ]
+
+
+# These run until they are stopped, ask a server, or read files of one's own.
+NOT_RUN = ("collect", "consume", "deliver", "demo", "fsck", "init", "mcp", "open", "serve", "try", "witness")
+OTHERS = sorted({name for _, names in SECTIONS for name in names} - {*ASKING, *NOT_RUN})
+IS_MISSING = re.compile(
+    "no fact names|there is no |cannot be read|no such file|is not the digest of a plan|no signing key|"
+    "no checkpoint covers|no source|is not installed|has 1 records|does not exist",
+    re.IGNORECASE,
+)
+
+
+def commands_below(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """A command and all commands of its group, with the words that name each."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from commands_below(below, *path, name)
+
+
+def named(name: str) -> click.Command:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    return command
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_examples_in_the_help_of_the_other_commands_run(
+    run: Run, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    Each command has examples, or its group has; each example of the group and of its commands does what it says, or
+    says what there is not: a thing, a file, a key.
+    """
+    monkeypatch.chdir(tmp_path)
+    examples = {tuple(one) for _, command in commands_below(named(name), name) for one in examples_of(command)}
+    found = [(example, run(*example)) for example in sorted(examples)]
+
+    assert examples
+    assert [] == [
+        (example, answer.exit_code, answer.output[-300:])
+        for example, answer in found
+        if answer.exit_code != 0 and (answer.exit_code == 1 or not IS_MISSING.search(answer.output))
+    ]
+
+
+@pytest.mark.parametrize("name", NOT_RUN)
+def test_the_options_in_the_examples_of_what_is_not_run_here_exist(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each option and argument of them exists and takes the value, and none is missing."""
+    monkeypatch.chdir(tmp_path)
+    command = named(name)
+    examples = [words for words in examples_of(command) if words[0] == name]
+
+    assert examples
+    for words in examples:
+        with command.make_context(name, words[1:], parent=click.Context(main)) as context:
+            assert command is context.command
