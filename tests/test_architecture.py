@@ -196,7 +196,10 @@ FACES = (
     "lineage.serve.web",
 )
 # These examine or create a store and a log, without a service.
-TOOLS = tuple(f"lineage.serve.cli.{name}" for name in ("doctor", "doctor_kafka", "doctor_sources", "init_command"))
+TOOLS = tuple(
+    f"lineage.serve.cli.{name}"
+    for name in ("doctor", "doctor_evidence", "doctor_kafka", "doctor_sources", "init_command")
+)
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,11 @@ from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.settings import Settings
 from lineage.serve.processes.collect_metrics import CollectMetrics
 from lineage.serve.processes.consumer_metrics import Metrics
+from lineage.serve.processes.delivery_metrics import DeliveryMetrics
 from lineage.serve.processes.finding_metrics import FindingMetrics
 from lineage.serve.processes.health_server import Health
 from lineage.store.store import open_store
+from tests.support.delivery_documents import delivered
 from tests.support.servers import note
 
 ROOT = Path(__file__).parents[1]
@@ -337,13 +339,14 @@ TARGETS = [target for panel in DASHBOARD["panels"] for target in panel["targets"
 
 @cache
 def names() -> set[str]:
-    """Every name that a query can find in what a consumer, a collector and a keeper of findings expose."""
+    """Every name that a query can find in what a consumer, a delivery, a collector and a keeper of findings expose."""
     metrics = Metrics(lambda: 1, Health())
     metrics.position(0)
     metrics.lag({})
     collect = CollectMetrics(["opa"], Health(), lambda: 1)
     collect.came_before("opa", 0)
     text = metrics.exposition().decode() + collect.exposition().decode()
+    text += DeliveryMetrics(Health(), lambda: 0, delivered).exposition().decode()
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{folder}/store.db", codec.read, create=True)
         text += FindingMetrics(Health(), store, FindingKeeper(store, None, DEFAULT), list).exposition().decode()
@@ -356,7 +359,7 @@ def names() -> set[str]:
 @pytest.mark.parametrize("query", [rule["expr"] for rule in RULES] + [target["expr"] for target in TARGETS])
 def test_every_metric_that_is_asked_for_exists(query: str):
     """
-    A query of an alert or of the dashboard only names what a consumer, a collector or a keeper exposes, and `up`.
+    A query of an alert or of the dashboard only names what one of the processes exposes, and `up`.
     """
     asked = set(re.findall(r"\b(?:delegraph|process)_[a-z_]+", query)) | set(re.findall(r"\bup\b", query))
 

@@ -298,8 +298,14 @@ def latest_checkpoint(store: Store, origin: str) -> SignedCheckpoint | None:
         return _latest(connection, origin)
 
 
-def _latest(connection: Connection, origin: str) -> SignedCheckpoint | None:
-    query = sa.select(checkpoint).where(checkpoint.c.origin == origin)
+def latest_witnessed(store: Store, origin: str) -> SignedCheckpoint | None:
+    """Return the latest checkpoint of an origin that enough witnesses have cosigned; None if there is none."""
+    with store.connection() as connection:
+        return _latest(connection, origin, checkpoint.c.witnessed_at.is_not(None))
+
+
+def _latest(connection: Connection, origin: str, *more: sa.ColumnElement[bool]) -> SignedCheckpoint | None:
+    query = sa.select(checkpoint).where(checkpoint.c.origin == origin, *more)
     row = connection.execute(query.order_by(checkpoint.c.size.desc(), checkpoint.c.id.desc()).limit(1)).first()
     return None if row is None else _signed(row)
 

@@ -42,6 +42,7 @@ from lineage.serve.server.connections import Connections
 from lineage.serve.server.listening import address_of
 from lineage.serve.server.wire import HEAD_BYTES
 from lineage.store.store import open_store
+from tests.support.delivery_documents import delivered
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJhbGciOiJub25lIn0.eyJqdGkiOiIxIn0.c2ln"
@@ -193,9 +194,7 @@ def test_every_metric_is_explained(tmp_path: Path):
     docs/monitoring.md names every metric of ours and no other.
     """
     metrics, health = measured()
-    called = {"receiver": "r", **dict.fromkeys(("enforced", "rejected", "failed"), 0)}
-    document = {"spread": 0, "fed": 0, "pushed": 0, "refused": 0, "called": [called]}
-    delivery = DeliveryMetrics(health, lambda: 0, lambda: document)
+    delivery = DeliveryMetrics(health, lambda: 0, delivered)
     named = set(re.findall(r"`(delegraph_\w+)", (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")))
 
     connections = CollectorRegistry()

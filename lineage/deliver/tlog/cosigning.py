@@ -56,7 +56,7 @@ def request_cosignatures(
     for lane in evidence_trees.heads(store):
         if (found := evidence_trees.latest_checkpoint(store, origin_of_lane(origin, lane))) is None:
             continue
-        note, prove = parse_note(found.note), partial(_proof, store, lane)
+        note, prove = parse_note(found.note), partial(consistency_of, store, lane)
         for witness in quorum.witnesses if asked is None else asked:
             if verified(note, [witness.key], is_valid):
                 continue
@@ -68,6 +68,7 @@ def request_cosignatures(
     return faults
 
 
-def _proof(store: Store, lane: Lane, old: int, new: int) -> tuple[bytes, ...]:
+def consistency_of(store: Store, lane: Lane, old: int, new: int) -> tuple[bytes, ...]:
+    """Prove that the first ``old`` records of a partition are the beginning of the first ``new``."""
     with evidence_trees.opened_tree(store, lane) as tree:
         return tuple(consistency_proof(old, new, tree.subtree))

@@ -22,6 +22,8 @@ _ANSWER_BYTES: Final = 64 * 1024
 _CLOCK_SECONDS: Final = 3_600  # a cosignature of another time would say that the checkpoint was seen then
 _SIZE: Final = re.compile(r"(0|[1-9]\d{0,18})\n?", re.ASCII)
 
+SILENT: Final = "it does not answer"  # how the fault of a witness begins that cannot be reached
+
 Prove = Callable[[int, int], tuple[bytes, ...]]  # the consistency proof between two sizes
 
 
@@ -62,7 +64,7 @@ def request_cosignature(
                     return Reply(None, f"it has cosigned {old:,} records, more than the {head.size:,} of this log")
                 status, text = _post(client, witness, Submission(old, prove(old, head.size), note, head))
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            return Reply(None, f"it does not answer: {type(error).__name__}")
+            return Reply(None, f"{SILENT}: {type(error).__name__}")
     if status != HTTPStatus.OK:
         said = " ".join(text.split())[:200]
         return Reply(None, f"it refuses with {status}: {said}" if said.isprintable() else f"it refuses with {status}")

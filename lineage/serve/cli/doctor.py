@@ -51,6 +51,7 @@ def doctor(settings: Settings, checks: Checks | None = None) -> Document:
             examine(checks, settings, store)
         if store is not None:
             _database(checks, store, versions)
+            _evidence(checks, settings, store)
             if not store.indexes_actors():
                 checks.report(
                     "index",
@@ -182,6 +183,15 @@ def _positions(checks: Checks, store: Store, log: Log) -> list[Document]:
         }
         for (topic, partition), end in sorted(ends.items())
     ]
+
+
+def _evidence(checks: Checks, settings: Settings, store: Store) -> None:
+    from lineage.serve.cli.doctor_evidence import examine
+
+    try:
+        examine(checks, settings, store)
+    except DelegraphError as fault:
+        checks.failed("evidence", fault)
 
 
 def _database(checks: Checks, store: Store, versions: dict[str, str | None]) -> None:

@@ -100,8 +100,27 @@ class Checkpointing:
         if not self._is_on:
             return {}
         witnesses = [f"{name}: {fault}" for each in self._unwitnessed.values() for (name, _), fault in each.items()]
-        faults = [*self._faults, *self._raised.values(), *witnesses]
-        return {"checkpoints": self._signed, "checkpoint_faults": sorted(set(faults))}
+        return {
+            "checkpoints": self._signed,
+            "checkpoint_faults": sorted({*self._faults, *self._raised.values(), *witnesses}),
+            "evidence": self._status(),
+        }
+
+    def _status(self) -> Document | None:
+        """The state of the evidence with what witnesses last said; None if the store is unavailable."""
+        from lineage.deliver.tlog.witness_client import SILENT
+        from lineage.serve.queries.evidence_status import evidence_status
+
+        settings = self._settings
+        try:
+            found = evidence_status(self._store, settings.evidence_origin, settings.witnesses, at=self._clock())
+        except DelegraphError:
+            return None
+        for one in found["witnesses"]:
+            faults = list(self._unwitnessed.get(one["name"], {}).values())
+            silent = sum(fault.startswith(SILENT) for fault in faults)
+            one.update(silent=silent > 0, refuses=len(faults) > silent)
+        return found
 
     def _repeat(self, name: str, turn: Callable[[], bool], stopped: threading.Event) -> None:
         backoff = Backoff(_TURN_SECONDS, _LONGEST_WAIT_SECONDS)

@@ -14,7 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from lineage import __version__
-from lineage.core.model.times import SECOND, Instant
+from lineage.core.model.times import SECOND, Instant, parse_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.health_server import Health
 
@@ -94,9 +94,31 @@ class _Delivered(Collector):
         if "checkpoints" in document:
             yield CounterMetricFamily("delegraph_checkpoints_signed", _SIGNED, value=document["checkpoints"])
             yield GaugeMetricFamily("delegraph_checkpoint_faults", _WRONG, value=len(document["checkpoint_faults"]))
+            if document["evidence"] is not None:
+                yield from _of_evidence(document["evidence"])
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
+
+
+def _of_evidence(said: Document) -> Iterator[Metric]:
+    """Export the age and size of what is signed and witnessed, and the witnesses that are silent or refuse."""
+    times = GaugeMetricFamily("delegraph_checkpoint_timestamp_seconds", _TIME, labels=["kind"])
+    after = GaugeMetricFamily("delegraph_records_after_checkpoint", _AFTER, labels=["kind"])
+    size = GaugeMetricFamily("delegraph_checkpoint_records", _SIZE, labels=["kind"])
+    for kind in ("signed", "witnessed"):
+        found = said["checkpoint" if kind == "signed" else kind]
+        if found is not None:
+            times.add_metric([kind], parse_instant(found["at"]) / SECOND)
+            after.add_metric([kind], found["records_after"])
+            size.add_metric([kind], found["size"])
+    yield from (times, size, after)
+    faults = GaugeMetricFamily("delegraph_witness_faults", _WITNESS, labels=["witness", "fault"])
+    for one in said["witnesses"]:
+        for fault in ("silent", "refuses"):
+            faults.add_metric([one["name"], fault], one[fault])
+    yield faults
+    yield GaugeMetricFamily("delegraph_broken_trees", _BROKEN, value=said["broken"])
 
 
 _SPREAD: Final = "Changes of an element's state that were written to the outbox."
@@ -105,4 +127,9 @@ _PUSHED: Final = "Security events that receivers accepted by push."
 _REFUSED: Final = "Security events that receivers permanently refused, in total."
 _SIGNED: Final = "Checkpoints of partitions that this process signed."
 _WRONG: Final = "Partitions that cannot be signed, and witnesses that do not cosign, now."
+_TIME: Final = "When the last checkpoint was signed, in seconds since the epoch: of those signed, of those witnessed."
+_SIZE: Final = "The records under the last checkpoints."
+_AFTER: Final = "The projected records that no such checkpoint covers."
+_WITNESS: Final = "1 if a witness does not answer (silent), or does not cosign (refuses), now."
+_BROKEN: Final = "Partitions whose stored tree is damaged."
 _CALLS: Final = "Calls of revocation endpoints, by what was answered."

@@ -1,0 +1,145 @@
+"""The state of the evidence: what the last checkpoints cover, how old they are, and which witnesses cosigned them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from lineage.core.evidence.notes import NoteError, VerifierKey, parse_note, verified
+from lineage.core.model.times import SECOND, Instant, format_instant
+from lineage.deliver.tlog.checkpointing import origin_of, origin_of_lane
+from lineage.deliver.tlog.note_keys import is_valid
+from lineage.deliver.tlog.witness_settings import WitnessEndpoint
+from lineage.serve.documents.core_documents import Document, instant
+from lineage.store import evidence_trees
+from lineage.store.evidence_trees import Head, Lane, SignedCheckpoint
+from lineage.store.store import Store
+
+OLD_SECONDS: Final = 3_600  # a checkpoint that lacks records and is older deserves attention
+
+
+class Coverage(NamedTuple):
+    """What the latest checkpoints of all partitions cover together.
+
+    Attributes:
+        at: When the last of them was signed.
+        size: The records under them.
+        records_after: The projected records that none of them covers.
+    """
+
+    at: Instant
+    size: int
+    records_after: int
+
+    def is_old(self, now: Instant) -> bool:
+        """Whether records have waited too long for a checkpoint."""
+        return self.records_after > 0 and now - self.at > OLD_SECONDS * SECOND
+
+
+class Coverages(NamedTuple):
+    """What is signed, and what is witnessed; None if there is no such checkpoint."""
+
+    signed: Coverage | None
+    witnessed: Coverage | None
+
+    @property
+    def sentence(self) -> str | None:
+        """What an answer stands under, in words; None if nothing is signed."""
+        best = self.witnessed or self.signed
+        if best is None:
+            return None
+        kind = "witnessed checkpoint" if self.witnessed else "checkpoint, not witnessed,"
+        after = f"{best.records_after:,} record{'' if best.records_after == 1 else 's'} later than it"
+        return f"under {kind} of {format_instant(best.at)[:16].replace('T', ' ')}, {after}"
+
+
+def coverages(store: Store, origin: str | None) -> Coverages:
+    """Return what the checkpoints of a store cover.
+
+    Args:
+        store: The store.
+        origin: The configured origin of the trees.
+
+    Cost:
+        Two lookups for each partition.
+    """
+    name, heads = origin_of(store, origin), evidence_trees.heads(store)
+    origins = [origin_of_lane(name, lane) for lane in heads]
+    return Coverages(
+        _covered(heads, (evidence_trees.latest_checkpoint(store, one) for one in origins)),
+        _covered(heads, (evidence_trees.latest_witnessed(store, one) for one in origins)),
+    )
+
+
+def evidence_status(
+    store: Store, origin: str | None, witnesses: Sequence[WitnessEndpoint] = (), *, at: Instant
+) -> Document:
+    """Describe checkpoints, trees and witnesses.
+
+    Args:
+        store: The store.
+        origin: The configured origin of the trees.
+        witnesses: The configured witnesses.
+        at: The current time, from which ages are counted.
+    """
+    name, heads = origin_of(store, origin), evidence_trees.heads(store)
+    origins = {lane: origin_of_lane(name, lane) for lane in heads}
+    latest = {lane: evidence_trees.latest_checkpoint(store, one) for lane, one in origins.items()}
+    witnessed = {lane: evidence_trees.latest_witnessed(store, one) for lane, one in origins.items()}
+    found = Coverages(_covered(heads, latest.values()), _covered(heads, witnessed.values()))
+    return {
+        "origin": name,
+        "says": found.sentence,
+        "checkpoint": _document(found.signed, at),
+        "witnessed": _document(found.witnessed, at),
+        "broken": sum(head.is_broken for head in heads.values()),
+        "trees": [_tree(lane, head, latest[lane], witnessed[lane]) for lane, head in sorted(heads.items())],
+        "witnesses": [_witness(one.name, one.key, latest.values()) for one in witnesses],
+    }
+
+
+def _covered(heads: Mapping[Lane, Head], found: Iterable[SignedCheckpoint | None]) -> Coverage | None:
+    signed = [one for one in found if one is not None]
+    if not signed:
+        return None
+    size = sum(one.head.size for one in signed)
+    after = sum(head.size for head in heads.values()) - size
+    return Coverage(max(one.signed_at for one in signed), size, max(0, after))
+
+
+def _document(found: Coverage | None, at: Instant) -> Document | None:
+    if found is None:
+        return None
+    age = max(0, at - found.at) // SECOND
+    said = {"at": format_instant(found.at), "age_seconds": age, "size": found.size}
+    return {**said, "records_after": found.records_after, "old": found.is_old(at)}
+
+
+def _tree(lane: Lane, head: Head, latest: SignedCheckpoint | None, witnessed: SignedCheckpoint | None) -> Document:
+    return {
+        "topic": lane[0],
+        "partition": lane[1],
+        "size": head.size,
+        "is_broken": head.is_broken,
+        "signed_size": None if latest is None else latest.head.size,
+        "signed_at": instant(None if latest is None else latest.signed_at),
+        "witnessed_size": None if witnessed is None else witnessed.head.size,
+        "witnessed_at": instant(None if witnessed is None else witnessed.witnessed_at),
+    }
+
+
+def _witness(name: str, key: VerifierKey, latest: Iterable[SignedCheckpoint | None]) -> Document:
+    """Say which of the latest checkpoints a witness has cosigned, and when it did so last."""
+    times: list[Any] = []
+    lacking = []
+    for one in latest:
+        if one is None:
+            continue
+        try:
+            made_at = verified(parse_note(one.note), [key], is_valid).get(key)
+        except NoteError:
+            made_at = None
+        if made_at is None:
+            lacking.append(one.head.origin)
+        else:
+            times.append(made_at)
+    last = max(times, default=None)
+    return {"name": name, "lacking": lacking, "cosigned_at": None if last is None else format_instant(last * SECOND)}
