@@ -39,6 +39,21 @@ _HEADER_CHARACTERS: Final = 1_024
 Committed = Callable[[Batch, Outcomes, float, float], None]
 
 
+class Deleted(Protocol):
+    """The records that retention deleted from a store; the log may still have them."""
+
+    def from_(self, topic: str, partition: int, offset: int, *, limit: int) -> tuple[list[tuple[int, int, bytes]], int]:
+        """Return the deleted records that follow one another from an offset on, and the offset after them.
+
+        Each is its number, when it was recorded, and the digest of its value.
+        """
+        ...
+
+    def between(self, topic: str, partition: int, first: int, following: int) -> list[tuple[int, int, bytes]]:
+        """Return the deleted records from an offset on and before another."""
+        ...
+
+
 class Projection(Protocol):
     """The operations of a store that the projector needs."""
 
@@ -64,6 +79,7 @@ def project(
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda _records: None,
     committed: Committed = lambda _batch, _outcomes, _batch_seconds, _transaction_seconds: None,
+    deleted: Deleted | None = None,
 ) -> int:
     """Project all records up to the current end of the log (or ``ends``).
 
@@ -77,6 +93,7 @@ def project(
         stop: Called between batches; if it returns true, projection ends early.
         progress: Called after each batch with its number of records.
         committed: Called with every batch that has been committed.
+        deleted: The records that are not projected again, for a rebuild.
 
     Returns:
         How many records were projected.
@@ -88,13 +105,11 @@ def project(
         while start < end and not stop():
             with gc_paused():
                 began = time.monotonic()
-                records, following = log.read(*place, start, limit=min(BATCH, end - start))
+                batch = Batch()
+                records, following = _next(log, place, start, end, deleted=deleted, batch=batch)
                 if following == start:
                     break
-                if following > end:  # gaps in the offsets left room for records beyond the end
-                    following = end
-                    records = [record for record in records if position_of(record.number).offset < end]
-                batch = Batch(advance={place: (start, following)})
+                batch.advance[place] = (start, following)
                 read_records(records, in_force(trust), batch)
                 writing = time.monotonic()
                 try:
@@ -108,6 +123,27 @@ def project(
             progress(len(records))
             start = following
     return count
+
+
+def _next(
+    log: Log, place: tuple[str, int], start: int, end: int, *, deleted: Deleted | None, batch: Batch
+) -> tuple[list[Record], int]:
+    """Read the next records, and the offset after them; what was deleted goes into the batch."""
+    limit = min(BATCH, end - start)
+    if deleted is not None:
+        gone, following = deleted.from_(*place, start, limit=limit)
+        if gone:  # the log may not even begin here any more
+            batch.deleted.extend(gone)
+            return [], min(following, end)
+    records, following = log.read(*place, start, limit=limit)
+    if following > end:  # gaps in the offsets left room for records beyond the end
+        following = end
+        records = [record for record in records if position_of(record.number).offset < end]
+    if deleted is not None and following > start:
+        batch.deleted.extend(deleted.between(*place, start, following))
+        numbers = {number for number, _, _ in batch.deleted}
+        records = [record for record in records if record.number not in numbers]
+    return records, following
 
 
 def read_records(records: Iterable[Record], trust: TrustTable | None, batch: Batch) -> None:

@@ -193,6 +193,10 @@ class KafkaLog:
             found[topic] = {name: str(config["value"]) for name, config in configs.items()}
         return found
 
+    def erase(self, topic: str, offsets: Iterable[int]) -> int:  # noqa: ARG002 (as every log has it)
+        """Remove nothing: Kafka can only delete the first records of a partition, and that is up to its operator."""
+        return 0
+
     def ends(self) -> dict[tuple[str, int], int]:
         """The offset after the last record, by topic and partition."""
         return self._offsets(OffsetSpec.LATEST)

@@ -62,6 +62,14 @@ class Log(Protocol):
         """The offset after the last record, by topic and partition."""
         ...
 
+    def erase(self, topic: str, offsets: Iterable[int]) -> int:
+        """Remove records that retention deleted, if the log can; return how many it removed.
+
+        Only the embedded log can. On Kafka only the broker's operator can delete records, and only the first ones of a
+        partition.
+        """
+        ...
+
     def close(self) -> None:
         """Release its resources."""
         ...

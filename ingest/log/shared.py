@@ -100,6 +100,11 @@ class SharedLog:
         with self._used() as log:
             return log.read(topic, partition, offset, limit=limit)
 
+    def erase(self, topic: str, offsets: Iterable[int]) -> int:
+        """Remove records that retention deleted, if the log can; return how many it removed."""
+        with self._used() as log:
+            return log.erase(topic, offsets)
+
     def ends(self) -> dict[tuple[str, int], int]:
         """The offset after the last record, by topic and partition."""
         with self._used() as log:

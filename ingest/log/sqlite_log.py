@@ -124,6 +124,18 @@ class SqliteLog:
             self._connection.executemany("INSERT INTO log_record VALUES (?, ?, ?, ?)", rows)
         return positions
 
+    def erase(self, topic: str, offsets: Iterable[int]) -> int:
+        """Remove records that retention deleted, and overwrite their place in the file; return how many were there.
+
+        The last record of a topic must not be among them: the next offset follows from it.
+        """
+        rows = [(TOPICS.index(topic), offset) for offset in offsets]
+        with self._faults():
+            self._connection.execute("PRAGMA secure_delete = ON")
+        with self._transaction():
+            done = self._connection.executemany('DELETE FROM log_record WHERE topic = ? AND "offset" = ?', rows)
+        return done.rowcount
+
     def _ends(self) -> tuple[list[int], Instant]:
         ends, latest = [0] * len(TOPICS), 0
         for number in range(len(TOPICS)):

@@ -126,6 +126,11 @@ class Tree:
         offsets = [self._read(data[at : at + ENTRY_BYTES]).position.offset for at in range(0, len(data), ENTRY_BYTES)]
         return (low - 1) * WIDTH + bisect_right(offsets, offset)
 
+    def entries(self, place: int) -> list[RecordEntry]:
+        """Return the entries of a tile of level 0."""
+        data = self.tile(0, place)
+        return [self._read(data[at : at + ENTRY_BYTES]) for at in range(0, len(data), ENTRY_BYTES)]
+
     def read_entry(self, index: int) -> RecordEntry:
         """Return the entry of a leaf."""
         return self._read(self.entry(index))

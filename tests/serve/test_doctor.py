@@ -103,7 +103,7 @@ def test_a_healthy_store_passes_every_check(settings_of: Callable[..., Settings]
     document = doctor(settings)
 
     assert document["ok"]
-    assert ["trust", "store", "log", "projection"] == list(checks(document))
+    assert ["trust", "store", "log", "projection", "retention"] == list(checks(document))
     assert ("environment", "environment", "default") == tuple(
         next(item["from"] for item in document["settings"] if item["name"] == name)
         for name in ("store", "group", "source")

@@ -243,9 +243,13 @@ def test_a_store_that_has_facts_is_marked_until_it_is_rebuilt(fresh: stores.Fres
                 "tree",
                 "tile",
                 "checkpoint",
+                "deletion",
+                "deleted_tile",
+                "deleted_key",
+                "deleted_sequence",
             ):  # added by later versions
                 connection.exec_driver_sql(f"DROP TABLE {table}")
-            for index in ("name_principal", "name_called", "name_case"):
+            for index in ("name_principal", "name_called", "name_case", "name_hold"):
                 connection.exec_driver_sql(f"DROP INDEX {index}")
         store.close()
         store = open_store(url, codec.read, create=True)

@@ -149,7 +149,7 @@ def answer_each(
                 out.refused(id_, fault)
                 continue
             if document is None:
-                out.not_found(id_)
+                out.not_found(id_, service.why_missing(id_))
             elif table is None:
                 out.document(document, render)
             else:

@@ -12,12 +12,14 @@ from typing import Final
 
 from ingest.log.port import Log
 from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError
-from lineage.core.model.times import Instant
+from lineage.core.model.times import Instant, format_instant
+from lineage.core.retention.holds import holds_of
 from lineage.plumbing.addresses import without_password
 from lineage.serve.cli.doctor_checks import Checks, ago, seconds
 from lineage.serve.config.settings import TABLES, Settings
 from lineage.serve.config.wiring import now, opened_log, opened_store
 from lineage.serve.documents.core_documents import Document
+from lineage.store import deletions
 from lineage.store.server_info import database_of
 from lineage.store.store import Store
 
@@ -52,6 +54,7 @@ def doctor(settings: Settings, checks: Checks | None = None) -> Document:
         if store is not None:
             _database(checks, store, versions)
             _evidence(checks, settings, store)
+            checks.ask("retention", lambda: _retention(store, settings))
             if not store.indexes_actors():
                 checks.report(
                     "index",
@@ -127,6 +130,18 @@ def _store(store: Store) -> str:
         f"{text}, of which {beyond:,} are kept only as digest and place: their source has used up its quota "
         f"(most of them, {records:,}, are from {source}); see 'delegraph quarantine'"
     )
+
+
+def _retention(store: Store, settings: Settings) -> str:
+    with store.reader(trust=settings.read_trust(now).table) as reader:
+        in_force = sum(hold.is_in_force for hold in holds_of(reader.facts_of_holds()))
+    kept = "for ever" if settings.retention_days is None else f"for {settings.retention_days:,} days"
+    found = deletions.deletions(store)
+    last = "none were deleted"
+    if found:
+        day = format_instant(found[-1].deleted_at)[:10]
+        last = f"{sum(each.records for each in found):,} were deleted, the last ones on {day}"
+    return f"records of decisions are kept {kept}; {last}; {in_force:,} legal holds are in force"
 
 
 def _log(settings: Settings, log: Log) -> str:

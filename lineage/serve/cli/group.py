@@ -48,6 +48,9 @@ _COMMANDS: Final = {
     "closure": "revocation_commands",
     "receiver": "receiver_commands",
     "case": "case_commands",
+    "hold": "retention_commands",
+    "retain": "retention_commands",
+    "deletions": "retention_commands",
     "prove": "prove_command",
     "evidence": "evidence_commands",
     "prove-record": "evidence_commands",
@@ -69,10 +72,10 @@ SECTIONS: Final = (
             *("revocations", "closure", "receipt", "conflicts", "try", "open"),
         ),
     ),
-    ("Act", ("revoke", "lift", "receiver", "prove", "case")),
-    ("Prove", ("evidence", "prove-record", "witness")),
+    ("Act", ("revoke", "lift", "receiver", "prove", "case", "hold")),
+    ("Prove", ("evidence", "prove-record", "witness", "deletions")),
     ("Feed in", ("ingest", "emit", "consume", "collect", "sources", "quarantine", "schema")),
-    ("Operate", ("demo", "init", "serve", "mcp", "token", "deliver", "doctor", "rebuild", "fsck")),
+    ("Operate", ("demo", "init", "serve", "mcp", "token", "deliver", "doctor", "retain", "rebuild", "fsck")),
 )
 _OTHERS: Final = "More"
 _WHOLE: Final = 1_000  # characters of a summary, so that none is cut

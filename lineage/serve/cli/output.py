@@ -33,6 +33,8 @@ EXIT_NOT_FOUND: Final = 3
 
 
 EXIT_UNAVAILABLE: Final = 5
+# Something was changed that must not change.
+EXIT_INTEGRITY: Final = 6
 
 
 # Error class -> exit code; the first match applies.
@@ -112,9 +114,9 @@ class Output:
             how = f"--after {shlex.quote(document['next'])}" if document["next"] is not None else "a higher --limit"
             click.echo(f"delegraph: note: there are more; go on with {how}", err=True)
 
-    def not_found(self, typed: str) -> None:
-        """Report that no fact names an id; the command then exits with 3."""
-        self._missing(typed, f"No fact names {printable(typed)}.")
+    def not_found(self, typed: str, why: str | None = None) -> None:
+        """Report that no fact names an id, and why if that is known; the command then exits with 3."""
+        self._missing(typed, f"No fact names {printable(typed)}{f' any more: {why}' if why else ''}.", why)
 
     def no_token(self, typed: str) -> None:
         """Report that there is no API token with an id; the command then exits with 3."""
@@ -132,17 +134,23 @@ class Output:
             typed, f"There is no case {printable(typed)}: see 'delegraph case list' for those that there are."
         )
 
+    def no_hold(self, typed: str) -> None:
+        """Say that there is no hold with an id; the command then exits with 3."""
+        self._missing(
+            typed, f"There is no hold {printable(typed)}: see 'delegraph hold list' for those that there are."
+        )
+
     def no_finding(self, typed: str) -> None:
         """Report that there is no finding with an id; the command then exits with 3."""
         advice = "see 'delegraph findings' for those that there are; a later fact may have resolved it"
         self._missing(typed, f"There is no finding {printable(typed)}: {advice}.")
 
-    def _missing(self, typed: str, sentence: str) -> None:
+    def _missing(self, typed: str, sentence: str, why: str | None = None) -> None:
         from ingest.codec.credentials import scrubbed
 
         self.missing = True
         if self.as_json:
-            document = {"error": "not_found", "id": scrubbed(typed)}
+            document = {"error": "not_found", "id": scrubbed(typed), **({"why": why} if why else {})}
             click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         else:
             click.echo(sentence, err=True)

@@ -17,6 +17,7 @@ from lineage.serve.commands.finding_keeper import FindingKeeper, index_differenc
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees, kept_findings
+from lineage.store.deletions import DeletedRecords, check_lists
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.rebuild.swap import exchange, temporary_store
 from lineage.store.rebuild.time_index_check import time_index_differences
@@ -115,9 +116,11 @@ def records_in_log(service: Service) -> int:
 def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
     """Build a fresh projection of the log in a second store and swap it in; questions are answered throughout."""
     log, trust = service.require_log(), service.trust.table
+    gone = DeletedRecords(service.store)
     with temporary_store(service.store) as fresh:
-        records = project(log, fresh, trust, progress=progress)
-        records += project(log, fresh, trust, progress=progress)  # so that little is left to project while writers wait
+        records = project(log, fresh, trust, progress=progress, deleted=gone)
+        # Again, so that little is left to project while writers wait.
+        records += project(log, fresh, trust, progress=progress, deleted=gone)
         _refuse_other_history(service, fresh)
 
         def catch_up(positions: dict[tuple[str, int], int]) -> None:
@@ -126,7 +129,7 @@ def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
             It is in the store and must not disappear even briefly.
             """
             nonlocal records
-            records += project(log, fresh, trust, ends=positions)
+            records += project(log, fresh, trust, ends=positions, deleted=gone)
             _refuse_other_history(service, fresh)  # a checkpoint may have been signed since
 
         exchange(service.store, fresh, catch_up)
@@ -152,8 +155,11 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
     with service.store.snapshot() as snapshot, tempfile.TemporaryDirectory(prefix=".delegraph-", dir=near) as folder:
         fresh = twin(snapshot, Path(folder) / "fresh.db")
         try:
-            records = project(log, fresh, service.trust.table, ends=snapshot.positions(), progress=progress)
+            gone = DeletedRecords(snapshot)
+            ends = snapshot.positions()
+            records = project(log, fresh, service.trust.table, ends=ends, progress=progress, deleted=gone)
             found = [
+                *check_lists(snapshot),
                 *differences(snapshot, fresh),
                 *time_index_differences(snapshot),
                 *tree_differences(snapshot, fresh),

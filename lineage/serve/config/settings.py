@@ -150,6 +150,15 @@ class Settings:
         kind=Kind.NUMBER,
         default_text="all that are configured",
     )
+    retention_days: int | None = setting(
+        None,
+        "how old the records of decisions become before [`delegraph retain`](../retention.md) may delete them; the "
+        "records of orders are never deleted",
+        kind=Kind.NUMBER,
+        least=1,
+        most=36_500,
+        default_text="they are kept",
+    )
     ssf: SsfSettings | None = None
     receivers: tuple[Endpoint, ...] = ()
     probes: tuple[Probe, ...] = ()

@@ -1,6 +1,6 @@
 """The input of all rules: every relevant fact, and what ingestion noticed."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from lineage.core.authority.sequence_gaps import Runs
@@ -9,6 +9,7 @@ from lineage.core.findings.scene import Intake, SentCredentials
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
+from lineage.store.deletions import deleted_before, deleted_sequences
 from lineage.store.store import Store, Stored
 
 _READ: Final = 5_000  # facts read at once
@@ -59,6 +60,7 @@ def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = 
     conflicts = [_known(group, known_at) for group in store.conflicts()]
     pairs = [pair for _, runs in sorted(sequences.items()) for pair in runs.holes()]
     holes = [(sequenced[before], sequenced[following]) for before, following in pairs]
+    holes = without_deleted(store, holes)
     intake = Intake(
         unauthorised=tuple(noticed),
         conflicts=tuple(group for group in conflicts if len(group) > 1),
@@ -118,7 +120,8 @@ class Noticed:
         numbers = {number for pair in pairs for number in pair}
         self._sequenced = {number: fact for number, fact in self._sequenced.items() if number in numbers}
         self._sequenced |= store.facts_at(sorted(numbers - self._sequenced.keys()))
-        return tuple((self._sequenced[before], self._sequenced[after]) for before, after in pairs)
+        holes = [(self._sequenced[before], self._sequenced[after]) for before, after in pairs]
+        return tuple(without_deleted(store, holes))
 
     def intake(self, store: Store) -> Intake:
         """Return everything that was noticed."""
@@ -130,6 +133,23 @@ class Noticed:
             numbered=self._numbers > 0,
             credentials=tuple(SentCredentials(*row) for row in self._credentials),
         )
+
+
+def without_deleted(store: Store, holes: Sequence[tuple[Fact, Fact]]) -> list[tuple[Fact, Fact]]:
+    """Leave out the holes in sequence numbers of which retention deleted every number: nothing is missing there."""
+    if not holes or deleted_before(store) is None:
+        return list(holes)
+    runs = {source: deleted_sequences(store, source) for source in {before.event.source for before, _ in holes}}
+    return [hole for hole in holes if not _is_deleted(hole, runs[hole[0].event.source])]
+
+
+def _is_deleted(hole: tuple[Fact, Fact], runs: Sequence[tuple[int, int]]) -> bool:
+    before, after = (fact.event.sequence or 0 for fact in hole)
+    following = before + 1
+    for first, last in runs:
+        if first <= following <= last:
+            following = last + 1
+    return following >= after
 
 
 def _identity(fact: Fact) -> tuple[str, str]:

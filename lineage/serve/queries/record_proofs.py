@@ -13,6 +13,7 @@ from lineage.deliver.tlog.checkpointing import origin_of, origin_of_lane
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
+from lineage.store.deletions import deleted_sequences
 
 _LARGEST_PARTITION: Final = (1 << 20) - 1
 _LARGEST_OFFSET: Final = (1 << 40) - 1
@@ -181,6 +182,8 @@ def prove_sequence_absent(service: Service, source: str, sequence: int, *, origi
     if at is not None:
         topic, partition, offset = at
         raise RefusedError(f"{source} did send number {sequence}: see {topic}/{partition}/{offset}")
+    if any(first <= sequence <= last for first, last in deleted_sequences(service.store, source)):
+        raise RefusedError(f"{source} did send number {sequence}; retention deleted it: see 'delegraph deletions'")
     return {
         "source": source,
         "sequence": sequence,

@@ -5,7 +5,7 @@ It owns no clock and opens nothing: the store, the log, the trust table and the 
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
 from ingest.codec import credentials, limits
@@ -15,7 +15,7 @@ from ingest.trust_file import TrustInForce
 from lineage.core.authority.rule import verdict_of, verdict_of_name
 from lineage.core.authority.world import World
 from lineage.core.findings.options import DEFAULT, Options
-from lineage.core.model.errors import RefusedError, TooManyError, UnavailableError
+from lineage.core.model.errors import RefusedError, TooManyError, UnavailableError, WouldBlockError
 from lineage.core.model.events import Target
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of
 from lineage.core.model.times import Instant, format_instant
@@ -36,6 +36,7 @@ from lineage.serve.documents.core_documents import (
 from lineage.serve.documents.refusal_wording import COMMAND_LINE, Remedies
 from lineage.serve.queries.approvals import approvals_of
 from lineage.serve.queries.plan_report import effect_findings, plan_details
+from lineage.store import deletions
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
 
@@ -80,6 +81,7 @@ class Service:
         self.options = options
         self.most = most
         self.face = face
+        self._is_non_blocking = False
         self.worlds = WorldLoader(store, log, trust) if worlds is None else worlds
         self.ends = worlds.ends if isinstance(worlds, QuestionCache) else None  # None without a cache
 
@@ -88,9 +90,11 @@ class Service:
         if not isinstance(self.worlds, QuestionCache):
             return None
         at_hand = self.worlds.non_blocking()
-        return Service(
+        view = Service(
             self.store, self.log, self.trust, self.clock, source=self.source, worlds=at_hand, options=self.options
         )
+        view._is_non_blocking = True
+        return view
 
     # Questions
 
@@ -140,7 +144,32 @@ class Service:
         prepared = found.answer(question, at, lambda loaded: with_prepared(answer(loaded), self.options))
         judgements = found.judgements([one.unjudged["id"] for one in prepared["findings"]])
         document = with_findings(prepared, self.options, at=at, judgements=judgements, is_whole=found.is_whole)
-        return {**document, "as_of": found.as_of}
+        return {**self._with_deleted(document, found.as_of), "as_of": found.as_of}
+
+    def _with_deleted(self, document: Document, as_of: Document) -> Document:
+        """Say of gaps that what is missing was deleted by retention.
+
+        Raises:
+            WouldBlockError: The store has to be asked, and this view must not.
+        """
+        if "deleted_before" not in as_of or not document["gaps"]:
+            return document
+        if self._is_non_blocking:
+            raise WouldBlockError("whether a gap was deleted has to be looked up")
+        why = self.when_deleted(key_of(gap["kind"], gap["id"]) for gap in document["gaps"])
+        gaps = [{**gap, "why": why.get(key_of(gap["kind"], gap["id"]), gap["why"])} for gap in document["gaps"]]
+        return {**document, "gaps": gaps}
+
+    def when_deleted(self, keys: Iterable[str]) -> dict[str, str]:
+        """Say of some keys that retention deleted records about them, and when; others are left out."""
+        found = deletions.deleted_at(self.store, set(keys))
+        return {key: f"deleted by retention on {format_instant(at)[:10]}" for key, at in found.items()}
+
+    def why_missing(self, named: str) -> str | None:
+        """Say that retention deleted what no fact names (any more): an action, or ``KIND:ID``; None if it did not."""
+        kind, _, id_ = named.partition(":")
+        keys = {f"action:{named}", key_of(kind, id_)}
+        return next(iter(self.when_deleted(keys).values()), None)
 
     def reach(
         self,

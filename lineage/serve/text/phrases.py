@@ -217,6 +217,13 @@ def as_of(page: Page, document: Document) -> Page:
     """State the progress of the projection at the end of every page, with a warning if it is behind the log."""
     page.line()
     found = document["as_of"]
+    if "deleted_before" in found:
+        page.line(
+            (
+                f"Retention has deleted what nothing needs any more of the records before {found['deleted_before']}.",
+                "dim",
+            )
+        )
     recorded_at, behind = found["recorded_at"], found["behind"]
     known = "nothing is recorded yet" if recorded_at is None else f"as of {when(recorded_at)}"
     if behind == 0:

@@ -159,6 +159,10 @@ Index("name_called", name.c.key, sqlite_where=_called, postgresql_where=_called)
 _cases = text("key >= 'case:' AND key < 'case;'")
 Index("name_case", name.c.key, sqlite_where=_cases, postgresql_where=_cases)
 
+# And holds.
+_holds = text("key >= 'hold:' AND key < 'hold;'")
+Index("name_hold", name.c.key, sqlite_where=_holds, postgresql_where=_holds)
+
 plan = Table(
     "plan",
     metadata,
@@ -413,6 +417,49 @@ checkpoint = Table(
     Column("signed_at", BigInteger, nullable=False),
     Column("witnessed_at", BigInteger),  # when enough witnesses had cosigned it
     Index("checkpoint_origin", "origin", "size"),
+)
+
+# What retention deleted, one row for each partition of a run. A rebuild keeps these four tables.
+deletion = Table(
+    "deletion",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("lane", BigInteger, nullable=False),  # Position.number of the first offset of the partition
+    Column("first_tile", BigInteger, nullable=False),
+    Column("last_tile", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("recorded_before", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger, nullable=False),
+    Column("deleted_by", Text, nullable=False),
+    Column("list_sha256", String(64), nullable=False),
+    Column("certificate", Text, nullable=False),  # a signed note
+)
+
+# Which records of a tile a deletion deleted: a bit for each of its 256 leaves, the first leaf in the lowest bit.
+deleted_tile = Table(
+    "deleted_tile",
+    metadata,
+    Column("deletion", Text, primary_key=True),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
+    Column("records", LargeBinary, nullable=False),
+)
+
+# The hashes of what deleted records mentioned, so that an answer says that it was deleted.
+deleted_key = Table(
+    "deleted_key",
+    metadata,
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("deleted_at", BigInteger, nullable=False),
+)
+
+# The sequence numbers of deleted events, so that they are not reported as missing.
+deleted_sequence = Table(
+    "deleted_sequence",
+    metadata,
+    Column("source", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
 )
 
 

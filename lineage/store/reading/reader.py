@@ -196,6 +196,7 @@ _ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
 _RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
 _PRINCIPALS = sa.select(name.c.key).distinct().where(sa.text("key >= 'principal:' AND key < 'principal;'"))
 _CASES = sa.select(name.c.key).distinct().where(sa.text("key >= 'case:' AND key < 'case;'"))
+_HOLDS = sa.select(name.c.key).distinct().where(sa.text("key >= 'hold:' AND key < 'hold;'"))
 _CALLED = sa.select(name.c.key).distinct().where(sa.text("key >= 'called:' AND key < 'called;'"))
 _DELIVERED = (
     sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
@@ -468,6 +469,10 @@ class Reader:
         behind = name.c.key < f"case:{after}" if after is not None else sa.true()
         query = _CASES.where(behind).order_by(name.c.key.desc()).limit(most)
         return [split_key(key)[1] for key in self._connection.execute(query).scalars()]
+
+    def facts_of_holds(self) -> list[Fact]:
+        """Return the facts about legal holds."""
+        return self.facts_about(self._connection.execute(_HOLDS).scalars().all())
 
     def first_about(self, key: str, most: int) -> tuple[list[Fact], bool]:
         """The facts, authorised and known, among the first that are about a key; and whether these are all."""

@@ -291,6 +291,7 @@ class Projection:
     def _advance(self, connection: Connection, batch: Batch) -> None:
         recorded = [record.fact.recorded_at for record in batch.readable]
         recorded += [record.recorded_at for record in batch.unreadable]
+        recorded += [recorded_at for _, recorded_at, _ in batch.deleted]
         recorded_at = max(recorded, default=0)
         # In a fixed order, so that two consumers cannot deadlock.
         for (topic, partition), (expected, following) in sorted(batch.advance.items()):

@@ -35,6 +35,7 @@ def extend(connection: Connection, batch: Batch) -> None:
         for record in batch.unreadable
         if record.number is not None
     ]
+    committed += batch.deleted
     committed.sort()
     for lane, (expected, following) in sorted(batch.advance.items()):
         first = bisect_left(committed, (Position(*lane, expected).number,))

@@ -110,13 +110,18 @@ def each(
     if len(values) == 1:
         document = ask(values[0])
         if document is None:
-            raise NotFoundError(values[0], missing)
+            raise NotFoundError(values[0], site.service.why_missing(values[0]) or missing)
         return document
     items: list[Any] = []
     for id_ in values:
         document = ask(id_)
-        items.append({"error": "not_found", "id": id_} if document is None else document)
+        items.append(_not_found(site, id_) if document is None else document)
     return listing(items, total=len(items))
+
+
+def _not_found(site: AppContext, id_: str) -> Document:
+    why = site.service.why_missing(id_)
+    return {"error": "not_found", "id": id_, **({"why": why} if why else {})}
 
 
 QUESTIONS: Final = (

@@ -14,6 +14,7 @@ class AsOf(TypedDict):
 
     recorded_at: Time | None
     behind: int | None
+    deleted_before: NotRequired[Time]
 
 
 class Thing(TypedDict):

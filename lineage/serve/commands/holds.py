@@ -1,0 +1,104 @@
+"""Place and release legal holds: each is one fact in the log, with its author and the reason."""
+
+import uuid
+
+from ingest.codec import limits
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import HoldChanged
+from lineage.core.model.times import Instant
+from lineage.core.retention.holds import PLACED, RELEASED, Hold
+from lineage.serve.commands.append import send
+from lineage.serve.commands.cases import id_of_day
+from lineage.serve.commands.order_checks import refuse_people
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.cases import known_case
+from lineage.serve.queries.holds import hold_document, known_holds
+from lineage.serve.queries.service import Service
+
+
+def place_hold(
+    service: Service,
+    *,
+    by: str,
+    reason: str,
+    principal: str | None = None,
+    case: str | None = None,
+    starts_at: Instant | None = None,
+    ends_at: Instant | None = None,
+    everything: bool = False,
+    hold: str | None = None,
+) -> Document:
+    """Place a hold.
+
+    Args:
+        service: The service.
+        by: Who places it.
+        reason: Why.
+        principal: The person whose records are held.
+        case: The case whose items are held.
+        starts_at: The first instant of a span; None for the beginning.
+        ends_at: The first instant after it; None for no end.
+        everything: Whether every record is held, if nothing is named.
+        hold: Its id; None to generate one. A hold of this id that is in force is extended.
+
+    Raises:
+        RefusedError: It names nothing, or a value is invalid; nothing was placed.
+    """
+    now = service.clock()
+    _refuse_reason(reason)
+    refuse_people(by=by, approved_by=None)
+    id_ = id_of_day(now, uuid.uuid4().hex).replace("case-", "hold-", 1) if hold is None else hold
+    for what, value in (("hold", id_), ("principal", principal), ("case", case)):
+        if value is not None and (fault := limits.fault_of_id(value)):
+            raise RefusedError(f"the id of the {what} {fault}")
+    names_nothing = principal is None and case is None and starts_at is None and ends_at is None
+    if names_nothing != everything:
+        raise RefusedError("a hold names a principal, a case or a span of time, or else everything; nothing was placed")
+    if starts_at is not None and ends_at is not None and starts_at >= ends_at:
+        raise RefusedError("the span ends before it begins; nothing was placed")
+    service.catch_up()
+    if case is not None and known_case(service, case) is None:
+        raise RefusedError(f"there is no case {case}; nothing was placed. See 'delegraph case list'")
+    body = HoldChanged(id_, PLACED, by, reason, principal, case, starts_at, ends_at)
+    send(service, body, now)
+    return _after(service, id_)
+
+
+def release_hold(service: Service, hold: str, *, by: str, reason: str) -> Document | None:
+    """Release a hold; None if there is none with this id.
+
+    Raises:
+        RefusedError: It is not in force, or a value is invalid; nothing was released.
+    """
+    now = service.clock()
+    _refuse_reason(reason)
+    refuse_people(by=by, approved_by=None)
+    service.catch_up()
+    known = _known(service, hold)
+    if known is None:
+        return None
+    if not known.is_in_force:
+        raise RefusedError(f"the hold {hold} is not in force; nothing was released")
+    send(service, HoldChanged(hold, RELEASED, by, reason), now)
+    return _after(service, hold)
+
+
+def _known(service: Service, id_: str) -> Hold | None:
+    return next((one for one in known_holds(service) if one.id == id_), None)
+
+
+def _after(service: Service, id_: str) -> Document:
+    found = _known(service, id_)
+    if found is None:
+        raise RefusedError(
+            f"the change of the hold {id_} is recorded, but the trust file does not let the source {service.source} "
+            "state it; list the source there"
+        )
+    return {**hold_document(found), "as_of": service.as_of()}
+
+
+def _refuse_reason(reason: str) -> None:
+    if not reason.strip():
+        raise RefusedError("a hold needs a reason: say why in a sentence")
+    if fault := limits.fault_of_text(reason):
+        raise RefusedError(f"the reason {fault}")

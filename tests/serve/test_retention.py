@@ -1,0 +1,340 @@
+"""Retention on real stores: answers stay, proofs hold, holds keep, and a deletion is certified and can be seen."""
+
+import json
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.codec import api as codec
+from ingest.log.port import Entry, Log, entry_of
+from ingest.opening import open_log
+from ingest.trust_file import Trust
+from lineage.core.evidence.notes import KeyKind
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.events import ActionPerformed, Event
+from lineage.core.model.records import Slice
+from lineage.deliver.tlog.note_keys import NoteKeys, note_keys
+from lineage.serve.commands import holds, maintenance, retention
+from lineage.serve.commands.checkpoints import sign
+from lineage.serve.queries.closure import closure
+from lineage.serve.queries.deletions import deleted
+from lineage.serve.queries.service import Service
+from lineage.store.store import open_store
+from tests.support import stores, worlds
+from tests.support.desk import Desk, day, derived, done, ordered, token
+
+PRIVATE = Ed25519PrivateKey.generate()
+KEYS: NoteKeys = note_keys("audit.example", KeyKind.ED25519, PRIVATE, [PRIVATE.public_key()])
+LATE = worlds.grid[-1] + 400 * 86_400_000_000
+FILLER = 300  # records after a world, so that all of its own are in full tiles
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture(scope="module", params=stores.KINDS)
+def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
+    yield from stores.fresh_places(request)
+
+
+@contextmanager
+def service_of(fresh: stores.Fresh, folder: Path, records: list[dict[str, Any]]) -> Iterator[tuple[Service, Clock]]:
+    """A service over a log with these records, and others after them."""
+    clock = Clock()
+    file = folder / "log.db"
+    file.unlink(missing_ok=True)
+    log = open_log(f"sqlite:///{file}", create=True, clock=clock)
+    for record in records:
+        clock.now = record["recorded_at"]
+        event = codec.decode_line(json.dumps(record["event"]).encode())
+        log.append([Entry(record["via"], codec.encode(event))])
+    clock.now = LATE - 1
+    others = (ActionPerformed(f"filler-{number}", "noop", "succeeded") for number in range(FILLER))
+    log.append(entry_of(Event(body.action, "urn:filler", clock.now, body)) for body in others)
+    clock.now = LATE
+    with fresh() as url:
+        store = open_store(url, codec.read, create=True)
+        service = Service(store, log, Trust(), clock, source="urn:test")
+        service.catch_up()
+        yield service, clock
+        store.close()
+    log.close()
+
+
+def answers(service: Service, records: list[dict[str, Any]]) -> dict[Any, Any]:
+    """Every answer without findings, which may be about what is deleted."""
+    said: dict[Any, Any] = {}
+    for kind, id_ in worlds.questions(records):
+        said[kind, id_] = service.status(kind, id_, at=LATE)
+        if kind in ("token", "delegation"):
+            said["chain", kind, id_] = service.chain(kind, id_, at=LATE)
+    for action in worlds.actions(records):
+        said["who", action] = service.who(action, at=LATE)
+    for revocation in worlds.REVOCATIONS:
+        said["closure", revocation] = closure(service, revocation, at=LATE)
+    bare = {"findings", "as_of"}
+    return {
+        key: None if doc is None else {name: one for name, one in doc.items() if name not in bare}
+        for key, doc in said.items()
+    }
+
+
+@pytest.mark.slow
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_answers_about_what_remains_are_those_from_before(
+    fresh: stores.Fresh, tmp_path_factory: pytest.TempPathFactory, seed: int
+):
+    """
+    Whatever is deleted, in whatever steps, with holds placed and released and events repeated in between: an answer is
+    the one from before, or says what was deleted; and the store is what a fresh projection makes.
+    """
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    with service_of(fresh, tmp_path_factory.mktemp("log"), records) as (service, clock):
+        sign(service, KEYS)
+        before = answers(service, records)
+        held = None
+        for _ in range(rng.randint(1, 3)):
+            clock.now += 1
+            if held is None and rng.random() < 0.5:
+                held = holds.place_hold(
+                    service, by="human:c", reason="x", principal=rng.choice(["human:alice", "agent:p"])
+                )
+            elif held is not None and rng.random() < 0.5:
+                holds.release_hold(service, held["hold"], by="human:c", reason="over")
+                held = None
+            if rng.random() < 0.3:
+                event = codec.decode_line(json.dumps(rng.choice(records)["event"]).encode())
+                service.require_log().append([entry_of(event)])
+                service.catch_up()
+            retention.retain(service, KEYS, rng.choice([*worlds.grid, LATE - 5, LATE - 1]), rule="old", by="human:dpo")
+
+        after = answers(service, records)
+        for key, expected in before.items():
+            if after[key] is None:
+                asked = key[-1] if key[0] == "who" else ":".join(key[-2:])
+                assert expected is None or service.why_missing(asked)
+            elif after[key] != expected:
+                assert "deleted by retention on" in json.dumps(after[key]), key
+        checked = maintenance.fsck(service, lambda _records: None)
+        assert [] == checked["differences"]
+        assert [] == [fault for one in deleted(service, KEYS.verifiers)["items"] for fault in one["faults"]]
+        sign(service, KEYS)  # the trees still extend every checkpoint
+
+
+# Single stories
+
+
+def old_desk(desk: Desk) -> Desk:
+    """A log whose first tile has an ended chain, a revoked token and what was done under both."""
+    desk.take(
+        token("t1", expires_at="2026-11-01T10:00:00Z"),
+        derived("t2", "t1", expires_at="2026-11-01T10:00:00Z"),
+        token("bad", expires_at="2026-11-01T23:00:00Z"),
+        done("a1", token="t2", at="09:30"),
+        done("a2", token="bad", at="13:30"),
+        ordered("r1", "token", "bad"),
+        *(done(f"f{number}", at="08:00", event_id=f"f{number}", sequence=number) for number in range(600)),
+    )
+    desk.run("evidence", "keygen", str(desk.folder / "key.pem"))
+    desk.env = {"DELEGRAPH_EVIDENCE_KEY_FILE": str(desk.folder / "key.pem")}
+    return desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return old_desk(Desk(tmp_path))
+
+
+def test_a_trial_deletes_nothing(desk: Desk):
+    said = desk.one("retain", "--before", "now", "--dry-run")
+    assert (510, 512, []) == (said["records"], said["old"], said["deletions"])
+    assert 606 == desk.one("fsck")["records"]
+
+
+def test_what_is_deleted_is_certified_and_every_proof_holds(desk: Desk):
+    desk.one("evidence", "checkpoint")
+    before = desk.one("closure", "r1", "--at", "2026-11-02T00:00:00Z")
+    done_ = desk.one("retain", "--before", "now", "--by", "human:dpo")
+    [listed] = desk.one("deletions")["items"]
+
+    assert listed["faults"] == []
+    assert (listed["records"], listed["rule"], listed["deleted_by"]) == (
+        done_["records"],
+        listed["rule"],
+        "human:dpo",
+    )
+    assert desk.one("fsck")["differences"] == []
+    assert desk.one("rebuild")["records"] == 606 - done_["records"] + 1
+    assert desk.one("deletions")["items"] == [listed]
+    assert desk.one("evidence", "checkpoint")["faults"] == []
+    assert desk.one("prove-record", "decisions/0/0")["sha256"]
+    after = desk.one("closure", "r1", "--at", "2026-11-02T00:00:00Z")
+    assert {**before, "as_of": 0} == {**after, "as_of": 0}
+
+
+def test_no_deleted_value_is_left_in_the_file(desk: Desk):
+    """Not in the log, the store, an index, or a free page of the file."""
+    secret = "agent:somebody-to-forget"
+    desk.take(
+        token("gone", subject=secret, expires_at="2026-11-01T10:00:00Z", event_id="gone"),
+        *(done(f"g{number}", at="08:00", event_id=f"g{number}") for number in range(300)),
+    )
+    assert secret.encode() in desk.file.read_bytes() + wal_of(desk)
+
+    desk.one("retain", "--before", "now")
+
+    with sqlite3.connect(desk.file) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert secret.encode() not in desk.file.read_bytes() + wal_of(desk)
+
+
+def wal_of(desk: Desk) -> bytes:
+    file = desk.folder / f"{desk.file.name}-wal"
+    return file.read_bytes() if file.exists() else b""
+
+
+def test_answers_about_what_is_gone_say_so(desk: Desk):
+    desk.one("retain", "--before", "now")
+
+    for words in (("who", "a1"), ("status", "token:t1"), ("chain", "token:t2")):
+        said = desk.one(*words, exit=3)
+        assert said["error"] == "not_found"
+        assert said["why"].startswith("deleted by retention on 20")
+    assert "why" not in desk.one("who", "never", exit=3)
+    assert "deleted_before" in desk.one("actions")["as_of"]
+    assert "retention deleted it" in desk.run("evidence", "absence", "urn:gateway", "17", exit=2).output
+    assert not [one for one in desk.one("findings")["items"] if one["kind"] == "sequence-gap"]
+
+
+def test_a_late_child_of_what_was_deleted_names_the_gap(desk: Desk):
+    desk.one("retain", "--before", "now")
+    desk.take(derived("child", "t2", event_id="late", at="11:00"))
+
+    [gap] = desk.one("status", "token:child")["gaps"]
+    assert ("token", "t2") == (gap["kind"], gap["id"])
+    assert gap["why"].startswith("deleted by retention on 20")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--principal", "human:alice"),
+        ("--from", day("09:30"), "--to", day("09:31")),
+        ("--everything",),
+    ],
+)
+def test_a_hold_keeps_the_action_and_its_whole_chain_until_it_is_released(desk: Desk, words: tuple[str, ...]):
+    hold = desk.one("hold", "place", *words, "--by", "human:counsel", "--reason", "A lawsuit")["hold"]
+    desk.one("retain", "--before", "now")
+    assert ["t1", "t2"] == desk.one("who", "a1")["tokens"]
+
+    desk.one("hold", "release", hold, "--by", "human:counsel", "--reason", "Settled")
+    desk.one("retain", "--before", "now")
+    assert desk.one("who", "a1", exit=3)["why"]
+
+
+def test_a_hold_on_a_case_keeps_its_items_after_the_case_is_closed(desk: Desk):
+    case = desk.one("case", "open", "A leak", "action:a1", "--by", "human:ir")["case"]
+    desk.one("retain", "--before", "now")
+    assert desk.one("who", "a1")["human"]  # an open case is enough
+
+    desk.one("hold", "place", "--case", case, "--by", "human:counsel", "--reason", "A lawsuit", "--id", "LIT-1")
+    desk.one("case", "close", case, "--by", "human:ir", "--reason", "Over")
+    desk.one("retain", "--before", "now")
+    assert desk.one("who", "a1")["human"]
+
+    desk.one("hold", "release", "LIT-1", "--by", "human:counsel", "--reason", "Settled")
+    desk.one("retain", "--before", "now")
+    assert desk.one("who", "a1", exit=3)["why"]
+    [listed] = desk.one("hold", "list")["items"]
+    assert (listed["hold"], listed["in_force"]) == ("LIT-1", False)
+    assert ["placed", "released"] == [change["change"] for change in listed["changes"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("retain",), "retention_days"),
+        (("retain", "--before", "2999-01-01"), "has not passed"),
+        (("hold", "place", "--by", "human:c", "--reason", "x"), "names a principal"),
+        (("hold", "place", "--by", "human:c", "--reason", " ", "--everything"), "needs a reason"),
+        (("hold", "place", "--by", "human:c", "--reason", "x", "--case", "none"), "there is no case"),
+        (("hold", "place", "--by", "human:c", "--reason", "x", "--from", "10:00", "--to", "09:00"), "before it begins"),
+    ],
+)
+def test_bad_input_is_refused_with_the_remedy(desk: Desk, words: tuple[str, ...], said: str):
+    assert said in desk.run(*words, exit=2).output.replace("\n", " ")
+
+
+def test_without_a_key_nothing_is_deleted(desk: Desk):
+    desk.env = {}
+    assert "evidence keygen" in desk.run("retain", "--before", "now", exit=2).output
+    assert desk.one("who", "a1")["tokens"]
+
+
+def test_an_unknown_hold_is_not_found(desk: Desk):
+    desk.one("hold", "release", "none", "--by", "human:c", "--reason", "x", exit=3)
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("UPDATE deleted_tile SET records = zeroblob(32)", "list of its records"),
+        ("UPDATE deletion SET rule = 'because'", "something else"),
+        ("UPDATE deletion SET certificate = replace(certificate, 'human:dpo', 'human:abc')", "not valid"),
+        ("DELETE FROM fact WHERE about IN (SELECT about FROM fact WHERE n >= 1152921504606846976)", "no event"),
+    ],
+)
+def test_a_changed_certificate_is_found(desk: Desk, statement: str, fault: str):
+    desk.one("retain", "--before", "now", "--by", "human:dpo")
+    desk.sql(statement)
+    [listed] = desk.one("deletions", exit=6)["items"]
+    assert any(fault in one for one in listed["faults"])
+
+
+class Interrupted:
+    """A log that cannot be read from its beginning, where a rebuild starts."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Slice:
+        if offset < 300 and topic == "decisions":
+            raise UnavailableError("the broker is gone")
+        return self._log.read(topic, partition, offset, limit=limit)
+
+
+def test_an_interrupted_run_is_completed_by_the_next(fresh: stores.Fresh, tmp_path: Path):
+    """The deletion is recorded, and the projection still has the records: fsck says so, and the next run mends it."""
+    with service_of(fresh, tmp_path, []) as (service, _):
+        log = service.require_log()
+        service.log = cast("Log", Interrupted(log))
+        with pytest.raises(UnavailableError):
+            retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
+        service.log = log
+        assert service.who("filler-0", at=LATE) is not None
+        assert not maintenance.fsck(service, lambda _records: None)["ok"]
+
+        retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
+
+        assert service.who("filler-0", at=LATE) is None
+        assert maintenance.fsck(service, lambda _records: None)["ok"]
+        assert 1 == len(deleted(service, KEYS.verifiers)["items"])
