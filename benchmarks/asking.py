@@ -26,7 +26,7 @@ from lineage.core.model.events import ActionPerformed, DelegationGranted, TokenI
 from lineage.serve.queries import inventory
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.attention import attention
-from lineage.serve.queries.inventory import Held, People
+from lineage.serve.queries.inventory import ElementFilter, PrincipalFilter
 from lineage.serve.queries.list_pages import OVER_HTTP, WORDS_OVER_HTTP
 from lineage.serve.queries.search import search
 from lineage.serve.queries.service import Service
@@ -62,7 +62,7 @@ def questions(service: Service) -> Iterator[Question]:
         return actions(service, ActionFilter(**said), at=NOW, limit=PAGE, budget=budget)
 
     def held(kind: str, **said: Any) -> object:
-        return inventory.held(service, kind, Held(**said), at=NOW, limit=PAGE, looked_at=inventory.LOOKED_AT)
+        return inventory.held(service, kind, ElementFilter(**said), at=NOW, limit=PAGE, looked_at=inventory.LOOKED_AT)
 
     yield "actions: all", lambda _: acts()
     yield "actions: by a tool that all have", lambda _: acts(tool="mail")
@@ -96,7 +96,7 @@ def questions(service: Service) -> Iterator[Question]:
 
 def people_of(service: Service, **said: Any) -> object:
     """Query a page of principals."""
-    return inventory.principals(service, People(**said), at=NOW, limit=PAGE, looked_at=inventory.LOOKED_AT)
+    return inventory.principals(service, PrincipalFilter(**said), at=NOW, limit=PAGE, looked_at=inventory.LOOKED_AT)
 
 
 def line_of(service: Service, kind: str, id_: str) -> object:

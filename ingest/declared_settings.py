@@ -1,6 +1,6 @@
 """Declared settings: each is a field of a frozen dataclass with its default, kind and description.
 
-A ``Table`` reads the declarations of one class. The parser of files and variables, the checks of single values,
+A ``SettingsTable`` reads the declarations of one class. The parser of files and variables, the checks of single values,
 ``doctor`` and the reference documentation all use the tables, so that a setting is defined in one place.
 """
 
@@ -18,7 +18,7 @@ _YES_OR_NO: Final = {"yes": True, "no": False}
 _LARGEST: Final = 10**9 - 1
 
 
-class Kind(Enum):
+class SettingKind(Enum):
     """How the text of a setting is interpreted."""
 
     TEXT = "a text"
@@ -34,9 +34,9 @@ class Kind(Enum):
     SECRET = "a secret, which may be given as a file instead"
 
 
-_FILES: Final = {Kind.FILE, Kind.READABLE_FILE, Kind.KEY_FILE, Kind.READABLE_KEY_FILE}
-_READABLE: Final = {Kind.READABLE_FILE, Kind.READABLE_KEY_FILE}
-_KEYS: Final = {Kind.KEY_FILE, Kind.READABLE_KEY_FILE}
+_FILES: Final = {SettingKind.FILE, SettingKind.READABLE_FILE, SettingKind.KEY_FILE, SettingKind.READABLE_KEY_FILE}
+_READABLE: Final = {SettingKind.READABLE_FILE, SettingKind.READABLE_KEY_FILE}
+_KEYS: Final = {SettingKind.KEY_FILE, SettingKind.READABLE_KEY_FILE}
 
 
 class Setting(NamedTuple):
@@ -57,7 +57,7 @@ class Setting(NamedTuple):
     name: str
     default: Any
     help: str
-    kind: Kind
+    kind: SettingKind
     least: int
     most: int
     choices: tuple[str, ...]
@@ -69,7 +69,7 @@ def setting(
     default: Any,
     help: str,
     *,
-    kind: Kind | None = None,
+    kind: SettingKind | None = None,
     least: int = 0,
     most: int = _LARGEST,
     choices: tuple[str, ...] = (),
@@ -89,12 +89,14 @@ def setting(
         default_text: The default as shown in the reference.
     """
     if kind is None:
-        kind = {int: Kind.NUMBER, bool: Kind.YES_NO, tuple: Kind.LIST}.get(type(default), Kind.TEXT)
+        kind = {int: SettingKind.NUMBER, bool: SettingKind.YES_NO, tuple: SettingKind.LIST}.get(
+            type(default), SettingKind.TEXT
+        )
     rest = (help, kind, least, most, choices, example, default_text)
     return dataclasses.field(default=default, metadata={"setting": rest})
 
 
-class Table:
+class SettingsTable:
     """The settings declared by one class."""
 
     def __init__(self, declaring: type, *, prefix: str = "", word: str = "setting", table: str | None = None) -> None:
@@ -130,8 +132,8 @@ class Table:
         """Whether a value in a settings file is a file name, which may be relative to it."""
         for one in self.settings:
             if name == one.name:
-                is_path = one.kind is Kind.PATH or one.kind in _FILES
-                return is_path or (one.kind is Kind.URL_OR_PATH and "://" not in value)
+                is_path = one.kind is SettingKind.PATH or one.kind in _FILES
+                return is_path or (one.kind is SettingKind.URL_OR_PATH and "://" not in value)
         return name.endswith("_file")
 
     def read(self, table: Mapping[str, str]) -> dict[str, Any]:
@@ -149,7 +151,7 @@ class Table:
         files = []
         for one in self.settings:
             file = f"{one.name}_file"
-            if one.kind is not Kind.SECRET or file not in table:
+            if one.kind is not SettingKind.SECRET or file not in table:
                 continue
             if one.name in table:
                 both = f"{self._word}s {self.called(one.name).removeprefix(self._word + ' ')}"
@@ -161,17 +163,17 @@ class Table:
         return values | ({"secret_files": tuple(files)} if files else {})
 
     def _value(self, one: Setting, text: str) -> Any:
-        if one.kind is Kind.SECRET:
+        if one.kind is SettingKind.SECRET:
             if not text.isprintable():
                 raise RefusedError(f"the {self.called(one.name)} is not printable UTF-8")
             return Secret(text)
-        if not text.isprintable() and one.kind not in _FILES and one.kind is not Kind.PATH:
+        if not text.isprintable() and one.kind not in _FILES and one.kind is not SettingKind.PATH:
             raise RefusedError(f"the {self.called(one.name)} is {text!a}, which is not printable UTF-8")
-        if one.kind is Kind.LIST:
+        if one.kind is SettingKind.LIST:
             return tuple(filter(None, (part.strip() for part in text.split(","))))
-        if one.kind is Kind.NUMBER:
+        if one.kind is SettingKind.NUMBER:
             return self._number(one, text)
-        if one.kind is Kind.YES_NO:
+        if one.kind is SettingKind.YES_NO:
             if text not in _YES_OR_NO:
                 raise RefusedError(f"the {self.called(one.name)} is {text!a}; write yes or no")
             return _YES_OR_NO[text]
@@ -209,7 +211,7 @@ class Table:
             value = self.value_of(values, one)
             if value is None or (value == one.default and one.name not in also):
                 continue
-            if one.kind is Kind.SECRET:
+            if one.kind is SettingKind.SECRET:
                 yield one.name, "set"
             elif isinstance(value, bool):
                 yield one.name, "yes" if value else "no"
@@ -229,5 +231,5 @@ class Table:
 
 def _names(one: Setting) -> Iterator[str]:
     yield one.name
-    if one.kind is Kind.SECRET:
+    if one.kind is SettingKind.SECRET:
         yield f"{one.name}_file"

@@ -54,7 +54,7 @@ class Deleted(Protocol):
         ...
 
 
-class Projection(Protocol):
+class ProjectionPort(Protocol):
     """The operations of a store that the projector needs."""
 
     def bind(self, log: bytes) -> None:
@@ -72,7 +72,7 @@ class Projection(Protocol):
 
 def project(
     log: Log,
-    store: Projection,
+    store: ProjectionPort,
     trust: Trusted | None,
     *,
     ends: Mapping[tuple[str, int], int] | None = None,

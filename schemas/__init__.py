@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 
-class Version(NamedTuple):
+class SchemaVersion(NamedTuple):
     """One shipped version of a schema.
 
     ``fingerprint`` is the CRC-64-AVRO as sent on the wire: eight bytes, little-endian. It covers only the parsing
@@ -28,7 +28,7 @@ class Version(NamedTuple):
 
 
 @cache
-def versions() -> tuple[Version, ...]:
+def versions() -> tuple[SchemaVersion, ...]:
     """Every shipped version, oldest first.
 
     Raises:
@@ -37,17 +37,17 @@ def versions() -> tuple[Version, ...]:
     return tuple(_load(entry) for entry in json.loads(_text("lock.json")))
 
 
-def latest() -> Version:
+def latest() -> SchemaVersion:
     """The version that new records are written with."""
     return versions()[-1]
 
 
-def by_fingerprint(fingerprint: bytes) -> Version | None:
+def by_fingerprint(fingerprint: bytes) -> SchemaVersion | None:
     """The version with this fingerprint; None if no shipped version has it."""
     return _by_fingerprint().get(fingerprint)
 
 
-def text_of(version: Version) -> str:
+def text_of(version: SchemaVersion) -> str:
     """The text of the shipped file: the schema in Avro's JSON, with its documentation."""
     return _text(version.file).decode()
 
@@ -61,15 +61,15 @@ def vectors() -> Iterator[dict[str, Any]]:
 
 
 @cache
-def _by_fingerprint() -> dict[bytes, Version]:
+def _by_fingerprint() -> dict[bytes, SchemaVersion]:
     return {version.fingerprint: version for version in versions()}
 
 
-def _load(entry: dict[str, Any]) -> Version:
+def _load(entry: dict[str, Any]) -> SchemaVersion:
     text = _text(entry["file"])
     if hashlib.sha256(text).hexdigest() != entry["sha256"]:
         raise ValueError(f"schemas/{entry['file']} is not the file that schemas/lock.json names: restore it")
-    return Version(
+    return SchemaVersion(
         name=entry["name"],
         version=entry["version"],
         file=entry["file"],

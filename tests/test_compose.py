@@ -32,7 +32,7 @@ from lineage.core.model.errors import UnavailableError
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.settings import Settings
 from lineage.serve.processes.collect_metrics import CollectMetrics
-from lineage.serve.processes.consumer_metrics import Metrics
+from lineage.serve.processes.consumer_metrics import ConsumerMetrics
 from lineage.serve.processes.delivery_metrics import DeliveryMetrics
 from lineage.serve.processes.finding_metrics import FindingMetrics
 from lineage.serve.processes.health_server import Health
@@ -340,7 +340,7 @@ TARGETS = [target for panel in DASHBOARD["panels"] for target in panel["targets"
 @cache
 def names() -> set[str]:
     """Every name that a query can find in what a consumer, a delivery, a collector and a keeper of findings expose."""
-    metrics = Metrics(lambda: 1, Health())
+    metrics = ConsumerMetrics(lambda: 1, Health())
     metrics.position(0)
     metrics.lag({})
     collect = CollectMetrics(["opa"], Health(), lambda: 1)

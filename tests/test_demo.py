@@ -15,7 +15,7 @@ from lineage.core.model.events import Target
 from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.cli import demo
-from lineage.serve.cli.demo_proof import CheckedElement, Proof, prove
+from lineage.serve.cli.demo_proof import CheckedElement, DemoProof, prove
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
@@ -191,10 +191,10 @@ def test_an_empty_proof_fails():
     born_dead = CheckedElement("token:b", "unknown", "cascaded", "cascaded")
     sibling = CheckedElement("token:s", "active", "active", None)
 
-    assert not Proof((), ())
-    assert not Proof((born_dead,), ())
-    assert not Proof((CheckedElement("token:d", "active", "revoked", None),), (sibling,))
-    assert Proof((born_dead,), (sibling,))
+    assert not DemoProof((), ())
+    assert not DemoProof((born_dead,), ())
+    assert not DemoProof((CheckedElement("token:d", "active", "revoked", None),), (sibling,))
+    assert DemoProof((born_dead,), (sibling,))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_descendant_must_have_ended_by_the_order(odd: CheckedElement):
         CheckedElement("token:b", "unknown", "cascaded", "cascaded"),
         CheckedElement("token:s", "active", "active", None),
     )
-    proof = Proof((born_dead, odd), (sibling,))
+    proof = DemoProof((born_dead, odd), (sibling,))
 
     assert not proof
     assert [odd] == proof.failures

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ingest.declared_settings import Kind, Setting, Table
+from ingest.declared_settings import Setting, SettingKind, SettingsTable
 from lineage.serve.config.settings import TABLES
 
 _HEAD: Final = """\
@@ -50,10 +50,10 @@ def _lines() -> Iterator[str]:
         yield ""
 
 
-def _rows(tables: Sequence[Table]) -> Iterator[str]:
+def _rows(tables: Sequence[SettingsTable]) -> Iterator[str]:
     for table in tables:
         for one in table.settings:
-            also = f"; also as `{table.variable(one.name)}_FILE`" if one.kind is Kind.SECRET else ""
+            also = f"; also as `{table.variable(one.name)}_FILE`" if one.kind is SettingKind.SECRET else ""
             yield f"| `{table.variable(one.name)}` | `{one.name}` | {_default(one)} | {one.help}{also} |"
 
 
@@ -62,6 +62,6 @@ def _default(one: Setting) -> str:
         return one.default_text
     if one.default in (None, "", ()):
         return "none"
-    if one.kind is Kind.YES_NO:
+    if one.kind is SettingKind.YES_NO:
         return "`yes`" if one.default else "`no`"
     return f"`{','.join(one.default) if isinstance(one.default, tuple) else one.default}`"

@@ -12,13 +12,13 @@ import fastavro
 
 import schemas
 from ingest.codec.avro_primitives import Coder, SlowPathError
-from ingest.codec.schema_shape import RECORDS, Field, Record, Shape, shape_of
+from ingest.codec.schema_shape import RECORDS, Field, RecordShape, Shape, shape_of
 from lineage.core.model.events import TYPES, Event
 
 _HEADER_BYTES: Final = 10
 
 
-def coder(version: schemas.Version) -> Coder:
+def coder(version: schemas.SchemaVersion) -> Coder:
     """Build the fallback coder of a schema version.
 
     Its ``decode`` and ``encode`` always raise, so that every event takes the slow path, which validates it.
@@ -30,7 +30,7 @@ def coder(version: schemas.Version) -> Coder:
     return Coder(read=lambda value: read_body(version, value[_HEADER_BYTES:]), decode=refuse, encode=refuse)
 
 
-def read_body(version: schemas.Version, encoded: bytes) -> Event:
+def read_body(version: schemas.SchemaVersion, encoded: bytes) -> Event:
     """Read the Avro record that follows the fingerprint.
 
     Raises:
@@ -51,7 +51,7 @@ def read_body(version: schemas.Version, encoded: bytes) -> Event:
     return Event(body=_record(stated, shape.bodies[TYPES[RECORDS[name]]]), **envelope)
 
 
-def skip_body(version: schemas.Version, stream: BytesIO) -> None:
+def skip_body(version: schemas.SchemaVersion, stream: BytesIO) -> None:
     """Skip the Avro record that follows the fingerprint.
 
     Raises:
@@ -76,7 +76,7 @@ def stated_type(value: bytes) -> str:
     return str(stated, errors="replace")
 
 
-def write_body(version: schemas.Version, event: Event) -> bytes:
+def write_body(version: schemas.SchemaVersion, event: Event) -> bytes:
     """Write the Avro record that follows the fingerprint.
 
     Raises:
@@ -114,7 +114,7 @@ def _integers(node: Any) -> Any:
     return [_integers(child) for child in node] if isinstance(node, list) else node
 
 
-def _record(stated: dict[str, Any], record: Record) -> Any:
+def _record(stated: dict[str, Any], record: RecordShape) -> Any:
     return RECORDS[record.name](**{field.name: _read(stated[field.name], field) for field in record.fields})
 
 

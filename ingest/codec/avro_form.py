@@ -102,7 +102,7 @@ def _coders() -> dict[bytes, Coder]:
     return {_MAGIC + version.fingerprint: _coder(version) for version in schemas.versions()}
 
 
-def _coder(version: schemas.Version) -> Coder:
+def _coder(version: schemas.SchemaVersion) -> Coder:
     try:
         return avro_generated.coder(version)
     except Exception:  # fastavro can always read it

@@ -18,7 +18,7 @@ import schemas
 from ingest.codec import avro_primitives as avro_parts
 from ingest.codec import limits
 from ingest.codec.avro_primitives import Coder, Memo
-from ingest.codec.schema_shape import RECORDS, Field, Record, Shape, shape_of
+from ingest.codec.schema_shape import RECORDS, Field, RecordShape, Shape, shape_of
 from lineage.core.model.events import Event
 
 _HEADER: Final = 10
@@ -29,7 +29,7 @@ _TAIL: Final = 3
 _UNIQUE: Final = frozenset({"event_id", "traceparent", "action"})
 
 
-def coder(version: schemas.Version) -> Coder:
+def coder(version: schemas.SchemaVersion) -> Coder:
     """Generate and compile the coder of a schema version.
 
     Raises:
@@ -146,7 +146,7 @@ def _slot(name: str, known: tuple[str, ...]) -> str:
     return _variable(name) if name in known else repr(Event._field_defaults[name])
 
 
-def _read_body(out: _Source, record: Record, *, checked: bool) -> None:
+def _read_body(out: _Source, record: RecordShape, *, checked: bool) -> None:
     head, tail = _split(record)
     _read_fields(out, head, "", checked=checked)
     if tail.fields:
@@ -157,7 +157,7 @@ def _read_body(out: _Source, record: Record, *, checked: bool) -> None:
             _read_fields(out, tail, "", checked=checked)
 
 
-def _split(record: Record) -> tuple[Record, Record]:
+def _split(record: RecordShape) -> tuple[RecordShape, RecordShape]:
     """Split off up to ``_TAIL`` trailing fields that may be absent; each is one zero byte when it is."""
     start = len(record.fields)
     while start > max(0, len(record.fields) - _TAIL) and (
@@ -167,12 +167,12 @@ def _split(record: Record) -> tuple[Record, Record]:
     return record._replace(fields=record.fields[:start]), record._replace(fields=record.fields[start:])
 
 
-def _read_fields(out: _Source, record: Record, prefix: str, *, checked: bool) -> None:
+def _read_fields(out: _Source, record: RecordShape, prefix: str, *, checked: bool) -> None:
     for field in record.fields:
         _read_field(out, field, prefix + _variable(field.name), checked=checked)
 
 
-def _built(record: Record, prefix: str) -> str:
+def _built(record: RecordShape, prefix: str) -> str:
     target = RECORDS[record.name]
     stated = {field.name for field in record.fields}
     slots = (
@@ -333,7 +333,7 @@ def writer_source(shape: Shape, header: bytes) -> str:
     return "\n".join(out.lines) + "\n"
 
 
-def _write_tail(tail: Record) -> list[str]:
+def _write_tail(tail: RecordShape) -> list[str]:
     if not tail.fields:
         return []
     names = {field: f"body__{field.name}_" for field in tail.fields}
@@ -364,7 +364,7 @@ def _writer(field: Field) -> str:
     return f"{field.kind}_memo.__getitem__" if field.many else f"{field.kind}_bytes"
 
 
-def _part_source(out: _Source, record: Record) -> None:
+def _part_source(out: _Source, record: RecordShape) -> None:
     slots = RECORDS[record.name]._fields
     with out.block(f"def {record.name}_bytes(part):"):
         with out.block(f"if type(part) is not {record.name}:"):

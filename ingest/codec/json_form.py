@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from ingest.codec import credentials
 from ingest.codec import limits as bounds
 from ingest.codec.avro_form import encode
-from ingest.codec.schema_shape import RECORDS, Field, Record, latest_shape
+from ingest.codec.schema_shape import RECORDS, Field, RecordShape, latest_shape
 from ingest.codec.validation import refuse_credential, refuse_credentials, shown
 from lineage.core.model.errors import BadRecordError, CredentialError, UnknownSchemaError
 from lineage.core.model.events import Event, document
@@ -240,7 +240,7 @@ def _one(value: object, field: Field, path: str) -> Any:
     return value
 
 
-def _part(value: object, record: Record, path: str) -> Any:
+def _part(value: object, record: RecordShape, path: str) -> Any:
     if not isinstance(value, Mapping):
         raise BadRecordError("wrong-kind", f"{path} is {_json_name(value)}: make it an object")
     fields, plain = _fields_of(record)
@@ -258,7 +258,7 @@ def _part(value: object, record: Record, path: str) -> Any:
 
 
 @cache
-def _fields_of(record: Record) -> tuple[dict[str, Field], dict[str, type[Any]]]:
+def _fields_of(record: RecordShape) -> tuple[dict[str, Field], dict[str, type[Any]]]:
     fields = {field.name: field for field in record.fields}
     return fields, _plain(fields)
 

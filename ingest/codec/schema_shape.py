@@ -26,7 +26,7 @@ class Field(NamedTuple):
     default: Any = None
     has_default: bool = False
     symbols: tuple[str, ...] = ()  # of an enum
-    record: "Record | None" = None
+    record: "RecordShape | None" = None
 
     @property
     def required(self) -> bool:
@@ -34,7 +34,7 @@ class Field(NamedTuple):
         return not self.has_default
 
 
-class Record(NamedTuple):
+class RecordShape(NamedTuple):
     """One record of the schema; its fields are in the order in which they are encoded."""
 
     name: str
@@ -48,7 +48,7 @@ class Shape(NamedTuple):
     doc: str
     order: tuple[str, ...]  # every field of the envelope in the order of encoding, including `type` and `body`
     envelope: dict[str, Field]
-    bodies: dict[str, Record]
+    bodies: dict[str, RecordShape]
 
 
 def shape_of(definition: dict[str, Any]) -> Shape:
@@ -83,9 +83,9 @@ def _named(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _named(child)
 
 
-def _record(definition: dict[str, Any], names: dict[str, dict[str, Any]]) -> Record:
+def _record(definition: dict[str, Any], names: dict[str, dict[str, Any]]) -> RecordShape:
     fields = tuple(_field(field, names) for field in definition["fields"])
-    return Record(definition["name"], definition["doc"], fields)
+    return RecordShape(definition["name"], definition["doc"], fields)
 
 
 def _field(definition: dict[str, Any], names: dict[str, dict[str, Any]]) -> Field:

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from ingest.codec import credentials
 from ingest.codec import limits as bounds
-from ingest.codec.schema_shape import RECORDS, Field, Record, latest_shape
+from ingest.codec.schema_shape import RECORDS, Field, RecordShape, latest_shape
 from lineage.core.model.errors import BadRecordError, CredentialError, UnknownSchemaError
 from lineage.core.model.events import TYPES, Event
 from lineage.core.model.times import EARLIEST, LATEST
@@ -110,7 +110,7 @@ def _body(body: Any) -> tuple[tuple[int, Field], ...]:
 
 
 @cache
-def _slots(record: Record) -> tuple[tuple[int, Field], ...]:
+def _slots(record: RecordShape) -> tuple[tuple[int, Field], ...]:
     return tuple((RECORDS[record.name]._fields.index(field.name), field) for field in record.fields)
 
 

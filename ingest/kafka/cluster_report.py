@@ -42,7 +42,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
+class PartitionReport:
     """A partition: how many replicas it has, how many of them are in sync, and whether it has a leader."""
 
     topic: str
@@ -87,12 +87,12 @@ class KafkaAdmin:
             id=described["cluster_id"], version=version, brokers=tuple(f"{each['host']}:{each['port']}" for each in up)
         )
 
-    def partitions(self) -> list[Partition]:
+    def partitions(self) -> list[PartitionReport]:
         """Describe the partitions of the topics."""
         with self._faults():
             described = self._client.describe_topics(self._names)
         return [
-            Partition(
+            PartitionReport(
                 topic=topic["name"],
                 number=each["partition_index"],
                 copies=len(each["replica_nodes"]),
@@ -196,7 +196,7 @@ def faults_of_settings(name: str, settings: Mapping[str, str], *, gone: int) -> 
     return faults
 
 
-def faults_of_copies(partitions: list[Partition], settings: Mapping[str, Mapping[str, str]]) -> list[str]:
+def faults_of_copies(partitions: list[PartitionReport], settings: Mapping[str, Mapping[str, str]]) -> list[str]:
     """What is wrong with the replication of partitions: one message for each fault.
 
     Args:

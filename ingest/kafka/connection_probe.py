@@ -25,7 +25,7 @@ from kafka.protocol.sasl import (
 )
 
 from ingest.kafka.settings import KafkaSettings, host_and_port
-from ingest.kafka.wire import ClosedError, Found, Wire, left
+from ingest.kafka.wire import CauseFound, ClosedError, KafkaWire, left
 from lineage.core.model.errors import DelegraphError
 
 # The version of each request; every broker since 1.0 supports it.
@@ -60,7 +60,7 @@ def cause_at(server: str, settings: KafkaSettings, *, within_seconds: float) -> 
                 _log_in(wire, server, settings)
             brokers = _brokers(wire, settings)
         _ask_brokers(brokers, server, deadline)
-    except Found as found:
+    except CauseFound as found:
         return str(found)
     except DelegraphError as fault:  # a file or token that existed when the settings were read and is gone
         return str(fault)
@@ -76,7 +76,7 @@ def _connected(server: str, deadline: float) -> Iterator[socket.socket]:
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise Found(
+        raise CauseFound(
             f"the name {host!r} cannot be resolved ({error.strerror or error}); check the name and DNS"
         ) from error
     connection = _open(host, port, deadline)
@@ -88,31 +88,31 @@ def _open(host: str, port: int, deadline: float) -> socket.socket:
     try:
         return socket.create_connection((host, port), timeout=left(deadline))
     except ConnectionRefusedError as error:
-        raise Found(
+        raise CauseFound(
             f"nothing listens on port {port} (connection refused); check the port, and that the broker is up"
         ) from error
     except TimeoutError as error:
-        raise Found("no answer to a TCP connection in time; check the address and the firewall") from error
+        raise CauseFound("no answer to a TCP connection in time; check the address and the firewall") from error
     except OSError as error:
-        raise Found(f"cannot be reached ({error.strerror or error})") from error
+        raise CauseFound(f"cannot be reached ({error.strerror or error})") from error
 
 
 # Encryption
 
 
 @contextlib.contextmanager
-def _secured(plain: socket.socket, server: str, settings: KafkaSettings, deadline: float) -> Iterator["Wire"]:
+def _secured(plain: socket.socket, server: str, settings: KafkaSettings, deadline: float) -> Iterator["KafkaWire"]:
     if not settings.encrypted:
-        yield Wire(plain, deadline)
+        yield KafkaWire(plain, deadline)
         return
     host, _ = host_and_port(server)
     plain.settimeout(left(deadline))
     try:
         wrapped = settings.tls().wrap_socket(plain, server_hostname=host)
     except (OSError, ssl.SSLError) as error:
-        raise Found(_why_no_tls(error, server, settings, deadline)) from error
+        raise CauseFound(_why_no_tls(error, server, settings, deadline)) from error
     with wrapped:
-        yield Wire(wrapped, deadline)
+        yield KafkaWire(wrapped, deadline)
 
 
 def _why_no_tls(error: OSError, server: str, settings: KafkaSettings, deadline: float) -> str:
@@ -166,7 +166,7 @@ def _late_alert(error: Exception, server: str, settings: KafkaSettings, deadline
             return None
     except ssl.SSLError as refused:
         return _alert(refused, settings)
-    except (Found, OSError):
+    except (CauseFound, OSError):
         return None
 
 
@@ -179,8 +179,8 @@ def _answers_in_the_clear(server: str, deadline: float) -> bool:
     """Whether the port speaks Kafka without TLS."""
     try:
         with _open(*host_and_port(server), deadline) as plain:
-            return _speaks_kafka(Wire(plain, deadline))
-    except Found:
+            return _speaks_kafka(KafkaWire(plain, deadline))
+    except CauseFound:
         return False
 
 
@@ -193,43 +193,43 @@ def _answers_in_tls(server: str, deadline: float) -> bool:
             return True
     except ssl.SSLError as error:
         return "alert" in _message_of(error)
-    except (Found, OSError):
+    except (CauseFound, OSError):
         return False
 
 
 # Kafka
 
 
-def _speaks_kafka(wire: Wire) -> bool:
+def _speaks_kafka(wire: KafkaWire) -> bool:
     try:
         wire.ask(ApiVersionsRequest(), ApiVersionsResponse, _API_VERSIONS)
-    except (Found, ClosedError, OSError):
+    except (CauseFound, ClosedError, OSError):
         return False
     return True
 
 
-def _ask_kafka(wire: Wire, server: str, settings: KafkaSettings, deadline: float) -> None:
+def _ask_kafka(wire: KafkaWire, server: str, settings: KafkaSettings, deadline: float) -> None:
     try:
         answer = wire.ask(ApiVersionsRequest(), ApiVersionsResponse, _API_VERSIONS)
-    except Found:
+    except CauseFound:
         if not settings.encrypted and _answers_in_tls(server, deadline):
-            raise Found(_wants_tls(settings)) from None
+            raise CauseFound(_wants_tls(settings)) from None
         raise
     except (ClosedError, OSError) as error:
         if settings.encrypted and (alert := _late_alert(error, server, settings, deadline)):
-            raise Found(alert) from error
+            raise CauseFound(alert) from error
         if not settings.encrypted and _answers_in_tls(server, deadline):
-            raise Found(_wants_tls(settings)) from error
+            raise CauseFound(_wants_tls(settings)) from error
         if isinstance(error, TimeoutError):
-            raise Found("the port is open, but does not answer like a Kafka broker") from error
+            raise CauseFound("the port is open, but does not answer like a Kafka broker") from error
         if settings.encrypted and settings.cert_file is None:
-            raise Found(
+            raise CauseFound(
                 "it closes the connection after TLS; it may require a client certificate (cert_file)"
             ) from error
-        raise Found("the server closes the connection; check that it is a Kafka broker") from error
+        raise CauseFound("the server closes the connection; check that it is a Kafka broker") from error
     supported = {one.api_key for one in answer.api_keys or ()}
     if answer.error_code or MetadataRequest.API_KEY not in supported:
-        raise Found("it is a controller, not a broker; use the port of a broker")
+        raise CauseFound("it is a controller, not a broker; use the port of a broker")
 
 
 def _wants_tls(settings: KafkaSettings) -> str:
@@ -239,26 +239,26 @@ def _wants_tls(settings: KafkaSettings) -> str:
 # Login
 
 
-def _log_in(wire: Wire, server: str, settings: KafkaSettings) -> None:
+def _log_in(wire: KafkaWire, server: str, settings: KafkaSettings) -> None:
     mechanism = settings.sasl_mechanism or ""
     try:
         answer = wire.ask(SaslHandshakeRequest(mechanism=mechanism), SaslHandshakeResponse, _SASL_HANDSHAKE)
         fault, enabled = answer.error_code, answer.mechanisms or []
         if fault == _ILLEGAL_SASL_STATE:
             other = "SSL" if settings.encrypted else "PLAINTEXT"
-            raise Found(f"the port does not use SASL logins; use another port, or security_protocol {other}")
+            raise CauseFound(f"the port does not use SASL logins; use another port, or security_protocol {other}")
         if fault == _UNSUPPORTED_SASL_MECHANISM or mechanism not in enabled:
-            raise Found(
+            raise CauseFound(
                 f"the broker does not support {mechanism}, only {', '.join(enabled) or 'none'}; set sasl_mechanism"
             )
         if fault:
-            raise Found(f"the broker refuses the login (error {fault})")
+            raise CauseFound(f"the broker refuses the login (error {fault})")
         _prove(wire, server, settings)
     except (ClosedError, OSError) as error:
-        raise Found(f"the broker aborts the login ({error})") from error
+        raise CauseFound(f"the broker aborts the login ({error})") from error
 
 
-def _prove(wire: Wire, server: str, settings: KafkaSettings) -> None:
+def _prove(wire: KafkaWire, server: str, settings: KafkaSettings) -> None:
     """Log in, with the library's implementation of the mechanism."""
     from kafka.net.sasl import get_sasl_mechanism  # noqa: PLC0415 (the library may be absent until a login is tried)
 
@@ -270,13 +270,13 @@ def _prove(wire: Wire, server: str, settings: KafkaSettings) -> None:
         token = login.auth_bytes()
         answer = wire.ask(SaslAuthenticateRequest(auth_bytes=token), SaslAuthenticateResponse, _SASL_AUTHENTICATE)
         if answer.error_code:
-            raise Found(_why_no_login(answer.error_message or "", settings))
+            raise CauseFound(_why_no_login(answer.error_message or "", settings))
         try:
             login.receive(answer.auth_bytes or b"")
         except (ValueError, KeyError) as error:  # the broker's signature is wrong or missing
-            raise Found(f"the broker does not prove that it knows the password ({error})") from error
+            raise CauseFound(f"the broker does not prove that it knows the password ({error})") from error
     if not login.is_authenticated():
-        raise Found(_why_no_login("", settings))
+        raise CauseFound(_why_no_login("", settings))
 
 
 def _why_no_login(message: str, settings: KafkaSettings) -> str:
@@ -289,7 +289,7 @@ def _why_no_login(message: str, settings: KafkaSettings) -> str:
 # Advertised addresses
 
 
-def _brokers(wire: Wire, settings: KafkaSettings) -> list[str]:
+def _brokers(wire: KafkaWire, settings: KafkaSettings) -> list[str]:
     """The addresses that the brokers advertise (``advertised.listeners``)."""
     try:
         answer = wire.ask(MetadataRequest(topics=[]), MetadataResponse, _METADATA)
@@ -297,12 +297,12 @@ def _brokers(wire: Wire, settings: KafkaSettings) -> list[str]:
         found = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in brokers]
     except (ClosedError, OSError) as error:
         if not settings.authenticated:
-            raise Found(
+            raise CauseFound(
                 "it closes the connection after the first request; it may require a login (security_protocol SASL_...)"
             ) from error
-        raise Found(f"it accepts the connection but does not answer ({error})") from error
+        raise CauseFound(f"it accepts the connection but does not answer ({error})") from error
     if not found:
-        raise Found("it lists no brokers; it may be a controller, or still starting")
+        raise CauseFound("it lists no brokers; it may be a controller, or still starting")
     return found
 
 
@@ -314,7 +314,7 @@ def _ask_brokers(brokers: list[str], server: str, deadline: float) -> None:
         try:
             with _connected(broker, deadline):
                 pass
-        except Found as found:
-            raise Found(
+        except CauseFound as found:
+            raise CauseFound(
                 f"it answers, but sends clients to {broker} (advertised.listeners), which fails: {found}"
             ) from found

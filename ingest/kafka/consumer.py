@@ -25,7 +25,7 @@ from ingest.kafka.errors import kafka_faults
 from ingest.kafka.fetch_batches import read_lean
 from ingest.kafka.log import READING, KafkaLog, refuse_lost
 from ingest.kafka.records import records_of
-from ingest.projector import Projection, read_records
+from ingest.projector import ProjectionPort, read_records
 from ingest.tracing import Tracer, no_tracer
 from lineage.core.model.errors import FencedError, UnavailableError
 from lineage.core.model.records import TOPICS, Batch, Outcomes
@@ -52,7 +52,7 @@ _LONGEST_WAIT_SECONDS: Final = 10.0
 _CLOSE_MS: Final = 1_000
 
 
-class Observer(Protocol):
+class ConsumerObserver(Protocol):
     """Receives notifications of what the consumer does, mostly for metrics. Its methods must not raise."""
 
     def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
@@ -82,11 +82,11 @@ class Consumer:
     def __init__(
         self,
         log: KafkaLog,
-        store: Projection,
+        store: ProjectionPort,
         trust: Trusted | None,
         *,
         group: str,
-        observer: Observer,
+        observer: ConsumerObserver,
         traced: Tracer = no_tracer,
     ) -> None:
         """Create a consumer; ``run`` starts it.
@@ -241,7 +241,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
     ``generation``, and a batch is only written if it was polled entirely within one generation.
     """
 
-    def __init__(self, log: KafkaLog, store: Projection, group: str, observer: Observer) -> None:
+    def __init__(self, log: KafkaLog, store: ProjectionPort, group: str, observer: ConsumerObserver) -> None:
         self._store = store
         self._observer = observer
         self._places = {log.topic_name(topic): topic for topic in TOPICS}

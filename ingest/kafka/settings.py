@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ingest.declared_settings import Kind, Table, setting
+from ingest.declared_settings import SettingKind, SettingsTable, setting
 from ingest.kafka.tls import reason_of, trusting
 from ingest.secrets import Secret
 from lineage.core.model.errors import RefusedError
@@ -52,24 +52,29 @@ class KafkaSettings:
         default_text="`SCRAM-SHA-512` with SASL",
     )
     username: str | None = setting(None, "the user, for SCRAM and PLAIN")
-    password: Secret | None = setting(None, "the user's password", kind=Kind.SECRET)
+    password: Secret | None = setting(None, "the user's password", kind=SettingKind.SECRET)
     ca_file: Path | None = setting(
-        None, "the CA of the brokers' certificates, in PEM", kind=Kind.READABLE_FILE, default_text="the system's"
+        None, "the CA of the brokers' certificates, in PEM", kind=SettingKind.READABLE_FILE, default_text="the system's"
     )
     cert_file: Path | None = setting(
-        None, "our own certificate, in PEM, if the brokers ask for one", kind=Kind.READABLE_FILE
+        None, "our own certificate, in PEM, if the brokers ask for one", kind=SettingKind.READABLE_FILE
     )
-    key_file: Path | None = setting(None, "its key, in PEM", kind=Kind.READABLE_KEY_FILE, default_text="in `cert_file`")
-    key_password: Secret | None = setting(None, "the password of an encrypted key", kind=Kind.SECRET)
+    key_file: Path | None = setting(
+        None, "its key, in PEM", kind=SettingKind.READABLE_KEY_FILE, default_text="in `cert_file`"
+    )
+    key_password: Secret | None = setting(None, "the password of an encrypted key", kind=SettingKind.SECRET)
     token_file: Path | None = setting(
-        None, "a token for OAUTHBEARER; read again for every connection", kind=Kind.READABLE_KEY_FILE
+        None, "a token for OAUTHBEARER; read again for every connection", kind=SettingKind.READABLE_KEY_FILE
     )
     token_url: str | None = setting(None, "instead: the endpoint that issues tokens for client credentials")
     token_client_id: str | None = setting(None, "the client, for that endpoint")
-    token_client_secret: Secret | None = setting(None, "the client's secret", kind=Kind.SECRET)
+    token_client_secret: Secret | None = setting(None, "the client's secret", kind=SettingKind.SECRET)
     token_scope: str | None = setting(None, "the scope to request, if any")
     token_ca_file: Path | None = setting(
-        None, "the CA of that endpoint's certificate, in PEM", kind=Kind.READABLE_FILE, default_text="the system's"
+        None,
+        "the CA of that endpoint's certificate, in PEM",
+        kind=SettingKind.READABLE_FILE,
+        default_text="the system's",
     )
     secret_files: tuple[Path, ...] = ()
 
@@ -239,7 +244,7 @@ class KafkaSettings:
             raise RefusedError(f"the token endpoint {self.token_url} would get the client's secret unencrypted")
 
 
-TABLE: Final = Table(KafkaSettings, word="Kafka setting", table="kafka")
+TABLE: Final = SettingsTable(KafkaSettings, word="Kafka setting", table="kafka")
 NAMES: Final = TABLE.names
 
 

@@ -16,7 +16,7 @@ from ingest.kafka.connection_probe import cause_at
 from ingest.kafka.errors import WITHIN_SECONDS, kafka_faults, translate
 from ingest.kafka.settings import KafkaSettings
 from ingest.log.port import Entry
-from ingest.log.sink_port import HeldUpError, Receipt, Refusal, Taken
+from ingest.log.sink_port import HeldUpError, SettledReceipt, SinkReceipt, SinkRefusal
 from lineage.core.model.errors import UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -64,16 +64,16 @@ class KafkaSink:
                 KafkaProducer, bootstrap_servers=list(servers), **_CLIENT, **settings.client(servers)
             )
 
-    def send(self, entries: Sequence[Entry]) -> Sequence[Receipt]:
+    def send(self, entries: Sequence[Entry]) -> Sequence[SinkReceipt]:
         """Pass entries of one topic to the library."""
-        receipts: list[Receipt] = []
+        receipts: list[SinkReceipt] = []
         topic = f"{self._prefix}.{entries[0].topic}"
         for _, value, key in entries:
             headers = self._headers_of(value) if self._headers_of else None
             try:
                 receipts.append(self._client.send(topic, value, key or None, headers))
             except errors.MessageSizeTooLargeError as error:
-                receipts.append(Taken(error))
+                receipts.append(SettledReceipt(error))
             except errors.KafkaTimeoutError as error:
                 if receipts:  # some entries have been sent; the next call raises if the error persists
                     break
@@ -87,17 +87,17 @@ class KafkaSink:
                 raise self._translated(error) from error
         return receipts
 
-    def refusal(self, error: BaseException, topic: str) -> Refusal | None:
+    def refusal(self, error: BaseException, topic: str) -> SinkRefusal | None:
         """Why the broker will never accept the event; None if it may still accept it."""
         if isinstance(error, errors.TopicAuthorizationFailedError):
             # The library also reports it for events in flight to other topics.
             named = error.args[0] if error.args else None
             if f"{self._prefix}.{topic}" in ([named] if isinstance(named, str) else named or ()):
-                return Refusal("not-authorised", self.explain(error), certain=True)
+                return SinkRefusal("not-authorised", self.explain(error), certain=True)
             return None
         for kind, reason in _FOR_GOOD:
             if isinstance(error, kind):
-                return Refusal(reason, self.explain(error), certain=False)
+                return SinkRefusal(reason, self.explain(error), certain=False)
         return None
 
     def explain(self, error: BaseException) -> str:

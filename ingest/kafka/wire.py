@@ -14,7 +14,7 @@ _LARGEST_ANSWER_BYTES: Final = 16_777_216
 _LEAST_SECONDS: Final = 0.05  # a step that begins at the deadline still gets an immediate answer
 
 
-class Found(Exception):  # noqa: N818 (not an error: it ends the probe with its result)
+class CauseFound(Exception):  # noqa: N818 (not an error: it ends the probe with its result)
     """The cause was found: a sentence that follows the name of the server."""
 
 
@@ -25,7 +25,7 @@ class ClosedError(Exception):
         return "it closes the connection"
 
 
-class Wire:
+class KafkaWire:
     """A connection that sends requests of Kafka's protocol and reads their responses."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
@@ -51,12 +51,12 @@ class Wire:
         size = self._take(_NUMBER_BYTES)
         length = int.from_bytes(size, "big", signed=True)
         if not _NUMBER_BYTES <= length <= _LARGEST_ANSWER_BYTES:
-            raise Found(f"the server is not a Kafka broker (it answers {size!r}{self._peek()!r})")
+            raise CauseFound(f"the server is not a Kafka broker (it answers {size!r}{self._peek()!r})")
         raw = self._take(length)
         try:
             return response.decode(raw, version=version, header=True)
         except (struct.error, ValueError, IndexError, TypeError, KeyError) as error:
-            raise Found("the server is not a Kafka broker (its answer is malformed)") from error
+            raise CauseFound("the server is not a Kafka broker (its answer is malformed)") from error
 
     def _take(self, count: int) -> bytes:
         received = bytearray()

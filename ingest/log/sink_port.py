@@ -7,7 +7,7 @@ from ingest.log.port import Entry, Log
 from lineage.core.model.errors import UnavailableError
 
 
-class Receipt(Protocol):
+class SinkReceipt(Protocol):
     """The pending or final result of handing over an event."""
 
     @property
@@ -21,7 +21,7 @@ class Receipt(Protocol):
         ...
 
 
-class Refusal(NamedTuple):
+class SinkRefusal(NamedTuple):
     """Why the log will never accept an event.
 
     Attributes:
@@ -42,7 +42,7 @@ class HeldUpError(UnavailableError):
 class Sink(Protocol):
     """Writes to a log. It is opened, used and closed by the same thread."""
 
-    def send(self, entries: Sequence[Entry]) -> Sequence[Receipt]:
+    def send(self, entries: Sequence[Entry]) -> Sequence[SinkReceipt]:
         """Hand over entries of one topic: as many as possible, and at least the first.
 
         Returns:
@@ -54,7 +54,7 @@ class Sink(Protocol):
         """
         ...
 
-    def refusal(self, error: BaseException, topic: str) -> Refusal | None:
+    def refusal(self, error: BaseException, topic: str) -> SinkRefusal | None:
         """Why an event of a topic will never be accepted, if ``error`` means that; else None."""
         ...
 
@@ -67,7 +67,7 @@ class Sink(Protocol):
         ...
 
 
-class Taken(NamedTuple):
+class SettledReceipt(NamedTuple):
     """The receipt of an event that is settled: the log has it, or refuses it."""
 
     exception: BaseException | None = None
@@ -81,12 +81,12 @@ class LogSink:
         """Append to this log, and close it at the end."""
         self._log = log
 
-    def send(self, entries: Sequence[Entry]) -> Sequence[Receipt]:
+    def send(self, entries: Sequence[Entry]) -> Sequence[SinkReceipt]:
         """Append the entries, all or none."""
         self._log.append(entries)
-        return [Taken()] * len(entries)
+        return [SettledReceipt()] * len(entries)
 
-    def refusal(self, _error: BaseException, _topic: str) -> Refusal | None:
+    def refusal(self, _error: BaseException, _topic: str) -> SinkRefusal | None:
         """Return None, because the embedded log accepts every event of a spool."""
         return None
 

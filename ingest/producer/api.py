@@ -23,7 +23,7 @@ from ingest.kafka.settings import KafkaSettings
 from ingest.opening import sink_opener
 from ingest.producer.action_recorder import ActionRecorder, recorded
 from ingest.producer.sender import Sender
-from ingest.producer.spool import Given, Refused, Spool
+from ingest.producer.spool import RefusedEvent, Spool, SpoolEntry
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Body, Event
 from lineage.core.model.times import Instant, format_instant
@@ -195,20 +195,22 @@ class Producer:
         self._sender.wake()
         return [Emitted(event.event_id, event.sequence) for event in kept]
 
-    def _given(self, what: Event | Body | Mapping[str, object], occurred_at: Instant | None, txn: str | None) -> Given:
+    def _given(
+        self, what: Event | Body | Mapping[str, object], occurred_at: Instant | None, txn: str | None
+    ) -> SpoolEntry:
         if isinstance(what, Event):
-            return Given(what, numbered=False)
+            return SpoolEntry(what, numbered=False)
         moment = self._clock() if occurred_at is None else occurred_at
         if not isinstance(what, Mapping):
             event = Event(str(uuid4()), self.source, moment, what, txn=txn, traceparent=self._traceparent())
-            return Given(event, numbered=self._sequences)
+            return SpoolEntry(event, numbered=self._sequences)
         stated = {name: value for name, value in what.items() if value is not None}
         if "event_id" in stated:
             # Complete: any field added here would differ on every emit and make it a conflicting event.
-            return Given(codec.event_from_document({"source": self.source} | stated), numbered=False)
+            return SpoolEntry(codec.event_from_document({"source": self.source} | stated), numbered=False)
         added = {"event_id": str(uuid4()), "source": self.source, "occurred_at": format_instant(moment)}
         event = codec.event_from_document(added | {"txn": txn, "traceparent": self._traceparent()} | stated)
-        return Given(event, numbered=self._sequences and event.sequence is None)
+        return SpoolEntry(event, numbered=self._sequences and event.sequence is None)
 
     def flush(self, seconds: float) -> bool:
         """Wait until all events emitted so far are in the log.
@@ -239,7 +241,7 @@ class Producer:
             sender_alive=self._sender.alive,
         )
 
-    def refused(self, *, limit: int = 1_000) -> list[Refused]:
+    def refused(self, *, limit: int = 1_000) -> list[RefusedEvent]:
         """The events that the log has permanently refused, oldest first, each with the reason."""
         return self._spool.refused(limit=limit)
 

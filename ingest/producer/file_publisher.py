@@ -21,7 +21,7 @@ from ingest.log.port import Entry, Log
 from ingest.opening import open_log, sink_opener
 from ingest.producer.api import LIMIT_BYTES, LIMIT_EVENTS
 from ingest.producer.sender import Sender
-from ingest.producer.spool import Refused, Spool
+from ingest.producer.spool import RefusedEvent, Spool
 from ingest.sources.file_import import ingest_files, refuse_unreadable
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.records import Position, RejectedRecord
@@ -202,7 +202,7 @@ def _resume_hint(spool: Spool, sender: Sender, fault: UnavailableError, read: Do
     return f"{left}. Once the log is back, send them with '{command}'.{skipped} The cause: {fault}"
 
 
-def _refusal(log_url: str, item: Refused) -> Document:
+def _refusal(log_url: str, item: RefusedEvent) -> Document:
     event = codec.read(item.entry.value)
     detail = f"event {event.event_id} of {event.source}: {item.detail}"
     return {"file": log_url, "line": item.number, "reason": item.reason, "detail": detail}

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ingest.log.sink_port import HeldUpError, Receipt, Sink
+from ingest.log.sink_port import HeldUpError, Sink, SinkReceipt
 from ingest.producer.spool import Spool, Waiting
 from lineage.core.model.errors import DelegraphError
 from lineage.core.model.records import TOPICS
@@ -57,7 +57,7 @@ class _Lane:
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.read_to = 0
-        self.in_flight: deque[tuple[Waiting, Receipt]] = deque()
+        self.in_flight: deque[tuple[Waiting, SinkReceipt]] = deque()
         self.pause = _Pause()
 
 

@@ -62,7 +62,7 @@ class Waiting(NamedTuple):
     entry: Entry
 
 
-class Refused(NamedTuple):
+class RefusedEvent(NamedTuple):
     """An event that the log has permanently refused.
 
     Attributes:
@@ -93,7 +93,7 @@ class Holding(NamedTuple):
     taken: int
 
 
-class Given(NamedTuple):
+class SpoolEntry(NamedTuple):
     """An event for the spool, and whether to give it the next sequence number of its source."""
 
     event: Event
@@ -166,7 +166,7 @@ class Spool:
 
     # Writing events
 
-    def put(self, given: Sequence[Given], *, wait_seconds: float = 0) -> list[Event]:
+    def put(self, given: Sequence[SpoolEntry], *, wait_seconds: float = 0) -> list[Event]:
         """Store events, all or none; they are durable when this returns.
 
         Args:
@@ -206,7 +206,7 @@ class Spool:
             raise UnavailableError(str(group.fault)) from group.fault
         return admission
 
-    def _encoded(self, given: Sequence[Given]) -> _Admission:
+    def _encoded(self, given: Sequence[SpoolEntry]) -> _Admission:
         events: list[Event] = []
         sequences: dict[str, int] = {}
         for event, numbered in given:
@@ -326,13 +326,13 @@ class Spool:
                 self._refused += 1
                 self._changed.notify_all()
 
-    def refused(self, *, limit: int = 1_000) -> list[Refused]:
+    def refused(self, *, limit: int = 1_000) -> list[RefusedEvent]:
         """The events that the log has refused, oldest first."""
         with self._kept() as keeper:
             query = 'SELECT n, topic, "key", value, reason, detail FROM refused ORDER BY n LIMIT ?'
             rows = keeper.execute(query, (limit,)).fetchall()
         return [
-            Refused(n, Entry(TOPICS[topic], value, key), reason, detail)
+            RefusedEvent(n, Entry(TOPICS[topic], value, key), reason, detail)
             for n, topic, key, value, reason, detail in rows
         ]
 

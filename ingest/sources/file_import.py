@@ -61,7 +61,7 @@ class FileOutcome:
 
 
 @dataclass(slots=True)
-class Intake:
+class FileImport:
     """The result of an import.
 
     Attributes:
@@ -101,7 +101,7 @@ def ingest_files(
     source: str | None = None,
     keeper: Keeper | None = None,
     quarantine_unknown: bool = False,
-) -> Intake:
+) -> FileImport:
     """Append the events of files to the log.
 
     Args:
@@ -140,9 +140,9 @@ def ingest_recognised(
     sources: Sequence[NamedSource] = (),
     named: NamedSource | None = None,
     keeper: Keeper | None = None,
-) -> Intake:
+) -> FileImport:
     """Append the events of files of known formats to the log; the arguments are those of ``ingest_files``."""
-    intake = Intake()
+    intake = FileImport()
     logs: dict[str, ForeignLog] = {}
     for file in files:
         found, foreign_log = file.format, None
@@ -197,7 +197,7 @@ def ingest_records(
     records: Iterable[tuple[Entry | RejectedRecord, int]],
     log: Log,
     aside: QuarantineSink,
-    intake: Intake,
+    intake: FileImport,
     *,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> None:
@@ -256,7 +256,7 @@ def _in_parts(
     yield good, bad, size
 
 
-def _append(log: Log, entries: list[Entry], intake: Intake) -> None:
+def _append(log: Log, entries: list[Entry], intake: FileImport) -> None:
     for first, last in _runs(sorted(log.append(entries))):
         place = (first.topic, first.partition)
         if place in intake.latest:
@@ -281,7 +281,7 @@ def _runs(positions: Sequence[Position]) -> Iterator[tuple[Position, Position]]:
 
 def _own(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Read]:
     """Read delegraph's own lines, skipping blank ones."""
-    table, place = credentials.Table(), 0
+    table, place = credentials.ColumnTable(), 0
     for place, (line, length) in enumerate(_lines(stream), start=1):
         raw = line.rstrip(b"\r\n")
         if not raw.strip():
@@ -303,7 +303,7 @@ def _own(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Rea
 
 def _of_no_format(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Read]:
     """Read the records of a file of unknown format: each is quarantined, unless it is one of our events."""
-    table = credentials.Table()
+    table = credentials.ColumnTable()
     for record in foreign.read_records(stream):
         fault = BadRecordError("unknown-format", "it is not a record of any known format")
         if record.fault is not None and record.fault.reason in {"broken-gzip", "too-large", "truncated"}:

@@ -9,7 +9,7 @@ from ingest.codec import api as codec
 from ingest.log.port import Entry, entry_of
 from ingest.projector import unreadable
 from ingest.sources import adapters as foreign
-from ingest.sources.adapters import Memory, Outcome, RawRecord, Reading, Row
+from ingest.sources.adapters import Memory, MemoryRow, RawRecord, Reading, TranslationOutcome
 from ingest.sources.identity import IdentityMap
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import BadRecordError
@@ -50,7 +50,7 @@ class ForeignLog:
         self.skipped: Counter[str] = Counter()
         self._keeper, self._clock = keeper, clock
         kept = () if keeper is None else keeper.remembered(named.name)
-        self._memory = Memory(Row(*row) for row in kept)
+        self._memory = Memory(MemoryRow(*row) for row in kept)
         self._named = named
         self._reading = Reading(foreign.FORMATS[named.format], named.source, self._memory)
         self._identity = IdentityMap(named.identity, named.source, self._memory)
@@ -99,7 +99,7 @@ class ForeignLog:
         )
         self._kept_counts, self._counts = self._kept_counts + self._counts, Counter()
 
-    def _entries(self, name: str, outcome: Outcome) -> Iterator[Read]:
+    def _entries(self, name: str, outcome: TranslationOutcome) -> Iterator[Read]:
         record, translation = outcome
         if record is not None:
             self.records += 1

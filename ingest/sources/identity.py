@@ -40,7 +40,7 @@ _MOST_NATIVE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class IdentityRule:
     """An entry of ``[[source.identity]]``.
 
     Attributes:
@@ -62,7 +62,7 @@ class Rule:
         return None if fault_of_id(known) or find(known) else known
 
 
-def rule(match: str, id_: str, kind: str, where: str) -> Rule:
+def rule(match: str, id_: str, kind: str, where: str) -> IdentityRule:
     """Check an entry.
 
     Raises:
@@ -86,7 +86,7 @@ def rule(match: str, id_: str, kind: str, where: str) -> Rule:
         raise RefusedError(f"'id' of {where} {fault}")
     if (declared := declared_kind(id_)) not in (None, kind):
         raise RefusedError(f"'id' of {where} begins with the prefix of kind {declared}, and 'kind' is {kind}")
-    return Rule(pattern, id_, kind)
+    return IdentityRule(pattern, id_, kind)
 
 
 class Unmapped(NamedTuple):
@@ -99,7 +99,7 @@ class Unmapped(NamedTuple):
 class IdentityMap:
     """The rules of a source, and the memory of the ids they were applied to."""
 
-    def __init__(self, rules: Iterable[Rule], source: Source, memory: Memory) -> None:
+    def __init__(self, rules: Iterable[IdentityRule], source: Source, memory: Memory) -> None:
         """Set the rules; if they have changed since the last run, they are applied again to every remembered id."""
         self._rules = tuple(rules)
         self._source = source

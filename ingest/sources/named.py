@@ -8,7 +8,7 @@ from typing import Any
 from ingest.secrets import Secret
 from ingest.sources.adapters import FORMATS
 from ingest.sources.adapters.kit import Source
-from ingest.sources.identity import Rule
+from ingest.sources.identity import IdentityRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class NamedSource:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     lifetimes: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
-    identity: tuple[Rule, ...] = ()
+    identity: tuple[IdentityRule, ...] = ()
     token: Secret | None = None
     token_file: Path | None = None
     configured: bool = True

@@ -15,13 +15,13 @@ from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
 from lineage.core.model.records import Batch
 from lineage.core.model.trust import Trusted, in_force
 from lineage.plumbing.gc_pause import gc_freeze
-from lineage.store.follower import Follower, Place
+from lineage.store.follower import Follower, StoreState
 from lineage.store.store import Store
 
 _MANY: Final = 10_000  # records in a batch while a consumer catches up
 
 
-class Observer(Protocol):
+class ReplicaObserver(Protocol):
     """Observes changes of the graph; it does not change during a call."""
 
     def loaded(self, world: World) -> None:
@@ -41,7 +41,7 @@ class Aged(NamedTuple):
     """
 
     world: World | None
-    place: Place | None
+    place: StoreState | None
     seconds: float
 
 
@@ -53,7 +53,7 @@ class AuthorityReplica:
         store: Store,
         trust: Trusted | None,
         *,
-        observer: Observer | None = None,
+        observer: ReplicaObserver | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Create a replica. The first query loads everything.
@@ -99,7 +99,7 @@ class AuthorityReplica:
         with self._follower.held_within(seconds) as (place, age):
             yield Aged(None if place is None else self._world, place, age)
 
-    def follow(self) -> Place:
+    def follow(self) -> StoreState:
         """Ask the store for what was projected since, and return where the graph stands.
 
         Raises:

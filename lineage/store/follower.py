@@ -20,7 +20,7 @@ from lineage.store.store import Store
 _PUSH_SECONDS: Final = 0.05  # how long a writer waits to hand over a batch
 
 
-class Place(NamedTuple):
+class StoreState(NamedTuple):
     """The state of a store: as long as edition, positions and trust are unchanged, so are its authorised facts."""
 
     edition: bytes
@@ -63,10 +63,10 @@ class Follower:
         self._checks = 0  # number of checks begun
         self._checked = 0  # number of the last check that succeeded
         self._mark: object = None
-        self._place: Place | None = None  # None before anything is loaded
+        self._place: StoreState | None = None  # None before anything is loaded
 
     @contextmanager
-    def caught_up(self) -> Iterator[Place]:
+    def caught_up(self) -> Iterator[StoreState]:
         """Catch up with the store, then lock the copy for the block; keep the block short.
 
         Yields:
@@ -86,7 +86,7 @@ class Follower:
             yield place
 
     @contextmanager
-    def non_blocking(self) -> Iterator[Place]:
+    def non_blocking(self) -> Iterator[StoreState]:
         """Like ``caught_up``, but without blocking.
 
         Raises:
@@ -103,7 +103,7 @@ class Follower:
             self._lock.release()
 
     @contextmanager
-    def held(self) -> Iterator[Place | None]:
+    def held(self) -> Iterator[StoreState | None]:
         """Lock the copy for the block, without catching up.
 
         Yields:
@@ -113,7 +113,7 @@ class Follower:
             yield self._place
 
     @contextmanager
-    def held_within(self, seconds: float) -> Iterator[tuple[Place | None, float]]:
+    def held_within(self, seconds: float) -> Iterator[tuple[StoreState | None, float]]:
         """Lock the copy for the block without checking the store, after at most ``seconds`` for a check in progress.
 
         Yields:
@@ -150,13 +150,13 @@ class Follower:
         finally:
             self._lock.release()
 
-    def _follow(self) -> Place:
+    def _follow(self) -> StoreState:
         began = self._monotonic()
         place = self._looked_at_store()
         self._followed_at = began
         return place
 
-    def _looked_at_store(self) -> Place:
+    def _looked_at_store(self) -> StoreState:
         mark = self._store.change_token()  # before reading, to notice a commit during the read
         trust = in_force(self._trust)
         before = self._place
@@ -164,7 +164,7 @@ class Follower:
             return before
         with self._store.snapshot() as still:
             positions, recorded_at = still.progress()
-            place = Place(still.edition(), positions, trust, recorded_at)
+            place = StoreState(still.edition(), positions, trust, recorded_at)
             is_other = before is None or before.edition != place.edition or before.trust is not trust
             if before is None or is_other or _came(before, place) > self._most:
                 self._load(still)
@@ -174,6 +174,6 @@ class Follower:
         return place
 
 
-def _came(before: Place, place: Place) -> int:
+def _came(before: StoreState, place: StoreState) -> int:
     """Count the records that were projected between two states."""
     return sum(following - before.positions.get(where, 0) for where, following in place.positions.items())

@@ -17,14 +17,14 @@ from lineage.core.model.events import Event, Fact, RevocationOrdered, Target
 from lineage.core.model.keys import split_key
 from lineage.core.revocation.plan_details import depths_of, names_of_heads, only_head
 from lineage.core.revocation.reach import Proposal, reach_of, struck_by
-from lineage.core.revocation.receipt import Line, receipt_of
+from lineage.core.revocation.receipt import ReceiptLine, receipt_of
 from tests.support import compare, graphs, model, worlds
 
 SEEDS = st.integers(0, 2**32)
 DEAD = {State.REVOKED, State.CASCADED, State.SUSPENDED}
 
 
-def line_of(line: Line) -> dict[str, Any]:
+def line_of(line: ReceiptLine) -> dict[str, Any]:
     """Convert a line to the model's form."""
     kind, id_ = split_key(line.key)
     return {

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.authority.handovers import Counts, PrincipalGraph, principal_graph
+from lineage.core.authority.handovers import HandoverCounts, PrincipalGraph, principal_graph
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import DelegationGranted, Derivation, Fact, PrincipalRegistered, TokenIssued
@@ -59,7 +59,7 @@ def test_a_login_is_held_and_handed_over_by_nobody():
     """
     found = drawn([fact(TokenIssued(token="t", subject=ALICE))])
 
-    assert ({}, Counts(alive=1)) == (found.ties, found.parties[ALICE].tokens)
+    assert ({}, HandoverCounts(alive=1)) == (found.ties, found.parties[ALICE].tokens)
 
 
 def test_aliases_are_one_node_under_the_name_people_know():
@@ -73,7 +73,7 @@ def test_aliases_are_one_node_under_the_name_people_know():
         [joined, others, grant("g1", "okta|7", PLANNER), grant("g2", ALICE, PLANNER), grant("g3", "zz", "yy")]
     )
 
-    assert ({ALICE: "Alice Ng", PLANNER: None, "yy": None}, Counts(alive=2)) == (
+    assert ({ALICE: "Alice Ng", PLANNER: None, "yy": None}, HandoverCounts(alive=2)) == (
         {id_: party.display_name for id_, party in found.parties.items()},
         found.ties[ALICE, PLANNER].delegations,
     )
@@ -91,7 +91,7 @@ def test_ended_elements_are_counted_separately():
     ])  # fmt: skip
     tie = found.ties[ALICE, PLANNER]
 
-    assert (Counts(alive=1, expired=1, revoked=1), ("mail",)) == (tie.delegations, tie.scopes)
+    assert (HandoverCounts(alive=1, expired=1, revoked=1), ("mail",)) == (tie.delegations, tie.scopes)
 
 
 def test_elements_issued_later_are_left_out():
@@ -150,11 +150,11 @@ def expected(view: model.View, at: int) -> tuple[dict[str, Any], dict[str, Any]]
     return dict(held), dict(tied)
 
 
-def counts(found: Counter[Any], kind: str) -> Counts:
+def counts(found: Counter[Any], kind: str) -> HandoverCounts:
     """Convert the states of the model to counts."""
     alive = sum(found[kind, state] for state in model.STATES_WITH_LIFE)
     revoked = found[kind, "revoked"] + found[kind, "cascaded"]
-    return Counts(alive, found[kind, "suspended"], found[kind, "expired"], revoked)
+    return HandoverCounts(alive, found[kind, "suspended"], found[kind, "expired"], revoked)
 
 
 @settings(max_examples=150)

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from lineage.core.model.times import SECOND
 from lineage.core.revocation.status_lists import encoded
-from lineage.deliver.http.signing_keys import Keys, load_keys
+from lineage.deliver.http.signing_keys import SigningKeys, load_keys
 from lineage.deliver.token_status.status_lists import LIFE_SECONDS, TYPE, StatusLists, routes
 from lineage.serve.config.wiring import now
 from lineage.store.authority_replica import AuthorityReplica
@@ -32,7 +32,7 @@ GATEWAY = "urn:gw"
 class Listing:
     """Our status lists on a real server, and a copy that an enforcement point uses, which may be old."""
 
-    def __init__(self, desk: Desk, lists: StatusLists, keys: Keys, address: str) -> None:
+    def __init__(self, desk: Desk, lists: StatusLists, keys: SigningKeys, address: str) -> None:
         self.desk, self.lists, self.keys, self.address = desk, lists, keys, address
         self.copy: Callable[[str], str] = self.current
         lists.base = f"{address}/status-lists"

@@ -18,7 +18,7 @@ from ingest.trust_file import Trust
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
 from lineage.deliver.http.signing_keys import load_keys
-from lineage.deliver.ssf.push_request import Accepted, Answer, Failed, Post, Refused
+from lineage.deliver.ssf.push_request import Accepted, Answer, Failed, Post, RefusedPush
 from lineage.deliver.ssf.routes import jwks_route, routes
 from lineage.deliver.ssf.secret_sealing import SecretBox
 from lineage.deliver.ssf.security_event_tokens import subject_of
@@ -97,8 +97,8 @@ def refusal(error: str) -> bytes:
     ("status", "body", "headers", "expected"),
     [
         (202, b"", {}, Accepted()),
-        (400, refusal("invalid_request"), {}, Refused("invalid_request", "so")),
-        (400, refusal("invalid_audience"), {}, Refused("invalid_audience", "so")),
+        (400, refusal("invalid_request"), {}, RefusedPush("invalid_request", "so")),
+        (400, refusal("invalid_audience"), {}, RefusedPush("invalid_audience", "so")),
         (400, refusal("invalid_key"), {}, Failed("the receiver answers 400 invalid_key")),
         (400, refusal("access_denied"), {}, Failed("the receiver answers 400 access_denied")),
         (400, b"<html>", {}, Failed("the receiver answers 400")),

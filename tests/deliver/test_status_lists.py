@@ -22,7 +22,7 @@ from lineage.core.model.events import Event, Fact, RevocationOrdered, StatusList
 from lineage.core.model.times import parse_instant
 from lineage.core.revocation.status_lists import CAPACITY, decoded, encoded, packed, status_at, statuses_of
 from lineage.deliver.http.problems import problem_of
-from lineage.deliver.http.signing_keys import Keys, load_keys
+from lineage.deliver.http.signing_keys import SigningKeys, load_keys
 from lineage.deliver.token_status.status_lists import LIFE_SECONDS, MEDIA_TYPE, StatusLists, routes
 from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.queries.service import Service
@@ -172,7 +172,7 @@ def a_size(last: int) -> int | None:
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+def keys(tmp_path_factory: pytest.TempPathFactory) -> SigningKeys:
     return load_keys([file_of(tmp_path_factory.mktemp("keys"), pem(P256))])
 
 
@@ -185,7 +185,7 @@ class Clock:
 
 
 @contextmanager
-def serving(url: str, keys: Keys, clock: Clock) -> Iterator[Asking]:
+def serving(url: str, keys: SigningKeys, clock: Clock) -> Iterator[Asking]:
     with opened(url) as store:
         app = Starlette(routes=routes(StatusLists(AuthorityReplica(store, None), clock, BASE, keys), clock))
         app.add_exception_handler(DelegraphError, lambda _, fault: problem_of(fault))  # type: ignore[arg-type]
@@ -210,7 +210,7 @@ def desk(tmp_path: Path) -> Desk:
     return desk
 
 
-def verified(token_: str, keys: Keys, at: Clock) -> dict[str, Any]:
+def verified(token_: str, keys: SigningKeys, at: Clock) -> dict[str, Any]:
     """Read a list like a relying party, except for its clock."""
     key = jwt.PyJWKSet.from_dict(keys.jwks())[jwt.get_unverified_header(token_)["kid"]]
     claims: dict[str, Any] = jwt.decode(
@@ -226,7 +226,7 @@ def statuses(claims: dict[str, Any]) -> list[int]:
     return [status_at(array, place, claims["status_list"]["bits"]) for place in range(6)]
 
 
-def test_a_list_is_signed_and_has_each_status(desk: Desk, keys: Keys):
+def test_a_list_is_signed_and_has_each_status(desk: Desk, keys: SigningKeys):
     """`sub` is its URI, `ttl` and `exp` are there, and an unknown token is valid."""
     clock = Clock("13:00")
     with serving(desk.url, keys, clock) as client:
@@ -240,7 +240,7 @@ def test_a_list_is_signed_and_has_each_status(desk: Desk, keys: Keys):
         assert BASE == claims["status_list"]["aggregation_uri"]
 
 
-def test_a_list_of_an_earlier_time(desk: Desk, keys: Keys):
+def test_a_list_of_an_earlier_time(desk: Desk, keys: SigningKeys):
     """Before the orders all were valid; the requested time is within the validity of the answer."""
     clock = Clock("13:00")
     with serving(desk.url, keys, clock) as client:
@@ -262,7 +262,9 @@ def test_a_list_of_an_earlier_time(desk: Desk, keys: Keys):
         ("/status-lists/1", "application/statuslist+cwt", (406, "not-acceptable")),
     ],
 )
-def test_an_unavailable_list_is_reported(desk: Desk, keys: Keys, path: str, accept: str, expected: tuple[int, str]):
+def test_an_unavailable_list_is_reported(
+    desk: Desk, keys: SigningKeys, path: str, accept: str, expected: tuple[int, str]
+):
     """No such list, a time in the future or before the list, an invalid time, an unsupported format."""
     with serving(desk.url, keys, Clock("13:00")) as client:
         answer = client.get(path, headers={"accept": accept})
@@ -270,7 +272,7 @@ def test_an_unavailable_list_is_reported(desk: Desk, keys: Keys, path: str, acce
     assert expected == (answer.status_code, answer.json()["type"].rpartition(":")[2])
 
 
-def test_an_unchanged_list_is_not_sent_again(desk: Desk, keys: Keys, monkeypatch: pytest.MonkeyPatch):
+def test_an_unchanged_list_is_not_sent_again(desk: Desk, keys: SigningKeys, monkeypatch: pytest.MonkeyPatch):
     """304 for a client that has it; a new one at once after a revocation or reinstatement, and when it gets old."""
     monkeypatch.setattr("lineage.deliver.token_status.status_lists._MADE_SECONDS", 0.0)
     clock = Clock("13:30")
@@ -289,7 +291,7 @@ def test_an_unchanged_list_is_not_sent_again(desk: Desk, keys: Keys, monkeypatch
     assert (200, True) == (old.status_code, old.headers["etag"] != changed.headers["etag"])
 
 
-def test_the_number_of_cached_lists_is_bounded(desk: Desk, keys: Keys):
+def test_the_number_of_cached_lists_is_bounded(desk: Desk, keys: SigningKeys):
     """However many names events mention, and of whatever size; a dropped list is built again, and is right."""
     names = [f"many-{k}" for k in range(200)]
     desk.take(*(listed(f"t{k}", k % 6, uri=f"{BASE}/{name}") for k, name in enumerate(names)))

@@ -9,7 +9,7 @@ import pytest
 
 from ingest.sources.adapters.json_documents import RECORD_BYTES
 from ingest.sources.inputs.file_follower import FileFollower
-from ingest.sources.inputs.spool import Spool
+from ingest.sources.inputs.spool import LineSpool
 from ingest.sources.inputs.tcp import LineReceiver
 from lineage.core.model.errors import RefusedError, UnavailableError
 from tests.support.collecting import World, ids, line, until
@@ -21,7 +21,7 @@ class Listening:
     def __init__(self, folder: Path, **more) -> None:
         self.world = World()
         self.folder, self.came = folder / "spool", threading.Event()
-        self.spool = Spool(self.folder, **more)
+        self.spool = LineSpool(self.folder, **more)
         self.receiver = LineReceiver("opa-eu", ("127.0.0.1", 0), self.spool, self.came)
         self.follower = self.follow()
 

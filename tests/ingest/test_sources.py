@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.sources.adapters import FORMATS, Memory, Row
+from ingest.sources.adapters import FORMATS, Memory, MemoryRow
 from ingest.sources.identity import IdentityMap, rule
 from lineage.core.authority.principals import declared_kind
 from lineage.core.model.errors import RefusedError
@@ -381,7 +381,7 @@ def test_an_id_that_would_become_invalid_is_not_mapped():
     No invalid id is created.
     """
     source = FORMATS["vault"].source("vault-eu")
-    memory = Memory([Row("other", "x", "1")])
+    memory = Memory([MemoryRow("other", "x", "1")])
     rules = [rule("vault-eu:entity:(?P<x>.*)", "{x}", "human", "x")]
     event = source.event("action.performed", "1", "2026-03-01T10:00:00Z", actor="vault-eu:entity:  ")
 

@@ -14,7 +14,7 @@ from ingest.codec import avro_fastavro
 from ingest.codec import conformance_vectors as vectors
 from ingest.codec.api import decode, encode, event_from_document, read
 from ingest.codec.event_reference import reference
-from ingest.codec.schema_shape import RECORDS, Record, latest_shape, shape_of
+from ingest.codec.schema_shape import RECORDS, RecordShape, latest_shape, shape_of
 from lineage.core.model import events
 
 VERSIONS = schemas.versions()
@@ -84,7 +84,7 @@ def test_times_are_the_fields_that_the_core_writes_as_times():
         field.name
         for record in [
             *_records(LATEST.definition).values(),
-            Record("", "", tuple(latest_shape().envelope.values())),
+            RecordShape("", "", tuple(latest_shape().envelope.values())),
         ]
         for field in record.fields
         if field.kind == "time"

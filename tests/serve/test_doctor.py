@@ -15,7 +15,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console
 
 from compose.native.secured import SecuredKafka
-from ingest.kafka.cluster_report import Partition, faults_of_copies, faults_of_settings, other_log
+from ingest.kafka.cluster_report import PartitionReport, faults_of_copies, faults_of_settings, other_log
 from ingest.kafka.log import MESSAGE_BYTES, TOPIC_SETTINGS, KafkaLog
 from ingest.kafka.settings import KafkaSettings, parse_url
 from ingest.log.port import Entry
@@ -479,7 +479,7 @@ def test_what_is_wrong_with_the_copies_of_a_partition(
     """
     It is a fault if too few copies are in sync, too few exist, one broker alone acknowledges, or there is no leader.
     """
-    partition = Partition(topic="d", number=0, copies=copies, in_sync=in_sync, led=led)
+    partition = PartitionReport(topic="d", number=0, copies=copies, in_sync=in_sync, led=led)
     faults = faults_of_copies([partition], {"d": {"min.insync.replicas": str(least)}})
 
     assert (0 if said is None else 1) == len(faults), faults

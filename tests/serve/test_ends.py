@@ -16,7 +16,7 @@ from lineage.core.model.errors import TooManyError
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.serve.cache import revocation_cache as ends
-from lineage.serve.cache.revocation_cache import NOTHING, ChangeSet, Invalidation, RevocationEffects
+from lineage.serve.cache.revocation_cache import NOTHING, Invalidation, RelevantChanges, RevocationEffects
 from lineage.serve.queries import closure, other_orders, preparation, receipt, revocation_snapshot, revocations
 from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
@@ -274,7 +274,7 @@ def test_an_element_with_very_many_paths_is_found_once():
     """
     names = [(f"token:a{n}", f"token:b{n}") for n in range(101)]
     above = {one: set(names[n]) for n in range(100) for one in names[n + 1]}
-    touched = ChangeSet(grants={one for layer in names for one in layer}, above=above)
+    touched = RelevantChanges(grants={one for layer in names for one in layer}, above=above)
     kept = RevocationEffects(ended={}, uses={}, since=0, until=1, keys=frozenset(), targets=frozenset(names[0]))
 
     assert Invalidation(grants=touched.grants) == touched.stale("rev", kept)

@@ -9,7 +9,7 @@ from lineage.core.model.times import format_instant
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries import findings_of_parties, kept_list
-from lineage.serve.queries.inventory import People, principals
+from lineage.serve.queries.inventory import PrincipalFilter, principals
 from lineage.serve.queries.service import Service
 from tests.support.http_worlds import World, api_over
 from tests.support.web_pages import Pages, text_of
@@ -24,7 +24,7 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> World:
 
 
 def severities(service: Service) -> dict[str, dict[str, int] | None]:
-    found: Document = principals(service, People(), at=service.clock())
+    found: Document = principals(service, PrincipalFilter(), at=service.clock())
     return {item["id"]: item["by_severity"] for item in found["items"]}
 
 

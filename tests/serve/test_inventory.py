@@ -21,8 +21,8 @@ from lineage.serve.queries.inventory import (
     KINDS,
     NAME_STATES,
     STATES,
-    Held,
-    People,
+    ElementFilter,
+    PrincipalFilter,
     held,
     holder_of,
     issuer_of,
@@ -56,7 +56,7 @@ def pages(ask: Callable[[str | None], Document]) -> list[Document]:
             return items
 
 
-def expected_elements(world: World, kind: str, wanted: Held, at: int) -> set[str]:
+def expected_elements(world: World, kind: str, wanted: ElementFilter, at: int) -> set[str]:
     found = set()
     for key in world.graph.facts:
         element = world.graph.element(key)
@@ -97,7 +97,7 @@ def test_the_inventory_is_what_a_naive_list_finds(fresh: stores.Fresh, seed: int
         service = service_over(store, table)
         for _ in range(6):
             kind, limit, looked_at = rng.choice(["token", "delegation"]), rng.randint(1, 3), rng.choice([None, 1, 2])
-            wanted = Held(
+            wanted = ElementFilter(
                 state=rng.choice([None, "active", "revoked", "expired"]),
                 holder=rng.choice([None, rng.choice(people)]),
                 owner=rng.choice([None, None, rng.choice(people)]),
@@ -113,7 +113,9 @@ def test_the_inventory_is_what_a_naive_list_finds(fresh: stores.Fresh, seed: int
             assert expected_elements(world, kind, wanted, at) == set(ids), (kind, wanted)
             for item in listed:
                 assert item["state"] == str(verdict_of(world, f"{kind}:{item[kind]}", at).state)
-        everyone = pages(lambda after: principals(service, People(), at=at, known_at=known_at, after=after, limit=2))
+        everyone = pages(
+            lambda after: principals(service, PrincipalFilter(), at=at, known_at=known_at, after=after, limit=2)
+        )
         named = [item["id"] for item in everyone]
         assert len(named) == len(set(named))
         parties = [world.principals.party(id_) for id_ in named]
@@ -181,19 +183,19 @@ def test_any_combination_of_filters_is_a_naive_filter_over_the_whole_list(fresh:
         store = in_batches(empty, url, records_of(items, rng), rng)
         service = service_over(store, table)
         everything = {
-            "token": pages(lambda after: held(service, "token", Held(), after=after, **moment)),
-            "delegation": pages(lambda after: held(service, "delegation", Held(), after=after, **moment)),
+            "token": pages(lambda after: held(service, "token", ElementFilter(), after=after, **moment)),
+            "delegation": pages(lambda after: held(service, "delegation", ElementFilter(), after=after, **moment)),
         }
-        everyone = pages(lambda after: principals(service, People(), after=after, **moment))
+        everyone = pages(lambda after: principals(service, PrincipalFilter(), after=after, **moment))
         assert sorted(one["id"] for one in everyone) == [one["id"] for one in everyone]
         for kind, every in everything.items():
             issued = [one["issued_at"] for one in every]
-            assert {one[kind] for one in every} == expected_elements(world, kind, Held(), at)
+            assert {one[kind] for one in every} == expected_elements(world, kind, ElementFilter(), at)
             if known_at is None and table is None and all(_is_told_once(items, kind, one[kind]) for one in every):
                 assert sorted(issued, reverse=True) == issued
         for _ in range(8):
             kind, limit, looked_at = rng.choice(["token", "delegation"]), rng.randint(1, 4), rng.choice([None, 1, 5])
-            wanted = Held(**one_of_each(rng, {
+            wanted = ElementFilter(**one_of_each(rng, {
                 "kind": ["access_token", "refresh_token", "no_type"], "owner": people, "state": [*STATES],
                 "holder": people, "issuer": ["https://idp", *people], "text": words,
             }))  # fmt: skip
@@ -211,7 +213,7 @@ def test_any_combination_of_filters_is_a_naive_filter_over_the_whole_list(fresh:
                 and has_words(wanted.text, texts_of(world, one))
             ]
             assert expected == found, wanted
-            asked = People(**one_of_each(rng, {
+            asked = PrincipalFilter(**one_of_each(rng, {
                 "kind": [*KINDS], "owner": people, "state": [*NAME_STATES], "text": words,
             }))  # fmt: skip
             listed = pages(
@@ -231,7 +233,7 @@ def _is_told_once(items: list[dict[str, Any]], kind: str, id_: str) -> bool:
     return len(issues) == 1 and issues[0].get("issued_at") is None
 
 
-def _is_asked_for(world: World, one: Document, asked: People, at: int) -> bool:
+def _is_asked_for(world: World, one: Document, asked: PrincipalFilter, at: int) -> bool:
     """Whether a principal fits every filter, by the rule alone."""
     id_, owner = one["id"], world.principals.owner(one["id"])
     said = [*world.principals.party(id_), *filter(None, [world.principals.display_name(id_)])]
@@ -333,6 +335,6 @@ def test_a_cursor_of_another_list_is_refused(fresh: stores.Fresh):
         service = service_over(store)
         for after in ("", "1.2", "x.y.z", "abc.human:alice", "é" * 400):
             with pytest.raises(RefusedError, match="after"):
-                held(service, "token", Held(), at=0, after=after)
+                held(service, "token", ElementFilter(), at=0, after=after)
             with pytest.raises(RefusedError, match="after"):
-                principals(service, People(), at=0, after=after)
+                principals(service, PrincipalFilter(), at=0, after=after)

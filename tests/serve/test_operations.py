@@ -31,7 +31,7 @@ from lineage.core.model.records import Outcomes
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.processes.collect_metrics import CollectMetrics
-from lineage.serve.processes.consumer_metrics import Metrics
+from lineage.serve.processes.consumer_metrics import ConsumerMetrics
 from lineage.serve.processes.delivery_metrics import DeliveryMetrics
 from lineage.serve.processes.finding_metrics import FindingMetrics
 from lineage.serve.processes.health_server import Health, Serving
@@ -62,7 +62,7 @@ class Clock:
         return int(self.now * SECOND)
 
 
-def samples(metrics: Metrics) -> dict[str, float]:
+def samples(metrics: ConsumerMetrics) -> dict[str, float]:
     """Every sample of the exposition, by its name and labels as Prometheus writes them."""
     found = {}
     for family in text_string_to_metric_families(metrics.exposition().decode()):
@@ -72,10 +72,10 @@ def samples(metrics: Metrics) -> dict[str, float]:
     return found
 
 
-def measured(clock: Clock | None = None) -> tuple[Metrics, Health]:
+def measured(clock: Clock | None = None) -> tuple[ConsumerMetrics, Health]:
     clock = clock or Clock()
     health = Health(clock)
-    return Metrics(clock.micros, health), health
+    return ConsumerMetrics(clock.micros, health), health
 
 
 # Metrics

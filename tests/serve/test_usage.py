@@ -13,7 +13,7 @@ from lineage.core.model.events import ActionPerformed, Event
 from lineage.serve.cli.demo import ASKED
 from lineage.serve.queries import usage as queries
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.usage import Used, usage
+from lineage.serve.queries.usage import UsageSubject, usage
 from tests.support.http_worlds import World, api_over
 
 
@@ -33,7 +33,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def used(service: Service, kind: str, id_: str, **when: Any) -> dict[str, Any]:
-    found = usage(service, Used(kind, id_), at=ASKED, **when)
+    found = usage(service, UsageSubject(kind, id_), at=ASKED, **when)
     assert found is not None
     return found
 
@@ -65,8 +65,8 @@ def test_an_unused_tool_is_not_found(world: World):
     """
     An unused tool has no page; before anything was recorded, no tool has.
     """
-    assert usage(world.service, Used("tool", "hammer"), at=ASKED) is None
-    assert usage(world.service, Used("tool", "mail"), at=ASKED, known_at=1) is None
+    assert usage(world.service, UsageSubject("tool", "hammer"), at=ASKED) is None
+    assert usage(world.service, UsageSubject("tool", "mail"), at=ASKED, known_at=1) is None
 
 
 def test_more_actions_than_are_examined(world: World, monkeypatch: pytest.MonkeyPatch):

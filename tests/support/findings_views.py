@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest.codec import api as codec
 from lineage.core.findings.options import Options, RuleOptions
-from lineage.core.findings.scene import Intake
+from lineage.core.findings.scene import IngestionFacts
 from lineage.core.model.events import Fact
 from lineage.core.model.times import parse_instant
 from tests.support.finding_cases import Case, moment
@@ -23,7 +23,7 @@ def facts_of(events: list[dict[str, Any]], recorded: dict[str, float]) -> list[F
     return facts
 
 
-def intake_of(facts: list[Fact]) -> Intake:
+def intake_of(facts: list[Fact]) -> IngestionFacts:
     """Return the observations of ingestion: one event id with several contents, and gaps in numbers."""
     by_id: dict[tuple[str, str], list[Fact]] = {}
     numbered: dict[str, dict[int, Fact]] = {}
@@ -36,7 +36,7 @@ def intake_of(facts: list[Fact]) -> Intake:
         ordered = sorted(numbers.items())
         holes += [(one, other) for (n, one), (m, other) in pairwise(ordered) if m > n + 1]
     conflicts = tuple(tuple(group) for group in by_id.values() if len({fact.event for fact in group}) > 1)
-    return Intake(conflicts=conflicts, holes=tuple(holes), numbered=bool(numbered))
+    return IngestionFacts(conflicts=conflicts, holes=tuple(holes), numbered=bool(numbered))
 
 
 def options_of(case: Case, kind: str) -> Options:

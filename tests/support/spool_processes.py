@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ingest.codec import api as codec
-from ingest.producer.spool import Given, Spool
+from ingest.producer.spool import Spool, SpoolEntry
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import ActionPerformed, Event, RevocationLifted
 from lineage.core.model.records import TOPICS
@@ -38,7 +38,7 @@ def opened(path: Path, *, limit_bytes: int = 10_000_000, limit_events: int = 100
 
 
 def put(spool: Spool, *events: Event, numbered: bool = True, wait_seconds: float = 0) -> list[int | None]:
-    kept = spool.put([Given(event, numbered=numbered) for event in events], wait_seconds=wait_seconds)
+    kept = spool.put([SpoolEntry(event, numbered=numbered) for event in events], wait_seconds=wait_seconds)
     return [event.sequence for event in kept]
 
 

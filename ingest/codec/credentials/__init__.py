@@ -15,7 +15,7 @@ A secret without a known shape or a telling name cannot be distinguished from an
 key ids of AWS (``AKIA...``, ``ASIA...``) and the accessors of Vault, are ids and are not removed.
 """
 
-from ingest.codec.credentials.columns import Columns, Table
+from ingest.codec.credentials.columns import Columns, ColumnTable
 from ingest.codec.credentials.door import (
     CLEAN,
     find,
@@ -31,6 +31,20 @@ from ingest.codec.credentials.names import KINDS, is_secret_of_ours, kind_of
 from ingest.codec.credentials.scrubber import kept, kept_under
 
 __all__ = [
-    "CLEAN", "KINDS", "Columns", "Table", "find", "find_raw", "handle", "is_secret_of_ours", "kept", "kept_under",
-    "kind_of", "may_hold", "scrubbed", "scrubbed_member", "scrubbed_value", "speakable",
+    "CLEAN",
+    "KINDS",
+    "ColumnTable",
+    "Columns",
+    "find",
+    "find_raw",
+    "handle",
+    "is_secret_of_ours",
+    "kept",
+    "kept_under",
+    "kind_of",
+    "may_hold",
+    "scrubbed",
+    "scrubbed_member",
+    "scrubbed_value",
+    "speakable",
 ]  # fmt: skip

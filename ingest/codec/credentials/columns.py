@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from ingest.codec.credentials.found import Found
+from ingest.codec.credentials.found import FoundCredential
 from ingest.codec.credentials.named_text import style_of
-from ingest.codec.credentials.names import Kind, is_secret, kind_of
+from ingest.codec.credentials.names import SecretKind, is_secret, kind_of
 
 _DELIMITERS: Final = ",;\t|"
 _HEAD: Final = re.compile(r"\ufeff?\s*\"?[A-Za-z_@][\w .@#/()\"\-]*(?:[,;\t|]\s*\"?[A-Za-z_@][\w .@#/()\"\-]*)+\s*")
@@ -22,7 +22,7 @@ class Columns(NamedTuple):
     """
 
     delimiter: str
-    secret: tuple[tuple[int, str, Kind], ...]
+    secret: tuple[tuple[int, str, SecretKind], ...]
 
 
 def columns_of(head: str) -> Columns | None:
@@ -42,7 +42,7 @@ def columns_of(head: str) -> Columns | None:
     return Columns(delimiter, secret) if secret else None
 
 
-def in_line(line: str, columns: Columns, start: int = 0) -> Iterator[Found]:
+def in_line(line: str, columns: Columns, start: int = 0) -> Iterator[FoundCredential]:
     """The secrets in a line of a table.
 
     Args:
@@ -56,10 +56,10 @@ def in_line(line: str, columns: Columns, start: int = 0) -> Iterator[Found]:
             at, end = fields[number]
             value = line[at:end]
             if is_secret(value, kind, name=name):
-                yield Found(start + at, start + end, style_of(kind), value)
+                yield FoundCredential(start + at, start + end, style_of(kind), value)
 
 
-def in_text(text: str) -> Iterator[Found]:
+def in_text(text: str) -> Iterator[FoundCredential]:
     """The secrets in a text that is a table with a header."""
     head, newline, _ = text.partition("\n")
     columns = columns_of(head.rstrip("\r")) if newline else None
@@ -91,7 +91,7 @@ def _fields(line: str, delimiter: str) -> Iterator[tuple[int, int]]:
         at += 1
 
 
-class Table:
+class ColumnTable:
     """Remembers the header of a table that is read line by line."""
 
     def __init__(self) -> None:

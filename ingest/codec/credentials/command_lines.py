@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from ingest.codec.credentials.found import Found, Style
+from ingest.codec.credentials.found import FoundCredential, Style
 from ingest.codec.credentials.named_text import BARE_QUOTE, style_of
 from ingest.codec.credentials.names import Kinds, is_secret
 from ingest.codec.credentials.shapes import is_user_and_password
@@ -31,28 +31,28 @@ _LABEL: Final = re.compile(r"(?<![A-Za-z0-9])(?P<field>[A-Za-z]+[0-9]+)Label=(?P
 _EXTENSION: Final = re.compile(r"(?<![A-Za-z0-9])(?P<field>[A-Za-z]+[0-9]+)=(?P<value>(?:(?!\s[A-Za-z0-9_]+=)[^\n])*+)")
 
 
-def in_text(text: str, kinds: Kinds) -> Iterator[Found]:
+def in_text(text: str, kinds: Kinds) -> Iterator[FoundCredential]:
     """Yield every secret in the commands and fields of a text."""
     for mark, pattern in _OF_PROGRAMS:
         if mark in text:
             for match in pattern.finditer(text):
                 if not _is_hidden(match.group(1)):
-                    yield Found(*match.span(1), Style.REMOVED, match.group(1))
+                    yield FoundCredential(*match.span(1), Style.REMOVED, match.group(1))
     if "auth" in text:
         for match in _AUTH.finditer(text):
             if is_user_and_password(match.group(1)):
-                yield Found(*match.span(1), Style.REMOVED, match.group(1))
+                yield FoundCredential(*match.span(1), Style.REMOVED, match.group(1))
     if "Label=" in text:
         yield from _labelled(text, kinds)
 
 
-def _labelled(text: str, kinds: Kinds) -> Iterator[Found]:
+def _labelled(text: str, kinds: Kinds) -> Iterator[FoundCredential]:
     """Yield the secrets in CEF custom fields, whose names are in separate fields."""
     named = {match["field"]: match["name"] for match in _LABEL.finditer(text)}
     for match in _EXTENSION.finditer(text):
         name, value = named.get(match["field"], ""), match["value"]
         if value and (kind := kinds(name)) is not None and is_secret(value, kind, name=name):
-            yield Found(*match.span("value"), style_of(kind), value)
+            yield FoundCredential(*match.span("value"), style_of(kind), value)
 
 
 def _is_hidden(value: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from ingest.codec.credentials import packed, shapes
 from ingest.codec.credentials.found import REMOVED, Style, as_bytes, disjoint, handle, replaced
 from ingest.codec.credentials.named_text import style_of
-from ingest.codec.credentials.names import KINDS, Kind, is_secret, kind_of
+from ingest.codec.credentials.names import KINDS, SecretKind, is_secret, kind_of
 from ingest.codec.credentials.scrubber import OpaqueError, found_in_bytes, found_in_text
 
 _MARKS: Final = re.compile(r"[=\"'\\%<&\x00\t\n\r]")
@@ -145,12 +145,12 @@ def scrubbed_member(name: str, value: Any) -> Any:
     kind = kind_of(name)
     if kind is None and type(value) is str:  # the usual case
         return value if value in CLEAN else _scrubbed_text(value)
-    if kind is None or (isinstance(value, dict) and kind is not Kind.CHOSEN):
+    if kind is None or (isinstance(value, dict) and kind is not SecretKind.CHOSEN):
         return scrubbed_value(value)
     return _all_scrubbed(name, value, kind)
 
 
-def _all_scrubbed(name: str, value: Any, kind: Kind) -> Any:
+def _all_scrubbed(name: str, value: Any, kind: SecretKind) -> Any:
     if isinstance(value, list):
         return [_all_scrubbed(name, item, kind) for item in value]
     if isinstance(value, dict):
@@ -159,4 +159,4 @@ def _all_scrubbed(name: str, value: Any, kind: Kind) -> Any:
         if not is_secret(value, kind, name=name):
             return scrubbed(value)
         return handle(value) if style_of(kind) is Style.DIGEST else REMOVED
-    return value if kind is Kind.MAYBE or value is None or isinstance(value, bool) else None
+    return value if kind is SecretKind.MAYBE or value is None or isinstance(value, bool) else None

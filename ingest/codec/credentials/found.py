@@ -17,7 +17,7 @@ class Style(Enum):
     NULL = "by JSON's null: the secret was a number"
 
 
-class Found(NamedTuple):
+class FoundCredential(NamedTuple):
     """A secret in a text.
 
     Attributes:
@@ -39,14 +39,14 @@ def handle(credential: str | bytes) -> str:
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
-def moved(found: Iterable[Found], place: Callable[[int], int]) -> list[Found]:
+def moved(found: Iterable[FoundCredential], place: Callable[[int], int]) -> list[FoundCredential]:
     """Map what was found in a derived text to its offsets in the original text."""
     return [each._replace(start=place(each.start), end=place(each.end)) for each in found]
 
 
-def disjoint(found: Iterable[Found]) -> list[Found]:
+def disjoint(found: Iterable[FoundCredential]) -> list[FoundCredential]:
     """Sort by position, and merge findings that overlap."""
-    result: list[Found] = []
+    result: list[FoundCredential] = []
     for each in sorted(found, key=lambda one: (one.start, -one.end, one.style is not Style.DIGEST)):
         if result and each.start < result[-1].end:
             result[-1] = _merged(result[-1], each)
@@ -55,7 +55,7 @@ def disjoint(found: Iterable[Found]) -> list[Found]:
     return result
 
 
-def _merged(one: Found, other: Found) -> Found:
+def _merged(one: FoundCredential, other: FoundCredential) -> FoundCredential:
     """Merge two that overlap, ``one`` beginning first. A digest must not cover a secret that may not have a digest."""
     end = max(one.end, other.end)
     if (other.start, other.end) == (one.start, end) or one.style is other.style is Style.DIGEST:
@@ -63,7 +63,7 @@ def _merged(one: Found, other: Found) -> Found:
     return one._replace(end=end, style=Style.REMOVED)
 
 
-def replaced(text: str, found: Iterable[Found]) -> str:
+def replaced(text: str, found: Iterable[FoundCredential]) -> str:
     """Replace what was found in a text (decoded as latin-1)."""
     pieces: list[str] = []
     done = 0
@@ -73,7 +73,7 @@ def replaced(text: str, found: Iterable[Found]) -> str:
     return "".join([*pieces, text[done:]])
 
 
-def _replacement(each: Found) -> str:
+def _replacement(each: FoundCredential) -> str:
     match each.style:
         case Style.DIGEST:
             return handle(as_bytes(each.secret))

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from ingest.codec.credentials.found import Found, Style
+from ingest.codec.credentials.found import FoundCredential, Style
 from ingest.codec.credentials.named_text import BARE_QUOTE, style_of
-from ingest.codec.credentials.names import Kind, Kinds, is_secret
+from ingest.codec.credentials.names import Kinds, SecretKind, is_secret
 
 _TOKENS: Final = {
     '"': re.compile(r'"(?P<text>(?:[^"\\]|\\.)*+)"?|(?P<mark>[{}\[\],:])|(?P<bare>[^\s{}\[\],:"]++)', re.DOTALL),
@@ -43,7 +43,7 @@ _PAIR: Final = 2
 _A_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-class _Open:
+class _OpenContainer:
     """A list or an object that has been opened and not closed yet.
 
     Attributes:
@@ -63,7 +63,7 @@ class _Open:
     __slots__ = ("blanket", "count", "describing", "is_list", "is_secret", "items", "label", "name", "payload",
                  "under", "values")  # fmt: skip
 
-    def __init__(self, *, is_list: bool, under: str, blanket: Kind | None, describing: bool) -> None:
+    def __init__(self, *, is_list: bool, under: str, blanket: SecretKind | None, describing: bool) -> None:
         self.is_list = is_list
         self.under = under
         self.blanket = blanket
@@ -88,15 +88,15 @@ class _Scalar:
         self.text = text
         self.is_string = is_string
 
-    def found(self, kind: Kind, name: str) -> Iterator[Found]:
+    def found(self, kind: SecretKind, name: str) -> Iterator[FoundCredential]:
         if self.is_string:
             if is_secret(self.text, kind, name=name):
-                yield Found(self.start, self.end, style_of(kind), self.text)
-        elif kind is not Kind.MAYBE and _NUMBER.fullmatch(self.text):  # perhaps a one-time code
-            yield Found(self.start, self.end, Style.NULL, self.text)
+                yield FoundCredential(self.start, self.end, style_of(kind), self.text)
+        elif kind is not SecretKind.MAYBE and _NUMBER.fullmatch(self.text):  # perhaps a one-time code
+            yield FoundCredential(self.start, self.end, Style.NULL, self.text)
 
 
-def in_text(text: str, kinds: Kinds, quote: str = '"') -> Iterator[Found]:
+def in_text(text: str, kinds: Kinds, quote: str = '"') -> Iterator[FoundCredential]:
     """Every secret in the JSON of a text.
 
     Args:
@@ -114,9 +114,9 @@ class _Reader:
     def __init__(self, kinds: Kinds, *, of_vault: bool) -> None:
         self._kinds = kinds
         self._of_vault = of_vault
-        self._opened = [_Open(is_list=True, under="", blanket=None, describing=False)]
+        self._opened = [_OpenContainer(is_list=True, under="", blanket=None, describing=False)]
 
-    def read(self, text: str, quote: str) -> Iterator[Found]:
+    def read(self, text: str, quote: str) -> Iterator[FoundCredential]:
         """Every secret in a text."""
         last: _Scalar | None = None  # kept until the next token tells whether it is a name or a value
         for match in _TOKENS[quote].finditer(text):
@@ -144,20 +144,20 @@ class _Reader:
         while len(self._opened) > 1:
             yield from self._closed()
 
-    def _child(self, *, is_list: bool) -> _Open:
+    def _child(self, *, is_list: bool) -> _OpenContainer:
         here = self._opened[-1]
         name = here.name or (here.under if here.is_list else "")
         blanket, describing = here.blanket, False
         if blanket is None and name and (kind := self._kinds(name)) is not None:
             describing = not is_list and _DESCRIBING.search(name) is not None
-            if not describing and (is_list or kind is not Kind.MAYBE):
+            if not describing and (is_list or kind is not SecretKind.MAYBE):
                 blanket = kind
         low = name.lower()
         if self._of_vault and low in _VAULT_PAYLOADS and here.under in _VAULT_PARTS:
-            blanket = Kind.CHOSEN
-        return _Open(is_list=is_list, under=low, blanket=blanket, describing=describing)
+            blanket = SecretKind.CHOSEN
+        return _OpenContainer(is_list=is_list, under=low, blanket=blanket, describing=describing)
 
-    def _value(self, scalar: _Scalar) -> Iterator[Found]:
+    def _value(self, scalar: _Scalar) -> Iterator[FoundCredential]:
         here = self._opened[-1]
         name, low = here.name, here.name.lower()
         if here.blanket is not None:
@@ -167,7 +167,7 @@ class _Reader:
         elif name:
             kind = self._kinds(name)
             if kind is None and here.describing and low in _RAW:
-                kind = Kind.MADE
+                kind = SecretKind.MADE
             if kind is not None:
                 yield from scalar.found(kind, name)
             if low in _LABELS:
@@ -180,7 +180,7 @@ class _Reader:
             self._opened[-2].payload.append(scalar)
         here.name = ""
 
-    def _item(self, here: _Open, scalar: _Scalar) -> Iterator[Found]:
+    def _item(self, here: _OpenContainer, scalar: _Scalar) -> Iterator[FoundCredential]:
         """Read an item of a list; among the arguments of a command, it may follow ``--password``."""
         here.count += 1
         before = here.items[-1].text if here.items else ""
@@ -188,19 +188,19 @@ class _Reader:
             yield from scalar.found(kind, before)
         here.items = [*(here.items if here.under in _LABELLED else here.items[-1:]), scalar]
 
-    def _closed(self) -> Iterator[Found]:
+    def _closed(self) -> Iterator[FoundCredential]:
         here = self._opened.pop()
         around = self._opened[-1]
         if here.is_secret:
             for scalar in here.payload:
-                yield from scalar.found(Kind.CHOSEN, "")
+                yield from scalar.found(SecretKind.CHOSEN, "")
         if here.label and here.values and (kind := self._kinds(here.label)) is not None:
             for scalar in here.values:
                 yield from scalar.found(kind, here.label)
         if here.is_list and here.count == _PAIR and here.blanket is None:
             label, value = here.items[-_PAIR:]
             kind = self._kinds(label.text) if label.is_string and _A_NAME.fullmatch(label.text) else None
-            if kind is not None and kind is not Kind.MAYBE:
+            if kind is not None and kind is not SecretKind.MAYBE:
                 yield from value.found(kind, label.text)
         if here.under in _LABELLED:
             more, less = here.values, around.values

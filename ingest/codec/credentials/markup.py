@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from ingest.codec.credentials.found import Found, Style
+from ingest.codec.credentials.found import FoundCredential, Style
 from ingest.codec.credentials.named_text import BARE_QUOTE, style_of
-from ingest.codec.credentials.names import Kind, Kinds, is_secret
+from ingest.codec.credentials.names import Kinds, SecretKind, is_secret
 
 _Q: Final = f"[\"'{BARE_QUOTE}]"
 _NOT_Q: Final = f"[^\"'{BARE_QUOTE}<>]"
@@ -57,7 +57,7 @@ _TRIPLE: Final = re.compile(
 _LINE: Final = re.compile(r"[^\n]*\n?")
 
 
-def in_text(text: str, kinds: Kinds) -> Iterator[Found]:
+def in_text(text: str, kinds: Kinds) -> Iterator[FoundCredential]:
     """Yield every secret in the markup of a text."""
     if "isposition:" in text:
         yield from _named(_PART, text, kinds)
@@ -73,19 +73,19 @@ def in_text(text: str, kinds: Kinds) -> Iterator[Found]:
         yield from _below(text, kinds)
 
 
-def _named(pattern: re.Pattern[str], text: str, kinds: Kinds) -> Iterator[Found]:
+def _named(pattern: re.Pattern[str], text: str, kinds: Kinds) -> Iterator[FoundCredential]:
     for match in pattern.finditer(text):
         yield from _found(text, *match.span("value"), match["name"], kinds)
 
 
-def _found(text: str, start: int, end: int, name: str, kinds: Kinds) -> Iterator[Found]:
+def _found(text: str, start: int, end: int, name: str, kinds: Kinds) -> Iterator[FoundCredential]:
     kind = kinds(name)
     value = text[start:end]
     if kind is not None and value.strip() and is_secret(value, kind, name=name):
-        yield Found(start, end, style_of(kind), value)
+        yield FoundCredential(start, end, style_of(kind), value)
 
 
-def _attributes(text: str, kinds: Kinds) -> Iterator[Found]:
+def _attributes(text: str, kinds: Kinds) -> Iterator[FoundCredential]:
     """Yield values and contents of elements that an attribute names, such as ``<add key="password" value="x"/>``."""
     for tag in _TAG.finditer(text):
         if "=" not in tag.group():
@@ -102,7 +102,7 @@ def _attributes(text: str, kinds: Kinds) -> Iterator[Found]:
             yield from _found(text, *content.span("value"), label, kinds)
 
 
-def _below(text: str, kinds: Kinds) -> Iterator[Found]:
+def _below(text: str, kinds: Kinds) -> Iterator[FoundCredential]:
     """Yield what is on the lines below a name in YAML, indented further than the name."""
     is_secret_object = _KUBERNETES_SECRET.search(text) is not None
     for above in _ABOVE.finditer(text):
@@ -120,8 +120,8 @@ def _below(text: str, kinds: Kinds) -> Iterator[Found]:
         elif payload:
             for line in lines:
                 entry = _ENTRY.match(text, line.start(), line.end())
-                if entry is not None and is_secret(entry["value"].rstrip(), Kind.CHOSEN):
-                    yield Found(*entry.span("value"), Style.REMOVED, entry["value"])
+                if entry is not None and is_secret(entry["value"].rstrip(), SecretKind.CHOSEN):
+                    yield FoundCredential(*entry.span("value"), Style.REMOVED, entry["value"])
         else:
             for line in lines:
                 if item := _ITEM_OR_MORE.match(text, line.start(), line.end()):

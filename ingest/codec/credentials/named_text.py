@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from ingest.codec.credentials.found import Found, Style
-from ingest.codec.credentials.names import MARKS, Kind, Kinds, is_secret
+from ingest.codec.credentials.found import FoundCredential, Style
+from ingest.codec.credentials.names import MARKS, Kinds, SecretKind, is_secret
 
 BARE_QUOTE: Final = "\x01"
 """Replaces a quote of an outer level of escaping after the text within it has been unescaped."""
@@ -41,7 +41,7 @@ _NOT_PROSE: Final = re.compile(r"(?<!\S)(?=[^\s0-9]*[0-9])(?=[^\sA-Za-z]*[A-Za-z
 _IS: Final = re.compile(r"(?:is|was)(?:\s*+:)?\s++[\"'\x01]?([^\s\"'\x01]++)")  # `the password is x`
 
 
-def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[Found]:
+def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[FoundCredential]:
     """Every secret that follows its name.
 
     Args:
@@ -53,7 +53,7 @@ def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[Found]:
     low = text.lower()
     if "identified" in low:
         for match in _IDENTIFIED.finditer(text):
-            yield Found(*match.span(1), Style.REMOVED, match.group(1))
+            yield FoundCredential(*match.span(1), Style.REMOVED, match.group(1))
     if not any(mark in low for mark in MARKS):
         return
     at = 0
@@ -65,7 +65,7 @@ def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[Found]:
         start, end = _value(text, named, ours=ours)
         value = text[start:end]
         if start < end and is_secret(value, kind, name=named["name"]):
-            yield Found(start, end, style_of(kind), value)
+            yield FoundCredential(start, end, style_of(kind), value)
         elif number := _number(text, named, kind):
             yield number
         at = max(at, end)
@@ -73,12 +73,12 @@ def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[Found]:
         for match in _ELEMENT.finditer(text):
             kind = kinds(match.group(1))
             if kind is not None and is_secret(match.group(2), kind, name=match.group(1)):
-                yield Found(*match.span(2), style_of(kind), match.group(2))
+                yield FoundCredential(*match.span(2), style_of(kind), match.group(2))
 
 
-def style_of(kind: Kind) -> Style:
+def style_of(kind: SecretKind) -> Style:
     """How a secret of a kind is replaced."""
-    return Style.REMOVED if kind is Kind.CHOSEN else Style.DIGEST
+    return Style.REMOVED if kind is SecretKind.CHOSEN else Style.DIGEST
 
 
 def _value(text: str, match: re.Match[str], *, ours: bool) -> tuple[int, int]:
@@ -113,9 +113,9 @@ def _value(text: str, match: re.Match[str], *, ours: bool) -> tuple[int, int]:
     return start, end
 
 
-def _number(text: str, match: re.Match[str], kind: Kind) -> Found | None:
-    if match["quote"] and kind is not Kind.MAYBE and (number := _LITERAL.match(text, match.end())):
-        return Found(*number.span(), Style.NULL, number.group())
+def _number(text: str, match: re.Match[str], kind: SecretKind) -> FoundCredential | None:
+    if match["quote"] and kind is not SecretKind.MAYBE and (number := _LITERAL.match(text, match.end())):
+        return FoundCredential(*number.span(), Style.NULL, number.group())
     return None
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 
-class Kind(Enum):
+class SecretKind(Enum):
     """The kind of value that a name indicates."""
 
     MADE = "made by a machine"
@@ -68,7 +68,7 @@ MARKS: Final = (
 )
 
 
-def kind_of(name: str) -> Kind | None:
+def kind_of(name: str) -> SecretKind | None:
     """The kind of secret that a name indicates; None if it indicates none.
 
     Examples:
@@ -82,25 +82,25 @@ def kind_of(name: str) -> Kind | None:
     return KINDS[name]
 
 
-def kind_in_ours(name: str) -> Kind | None:
+def kind_in_ours(name: str) -> SecretKind | None:
     """Like ``kind_of``, for an event's own strings, where names such as ``token`` are followed by ids."""
     kind = kind_of(name)
-    return None if kind is Kind.MAYBE else kind
+    return None if kind is SecretKind.MAYBE else kind
 
 
-def kind_in_invalid(name: str) -> Kind | None:
+def kind_in_invalid(name: str) -> SecretKind | None:
     """Like ``kind_of``, for a record that looks like an event but is not valid: only ``token`` itself is an id."""
     return None if name == "token" else kind_of(name)
 
 
-Kinds = Callable[[str], Kind | None]
+Kinds = Callable[[str], SecretKind | None]
 """One of the three functions above."""
 
 
-class _Kinds(dict[str, Kind | None]):
+class _Kinds(dict[str, SecretKind | None]):
     """A cache of kinds by name: a log has few distinct names, and each is looked up for every record."""
 
-    def __missing__(self, name: str) -> Kind | None:
+    def __missing__(self, name: str) -> SecretKind | None:
         if len(name) > _LONGEST:  # not remembered
             return self[name[-_LONGEST:]]
         plain = _NO_LETTER.sub("", name.lower())
@@ -117,14 +117,14 @@ KINDS: Final = _Kinds()
 """``kind_of`` with a cache, for frequent callers."""
 
 
-def _kind_of_plain(plain: str, *, alone: bool = True) -> Kind | None:
+def _kind_of_plain(plain: str, *, alone: bool = True) -> SecretKind | None:
     if plain.endswith(_HARMLESS):
         return None
     if plain.endswith(_CHOSEN) or (alone and plain in _CHOSEN_ALONE):
-        return Kind.CHOSEN
+        return SecretKind.CHOSEN
     if plain.endswith(_MADE) or (alone and plain in _MADE_ALONE):
-        return Kind.MADE
-    return Kind.MAYBE if plain.endswith(_MAYBE) or (alone and plain in _MAYBE_ALONE) else None
+        return SecretKind.MADE
+    return SecretKind.MAYBE if plain.endswith(_MAYBE) or (alone and plain in _MAYBE_ALONE) else None
 
 
 # A placeholder for a secret, or a value that says there is none.
@@ -147,7 +147,7 @@ _LEAST_CODE: Final = 20
 _MIXED: Final = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])\S+")
 
 
-def is_secret(value: str, kind: Kind, *, name: str = "") -> bool:
+def is_secret(value: str, kind: SecretKind, *, name: str = "") -> bool:
     """Whether the value of a secret's name is really a secret, and not a placeholder, digest or public id.
 
     Examples:
@@ -158,11 +158,11 @@ def is_secret(value: str, kind: Kind, *, name: str = "") -> bool:
     """
     if _PLACEHOLDER.fullmatch(value) or _DIGEST.fullmatch(value) or value.startswith("hmac-sha256:"):
         return False
-    if kind is Kind.CHOSEN:
+    if kind is SecretKind.CHOSEN:
         return not (name.lower().endswith("pwd") and value.startswith(("/", "~")))  # the shell's working folder
     if _HANDLE.fullmatch(value):
         return False
-    if kind is Kind.MADE:
+    if kind is SecretKind.MADE:
         return True
     least = _LEAST_CODE if name.lower().endswith("code") else _LEAST_MAYBE
     return len(value) >= least and (least == _LEAST_MAYBE or _MIXED.fullmatch(value) is not None)

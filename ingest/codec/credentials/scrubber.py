@@ -11,7 +11,7 @@ from typing import Final
 from ingest.codec.credentials import columns as tables
 from ingest.codec.credentials import command_lines, json_values, markup, named_text, packed, shapes
 from ingest.codec.credentials.columns import Columns
-from ingest.codec.credentials.found import Found, Style, as_bytes, disjoint, moved, replaced
+from ingest.codec.credentials.found import FoundCredential, Style, as_bytes, disjoint, moved, replaced
 from ingest.codec.credentials.named_text import BARE_QUOTE, style_of
 from ingest.codec.credentials.names import Kinds, is_secret, kind_in_invalid, kind_in_ours, kind_of
 from ingest.codec.credentials.unescaping import Level, unescaped, without_nul
@@ -43,13 +43,13 @@ class Search:
         self.ours = ours
         self._left = _AT_LEAST + _TIMES * size
 
-    def found_in(self, text: str, depth: int = _PACKED) -> list[Found]:
+    def found_in(self, text: str, depth: int = _PACKED) -> list[FoundCredential]:
         """Every credential in a text; those at the deepest level of escaping come first.
 
         Raises:
             OpaqueError: The text is escaped or packed too many times, or the search budget is used up.
         """
-        levels: list[list[Found]] = []
+        levels: list[list[FoundCredential]] = []
         for start in (Level(text, lambda at: at), without_nul(text)):
             level = start
             for _ in range(_LEVELS):
@@ -61,7 +61,7 @@ class Search:
                 raise OpaqueError
         return [each for found in reversed(levels) for each in found]
 
-    def _on_level(self, text: str, depth: int) -> Iterator[Found]:
+    def _on_level(self, text: str, depth: int) -> Iterator[FoundCredential]:
         self._left -= len(text)
         if self._left < 0:
             raise OpaqueError
@@ -77,7 +77,7 @@ class Search:
         if depth:
             for start, end, plain in packed.runs(text):
                 if style := self.within(plain, depth - 1):
-                    yield Found(start, end, style, text[start:end])
+                    yield FoundCredential(start, end, style, text[start:end])
 
     def within(self, raw: bytes, depth: int = _PACKED) -> Style | None:
         """How packed content is replaced if it contains a credential or cannot be searched; else None."""
@@ -103,7 +103,7 @@ def _further(level: Level) -> Level | None:
     return Level(inner.text, lambda at: outer(place(at)))
 
 
-def found_in_text(text: str) -> list[Found]:
+def found_in_text(text: str) -> list[FoundCredential]:
     """Every credential in a string of an event or in one of our own messages; positions are those in ``text``.
 
     Raises:
@@ -113,7 +113,7 @@ def found_in_text(text: str) -> list[Found]:
 
 
 @lru_cache(maxsize=1)  # for one record the codec asks whether there is a credential, then quarantine removes it
-def found_in_bytes(raw: bytes) -> tuple[Found, ...]:
+def found_in_bytes(raw: bytes) -> tuple[FoundCredential, ...]:
     """Every credential in a record of any encoding; positions are byte offsets.
 
     Raises:
@@ -131,7 +131,7 @@ def found_in_bytes(raw: bytes) -> tuple[Found, ...]:
     return tuple(found)
 
 
-def _behind_names(raw: bytes) -> Iterator[Found]:
+def _behind_names(raw: bytes) -> Iterator[FoundCredential]:
     """In Avro, the value of each map entry whose key is a secret's name."""
     for match in named_text.NAMES.finditer(raw):
         kind = kind_in_ours(match.group().decode("latin-1"))
@@ -146,7 +146,7 @@ def _behind_names(raw: bytes) -> Iterator[Found]:
         end = at + (length >> 1)
         value = raw[at:end].decode("latin-1")
         if not length & 1 and value and end <= len(raw) and is_secret(value, kind):
-            yield Found(at, end, style_of(kind), value)
+            yield FoundCredential(at, end, style_of(kind), value)
 
 
 def kept(raw: bytes, columns: Columns | None = None) -> bytes | None:
@@ -177,4 +177,4 @@ def kept_under(name: str, raw: bytes) -> bytes | None:
         inner = found_in_bytes(raw)
     except OpaqueError:
         return None
-    return as_bytes(replaced(value, [Found(0, len(value), style_of(kind), value), *inner]))
+    return as_bytes(replaced(value, [FoundCredential(0, len(value), style_of(kind), value), *inner]))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ingest.codec.credentials.found import Found, Style
+from ingest.codec.credentials.found import FoundCredential, Style
 
 # Compact JWS (RFC 7515 section 7.1, with the `~` parts of SD-JWT) and JWE (RFC 7516 section 7.1). The first
 # part is the base64url of a JSON object: `{"`, or `{` and white space.
@@ -222,12 +222,12 @@ def may_begin(text: str) -> bool:
     return _AT_START.match(text) is not None or _FURTHER_ON.search(text) is not None or "-----BEGIN" in text
 
 
-def in_text(text: str) -> Iterator[Found]:
+def in_text(text: str) -> Iterator[FoundCredential]:
     """Every credential in a text that is recognisable by its shape."""
     for pattern in _KINDS:
         for match in pattern.finditer(text):
             if match.group(1):
-                yield Found(*match.span(), Style.DIGEST, match.group())
+                yield FoundCredential(*match.span(), Style.DIGEST, match.group())
     if "://" in text:
         yield from _groups(_IN_URL, text, Style.REMOVED)
     if "/" in text:
@@ -236,20 +236,20 @@ def in_text(text: str) -> Iterator[Found]:
         yield from _groups(_AS_USER, text, Style.DIGEST)
     for match in _BASIC.finditer(text):
         if is_user_and_password(match.group(1)):
-            yield Found(*match.span(1), Style.REMOVED, match.group(1))
+            yield FoundCredential(*match.span(1), Style.REMOVED, match.group(1))
     for mark, pattern in _OF_AZURE:
         if mark in text:
-            yield from (Found(*match.span(), Style.DIGEST, match.group()) for match in pattern.finditer(text))
+            yield from (FoundCredential(*match.span(), Style.DIGEST, match.group()) for match in pattern.finditer(text))
     if "eyJ" in text or "oG" in text or "IQoJ" in text:
         yield from _in_parts(text)
     if "Assertion" in text:
-        yield from (Found(*match.span(), Style.DIGEST, match.group()) for match in _ASSERTION.finditer(text))
+        yield from (FoundCredential(*match.span(), Style.DIGEST, match.group()) for match in _ASSERTION.finditer(text))
 
 
-def _in_parts(text: str) -> Iterator[Found]:
+def _in_parts(text: str) -> Iterator[FoundCredential]:
     """Yield tokens whose parts are separated: in a list, in an object, on several lines."""
     for match in _PARTS_IN_LIST.finditer(text):
-        yield Found(
+        yield FoundCredential(
             match.start(1),
             match.end() - len(match.group()) + match.group().rindex(match.group()[0]),
             Style.DIGEST,
@@ -261,13 +261,13 @@ def _in_parts(text: str) -> Iterator[Found]:
         for match in _BROKEN.finditer(text):
             whole = "".join(match.group().split()) if match.group(1) else ""
             if any(found is not None and found.group(1) for found in (kind.fullmatch(whole) for kind in _KINDS)):
-                yield Found(*match.span(), Style.DIGEST, whole)
+                yield FoundCredential(*match.span(), Style.DIGEST, whole)
 
 
-def _groups(pattern: re.Pattern[str], text: str, style: Style) -> Iterator[Found]:
+def _groups(pattern: re.Pattern[str], text: str, style: Style) -> Iterator[FoundCredential]:
     for match in pattern.finditer(text):
         if not re.fullmatch(r"\*+|removed|sha256", match.group(1)):
-            yield Found(*match.span(1), style, match.group(1))
+            yield FoundCredential(*match.span(1), style, match.group(1))
 
 
 def is_user_and_password(encoded: str) -> bool:
@@ -283,7 +283,7 @@ _LENGTH_BYTES: Final = 3  # of a string: no record is longer
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 
 
-def behind_lengths(raw: bytes) -> Iterator[Found]:
+def behind_lengths(raw: bytes) -> Iterator[FoundCredential]:
     """Credentials in Avro that directly follow the length of their string, whose last byte may look like a letter.
 
     Where the length begins is ambiguous, because the value before it may end in bytes that look like a part of it. So
@@ -298,4 +298,4 @@ def behind_lengths(raw: bytes) -> Iterator[Found]:
             if length & 1 == 0 and (match := _STRING.match(raw, start, start + (length >> 1))):
                 end = max(end, match.end())
         if end:
-            yield Found(start, end, Style.DIGEST, raw[start:end].decode("latin-1"))
+            yield FoundCredential(start, end, Style.DIGEST, raw[start:end].decode("latin-1"))

@@ -12,8 +12,8 @@ error: none disappears.
 
 from ingest.sources.adapters.formats import FORMATS, detect, format_of
 from ingest.sources.adapters.kit import Document, Format, Source, Translation
-from ingest.sources.adapters.memory import Memory, Row
-from ingest.sources.adapters.pipeline import Outcome, Reading, translations
+from ingest.sources.adapters.memory import Memory, MemoryRow
+from ingest.sources.adapters.pipeline import Reading, TranslationOutcome, translations
 from ingest.sources.adapters.raw_records import RawRecord, first_bytes, plain, read_records
 
 __all__ = [
@@ -21,12 +21,12 @@ __all__ = [
     "Document",
     "Format",
     "Memory",
-    "Outcome",
+    "MemoryRow",
     "RawRecord",
     "Reading",
-    "Row",
     "Source",
     "Translation",
+    "TranslationOutcome",
     "detect",
     "first_bytes",
     "format_of",

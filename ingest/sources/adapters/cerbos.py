@@ -13,9 +13,9 @@ from ingest.sources.adapters.kit import (
     Document,
     Format,
     Memory,
-    Record,
     Source,
     Translation,
+    UnwrappedRecord,
     member,
     moment,
     required,
@@ -31,7 +31,7 @@ _EFFECTS: Final = {"EFFECT_ALLOW": True, "EFFECT_DENY": False}
 _LOGGER: Final = "cerbos.audit"
 
 
-def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+def _translate(record: UnwrappedRecord, source: Source, memory: Memory) -> Translation:
     value = record.value
     checked = value.get("checkResources") or stated(inputs=value.get("inputs"), outputs=value.get("outputs"))
     if not isinstance(checked, Mapping) or not checked:

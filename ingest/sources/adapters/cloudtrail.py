@@ -12,9 +12,9 @@ from ingest.sources.adapters.kit import (
     Document,
     Format,
     Memory,
-    Record,
     Source,
     Translation,
+    UnwrappedRecord,
     required,
     resource,
     skipped,
@@ -27,7 +27,7 @@ _SHARED: Final = "shared"  # id shared by the copies of an event -> the id of th
 _BEST: Final = "shared-best"  # the same -> the id of a copy that names the caller
 
 
-def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+def _translate(record: UnwrappedRecord, source: Source, memory: Memory) -> Translation:
     value = record.value
     if "digestStartTime" in value:
         return skipped("digest-file")

@@ -12,7 +12,7 @@ SERVICES_THAT_GIVE: Final = frozenset(
 """The services whose responses issue keys."""
 
 
-class Given(NamedTuple):
+class IssuedKey(NamedTuple):
     """A key that a response issues.
 
     Attributes:
@@ -30,7 +30,7 @@ class Given(NamedTuple):
     session: str | None
 
 
-def given_by(value: Mapping[str, Any]) -> Given | None:
+def given_by(value: Mapping[str, Any]) -> IssuedKey | None:
     """Return the key that a successful event issues, or None.
 
     Raises:
@@ -49,13 +49,13 @@ def given_by(value: Mapping[str, Any]) -> Given | None:
             return None
 
 
-def _of_sts(value: Mapping[str, Any]) -> Given | None:
+def _of_sts(value: Mapping[str, Any]) -> IssuedKey | None:
     answer, asked = value.get("responseElements"), value.get("requestParameters")
     key = text(answer, "credentials", "accessKeyId")
     if key is None:
         return None
     root = text(asked, "targetPrincipal") if text(value, "eventName") == "AssumeRoot" else None
-    return Given(
+    return IssuedKey(
         key,
         expiry(answer, "credentials", "expiration"),
         _asserted_subject(answer) or principal(value.get("userIdentity")),
@@ -75,7 +75,7 @@ def _asserted_subject(answer: Any) -> str | None:
     return f"{issuer}#{subject}" if subject and issuer else None
 
 
-def _of_roles_anywhere(value: Mapping[str, Any]) -> Given | None:
+def _of_roles_anywhere(value: Mapping[str, Any]) -> IssuedKey | None:
     sets = member(value, "responseElements", "credentialSet")
     given = sets[0] if isinstance(sets, list) and sets else None
     key = text(given, "credentials", "accessKeyId")
@@ -83,22 +83,24 @@ def _of_roles_anywhere(value: Mapping[str, Any]) -> Given | None:
         return None
     subject = text(value, "responseElements", "subjectArn") or principal(value.get("userIdentity"))
     role = text(given, "roleArn") or text(value, "requestParameters", "roleArn")
-    return Given(key, expiry(given, "credentials", "expiration"), subject, role, text(given, "assumedRoleUser", "arn"))
+    return IssuedKey(
+        key, expiry(given, "credentials", "expiration"), subject, role, text(given, "assumedRoleUser", "arn")
+    )
 
 
-def _of_cognito(value: Mapping[str, Any]) -> Given | None:
+def _of_cognito(value: Mapping[str, Any]) -> IssuedKey | None:
     answer = value.get("responseElements")
     key = text(answer, "credentials", "accessKeyId")
     identity = text(answer, "identityId") or text(value, "requestParameters", "identityId")
     subject = f"cognito-identity.amazonaws.com#{identity}" if identity else principal(value.get("userIdentity"))
-    return Given(key, expiry(answer, "credentials", "expiration"), subject, None, None) if key else None
+    return IssuedKey(key, expiry(answer, "credentials", "expiration"), subject, None, None) if key else None
 
 
-def _long_lived(value: Mapping[str, Any]) -> Given | None:
+def _long_lived(value: Mapping[str, Any]) -> IssuedKey | None:
     made = member(value, "responseElements", "accessKey")
     key, name = text(made, "accessKeyId"), text(made, "userName") or text(value, "requestParameters", "userName")
     if key is None:
         return None
     caller = value.get("userIdentity")
     own = name is None or (text(caller, "type") == "IAMUser" and text(caller, "userName") == name)
-    return Given(key, None, principal(caller), None if own or name is None else user_arn(value, name), None)
+    return IssuedKey(key, None, principal(caller), None if own or name is None else user_arn(value, name), None)

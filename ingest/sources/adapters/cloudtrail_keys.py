@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ingest.sources.adapters.cloudtrail_given import SERVICES_THAT_GIVE, Given, given_by
+from ingest.sources.adapters.cloudtrail_given import SERVICES_THAT_GIVE, IssuedKey, given_by
 from ingest.sources.adapters.cloudtrail_parties import event, principal, source_identity, source_of, time_of
 from ingest.sources.adapters.kit import BadRecordError, Document, Memory, Source, instant, member, text
 
@@ -50,7 +50,7 @@ def keys(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[D
             return
 
 
-def _issued(value: Mapping[str, Any], source: Source, memory: Memory, given: Given) -> Iterator[Document]:
+def _issued(value: Mapping[str, Any], source: Source, memory: Memory, given: IssuedKey) -> Iterator[Document]:
     if given.subject is None:
         raise BadRecordError("missing-field", "it issues a key, and userIdentity does not say to whom")
     callers, stated_name = key_id(text(value, "userIdentity", "accessKeyId")), source_identity(value)

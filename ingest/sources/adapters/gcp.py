@@ -12,9 +12,9 @@ from ingest.sources.adapters.kit import (
     Document,
     Format,
     Memory,
-    Record,
     Source,
     Translation,
+    UnwrappedRecord,
     instant,
     member,
     moment,
@@ -35,7 +35,7 @@ _HOUR: Final = 3600  # the default lifetime of such a token
 _KEYS: Final = "//iam.googleapis.com/"
 
 
-def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+def _translate(record: UnwrappedRecord, source: Source, memory: Memory) -> Translation:
     value = record.value
     payload = value.get("protoPayload")
     if not isinstance(payload, Mapping) or text(payload, "@type") not in {_AUDIT, None}:

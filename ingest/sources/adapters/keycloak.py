@@ -12,7 +12,7 @@ from typing import Any, Final
 from ingest.sources.adapters import keycloak_endings as endings
 from ingest.sources.adapters import keycloak_exchanges as exchanges
 from ingest.sources.adapters.keycloak_admin import admin_events, note_user
-from ingest.sources.adapters.keycloak_entries import Entry, Request, entry_of
+from ingest.sources.adapters.keycloak_entries import KeycloakEntry, Request, entry_of
 from ingest.sources.adapters.keycloak_exchanges import Issue
 from ingest.sources.adapters.keycloak_lines import NO_EVENT, is_entry, is_of_another_logger, no_wrapper, other_line
 from ingest.sources.adapters.kit import (
@@ -20,9 +20,9 @@ from ingest.sources.adapters.kit import (
     Document,
     Format,
     Memory,
-    Record,
     Source,
     Translation,
+    UnwrappedRecord,
     instant,
     resource,
     skipped,
@@ -40,7 +40,7 @@ _BY_CLIENT: Final = (*_ISSUES[1:], "USER_INFO_REQUEST", "REVOKE_GRANT")
 _FAULTS: Final = ("invalid_request", "invalid_code", "expired_code", "cookie_not_found")
 
 
-def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+def _translate(record: UnwrappedRecord, source: Source, memory: Memory) -> Translation:
     if is_of_another_logger(record.value):
         return skipped(NO_EVENT)
     entry = entry_of(record.value, source)
@@ -49,7 +49,7 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     return Translation(events=tuple(events))
 
 
-def _events(entry: Entry, source: Source, memory: Memory) -> list[Document]:
+def _events(entry: KeycloakEntry, source: Source, memory: Memory) -> list[Document]:
     if entry.type == "REFRESH_TOKEN" and not entry.tells_all:
         exchanges.note_refreshes_are_logged(memory)
     if entry.error is not None or entry.type.endswith("_ERROR"):
@@ -77,7 +77,7 @@ def _events(entry: Entry, source: Source, memory: Memory) -> list[Document]:
     return [_action(entry, source)]
 
 
-def _issued(entry: Entry, source: Source, memory: Memory) -> list[Document]:
+def _issued(entry: KeycloakEntry, source: Source, memory: Memory) -> list[Document]:
     """Return the access token and the refresh token that an event issues."""
     holder, token = entry.named(entry.client), entry.named(entry.detail("token_id"))
     if holder is None or token is None:
@@ -120,11 +120,11 @@ def _issued(entry: Entry, source: Source, memory: Memory) -> list[Document]:
     return [*found, *endings.of_issue(issue, source, memory)]
 
 
-def _token(entry: Entry, source: Source, type_: str, body: dict[str, Any]) -> Document:
+def _token(entry: KeycloakEntry, source: Source, type_: str, body: dict[str, Any]) -> Document:
     return source.event("token.issued", f"{entry.id}/{type_}", entry.at, token_type=type_, **body)
 
 
-def _ends(entry: Entry, kind: str, source: Source) -> str | None:
+def _ends(entry: KeycloakEntry, kind: str, source: Source) -> str | None:
     """Return the expiry: the settings define lifetimes; for a refreshed access token the event states it too."""
     lifetime = entry.detail("access_token_expiration_time") if kind == "access" else None
     seconds = source.lifetimes.get(kind) or (
@@ -134,23 +134,23 @@ def _ends(entry: Entry, kind: str, source: Source) -> str | None:
     return format_instant(end) if seconds and end <= LATEST else None
 
 
-def _delegate(entry: Entry) -> str | None:
+def _delegate(entry: KeycloakEntry) -> str | None:
     """Return the actor of an exchange with an actor token."""
     return entry.named(entry.detail("actor") if entry.detail("actor_type") == "client" else entry.detail("actor_id"))
 
 
-def _order(entry: Entry, source: Source, target: tuple[str, str], by: str) -> Document:
+def _order(entry: KeycloakEntry, source: Source, target: tuple[str, str], by: str) -> Document:
     note = " ".join(filter(None, (entry.type, entry.detail("reason"))))
     return source.order(entry.id, entry.at, target, by=by, cascade=False, note=note)
 
 
-def _impersonator(entry: Entry) -> str | None:
+def _impersonator(entry: KeycloakEntry) -> str | None:
     """Return the impersonating admin, logged by name and realm; a name must not be mistaken for an id."""
     realm, name = entry.detail("impersonator_realm"), entry.detail("impersonator")
     return f"{str(entry.issuer).rpartition('/')[0]}/{realm}#username:{name}" if realm and name else None
 
 
-def _action(entry: Entry, source: Source) -> Document:
+def _action(entry: KeycloakEntry, source: Source) -> Document:
     operation = entry.type.removesuffix("_ERROR")
     refused = "failed" if entry.error in _FAULTS else "denied"
     outcome = refused if entry.error is not None or entry.type != operation else "succeeded"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters import keycloak_endings as endings
-from ingest.sources.adapters.keycloak_entries import OFFLINE_SESSION, Entry, Request
+from ingest.sources.adapters.keycloak_entries import OFFLINE_SESSION, KeycloakEntry, Request
 from ingest.sources.adapters.kit import Document, Memory, Source, resource, text
 from ingest.sources.adapters.parties import Mention, note_kind
 from lineage.core.model.times import LATEST, format_instant
@@ -15,7 +15,7 @@ _SERVICE_ACCOUNT: Final = "service-account-"
 _CLIENTS: Final = "client-name"  # topic: the names of clients, by the internal ids in paths
 
 
-def admin_events(entry: Entry, source: Source, memory: Memory) -> list[Document]:
+def admin_events(entry: KeycloakEntry, source: Source, memory: Memory) -> list[Document]:
     """Return the events of an admin event."""
     action = source.event(
         "action.performed",
@@ -32,13 +32,13 @@ def admin_events(entry: Entry, source: Source, memory: Memory) -> list[Document]
     return [action, *_endings(entry, Request(entry.id, entry.at, entry.actor), source, memory)]
 
 
-def note_user(entry: Entry, user: str | None, username: str | None, memory: Memory) -> None:
+def note_user(entry: KeycloakEntry, user: str | None, username: str | None, memory: Memory) -> None:
     """Remember whether a user is a person or a service account, if an entry says so."""
     kind = None if username is None else "service" if username.startswith(_SERVICE_ACCOUNT) else "human"
     note_kind(memory, user, kind, Mention(entry.id, entry.at), username)
 
 
-def _endings(entry: Entry, request: Request, source: Source, memory: Memory) -> list[Document]:
+def _endings(entry: KeycloakEntry, request: Request, source: Source, memory: Memory) -> list[Document]:
     if (entry.type, entry.path) == ("ACTION", "logout-all"):
         return endings.realm_logout(str(entry.issuer), request, source, memory)
     match = _PATH.fullmatch(entry.path)
@@ -62,7 +62,7 @@ def _endings(entry: Entry, request: Request, source: Source, memory: Memory) -> 
     return []
 
 
-def _of_client(entry: Entry, internal: str, request: Request, source: Source, memory: Memory) -> list[Document]:
+def _of_client(entry: KeycloakEntry, internal: str, request: Request, source: Source, memory: Memory) -> list[Document]:
     """Return the events of a change of a client, once its name is known from this or another entry."""
     asked = {
         "request": list(request),

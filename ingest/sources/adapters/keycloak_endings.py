@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ingest.sources.adapters import keycloak_exchanges as exchanges
-from ingest.sources.adapters.keycloak_entries import Entry, Request, digest
+from ingest.sources.adapters.keycloak_entries import KeycloakEntry, Request, digest
 from ingest.sources.adapters.keycloak_exchanges import Issue
 from ingest.sources.adapters.kit import Document, Memory, Source, Translation
 
@@ -60,7 +60,7 @@ def switched(target: tuple[str, str], request: Request, source: Source, memory: 
     return [order, *(_lift(request, later, source) for later in others if request.moment < later.moment)]
 
 
-def detached(entry: Entry, memory: Memory) -> None:
+def detached(entry: KeycloakEntry, memory: Memory) -> None:
     """Remember a revoked token that also ended the sessions of clients that exchanged its client's tokens."""
     token, clients = entry.named(entry.detail("token_id")), entry.detail("token_exchange_revoked_clients")
     if token and clients:
@@ -108,7 +108,7 @@ def _realm(group: str) -> str:
     return group.partition(":")[2].rpartition("#")[0]
 
 
-def revoked(entry: Entry) -> tuple[str, str] | None:
+def revoked(entry: KeycloakEntry) -> tuple[str, str] | None:
     """Return what a revocation ended: for an access token only the token, for a refresh token its session.
 
     The revocation of a consent names neither.

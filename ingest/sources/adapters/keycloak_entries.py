@@ -34,7 +34,7 @@ class Request(NamedTuple):
         return instant(self.at, "time")
 
 
-class Entry(NamedTuple):
+class KeycloakEntry(NamedTuple):
     """An event, or an admin event.
 
     Attributes:
@@ -88,7 +88,7 @@ class Entry(NamedTuple):
         return text(self.details, name)
 
 
-def entry_of(value: Mapping[str, Any], source: Source) -> Entry:
+def entry_of(value: Mapping[str, Any], source: Source) -> KeycloakEntry:
     """Parse a Keycloak entry.
 
     Raises:
@@ -99,7 +99,7 @@ def entry_of(value: Mapping[str, Any], source: Source) -> Entry:
     id_ = text(value, "id") or digest(digest_of(value) or "")
     at, issuer, error = moment(value, "time"), _issuer(source, None, required(value, "realmId")), text(value, "error")
     if "authDetails" not in value:
-        return Entry(
+        return KeycloakEntry(
             id_,
             at,
             required(value, "type"),
@@ -112,7 +112,7 @@ def entry_of(value: Mapping[str, Any], source: Source) -> Entry:
         )
     admin, realm = text(value, "authDetails", "userId"), text(value, "authDetails", "realmId")
     own = issuer if realm == value["realmId"] else f"{source.prefix}{_REALMS}{realm}"
-    return Entry(
+    return KeycloakEntry(
         id_,
         at,
         required(value, "operationType"),
@@ -125,14 +125,14 @@ def entry_of(value: Mapping[str, Any], source: Source) -> Entry:
     )
 
 
-def _of_line(value: Mapping[str, Any], source: Source) -> Entry:
+def _of_line(value: Mapping[str, Any], source: Source) -> KeycloakEntry:
     message, time = required(value, "message"), next((name for name in _TIME_NAMES if name in value), "timestamp")
     at, fields = moment(value, time), fields_of(message)
     id_, realm = digest(f"{at} {message}"), fields.get("realmName")
     issuer, error = _issuer(source, realm, fields.get("realmId", "")), fields.get("error")
     if "operationType" not in fields:
         known = ("type", "realmId", "realmName", "clientId", "userId", "sessionId", "ipAddress", "error")
-        return Entry(
+        return KeycloakEntry(
             id_,
             at,
             required(fields, "type"),
@@ -144,7 +144,7 @@ def _of_line(value: Mapping[str, Any], source: Source) -> Entry:
             details={name: text for name, text in fields.items() if name not in known},
             tells_all=True,
         )
-    return Entry(
+    return KeycloakEntry(
         id_,
         at,
         fields["operationType"],

@@ -72,7 +72,7 @@ from ingest.sources.adapters.untrusted_json import (
 from lineage.core.model.errors import BadRecordError
 
 
-class Record(NamedTuple):
+class UnwrappedRecord(NamedTuple):
     """One record, unwrapped, without raw credentials.
 
     Attributes:
@@ -217,7 +217,7 @@ class Format:
     known_by: str
     marks: Callable[[Mapping[str, Any]], bool]
     signs: re.Pattern[bytes]
-    translate: Callable[[Record, Source, Memory], Translation]
+    translate: Callable[[UnwrappedRecord, Source, Memory], Translation]
     settle: Settle | None = None
     unwrap: Callable[[Mapping[str, Any]], Iterable[Any] | None] | None = None
     other_lines: Callable[[bytes], str | None] | None = None
@@ -254,9 +254,9 @@ __all__ = [
     "Document",
     "Format",
     "Memory",
-    "Record",
     "Source",
     "Translation",
+    "UnwrappedRecord",
     "handle",
     "instant",
     "member",

@@ -13,9 +13,9 @@ from ingest.sources.adapters.kit import (
     Document,
     Format,
     Memory,
-    Record,
     Source,
     Translation,
+    UnwrappedRecord,
     member,
     required,
     resource,
@@ -30,7 +30,7 @@ _DENIED: Final = (401, 403)
 _FAILED_FROM: Final = 400
 
 
-def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+def _translate(record: UnwrappedRecord, source: Source, memory: Memory) -> Translation:
     stage, code = required(record.value, "stage"), member(record.value, "responseStatus", "code")
     if stage == "RequestReceived":
         return skipped("request-received")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from ingest.sources.adapters.kit import Document, Memory, Record, Source, member, moment, required, text
+from ingest.sources.adapters.kit import Document, Memory, Source, UnwrappedRecord, member, moment, required, text
 from ingest.sources.adapters.parties import is_mailbox
 
 OIDC_ISSUER: Final = "oidc_issuer"
@@ -75,7 +75,7 @@ class Call(NamedTuple):
         return f"{named}/{part}" if named and part else named, text(about, "namespace"), text(about, "name")
 
 
-def call_of(record: Record, source: Source) -> Call:
+def call_of(record: UnwrappedRecord, source: Source) -> Call:
     """Parse a record.
 
     Raises:

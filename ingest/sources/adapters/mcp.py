@@ -14,9 +14,9 @@ from ingest.sources.adapters.kit import (
     Document,
     Format,
     Memory,
-    Record,
     Source,
     Translation,
+    UnwrappedRecord,
     member,
     moment,
     resource,
@@ -32,7 +32,7 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f
 _BEARER: Final = re.compile(r"(?:Bearer )?(sha256:[0-9a-f]{64})")
 
 
-def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+def _translate(record: UnwrappedRecord, source: Source, memory: Memory) -> Translation:
     value = record.value
     asked = value.get("request")
     messages = [asked] if isinstance(asked, Mapping) else asked if isinstance(asked, list) else []

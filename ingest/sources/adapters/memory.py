@@ -30,7 +30,7 @@ _WAITING: Final = "?"  # the prefix of a topic's waiting questions
 _LATEST: Final = ("latest", "")
 
 
-class Row(NamedTuple):
+class MemoryRow(NamedTuple):
     """A stored entry: its value in JSON, None if it was dropped."""
 
     topic: str
@@ -41,7 +41,7 @@ class Row(NamedTuple):
 class Memory:
     """The memory of one source's adapter."""
 
-    def __init__(self, rows: Iterable[Row] = (), *, most: int = MOST_ENTRIES) -> None:
+    def __init__(self, rows: Iterable[MemoryRow] = (), *, most: int = MOST_ENTRIES) -> None:
         """Load the stored entries, oldest first."""
         self._most = most
         self._topics: dict[str, dict[str, Any]] = {}
@@ -123,9 +123,9 @@ class Memory:
             for question in questions:
                 yield key, question
 
-    def changes(self) -> list[Row]:
+    def changes(self) -> list[MemoryRow]:
         """Return the changes since the last call, for storing. Stored entries must be loaded in this order."""
-        rows = [Row(topic, key, self._kept(topic, key)) for topic, key in self._changed]
+        rows = [MemoryRow(topic, key, self._kept(topic, key)) for topic, key in self._changed]
         self._changed.clear()
         return rows
 

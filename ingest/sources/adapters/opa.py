@@ -13,9 +13,9 @@ from ingest.sources.adapters.kit import (
     Document,
     Format,
     Memory,
-    Record,
     Source,
     Translation,
+    UnwrappedRecord,
     member,
     moment,
     required,
@@ -45,7 +45,7 @@ _TOKEN: Final = re.compile(r"sha256:[0-9a-f]{64}|[^#\s]+#[^#\s]+")
 _CONTEXT: Final = ("tool", "agent", "task")
 
 
-def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+def _translate(record: UnwrappedRecord, source: Source, memory: Memory) -> Translation:
     value = record.value
     if "decision_id" not in value:
         return skipped("server-log")  # other console lines: requests, plugins, start and shutdown

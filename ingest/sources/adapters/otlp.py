@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ingest.sources.adapters.kit import Document, Format, Memory, Record, Source, Translation, skipped, stated
+from ingest.sources.adapters.kit import Document, Format, Memory, Source, Translation, UnwrappedRecord, skipped, stated
 from ingest.sources.adapters.otlp_dumps import dumped_span, is_dump
 from ingest.sources.adapters.otlp_paths import SPANS, Path, path_of
 from ingest.sources.adapters.otlp_protobuf import BEGINNING
-from ingest.sources.adapters.otlp_spans import Span, is_otlp, span_of, spans_in
+from ingest.sources.adapters.otlp_spans import OtlpSpan, is_otlp, span_of, spans_in
 from ingest.sources.adapters.parties import Mention, party_of, registered
 
 # Topics of the memory: the spans of a trace that wait for those above them; traces with new spans, and with a root;
@@ -26,7 +26,7 @@ _TRACE_DIGITS: Final = 32  # lengths in a traceparent; ids defined by libraries 
 _SPAN_DIGITS: Final = 16
 
 
-def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+def _translate(record: UnwrappedRecord, source: Source, memory: Memory) -> Translation:
     span = span_of(record.value) if is_otlp(record.value) else dumped_span(record.value)
     _remember(span, memory)
     if not span.at:
@@ -45,7 +45,7 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     return Translation(events=tuple(events)) if events else skipped(span.other)
 
 
-def _remember(span: Span, memory: Memory) -> None:
+def _remember(span: OtlpSpan, memory: Memory) -> None:
     known = stated(
         above=span.parent,
         at=span.at or None,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import BadRecordError, member, moment, text
-from ingest.sources.adapters.otlp_spans import PERSON, Span, arguments_digest, hexadecimal, interpreted, nanoseconds
+from ingest.sources.adapters.otlp_spans import PERSON, OtlpSpan, arguments_digest, hexadecimal, interpreted, nanoseconds
 
 _TRACE_NAMES: Final = (("context", "trace_id"), ("trace_id",), ("traceId",), ("trace",))
 _SPAN_NAMES: Final = (("context", "span_id"), ("span_id",), ("spanId",), ("span",))
@@ -40,7 +40,7 @@ def is_dump(value: Mapping[str, Any]) -> bool:
     )
 
 
-def dumped_span(value: Mapping[str, Any]) -> Span:
+def dumped_span(value: Mapping[str, Any]) -> OtlpSpan:
     """Parse such an object.
 
     Raises:
@@ -60,7 +60,7 @@ def dumped_span(value: Mapping[str, Any]) -> Span:
     status = text(value, "status", "status_code") or text(value, "status", "code") or text(value, "status")
     at = _moment(value)
     return interpreted(
-        Span(f"{trace}/{own}", f"{trace}/{above}" if above else None, at, is_root=above is None),
+        OtlpSpan(f"{trace}/{own}", f"{trace}/{above}" if above else None, at, is_root=above is None),
         fields,
         text(value, "name") or "",
         has_failed=status is not None and status.upper().endswith("ERROR"),
@@ -68,18 +68,18 @@ def dumped_span(value: Mapping[str, Any]) -> Span:
     )
 
 
-def _native(value: Mapping[str, Any]) -> Span:
+def _native(value: Mapping[str, Any]) -> OtlpSpan:
     if value["object"] == "trace":
         trace = _native_id(value, "id")
         metadata = member(value, "metadata")
         person = next((found for name in _PERSON if (found := text(metadata, name))), None)
-        return Span(f"{trace}/{trace}", None, "", person=person, session=text(value, "group_id"), other=_HEADER)
+        return OtlpSpan(f"{trace}/{trace}", None, "", person=person, session=text(value, "group_id"), other=_HEADER)
     trace, own, above = _native_id(value, "trace_id"), _native_id(value, "id"), text(value, "parent_id")
     data = member(value, "span_data")
     kind, name = text(data, "type"), text(data, "name")
     at = moment(value, "started_at") if text(value, "started_at") else ""
     to, from_ = text(data, "to_agent"), text(data, "from_agent")
-    return Span(
+    return OtlpSpan(
         f"{trace}/{own}",
         f"{trace}/{above or trace}",
         at,

@@ -24,7 +24,7 @@ _HEXADECIMAL: Final = re.compile(r"(?:[0-9a-f]{16}){1,2}")
 _VALUES: Final = ("stringValue", "intValue", "boolValue", "doubleValue")
 
 
-class Span(NamedTuple):
+class OtlpSpan(NamedTuple):
     """The relevant content of a span.
 
     Attributes:
@@ -75,7 +75,7 @@ def is_otlp(value: Mapping[str, Any]) -> bool:
     return "traceId" in value and "spanId" in value and "startTimeUnixNano" in value
 
 
-def span_of(value: Mapping[str, Any]) -> Span:
+def span_of(value: Mapping[str, Any]) -> OtlpSpan:
     """Parse a span.
 
     Raises:
@@ -86,7 +86,7 @@ def span_of(value: Mapping[str, Any]) -> Span:
         raise BadRecordError("missing-field", "traceId or spanId is not hexadecimal")
     at = nanoseconds(value.get("startTimeUnixNano"), "startTimeUnixNano")
     return interpreted(
-        Span(f"{trace}/{own}", f"{trace}/{above}" if above else None, at, is_root=above is None),
+        OtlpSpan(f"{trace}/{own}", f"{trace}/{above}" if above else None, at, is_root=above is None),
         attributes(value),
         text(value, "name") or "",
         has_failed=member(value, "status", "code") in _FAILED,
@@ -94,8 +94,8 @@ def span_of(value: Mapping[str, Any]) -> Span:
 
 
 def interpreted(
-    span: Span, values: Mapping[str, str], name: str, *, has_failed: bool, other: str | None = None
-) -> Span:
+    span: OtlpSpan, values: Mapping[str, str], name: str, *, has_failed: bool, other: str | None = None
+) -> OtlpSpan:
     """Interpret the attributes of a span by the vocabularies of the instrumentations.
 
     Args:

@@ -13,22 +13,22 @@ from ingest.sources.adapters.kit import (
     Document,
     Format,
     Memory,
-    Record,
     Source,
     Translation,
+    UnwrappedRecord,
     resource,
     skipped,
     text,
 )
 from ingest.sources.adapters.vault_hops import given_key
-from ingest.sources.adapters.vault_line import Line, line_of, outcome
+from ingest.sources.adapters.vault_line import VaultLine, line_of, outcome
 from ingest.sources.adapters.vault_names import digest, native_token, session_id, token_id, wielder, without_token
 from ingest.sources.adapters.vault_orders import order_of, order_without_token, orders
 from ingest.sources.adapters.vault_request_pairs import given_up, paired, partner_of, still_open
 from ingest.sources.adapters.vault_tokens import TOKEN, children_by_role, issued, learn, registered, remember_role
 
 
-def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+def _translate(record: UnwrappedRecord, source: Source, memory: Memory) -> Translation:
     line = line_of(record.value, source)
     memory.advance(line.at)
     if line.path == "sys/audit/test":
@@ -54,7 +54,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterator[Translatio
         yield found
 
 
-def _answered(line: Line, memory: Memory) -> Iterator[Document]:
+def _answered(line: VaultLine, memory: Memory) -> Iterator[Document]:
     """Yield the events of a response line."""
     result = outcome(line.value) or "succeeded"
     action = _action(line, "action", result)
@@ -75,12 +75,12 @@ def _answered(line: Line, memory: Memory) -> Iterator[Document]:
     yield from orders(line, memory)
 
 
-def _unanswered(line: Line) -> tuple[Document, ...]:
+def _unanswered(line: VaultLine) -> tuple[Document, ...]:
     """Return the events of a request line to which no response will follow: the caller received nothing."""
     return (_action(line, "request", outcome(line.value) or "failed"),)
 
 
-def _action(line: Line, part: str, result: str) -> Document:
+def _action(line: VaultLine, part: str, result: str) -> Document:
     caller, source = line.caller, line.source
     return source.event(
         "action.performed",

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import Document, member, text
-from ingest.sources.adapters.vault_line import Line
+from ingest.sources.adapters.vault_line import VaultLine
 from ingest.sources.adapters.vault_names import native_token, subject, token_id
 
 _SHOW_A_JWT: Final = frozenset({"jwt", "oidc"})
 _AWS_KEY: Final = re.compile(r"A[KS]IA[A-Z0-9]{12,124}")
 
 
-def shown(line: Line, made: Mapping[str, Any]) -> list[Document]:
+def shown(line: VaultLine, made: Mapping[str, Any]) -> list[Document]:
     """Return the JWT that a login presented, if the role copies its ``iss`` and ``jti`` (``claim_mappings``)."""
     metadata = member(made, "metadata") or member(line.value, "auth", "metadata")
     issuer, number = text(metadata, "iss"), text(metadata, "jti")
@@ -24,7 +24,7 @@ def shown(line: Line, made: Mapping[str, Any]) -> list[Document]:
     return [{"token": f"{issuer}#{number}", "role": "subject"}] if is_login and issuer and number else []
 
 
-def given_key(line: Line) -> list[Document]:
+def given_key(line: VaultLine) -> list[Document]:
     """Return the key that the AWS secrets engine issued, if its mount logs it unhashed."""
     key = text(line.value, "response", "data", "access_key") or ""
     if text(line.value, "request", "mount_type") != "aws" or not _AWS_KEY.fullmatch(key):

@@ -8,7 +8,7 @@ from ingest.sources.adapters.vault_names import native_token, wielder
 from lineage.core.model.times import Instant
 
 
-class Line(NamedTuple):
+class VaultLine(NamedTuple):
     """A line with its common fields.
 
     Attributes:
@@ -51,7 +51,7 @@ class Line(NamedTuple):
         return outcome(self.value) is None
 
 
-def line_of(value: Mapping[str, Any], source: Source) -> Line:
+def line_of(value: Mapping[str, Any], source: Source) -> VaultLine:
     """Parse an object as a line of an audit log.
 
     Raises:
@@ -63,7 +63,7 @@ def line_of(value: Mapping[str, Any], source: Source) -> Line:
     time = required(value, "time")
     namespace = (text(value, "request", "namespace", "path") or "").strip("/")
     namespace += "/" if namespace else ""
-    return Line(
+    return VaultLine(
         value,
         kind,
         id=required(value, "request", "id"),
@@ -86,7 +86,7 @@ def outcome(value: Mapping[str, Any]) -> str | None:
     return "failed" if isinstance(data, Mapping) and list(data) == ["error"] else None
 
 
-def made_by(line: Line) -> Mapping[str, Any] | None:
+def made_by(line: VaultLine) -> Mapping[str, Any] | None:
     """Return the token that the response issues; for a wrapped one the log has little more than the accessor."""
     if line.path.startswith("sys/wrapping/"):  # returns, or wraps again, an existing token
         return None
@@ -107,7 +107,7 @@ def made_by(line: Line) -> Mapping[str, Any] | None:
     return stated(accessor=wrapped, entity_id=text(auth, "entity_id"))
 
 
-def _caller_of(line: Line) -> dict[str, Any]:
+def _caller_of(line: VaultLine) -> dict[str, Any]:
     """Return the caller.
 
     The ``auth`` of a login's response is that of the new token, even if the request carried another one, whose holder

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import Document, Memory, Source, member, text
-from ingest.sources.adapters.vault_line import Line, made_by
+from ingest.sources.adapters.vault_line import VaultLine, made_by
 from ingest.sources.adapters.vault_names import digest, native_token, session_id, token_id
 from ingest.sources.adapters.vault_tokens import TOKEN, client_of
 from lineage.core.model.times import format_instant
@@ -30,7 +30,7 @@ _NAMESPACES: Final = "sys/namespaces/"
 _ENTITIES: Final = "identity/entity/id/"
 
 
-def orders(line: Line, memory: Memory) -> Iterator[Document]:
+def orders(line: VaultLine, memory: Memory) -> Iterator[Document]:
     """Yield the orders for everything that Vault has ended according to a response."""
     yield from _last_use(line)
     if not line.succeeded:
@@ -73,7 +73,7 @@ def order_without_token(source: Source, question: dict[str, Any], hashed: str) -
     return _order_of(source, question, "session-order", ("session", session), cascade=question["cascade"])
 
 
-def _last_use(line: Line) -> Iterator[Document]:
+def _last_use(line: VaultLine) -> Iterator[Document]:
     """Yield the end of a token with its last use, whatever the outcome of that use."""
     auth = line.value.get("auth")
     if member(auth, "remaining_uses") == 1 and native_token(line.caller) == native_token(auth or {}):
@@ -84,20 +84,20 @@ def _last_use(line: Line) -> Iterator[Document]:
             )
 
 
-def _own(line: Line, *, cascade: bool) -> Iterator[Document]:
+def _own(line: VaultLine, *, cascade: bool) -> Iterator[Document]:
     target = token_id(line.source, native_token(line.caller))
     if target is not None:
         yield _order(line, "order", ("token", target), cascade=cascade, effective_at=_just_after(line))
 
 
-def _by_digest(line: Line, memory: Memory, hashed: str, *, cascade: bool) -> Iterator[Document]:
+def _by_digest(line: VaultLine, memory: Memory, hashed: str, *, cascade: bool) -> Iterator[Document]:
     question = {"as": "order", **_brief(line), "cascade": cascade}
     native = memory.ask(TOKEN, hashed, question)
     if native is not None:
         yield order_of(line.source, question, native)
 
 
-def _ended(line: Line, memory: Memory, prefix: str) -> Iterator[Document]:
+def _ended(line: VaultLine, memory: Memory, prefix: str) -> Iterator[Document]:
     ending = _brief(line) | {"at": line.at, "prefix": prefix}
     memory.put(_ENDING, line.id, ending)
     for mount, _ in memory.entries(_MOUNT):
@@ -106,7 +106,7 @@ def _ended(line: Line, memory: Memory, prefix: str) -> Iterator[Document]:
         yield from _token_ended(line.source, ending, native, issue)
 
 
-def _remembered(line: Line, memory: Memory) -> Iterator[Document]:
+def _remembered(line: VaultLine, memory: Memory) -> Iterator[Document]:
     """Yield the orders that revocations by prefix in other lines imply for the token that this line issued."""
     made = made_by(line)
     native = native_token(made) if made is not None and not line.path.startswith("auth/token/renew") else None
@@ -138,7 +138,7 @@ def _token_ended(source: Source, ending: dict[str, Any], native: str, issue: lis
         yield _order_of(source, ending, part, ("token", token_id(source, native) or native), cascade=True)
 
 
-def _switched(line: Line, memory: Memory, entity: str, *, disabled: bool) -> Iterator[Document]:
+def _switched(line: VaultLine, memory: Memory, entity: str, *, disabled: bool) -> Iterator[Document]:
     """Yield the disabling or enabling of an entity: each enabling lifts every earlier disabling."""
     switches = memory.get(_ENTITY, entity, {"off": [], "on": []})
     own: list[Any] = [line.id, line.time, line.at, line.by]
@@ -156,16 +156,16 @@ def _switched(line: Line, memory: Memory, entity: str, *, disabled: bool) -> Ite
             yield line.source.lift(off[0], f"{on[0]}/lift/{off[0]}", on[1], by=on[3])
 
 
-def _just_after(line: Line) -> str:
+def _just_after(line: VaultLine) -> str:
     """Return the next microsecond, because the request that ended the token was still made with it."""
     return format_instant(line.at + 1)
 
 
-def _brief(line: Line) -> dict[str, Any]:
+def _brief(line: VaultLine) -> dict[str, Any]:
     return {"id": line.id, "time": line.time, "by": line.by, "path": f"{line.namespace}{line.path}"}
 
 
-def _order(line: Line, part: str, target: tuple[str, str], *, cascade: bool, **fields: Any) -> Document:
+def _order(line: VaultLine, part: str, target: tuple[str, str], *, cascade: bool, **fields: Any) -> Document:
     return _order_of(line.source, _brief(line), part, target, cascade=cascade, **fields)
 
 

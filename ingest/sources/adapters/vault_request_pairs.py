@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import HELD, Document, Memory, Source, Translation, skipped, text
-from ingest.sources.adapters.vault_line import Line, line_of
+from ingest.sources.adapters.vault_line import VaultLine, line_of
 from lineage.core.model.times import Instant
 
 # Vault ends a request after 90 s unless max_request_duration is set: allow for larger values.
@@ -21,7 +21,7 @@ PATIENCE: Final[Instant] = 3600 * 1_000_000
 # No Vault has this many requests in flight, but a log without responses would seem to.
 MAX_WAITING: Final = 10_000
 
-Unanswered = Callable[[Line], tuple[Document, ...]]
+Unanswered = Callable[[VaultLine], tuple[Document, ...]]
 """Builds the events of an unanswered request line."""
 
 _OPEN: Final = "open"
@@ -30,7 +30,7 @@ _PAIRED: Final = "request-of-a-response"
 _STILL_OPEN: Final = "request-still-open"
 
 
-def paired(line: Line, memory: Memory) -> Translation | None:
+def paired(line: VaultLine, memory: Memory) -> Translation | None:
     """Decide whether to read a line: None for a response, which is always read.
 
     Returns:
@@ -46,7 +46,7 @@ def paired(line: Line, memory: Memory) -> Translation | None:
     return HELD
 
 
-def partner_of(line: Line, memory: Memory) -> tuple[str, ...]:
+def partner_of(line: VaultLine, memory: Memory) -> tuple[str, ...]:
     """Return the reason for skipping the held request of a response, if there is one."""
     request = memory.drop(_OPEN, line.id)
     if request is None:
@@ -100,7 +100,7 @@ def still_open(source: Source, memory: Memory, unanswered: Unanswered) -> Transl
     return Translation(events=events, also_skipped=reasons) if events or reasons else None
 
 
-def _brief(line: Line) -> dict[str, Any]:
+def _brief(line: VaultLine) -> dict[str, Any]:
     """Return the part of a request line that is needed later, without any data written or read."""
     value, request = line.value, line.value["request"]
     kept = ("id", "operation", "path", "namespace", "mount_type", "client_token", "client_token_accessor")

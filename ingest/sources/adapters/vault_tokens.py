@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ingest.sources.adapters.kit import Document, Memory, Source, instant, member, text, texts
 from ingest.sources.adapters.vault_hops import shown
-from ingest.sources.adapters.vault_line import Line, made_by
+from ingest.sources.adapters.vault_line import VaultLine, made_by
 from ingest.sources.adapters.vault_names import digest, native_token, session_id, subject, token_id, wielder
 from lineage.core.model.times import LATEST, Instant, format_instant
 
@@ -29,7 +29,7 @@ _CREATE: Final = "auth/token/create"
 _ROLES: Final = "auth/token/roles/"
 
 
-def learn(line: Line, memory: Memory) -> tuple[list[Any], list[Document]]:
+def learn(line: VaultLine, memory: Memory) -> tuple[list[Any], list[Document]]:
     """Remember which token a digest belongs to, and its holder.
 
     Returns:
@@ -54,7 +54,7 @@ def learn(line: Line, memory: Memory) -> tuple[list[Any], list[Document]]:
     return waiting, events
 
 
-def registered(line: Line, memory: Memory) -> Iterator[Document]:
+def registered(line: VaultLine, memory: Memory) -> Iterator[Document]:
     """Yield the registration of the party that has just logged in, if the line names it unhashed."""
     made = made_by(line)
     entity = text(made, "entity_id")
@@ -72,7 +72,7 @@ def registered(line: Line, memory: Memory) -> Iterator[Document]:
         )
 
 
-def issued(line: Line, memory: Memory) -> list[Document]:
+def issued(line: VaultLine, memory: Memory) -> list[Document]:
     """Return the token that the response created or renewed, and the one it is wrapped in.
 
     Raises:
@@ -120,7 +120,7 @@ def issued(line: Line, memory: Memory) -> list[Document]:
     return [event for event in events if event]
 
 
-def client_of(line: Line) -> str | None:
+def client_of(line: VaultLine) -> str | None:
     """Return the mount through which a token was issued; the root's own token store cannot be ended as a whole."""
     mount = (text(line.value, "request", "mount_point") or "").removeprefix(line.namespace)
     if not mount:
@@ -128,7 +128,7 @@ def client_of(line: Line) -> str | None:
     return None if mount == "auth/token/" and not line.namespace else line.source.id(f"{line.namespace}{mount}")
 
 
-def remember_role(line: Line, memory: Memory) -> None:
+def remember_role(line: VaultLine, memory: Memory) -> None:
     """Remember whether a role creates orphans. A write that does not mention this leaves it unchanged."""
     if not line.path.startswith(_ROLES) or line.operation not in {"create", "update", "delete"}:
         return
@@ -166,7 +166,7 @@ def _more(source: Source, made: Mapping[str, Any], part: str, **fields: Any) -> 
     return source.event("token.issued", id_, at, token=made["token"], subject=made["subject"], **fields)
 
 
-def _wrapping(line: Line) -> Document | None:
+def _wrapping(line: VaultLine) -> Document | None:
     """Return the wrapping token, which allows its holder to read the response once, for a short time."""
     info = member(line.value, "response", "wrap_info")
     accessor, auth = text(info, "accessor"), line.value.get("auth")

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from ingest.sources.inputs.followed import Followed
 from ingest.sources.inputs.followed_paths import found_files
 from ingest.sources.inputs.followed_place import Places
-from ingest.sources.inputs.intake import Place, SourceIntake
+from ingest.sources.inputs.intake import ReadPosition, SourceIntake
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import SECOND, Instant
 
@@ -111,7 +111,7 @@ class FileFollower:
                 one.close()
                 del self._files[one.found.file]
                 if self._finished is not None and one.key is not None:
-                    self._intake.take(self._origin(one.found.path), (), [Place(self._topic, one.key, None)])
+                    self._intake.take(self._origin(one.found.path), (), [ReadPosition(self._topic, one.key, None)])
                     self._places.drop(one.key)
         self._close_some()
         self._tell()

@@ -14,9 +14,9 @@ from ingest.sources.adapters import RawRecord, detect, read_records
 from ingest.sources.adapters.json_documents import RECORD_BYTES
 from ingest.sources.adapters.raw_records import holds_lines, line_records, parse
 from ingest.sources.inputs.followed_file import OpenFile
-from ingest.sources.inputs.followed_paths import Found
+from ingest.sources.inputs.followed_paths import FollowedFile
 from ingest.sources.inputs.followed_place import SAMPLE_BYTES, FilePlace, Places, beginning, sample
-from ingest.sources.inputs.intake import Place, SourceIntake
+from ingest.sources.inputs.intake import ReadPosition, SourceIntake
 from lineage.core.model.errors import BadRecordError, RefusedError
 from lineage.core.model.times import SECOND, Instant
 
@@ -28,7 +28,7 @@ _TOGETHER: Final = 2_000
 _CUT: Final = frozenset({"truncated", "broken-gzip"})
 
 
-class Refusal(NamedTuple):
+class RefusedFile(NamedTuple):
     """Why a file is refused, and its state at that time."""
 
     why: str
@@ -42,7 +42,7 @@ class Followed:
 
     def __init__(
         self,
-        found: Found,
+        found: FollowedFile,
         intake: SourceIntake,
         places: Places,
         *,
@@ -55,7 +55,7 @@ class Followed:
         self.found = found
         self.key: str | None = None
         """The key of its stored position; None if it is not known yet."""
-        self.refused: Refusal | None = None
+        self.refused: RefusedFile | None = None
         self.gone_at: Instant | None = None
         """Since when it is not found under any name."""
         self._intake, self._places, self._clock = intake, places, clock
@@ -66,7 +66,7 @@ class Followed:
 
     # Discovery
 
-    def seen(self, found: Found) -> None:
+    def seen(self, found: FollowedFile) -> None:
         """Note that it was found under this name."""
         self.found, self.gone_at = found, None
 
@@ -82,7 +82,7 @@ class Followed:
     def refuse(self, why: str) -> None:
         """Refuse it."""
         head = b"" if self._open is None else self._open.read(0, SAMPLE_BYTES)
-        self.refused = Refusal(why, self.found.size, self.found.changed, sample(head[: self.found.size]))
+        self.refused = RefusedFile(why, self.found.size, self.found.changed, sample(head[: self.found.size]))
         self.close()
 
     def _stays_refused(self) -> bool:
@@ -304,7 +304,9 @@ class Followed:
 
     def _commit(self, records: Sequence[RawRecord], following: FilePlace) -> None:
         assert self.key is not None  # noqa: S101 (it is ready)
-        self._intake.take(self._origin(self.found.path), records, [Place(self._topic, self.key, following.kept())])
+        self._intake.take(
+            self._origin(self.found.path), records, [ReadPosition(self._topic, self.key, following.kept())]
+        )
         self._places.put(self.key, following)
         self._place = following
 

@@ -17,7 +17,7 @@ _ROTATED: Final = r"[-._](?:old|[0-9][0-9TZ:._+-]*)"
 _COMPRESSED: Final = r"(?:\.gz)?"
 
 
-class Found(NamedTuple):
+class FollowedFile(NamedTuple):
     """A file to follow.
 
     Attributes:
@@ -33,14 +33,14 @@ class Found(NamedTuple):
     changed: int
 
 
-def found_files(paths: Iterable[str], fault: Callable[[str, str], None]) -> list[Found]:
+def found_files(paths: Iterable[str], fault: Callable[[str, str], None]) -> list[FollowedFile]:
     """Find the regular files that paths denote, the least recently modified first.
 
     Args:
         paths: Files, patterns and folders.
         fault: Called with a path that cannot be examined, and the reason. A file that is still missing is no error.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, FollowedFile] = {}
     for path in paths:
         for one in _meant(path, fault):
             try:
@@ -52,7 +52,7 @@ def found_files(paths: Iterable[str], fault: Callable[[str, str], None]) -> list
                 continue
             if stat.S_ISREG(seen.st_mode):
                 file = f"{seen.st_dev}:{seen.st_ino}"
-                found.setdefault(file, Found(one, file, seen.st_size, seen.st_mtime_ns))
+                found.setdefault(file, FollowedFile(one, file, seen.st_size, seen.st_mtime_ns))
             elif not stat.S_ISDIR(seen.st_mode):
                 fault(one, "it is not a regular file")
     return sorted(found.values(), key=lambda one: (one.changed, one.path))

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from ingest.log.port import Log
 from ingest.sources.adapters import RawRecord
-from ingest.sources.file_import import Intake, QuarantineSink, ingest_records
+from ingest.sources.file_import import FileImport, QuarantineSink, ingest_records
 from ingest.sources.foreign_import import ForeignLog, Keeper, Read
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import BadRecordError, UnavailableError
@@ -33,7 +33,7 @@ _BUSY_SECONDS: Final = 10.0
 STILL_SECONDS: Final = 6.0
 
 
-class Place(NamedTuple):
+class ReadPosition(NamedTuple):
     """The read position of an input, stored with the adapter's memory under a separate topic.
 
     Attributes:
@@ -47,7 +47,7 @@ class Place(NamedTuple):
     value: Any
 
 
-class Taken(NamedTuple):
+class DeliveryOutcome(NamedTuple):
     """The outcome of a delivery.
 
     Attributes:
@@ -67,8 +67,8 @@ class Taken(NamedTuple):
 class _Delivery:
     origin: str
     records: Sequence[RawRecord]
-    places: Sequence[Place]
-    taken: Taken | None = None
+    places: Sequence[ReadPosition]
+    taken: DeliveryOutcome | None = None
     fault: Exception | None = field(default=None)
 
 
@@ -83,7 +83,7 @@ class SourceIntake:
         aside: QuarantineSink,
         keeper: Keeper,
         clock: Callable[[], Instant],
-        committed: Callable[[NamedSource, Taken], None] = lambda _named, _taken: None,
+        committed: Callable[[NamedSource, DeliveryOutcome], None] = lambda _named, _taken: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Create the intake of a source.
@@ -107,7 +107,7 @@ class SourceIntake:
         self._came_at, self._settled_at = monotonic(), 0.0
         self._due, self._ended = True, False
 
-    def take(self, origin: str, records: Sequence[RawRecord], places: Sequence[Place] = ()) -> Taken:
+    def take(self, origin: str, records: Sequence[RawRecord], places: Sequence[ReadPosition] = ()) -> DeliveryOutcome:
         """Ingest records; when this returns, the log has their events, and the positions are stored.
 
         Raises:
@@ -204,7 +204,7 @@ class SourceIntake:
             return [(foreign.rejected(origin, record, fault), len(record.raw))]
 
     def _append(self, foreign: ForeignLog, reads: list[Read]) -> None:
-        ingest_records(reads, self._log, self._aside, Intake())
+        ingest_records(reads, self._log, self._aside, FileImport())
         foreign.keep()
 
     def _reader(self) -> ForeignLog:
@@ -212,17 +212,17 @@ class SourceIntake:
             self._foreign = ForeignLog(self.named, self._keeper, self._clock)
         return self._foreign
 
-    def _tell(self, taken: Taken) -> None:
+    def _tell(self, taken: DeliveryOutcome) -> None:
         self._committed(self.named, taken)
 
 
-def _difference(now: Counter[tuple[str, str]], before: Counter[tuple[str, str]]) -> Taken:
+def _difference(now: Counter[tuple[str, str]], before: Counter[tuple[str, str]]) -> DeliveryOutcome:
     more = now - before
     by_reason = {
         outcome: {reason: count for (of, reason), count in more.items() if of == outcome}
         for outcome in ("skipped", "quarantined")
     }
-    return Taken(more["record", ""], more["event", ""], by_reason["skipped"], by_reason["quarantined"])
+    return DeliveryOutcome(more["record", ""], more["event", ""], by_reason["skipped"], by_reason["quarantined"])
 
 
 def _fresh(fault: Exception) -> Exception:

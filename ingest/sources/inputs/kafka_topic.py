@@ -20,7 +20,7 @@ from ingest.kafka.log import READING
 from ingest.kafka.records import harden
 from ingest.kafka.settings import KafkaSettings, parse_url
 from ingest.sources.adapters import RawRecord, read_records
-from ingest.sources.inputs.intake import Place, SourceIntake
+from ingest.sources.inputs.intake import ReadPosition, SourceIntake
 from lineage.core.model.errors import BadRecordError, RefusedError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class TopicReader:
         for partition, records in found.items():
             if records:
                 key = self._key(partition.partition)
-                place = Place(TOPIC, key, records[-1].offset + 1)
+                place = ReadPosition(TOPIC, key, records[-1].offset + 1)
                 self._intake.take(f"kafka {key}", list(_raw_records(records)), [place])
 
     def _look(self, consumer: Any) -> None:
@@ -163,7 +163,7 @@ class TopicReader:
             self.close()
 
 
-class Standing(NamedTuple):
+class TopicProgress(NamedTuple):
     """The progress in a topic.
 
     Attributes:
@@ -179,7 +179,7 @@ class Standing(NamedTuple):
 
 def standing_of(
     servers: tuple[str, ...], topic: str, settings: KafkaSettings, kept: Mapping[str, int], name: str
-) -> Standing:
+) -> TopicProgress:
     """Determine how far the topic of a source was read, from its stored positions. Nothing is read.
 
     Raises:
@@ -196,7 +196,7 @@ def standing_of(
         place = kept.get(f"{topic}/{partition.partition}", begins[partition])
         behind += ends[partition] - max(begins[partition], place)
         lost += max(0, begins[partition] - place)
-    return Standing(len(partitions), behind, lost)
+    return TopicProgress(len(partitions), behind, lost)
 
 
 def _partitions(consumer: Any, servers: tuple[str, ...], topic: str, name: str) -> list[TopicPartition]:

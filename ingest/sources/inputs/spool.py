@@ -17,7 +17,7 @@ _IDLE_SECONDS: Final = 2.0
 _SYNC_SECONDS: Final = 1.0
 
 
-class Spool:
+class LineSpool:
     """The lines of one source. One thread writes, another reports what was read."""
 
     def __init__(

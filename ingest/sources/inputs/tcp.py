@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final, Self
 
 from ingest.sources.adapters.json_documents import RECORD_BYTES
-from ingest.sources.inputs.spool import Spool
+from ingest.sources.inputs.spool import LineSpool
 from lineage.core.model.errors import RefusedError
 from lineage.plumbing.addresses import fault_of_listening, is_loopback
 
@@ -56,7 +56,7 @@ class _Connection:
 class LineReceiver:
     """Listens at an address for one source, in a separate thread, between ``start`` and ``stop``."""
 
-    def __init__(self, name: str, address: tuple[str, int], spool: Spool, came: threading.Event) -> None:
+    def __init__(self, name: str, address: tuple[str, int], spool: LineSpool, came: threading.Event) -> None:
         """Bind the address.
 
         Args:

@@ -21,7 +21,7 @@ from lineage.core.model.times import Instant
 _REVOKED: Final = frozenset({State.REVOKED, State.CASCADED})
 
 
-class Counts(NamedTuple):
+class HandoverCounts(NamedTuple):
     """The number of tokens, or of delegations, by state.
 
     Attributes:
@@ -67,8 +67,8 @@ class Tie:
 
     giver: str
     holder: str
-    tokens: Counts
-    delegations: Counts
+    tokens: HandoverCounts
+    delegations: HandoverCounts
     scopes: tuple[str, ...]
     unverified: int
     elements: tuple[str, ...]
@@ -90,8 +90,8 @@ class Party:
     ids: tuple[str, ...]
     kind: str
     display_name: str | None
-    tokens: Counts
-    delegations: Counts
+    tokens: HandoverCounts
+    delegations: HandoverCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +196,12 @@ def _tie(
     )
 
 
-def _counted(keys: Iterable[str], states: dict[str, State]) -> tuple[Counts, Counts]:
+def _counted(keys: Iterable[str], states: dict[str, State]) -> tuple[HandoverCounts, HandoverCounts]:
     """Count tokens and delegations by state."""
     count = Counter((split_key(key)[0], states[key]) for key in keys)
 
-    def of(kind: str) -> Counts:
-        return Counts(
+    def of(kind: str) -> HandoverCounts:
+        return HandoverCounts(
             sum(count[kind, state] for state in ALIVE),
             count[kind, State.SUSPENDED],
             count[kind, State.EXPIRED],

@@ -24,7 +24,7 @@ class State(StrEnum):
     ACTIVE = "active"  # 6.7
 
 
-class Decided(NamedTuple):
+class DecidedState(NamedTuple):
     """A state caused by an order: ``revoked``, ``cascaded`` or ``suspended``, and that order."""
 
     state: State
@@ -42,7 +42,7 @@ def counting(orders: Collection[Order], ends_at: Instant) -> list[Order]:
     return [order for order in orders if order.effective_at < ends_at]
 
 
-def decided(key: str, counted: Collection[Order]) -> Decided | None:
+def decided(key: str, counted: Collection[Order]) -> DecidedState | None:
     """Decide the state that the counting orders cause; None if there are none.
 
     A suspension of an expired element is over, because clause 6.3 precedes 6.4. The caller applies 6.3, since it
@@ -58,5 +58,5 @@ def decided(key: str, counted: Collection[Order]) -> Decided | None:
     # 6.9: the order on the element itself, else the earliest in effect, then the smallest id.
     order = min(revoking or counted, key=lambda each: (each.key != key, each.rank))
     if not revoking:
-        return Decided(State.SUSPENDED, order)  # 6.4
-    return Decided(State.REVOKED if order.key == key else State.CASCADED, order)  # 6.1, 6.2
+        return DecidedState(State.SUSPENDED, order)  # 6.4
+    return DecidedState(State.REVOKED if order.key == key else State.CASCADED, order)  # 6.1, 6.2

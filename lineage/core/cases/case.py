@@ -23,7 +23,7 @@ _ASSIGNING: Final = frozenset({"opened", "assigned"})
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CaseChange:
     """One change of a case."""
 
     fact: Fact
@@ -35,7 +35,7 @@ class Contained:
     """An item of a case, with the change that added it."""
 
     item: CaseItem
-    added: Change
+    added: CaseChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class Case:
     """
 
     id: str
-    changes: tuple[Change, ...]
+    changes: tuple[CaseChange, ...]
     items: tuple[Contained, ...]
-    opened: Change | None
-    settled: Change | None
-    assigned: Change | None
+    opened: CaseChange | None
+    settled: CaseChange | None
+    assigned: CaseChange | None
     version: str
 
     @property
@@ -76,7 +76,7 @@ class Case:
         return None if self.assigned is None else self.assigned.body.assignee
 
     @property
-    def notes(self) -> tuple[Change, ...]:
+    def notes(self) -> tuple[CaseChange, ...]:
         """The changes that carry a note."""
         return tuple(change for change in self.changes if change.body.note is not None)
 
@@ -93,7 +93,7 @@ def case_of(id_: str, facts: Iterable[Fact]) -> Case | None:
     changes = tuple(_changes(id_, facts))
     if not changes:
         return None
-    items: dict[CaseItem, Change] = {}
+    items: dict[CaseItem, CaseChange] = {}
     opened = settled = assigned = None
     for change in changes:
         kind = change.body.change
@@ -113,13 +113,13 @@ def case_of(id_: str, facts: Iterable[Fact]) -> Case | None:
     return Case(id_, changes, contained, opened, settled, assigned, _version(changes))
 
 
-def _changes(id_: str, facts: Iterable[Fact]) -> Iterator[Change]:
+def _changes(id_: str, facts: Iterable[Fact]) -> Iterator[CaseChange]:
     for fact in by_given(in_order(facts)):
         body = fact.event.body
         if isinstance(body, CaseChanged) and body.case == id_:
-            yield Change(fact, body)
+            yield CaseChange(fact, body)
 
 
-def _version(changes: tuple[Change, ...]) -> str:
+def _version(changes: tuple[CaseChange, ...]) -> str:
     digests = sorted(digest(change.fact.event) for change in changes)
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]

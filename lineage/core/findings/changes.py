@@ -19,7 +19,7 @@ from lineage.core.findings.marks import Marks
 from lineage.core.findings.neighbourhoods import EVERYTHING, Aspect
 from lineage.core.findings.options import Options
 from lineage.core.findings.rules import KEY, PRINCIPAL, RECEIVER, REVOCATION
-from lineage.core.findings.scene import Intake, Scene
+from lineage.core.findings.scene import IngestionFacts, Scene
 from lineage.core.findings.tally import SourceTally
 from lineage.core.model.events import (
     ActionPerformed,
@@ -192,7 +192,7 @@ class Changes:
             if id_ is not None:
                 self._mentions[id_].add(key)
 
-    def notice(self, intake: Intake, batch: ChangeSet) -> None:
+    def notice(self, intake: IngestionFacts, batch: ChangeSet) -> None:
         """Replace the observations of ingestion, and note the sources that they concern."""
         before = self._scene.intake
         self._scene.intake = intake

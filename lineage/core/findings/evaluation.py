@@ -23,7 +23,7 @@ from lineage.core.findings.rules import (
     SUBJECTS,
     Rule,
 )
-from lineage.core.findings.scene import Intake, Scene
+from lineage.core.findings.scene import IngestionFacts, Scene
 from lineage.core.model.events import Fact
 from lineage.core.model.finding import Finding, Severity, merged
 from lineage.core.model.times import Instant
@@ -53,7 +53,7 @@ def evaluate(
     at: Instant,
     *,
     world: World | None = None,
-    intake: Intake | None = None,
+    intake: IngestionFacts | None = None,
     deliveries: Deliveries | None = None,
     timing: Timing | None = None,
 ) -> Report:

@@ -37,7 +37,7 @@ from lineage.core.findings.neighbourhoods import EVERYTHING, Aspect, can_find, n
 from lineage.core.findings.options import Options
 from lineage.core.findings.reaches import Reaches
 from lineage.core.findings.rules import PRINCIPAL, RULE, Rule
-from lineage.core.findings.scene import Intake, Scene
+from lineage.core.findings.scene import IngestionFacts, Scene
 from lineage.core.findings.surroundings import Surroundings
 from lineage.core.model.events import Fact
 from lineage.core.model.finding import Finding, Severity, merge
@@ -117,7 +117,7 @@ class LiveFindings:
         """Return the findings as an evaluation reports them."""
         return Report(dict(self.findings), dict(self.not_evaluated))
 
-    def advance(self, facts: Iterable[Fact], at: Instant, intake: Intake | None = None) -> set[str]:
+    def advance(self, facts: Iterable[Fact], at: Instant, intake: IngestionFacts | None = None) -> set[str]:
         """Add facts and advance the time; return the ids of the findings that may have changed.
 
         Args:

@@ -66,7 +66,7 @@ class SentCredentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class IngestionFacts:
     """The observations of ingestion besides the relevant facts.
 
     Attributes:
@@ -111,7 +111,7 @@ class Scene:
         *,
         whole: bool,
         deliveries: Deliveries | None = None,
-        intake: Intake | None = None,
+        intake: IngestionFacts | None = None,
     ) -> None:
         """Create a scene; ``entering`` fills its tally."""
         self.world = world
@@ -119,7 +119,7 @@ class Scene:
         self.at = at
         self.whole = whole
         self.deliveries: Deliveries = {} if deliveries is None else deliveries
-        self.intake = Intake() if intake is None else intake
+        self.intake = IngestionFacts() if intake is None else intake
         self.tally = Tally()
         self.serious: dict[str, list[Finding]] = {}
         self.scopes = ScopeIndex(world.graph, world.principals, options)

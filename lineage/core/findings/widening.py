@@ -22,29 +22,29 @@ SCOPE_EXCEEDS: Final = "scope-exceeds-parent"
 _DEPTH: Final = "delegation-depth-exceeded"
 
 
-class Edge(NamedTuple):
+class ParentLink(NamedTuple):
     """The elements that an element draws on together."""
 
     parents: tuple[str, ...]
     role: str  # delegation, parent, renewed or subject
 
 
-def edges(scene: Scene, element: Element) -> Iterator[Edge]:
+def edges(scene: Scene, element: Element) -> Iterator[ParentLink]:
     """Yield the elements that an element draws on, in groups.
 
     The ``actor`` token of an exchange, which identifies the user of the new token, is never among them.
     """
     if parents := scene.granted_parents(element, "parent"):
-        yield Edge(tuple(parents), "parent")
+        yield ParentLink(tuple(parents), "parent")
     if delegations := scene.granted_parents(element, "delegation"):
-        yield Edge(tuple(delegations), "delegation")
+        yield ParentLink(tuple(delegations), "delegation")
     for parent in scene.granted_parents(element, "refresh", "replaced"):
-        yield Edge((parent,), "renewed")
+        yield ParentLink((parent,), "renewed")
     for parent in scene.granted_parents(element, "subject"):
-        yield Edge((parent,), "subject")
+        yield ParentLink((parent,), "subject")
 
 
-def widened(scene: Scene, key: str) -> Iterator[tuple[Edge, Scopes, tuple[str, ...]]]:
+def widened(scene: Scene, key: str) -> Iterator[tuple[ParentLink, Scopes, tuple[str, ...]]]:
     """Yield each edge at which an element exceeds its sources' scopes: the sources' scopes, and the excess."""
     element = scene.element(key)
     scopes = claimed(element) if element else frozenset()

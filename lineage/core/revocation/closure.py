@@ -43,7 +43,7 @@ from lineage.core.revocation.closure_findings import (
 from lineage.core.revocation.enforced_elsewhere import Endings, WordsElsewhere, endings_elsewhere, place_of
 from lineage.core.revocation.late_uses import Use, in_force_at, last_used, uses_under
 from lineage.core.revocation.proof import known_since
-from lineage.core.revocation.receipt import Line, orders_of, receipt_of
+from lineage.core.revocation.receipt import ReceiptLine, orders_of, receipt_of
 
 
 class ClosureVerdict(StrEnum):
@@ -112,7 +112,9 @@ class EndedElement(NamedTuple):
         return any(one.order == self.order and one.known_at <= by for one in self.endings)
 
 
-def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Endings], at: Instant) -> list[EndedElement]:
+def ended_in(
+    world: World, lines: Collection[ReceiptLine], endings: Mapping[str, Endings], at: Instant
+) -> list[EndedElement]:
     """Extract the data that a verdict needs from receipt lines.
 
     Args:
@@ -133,7 +135,7 @@ def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Ending
 
 
 def _ended(
-    line: Line, endings: Endings, used_at: Instant | None, known: Mapping[Order, Mapping[str, Instant]]
+    line: ReceiptLine, endings: Endings, used_at: Instant | None, known: Mapping[Order, Mapping[str, Instant]]
 ) -> EndedElement:
     coverage_class = coverage_class_of(line.key, line.element, line.counting)
     if len(line.counting) == 1:  # the usual case
@@ -169,7 +171,7 @@ class OpenItem(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class ClosureTally:
     """How many elements a receiver covers, and their outcome there."""
 
     receiver: str
@@ -206,7 +208,7 @@ class Closure:
     closed_at: Instant | None
     enforced_at: Instant | None
     elements: int
-    receivers: tuple[Tally, ...]
+    receivers: tuple[ClosureTally, ...]
     open: tuple[OpenItem, ...]
     reopened_by: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -323,7 +325,7 @@ class _Ledger:
     open: list[OpenItem] = field(default_factory=list)
     reopening: list[tuple[Instant, str]] = field(default_factory=list)
     findings: list[tuple[str, Finding]] = field(default_factory=list)  # with the element
-    tallies: dict[str, Tally] = field(init=False)
+    tallies: dict[str, ClosureTally] = field(init=False)
     by_hand: Counter[tuple[str, str, str, Instant]] = field(init=False, default_factory=Counter)
     deadlines: dict[str, int] = field(init=False, default_factory=dict)
     coverings: Coverings = field(init=False)
@@ -331,7 +333,7 @@ class _Ledger:
     def __post_init__(self) -> None:
         self.coverings = Coverings(self.receivers)
         counting = [one for order in self.orders for one in self.receivers.counting_for(order.fact)]
-        self.tallies = {receiver: Tally(receiver) for receiver in sorted({one.receiver for one in counting})}
+        self.tallies = {receiver: ClosureTally(receiver) for receiver in sorted({one.receiver for one in counting})}
         for one in counting:
             if one.deadline_seconds is not None:  # the shortest: a later registration may not postpone a deadline
                 known = self.deadlines.get(one.receiver, one.deadline_seconds)
@@ -424,12 +426,12 @@ class _Ledger:
 
 __all__ = [
     "Closure",
+    "ClosureTally",
     "ClosureVerdict",
     "Coverings",
     "ElementEvidence",
     "EndedElement",
     "OpenItem",
-    "Tally",
     "closure_of",
     "compute_closure",
     "ended_in",

@@ -15,7 +15,7 @@ from lineage.core.authority.orders import Order
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
-from lineage.core.revocation.receipt import Line
+from lineage.core.revocation.receipt import ReceiptLine
 
 
 class Use(NamedTuple):
@@ -39,7 +39,7 @@ def in_force_at(order: Order) -> Instant:
     return max(order.fact.recorded_at, order.effective_at)
 
 
-def uses_under(world: World, lines: Iterable[Line], at: Instant) -> dict[str, list[Use]]:
+def uses_under(world: World, lines: Iterable[ReceiptLine], at: Instant) -> dict[str, list[Use]]:
     """Map each element of a receipt to the successes under it while it was dead, earliest first."""
     by_key = {line.key: line for line in lines}
     found: dict[tuple[str, str], Use] = {}

@@ -44,7 +44,7 @@ class Step(NamedTuple):
 _Walked = tuple[Order, Mapping[str, Step]]
 
 
-class Line(NamedTuple):
+class ReceiptLine(NamedTuple):
     """One element of a receipt.
 
     Attributes:
@@ -121,7 +121,7 @@ def orders_of(world: World, revocation: str) -> list[Order]:
     return [world.orders.resolve(fact) for fact in world.orders.by_id.get(revocation)]
 
 
-def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str] | None = None) -> list[Line]:
+def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str] | None = None) -> list[ReceiptLine]:
     """Compute the lines of a receipt, sorted by id, then by kind.
 
     Args:
@@ -170,7 +170,7 @@ def walk(world: World, order: Order) -> dict[str, Step]:
     return steps
 
 
-def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> Line | None:
+def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> ReceiptLine | None:
     """Build the line of an element that some orders in force kill; None if they do not affect it at the instant."""
     element = world.graph.element(key)
     counted = in_time(element, [order for order, _ in walks])
@@ -179,4 +179,4 @@ def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> Line | N
     if found is None or (found.state is State.SUSPENDED and at >= end_for(element, counted)):
         return None
     steps = next(steps for order, steps in walks if order is found.order)
-    return Line(key, found.state, found.order, tuple(counted), steps, element)
+    return ReceiptLine(key, found.state, found.order, tuple(counted), steps, element)

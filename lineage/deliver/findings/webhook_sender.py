@@ -45,7 +45,7 @@ class NotAcceptedError(UnavailableError):
 
 
 @dataclass(slots=True)
-class Counts:
+class WebhookCounts:
     """The numbers of messages by outcome, and of findings for which none was sent."""
 
     accepted: int = 0
@@ -73,7 +73,7 @@ class WebhookSender:
             RefusedError: The secret, or the file of certificates, cannot be read.
         """
         self.webhook = webhook
-        self.counts = Counts()
+        self.counts = WebhookCounts()
         self.name = f"{ssf_streams.WEBHOOK}{webhook.name}"
         self._store = store
         self._clock = clock

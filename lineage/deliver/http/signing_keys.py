@@ -38,7 +38,7 @@ class Key(NamedTuple):
     jwk: Mapping[str, str]
 
 
-class Keys:
+class SigningKeys:
     """Keys in order.
 
     Attributes:
@@ -67,13 +67,13 @@ class Keys:
         return jwt.PyJWS().encode(payload, self.private[0], key.algorithm, headers, is_payload_detached=True)
 
 
-def new_keys() -> Keys:
+def new_keys() -> SigningKeys:
     """Create a key that lasts as long as the process, for demonstrations."""
     private = Ed25519PrivateKey.generate()
-    return Keys([_published(private, Path())], [private])
+    return SigningKeys([_published(private, Path())], [private])
 
 
-def load_keys(files: Sequence[Path]) -> Keys:
+def load_keys(files: Sequence[Path]) -> SigningKeys:
     """Load the keys in some files: private keys, and public keys that are only published.
 
     Raises:
@@ -81,7 +81,7 @@ def load_keys(files: Sequence[Path]) -> Keys:
     """
     found = _found(files)
     published = {key.id: key for key in (_published(key, path) for key, path in found)}
-    return Keys(list(published.values()), [key for key, _ in found if isinstance(key, Private)])
+    return SigningKeys(list(published.values()), [key for key, _ in found if isinstance(key, Private)])
 
 
 def load_public_keys(files: Sequence[Path]) -> tuple[Private, list[Public]]:

@@ -12,7 +12,7 @@ from typing import Final
 from ingest.kafka.revocation_topic import ElementStatus, RevocationTopic, heartbeat, value_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.store.delivery import outbox
-from lineage.store.delivery.outbox import Row
+from lineage.store.delivery.outbox import OutboxRow
 from lineage.store.store import Store
 
 FEED: Final = "feed"  # its name among the receivers in `delivered`
@@ -89,7 +89,7 @@ class Feed:
     def _move(self, seq: int, at: Instant) -> None:
         self._cursor = outbox.move(self._store, FEED, self._cursor, seq=seq, at=at, place=self._place)
 
-    def _remember(self, row: Row) -> None:
+    def _remember(self, row: OutboxRow) -> None:
         self._latest[row.change.key] = row.seq
         expires_at = row.change.version.outcome.expires_at
         if expires_at is not None:
@@ -102,13 +102,13 @@ class Feed:
                 del self._latest[key]
                 yield key, None
 
-    def _rows_sent(self) -> Iterator[Row]:
+    def _rows_sent(self) -> Iterator[OutboxRow]:
         after = 0
         while after < self._cursor.seq and (rows := outbox.rows(self._store, after=after, limit=_TOGETHER)):
             yield from (row for row in rows if row.seq <= self._cursor.seq)
             after = rows[-1].seq
 
-    def _message(self, row: Row, at: Instant) -> tuple[str, bytes | None]:
+    def _message(self, row: OutboxRow, at: Instant) -> tuple[str, bytes | None]:
         key, (number, outcome) = row.change.key, row.change.version
         if outcome.expires_at is not None and outcome.expires_at + _GRACE <= at:
             return key, None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from lineage.core.model.events import StatusList
 from lineage.core.model.times import Instant
-from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.http.signing_keys import SigningKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +21,5 @@ class Inquiry:
 
     nonce: str
     clock: Callable[[], Instant]
-    keys: Keys | None = None
+    keys: SigningKeys | None = None
     places: Mapping[str, Collection[StatusList]] = field(default_factory=dict)

@@ -32,10 +32,10 @@ from lineage.core.model.times import SECOND, Instant
 from lineage.core.model.trust import Trusted, in_force
 from lineage.core.revocation.receipt import receipt_of
 from lineage.deliver.http.certificates import trusting
-from lineage.deliver.http.signing_keys import Keys, load_keys
+from lineage.deliver.http.signing_keys import SigningKeys, load_keys
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint
 from lineage.store.delivery import outbox
-from lineage.store.delivery.outbox import Row
+from lineage.store.delivery.outbox import OutboxRow
 from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class NotAnsweredError(UnavailableError):
 
 
 @dataclass(slots=True)
-class Counts:
+class CallCounts:
     """The number of calls by outcome."""
 
     enforced: int = 0
@@ -101,7 +101,7 @@ class RevocationEndpointClient:
             RefusedError: A secret cannot be read, or the trust file does not allow us to acknowledge for the receiver.
         """
         self.endpoint = endpoint
-        self.counts = Counts()
+        self.counts = CallCounts()
         self._store = store
         self._trust = trust
         self._append = append
@@ -138,7 +138,7 @@ class RevocationEndpointClient:
             rows = outbox.rows(self._store, after=cursor.seq, limit=_TOGETHER)
             if not rows:
                 break
-            answers: list[tuple[Row, str, str | None]] = []
+            answers: list[tuple[OutboxRow, str, str | None]] = []
             fault = None
             done, began = cursor.seq, time.monotonic()
             for row in rows:
@@ -167,7 +167,7 @@ class RevocationEndpointClient:
 
     # Rows of the outbox
 
-    def _handle(self, row: Row) -> str | None:
+    def _handle(self, row: OutboxRow) -> str | None:
         """Return the ``token`` parameter for a row; None if no call is needed."""
         kind, id_ = split_key(row.change.key)
         outcome = row.change.version.outcome
@@ -180,7 +180,7 @@ class RevocationEndpointClient:
         latest = outbox.latest(self._store, row.change.key)
         return handle if latest is not None and latest.version.outcome.state in _FOR_GOOD else None
 
-    def _settle(self, answers: Sequence[tuple[Row, str, str | None]]) -> None:
+    def _settle(self, answers: Sequence[tuple[OutboxRow, str, str | None]]) -> None:
         """Record the answers, then append the acknowledgements; repeating this yields the same events."""
         if not answers:
             return
@@ -198,7 +198,7 @@ class RevocationEndpointClient:
         self.counts.enforced += len(enforced)
         self.counts.rejected += len(answers) - len(enforced)
 
-    def _orders(self, row: Row) -> list[str]:
+    def _orders(self, row: OutboxRow) -> list[str]:
         """Return the ids of the revocations that have ended the element by now, including that of the row."""
         key = row.change.key
         with self._store.reader(trust=in_force(self._trust)) as reader:
@@ -208,7 +208,7 @@ class RevocationEndpointClient:
         own = row.change.version.outcome.revocation
         return sorted(found | ({own} if own is not None else set()))
 
-    def _acknowledgement(self, row: Row, revocation: str, outcome: str, note: str | None, at: Instant) -> Event:
+    def _acknowledgement(self, row: OutboxRow, revocation: str, outcome: str, note: str | None, at: Instant) -> Event:
         named = f"{self._origin} {self.endpoint.receiver} {row.seq} {revocation} {outcome} {note} {at}"
         body = RevocationAcknowledged(revocation, self.endpoint.receiver, outcome, split_key(row.change.key)[1], note)
         return Event(f"ack-{hashlib.sha256(named.encode()).hexdigest()[:40]}", SOURCE, at, body)
@@ -252,7 +252,7 @@ class RevocationEndpointClient:
                 user, password = quote(str(endpoint.client_id), safe=""), quote(str(self._secret), safe="")
                 return {"data": form, "auth": httpx.BasicAuth(user, password)}
             case _:
-                assert isinstance(self._keys, Keys)  # noqa: S101 (the endpoint has a key)
+                assert isinstance(self._keys, SigningKeys)  # noqa: S101 (the endpoint has a key)
                 now = self._clock() // SECOND
                 claims = {
                     "iss": endpoint.client_id,

@@ -32,7 +32,7 @@ class Accepted(NamedTuple):
     """The receiver has accepted the event."""
 
 
-class Refused(NamedTuple):
+class RefusedPush(NamedTuple):
     """The receiver has permanently refused the event."""
 
     error: str
@@ -46,7 +46,7 @@ class Failed(NamedTuple):
     retry_after_seconds: float = 0.0
 
 
-Answer = Accepted | Refused | Failed
+Answer = Accepted | RefusedPush | Failed
 
 
 class Post:
@@ -140,7 +140,7 @@ class Post:
         if status == HTTPStatus.BAD_REQUEST:
             error, description = refusal_of(_object_in(answer, until))
             if error not in PASSING:
-                return Refused(error, description)
+                return RefusedPush(error, description)
             return Failed(f"the receiver answers 400 {error}".rstrip())
         return Failed(f"the receiver answers {status}", _retry_after(answer.headers.get("Retry-After", ""), at))
 

@@ -16,7 +16,7 @@ from lineage.core.model.errors import DelegraphError, RefusedError
 from lineage.deliver.http.callers import Authenticate, Role, require
 from lineage.deliver.http.problems import problem, problem_of
 from lineage.deliver.http.route import Endpoint, Route
-from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.deliver.ssf import polling
 from lineage.deliver.ssf.stream_requests import Json, poll_request_of
 from lineage.deliver.ssf.transmitter import NoStreamError, OneStreamError, TooOftenError, Transmitter
@@ -127,7 +127,7 @@ def routes(
     return [Route(method, path, _explained(endpoint)) for (method, path), endpoint in found.items()]
 
 
-def jwks_route(keys: Keys | None) -> Route:
+def jwks_route(keys: SigningKeys | None) -> Route:
     """Build the route ``/.well-known/jwks.json``: the public signing keys, for verifiers."""
 
     def published(_request: Request) -> Response:

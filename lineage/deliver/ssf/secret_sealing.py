@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ingest.secrets import Secret
-from lineage.deliver.http.signing_keys import Keys, Private
+from lineage.deliver.http.signing_keys import Private, SigningKeys
 
 _PURPOSE: Final = b"delegraph: secrets of streams"
 
@@ -27,7 +27,7 @@ class Unsealed(NamedTuple):
 class SecretBox:
     """Encrypts with the first private key, and decrypts with any of them."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: SigningKeys) -> None:
         """Derive the encryption keys."""
         self._fernets = [Fernet(_derived(key)) for key in keys.private]
 

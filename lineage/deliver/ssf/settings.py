@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ingest.declared_settings import Kind, Table, setting
+from ingest.declared_settings import SettingKind, SettingsTable, setting
 from lineage.core.model.errors import RefusedError
 
 
@@ -20,7 +20,7 @@ class SsfSettings:
         default_text="none",
     )
     ca_file: Path | None = setting(
-        None, "the CA of the receivers' certificates, in PEM", kind=Kind.FILE, default_text="the system's"
+        None, "the CA of the receivers' certificates, in PEM", kind=SettingKind.FILE, default_text="the system's"
     )
     loopback: bool = setting(default=False, help="`yes` allows pushes to this machine itself, unencrypted")
 
@@ -45,7 +45,7 @@ class SsfSettings:
         return TABLE.shown(self)
 
 
-TABLE: Final = Table(SsfSettings, prefix="ssf_")
+TABLE: Final = SettingsTable(SsfSettings, prefix="ssf_")
 NAMES: Final = TABLE.names
 
 

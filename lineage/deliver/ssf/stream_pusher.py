@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from lineage.core.model.errors import FencedError
 from lineage.deliver.ssf.pending_events import Outstanding
 from lineage.deliver.ssf.polling import settle
-from lineage.deliver.ssf.push_request import Accepted, Failed, Post, Refused
+from lineage.deliver.ssf.push_request import Accepted, Failed, Post, RefusedPush
 from lineage.deliver.ssf.security_event_tokens import update_of
 from lineage.deliver.ssf.stream_requests import PUSH
 from lineage.deliver.ssf.transmitter import Transmitter
@@ -107,7 +107,7 @@ class StreamPusher:
             match self._post.send(found.stream.settings.endpoint or "", authorization, token, at=clock()):
                 case Accepted():
                     accepted.add(event.jti)
-                case Refused(error, description):
+                case RefusedPush(error, description):
                     refused[event.jti] = (error, description)
                     logger.error("%s permanently refuses event %s: %s", found.stream.receiver, event.jti, error)
                 case Failed() as failed:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from lineage.core.model.errors import FencedError, RefusedError
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
-from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.deliver.ssf import stream_requests
 from lineage.deliver.ssf.pending_events import EventSource, OutgoingEvent
 from lineage.deliver.ssf.secret_sealing import SecretBox
@@ -49,7 +49,12 @@ class Transmitter:
     """Transmits the outbox of a store. Thread-safe."""
 
     def __init__(
-        self, store: Store, trust: Trusted | None, settings: SsfSettings, keys: Keys, clock: Callable[[], Instant]
+        self,
+        store: Store,
+        trust: Trusted | None,
+        settings: SsfSettings,
+        keys: SigningKeys,
+        clock: Callable[[], Instant],
     ) -> None:
         """Create a transmitter.
 
@@ -73,7 +78,7 @@ class Transmitter:
         store: Store,
         trust: Trusted | None,
         settings: SsfSettings | None,
-        keys: Keys | None,
+        keys: SigningKeys | None,
         clock: Callable[[], Instant],
     ) -> "Transmitter | None":
         """Create a transmitter from settings; None if it is not configured."""

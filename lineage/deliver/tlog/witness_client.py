@@ -27,7 +27,7 @@ SILENT: Final = "it does not answer"  # how the fault of a witness begins that c
 Prove = Callable[[int, int], tuple[bytes, ...]]  # the consistency proof between two sizes
 
 
-class Reply(NamedTuple):
+class WitnessReply(NamedTuple):
     """What a witness replied.
 
     Attributes:
@@ -41,7 +41,7 @@ class Reply(NamedTuple):
 
 def request_cosignature(
     witness: WitnessEndpoint, note: Note, head: Checkpoint, prove: Prove, clock: Callable[[], Instant]
-) -> Reply:
+) -> WitnessReply:
     """Ask a witness to cosign a checkpoint. Its reply names the size that it cosigned last, where the proof begins.
 
     Args:
@@ -61,17 +61,21 @@ def request_cosignature(
             if matched is not None:
                 old = int(matched.group(1))
                 if old > head.size:
-                    return Reply(None, f"it has cosigned {old:,} records, more than the {head.size:,} of this log")
+                    return WitnessReply(
+                        None, f"it has cosigned {old:,} records, more than the {head.size:,} of this log"
+                    )
                 status, text = _post(client, witness, Submission(old, prove(old, head.size), note, head))
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            return Reply(None, f"{SILENT}: {type(error).__name__}")
+            return WitnessReply(None, f"{SILENT}: {type(error).__name__}")
     if status != HTTPStatus.OK:
         said = " ".join(text.split())[:200]
-        return Reply(None, f"it refuses with {status}: {said}" if said.isprintable() else f"it refuses with {status}")
+        return WitnessReply(
+            None, f"it refuses with {status}: {said}" if said.isprintable() else f"it refuses with {status}"
+        )
     return _accepted(witness, note, text, clock())
 
 
-def _accepted(witness: WitnessEndpoint, note: Note, text: str, now: Instant) -> Reply:
+def _accepted(witness: WitnessEndpoint, note: Note, text: str, now: Instant) -> WitnessReply:
     """Return the verified cosignature in an answer; signatures of other keys are ignored."""
     try:
         for signature in parse_signatures(text):
@@ -79,11 +83,11 @@ def _accepted(witness: WitnessEndpoint, note: Note, text: str, now: Instant) -> 
             if made_at is None:
                 continue
             if abs(now // SECOND - made_at) > _CLOCK_SECONDS:
-                return Reply(None, f"its clock differs from ours by {abs(now // SECOND - made_at):,} s")
-            return Reply(signature)
+                return WitnessReply(None, f"its clock differs from ours by {abs(now // SECOND - made_at):,} s")
+            return WitnessReply(signature)
     except NoteError as fault:
-        return Reply(None, f"its answer is not a cosignature: {fault}")
-    return Reply(None, "its answer has no cosignature by its key")
+        return WitnessReply(None, f"its answer is not a cosignature: {fault}")
+    return WitnessReply(None, "its answer has no cosignature by its key")
 
 
 def _post(client: httpx.Client, witness: WitnessEndpoint, submission: Submission) -> tuple[int, str]:

@@ -23,7 +23,7 @@ from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.status_lists import BITS, Statuses, encoded, packed, statuses_of
 from lineage.deliver.http.problems import problem
 from lineage.deliver.http.route import Route
-from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.store.authority_replica import AuthorityReplica
 
 TYPE: Final = "statuslist+jwt"
@@ -51,7 +51,13 @@ class StatusLists:
     """The status lists, built on demand and cached. Thread-safe."""
 
     def __init__(
-        self, current: AuthorityReplica, clock: Callable[[], Instant], base: str, keys: Keys, *, kept: int = _KEPT
+        self,
+        current: AuthorityReplica,
+        clock: Callable[[], Instant],
+        base: str,
+        keys: SigningKeys,
+        *,
+        kept: int = _KEPT,
     ) -> None:
         """Create an empty cache.
 

@@ -29,7 +29,7 @@ from lineage.core.model.trust import Trusted
 from lineage.serve.cache.loader import Answer, LoadedWorld, Positions, WorldLoader, WorldPart, as_of
 from lineage.serve.cache.revocation_cache import RevocationCache
 from lineage.serve.documents.core_documents import Document
-from lineage.store.follower import Follower, Place
+from lineage.store.follower import Follower, StoreState
 from lineage.store.store import Store
 
 KEPT: Final = 50_000  # The most keys of all parts together: about 50 MB, and 0.3 s of garbage collection.
@@ -95,7 +95,7 @@ class QuestionCache:
         self._loading = WorldLoader(store, log, trust)
         self._follower = Follower(store, load=self._begin, apply=self._drop_touched, trust=trust, most=_CAME)
         self.ends = RevocationCache(store, trust)
-        self._progress: tuple[Place, Document] | None = None
+        self._progress: tuple[StoreState, Document] | None = None
         # All of these are protected by the follower's lock.
         self._parts: OrderedDict[str, CachedWorld] = OrderedDict()
         self._holding: defaultdict[str, set[str]] = defaultdict(set)  # key -> the parts that contain it
@@ -118,7 +118,7 @@ class QuestionCache:
             part.answer, progress, part.is_whole, lambda findings: self._judgements(key, part, findings, place)
         )
 
-    def _judgements(self, key: str, part: CachedWorld, findings: Collection[str], place: Place) -> FactIndex:
+    def _judgements(self, key: str, part: CachedWorld, findings: Collection[str], place: StoreState) -> FactIndex:
         """Return people's judgements of findings of a part, and cache them with it."""
         with suppress(WouldBlockError):
             return part.judgements_at_hand(findings)
@@ -145,7 +145,7 @@ class QuestionCache:
             raise WouldBlockError(f"what {key} depends on has to be loaded")
         return LoadedWorld(part.answer, progress[1], part.is_whole, part.judgements_at_hand)
 
-    def _as_of(self, place: Place) -> Document:
+    def _as_of(self, place: StoreState) -> Document:
         progress = self._progress
         if progress is None or progress[0] is not place:
             progress = place, as_of(self._store, self._log, place.positions, place.recorded_at)
@@ -159,7 +159,7 @@ class QuestionCache:
             self._parts.move_to_end(key)
         return part
 
-    def _keep(self, key: str, part: CachedWorld, place: Place) -> None:
+    def _keep(self, key: str, part: CachedWorld, place: StoreState) -> None:
         """Cache what was loaded at or after a place, unless newer facts arrived: the part may lack them."""
         with self._follower.held() as now:
             if now is None or now[:3] != place[:3] or key in self._parts or len(part.keys) > KEPT // 10:

@@ -33,7 +33,7 @@ from lineage.core.model.trust import Trusted
 from lineage.core.revocation.closure import EndedElement
 from lineage.core.revocation.late_uses import Use
 from lineage.core.revocation.receipt import orders_of
-from lineage.store.follower import Follower, Place
+from lineage.store.follower import Follower, StoreState
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
 
@@ -154,10 +154,10 @@ class ChangeWatch:
         is_over: Whether too much arrived to keep track of.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: StoreState) -> None:
         """Start at a place."""
         self.place = place
-        self.missed: list[ChangeSet] = []
+        self.missed: list[RelevantChanges] = []
         self.is_over = False
 
     def holds(self, revocation: str, ends: RevocationEffects) -> bool:
@@ -261,7 +261,7 @@ NOTHING: Final = Invalidation()
 
 
 @dataclass(slots=True)
-class ChangeSet:
+class RelevantChanges:
     """What some events affect.
 
     Attributes:
@@ -335,13 +335,13 @@ class ChangeSet:
         return found & self.grants
 
 
-def change_set(reader: Reader, came: Iterable[Event]) -> ChangeSet:
+def change_set(reader: Reader, came: Iterable[Event]) -> RelevantChanges:
     """Determine what some events, which are in the store already, affect.
 
     An element is ended by its transitive dependencies. An action affects what it names, and so do all facts about the
     same action and its decision, because they determine its authority and its outcome together.
     """
-    touched = ChangeSet()
+    touched = RelevantChanges()
     acts: set[str] = set()
     lifted: set[str] = set()
     for event in came:

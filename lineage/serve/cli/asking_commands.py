@@ -158,7 +158,7 @@ def principals(
       delegraph principals --owner alice --state active --csv
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.inventory import People
+    from lineage.serve.queries.inventory import PrincipalFilter
     from lineage.serve.queries.inventory import principals as principals_of
     from lineage.serve.text import render_asking
 
@@ -166,7 +166,7 @@ def principals(
     with opened_service(settings) as service:
         if owner is not None:
             owner = one_meant(service, owner, "principal", "--owner")
-        filters = People(kind, owner, state, text)
+        filters = PrincipalFilter(kind, owner, state, text)
         moment = now() if at is None else at
         document = principals_of(service, filters, at=moment, known_at=known_at, after=after, limit=limit)
         out.listed(document, render_asking.principals, "principals")
@@ -231,7 +231,7 @@ def _held(
     limit: int,
 ) -> None:
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.inventory import Held, held
+    from lineage.serve.queries.inventory import ElementFilter, held
     from lineage.serve.text import render_asking
 
     _refuse_empty(holder=holder, issuer=issuer, kind=kind, owner=owner, text=text)
@@ -241,7 +241,7 @@ def _held(
             name: None if value is None else one_meant(service, value, "principal", f"--{name}")
             for name, value in people.items()
         }
-        filters = Held(kind=kind, state=state, text=text, **{"issuer": issuer, **meant})
+        filters = ElementFilter(kind=kind, state=state, text=text, **{"issuer": issuer, **meant})
         moment = now() if at is None else at
         document = held(service, sort, filters, at=moment, known_at=known_at, after=after, limit=limit)
         if sort == "token":

@@ -18,7 +18,7 @@ from rich.console import Console
 from lineage.core.model.events import Target
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.revocation.reach import Proposal
-from lineage.serve.cli.demo_proof import CheckedElement, Proof, prove
+from lineage.serve.cli.demo_proof import CheckedElement, DemoProof, prove
 from lineage.serve.commands.intake import counts, read_files
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
@@ -131,7 +131,7 @@ def throw_away() -> Iterator[tuple[Service, StoryClock, Path]]:
         yield stack.enter_context(opened_embedded_service(url, clock, source=SOURCE, create=True)), clock, folder
 
 
-def tell(service: Service, clock: StoryClock, folder: Path, give: Give = give_order) -> tuple[Document, Proof]:
+def tell(service: Service, clock: StoryClock, folder: Path, give: Give = give_order) -> tuple[Document, DemoProof]:
     """Play the incident against a service; return the results and the proof."""
     incident, late = incident_path(), folder / "late.jsonl"
     late.write_text("".join(f"{json.dumps(event)}\n" for event in LATE_EVENTS), encoding="utf-8")
@@ -186,7 +186,7 @@ def ingest(service: Service, file: Path) -> Document:
 # The story
 
 
-def page(results: Document, proof: Proof) -> Page:
+def page(results: Document, proof: DemoProof) -> Page:
     """Render the story on one screen."""
     counts, again = results["counts"], results["again"]["duplicates"]
     text = Page().line(("A leaked agent token", "bold"), ": who used it, what its revocation ends, and the proof.")
@@ -218,7 +218,7 @@ def _step(page: Page, title: str, *words: str) -> None:
     page.title(title, (f"  $ delegraph {' '.join(map(shlex.quote, words))}", ""))
 
 
-def _proof(page: Page, proof: Proof) -> Page:
+def _proof(page: Page, proof: DemoProof) -> Page:
     page.title("10:45  The proof: the state of every token and delegation, asked one by one")
     born = {one.of for one in proof.born_dead}
     page.line(_of(proof.dead, proof.descendants), " descendants are revoked:", lead="  ")

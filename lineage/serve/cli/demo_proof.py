@@ -31,7 +31,7 @@ class CheckedElement:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class DemoProof:
     """The states of the leaked token's descendants, and of all other elements."""
 
     descendants: tuple[CheckedElement, ...]
@@ -67,7 +67,7 @@ class Proof:
         return bool(self.born_dead and self.alive) and not self.failures
 
 
-def prove(service: Service, events: Iterable[Document], *, ended: str, ordered_at: Instant, at: Instant) -> Proof:
+def prove(service: Service, events: Iterable[Document], *, ended: str, ordered_at: Instant, at: Instant) -> DemoProof:
     """Ask a service for every token and delegation of a story, one by one.
 
     Args:
@@ -102,7 +102,9 @@ def prove(service: Service, events: Iterable[Document], *, ended: str, ordered_a
         born = issued.get(key, 0)
         return CheckedElement(key, state(ordered_at - 1), state(at), state(born) if born >= ordered_at else None)
 
-    return Proof(descendants=tuple(map(ask, sorted(below))), siblings=tuple(map(ask, sorted(parents.keys() - below))))
+    return DemoProof(
+        descendants=tuple(map(ask, sorted(below))), siblings=tuple(map(ask, sorted(parents.keys() - below)))
+    )
 
 
 def _is_dead(state: str) -> bool:

@@ -14,7 +14,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.closure import closure
 from lineage.serve.queries.revocations import revocations
 from lineage.serve.queries.service import Service
-from lineage.serve.web.demo_path import Step, Story
+from lineage.serve.web.demo_path import DemoStep, Story
 
 RECEIVER: Final = "https://gateway.example"
 CONTACT: Final = "the gateway's team: in this demo, the tour on the start page"
@@ -27,61 +27,61 @@ def _to(path: str, **params: str) -> str:
 
 
 _STEPS: Final = (
-    Step(
+    DemoStep(
         title="Who mailed the price list to a rival?",
         text="The answer is one sentence. The token was issued to the mailer; the scraper held it.",
         link=(_to("/who", action=ACTION), f"Look at the action {ACTION}"),
     ),
-    Step(
+    DemoStep(
         title="Where else was that token used?",
         text="Two parties used it, as two workloads. It has leaked.",
         link=(_to("/uses", of=f"token:{LEAKED}"), "Look at all its uses"),
     ),
-    Step(
+    DemoStep(
         title="What evidence is missing?",
         text="A second mail was sent with relay-2, which was derived from a token that no event grants.",
         link=(_to("/who", action="mail-8"), "Look at the action mail-8 and its missing evidence"),
     ),
-    Step(
+    DemoStep(
         title="What is the blast radius?",
         text="The plan lists every token that a revocation would end, and carries a digest. Leave its tab open and "
         "come back to this one.",
         link=(_to("/reach", of=f"token:{LEAKED}"), "Look at the blast radius of the leaked token"),
         new_tab=True,
     ),
-    Step(
+    DemoStep(
         title="Meanwhile the missing event arrives",
         text="mailer-2 was derived from the leaked token, so relay-2 depends on it as well. Let it arrive, then "
         "confirm the plan in the other tab: it is refused because more would be revoked than you have seen.",
         link=(_to("/chain", of="token:https://idp.example#relay-2"), "Look at relay-2 again: the evidence is complete"),
         play="missing",
     ),
-    Step(
+    DemoStep(
         title="Revoke it, and follow the revocation",
         text="Look at the new plan, choose a reason, type the id of the token, and revoke it. The page that follows, "
         "and the board of revocations, show which enforcement points have confirmed.",
         link=(_to("/reach", of=f"token:{LEAKED}"), "Look at the plan as it is now"),
     ),
-    Step(
+    DemoStep(
         title="The gateway enforces it",
         text="The gateway confirms every revocation so far. The board updates while you look at it.",
         link=("/revocations", "Look at the board"),
         play="enforced",
     ),
-    Step(
+    DemoStep(
         title="Prove that it has stopped",
         text="A confirmation is a word. On the page of the revocation, 'Prove it now' asks the gateway what it does "
         "and signs the reply; the signed receipt is for anybody who has to be told.",
         link=("/revocations", "Open the revocation, and prove it"),
     ),
-    Step(
+    DemoStep(
         title="A token service that had not heard of it issues a token",
         text="relay-4 is derived from the leaked token after the revocation: it is never valid, and the revocation is "
         "open again until the gateway has confirmed that too.",
         link=(_to("/chain", of="token:https://idp.example#relay-4"), "Look at relay-4"),
         play="born-dead",
     ),
-    Step(
+    DemoStep(
         title="And was it allowed at the time?",
         text="View the moment at which the mail was sent: the authority was active. Revoking it today does not rewrite "
         "history.",

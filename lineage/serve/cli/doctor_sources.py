@@ -12,7 +12,7 @@ from ingest.secrets import read_secret
 from ingest.sources.adapters import detect
 from ingest.sources.adapters.raw_records import first_bytes, plain
 from ingest.sources.inputs.file_follower import TOPIC as FOLLOWED
-from ingest.sources.inputs.followed_paths import Found, found_files
+from ingest.sources.inputs.followed_paths import FollowedFile, found_files
 from ingest.sources.inputs.followed_place import Places
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import DelegraphError, RefusedError
@@ -127,7 +127,7 @@ def _followed(
     checks.wrong(check, parts, f"{many(len(found), 'file')}, {unread:,} bytes behind")
 
 
-def _fault_of(found: Found, named: NamedSource) -> str | None:
+def _fault_of(found: FollowedFile, named: NamedSource) -> str | None:
     try:
         with Path(found.path).open("rb") as stream:
             head = first_bytes(plain(stream))

@@ -16,7 +16,7 @@ from lineage.serve.cli.output import Document, Output
 from lineage.serve.documents.unread_files import Unread, UnreadFile
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
-    from ingest.sources.file_import import FileOutcome, Intake
+    from ingest.sources.file_import import FileImport, FileOutcome
     from ingest.sources.recognition import File
     from lineage.serve.config.wiring import Settings
     from lineage.serve.queries.service import Service
@@ -162,7 +162,7 @@ def _throw_away() -> "Iterator[Service]":
             yield service
 
 
-def _ingest(service: "Service", files: "Sequence[File]", out: Output) -> "Intake":
+def _ingest(service: "Service", files: "Sequence[File]", out: Output) -> "FileImport":
     from lineage.serve.cli.data_commands import size_of
     from lineage.serve.commands.intake import read_recognised
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from ingest.log.port import Entry
-from ingest.sources.file_import import Intake, ingest_files, ingest_recognised
+from ingest.sources.file_import import FileImport, ingest_files, ingest_recognised
 from ingest.sources.file_import import ingest_records as append_records
 from ingest.sources.named import NamedSource
 from ingest.sources.recognition import File
@@ -22,7 +22,7 @@ def read_files(
     source: str | None = None,
     quarantine_unknown: bool = False,
     progress: Callable[[int], None] = lambda _bytes: None,
-) -> Intake:
+) -> FileImport:
     """Append the events of files to the log, without projecting them.
 
     Args:
@@ -50,7 +50,7 @@ def read_files(
 
 def read_recognised(
     service: Service, files: Sequence[File], *, progress: Callable[[int], None] = lambda _bytes: None
-) -> Intake:
+) -> FileImport:
     """Append the events of files of known formats to the log, without projecting them.
 
     Args:
@@ -75,13 +75,13 @@ def ingest_records(service: Service, records: Iterable[tuple[Entry | RejectedRec
         service: The service whose log they are appended to.
         records: Each record with its size in bytes; unreadable ones are quarantined.
     """
-    intake = Intake()
+    intake = FileImport()
     append_records(records, service.require_log(), service.store, intake)
     service.catch_up()
     return counts(service, intake)
 
 
-def counts(service: Service, intake: Intake) -> Document:
+def counts(service: Service, intake: FileImport) -> Document:
     """Count the outcomes of ingested records by the positions that the log assigned to them."""
     found = [service.store.outcomes(first.number, last.number) for first, last in intake.spans]
     document: Document = {

@@ -11,7 +11,7 @@ from lineage.core.model.keys import key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.closure import ClosureVerdict
 from lineage.core.revocation.stop_proof import Reply
-from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.deliver.probes.inquiry import Inquiry
 from lineage.deliver.probes.prober import ask_all
 from lineage.serve.commands.order_request import OrderRequest
@@ -27,7 +27,7 @@ _PAUSE_SECONDS: Final = 0.2  # between two questions about a canary
 
 
 def prove_ready(
-    service: Service, keys: Keys | None, probes: Probes, canary: Target, *, by: str, wait_seconds: float
+    service: Service, keys: SigningKeys | None, probes: Probes, canary: Target, *, by: str, wait_seconds: float
 ) -> Document | None:
     """Revoke a canary and measure how long each enforcement point keeps accepting it; None if no fact names it.
 

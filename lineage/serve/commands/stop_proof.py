@@ -9,7 +9,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import format_instant
 from lineage.core.revocation.stop_proof import PointProof, Stopped, StopProof, prove
-from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.deliver.probes.inquiry import Inquiry
 from lineage.deliver.probes.probe_settings import STATUS_LIST, Probe
 from lineage.deliver.probes.prober import ask_all
@@ -27,7 +27,7 @@ Probes = Mapping[str, Probe]
 
 def prove_stopped(
     service: Service,
-    keys: Keys | None,
+    keys: SigningKeys | None,
     probes: Probes,
     revocation: str,
     *,
@@ -80,7 +80,7 @@ def prove_stopped(
 
 
 def inquiry_about(
-    service: Service, keys: Keys, probes: Probes, keys_by_probe: Mapping[str, Iterable[str]], nonce: str
+    service: Service, keys: SigningKeys, probes: Probes, keys_by_probe: Mapping[str, Iterable[str]], nonce: str
 ) -> Inquiry:
     """Prepare what all questions share; entries of status lists only for elements of who decides by them."""
     listed = {key for receiver, found in keys_by_probe.items() if _reads_lists(probes, receiver) for key in found}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ingest.declared_settings import Kind, Table, setting
+from ingest.declared_settings import SettingKind, SettingsTable, setting
 from ingest.secrets import Secret
 from lineage.core.model.errors import RefusedError
 from lineage.serve.config.limits import ConnectionLimits
@@ -43,7 +43,7 @@ class HttpSettings:
     hosts: tuple[str, ...] = setting((), "more names, with commas between, under which it may be asked for")
     issuer: str | None = setting(None, "the issuer whose tokens are accepted")
     audience: str | None = setting(None, "the audience that tokens must be for")
-    jwks: str | None = setting(None, "the issuer's keys: a URL or a file", kind=Kind.URL_OR_PATH)
+    jwks: str | None = setting(None, "the issuer's keys: a URL or a file", kind=SettingKind.URL_OR_PATH)
     algorithms: tuple[str, ...] = setting(
         ("RS256", "PS256", "ES256", "EdDSA"), "the algorithms that tokens may be signed with"
     )
@@ -76,7 +76,9 @@ class HttpSettings:
     proxy_roles_header: str = setting("X-Forwarded-Roles", "the header with the roles")
     proxy_sources_header: str | None = setting(None, "the header with a producer's sources")
     proxy_peers: tuple[Network, ...] = setting((), "addresses and networks from which the proxy connects")
-    proxy_secret: Secret | None = setting(None, "what the proxy sends in `Delegraph-Proxy-Secret`", kind=Kind.SECRET)
+    proxy_secret: Secret | None = setting(
+        None, "what the proxy sends in `Delegraph-Proxy-Secret`", kind=SettingKind.SECRET
+    )
     secret_files: tuple[Path, ...] = ()
 
     @classmethod
@@ -138,7 +140,7 @@ class HttpSettings:
             raise RefusedError(f"the setting 'http.jwks' is {self.jwks!a}; write an https URL, or the name of a file")
 
 
-TABLE: Final = Table(HttpSettings, table="http")
+TABLE: Final = SettingsTable(HttpSettings, table="http")
 NAMES: Final = TABLE.names
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ingest.declared_settings import PREFIX, Kind, Table, setting
+from ingest.declared_settings import PREFIX, SettingKind, SettingsTable, setting
 from ingest.kafka import settings as kafka_settings
 from ingest.kafka.settings import KafkaSettings, parse_url
 from ingest.secrets import Secret
@@ -35,7 +35,7 @@ from lineage.store.writing.quarantine_quota import BYTES, RECORDS, Quota
 
 if TYPE_CHECKING:
     from ingest.sources.named import NamedSource
-    from lineage.deliver.http.signing_keys import Keys
+    from lineage.deliver.http.signing_keys import SigningKeys
 
 DEFAULT_STORE: Final = "sqlite:///delegraph.db"
 DEFAULT_SOURCE: Final = "urn:delegraph:cli"
@@ -73,7 +73,7 @@ class Settings:
         DEFAULT_STORE, "the store: `sqlite:///path` or `postgresql://user@host/database`; also `--store`"
     )
     store_password: Secret | None = setting(
-        None, "the password of that user, so that it is not in the URL", kind=Kind.SECRET
+        None, "the password of that user, so that it is not in the URL", kind=SettingKind.SECRET
     )
     log: str | None = setting(
         None,
@@ -81,7 +81,7 @@ class Settings:
         default_text="inside the store",
     )
     trust: str | None = setting(
-        None, "the trust file; without one every source may say everything; also `--trust`", kind=Kind.PATH
+        None, "the trust file; without one every source may say everything; also `--trust`", kind=SettingKind.PATH
     )
     source: str = setting(DEFAULT_SOURCE, "the source of orders and lifts that are given here; also `--source`")
     group: str = setting(DEFAULT_GROUP, "the consumer group that shares the partitions; also `--group`")
@@ -103,7 +103,7 @@ class Settings:
         None,
         "an order that ends more elements than this needs a second person (`--approved-by`; over HTTP one who approves "
         "the plan); also `--four-eyes`",
-        kind=Kind.NUMBER,
+        kind=SettingKind.NUMBER,
         example="100",
     )
     quarantine_records: int = setting(
@@ -116,13 +116,13 @@ class Settings:
         None,
         "the [keys](../shared-signals.md#setting-it-up) that what is delivered is signed with, in PEM: the first "
         "signs, all are published",
-        kind=Kind.KEY_FILE,
+        kind=SettingKind.KEY_FILE,
     )
     evidence_key_file: Path | None = setting(
         None,
         "the Ed25519 [keys](../evidence.md#keys) that sign checkpoints of the log, in PEM: the first signs, the others "
         "verify what was signed before",
-        kind=Kind.KEY_FILE,
+        kind=SettingKind.KEY_FILE,
     )
     evidence_origin: str | None = setting(
         None,
@@ -141,20 +141,22 @@ class Settings:
     evidence_file: Path | None = setting(
         None,
         "the file in which `deliver` [publishes](../evidence.md#publish-checkpoints) the latest checkpoints",
-        kind=Kind.FILE,
+        kind=SettingKind.FILE,
     )
-    evidence_history_file: Path | None = setting(None, "the file to which it appends every checkpoint", kind=Kind.FILE)
+    evidence_history_file: Path | None = setting(
+        None, "the file to which it appends every checkpoint", kind=SettingKind.FILE
+    )
     evidence_witnesses: int | None = setting(
         None,
         "how many [witnesses](../evidence.md#witnesses) must have cosigned a checkpoint before it counts as witnessed",
-        kind=Kind.NUMBER,
+        kind=SettingKind.NUMBER,
         default_text="all that are configured",
     )
     retention_days: int | None = setting(
         None,
         "how old the records of decisions become before [`delegraph retain`](../retention.md) may delete them; the "
         "records of orders are never deleted",
-        kind=Kind.NUMBER,
+        kind=SettingKind.NUMBER,
         least=1,
         most=36_500,
         default_text="they are kept",
@@ -275,7 +277,7 @@ class Settings:
             return Trust()
         return TrustFile(Path(self.trust), clock)
 
-    def read_keys(self) -> "Keys | None":
+    def read_keys(self) -> "SigningKeys | None":
         """Load the signing keys.
 
         Raises:
@@ -297,7 +299,7 @@ class Settings:
                 raise RefusedError(f"the setting 'listen' is {self.listen!r}; write host:port, such as 127.0.0.1:9464")
 
 
-OWN: Final = Table(Settings)
+OWN: Final = SettingsTable(Settings)
 # Every table, the top level first.
 TABLES: Final = (OWN, ssf_settings.TABLE, kafka_settings.TABLE, http_settings.TABLE)
 NAMES: Final = (*OWN.names, *ssf_settings.NAMES)
@@ -412,7 +414,7 @@ def _table(file: Path, document: dict[str, Any], name: str) -> dict[str, Any]:
     return table
 
 
-def _texts(file: Path, document: Mapping[str, Any], tables: list[Table]) -> dict[str, str]:
+def _texts(file: Path, document: Mapping[str, Any], tables: list[SettingsTable]) -> dict[str, str]:
     names = [name for table in tables for name in table.names]
     where = "" if tables[0].table is None else f" of [{tables[0].table}]"
     if unknown := sorted(document.keys() - set(names)):

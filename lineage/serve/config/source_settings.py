@@ -24,7 +24,7 @@ from ingest.codec import limits
 from ingest.secrets import Secret, read_secret
 from ingest.sources.adapters import FORMATS
 from ingest.sources.adapters.kit import Format
-from ingest.sources.identity import Rule, rule
+from ingest.sources.identity import IdentityRule, rule
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import RefusedError
 
@@ -163,10 +163,10 @@ def _seconds(value: Any, kind: str, where: str) -> int:
     return seconds
 
 
-def _rules(value: Any, where: str) -> tuple[Rule, ...]:
+def _rules(value: Any, where: str) -> tuple[IdentityRule, ...]:
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise RefusedError(f"'identity' of {where} must be a list of tables: [[source.identity]]")
-    found: list[Rule] = []
+    found: list[IdentityRule] = []
     for number, entry in enumerate(value, start=1):
         one = f"[[source.identity]] number {number} of {where}"
         if unknown := sorted(entry.keys() - set(_RULE)):

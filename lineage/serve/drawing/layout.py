@@ -20,7 +20,7 @@ _SWEEPS: Final = 4
 Edge = tuple[str, str]
 
 
-class Place(NamedTuple):
+class NodePlace(NamedTuple):
     """The position of a node."""
 
     layer: int
@@ -32,8 +32,8 @@ class Place(NamedTuple):
 class Layout(NamedTuple):
     """The position of each node, and the bend points of each edge that spans several layers."""
 
-    places: dict[str, Place]
-    bends: dict[Edge, list[Place]]
+    places: dict[str, NodePlace]
+    bends: dict[Edge, list[NodePlace]]
 
 
 def layout(nodes: Iterable[str], edges: Iterable[Edge], *, before: Collection[str] = ()) -> Layout:
@@ -61,7 +61,7 @@ def layout(nodes: Iterable[str], edges: Iterable[Edge], *, before: Collection[st
     for number, row in rows.items():
         top = (tallest - len(row)) * LINE // 2  # layers are centred vertically
         for place, node in enumerate(row):
-            found[node] = Place(number, place, number * COLUMN, top + place * LINE)
+            found[node] = NodePlace(number, place, number * COLUMN, top + place * LINE)
     return Layout(
         {node: found[node] for node in known}, {way: [found[bend] for bend in bends] for way, bends in between.items()}
     )

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any, Final, NoReturn, Self
 
 from ingest.codec.credentials import scrubbed
-from ingest.sources.inputs.intake import SourceIntake, Taken
+from ingest.sources.inputs.intake import DeliveryOutcome, SourceIntake
 from ingest.sources.inputs.request_bodies import BODY_BYTES, PROTOBUF, BodyError, records_of
 from ingest.sources.inputs.source_tokens import SourceTokens
 from lineage.core.model.errors import RefusedError, UnavailableError
@@ -173,7 +173,7 @@ class Receiver:
 
     async def _take(
         self, intake: SourceIntake, headers: Mapping[str, str], media_type: str, receive: _Receive
-    ) -> Taken:
+    ) -> DeliveryOutcome:
         if self._slots is None:
             self._slots = asyncio.Semaphore(_AT_ONCE)
         if self._waiting >= _WAITING:
@@ -211,7 +211,7 @@ async def _body(headers: Mapping[str, str], receive: _Receive, name: str) -> byt
             return bytes(found)
 
 
-def _taken(intake: SourceIntake, body: bytes, media_type: str, encoding: str) -> Taken:
+def _taken(intake: SourceIntake, body: bytes, media_type: str, encoding: str) -> DeliveryOutcome:
     name = intake.named.name
     try:
         return intake.take(f"http {name}", records_of(body, intake.named, media_type=media_type, encoding=encoding))
@@ -226,7 +226,7 @@ def _taken(intake: SourceIntake, body: bytes, media_type: str, encoding: str) ->
         raise _RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log of the process") from None
 
 
-def _answer(taken: Taken) -> bytes:
+def _answer(taken: DeliveryOutcome) -> bytes:
     return json.dumps(taken._asdict(), separators=(",", ":")).encode()
 
 
@@ -238,7 +238,7 @@ def _problem(status: HTTPStatus, detail: str) -> bytes:
 # The responses an OTLP exporter reads: ExportTraceServiceResponse, and Status for a refusal.
 
 
-def _exported(taken: Taken, media_type: str) -> tuple[bytes, str]:
+def _exported(taken: DeliveryOutcome, media_type: str) -> tuple[bytes, str]:
     rejected = sum(taken.quarantined.values())
     message = f"{rejected} are in quarantine: {', '.join(sorted(taken.quarantined))}" if rejected else ""
     if media_type == PROTOBUF:

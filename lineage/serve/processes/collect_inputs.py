@@ -9,7 +9,7 @@ from typing import Final
 
 from ingest.sources.inputs.file_follower import FileFollower, Progress
 from ingest.sources.inputs.intake import SourceIntake
-from ingest.sources.inputs.spool import Spool
+from ingest.sources.inputs.spool import LineSpool
 from ingest.sources.inputs.tcp import LineReceiver
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
@@ -104,7 +104,7 @@ def _listening(
         metrics.behind(name, "tcp", progress.behind, len(progress.faults))
 
     try:
-        spool = Spool(folder)
+        spool = LineSpool(folder)
     except OSError as error:
         raise RefusedError(
             f"the spool {folder} of the source {name!r} cannot be made: {error.strerror}; name a folder with "

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from ingest.sources.inputs.intake import Taken
+from ingest.sources.inputs.intake import DeliveryOutcome
 from lineage import __version__
 from lineage.core.model.times import SECOND, Instant
 from lineage.serve.processes.health_server import Health
@@ -71,7 +71,7 @@ class CollectMetrics:
         """Note when the last record of a source arrived in an earlier process."""
         self._came.setdefault(source, at)
 
-    def took(self, source: str, taken: Taken) -> None:
+    def took(self, source: str, taken: DeliveryOutcome) -> None:
         """Count records that the log has now."""
         self._records.labels(source, "read").inc(taken.records)
         self._records.labels(source, "skipped").inc(sum(taken.skipped.values()))

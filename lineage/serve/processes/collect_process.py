@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from ingest.log.port import Log
 from ingest.projector import project
-from ingest.sources.inputs.intake import SourceIntake, Taken
+from ingest.sources.inputs.intake import DeliveryOutcome, SourceIntake
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import DelegraphError, RefusedError, UnavailableError
 from lineage.core.model.trust import in_force
@@ -71,7 +71,7 @@ class _Collecting:
         self._health = Health()
         self._metrics = CollectMetrics([one.name for one in named], self._health, service.clock)
         self._came = threading.Event()
-        self._totals: dict[str, list[Taken]] = {one.name: [] for one in named}
+        self._totals: dict[str, list[DeliveryOutcome]] = {one.name: [] for one in named}
         self._lock = threading.Lock()
         records = SourceRecords(service.store)
         for count in records.counts():
@@ -193,7 +193,7 @@ class _Collecting:
             woken.set()
             thread.join(_GOODBYE_SECONDS)
 
-    def _committed(self, named: NamedSource, taken: Taken) -> None:
+    def _committed(self, named: NamedSource, taken: DeliveryOutcome) -> None:
         self._metrics.took(named.name, taken)
         with self._lock:
             total = self._totals[named.name]
@@ -224,11 +224,13 @@ class _Collecting:
         return {"sources": items}
 
 
-def _sum(several: Sequence[Taken]) -> Taken:
+def _sum(several: Sequence[DeliveryOutcome]) -> DeliveryOutcome:
     skipped: dict[str, int] = {}
     quarantined: dict[str, int] = {}
     for one in several:
         for counts, more in ((skipped, one.skipped), (quarantined, one.quarantined)):
             for reason, count in more.items():
                 counts[reason] = counts.get(reason, 0) + count
-    return Taken(sum(one.records for one in several), sum(one.events for one in several), skipped, quarantined)
+    return DeliveryOutcome(
+        sum(one.records for one in several), sum(one.events for one in several), skipped, quarantined
+    )

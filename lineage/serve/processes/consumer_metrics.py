@@ -26,7 +26,7 @@ _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 Place = tuple[str, int]  # topic and partition
 
 
-class Metrics:
+class ConsumerMetrics:
     """Counters, gauges and histograms of one consumer; health is passed on."""
 
     def __init__(self, clock: Callable[[], Instant], health: Health) -> None:

@@ -21,7 +21,7 @@ from lineage.plumbing.backoff import Backoff
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.config.wiring import Settings, opened_service
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.processes.consumer_metrics import Metrics
+from lineage.serve.processes.consumer_metrics import ConsumerMetrics
 from lineage.serve.processes.health_server import Health, Serving
 from lineage.serve.processes.live_graph import LiveGraph, routes
 from lineage.serve.processes.signals import stopped_by_signals
@@ -135,7 +135,7 @@ class _Keeper:
     def __init__(self, service: Service, progress: Callable[[int], None]) -> None:
         self._store: Store = service.store
         self._health = Health()
-        self._metrics = Metrics(service.clock, self._health)
+        self._metrics = ConsumerMetrics(service.clock, self._health)
         self._live = LiveGraph(service.store, service.trust, service.clock)
         self._shown = False
         self._progress = progress

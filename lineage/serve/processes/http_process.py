@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
-from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.deliver.probes.probe_settings import Probe
 from lineage.plumbing.addresses import fault_of_listening, is_loopback
 from lineage.serve.config.http_settings import DEFAULT_LISTEN, HttpSettings
@@ -53,7 +53,7 @@ def serve(
     say: Say,
     name: str | None = None,
     four_eyes: int | None = None,
-    keys: Keys | None = None,
+    keys: SigningKeys | None = None,
     probes: Sequence[Probe] = (),
     contacts: Mapping[str, str] = MappingProxyType({}),
     evidence_origin: str | None = None,

@@ -32,7 +32,7 @@ from lineage.serve.documents.core_documents import (
     with_prepared,
 )
 from lineage.store.authority_replica import AuthorityReplica
-from lineage.store.follower import Place
+from lineage.store.follower import StoreState
 from lineage.store.store import Store
 
 # If the last comparison with the store is older than this, it may lack an order that others have projected.
@@ -108,7 +108,7 @@ class LiveGraph:
             return {**with_findings(document, DEFAULT, at=at), "as_of": _as_of(place)}
 
     @contextmanager
-    def _whole(self) -> Iterator[tuple[World, Place]]:
+    def _whole(self) -> Iterator[tuple[World, StoreState]]:
         """Lock the whole graph. A partial one would call alive what an order in the missing part has killed.
 
         Raises:
@@ -140,7 +140,7 @@ class LiveGraph:
             }
 
 
-def _as_of(place: Place) -> Document:
+def _as_of(place: StoreState) -> Document:
     return {"recorded_at": None if place.recorded_at is None else format_instant(place.recorded_at), "behind": None}
 
 

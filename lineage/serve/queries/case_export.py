@@ -12,7 +12,7 @@ from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import Fact, canonical_json, digest, document
 from lineage.core.model.records import position_of
 from lineage.core.model.times import Instant, format_instant
-from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.case_items import present_states
 from lineage.serve.queries.case_statements import Basis, Statement, finding_statements, statements_of
@@ -30,7 +30,7 @@ def export_case(
     *,
     at: Instant,
     known_at: Instant | None = None,
-    keys: Keys | None = None,
+    keys: SigningKeys | None = None,
     most: int | None = None,
 ) -> Document | None:
     """Export a case; None if no fact names it.

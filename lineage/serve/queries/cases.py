@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from lineage.core.cases.case import MOST_CHANGES, RANGE, Case, Change, Contained, case_of
+from lineage.core.cases.case import MOST_CHANGES, RANGE, Case, CaseChange, Contained, case_of
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import CaseChanged, CaseItem, digest
 from lineage.core.model.keys import key_of
@@ -171,7 +171,7 @@ def cases_with(service: Service, kind: str, id_: str) -> list[Document]:
     return [_brief(one, is_whole=is_whole) for one, is_whole in found if one is not None and one.contains(item)]
 
 
-def change_document(change: Change) -> Document:
+def change_document(change: CaseChange) -> Document:
     """Convert a change."""
     body, event = change.body, change.fact.event
     return {

@@ -8,7 +8,7 @@ from lineage.core.authority.world import World
 from lineage.core.findings.nearby import in_verdict, near
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant, format_instant
-from lineage.core.revocation.closure import Closure, ElementEvidence, Tally, compute_closure, ended_in
+from lineage.core.revocation.closure import Closure, ClosureTally, ElementEvidence, compute_closure, ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import uses_under
 from lineage.core.revocation.receipt import receipt_of
@@ -19,7 +19,7 @@ from lineage.serve.cache.revocation_cache import (
 )
 from lineage.serve.documents.core_documents import Document, instant, prepared
 from lineage.serve.queries.other_orders import OtherWords
-from lineage.serve.queries.revocation_snapshot import Moment, around, moment_of
+from lineage.serve.queries.revocation_snapshot import RevocationMoment, around, moment_of
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import PART, Reader
 
@@ -31,7 +31,7 @@ def closure(service: Service, revocation: str, *, at: Instant, known_at: Instant
         return None if found is None else {**found[1], "as_of": moment.service.as_of()}
 
 
-def closed(moment: Moment, revocation: str, at: Instant) -> tuple[World, Document] | None:
+def closed(moment: RevocationMoment, revocation: str, at: Instant) -> tuple[World, Document] | None:
     """Compute the verdict on an id, and a world with its orders; None if there are none."""
     receivers = moment.reader.world()
     moment.reader.load_receivers(receivers)
@@ -57,7 +57,7 @@ def around_with(reader: Reader, receivers: World, revocation: str) -> World | No
     return world
 
 
-def close_at(moment: Moment, world: World, revocation: str, at: Instant) -> Closure:
+def close_at(moment: RevocationMoment, world: World, revocation: str, at: Instant) -> Closure:
     """Compute the verdict.
 
     Raises:
@@ -66,7 +66,7 @@ def close_at(moment: Moment, world: World, revocation: str, at: Instant) -> Clos
     return compute_closure(world, revocation, at, evidence(moment, world, revocation, at))
 
 
-def evidence(moment: Moment, world: World, revocation: str, at: Instant) -> Iterator[ElementEvidence]:
+def evidence(moment: RevocationMoment, world: World, revocation: str, at: Instant) -> Iterator[ElementEvidence]:
     """Yield what the orders of an id have ended, with the uses and deliveries of each.
 
     Args:
@@ -122,7 +122,7 @@ def closure_document(found: Closure) -> Document:
     }
 
 
-def _tally_document(tally: Tally) -> Document:
+def _tally_document(tally: ClosureTally) -> Document:
     return {
         "receiver": tally.receiver,
         "covers": tally.covers,

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from lineage.core.authority.sequence_gaps import Runs
 from lineage.core.authority.world import World
-from lineage.core.findings.scene import Intake, SentCredentials
+from lineage.core.findings.scene import IngestionFacts, SentCredentials
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
@@ -27,7 +27,7 @@ class Gathered(NamedTuple):
 
     world: World
     facts: list[Fact]
-    intake: Intake
+    intake: IngestionFacts
 
 
 def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = None) -> Gathered:
@@ -61,7 +61,7 @@ def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = 
     pairs = [pair for _, runs in sorted(sequences.items()) for pair in runs.holes()]
     holes = [(sequenced[before], sequenced[following]) for before, following in pairs]
     holes = without_deleted(store, holes)
-    intake = Intake(
+    intake = IngestionFacts(
         unauthorised=tuple(noticed),
         conflicts=tuple(group for group in conflicts if len(group) > 1),
         holes=tuple(pair for pair in holes if _known(pair, known_at) == pair),
@@ -96,7 +96,7 @@ class Noticed:
             else:
                 self._unauthorised.append(one.fact)
 
-    def more(self, store: Store, stored: Collection[Stored], now: Instant) -> Intake | None:
+    def more(self, store: Store, stored: Collection[Stored], now: Instant) -> IngestionFacts | None:
         """Note new facts; None if nothing new is noticed."""
         before = (len(self._unauthorised), self._conflicts, self._credentials, self._numbers)
         self._unauthorised += (one.fact for one in stored if not authorised(one.fact, self._trust))
@@ -123,9 +123,9 @@ class Noticed:
         holes = [(self._sequenced[before], self._sequenced[after]) for before, after in pairs]
         return tuple(without_deleted(store, holes))
 
-    def intake(self, store: Store) -> Intake:
+    def intake(self, store: Store) -> IngestionFacts:
         """Return everything that was noticed."""
-        return Intake(
+        return IngestionFacts(
             unauthorised=tuple(self._unauthorised),
             conflicts=tuple(self._conflicts[identity] for identity in sorted(self._conflicts)),
             holes=self._holes(store),

@@ -13,7 +13,7 @@ from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.cache.loader import judgements_of
 from lineage.serve.documents.core_documents import Document, finding_documents, instant, summary_of, verdict_document
-from lineage.serve.drawing.layout import Layout, Place, layout
+from lineage.serve.drawing.layout import Layout, NodePlace, layout
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
 
@@ -176,7 +176,7 @@ def _roles(world: World, parent: str, key: str) -> list[str]:
     return list(element.parents.get(parent, ())) if element else []
 
 
-def _place(place: Place) -> Document:
+def _place(place: NodePlace) -> Document:
     return place._asdict()
 
 

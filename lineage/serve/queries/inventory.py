@@ -39,7 +39,7 @@ _JUDGED: Final = 2_000  # elements judged at once
 _ACTS: Final = (Role.ACTS, Role.ASKS)
 
 
-class Held(NamedTuple):
+class ElementFilter(NamedTuple):
     """The tokens or delegations asked for: all conditions apply; None matches any.
 
     Attributes:
@@ -59,7 +59,7 @@ class Held(NamedTuple):
     text: str | None = None
 
 
-class People(NamedTuple):
+class PrincipalFilter(NamedTuple):
     """The principals asked for: all conditions apply; None matches any.
 
     Attributes:
@@ -81,7 +81,7 @@ class People(NamedTuple):
 def held(
     service: Service,
     kind: str,
-    filters: Held,
+    filters: ElementFilter,
     *,
     at: Instant,
     known_at: Instant | None = None,
@@ -122,11 +122,11 @@ def held(
     }
 
 
-def _given(filters: Held | People) -> dict[str, str]:
+def _given(filters: ElementFilter | PrincipalFilter) -> dict[str, str]:
     return {name: value for name, value in filters._asdict().items() if value is not None}
 
 
-def _may_be_held(reader: Reader, kind: str, filters: Held) -> set[int] | None:
+def _may_be_held(reader: Reader, kind: str, filters: ElementFilter) -> set[int] | None:
     """Return the elements that name the holder, or from which exchanged tokens inherit it."""
     people = [filters.holder] if kind == "token" else [filters.holder, filters.issuer]
     about: set[int] | None = None
@@ -141,7 +141,7 @@ def _may_be_held(reader: Reader, kind: str, filters: Held) -> set[int] | None:
 
 
 def _fitting(
-    reader: Reader, kind: str, filters: Held, part: Collection[Candidate], at: Instant
+    reader: Reader, kind: str, filters: ElementFilter, part: Collection[Candidate], at: Instant
 ) -> Iterator[tuple[Document, Place]]:
     world = reader.world()
     places = reader.load_held(world, {one.about for one in part})
@@ -159,7 +159,7 @@ def _fitting(
                 yield item, places[key]
 
 
-def _fits(world: World, key: str, filters: Held) -> bool:
+def _fits(world: World, key: str, filters: ElementFilter) -> bool:
     element = world.graph.element(key)
     if element is None:
         return False
@@ -273,7 +273,7 @@ def _last_used(reader: Reader, items: list[Document]) -> None:
 
 def principals(
     service: Service,
-    filters: People,
+    filters: PrincipalFilter,
     *,
     at: Instant,
     known_at: Instant | None = None,
@@ -309,7 +309,7 @@ def principals(
     }
 
 
-def _people(reader: Reader, filters: People, ids: list[str], at: Instant) -> Iterator[Document]:
+def _people(reader: Reader, filters: PrincipalFilter, ids: list[str], at: Instant) -> Iterator[Document]:
     world = reader.world()
     reader.load_orders_on(world, (), [f"principal:{id_}" for id_ in ids])
     found = world.principals

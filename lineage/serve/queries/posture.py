@@ -30,7 +30,7 @@ _LISTED: Final = 1_000  # suppressed findings of a check that are listed
 
 
 @dataclass(slots=True)
-class _Found:
+class _RuleResult:
     """What a rule found.
 
     Attributes:
@@ -73,7 +73,7 @@ def posture(
         found, not_evaluated = _from_index(service, index, at), index.state.not_evaluated
         progress = progress_of(service, index)
     items = [
-        _check(rule, references, found.get(rule.kind) or _Found(), not_evaluated.get(rule.kind), service.options)
+        _check(rule, references, found.get(rule.kind) or _RuleResult(), not_evaluated.get(rule.kind), service.options)
         for rule in RULES.values()
         if (references := [one._asdict() for one in rule.references if framework in (None, _short(one.framework))])
     ]
@@ -81,7 +81,9 @@ def posture(
     return {"framework": framework, "counts": counts, **listing(items, total=len(items)), **progress}
 
 
-def _check(rule: Rule, references: list[dict[str, Any]], found: _Found, why: str | None, options: Options) -> Document:
+def _check(
+    rule: Rule, references: list[dict[str, Any]], found: _RuleResult, why: str | None, options: Options
+) -> Document:
     outcome = "not_evaluated" if why else "fail" if found.failed else "suppressed" if found.suppressed else "pass"
     return {
         "kind": rule.kind,
@@ -102,12 +104,14 @@ def _short(framework: str) -> str | None:
     return next((short for short, name in SHORT_NAMES.items() if name == framework), None)
 
 
-def _computed(service: Service, at: Instant, known_at: Instant | None) -> tuple[dict[str, _Found], Mapping[str, str]]:
+def _computed(
+    service: Service, at: Instant, known_at: Instant | None
+) -> tuple[dict[str, _RuleResult], Mapping[str, str]]:
     """Evaluate every rule over every known fact."""
     evaluated = survey(service, at, known_at)
-    rules: dict[str, _Found] = {}
+    rules: dict[str, _RuleResult] = {}
     for one, severity, status in evaluated.ordered():
-        found = rules.setdefault(one.kind, _Found())
+        found = rules.setdefault(one.kind, _RuleResult())
         if status == SUPPRESSED:
             found.suppressed += 1
             if len(found.decided) < _LISTED:
@@ -119,11 +123,11 @@ def _computed(service: Service, at: Instant, known_at: Instant | None) -> tuple[
     return rules, evaluated.report.not_evaluated
 
 
-def _from_index(service: Service, index: KeptAsked, at: Instant) -> dict[str, _Found]:
+def _from_index(service: Service, index: KeptAsked, at: Instant) -> dict[str, _RuleResult]:
     """Read the index: its counts, the worst of each rule, and the facts of what exceptions of the settings cover."""
-    rules: dict[str, _Found] = {}
+    rules: dict[str, _RuleResult] = {}
     for (kind, _, status), count in counts_of(service, index).items():
-        found = rules.setdefault(kind, _Found())
+        found = rules.setdefault(kind, _RuleResult())
         if status == SUPPRESSED:
             found.suppressed += count
         else:

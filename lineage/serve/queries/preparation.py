@@ -13,7 +13,7 @@ from lineage.core.model.errors import TooManyError
 from lineage.core.model.references import Role
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.graph_view import graph
-from lineage.serve.queries.inventory import Held, held
+from lineage.serve.queries.inventory import ElementFilter, held
 from lineage.serve.queries.revocation_snapshot import work_out
 from lineage.serve.queries.revocations import latest
 from lineage.serve.queries.service import Service
@@ -47,7 +47,7 @@ def steps_of(service: Service) -> Iterator[None]:
         reader.first_others([key], (), now, 1)
         reader.load_receivers(world)
     yield
-    held(service, "token", Held(holder=_NOBODY), at=now, limit=1)
+    held(service, "token", ElementFilter(holder=_NOBODY), at=now, limit=1)
     with service.reader() as reader:
         world, principal = reader.world(), f"principal:{_NOBODY}"
         reader.load_held(world, {0})

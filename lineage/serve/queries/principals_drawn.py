@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from lineage.core.authority.handovers import Counts, Party, PrincipalGraph, Tie, party_id
+from lineage.core.authority.handovers import HandoverCounts, Party, PrincipalGraph, Tie, party_id
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
@@ -171,7 +171,12 @@ class Drawn:
         ids = tuple(sorted(principals.party(id_)))
         name = principals.display_name(id_)
         return Party(
-            id=id_, ids=ids, kind=principals.kind(id_), display_name=name, tokens=Counts(), delegations=Counts()
+            id=id_,
+            ids=ids,
+            kind=principals.kind(id_),
+            display_name=name,
+            tokens=HandoverCounts(),
+            delegations=HandoverCounts(),
         )
 
     def _node(self, party: Party) -> Document:

@@ -12,7 +12,7 @@ from lineage.core.authority.orders import Order
 from lineage.core.model.events import canonical_json
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import Instant, format_instant
-from lineage.core.revocation.receipt import Line, orders_of, receipt_of
+from lineage.core.revocation.receipt import ReceiptLine, orders_of, receipt_of
 from lineage.serve.documents.core_documents import (
     Document,
     depth_documents,
@@ -58,7 +58,7 @@ def receipt(
         yield Receipt(in_order(documents), tuple(orders), frozen.as_of())
 
 
-def line_document(line: Line) -> Document:
+def line_document(line: ReceiptLine) -> Document:
     """Convert one line of a receipt."""
     kind, id_ = split_key(line.key)
     path = list(line.path)

@@ -18,7 +18,7 @@ from lineage.core.model.times import Instant
 from lineage.core.revocation.closure import EndedElement, ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import Use, uses_under
-from lineage.core.revocation.receipt import Line, orders_of, receipt_of
+from lineage.core.revocation.receipt import ReceiptLine, orders_of, receipt_of
 from lineage.serve.cache.revocation_cache import (
     KEPT,
     NOTHING,
@@ -37,7 +37,7 @@ from lineage.store.reading.reader import PART, Reader
 
 def parts_of(
     reader: Reader, world: World, revocation: str, at: Instant, *, size: int = PART, most: float = math.inf
-) -> Iterator[tuple[World, list[Line]]]:
+) -> Iterator[tuple[World, list[ReceiptLine]]]:
     """Yield the lines of a receipt in parts, each with the world it was computed in.
 
     Raises:
@@ -84,7 +84,7 @@ def snapshot(service: Service) -> Iterator[Service]:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class RevocationMoment:
     """A snapshot of the store and the cached effects valid in it.
 
     Attributes:
@@ -154,7 +154,7 @@ class Moment:
             ) from None
 
     def _take(
-        self, gathering: EffectsBuilder, part: World, lines: list[Line], since: Instant
+        self, gathering: EffectsBuilder, part: World, lines: list[ReceiptLine], since: Instant
     ) -> tuple[list[EndedElement], dict[str, list[Use]]]:
         """Gather some lines and the actions under them."""
         revocation, at, keys = gathering.revocation, gathering.at, {line.key for line in lines}
@@ -188,7 +188,7 @@ class Moment:
 
 
 @contextmanager
-def moment_of(service: Service, known_at: Instant | None) -> Iterator[Moment]:
+def moment_of(service: Service, known_at: Instant | None) -> Iterator[RevocationMoment]:
     """Open a snapshot of the store together with the cached effects of the same state."""
     ends = None if known_at is not None else service.ends
     watch = None if ends is None else ends.watch()
@@ -196,7 +196,7 @@ def moment_of(service: Service, known_at: Instant | None) -> Iterator[Moment]:
         # If more arrived meanwhile, the cached effects match neither state.
         is_there = watch is not None and frozen.store.version() == watch.place[:2]
         cached = (ends, watch) if ends is not None and watch is not None and is_there else None
-        yield Moment(frozen, reader, cached, OtherOrders(reader))
+        yield RevocationMoment(frozen, reader, cached, OtherOrders(reader))
 
 
 def work_out(service: Service, revocation: str) -> None:

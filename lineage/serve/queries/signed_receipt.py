@@ -10,7 +10,7 @@ from lineage.core.model.errors import NotOverError, RefusedError
 from lineage.core.model.events import canonical_json
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.closure import ClosureVerdict
-from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.receipt import receipt, receipt_summary
 from lineage.serve.queries.revocations import revocation
@@ -20,7 +20,7 @@ TYPE: Final = "delegraph-receipt+jws"
 _SAID: Final = ("verdict", "ordered_at", "in_force_at", "closed_at", "elements", "receivers")
 
 
-def signed_receipt(service: Service, keys: Keys | None, id_: str, *, at: Instant) -> Document | None:
+def signed_receipt(service: Service, keys: SigningKeys | None, id_: str, *, at: Instant) -> Document | None:
     """Sign that a revocation is enforced everywhere; None if there is no such order.
 
     Raises:
@@ -53,7 +53,7 @@ def signed_receipt(service: Service, keys: Keys | None, id_: str, *, at: Instant
     return signed(keys, "receipt", document, TYPE)
 
 
-def signed(keys: Keys | None, name: str, document: Document, typ: str) -> Document:
+def signed(keys: SigningKeys | None, name: str, document: Document, typ: str) -> Document:
     """Wrap a document with its signature and the key that verifies it.
 
     Raises:

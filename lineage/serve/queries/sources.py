@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ingest.sources import identity
-from ingest.sources.adapters import Memory, Row
+from ingest.sources.adapters import Memory, MemoryRow
 from ingest.sources.likely_kinds import likely
 from ingest.sources.named import NamedSource
 from lineage.core.authority.world import World
@@ -36,7 +36,7 @@ def sources(service: Service, configured: Sequence[NamedSource]) -> Document:
 def _source(
     service: Service, records: SourceRecords, name: str, named: NamedSource | None, counts: Sequence[Count]
 ) -> Document:
-    rows = [Row(*row) for topic in _TOPICS for row in records.remembered(name, topic)]
+    rows = [MemoryRow(*row) for topic in _TOPICS for row in records.remembered(name, topic)]
     memory = Memory(rows)
     unmapped = identity.unmapped(memory)
     return {

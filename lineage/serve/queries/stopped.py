@@ -14,7 +14,7 @@ from lineage.core.revocation.late_uses import in_force_at
 from lineage.core.revocation.receipt import orders_of
 from lineage.core.revocation.stop_proof import Stopped
 from lineage.serve.queries.closure import around_with, evidence
-from lineage.serve.queries.revocation_snapshot import Moment, moment_of
+from lineage.serve.queries.revocation_snapshot import RevocationMoment, moment_of
 from lineage.serve.queries.service import Service
 
 
@@ -73,15 +73,15 @@ def stopped_and_acknowledged(service: Service, revocation: str) -> StoppedElemen
         return StoppedElements(elements, closure, moment.service.as_of()["recorded_at"])
 
 
-class _Found(NamedTuple):
-    moment: Moment
+class _StopEvidence(NamedTuple):
+    moment: RevocationMoment
     world: World
     at: Instant
     evidence: Iterator[ElementEvidence]
 
 
 @contextmanager
-def _at_once(service: Service, revocation: str) -> Iterator[_Found | None]:
+def _at_once(service: Service, revocation: str) -> Iterator[_StopEvidence | None]:
     """Read a revocation that has to be enforced from one snapshot; None if there is no such order."""
     at = service.clock()
     with moment_of(service, None) as moment:
@@ -92,7 +92,7 @@ def _at_once(service: Service, revocation: str) -> Iterator[_Found | None]:
             yield None
             return
         _refuse_unless_in_force(world, revocation, at)
-        yield _Found(moment, world, at, evidence(moment, world, revocation, at))
+        yield _StopEvidence(moment, world, at, evidence(moment, world, revocation, at))
 
 
 def _refuse_unless_in_force(world: World, revocation: str, at: Instant) -> None:

@@ -25,14 +25,14 @@ EXAMINED: Final = 50  # of these, the ones around which findings are looked for
 UNKNOWN: Final = "unknown"
 
 
-class Used(NamedTuple):
+class UsageSubject(NamedTuple):
     """What was used: an operation, a resource or a tool."""
 
     kind: str
     id: str
 
 
-def usage(service: Service, used: Used, *, at: Instant, known_at: Instant | None = None) -> Document | None:
+def usage(service: Service, used: UsageSubject, *, at: Instant, known_at: Instant | None = None) -> Document | None:
     """Summarise the latest actions with something; None if no known action used it.
 
     Args:

@@ -16,7 +16,7 @@ import uvicorn
 from lineage.core.model.errors import RefusedError
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.server.connections import Connections
-from lineage.serve.server.wire import Wire
+from lineage.serve.server.wire import HttpWire
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def http_server(
     """
     config = uvicorn.Config(
         app,
-        http=partial(Wire, connections=connections),  # type: ignore[arg-type]
+        http=partial(HttpWire, connections=connections),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         access_log=False,  # our access log says more, and contains no query with a token

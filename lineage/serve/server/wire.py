@@ -29,7 +29,7 @@ _WORDS: Final = {
 }
 
 
-class Wire(H11Protocol):
+class HttpWire(H11Protocol):
     """One connection."""
 
     conn: StrictConnection

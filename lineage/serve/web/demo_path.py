@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class DemoStep:
     """A step of the tour.
 
     Attributes:
@@ -33,7 +33,7 @@ class Story:
         happened: The names of what has happened.
     """
 
-    steps: Sequence[Step]
+    steps: Sequence[DemoStep]
     plays: Mapping[str, Callable[[], None]]
     happened: set[str] = field(default_factory=set)
 

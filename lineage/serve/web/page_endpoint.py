@@ -19,7 +19,7 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import TIMES
 from lineage.serve.http.core.query import Parameter, ParameterError, Query
-from lineage.serve.http.core.question import Answer, Question, answered
+from lineage.serve.http.core.question import AnsweredQuery, Question, answered
 from lineage.serve.web.form_input import as_meant
 from lineage.serve.web.links import Links
 from lineage.serve.web.templating import environment
@@ -145,7 +145,7 @@ def _is_repeatable(question: Question, name: str) -> bool:
 def _written(
     site: AppContext,
     request: Request,
-    answer: Answer,
+    answer: AnsweredQuery,
     template: str,
     view: View,
     links: Links,

@@ -60,7 +60,7 @@ class Cursor(NamedTuple):
     place: bytes | None = None
 
 
-class Row(NamedTuple):
+class OutboxRow(NamedTuple):
     """A change with its sequence number, and the time for which it was computed."""
 
     seq: int
@@ -68,16 +68,16 @@ class Row(NamedTuple):
     recorded_at: Instant
 
 
-def rows(store: Store, *, after: int, limit: int) -> list[Row]:
+def rows(store: Store, *, after: int, limit: int) -> list[OutboxRow]:
     """Read the rows after a sequence number, in order."""
     query = sa.select(spread).where(spread.c.seq > after).order_by(spread.c.seq).limit(limit)
     with store.connection() as connection:
         return [_row(row) for row in connection.execute(query)]
 
 
-def _row(row: Any) -> Row:
+def _row(row: Any) -> OutboxRow:
     outcome = ElementState(State(row.state), row.revocation, row.effective_at, row.expires_at)
-    return Row(row.seq, Change(row.key, PublishedState(row.version, outcome)), row.recorded_at)
+    return OutboxRow(row.seq, Change(row.key, PublishedState(row.version, outcome)), row.recorded_at)
 
 
 def origin_of(store: Store) -> str:

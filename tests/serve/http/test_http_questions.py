@@ -36,7 +36,7 @@ from lineage.serve.queries.projection_status import projection_status
 from lineage.serve.queries.receivers import receivers
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.timeline import timeline
-from lineage.serve.queries.usage import Used, usage
+from lineage.serve.queries.usage import UsageSubject, usage
 from lineage.serve.queries.uses import findings_beside, uses
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.support.stores import KINDS, fresh_places
@@ -89,11 +89,14 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/search": ("?q=MAILER", lambda s: search_of(s, "mailer")),
     "/actions": (f"?of={OF}&tool=mail", lambda s: actions(s, ActionFilter(of=LEAKED, tool="mail"), at=ASKED)),
     "/overview": ("", lambda s: attention(s, at=ASKED)),
-    "/usage": ("?tool=mail", lambda s: usage(s, Used("tool", "mail"), at=ASKED)),
+    "/usage": ("?tool=mail", lambda s: usage(s, UsageSubject("tool", "mail"), at=ASKED)),
     "/receivers": ("", lambda s: receivers(s, {})),
-    "/principals": ("?kind=agent", lambda s: inventory.principals(s, inventory.People(kind="agent"), at=ASKED)),
-    "/tokens": ("", lambda s: inventory.held(s, "token", inventory.Held(), at=ASKED)),
-    "/delegations": ("", lambda s: inventory.held(s, "delegation", inventory.Held(), at=ASKED)),
+    "/principals": (
+        "?kind=agent",
+        lambda s: inventory.principals(s, inventory.PrincipalFilter(kind="agent"), at=ASKED),
+    ),
+    "/tokens": ("", lambda s: inventory.held(s, "token", inventory.ElementFilter(), at=ASKED)),
+    "/delegations": ("", lambda s: inventory.held(s, "delegation", inventory.ElementFilter(), at=ASKED)),
     "/timeline": (f"?of={OF}", lambda s: timeline(s, "token", ID)),
     "/diff": (
         f"?of={OF}&from=2026-11-02T08:00:00Z&to=now",

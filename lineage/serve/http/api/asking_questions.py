@@ -28,7 +28,7 @@ from lineage.serve.queries import inventory
 from lineage.serve.queries.actions import actions as actions_of
 from lineage.serve.queries.attention import attention
 from lineage.serve.queries.list_pages import OVER_HTTP, WORDS_OVER_HTTP
-from lineage.serve.queries.usage import Used
+from lineage.serve.queries.usage import UsageSubject
 from lineage.serve.queries.usage import usage as usage_of
 
 _IDS: Final = ("human", "agent", "actor", "token", "delegation", "session", "client")
@@ -83,7 +83,7 @@ def usable_text(value: str, *, parameter: str) -> str:
 
 def principals(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List principals."""
-    filters = inventory.People(
+    filters = inventory.PrincipalFilter(
         _word(query, "kind", inventory.KINDS),
         _id(query, "owner"),
         _word(query, "state", inventory.NAME_STATES),
@@ -109,7 +109,7 @@ def delegations(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 def usage(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Return how a tool, a resource or an operation was used."""
-    used = [Used(one.name, value) for one in USED if (value := _text(query, one.name)) is not None]
+    used = [UsageSubject(one.name, value) for one in USED if (value := _text(query, one.name)) is not None]
     if len(used) != 1:
         raise ParameterError("tool", "give exactly one of tool, resource and operation")
     found = usage_of(site.service, used[0], at=query.at, known_at=query.known_at)
@@ -119,7 +119,7 @@ def usage(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 
 def _held(site: AppContext, query: Query, kind: str, type_: str | None, issuer: str | None) -> Document:
-    filters = inventory.Held(
+    filters = inventory.ElementFilter(
         type_,
         _id(query, "owner"),
         _word(query, "state", inventory.STATES),

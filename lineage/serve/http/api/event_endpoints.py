@@ -59,7 +59,7 @@ def _records(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> l
     """Return the records of a body, each with its size, if the caller may send all of them."""
     sources = submission_policy.kept(caller.sources)
     is_producer = Role.PRODUCER in caller.roles
-    table = credentials.Table()
+    table = credentials.ColumnTable()
     try:
         parts = _bounded(_parts(media_type, raw), site.limits.events)
         records = [
@@ -75,7 +75,7 @@ def _records(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> l
 
 
 def _read(
-    site: AppContext, caller: Caller, sources: tuple[str, ...], table: credentials.Table, number: int, raw: bytes
+    site: AppContext, caller: Caller, sources: tuple[str, ...], table: credentials.ColumnTable, number: int, raw: bytes
 ) -> Entry | RejectedRecord:
     try:
         event = submission_policy.read(raw)

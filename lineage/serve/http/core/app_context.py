@@ -13,7 +13,7 @@ from lineage.core.model.errors import WouldBlockError
 from lineage.core.model.times import Instant
 from lineage.deliver.http.access_log import noted
 from lineage.deliver.http.callers import Authentication, Caller
-from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.deliver.probes.probe_settings import Probe
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.workers import Pools
@@ -48,7 +48,7 @@ class AppContext:
     hosts: frozenset[str] = LOOPBACK_HOSTS
     tls: bool = False
     four_eyes: int | None = None
-    keys: Keys | None = None
+    keys: SigningKeys | None = None
     probes: Mapping[str, Probe] = field(default_factory=dict)
     contacts: Mapping[str, str] = field(default_factory=dict)
     evidence_origin: str | None = None

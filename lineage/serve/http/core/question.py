@@ -59,7 +59,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnsweredQuery:
     """A document, its caller, and its query."""
 
     document: Document
@@ -90,7 +90,7 @@ def _written(request: Request, document: Document, media_type: str, write: Calla
 
 async def answered(
     site: AppContext, question: Question, request: Request, *, besides: tuple[Parameter, ...] = ()
-) -> Answer:
+) -> AnsweredQuery:
     """Answer a request.
 
     Args:
@@ -112,7 +112,7 @@ async def answered(
     return await site.pools.questions.run(caller.name, _answer, site, question, caller, query, request)
 
 
-def _answer(site: AppContext, question: Question, caller: Caller, query: Query, request: Request) -> Answer:
+def _answer(site: AppContext, question: Question, caller: Caller, query: Query, request: Request) -> AnsweredQuery:
     ids = dict(asked_ids(question, query))
     try:
         _refuse_format(question, query)
@@ -123,7 +123,7 @@ def _answer(site: AppContext, question: Question, caller: Caller, query: Query, 
         log_access(caller, request, **ids)
         raise
     log_access(caller, request, **ids)
-    return Answer(document, caller, query)
+    return AnsweredQuery(document, caller, query)
 
 
 def _refuse_format(question: Question, query: Query) -> None:
