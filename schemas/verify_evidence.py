@@ -17,10 +17,11 @@ SCHEMAS = {  # the SHA-256 of each shipped schema of events, by the fingerprint 
     "d387601dbb8a94cb": "6261a2ba487e65c3568467145925ee6535e3fe9489b7ba8c8480cfa9eb48089f",
     "72ae4a3962f5c985": "91c32af1c0b9261dca4b27c1c4078705bb54e1d600927f2b2ad6c88d8b2930da",
     "958da384b2926852": "e7c44c47fda904ff5bb71f287099ebbd256771ae1bb96bd0f8a8f2b3e79d479f",
+    "c6732450c1322f42": "f2a54458295a8ed1d2c5c7c6d1c82273a40baacbf41bcc05a117b6556b263e1a",
 }
 PAYLOAD, PREDICATE = "application/vnd.in-toto+json", "https://delegraph.dev/evidence/v1"
 TOPICS = ("decisions", "orders")
-ORDERS = "revocation.ordered revocation.lifted finding.judged case.changed hold.changed records.deleted"
+ORDERS = r"revocation\.(ordered|lifted)|finding\.judged|(case|hold)\.changed|records\.deleted|checkpoint\.key_rotated"
 OWN = {  # the ids that the source of an event must be allowed to speak about (2.12)
     "principal.registered": ("principal", "aliases"), "workload.bound": ("workload",),
     "delegation.granted": ("delegation",), "token.issued": ("token",),
@@ -32,7 +33,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class Wrong(Exception): """Something is not as the bundle says; the message is a sentence for people."""
 def need(holds, sentence, *parts):
     if not holds: raise Wrong(sentence % parts if parts else sentence)
-
 # Ed25519 (RFC 8032 section 5.1.7), with points in extended coordinates
 P, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 D, ROOT = -121665 * pow(121666, P - 2, P) % P, pow(2, (P - 1) // 4, P)
@@ -65,7 +65,6 @@ def signed_by(public, signature, message):
     challenge = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % ORDER
     one, other = multiply(scalar, BASE), add(commitment, multiply(challenge, point))
     return (one[0] * other[2] - other[0] * one[2]) % P == 0 == (one[1] * other[2] - other[1] * one[2]) % P
-
 # Keys and notes (C2SP signed-note, tlog-cosignature), trees (RFC 6962; RFC 9162 section 2.1.3.2)
 def unbase64(text, what):
     try: return base64.b64decode(text, validate=True)
@@ -92,6 +91,12 @@ def signers(note, keys):  # verify a note: its text, and which of the keys signe
             need(valid, "the signature of %s on a checkpoint is not valid", name)
             found.add(key)
     return text, found
+def rotation_of(note):  # the origin and the key of a rotation, and the sizes up to which that key signed
+    try:
+        origin, _, old, new, *sizes = note.rpartition("\n\n")[0].split("\n")
+        new, sizes = parse_key(new[4:]), {origin + "/" + tree: int(size) for tree, size in map(str.split, sizes)}
+        return [((origin, parse_key(old[4:])), sizes)] if signers(note, [new])[1] else []
+    except (Wrong, ValueError): return []
 def sha256(data): return hashlib.sha256(data).digest()
 def node(left, right): return sha256(b"\1" + left + right)
 def root_through(found, index, size, path):  # the root that an inclusion proof leads to; None if it cannot be one
@@ -108,7 +113,6 @@ def root_of(level):  # the root of a tree, given all of its leaves
     while len(level) > 1:
         level = [node(*level[at : at + 2]) if at + 1 < len(level) else level[at] for at in range(0, len(level), 2)]
     return level[0] if level else sha256(b"")
-
 # Records (Avro 1.12; the layout of an entry is in docs/evidence.md)
 def named_types(schema):
     parts = schema if isinstance(schema, list) else list(schema.values()) if isinstance(schema, dict) else []
@@ -172,13 +176,12 @@ def canonical(value):  # RFC 8785 for what delegraph writes, in which no number 
     if isinstance(value, list): return "[" + ",".join(map(canonical, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
 def digest_of(value): return hashlib.sha256(canonical(value).encode()).hexdigest()
-
 # The rule of authority, written a second time
 def several(value): return [] if value is None else value if isinstance(value, list) else [value]
 def first(events, field):  # the first stated value of a field (3.4)
     return next((event[field] for event in events if field in event), None)
 def allowed(event, topic, trust):  # whether the source may say this (2.12)
-    if event["type"] in ORDERS.split() and topic != "orders": return False
+    if re.fullmatch(ORDERS, event["type"]) and topic != "orders": return False
     grant = {"types": ["*"], "ids": [""]} if trust is None else trust.get(event["source"], {"types": [], "ids": []})
     own = [one for field in OWN.get(event["type"], ()) for one in several(event.get(field))]
     own += [event["target"]["id"]] if event["type"] == "revocation.ordered" else []
@@ -265,8 +268,7 @@ class World:
         if not events: return "unknown", None
         starts = [self.issued(element)] + [micros(one) for one in several(first(events, "not_before"))]
         return ("not_yet_valid" if at < max(starts) else "active"), None
-    def state_of_name(self, kind, id_, at):
-        """The state of a principal, session or client (6.12), and the id of the order that made it so."""
+    def state_of_name(self, kind, id_, at):  # of a principal, session or client (6.12), and the order behind it
         party = kind in NAMES[:2]
         found = [  # whether it suspends, and then as orders are ranked
             ("mode" in event, takes, revocation) for takes, revocation, _, event, lifted_at in self.orders
@@ -313,8 +315,7 @@ class World:
             said = (hops[: ahead[0]] if ahead else [] if alone else [subject]) + said
         return self.collapsed(said or hops), [one[1] for one in tokens], [one[1] for one in grants]
     def collapsed(self, hops): return [one for at, one in enumerate(hops) if not at or not self.same(hops[at - 1], one)]
-def who(world, then, action, at):
-    """Who stood behind an action (7.7 to 7.11, 8.1); ``then`` is the world as known when it was recorded."""
+def who(world, then, action, at):  # (7.7 to 7.11, 8.1); `then`: as known when it was recorded
     told = world.about(("action", action))
     need(told, "no record in the bundle tells of the action %s", action)
     decided = world.about(("decision", first(told, "decision")))
@@ -349,8 +350,7 @@ def said_by(answer):  # what an answer to ``who`` says of the same
 def agree(derived, claimed):
     for name, one in derived.items():
         need(one == claimed[name], "the answer says %s, and the records say %s", {name: claimed[name]}, {name: one})
-def check_case(world, case, at, facts):
-    """Derive a case from its changes, and what it states of its items (docs/cases.md)."""
+def check_case(world, case, at, facts):  # derive a case, and what it states of its items (docs/cases.md)
     records, items, titles, status, holder = {}, {}, [], None, None
     for event, moment, _ in sorted(facts, key=lambda fact: -fact[1]):
         records[digest_of(event)] = (event, moment)
@@ -384,8 +384,7 @@ def check_case(world, case, at, facts):
             named += [[one["of"], one["place"], one["principal"]]] if one["says"] == "named" else []
             need(follows(world, one, at), "the case says %s, and the records do not", one)
         agree({"chain": [[":".join(key), *hop] for hop in enumerate(hops)]}, {"chain": named})
-def follows(world, one, at):
-    """Whether a statement of a case follows. What a finding or a range of actions concludes is only claimed."""
+def follows(world, one, at):  # whether a statement of a case follows; findings are only claimed
     kind, id_ = one["of"].split(":", 1)
     if one["says"] == "stated": return first(world.about((kind, id_)), one["field"]) == one["value"]
     if one["says"] == "depends": return tuple(one["on"].split(":", 1)) in world.needs((kind, id_))
@@ -395,10 +394,8 @@ def follows(world, one, at):
     fault = {"rule": one.get("rule"), "of": one.get("subject"), "about": one.get("about")}
     if one["says"] == "found": return id_ == "F-" + digest_of(fault)[:20]
     return one["says"] == "named" or all(world.about(("action", action)) for action in one["actions"])
-
 # The bundle
-def records_of(tree, keys, witnesses, enough):
-    """Check a tree of the bundle: its records as (value, recorded_at, topic), and a sentence about them."""
+def records_of(tree, keys, witnesses, enough):  # (value, recorded_at, topic), a sentence, the head
     text, known = signers(tree["checkpoint"], keys)
     origin, size, root = text.split("\n")[:3]
     need(known, "the checkpoint of %s is not signed by a key that you trust", origin)
@@ -424,9 +421,8 @@ def records_of(tree, keys, witnesses, enough):
     whole = not tree["complete"] or root_of(leaves) == root
     need(whole, "the records of %s are not all of those under its checkpoint", origin)
     how = ("all of them" if tree["complete"] else "each proved") + (", %d withheld" % withheld if withheld else "")
-    return found, "%s: %d of %d records, %s" % (origin, len(found), size, how)
-def verify(raw, keys, witnesses, enough):
-    """Verify a bundle; return the signer, what is proved of each tree, the bundle, and whether it has all orders."""
+    return found, "%s: %d of %d records, %s" % (origin, len(found), size, how), (origin, size, known)
+def verify(raw, keys, witnesses, enough):  # the signer, what is proved, the bundle, whether it has all orders
     envelope = json.loads(raw)
     payload = base64.b64decode(envelope["payload"], validate=True)
     need(envelope["payloadType"] == PAYLOAD, "the envelope is not one of in-toto")
@@ -436,7 +432,7 @@ def verify(raw, keys, witnesses, enough):
     need(signer, "the bundle is not signed by a key that you trust, or it was changed")
     statement = json.loads(payload)
     bundle, trust = statement["predicate"], statement["predicate"]["trust"]
-    answer, at, facts, proved, complete = bundle["answer"], micros(bundle["at"]), [], [], []
+    answer, at, facts, proved, heads, complete = bundle["answer"], micros(bundle["at"]), [], [], [], []
     known = statement["predicateType"] == PREDICATE and bundle["kind"] in ("who", "receipt", "case")
     need(known, "the bundle is of another kind or version than this program knows")
     rule = bundle["rule"]["version"]
@@ -447,12 +443,18 @@ def verify(raw, keys, witnesses, enough):
         need(SCHEMAS.get(fingerprint) == hashlib.sha256(text.encode()).hexdigest(), "a schema is not known here")
     schemas = {fingerprint: named_types(json.loads(text)) for fingerprint, text in bundle["schemas"].items()}
     for tree in bundle["trees"]:
-        records, said = records_of(tree, keys, witnesses, enough)
-        proved.append(said)
+        records, said, head = records_of(tree, keys, witnesses, enough)
+        proved, heads = [*proved, said], [*heads, head]
         events = [(event_of(value or b"", schemas), moment, topic) for value, moment, topic in records]
         known = tree["complete"] and all(event for event, _, _ in events)  # a record that is withheld may be an order
         complete += [known for _, _, topic in records[:1] if topic == "orders"]
         facts += [one for one in events if one[0] is not None]
+    told = [one for one in facts if one[0]["type"] == "checkpoint.key_rotated" and allowed(one[0], one[2], trust)]
+    notes, retired = [event["note"] for event, _, _ in sorted(told, key=lambda one: one[1], reverse=True)], {}
+    for note in notes: retired.update(rotation_of(note))  # the earliest rotation of a key counts
+    for tree, size, known in heads:
+        gone = [retired.get((tree.rsplit("/", 2)[0], key), {tree: size}).get(tree, 0) < size for key in known]
+        need(not all(gone), "the checkpoint of %s with %d records is signed by a key replaced before", tree, size)
     world = World(facts, trust, 1 << 62)
     if bundle["kind"] == "who":
         action = answer["action"]

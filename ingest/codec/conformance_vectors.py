@@ -89,6 +89,14 @@ _LEAST: Final[dict[str, dict[str, Any]]] = {
         list_sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         certificate="a signed note\n",
     ),
+    "checkpoint.key_rotated": _event(
+        "checkpoint.key_rotated",
+        15,
+        log="audit.example/agents",
+        by="human:ops@example.com",
+        reason="Once a year",
+        note="a signed note\n",
+    ),
 }
 _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
     "principal.registered": {
@@ -213,6 +221,7 @@ _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
         "ends_at": "2026-12-01T00:00:00.000000Z",
     },
     "records.deleted": {},
+    "checkpoint.key_rotated": {},
 }
 # Defaults stated explicitly, and a time with an offset and more digits than are kept: the digest does not change.
 _STATED_DEFAULTS: Final = {

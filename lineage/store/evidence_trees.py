@@ -15,16 +15,17 @@ from lineage.core.evidence.tiles import WIDTH, subtrees
 from lineage.core.model.errors import IntegrityError
 from lineage.core.model.records import Position, position_of
 from lineage.core.model.times import Instant
-from lineage.store.database.dialects import backend_of, hold
+from lineage.store.database.dialects import add_missing, backend_of, hold
 from lineage.store.database.engine import faults
 from lineage.store.database.sql import chunks, in_array
-from lineage.store.database.tables import BROKEN, checkpoint, fact, position, sighting, tile, tree
+from lineage.store.database.tables import BROKEN, checkpoint, fact, meta, position, sighting, tile, tree
 from lineage.store.store import Store
 from lineage.store.writing.trees import extend_lane
 
 Lane = tuple[str, int]  # topic and partition
 
 _REBUILD: Final = "run 'delegraph rebuild'"
+_RETIRED: Final = "retired:"  # begins the names in `meta` of keys that sign no more
 _FEW: Final = 10  # rows fetched at once where the first one nearly always counts
 
 
@@ -255,6 +256,15 @@ class Signing:
         """Store a signed checkpoint."""
         row = {"origin": head.origin, "size": head.size, "root": head.root, "note": note, "signed_at": signed_at}
         self._connection.execute(checkpoint.insert(), [row])
+
+    def is_retired(self, key_id: bytes) -> bool:
+        """Whether a key must not sign any more."""
+        query = sa.select(meta.c.name).where(meta.c.name == _RETIRED + key_id.hex())
+        return self._connection.execute(query).first() is not None
+
+    def retire(self, key_id: bytes) -> None:
+        """Let a key not sign any more; a rebuild keeps this."""
+        add_missing(self._connection, meta, [(_RETIRED + key_id.hex(), b"")])
 
 
 @contextmanager

@@ -146,6 +146,22 @@ def test_a_witness_remembers_after_a_restart(tmp_path: Path):
         assert status == post(TestClient(app_of(witness)), asked).status_code
 
 
+def test_a_key_that_was_replaced_is_refused(tmp_path: Path):
+    """Once a later key has signed a checkpoint that was cosigned, also after a restart."""
+    later = keys_of("log.example", KeyKind.ED25519)
+    both = (*LOG.verifiers, *later.verifiers)
+    for asked, status in (
+        (submission(0, 5), HTTPStatus.OK),
+        (submission(5, 7, keys=later), HTTPStatus.OK),
+        (submission(7, 9), HTTPStatus.FORBIDDEN),
+        (submission(7, 7), HTTPStatus.FORBIDDEN),
+        (submission(7, 9, keys=later), HTTPStatus.OK),
+    ):
+        witness = Witness(OWN, {ORIGIN: both}, tmp_path / "state.db", lambda: SECONDS * 1_000_000)
+        response = post(TestClient(app_of(witness)), asked)
+        assert status == response.status_code, response.text
+
+
 # The real thing: two processes
 
 

@@ -63,5 +63,6 @@ NOT_EVENTS = [
     {"type": "revocation.lifted", "revocation": "r", "lifted_by": "human:x"},
     {"type": "revocation.acknowledged", "revocation": "r", "receiver": "x", "outcome": "enforced"},
     {"type": "finding.judged", "finding": "F-1", "judgement": "suppressed", "by": "human:x", "reason": "hidden"},
+    {"type": "checkpoint.key_rotated", "log": "x", "by": "human:x", "reason": "over", "note": "x"},
     {"type": "hold.changed", "hold": "h", "change": "released", "by": "human:x", "reason": "over"},
 ]

@@ -41,7 +41,7 @@ TIMES = {
 }
 ORDERS = (
     *("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed"),
-    *("hold.changed", "records.deleted"),
+    *("hold.changed", "records.deleted", "checkpoint.key_rotated"),
 )
 ORDER_DEFAULTS = {"mode": "revoke", "cascade": True}
 OWN_IDS = {

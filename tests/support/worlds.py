@@ -49,7 +49,7 @@ KINDS = ("human", "agent", "service", "workload")
 REASONS = ("compromise", "offboarding", "superseded", "test", "other")
 ORDERS = (
     *("revocation.ordered", "revocation.lifted", "finding.judged", "case.changed"),
-    *("hold.changed", "records.deleted"),
+    *("hold.changed", "records.deleted", "checkpoint.key_rotated"),
 )
 
 # Values that state nothing: sometimes written out, so that they must be distinguished from a difference.

@@ -12,6 +12,7 @@ from lineage.core.authority.receivers import Receivers
 from lineage.core.model.events import (
     ActionPerformed,
     CaseChanged,
+    CheckpointKeyRotated,
     DecisionMade,
     DelegationGranted,
     Fact,
@@ -54,6 +55,7 @@ class World:
         self.cases = FactIndex()
         self.holds = FactIndex()
         self.deletions = FactIndex()
+        self.key_rotations = FactIndex()
         self.decisions = FactIndex()
         self.actions = FactIndex()
         self.uses: defaultdict[str, set[str]] = defaultdict(set)  # element key or decision:ID -> actions that name it
@@ -90,6 +92,8 @@ class World:
             self.holds.add(body.hold, fact)
         elif isinstance(body, RecordsDeleted):
             self.deletions.add(body.deletion, fact)
+        elif isinstance(body, CheckpointKeyRotated):
+            self.key_rotations.add(body.log, fact)
         elif isinstance(body, ActionPerformed):
             self.actions.add(body.action, fact)
             for key in _authorities(body):
@@ -132,6 +136,7 @@ class World:
             self.cases,
             self.holds,
             self.deletions,
+            self.key_rotations,
             self.decisions,
             self.actions,
         )

@@ -68,15 +68,21 @@ def parse_submission(raw: str) -> Submission:
 
 
 def refusal(
-    submission: Submission, keys: Mapping[str, Sequence[VerifierKey]], last: Checkpoint | None, check: Check
+    submission: Submission,
+    keys: Mapping[str, Sequence[VerifierKey]],
+    last: Checkpoint | None,
+    check: Check,
+    *,
+    retired: int = 0,
 ) -> Refusal | None:
     """Decide about a submission; None means that the checkpoint may be cosigned.
 
     Args:
         submission: The submission.
-        keys: The keys of each log that is witnessed, by its origin.
+        keys: The keys of each log that is witnessed, by its origin, the oldest first.
         last: The checkpoint of this origin that was cosigned last; None if none was.
         check: Verifies an Ed25519 signature.
+        retired: How many of the first keys were replaced, because a later one has signed.
     """
     head = submission.head
     if head.origin not in keys:
@@ -87,6 +93,9 @@ def refusal(
         return Refusal(HTTPStatus.FORBIDDEN, str(fault))
     if not signed:
         return Refusal(HTTPStatus.FORBIDDEN, "no key of this log signed the checkpoint")
+    if not signed.keys() & set(keys[head.origin][retired:]):
+        detail = "the key that signed the checkpoint was replaced: a later key has signed one that was cosigned"
+        return Refusal(HTTPStatus.FORBIDDEN, detail)
     if submission.old > head.size:
         return Refusal(HTTPStatus.BAD_REQUEST, "the old size is larger than that of the checkpoint")
     known = last.size if last is not None else 0

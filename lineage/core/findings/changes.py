@@ -24,6 +24,7 @@ from lineage.core.findings.tally import SourceTally
 from lineage.core.model.events import (
     ActionPerformed,
     CaseChanged,
+    CheckpointKeyRotated,
     DecisionMade,
     DelegationGranted,
     Fact,
@@ -183,6 +184,8 @@ class Changes:
                 index, key = world.holds, body.hold
             case RecordsDeleted():
                 index, key = world.deletions, body.deletion
+            case CheckpointKeyRotated():
+                index, key = world.key_rotations, body.log
             case _:
                 return ()
         return index.get(key)

@@ -275,6 +275,15 @@ class RecordsDeleted(NamedTuple):
     certificate: str
 
 
+class CheckpointKeyRotated(NamedTuple):
+    """Another key signs the checkpoints of the log from now on."""
+
+    log: str
+    by: str
+    reason: str
+    note: str
+
+
 Body = (
     PrincipalRegistered
     | WorkloadBound
@@ -290,6 +299,7 @@ Body = (
     | CaseChanged
     | HoldChanged
     | RecordsDeleted
+    | CheckpointKeyRotated
 )
 
 BODIES: Final[dict[str, type[Body]]] = {
@@ -307,6 +317,7 @@ BODIES: Final[dict[str, type[Body]]] = {
     "case.changed": CaseChanged,
     "hold.changed": HoldChanged,
     "records.deleted": RecordsDeleted,
+    "checkpoint.key_rotated": CheckpointKeyRotated,
 }
 
 
@@ -326,7 +337,10 @@ for _type in BODIES.values():
 
 TYPES: Final[dict[type[Body], str]] = {body: name for name, body in BODIES.items()}
 _ORDERS: Final = frozenset(
-    {RevocationOrdered, RevocationLifted, FindingJudged, CaseChanged, HoldChanged, RecordsDeleted}
+    {
+        *(RevocationOrdered, RevocationLifted, FindingJudged, CaseChanged),
+        *(HoldChanged, RecordsDeleted, CheckpointKeyRotated),
+    }
 )
 TIME_FIELDS: Final = frozenset(
     {

@@ -8,6 +8,7 @@ from typing import Final, assert_never
 from lineage.core.model.events import (
     ActionPerformed,
     CaseChanged,
+    CheckpointKeyRotated,
     DecisionMade,
     DelegationGranted,
     Event,
@@ -76,6 +77,8 @@ def subject_of(event: Event) -> tuple[str, str]:
             return "hold", body.hold
         case RecordsDeleted():
             return "deletion", body.deletion
+        case CheckpointKeyRotated():
+            return "log", body.log
         case _:
             assert_never(body)
 
@@ -170,7 +173,7 @@ def mentions(event: Event) -> list[Mention]:
         case HoldChanged():
             found = _all(Role.MENTIONS, "principal", body.by, body.principal)
             return found + _all(Role.MENTIONS, "case", body.case)
-        case RecordsDeleted():
+        case RecordsDeleted() | CheckpointKeyRotated():
             return _all(Role.MENTIONS, "principal", body.by)
         case _:
             assert_never(body)

@@ -11,6 +11,7 @@ from typing import Protocol, assert_never
 from lineage.core.model.events import (
     ActionPerformed,
     CaseChanged,
+    CheckpointKeyRotated,
     DecisionMade,
     DelegationGranted,
     Event,
@@ -102,7 +103,7 @@ def own_ids(event: Event) -> tuple[str, ...]:
             return (body.target.id,)
         case RevocationLifted() | DecisionMade() | ActionPerformed():
             return ()
-        case FindingJudged() | CaseChanged() | HoldChanged() | RecordsDeleted():
+        case FindingJudged() | CaseChanged() | HoldChanged() | RecordsDeleted() | CheckpointKeyRotated():
             return ()
         case _:
             assert_never(body)

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from lineage.core.evidence.checkpoints import Checkpoint
 from lineage.core.evidence.combined import CombinedCheckpoint
 from lineage.core.evidence.notes import Note
-from lineage.core.model.errors import IntegrityError
+from lineage.core.model.errors import IntegrityError, RefusedError
 from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.tlog.note_keys import NoteKeys
 from lineage.store import evidence_trees
@@ -70,7 +70,7 @@ def is_due(store: Store, origin: str, now: Instant, pace: Pace) -> bool:
     return False
 
 
-def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> Signed:
+def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant, *, retire: bool = False) -> Signed:
     """Sign the trees that have grown since their last checkpoints, and all of them together, in one transaction.
 
     A signature leaves this process only after the checkpoint is stored, so a crash cannot lose one that others have.
@@ -79,6 +79,10 @@ def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> Signed:
         store: The store with the trees.
         keys: Signs; its name is the origin of the trees.
         now: The current time.
+        retire: Whether the key signs nothing after this.
+
+    Raises:
+        RefusedError: The key was retired.
 
     Returns:
         The new checkpoints, and why others were not signed. A tree that does not extend its last checkpoint is never
@@ -88,6 +92,11 @@ def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> Signed:
     heads: list[Checkpoint] = []
     faults: list[str] = []
     with evidence_trees.signing(store) as session:
+        if session.is_retired(keys.verifiers[0].id) and not retire:
+            raise RefusedError(
+                f"the key {keys.verifiers[0].text} was retired by 'delegraph evidence rotate': put the new key before "
+                "it in the file of evidence_key_file"
+            )
         for lane, found in sorted(session.heads().items()):
             origin = origin_of_lane(keys.name, lane)
             last = session.latest(origin)
@@ -105,6 +114,8 @@ def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant) -> Signed:
         if new:
             combined = CombinedCheckpoint(keys.name, tuple(heads))
             session.add(combined.head, _signed(keys, combined.text), now)
+        if retire:
+            session.retire(keys.verifiers[0].id)
     return Signed(new, faults)
 
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage.core.evidence.checkpoints import Checkpoint
-from lineage.core.evidence.notes import NoteError, VerifierKey
+from lineage.core.evidence.notes import NoteError, VerifierKey, verified
 from lineage.core.evidence.witnessing import Refusal, Submission, parse_submission, refusal
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.times import SECOND, Instant
@@ -31,7 +31,8 @@ SIZE_TYPE: Final = "text/x.tlog.size"
 _BUSY_SECONDS: Final = 10
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS cosigned (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL);
-"""
+CREATE TABLE IF NOT EXISTS signer (origin TEXT PRIMARY KEY, key TEXT NOT NULL);
+"""  # the key that signed the last checkpoint that was cosigned
 
 
 class Witness:
@@ -44,7 +45,8 @@ class Witness:
 
         Args:
             keys: The witness's keys.
-            logs: The keys of each log that it witnesses, by the origin of the tree.
+            logs: The keys of each log that it witnesses, by the origin of the tree, the oldest first. Once one has
+                signed, those before it are refused.
             state: The SQLite file with the last checkpoints.
             clock: Returns the current time.
 
@@ -63,6 +65,12 @@ class Witness:
             raise UnavailableError(f"the state {self._state} of the witness cannot be used: {error}") from error
         return connection
 
+    def _retired(self, connection: sqlite3.Connection, origin: str) -> int:
+        """How many of the keys of a log were replaced by the one that signed last."""
+        row = connection.execute("SELECT key FROM signer WHERE origin = ?", (origin,)).fetchone()
+        texts = [key.text for key in self._logs.get(origin, ())]
+        return texts.index(row[0]) if row is not None and row[0] in texts else 0
+
     def cosign(self, submission: Submission) -> Refusal | str:
         """Cosign a checkpoint; return the signature line or the refusal. The state is on disk before this returns.
 
@@ -75,12 +83,16 @@ class Witness:
                 connection.execute("BEGIN IMMEDIATE")
                 row = connection.execute("SELECT size, root FROM cosigned WHERE origin = ?", (head.origin,)).fetchone()
                 last = None if row is None else Checkpoint(head.origin, row[0], row[1])
-                if refused := refusal(submission, self._logs, last, is_valid):
+                retired = self._retired(connection, head.origin)
+                if refused := refusal(submission, self._logs, last, is_valid, retired=retired):
                     return refused
                 line = self._keys.cosign(head.text, self._clock() // SECOND).line
                 connection.execute(
                     "INSERT OR REPLACE INTO cosigned VALUES (?, ?, ?)", (head.origin, head.size, head.root)
                 )
+                signed = verified(submission.note, self._logs[head.origin], is_valid)
+                latest = next(key for key in reversed(self._logs[head.origin]) if key in signed)
+                connection.execute("INSERT OR REPLACE INTO signer VALUES (?, ?)", (head.origin, latest.text))
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
                 raise UnavailableError(f"the state {self._state} of the witness cannot be used: {error}") from error

@@ -12,6 +12,7 @@ from lineage.serve.cli.output import EXIT_UNAVAILABLE, Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from collections.abc import Callable
+    from typing import TextIO
 
     from lineage.serve.config.settings import Settings
     from lineage.serve.documents.core_documents import Document
@@ -138,6 +139,64 @@ def keygen(settings: "Settings", out: Output, file: Path) -> None:  # noqa: ARG0
 
 
 @evidence.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="NEW")
+@click.option("--by", required=True, metavar="PRINCIPAL", help="Who rotates it.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why.")
+@shared_options()
+def rotate(settings: "Settings", out: Output, file: Path, by: str, reason: str) -> None:
+    """Replace the key that signs checkpoints by the one in the file NEW, as a fact in the log.
+
+    The old key signs a last time; what it signed stays valid, and what is signed with it afterwards is refused.
+
+    \b
+      delegraph evidence keygen new-key.pem
+      delegraph evidence rotate new-key.pem --by human:ops@example.com --reason "Once a year"
+    """  # noqa: D301
+    from lineage.serve.commands.checkpoints import keys_of
+    from lineage.serve.commands.key_rotation import rotate as rotate_key
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.text import render_evidence
+
+    with opened_service(settings) as service:
+        service.catch_up()
+        keys = keys_of(service, settings.evidence_key_file, settings.evidence_origin)
+        document = rotate_key(service, keys, file, by=by, reason=reason)
+    out.document(document, render_evidence.rotated)
+
+
+@evidence.command()
+@click.argument("file", type=click.File(encoding="utf-8"), metavar="FILE")
+@click.option("--key", "keys", multiple=True, required=True, metavar="KEY", help="A key that you trust; repeatable.")
+@shared_options()
+def check(settings: "Settings", out: Output, file: "TextIO", keys: tuple[str, ...]) -> None:
+    """Check a signed checkpoint in FILE, of a partition or the combined one, against the records of the store.
+
+    It must be signed by a key that you trust and that had not been replaced by then. - reads standard input.
+
+    \b
+      curl -s https://audit.example/tlog/audit.example/agents/checkpoint | delegraph evidence check - --key NAME+ID+KEY
+    """  # noqa: D301
+    from lineage.core.evidence.notes import MOST_CHARACTERS, NoteError, parse_key
+    from lineage.core.model.errors import RefusedError
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.key_rotations import check_checkpoint
+    from lineage.serve.text import render_evidence
+
+    try:
+        known = [parse_key(key) for key in keys]
+    except NoteError as fault:
+        raise RefusedError(f"--key cannot be used: {fault}") from fault
+    try:
+        raw = file.read(MOST_CHARACTERS + 1)
+    except UnicodeDecodeError as error:
+        raise RefusedError("that is not a checkpoint: it is not UTF-8") from error
+    with opened_service(settings) as service:
+        service.catch_up()
+        document = check_checkpoint(service, raw, known, origin=settings.evidence_origin)
+    out.document(document, render_evidence.checked)
+
+
+@evidence.command()
 @shared_options()
 def checkpoint(settings: "Settings", out: Output) -> None:
     """Sign a checkpoint of every partition whose log has grown since its last one, and show the latest of each.
@@ -247,7 +306,8 @@ def prove_record(settings: "Settings", out: Output, fact: str, event_source: str
     multiple=True,
     required=True,
     metavar="ORIGIN KEY",
-    help="A tree that it witnesses, and a key of its log; repeatable.",
+    help="A tree that it witnesses, and a key of its log; repeatable. Of several keys the oldest first: once one has "
+    "signed, those before it are refused.",
 )
 @click.option(
     "--state", type=click.Path(path_type=Path), default=Path("witness.db"), show_default=True, help="Its state."

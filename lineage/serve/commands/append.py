@@ -6,6 +6,7 @@ from ingest.log.port import entry_of
 from lineage.core.model.errors import RefusedError, UnavailableError, UnprojectedError
 from lineage.core.model.events import (
     CaseChanged,
+    CheckpointKeyRotated,
     Event,
     Fact,
     FindingJudged,
@@ -28,6 +29,7 @@ Body = (
     | CaseChanged
     | HoldChanged
     | RecordsDeleted
+    | CheckpointKeyRotated
 )
 
 

@@ -13,6 +13,7 @@ from lineage.deliver.tlog.cosigning import quorum_of, request_cosignatures
 from lineage.deliver.tlog.note_keys import NoteKeys, load_note_keys
 from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.key_rotations import refuse_retired, rotations_of
 from lineage.serve.queries.record_proofs import latest_checkpoints
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
@@ -69,6 +70,7 @@ def sign(
         IntegrityError: A tree is damaged or does not extend its last checkpoint; the others were signed.
     """
     complete_trees(service)
+    refuse_retired(rotations_of(service.store, service.trust.table, keys.name), keys.verifiers[0])
     done = sign_checkpoints(service.store, keys, service.clock())
     if done.faults:
         raise IntegrityError("; ".join(done.faults))

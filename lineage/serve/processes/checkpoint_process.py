@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from lineage.core.model.errors import DelegraphError, FencedError
 from lineage.core.model.times import Instant
+from lineage.core.model.trust import Trusted, TrustTable
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.sole_feeder import SoleFeeder
@@ -32,15 +33,17 @@ _LONGEST_WAIT_SECONDS: Final = 60.0
 class Checkpointing:
     """Signs checkpoints if there is a key. Several processes over one store sign one history."""
 
-    def __init__(self, settings: "Settings", store: Store, clock: Callable[[], Instant]) -> None:
+    def __init__(self, settings: "Settings", store: Store, trust: Trusted | None, clock: Callable[[], Instant]) -> None:
         """Prepare what the settings say; nothing is read before the first turn.
 
         Args:
             settings: The settings.
             store: The store.
+            trust: Provides the trust table in force.
             clock: Returns the current time.
         """
         self._settings, self._store, self._clock = settings, store, clock
+        self._trust = trust
         self._keys: NoteKeys | None = None
         self._signed = 0
         self._faults: list[str] = []
@@ -158,6 +161,7 @@ class Checkpointing:
         """Sign what is due; return whether every partition can be signed."""
         from lineage.deliver.tlog.checkpoint_files import refuse_older_store
         from lineage.deliver.tlog.checkpointing import AT_ONCE, Pace, is_due, sign_checkpoints
+        from lineage.serve.queries.key_rotations import refuse_retired, rotations_of
 
         keys, settings = self._keys, self._settings
         pace = AT_ONCE if at_once else Pace(settings.evidence_every_records, settings.evidence_every_seconds)
@@ -166,6 +170,7 @@ class Checkpointing:
             return True
         if settings.evidence_file is not None:
             refuse_older_store(settings.evidence_file, self._store, keys.name)
+        refuse_retired(rotations_of(self._store, self._trust_table(), keys.name), keys.verifiers[0])
         done = sign_checkpoints(self._store, keys, now)
         self._signed += len(done.new)
         for fault in sorted(set(done.faults) - set(self._faults)):
@@ -182,6 +187,9 @@ class Checkpointing:
         if self._settings.evidence_history_file is not None:
             append_history(self._settings.evidence_history_file, self._store)
         return True
+
+    def _trust_table(self) -> "TrustTable | None":
+        return None if self._trust is None else self._trust.table
 
     def _ask(self, witnesses: "Sequence[WitnessEndpoint]") -> bool:
         """Ask witnesses for what they have not cosigned; return whether they have cosigned all of it now."""

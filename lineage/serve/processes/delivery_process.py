@@ -91,7 +91,7 @@ def _opened(settings: Settings) -> Iterator[tuple["Delivery", "Ways"]]:
     with opened_store(settings) as store:
         pushing = _Pushing(settings, store, trust)
         calling = Calling(settings, store, trust)
-        checkpointing = Checkpointing(settings, store, now)
+        checkpointing = Checkpointing(settings, store, trust, now)
         delivery = Delivery(store, trust, settings.log_url, settings.kafka, now)
         try:
             yield delivery, (pushing, calling, checkpointing)

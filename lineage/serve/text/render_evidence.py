@@ -73,3 +73,22 @@ def exported(doc: Document) -> Page:
     page = Page().line("The evidence is in ", (doc["file"], "bold"), ". To verify it on any machine:")
     page.line("delegraph evidence --verifier > verify_evidence.py", lead="  ")
     return page.line(f"python3 verify_evidence.py {doc['file']} --key '{doc['key']}'", lead="  ")
+
+
+def rotated(doc: Document) -> Page:
+    """Render a rotation, and what is to be done next."""
+    page = Page().line(("The rotation is recorded. ", "bold"), "The old key has signed for the last time.")
+    for one in doc["sizes"]:
+        page.line(f"{one['tree']}: up to {many(one['size'], 'record')}", lead="  - ")
+    page.line(f"Now put {doc['file']} before the old key: the first key of DELEGRAPH_EVIDENCE_KEY_FILE signs.")
+    return page.line(f"Others verify what is signed from now on with this key: {doc['new']}")
+
+
+def checked(doc: Document) -> Page:
+    """Render a checkpoint that is right."""
+    page = Page().line((f"The checkpoint of {doc['origin']} is right: ", "bold"), many(doc["size"], "record"), ".")
+    for one in doc["trees"]:
+        page.line(f"{one['origin']}: the first {many(one['size'], 'record')} are those under it", lead="  - ")
+    for key in doc["signed_by"]:
+        page.line(f"signed by {key}", lead="  - ")
+    return page

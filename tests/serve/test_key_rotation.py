@@ -1,0 +1,240 @@
+"""Rotation of the key that signs checkpoints: a stolen old key signs nothing that anybody accepts."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from lineage.core.evidence.checkpoints import Checkpoint
+from lineage.core.evidence.notes import Note, NoteError
+from lineage.core.evidence.rotation import Rotation, parse_rotation, rotations_in, signed_rotation
+from lineage.deliver.tlog.note_keys import KeyKind, NoteKeys, is_valid, load_note_keys, note_keys
+from lineage.serve.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+ORIGIN = "audit.example/agents"
+
+
+def keys_of(byte: int) -> NoteKeys:
+    private = Ed25519PrivateKey.from_private_bytes(bytes([byte]) * 32)
+    return note_keys(ORIGIN, KeyKind.ED25519, private, [private.public_key()])
+
+
+OLD, NEW = keys_of(1), keys_of(2)
+ROTATION = Rotation(ORIGIN, OLD.verifiers[0], NEW.verifiers[0], (("decisions/0", 44), ("orders/0", 3)))
+
+
+class Desk:
+    """The command line over one store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {"DELEGRAPH_STORE": f"sqlite:///{folder}/store.db", "DELEGRAPH_EVIDENCE_ORIGIN": ORIGIN}
+        self.sign_with("old.pem")
+
+    def sign_with(self, *files: str) -> None:
+        """Use keys, of which the first signs."""
+        combined = self.folder / "keys.pem"
+        combined.write_text(
+            "".join((self.folder / file).read_text() for file in files if (self.folder / file).exists())
+        )
+        combined.chmod(0o600)
+        self.env["DELEGRAPH_EVIDENCE_KEY_FILE"] = str(combined)
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(main, arguments, env=self.env)
+
+    def document(self, *arguments: str) -> dict[str, Any]:
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        document: dict[str, Any] = json.loads(result.stdout)
+        return document
+
+    def rotate(self) -> Result:
+        return self.run(
+            "evidence",
+            "rotate",
+            str(self.folder / "new.pem"),
+            "--by",
+            "human:ops@example.com",
+            "--reason",
+            "Once a year",
+        )
+
+    def check(self, note: str, *keys: str) -> Result:
+        (self.folder / "note").write_text(note, encoding="utf-8")
+        return self.run(
+            "evidence", "check", str(self.folder / "note"), *(part for key in keys for part in ("--key", key))
+        )
+
+
+@pytest.fixture(scope="module")
+def rotated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desk, dict[str, str]]:
+    """The incident under a checkpoint by the old key, a rotation, and one by the new key; the keys and the notes."""
+    desk = Desk(tmp_path_factory.mktemp("rotated"))
+    for name in ("old.pem", "new.pem"):
+        assert desk.run("evidence", "keygen", str(desk.folder / name)).exit_code == 0
+    assert desk.run("ingest", str(ROOT / "examples" / "incident.jsonl")).exit_code == 0
+    desk.sign_with("old.pem")
+    before = desk.document("evidence", "checkpoint")
+    said = {"old": before["key"], "before": before["checkpoints"][0]["note"], "combined": before["combined"]}
+    assert desk.rotate().exit_code == 0
+    refused = desk.run("evidence", "checkpoint")
+    assert (2, True) == (refused.exit_code, "was replaced by" in refused.stderr)
+    desk.sign_with("new.pem", "old.pem")
+    after = desk.document("evidence", "checkpoint")
+    notes = {one["origin"]: one["note"] for one in after["checkpoints"]}
+    return desk, said | {"new": after["key"], "after": notes[f"{ORIGIN}/orders/0"]}
+
+
+def resigned(desk: Desk, note: str) -> str:
+    """The same text, signed by whoever has stolen the old key."""
+    stolen = load_note_keys(ORIGIN, KeyKind.ED25519, desk.folder / "old.pem")
+    text = note.rpartition("\n\n")[0] + "\n"
+    return str(Note(text, (stolen.sign(text),)))
+
+
+def test_each_key_signs_its_own_part(rotated: tuple[Desk, dict[str, str]]):
+    desk, said = rotated
+    for note, key in ((said["before"], "old"), (said["combined"], "old"), (said["after"], "new")):
+        result = desk.check(note, said[key])
+        assert result.exit_code == 0, result.stderr
+
+
+def test_a_stolen_old_key_signs_nothing_later(rotated: tuple[Desk, dict[str, str]]):
+    """Not even what is true."""
+    desk, said = rotated
+    result = desk.check(resigned(desk, said["after"]), said["old"], said["new"])
+
+    assert result.exit_code == 6
+    assert "which had been replaced by then" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        (lambda note: note.replace("\n44\n", "\n43\n"), 6, "is not valid"),
+        (lambda note: note.replace(ORIGIN, "other.example"), 6, "no key that you trust signed"),
+        (lambda note: "nothing", 2, "that is not a checkpoint"),
+        (lambda note: "", 2, "that is not a checkpoint"),
+    ],
+    ids=["a size", "an origin", "a text", "nothing"],
+)
+def test_what_is_no_checkpoint_of_this_log_is_said(
+    rotated: tuple[Desk, dict[str, str]], change: Any, code: int, said: str
+):
+    desk, known = rotated
+    result = desk.check(change(known["before"]), known["old"])
+
+    assert code == result.exit_code
+    assert said in result.stderr
+
+
+def test_a_second_history_is_refused(rotated: tuple[Desk, dict[str, str]]):
+    """Signed with the right key."""
+    desk, said = rotated
+    keys = load_note_keys(ORIGIN, KeyKind.ED25519, desk.folder / "new.pem")
+    for head, wanted in (
+        (Checkpoint(f"{ORIGIN}/decisions/0", 44, bytes(32)), "shows another history"),
+        (Checkpoint(f"{ORIGIN}/decisions/0", 9_999, bytes(32)), "covers 9,999 records"),
+    ):
+        result = desk.check(str(Note(head.text, (keys.sign(head.text),))), said["new"])
+        assert (6, True) == (result.exit_code, wanted in result.stderr)
+
+
+def test_the_old_key_cannot_be_rotated_again(rotated: tuple[Desk, dict[str, str]], tmp_path: Path):
+    desk, _ = rotated
+    shutil.copytree(desk.folder, tmp_path, dirs_exist_ok=True)
+    copied = Desk(tmp_path)
+    copied.sign_with("old.pem")
+
+    assert 2 == copied.rotate().exit_code
+    copied.sign_with("new.pem", "old.pem")
+    assert 2 == copied.rotate().exit_code  # to itself
+
+
+def test_the_verifier_refuses_a_stolen_old_key(rotated: tuple[Desk, dict[str, str]]):
+    """Of a bundle, whose orders contain the rotation."""
+    desk, said = rotated
+    bundle = desk.folder / "who.json"
+    assert desk.run("evidence", "who", "mail-7", "--out", str(bundle)).exit_code == 0
+    command = [sys.executable, str(ROOT / "schemas" / "verify_evidence.py"), str(bundle)]
+    keys = ["--key", said["old"], "--key", said["new"]]
+    right = subprocess.run([*command, *keys], capture_output=True, text=True, check=False)
+    assert (0, True) == (right.returncode, right.stdout.startswith("VERIFIED")), right.stdout
+
+    stolen = load_note_keys(ORIGIN, KeyKind.ED25519, desk.folder / "old.pem")
+    envelope = json.loads(bundle.read_text(encoding="utf-8"))
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    for tree in statement["predicate"]["trees"]:
+        if "/orders/" in tree["checkpoint"]:
+            tree["checkpoint"] = resigned(desk, tree["checkpoint"])
+    raw = json.dumps(statement).encode()
+    bundle.write_text(json.dumps(stolen.sign_envelope(envelope["payloadType"], raw)), encoding="utf-8")
+    wrong = subprocess.run([*command, *keys], capture_output=True, text=True, check=False)
+
+    assert (1, True) == (wrong.returncode, "is signed by a key replaced before" in wrong.stdout), wrong.stdout
+
+
+# The note of a rotation
+
+
+def note_of(rotation: Rotation = ROTATION, *signers: NoteKeys) -> str:
+    return signed_rotation(rotation, *(keys.sign(rotation.text).line for keys in signers or (NEW, OLD)))
+
+
+def test_a_rotation_is_read_as_it_is_written():
+    assert ROTATION == parse_rotation(note_of(), is_valid)
+    assert ROTATION == parse_rotation(note_of(ROTATION, NEW), is_valid)  # the old key was lost
+
+
+def test_a_rotation_forbids_what_is_beyond_its_sizes():
+    allowed = [("decisions/0", 44), ("orders/0", 3), ("decisions/1", 0)]
+    for tree, size in allowed:
+        assert not ROTATION.forbids(Checkpoint(f"{ORIGIN}/{tree}", size, bytes(32)))
+        assert ROTATION.forbids(Checkpoint(f"{ORIGIN}/{tree}", size + 1, bytes(32)))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        note_of(ROTATION, OLD),
+        note_of().replace("44", "45"),
+        note_of(ROTATION._replace(new=OLD.verifiers[0]), OLD),
+        note_of(ROTATION._replace(sizes=(("decisions/0", 1), ("decisions/0", 2)))),
+        note_of(ROTATION._replace(sizes=(("decisions/x", 1),))),
+        note_of(ROTATION._replace(sizes=(("decisions/0", -1),))),
+        note_of().replace("checkpoint key rotated", "3"),
+        "",
+        "\n\n\n",
+    ],
+    ids=range(9),
+)
+def test_what_is_no_rotation_retires_nothing(raw: str):
+    """One that the new key has not signed, for example."""
+    with pytest.raises(NoteError):
+        parse_rotation(raw, is_valid)
+    assert [] == rotations_in([raw], ORIGIN, is_valid)
+
+
+def test_the_earliest_rotation_of_a_key_counts():
+    later = ROTATION._replace(sizes=(("decisions/0", 9_000),))
+    assert [ROTATION] == rotations_in([note_of(), note_of(later)], ORIGIN, is_valid)
+    assert [] == rotations_in([note_of()], "other.example", is_valid)
+
+
+def test_the_rotation_in_the_documentation_is_signed_as_it_says():
+    """The vector: text, keys and signature lines."""
+    text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+    pattern = r"```text\n(audit\.example/agents\ncheckpoint key rotated.*?)```.*?```text\n(— .*?)```"
+    [(said, lines)] = re.findall(pattern, text, re.DOTALL)
+
+    assert (said, f"{said}\n{lines}") == (ROTATION.text, note_of())
