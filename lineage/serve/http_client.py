@@ -692,6 +692,55 @@ class Client:
         """Append events to the log, and return the counts of outcomes."""
         return cast("schemas.Counts", self._sent("POST", "/v1/events", json=list(events)).json())
 
+    # Retention
+
+    def holds(self) -> schemas.Holds:
+        """Return the legal holds, those in force first."""
+        return cast("schemas.Holds", self._ask("/v1/holds", schemas.Holds))
+
+    def deletions(self) -> schemas.Deletions:
+        """Return what retention deleted, the latest first."""
+        return cast("schemas.Deletions", self._ask("/v1/deletions", schemas.Deletions))
+
+    def place_hold(
+        self,
+        reason: str,
+        *,
+        principal: str | None = None,
+        case: str | None = None,
+        starts_at: str | None = None,
+        ends_at: str | None = None,
+        everything: bool = False,
+        hold: str | None = None,
+    ) -> schemas.ChangedHold:
+        """Place a legal hold on what all of the named cover.
+
+        Args:
+            reason: Why.
+            principal: A party: all that names it, and what rests on that.
+            case: The items of a case.
+            starts_at: What occurred from then on.
+            ends_at: What occurred before.
+            everything: Every record, if nothing else is named.
+            hold: The id of the hold; None to generate one.
+
+        Raises:
+            RefusedError: It names nothing, or a value is invalid.
+        """
+        named = stated(principal=principal, case=case, starts_at=starts_at, ends_at=ends_at, hold=hold)
+        body = {"reason": reason, **named, **({"everything": True} if everything else {})}
+        return cast("schemas.ChangedHold", (self._sent("POST", "/v1/holds", json=body)).json())
+
+    def release_hold(self, id: str, reason: str) -> schemas.ChangedHold:
+        """Release a legal hold.
+
+        Raises:
+            MissingError: There is no such hold.
+            RefusedError: It is not in force.
+        """
+        path = f"/v1/holds/{quote(id, safe='')}/release"
+        return cast("schemas.ChangedHold", (self._sent("POST", path, json={"reason": reason})).json())
+
     # Evidence
 
     def checkpoints(self) -> schemas.Checkpoints:

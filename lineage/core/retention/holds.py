@@ -1,7 +1,7 @@
 """Legal holds: which are in force, computed from the facts about them. Pure.
 
-A release ends the placements of its id that were given no later than itself, like the lift of an order. So neither the
-order in which the facts arrive nor repetition matters.
+A release ends the placements of its id that were given before it (``by_given``), like the lift of an order. So neither
+the order in which the facts arrive nor repetition matters.
 """
 
 from collections.abc import Iterable
@@ -50,13 +50,14 @@ def holds_of(facts: Iterable[Fact]) -> list[Hold]:
 
 def _hold_of(id_: str, facts: Iterable[Fact]) -> Hold:
     history = tuple(by_given(in_order(facts)))
-    released_at = max((fact.given_at for fact in history if _body(fact).change == RELEASED), default=None)
-    in_force = tuple(
-        body
-        for fact in history
-        if (body := _body(fact)).change == PLACED and (released_at is None or fact.given_at > released_at)
-    )
-    return Hold(id_, history, in_force)
+    in_force: list[HoldChanged] = []
+    for fact in history:
+        body = _body(fact)
+        if body.change == RELEASED:
+            in_force.clear()
+        elif body not in in_force:
+            in_force.append(body)
+    return Hold(id_, history, tuple(in_force))
 
 
 def _body(fact: Fact) -> HoldChanged:

@@ -7,7 +7,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import HoldChanged
 from lineage.core.model.times import Instant
 from lineage.core.retention.holds import PLACED, RELEASED, Hold
-from lineage.serve.commands.append import send
+from lineage.serve.commands.append import append, event_of
 from lineage.serve.commands.cases import id_of_day
 from lineage.serve.commands.order_checks import refuse_people
 from lineage.serve.documents.core_documents import Document
@@ -60,7 +60,8 @@ def place_hold(
     if case is not None and known_case(service, case) is None:
         raise RefusedError(f"there is no case {case}; nothing was placed. See 'delegraph case list'")
     body = HoldChanged(id_, PLACED, by, reason, principal, case, starts_at, ends_at)
-    send(service, body, now)
+    known = _known(service, id_)
+    _record(service, body, now, 1 if known is None else len(known.history) + 1)
     return _after(service, id_)
 
 
@@ -79,8 +80,13 @@ def release_hold(service: Service, hold: str, *, by: str, reason: str) -> Docume
         return None
     if not known.is_in_force:
         raise RefusedError(f"the hold {hold} is not in force; nothing was released")
-    send(service, HoldChanged(hold, RELEASED, by, reason), now)
+    _record(service, HoldChanged(hold, RELEASED, by, reason), now, len(known.history) + 1)
     return _after(service, hold)
+
+
+def _record(service: Service, body: HoldChanged, now: Instant, number: int) -> None:
+    """Append a change. Its id begins with its number, so changes of the same microsecond stay in their order."""
+    append(service, event_of(service, body, now)._replace(event_id=f"{number:06}-{uuid.uuid4()}"))
 
 
 def _known(service: Service, id_: str) -> Hold | None:

@@ -16,6 +16,7 @@ from lineage.serve.http.api.evidence_questions import EVIDENCE
 from lineage.serve.http.api.governance_questions import GOVERNANCE
 from lineage.serve.http.api.overview_questions import OVERVIEW
 from lineage.serve.http.api.receiver_endpoints import RECEIVERS
+from lineage.serve.http.api.retention_endpoints import RETENTION
 from lineage.serve.http.core.answer_formats import as_pictures
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
@@ -168,4 +169,5 @@ QUESTIONS: Final = (
     *RECEIVERS,
     *CASES,
     *EVIDENCE,
+    *RETENTION,
 )

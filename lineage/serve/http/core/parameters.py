@@ -132,6 +132,7 @@ PAGES_OF_ITEMS: Final = (
         schema={**LIMIT.schema, "maximum": PAGE_OF_ITEMS}, description="Items on one page; each includes its state."
     ),
 )
+HOLD: Final = Parameter("id", _ID, "The id of a hold.", required=True, example="LIT-2026-7", where="path")
 CASE: Final = Parameter("id", _ID, "The id of a case.", required=True, example="INC-2026-0042", where="path")
 CASE_FILTERS: Final = (
     Parameter("status", {"type": "string", "enum": list(CASE_STATUSES)}, "Only open or closed ones."),

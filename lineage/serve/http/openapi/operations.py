@@ -17,7 +17,7 @@ from lineage.deliver.http.callers import Role
 from lineage.serve.commands import submission_policy
 from lineage.serve.commands.revoke_batch import MOST_TARGETS
 from lineage.serve.http.auth.csrf import HEADER
-from lineage.serve.http.core.parameters import CASE, FINDING, PLAN, REVOCATION, TIMES
+from lineage.serve.http.core.parameters import CASE, FINDING, HOLD, PLAN, REVOCATION, TIMES
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.openapi.fragments import (
     ALWAYS,
@@ -146,6 +146,19 @@ _NEW_CASE: Final = fields(
     },
     required=("title",),
 )
+_NEW_HOLD: Final = fields(
+    {
+        "reason": {"type": "string", "minLength": 1, "description": "Why, in a sentence."},
+        "principal": {**_ID, "description": "A party: all that names it, and what rests on that."},
+        "case": {**_ID, "description": "The items of a case, also those that are added later."},
+        "starts_at": {"type": "string", "format": "date-time", "description": "What occurred from then on."},
+        "ends_at": {"type": "string", "format": "date-time", "description": "What occurred before."},
+        "everything": {"type": "boolean", "description": "Every record, if nothing else is named."},
+        "hold": {**_ID, "description": "The id of the hold; by default one is generated."},
+    },
+    required=("reason",),
+)
+_RELEASE: Final = fields({"reason": {"type": "string", "description": "Why, in a sentence."}}, required=("reason",))
 _CASE_CHANGE: Final = fields(
     {
         "change": {"type": "string", "enum": list(CASE_CHANGES[1:]), "description": "What is done to it."},
@@ -319,6 +332,33 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "responses": {
             "201": answer("It is changed.", ref("ChangedCase")),
             **problems("400", "401", "403", "404", "409", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    ("POST", "/v1/holds"): {
+        "operationId": "place_hold",
+        "summary": "Place a legal hold",
+        "description": f"{roles_of([Role.RESPONDER])} On a principal, a case, a span of time, or on what all of those "
+        "that are named cover. One fact in the log, whose author is the authenticated caller.",
+        "tags": ["writes"],
+        "parameters": [_FORGERY],
+        "requestBody": body(_NEW_HOLD),
+        "responses": {
+            "201": answer("It is in force.", ref("ChangedHold"), Location="The hold."),
+            **problems("400", "401", "403", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    ("POST", "/v1/holds/{id}/release"): {
+        "operationId": "release_hold",
+        "summary": "Release a legal hold",
+        "description": f"{roles_of([Role.RESPONDER])} That it was in force stays in its history.",
+        "tags": ["writes"],
+        "parameters": [parameter_of(HOLD), _FORGERY],
+        "requestBody": body(_RELEASE),
+        "responses": {
+            "201": answer("It is released.", ref("ChangedHold")),
+            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },
