@@ -24,7 +24,8 @@ from lineage.core.model.records import Position, position_of
 from lineage.core.model.references import subject_of
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import add
-from lineage.store.database.sql import chunks, in_array
+from lineage.store.database.sorted_runs import about_among
+from lineage.store.database.sql import chunks, in_array, values_of
 from lineage.store.database.tables import Keys, act, fact, meta
 
 ANY: Final = -(1 << 63)
@@ -199,7 +200,7 @@ def _earlier(
     found: dict[int, list[Place]] = {}
     single: list[int] = []
     for part in chunks(abouts):
-        query = sa.select(fact.c.about, sa.func.count(), sa.func.min(fact.c.n)).where(in_array(fact.c.about, part))
+        query = sa.select(fact.c.about, sa.func.count(), sa.func.min(fact.c.n)).where(about_among(values_of(part)))
         for about, count, number in connection.execute(query.group_by(fact.c.about)):
             found[about] = []
             if count == 1:

@@ -17,7 +17,8 @@ from lineage.core.model.records import Position, position_of
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import add_missing, backend_of, hold
 from lineage.store.database.engine import faults
-from lineage.store.database.sql import chunks, in_array
+from lineage.store.database.sorted_runs import ident_among
+from lineage.store.database.sql import chunks, in_array, values_of
 from lineage.store.database.tables import BROKEN, checkpoint, fact, meta, position, sighting, tile, tree
 from lineage.store.store import Store
 from lineage.store.writing.trees import extend_lane
@@ -186,7 +187,7 @@ def positions_of_event(store: Store, source: str, event_id: str) -> list[Positio
     """Return the positions of every record of an event, for each of its contents, with repetitions, in order."""
     ident = store.keys["event"].once(f"{source}\0{event_id}")
     with store.connection() as connection:
-        rows = connection.execute(sa.select(fact.c.n, fact.c.value).where(fact.c.ident == ident)).all()
+        rows = connection.execute(sa.select(fact.c.n, fact.c.value).where(ident_among(values_of([ident])))).all()
         events = {row.n: store.decode(row.value) for row in rows}  # a hash is not an identity
         own = [n for n, event in events.items() if (event.source, event.event_id) == (source, event_id)]
         again = connection.execute(sa.select(sighting.c.n).where(in_array(sighting.c.fact, own))).scalars()

@@ -1,8 +1,10 @@
 """The store: facts, and the positions of the projection. Every method is one transaction."""
 
 import json
+import logging
 import secrets
 import threading
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -15,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from lineage.core.model.errors import BadRecordError, IntegrityError
+from lineage.core.model.errors import BadRecordError, IntegrityError, UnavailableError
 from lineage.core.model.events import Event, Fact, canonical_json
 from lineage.core.model.records import Batch, DecodedRecord, Outcomes, Position, RejectedRecord
 from lineage.core.model.times import Instant
@@ -23,7 +25,8 @@ from lineage.core.model.trust import TrustTable
 from lineage.plumbing.gc_pause import gc_paused
 from lineage.store.database.dialects import add_missing, backend_of, low_memory, wait_for_turn, without_limits
 from lineage.store.database.engine import check, connect, faults, sqlite_path, upgrade
-from lineage.store.database.sql import chunks, in_array, storable
+from lineage.store.database.sorted_runs import ident_among, repeated_idents
+from lineage.store.database.sql import chunks, in_array, storable, values_of
 from lineage.store.database.tables import (
     Keys,
     approval,
@@ -40,8 +43,11 @@ from lineage.store.database.tables import (
 )
 from lineage.store.reading.acted import is_complete
 from lineage.store.reading.reader import FACT, Reader, fact_of
+from lineage.store.writing.index_entries import Runs, merge_some, state_of
 from lineage.store.writing.projection import Outcome, Projection
 from lineage.store.writing.quarantine_quota import Quota, beyond, count_beyond, discharge
+
+logger = logging.getLogger(__name__)
 
 _REMEMBERED: Final = 16_384  # cached decoded values, about 30 MB
 _READ: Final = 50_000  # facts read at a time if all are read
@@ -54,6 +60,11 @@ _VERSION: Final = (
     .select_from(meta.outerjoin(position, sa.true()))
     .where(meta.c.name == "id")
 )
+# Each entry of a fact is merged some times in its life. A step takes some 20 ms, and all after a batch this long.
+_MERGED_PER_RECORD: Final = 25
+_STEP: Final = 10_000
+_MOST_UNMERGED: Final = 1_000_000
+_MERGE_SECONDS: Final = 0.2
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -92,6 +103,7 @@ class Store:
         self.keys = Keys(secret)
         self.quota = quota or Quota()
         self._projection = Projection(self.keys, self.decode, self.quota)
+        self._unmerged = _STEP  # one step even by a process that writes little
         self._one_writer = threading.Lock()  # the projection's caches belong to one transaction at a time
 
     def decode(self, value: bytes) -> Event:
@@ -209,7 +221,28 @@ class Store:
             UnavailableError: The store is unavailable, locked, read-only or full; nothing was written.
         """
         with self._write() as connection:
-            return self._projection.write(connection, batch)
+            outcomes = self._projection.write(connection, batch)
+        self._merge_runs(len(batch.readable))
+        return outcomes
+
+    def _merge_runs(self, records: int) -> None:
+        """Merge the runs of the index in proportion to what was written, with pauses for other writers."""
+        if self.engine.dialect.name != "sqlite":
+            return
+        self._unmerged = min(self._unmerged + records * _MERGED_PER_RECORD, _MOST_UNMERGED)
+        give_up = time.monotonic() + _MERGE_SECONDS
+        try:
+            while self._unmerged >= _STEP and time.monotonic() < give_up:
+                with self._write() as connection:
+                    moved = merge_some(connection, _STEP)
+                self._unmerged = 0 if moved is None else self._unmerged - moved
+        except UnavailableError as fault:  # the batch is written, and the next one merges the more
+            logger.warning("runs of the index were not merged: %s", fault)
+
+    def runs(self) -> Runs | None:
+        """Return the state of the index; None on PostgreSQL, where it has no runs."""
+        with self.connection() as connection:
+            return state_of(connection)
 
     def quarantine(self, records: Iterable[RejectedRecord]) -> None:
         """Write lines that are not in the log to quarantine; lines that are there already are not added again."""
@@ -424,17 +457,17 @@ class Store:
         Args:
             among: The identities to look at; None for all, which reads an index of every fact.
         """
-        repeated = sa.select(fact.c.ident).group_by(fact.c.ident).having(sa.func.count() > 1)
+        dialect = self.engine.dialect.name
         groups: dict[tuple[str, str], dict[Event, Fact]] = {}
         with self.connection() as connection:
-            conditions: list[Any] = [repeated]
+            conditions: list[sa.Select[int]] = [repeated_idents(dialect)]
             if among is not None:
                 once = self.keys["event"].once
                 parts = chunks([once(f"{source}\0{event_id}") for source, event_id in among])
-                asked = (connection.scalars(repeated.where(in_array(fact.c.ident, part))).all() for part in parts)
-                conditions = [idents for idents in asked if idents]
+                asked = (connection.scalars(repeated_idents(dialect, part)).all() for part in parts)
+                conditions = [values_of(idents) for idents in asked if idents]
             for idents in conditions:
-                for found in self._facts(connection, sa.select(*FACT).where(fact.c.ident.in_(idents))):
+                for found in self._facts(connection, sa.select(*FACT).where(ident_among(idents))):
                     event = found.fact.event
                     contents = groups.setdefault((event.source, event.event_id), {})
                     known = contents.setdefault(event, found.fact)
@@ -563,7 +596,7 @@ class Store:
             found = [
                 stored.fact
                 for part in chunks(hashes)
-                for stored in self._facts(connection, sa.select(*FACT).where(in_array(fact.c.ident, part)))
+                for stored in self._facts(connection, sa.select(*FACT).where(ident_among(values_of(part))))
             ]
         return [one for one in found if (one.event.source, one.event.event_id) in identities]
 

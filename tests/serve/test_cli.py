@@ -1585,12 +1585,16 @@ DAMAGE = {
         "INSERT INTO fact SELECT n + 1000, ident, about, outcome, misrouted, recorded_at, until, source, sequence, "
         "value FROM fact WHERE n = 5"
     ),
-    "a dependency deleted": "DELETE FROM ref WHERE role = 1",
-    "a dependency that ended": "UPDATE ref SET until = 1 WHERE role = 1",
-    "an order without its target": "DELETE FROM ref WHERE role = 4",
-    "an order on something else": "UPDATE ref SET key = key + 1 WHERE role = 4",
-    "a target that leads to another fact": "UPDATE ref SET n = n - 1 WHERE role = 4",
-    "a use that leads to another fact": "UPDATE ref SET n = n + 1 WHERE role = 3",
+    "a dependency deleted": "DELETE FROM sorted_ref WHERE role = 1",
+    "a dependency that ended": "UPDATE sorted_ref SET until = 1 WHERE role = 1",
+    "an order without its target": "DELETE FROM sorted_ref WHERE role = 4",
+    "an order on something else": "UPDATE sorted_ref SET key = key + 1 WHERE role = 4",
+    "a target that leads to another fact": "UPDATE sorted_ref SET n = n - 1 WHERE role = 4",
+    "a use that leads to another fact": "UPDATE sorted_ref SET n = n + 1 WHERE role = 3",
+    "a fact that is not found by its subject": "DELETE FROM sorted_about WHERE n = 5",
+    "a fact that is found by another subject": "UPDATE sorted_about SET key = key + 1 WHERE n = 5",
+    "a fact that is not found by its identity": "DELETE FROM sorted_ident WHERE n = 5",
+    "a run of the index that is not searched": "DELETE FROM run",
     "a sighting deleted": "DELETE FROM sighting WHERE n = (SELECT max(n) FROM sighting)",
     "a sighting of another fact": "UPDATE sighting SET fact = fact + 1, recorded_at = 1",
     "the names deleted": "DELETE FROM name",
@@ -1663,7 +1667,7 @@ def test_a_store_whose_pages_are_damaged_says_so(own_world: Desk):
     with sqlite3.connect(own_world.file) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         [size] = connection.execute("PRAGMA page_size").fetchone()
-        pages = [page for (page,) in connection.execute("SELECT rootpage FROM sqlite_master WHERE tbl_name = 'fact'")]
+        pages = [page for (page,) in connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'fact'")]
     connection.close()
     with own_world.file.open("r+b") as file:
         for page in pages:

@@ -94,7 +94,7 @@ def test_a_store_of_an_older_version_counts_the_same(desk: Desk, facts: list[dic
     desk.take(*facts, {**said("principal.registered", "ann"), "principal": "human:ann", "kind": "human"})
     with sqlite3.connect(desk.file) as connection:
         indexed = f"role IN ({Role.ACTS:d}, {Role.ASKS:d})"
-        connection.execute(f"UPDATE OR IGNORE ref SET role = {Role.MENTIONS:d} WHERE {indexed}")
+        connection.execute(f"UPDATE OR IGNORE sorted_ref SET role = {Role.MENTIONS:d} WHERE {indexed}")
         connection.execute(f"DELETE FROM ref WHERE {indexed}")
         connection.execute("INSERT INTO meta VALUES ('actors', x'01')")
     connection.close()

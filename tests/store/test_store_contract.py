@@ -233,6 +233,7 @@ def test_a_store_that_has_facts_is_marked_until_it_is_rebuilt(fresh: stores.Fres
     with fresh() as url:
         store = open_store(url, codec.read, create=True)
         project(log, store, None)
+        stores.downgrade(store.engine, "0019")
         with store._write() as connection:
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0008'")
             for table in (

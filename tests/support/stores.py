@@ -8,7 +8,11 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import Engine
 
+from lineage.store.database import engine as opening
 from lineage.store.database.tables import metadata
 from tests.support import servers
 
@@ -55,3 +59,12 @@ def in_schemas(database: str) -> Fresh:
         free.append(schema)
 
     return in_a_schema
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Migrate a store back to an older version."""
+    config = Config()
+    config.set_main_option("script_location", str(opening._MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)

@@ -22,6 +22,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.store import deletions
 from lineage.store.server_info import database_of
 from lineage.store.store import Store
+from lineage.store.writing.index_entries import Runs
 
 _LIBRARIES: Final = (
     "delegraph", "sqlalchemy", "networkx", "fastavro", "alembic", "click", "rich", "structlog", "prometheus-client",
@@ -122,7 +123,9 @@ def _version(name: str) -> str | None:
 
 
 def _store(store: Store) -> str:
-    text = f"{store.url}: {store.sizes()['fact']:,} facts, {store.count_quarantined():,} records in quarantine"
+    runs = store.runs()
+    text = f"{store.url}: {store.sizes()['fact']:,} facts{'' if runs is None else _runs(runs)}, "
+    text += f"{store.count_quarantined():,} records in quarantine"
     if not (beyond := store.count_beyond_quota()):
         return text
     [(source, records)] = store.beyond_quota(limit=1)
@@ -142,6 +145,12 @@ def _retention(store: Store, settings: Settings) -> str:
         day = format_instant(found[-1].deleted_at)[:10]
         last = f"{sum(each.records for each in found):,} were deleted, the last ones on {day}"
     return f"records of decisions are kept {kept}; {last}; {in_force:,} legal holds are in force"
+
+
+def _runs(found: Runs) -> str:
+    text = f", {found.runs:,} sorted run{'s' if found.runs > 1 else ''} of the index"
+    merging = f" ({found.waiting:,} facts are being merged, a little with every batch that is written)"
+    return text + merging if found.waiting else text
 
 
 def _log(settings: Settings, log: Log) -> str:

@@ -19,6 +19,7 @@ from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees, kept_findings
 from lineage.store.deletions import DeletedRecords, check_lists
 from lineage.store.rebuild.diff import differences, twin
+from lineage.store.rebuild.index_check import entry_differences
 from lineage.store.rebuild.swap import exchange, temporary_store
 from lineage.store.rebuild.time_index_check import time_index_differences
 from lineage.store.rebuild.tree_check import broken_checkpoints, tree_differences
@@ -161,6 +162,7 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
             found = [
                 *check_lists(snapshot),
                 *differences(snapshot, fresh),
+                *entry_differences(snapshot),
                 *time_index_differences(snapshot),
                 *tree_differences(snapshot, fresh),
             ]

@@ -80,6 +80,14 @@ class ConsumerMetrics:
             "Records in quarantine that are kept only as digest and place, because their source has used up its quota.",
             registry=registry,
         )
+        self._index_runs = Gauge(
+            "delegraph_index_runs", "Sorted runs of the index, each of which a look-up searches.", registry=registry
+        )
+        self._index_waiting = Gauge(
+            "delegraph_index_merge_waiting_facts",
+            "Facts whose entries in the index wait to be merged or are being merged.",
+            registry=registry,
+        )
         self._elements = Gauge(
             "delegraph_graph_elements", "Tokens and delegations in the live graph.", registry=registry
         )
@@ -134,6 +142,11 @@ class ConsumerMetrics:
         """Set the size of the live graph."""
         self._elements.set(elements)
         self._edges.set(edges)
+
+    def index(self, runs: int, waiting: int) -> None:
+        """Set the number of runs of the index, and how many facts wait for their entries to be merged."""
+        self._index_runs.set(runs)
+        self._index_waiting.set(waiting)
 
     def quarantine(self, waiting: int, beyond_quota: int) -> None:
         """Set how many records are in quarantine, and how many of them only as digest and place."""

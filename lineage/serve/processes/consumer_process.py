@@ -190,6 +190,8 @@ class _Keeper:
                     self._metrics.graph(*self._live.size())
                 if time.monotonic() - counted >= _COUNT_SECONDS:
                     self._metrics.quarantine(self._store.count_quarantined(), self._store.count_beyond_quota())
+                    if runs := self._store.runs():
+                        self._metrics.index(*runs)
                     counted = time.monotonic()
             except (UnavailableError, IntegrityError) as fault:
                 logger.warning("the live graph is not kept up: %s", fault)

@@ -54,13 +54,14 @@ fact = Table(
     Column("source", BigInteger, nullable=False),  # hash of the source
     Column("sequence", BigInteger),
     Column("value", LargeBinary, nullable=False),  # the event in Avro single-object encoding
+    # On PostgreSQL; on SQLite these are tables, see ``sorted_runs``.
     Index("fact_ident", "ident"),
     Index("fact_about", "about"),
 )
 
 # Everything that a fact mentions. A row with `until` > 0 says that `about` depends on `key`, or names it (or asserts it
 # as a prior actor), and that everything at or below `about` ends before that Span. When a late child raises the bound
-# of its ancestors, further rows with the higher bound are added.
+# of its ancestors, further rows with the higher bound are added. On SQLite it is a view, see ``sorted_runs``.
 ref = Table(
     "ref",
     metadata,

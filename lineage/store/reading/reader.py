@@ -9,6 +9,8 @@ import math
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
+from heapq import merge
 from itertools import islice
 from typing import Any, Final
 
@@ -36,6 +38,7 @@ from lineage.core.model.references import Role, about, listed, mentions, mention
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.acts_in_time import STATED, Acts, Candidate, Looked, Place, value_hash
+from lineage.store.database.sorted_runs import about_among, about_is, run, sorted_ref
 from lineage.store.database.sql import chunks, found_by, in_array, lateral_for_each, texts_of, values_of
 from lineage.store.database.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
 from lineage.store.reading.acted import Visible, decided, is_complete, named
@@ -69,23 +72,17 @@ _LINKS: Final = sa.and_(ref.c.until == 0, _role(Role.ALIAS))
 
 
 def _party_on_sqlite() -> sa.CTE:
-    """Select the keys of all principals that aliases declare to be the same party as some principals."""
-    start = sa.select(ref.c.about.label("key")).where(
-        sa.or_(sa.and_(in_array(ref.c.key, "keys"), _LINKS), sa.and_(in_array(ref.c.about, "keys"), _LINKED))
-    )
-    found = start.cte("party", recursive=True)
+    """Select the keys of some principals, and of all that aliases declare to be the same party."""
+    found = values_of("keys").cte("party", recursive=True)
+    # Two recursive terms: for a join over both conditions, the planner would use no index.
     return found.union(
-        sa.select(sa.case((ref.c.key == found.c.key, ref.c.about), else_=ref.c.key))
-        .select_from(found)
-        .join(
-            ref,
-            sa.or_(sa.and_(ref.c.key == found.c.key, _LINKS), sa.and_(ref.c.about == found.c.key, _LINKED)),
-        )
+        sa.select(ref.c.about).select_from(found).join(ref, sa.and_(ref.c.key == found.c.key, _LINKS)),
+        sa.select(ref.c.key).select_from(found).join(ref, sa.and_(ref.c.about == found.c.key, _LINKED)),
     )
 
 
 def _party_on_postgresql() -> sa.CTE:
-    """Select the same, with one subquery for each direction: for a join over both, the planner would use no index."""
+    """Select the same without the given ones, with one subquery for each direction, so that an index is used."""
 
     def linked_with(keys: sa.FromClause) -> sa.Select[Any]:
         to = sa.select(ref.c.about.label("key")).where(ref.c.key == keys.c.key, _LINKS)
@@ -117,14 +114,14 @@ def _on_both(statement: Callable[[str], sa.Select[Any]]) -> dict[str, sa.Select[
 
 
 _FACTS_ABOVE = _on_both(
-    lambda dialect: sa.select(*FACT).where(fact.c.about.in_(sa.select(_above(dialect).c.key)), fact.c.until > 0)
+    lambda dialect: sa.select(*FACT).where(about_among(sa.select(_above(dialect).c.key)), fact.c.until > 0)
 )
 _KEYS_BELOW = _on_both(lambda dialect: sa.select(_below(dialect).c.key))
 _PARTY = {
     "sqlite": sa.select(_party_on_sqlite().c.key),
     "postgresql": sa.select(_party_on_postgresql().c.key),
 }
-_FACTS_ABOUT = sa.select(*FACT).where(in_array(fact.c.about, "keys"))
+_FACTS_ABOUT = sa.select(*FACT).where(about_among(values_of("keys")))
 _FACTS_AT = sa.select(*FACT).where(in_array(fact.c.n, "keys"))
 _FACTS_REFERRING = _on_both(
     lambda dialect: sa.select(*FACT).where(
@@ -144,8 +141,8 @@ _SOME_REFERRING = _on_both(
 )
 # Streamed, so the first row is fast however many there are; a fact that mentions the key twice is returned twice.
 _FACTS_MENTIONING = sa.union_all(
-    sa.select(*FACT).where(fact.c.about == sa.bindparam("key")),
-    sa.select(*FACT).join(ref, ref.c.n == fact.c.n).where(ref.c.key == sa.bindparam("key")),
+    sa.select(*FACT).where(about_is(sa.bindparam("key", type_=sa.BigInteger))),
+    sa.select(*FACT).select_from(ref).join(fact, fact.c.n == ref.c.n).where(ref.c.key == sa.bindparam("key")),
 ).execution_options(stream_results=True)
 
 
@@ -179,13 +176,21 @@ def _alive_others(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
 
 _COUNT_OTHERS = _count_others()
 _FIRST_OTHERS = _on_both(lambda dialect: _first(_others(dialect, [ref.c.about], _BEHIND)))
-# In index order, so that rows can be streamed without sorting; `role + 0` keeps SQLite from choosing another plan.
-_LONGEST_NAMING = (
-    sa.select(ref.c.about)
-    .where(ref.c.key == sa.bindparam("key"), _ALIVE, ref.c.role + 0 == Role.NAMES)
-    .order_by(ref.c.until.desc(), ref.c.role.desc(), ref.c.about.desc(), ref.c.n.desc())
-    .execution_options(stream_results=True)
-)
+
+
+def _longest_naming(rows: sa.TableClause, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select in index order, so that rows can be streamed without sorting.
+
+    ``role + 0`` keeps SQLite from choosing another plan.
+    """
+    alive = (rows.c.key == sa.bindparam("key"), rows.c.until > sa.bindparam("span"), rows.c.role + 0 == Role.NAMES)
+    order = (rows.c.until, rows.c.role, rows.c.about, rows.c.n)
+    query = sa.select(*order).where(*where, *alive).order_by(*(column.desc() for column in order))
+    return query.execution_options(stream_results=True)
+
+
+_LONGEST_NAMING = _longest_naming(ref)
+_LONGEST_NAMING_IN_RUN = _longest_naming(sorted_ref, sorted_ref.c.run == sa.bindparam("run"))
 # `until > 0` holds for all children, but excludes rows without a bound: an element can have very many actions.
 _CHILD: Final = sa.and_(ref.c.until > 0, _role(Role.DEPENDS))
 _CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))
@@ -224,7 +229,7 @@ def _recorded_at(row: Any) -> Instant:
 def numbers_mentioning(key: int, most: int) -> tuple[sa.Select[Any], sa.Select[Any]]:
     """Build two statements for the numbers of facts that mention a key, given by its hash, and of those about it."""
     mentioned = sa.select(ref.c.n).where(ref.c.key == key).distinct().limit(most)
-    about_it = sa.select(fact.c.n).where(fact.c.about == key).limit(most)
+    about_it = sa.select(fact.c.n).where(about_is(key)).limit(most)
     return mentioned, about_it
 
 
@@ -287,8 +292,9 @@ class Reader:
         The facts are not read, and one that mentions the key several times may count several times.
         """
         left = most
-        for column in (ref.c.key, fact.c.about):
-            rows = sa.select(sa.literal(1)).where(column == self._keys(key)).limit(left + 1).subquery()
+        hashed = self._keys(key)
+        for condition in (ref.c.key == hashed, about_is(hashed)):
+            rows = sa.select(sa.literal(1)).where(condition).limit(left + 1).subquery()
             left -= self._connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
             if left < 0:
                 return True
@@ -1002,13 +1008,23 @@ class Reader:
     def _naming(self, name: int, most: int, *, without: Collection[int] = (), span: int = 0) -> list[int]:
         """Return the elements that name a key and are alive in a Span, latest end first, without repeats."""
         found: dict[int, None] = {}
-        with self._connection.execute(_LONGEST_NAMING, {"key": name, "span": span}) as rows:
-            for hashed in rows.scalars():
+        with ExitStack() as open_rows:
+            streams = [open_rows.enter_context(rows) for rows in self._longest_naming(name, span)]
+            for row in merge(*streams, key=tuple, reverse=True):
                 if len(found) >= most:
                     break
-                if hashed not in without:
-                    found[hashed] = None
+                if row.about not in without:
+                    found[row.about] = None
         return list(found)
+
+    def _longest_naming(self, name: int, span: int) -> Iterator[sa.Result[Any]]:
+        """Yield rows of the elements that name a key, latest end first; on SQLite those of each run separately."""
+        asked = {"key": name, "span": span}
+        if self._dialect != "sqlite":
+            yield self._connection.execute(_LONGEST_NAMING, asked)
+            return
+        for id_ in self._connection.execute(sa.select(run.c.id)).scalars().all():
+            yield self._connection.execute(_LONGEST_NAMING_IN_RUN, {**asked, "run": id_})
 
     def _first(self, statement: sa.Select[Any], asked: dict[str, Any], most: int) -> set[int]:
         """Return the ``most`` smallest hashes that a statement returns, possibly repeatedly."""

@@ -20,6 +20,7 @@ from lineage.core.model.records import Outcomes, Position
 from lineage.store.database import postgres
 from lineage.store.database.engine import faults
 from lineage.store.database.postgres import quoted
+from lineage.store.database.sorted_runs import SORTED
 from lineage.store.rebuild.diff import like, twin
 from lineage.store.store import Store, new_edition
 
@@ -29,7 +30,10 @@ _NOTHING: Final = Outcomes(0, 0, 0, 0, 0)
 
 # The projected tables, which are replaced; others, such as plans, are kept, and so are quarantined lines that are not
 # in the log. Writers begin with the position, so locking that table blocks them.
-_PROJECTED: Final = ("position", "fact", "ref", "act", "sighting", "name", "tree", "tile")
+_PLAIN: Final = ("position", "fact", "act", "sighting", "name", "tree", "tile")
+_PROJECTED: Final = (*_PLAIN, "ref")
+# The index on SQLite. It is deleted first, so that a deleted fact has no entries left to delete.
+_IN_RUNS: Final = ("run", *(table.name for table in SORTED))
 # Checkpoints are kept, but none may be signed of a tree that is being replaced.
 _WRITTEN: Final = (*_PROJECTED, "quarantine", "release", "checkpoint")
 _ASIDE: Final = "n, origin, place, recorded_at, reason, detail, sha256, size, value, headers, charged_to, kept"
@@ -120,8 +124,9 @@ def _exchange_files(
         # This write blocks the writers of this file. BEGIN IMMEDIATE would also block those of the attached one.
         raw.execute("INSERT OR REPLACE INTO main.meta VALUES ('edition', randomblob(8))")
         _catch_up(store, rebuilt, catch_up)
-        for table in _PROJECTED:
+        for table in (*_IN_RUNS, *_PLAIN):
             raw.execute(f"DELETE FROM main.{table}")  # noqa: S608 (names of our tables)
+        for table in (*_IN_RUNS, *_PLAIN):
             raw.execute(f"INSERT INTO main.{table} SELECT * FROM rebuilt.{table}")  # noqa: S608
         _exchange_quarantine(raw.execute, "main", "rebuilt")
         raw.execute(_INDEXED)

@@ -23,7 +23,8 @@ from lineage.core.model.records import Batch, DecodedRecord, Outcomes, RejectedR
 from lineage.core.model.references import Role, mentions, subject_of
 from lineage.store import acts_in_time
 from lineage.store.database.dialects import add, add_missing, takes_turns, wait_for_turn
-from lineage.store.database.sql import chunks, found_by, in_array, storable, values_of
+from lineage.store.database.sorted_runs import about_among, highest_in_runs, ident_among, sorted_about, sorted_ref
+from lineage.store.database.sql import chunks, found_by, storable, values_of
 from lineage.store.database.tables import (
     ENDLESS,
     Hashes,
@@ -38,6 +39,7 @@ from lineage.store.database.tables import (
     span_after,
 )
 from lineage.store.writing import optimistic_commit, trees
+from lineage.store.writing.index_entries import add_entries, add_raised
 from lineage.store.writing.quarantine_quota import Quota, charged, within
 
 # A display name in the table ``name``, and the principal that it belongs to.
@@ -48,12 +50,17 @@ _BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
 _ORIGIN_BYTES: Final = 2_048
 
 _asked = values_of("keys").subquery()
-# The highest bound takes one index lookup, however many children there are.
-_BOUNDS: Final = sa.select(
-    _asked.c.key,
-    sa.select(sa.func.max(ref.c.until)).where(ref.c.key == _asked.c.key).scalar_subquery(),
-    sa.select(sa.func.max(fact.c.until)).where(fact.c.about == _asked.c.key).scalar_subquery(),
-)
+# The highest bound takes one index lookup (in each run), however many children there are.
+_BOUNDS: Final = {
+    "sqlite": sa.select(
+        _asked.c.key, highest_in_runs(sorted_ref, _asked.c.key), highest_in_runs(sorted_about, _asked.c.key)
+    ),
+    "postgresql": sa.select(
+        _asked.c.key,
+        sa.select(sa.func.max(ref.c.until)).where(ref.c.key == _asked.c.key).scalar_subquery(),
+        sa.select(sa.func.max(fact.c.until)).where(fact.c.about == _asked.c.key).scalar_subquery(),
+    ),
+}
 _PARENTS: Final = {
     dialect: found_by(dialect, ref.c.about, "keys", [ref.c.about, ref.c.key], *in_role_upward(Role.DEPENDS))
     for dialect in ("sqlite", "postgresql")
@@ -187,7 +194,7 @@ class Projection:
         """Write records with the same result as if no other transaction had written concurrently."""
         if not takes_turns(connection):
             written = self._write(connection, records, lanes)
-            add_missing(connection, ref, written.raised)
+            add_raised(connection, written.raised)
             return written
         since = optimistic_commit.latest(connection)
         before = connection.begin_nested()
@@ -201,7 +208,7 @@ class Projection:
         else:
             before.commit()
         # Concurrent writers may raise the same rows: writing them before our turn could deadlock.
-        add_missing(connection, ref, written.raised)
+        add_raised(connection, written.raised)
         optimistic_commit.note(connection, written.traces)
         return written
 
@@ -218,7 +225,7 @@ class Projection:
         if rows.acts:
             written.traces.acts = acts_in_time.write(connection, rows.acts, self._decode, lanes=lanes)
         add(connection, fact, rows.facts)
-        add(connection, ref, _with_bounds(rows, written.traces.bounds))
+        add_entries(connection, rows.facts, _with_bounds(rows, written.traces.bounds))
         add(connection, name, self._named.down)
         self._named.down.clear()
         written.traces.idents = [ident for _, ident, _ in written.fresh]
@@ -331,7 +338,7 @@ class Projection:
         # (source, event_id) -> content -> misrouted -> number. A hash is not an identity: the real ids are compared.
         known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
         for part in chunks(sorted(asked)):
-            query = sa.select(fact.c.n, fact.c.misrouted, fact.c.value).where(in_array(fact.c.ident, part))
+            query = sa.select(fact.c.n, fact.c.misrouted, fact.c.value).where(ident_among(values_of(part)))
             for n, misrouted, value in connection.execute(query):
                 event = self._decode(value)
                 known[event.source, event.event_id].setdefault(event, {})[bool(misrouted)] = n
@@ -395,7 +402,7 @@ class Projection:
     @staticmethod
     def _load_bounds(connection: Connection, keys: set[int], into: dict[int, int]) -> None:
         for part in chunks(sorted(keys)):
-            for key, below, own in connection.execute(_BOUNDS, {"keys": part}):
+            for key, below, own in connection.execute(_BOUNDS[connection.dialect.name], {"keys": part}):
                 into[key] = max(below or 0, own or 0)
 
     @staticmethod
@@ -409,7 +416,7 @@ class Projection:
     def _raised(self, connection: Connection, touched: set[int], bounds: dict[int, int]) -> Iterator[_Ref]:
         for part in chunks(touched):
             query = sa.select(fact.c.n, fact.c.about, fact.c.value).where(
-                in_array(fact.c.about, part), fact.c.until > 0
+                about_among(values_of(part)), fact.c.until > 0
             )
             for n, own, value in connection.execute(query):
                 for role, kind, id_ in mentions(self._decode(value)):

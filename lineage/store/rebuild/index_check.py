@@ -1,0 +1,37 @@
+"""Compare the index of facts on SQLite with the facts: the entries of ``ref`` are compared by ``rebuild.diff``."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import sqlalchemy as sa
+
+from lineage.core.model.records import position_of
+from lineage.store.database.sorted_runs import by_about, by_ident
+from lineage.store.database.tables import fact
+from lineage.store.store import Store
+
+_ENTRIES: Final = {
+    "about": (by_about, (by_about.c.key == fact.c.about) & (by_about.c.until == fact.c.until)),
+    "identity": (by_ident, by_ident.c.key == fact.c.ident),
+}
+
+
+def entry_differences(store: Store) -> Iterator[str]:
+    """Find facts without their entries, and entries that do not fit their facts: a sentence about each kind.
+
+    On PostgreSQL there is nothing to find: the entries are indexes of the table.
+    """
+    if store.engine.dialect.name != "sqlite":
+        return
+    with store.connection() as connection:
+        for name, (entries, fits) in _ENTRIES.items():
+            same = (entries.c.n == fact.c.n) & fits
+            unindexed = sa.select(fact.c.n).where(~sa.exists().select_from(entries).where(same))
+            stray = sa.select(entries.c.n).where(~sa.exists().select_from(fact).where(same))
+            for query, fault in ((unindexed, "is not in it"), (stray, "is in it with another key, or does not exist")):
+                rows = query.subquery()
+                found, first = connection.execute(sa.select(sa.func.count(), sa.func.min(rows.c.n))).one()
+                if found:
+                    topic, partition, offset = position_of(first)
+                    more = "" if found == 1 else f" ({found:,} such facts)"
+                    yield f"index by {name}: the fact at {topic}/{partition}/{offset} {fault}{more}"

@@ -1,0 +1,216 @@
+"""The sorted runs of the index on SQLite: whatever writes, merges or interrupts them, no entry is lost or repeated."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.codec import api as codec
+from lineage.core.model.references import Role
+from lineage.store.database.sorted_runs import by_about, by_ident, run
+from lineage.store.database.tables import fact, ref
+from lineage.store.store import Store, open_store
+from lineage.store.writing import index_entries
+from tests.support import stores
+
+ROOT = Path(__file__).parents[2]
+FEW_KEYS = 6  # so that many entries share a key, and a step ends between two of them
+# Rows of `fact` and `ref`, as far as the index has them.
+Fact = tuple[int, int, int, int]  # n, ident, about, until
+Ref = tuple[int, int, int, int, int]
+
+
+class KilledError(Exception):
+    """A process that ends within a transaction."""
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    with stores.in_a_file() as url:
+        opened = open_store(url, codec.read, create=True)
+        yield opened
+        opened.close()
+
+
+def emptied(store: Store) -> None:
+    with store._write() as connection:
+        for table in ("run", "sorted_ref", "sorted_about", "sorted_ident"):
+            connection.exec_driver_sql(f"DELETE FROM {table}")
+        connection.execute(run.insert(), [{"id": 1, "level": 0, "facts": 0}])
+
+
+def fact_row(one: Fact) -> tuple[Any, ...]:
+    n, ident, about, until = one
+    return (n, ident, about, 0, 0, 1, until, 7, None, b"")
+
+
+def stored(store: Store) -> tuple[list[Ref], list[Fact], list[Fact]]:
+    """Return the entries that the views have, with repetitions."""
+    with store.connection() as connection:
+        refs = sorted(tuple(row) for row in connection.execute(sa.select(*ref.c)))
+        abouts = sorted(tuple(row) for row in connection.execute(sa.select(by_about)))
+        idents = sorted(tuple(row) for row in connection.execute(sa.select(by_ident)))
+    return refs, abouts, idents
+
+
+def found(store: Store, key: int) -> tuple[list[Ref], int | None]:
+    """Return the entries of one key, by a look-up, and the highest bound of the facts about it."""
+    with store.connection() as connection:
+        rows = connection.execute(sa.select(*ref.c).where(ref.c.key == key))
+        refs = sorted(tuple(row) for row in rows)
+        highest = connection.execute(sa.select(sa.func.max(by_about.c.until)).where(by_about.c.key == key)).scalar()
+    return refs, highest
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32), hot=st.integers(1, 9), fan=st.integers(2, 4))
+def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot: int, fan: int):
+    """
+    Batches, steps of merges of any size, and processes that end within a transaction, in any order: after each of them
+    the views have what a list has, and a look-up finds it.
+    """
+    rng = random.Random(seed)
+    refs: list[Ref] = []
+    facts: list[Fact] = []
+    emptied(store)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(index_entries, "HOT", hot)
+        patched.setattr(index_entries, "FAN", fan)
+        for _ in range(rng.randrange(3, 30)):
+            dies = rng.random() < 0.25
+            new: list[Fact] = []
+            told: list[Ref] = []
+            try:
+                with store._write() as connection:
+                    if rng.random() < 0.5:
+                        for n in range(len(facts), len(facts) + rng.randrange(1, 8)):
+                            key = rng.randrange(FEW_KEYS)
+                            new.append((n, rng.getrandbits(63), key, rng.randrange(3)))
+                            mentioned = rng.sample(range(FEW_KEYS), 2)
+                            role = rng.choice([Role.DEPENDS, Role.NAMES])
+                            told += [(other, rng.randrange(3), role, key, n) for other in mentioned]
+                        index_entries.add_entries(connection, [fact_row(one) for one in new], sorted(told))
+                    else:
+                        index_entries.merge_some(connection, rng.randrange(1, 40))
+                    if dies:
+                        raise KilledError  # noqa: TRY301 (it ends the transaction)
+            except KilledError:
+                continue
+            facts += new
+            refs += told
+            assert stored(store) == (
+                sorted(refs),
+                sorted((about, until, n) for n, _, about, until in facts),
+                sorted((ident, n) for n, ident, _, _ in facts),
+            )
+            key = rng.randrange(FEW_KEYS)
+            bounds = [until for _, _, about, until in facts if about == key]
+            assert found(store, key) == (sorted(row for row in refs if row[0] == key), max(bounds, default=None))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32), fan=st.integers(2, 5))
+def test_merging_ends_with_fewer_runs_than_it_merges(store: Store, seed: int, fan: int):
+    """Once nothing is due, each level has fewer runs than are merged, and nothing waits."""
+    rng = random.Random(seed)
+    emptied(store)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(index_entries, "HOT", 2)
+        patched.setattr(index_entries, "FAN", fan)
+        for n in range(rng.randrange(60)):
+            with store._write() as connection:
+                index_entries.add_entries(connection, [fact_row((n, n, n % FEW_KEYS, 0))], [])
+        moved: int | None = 0
+        while moved is not None:
+            with store._write() as connection:
+                moved = index_entries.merge_some(connection, 7)
+        with store.connection() as connection:
+            levels = Counter(connection.execute(sa.select(run.c.level)).scalars())
+        state = store.runs()
+
+    assert 1 == levels.pop(0)
+    assert [] == [level for level, runs in levels.items() if runs >= fan]
+    assert state is not None
+    assert (sum(levels.values()) + 1, 0) == (state.runs, state.waiting)
+
+
+def test_a_deleted_fact_leaves_no_entry(store: Store):
+    """Whatever deletes facts and rows of ``ref``, their entries go with them, and those of others stay."""
+    emptied(store)
+    rows = [fact_row((n, n + 100, n % 2, 0)) for n in range(4)]
+    with store._write() as connection:
+        connection.exec_driver_sql("DELETE FROM fact")
+        index_entries.add(connection, fact, rows)
+        index_entries.add_entries(connection, rows, [(9, 0, Role.USES, n % 2, n) for n in range(4)])
+        connection.execute(fact.delete().where(fact.c.n >= 2))
+        connection.execute(ref.delete().where(ref.c.n >= 2))
+
+    assert stored(store) == (
+        [(9, 0, Role.USES, 0, 0), (9, 0, Role.USES, 1, 1)],
+        [(0, 0, 0), (1, 0, 1)],
+        [(100, 0), (101, 1)],
+    )
+
+
+WRITER = """
+import random, sys
+from ingest.codec import api as codec
+from lineage.store.store import open_store
+from lineage.store.writing import index_entries
+from tests.store.test_index_runs import fact_row
+index_entries.HOT, index_entries.FAN = 40, 2
+store = open_store(sys.argv[1], codec.read)
+rng = random.Random(int(sys.argv[2]))
+while True:
+    with store._write() as connection:
+        n = (connection.exec_driver_sql("SELECT max(n) FROM fact").scalar() or 0) + 1
+        rows = [fact_row((n + i, rng.getrandbits(63), rng.randrange(50), i)) for i in range(20)]
+        index_entries.add(connection, index_entries.fact, rows)
+        index_entries.add_entries(connection, rows, sorted((rng.randrange(50), 0, 2, row[2], row[0]) for row in rows))
+    for _ in range(3):
+        with store._write() as connection:
+            index_entries.merge_some(connection, 60)
+    print("written", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_while_it_merges_loses_nothing(tmp_path: Path):
+    """SIGKILL at any moment: each fact has its entries once, and the next process goes on merging."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    store = open_store(url, codec.read, create=True)
+    rng = random.Random(3)
+    before = 0
+    for seed in range(5):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, url, str(seed)], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ}
+        )
+        assert writer.stdout is not None
+        for _ in range(rng.randrange(4, 12)):
+            assert b"written" in writer.stdout.readline()
+        time.sleep(rng.uniform(0, 0.03))
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        with store.connection() as connection:
+            facts = connection.execute(sa.select(fact.c.n, fact.c.ident, fact.c.about, fact.c.until)).all()
+        refs, abouts, idents = stored(store)
+        assert sorted((about, until, n) for n, _, about, until in facts) == abouts
+        assert sorted((ident, n) for n, ident, _, _ in facts) == idents
+        assert sorted(n for n, *_ in facts) == sorted(n for *_, n in refs)
+        assert len(facts) > before
+        before = len(facts)
+    with store.connection() as connection:
+        assert max(connection.execute(sa.select(run.c.level)).scalars()) > 2
+    store.close()
