@@ -1710,7 +1710,7 @@ def test_doctor_says_what_answers_and_what_does_not(own_world: Desk, tmp_path: P
 
     keys = ["ok", "store", "log", "trust", "source", "versions", "checks", "settings", "config", "positions", "kafka"]
     assert keys == list(well)
-    assert {"trust": True, "store": True, "log": True, "projection": True} == {
+    assert {"trust": True, "store": True, "log": True, "projection": True, "retention": True} == {
         check["check"]: check["ok"] for check in well["checks"]
     }
     assert "1 records behind" in json.dumps(well["checks"])
