@@ -205,7 +205,7 @@ def test_ids_are_completed_from_the_store(run: Run, tmp_path: Path):
 
 def examples_of(command: click.Command) -> list[list[str]]:
     """The examples in the help of a command, as arguments: without what a shell does with their output."""
-    lines = [line.strip() for line in re.sub(r"\\\n", " ", command.help or "").splitlines()]
+    lines = [line.strip() for line in re.sub(r"\s*\\\n\s*", " ", command.help or "").splitlines()]
     alone = [re.split(r"\s{3,}| > | \|\|? | && ", line)[0] for line in lines if line.startswith("delegraph ")]
     return [shlex.split(line)[1:] for line in alone]
 

@@ -28,7 +28,7 @@ NEARBY: Final = 500  # elements read around one thing
 EXAMINED: Final = 300  # elements around which findings are evaluated; beyond this, the answer has none
 KEPT: Final = 200  # findings of the index that are marked if none are evaluated
 _SEVERE: Final = ("critical", "high")
-SURROUNDINGS: Final = 500  # facts of each kind that findings are based on
+SURROUNDINGS: Final = 300  # facts of each kind that findings are based on
 
 
 class _Read(NamedTuple):

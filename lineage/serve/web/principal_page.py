@@ -13,7 +13,7 @@ from lineage.serve.web.swimlanes import lanes_of
 from lineage.serve.web.templating import drawn
 
 DRAWN: Final = 16  # principals around it in the picture; the page of the graph has more
-LATEST: Final = 200  # actions in the lanes
+LATEST: Final = 120  # actions in the lanes
 LISTED: Final = 5  # of these in the table below
 
 

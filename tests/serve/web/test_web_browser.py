@@ -1,10 +1,11 @@
 """The pages in a real Chromium, as a person uses them: one server, one browser, and the demo's incident."""
 
+import csv
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
@@ -215,7 +216,8 @@ def test_a_principal_is_expanded_by_keyboard(person: BrowserContext):
 
 def test_a_range_is_dragged_over_the_lanes(person: BrowserContext):
     """
-    The first half of the lanes of the mail tool has the mails of the mailer, but not that of the thief.
+    The first half of the lanes of the mail tool has the mails of the mailer, but not that of the thief, as a list, as
+    CSV, and as an item of a case.
     """
     page = person.new_page()
     page.goto("/usage?tool=mail")
@@ -226,9 +228,19 @@ def test_a_range_is_dragged_over_the_lanes(person: BrowserContext):
     page.mouse.down()
     page.mouse.move(area["x"] + area["width"] / 2, area["y"] + 10, steps=4)
     page.mouse.up()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
     page.get_by_role("button", name="List this time").click()
     eventually(page, "h1", "2 actions")
     eventually(page, "main", "mail-4")
+    page.get_by_role("link", name="Add this range of actions to a case").click()
+    eventually(page, "main", "range of actions")
+
+    rows = list(csv.DictReader(Path(download.value.path()).read_text("utf-8").splitlines()))
+    asked = parse_qs(urlsplit(page.url).query)["of"][0]
+    assert ["mail-4", "mail-3"] == [row["action"] for row in rows]
+    assert asked.startswith("actions:from=2026-11-02T09")
+    assert asked.endswith("&tool=mail")
 
 
 def test_without_a_script_the_graph_of_principals_is_complete(link: str, browser: Browser, signed_in: Path):
