@@ -3,7 +3,7 @@
 import json
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -18,9 +18,10 @@ from ingest.log.port import Entry, Log, entry_of
 from ingest.opening import open_log
 from ingest.trust_file import Trust
 from lineage.core.evidence.notes import KeyKind
-from lineage.core.model.errors import UnavailableError
-from lineage.core.model.events import ActionPerformed, Event
-from lineage.core.model.records import Slice
+from lineage.core.model.errors import DelegraphError, IntegrityError, UnavailableError
+from lineage.core.model.events import ActionPerformed, Body, Derivation, Event, HoldChanged, TokenIssued
+from lineage.core.model.records import Position, Slice
+from lineage.core.model.times import format_instant
 from lineage.deliver.tlog.note_keys import NoteKeys, note_keys
 from lineage.serve.commands import holds, maintenance, retention
 from lineage.serve.commands.checkpoints import sign
@@ -307,18 +308,18 @@ def test_a_changed_certificate_is_found(desk: Desk, statement: str, fault: str):
     assert any(fault in one for one in listed["faults"])
 
 
-class Interrupted:
-    """A log that cannot be read from its beginning, where a rebuild starts."""
+class Failing:
+    """A log whose first decisions cannot be read."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, log: Log, before: int, fault: DelegraphError) -> None:
+        self._log, self._before, self._fault = log, before, fault
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
     def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Slice:
-        if offset < 300 and topic == "decisions":
-            raise UnavailableError("the broker is gone")
+        if offset < self._before and topic == "decisions":
+            raise self._fault
         return self._log.read(topic, partition, offset, limit=limit)
 
 
@@ -326,7 +327,7 @@ def test_an_interrupted_run_is_completed_by_the_next(fresh: stores.Fresh, tmp_pa
     """The deletion is recorded, and the projection still has the records: fsck says so, and the next run mends it."""
     with service_of(fresh, tmp_path, []) as (service, _):
         log = service.require_log()
-        service.log = cast("Log", Interrupted(log))
+        service.log = cast("Log", Failing(log, FILLER, UnavailableError("the broker is gone")))
         with pytest.raises(UnavailableError):
             retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
         service.log = log
@@ -338,3 +339,54 @@ def test_an_interrupted_run_is_completed_by_the_next(fresh: stores.Fresh, tmp_pa
         assert service.who("filler-0", at=LATE) is None
         assert maintenance.fsck(service, lambda _records: None)["ok"]
         assert 1 == len(deleted(service, KEYS.verifiers)["items"])
+
+
+def test_a_log_that_no_longer_begins_at_the_start_is_rebuilt_and_checked(fresh: stores.Fresh, tmp_path: Path):
+    """On Kafka the operator of the broker deletes the first records of a partition, once retention has."""
+    with service_of(fresh, tmp_path, []) as (service, _):
+        sign(service, KEYS)
+        retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
+        service.log = cast("Log", Failing(service.require_log(), 256, IntegrityError("they are gone")))
+
+        assert FILLER - 256 + 1 == maintenance.rebuild(service, lambda _records: None)["records"]
+        assert maintenance.fsck(service, lambda _records: None)["ok"]
+        assert [] == sign(service, KEYS)["faults"]
+
+
+class Racing:
+    """A log to which somebody else appends an event just before our next one."""
+
+    def __init__(self, log: Log, event: Event) -> None:
+        self._log, self._events = log, [event]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def append(self, entries: Iterable[Entry]) -> list[Position]:
+        while self._events:
+            self._log.append([entry_of(self._events.pop())])
+        return self._log.append(entries)
+
+
+MOMENT = worlds.grid[0]
+ENDED = TokenIssued("t1", "human:alice", expires_at=MOMENT + 1)
+CHILD = TokenIssued("t2", "agent:x", derived_from=(Derivation("t1", "subject"),))
+HOLD = HoldChanged("LIT-1", "placed", "human:c", "A lawsuit", principal="human:alice")
+
+
+@pytest.mark.parametrize("body", [CHILD, HOLD, ENDED._replace(expires_at=LATE * 2)], ids=["child", "hold", "renewal"])
+def test_what_comes_while_a_deletion_is_prepared_is_respected(fresh: stores.Fresh, tmp_path: Path, body: Body):
+    """The token that the event needs is in the plan already, and still stays; the others are deleted."""
+    first = {"type": "token.issued", "event_id": "e1", "source": "urn:idp", "occurred_at": format_instant(MOMENT)}
+    first |= {"token": "t1", "subject": "human:alice", "expires_at": format_instant(MOMENT + 1)}
+    record = {"event": first, "recorded_at": MOMENT, "via": "decisions"}
+    with service_of(fresh, tmp_path, [record]) as (service, _):
+        service.log = cast("Log", Racing(service.require_log(), Event("late", "urn:idp", LATE - 1, body)))
+
+        done_ = retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
+
+        assert 255 == done_["records"]
+        said = service.chain("token", "t1", at=LATE)
+        assert said is not None
+        assert [] == said["gaps"]
+        assert maintenance.fsck(service, lambda _records: None)["ok"]

@@ -119,6 +119,7 @@ def _exchange_files(
     raw: Any = connection.connection.driver_connection
     connection.rollback()  # ATTACH is not allowed within a transaction
     raw.execute("ATTACH DATABASE ? AS rebuilt", (str(rebuilt.file),))
+    raw.execute("PRAGMA main.secure_delete = ON")  # what retention deleted must not stay in free pages
     try:
         raw.execute("BEGIN")
         # This write blocks the writers of this file. BEGIN IMMEDIATE would also block those of the attached one.
