@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -40,7 +41,8 @@ _TAGS: Final = "why_tags"  # next to the sentence in a stored document
 Positions = Mapping[tuple[str, int], int]
 
 
-class Kept(NamedTuple):
+@dataclass(frozen=True)
+class Kept:
     """A stored finding.
 
     Attributes:
@@ -60,6 +62,11 @@ class Kept(NamedTuple):
     last_seen: Instant
     recorded_at: Instant
     document: Mapping[str, Any]
+
+    @cached_property
+    def digest(self) -> int:
+        """The digest of its document."""
+        return digest_of(self.document)
 
 
 class Version(NamedTuple):
@@ -379,7 +386,7 @@ def _row(store: Store, place: tuple[int, int], change: str, kept: Kept, now: Ins
         store.keys(kept.of),
         None if kept.about is None else store.keys(kept.about),
         *(-kept.severity, -kept.last_seen, kept.status, kept.recorded_at, now),
-        *(digest_of(kept.document), zlib.compress(json.dumps(_with_tags(kept.document), ensure_ascii=False).encode())),
+        *(kept.digest, zlib.compress(json.dumps(_with_tags(kept.document), ensure_ascii=False).encode())),
     )
 
 

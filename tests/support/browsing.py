@@ -52,7 +52,6 @@ PAGES = (
     "/quarantine",
     "/conflicts",
     "/health",
-    "/evidence",
     "/receivers",
     "/cases",
     "/add-to-case?of=action:mail-7",

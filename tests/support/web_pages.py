@@ -53,7 +53,6 @@ EVERY = (
     "/quarantine",
     "/conflicts",
     "/health",
-    "/evidence",
     "/receivers",
     "/cases",
     "/add-to-case?of=action:mail-7&of=actions:tool%3Dmail",

@@ -70,7 +70,13 @@ class World:
             return
         self.latest = max(self.latest, fact.recorded_at)
         body = fact.event.body
-        if isinstance(body, TokenIssued | DelegationGranted):
+        if isinstance(body, ActionPerformed):  # most facts
+            self.actions.add(body.action, fact)
+            for key in _authorities(body):
+                self.uses[key].add(body.action)
+            if body.decision is not None:
+                self.uses[f"decision:{body.decision}"].add(body.action)
+        elif isinstance(body, TokenIssued | DelegationGranted):
             self.graph.add(fact)
             if isinstance(body, TokenIssued):
                 self.listings.add(body, fact.event.occurred_at)
@@ -94,12 +100,6 @@ class World:
             self.deletions.add(body.deletion, fact)
         elif isinstance(body, CheckpointKeyRotated):
             self.key_rotations.add(body.log, fact)
-        elif isinstance(body, ActionPerformed):
-            self.actions.add(body.action, fact)
-            for key in _authorities(body):
-                self.uses[key].add(body.action)
-            if body.decision is not None:
-                self.uses[f"decision:{body.decision}"].add(body.action)
 
     def add_authority(self, fact: Fact) -> None:
         """Add a fact unless it is an action or a decision, on which no element's state depends."""

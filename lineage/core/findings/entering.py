@@ -12,7 +12,7 @@ from lineage.core.authority.elements import Element
 from lineage.core.authority.receivers import issuer_of
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, permits, plain_operation
-from lineage.core.findings.offering import offered_by_action, offered_by_element, shared
+from lineage.core.findings.offering import offered_by_action, offered_by_element
 from lineage.core.findings.options import MINUTE, Options
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import Scopes
@@ -203,7 +203,7 @@ def enter_scopes(tally: Tally, facts: Iterable[Fact]) -> None:
 
 def enter_element(tally: Tally, entry: ElementEntry) -> None:
     """Enter an element."""
-    tally.inputs.update(entry.inputs)
+    tally.inputs[entry.inputs] += 1
     enter_held(tally, entry)
     for name in entry.names:
         seen(tally.principals, name, entry.issued_at, entry.fact)
@@ -267,7 +267,7 @@ def decision_entry(scene: Scene, key: str) -> DecisionEntry | None:
         denials=tuple(denials),
         permits=tuple(permitted),
         denied=_standing_denial(decided, resource),
-        inputs=shared(frozenset(inputs.in_decision(decided))),
+        inputs=inputs.in_decision(decided),
     )
 
 
@@ -291,7 +291,7 @@ def enter_policies(tally: Tally, facts: Iterable[Fact]) -> None:
 def enter_decision(tally: Tally, entry: DecisionEntry) -> None:
     """Enter a decision."""
     tally.decisions += 1
-    tally.inputs.update(entry.inputs)
+    tally.inputs[entry.inputs] += 1
     if entry.alike is not None:
         for at in entry.permits:
             insort(tally.permits[entry.alike], at)
@@ -311,10 +311,6 @@ def action_entry(scene: Scene, key: str) -> ActionEntry | None:
     actor = scene.actor(act)
     party = None if actor is None else scene.party(actor)
     stated = scene.stated_scopes(act.authority) if act.succeeded else frozenset()
-    tokens = (getattr(fact.event.body, "token", None) for fact in act.facts)
-    elements = {f"token:{token}" for token in tokens if token is not None}
-    if act.authority is not None:
-        elements.add(act.authority)
     return ActionEntry(
         key=key,
         at=act.occurred_at,
@@ -336,12 +332,22 @@ def action_entry(scene: Scene, key: str) -> ActionEntry | None:
         instructed=act.instruction_source is not None,
         needed=act.required_scopes or scene.needed_as_set(act) or (stated & {act.operation}),
         alike=_alike(scene, act, actor),
-        elements=tuple(sorted(elements)),
+        elements=_used_by(act),
         actor=None if act.actor is None else scene.runner(act.actor),
         workload=None if act.workload is None else scene.runner(act.workload),
         key_holder=None if act.key_thumbprint is None else scene.key_holder(act.key_thumbprint),
         inputs=offered_by_action(scene, act),
     )
+
+
+def _used_by(act: Act) -> tuple[str, ...]:
+    if len(act.facts) == 1 and act.token == act.authority:  # nearly always
+        return () if act.token is None else (act.token,)
+    tokens = (getattr(fact.event.body, "token", None) for fact in act.facts)
+    used = {f"token:{token}" for token in tokens if token is not None}
+    if act.authority is not None:
+        used.add(act.authority)
+    return tuple(sorted(used))
 
 
 def _alike(scene: Scene, act: Act, actor: str | None) -> Alike | None:
@@ -360,7 +366,7 @@ def _denied(act: Act) -> Denied | None:
 
 def enter_action(tally: Tally, entry: ActionEntry) -> None:
     """Enter an action."""
-    tally.inputs.update(entry.inputs)
+    tally.inputs[entry.inputs] += 1
     for name in entry.names:
         seen(tally.principals, name, entry.at, entry.fact)
     if not entry.succeeded:

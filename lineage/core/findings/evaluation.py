@@ -192,7 +192,7 @@ def reason_not_evaluated(scene: Scene, rule: Rule) -> str | None:
 
 def without_input(scene: Scene, evaluated: Collection[str]) -> dict[str, str]:
     """Explain which of the other rules had no input: a rule without input has not passed."""
-    offered = scene.tally.inputs.keys() | scene.registered_inputs | _offered_besides(scene)
+    offered = {*scene.registered_inputs, *_offered_besides(scene)}.union(*scene.tally.inputs)
     return {
         rule.kind: f"no {lacking} is known"
         for rule in RULES.values()

@@ -3,7 +3,8 @@
 A rule for which no fact has any of its inputs has not passed: it was not evaluated.
 """
 
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.world import World
@@ -76,17 +77,53 @@ MACHINES: Final = frozenset({"agent", "service", "workload"})
 _PARENTS: Final = frozenset({"parent", "delegation", "subject", "refresh", "replaced"})
 
 
-def in_element(element: Element, holder_kind: str, delegator_kind: str, *, granted: frozenset[str]) -> set[str]:
-    """Return the inputs that a grant or a token offers to rules.
+class Shape(NamedTuple):
+    """The properties of a grant or a token on which its inputs depend; many have the same.
 
-    Args:
-        element: The grant or token.
+    Attributes:
+        is_token: Whether it is a token.
+        stated: The fields among those that matter that any fact states.
+        is_restated: Whether several facts tell of it.
+        is_its_own_parent: Whether it claims to draw on itself.
         holder_kind: The kind of its holder.
         delegator_kind: The kind of its delegator; ``unknown`` for a token.
         granted: The roles of the granted elements that it draws on.
     """
-    is_token = element.key.startswith("token:")
-    stated = {field for fact in element.facts for field in _FIELDS if getattr(fact.event.body, field, None)}
+
+    is_token: bool
+    stated: tuple[str, ...]
+    is_restated: bool
+    is_its_own_parent: bool
+    holder_kind: str
+    delegator_kind: str
+    granted: frozenset[str]
+
+
+def shape_of(element: Element, holder_kind: str, delegator_kind: str, *, granted: frozenset[str]) -> Shape:
+    """Return the shape of a grant or a token."""
+    if len(element.facts) == 1:  # nearly always
+        body = element.facts[0].event.body
+        stated = tuple([field for field in _FIELDS if getattr(body, field, None)])
+    else:
+        bodies = [fact.event.body for fact in element.facts]
+        stated = tuple(field for field in _FIELDS if any(getattr(body, field, None) for body in bodies))
+    if any(getattr(fact.event.body, "max_depth", None) is not None for fact in element.facts):  # it may be 0
+        stated += ("max_depth",)
+    return Shape(
+        element.key.startswith("token:"),
+        stated,
+        len(element.facts) > 1,
+        element.key in element.parents,
+        holder_kind,
+        delegator_kind,
+        granted,
+    )
+
+
+@lru_cache(maxsize=1_024)
+def in_element(shape: Shape) -> frozenset[str]:
+    """Return the inputs that a grant or a token of a shape offers to rules."""
+    is_token, stated, granted, holder_kind = shape.is_token, shape.stated, shape.granted, shape.holder_kind
     found = {ELEMENT, TOKEN if is_token else DELEGATION}
     if granted & _PARENTS:
         found |= {
@@ -96,9 +133,9 @@ def in_element(element: Element, holder_kind: str, delegator_kind: str, *, grant
         }
     if not granted:
         found.add(ROOT)
-    if granted or element.key in element.parents:
+    if granted or shape.is_its_own_parent:
         found.add(DRAWING)
-    if len(element.facts) > 1:
+    if shape.is_restated:
         found |= {RESTATED, REPLAYABLE}
     if "single_use" in stated:
         found.add(REPLAYABLE)
@@ -112,17 +149,16 @@ def in_element(element: Element, holder_kind: str, delegator_kind: str, *, grant
         found |= {OF_AGENT, *({SCOPED_OF_AGENT} if "scopes" in stated else ()), *(() if is_token else (TO_AGENT,))}
     if holder_kind in MACHINES:
         found |= {OF_MACHINE, *({MACHINE_TOKEN} if is_token else ())}
-    if delegator_kind == "agent":
+    if shape.delegator_kind == "agent":
         found.add(BY_AGENT)
     found |= {_OF_FIELD[field] for field in stated if field in _OF_FIELD}
     if not is_token and "task" in stated:
         found.add(TASK)
-    if any(getattr(fact.event.body, "max_depth", None) is not None for fact in element.facts):
+    if "max_depth" in stated:
         found.add(DEPTH)
-    return found
+    return frozenset(found)
 
 
-_OF_CHILD: Final = {"scopes": SCOPED_CHILD, "audience": PLACED_CHILD}
 _OF_FIELD: Final = {
     "approved_by": APPROVAL,
     "instruction_source": INSTRUCTED,
@@ -132,29 +168,57 @@ _OF_FIELD: Final = {
 _FIELDS: Final = ("scopes", "audience", "task", "single_use", "exchange", *_OF_FIELD)
 
 
-def in_decision(decided: Decided) -> set[str]:
+def in_decision(decided: Decided) -> frozenset[str]:
     """Return the inputs that a decision offers to rules."""
     approved = any(getattr(fact.event.body, "approved_by", None) for fact in decided.facts)
-    return {ATTEMPT, *((APPROVAL,) if approved else ()), *((RESTATED,) if len(decided.facts) > 1 else ())}
+    return frozenset((ATTEMPT, *((APPROVAL,) if approved else ()), *((RESTATED,) if len(decided.facts) > 1 else ())))
 
 
-def in_action(act: Act, *, known_token: bool) -> set[str]:
+def in_action(act: Act, *, known_token: bool) -> frozenset[str]:
     """Return the inputs that an action offers to rules; ``known_token`` tells whether its token was granted."""
-    found = {ATTEMPT}
-    if len(act.facts) > 1:
-        found.add(RESTATED)
-    if act.instruction_source is not None:
-        found.add(UNTRUSTED)
-    if known_token:
-        found |= {WIELDED} if act.actor or act.workload or act.key_thumbprint else set()
-        found |= {PLACED} if act.delegation else set()
-        found |= {ON_BEHALF} if act.on_behalf_of else set()
-    if act.succeeded:
-        found |= {SUCCESS, *((UNGRANTED_USE,) if act.element is None else ())}
-        if act.element is not None or known_token:
-            found |= {USE, *((AT_TOOL,) if act.tool else ())}
-        found.add(UNDECIDED if act.decided is None else DECIDED)
-    return found
+    return _in_action(
+        is_restated=len(act.facts) > 1,
+        is_instructed=act.instruction_source is not None,
+        is_wielded=known_token and bool(act.actor or act.workload or act.key_thumbprint),
+        is_placed=known_token and bool(act.delegation),
+        is_on_behalf=known_token and bool(act.on_behalf_of),
+        is_use=act.element is not None or known_token,
+        is_granted=act.element is not None,
+        is_at_tool=bool(act.tool),
+        is_decided=act.decided is not None,
+        succeeded=act.succeeded,
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _in_action(
+    *,
+    is_restated: bool,
+    is_instructed: bool,
+    is_wielded: bool,
+    is_placed: bool,
+    is_on_behalf: bool,
+    is_use: bool,
+    is_granted: bool,
+    is_at_tool: bool,
+    is_decided: bool,
+    succeeded: bool,
+) -> frozenset[str]:
+    offered = {
+        ATTEMPT: True,
+        RESTATED: is_restated,
+        UNTRUSTED: is_instructed,
+        WIELDED: is_wielded,
+        PLACED: is_placed,
+        ON_BEHALF: is_on_behalf,
+        SUCCESS: succeeded,
+        UNGRANTED_USE: succeeded and not is_granted,
+        USE: succeeded and is_use,
+        AT_TOOL: succeeded and is_use and is_at_tool,
+        UNDECIDED: succeeded and not is_decided,
+        DECIDED: succeeded and is_decided,
+    }
+    return frozenset(one for one, there in offered.items() if there)
 
 
 def in_world(world: World) -> set[str]:

@@ -225,10 +225,9 @@ class Ledger:
 
     def _offer_less(self, inputs: frozenset[str]) -> None:
         offered = self._tally.inputs
-        offered.subtract(inputs)
-        for one in inputs:
-            if not offered[one]:
-                del offered[one]
+        offered[inputs] -= 1
+        if not offered[inputs]:
+            del offered[inputs]
 
     def _forgive(self, party: str, key: str) -> None:
         left = [one for one in self._tally.denied[party] if one.key != key]
@@ -282,12 +281,14 @@ class Ledger:
         if not entry.succeeded:
             return
         if party is not None:
-            stirred.acting.setdefault(party, tally.acting.get(party))
-            stirred.successes.setdefault(party, tuple(tally.successes.get(party, ())[: self._history]))
+            if party not in stirred.acting:
+                stirred.acting[party] = tally.acting.get(party)
+                stirred.successes[party] = tuple(tally.successes.get(party, ())[: self._history])
             first = tally.operations.get(party, {}).get(entry.operation)
             stirred.operations.setdefault((party, entry.operation), first)
-        told = tally.sources.get(entry.source)
-        stirred.attributed.setdefault(entry.source, told is not None and told.names_authority > 0)
+        if entry.source not in stirred.attributed:
+            told = tally.sources.get(entry.source)
+            stirred.attributed[entry.source] = told is not None and told.names_authority > 0
         stirred.shares.setdefault((entry.source, entry.operation), set()).add(entry.at // DAY)
         if entry.decision is not None:
             stirred.decisions.add(entry.decision)

@@ -71,6 +71,17 @@ class Links:
         subjects = {element.first("subject"), *(one.first("subject") for name in path if (one := graph.element(name)))}
         return Link(is_ordered, self._agrees(element, path, above), len(path) <= 1, len(subjects) == 1)
 
+    def _begins_alike(self, path: list[str], delegations: list[str]) -> bool:
+        """Whether a token is drawn from one of a party that has delegated by itself: the usual beginning."""
+        graph = self._world.graph
+        if len(path) != 1 or len(delegations) != 1 or self._granted_above(path[0]):
+            return False
+        login, delegation = graph.element(path[0]), graph.element(delegations[0])
+        if login is None or delegation is None or self._granted_above(delegations[0]):
+            return False
+        adds_nobody = login.first("actor") is None and login.first("prior_actors") is None
+        return adds_nobody and self._world.principals.same(login.first("subject"), delegation.first("delegator"))
+
     def _agrees(self, element: Element, path: list[str], above: Mapping[str, Link]) -> bool:
         """Whether the tokens and the delegations of a chain tell the same.
 
@@ -79,8 +90,11 @@ class Links:
         """
         world = self._world
         named = {f"delegation:{one}" for fact in element.facts if (one := getattr(fact.event.body, "delegation", None))}
-        if len(path) > 1 or any(parent not in above for parent in path) or any(map(world.graph.granted, named)):
+        granted = [key for key in named if world.graph.granted(key)]
+        if len(path) > 1 or any(parent not in above for parent in path):
             return not chain_of(world, element.key).mismatch
+        if granted:
+            return self._begins_alike(path, granted) or not chain_of(world, element.key).mismatch
         if not path:
             return True
         if not above[path[0]].agrees:

@@ -63,9 +63,10 @@ class Living:
                 turned.add(key)
                 (self.keys.add if alive else self.keys.discard)(key)
         self._marks.mark(turned, Aspect.ALIVE)
-        self._reaches.update(turned | batch.below, self.keys)
-        self._marks.mark_parties(turned | batch.below, Aspect.ALIVE)
-        reaching = graph.above(*turned, *batch.below)
+        changed = turned | batch.below
+        self._reaches.update((*batch.granted, *(changed - batch.granted.keys())), self.keys)  # parents first
+        self._marks.mark_parties(changed, Aspect.ALIVE)
+        reaching = graph.above(*changed)
         self._marks.mark(reaching, Aspect.REACH)
         self._marks.mark_names(reaching, Aspect.REACH, unless=self._reaches.are_few)
         ended = ((turned | used) & scene.affected) | batch.ordered

@@ -21,6 +21,7 @@ _OUTLIVING: Final = frozenset({"parent", "delegation", "subject"})
 _PRESENTED: Final = frozenset({"parent", "delegation", "subject", "refresh", "actor"})
 _MADE_FOR: Final = frozenset({"parent", "delegation", "refresh", "replaced"})
 _SCOPED: Final = _MADE_FOR | {"subject"}
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 def offered_by_element(scene: Scene, element: Element, holder: str | None) -> frozenset[str]:
@@ -28,22 +29,22 @@ def offered_by_element(scene: Scene, element: Element, holder: str | None) -> fr
     above = scene.granted_above(element)
     holder_kind = scene.kind(holder or "")
     delegator = element.first("delegator")
-    found = inputs.in_element(
+    shape = inputs.shape_of(
         element,
         holder_kind=holder_kind,
         delegator_kind="unknown" if delegator is None else scene.kind(str(delegator)),
-        granted=frozenset(role for _, roles in above for role in roles),
+        granted=_NOTHING.union(*[roles for _, roles in above]),
     )
-    found.update(_beyond(scene, element, above))
+    more = [*_beyond(scene, element, above)] if above else []
     if not scene.links.of(element.key).is_plain:
-        found.add(inputs.LOOSE_LINK)
+        more.append(inputs.LOOSE_LINK)
     if holder_kind in inputs.MACHINES:
-        found.update(_lasting(scene, element))
+        more += _lasting(scene, element)
     if holder_kind == "agent":
-        found.update(_of_agent(scene, element))
+        more += _of_agent(scene, element)
     if not above and scene.kind(str(element.first("subject") or delegator)) in inputs.MACHINES:
-        found.add(inputs.MACHINE_ROOT)
-    return shared(frozenset(found))
+        more.append(inputs.MACHINE_ROOT)
+    return _together(inputs.in_element(shape), *more)
 
 
 def _beyond(scene: Scene, element: Element, above: Granted) -> Iterator[str]:
@@ -92,12 +93,10 @@ def _of_agent(scene: Scene, element: Element) -> Iterator[str]:
 def offered_by_action(scene: Scene, act: Act) -> frozenset[str]:
     """Return what an action offers to rules."""
     token = None if act.token is None else scene.element(act.token)
-    found = inputs.in_action(act, known_token=token is not None)
+    more = [*_out_of_time(scene, act)] if act.succeeded else []
     if token is not None and _is_misfit(scene, act, token):
-        found.add(inputs.MISFIT)
-    if act.succeeded:
-        found.update(_out_of_time(scene, act))
-    return shared(frozenset(found))
+        more.append(inputs.MISFIT)
+    return _together(inputs.in_action(act, known_token=token is not None), *more)
 
 
 def _is_misfit(scene: Scene, act: Act, token: Element) -> bool:
@@ -115,12 +114,12 @@ def _out_of_time(scene: Scene, act: Act) -> Iterator[str]:
     if element is not None and (at < element.issued_at or at < (element.not_before or 0)):
         yield inputs.EARLY_USE
     is_told_once = len(act.facts) == 1 and (act.decided is None or len(act.decided.facts) == 1)
-    named = {key for key in (act.authority, act.token, act.delegation) if key is not None}
-    if not is_told_once or any(at >= scene.end(key).at for key in named):
+    named = {act.authority, act.token, act.delegation} - {None}
+    if not is_told_once or any(at >= scene.end(str(key)).at for key in named):
         yield inputs.LATE_USE
 
 
 @lru_cache(maxsize=1_024)
-def shared(found: frozenset[str]) -> frozenset[str]:
+def _together(found: frozenset[str], *more: str) -> frozenset[str]:
     """Return one object for equal sets: there are very many things, but few different sets."""
-    return found
+    return found.union(more)

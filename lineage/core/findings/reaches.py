@@ -4,7 +4,7 @@ For things with many living elements these are stored, so that adding or removin
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
@@ -71,10 +71,11 @@ class Reaches:
     def update(self, changed: Iterable[str], alive: Collection[str]) -> None:
         """Process elements that changed, became alive or ended."""
         hubs, most = self._hubs, self._most
+        above: dict[str, set[str]] = {}
         for key in changed:
             is_alive = key in alive
             member: _Member | None = None
-            for unit in self._above(key):
+            for unit in self._above(key, above):
                 hub = hubs.get(unit)
                 if hub is not None:
                     if is_alive and member is None:
@@ -83,18 +84,27 @@ class Reaches:
                 elif is_alive:
                     most[unit] = most.get(unit, 0) + 1
 
-    def _above(self, key: str) -> set[str]:
-        """Return every thing whose reach includes an element."""
-        graph, party = self._world.graph, self._world.principals.party
-        found: set[str] = set()
-        for node in graph.above(key):
-            found.add(node)
-            element = graph.element(node)
-            for name in element.names if element is not None else ():
-                found.add(name)
-                if name.startswith(_PRINCIPAL) and len(members := party(name.removeprefix(_PRINCIPAL))) > 1:
-                    found.update(f"{_PRINCIPAL}{member}" for member in members)
+    def _above(self, key: str, known: dict[str, set[str]]) -> set[str]:
+        """Return every thing whose reach includes an element, from what is known for others."""
+        graph = self._world.graph
+        parents = graph.parents(key)
+        found = {key, *self._named_by(key)}
+        if all(parent in known for parent in parents):
+            found.update(*(known[parent] for parent in parents))
+        else:
+            for node in graph.above(*parents):
+                found.add(node)
+                found.update(self._named_by(node))
+        known[key] = found
         return found
+
+    def _named_by(self, node: str) -> Iterator[str]:
+        """Yield everything that an element names, with the aliases of principals."""
+        element, party = self._world.graph.element(node), self._world.principals.party
+        for name in element.names if element is not None else ():
+            yield name
+            if name.startswith(_PRINCIPAL) and len(members := party(name.removeprefix(_PRINCIPAL))) > 1:
+                yield from (f"{_PRINCIPAL}{member}" for member in members)
 
 
 def _member(world: World, key: str) -> _Member:

@@ -71,7 +71,7 @@ class Surroundings:
     def _mark_cited(self, key: str) -> None:
         """Mark the things whose findings name an element with others: sharers of its entries, wielders, its renewal."""
         element, entry = self._world.graph.element(key), self._ledger.elements.get(key)
-        for place in element.places if element is not None else ():
+        for place in element.places if element is not None and self._world.listings.tokens else ():
             sharing = self._world.listings.tokens.get(place, ())
             # Beyond this number, the findings do not name the others.
             self._marks.mark(sharing if len(sharing) <= MOST_SHARING + 2 else (key,), Aspect.PLACE)

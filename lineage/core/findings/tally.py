@@ -46,6 +46,10 @@ def seen(samples: dict[str, Sample], key: str, at: Instant, fact: Fact) -> None:
     if known is None:
         samples[key] = Sample(at, at, fact)
         return
+    if at > known.first:  # nearly always
+        if at > known.last:
+            samples[key] = Sample(known.first, at, known.fact)
+        return
     is_first = at < known.first or (at == known.first and _place(fact) < _place(known.fact))
     samples[key] = Sample(min(known.first, at), max(known.last, at), fact if is_first else known.fact)
 
@@ -100,6 +104,9 @@ class Shares:
     def until(self, at: Instant, window: Instant) -> tuple[int, int]:
         """Count the successes from a window before an instant to the day of the instant."""
         last = at // DAY
+        if len(self.days) == 1 and last in self.days:
+            count, decided = self.days[last]
+            return count, decided
         within = [counts for day, counts in self.days.items() if last - window // DAY <= day <= last]
         return sum(counts[0] for counts in within), sum(counts[1] for counts in within)
 
@@ -147,7 +154,10 @@ class Wielders:
                 del self.facts[bisect_left(self.facts, fact_order(fact), key=fact_order)]
         self.tokens[agent] = token, facts
         for fact in facts:
-            insort(self.facts, fact, key=fact_order)
+            if not self.facts or fact.event.occurred_at > self.facts[-1].event.occurred_at:  # nearly always
+                self.facts.append(fact)
+            else:
+                insort(self.facts, fact, key=fact_order)
 
     def token_of(self, agent: str) -> str | None:
         """Return the smallest key of an agent's tokens."""
@@ -178,7 +188,7 @@ class Tally:
         self.issuers: dict[str, Instant] = {}
         self.binding_issuers: Counter[str] = Counter()  # how many tokens each binds
         self.wielded: defaultdict[str, Wielders] = defaultdict(Wielders)  # by client or session
-        self.inputs: Counter[str] = Counter()  # how many things offer each input of rules
+        self.inputs: Counter[frozenset[str]] = Counter()  # how many things offer the same inputs to rules
         self.principals: dict[str, Sample] = {}  # named by grants, tokens and actions
         self.acting: dict[str, Sample] = {}  # parties that succeeded in something
         self.decisions = 0

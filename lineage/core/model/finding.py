@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from lineage.core.model.events import Fact, canonical_json, fact_order
@@ -75,6 +76,7 @@ class Finding:
         return finding_id(self.kind, self.of, self.about)
 
 
+@lru_cache(maxsize=4_096)  # the id of one finding is asked for several times
 def finding_id(kind: str, of: str, about: str | None = None) -> str:
     """Return the id of a finding: it depends on the rule and its subject, never on facts, times or words.
 

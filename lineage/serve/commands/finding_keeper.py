@@ -191,7 +191,7 @@ class FindingKeeper:
             said = judgement_of(world.judgements, id_, now)
             status = said.event.body.judgement if said and isinstance(said.event.body, FindingJudged) else NEW
             if RESOLVED not in (one.status, status) and status != one.status:
-                yield CHANGED, one._replace(status=status, document={**one.document, "status": status})
+                yield CHANGED, replace(one, status=status, document={**one.document, "status": status})
 
     # The whole
 
@@ -269,6 +269,6 @@ def index_differences(store: Store, trust: TrustTable | None, options: Options) 
         elif id_ not in found:
             yield f"findings: {id_} is in the index, and an evaluation does not find it"
         elif (known[id_].severity, known[id_].status) != (found[id_].severity, found[id_].status) or (
-            sentences and known[id_].digest != kept_findings.digest_of(found[id_].document)
+            sentences and known[id_].digest != found[id_].digest
         ):
             yield f"findings: {id_} ({found[id_].kind} of {found[id_].of}) is kept otherwise than it is evaluated"

@@ -1,6 +1,7 @@
 """The stored form of findings in the index."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import severity_of
@@ -10,7 +11,6 @@ from lineage.core.findings.options import Options
 from lineage.core.model.finding import Finding, last_seen
 from lineage.core.model.times import Instant
 from lineage.serve.documents.core_documents import finding_document
-from lineage.store import kept_findings
 from lineage.store.kept_findings import CHANGED, OPENED, REFRESHED, RESOLVED, Current, Kept
 
 
@@ -41,10 +41,10 @@ def differences(before: Mapping[str, Current], found: Mapping[str, Kept]) -> Ite
             yield OPENED, one
         elif (known.severity, known.status) != (one.severity, one.status):
             yield CHANGED, one
-        elif known.digest != kept_findings.digest_of(one.document):
+        elif known.digest != one.digest:
             yield REFRESHED, one
 
 
 def resolved(one: Kept) -> Kept:
     """Return a stored finding as resolved."""
-    return one._replace(status=RESOLVED, document={**one.document, "status": RESOLVED})
+    return replace(one, status=RESOLVED, document={**one.document, "status": RESOLVED})

@@ -225,8 +225,7 @@ class LiveIndex:
                 self._current.pop(one.id, None)
                 self._sights.pop(one.id, None)
             else:
-                digest = kept_findings.digest_of(one.document)
-                self._current[one.id] = Current(number, change, one.severity, one.status, digest)
+                self._current[one.id] = Current(number, change, one.severity, one.status, one.digest)
                 self._sights[one.id] = _sight(one)
         self._written_at = now
         notify(changes, now)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
@@ -91,10 +92,16 @@ def prepared(findings: Iterable[Finding], options: Options) -> list[Prepared]:
     return [Prepared(one, finding_document(one, options, NEW)) for one in found]
 
 
+@lru_cache(maxsize=256)
+def _mapped(kind: str) -> tuple[Document, ...]:
+    """Return the framework entries to which a rule maps."""
+    rule = RULES.get(kind)
+    return tuple(reference._asdict() for reference in rule.references) if rule else ()
+
+
 def finding_document(one: Finding, options: Options, status: str) -> Document:
     """Convert a finding."""
     rule = RULES.get(one.kind)
-    references = rule.references if rule else ()
     return {
         "id": one.id,
         "kind": one.kind,
@@ -108,7 +115,7 @@ def finding_document(one: Finding, options: Options, status: str) -> Document:
         "last_seen": format_instant(last_seen(one)),
         "count": one.count,
         "caused_by": list(one.caused_by),
-        "maps_to": [reference._asdict() for reference in references],
+        "maps_to": list(_mapped(one.kind)),
         "fix": rule.fix if rule else "Look at the facts that show it.",
     }
 

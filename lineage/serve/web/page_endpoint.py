@@ -154,8 +154,7 @@ def _written(
 ) -> Response:
     understood = request.scope.get(UNDERSTOOD, ())
     page = PageRequest(site, answer.caller, answer.query, answer.document, links, understood)
-    evidence = site.evidence.sentence()
-    context = {"doc": answer.document, "csv": _file_of(request), "evidence": evidence, **view(page)}
+    context = {"doc": answer.document, "csv": _file_of(request), **view(page)}
     return render_template(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
 
 

@@ -29,7 +29,6 @@ BUSY = (
     "/delegations",
     "/findings",
     "/health",
-    "/evidence",
     "/search?q=planner",
     "/usage?tool=mail",
     "/graph?view=principals",
