@@ -31,7 +31,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all servers lint types check check-all fmt jars browser screenshots examples reference docs stack stack-down story soak soak-collect bench bench-full wheel sbom lock clean
+.PHONY: help setup demo test test-all servers lint types check check-all fmt jars browser screenshots examples reference docs stack stack-down story soak soak-collect bench bench-check bench-full wheel sbom lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,8 +101,11 @@ soak: setup ## kill processes hundreds of times on a real Kafka and PostgreSQL, 
 soak-collect: setup ## kill the collector while all its inputs are written to, then check (ARGS="--kills 200")
 	$(RUN) benchmarks.collect_soak $(ARGS)
 
-bench: setup ## run the benchmarks, quick
+bench: setup ## run the benchmarks, quick, and compare what things cost with the last release
 	$(RUN) benchmarks $(ARGS)
+
+bench-check: setup ## compare what things cost with the last release, and fail where it is 25 % more
+	$(RUN) benchmarks --check
 
 bench-full: setup ## run the benchmarks at full size
 	$(RUN) benchmarks --full $(ARGS)

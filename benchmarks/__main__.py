@@ -1,4 +1,4 @@
-"""Run the benchmarks: a quick run, or ``--full`` at a million events."""
+"""Run the benchmarks: a quick run, ``--full`` at a million events, or ``--check`` against the last release."""
 
 import argparse
 import json
@@ -7,6 +7,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks import released
+from benchmarks.costs import TURNS, bench
 from benchmarks.foreign import foreign
 from benchmarks.measures import Figure, intake, questions, reaches
 
@@ -14,12 +16,19 @@ QUICK, FULL = 50_000, 1_000_000
 
 
 def main() -> None:
-    """Run the measurements, print each figure as it is ready, and write them as JSON."""
+    """Run the measurements, print each figure as it is ready, write them as JSON, and compare with the last release."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--full", action="store_true", help=f"{FULL:,} events instead of {QUICK:,}")
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"), help="output file for the figures")
     parser.add_argument("--only", choices=["intake", "foreign", "questions", "reaches"], help="one group")
+    parser.add_argument("--check", action="store_true", help="only compare with the last release, and fail if slower")
+    parser.add_argument("--record", action="store_true", help="record these costs as those of the release")
     options = parser.parse_args()
+    if options.check:
+        sys.exit(compare())
+    if options.record:
+        record()
+        return
     count = FULL if options.full else QUICK
     groups = {
         "intake": intake,
@@ -38,7 +47,25 @@ def main() -> None:
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
     missed = [figure.name for figure in figures if figure.met is False]
-    print(f"\nwritten to {options.json}; goals missed: {', '.join(missed) or 'none'}")
+    print(f"\nwritten to {options.json}; goals missed: {', '.join(missed) or 'none'}\n")
+    if options.only is None:
+        compare()
+
+
+def compare() -> int:
+    """Measure what things cost, print it beside the figures of the last release, and return the exit code."""
+    with bench() as measuring:
+        lines, code = released.compare(measuring, released.load())
+    print(*lines, sep="\n")
+    return code
+
+
+def record() -> None:
+    """Measure what things cost and write it as the figures of the release, for which more turns count."""
+    with bench() as measuring:
+        document = released.document_of(measuring.measure(turns=3 * TURNS))
+    released.FILE.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {released.FILE}")
 
 
 def show(figure: Figure) -> None:

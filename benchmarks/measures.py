@@ -17,14 +17,14 @@ import networkx as nx
 import schemas
 from benchmarks import events
 from ingest.codec import api as codec
-from ingest.log.port import Entry
+from ingest.log.port import Entry, entry_of
 from ingest.opening import open_log
 from ingest.projector import project
 from ingest.sources.file_import import ingest_files
 from ingest.trust_file import Trust
 from lineage.core.authority.world import World
 from lineage.core.model.events import ActionPerformed, Event, Fact, RevocationOrdered, Target, TokenIssued
-from lineage.core.model.records import DECISIONS, ORDERS
+from lineage.core.model.records import ORDERS
 from lineage.core.model.times import Instant
 from lineage.core.revocation.reach import Proposal, reach_of
 from lineage.serve.queries.service import Service
@@ -83,7 +83,7 @@ def append(service: Service, stream: Iterable[Event]) -> int:
     """Append events to the log without projecting them."""
     log, part, count = service.require_log(), [], 0
     for event in stream:
-        part.append(Entry(DECISIONS, codec.encode(event)))
+        part.append(entry_of(event))
         count += 1
         if len(part) == 20_000:
             log.append(part)
