@@ -252,12 +252,17 @@ CASES["granted-after-expiry"] = Case(
         [D1, DOWN],
         [D1, {**DOWN, "occurred_at": moment(60.2)}],
         [issued("t0", expires_at=moment(5)), issued("t1", at=9, of=[("replaced", "t0")])],
+        # Seen again, by sources whose clocks differ a little: it was issued when the earliest says.
+        [D1, T1, {**T1, "event_id": "seen t1", "occurred_at": moment(61), "issued_at": moment(61.4)}],
+        [D1, T1, {**T1, "event_id": "seen t1", "occurred_at": moment(2), "issued_at": moment(1)}],
     ),
     resolved=[granted("d1", AL, A, 59, event_id="renew d1", expires_at=moment(120))],
     more=(
         ([D1, {**T1, "occurred_at": moment(61)}], "high"),
         ([D1, {**DOWN, "expires_at": None}, issued("t2", actor=B, at=62, delegation="d2")], "high"),
         ([issued("t0", expires_at=moment(5)), issued("t1", at=9, of=[("subject", "t0")])], "high"),
+        # A source that states the late issue time in one of two facts of an early occurrence.
+        ([D1, {**T1, "issued_at": moment(62)}, {**T1, "event_id": "issue t1 too"}], "high"),
     ),
 )
 CASES["granted-after-revocation"] = Case(

@@ -8,6 +8,7 @@ from lineage.core.authority.elements import Element
 from lineage.core.findings import consistency, inputs, widening
 from lineage.core.findings.acts import UNTRUSTED
 from lineage.core.findings.entering import grant_alike
+from lineage.core.findings.issue_times import issued_at_least
 from lineage.core.findings.rules import DECISION, DELEGATION, REVOCATION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import claimed, contains, first_stated, lacking, matches
@@ -28,17 +29,18 @@ def granted_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
         return
     ended = {scene.end(parent) for parent in scene.granted_parents(element, "parent", "delegation", "subject")}
     ended |= {scene.end(parent) for parent in scene.granted_parents(element, "refresh", "actor")}
+    issued_at = issued_at_least(element, scene.options.leeway)
     for end in sorted(ended):
-        if element.issued_at >= end.at + scene.options.leeway:
+        if issued_at >= end.at + scene.options.leeway:
             why = sentence(
                 "{} was issued at {}, after {}, on which it draws, had ended at {}",
                 keyed(key),
-                moment(element.issued_at),
+                moment(issued_at),
                 keyed(end.key),
                 moment(end.at),
             )
             facts = facts_of(scene, key, end.key)
-            yield finding("granted-after-expiry", key, why, facts, at=element.issued_at, about=end.key)
+            yield finding("granted-after-expiry", key, why, facts, at=issued_at, about=end.key)
 
 
 def granted_after_revocation(scene: Scene, key: str) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from lineage.core.authority.elements import Element
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act
 from lineage.core.findings.audiences import audiences
+from lineage.core.findings.issue_times import issued_at_least
 from lineage.core.findings.links import Granted
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import Scopes, claimed, is_wildcard
@@ -50,6 +51,7 @@ def offered_by_element(scene: Scene, element: Element, holder: str | None) -> fr
 def _beyond(scene: Scene, element: Element, above: Granted) -> Iterator[str]:
     """Yield the ways in which an element may exceed what it draws on."""
     wanted, places = claimed(element), audiences(element)
+    issued_at = issued_at_least(element, scene.options.leeway)
     for parent, roles in above:
         parent_element = scene.element(parent)
         if wanted and not _SCOPED.isdisjoint(roles) and not _is_within(wanted, scene.scopes.held(parent)):
@@ -58,7 +60,7 @@ def _beyond(scene: Scene, element: Element, above: Granted) -> Iterator[str]:
             yield inputs.FARTHER
         if not _OUTLIVING.isdisjoint(roles) and parent_element is not None and element.ends_at > parent_element.ends_at:
             yield inputs.LONGER
-        if not _PRESENTED.isdisjoint(roles) and element.issued_at >= scene.end(parent).at:
+        if not _PRESENTED.isdisjoint(roles) and issued_at >= scene.end(parent).at:
             yield inputs.TOO_LATE
 
 
