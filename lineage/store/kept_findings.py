@@ -7,6 +7,7 @@ content has been reported, and evaluates it again.
 import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from lineage.core.findings.judging import NEW
+from lineage.core.findings.judging import NEW, STATUSES
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import canonical_json
 from lineage.core.model.finding import Severity
@@ -318,16 +319,27 @@ def concerning(
 
 def numbers(store: Store, filters: Filters, moment: Moment) -> dict[tuple[int, str], int]:
     """Count the findings of a state of the index by severity and status."""
-    found: dict[tuple[int, str], int] = {}
-    columns = (finding.c.rank, finding.c.status)
+    latest, replaced = _shown(store, filters, moment)
+    found: Counter[tuple[int, str]] = Counter()
     with store.connection() as connection:
-        for shown in _shown(store, filters, moment):
-            for ranks in _ranks(filters):
-                query = sa.select(*columns, sa.func.count().label("findings")).where(shown, ranks).group_by(*columns)
-                for row in connection.execute(query):
-                    key = -row.rank, row.status
-                    found[key] = found.get(key, 0) + row.findings
-    return found
+        for shown in [replaced] if filters.since is not None else [latest, replaced]:
+            for row in connection.execute(_COUNTED.where(shown)):
+                found[-row.rank, row.status] += row.findings
+        for severity in _severities(filters) if filters.since is not None else ():
+            # Within a severity the index is in the order of time, and GROUP BY would sort it by status.
+            row = connection.execute(_BY_STATUS.where(latest, finding.c.rank == -severity)).one()
+            found.update({(severity, status): count for status, count in zip(STATUSES, row, strict=True)})
+    return dict(+found)
+
+
+_COUNTED: Final = sa.select(finding.c.rank, finding.c.status, sa.func.count().label("findings")).group_by(
+    finding.c.rank, finding.c.status
+)
+_BY_STATUS: Final = sa.select(*(sa.func.count().filter(finding.c.status == status) for status in STATUSES))
+
+
+def _severities(filters: Filters) -> list[int]:
+    return sorted(filters.severities or map(int, Severity), reverse=True)
 
 
 def _ranks(filters: Filters) -> Iterator[sa.ColumnElement[bool]]:
@@ -335,7 +347,7 @@ def _ranks(filters: Filters) -> Iterator[sa.ColumnElement[bool]]:
     if filters.since is None:
         yield sa.true()
         return
-    for severity in sorted(filters.severities or map(int, Severity), reverse=True):
+    for severity in _severities(filters):
         yield finding.c.rank == -severity
 
 
