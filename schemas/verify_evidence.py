@@ -2,12 +2,10 @@
 """Verify evidence from delegraph: one file, the standard library, Python 3.9 or later. It trusts nothing but your keys.
 
     python3 verify_evidence.py BUNDLE --key NAME+ID+KEY [--witness NAME+ID+KEY ... --need N]
-
 It checks signatures, digests, and that every record is under a signed checkpoint of the log; then it derives the answer
 again by the rule of authority (the numbers are clauses of docs/rule-of-authority.md).
 Exit: 0 verified, 1 something is wrong, 2 not a bundle or wrong usage.
 """
-
 import argparse, base64, hashlib, json, os, re, struct, sys
 from datetime import datetime, timedelta, timezone
 MOST_BYTES = 512 * 1024 * 1024
@@ -17,19 +15,17 @@ SCHEMAS = {  # the SHA-256 of each shipped schema of events, by the fingerprint 
     "d387601dbb8a94cb": "6261a2ba487e65c3568467145925ee6535e3fe9489b7ba8c8480cfa9eb48089f",
     "72ae4a3962f5c985": "91c32af1c0b9261dca4b27c1c4078705bb54e1d600927f2b2ad6c88d8b2930da",
     "958da384b2926852": "e7c44c47fda904ff5bb71f287099ebbd256771ae1bb96bd0f8a8f2b3e79d479f",
-    "c6732450c1322f42": "f2a54458295a8ed1d2c5c7c6d1c82273a40baacbf41bcc05a117b6556b263e1a",
-}
+    "c6732450c1322f42": "f2a54458295a8ed1d2c5c7c6d1c82273a40baacbf41bcc05a117b6556b263e1a"}
 PAYLOAD, PREDICATE = "application/vnd.in-toto+json", "https://delegraph.dev/evidence/v1"
-TOPICS = ("decisions", "orders")
 ORDERS = r"revocation\.(ordered|lifted)|finding\.judged|(case|hold)\.changed|records\.deleted|checkpoint\.key_rotated"
 OWN = {  # the ids that the source of an event must be allowed to speak about (2.12)
-    "principal.registered": ("principal", "aliases"), "workload.bound": ("workload",),
-    "delegation.granted": ("delegation",), "token.issued": ("token",),
+    "principal.registered": ("principal", "aliases"), "workload.bound": ("workload",), "token.issued": ("token",),
+    "delegation.granted": ("delegation",),
     "receiver.registered": ("receiver",), "revocation.acknowledged": ("receiver",)}
 KINDS = (("human:", "human"), ("agent:", "agent"), ("service:", "service"), ("spiffe://", "workload"))
-ELEMENTS, NAMES = ("token", "delegation"), ("principal", "workload", "session", "client")
+ELEMENTS, TOPICS = ("token", "delegation"), ("decisions", "orders")
 PARTIES = ("subject", "actor", "workload", "delegator", "delegatee")
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+NAMES, EPOCH = ("principal", "workload", "session", "client"), datetime(1970, 1, 1, tzinfo=timezone.utc)
 class Wrong(Exception): """Something is not as the bundle says; the message is a sentence for people."""
 def need(holds, sentence, *parts):
     if not holds: raise Wrong(sentence % parts if parts else sentence)
@@ -435,8 +431,7 @@ def verify(raw, keys, witnesses, enough):  # the signer, what is proved, the bun
     answer, at, facts, proved, heads, complete = bundle["answer"], micros(bundle["at"]), [], [], [], []
     known = statement["predicateType"] == PREDICATE and bundle["kind"] in ("who", "receipt", "case")
     need(known, "the bundle is of another kind or version than this program knows")
-    rule = bundle["rule"]["version"]
-    need(rule == RULE, "the answer is by version %s of the rule of authority, and this program knows %d", rule, RULE)
+    need(bundle["rule"]["version"] == RULE, "the answer is by another version of the rule of authority than %d", RULE)
     need(statement["subject"][0]["digest"]["sha256"] == digest_of(answer), "the answer is not the one that was signed")
     need(bundle["trust_digest"] == ("none" if trust is None else digest_of(trust)), "the trust file was changed")
     for fingerprint, text in bundle["schemas"].items():
@@ -449,6 +444,11 @@ def verify(raw, keys, witnesses, enough):  # the signer, what is proved, the bun
         known = tree["complete"] and all(event for event, _, _ in events)  # a record that is withheld may be an order
         complete += [known for _, _, topic in records[:1] if topic == "orders"]
         facts += [one for one in events if one[0] is not None]
+    text, known = signers(bundle["combined"], keys)  # which partitions the log had then
+    origin, there, lines = text.split("\n")[0], {tree: str(size) for tree, size, _ in heads}, text.split("\n")[2:-1]
+    listed = {origin + "/" + line.split(" ")[0]: line.split(" ")[1] for line in lines}
+    need(known and listed.items() >= there.items(), "the combined checkpoint is not of these trees, or not signed")
+    complete.append(all(tree in there for tree in listed if "/orders/" in tree))
     told = [one for one in facts if one[0]["type"] == "checkpoint.key_rotated" and allowed(one[0], one[2], trust)]
     notes, retired = [event["note"] for event, _, _ in sorted(told, key=lambda one: one[1], reverse=True)], {}
     for note in notes: retired.update(rotation_of(note))  # the earliest rotation of a key counts

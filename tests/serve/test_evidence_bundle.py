@@ -103,6 +103,12 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "a checkpoint without a signature": lambda said: tree_of(said, "orders").update(
         checkpoint=tree_of(said, "orders")["checkpoint"].partition("\n\n")[0] + "\n\n"
     ),
+    "a combined checkpoint of another size": lambda said: said["predicate"].update(
+        combined=said["predicate"]["combined"].replace(" 44 ", " 43 ")
+    ),
+    "a combined checkpoint by nobody": lambda said: said["predicate"].update(
+        combined=said["predicate"]["combined"].replace("\u2014 ", "\u2014 other.")
+    ),
     "another version of the rule": lambda said: said["predicate"]["rule"].update(version=2),
     "another kind": lambda said: said["predicate"].update(kind="poem"),
     "another predicate": lambda said: said.update(predicateType="https://example.com"),
@@ -261,6 +267,19 @@ def test_an_order_that_is_withheld_may_say_otherwise(store: IncidentStore, tmp_p
 
     assert result.returncode == 0, result.stdout
     assert "1 of 1 records, all of them, 1 withheld" in result.stdout
+    assert "No order in the log" not in result.stdout
+
+
+def test_a_partition_of_orders_that_is_left_out_is_noticed(store: IncidentStore, tmp_path: Path):
+    """Although nothing in the bundle refers to it: the combined checkpoint names it."""
+    statement = statement_of(json.loads((store.folder / "who.json").read_text()))
+    statement["predicate"]["trees"].remove(tree_of(statement, "orders"))
+    statement["predicate"]["answer"]["authority"]["now"] = {"state": "active", "because": None}
+    file = tmp_path / "left_out.json"
+    file.write_text(json.dumps(resigned(store.keys, statement)))
+    result = verified_alone(file, "--key", store.key)
+
+    assert result.returncode == 0, result.stdout
     assert "No order in the log" not in result.stdout
 
 

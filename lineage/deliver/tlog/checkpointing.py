@@ -111,8 +111,9 @@ def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant, *, retire: bool
             elif last is not None:
                 head = last.head
             heads += [] if head is None else [head]
-        if new:
-            combined = CombinedCheckpoint(keys.name, tuple(heads))
+        combined = CombinedCheckpoint(keys.name, tuple(heads))
+        before = session.latest(keys.name)
+        if heads and (before is None or before.head != combined.head):
             session.add(combined.head, _signed(keys, combined.text), now)
         if retire:
             session.retire(keys.verifiers[0].id)

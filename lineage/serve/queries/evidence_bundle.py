@@ -8,7 +8,7 @@ import base64
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import schemas
@@ -106,7 +106,10 @@ def _statement(
     service: Service, origin: str, subject: str, answer: Any, facts: Iterable[Fact], said: Document
 ) -> Document:
     trust = trust_document(service.trust.table)
-    trees, fingerprints = _trees(service, origin, facts)
+    latest = evidence_trees.latest_checkpoints(service.store)
+    trees, fingerprints = _trees(service, origin, facts, latest)
+    if (combined := latest.get(origin)) is None:
+        raise RefusedError("there is no checkpoint over all partitions yet: 'delegraph evidence checkpoint'")
     return {
         "_type": STATEMENT,
         "subject": [{"name": subject, "digest": {"sha256": hashlib.sha256(canonical_json(answer)).hexdigest()}}],
@@ -122,6 +125,7 @@ def _statement(
                 for one in schemas.versions()
                 if one.fingerprint in fingerprints
             },
+            "combined": combined.note,
             "trees": trees,
         },
     }
@@ -137,7 +141,9 @@ def trust_document(trust: TrustTable | None) -> Document | None:
     }
 
 
-def _trees(service: Service, origin: str, facts: Iterable[Fact]) -> tuple[list[Document], set[bytes]]:
+def _trees(
+    service: Service, origin: str, facts: Iterable[Fact], latest: Mapping[str, SignedCheckpoint]
+) -> tuple[list[Document], set[bytes]]:
     """The trees with the records of some facts, and the fingerprints of the schemas of these records."""
     store = service.store
     wanted: dict[Lane, set[int]] = {}
@@ -146,7 +152,6 @@ def _trees(service: Service, origin: str, facts: Iterable[Fact]) -> tuple[list[D
             store, fact.event.source, fact.event.event_id
         ):
             wanted.setdefault((topic, partition), set()).add(offset)
-    latest = evidence_trees.latest_checkpoints(store)
     heads = evidence_trees.heads(store)
     few = sum(head.size for (topic, _), head in heads.items() if topic == ORDERS) <= MOST_ORDERS
     found, fingerprints = [], set()
