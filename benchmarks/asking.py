@@ -57,12 +57,12 @@ def questions(service: Service) -> Iterator[Question]:
             grants.append(body)
     some = rng.sample(done, TURNS)
 
-    def acts(**said: Any) -> object:
-        budget = WORDS_OVER_HTTP if "text" in said else OVER_HTTP
-        return actions(service, ActionFilter(**said), at=NOW, limit=PAGE, budget=budget)
+    def acts(**fields: Any) -> object:
+        budget = WORDS_OVER_HTTP if "text" in fields else OVER_HTTP
+        return actions(service, ActionFilter(**fields), at=NOW, limit=PAGE, budget=budget)
 
-    def held(kind: str, **said: Any) -> object:
-        return inventory.held(service, kind, ElementFilter(**said), at=NOW, limit=PAGE, looked_at=inventory.LOOKED_AT)
+    def held(kind: str, **fields: Any) -> object:
+        return inventory.held(service, kind, ElementFilter(**fields), at=NOW, limit=PAGE, looked_at=inventory.LOOKED_AT)
 
     yield "actions: all", lambda _: acts()
     yield "actions: by a tool that all have", lambda _: acts(tool="mail")
@@ -94,9 +94,9 @@ def questions(service: Service) -> Iterator[Question]:
     yield "overview", lambda _: attention(service, at=NOW)
 
 
-def people_of(service: Service, **said: Any) -> object:
+def people_of(service: Service, **fields: Any) -> object:
     """Query a page of principals."""
-    return inventory.principals(service, PrincipalFilter(**said), at=NOW, limit=PAGE, looked_at=inventory.LOOKED_AT)
+    return inventory.principals(service, PrincipalFilter(**fields), at=NOW, limit=PAGE, looked_at=inventory.LOOKED_AT)
 
 
 def line_of(service: Service, kind: str, id_: str) -> object:

@@ -126,11 +126,11 @@ class Soak:
             ):
                 connection.request("POST", path, body, {"Authorization": f"Bearer {token}"})
                 answer = connection.getresponse()
-                said = answer.read()
+                result = answer.read()
                 if answer.status == 200:
                     return
                 if answer.status != 503:
-                    raise AssertionError(f"{answer.status} {said!r}")
+                    raise AssertionError(f"{answer.status} {result!r}")
             time.sleep(0.05)
 
     def _to_http(self, number: int) -> None:
@@ -138,7 +138,7 @@ class Soak:
 
     def _span(self, number: int) -> None:
         start = 1_800_000_000_000_000_000 + number * 1_000_000
-        said = {
+        fields = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": "search",
             "gen_ai.tool.call.id": f"call-{number}",
@@ -150,7 +150,7 @@ class Soak:
             "name": "execute_tool search",
             "startTimeUnixNano": str(start),
             "endTimeUnixNano": str(start + 1_000),
-            "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in said.items()],
+            "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in fields.items()],
         }
         body = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
         self._post("/v1/traces", json.dumps(body).encode(), f"{TOKEN}-of-spans")
@@ -307,8 +307,8 @@ class Soak:
 
 def _resident_mb(collector: Collector) -> float:
     assert collector.process is not None
-    said = Path(f"/proc/{collector.process.pid}/status").read_text(encoding="ascii")
-    return int(said.partition("VmRSS:")[2].split()[0]) / 1024
+    text = Path(f"/proc/{collector.process.pid}/status").read_text(encoding="ascii")
+    return int(text.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def _unread(connection: socket.socket) -> int:

@@ -221,9 +221,11 @@ PROCESSES: Mapping[str, Callable[..., dict[str, float]]] = {
 }
 
 
-def start(name: str, *said: str) -> "subprocess.Popen[bytes]":
+def start(name: str, *arguments: str) -> "subprocess.Popen[bytes]":
     """Start one of ``PROCESSES``."""
-    return subprocess.Popen([sys.executable, "-m", "benchmarks.kafka", "--run", name, *said], stdout=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.kafka", "--run", name, *arguments], stdout=subprocess.PIPE
+    )
 
 
 def result(process: "subprocess.Popen[bytes]") -> dict[str, float]:
@@ -235,9 +237,9 @@ def result(process: "subprocess.Popen[bytes]") -> dict[str, float]:
     return found
 
 
-def run(name: str, *said: str) -> dict[str, float]:
+def run(name: str, *arguments: str) -> dict[str, float]:
     """Run one of ``PROCESSES``, and return its result."""
-    return result(start(name, *said))
+    return result(start(name, *arguments))
 
 
 def rate(found: Mapping[str, float]) -> float:
@@ -325,8 +327,8 @@ def _against(name: str, found: Mapping[str, float], ceiling: Mapping[str, float]
     CPU time does not include PostgreSQL, which runs in other processes.
     """
     ratio = rate(found) / rate(ceiling)
-    said = f">= {goal}" if goal else ""
-    yield Figure(name=name, value=rate(found), unit="events/s", against="bare", ratio=ratio, goal=said,
+    text = f">= {goal}" if goal else ""
+    yield Figure(name=name, value=rate(found), unit="events/s", against="bare", ratio=ratio, goal=text,
                  met=ratio >= goal if goal else None)  # fmt: skip
     ratio = cpu(ceiling) / cpu(found)
     yield Figure(name=f"{name}, of a core", value=cpu(found), unit="us/event", against="bare", ratio=ratio)

@@ -131,9 +131,11 @@ PROCESSES: Mapping[str, Callable[..., dict[str, float]]] = {
 }
 
 
-def start(name: str, *said: str) -> "subprocess.Popen[bytes]":
+def start(name: str, *arguments: str) -> "subprocess.Popen[bytes]":
     """Start one of ``PROCESSES``."""
-    return subprocess.Popen([sys.executable, "-m", "benchmarks.keeping", "--run", name, *said], stdout=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.keeping", "--run", name, *arguments], stdout=subprocess.PIPE
+    )
 
 
 def in_memory(count: int) -> Iterator[Figure]:

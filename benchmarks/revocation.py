@@ -176,18 +176,18 @@ def _round(log: KafkaLog, url: str, root: str) -> tuple[float, float, float, flo
 
 def follow(url: str, root: str) -> None:
     """Follow the feed in this process: print when it is current, then the times at which the tokens were dead."""
-    wanted = [event.body.token for event in events.a_tree(DELIVERED - 1, root=root)]  # type: ignore[union-attr]
+    filters = [event.body.token for event in events.a_tree(DELIVERED - 1, root=root)]  # type: ignore[union-attr]
     with Revocations(url) as known:
         if not known.wait_until_current(timeout=120):
             raise SystemExit("the feed is not running")
         print("current", flush=True)
         moments: list[float] = []
-        while wanted:
+        while filters:
             time.sleep(0.005)
             moment = time.time()
-            left = [token for token in wanted if not known.is_dead(token)]
-            moments += [moment] * (len(wanted) - len(left))
-            wanted = left
+            left = [token for token in filters if not known.is_dead(token)]
+            moments += [moment] * (len(filters) - len(left))
+            filters = left
     print(json.dumps(moments))
 
 

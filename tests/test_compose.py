@@ -199,9 +199,9 @@ def test_the_example_names_every_variable():
     .env.example has each variable that compose.yaml reads, with the value that it has without.
     """
     text = (COMPOSE / "compose.yaml").read_text("utf-8")
-    said = dict(re.findall(r"^(\w+)=(.*)$", (COMPOSE / ".env.example").read_text("utf-8"), re.MULTILINE))
+    printed = dict(re.findall(r"^(\w+)=(.*)$", (COMPOSE / ".env.example").read_text("utf-8"), re.MULTILINE))
 
-    assert dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text)) == said
+    assert dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text)) == printed
     assert text.count("${") == len(re.findall(r"\$\{\w+:-[^}]*\}", text))
 
 
@@ -702,8 +702,8 @@ def test_the_stack_answers(broker: Broker, database: Postgres, secrets: Path, tm
         consumer.kill()
 
     assert ("human:alice@example.com", "mail-7") == (who["human"], who["action"])
-    said = [json.loads(line) for line in consumer.log_file.read_text("utf-8").splitlines() if line.startswith("{")]
-    assert {"timestamp", "level", "logger", "event"} <= said[0].keys()
+    printed = [json.loads(line) for line in consumer.log_file.read_text("utf-8").splitlines() if line.startswith("{")]
+    assert {"timestamp", "level", "logger", "event"} <= printed[0].keys()
     assert not [secret for secret in secrets.iterdir() if secret.read_text() in consumer.log_file.read_text("utf-8")]
 
 

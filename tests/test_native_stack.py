@@ -294,18 +294,18 @@ def test_a_killed_broker_keeps_what_it_had_acknowledged(own_kafka: Callable[[Pat
 
 def client_of(broker: SecuredKafka, user: str, listener: str, mechanism: str) -> dict[str, Any]:
     """Return the settings of kafka-python for a user."""
-    said = broker.settings(user, listener, mechanism)
+    result = broker.settings(user, listener, mechanism)
     client: dict[str, Any] = {
         "bootstrap_servers": broker.servers_of(listener),
-        "security_protocol": said["security_protocol"],
-        "ssl_cafile": said.get("ca_file"),
-        "ssl_certfile": said.get("cert_file"),
-        "ssl_keyfile": said.get("key_file"),
+        "security_protocol": result["security_protocol"],
+        "ssl_cafile": result.get("ca_file"),
+        "ssl_certfile": result.get("cert_file"),
+        "ssl_keyfile": result.get("key_file"),
     }
-    if "username" in said:
+    if "username" in result:
         client["sasl_mechanism"] = mechanism
         client["sasl_plain_username"] = user
-        client["sasl_plain_password"] = Path(said["password_file"]).read_text(encoding="utf-8")
+        client["sasl_plain_password"] = Path(result["password_file"]).read_text(encoding="utf-8")
     return client
 
 

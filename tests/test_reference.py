@@ -53,13 +53,13 @@ def test_a_command_that_takes_ids_exits_with_3(
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
     assert 0 == runner.invoke(main, ["init"]).exit_code
-    said: list[str] = [name]
+    lines: list[str] = [name]
     for param in command.params:
         if isinstance(param, click.Argument):
-            said.append("token:nothing" if "KIND:ID" in (param.metavar or "") or name == "uses" else "nothing")
+            lines.append("token:nothing" if "KIND:ID" in (param.metavar or "") or name == "uses" else "nothing")
         elif param.required and isinstance(param, click.Option):
-            said += [param.opts[0], some_value(param)]
-    result: Any = runner.invoke(main, said)
+            lines += [param.opts[0], some_value(param)]
+    result: Any = runner.invoke(main, lines)
 
     assert 3 == result.exit_code, result.output
 

@@ -63,8 +63,8 @@ def test_the_rule_gives_the_answers_of_the_case(case: dict[str, Any], order: str
 
     for question in case["questions"]:
         expected = {key: value for key, value in question.items() if key not in {"ask", "of", "action", "at"}}
-        said = answer(world, question)
-        assert expected == {key: said[key] for key in expected}, question
+        result = answer(world, question)
+        assert expected == {key: result[key] for key in expected}, question
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
@@ -73,4 +73,4 @@ def test_a_case_is_a_mismatch_only_if_it_says_so(case: dict[str, Any]):
     world = World(facts_of(case))
     chains = [answer(world, question) for question in case["questions"] if question["ask"] in ("chain", "who")]
 
-    assert ("chain-mismatch" in case["case"]) == any(said["mismatch"] for said in chains)
+    assert ("chain-mismatch" in case["case"]) == any(value["mismatch"] for value in chains)

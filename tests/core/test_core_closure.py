@@ -83,15 +83,15 @@ def reused_ids(rng: random.Random) -> list[dict[str, Any]]:
         match rng.choice(["order", "lift", "word", "word"]):
             case "order":
                 mode = {"mode": rng.choice(["suspend", "suspend", "revoke"]), "cascade": rng.random() < 0.8}
-                said = {"target": target, "reason": "test", "ordered_by": "human:ir", **mode}
-                event = {"type": "revocation.ordered", **revocation, **said}
+                fields = {"target": target, "reason": "test", "ordered_by": "human:ir", **mode}
+                event = {"type": "revocation.ordered", **revocation, **fields}
             case "lift":
                 event = {"type": "revocation.lifted", **revocation, "lifted_by": "human:ir"}
             case _:
                 about = rng.choice([{}, {"token": "idp#t1"}, {"token": "idp#t2"}])
                 outcome = rng.choice(["enforced", "enforced", "rejected"])
-                said = {"receiver": rng.choice(RECEIVERS[:2]), "outcome": outcome, **about}
-                event = {"type": "revocation.acknowledged", **revocation, **said}
+                fields = {"receiver": rng.choice(RECEIVERS[:2]), "outcome": outcome, **about}
+                event = {"type": "revocation.acknowledged", **revocation, **fields}
         events.append(event)
         moments.append(start + rng.randint(1, 12) * HALF_HOUR)
     found = []
@@ -144,18 +144,18 @@ ORDERED, LATER, LATEST = 1_000, 2_000, 9_000
 GATEWAY, MAIL = "urn:gw", "urn:mail"
 
 
-def issued(token: str, at: int = 0, **said: Any) -> Fact:
-    return fact(TokenIssued(token, "human:alice", **said), at)
+def issued(token: str, at: int = 0, **fields: Any) -> Fact:
+    return fact(TokenIssued(token, "human:alice", **fields), at)
 
 
-def ordered(id_: str = "idp#t1", **said: Any) -> Fact:
-    recorded_at = said.pop("recorded_at", None)
-    body = RevocationOrdered("r1", Target("token", id_), "test", "human:ir", **said)
+def ordered(id_: str = "idp#t1", **fields: Any) -> Fact:
+    recorded_at = fields.pop("recorded_at", None)
+    body = RevocationOrdered("r1", Target("token", id_), "test", "human:ir", **fields)
     return fact(body, ORDERED, recorded_at)
 
 
-def registered(receiver: str, at: int = 0, **said: Any) -> Fact:
-    return fact(ReceiverRegistered(receiver, **said), at)
+def registered(receiver: str, at: int = 0, **fields: Any) -> Fact:
+    return fact(ReceiverRegistered(receiver, **fields), at)
 
 
 def done(action: str, at: int, outcome: str = "succeeded", token: str = "idp#t1") -> Fact:
@@ -556,9 +556,9 @@ def test_no_other_sighting_removes_an_audience(moments: tuple[int, int]):
 # Later statements (ADR 0031)
 
 
-def again(token: str, occurred_at: int = 0, **said: Any) -> Fact:
+def again(token: str, occurred_at: int = 0, **fields: Any) -> Fact:
     """Build another sighting of a token, recorded after everything else."""
-    return fact(TokenIssued(token, "human:alice", **said), occurred_at, LATEST, named="again")
+    return fact(TokenIssued(token, "human:alice", **fields), occurred_at, LATEST, named="again")
 
 
 ENFORCED = [ordered(), registered(GATEWAY, audiences=("a",)), registered(MAIL, audiences=("b",)), said(MAIL, LATER)]

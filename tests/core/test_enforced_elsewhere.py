@@ -44,9 +44,9 @@ from tests.support.enforcement import (
 SEEDS = st.integers(0, 2**32)
 
 
-def body_of(said: dict[str, Any]) -> Body:
+def body_of(fields: dict[str, Any]) -> Body:
     """Return the body of an event of a random world."""
-    [found] = compare.facts_of([{"event": {**said, **ENVELOPE}, "recorded_at": 0, "via": "orders"}])
+    [found] = compare.facts_of([{"event": {**fields, **ENVELOPE}, "recorded_at": 0, "via": "orders"}])
     return found.event.body
 
 
@@ -202,13 +202,13 @@ GATEWAY = RECEIVERS[0]
 
 
 def order(
-    id_: str, at: int, kind: str = "token", target: str = T1, recorded_at: int | None = None, **said: Any
+    id_: str, at: int, kind: str = "token", target: str = T1, recorded_at: int | None = None, **fields: Any
 ) -> Fact:
-    return fact(RevocationOrdered(id_, Target(kind, target), "test", "human:ir", **said), at, recorded_at)
+    return fact(RevocationOrdered(id_, Target(kind, target), "test", "human:ir", **fields), at, recorded_at)
 
 
-def lift(id_: str, at: int, recorded_at: int | None = None, **said: Any) -> Fact:
-    return fact(RevocationLifted(id_, "human:ir", **said), at, recorded_at)
+def lift(id_: str, at: int, recorded_at: int | None = None, **fields: Any) -> Fact:
+    return fact(RevocationLifted(id_, "human:ir", **fields), at, recorded_at)
 
 
 def word(id_: str, at: int, outcome: str = "enforced", token: str | None = T1, recorded_at: int | None = None) -> Fact:

@@ -129,11 +129,11 @@ def test_a_party_that_holds_nothing_changes_with_its_alias():
     An order on one name of a party is in the diff of another name, whether or not anything names that one. Clause 4.3.
     """
     at, later = worlds.grid[1], worlds.grid[5]
-    said = {"event_id": "e1", "source": "urn:idp", "occurred_at": "2026-11-01T09:10:00Z"}
-    registered = {"type": "principal.registered", **said, "principal": "agent:p", "kind": "agent"}
+    fields = {"event_id": "e1", "source": "urn:idp", "occurred_at": "2026-11-01T09:10:00Z"}
+    registered = {"type": "principal.registered", **fields, "principal": "agent:p", "kind": "agent"}
     registered |= {"aliases": ["okta|1"]}
     target = {"kind": "principal", "id": "agent:p"}
-    ordered = {"type": "revocation.ordered", **said, "event_id": "e2", "revocation": "r1", "target": target}
+    ordered = {"type": "revocation.ordered", **fields, "event_id": "e2", "revocation": "r1", "target": target}
     ordered |= {"occurred_at": "2026-11-01T09:20:00Z", "reason": "test", "ordered_by": "human:ir"}
     items = [{"event": registered, "recorded_at": at, "via": "decisions"}]
     items.append({"event": ordered, "recorded_at": worlds.grid[2], "via": "orders"})

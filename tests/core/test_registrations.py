@@ -139,8 +139,8 @@ def test_nobody_is_silenced_by_a_registration(api: World):
     order = {"target": {"kind": "token", "id": "idp#t1"}, "reason": "test"}
     revocation = api.post("/v1/revocations", json=order).json()["revocation"]
     path = f"/v1/revocations/{revocation}"
-    said = {"outcome": "enforced", "token": "idp#t1"}
-    assert 201 == api.as_("receiver", sub=OTHER).post(f"{path}/acknowledgements", json=said).status_code
+    fields = {"outcome": "enforced", "token": "idp#t1"}
+    assert 201 == api.as_("receiver", sub=OTHER).post(f"{path}/acknowledgements", json=fields).status_code
     api.clock.now += 60_000_000
     narrower = registration(GATEWAY, 3, kinds=["delegation"]) | {"occurred_at": "9999-01-01T00:00:00Z"}
     assert 200 == api.post("/v1/events", "responder", json=[narrower]).status_code

@@ -97,7 +97,7 @@ def ids_of(facts: list[Fact]) -> set[str]:
     things = {subject_of(fact.event) for fact in facts}
     things |= {(kind, id_) for fact in facts for _, kind, id_ in mentions(fact.event)}
     things |= {("source", fact.event.source) for fact in facts}
-    return {said for kind, id_ in things for said in (id_, f"{kind}:{id_}")}
+    return {value for kind, id_ in things for value in (id_, f"{kind}:{id_}")}
 
 
 @pytest.mark.parametrize("kind", sorted(CASES))
@@ -106,7 +106,7 @@ def test_the_sentence_of_every_rule_tags_each_id_and_time(kind: str):
     What a rule says is what its pieces say; every id of a fact and every time in it is tagged, as what it is.
     """
     case = CASES[kind]
-    said = 0
+    result = 0
     for world in worlds(kind):
         facts = facts_of(world, case.recorded)
         ids = ids_of(facts)
@@ -114,7 +114,7 @@ def test_the_sentence_of_every_rule_tags_each_id_and_time(kind: str):
         for one in evaluate(facts, options_of(case, kind), at, intake=intake_of(facts)).findings.values():
             assert isinstance(one.why, Sentence), (one.kind, one.why)
             pieces = list(one.why.pieces())
-            said += 1
+            result += 1
 
             assert one.why == "".join(text for text, _ in pieces)
             for text, names in pieces:
@@ -126,4 +126,4 @@ def test_the_sentence_of_every_rule_tags_each_id_and_time(kind: str):
                     assert A_TIME.match(text), one.why
                 else:
                     assert text in (names, names.partition(":")[2]), one.why
-    assert said > 0
+    assert result > 0

@@ -14,12 +14,12 @@ ASKED = 2_000 * SECOND
 
 
 def stopped(key: str = T1, *receivers: str, **fields: object) -> Stopped:
-    said = {"uncovered": not receivers, "in_force_at": ORDERED, "ends_at": NEVER, **fields}
-    return Stopped(key, receivers, **said)  # type: ignore[arg-type]
+    body = {"uncovered": not receivers, "in_force_at": ORDERED, "ends_at": NEVER, **fields}
+    return Stopped(key, receivers, **body)  # type: ignore[arg-type]
 
 
-def reply(receiver: str, said: Reply, key: str = T1, at: int = ASKED) -> Observation:
-    return Observation(receiver, {key: said}, at, at + SECOND)
+def reply(receiver: str, value: Reply, key: str = T1, at: int = ASKED) -> Observation:
+    return Observation(receiver, {key: value}, at, at + SECOND)
 
 
 def test_elements_denied_by_every_point_are_closed_from_the_last_denial_on():
@@ -49,9 +49,9 @@ def test_elements_denied_by_every_point_are_closed_from_the_last_denial_on():
 )
 def test_the_last_clear_reply_decides(replies: list[Reply], verdict: str):
     """Silence is not a denial, and an acceptance counts until a denial that was requested after it."""
-    said = [reply("a", one, at=ASKED + 2 * place * SECOND) for place, one in enumerate(replies)]
+    lines = [reply("a", one, at=ASKED + 2 * place * SECOND) for place, one in enumerate(replies)]
 
-    assert verdict == prove([stopped(T1, "a")], said, ASKED + 60 * SECOND).verdict
+    assert verdict == prove([stopped(T1, "a")], lines, ASKED + 60 * SECOND).verdict
 
 
 def test_the_worse_reply_of_overlapping_questions_counts():
@@ -64,8 +64,8 @@ def test_the_worse_reply_of_overlapping_questions_counts():
 
 def test_a_use_recorded_after_the_denial_undoes_it():
     """It is unknown which point accepted it, so that no point that covers it has shown anything."""
-    said = [reply("a", Reply.DENIED), reply("b", Reply.DENIED)]
-    found = prove([stopped(T1, "a", "b", used_at=ASKED + SECOND)], said, ASKED + 60 * SECOND)
+    lines = [reply("a", Reply.DENIED), reply("b", Reply.DENIED)]
+    found = prove([stopped(T1, "a", "b", used_at=ASKED + SECOND)], lines, ASKED + 60 * SECOND)
 
     assert ("PARTIAL", ((T1, "a"), (T1, "b"))) == (found.verdict, found.accepted)
     assert [None, None] == [one.first_denial for one in found.points]
@@ -104,7 +104,7 @@ def test_a_denial_by_a_list_counts_once_no_older_copy_is_used():
     elements, used = [stopped(T1, "a")], [stopped(T1, "a", used_at=ORDERED + 50 * SECOND)]
     read = Observation("a", {T1: Reply.DENIED}, ORDERED + 100 * SECOND, ORDERED + 101 * SECOND, 60 * SECOND)
     longer = read._replace(lag=200 * SECOND)
-    found = [prove(one, [said], ASKED) for one, said in [(elements, read), (elements, longer), (used, read)]]
+    found = [prove(one, [value], ASKED) for one, value in [(elements, read), (elements, longer), (used, read)]]
 
     assert ["CLOSED", "UNKNOWN", "UNKNOWN"] == [one.verdict for one in found]
     assert [0, 1, 1] == [one.points[0].unavailable for one in found]
@@ -191,8 +191,8 @@ class Real:
             if cached and not lies:  # a list has the status as soon as it is published
                 enforces = {key: max(born, 100) + rng.randint(0, PUBLISHED) for key, born in self.born_at.items()}
             shows_copy = rng.random() < 0.3
-            said = (enforces, down, can_say, lies, joined_at, left_at, off, cached, shows_copy)
-            self.points.append(Point(f"p{number}", *said))
+            result = (enforces, down, can_say, lies, joined_at, left_at, off, cached, shows_copy)
+            self.points.append(Point(f"p{number}", *result))
         for key in self.born_at:
             self.covered_by[key] = {one.name for one in self.points if rng.random() < 0.8}
         for key, born in self.born_at.items():
@@ -225,9 +225,9 @@ class Real:
         for key, receiver in questions + questions[: self.rng.choice([0, 0, 2])]:
             asked_at, at = at, at + self.rng.choice([0, 1, 10])
             decided_at = self.rng.randint(asked_at, at)
-            said = by_name[receiver].replies(key, decided_at)
+            result = by_name[receiver].replies(key, decided_at)
             lag = by_name[receiver].lag * SECOND
-            observations.append(Observation(receiver, {key: said}, asked_at * SECOND, at * SECOND, lag))
+            observations.append(Observation(receiver, {key: result}, asked_at * SECOND, at * SECOND, lag))
             at += 1
         return observations, at
 

@@ -44,8 +44,8 @@ def verdict(desk: Desk, at: str = day("20:00")) -> str:
 def test_an_enforced_acknowledgement_closes_the_order(desk: Desk):
     """It is one of our events in the receiver's name, at the time at which it came."""
     with service_of(desk) as service:
-        said = acknowledge(service, "r1", receiver=GATEWAY, outcome="enforced", token="t1", note="by hand")
-        assert said is not None
+        result = acknowledge(service, "r1", receiver=GATEWAY, outcome="enforced", token="t1", note="by hand")
+        assert result is not None
         [event] = [
             one.fact.event
             for one in service.store.facts(after=-1, limit=10)
@@ -54,7 +54,7 @@ def test_an_enforced_acknowledgement_closes_the_order(desk: Desk):
 
     said_so = RevocationAcknowledged("r1", GATEWAY, "enforced", "t1", "by hand")
     assert (service.source, said_so) == (event.source, event.body)
-    assert ("enforced", 0) == (said["outcome"], said["as_of"]["behind"])
+    assert ("enforced", 0) == (result["outcome"], result["as_of"]["behind"])
     assert "CLOSED" == verdict(desk, "2126-01-01T00:00:00Z")
 
 

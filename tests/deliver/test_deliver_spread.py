@@ -246,9 +246,9 @@ def test_a_rebuild_makes_no_difference(tmp_path: Path):
 NOON = worlds.grid[3]
 
 
-def a_token(*, at: int = NOON, recorded_at: int = NOON, **said: Any) -> Fact:
-    body = TokenIssued("idp#t", "human:a", **said)
-    return Fact(Event(f"t-{said}", "urn:s", at, body), recorded_at)
+def a_token(*, at: int = NOON, recorded_at: int = NOON, **fields: Any) -> Fact:
+    body = TokenIssued("idp#t", "human:a", **fields)
+    return Fact(Event(f"t-{fields}", "urn:s", at, body), recorded_at)
 
 
 def an_order(id_: str, effective_at: int, recorded_at: int) -> Fact:
@@ -291,10 +291,11 @@ def test_an_element_that_more_receivers_cover_is_published_again(fresh: Fresh, r
     stated = {"type": "token.issued", "source": "urn:s", "occurred_at": format_instant(moment), "subject": "human:a"}
     told_of = [{**stated, "event_id": f"a{n}", "token": f"t{n}", "audience": ["a"] * n} for n in (0, 1)]
     wider = [{**stated, "event_id": f"b{n}", "token": f"t{n}", "audience": ["b"]} for n in (0, 1)]
-    said = {"type": "revocation.ordered", "source": "urn:s", "occurred_at": format_instant(moment), "reason": "test"}
-    said = {**said, "ordered_by": "human:ir"}
+    fields = {"type": "revocation.ordered", "source": "urn:s", "occurred_at": format_instant(moment), "reason": "test"}
+    fields = {**fields, "ordered_by": "human:ir"}
     ends = [
-        {**said, "event_id": f"o{n}", "revocation": f"r{n}", "target": {"kind": "token", "id": f"t{n}"}} for n in (0, 1)
+        {**fields, "event_id": f"o{n}", "revocation": f"r{n}", "target": {"kind": "token", "id": f"t{n}"}}
+        for n in (0, 1)
     ]
     with a_store(fresh) as (store, _):
         spread = OutboxWriter(store, None)

@@ -34,12 +34,12 @@ def store(fresh: stores.Fresh) -> Iterator[Store]:
         yield opened_store
 
 
-def tell(store: Store, *said: tuple[str, State], at: Instant = 1) -> None:
+def tell(store: Store, *arguments: tuple[str, State], at: Instant = 1) -> None:
     """Append rows to the outbox."""
     after = outbox.cursor_of(store, outbox.SPREAD).seq
     found = [
         Change(key, PublishedState(n, ElementState(state, "r1", 1, None)))
-        for n, (key, state) in enumerate(said, after + 1)
+        for n, (key, state) in enumerate(arguments, after + 1)
     ]
     outbox.write(store, found, after=after, at=at, standing=Standing(b"", {}))
 

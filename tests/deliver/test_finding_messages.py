@@ -45,9 +45,9 @@ class NotifiedStore:
         kept = [(change, finding(name, change)) for change, name in changes]
         kept_findings.write(self.store, before, before, kept, self.now)
 
-    def sender(self, **said: Any) -> WebhookSender:
-        said = {"severity": Severity.HIGH, **said}
-        webhook = Webhook(name="oncall", url=self.receiver.url, secret=self._secret, **said)
+    def sender(self, **fields: Any) -> WebhookSender:
+        fields = {"severity": Severity.HIGH, **fields}
+        webhook = Webhook(name="oncall", url=self.receiver.url, secret=self._secret, **fields)
         return WebhookSender(self.store, webhook, lambda: self.now)
 
     def heard(self) -> list[tuple[str, str]]:

@@ -45,18 +45,23 @@ def proof(desk: Desk, *words: str) -> dict[str, Any]:
 def test_denied_elements_are_closed_and_signed_over_the_nonce(desk: Desk, point: Introspecting):
     """Every element was asked about, by its handle; the signature covers the nonce."""
     signed = desk.one("prove", "r1", "--nonce", "7f3a")
-    said = signed["proof"]
+    result = signed["proof"]
     key = jwt.PyJWK(signed["jwk"])
-    payload = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    payload = json.dumps(result, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     jwt.PyJWS().decode(signed["jws"], key.key, algorithms=[key.algorithm_name], detached_payload=payload)
 
-    assert ("CLOSED", "7f3a", 2, "PARTIAL") == (said["verdict"], said["nonce"], said["elements"], said["closure"])
+    assert ("CLOSED", "7f3a", 2, "PARTIAL") == (
+        result["verdict"],
+        result["nonce"],
+        result["elements"],
+        result["closure"],
+    )
     assert {"t1", "t2"} == {asked for asked, _ in point.asked}
-    [one] = said["points"]
+    [one] = result["points"]
     assert ("introspection", 2, 2, 0, None) == (
         one["asked_by"], one["covers"], one["denied"], one["accepted"], one["last_success"],
     )  # fmt: skip
-    assert said["began_at"] <= one["first_denial"] <= said["ended_at"]
+    assert result["began_at"] <= one["first_denial"] <= result["ended_at"]
 
 
 def test_an_accepted_token_is_partial_whatever_was_acknowledged(desk: Desk, point: Introspecting):
@@ -64,12 +69,12 @@ def test_an_accepted_token_is_partial_whatever_was_acknowledged(desk: Desk, poin
     for one in ("t1", "t2"):
         desk.take(acknowledged(GATEWAY, "r1", token=f"https://idp#{one}"))
     point.active.add("t2")
-    said = proof(desk)
+    result = proof(desk)
 
-    assert ("PARTIAL", "CLOSED") == (said["verdict"], said["closure"])
-    assert {"count": 1, "first": [{"kind": "token", "id": "https://idp#t2", "receiver": GATEWAY}]} == said["accepted"]
-    assert (2, None) == (said["points"][0]["acknowledged"], said["points"][0]["first_denial"])
-    assert said["points"][0]["last_success"] is not None
+    assert ("PARTIAL", "CLOSED") == (result["verdict"], result["closure"])
+    assert {"count": 1, "first": [{"kind": "token", "id": "https://idp#t2", "receiver": GATEWAY}]} == result["accepted"]
+    assert (2, None) == (result["points"][0]["acknowledged"], result["points"][0]["first_denial"])
+    assert result["points"][0]["last_success"] is not None
 
 
 @pytest.mark.slow
@@ -91,9 +96,9 @@ def test_an_accepted_token_is_partial_whatever_was_acknowledged(desk: Desk, poin
 def test_an_unclear_reply_is_not_a_denial(desk: Desk, point: Introspecting, status: int, body: bytes):
     """It counts as ``revocation_unavailable``."""
     point.status, point.body = status, body
-    said = proof(desk)
+    result = proof(desk)
 
-    assert ("UNKNOWN", 2) == (said["verdict"], said["points"][0]["revocation_unavailable"])
+    assert ("UNKNOWN", 2) == (result["verdict"], result["points"][0]["revocation_unavailable"])
 
 
 def test_a_point_that_is_down_and_comes_back(desk: Desk, point: Introspecting):
@@ -109,38 +114,38 @@ def test_a_point_without_a_probe_is_unsupported_despite_its_acknowledgement(desk
     """Its acknowledgement is shown, and proves nothing."""
     desk.one("receiver", "register", "urn:appliance", "--kind", "token")
     desk.one("receiver", "mark", "r1", "urn:appliance", "--by", "human:ruth", "--reason", "seen")
-    said = proof(desk)
-    appliance = next(one for one in said["points"] if one["receiver"] == "urn:appliance")
+    result = proof(desk)
+    appliance = next(one for one in result["points"] if one["receiver"] == "urn:appliance")
 
-    assert "UNKNOWN" == said["verdict"]
+    assert "UNKNOWN" == result["verdict"]
     assert (2, 2, None) == (appliance["revocation_unsupported"], appliance["acknowledged"], appliance["asked_by"])
 
 
 def test_a_delegation_cannot_be_introspected(desk: Desk):
     """RFC 7662 is about tokens: the point cannot answer."""
     desk.take(granted("d9", "human:alice", "agent:x", expires_at=LATER), ordered("r2", "delegation", "d9"))
-    said = desk.one("prove", "r2")["proof"]
+    result = desk.one("prove", "r2")["proof"]
 
-    assert ("UNKNOWN", 1) == (said["verdict"], said["points"][0]["revocation_unsupported"])
+    assert ("UNKNOWN", 1) == (result["verdict"], result["points"][0]["revocation_unsupported"])
 
 
 def test_a_sample_is_never_closed(desk: Desk, point: Introspecting):
     """One of two elements was asked about; an acceptance among the sample is enough for partial."""
-    said = proof(desk, "--sample", "1")
+    result = proof(desk, "--sample", "1")
     point.active |= {"t1", "t2"}
     accepted = proof(desk, "--sample", "1")
 
-    assert ("UNKNOWN", 1, 1) == (said["verdict"], said["points"][0]["denied"], said["points"][0]["not_asked"])
+    assert ("UNKNOWN", 1, 1) == (result["verdict"], result["points"][0]["denied"], result["points"][0]["not_asked"])
     assert "PARTIAL" == accepted["verdict"]
 
 
 def test_an_earlier_use_is_the_last_success(desk: Desk):
     """It was recorded before the question, so that the denial is later."""
     desk.take(done("late", "13:00", token="https://idp#t1"))
-    said = proof(desk)
+    result = proof(desk)
 
-    assert "CLOSED" == said["verdict"]
-    assert said["points"][0]["last_success"] < said["points"][0]["first_denial"]
+    assert "CLOSED" == result["verdict"]
+    assert result["points"][0]["last_success"] < result["points"][0]["first_denial"]
 
 
 def test_a_follower_is_asked_about_everything_at_once(desk: Desk):
@@ -166,9 +171,9 @@ def test_a_follower_is_asked_about_everything_at_once(desk: Desk):
 @pytest.mark.parametrize("nonce", ["", "a" * 129, "ü", "a" * 1_000_000, "tab\tin it"])
 def test_an_invalid_nonce_is_refused(desk: Desk, point: Introspecting, nonce: str):
     """No point is asked."""
-    said = desk.run("prove", "r1", "--nonce", nonce, exit=2).output
+    result = desk.run("prove", "r1", "--nonce", nonce, exit=2).output
 
-    assert "a nonce has 1 to 128 printable characters of ASCII" in " ".join(said.split())
+    assert "a nonce has 1 to 128 printable characters of ASCII" in " ".join(result.split())
     assert [] == point.asked
 
 
@@ -216,13 +221,13 @@ def test_a_wrong_setting_is_named(desk: Desk, table: dict[str, Any], said: str):
 def test_credentials_are_sent_as_configured(desk: Desk, point: Introspecting):
     """Basic with a client id, bearer without; the secret is in no output."""
     configure(desk, **{GATEWAY: {"kind": "introspection", "url": point.url, "secret_file": "secret"}})
-    said = desk.run("prove", "r1", "--json").output
+    result = desk.run("prove", "r1", "--json").output
     table = {"kind": "introspection", "url": point.url, "secret_file": "secret", "client_id": "dg"}
     configure(desk, **{GATEWAY: table})
     proof(desk)
 
     assert {f"Bearer {SECRET}", "Basic ZGc6Y29ycmVjdC1ob3JzZQ=="} == {header for _, header in point.asked}
-    assert SECRET not in said
+    assert SECRET not in result
 
 
 def test_readiness_is_measured_on_a_canary(desk: Desk, point: Introspecting):
@@ -234,12 +239,12 @@ def test_readiness_is_measured_on_a_canary(desk: Desk, point: Introspecting):
         follower = {"kind": "answers", "url": url, "secret_file": "secret"}
         configure(desk, **{GATEWAY: {"kind": "introspection", "url": point.url}, FOLLOWER: follower})
         by = ("--by", "human:ruth", "--wait", "0.3")
-        said = desk.one("prove", "--ready", "token:https://idp#canary", *by)["proof"]
+        result = desk.one("prove", "--ready", "token:https://idp#canary", *by)["proof"]
         again = desk.run("prove", "--ready", "token:https://idp#canary", *by, exit=2).output
 
-    assert ("PARTIAL", "revoked") == (said["verdict"], desk.state("token:https://idp#canary"))
+    assert ("PARTIAL", "revoked") == (result["verdict"], desk.state("token:https://idp#canary"))
     assert [(FOLLOWER, "accepted", False), (GATEWAY, "accepted", False)] == [
-        (one["receiver"], one["before"], one["would_enforce"]) for one in said["points"]
+        (one["receiver"], one["before"], one["would_enforce"]) for one in result["points"]
     ]
     assert "is revoked, so it cannot show how fast it is denied" in " ".join(again.split())
 
@@ -283,8 +288,8 @@ def test_ten_thousand_elements_at_fifty_points_take_ten_seconds(tmp_path: Path):
     with answering(Following({*tokens, "https://idp#root"}), SECRET) as url:
         configure(desk, **{name: {"kind": "answers", "url": url, "secret_file": "secret"} for name in names})
         began = time.process_time()  # also of the followers, which run in this process
-        said = proof(desk)
+        result = proof(desk)
         seconds = time.process_time() - began
 
-    assert ("CLOSED", 10_001, 50) == (said["verdict"], said["elements"], len(said["points"]))
+    assert ("CLOSED", 10_001, 50) == (result["verdict"], result["elements"], len(result["points"]))
     assert seconds < 20

@@ -110,18 +110,18 @@ def test_the_copy_that_is_in_use_counts_as_it_is(listing: Listing):
 @pytest.mark.parametrize("change", ["signature", "key", "uri", "end", "future", "type", "text", "bits", "short"])
 def test_a_list_that_does_not_count_is_no_denial(listing: Listing, change: str):
     """Whatever is wrong with it: the enforcement point is unavailable, and nothing is proved."""
-    said, at = listing.said(), now() // SECOND
+    result, at = listing.said(), now() // SECOND
     stranger = file_of(listing.desk.folder, pem(Ed25519PrivateKey.generate()), name="other.pem")
-    status_list = said["status_list"]
+    status_list = result["status_list"]
     lists = {
-        "key": load_keys([stranger]).sign(said, TYPE),
-        "uri": listing.keys.sign({**said, "sub": f"{said['sub']}2"}, TYPE),
-        "end": listing.keys.sign({**said, "exp": at - 1}, TYPE),
-        "future": listing.keys.sign({**said, "iat": at + 3600, "exp": at + 7200}, TYPE),
-        "type": listing.keys.sign(said, "jwt"),
+        "key": load_keys([stranger]).sign(result, TYPE),
+        "uri": listing.keys.sign({**result, "sub": f"{result['sub']}2"}, TYPE),
+        "end": listing.keys.sign({**result, "exp": at - 1}, TYPE),
+        "future": listing.keys.sign({**result, "iat": at + 3600, "exp": at + 7200}, TYPE),
+        "type": listing.keys.sign(result, "jwt"),
         "text": "not a list",
-        "bits": listing.keys.sign({**said, "status_list": {**status_list, "bits": 3}}, TYPE),
-        "short": listing.keys.sign({**said, "status_list": {**status_list, "lst": encoded(b"")}}, TYPE),
+        "bits": listing.keys.sign({**result, "status_list": {**status_list, "bits": 3}}, TYPE),
+        "short": listing.keys.sign({**result, "status_list": {**status_list, "lst": encoded(b"")}}, TYPE),
     }
     valid = listing.current(listing.uri)
     lists["signature"] = f"{valid[:-6]}{'A' * 6}"
@@ -163,10 +163,10 @@ def test_a_list_shows_how_fast_it_denies_a_canary(listing: Listing):
     listing.desk.take(listed(listing, "canary", 9))
     configure(listing.desk, **{GATEWAY: {"kind": "status_list", "url": listing.lists.base}})
     by = ("--by", "human:ruth", "--wait", "20")
-    said = listing.desk.one("prove", "--ready", "token:https://idp#canary", *by)["proof"]
+    result = listing.desk.one("prove", "--ready", "token:https://idp#canary", *by)["proof"]
 
-    [point] = said["points"]
-    assert ("CLOSED", "accepted", True) == (said["verdict"], point["before"], point["would_enforce"])
+    [point] = result["points"]
+    assert ("CLOSED", "accepted", True) == (result["verdict"], point["before"], point["would_enforce"])
     assert 0 < point["milliseconds"] < 20_000
 
 

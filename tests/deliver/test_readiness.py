@@ -39,8 +39,8 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def ready(desk: Desk) -> dict[str, Any]:
-    said = desk.one("prove", "--ready", CANARY, "--by", "human:ruth", "--wait", "60")["proof"]
-    return {one["receiver"]: one for one in said["points"]} | {"verdict": said["verdict"]}
+    result = desk.one("prove", "--ready", CANARY, "--by", "human:ruth", "--wait", "60")["proof"]
+    return {one["receiver"]: one for one in result["points"]} | {"verdict": result["verdict"]}
 
 
 @pytest.mark.slow

@@ -63,14 +63,14 @@ def test_from_unknown_to_closed_by_a_persons_statement(desk: Desk):
     unknown = desk.one("closure", "r1")["verdict"]
     desk.one("receiver", "register", GATEWAY)
     partial = desk.one("closure", "r1")
-    said = desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
+    result = desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
     closed = desk.one("closure", "r1")
 
     assert ("UNKNOWN", "PARTIAL", "CLOSED") == (unknown, partial["verdict"], closed["verdict"])
-    assert (2, "CLOSED") == (said["elements"], said["verdict"])
+    assert (2, "CLOSED") == (result["elements"], result["verdict"])
     assert "by_hand" not in partial
     word = {"receiver": GATEWAY, "by": "human:ruth", "reason": "its log shows the refusal", "elements": 2}
-    assert [{**word, "said_at": said["said_at"]}] == closed["by_hand"]
+    assert [{**word, "said_at": result["said_at"]}] == closed["by_hand"]
 
 
 def test_a_statement_applies_to_the_elements_open_at_that_time(desk: Desk):
@@ -125,9 +125,9 @@ def test_a_statement_that_cannot_count_is_refused(desk: Desk, words: tuple[str, 
     desk.take(registered("agent:helper", "agent"))
     desk.one("receiver", "register", GATEWAY)
     before = desk.one("closure", "r1")
-    said = " ".join(desk.run("receiver", "mark", *words, exit=2).output.split())
+    text = " ".join(desk.run("receiver", "mark", *words, exit=2).output.split())
 
-    assert why in said
+    assert why in text
     assert before == desk.one("closure", "r1")
 
 
@@ -163,26 +163,26 @@ def test_open_elements_are_delivered_again(desk: Desk):
         OutboxWriter(service.store, service.trust).round(now())
         first = outbox.rows(service.store, after=0, limit=100)
         desk.take(acknowledged(GATEWAY, "r1", day("12:30"), token="t1"))
-        said = deliver_again(service, "r1", by="human:ruth")
+        result = deliver_again(service, "r1", by="human:ruth")
         rows = outbox.rows(service.store, after=first[-1].seq, limit=100)
 
-    assert said is not None
+    assert result is not None
     assert {"token:t1", "delegation:d1"} == {row.change.key for row in first}
     assert ["delegation:d1"] == [row.change.key for row in rows]
     before = next(row.change for row in first if row.change.key == "delegation:d1")
     assert (before.version.outcome, before.version.number + 1) == rows[0].change.version[::-1]
-    assert (1, 1) == (said["elements"], said["written"])
+    assert (1, 1) == (result["elements"], result["written"])
 
 
 def test_a_narrowing_registration_is_refused_unless_confirmed(desk: Desk):
     """So no receiver is silenced by accident; for orders already given the old coverage counts."""
     desk.one("receiver", "register", GATEWAY, "--kind", "token", "--kind", "delegation")
-    said = desk.run("receiver", "register", GATEWAY, "--kind", "token", exit=2).output
+    result = desk.run("receiver", "register", GATEWAY, "--kind", "token", exit=2).output
     desk.one("receiver", "register", GATEWAY, "--kind", "token", "--narrow")
     desk.one("receiver", "register", GATEWAY, "--kind", "token", "--issuer", "https://idp", "--narrow")
     [listed] = desk.one("receiver", "list")["items"]
 
-    assert "would cover less" in " ".join(said.split())
+    assert "would cover less" in " ".join(result.split())
     assert (["token"], ["https://idp"]) == (listed["kinds"], listed["issuers"])
     assert 2 == len(desk.one("closure", "r1")["open"])
 

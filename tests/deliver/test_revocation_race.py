@@ -44,9 +44,9 @@ def place(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def child(token: str, parent: str) -> dict[str, Any]:
     """Build a token exchanged from another, issued now."""
-    said = {"type": "token.issued", "event_id": token, "source": "urn:idp", "occurred_at": format_instant(now())}
+    fields = {"type": "token.issued", "event_id": token, "source": "urn:idp", "occurred_at": format_instant(now())}
     derived = [] if not parent else [{"token": parent, "role": "subject"}]
-    return {**said, "token": token, "subject": "human:a", "derived_from": derived}
+    return {**fields, "token": token, "subject": "human:a", "derived_from": derived}
 
 
 class Producer:

@@ -46,18 +46,18 @@ def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
 
 
 def endpoint_settings(folder: Path, url: str, **more: Any) -> Settings:
-    said = {"url": url, "issuers": [ISSUER], "auth": "basic", "client_id": "del:egraph", "secret_file": "word"}
+    fields = {"url": url, "issuers": [ISSUER], "auth": "basic", "client_id": "del:egraph", "secret_file": "word"}
     file_of(folder, "pass word\n", name="word")
-    [found] = endpoints_of({AS: {**said, **more}}, file=folder / "delegraph.toml")
+    [found] = endpoints_of({AS: {**fields, **more}}, file=folder / "delegraph.toml")
     return found
 
 
-def tell(store: Store, *said: tuple[str, State]) -> None:
+def tell(store: Store, *arguments: tuple[str, State]) -> None:
     """Append rows to the outbox: each an element and its state, because of ``r1``."""
     after = outbox.cursor_of(store, outbox.SPREAD).seq
     found = [
         Change(key, PublishedState(n, ElementState(state, "r1", 1, None)))
-        for n, (key, state) in enumerate(said, after + 1)
+        for n, (key, state) in enumerate(arguments, after + 1)
     ]
     outbox.write(store, found, after=after, at=1, standing=Standing(b"", {}))
 

@@ -144,12 +144,12 @@ def test_nobody_sees_or_changes_the_stream_of_another(world: World):
         ("POST", "status", {"status": "disabled"}),
         ("POST", "verification", {"state": "x"}),
     ]:
-        said = None if body is None else {"stream_id": stream_id, **body}
+        result = None if body is None else {"stream_id": stream_id, **body}
         query = {"stream_id": stream_id} if body is None else {}
-        assert 404 == stranger.ask(method, endpoint, said, **query).status_code, (method, endpoint)
+        assert 404 == stranger.ask(method, endpoint, result, **query).status_code, (method, endpoint)
         for name, status in [("gateway/producer", 403), ("", 401)]:
             other.http.headers["Authorization"] = f"Bearer {name}".strip()
-            assert status == other.ask(method, endpoint, said, **query).status_code
+            assert status == other.ask(method, endpoint, result, **query).status_code
     assert 404 == stranger.http.post(made["delivery"]["endpoint_url"], json={}).status_code
     assert [] == stranger.ask("GET", "configuration").json()
     assert 409 == gateway.ask("POST", "configuration", {}).status_code

@@ -44,8 +44,8 @@ class Gateway:
         if self.rng.random() < loses:
             return len(sets)  # the answer is lost; whether the acknowledgement is, nobody knows
         self.acknowledging = set()
-        for jti, said in sets.items():
-            self.hear(jti, claims_in(said))
+        for jti, value in sets.items():
+            self.hear(jti, claims_in(value))
             if self.rng.random() >= loses:
                 self.acknowledging.add(jti)
         return len(sets)

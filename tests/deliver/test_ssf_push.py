@@ -191,8 +191,8 @@ def test_a_pause_keeps_events_and_a_verification_has_its_state(world: World):
         world.end("t-1")
         world.end("t-2")
         delivery = {"method": gateway.stream["delivery"]["method"], "endpoint_url": receiver.url}
-        said = {"stream_id": gateway.id, "delivery": {**delivery, "authorization_header": HEADER}}
-        assert delivery == gateway.ask("PATCH", "configuration", said).json()["delivery"]
+        fields = {"stream_id": gateway.id, "delivery": {**delivery, "authorization_header": HEADER}}
+        assert delivery == gateway.ask("PATCH", "configuration", fields).json()["delivery"]
         assert [] == heard(receiver)
         gateway.status("enabled")
         wait_until(lambda: len(kept(world, "gateway")) == 2)

@@ -112,13 +112,13 @@ def test_a_list_equals_that_of_the_model(seed: int):
     found = statuses_of(World(facts, known_at=known_at), URI, at)
     states = model.status_list(records, URI, at, known_at)
     worst = {
-        place: INVALID if said & {"revoked", "cascaded"} else SUSPENDED if "suspended" in said else VALID
-        for place, said in states.items()
+        place: INVALID if value & {"revoked", "cascaded"} else SUSPENDED if "suspended" in value else VALID
+        for place, value in states.items()
     }
 
     assert (found is None) == (not states)
     if found is not None:  # what has ended by itself says so itself, and the list may say what was ordered besides
-        certain = {place for place, said in states.items() if "expired" not in said}
+        certain = {place for place, value in states.items() if "expired" not in value}
         assert {place: worst[place] for place in certain} == {
             place: found.statuses.get(place, VALID) for place in certain
         }
@@ -308,9 +308,9 @@ def test_the_number_of_cached_lists_is_bounded(desk: Desk, keys: SigningKeys):
         assert max(len(digest) for _, digest, _ in lists._made.values()) == 32
         again = [lists.now(name) for name in ("1", "many-0", "many-1")]
         assert lists.now("of nobody") is None
-    said = [statuses(verified(one.token, keys, Clock("13:00"))) for one in again if one is not None]
+    lines = [statuses(verified(one.token, keys, Clock("13:00"))) for one in again if one is not None]
 
-    assert [[VALID, INVALID, INVALID, SUSPENDED, VALID, VALID], [INVALID, *[VALID] * 5], [VALID] * 6] == said
+    assert [[VALID, INVALID, INVALID, SUSPENDED, VALID, VALID], [INVALID, *[VALID] * 5], [VALID] * 6] == lines
 
 
 def test_two_tokens_with_one_entry_are_a_finding(desk: Desk):

@@ -521,11 +521,11 @@ def test_a_broken_gzip_is_accounted_for(tmp_path: Path, url: str, what: str):
 
     result = CliRunner().invoke(main, ["ingest", str(file), "--json", "--store", url])
 
-    said = (
+    matching = (
         json.loads(result.stdout)["quarantined"] if result.exit_code == 0 else result.stderr.startswith("delegraph: ")
     )
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert said
+    assert matching
     if b"token.issued" in gzip_head(BROKEN_FILES[what]):
         assert "active" == invoke(url, "status", "token:t1")[0]["state"]
 
@@ -813,11 +813,11 @@ def test_a_writer_waits_for_a_locked_store_and_then_reports_it(
             )
             for name, words in commands.items()
         }
-        said = {name: (run.communicate(timeout=40)[1], run.returncode) for name, run in runs.items()}
+        text = {name: (run.communicate(timeout=40)[1], run.returncode) for name, run in runs.items()}
         holder.execute("ROLLBACK")
 
-    assert dict.fromkeys(runs, 5) == {name: code for name, (_, code) in said.items()}
-    for stderr, _ in said.values():
+    assert dict.fromkeys(runs, 5) == {name: code for name, (_, code) in text.items()}
+    for stderr, _ in text.values():
         one_sentence(stderr)
         assert b"locked" in stderr
     assert 0 == invoke(url, "status", "token:t1")[0]["as_of"]["behind"] - 1

@@ -53,18 +53,18 @@ FORM = st.sampled_from(sorted(BODIES))
 
 def unpacked(packed: bytes) -> bytes:
     """Decompress a gzip stream as far as possible."""
-    said, member = b"", zlib.decompressobj(31)
+    result, member = b"", zlib.decompressobj(31)
     for at in range(len(packed)):
         try:
-            said += member.decompress(packed[at : at + 1])
+            result += member.decompress(packed[at : at + 1])
         except zlib.error:
             break
-    return said
+    return result
 
 
-def whole(said: bytes) -> int:
+def whole(raw: bytes) -> int:
     """Count the records that end within the decompressed part."""
-    return sum(f'"{call["requestID"]}"}}'.encode() in said for call in CALLS)
+    return sum(f'"{call["requestID"]}"}}'.encode() in raw for call in CALLS)
 
 
 @given(FORM, st.floats(0, 1, exclude_max=True))
@@ -79,10 +79,10 @@ def test_every_complete_record_is_read_wherever_the_file_is_cut(form, at):
 
     *good, last = list(read_records(reader))
 
-    said = unpacked(packed)
-    assert whole(said) == len(good) == sum(record.value is not None for record in good)
+    result = unpacked(packed)
+    assert whole(result) == len(good) == sum(record.value is not None for record in good)
     assert "broken-gzip" == last.fault.reason
-    assert last.raw in said
+    assert last.raw in result
     assert [record.position for record in [*good, last]] == sorted({record.position for record in [*good, last]})
 
 

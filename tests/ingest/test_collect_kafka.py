@@ -155,9 +155,9 @@ def test_the_setting_names_a_topic_here_or_elsewhere(meant):
     """
     The topic is on the log's own cluster, or on another one.
     """
-    said, log, expected = meant
+    result, log, expected = meant
 
-    assert expected == place_of(said, log, "opa-eu")
+    assert expected == place_of(result, log, "opa-eu")
 
 
 @pytest.mark.parametrize("said", ["raw", "kafka://k1:9092/", "kafka://k1:9092/a b"])

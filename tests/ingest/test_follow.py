@@ -291,10 +291,10 @@ def test_a_file_of_another_format_is_refused_by_name_and_not_ingested(world, log
     follower.round()
 
     assert [] == world.log
-    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert "the source 'opa-eu' cannot follow" in said
-    assert "it holds kubernetes records, and the source has the format opa; nothing of it was ingested" in said
-    assert "[[source]] of its own" in said
+    (text,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "the source 'opa-eu' cannot follow" in text
+    assert "it holds kubernetes records, and the source has the format opa; nothing of it was ingested" in text
+    assert "[[source]] of its own" in text
 
     log.write_bytes(line(1))
     follower.round()
@@ -333,7 +333,7 @@ def test_an_inaccessible_folder_is_reported_by_name_and_the_rest_is_followed(tmp
     for folder in (tmp_path, *tmp_path.parents):
         if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
             folder.chmod(0o755)
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script, str(closed), str(opened), str(closed / "a.jsonl"), str(closed / "*.jsonl")],
         capture_output=True,
         text=True,
@@ -342,8 +342,8 @@ def test_an_inaccessible_folder_is_reported_by_name_and_the_rest_is_followed(tmp
     ).stdout
     closed.chmod(0o755)
 
-    assert 3 <= said.count("it may not be read")
-    assert "['b.jsonl']" in said
+    assert 3 <= result.count("it may not be read")
+    assert "['b.jsonl']" in result
 
 
 def test_a_pipe_is_not_a_file(world, tmp_path, caplog):

@@ -112,8 +112,8 @@ def test_the_incident_is_described_for_people():
     result = invoke("demo", "--everywhere")
 
     assert 0 == result.exit_code, result.output
-    for said in ("keycloak.jsonl", "mcp.jsonl", "kubernetes.jsonl", "openbao.jsonl", "cloudtrail.jsonl"):
-        assert said in result.stdout
+    for value in ("keycloak.jsonl", "mcp.jsonl", "kubernetes.jsonl", "openbao.jsonl", "cloudtrail.jsonl"):
+        assert value in result.stdout
     assert "human:alice@example.com" in result.stdout
     assert "aws#AKIAQEXAMPLEOPENBAO1" in result.stdout
     assert 2 == invoke("demo", "--everywhere", "--serve").exit_code

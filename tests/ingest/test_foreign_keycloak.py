@@ -87,19 +87,19 @@ def quoted(value: str, quote: str) -> str:
 def login(
     id_: str = "l", minute: float = 0, token: str = "T0", session: str = "S", client: str = "portal", **extra: Any
 ) -> dict[str, Any]:
-    said = {"token_id": token, "refresh_token_id": f"{token}-r", "scope": "openid email", "username": "ann"}
-    return event("LOGIN", id_, minute, client=client, session=session, **(said | extra))
+    fields = {"token_id": token, "refresh_token_id": f"{token}-r", "scope": "openid email", "username": "ann"}
+    return event("LOGIN", id_, minute, client=client, session=session, **(fields | extra))
 
 
 def refresh(id_: str, minute: float, used: str, token: str, **extra: Any) -> dict[str, Any]:
-    said = {"token_id": token, "refresh_token_id": f"{used}-r", "updated_refresh_token_id": f"{token}-r"}
-    return event("REFRESH_TOKEN", id_, minute, **(said | extra))
+    fields = {"token_id": token, "refresh_token_id": f"{used}-r", "updated_refresh_token_id": f"{token}-r"}
+    return event("REFRESH_TOKEN", id_, minute, **(fields | extra))
 
 
 def exchange(id_: str, minute: float, of: str, by: str, token: str, *audience: str, **extra: Any) -> dict[str, Any]:
-    said = {"token_id": token, "subject_token_client_id": of, "username": "ann"}
-    said |= {"audience": " ".join(audience)} if audience else {}
-    return event("TOKEN_EXCHANGE", id_, minute, **({"client": by} | said | extra))
+    fields = {"token_id": token, "subject_token_client_id": of, "username": "ann"}
+    fields |= {"audience": " ".join(audience)} if audience else {}
+    return event("TOKEN_EXCHANGE", id_, minute, **({"client": by} | fields | extra))
 
 
 def issued(token: str, holder: str = "portal", **extra: Any) -> dict[str, Any]:

@@ -24,12 +24,12 @@ OTLP = FORMATS["otlp"]
 
 
 def span(
-    id_: int, above: int | None, name: str = "x", *, at: int = 0, failed: bool = False, **said: Any
+    id_: int, above: int | None, name: str = "x", *, at: int = 0, failed: bool = False, **fields: Any
 ) -> dict[str, Any]:
     """Build a span of OTLP/JSON; ``__`` in the names of attributes becomes a dot."""
     attributes = [
         {"key": key.replace("__", "."), "value": {"boolValue" if isinstance(value, bool) else "stringValue": value}}
-        for key, value in said.items()
+        for key, value in fields.items()
     ]
     return {
         "traceId": TRACE,
@@ -66,12 +66,12 @@ def tool(id_: int, above: int | None, name: str, **extra: Any) -> dict[str, Any]
 
 
 def handed_over(id_: int, above: int, from_: str, to: str, **extra: Any) -> dict[str, Any]:
-    said = {
+    fields = {
         "gen_ai__operation__name": "agent_handoff",
         "gen_ai__handoff__from_agent": from_,
         "gen_ai__handoff__to_agent": to,
     }
-    return span(id_, above, "agent_handoff Stamped On All", gen_ai__agent__name="Stamped On All", **said, **extra)
+    return span(id_, above, "agent_handoff Stamped On All", gen_ai__agent__name="Stamped On All", **fields, **extra)
 
 
 CHAT = span(1, None, "POST /chat", enduser__id="ann@example.org", session__id="c1")
@@ -383,8 +383,8 @@ def in_protobuf(request: dict[str, Any]) -> bytes:
 
     def attribute(one: dict[str, Any]) -> bytes:
         value = one["value"]
-        said = field(2, int(value["boolValue"])) if "boolValue" in value else field(1, value["stringValue"])
-        return field(1, one["key"]) + field(2, said)
+        result = field(2, int(value["boolValue"])) if "boolValue" in value else field(1, value["stringValue"])
+        return field(1, one["key"]) + field(2, result)
 
     def encoded(one: dict[str, Any]) -> bytes:
         ids = [(1, one["traceId"]), (2, one["spanId"]), (4, one.get("parentSpanId", ""))]
@@ -396,7 +396,7 @@ def in_protobuf(request: dict[str, Any]) -> bytes:
             + b"\x41"
             + struct.pack("<Q", int(one["endTimeUnixNano"]))
         )
-        raw += b"".join(field(9, attribute(said)) for said in one["attributes"])
+        raw += b"".join(field(9, attribute(value)) for value in one["attributes"])
         raw += field(11, b"\x09" + struct.pack("<Q", 5) + field(2, "an event of the span"))
         return raw + field(15, field(3, 2) if one["status"] else b"") + b"\x85\x01" + struct.pack("<I", 256)
 
@@ -523,7 +523,7 @@ def simplified(request: dict[str, Any]) -> dict[str, Any]:
     """Keep only attributes of two types, and remove what spans of these files leave out."""
     for scope in itertools.chain.from_iterable(one["scopeSpans"] for one in request["resourceSpans"]):
         for one in scope["spans"]:
-            said = [item for item in one.get("attributes", []) if {"stringValue", "boolValue"} & item["value"].keys()]
-            one["attributes"] = said
+            lines = [item for item in one.get("attributes", []) if {"stringValue", "boolValue"} & item["value"].keys()]
+            one["attributes"] = lines
             one["status"] = one["status"] if one["status"].get("code") == "STATUS_CODE_ERROR" else {}
     return request

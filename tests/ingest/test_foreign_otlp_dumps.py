@@ -15,7 +15,7 @@ NATIVE = "trace_77"
 AT = "2026-03-01T10:00:00.250000Z"
 
 
-def printed(id_: int, above: int | None, name: str, **said: Any) -> dict[str, Any]:
+def printed(id_: int, above: int | None, name: str, **fields: Any) -> dict[str, Any]:
     """Build a span as the console exporter prints it; ``__`` in the names of attributes becomes a dot."""
     return {
         "name": name,
@@ -25,23 +25,23 @@ def printed(id_: int, above: int | None, name: str, **said: Any) -> dict[str, An
         "start_time": AT,
         "end_time": AT,
         "status": {"status_code": "UNSET"},
-        "attributes": {key.replace("__", "."): value for key, value in said.items()},
+        "attributes": {key.replace("__", "."): value for key, value in fields.items()},
         "events": [],
     }
 
 
-def short(id_: int, above: int | None, name: str, **said: Any) -> dict[str, Any]:
+def short(id_: int, above: int | None, name: str, **fields: Any) -> dict[str, Any]:
     """Build the same span under shorter names, and without a time."""
-    attributes = printed(id_, above, name, **said)["attributes"]
+    attributes = printed(id_, above, name, **fields)["attributes"]
     ids = {"trace": TRACE, "span": f"{id_:016x}", "parent": f"{above:016x}" if above else None}
     return {"name": name, "kind": "INTERNAL", **ids, "attributes": attributes}
 
 
-def native(id_: str, above: str | None, error: Any = None, **said: Any) -> dict[str, Any]:
+def native(id_: str, above: str | None, error: Any = None, **fields: Any) -> dict[str, Any]:
     """Build a span of OpenAI's Agents SDK."""
     time = {"started_at": AT, "ended_at": AT}
     return {
-        "object": "trace.span", "id": id_, "trace_id": NATIVE, "parent_id": above, **time, "span_data": said,
+        "object": "trace.span", "id": id_, "trace_id": NATIVE, "parent_id": above, **time, "span_data": fields,
         "error": error,
     }  # fmt: skip
 
@@ -68,8 +68,8 @@ def called(id_: str, tool: str | None, outcome: str = "succeeded", **extra: Any)
 
 
 def granted(id_: str, by: str, to: str, *parents: str) -> dict[str, Any]:
-    said = {"delegation": id_, "delegator": by, "delegatee": to, "parents": list(parents) or None}
-    return {"type": "delegation.granted"} | said
+    fields = {"delegation": id_, "delegator": by, "delegatee": to, "parents": list(parents) or None}
+    return {"type": "delegation.granted"} | fields
 
 
 ANN, FRONT, BACK = "otlp:user:ann", "otlp:agent:front", "otlp:agent:back"

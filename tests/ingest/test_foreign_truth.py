@@ -201,11 +201,11 @@ def test_gcp(tmp_path, mixed):
     counts = desk.ingest(tmp_path / "gcp.jsonl")
     expected = {}
     for record in records:
-        said = record.get("protoPayload", {}).get("authenticationInfo", {})
-        handed = said.get("serviceAccountDelegationInfo", ())
+        result = record.get("protoPayload", {}).get("authenticationInfo", {})
+        handed = result.get("serviceAccountDelegationInfo", ())
         others = [one["firstPartyPrincipal"]["principalEmail"] for one in reversed(handed)]
-        if "principalEmail" in said:
-            expected[f"gcp#{record['insertId']}"] = [f"gcp#{mail}" for mail in (*others, said["principalEmail"])]
+        if "principalEmail" in result:
+            expected[f"gcp#{record['insertId']}"] = [f"gcp#{mail}" for mail in (*others, result["principalEmail"])]
 
     told = {answer["action"]: principals(answer) for answer in desk.ask("who", expected)}
 

@@ -437,9 +437,9 @@ def test_a_replaced_or_truncated_log_is_refused(kafka_url: str, tmp_path: Path, 
 
         for words in (["--group", group_of(kafka_url)], ["--drain"]):
             run = started("consume", *words, "--store", store, "--log", kafka_url)
-            code, said = given_up(run)
-            assert INTEGRITY == code, said
-            assert "another log" in said or "deleted" in said or "no longer holds" in said
+            code, result = given_up(run)
+            assert INTEGRITY == code, result
+            assert "another log" in result or "deleted" in result or "no longer holds" in result
         assert held == facts_in(store)
 
 
@@ -463,13 +463,13 @@ def test_topics_created_again_during_a_run_are_noticed(kafka_url: str, tmp_path:
         try:
             wait_until(lambda: _has_begun(store) and behind(store, log) == 0)
             forced(what, log)
-            code, said = given_up(run)
+            code, result = given_up(run)
         finally:
             run.kill()
             run.communicate()
 
-    assert INTEGRITY == code, said
-    assert "another log" in said or "no longer holds" in said or "lost" in said
+    assert INTEGRITY == code, result
+    assert "another log" in result or "no longer holds" in result or "lost" in result
 
 
 @pytest.mark.slow
@@ -484,9 +484,9 @@ def test_a_store_that_has_read_another_log_is_refused(kafka_url: str, tmp_path: 
         drained(store, kafka_url)
         held = facts_in(store)
         run = started("consume", "--store", store, "--log", f"{kafka_url}-other")
-        code, said = given_up(run)
+        code, result = given_up(run)
 
-    assert (INTEGRITY, True) == (code, "another log" in said), said
+    assert (INTEGRITY, True) == (code, "another log" in result), result
     assert held == facts_in(store)
 
 

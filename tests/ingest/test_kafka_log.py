@@ -321,9 +321,9 @@ def test_an_unreachable_cluster_is_reported_soon(tmp_path: Path):
     file.write_bytes(b"")
     began = time.monotonic()
     run = started("ingest", str(file), "--store", f"sqlite:///{tmp_path}/delegraph.db", "--log", "kafka://127.0.0.1:1")
-    _, said = run.communicate(timeout=60)
+    _, text = run.communicate(timeout=60)
 
-    assert (5, True) == (run.returncode, b"refused" in said), said
+    assert (5, True) == (run.returncode, b"refused" in text), text
     assert time.monotonic() - began < 20
 
 

@@ -55,8 +55,8 @@ def forgotten(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @contextmanager
-def opened(url: str, said: Mapping[str, str]) -> Iterator[KafkaLog]:
-    log = KafkaLog(url, KafkaSettings.from_mapping(said))
+def opened(url: str, fields: Mapping[str, str]) -> Iterator[KafkaLog]:
+    log = KafkaLog(url, KafkaSettings.from_mapping(fields))
     try:
         yield log
     finally:
@@ -197,12 +197,12 @@ def test_the_real_cause_is_reported(secured_kafka: SecuredKafka, others: Path, c
     """
     If the library only knows that it could not connect, the cause and its remedy are reported, within seconds.
     """
-    listener, otherwise, said = CAUSES[case]
+    listener, otherwise, result = CAUSES[case]
     settings = said_otherwise(secured_kafka, others, listener, otherwise)
 
     cause = soon(lambda: cause_of([secured_kafka.servers_of(listener)], settings), 4)
 
-    assert said in cause
+    assert result in cause
 
 
 @pytest.mark.slow
@@ -214,9 +214,9 @@ def test_opening_a_log_reports_the_real_cause(secured_kafka: SecuredKafka, other
     """
     The error names the cause, not "Unable to bootstrap".
     """
-    listener, otherwise, said = CAUSES[case]
+    listener, otherwise, result = CAUSES[case]
 
-    with pytest.raises(UnavailableError, match=said):
+    with pytest.raises(UnavailableError, match=result):
         KafkaLog(
             f"kafka://{secured_kafka.servers_of(listener)}", said_otherwise(secured_kafka, others, listener, otherwise)
         )
@@ -229,8 +229,8 @@ def test_each_server_has_its_own_cause(kafka: str):
     """
     cause = cause_of([kafka, "127.0.0.1:1", "nowhere.invalid:9092"], NOBODY)
 
-    for said in (f"{kafka}: {ALL_IS_WELL}", "127.0.0.1:1: nothing listens", "nowhere.invalid:9092: the name"):
-        assert said in cause
+    for value in (f"{kafka}: {ALL_IS_WELL}", "127.0.0.1:1: nothing listens", "nowhere.invalid:9092: the name"):
+        assert value in cause
 
 
 # Servers that are not Kafka brokers

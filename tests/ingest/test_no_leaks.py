@@ -65,9 +65,9 @@ def test_messages_do_not_repeat_the_input(kind, wrapping):
     """
     found = secret(kind, random.Random(f"{kind} {wrapping}"))
 
-    said = scrubbed(WRAPPINGS[wrapping](found).decode())
+    result = scrubbed(WRAPPINGS[wrapping](found).decode())
 
-    assert not any(trace in said.encode() for trace in traces(found.needle)), said
+    assert not any(trace in result.encode() for trace in traces(found.needle)), result
 
 
 # Every way in
@@ -161,9 +161,9 @@ def test_http_leaks_nothing(tmp_path_factory, rng):
     url = f"sqlite:///{folder}/store.db"
     records = one_of_each(rng, WRAPPINGS)
     lines = [raw for _, raw in records if b"\n" not in raw]
-    said = io.StringIO()
+    result = io.StringIO()
     answers = []
-    with logging_to(said, LogSettings("json", "debug")), api_over(url, folder) as api:
+    with logging_to(result, LogSettings("json", "debug")), api_over(url, folder) as api:
         for media_type, body in (
             ("application/x-ndjson", b"\n".join(lines)),
             ("application/json", b"[" + b",".join(json.dumps(raw.decode("latin-1")).encode() for raw in lines) + b"]"),
@@ -179,7 +179,7 @@ def test_http_leaks_nothing(tmp_path_factory, rng):
             answers.append(api.get("/v1/status", params={"of": raw.decode("latin-1")}).text)
         answers.append(api.get("/v1/quarantine", params={"limit": 1000}).text)
 
-    assert [] == leaked(records, bytes_of(folder), said.getvalue(), *answers, looked_at(url))
+    assert [] == leaked(records, bytes_of(folder), result.getvalue(), *answers, looked_at(url))
 
 
 PATHS = ("/v1/revocations", "/v1/revocations/r1/lift")
@@ -218,12 +218,12 @@ def test_kafka_leaks_nothing(tmp_path_factory, rng, in_headers):
         held = own + [(b"no event", (("trace", raw), ("x", b"1"))) for _, raw in records]
     else:
         held = [(raw, ()) for _, raw in records] + [(b"\xc3\x01" + raw, ()) for _, raw in records]
-    said = io.StringIO()
+    result = io.StringIO()
     with (
-        logging_to(said, LogSettings("json", "debug")),
+        logging_to(result, LogSettings("json", "debug")),
         contextlib.closing(open_store(url, codec.read, create=True)) as store,
     ):
         project(RecordsWithHeaders(held), store, None)
         assert len(held) == store.count_quarantined()
 
-    assert [] == leaked(records, bytes_of(folder), said.getvalue(), looked_at(url))
+    assert [] == leaked(records, bytes_of(folder), result.getvalue(), looked_at(url))

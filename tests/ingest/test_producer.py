@@ -232,9 +232,9 @@ def test_a_child_of_a_fork_must_open_its_own(desk: Desk, tmp_path: Path):
     with desk.producer() as producer:
         producer.emit(ACTION)
         for act in (lambda: producer.emit(ACTION), lambda: producer.flush(1), producer.metrics):
-            said = in_child(lambda act=act: str(act()))
-            assert said.startswith("RefusedError: the spool")
-            assert "must open a separate spool" in said
+            result = in_child(lambda act=act: str(act()))
+            assert result.startswith("RefusedError: the spool")
+            assert "must open a separate spool" in result
         assert "False" == in_child(lambda: str(producer.close()))
         assert "1 True" == in_child(with_its_own)
         assert 2 == producer.emit(ACTION).sequence

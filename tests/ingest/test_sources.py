@@ -132,8 +132,8 @@ def test_an_invalid_identity_rule_is_refused(tmp_path, entry, told):
     """
     Especially one that would make all principals the same person.
     """
-    said = {"match": "vault:entity:e-1", "id": "human:alice", "kind": "human"} | entry
-    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in said.items() if value is not None)
+    fields = {"match": "vault:entity:e-1", "id": "human:alice", "kind": "human"} | entry
+    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in fields.items() if value is not None)
 
     with pytest.raises(RefusedError, match=told):
         settings_of(tmp_path, f"[[source]]\nname='vault'\nformat='vault'\n[[source.identity]]\n{lines}")
@@ -197,9 +197,9 @@ def test_a_file_of_another_format_is_refused(desk):
     desk.settings(EU)
     file = desk.log({"eventID": "e", "eventName": "x", "eventSource": "y", "eventTime": "2026-03-01T10:00:00Z"})
 
-    said = desk.run("ingest", "--source", "vault-eu", file, exit=2).output
+    result = desk.run("ingest", "--source", "vault-eu", file, exit=2).output
 
-    assert "holds cloudtrail records, and the source 'vault-eu' has the format vault" in said
+    assert "holds cloudtrail records, and the source 'vault-eu' has the format vault" in result
 
 
 def test_reading_again_adds_nothing(desk):
@@ -320,13 +320,13 @@ kind = "human"
         for n in (1, 2)
     ]
 
-    said = desk.run("ingest", "--source", "vault-eu", desk.log(LOGIN, *others)).output
+    result = desk.run("ingest", "--source", "vault-eu", desk.log(LOGIN, *others)).output
     [item] = desk.one("sources")["items"]
 
     assert [{"id": "vault-eu:entity:e-1", "rules": [1, 2]}] == item["ambiguous"]
     natives = ["vault-eu:entity:x-1", "vault-eu:entity:x-2"]
     assert [{"id": "human:somebody", "from": natives}] == item["joined"]
-    assert "vault-eu:entity:e-1 fits the identity rules 1 and 2, which say different things; the first" in said
+    assert "vault-eu:entity:e-1 fits the identity rules 1 and 2, which say different things; the first" in result
     assert "human:e-1@example.com" == desk.one("chain", "token:vault-eu#hmac-sha256:a")["chain"][0]["known_as"]
 
 

@@ -306,9 +306,9 @@ def test_a_child_of_a_fork_is_told_to_open_its_own(spool: Spool, path: Path):
     """In the child of a fork a put is refused with a remedy, and closing there does not affect the parent."""
     put(spool, event(1))
 
-    said = in_child(lambda: str(put(spool, event(2))))
-    assert f"RefusedError: the spool {path} was opened by process {os.getpid()}, before a fork" in said
-    assert "must open a separate spool" in said
+    result = in_child(lambda: str(put(spool, event(2))))
+    assert f"RefusedError: the spool {path} was opened by process {os.getpid()}, before a fork" in result
+    assert "must open a separate spool" in result
     assert "None" == in_child(lambda: str(spool.close()))
     assert [2] == put(spool, event(3))
     assert ["e1", "e3"] == unsent(spool)

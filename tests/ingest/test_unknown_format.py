@@ -64,8 +64,8 @@ def test_a_file_of_unknown_format_fails_the_whole_command(tmp_path: Path, what: 
 
     assert (2, "") == (result.exit_code, result.stdout)
     assert 1 == result.stderr.count("\n")
-    for said in (str(unknown), "event_id", "vault", "cloudtrail", "nothing was ingested", "--quarantine-unknown"):
-        assert said in result.stderr
+    for value in (str(unknown), "event_id", "vault", "cloudtrail", "nothing was ingested", "--quarantine-unknown"):
+        assert value in result.stderr
     again = json.loads(ingest(tmp_path, str(good), "--json").stdout)
     assert (1, 0) == (again["accepted"], again["duplicates"])
     listed = CliRunner().invoke(main, ["quarantine", "--json", "--store", f"sqlite:///{tmp_path}/store.db"])

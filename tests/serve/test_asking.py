@@ -37,12 +37,12 @@ def service_over(store: Store, table: TrustTable | None = None) -> Service:
     return Service(store, None, Trust(table=table), lambda: NOW, source="urn:test")
 
 
-def found(service: Service, wanted: ActionFilter, *, limit: int, **how: Any) -> list[str]:
+def found(service: Service, filters: ActionFilter, *, limit: int, **how: Any) -> list[str]:
     """Join all pages of a list."""
     names: list[str] = []
     after = None
     while True:
-        page = actions(service, wanted, at=NOW, after=after, limit=limit, **how)
+        page = actions(service, filters, at=NOW, after=after, limit=limit, **how)
         assert page is not None
         assert len(page["items"]) <= limit
         assert page["complete"] == (page["next"] is None)
@@ -53,7 +53,7 @@ def found(service: Service, wanted: ActionFilter, *, limit: int, **how: Any) -> 
 
 
 def naive(
-    store: Store, facts: list[Any], wanted: ActionFilter, table: TrustTable | None, known_at: int | None
+    store: Store, facts: list[Any], filters: ActionFilter, table: TrustTable | None, known_at: int | None
 ) -> list[str]:
     """Filter every action of the whole world by the rule alone, sorted by its place."""
     whole = World(facts, trust=table, known_at=known_at)
@@ -66,7 +66,7 @@ def naive(
             place = (fact.event.occurred_at, stored.number)
             name = fact.event.body.action
             places[name] = min(place, places.get(name, place))
-    names = [name for name in places if wanted.takes(whole, name, chain_of_action(whole, name))]
+    names = [name for name in places if filters.takes(whole, name, chain_of_action(whole, name))]
     return sorted(names, key=lambda name: places[name], reverse=True)
 
 
@@ -75,8 +75,8 @@ def some_filter(rng: random.Random, items: list[dict[str, Any]]) -> ActionFilter
     events = [item["event"] for item in items]
 
     def one_of(*names: str) -> str:
-        said = [event[name] for event in events for name in names if event.get(name)]
-        flat = [each for value in said for each in (value if isinstance(value, list) else [value])]
+        lines = [event[name] for event in events for name in names if event.get(name)]
+        flat = [each for value in lines for each in (value if isinstance(value, list) else [value])]
         return rng.choice([*flat, "nobody"])
 
     people = ("subject", "actor", "delegator", "delegatee", "on_behalf_of", "prior_actors", "principal", "aliases")
@@ -118,12 +118,12 @@ def test_actions_are_what_a_naive_filter_finds_in_any_order_of_facts(fresh: stor
         store = in_batches(empty, url, records_of(items, rng), rng)
         service = service_over(store, table)
         for _ in range(8):
-            wanted = some_filter(rng, items)
+            filters = some_filter(rng, items)
             known_at = rng.choice([None, rng.choice(worlds.grid)])
-            expected = naive(store, facts, wanted, table, known_at)
+            expected = naive(store, facts, filters, table, known_at)
             budget = Budget(rng.choice([0, 2, 1_000]), rng.choice([3, 20_000]), rng.choice([None, 1, 3]))
-            listed = found(service, wanted, limit=rng.randint(1, 4), known_at=known_at, budget=budget)
-            assert expected == listed, (wanted, budget)
+            listed = found(service, filters, limit=rng.randint(1, 4), known_at=known_at, budget=budget)
+            assert expected == listed, (filters, budget)
         store.close()
 
 

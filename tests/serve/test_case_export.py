@@ -63,10 +63,10 @@ def test_an_export_states_something_of_each_kind(document: Json):
     """
     Otherwise the checks below would check nothing.
     """
-    said = {one["says"] for item in document["export"]["items"] for one in item["statements"]}
+    values = {one["says"] for item in document["export"]["items"] for one in item["statements"]}
     kinds = {item["kind"] for item in document["export"]["items"]}
 
-    assert {"stated", "named", "depends", "state", "found", "matches"} == said
+    assert {"stated", "named", "depends", "state", "found", "matches"} == values
     assert {"token", "action", "finding", "revocation", "decision", "delegation", "actions"} == kinds
     assert all(
         one["by"] for item in document["export"]["items"] for one in item["statements"] if one["says"] == "named"
@@ -190,12 +190,12 @@ class Loading(HTMLParser):
         self.ids: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        said = dict(attrs)
-        if tag in ("script", "link", "img", "iframe", "object", "b") or any(name.startswith("on") for name in said):
+        result = dict(attrs)
+        if tag in ("script", "link", "img", "iframe", "object", "b") or any(name.startswith("on") for name in result):
             self.found.append(tag)
-        if (to := said.get("href")) is not None:
+        if (to := result.get("href")) is not None:
             self.targets.add(to)
-        if (name := said.get("id")) is not None:
+        if (name := result.get("id")) is not None:
             self.ids.add(f"#{name}")
 
 

@@ -188,8 +188,8 @@ def test_a_log_that_is_away_changes_nothing(tmp_path: Path):
     """
     The command says so, and exits with 5.
     """
-    said = invoke("case", "list", "--store", f"sqlite:///{tmp_path}/none/store.db")
-    assert 5 == said.exit_code
+    result = invoke("case", "list", "--store", f"sqlite:///{tmp_path}/none/store.db")
+    assert 5 == result.exit_code
 
 
 def test_a_case_is_read_page_by_page(service: Service):
@@ -237,8 +237,8 @@ def test_cases_are_listed_by_id_backwards(service: Service):
         if after is None:
             break
 
-    def listed(**said: str) -> list[str]:
-        return [one["case"] for one in cases(service, CaseFilter(**said))["items"]]
+    def listed(**fields: str) -> list[str]:
+        return [one["case"] for one in cases(service, CaseFilter(**fields))["items"]]
 
     assert every == listed() == paged
     assert ["case-3"] == listed(status="closed")

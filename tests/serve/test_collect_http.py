@@ -51,10 +51,10 @@ class Asked:
 
     def post(self, body: bytes, token: str | None = TOKEN, path: str = "/v1/foreign/opa-eu", **headers: str):
         with closing(http.client.HTTPConnection("127.0.0.1", self.receiver.port, timeout=20)) as connection:
-            said = {name.replace("_", "-"): value for name, value in headers.items()}
+            values = {name.replace("_", "-"): value for name, value in headers.items()}
             if token is not None:
-                said["Authorization"] = f"Bearer {token}"
-            connection.request(said.pop("method", "POST"), path, body, said)
+                values["Authorization"] = f"Bearer {token}"
+            connection.request(values.pop("method", "POST"), path, body, values)
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
 
@@ -115,8 +115,8 @@ def test_nobody_writes_for_a_source_without_its_token(asked, stranger, caplog):
     assert b"send the token" in answer
     assert [] == asked.world.log
     assert [expected] == asked.refused
-    for said in (answer.decode(), caplog.text):
-        assert not token or token not in said
+    for value in (answer.decode(), caplog.text):
+        assert not token or token not in value
 
 
 def test_a_token_file_that_changes_counts_within_seconds(asked):
@@ -227,8 +227,8 @@ def test_real_bodies_of_opa_and_kubernetes_are_taken_whole(asked):
         ("opa/http-bodies.jsonl", TOKEN, "/v1/foreign/opa-eu"),
         ("kubernetes/webhook-bodies.jsonl", OTHER, "/v1/foreign/prod"),
     ):
-        for said in (DATA / file).read_text(encoding="utf-8").splitlines():
-            body = json.loads(said)["body"]
+        for value in (DATA / file).read_text(encoding="utf-8").splitlines():
+            body = json.loads(value)["body"]
             status, _, answer = asked.post(json.dumps(body).encode(), token, path)
             assert 200 == status, answer
             assert {} == json.loads(answer)["quarantined"]
@@ -319,9 +319,9 @@ def test_a_token_that_cannot_be(tmp_path, setting):
     """
     The message names the source and contains no token.
     """
-    said, remedy = setting
+    result, remedy = setting
     desk = Configured(tmp_path)
-    desk.settings(f'[[source]]\nname = "opa-eu"\nformat = "opa"\n{said}\n')
+    desk.settings(f'[[source]]\nname = "opa-eu"\nformat = "opa"\n{result}\n')
     output = desk.run("collect", exit=2).output.replace("\n", " ")
 
     assert remedy in output

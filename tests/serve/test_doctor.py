@@ -37,9 +37,9 @@ WELL = {**TOPIC_SETTINGS, "max.message.bytes": str(MESSAGE_BYTES), "min.insync.r
 def settings_of(tmp_path: Path) -> Callable[..., Settings]:
     """Settings with a store in a separate folder."""
 
-    def of(**said: str) -> Settings:
+    def of(**fields: str) -> Settings:
         env = {"DELEGRAPH_STORE": f"sqlite:///{tmp_path / 'delegraph.db'}"}
-        return Settings.of(env=env | {f"DELEGRAPH_{name.upper()}": value for name, value in said.items()})
+        return Settings.of(env=env | {f"DELEGRAPH_{name.upper()}": value for name, value in fields.items()})
 
     return of
 
@@ -86,8 +86,8 @@ def make_topics(url: str, **configs: str) -> None:
     _, prefix = parse_url(url)
     named = {name.replace("_", "."): value for name, value in configs.items()}
     with administering(url) as admin:
-        wanted = {"num_partitions": 1, "replication_factor": 1, "configs": named}
-        admin.create_topics({f"{prefix}.{topic}": wanted for topic in ("decisions", "orders")}, wait_for_metadata=True)
+        filters = {"num_partitions": 1, "replication_factor": 1, "configs": named}
+        admin.create_topics({f"{prefix}.{topic}": filters for topic in ("decisions", "orders")}, wait_for_metadata=True)
 
 
 # Settings, store, the embedded log
@@ -263,9 +263,9 @@ def test_topics_that_would_lose_facts_are_a_fault(kafka_url: str, settings_of: C
     ok, says = checks(doctor(settings_of(log=kafka_url)))["topics"]
 
     assert not ok
-    for said in ("1 days: set retention.ms=-1", "retention.bytes=-1", "cleanup.policy=delete",
+    for value in ("1 days: set retention.ms=-1", "retention.bytes=-1", "cleanup.policy=delete",
                  "message.timestamp.type=LogAppendTime", f"max.message.bytes={MESSAGE_BYTES}"):  # fmt: skip
-        assert said in says
+        assert value in says
 
 
 @pytest.mark.kafka
@@ -550,7 +550,7 @@ def test_damage_has_its_exit_code_and_a_remedy_that_works(tmp_path: Path, comman
     file.write_bytes(damaged)
     result = CliRunner().invoke(main, [*command.split(), "--store", url])
 
-    said = " ".join(result.output.split())
+    text = " ".join(result.output.split())
     assert 6 == result.exit_code
-    assert "restore a backup" in said
-    assert "rebuild it from the log" not in said
+    assert "restore a backup" in text
+    assert "rebuild it from the log" not in text

@@ -86,10 +86,10 @@ def test_a_path_that_cannot_be_followed_is_named_with_what_to_do(desk, follow, s
     (desk.folder / "closed.jsonl").write_bytes(line(1))
     (desk.folder / "closed.jsonl").chmod(0)
     (desk.folder / "closed").mkdir(mode=0)
-    ok, said = examined(desk)["opa-eu (follow)"]
+    ok, result = examined(desk)["opa-eu (follow)"]
 
     assert not ok
-    assert says in said
+    assert says in result
 
 
 @pytest.mark.slow
@@ -117,10 +117,10 @@ def test_addresses_are_free_our_collectors_or_another_programs(desk):
         assert free[check][1].startswith(f"{address} is free: 'delegraph collect' is not running")
         assert ours[check][0]
         assert ours[check][1].startswith(f"'delegraph collect' listens on {address}")
-        ok, said = taken[check]
+        ok, result = taken[check]
         assert not ok
-        assert said.startswith(f"{address} is taken by ")
-        assert f"give '{check[-5:].strip('( )')}' another address" in said
+        assert result.startswith(f"{address} is taken by ")
+        assert f"give '{check[-5:].strip('( )')}' another address" in result
 
 
 def test_sources_without_a_usable_token_or_trust_are_faults(desk):

@@ -79,25 +79,25 @@ def test_every_record_is_proved_under_the_earliest_checkpoint(signed: Desk):
 
 def test_a_proof_as_a_document_says_what_the_record_is(signed: Desk):
     """By its position, or as the event of a source."""
-    said = signed.document("prove-record", "gw-7", "--source", "https://gateway.example")
-    assert said == signed.document("prove-record", said["position"])
-    assert said["proof"] == [base64.b64encode(each).decode() for each in parse_proof(said["tlog_proof"]).path]
+    result = signed.document("prove-record", "gw-7", "--source", "https://gateway.example")
+    assert result == signed.document("prove-record", result["position"])
+    assert result["proof"] == [base64.b64encode(each).decode() for each in parse_proof(result["tlog_proof"]).path]
 
 
 def test_adjacent_records_show_that_nothing_lies_between(signed: Desk):
-    said = signed.document("prove-record", "decisions/0/7", "--next")
-    assert (7, 8) == (said["first"]["index"], said["next"]["index"])
+    result = signed.document("prove-record", "decisions/0/7", "--next")
+    assert (7, 8) == (result["first"]["index"], result["next"]["index"])
     assert ("decisions/0/7", "decisions/0/8", 0) == (
-        said["first"]["position"],
-        said["next"]["position"],
-        said["next"]["gap"],
+        result["first"]["position"],
+        result["next"]["position"],
+        result["next"]["gap"],
     )
 
 
 def test_two_checkpoints_are_consistent(signed: Desk):
-    said = signed.document("evidence", "consistency", "decisions/0", "22", "44")
-    proof = [base64.b64decode(each) for each in said["proof"]]
-    roots = [bytes.fromhex(said[side]["root"]) for side in ("old", "new")]
+    result = signed.document("evidence", "consistency", "decisions/0", "22", "44")
+    proof = [base64.b64decode(each) for each in result["proof"]]
+    roots = [bytes.fromhex(result[side]["root"]) for side in ("old", "new")]
 
     assert merkle.is_consistent(22, 44, *roots, proof)
     note = signed.document("evidence", "checkpoint")["checkpoints"][0]["note"]

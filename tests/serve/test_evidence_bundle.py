@@ -142,22 +142,22 @@ def test_a_state_of_the_receipt_is_derived_again(store: IncidentStore, tmp_path:
     assert "and the receipt says suspended" in result.stdout
 
 
-def statements(said: dict[str, Any], of: str) -> dict[str, Any]:
+def statements(fields: dict[str, Any], of: str) -> dict[str, Any]:
     """The first statement of a kind in the case of a statement."""
-    items = said["predicate"]["answer"]["items"]
+    items = fields["predicate"]["answer"]["items"]
     found: dict[str, Any] = next(one for item in items for one in item["statements"] if one["says"] == of)
     return found
 
 
-def action_in(said: dict[str, Any]) -> dict[str, Any]:
+def action_in(fields: dict[str, Any]) -> dict[str, Any]:
     """The first item of a case with a chain."""
-    items = said["predicate"]["answer"]["items"]
+    items = fields["predicate"]["answer"]["items"]
     return next(one for one in items if any(each["says"] == "named" for each in one["statements"]))
 
 
-def without(said: dict[str, Any], event_type: str) -> None:
+def without(fields: dict[str, Any], event_type: str) -> None:
     """Leave an event out of a case, and everything that cites it."""
-    case = said["predicate"]["answer"]
+    case = fields["predicate"]["answer"]
     gone = next(one for one in case["events"] if one["event"]["type"] == event_type)["digest"]
     case["events"] = [one for one in case["events"] if one["digest"] != gone]
     case["changes"] = [one for one in case["changes"] if one["rests_on"] != [gone]]
@@ -329,7 +329,7 @@ def test_whatever_the_verifier_is_fed_it_says_a_sentence(
     rng = random.Random(18)
     file = tmp_path / "fed.json"
     genuine = {name: json.loads((store.folder / f"{name}.json").read_text()) for name in ("who", "receipt", "case")}
-    said = collections.Counter[str]()
+    result = collections.Counter[str]()
     for number in range(count):
         file.write_bytes(_fed(rng, number, genuine, store.keys))
         code = verifier.main([str(file), "--key", store.key])
@@ -337,9 +337,9 @@ def test_whatever_the_verifier_is_fed_it_says_a_sentence(
         assert code in (1, 2), out
         assert not err
         assert SENTENCE.fullmatch(out), out
-        said[out.partition(":")[0]] += 1
+        result[out.partition(":")[0]] += 1
 
-    assert {"WRONG", "NOT A BUNDLE"} == set(said), said
+    assert {"WRONG", "NOT A BUNDLE"} == set(result), result
 
 
 def _fed(rng: random.Random, number: int, genuine: dict[str, Any], keys: NoteKeys) -> bytes:

@@ -107,11 +107,11 @@ def test_sarif_has_rules_results_and_what_is_new(desk: Desk):
     baseline = desk.folder / "known.json"
     desk.run("findings", "--write-baseline", str(baseline), "--severity", "high")
     suppressed = suppress(desk, "scope-exceeds-parent")
-    said = json.loads(desk.run("findings", "--all", "--format", "sarif", "--baseline", str(baseline)).output)
-    [run] = said["runs"]
+    document = json.loads(desk.run("findings", "--all", "--format", "sarif", "--baseline", str(baseline)).output)
+    [run] = document["runs"]
     rules, results = run["tool"]["driver"]["rules"], run["results"]
 
-    assert ("2.1.0", "delegraph") == (said["version"], run["tool"]["driver"]["name"])
+    assert ("2.1.0", "delegraph") == (document["version"], run["tool"]["driver"]["name"])
     assert [one["id"] for one in desk.one("findings", "--all")["items"]] == [
         one["partialFingerprints"]["delegraphFinding/v1"] for one in results
     ]

@@ -136,14 +136,14 @@ def test_findings_are_filtered(desk: Desk):
     assert {"high"} == {one["severity"] for one in desk.one("findings", "--severity", "high")["items"]}
     assert [] == desk.one("findings", "--status", "acknowledged")["items"]
     assert "scope-exceeds-parent" not in {one["kind"] for one in desk.one("findings", "--since", moment(60))["items"]}
-    for asked, said in (
+    for asked, value in (
         (("--kind", "scope-exceeds"), "there is no kind 'scope-exceeds'; did you mean scope-exceeds-parent"),
         (("--kind", "xyzzy"), "'delegraph posture' lists all"),
         (("--status", "closed"), "there are new, acknowledged, suppressed, resolved"),
         (("--of", "d2"), "is not KIND:ID"),
         (("--of", "delegatoin:d2"), "did you mean delegation"),
     ):
-        assert said in " ".join(desk.run("findings", *asked, "--fail-on", "high", exit=2).output.split())
+        assert value in " ".join(desk.run("findings", *asked, "--fail-on", "high", exit=2).output.split())
 
 
 def test_no_finding_stands_on_two_pages(desk: Desk):
@@ -315,8 +315,8 @@ def test_the_posture_names_who_suppressed_what_until_when_and_why(desk: Desk):
     [check] = of_kind(desk.one("posture"), "scope-exceeds-parent")
     assert ("suppressed", 0, 1) == (check["outcome"], check["failed"], check["suppressed"])
     for format_ in ("table", "html"):
-        said = " ".join(desk.run("posture", "--format", format_).output.split())
-        assert all(word in said for word in ("human:ir", "a pilot", UNTIL[:10], found["of"]))
+        text = " ".join(desk.run("posture", "--format", format_).output.split())
+        assert all(word in text for word in ("human:ir", "a pilot", UNTIL[:10], found["of"]))
 
 
 def test_the_verdict_on_a_revocation_names_who_is_overdue_and_that_very_much_was_ended(desk: Desk):
@@ -383,9 +383,9 @@ def test_findings_are_judged_over_http_by_who_was_authenticated(api: World):
     [id_, *_] = [one["id"] for one in api.get("/v1/findings", params=theft).json()["items"]]
     path = f"/v1/findings/{id_}/judgements"
 
-    def judged(**said: str) -> Any:
+    def judged(**fields: str) -> Any:
         api.clock.now += SECOND
-        return api.as_("responder", sub="human:dana@example.com").post(path, json={"reason": "seen", **said})
+        return api.as_("responder", sub="human:dana@example.com").post(path, json={"reason": "seen", **fields})
 
     def status() -> str:
         [one] = [one for one in api.get("/v1/who?action=mail-7").json()["findings"] if one["id"] == id_]
@@ -425,9 +425,9 @@ def test_one_finding_is_shown_with_its_evidence_and_what_is_connected_with_it(de
         document["judgement"][name] for name in ("judgement", "by", "reason")
     )
     assert [document["judgement"]] == document["judgements"]
-    said = desk.run("findings", "show", id_).output
-    assert "suppressed by human:ir" in said
-    assert "Evidence (2), the earliest first" in said
+    result = desk.run("findings", "show", id_).output
+    assert "suppressed by human:ir" in result
+    assert "Evidence (2), the earliest first" in result
 
 
 def test_a_finding_that_does_not_exist_is_said_so(desk: Desk):

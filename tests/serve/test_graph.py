@@ -183,9 +183,9 @@ def test_the_table_says_what_depends_on_what(world: World):
         for one in view_models.parents_of(found)["token:https://idp.example#relay-1"]["shown"]
     )
     for page in (f"/graph?of={of}", f"/dossier?of={of}"):
-        said = text_of(Pages(world).get(page))
-        assert "https://idp.example#mailer-1 subject" in said
-        assert "https://idp.example#smtp-relay-id actor" in said
+        text = text_of(Pages(world).get(page))
+        assert "https://idp.example#mailer-1 subject" in text
+        assert "https://idp.example#smtp-relay-id actor" in text
 
 
 def test_a_workload_is_asked_for_by_the_name_of_a_principal(world: World):

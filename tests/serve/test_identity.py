@@ -38,9 +38,9 @@ def opened(fresh: stores.Fresh, tmp_path: Path) -> Iterator[Opened]:
     """Makes an API over an empty store, and says where that is."""
     with ExitStack() as stack:
 
-        def opening(**said: Any) -> tuple[World, str]:
+        def opening(**fields: Any) -> tuple[World, str]:
             url = stack.enter_context(fresh())
-            return stack.enter_context(api_over(url, tmp_path, empty=True, **said)), url
+            return stack.enter_context(api_over(url, tmp_path, empty=True, **fields)), url
 
         yield opening
 

@@ -56,7 +56,7 @@ def pages(ask: Callable[[str | None], Document]) -> list[Document]:
             return items
 
 
-def expected_elements(world: World, kind: str, wanted: ElementFilter, at: int) -> set[str]:
+def expected_elements(world: World, kind: str, filters: ElementFilter, at: int) -> set[str]:
     found = set()
     for key in world.graph.facts:
         element = world.graph.element(key)
@@ -66,14 +66,14 @@ def expected_elements(world: World, kind: str, wanted: ElementFilter, at: int) -
         owner = world.principals.owner(holder)
         same = world.principals.same
         if (
-            (wanted.state is None or str(verdict_of(world, key, at).state) == wanted.state)
-            and (wanted.holder is None or same(holder, wanted.holder))
-            and (wanted.owner is None or (owner is not None and same(owner.value, wanted.owner)))
+            (filters.state is None or str(verdict_of(world, key, at).state) == filters.state)
+            and (filters.holder is None or same(holder, filters.holder))
+            and (filters.owner is None or (owner is not None and same(owner.value, filters.owner)))
             and (
-                wanted.issuer is None
+                filters.issuer is None
                 or (
                     issuer is not None
-                    and (issuer == wanted.issuer or (kind == "delegation" and same(issuer, wanted.issuer)))
+                    and (issuer == filters.issuer or (kind == "delegation" and same(issuer, filters.issuer)))
                 )
             )
         ):
@@ -97,20 +97,20 @@ def test_the_inventory_is_what_a_naive_list_finds(fresh: stores.Fresh, seed: int
         service = service_over(store, table)
         for _ in range(6):
             kind, limit, looked_at = rng.choice(["token", "delegation"]), rng.randint(1, 3), rng.choice([None, 1, 2])
-            wanted = ElementFilter(
+            filters = ElementFilter(
                 state=rng.choice([None, "active", "revoked", "expired"]),
                 holder=rng.choice([None, rng.choice(people)]),
                 owner=rng.choice([None, None, rng.choice(people)]),
                 issuer=rng.choice([None, None, "https://idp", rng.choice(people)]),
             )
             listed = pages(
-                lambda after, kind=kind, wanted=wanted, limit=limit, looked_at=looked_at: held(
-                    service, kind, wanted, at=at, known_at=known_at, after=after, limit=limit, looked_at=looked_at
+                lambda after, kind=kind, filters=filters, limit=limit, looked_at=looked_at: held(
+                    service, kind, filters, at=at, known_at=known_at, after=after, limit=limit, looked_at=looked_at
                 )
             )
             ids = [item[kind] for item in listed]
             assert len(ids) == len(set(ids))
-            assert expected_elements(world, kind, wanted, at) == set(ids), (kind, wanted)
+            assert expected_elements(world, kind, filters, at) == set(ids), (kind, filters)
             for item in listed:
                 assert item["state"] == str(verdict_of(world, f"{kind}:{item[kind]}", at).state)
         everyone = pages(
@@ -146,17 +146,17 @@ def with_types(items: list[dict[str, Any]], rng: random.Random) -> list[dict[str
     return items
 
 
-def has_words(text: str | None, said: list[str]) -> bool:
+def has_words(text: str | None, value: list[str]) -> bool:
     """Whether each word stands in one of some texts."""
-    return all(any(word in one.casefold() for one in said) for word in (text or "").casefold().split())
+    return all(any(word in one.casefold() for one in value) for word in (text or "").casefold().split())
 
 
 def texts_of(world: World, item: Document) -> list[str]:
     """What the words of a filter are compared with: everything in an item but times and states, and aliases."""
-    said = [value for name, value in item.items() if isinstance(value, str) and not name.endswith("_at")]
-    said = [value for value in said if value != item["state"]]
+    lines = [value for name, value in item.items() if isinstance(value, str) and not name.endswith("_at")]
+    lines = [value for value in lines if value != item["state"]]
     people = [item["holder"], item["human"]] if "holder" in item else [item["id"]]
-    return [*said, *(id_ for one in people if one for id_ in world.principals.party(one))]
+    return [*lines, *(id_ for one in people if one for id_ in world.principals.party(one))]
 
 
 def one_of_each(rng: random.Random, choices: dict[str, list[Any]]) -> dict[str, Any]:
@@ -195,24 +195,24 @@ def test_any_combination_of_filters_is_a_naive_filter_over_the_whole_list(fresh:
                 assert sorted(issued, reverse=True) == issued
         for _ in range(8):
             kind, limit, looked_at = rng.choice(["token", "delegation"]), rng.randint(1, 4), rng.choice([None, 1, 5])
-            wanted = ElementFilter(**one_of_each(rng, {
+            filters = ElementFilter(**one_of_each(rng, {
                 "kind": ["access_token", "refresh_token", "no_type"], "owner": people, "state": [*STATES],
                 "holder": people, "issuer": ["https://idp", *people], "text": words,
             }))  # fmt: skip
             found = pages(
-                lambda after, kind=kind, wanted=wanted, limit=limit, looked_at=looked_at: held(
-                    service, kind, wanted, after=after, limit=limit, looked_at=looked_at, **moment
+                lambda after, kind=kind, filters=filters, limit=limit, looked_at=looked_at: held(
+                    service, kind, filters, after=after, limit=limit, looked_at=looked_at, **moment
                 )
             )
-            fitting = expected_elements(world, kind, wanted, at)
+            fitting = expected_elements(world, kind, filters, at)
             expected = [
                 one
                 for one in everything[kind]
                 if one[kind] in fitting
-                and (wanted.kind is None or one.get("kind") == wanted.kind)
-                and has_words(wanted.text, texts_of(world, one))
+                and (filters.kind is None or one.get("kind") == filters.kind)
+                and has_words(filters.text, texts_of(world, one))
             ]
-            assert expected == found, wanted
+            assert expected == found, filters
             asked = PrincipalFilter(**one_of_each(rng, {
                 "kind": [*KINDS], "owner": people, "state": [*NAME_STATES], "text": words,
             }))  # fmt: skip
@@ -236,12 +236,12 @@ def _is_told_once(items: list[dict[str, Any]], kind: str, id_: str) -> bool:
 def _is_asked_for(world: World, one: Document, asked: PrincipalFilter, at: int) -> bool:
     """Whether a principal fits every filter, by the rule alone."""
     id_, owner = one["id"], world.principals.owner(one["id"])
-    said = [*world.principals.party(id_), *filter(None, [world.principals.display_name(id_)])]
+    lines = [*world.principals.party(id_), *filter(None, [world.principals.display_name(id_)])]
     return (
         (asked.kind is None or world.principals.kind(id_) == asked.kind)
         and (asked.owner is None or (owner is not None and world.principals.same(owner.value, asked.owner)))
         and (asked.state is None or str(verdict_of_name(world, "principal", id_, at).state) == asked.state)
-        and has_words(asked.text, said)
+        and has_words(asked.text, lines)
     )
 
 
@@ -257,8 +257,8 @@ def names_of(
             continue
         named |= {subject_of(event), *(mention[1:] for mention in mentions(event))}
         if isinstance(body, ActionPerformed):
-            said = (body.operation, body.tool, None if body.resource is None else body.resource.id)
-            named |= {(kind, id_) for kind, id_ in zip(("operation", "tool", "resource"), said, strict=True) if id_}
+            result = (body.operation, body.tool, None if body.resource is None else body.resource.id)
+            named |= {(kind, id_) for kind, id_ in zip(("operation", "tool", "resource"), result, strict=True) if id_}
         elif isinstance(body, PrincipalRegistered) and body.display_name:
             called.add((body.principal, body.display_name))
     return named, called

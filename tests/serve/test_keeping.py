@@ -88,13 +88,13 @@ def test_what_was_asked_is_not_looked_up_again(desk: Desk):
     desk.take(token("t1"), derived("t2", "t1", "subject"))
     with keeping_at(desk) as (store, service):
         states = [state(service, "token:t2")]
-        with counted(store) as said:
+        with counted(store) as result:
             states += [state(service, "token:t2", when) for when in ("08:00", "12:30")]
             non_blocking = service.non_blocking()
             assert non_blocking is not None
             states.append(state(non_blocking, "token:t2"))
 
-        assert (["active", "not_yet_valid", "active", "active"], []) == (states, said)
+        assert (["active", "not_yet_valid", "active", "active"], []) == (states, result)
 
 
 def test_what_comes_from_another_process_counts_at_once(desk: Desk):
@@ -123,10 +123,10 @@ def test_what_does_not_touch_it_leaves_it(desk: Desk):
         state(service, "token:t2")
         desk.take(derived("t3", "t1"), token("t4"))
         state(service, "token:t4")  # ingests what came
-        with counted(store) as said:
+        with counted(store) as result:
             kept = state(service, "token:t2")
 
-        assert ("active", []) == (kept, said)
+        assert ("active", []) == (kept, result)
 
 
 def test_a_duplicate_that_was_recorded_first_counts(fresh: stores.Fresh):
@@ -143,14 +143,14 @@ def test_a_duplicate_that_was_recorded_first_counts(fresh: stores.Fresh):
     with a_store(fresh) as (store, _):
         service = service_of(store, keeps=True)
         records = in_order(items)
-        said = []
+        lines = []
         for batch in (records[:3], records[3:]):
             write(store, batch)
             document = service.who("a1", at=AT)
             assert document is not None
-            said.append(document["authority"]["then_as_known_then"]["state"])
+            lines.append(document["authority"]["then_as_known_then"]["state"])
 
-    assert ["revoked", "active"] == said
+    assert ["revoked", "active"] == lines
 
 
 def test_a_store_that_was_put_together_again_is_read_again(desk: Desk):
@@ -161,10 +161,10 @@ def test_a_store_that_was_put_together_again_is_read_again(desk: Desk):
     with keeping_at(desk) as (store, service):
         state(service, "token:t1")
         desk.run("rebuild")
-        with counted(store) as said:
+        with counted(store) as result:
             after = state(service, "token:t1")
 
-        assert ("active", True) == (after, bool(said))
+        assert ("active", True) == (after, bool(result))
 
 
 def test_a_file_that_is_locked_for_a_moment_is_waited_for(desk: Desk):

@@ -43,8 +43,8 @@ def entries(events: list[Event]) -> list[Entry]:
 @contextmanager
 def keeping(store: str, log: str, file: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a keeper; it is killed in the end if it is still running."""
-    with file.open("ab") as said:
-        run = started("findings", "keep", "--store", store, "--log", log, stderr=said)
+    with file.open("ab") as result:
+        run = started("findings", "keep", "--store", store, "--log", log, stderr=result)
         try:
             yield run
         finally:
@@ -71,14 +71,14 @@ def test_the_index_equals_an_evaluation_after_consumers_and_keepers_were_killed(
     given += rng.sample(given, len(given) // 5)
     rng.shuffle(given)
     third = len(given) // 3
-    said = tmp_path / "keepers.log"
+    result = tmp_path / "keepers.log"
 
     with (
         opened(postgres_url, create=True) as store,
         made_log(kafka_url, partitions=2) as log,
         producing(log.servers) as producer,
         consuming(postgres_url, kafka_url),
-        keeping(postgres_url, kafka_url, said),
+        keeping(postgres_url, kafka_url, result),
     ):
 
         def send(some: list[Entry]) -> None:
@@ -86,20 +86,20 @@ def test_the_index_equals_an_evaluation_after_consumers_and_keepers_were_killed(
                 producer.send(log.topic_name(entry.topic), entry.value, partition=rng.randrange(2))
             producer.flush(30)
 
-        with consuming(postgres_url, kafka_url) as killed, keeping(postgres_url, kafka_url, said) as other:
+        with consuming(postgres_url, kafka_url) as killed, keeping(postgres_url, kafka_url, result) as other:
             send(given[:third])
             wait_until(lambda: bool(kept_findings.counts(store)))
             send(given[third : 2 * third])
             killed.run.send_signal(signal.SIGKILL)
             other.send_signal(signal.SIGKILL)
-        with consuming(postgres_url, kafka_url), keeping(postgres_url, kafka_url, said):
+        with consuming(postgres_url, kafka_url), keeping(postgres_url, kafka_url, result):
             send(given[2 * third :])
             wait_until(lambda: behind(postgres_url, log) == 0, 120)
             wait_until(lambda: is_exact(store), 120)
 
     with opened(postgres_url) as store:
         found = kept_findings.counts(store)
-        assert [] == list(index_differences(store, None, DEFAULT)), said.read_text()
+        assert [] == list(index_differences(store, None, DEFAULT)), result.read_text()
         assert is_exact(store)
         assert len({kind for kind, _, _ in found}) > 10
         assert kept_findings.state_of(store).swept_at <= now()

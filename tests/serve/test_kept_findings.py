@@ -249,7 +249,7 @@ def test_the_list_from_the_index_is_the_list_that_is_worked_out(tmp_path: Path, 
         judge(made.service, first["id"], "suppressed", by="human:ir", reason="a test", until=until)
         made.now += 1
         made.keeper.sweep(made.now)
-        for wanted in (
+        for filters in (
             FindingFilter(),
             FindingFilter(of="token:t1"),
             FindingFilter(severities=("critical", "medium")),
@@ -257,8 +257,8 @@ def test_the_list_from_the_index_is_the_list_that_is_worked_out(tmp_path: Path, 
             FindingFilter(since=parse_instant(moment(10))),
             FindingFilter(statuses=("new",)),
         ):
-            kept = findings(made.service, at=made.now, filters=wanted)
-            worked_out = findings(made.service, at=made.now, filters=wanted, options=made.service.options)
+            kept = findings(made.service, at=made.now, filters=filters)
+            worked_out = findings(made.service, at=made.now, filters=filters, options=made.service.options)
 
             assert "kept" in kept
             assert worked_out["items"] == kept["items"]
@@ -503,6 +503,6 @@ def test_too_many_facts_are_not_evaluated_unasked(desk: Desk):
     """
     desk.take(*STOLEN)
 
-    said = desk.run("findings", "keep", "--once", "--most", "3", exit=2).stderr
-    assert "say --most 4" in said
+    text = desk.run("findings", "keep", "--once", "--most", "3", exit=2).stderr
+    assert "say --most 4" in text
     desk.run("findings", "keep", "--once", "--most", "4")

@@ -85,14 +85,14 @@ def rotated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desk, dict[str, s
     assert desk.run("ingest", str(ROOT / "examples" / "incident.jsonl")).exit_code == 0
     desk.sign_with("old.pem")
     before = desk.document("evidence", "checkpoint")
-    said = {"old": before["key"], "before": before["checkpoints"][0]["note"], "combined": before["combined"]}
+    fields = {"old": before["key"], "before": before["checkpoints"][0]["note"], "combined": before["combined"]}
     assert desk.rotate().exit_code == 0
     refused = desk.run("evidence", "checkpoint")
     assert (2, True) == (refused.exit_code, "was replaced by" in refused.stderr)
     desk.sign_with("new.pem", "old.pem")
     after = desk.document("evidence", "checkpoint")
     notes = {one["origin"]: one["note"] for one in after["checkpoints"]}
-    return desk, said | {"new": after["key"], "after": notes[f"{ORIGIN}/orders/0"]}
+    return desk, fields | {"new": after["key"], "after": notes[f"{ORIGIN}/orders/0"]}
 
 
 def resigned(desk: Desk, note: str) -> str:
@@ -103,16 +103,20 @@ def resigned(desk: Desk, note: str) -> str:
 
 
 def test_each_key_signs_its_own_part(rotated: tuple[Desk, dict[str, str]]):
-    desk, said = rotated
-    for note, key in ((said["before"], "old"), (said["combined"], "old"), (said["after"], "new")):
-        result = desk.check(note, said[key])
+    desk, notes = rotated
+    for note, key in (
+        (notes["before"], "old"),
+        (notes["combined"], "old"),
+        (notes["after"], "new"),
+    ):
+        result = desk.check(note, notes[key])
         assert result.exit_code == 0, result.stderr
 
 
 def test_a_stolen_old_key_signs_nothing_later(rotated: tuple[Desk, dict[str, str]]):
     """Not even what is true."""
-    desk, said = rotated
-    result = desk.check(resigned(desk, said["after"]), said["old"], said["new"])
+    desk, notes = rotated
+    result = desk.check(resigned(desk, notes["after"]), notes["old"], notes["new"])
 
     assert result.exit_code == 6
     assert "which had been replaced by then" in result.stderr
@@ -140,14 +144,14 @@ def test_what_is_no_checkpoint_of_this_log_is_said(
 
 def test_a_second_history_is_refused(rotated: tuple[Desk, dict[str, str]]):
     """Signed with the right key."""
-    desk, said = rotated
+    desk, notes = rotated
     keys = load_note_keys(ORIGIN, KeyKind.ED25519, desk.folder / "new.pem")
-    for head, wanted in (
+    for head, filters in (
         (Checkpoint(f"{ORIGIN}/decisions/0", 44, bytes(32)), "shows another history"),
         (Checkpoint(f"{ORIGIN}/decisions/0", 9_999, bytes(32)), "covers 9,999 records"),
     ):
-        result = desk.check(str(Note(head.text, (keys.sign(head.text),))), said["new"])
-        assert (6, True) == (result.exit_code, wanted in result.stderr)
+        result = desk.check(str(Note(head.text, (keys.sign(head.text),))), notes["new"])
+        assert (6, True) == (result.exit_code, filters in result.stderr)
 
 
 def test_the_old_key_cannot_be_rotated_again(rotated: tuple[Desk, dict[str, str]], tmp_path: Path):
@@ -163,11 +167,11 @@ def test_the_old_key_cannot_be_rotated_again(rotated: tuple[Desk, dict[str, str]
 
 def test_the_verifier_refuses_a_stolen_old_key(rotated: tuple[Desk, dict[str, str]]):
     """Of a bundle, whose orders contain the rotation."""
-    desk, said = rotated
+    desk, result = rotated
     bundle = desk.folder / "who.json"
     assert desk.run("evidence", "who", "mail-7", "--out", str(bundle)).exit_code == 0
     command = [sys.executable, str(ROOT / "schemas" / "verify_evidence.py"), str(bundle)]
-    keys = ["--key", said["old"], "--key", said["new"]]
+    keys = ["--key", result["old"], "--key", result["new"]]
     right = subprocess.run([*command, *keys], capture_output=True, text=True, check=False)
     assert (0, True) == (right.returncode, right.stdout.startswith("VERIFIED")), right.stdout
 
@@ -235,6 +239,6 @@ def test_the_rotation_in_the_documentation_is_signed_as_it_says():
     """The vector: text, keys and signature lines."""
     text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     pattern = r"```text\n(audit\.example/agents\ncheckpoint key rotated.*?)```.*?```text\n(— .*?)```"
-    [(said, lines)] = re.findall(pattern, text, re.DOTALL)
+    [(result, lines)] = re.findall(pattern, text, re.DOTALL)
 
-    assert (said, f"{said}\n{lines}") == (ROTATION.text, note_of())
+    assert (result, f"{result}\n{lines}") == (ROTATION.text, note_of())

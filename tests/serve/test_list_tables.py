@@ -80,10 +80,10 @@ def test_every_field_of_an_item_has_a_column(name: str):
 def test_a_cell_is_no_formula_and_gives_its_value_back(value: str):
     """What a spreadsheet would calculate begins with an apostrophe; without it the value is what it was."""
     [row] = csv.DictReader(io.StringIO(written(["a"], [{"a": value}]) if value else "a\r\n''\r\n", newline=""))
-    said = row["a"] if value else ""
+    result = row["a"] if value else ""
 
-    assert not said.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝"))  # noqa: RUF001
-    assert value == (said.removeprefix("'"))
+    assert not result.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝"))  # noqa: RUF001
+    assert value == (result.removeprefix("'"))
 
 
 @pytest.mark.parametrize(

@@ -248,8 +248,8 @@ def test_the_command_line_draws_in_every_form(tmp_path: Path):
     assert [ET.fromstring(one).tag.rpartition("}")[2] for one in (graphml, svg)] == ["graphml", "svg"]
     assert 3 == invoke(*asked, "--of", "principal:agent:nobody").exit_code
     assert [2] * 4 == [
-        invoke(*asked, *said).exit_code
-        for said in (("--kind", "robot"), ("--state", "dead"), ("--of", "nothing"), ("--view", "elements"))
+        invoke(*asked, *value).exit_code
+        for value in (("--kind", "robot"), ("--state", "dead"), ("--of", "nothing"), ("--view", "elements"))
     ]
 
 

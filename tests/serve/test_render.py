@@ -46,9 +46,9 @@ def command_of(page: RenderableType) -> list[str]:
     while pasted.endswith("\\"):
         pasted += "\n" + next(lines)
     script = f"delegraph() {{ printf '%s\\0' delegraph \"$@\"; }}\n{pasted}\n"
-    said = subprocess.run(["sh", "-c", script], capture_output=True, check=True, text=True)
-    assert "" == said.stderr
-    return said.stdout.split("\0")[:-1]
+    result = subprocess.run(["sh", "-c", script], capture_output=True, check=True, text=True)
+    assert "" == result.stderr
+    return result.stdout.split("\0")[:-1]
 
 
 def first_sentence(page: RenderableType) -> str:
@@ -110,9 +110,9 @@ def test_the_first_sentence_says_what_who_with_what_for_whom_then_and_now():
     It names operation, actor, token, holder, human and path, and the state then and now.
     """
     with incident() as service:
-        said = first_sentence(render_chain.who(service.who("mail-7", at=AT)))
+        text = first_sentence(render_chain.who(service.who("mail-7", at=AT)))
 
-    assert said.startswith(
+    assert text.startswith(
         "mail.send was done by agent:scraper with token https://idp.example#mailer-1, which was issued to agent:mailer,"
         " for human:alice@example.com, who delegated to agent:planner, then agent:mailer; "
         "authority at the time: active; now: active."
@@ -125,11 +125,11 @@ def test_after_an_order_the_first_sentence_says_who_revoked_it_and_why():
     """
     with incident() as service:
         give_order(service, order())
-        said = first_sentence(render_chain.who(service.who("mail-4", at=demo.LATE)))
+        text = first_sentence(render_chain.who(service.who("mail-4", at=demo.LATE)))
         below = first_sentence(render_chain.who(service.who("archive-5", at=demo.LATE)))
 
     because = "by rev-1 (credential_leak, by human:dana, on token:https://idp.example#mailer-1, from 2026-11-02T"
-    assert "authority at the time: active; now: revoked " + because in said
+    assert "authority at the time: active; now: revoked " + because in text
     assert "authority at the time: active; now: revoked (inherited) " + because in below
 
 
@@ -143,10 +143,10 @@ def test_the_sentence_distinguishes_known_then_from_known_now():
     ) as service:
         service.clock.now = demo.LATE
         give_order(service, order("token:t1", effective_at=parse_instant("2026-11-02T10:28:00Z")))
-        said = first_sentence(render_chain.who(service.who("a1", at=demo.LATE)))
+        text = first_sentence(render_chain.who(service.who("a1", at=demo.LATE)))
 
-    assert "authority at the time: active, in hindsight revoked by rev-1 (" in said
-    assert "); now: revoked by rev-1 (" in said
+    assert "authority at the time: active, in hindsight revoked by rev-1 (" in text
+    assert "); now: revoked by rev-1 (" in text
 
 
 def test_the_instant_asked_about_is_not_called_now():
@@ -154,10 +154,10 @@ def test_the_instant_asked_about_is_not_called_now():
     If the instant is not now, the page says which it is.
     """
     with incident() as service:
-        said = first_sentence(render_chain.who(service.who("mail-4", at=AT), at=AT))
+        text = first_sentence(render_chain.who(service.who("mail-4", at=AT), at=AT))
         chain = first_sentence(render_chain.chain(service.chain("token", demo.LEAKED, at=AT), at=AT))
 
-    assert "; at 2026-11-02T10:25:00Z: active." in said
+    assert "; at 2026-11-02T10:25:00Z: active." in text
     assert "is active at 2026-11-02T10:25:00Z; it is held by agent:mailer for human:alice@example.com" in chain
 
 
@@ -187,12 +187,12 @@ def test_an_actor_further_up_the_chain_is_not_mistaken_for_the_holder():
         action("a1", token="t2", actor="agent:planner"),
         action("a2", token="t2", actor="agent:mailer", key_thumbprint="k1"),
     ) as service:
-        said = first_sentence(render_chain.who(service.who("a1", at=AT)))
+        text = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
     assert (
-        "was done by another party of its chain, named below, with token t2, which was issued to agent:mailer," in said
+        "was done by another party of its chain, named below, with token t2, which was issued to agent:mailer," in text
     )
-    assert "6 findings (4 medium, 2 low), below." in said
+    assert "6 findings (4 medium, 2 low), below." in text
 
 
 def test_another_workload_is_not_another_actor():
@@ -203,11 +203,11 @@ def test_another_workload_is_not_another_actor():
         token("t1", actor="agent:mailer", workload="spiffe://x/a"),
         action("a1", token="t1", actor="agent:mailer", workload="spiffe://x/b"),
     ) as service:
-        said = first_sentence(render_chain.who(service.who("a1", at=AT)))
+        text = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
-    assert said.startswith("mail.send was done by agent:mailer with token t1 for human:alice, who let it act;")
-    assert "HIGH: Possible token theft: workload spiffe://x/b used a token bound to spiffe://x/a" in said
-    assert "What to do: Revoke the token now" in said
+    assert text.startswith("mail.send was done by agent:mailer with token t1 for human:alice, who let it act;")
+    assert "HIGH: Possible token theft: workload spiffe://x/b used a token bound to spiffe://x/a" in text
+    assert "What to do: Revoke the token now" in text
 
 
 def test_ungranted_authority_is_reported_first():
@@ -215,13 +215,13 @@ def test_ungranted_authority_is_reported_first():
     The first lines say that it is only asserted, unknown and incomplete.
     """
     with knowing(action("a1", token="t9", on_behalf_of="human:alice", actor="agent:mailer")) as service:
-        said = first_sentence(render_chain.who(service.who("a1", at=AT)))
+        text = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
     assert (
         "by agent:mailer with token t9 for human:alice (unverified); authority at the time: unknown (nobody granted it)"
-        in said
+        in text
     )
-    assert "INCOMPLETE: 2 pieces of evidence missing, see below." in said
+    assert "INCOMPLETE: 2 pieces of evidence missing, see below." in text
 
 
 def test_an_action_that_names_nothing_has_an_answer():
@@ -229,9 +229,9 @@ def test_an_action_that_names_nothing_has_an_answer():
     No actor, no token, no human.
     """
     with knowing(action("a1")) as service:
-        said = first_sentence(render_chain.who(service.who("a1", at=AT)))
+        text = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
-    assert said.startswith(
+    assert text.startswith(
         "mail.send was done by an unknown party with no known token or delegation "
         "for an unknown party; authority at the time: unknown"
     )
@@ -849,10 +849,10 @@ def test_findings_are_counted_by_severity_and_cite_their_facts():
     It shows the number of each severity, and each finding in one sentence with its facts.
     """
     with incident() as service:
-        wanted = FindingFilter(kinds=("sequence-hole", "wielder-mismatch"))
-        page = render_chain.findings(findings_of(service, at=AT, filters=wanted))
+        filters = FindingFilter(kinds=("sequence-hole", "wielder-mismatch"))
+        page = render_chain.findings(findings_of(service, at=AT, filters=filters))
     with knowing(token("t1")) as service:
-        none = render_chain.findings(findings_of(service, at=AT, filters=wanted))
+        none = render_chain.findings(findings_of(service, at=AT, filters=filters))
 
     assert flat(page).startswith("3 findings (2 high, 1 medium). - high wielder-mismatch: Possible token theft: ")
     assert "shown by idp-15 of https://idp.example; gw-7 of https://gateway.example" in flat(page)

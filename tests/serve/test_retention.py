@@ -77,19 +77,19 @@ def service_of(fresh: stores.Fresh, folder: Path, records: list[dict[str, Any]])
 
 def answers(service: Service, records: list[dict[str, Any]]) -> dict[Any, Any]:
     """Every answer without findings, which may be about what is deleted."""
-    said: dict[Any, Any] = {}
+    values: dict[Any, Any] = {}
     for kind, id_ in worlds.questions(records):
-        said[kind, id_] = service.status(kind, id_, at=LATE)
+        values[kind, id_] = service.status(kind, id_, at=LATE)
         if kind in ("token", "delegation"):
-            said["chain", kind, id_] = service.chain(kind, id_, at=LATE)
+            values["chain", kind, id_] = service.chain(kind, id_, at=LATE)
     for action in worlds.actions(records):
-        said["who", action] = service.who(action, at=LATE)
+        values["who", action] = service.who(action, at=LATE)
     for revocation in worlds.REVOCATIONS:
-        said["closure", revocation] = closure(service, revocation, at=LATE)
+        values["closure", revocation] = closure(service, revocation, at=LATE)
     bare = {"findings", "as_of"}
     return {
         key: None if doc is None else {name: one for name, one in doc.items() if name not in bare}
-        for key, doc in said.items()
+        for key, doc in values.items()
     }
 
 
@@ -162,8 +162,8 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def test_a_trial_deletes_nothing(desk: Desk):
-    said = desk.one("retain", "--before", "now", "--dry-run")
-    assert (510, 512, []) == (said["records"], said["old"], said["deletions"])
+    result = desk.one("retain", "--before", "now", "--dry-run")
+    assert (510, 512, []) == (result["records"], result["old"], result["deletions"])
     assert 606 == desk.one("fsck")["records"]
 
 
@@ -213,9 +213,9 @@ def test_answers_about_what_is_gone_say_so(desk: Desk):
     desk.one("retain", "--before", "now")
 
     for words in (("who", "a1"), ("status", "token:t1"), ("chain", "token:t2")):
-        said = desk.one(*words, exit=3)
-        assert said["error"] == "not_found"
-        assert said["why"].startswith("deleted by retention on 20")
+        result = desk.one(*words, exit=3)
+        assert result["error"] == "not_found"
+        assert result["why"].startswith("deleted by retention on 20")
     assert "why" not in desk.one("who", "never", exit=3)
     assert "deleted_before" in desk.one("actions")["as_of"]
     assert "retention deleted it" in desk.run("evidence", "absence", "urn:gateway", "17", exit=2).output

@@ -505,8 +505,8 @@ def test_a_repeated_order_completes_an_interrupted_one(desk: Desk):
     projects what is there, and reports everything as dead.
     """
     since = format_instant(now())
-    said = {"revocation": "r1", "target": {"kind": "token", "id": "t1"}, "reason": "credential_leak"}
-    order = {"type": "revocation.ordered", "event_id": "cut short", "source": "urn:ir", "occurred_at": since, **said}
+    fields = {"revocation": "r1", "target": {"kind": "token", "id": "t1"}, "reason": "credential_leak"}
+    order = {"type": "revocation.ordered", "event_id": "cut short", "source": "urn:ir", "occurred_at": since, **fields}
     late = {**derived("t9", "t2"), "occurred_at": since}
     order["ordered_by"] = "human:ruth"
     desk.append(ORDERS, codec.encode(codec.event_from_document(order)))

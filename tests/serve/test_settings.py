@@ -44,9 +44,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def refused(said: Mapping[str, str]) -> str:
+def refused(fields: Mapping[str, str]) -> str:
     with pytest.raises(RefusedError) as fault:
-        KafkaSettings.from_mapping(said)
+        KafkaSettings.from_mapping(fields)
     return str(fault.value)
 
 
@@ -370,11 +370,11 @@ def test_a_key_that_needs_a_password_does_not_ask_for_it_on_the_terminal(tmp_pat
     file = tmp_path / "encrypted.key"
     encryption = form.BestAvailableEncryption(SECRET.encode())
     file.write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, encryption))
-    said = {"security_protocol": "SSL", "cert_file": str(certificates / "app.pem"), "key_file": str(file)}
+    fields = {"security_protocol": "SSL", "cert_file": str(certificates / "app.pem"), "key_file": str(file)}
 
-    assert "key_password" in refused(said)
-    assert "key_password" in refused({**said, "key_password": "another"})
-    assert SECRET == KafkaSettings.from_mapping({**said, "key_password": SECRET}).client()["ssl_password"]
+    assert "key_password" in refused(fields)
+    assert "key_password" in refused({**fields, "key_password": "another"})
+    assert SECRET == KafkaSettings.from_mapping({**fields, "key_password": SECRET}).client()["ssl_password"]
 
 
 def test_every_offered_name_is_known():
@@ -408,13 +408,13 @@ def test_a_password_never_goes_out_in_the_clear(mechanism: str, host: str):
     """
     PLAIN without TLS is refused except to this machine, by the settings and by a new client; SCRAM is not.
     """
-    said = {**SASL, "security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": mechanism}
-    env = {f"DELEGRAPH_KAFKA_{name.upper()}": value for name, value in said.items()}
+    fields = {**SASL, "security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": mechanism}
+    env = {f"DELEGRAPH_KAFKA_{name.upper()}": value for name, value in fields.items()}
     far = mechanism == "PLAIN" and host in {"k1.example", "10.0.0.7"}
 
     for attempt in (
         lambda: Settings.of(env=env, log=f"kafka://{host}:9092"),
-        lambda: KafkaSettings.from_mapping(said).client((f"{host}:9092",)),
+        lambda: KafkaSettings.from_mapping(fields).client((f"{host}:9092",)),
     ):
         if far:
             with pytest.raises(RefusedError, match="unencrypted"):

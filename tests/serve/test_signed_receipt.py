@@ -39,9 +39,9 @@ def close(desk: Desk) -> None:
     desk.run("receiver", "mark", "r1", "urn:gw", "--by", "human:ruth", "--reason", "its “log” shows it")
 
 
-def canonical(said: Any) -> bytes:
+def canonical(value: Any) -> bytes:
     """As the documentation says."""
-    return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def verified(signed: dict[str, Any]) -> None:
@@ -62,15 +62,15 @@ def test_what_is_closed_is_signed_and_verified(desk: Desk, algorithm: str):
     closure = desk.one("closure", "r1")
     header = jwt.get_unverified_header(signed["jws"])
 
-    said = signed["receipt"]
-    assert {name: said[name] for name in ("verdict", "closed_at", "elements", "receivers", "by_hand")} == {
+    result = signed["receipt"]
+    assert {name: result[name] for name in ("verdict", "closed_at", "elements", "receivers", "by_hand")} == {
         name: closure[name] for name in ("verdict", "closed_at", "elements", "receivers", "by_hand")
     }
     assert (algorithm, signed["jwk"]["kid"], "delegraph-receipt+jws", False, ["b64"]) == (
         header["alg"], header["kid"], header["typ"], header["b64"], header["crit"],
     )  # fmt: skip
-    assert {"revoked": 1} == said["states"]
-    assert "human:ruth" == said["orders"][0]["ordered_by"]
+    assert {"revoked": 1} == result["states"]
+    assert "human:ruth" == result["orders"][0]["ordered_by"]
 
 
 def test_cryptography_alone_verifies_it(desk: Desk):
@@ -105,12 +105,12 @@ def test_an_open_revocation_has_no_signed_receipt(desk: Desk):
     """
     It exits with 2, the verdict and the remedy; a missing order is 3; another time is a usage error.
     """
-    said = " ".join(desk.run("receipt", "r1", "--signed", exit=2).output.split())
+    text = " ".join(desk.run("receipt", "r1", "--signed", exit=2).output.split())
     desk.run("receipt", "none", "--signed", exit=3)
     close(desk)
     desk.run("receipt", "r1", "--signed", "--at", "2026-01-01", exit=2)
 
-    assert "r1 is PARTIAL, and only what is CLOSED has a signed receipt; 1 open: delegraph closure r1" in said
+    assert "r1 is PARTIAL, and only what is CLOSED has a signed receipt; 1 open: delegraph closure r1" in text
 
 
 def test_without_a_key_nothing_is_signed(desk: Desk):
@@ -118,6 +118,6 @@ def test_without_a_key_nothing_is_signed(desk: Desk):
     The message names the setting.
     """
     close(desk)
-    said = Desk(desk.folder).run("receipt", "r1", "--signed", exit=2).output
+    result = Desk(desk.folder).run("receipt", "r1", "--signed", exit=2).output
 
-    assert "set signing_key_file" in " ".join(said.split())
+    assert "set signing_key_file" in " ".join(result.split())

@@ -87,10 +87,10 @@ def test_all_of_them_are_listed_and_cite_facts_that_exist(faults: Desk):
     """
     stated = {json.loads(line)["event_id"] for line in FAULTS.read_text().splitlines()}
     found = faults.one("findings")["items"]
-    wanted = set().union(*FOUND.values()) | {"tainted-use", "delegation-from-untrusted-instruction", "agent-ownerless"}
+    filters = set().union(*FOUND.values()) | {"tainted-use", "delegation-from-untrusted-instruction", "agent-ownerless"}
 
-    assert set() == wanted - {one["kind"] for one in found}
-    assert 14 <= len(wanted)
+    assert set() == filters - {one["kind"] for one in found}
+    assert 14 <= len(filters)
     assert all(one["facts"] for one in found)
     assert set() == {fact["event_id"] for one in found for fact in one["facts"]} - stated
 
@@ -115,10 +115,10 @@ def test_the_command_line_names_the_theft(incident: Desk, words: tuple[str, ...]
     """
     Every answer about the token, its session, both agents and the action has a plain sentence about it.
     """
-    said = " ".join(incident.run(*words).output.split())
+    text = " ".join(incident.run(*words).output.split())
 
-    assert THEFT in said
-    assert TO_DO in said or words[0] == "graph"
+    assert THEFT in text
+    assert TO_DO in text or words[0] == "graph"
 
 
 PAGES = (
@@ -146,14 +146,14 @@ def test_the_plan_over_several_targets_has_the_findings_of_each(incident: Desk):
     targets = incident.folder / "targets.txt"
     targets.write_text(f"{LEAKED}\nprincipal:agent:mailer\n", encoding="utf-8")
     words = ("revoke", "--targets", str(targets), "--reason", "compromise", "--by", "human:ir@example.com")
-    plan, said = incident.one(*words), " ".join(incident.run(*words).output.split())
+    plan, result = incident.one(*words), " ".join(incident.run(*words).output.split())
     alone = [one["id"] for of in (LEAKED, "principal:agent:mailer") for one in incident.one("status", of)["findings"]]
     targets.write_text("".join(f"principal:agent:{n}\n" for n in range(51)), encoding="utf-8")
     many = incident.one(*words, "--unseen")
 
     assert set(alone) == {one["id"] for one in plan["findings"]}
     assert len(plan["findings"]) == len({one["id"] for one in plan["findings"]}) < len(alone)
-    assert "HIGH: Possible token theft" in said
+    assert "HIGH: Possible token theft" in result
     assert ("findings_complete" in plan, many["findings_complete"]) == (False, False)
 
 

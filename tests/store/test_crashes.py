@@ -127,7 +127,7 @@ def answers(url: str, made: list[dict[str, Any]]) -> list[Any]:
     tokens = [f"token:{event['token']}" for event in made if event["type"] == "token.issued"][:: len(made) // 50]
     actions = [event["action"] for event in made if event["type"] == "action.performed"][:: len(made) // 100]
     at = ("--at", "2024-05-02T00:00:00Z")
-    said = []
+    lines = []
     for words in (
         ["status", *tokens, *at],
         ["chain", *tokens[::4], *at],
@@ -136,14 +136,14 @@ def answers(url: str, made: list[dict[str, Any]]) -> list[Any]:
         ["timeline", *tokens[::8]],
         ["conflicts"],
     ):
-        said += here(url, *words)
-    for document in said:
+        lines += here(url, *words)
+    for document in lines:
         if document.pop("findings_complete", True) is False:  # which part was examined depends on the store
             document["findings"] = []
         if "findings" in document:
             found = (one for one in document["findings"] if one["kind"] not in WHEN_RECORDED)
             document["findings"] = [{"id": one["id"], "why": one["why"]} for one in found]
-    return without(said, "recorded_at", "as_of", "then_as_known_then")
+    return without(lines, "recorded_at", "as_of", "then_as_known_then")
 
 
 def assert_whole(url: str, told: History) -> None:

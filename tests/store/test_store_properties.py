@@ -87,18 +87,18 @@ def test_answers_through_sql_are_those_of_the_core_on_the_whole_graph(fresh: sto
 def documents(store: Store, items: list[dict[str, Any]], asked: list[tuple[str, str]], at: int) -> list[str]:
     """Return every document of some queries and of every action, as the command line prints it."""
     service = Service(store, None, Trust(), lambda: at, source="urn:test")
-    said: list[Any] = []
+    lines: list[Any] = []
     for kind, id_ in asked:
-        said.append(service.status(kind, id_, at=at))
-        said.append(service.reach(Proposal(target=Target(kind, id_), at=at), stale=True))
-        said.append(timeline(service, kind, id_))
-        said.append(diff_of(service, kind, id_, start=worlds.grid[1], end=at))
+        lines.append(service.status(kind, id_, at=at))
+        lines.append(service.reach(Proposal(target=Target(kind, id_), at=at), stale=True))
+        lines.append(timeline(service, kind, id_))
+        lines.append(diff_of(service, kind, id_, start=worlds.grid[1], end=at))
         if kind in ELEMENT_KINDS:
-            said.append(service.chain(kind, id_, at=at))
-            said.append(uses(service, kind, id_))
-    said += [service.who(action, at=at) for action in worlds.actions(items)]
-    said += [quarantine_and_conflicts.conflicts(service), findings_of(service, at=at)]
-    return [json.dumps(document) for document in said]
+            lines.append(service.chain(kind, id_, at=at))
+            lines.append(uses(service, kind, id_))
+    lines += [service.who(action, at=at) for action in worlds.actions(items)]
+    lines += [quarantine_and_conflicts.conflicts(service), findings_of(service, at=at)]
+    return [json.dumps(document) for document in lines]
 
 
 @pytest.mark.slow

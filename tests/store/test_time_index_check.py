@@ -126,7 +126,7 @@ DAMAGE: dict[str, tuple[Callable[[Part], Part | None], str]] = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_named_and_repaired_by_rebuild(service: Service, damage: str):
     """Every column, and every kind of row, missing, stray or wrong."""
-    change, said = DAMAGE[damage]
+    change, result = DAMAGE[damage]
     assert [] == list(time_index_differences(service.store))
 
     changed(service.store, change)
@@ -134,7 +134,7 @@ def test_damage_is_named_and_repaired_by_rebuild(service: Service, damage: str):
     document = maintenance.fsck(service, lambda _: None)
     maintenance.rebuild(service, lambda _: None)
 
-    assert any(said in sentence for sentence in found), found
+    assert any(result in sentence for sentence in found), found
     assert all(sentence.startswith("time index: ") for sentence in found)
     assert (False, found) == (document["ok"], document["differences"])
     assert [] == list(time_index_differences(service.store))

@@ -14,16 +14,18 @@ class Asking:
         self._app = app
         self.headers = headers or {}
 
-    def request(self, method: str, path: str, *, headers: dict[str, str] | None = None, **said: Any) -> httpx.Response:
+    def request(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **fields: Any
+    ) -> httpx.Response:
         async def asked() -> httpx.Response:
             transport = httpx.ASGITransport(self._app)
             async with httpx.AsyncClient(transport=transport, base_url="https://us.example") as client:
-                return await client.request(method, path, headers=self.headers | (headers or {}), **said)
+                return await client.request(method, path, headers=self.headers | (headers or {}), **fields)
 
         return asyncio.run(asked())
 
-    def get(self, path: str, **said: Any) -> httpx.Response:
-        return self.request("GET", path, **said)
+    def get(self, path: str, **fields: Any) -> httpx.Response:
+        return self.request("GET", path, **fields)
 
-    def post(self, path: str, **said: Any) -> httpx.Response:
-        return self.request("POST", path, **said)
+    def post(self, path: str, **fields: Any) -> httpx.Response:
+        return self.request("POST", path, **fields)

@@ -141,13 +141,13 @@ def case_faults(export: Json, events: dict[str, Json]) -> Iterator[str]:
                 items.setdefault(key, one)
             elif one["change"] == "removed":
                 items.pop(key, None)
-    said = {
+    fields = {
         "title": title,
         "status": "closed" if settled and settled[-1] == "closed" else "open",
         "assignee": assigned[-1] if assigned else None,
         "version": hashlib.sha256("".join(sorted(e["digest"] for e in own)).encode()).hexdigest()[:16],
     }
-    yield from (f"{name}: does not follow from the changes" for name, value in said.items() if export[name] != value)
+    yield from (f"{name}: does not follow from the changes" for name, value in fields.items() if export[name] != value)
     contained = [
         {
             "kind": kind,
@@ -215,14 +215,14 @@ def linked(parent: str, child: str, basis: list[Json]) -> bool:
 
 
 def range_holds(one: Json, basis: list[Json]) -> bool:
-    wanted = dict(parse_qsl(one["of"].partition(":")[2]))
+    filters = dict(parse_qsl(one["of"].partition(":")[2]))
     if {about(event) for event in basis} != {f"action:{action}" for action in one["actions"]}:
         return False
     for event in basis:
-        if not wanted.get("from", "") <= event["occurred_at"] <= wanted.get("to", "9"):
+        if not filters.get("from", "") <= event["occurred_at"] <= filters.get("to", "9"):
             return False
         if any(
-            name in wanted and event.get(name, wanted[name]) != wanted[name]
+            name in filters and event.get(name, filters[name]) != filters[name]
             for name in ("tool", "operation", "outcome")
         ):
             return False

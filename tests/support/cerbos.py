@@ -50,9 +50,9 @@ class Cerbos:
         }
         if token is not None:
             body["auxData"] = {"jwt": {"token": token}}
-        status, said = self.ask("POST", "/api/check/resources", body)
-        assert status == 200, said
-        document = json.loads(said)
+        status, answer = self.ask("POST", "/api/check/resources", body)
+        assert status == 200, answer
+        document = json.loads(answer)
         [result] = document["results"]
         return document["cerbosCallId"], {name: word == "EFFECT_ALLOW" for name, word in result["actions"].items()}
 

@@ -134,13 +134,13 @@ class Collector:
         self.log = desk.folder / "collect.log"
 
     def __enter__(self) -> Self:
-        with self.log.open("ab") as said:
+        with self.log.open("ab") as result:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", LINE, "collect", "--store", self._desk.url, *self._words],
                 env=os.environ | {"DELEGRAPH_CONFIG": str(self._desk.folder / "delegraph.toml")} | self._env,
                 cwd=Path(__file__).parents[2],
                 stdout=subprocess.DEVNULL,
-                stderr=said,
+                stderr=result,
             )
         return self
 

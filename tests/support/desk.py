@@ -41,8 +41,8 @@ class Desk:
         return result
 
     def ask(self, *words: str, exit: int = 0, stdin: bytes | None = None) -> list[dict[str, Any]]:
-        said = self.run(*words, "--json", exit=exit, stdin=stdin).stdout
-        return [json.loads(line) for line in said.split("\n") if line]
+        text = self.run(*words, "--json", exit=exit, stdin=stdin).stdout
+        return [json.loads(line) for line in text.split("\n") if line]
 
     def one(self, *words: str, exit: int = 0) -> dict[str, Any]:
         [document] = self.ask(*words, exit=exit)

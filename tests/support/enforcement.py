@@ -24,21 +24,21 @@ def enforcement(rng: random.Random, records: list[dict[str, Any]]) -> list[dict[
             kinds = rng.choice([[], [], ["token"], ["delegation"]])
             issuers = rng.choice([[], [], ["https://idp"], ["https://other"]])
             shared = rng.choice([[], [], ["https://a"], list(audiences)])
-            said = {"receiver": receiver, "kinds": kinds, "issuers": issuers, "audiences": shared}
-            events.append({"type": "receiver.registered", **said})
+            fields = {"receiver": receiver, "kinds": kinds, "issuers": issuers, "audiences": shared}
+            events.append({"type": "receiver.registered", **fields})
     for _ in range(rng.randint(0, 6)):
-        said = {"receiver": rng.choice(RECEIVERS), "outcome": rng.choice(["enforced", "enforced", "rejected"])}
+        fields = {"receiver": rng.choice(RECEIVERS), "outcome": rng.choice(["enforced", "enforced", "rejected"])}
         about = {"token": rng.choice(tokens)} if tokens and rng.random() < 0.6 else {}
         revocation = rng.choice(worlds.REVOCATIONS)
-        events.append({"type": "revocation.acknowledged", "revocation": revocation, **said, **about})
+        events.append({"type": "revocation.acknowledged", "revocation": revocation, **fields, **about})
     for number in range(rng.randint(0, 3)):
         about = {"token": rng.choice(tokens)} if tokens else {}
-        said = {"action": f"late-{number}", "operation": "op", "outcome": rng.choice(["succeeded", "denied"])}
-        events.append({"type": "action.performed", **said, **about})
+        fields = {"action": f"late-{number}", "operation": "op", "outcome": rng.choice(["succeeded", "denied"])}
+        events.append({"type": "action.performed", **fields, **about})
     for token in tokens:
         if rng.random() < 0.4:
-            said = {"token": token, "subject": "human:alice", "audience": rng.sample(audiences, rng.randint(0, 2))}
-            events.append({"type": "token.issued", **said})
+            fields = {"token": token, "subject": "human:alice", "audience": rng.sample(audiences, rng.randint(0, 2))}
+            events.append({"type": "token.issued", **fields})
     found = []
     for number, event in enumerate(events):
         moment = rng.choice(worlds.grid[1:-1])
@@ -102,8 +102,8 @@ def _happening(rng: random.Random) -> dict[str, Any]:
         case "word":
             about = rng.choice([{}, *({"token": token} for token in ENDED)])
             outcome = rng.choice(["enforced", "enforced", "enforced", "rejected"])
-            said = {"receiver": rng.choice(RECEIVERS[:2]), "outcome": outcome, **about}
-            return {"type": "revocation.acknowledged", **revocation, **said}
+            fields = {"receiver": rng.choice(RECEIVERS[:2]), "outcome": outcome, **about}
+            return {"type": "revocation.acknowledged", **revocation, **fields}
         case "use":
             done = {"action": f"a{rng.randint(1, 3)}", "operation": "op", "outcome": "succeeded"}
             return {"type": "action.performed", **done, "token": rng.choice(ENDED)}
@@ -134,14 +134,14 @@ def an_order(rng: random.Random) -> dict[str, Any]:
             *(("principal", "human:alice"), ("principal", "okta|1"), ("session", "s1")),
         ]
     )
-    said: dict[str, Any] = {"target": {"kind": kind, "id": id_}, "reason": "test", "ordered_by": "human:ir"}
-    said["mode"] = rng.choice(["suspend", "suspend", "revoke"])
-    said["cascade"] = rng.random() < 0.9
+    fields: dict[str, Any] = {"target": {"kind": kind, "id": id_}, "reason": "test", "ordered_by": "human:ir"}
+    fields["mode"] = rng.choice(["suspend", "suspend", "revoke"])
+    fields["cascade"] = rng.random() < 0.9
     if rng.random() < 0.15:
-        said["effective_at"] = model.rfc3339(START + rng.randint(1, 10) * HALF_HOUR)
+        fields["effective_at"] = model.rfc3339(START + rng.randint(1, 10) * HALF_HOUR)
     if rng.random() < 0.1:
-        said["issued_before"] = model.rfc3339(START)
-    return said
+        fields["issued_before"] = model.rfc3339(START)
+    return fields
 
 
 def fact(body: Body, occurred_at: int, recorded_at: int | None = None, *, named: str = "") -> Fact:

@@ -47,19 +47,19 @@ class Desk:
 
 def token(id_: str, *parents: str, **more: Any) -> Event:
     derived = [{"token": parent, "role": "subject"} for parent in parents]
-    said = {"type": "token.issued", "token": id_, "subject": "human:ana", **more}
-    return {**said, "derived_from": derived} if derived else said
+    fields = {"type": "token.issued", "token": id_, "subject": "human:ana", **more}
+    return {**fields, "derived_from": derived} if derived else fields
 
 
 def order(revocation: str, target: str, **more: Any) -> Event:
     kind, _, id_ = target.partition(":")
-    said = {"type": "revocation.ordered", "revocation": revocation, "target": {"kind": kind, "id": id_}}
-    return {**said, "ordered_by": "human:bo", "reason": "compromise", **more}
+    fields = {"type": "revocation.ordered", "revocation": revocation, "target": {"kind": kind, "id": id_}}
+    return {**fields, "ordered_by": "human:bo", "reason": "compromise", **more}
 
 
 def lift(revocation: str, at: int) -> Event:
-    said = {"type": "revocation.lifted", "revocation": revocation, "lifted_by": "human:bo"}
-    return {**said, "occurred_at": format_instant(at)}
+    fields = {"type": "revocation.lifted", "revocation": revocation, "lifted_by": "human:bo"}
+    return {**fields, "occurred_at": format_instant(at)}
 
 
 @contextmanager

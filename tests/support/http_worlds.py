@@ -95,7 +95,7 @@ class World:
     def token(self, role: str = "investigator", **claims: Any) -> str:
         """Return a token of the issuer; ``claims`` override, and None leaves out."""
         now = self.clock.now // 1_000_000
-        said = {
+        fields = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": NAMES.get(role, role),
@@ -105,8 +105,8 @@ class World:
             "sources": ["https://gateway.example", "urn:test:*"],
             **claims,
         }
-        said = {name: value for name, value in said.items() if value is not None}
-        return jwt.encode(said, KEYS.ec, algorithm="ES256", headers={"kid": "ec"})
+        fields = {name: value for name, value in fields.items() if value is not None}
+        return jwt.encode(fields, KEYS.ec, algorithm="ES256", headers={"kid": "ec"})
 
     def as_(self, role: str | None, **claims: Any) -> Asking:
         """Return a client of a caller with a role; None for an unauthenticated one."""
@@ -115,11 +115,11 @@ class World:
     def bearing(self, token: str) -> Asking:
         return Asking(self.app, {"Authorization": f"Bearer {token}"})
 
-    def get(self, path: str, role: str = "investigator", **said: Any) -> httpx.Response:
-        return self.as_(role).get(path, **said)
+    def get(self, path: str, role: str = "investigator", **fields: Any) -> httpx.Response:
+        return self.as_(role).get(path, **fields)
 
-    def post(self, path: str, role: str = "responder", **said: Any) -> httpx.Response:
-        return self.as_(role).post(path, **said)
+    def post(self, path: str, role: str = "responder", **fields: Any) -> httpx.Response:
+        return self.as_(role).post(path, **fields)
 
 
 @contextmanager
@@ -153,9 +153,9 @@ def api_over(
             ingest_files([str(incident_path())], log, store, format="jsonl", clock=clock)
             project(log, store, None)
         clock.now = ASKED
-        said = trust or Trust()
-        worlds = QuestionCache(store, log, said, log_inside=log_inside)
-        service = Service(store, log, said, clock, source="urn:delegraph:http", worlds=worlds, face=OVER_HTTP)
+        result = trust or Trust()
+        worlds = QuestionCache(store, log, result, log_inside=log_inside)
+        service = Service(store, log, result, clock, source="urn:delegraph:http", worlds=worlds, face=OVER_HTTP)
         limits = limits or Limits()
         pools = Pools(limits)
         stack.callback(pools.close)

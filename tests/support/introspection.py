@@ -14,8 +14,8 @@ SECRET = "a-secret-of-tests-that-is-long-enough-for-hs256"
 
 
 def raw(jti: str | None, **claims: Any) -> str:
-    said = {"iss": ISSUER, **({} if jti is None else {"jti": jti}), **claims}
-    return jwt.encode(said, SECRET, algorithm="HS256")
+    fields = {"iss": ISSUER, **({} if jti is None else {"jti": jti}), **claims}
+    return jwt.encode(fields, SECRET, algorithm="HS256")
 
 
 def caller(connection: HTTPConnection) -> Caller:

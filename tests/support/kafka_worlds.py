@@ -144,16 +144,16 @@ def account(url: str, log: KafkaLog) -> Account:
         return Account(records, sum(store.outcomes()), sum(store.positions().values()))
 
 
-def assert_whole(url: str, log: KafkaLog, said: Iterable[str], folder: Path) -> None:
+def assert_whole(url: str, log: KafkaLog, value: Iterable[str], folder: Path) -> None:
     """Check that a store has everything acknowledged, once, accounts for every record, and equals an undisturbed one.
 
     Args:
         url: The URL of the store, which is at the end of the log.
         log: The projected log; without gaps.
-        said: The contents that were acknowledged.
+        value: The contents that were acknowledged.
         folder: The folder for the undisturbed projection.
     """
-    assert dict.fromkeys(said, 1) == dict(facts_in(url))
+    assert dict.fromkeys(value, 1) == dict(facts_in(url))
     found = account(url, log)
     assert found.records == found.outcomes == found.moved
     assert [] == unequal(url, log, folder)

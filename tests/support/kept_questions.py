@@ -21,9 +21,9 @@ AT = worlds.moment_of(day("10:00"))
 
 
 def service_of(store: Store, *, keeps: bool, trust: Trust | None = None) -> Service:
-    said = trust or Trust()
-    worlds_kept = QuestionCache(store, None, said.table, log_inside=True) if keeps else None
-    return Service(store, None, said, lambda: AT, source="urn:test", worlds=worlds_kept)
+    result = trust or Trust()
+    worlds_kept = QuestionCache(store, None, result.table, log_inside=True) if keeps else None
+    return Service(store, None, result, lambda: AT, source="urn:test", worlds=worlds_kept)
 
 
 def in_order(items: list[dict[str, Any]]) -> list[Record]:
@@ -39,14 +39,14 @@ def in_order(items: list[dict[str, Any]]) -> list[Record]:
 @contextmanager
 def counted(store: Store) -> Iterator[list[str]]:
     """Yield the list of statements that a store runs within the block."""
-    said: list[str] = []
+    lines: list[str] = []
 
     def hear(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        said.append(statement)
+        lines.append(statement)
 
     sa.event.listen(store.engine, "before_cursor_execute", hear)
     try:
-        yield said
+        yield lines
     finally:
         sa.event.remove(store.engine, "before_cursor_execute", hear)
 

@@ -265,10 +265,10 @@ def stated_only(value: Any) -> Any:
 
 def content(event: dict) -> dict:
     """Return the content of an event, in the one form in which contents are compared (clause 2.11)."""
-    said = {key: rfc3339(micros(item)) if key in TIMES else item for key, item in stated_only(event).items()}
-    if said["type"] == "revocation.ordered":
-        said = {key: item for key, item in said.items() if ORDER_DEFAULTS.get(key) != item}
-    return said
+    values = {key: rfc3339(micros(item)) if key in TIMES else item for key, item in stated_only(event).items()}
+    if values["type"] == "revocation.ordered":
+        values = {key: item for key, item in values.items() if ORDER_DEFAULTS.get(key) != item}
+    return values
 
 
 def canonical(value: Any) -> str:
@@ -281,11 +281,11 @@ def canonical(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def fact_of(said: dict, recorded_at: int) -> Fact:
+def fact_of(fields: dict, recorded_at: int) -> Fact:
     """Build a fact with its position in the order of facts (clause 3.4)."""
-    digest = hashlib.sha256(canonical(said).encode()).hexdigest()
-    order = (micros(said["occurred_at"]), said["source"], said["event_id"], digest)
-    return {"event": said, "recorded_at": recorded_at, "order": order}
+    digest = hashlib.sha256(canonical(fields).encode()).hexdigest()
+    order = (micros(fields["occurred_at"]), fields["source"], fields["event_id"], digest)
+    return {"event": fields, "recorded_at": recorded_at, "order": order}
 
 
 def in_order(facts: list[Fact]) -> list[Fact]:
@@ -1064,9 +1064,9 @@ def closure(
         known = view["elements"].get(element, {"facts": []})["facts"]
         covering, uncovered = set(), False
         for order in ordering:
-            counting = [(name, said) for name in registered for said in in_force_since(facts, name, order["fact"])]
+            counting = [(name, value) for name in registered for value in in_force_since(facts, name, order["fact"])]
             covering_then = {name for name, registration in counting if covers(registration, element, then)}
-            covering |= covering_then | {name for name, said in counting if covers(said, element, known)}
+            covering |= covering_then | {name for name, value in counting if covers(value, element, known)}
             uncovered = uncovered or not covering_then
         still_open = set()
         for name in covering:
@@ -1124,8 +1124,8 @@ def in_force_since(facts: list[Fact], receiver: str, order: Fact) -> list[dict]:
     Source:
         Clause 10.7 and ADR 0030.
     """
-    said = [fact for fact in facts if fact["event"]["type"] == "receiver.registered"]
-    latest = latest_first([fact for fact in said if fact["event"]["receiver"] == receiver])
+    lines = [fact for fact in facts if fact["event"]["type"] == "receiver.registered"]
+    latest = latest_first([fact for fact in lines if fact["event"]["receiver"] == receiver])
     counting = []
     for fact in latest:
         counting.append(fact["event"])
@@ -1186,13 +1186,13 @@ def word_of(
 NO_WORD: tuple = (-1, ())
 
 
-def speaks_for(said: Fact, element: Element, delivered: dict) -> bool:
+def speaks_for(value: Fact, element: Element, delivered: dict) -> bool:
     """Whether an acknowledgement applies to an element (clause 10.9)."""
-    event = said["event"]
+    event = value["event"]
     if "token" in event:
         return element == ("token", event["token"])
     sent = delivered.get((event["receiver"], ":".join(element)))
-    return sent is not None and sent <= given_at(said)
+    return sent is not None and sent <= given_at(value)
 
 
 def enforced_elsewhere(view: View, revocation: str, receiver: str, element: Element, at: int, delivered: dict) -> tuple:
@@ -1211,7 +1211,7 @@ def enforced_elsewhere(view: View, revocation: str, receiver: str, element: Elem
     for id_ in {order["revocation"] for order in orders} - {revocation}:
         of_id = [order for order in orders if order["revocation"] == id_]
         first = min(given_at(order["fact"]) for order in of_id)
-        said = [
+        lines = [
             fact
             for fact in facts
             if fact["event"]["type"] == "revocation.acknowledged"
@@ -1219,9 +1219,9 @@ def enforced_elsewhere(view: View, revocation: str, receiver: str, element: Elem
             and first <= given_at(fact) <= at
             and speaks_for(fact, element, delivered)
         ]
-        if not said:
+        if not lines:
             continue
-        last_said = max(said, key=lambda fact: (given_at(fact), fact["order"]))
+        last_said = max(lines, key=lambda fact: (given_at(fact), fact["order"]))
         said_at = given_at(last_said)
         for order in of_id:
             recorded_at = order["fact"]["recorded_at"]
@@ -1303,13 +1303,15 @@ def successes_of(view: View, element: Element, at: int) -> list[tuple[str, int]]
     facts, found = view["facts"], []
     for action in {fact["event"]["action"] for fact in facts if fact["event"]["type"] == "action.performed"}:
         told = told_of(view, "action", action)
-        for said in [told, *([fact] for fact in told)]:
-            decided = told_of(view, "decision", stated(said, "decision")[0])
-            moment = min(micros(fact["event"]["occurred_at"]) for fact in said)
+        for value in [told, *([fact] for fact in told)]:
+            decided = told_of(view, "decision", stated(value, "decision")[0])
+            moment = min(micros(fact["event"]["occurred_at"]) for fact in value)
             for decision in [decided, *([fact] for fact in decided)]:
-                named = [(kind, stated(part, kind)[0]) for part in (said, decision) for kind in ("token", "delegation")]
+                named = [
+                    (kind, stated(part, kind)[0]) for part in (value, decision) for kind in ("token", "delegation")
+                ]
                 named = [(kind, id_) for kind, id_ in named if id_ is not None]
                 authority = next(iter([key for key in named if key in view["elements"]] or named), None)
-                if authority == element and stated(said, "outcome")[0] == "succeeded" and moment <= at:
+                if authority == element and stated(value, "outcome")[0] == "succeeded" and moment <= at:
                     found.append((action, moment))
     return found

@@ -126,8 +126,8 @@ _TRACE: Final = (
 def _console(record: Mapping[str, str]) -> str:
     """Format a line of Keycloak's console in its default form."""
     at = record["timestamp"].replace("T", " ")[:23].replace(".", ",")
-    said = f"[{record['loggerName']}] ({record['threadName']}) {record['message']}"
-    return f"{at} {record['level']:5} {said}"
+    text = f"[{record['loggerName']}] ({record['threadName']}) {record['message']}"
+    return f"{at} {record['level']:5} {text}"
 
 
 def _text(front: Callable[[str], str]) -> Callable[[list[Any]], bytes]:

@@ -16,7 +16,7 @@ def pick(events: list[Event], rng: random.Random, type_: str, **having: Any) -> 
 
     def fits(one: Event) -> bool:
         return one["type"] == type_ and all(
-            one.get(name) if wanted is True else one.get(name) == wanted for name, wanted in having.items()
+            one.get(name) if filters is True else one.get(name) == filters for name, filters in having.items()
         )
 
     found = sorted({one["event_id"] for one in events if fits(one)})

@@ -34,8 +34,8 @@ class OpenBao:
             headers = {} if token is None else {"X-Vault-Token": token}
             connection.request(method, f"/v1/{path}", None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
-            said = answer.read()
-            return answer.status, json.loads(said) if said else None
+            result = answer.read()
+            return answer.status, json.loads(result) if result else None
 
     def unseal(self) -> None:
         _, made = self.ask("POST", "sys/init", body={"secret_shares": 1, "secret_threshold": 1})
@@ -89,10 +89,10 @@ def openbao(folder: Path, audit_log: Path, audit_address: str) -> Iterator[OpenB
         """,
         encoding="utf-8",
     )
-    with (folder / "bao.log").open("wb") as said:
+    with (folder / "bao.log").open("wb") as result:
         run = subprocess.Popen(
             [str(PROGRAM), "server", f"-config={config}"],
-            stdout=said,
+            stdout=result,
             stderr=subprocess.STDOUT,
             env={"HOME": str(folder), "PATH": ""},
         )

@@ -32,9 +32,9 @@ class Server(ThreadingHTTPServer):
         self.turn = threading.Lock()
         self.behaviour: dict[str, Any] = {}
 
-    def note(self, **said: Any) -> None:
+    def note(self, **fields: Any) -> None:
         with self.turn, self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(said) + "\n")
+            file.write(json.dumps(fields) + "\n")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -54,8 +54,8 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(how["hang_seconds"])
         if how.get("times", 0) > 0:
             how["times"] -= 1
-            said = json.dumps({"error": how["error"]}).encode() if "error" in how else b"<html>"
-            self.answer(how["status"], said, how.get("headers", {}))
+            result = json.dumps({"error": how["error"]}).encode() if "error" in how else b"<html>"
+            self.answer(how["status"], result, how.get("headers", {}))
         else:
             self.answer(200, b"")
 

@@ -80,16 +80,16 @@ def in_child(act: Callable[[], str]) -> str:
     child = os.fork()
     if child == 0:
         try:
-            said = act()
+            result = act()
         except BaseException as error:  # noqa: BLE001
-            said = f"{type(error).__name__}: {error}"
-        os.write(writable, said.encode())
+            result = f"{type(error).__name__}: {error}"
+        os.write(writable, result.encode())
         os._exit(0)
     os.close(writable)
     with os.fdopen(readable) as stream:
-        said = stream.read()
+        result = stream.read()
     os.waitpid(child, 0)
-    return said
+    return result
 
 
 def is_free(path: Path) -> bool:

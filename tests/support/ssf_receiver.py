@@ -43,9 +43,9 @@ class Receiver(ThreadingHTTPServer):
         self.keys: jwt.PyJWKSet | None = None
         self.issuer = ""
 
-    def note(self, **said: Any) -> None:
+    def note(self, **fields: Any) -> None:
         with self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(said) + "\n")
+            file.write(json.dumps(fields) + "\n")
 
     def verified(self, token: str) -> dict[str, Any]:
         """Return the claims of a valid event (RFC 8417 section 2, SSF 1.0 sections 4.1 and 7.1)."""

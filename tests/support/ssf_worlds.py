@@ -47,10 +47,10 @@ def pem(key: Any) -> str:
 
 def by_name(connection: HTTPConnection) -> Caller:
     """Authenticate ``Bearer NAME`` as the receiver of that name, ``Bearer NAME:ROLE`` as one with another role."""
-    scheme, _, said = connection.headers.get("authorization", "").partition(" ")
-    if scheme != "Bearer" or not said:
+    scheme, _, result = connection.headers.get("authorization", "").partition(" ")
+    if scheme != "Bearer" or not result:
         raise UnauthenticatedError("no credentials")
-    name, _, role = said.partition("/")
+    name, _, role = result.partition("/")
     return Caller(name=name, roles=frozenset({Role(role or "receiver")}))
 
 
@@ -153,8 +153,8 @@ class Client:
         return self.stream["stream_id"]
 
     def status(self, status: str, **more: Any) -> Json:
-        said = {"stream_id": self.id, "status": status, **more}
-        return self.ask("POST", "status", said).raise_for_status().json()
+        fields = {"stream_id": self.id, "status": status, **more}
+        return self.ask("POST", "status", fields).raise_for_status().json()
 
     def verify(self, state: str) -> None:
         assert self.ask("POST", "verification", {"stream_id": self.id, "state": state}).status_code == 204

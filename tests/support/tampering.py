@@ -250,10 +250,10 @@ def _another_log(site: Site, rng: random.Random, change: str) -> tuple[Lane, Rec
     return lane, {**site.records, lane: records}, at
 
 
-def _first(sentences: Generator[str], wanted: Container[str] | None = None) -> str:
+def _first(sentences: Generator[str], filters: Container[str] | None = None) -> str:
     """The first sentence, or the first of those wanted; the rest is not computed."""
     with closing(sentences):
-        return next((one for one in sentences if wanted is None or one in wanted), "")
+        return next((one for one in sentences if filters is None or one in filters), "")
 
 
 def tampered_log(site: Site, rng: random.Random, change: str) -> Found:
@@ -271,8 +271,8 @@ def tampered_log_and_store(site: Site, rng: random.Random, change: str) -> Found
     origin = f"{ORIGIN}/{lane[0]}/{lane[1]}"
     own = [one for one in site.checkpoints if one.head.origin == origin]
     size = min(one.head.size for one in own if one.head.size > at)
-    said = _first(broken_checkpoints(own, site.rebuilt(records)))
-    return Found(FSCK, said, f"the checkpoint of {origin} with {size:,} records")
+    result = _first(broken_checkpoints(own, site.rebuilt(records)))
+    return Found(FSCK, result, f"the checkpoint of {origin} with {size:,} records")
 
 
 def old_key(site: Site, rng: random.Random, change: str) -> Found:
@@ -328,8 +328,8 @@ def tampered_store(site: Site, rng: random.Random, change: str) -> Found:
     }
     keys = [(one["n"],), (two["n"],)] if change == "two records swapped" else [(one["n"],)]
     with changed_rows(site.stored, fact, keys, changes[change]):
-        said = _first(differences(site.stored, site.fresh))
-    return Found(FSCK, said, "fact: stored ")
+        result = _first(differences(site.stored, site.fresh))
+    return Found(FSCK, result, "fact: stored ")
 
 
 def tampered_tiles(site: Site, rng: random.Random, change: str) -> Found:
@@ -346,8 +346,8 @@ def tampered_tiles(site: Site, rng: random.Random, change: str) -> Found:
     }
     keys = [key, other] if change == "two tiles swapped" else [key]
     with changed_rows(site.stored, tile, keys, changes[change]):
-        said = _first(tree_differences(site.stored, site.fresh))
-    return Found(FSCK, said, " differs ")
+        result = _first(tree_differences(site.stored, site.fresh))
+    return Found(FSCK, result, " differs ")
 
 
 def tampered_checkpoint(site: Site, rng: random.Random, change: str) -> Found:

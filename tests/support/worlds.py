@@ -524,9 +524,9 @@ def duplicate(rng: random.Random, record: Record) -> Record:
 
 def spelled(rng: random.Random, event: Event) -> Event:
     """Return the same event with some absent fields as null, empty or the default; keys in any order."""
-    said = {key: value for key, value in EMPTY[event["type"]].items() if rng.random() < 0.5} | event
-    keys = rng.sample(list(said), len(said))
-    return {key: said[key] for key in keys}
+    values = {key: value for key, value in EMPTY[event["type"]].items() if rng.random() < 0.5} | event
+    keys = rng.sample(list(values), len(values))
+    return {key: values[key] for key in keys}
 
 
 def conflicting(rng: random.Random, other: Event, type_: str, key: Event) -> tuple[str, Event]:

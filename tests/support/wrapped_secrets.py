@@ -34,9 +34,9 @@ def _some(rng: random.Random, alphabet: str, size: int) -> str:
     return "".join(rng.choices(alphabet, k=size - 2)) + rng.choice(string.ascii_letters) + rng.choice(string.digits)
 
 
-def _segment(rng: random.Random, said: dict[str, Any]) -> str:
-    said = said | {"x": _some(rng, _WORD, 12)}
-    return base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
+def _segment(rng: random.Random, fields: dict[str, Any]) -> str:
+    fields = fields | {"x": _some(rng, _WORD, 12)}
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
 
 
 def _jws(rng: random.Random) -> str:
@@ -54,8 +54,8 @@ def _pem(rng: random.Random) -> str:
 
 
 def _saml(rng: random.Random) -> str:
-    said = f"<samlp:Response><saml:Assertion ID='{_some(rng, _WORD, 30)}'/></samlp:Response>"
-    return base64.b64encode(said.encode()).decode()
+    text = f"<samlp:Response><saml:Assertion ID='{_some(rng, _WORD, 30)}'/></samlp:Response>"
+    return base64.b64encode(text.encode()).decode()
 
 
 def _basic(rng: random.Random) -> tuple[str, str]:

@@ -102,15 +102,15 @@ def test_vectors_of_another_implementation(kind: str):
         pytest.skip(f"there are no vectors at {DATA}; name the folder of real data in DELEGRAPH_TEST_DATA")
     wrong = []
     for file in files:
-        said = json.loads(file.read_text())
-        raw = {name: base64.b64decode(said.get(name) or "") for name in ("root", "leafHash", "root1", "root2")}
-        proof = [base64.b64decode(each) for each in said.get("proof") or []]
+        document = json.loads(file.read_text())
+        raw = {name: base64.b64decode(document.get(name) or "") for name in ("root", "leafHash", "root1", "root2")}
+        proof = [base64.b64decode(each) for each in document.get("proof") or []]
         if kind == "inclusion":
-            root = merkle.root_of_inclusion(raw["leafHash"], said["leafIdx"], said["treeSize"], proof)
+            root = merkle.root_of_inclusion(raw["leafHash"], document["leafIdx"], document["treeSize"], proof)
             accepted = root == raw["root"]
         else:
-            accepted = merkle.is_consistent(said["size1"], said["size2"], raw["root1"], raw["root2"], proof)
-        if accepted is said["wantErr"]:
+            accepted = merkle.is_consistent(document["size1"], document["size2"], raw["root1"], raw["root2"], proof)
+        if accepted is document["wantErr"]:
             wrong.append(file.name)
     assert len(files) > 80
     assert [] == wrong

@@ -52,22 +52,22 @@ def leaving(seen: list[Seen], horizon: int, cutoff: int, held: tuple[Held, ...] 
 
 def answers(world: World, records: list[Any], at: int, without: set[str]) -> dict[Any, Any]:
     """Answer every question about what remains."""
-    said: dict[Any, Any] = {}
+    values: dict[Any, Any] = {}
     for kind, id_ in worlds.questions(records):
         if kind in ("token", "delegation"):
             key = f"{kind}:{id_}"
             if key not in without:
-                said[key] = verdict_of(world, key, at), chain_of(world, key), gaps(world, [key])
+                values[key] = verdict_of(world, key, at), chain_of(world, key), gaps(world, [key])
         else:
-            said[kind, id_] = verdict_of_name(world, kind, id_, at)
+            values[kind, id_] = verdict_of_name(world, kind, id_, at)
     for action in worlds.actions(records):
         if f"action:{action}" not in without:
-            said["who", action] = chain_of_action(world, action)
+            values["who", action] = chain_of_action(world, action)
     for revocation in worlds.REVOCATIONS:
         if world.orders.by_id.get(revocation):
-            said["closure", revocation] = compare.closure_in(closure_of(world, revocation, at, {}))
-            said["receipt", revocation] = [(line.key, line.state) for line in receipt_of(world, revocation, at)]
-    return said
+            values["closure", revocation] = compare.closure_in(closure_of(world, revocation, at, {}))
+            values["receipt", revocation] = [(line.key, line.state) for line in receipt_of(world, revocation, at)]
+    return values
 
 
 @pytest.mark.parametrize("part", range(4))

@@ -58,7 +58,7 @@ def test_one_approves_and_another_orders(api: World):
     approval = approved(api, plan["plan_digest"])
     seen = planned(api)
     order = ordered(api, seen["plan_digest"])
-    [said] = api.get(f"/v1/revocations/{order.json()['revocation']}").json()["orders"]
+    [document] = api.get(f"/v1/revocations/{order.json()['revocation']}").json()["orders"]
 
     assert (400, "refused", []) == (alone.status_code, problem_type(alone), plan["approvals"])
     until = format_instant(ASKED + APPROVED_SECONDS * SECOND)
@@ -68,7 +68,7 @@ def test_one_approves_and_another_orders(api: World):
     )  # fmt: skip
     assert [expected] == seen["approvals"]
     assert (201, DANA, EVE) == (order.status_code, order.json()["ordered_by"], order.json()["approved_by"])
-    assert (DANA, EVE) == (said["ordered_by"], said["approved_by"])
+    assert (DANA, EVE) == (document["ordered_by"], document["approved_by"])
 
 
 def test_nobody_approves_their_own_order(here: World):

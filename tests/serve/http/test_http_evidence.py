@@ -49,9 +49,9 @@ def test_every_record_is_proved_to_a_stranger(signed: tuple[World, NoteKeys]):
 
 
 def test_trees_and_checkpoints_agree(signed: tuple[World, NoteKeys]):
-    said = asked(signed, "consistency?tree=decisions/0&old=20")
-    roots = [bytes.fromhex(said[side]["root"]) for side in ("old", "new")]
-    proof = [base64.b64decode(each) for each in said["proof"]]
+    result = asked(signed, "consistency?tree=decisions/0&old=20")
+    roots = [bytes.fromhex(result[side]["root"]) for side in ("old", "new")]
+    proof = [base64.b64decode(each) for each in result["proof"]]
     (stored,) = asked(signed, "checkpoints")["checkpoints"]
 
     assert merkle.is_consistent(20, RECORDS, *roots, proof)

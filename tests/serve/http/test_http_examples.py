@@ -42,15 +42,15 @@ def contents(document: Json) -> Iterator[tuple[str, str, Json]]:
     """Yield every media type of a request or an answer: where it is, its name and its description."""
     for operation in operations(document):
         id_ = operation["operationId"]
-        for media_type, said in operation.get("requestBody", {}).get("content", {}).items():
-            yield f"{id_} takes", media_type, said
+        for media_type, value in operation.get("requestBody", {}).get("content", {}).items():
+            yield f"{id_} takes", media_type, value
         for status, response in operation["responses"].items():
-            for media_type, said in response.get("content", {}).items():
-                yield f"{id_} {status}", media_type, said
+            for media_type, value in response.get("content", {}).items():
+                yield f"{id_} {status}", media_type, value
 
 
-def values(document: Json, said: Json) -> Iterator[tuple[str, Any]]:
-    for name, example in said.get("examples", {}).items():
+def values(document: Json, value: Json) -> Iterator[tuple[str, Any]]:
+    for name, example in value.get("examples", {}).items():
         shared = document["components"]["examples"]
         yield name, (shared[name] if "$ref" in example else example)["value"]
 
@@ -94,10 +94,10 @@ def test_every_parameter_is_described(document: Json):
     """
     Each has a description, and each required one has an example.
     """
-    said = [(one["operationId"], parameter) for one in operations(document) for parameter in one.get("parameters", ())]
+    lines = [(one["operationId"], parameter) for one in operations(document) for parameter in one.get("parameters", ())]
 
-    assert [] == [(id_, one["name"]) for id_, one in said if not one.get("description")]
-    assert [] == [(id_, one["name"]) for id_, one in said if one["required"] and "example" not in one]
+    assert [] == [(id_, one["name"]) for id_, one in lines if not one.get("description")]
+    assert [] == [(id_, one["name"]) for id_, one in lines if one["required"] and "example" not in one]
 
 
 def test_every_field_is_described(document: Json):
@@ -105,11 +105,11 @@ def test_every_field_is_described(document: Json):
     Each field of each document has a description, and the glossary has no unused entry.
     """
     schemas = document["components"]["schemas"]
-    fields = [(name, field, said) for name, schema in schemas.items() for field, said in fields_in(schema)]
-    fields += [("", field, said) for field, said in fields_in(document["paths"])]
+    fields = [(name, field, value) for name, schema in schemas.items() for field, value in fields_in(schema)]
+    fields += [("", field, value) for field, value in fields_in(document["paths"])]
     own = {(name, field) for name, words in glossary().items() if name != EVERYWHERE for field in words}
 
-    assert [] == [(name, field) for name, field, said in fields if not said.get("description")]
+    assert [] == [(name, field) for name, field, value in fields if not value.get("description")]
     assert set() == {*glossary()[EVERYWHERE]} - {field for _, field, _ in fields}
     assert set() == own - {(name, field) for name, field, _ in fields}
 
@@ -121,7 +121,7 @@ def test_every_media_type_has_an_example(document: Json):
     """
     Every request and answer of an operation has an example in every media type, including problems of each status.
     """
-    assert [] == [(where, media_type) for where, media_type, said in contents(document) if not said.get("examples")]
+    assert [] == [(where, media_type) for where, media_type, value in contents(document) if not value.get("examples")]
 
 
 def test_every_example_is_valid_by_its_schema(document: Json):
@@ -129,9 +129,9 @@ def test_every_example_is_valid_by_its_schema(document: Json):
     Each example is valid by its schema; in a text of lines, each line is.
     """
     wrong = []
-    for where, media_type, said in contents(document):
-        schema = said["schema"]
-        for name, value in values(document, said):
+    for where, media_type, item in contents(document):
+        schema = item["schema"]
+        for name, value in values(document, item):
             found = [value]
             if media_type == LINES and "contentSchema" in schema:
                 schema, found = schema["contentSchema"], [json.loads(line) for line in value.splitlines()]
@@ -147,9 +147,9 @@ def test_the_example_of_a_problem_has_its_status(document: Json):
     """
     statuses = {
         (where.rpartition(" ")[2], str(value["status"]))
-        for where, media_type, said in contents(document)
+        for where, media_type, item in contents(document)
         if media_type == PROBLEM
-        for _, value in values(document, said)
+        for _, value in values(document, item)
     }
 
     assert {(status, status) for status, _ in statuses} == statuses
@@ -180,10 +180,10 @@ def test_the_example_of_a_refused_request_says_so():
     Examples of requests that are refused name the status; all others succeed.
     """
     sent = [one for one in LINES_HELD if "body" in one]
-    said = {(one["operation"], one["name"]): one["summary"].partition("Refused, ")[2][:3] for one in sent}
+    values = {(one["operation"], one["name"]): one["summary"].partition("Refused, ")[2][:3] for one in sent}
     refused = {(one["operation"], one["name"]): str(one["status"]) if one["status"] >= 400 else "" for one in sent}
 
-    assert refused == said
+    assert refused == values
 
 
 def test_the_examples_have_names_of_their_own():
@@ -218,7 +218,7 @@ def test_the_page_shows_every_example(published: tuple[Json, str]):
     """
     document, page = published
     shown = re.findall(r"<details><summary>(.*?)</summary>", page)
-    own = [one for _, _, said in contents(document) for one in said["examples"].values() if "$ref" not in one]
+    own = [one for _, _, value in contents(document) for one in value["examples"].values() if "$ref" not in one]
 
     assert len(own) + len(document["components"]["examples"]) == len(shown)
     assert [] == re.findall(r'<script|style=|(?:src|href)="(?!/|#)', page)

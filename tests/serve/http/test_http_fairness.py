@@ -44,9 +44,9 @@ def flooded(folder: Path, **limits: Any) -> Iterator[tuple[World, threading.Even
     with api_over(f"sqlite:///{folder}/store.db", folder, limits=Limits(**limits)) as world:
         reach = world.service.reach
 
-        def slow(*args: Any, **said: Any) -> Any:
+        def slow(*args: Any, **fields: Any) -> Any:
             go_on.wait(60)
-            return reach(*args, **said)
+            return reach(*args, **fields)
 
         world.service.reach = slow  # type: ignore[method-assign]
         try:
@@ -127,9 +127,9 @@ def test_an_order_that_has_begun_is_waited_for(tmp_path: Path, monkeypatch: pyte
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(seconds=0.2)) as world:
         give = order_endpoints.give_order
 
-        def slow(*args: Any, **said: Any) -> Any:
+        def slow(*args: Any, **fields: Any) -> Any:
             time.sleep(0.8)
-            return give(*args, **said)
+            return give(*args, **fields)
 
         monkeypatch.setattr(order_endpoints, "give_order", slow)
         given = world.post("/v1/revocations", json=ORDER)

@@ -49,10 +49,10 @@ def test_every_list_that_has_columns_is_offered():
 @pytest.mark.parametrize("path", TABLES)
 def test_every_list_is_also_a_table(world: World, path: str):
     """The rows are the items of the document, and a repeated request gets 304."""
-    said = f"/v1{path}?{ASKED.get(path, '')}"
-    items = world.get(said).json()["items"]
-    found = world.get(f"{said}&format=csv")
-    again = world.get(f"{said}&format=csv", headers={"If-None-Match": found.headers["etag"]})
+    text = f"/v1{path}?{ASKED.get(path, '')}"
+    items = world.get(text).json()["items"]
+    found = world.get(f"{text}&format=csv")
+    again = world.get(f"{text}&format=csv", headers={"If-None-Match": found.headers["etag"]})
 
     assert (200, "text/csv; charset=utf-8") == (found.status_code, found.headers["content-type"])
     assert len(items) == len(rows_of(found.text))

@@ -138,10 +138,10 @@ def test_a_body_that_does_not_arrive_is_refused_as_published_and_the_connection_
     with one_server(tmp_path / "hasty", limits=Limits(body_seconds=0.2)) as (world, url):
         paths = httpx.get(f"{url}/openapi.json").json()["paths"]
         taking = [
-            (method.upper(), path, "408" in said["responses"])
+            (method.upper(), path, "408" in value["responses"])
             for path, methods in paths.items()
-            for method, said in methods.items()
-            if "requestBody" in said
+            for method, value in methods.items()
+            if "requestBody" in value
         ]
         answers = []
         for method, path, _ in taking:

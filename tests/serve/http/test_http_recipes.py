@@ -27,9 +27,9 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     desk.run("token", "list")
     monkeypatch.setenv("DELEGRAPH_STORE", desk.url)
     monkeypatch.setenv("DELEGRAPH_SIGNING_KEY_FILE", str(file_of(tmp_path, pem(Ed25519PrivateKey.generate()))))
-    with process(tmp_path, "serve") as (_, said):
-        found = re.search(r"http://[^/]+", said)
-        assert found is not None, said
+    with process(tmp_path, "serve") as (_, result):
+        found = re.search(r"http://[^/]+", result)
+        assert found is not None, result
         yield found[0]
 
 

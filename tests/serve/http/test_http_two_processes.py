@@ -136,12 +136,12 @@ def test_a_process_that_dies_before_ordering_does_not_block_its_key(place: str, 
         replanned = world.post("/v1/revocations", json=ORDER | {"plan_digest": "0" * 64}, headers=KEY)
         order = world.post("/v1/revocations", json=ORDER, headers=KEY)
         orders = orders_in(world)
-        [said] = world.get(f"/v1/revocations/{order.json()['revocation']}").json()["orders"]
+        [document] = world.get(f"/v1/revocations/{order.json()['revocation']}").json()["orders"]
 
     assert (503, [422, 422], 201) == (died.status_code, [other.status_code, replanned.status_code], order.status_code)
     assert problem_type(other) == problem_type(replanned) == "idempotency-key-reused"
     assert [(order.json()["revocation"], 1)] == orders
-    assert (format_instant(ASKED), 3) == (said["ordered_at"], len(order.json()["kills"]["tokens"]))
+    assert (format_instant(ASKED), 3) == (document["ordered_at"], len(order.json()["kills"]["tokens"]))
 
 
 def test_an_order_that_reaches_the_log_late_is_the_same_one(place: str, tmp_path: Path):
@@ -192,13 +192,13 @@ def test_two_servers_on_one_store_give_each_key_one_order(request: pytest.Fixtur
     """
     store = f"sqlite:///{tmp_path}/store.db" if kind == "sqlite" else request.getfixturevalue("postgres_url")
     log = f"sqlite:///{tmp_path}/log.db"
-    said = ("--store", store, "--log", log)
-    assert 0 == CliRunner().invoke(main, ["ingest", str(ROOT / "examples" / "incident.jsonl"), *said]).exit_code
+    text = ("--store", store, "--log", log)
+    assert 0 == CliRunner().invoke(main, ["ingest", str(ROOT / "examples" / "incident.jsonl"), *text]).exit_code
     with ExitStack() as stack:
         clients = []
         for name in ("one", "two"):
             (tmp_path / name).mkdir()
-            _, link = stack.enter_context(process(tmp_path / name, "serve", *said))
+            _, link = stack.enter_context(process(tmp_path / name, "serve", *text))
             client = stack.enter_context(httpx.Client(base_url=link.partition("/sign-in")[0], timeout=60))
             assert 303 == client.get(link).status_code
             clients.append(client)

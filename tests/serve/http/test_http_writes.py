@@ -207,11 +207,13 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path):
 
     limits = Limits(body_bytes=10_000)
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=limits) as world:
-        said = world.post("/v1/events", "producer", content=b"x" * 10_001, headers={"Content-Type": "application/json"})
+        result = world.post(
+            "/v1/events", "producer", content=b"x" * 10_001, headers={"Content-Type": "application/json"}
+        )
         streamed = world.post("/v1/events", "producer", content=parts(), headers={"Content-Type": "application/json"})
         order = world.post("/v1/revocations", json=ORDER | {"note": "x" * 9_000})
 
-    assert [(413, "too-large")] * 2 == [(one.status_code, problem_type(one)) for one in (said, streamed)]
+    assert [(413, "too-large")] * 2 == [(one.status_code, problem_type(one)) for one in (result, streamed)]
     assert 11 >= len(asked)
     assert (400, "note") == (order.status_code, order.json()["parameter"])
 
@@ -644,11 +646,11 @@ def test_a_plan_that_is_too_large_is_refused_immediately(api: World):
     is ordered.
     """
     api.service.most = 2
-    said = [api.get("/v1/reach", params={"of": LEAKED}), api.post("/v1/revocations", json=ORDER)]
+    lines = [api.get("/v1/reach", params={"of": LEAKED}), api.post("/v1/revocations", json=ORDER)]
 
-    assert [(400, "refused")] * 2 == [(one.status_code, problem_type(one)) for one in said]
-    assert all("more than 2 elements depend on it" in one.json()["detail"] for one in said)
-    assert f"delegraph revoke '{LEAKED}'" in said[0].json()["detail"]
+    assert [(400, "refused")] * 2 == [(one.status_code, problem_type(one)) for one in lines]
+    assert all("more than 2 elements depend on it" in one.json()["detail"] for one in lines)
+    assert f"delegraph revoke '{LEAKED}'" in lines[0].json()["detail"]
     assert 0 == api.get("/v1/revocations").json()["total"]
 
 

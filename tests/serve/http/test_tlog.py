@@ -88,11 +88,11 @@ def test_no_request_ever_yields_a_wrong_tile(api: World):
             if each.startswith(f"tile/{level}/{tlog_client.index_path(index)}")
         }
         whole = next((data for each, data in exists.items() if each.partition(".")[0] == path.partition(".")[0]), b"")
-        wanted = 256 if width is None else width
-        is_there = len(whole) >= wanted * unit and (width is None or 0 < width < 256)
+        filters = 256 if width is None else width
+        is_there = len(whole) >= filters * unit and (width is None or 0 < width < 256)
         assert (200 if is_there else 404) == response.status_code, path
         if is_there:
-            assert whole[: wanted * unit] == response.content, path
+            assert whole[: filters * unit] == response.content, path
         outcomes[is_there] += 1
 
     assert min(outcomes.values()) > 50

@@ -57,8 +57,8 @@ def call(world: World, name: str, arguments: dict[str, Any], **more: Any) -> Cal
 
 
 def over_api(world: World, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    said = {key: json.dumps(value) if isinstance(value, bool) else value for key, value in arguments.items()}
-    document: dict[str, Any] = world.get(f"/v1/{name}", params=said).json()
+    values = {key: json.dumps(value) if isinstance(value, bool) else value for key, value in arguments.items()}
+    document: dict[str, Any] = world.get(f"/v1/{name}", params=values).json()
     return document
 
 

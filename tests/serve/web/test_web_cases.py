@@ -41,13 +41,13 @@ def test_a_finding_becomes_a_case_and_lists_fill_it(world: World):
     offered = person.get("/add-to-case", params={"of": ["action:mail-7", RANGE]})
     assert f'action="{page}/changes"' in offered.text
     assert 303 == person.send(f"{page}/changes", change="added", items=f"action:mail-7\n{RANGE}").status_code
-    said = text_of(person.get(page))
+    text = text_of(person.get(page))
 
     assert page == again
-    assert "Items (4)" in said
-    assert "seen at 10:15" in said
+    assert "Items (4)" in text
+    assert "seen at 10:15" in text
     for key in ("mail-7", LEAKED.removeprefix("token:"), "range of actions", "wielder-mismatch"):
-        assert key in said
+        assert key in text
     assert "Leaked token" in text_of(person.get("/cases"))
     assert unescape(re.findall(r'href="(/add-to-case[^"]*actions[^"]*)"', person.get("/actions?tool=mail").text)[0])
 

@@ -279,7 +279,7 @@ def test_the_posture_has_every_check_by_outcome_and_framework(here: World):
     whole, narrow = pages.get("/posture"), pages.get("/posture?framework=NHI")
     report = pages.get("/posture.html?framework=NHI")
     page = text_of(whole)
-    places = [page.find(said) for said in ("Fail (", "Suppressed (", "Not evaluated (", "Pass (")]
+    places = [page.find(value) for value in ("Fail (", "Suppressed (", "Not evaluated (", "Pass (")]
 
     assert -1 not in places
     assert sorted(places) == places

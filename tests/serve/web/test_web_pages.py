@@ -140,9 +140,9 @@ def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: Wor
     Actions name tokens, so a delegation that no action names may still have been used.
     """
     for page in ("chain", "uses"):
-        said = text_of(Pages(world).get(f"/{page}?of=delegation:grant-mail"))
-        assert "No action names it directly" in said
-        assert "never used" not in said
+        text = text_of(Pages(world).get(f"/{page}?of=delegation:grant-mail"))
+        assert "No action names it directly" in text
+        assert "never used" not in text
 
 
 def test_every_link_keeps_the_time(world: World):

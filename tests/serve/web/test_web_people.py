@@ -243,10 +243,10 @@ def test_the_glossary_has_all_terms(world: World):
     """
     All explanations are on one page, to which every page links.
     """
-    said = text_of(Pages(world).get("/words"))
+    text = text_of(Pages(world).get("/words"))
 
     assert all(
-        meaning in said for words in (glossary.STATES, glossary.FINDINGS, glossary.TERMS) for meaning in words.values()
+        meaning in text for words in (glossary.STATES, glossary.FINDINGS, glossary.TERMS) for meaning in words.values()
     )
     assert 'href="/words"' in Pages(world).get("/who?action=mail-7").text
 
@@ -269,7 +269,7 @@ def test_the_dossier_says_what_was_done_and_explains_its_terms(world: World):
     """
     The file alone contains what was done, on whose decision, the findings, and the explanation of every term.
     """
-    said = text_of(Pages(world).get("/dossier?of=action:mail-7"))
+    text = text_of(Pages(world).get("/dossier?of=action:mail-7"))
 
     for part in (
         "What was done",
@@ -278,8 +278,8 @@ def test_the_dossier_says_what_was_done_and_explains_its_terms(world: World):
         "fewer than 50 recipients",
         "Possible token theft",
     ):
-        assert part in said
-    assert all(meaning in said for meaning in glossary.STATES.values())
+        assert part in text
+    assert all(meaning in text for meaning in glossary.STATES.values())
 
 
 def test_a_long_id_breaks_between_names():
@@ -300,17 +300,17 @@ def test_the_start_of_an_empty_store_says_how_to_fill_it(tmp_path: Path):
     If nothing is recorded yet, the page says how to ingest events.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, empty=True) as world:
-        said = text_of(Pages(world).get("/"))
+        text = text_of(Pages(world).get("/"))
 
-        assert "Nothing is recorded yet. Ingest events with delegraph ingest FILE" in said
+        assert "Nothing is recorded yet. Ingest events with delegraph ingest FILE" in text
 
 
 # What they must not take permanently
 
 
-def _acted(action: str, at: str = "2026-11-02T10:00:00Z", **said: str) -> dict[str, str]:
+def _acted(action: str, at: str = "2026-11-02T10:00:00Z", **fields: str) -> dict[str, str]:
     fact = {"type": "action.performed", "event_id": action, "source": "urn:test:a", "occurred_at": at}
-    return fact | {"action": action, "operation": "db.drop", "outcome": "succeeded", **said}
+    return fact | {"action": action, "operation": "db.drop", "outcome": "succeeded", **fields}
 
 
 def test_only_an_action_with_valid_authority_is_called_consistent(here: World):
@@ -324,10 +324,10 @@ def test_only_an_action_with_valid_authority_is_called_consistent(here: World):
     issued |= {"subject": "human:alice@example.com", "occurred_at": "2026-11-02T09:59:00Z"}
     issued |= {"expires_at": "2026-11-02T10:30:00Z"}
     assert 200 == here.post("/v1/events", "producer", json=[_acted("orphan"), after, issued, held]).status_code
-    said = {name: text_of(Pages(here).get(f"/who?action={name}")) for name in ("orphan", "after", "held")}
+    text = {name: text_of(Pages(here).get(f"/who?action={name}")) for name in ("orphan", "after", "held")}
 
     assert {"orphan": False, "after": False, "held": True} == {
-        name: "No gaps, no findings" in page for name, page in said.items()
+        name: "No gaps, no findings" in page for name, page in text.items()
     }
 
 
@@ -350,8 +350,8 @@ def test_the_actions_of_a_principal_do_not_claim_to_include_all_uses_of_its_toke
     [actions] = re.findall(r'<section class="sheet" aria-label="Actions".*?</section>', shown.text, re.DOTALL)
 
     assert ("mail-4" in actions, "mail-7" in actions) == (True, False)
-    said = text_of(shown)
-    assert "Uses of its tokens by others are on the pages of the tokens" in said
+    text = text_of(shown)
+    assert "Uses of its tokens by others are on the pages of the tokens" in text
 
 
 def test_a_lifted_order_cannot_be_lifted_again(here: World):
@@ -386,24 +386,24 @@ def test_an_open_revocation_has_no_last_receiver(here: World):
     body = {"outcome": "enforced", "token": "https://idp.example#scraper-1"}
     assert 201 == here.post("/v1/revocations/rev-1/acknowledgements", "receiver", json=body).status_code
     page = Pages(here).get("/revocations/rev-1")
-    said = text_of(page)
+    text = text_of(page)
 
     assert (
         '<span class="id">urn:<wbr>slow</span>' in page.text
     )  # breaks anywhere, so that the numbers next to it stay visible
-    assert "PARTIAL" in said
-    assert "the last receiver enforced it" not in said
-    assert "so far the last answer came" in said
-    assert "Open1each element, at each receiver" in said
+    assert "PARTIAL" in text
+    assert "the last receiver enforced it" not in text
+    assert "so far the last answer came" in text
+    assert "Open1each element, at each receiver" in text
 
 
 # The bars
 
 
-def _row(**said: object) -> dict[str, object]:
+def _row(**fields: object) -> dict[str, object]:
     return {
         "delegation": None, "token": "t", "state": "active", "issued_at": "2026-11-02T09:00:00.000000Z",
-        "expires_at": None, "scopes": [], "because": None, **said,
+        "expires_at": None, "scopes": [], "because": None, **fields,
     }  # fmt: skip
 
 
@@ -500,6 +500,6 @@ def test_a_reactivated_element_says_what_had_suspended_it(here: World):
     here.clock.now += 60_000_000
     lift_order(here.service, "rev-1", lifted_by="human:x")
     here.clock.now += 60_000_000
-    said = text_of(Pages(here).get(f"/diff?of={OF}&from=2026-11-02T10:25:30Z&to=now"))
+    text = text_of(Pages(here).get(f"/diff?of={OF}&from=2026-11-02T10:25:30Z&to=now"))
 
-    assert "no longer suspended:by rev-1: test" in said
+    assert "no longer suspended:by rev-1: test" in text

@@ -29,8 +29,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
         yield Pages(world)
 
 
-def shown(pages: Pages, path: str, **said: str) -> httpx.Response:
-    return pages.get(path, params=said)
+def shown(pages: Pages, path: str, **fields: str) -> httpx.Response:
+    return pages.get(path, params=fields)
 
 
 def test_the_graph_begins_with_the_worst_finding(pages: Pages):
@@ -149,9 +149,9 @@ def test_expanding_is_limited(pages: Pages):
     """
     Each expansion costs a query; an invalid id is named, and an unknown one adds nothing.
     """
-    said = [("view", "principals"), *(("expand", f"agent:a{number}") for number in range(EXPANDED + 1))]
-    refused = pages.get("/graph", params=said)
-    unknown, plain = pages.get("/graph", params=said[:2]), pages.get("/graph", params=said[:1])
+    lines = [("view", "principals"), *(("expand", f"agent:a{number}") for number in range(EXPANDED + 1))]
+    refused = pages.get("/graph", params=lines)
+    unknown, plain = pages.get("/graph", params=lines[:2]), pages.get("/graph", params=lines[:1])
 
     assert (400, True) == (refused.status_code, "expand: is given 11 times" in text_of(refused))
     assert 200 == unknown.status_code
@@ -247,11 +247,11 @@ def test_the_page_of_a_principal_has_what_it_received_delegated_and_did(pages: P
     An agent's page says from whom, to whom, and its actions by tool over time; each part of the time links to a list.
     """
     html = shown(pages, "/status", of="principal:agent:mailer").text
-    said = text_of(shown(pages, "/status", of="principal:agent:mailer"))
+    text = text_of(shown(pages, "/status", of="principal:agent:mailer"))
 
-    assert "received fromagent:planner1 token, 1 grant" in said
-    assert "handed toservice:smtp-relay1 token" in said
-    assert "Done by it, or with what it held" in said
+    assert "received fromagent:planner1 token, 1 grant" in text
+    assert "handed toservice:smtp-relay1 token" in text
+    assert "Done by it, or with what it held" in text
     assert re.search(r'href="/actions\?agent=agent%3Amailer&amp;from=[^"]+&amp;to=', html)
 
 
@@ -259,10 +259,10 @@ def test_the_page_of_a_person_has_everything_done_for_them(pages: Pages):
     """
     It includes all her ids and all actors.
     """
-    said = text_of(shown(pages, "/status", of="principal:human:alice@example.com"))
+    text = text_of(shown(pages, "/status", of="principal:human:alice@example.com"))
 
-    assert "Done for this person" in said
-    assert all(action in said for action in ("crm-1", "mail-7", "archive-5"))
+    assert "Done for this person" in text
+    assert all(action in text for action in ("crm-1", "mail-7", "archive-5"))
 
 
 def test_a_page_draws_as_a_file_does():

@@ -112,9 +112,9 @@ def test_ids_of_any_script_stay_in_the_frame_and_are_shown_whole(browser: Browse
         for path, id_ in pages_of(letters).items():
             answer = page.goto(path)
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            said = page.evaluate("document.querySelector('main').textContent")
-            if answer is None or answer.status != 200 or wide > 0 or id_ not in said:
-                wrong.append((name, path[:40], answer and answer.status, wide, id_ in said))
+            result = page.evaluate("document.querySelector('main').textContent")
+            if answer is None or answer.status != 200 or wide > 0 or id_ not in result:
+                wrong.append((name, path[:40], answer and answer.status, wide, id_ in result))
     context.close()
 
     assert [] == wrong

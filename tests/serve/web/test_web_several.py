@@ -84,9 +84,9 @@ def test_a_form_that_is_sent_twice_is_one_incident(here: World):
     """
     person = Pages(here)
     plan = person.get(PLAN)
-    said = {"reason": "compromise", "typed": "2 targets"}
+    fields = {"reason": "compromise", "typed": "2 targets"}
 
-    assert 1 == len({send(person, plan, **said).headers["location"] for _ in range(2)})
+    assert 1 == len({send(person, plan, **fields).headers["location"] for _ in range(2)})
     assert 2 == ordered(here)
 
 
@@ -182,11 +182,13 @@ def test_the_board_of_an_incident_requires_a_responder_and_our_own_form(here: Wo
     forms = {f"{path}/marks": {"receiver": WALL, "reason": "x"}, f"{path}/deliveries": {}, f"{path}/proofs": {}}
     investigator = Pages(here, "investigator")
 
-    assert [403] * 3 == [investigator.send(form, **said).status_code for form, said in forms.items()]
+    assert [403] * 3 == [investigator.send(form, **value).status_code for form, value in forms.items()]
     assert [403] * 3 == [
-        person.send(form, origin="https://evil.example", **said).status_code for form, said in forms.items()
+        person.send(form, origin="https://evil.example", **value).status_code for form, value in forms.items()
     ]
-    assert [404] * 3 == [person.send(form.replace("inc-", "nix-"), **said).status_code for form, said in forms.items()]
+    assert [404] * 3 == [
+        person.send(form.replace("inc-", "nix-"), **value).status_code for form, value in forms.items()
+    ]
     assert "What to do next" not in text_of(investigator.get(path))
 
 

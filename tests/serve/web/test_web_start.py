@@ -29,10 +29,10 @@ def test_the_start_page_has_findings_and_figures(pages: Pages):
     It has the theft, and the share of actions with a person at the root, the tokens and the depth, each as a link.
     """
     page = pages.get("/")
-    said = text_of(page)
+    text = text_of(page)
 
-    assert "Possible token theft: agent:scraper" in said
-    assert re.search(r"100% of actions.*13 alive.*5 parties", said, re.DOTALL)
+    assert "Possible token theft: agent:scraper" in text
+    assert re.search(r"100% of actions.*13 alive.*5 parties", text, re.DOTALL)
     assert '<a href="/tokens?state=active">' in page.text
     assert '<a href="/graph?view=principals">' in page.text
 

@@ -54,11 +54,11 @@ def test_the_page_begins_with_the_theft(pages: Pages):
     """
     At the top is who mailed the rival: the finding, then by whom and for whom.
     """
-    said = text_of(pages.get(RESOURCE))
+    text = text_of(pages.get(RESOURCE))
 
-    assert said.index("High: Possible token theft: agent:scraper") < said.index("was acted on in 1 action by 1 party")
-    assert "By whom agent:scraper 1 action" in said
-    assert "For whom Alice Ng 1 action" in said
+    assert text.index("High: Possible token theft: agent:scraper") < text.index("was acted on in 1 action by 1 party")
+    assert "By whom agent:scraper 1 action" in text
+    assert "For whom Alice Ng 1 action" in text
 
 
 def test_every_number_is_a_list_of_that_many(pages: Pages):
@@ -101,10 +101,10 @@ def test_a_range_of_time_is_chosen_by_typing(pages: Pages):
     """
     html = pages.get("/usage?tool=mail").text
     form = re.search(r'<form class="range"[^>]* action="/actions">(.*?)</form>', html, re.DOTALL)[1]
-    said = dict(re.findall(r'<input [^>]*name="(\w+)" value="([^"]+)"', form))
+    result = dict(re.findall(r'<input [^>]*name="(\w+)" value="([^"]+)"', form))
 
-    assert {"tool", "from", "to"} == set(said)
-    assert 3 == len(pages.get("/v1/actions", params=said).json()["items"])
+    assert {"tool", "from", "to"} == set(result)
+    assert 3 == len(pages.get("/v1/actions", params=result).json()["items"])
 
 
 def test_each_filter_of_a_list_has_a_link_that_removes_it(pages: Pages):
@@ -117,8 +117,8 @@ def test_each_filter_of_a_list_has_a_link_that_removes_it(pages: Pages):
 
     assert 3 == len(chips)
     for href, gone in zip(chips, ("human", "tool", "from"), strict=True):
-        said = parse_qs(urlsplit(href).query)
-        assert ({*asked} - {gone}, ["2026-11-02T10:25:00Z"]) == ({*said} - {"limit"}, said["at"])
+        result = parse_qs(urlsplit(href).query)
+        assert ({*asked} - {gone}, ["2026-11-02T10:25:00Z"]) == ({*result} - {"limit"}, result["at"])
         assert 200 == pages.get(href).status_code
 
 
