@@ -42,7 +42,8 @@ from lineage.store.database.tables import (
     sighting,
 )
 from lineage.store.reading.acted import is_complete
-from lineage.store.reading.reader import FACT, Reader, fact_of
+from lineage.store.reading.reader import Reader, fact_of
+from lineage.store.reading.statements import FACT
 from lineage.store.writing.index_entries import Runs, merge_some, state_of
 from lineage.store.writing.projection import Outcome, Projection
 from lineage.store.writing.quarantine_quota import Quota, beyond, count_beyond, discharge

@@ -17,31 +17,31 @@ from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.store.database.sorted_runs import ident_among
 from lineage.store.database.sql import values_of
 from lineage.store.database.tables import fact
-from lineage.store.reading import reader
+from lineage.store.reading import statements
 from lineage.store.store import Store, open_store
 from lineage.store.writing import projection
 from tests.support import stores
 
 FACTS = 50_000
 STATEMENTS: dict[str, Any] = {
-    "facts above": reader._FACTS_ABOVE,
-    "keys below": reader._KEYS_BELOW,
-    "a party": reader._PARTY,
-    "facts about": reader._FACTS_ABOUT,
-    "facts referring": reader._FACTS_REFERRING,
-    "facts mentioning": reader._FACTS_MENTIONING,
-    "elements naming": reader._NAMING,
-    "number of elements besides": reader._COUNT_OTHERS,
-    "first elements besides": reader._FIRST_OTHERS,
-    "children": reader._CHILDREN,
-    "number of children": reader._COUNT_CHILDREN,
-    "elements naming, the longest first": reader._LONGEST_NAMING,
-    "numbers of facts that mention a thing": reader.numbers_mentioning(7, 100)[0],
-    "numbers of facts that are about a thing": reader.numbers_mentioning(7, 100)[1],
-    "facts at": reader._FACTS_AT,
+    "facts above": statements.FACTS_ABOVE,
+    "keys below": statements.KEYS_BELOW,
+    "a party": statements.PARTY,
+    "facts about": statements.FACTS_ABOUT,
+    "facts referring": statements.FACTS_REFERRING,
+    "facts mentioning": statements.FACTS_MENTIONING,
+    "elements naming": statements.NAMING,
+    "number of elements besides": statements.COUNT_OTHERS,
+    "first elements besides": statements.FIRST_OTHERS,
+    "children": statements.CHILDREN,
+    "number of children": statements.COUNT_CHILDREN,
+    "elements naming, the longest first": statements.LONGEST_NAMING,
+    "numbers of facts that mention a thing": statements.numbers_mentioning(7, 100)[0],
+    "numbers of facts that are about a thing": statements.numbers_mentioning(7, 100)[1],
+    "facts at": statements.FACTS_AT,
     "bounds of a batch": projection._BOUNDS,
     "stored parents of a batch": projection._PARENTS,
-    "longest of a run": {"sqlite": reader._LONGEST_NAMING_IN_RUN, "postgresql": reader._LONGEST_NAMING},
+    "longest of a run": {"sqlite": statements.LONGEST_NAMING_IN_RUN, "postgresql": statements.LONGEST_NAMING},
     "identities of a batch": sa.select(fact.c.n).where(ident_among(values_of("keys"))),
 }
 TABLES = {"fact", "ref", "sighting", "fact_pkey", "fact_ident", "fact_about", "ref_pkey", "ref_upward"}

@@ -38,177 +38,13 @@ from lineage.core.model.references import Role, about, listed, mentions, mention
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.acts_in_time import STATED, Acts, Candidate, Looked, Place, value_hash
-from lineage.store.database.sorted_runs import about_among, about_is, run, sorted_ref
-from lineage.store.database.sql import chunks, found_by, in_array, lateral_for_each, texts_of, values_of
-from lineage.store.database.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
+from lineage.store.database.sorted_runs import about_is, run
+from lineage.store.database.sql import chunks
+from lineage.store.database.tables import Keys, fact, name, ref, span_of
+from lineage.store.reading import statements
 from lineage.store.reading.acted import Visible, decided, is_complete, named
 from lineage.store.reading.action_candidates import Candidates
 from lineage.store.reading.latest_elements import latest_elements
-
-_EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
-FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
-
-
-def _role(role: int) -> sa.ColumnElement[bool]:
-    return ref.c.role == sa.literal_column(str(role))
-
-
-def _above(dialect: str) -> sa.CTE:
-    """Select the keys of some elements and of everything that they depend on."""
-    found = values_of("keys").cte("above", recursive=True)
-    return found.union(found_by(dialect, ref.c.about, found, [ref.c.key], *in_role_upward(Role.DEPENDS)))
-
-
-def _below(dialect: str) -> sa.CTE:
-    """Select the keys of some elements and of everything that depends on them, except subtrees that have ended."""
-    found = values_of("keys").cte("below", recursive=True)
-    return found.union(found_by(dialect, ref.c.key, found, [ref.c.about], _role(Role.DEPENDS), _ALIVE))
-
-
-_ALIVE: Final = ref.c.until > sa.bindparam("span")
-_BEHIND: Final = ref.c.about > sa.bindparam("after")
-_LINKED: Final = sa.and_(*in_role_upward(Role.ALIAS))
-_LINKS: Final = sa.and_(ref.c.until == 0, _role(Role.ALIAS))
-
-
-def _party_on_sqlite() -> sa.CTE:
-    """Select the keys of some principals, and of all that aliases declare to be the same party."""
-    found = values_of("keys").cte("party", recursive=True)
-    # Two recursive terms: for a join over both conditions, the planner would use no index.
-    return found.union(
-        sa.select(ref.c.about).select_from(found).join(ref, sa.and_(ref.c.key == found.c.key, _LINKS)),
-        sa.select(ref.c.key).select_from(found).join(ref, sa.and_(ref.c.about == found.c.key, _LINKED)),
-    )
-
-
-def _party_on_postgresql() -> sa.CTE:
-    """Select the same without the given ones, with one subquery for each direction, so that an index is used."""
-
-    def linked_with(keys: sa.FromClause) -> sa.Select[Any]:
-        to = sa.select(ref.c.about.label("key")).where(ref.c.key == keys.c.key, _LINKS)
-        by = sa.select(ref.c.key).where(ref.c.about == keys.c.key, _LINKED)
-        return lateral_for_each(keys, to.correlate(keys).union_all(by.correlate(keys)))
-
-    found = linked_with(values_of("keys").subquery()).cte("party", recursive=True)
-    return found.union(linked_with(found))
-
-
-def _mentioning(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select columns of the rows of ``ref`` that mention one of the keys."""
-    return found_by(dialect, ref.c.key, "keys", columns, *where)
-
-
-def _first(elements: sa.Select[Any]) -> sa.Select[Any]:
-    """Select the first elements, with repeats: DISTINCT in SQL would take three times as long as the sort."""
-    return elements.order_by("about").limit(sa.bindparam("most"))
-
-
-def _count_by_key(elements: sa.Select[Any]) -> sa.Select[Any]:
-    found = elements.subquery()
-    return sa.select(found.c.key, sa.func.count(found.c.about.distinct())).group_by(found.c.key)
-
-
-def _on_both(statement: Callable[[str], sa.Select[Any]]) -> dict[str, sa.Select[Any]]:
-    """Build a statement for each dialect, once, since building a recursive one costs more than running it."""
-    return {dialect: statement(dialect) for dialect in ("sqlite", "postgresql")}
-
-
-_FACTS_ABOVE = _on_both(
-    lambda dialect: sa.select(*FACT).where(about_among(sa.select(_above(dialect).c.key)), fact.c.until > 0)
-)
-_KEYS_BELOW = _on_both(lambda dialect: sa.select(_below(dialect).c.key))
-_PARTY = {
-    "sqlite": sa.select(_party_on_sqlite().c.key),
-    "postgresql": sa.select(_party_on_postgresql().c.key),
-}
-_FACTS_ABOUT = sa.select(*FACT).where(about_among(values_of("keys")))
-_FACTS_AT = sa.select(*FACT).where(in_array(fact.c.n, "keys"))
-_FACTS_REFERRING = _on_both(
-    lambda dialect: sa.select(*FACT).where(
-        fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
-    )
-)
-# At most `most` facts, the first in index order: an element may have been used a million times.
-_SOME_REFERRING = _on_both(
-    lambda dialect: sa.select(*FACT).where(
-        fact.c.n.in_(
-            _mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role"))
-            .limit(sa.bindparam("most"))
-            .subquery()
-            .select()
-        )
-    )
-)
-# Streamed, so the first row is fast however many there are; a fact that mentions the key twice is returned twice.
-_FACTS_MENTIONING = sa.union_all(
-    sa.select(*FACT).where(about_is(sa.bindparam("key", type_=sa.BigInteger))),
-    sa.select(*FACT).select_from(ref).join(fact, fact.c.n == ref.c.n).where(ref.c.key == sa.bindparam("key")),
-).execution_options(stream_results=True)
-
-
-def _crowded(dialect: str) -> sa.Select[Any]:
-    mentioned = _mentioning(dialect, [ref.c.key.label("key")], ref.c.until == 0, _role(Role.MENTIONS)).subquery()
-    return sa.select(mentioned.c.key).group_by(mentioned.c.key).having(sa.func.count() > sa.bindparam("most"))
-
-
-_CROWDED = _on_both(_crowded)
-_NAMING = _on_both(
-    lambda dialect: _mentioning(dialect, [ref.c.about], _ALIVE, ref.c.role == sa.bindparam("role")).distinct()
-)
-
-
-def _others(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select the living elements that name some keys, without those killed. A name can have very many rows."""
-    return _mentioning(dialect, columns, _ALIVE, _role(Role.NAMES), ref.c.about.not_in(values_of("killed")), *where)
-
-
-def _count_others() -> sa.Select[Any]:
-    """Count the elements for each key among the first rows: a name can have very many rows."""
-    name = values_of("keys").subquery()
-    rows = _alive_others(ref.c.about).where(ref.c.key == name.c.key).limit(sa.bindparam("most")).correlate(name)
-    counted = sa.select(sa.func.count(rows.subquery().c.about.distinct())).scalar_subquery()
-    return sa.select(name.c.key, counted)
-
-
-def _alive_others(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    return sa.select(*columns).where(_ALIVE, _role(Role.NAMES), ref.c.about.not_in(values_of("killed")))
-
-
-_COUNT_OTHERS = _count_others()
-_FIRST_OTHERS = _on_both(lambda dialect: _first(_others(dialect, [ref.c.about], _BEHIND)))
-
-
-def _longest_naming(rows: sa.TableClause, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select in index order, so that rows can be streamed without sorting.
-
-    ``role + 0`` keeps SQLite from choosing another plan.
-    """
-    alive = (rows.c.key == sa.bindparam("key"), rows.c.until > sa.bindparam("span"), rows.c.role + 0 == Role.NAMES)
-    order = (rows.c.until, rows.c.role, rows.c.about, rows.c.n)
-    query = sa.select(*order).where(*where, *alive).order_by(*(column.desc() for column in order))
-    return query.execution_options(stream_results=True)
-
-
-_LONGEST_NAMING = _longest_naming(ref)
-_LONGEST_NAMING_IN_RUN = _longest_naming(sorted_ref, sorted_ref.c.run == sa.bindparam("run"))
-# `until > 0` holds for all children, but excludes rows without a bound: an element can have very many actions.
-_CHILD: Final = sa.and_(ref.c.until > 0, _role(Role.DEPENDS))
-_CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))
-_SOME_CHILDREN = _on_both(lambda dialect: _mentioning(dialect, [ref.c.about], _CHILD).limit(sa.bindparam("most")))
-_COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _CHILD)))
-# Revocations are on a separate topic, whose numbers are the highest.
-_ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
-_RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
-_PRINCIPALS = sa.select(name.c.key).distinct().where(sa.text("key >= 'principal:' AND key < 'principal;'"))
-_CASES = sa.select(name.c.key).distinct().where(sa.text("key >= 'case:' AND key < 'case;'"))
-_HOLDS = sa.select(name.c.key).distinct().where(sa.text("key >= 'hold:' AND key < 'hold;'"))
-_CALLED = sa.select(name.c.key).distinct().where(sa.text("key >= 'called:' AND key < 'called;'"))
-_DELIVERED = (
-    sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
-    .outerjoin(accepted, (accepted.c.seq == spread.c.seq) & (accepted.c.at <= sa.bindparam("by")))
-    .where(spread.c.key.in_(texts_of("keys")), spread.c.recorded_at <= sa.bindparam("by"))
-    .order_by(spread.c.seq)
-)
 
 PART: Final = 5_000  # elements evaluated at a time if there may be any number
 _FETCHED: Final = 10_000  # rows fetched at a time if there may be any number
@@ -216,7 +52,7 @@ _LEAST: Final = -(1 << 63)  # the smallest hash
 
 
 def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
-    """Build a fact from a row of FACT; its recording time is that of its earliest record."""
+    """Build a fact from a row of ``statements.FACT``; its recording time is that of its earliest record."""
     _, _, misrouted, value, _ = row
     return Fact(decode(value), _recorded_at(row), bool(misrouted))
 
@@ -224,13 +60,6 @@ def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
 def _recorded_at(row: Any) -> Instant:
     _, recorded_at, _, _, again = row
     return int(recorded_at if again is None or again > recorded_at else again)
-
-
-def numbers_mentioning(key: int, most: int) -> tuple[sa.Select[Any], sa.Select[Any]]:
-    """Build two statements for the numbers of facts that mention a key, given by its hash, and of those about it."""
-    mentioned = sa.select(ref.c.n).where(ref.c.key == key).distinct().limit(most)
-    about_it = sa.select(fact.c.n).where(about_is(key)).limit(most)
-    return mentioned, about_it
 
 
 class Reader:
@@ -267,7 +96,7 @@ class Reader:
 
     def is_named(self, key: str) -> bool:
         """Whether any fact that is authorised and known is about a key or mentions it."""
-        rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
+        rows = self._stream(statements.FACTS_MENTIONING, {"key": self._keys(key)})
         return any(self._mentions(found, key) for found in rows)
 
     def knows(self, found: Fact) -> bool:
@@ -279,11 +108,11 @@ class Reader:
 
     def facts_about(self, keys: Collection[str]) -> list[Fact]:
         """Return the facts about some keys."""
-        return self._facts(_FACTS_ABOUT, self._hashes(keys))
+        return self._facts(statements.FACTS_ABOUT, self._hashes(keys))
 
     def facts_mentioning(self, key: str) -> list[Fact]:
         """Return the facts, authorised and known, that are about a key or mention it."""
-        rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
+        rows = self._stream(statements.FACTS_MENTIONING, {"key": self._keys(key)})
         return list(dict.fromkeys(found for found in rows if self._mentions(found, key)))
 
     def is_mentioned_more_than(self, key: str, most: int) -> bool:
@@ -306,7 +135,7 @@ class Reader:
         They may include too many, since the facts are not read: ``mentioning`` does that.
         """
         found: set[int] = set()
-        for statement in numbers_mentioning(self._keys(key), most + 1):
+        for statement in statements.numbers_mentioning(self._keys(key), most + 1):
             found.update(self._connection.execute(statement).scalars())
             if len(found) > most:
                 return None
@@ -325,7 +154,7 @@ class Reader:
         return [one for row in in_time if self.knows(one := fact_of(row, self._decode))]
 
     def _rows_at(self, numbers: list[int]) -> list[Any]:
-        return list(self._connection.execute(_FACTS_AT, {"keys": numbers}))
+        return list(self._connection.execute(statements.FACTS_AT, {"keys": numbers}))
 
     def known_about(self, keys: Collection[str]) -> list[Fact]:
         """Return the facts, authorised and known, about some keys."""
@@ -340,7 +169,7 @@ class Reader:
         by_digest = {digest(one.event): about(one.event) for one in facts}
         found: dict[str, int] = {}
         for part in chunks(self._hashes(by_digest.values())):
-            for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
+            for row in self._connection.execute(statements.FACTS_ABOUT, {"keys": part}):
                 name = digest(self._decode(row.value))
                 if name in by_digest:
                     found[name] = min(int(row.n), found.get(name, int(row.n)))
@@ -348,11 +177,11 @@ class Reader:
 
     def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
         """Return the facts that mention some keys in a role without a bound (not NAMES, DEPENDS or PRIOR)."""
-        return self._facts(_FACTS_REFERRING[self._dialect], self._hashes(keys), role=role)
+        return self._facts(statements.FACTS_REFERRING[self._dialect], self._hashes(keys), role=role)
 
     def facts_above(self, keys: Iterable[str]) -> list[Fact]:
         """Return the facts that grant some elements, or anything that these depend on."""
-        return self._facts(_FACTS_ABOVE[self._dialect], self._hashes(keys))
+        return self._facts(statements.FACTS_ABOVE[self._dialect], self._hashes(keys))
 
     def load_elements(self, world: World, keys: Collection[str]) -> None:
         """Load what is needed to evaluate some elements: ancestors, names, revocations and reinstatements."""
@@ -379,7 +208,7 @@ class Reader:
             world.add(found)
         for place in sorted(crowded):
             sharing: set[str] = set()
-            for found in self._stream(_FACTS_MENTIONING, {"key": self._keys(place)}):
+            for found in self._stream(statements.FACTS_MENTIONING, {"key": self._keys(place)}):
                 if self._mentions(found, place):
                     world.add(found)
                     sharing.add(about(found.event))
@@ -393,7 +222,7 @@ class Reader:
         hashes = {self._keys(place): place for place in places}
         found: set[str] = set()
         for part in chunks(list(hashes)):
-            rows = self._connection.execute(_CROWDED[self._dialect], {"keys": part, "most": MOST_SHARING})
+            rows = self._connection.execute(statements.CROWDED[self._dialect], {"keys": part, "most": MOST_SHARING})
             found |= {hashes[row.key] for row in rows}
         return found
 
@@ -424,7 +253,7 @@ class Reader:
         """
         places: dict[str, Place] = {}
         for part in chunks(actions):
-            for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
+            for row in self._connection.execute(statements.FACTS_ABOUT, {"keys": part}):
                 found = fact_of(row, self._decode)
                 body = found.event.body
                 if isinstance(body, ActionPerformed) and self._mentions(found, f"action:{body.action}"):
@@ -455,7 +284,7 @@ class Reader:
         """
         places: dict[str, Place] = {}
         for part in chunks(elements):
-            for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
+            for row in self._connection.execute(statements.FACTS_ABOUT, {"keys": part}):
                 found = fact_of(row, self._decode)
                 key = about(found.event)
                 if is_element(key) and self._mentions(found, key):
@@ -467,28 +296,30 @@ class Reader:
     def principals(self, *, after: str | None, most: int) -> list[str]:
         """Return the ids of principals that any fact names, sorted, after a given one; some may appear twice."""
         behind = name.c.key > f"principal:{after}" if after is not None else sa.true()
-        query = _PRINCIPALS.where(behind).order_by(name.c.key).limit(most)
+        query = statements.PRINCIPALS.where(behind).order_by(name.c.key).limit(most)
         return [split_key(key)[1] for key in self._connection.execute(query).scalars()]
 
     def cases(self, *, after: str | None, most: int) -> list[str]:
         """The ids of cases that any fact names, sorted backwards, after a given one; some may be of no known case."""
         behind = name.c.key < f"case:{after}" if after is not None else sa.true()
-        query = _CASES.where(behind).order_by(name.c.key.desc()).limit(most)
+        query = statements.CASES.where(behind).order_by(name.c.key.desc()).limit(most)
         return [split_key(key)[1] for key in self._connection.execute(query).scalars()]
 
     def facts_of_holds(self) -> list[Fact]:
         """Return the facts about legal holds."""
-        return self.facts_about(self._connection.execute(_HOLDS).scalars().all())
+        return self.facts_about(self._connection.execute(statements.HOLDS).scalars().all())
 
     def first_about(self, key: str, most: int) -> tuple[list[Fact], bool]:
         """The facts, authorised and known, among the first that are about a key; and whether these are all."""
-        query = _FACTS_ABOUT.order_by(fact.c.n).limit(most + 1)
+        query = statements.FACTS_ABOUT.order_by(fact.c.n).limit(most + 1)
         found = self._rows(query, {"keys": [self._keys(key)]})
         return [one for one in found[:most] if self._mentions(one, key)], len(found) <= most
 
     def latest_orders_mentioning(self, key: str, most: int) -> list[Fact]:
         """The facts, authorised and known, among the last on the topic of orders that mention a key; latest first."""
-        numbers = sa.select(ref.c.n).where(ref.c.key == self._keys(key), ref.c.until == 0, _role(Role.MENTIONS))
+        numbers = sa.select(ref.c.n).where(
+            ref.c.key == self._keys(key), ref.c.until == 0, statements.has_role(Role.MENTIONS)
+        )
         latest = numbers.where(ref.c.n >= Position(ORDERS, 0, 0).number).order_by(ref.c.n.desc()).limit(most)
         found = [int(n) for n in self._connection.execute(latest).scalars()]
         rows = sorted(self._rows_at(found), key=lambda row: -row.n)
@@ -496,7 +327,7 @@ class Reader:
 
     def display_names(self, most: int) -> list[str]:
         """Return the display names of principals, sorted: keys that begin with ``projection.CALLED``."""
-        query = _CALLED.order_by(name.c.key).limit(most)
+        query = statements.CALLED.order_by(name.c.key).limit(most)
         return list(self._connection.execute(query).scalars())
 
     def last_mentions(self, keys: Collection[str], roles: Collection[int], most: int) -> dict[str, Fact | None]:
@@ -595,15 +426,17 @@ class Reader:
         facts: list[Fact] = []
         for role, keys in ((Role.USES, hashes), (Role.ACTS, parties), (Role.ASKS, parties)):
             for part in chunks(keys):
-                some = self._rows(_SOME_REFERRING[self._dialect], {"keys": part, "role": role, "most": most + 1})
+                some = self._rows(
+                    statements.SOME_REFERRING[self._dialect], {"keys": part, "role": role, "most": most + 1}
+                )
                 is_whole = is_whole and len(some) <= most
                 facts += some[:most]
         children: set[int] = set()
         for part in chunks(hashes):
-            rows = self._connection.execute(_SOME_CHILDREN[self._dialect], {"keys": part, "most": most + 1})
+            rows = self._connection.execute(statements.SOME_CHILDREN[self._dialect], {"keys": part, "most": most + 1})
             children.update(rows.scalars())
         is_whole = is_whole and len(children) <= most
-        for found_fact in self._facts(_FACTS_ABOUT, sorted(children)[:most]):
+        for found_fact in self._facts(statements.FACTS_ABOUT, sorted(children)[:most]):
             world.add(found_fact)
         decisions = {about(one.event) for one in facts if isinstance(one.event.body, DecisionMade)}
         facts += self.facts_referring(decisions, Role.USES)
@@ -633,13 +466,13 @@ class Reader:
             starts = set()
             for role in (Role.NAMES, Role.PRIOR):
                 for part in chunks(ids):
-                    self._gather(starts, _NAMING, {"keys": part, "span": span, "role": role}, most)
+                    self._gather(starts, statements.NAMING, {"keys": part, "span": span, "role": role}, most)
         below: set[int] = set(starts)
         for part in chunks(starts):
-            self._gather(below, _KEYS_BELOW, {"keys": part, "span": span}, most)
-        facts = self._facts(_FACTS_ABOVE[self._dialect], below)
-        nearby = self._facts(_FACTS_REFERRING[self._dialect], ids, role=Role.BOUND)
-        nearby += self._facts(_FACTS_REFERRING[self._dialect], ids, role=Role.OWNER)
+            self._gather(below, statements.KEYS_BELOW, {"keys": part, "span": span}, most)
+        facts = self._facts(statements.FACTS_ABOVE[self._dialect], below)
+        nearby = self._facts(statements.FACTS_REFERRING[self._dialect], ids, role=Role.BOUND)
+        nearby += self._facts(statements.FACTS_REFERRING[self._dialect], ids, role=Role.OWNER)
         for found in nearby:
             world.add(found)
         principals = {
@@ -649,7 +482,7 @@ class Reader:
         # The target also as a party: even if no element names it, its aliases and revocations of these count.
         self._load_around(world, facts, [target], {target, *principals})
         # The actions under it; their authority may also depend on other elements that they name.
-        used = self._facts(_FACTS_REFERRING[self._dialect], below, role=Role.USES)
+        used = self._facts(statements.FACTS_REFERRING[self._dialect], below, role=Role.USES)
         decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
         used += self.facts_referring(decisions, Role.USES)
         actions = {found.event.body.action for found in used if isinstance(found.event.body, ActionPerformed)}
@@ -670,7 +503,7 @@ class Reader:
         count = named(self._connection, self._keys, party, visible)
         for part in decided(self._connection, self._keys, party, visible):
             world = self.world()
-            for found in self._facts(_FACTS_ABOUT, part):
+            for found in self._facts(statements.FACTS_ABOUT, part):
                 world.add(found)
             self._load_decisions(world, world.actions)
             count += sum(not names.isdisjoint(world.acted(action)) for action in world.actions)
@@ -741,12 +574,14 @@ class Reader:
         targets = {*elements, *world.graph} - loaded
         party = self._party({name for name in names if name.startswith("principal:")})
         registered = [
-            found for found in self._facts(_FACTS_ABOUT, party) if isinstance(found.event.body, PrincipalRegistered)
+            found
+            for found in self._facts(statements.FACTS_ABOUT, party)
+            if isinstance(found.event.body, PrincipalRegistered)
         ]
         for found in registered:
             world.add(found)
         hashes = party | self._hashes(targets | names)
-        ordered = self._facts(_FACTS_REFERRING[self._dialect], hashes, role=Role.TARGET)
+        ordered = self._facts(statements.FACTS_REFERRING[self._dialect], hashes, role=Role.TARGET)
         revocations = {about(found.event) for found in ordered}
         for found in ordered:
             world.add(found)
@@ -758,7 +593,7 @@ class Reader:
         """Return the hashes of some principals and of all aliases of their parties."""
         hashes = self._hashes(names)
         for part in chunks(hashes.copy()):
-            hashes.update(key for (key,) in self._connection.execute(_PARTY[self._dialect], {"keys": part}))
+            hashes.update(key for (key,) in self._connection.execute(statements.PARTY[self._dialect], {"keys": part}))
         return hashes
 
     def _hashes(self, keys: Iterable[str]) -> set[int]:
@@ -803,7 +638,7 @@ class Reader:
             starts = set(islice(naming, most))
         near, frontier = set(starts), starts
         while frontier and len(near) < most:
-            children = self._first(_CHILDREN[self._dialect], {"keys": list(frontier)}, most)
+            children = self._first(statements.CHILDREN[self._dialect], {"keys": list(frontier)}, most)
             frontier = set(sorted(children - near)[: most - len(near)])
             near |= frontier
         loaded = self.load_hashed(world, near)
@@ -829,7 +664,7 @@ class Reader:
         hashed = {self._keys(key): key for key in keys}
         found: dict[str, int] = {}
         for part in chunks(hashed):
-            rows = self._connection.execute(_COUNT_CHILDREN[self._dialect], {"keys": part})
+            rows = self._connection.execute(statements.COUNT_CHILDREN[self._dialect], {"keys": part})
             found.update((hashed[key], count) for key, count in rows)
         return found
 
@@ -837,12 +672,12 @@ class Reader:
 
     def load_orders(self, world: World) -> None:
         """Load every revocation and reinstatement."""
-        for found in self._rows(_ORDERED, {}):
+        for found in self._rows(statements.ORDERED, {}):
             world.add(found)
 
     def first_orders(self, most: int) -> list[Fact] | None:
         """Return every order and lift; None if there are more than the limit."""
-        found = self._rows(_ORDERED.limit(most + 1), {})
+        found = self._rows(statements.ORDERED.limit(most + 1), {})
         return None if len(found) > most else found
 
     def load_acknowledgements(self, world: World, revocations: Collection[str]) -> None:
@@ -857,14 +692,14 @@ class Reader:
         Cost:
             An index scan of the receivers' names, and a lookup of the facts about them.
         """
-        receivers = self._connection.execute(_RECEIVERS).scalars().all()
+        receivers = self._connection.execute(statements.RECEIVERS).scalars().all()
         for found in self.facts_about(receivers):
             world.add(found)
 
     def load_parties(self, world: World, names: Collection[str]) -> None:
         """Load the registrations of principals and of all aliases of their parties."""
         party = self._party([key for key in names if key.startswith("principal:")])
-        for found in self._facts(_FACTS_ABOUT, party):
+        for found in self._facts(statements.FACTS_ABOUT, party):
             if isinstance(found.event.body, PrincipalRegistered):
                 world.add(found)
 
@@ -903,7 +738,7 @@ class Reader:
             keys = {key for hashed, key in own.items() if hashed in part}
             for found in nearby:
                 world.add(found)
-            for found in self._facts(_FACTS_ABOVE[self._dialect], part):
+            for found in self._facts(statements.FACTS_ABOVE[self._dialect], part):
                 world.add(found)
                 key = about(found.event)
                 if self._keys(key) in part:
@@ -922,13 +757,15 @@ class Reader:
                 starts = set()
                 for part in chunks(party):
                     rows = self._connection.execute(
-                        _NAMING[self._dialect], {"keys": part, "span": span, "role": Role.NAMES}
+                        statements.NAMING[self._dialect], {"keys": part, "span": span, "role": Role.NAMES}
                     )
                     starts.update(rows.scalars())
             for part in chunks(starts):
                 sources += 1
                 rows = self._connection.execute(
-                    _KEYS_BELOW[self._dialect], {"keys": part, "span": span}, execution_options={"yield_per": _FETCHED}
+                    statements.KEYS_BELOW[self._dialect],
+                    {"keys": part, "span": span},
+                    execution_options={"yield_per": _FETCHED},
                 )
                 for some in rows.scalars().partitions():
                     below.extend(some)
@@ -967,7 +804,7 @@ class Reader:
         ordered = sorted(keys)
         for start in range(0, len(ordered), PART):
             part = {"keys": ordered[start : start + PART], "by": by}
-            for key, state, receiver, accepted_at in self._connection.execute(_DELIVERED, part):
+            for key, state, receiver, accepted_at in self._connection.execute(statements.DELIVERED, part):
                 if state == State.ACTIVE:
                     found.pop(key, None)
                 elif receiver is not None:
@@ -985,7 +822,9 @@ class Reader:
         found: dict[str, int] = {}
         for part in chunks(hashed):
             asked = {"keys": part, "killed": killed, "span": span_of(at), "most": most}
-            found.update((hashed[key], count) for key, count in self._connection.execute(_COUNT_OTHERS, asked) if count)
+            found.update(
+                (hashed[key], count) for key, count in self._connection.execute(statements.COUNT_OTHERS, asked) if count
+            )
         return found
 
     def first_others(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> list[int]:
@@ -994,7 +833,7 @@ class Reader:
         found: set[int] = set()
         for part in chunks(self._hashes(names)):
             found |= self._first(
-                _FIRST_OTHERS[self._dialect], {"keys": part, "killed": killed, "span": span_of(at)}, most
+                statements.FIRST_OTHERS[self._dialect], {"keys": part, "killed": killed, "span": span_of(at)}, most
             )
         return sorted(found)[:most]
 
@@ -1021,10 +860,10 @@ class Reader:
         """Yield rows of the elements that name a key, latest end first; on SQLite those of each run separately."""
         asked = {"key": name, "span": span}
         if self._dialect != "sqlite":
-            yield self._connection.execute(_LONGEST_NAMING, asked)
+            yield self._connection.execute(statements.LONGEST_NAMING, asked)
             return
         for id_ in self._connection.execute(sa.select(run.c.id)).scalars().all():
-            yield self._connection.execute(_LONGEST_NAMING_IN_RUN, {**asked, "run": id_})
+            yield self._connection.execute(statements.LONGEST_NAMING_IN_RUN, {**asked, "run": id_})
 
     def _first(self, statement: sa.Select[Any], asked: dict[str, Any], most: int) -> set[int]:
         """Return the ``most`` smallest hashes that a statement returns, possibly repeatedly."""
@@ -1040,7 +879,7 @@ class Reader:
 
     def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
         """Load elements by their hashes with everything needed to evaluate them, and return their keys."""
-        facts = self._facts(_FACTS_ABOVE[self._dialect], hashes)
+        facts = self._facts(statements.FACTS_ABOVE[self._dialect], hashes)
         unloaded = set(hashes)
         keys = {key for found in facts if self._keys(key := about(found.event)) in unloaded}
         self._load_around(world, facts, keys)

@@ -1,0 +1,188 @@
+"""The SQL statements by which facts are found: built once, since building a recursive one costs more than running it.
+
+Where the databases need different statements, a constant maps the name of the dialect to its statement.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from lineage.core.model.records import ORDERS, Position
+from lineage.core.model.references import Role
+from lineage.store.database.sorted_runs import about_among, about_is, sorted_ref
+from lineage.store.database.sql import found_by, in_array, lateral_for_each, texts_of, values_of
+from lineage.store.database.tables import accepted, fact, in_role_upward, name, ref, sighting, spread
+
+_EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
+FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
+
+
+def has_role(role: int) -> sa.ColumnElement[bool]:
+    """Build the condition that a row of ``ref`` has a role."""
+    return ref.c.role == sa.literal_column(str(role))
+
+
+def _above(dialect: str) -> sa.CTE:
+    """Select the keys of some elements and of everything that they depend on."""
+    found = values_of("keys").cte("above", recursive=True)
+    return found.union(found_by(dialect, ref.c.about, found, [ref.c.key], *in_role_upward(Role.DEPENDS)))
+
+
+def _below(dialect: str) -> sa.CTE:
+    """Select the keys of some elements and of everything that depends on them, except subtrees that have ended."""
+    found = values_of("keys").cte("below", recursive=True)
+    return found.union(found_by(dialect, ref.c.key, found, [ref.c.about], has_role(Role.DEPENDS), _ALIVE))
+
+
+_ALIVE: Final = ref.c.until > sa.bindparam("span")
+_BEHIND: Final = ref.c.about > sa.bindparam("after")
+_LINKED: Final = sa.and_(*in_role_upward(Role.ALIAS))
+_LINKS: Final = sa.and_(ref.c.until == 0, has_role(Role.ALIAS))
+
+
+def _party_on_sqlite() -> sa.CTE:
+    """Select the keys of some principals, and of all that aliases declare to be the same party."""
+    found = values_of("keys").cte("party", recursive=True)
+    # Two recursive terms: for a join over both conditions, the planner would use no index.
+    return found.union(
+        sa.select(ref.c.about).select_from(found).join(ref, sa.and_(ref.c.key == found.c.key, _LINKS)),
+        sa.select(ref.c.key).select_from(found).join(ref, sa.and_(ref.c.about == found.c.key, _LINKED)),
+    )
+
+
+def _party_on_postgresql() -> sa.CTE:
+    """Select the same without the given ones, with one subquery for each direction, so that an index is used."""
+
+    def linked_with(keys: sa.FromClause) -> sa.Select[Any]:
+        to = sa.select(ref.c.about.label("key")).where(ref.c.key == keys.c.key, _LINKS)
+        by = sa.select(ref.c.key).where(ref.c.about == keys.c.key, _LINKED)
+        return lateral_for_each(keys, to.correlate(keys).union_all(by.correlate(keys)))
+
+    found = linked_with(values_of("keys").subquery()).cte("party", recursive=True)
+    return found.union(linked_with(found))
+
+
+def _mentioning(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select columns of the rows of ``ref`` that mention one of the keys."""
+    return found_by(dialect, ref.c.key, "keys", columns, *where)
+
+
+def _first(elements: sa.Select[Any]) -> sa.Select[Any]:
+    """Select the first elements, with repeats: DISTINCT in SQL would take three times as long as the sort."""
+    return elements.order_by("about").limit(sa.bindparam("most"))
+
+
+def _count_by_key(elements: sa.Select[Any]) -> sa.Select[Any]:
+    found = elements.subquery()
+    return sa.select(found.c.key, sa.func.count(found.c.about.distinct())).group_by(found.c.key)
+
+
+def _on_both(statement: Callable[[str], sa.Select[Any]]) -> dict[str, sa.Select[Any]]:
+    """Build a statement for each dialect, once, since building a recursive one costs more than running it."""
+    return {dialect: statement(dialect) for dialect in ("sqlite", "postgresql")}
+
+
+FACTS_ABOVE = _on_both(
+    lambda dialect: sa.select(*FACT).where(about_among(sa.select(_above(dialect).c.key)), fact.c.until > 0)
+)
+KEYS_BELOW = _on_both(lambda dialect: sa.select(_below(dialect).c.key))
+PARTY = {
+    "sqlite": sa.select(_party_on_sqlite().c.key),
+    "postgresql": sa.select(_party_on_postgresql().c.key),
+}
+FACTS_ABOUT = sa.select(*FACT).where(about_among(values_of("keys")))
+FACTS_AT = sa.select(*FACT).where(in_array(fact.c.n, "keys"))
+FACTS_REFERRING = _on_both(
+    lambda dialect: sa.select(*FACT).where(
+        fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
+    )
+)
+# At most `most` facts, the first in index order: an element may have been used a million times.
+SOME_REFERRING = _on_both(
+    lambda dialect: sa.select(*FACT).where(
+        fact.c.n.in_(
+            _mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role"))
+            .limit(sa.bindparam("most"))
+            .subquery()
+            .select()
+        )
+    )
+)
+# Streamed, so the first row is fast however many there are; a fact that mentions the key twice is returned twice.
+FACTS_MENTIONING = sa.union_all(
+    sa.select(*FACT).where(about_is(sa.bindparam("key", type_=sa.BigInteger))),
+    sa.select(*FACT).select_from(ref).join(fact, fact.c.n == ref.c.n).where(ref.c.key == sa.bindparam("key")),
+).execution_options(stream_results=True)
+
+
+def _crowded(dialect: str) -> sa.Select[Any]:
+    mentioned = _mentioning(dialect, [ref.c.key.label("key")], ref.c.until == 0, has_role(Role.MENTIONS)).subquery()
+    return sa.select(mentioned.c.key).group_by(mentioned.c.key).having(sa.func.count() > sa.bindparam("most"))
+
+
+CROWDED = _on_both(_crowded)
+NAMING = _on_both(
+    lambda dialect: _mentioning(dialect, [ref.c.about], _ALIVE, ref.c.role == sa.bindparam("role")).distinct()
+)
+
+
+def _others(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select the living elements that name some keys, without those killed. A name can have very many rows."""
+    return _mentioning(dialect, columns, _ALIVE, has_role(Role.NAMES), ref.c.about.not_in(values_of("killed")), *where)
+
+
+def _count_others() -> sa.Select[Any]:
+    """Count the elements for each key among the first rows: a name can have very many rows."""
+    name = values_of("keys").subquery()
+    rows = _alive_others(ref.c.about).where(ref.c.key == name.c.key).limit(sa.bindparam("most")).correlate(name)
+    counted = sa.select(sa.func.count(rows.subquery().c.about.distinct())).scalar_subquery()
+    return sa.select(name.c.key, counted)
+
+
+def _alive_others(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    return sa.select(*columns).where(_ALIVE, has_role(Role.NAMES), ref.c.about.not_in(values_of("killed")))
+
+
+COUNT_OTHERS = _count_others()
+FIRST_OTHERS = _on_both(lambda dialect: _first(_others(dialect, [ref.c.about], _BEHIND)))
+
+
+def _longest_naming(rows: sa.TableClause, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select in index order, so that rows can be streamed without sorting.
+
+    ``role + 0`` keeps SQLite from choosing another plan.
+    """
+    alive = (rows.c.key == sa.bindparam("key"), rows.c.until > sa.bindparam("span"), rows.c.role + 0 == Role.NAMES)
+    order = (rows.c.until, rows.c.role, rows.c.about, rows.c.n)
+    query = sa.select(*order).where(*where, *alive).order_by(*(column.desc() for column in order))
+    return query.execution_options(stream_results=True)
+
+
+LONGEST_NAMING = _longest_naming(ref)
+LONGEST_NAMING_IN_RUN = _longest_naming(sorted_ref, sorted_ref.c.run == sa.bindparam("run"))
+# `until > 0` holds for all children, but excludes rows without a bound: an element can have very many actions.
+_CHILD: Final = sa.and_(ref.c.until > 0, has_role(Role.DEPENDS))
+CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))
+SOME_CHILDREN = _on_both(lambda dialect: _mentioning(dialect, [ref.c.about], _CHILD).limit(sa.bindparam("most")))
+COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _CHILD)))
+# Revocations are on a separate topic, whose numbers are the highest.
+ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
+RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
+PRINCIPALS = sa.select(name.c.key).distinct().where(sa.text("key >= 'principal:' AND key < 'principal;'"))
+CASES = sa.select(name.c.key).distinct().where(sa.text("key >= 'case:' AND key < 'case;'"))
+HOLDS = sa.select(name.c.key).distinct().where(sa.text("key >= 'hold:' AND key < 'hold;'"))
+CALLED = sa.select(name.c.key).distinct().where(sa.text("key >= 'called:' AND key < 'called;'"))
+DELIVERED = (
+    sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
+    .outerjoin(accepted, (accepted.c.seq == spread.c.seq) & (accepted.c.at <= sa.bindparam("by")))
+    .where(spread.c.key.in_(texts_of("keys")), spread.c.recorded_at <= sa.bindparam("by"))
+    .order_by(spread.c.seq)
+)
+
+
+def numbers_mentioning(key: int, most: int) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """Build two statements for the numbers of facts that mention a key, given by its hash, and of those about it."""
+    mentioned = sa.select(ref.c.n).where(ref.c.key == key).distinct().limit(most)
+    about_it = sa.select(fact.c.n).where(about_is(key)).limit(most)
+    return mentioned, about_it
