@@ -1,0 +1,89 @@
+"""Checkpoints, and the proofs under them."""
+
+from typing import TypedDict
+
+from lineage.serve.http.openapi.schemas.common import Time
+
+
+class StoredCheckpoint(TypedDict):
+    """A signed checkpoint of a partition."""
+
+    origin: str
+    size: int
+    signed_at: Time
+    witnessed_at: Time | None
+    note: str
+
+
+class Checkpoints(TypedDict):
+    """The latest checkpoints."""
+
+    origin: str
+    checkpoints: list[StoredCheckpoint]
+    combined: str | None
+
+
+class ProvingCheckpoint(TypedDict):
+    """The checkpoint that a proof leads to."""
+
+    origin: str
+    size: int
+    root: str
+    note: str
+
+
+class RecordProof(TypedDict):
+    """The proof that a record is under a checkpoint."""
+
+    position: str
+    gap: int
+    recorded_at: Time
+    sha256: str
+    index: int
+    entry: str
+    proof: list[str]
+    checkpoint: ProvingCheckpoint
+    witnessed: bool
+    tlog_proof: str
+
+
+class ProvedRecord(TypedDict):
+    """A proved record, and the next one of its partition if that was asked for."""
+
+    first: RecordProof
+    next: RecordProof | None
+
+
+class RecordProofs(TypedDict):
+    """The proofs of every record of a fact."""
+
+    items: list[ProvedRecord]
+    total: int | None
+    complete: bool
+    next: str | None
+
+
+class TreeHead(TypedDict):
+    """The size and the root of a tree."""
+
+    size: int
+    root: str
+
+
+class ConsistencyProof(TypedDict):
+    """The proof that a tree extends an earlier one."""
+
+    topic: str
+    partition: int
+    old: TreeHead
+    new: TreeHead
+    proof: list[str]
+
+
+class AbsenceProof(TypedDict):
+    """The proofs of what a source sent around a number that never arrived."""
+
+    source: str
+    sequence: int
+    before: RecordProof | None
+    after: RecordProof | None
