@@ -9,7 +9,7 @@ from tests.support.verifier import load_verifier
 
 RULE = Path(__file__).parents[2] / "docs" / "rule-of-authority.md"
 # The SHA-256 of the clauses of each version. Wording that changes no answer keeps the version: set its digest again.
-CLAUSES = {1: "dbb122a92ed1f3496f9effe857cd7aa938f353fb5a98c90e1b90e934c6c371e5"}
+CLAUSES = {1: "b12a168ea1c6ad688da7bfe4b41c7e48d7dcd5ef1cb8c573f8c956bc30ce4b19"}
 
 
 def clauses(text: str) -> str:
