@@ -96,16 +96,24 @@ def answers(service: Service, records: list[dict[str, Any]]) -> dict[Any, Any]:
 @pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32))
-def test_answers_about_what_remains_are_those_from_before(
-    fresh: stores.Fresh, tmp_path_factory: pytest.TempPathFactory, seed: int
-):
+def test_answers_about_what_remains_are_those_from_before(tmp_path_factory: pytest.TempPathFactory, seed: int):
     """
     Whatever is deleted, in whatever steps, with holds placed and released and events repeated in between: an answer is
     the one from before, or says what was deleted; and the store is what a fresh projection makes.
     """
+    compare_answers(stores.in_a_file, tmp_path_factory.mktemp("log"), seed)
+
+
+@pytest.mark.slow
+def test_the_same_holds_on_both_databases(fresh: stores.Fresh, tmp_path: Path):
+    """One world with several deletions."""
+    compare_answers(fresh, tmp_path, 3)
+
+
+def compare_answers(fresh: stores.Fresh, folder: Path, seed: int) -> None:
     rng = random.Random(seed)
     records = worlds.world(rng)
-    with service_of(fresh, tmp_path_factory.mktemp("log"), records) as (service, clock):
+    with service_of(fresh, folder, records) as (service, clock):
         sign(service, KEYS)
         before = answers(service, records)
         held = None
@@ -262,6 +270,7 @@ def test_a_hold_on_a_case_keeps_its_items_after_the_case_is_closed(desk: Desk):
     desk.one("hold", "release", "LIT-1", "--by", "human:counsel", "--reason", "Settled")
     desk.one("retain", "--before", "now")
     assert desk.one("who", "a1", exit=3)["why"]
+    assert "deleted by retention on" in desk.one("case", "show", case)["items"][0]["sentence"]
     [listed] = desk.one("hold", "list")["items"]
     assert (listed["hold"], listed["in_force"]) == ("LIT-1", False)
     assert ["placed", "released"] == [change["change"] for change in listed["changes"]]

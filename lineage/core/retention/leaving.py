@@ -29,6 +29,7 @@ from lineage.core.model.events import (
     RevocationOrdered,
     TokenIssued,
 )
+from lineage.core.model.keys import is_element
 from lineage.core.model.records import lane_of
 from lineage.core.model.references import Role, mentions, subject_of
 from lineage.core.model.times import NEVER, Instant
@@ -204,9 +205,14 @@ class Survey:
     def _ended_by_orders(self) -> set[str]:
         """Return what an order may have ended, and the decisions and actions that rest on it."""
         hit = self._flow(lambda names: min((self._ordered.get(name, NEVER) for name in names), default=NEVER), min)
-        ended = {key for key, thing in self._things.items() if thing.ends and hit[key] < thing.latest_end}
+        ended = {key for key, at in hit.items() if is_element(key) and at < self._latest_end(key)}
         below = self._flow(lambda names: int(next(iter(names)) in ended), max)
         return {key for key, marked in below.items() if marked}
+
+    def _latest_end(self, key: str) -> Instant:
+        """Return the latest end of an element; what nobody granted has none."""
+        thing = self._things.get(key)
+        return NEVER if thing is None or not thing.ends else thing.latest_end
 
     def _holds_naming(self, names: Iterable[str]) -> int:
         """Return the holds, as bits, that name one of some parties, sessions or clients."""

@@ -69,8 +69,12 @@ def _state(service: Service, item: CaseItem, at: Instant, known_at: Instant | No
         return _revocation(service, id_, at, known_at)
     else:
         answer = service.status(kind, id_, at=at, known_at=known_at)
-        if answer is not None:
+        if answer is not None and answer["state"] != UNKNOWN:
             return str(answer["state"]), render_chain.status(answer).first_line()
+    if (why := service.why_missing(item.key)) is not None:
+        return UNKNOWN, f"No fact tells of it any more: {why}."
+    if answer is not None:
+        return UNKNOWN, render_chain.status(answer).first_line()
     return UNKNOWN, "No fact names it."
 
 

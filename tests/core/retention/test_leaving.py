@@ -174,6 +174,13 @@ def test_what_an_order_ended_stays_with_its_uses(target: Target, cascade: bool):
     assert {} == leaving(seen_of([*STORY, order, alias]), 10_000_000, 3)
 
 
+def test_the_use_of_a_token_that_nobody_granted_stays_if_an_order_names_it():
+    """It reopens the verdict of the order."""
+    order = told(4, RevocationOrdered("r", Target("token", "ghost"), "test", "human:ir"))
+    used = told(5, ActionPerformed("a2", "read", "succeeded", token="ghost"))
+    assert "action:a2" not in leaving(seen_of([*STORY, order, used]), 10_000_000, 5)
+
+
 def test_an_order_after_the_end_keeps_nothing():
     order = told(7, RevocationOrdered("r", Target("principal", "human:alice"), "test", "human:ir"))
     assert 3 == len(leaving(seen_of([*STORY, order]), 10_000_000, 3))
