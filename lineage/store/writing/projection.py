@@ -118,9 +118,9 @@ class _Written:
 
 
 class _Names(Hashes):
-    """Hashes of the ids of one kind; an id that is hashed for the first time is queued for the table ``name``.
+    """Hashes of the ids of one kind; an id that is hashed is queued for the table ``name``.
 
-    An id evicted from the cache is queued again, which is harmless.
+    An id that was not cached, or no longer is, is queued again, which is harmless.
     """
 
     __slots__ = ("_down", "_kind")
@@ -129,10 +129,10 @@ class _Names(Hashes):
         super().__init__(keys.blank, kind)
         self._kind, self._down = kind, down
 
-    def __missing__(self, id_: str) -> int:
+    def once(self, id_: str) -> int:
         key = f"{self._kind}:{id_}"
         self._down.append((storable(key) if self._kind in acts_in_time.STATED else key,))
-        return super().__missing__(id_)
+        return super().once(id_)
 
 
 def display_name_key(body: PrincipalRegistered) -> str | None:
@@ -240,7 +240,7 @@ class Projection:
         granting, upward, acts = rows.granting, rows.upward, rows.acts
         for (number, (event, recorded_at, misrouted), value, _), ident, outcome in fresh:
             kind, id_ = subject_of(event)
-            own = named[kind][id_]
+            own = named[kind].once(id_) if kind == "action" else named[kind][id_]
             until = 0
             if kind in ELEMENT_KINDS:
                 ends_at = event.body.expires_at  # type: ignore[union-attr]
