@@ -98,11 +98,11 @@ def count_of(tiles: Tiles) -> int:
 
 def tiles_at(tree: Tree, numbers: Collection[int], cutoff: int) -> Tiles:
     """Return the leaves of some records of a partition, all of which come before an offset."""
-    wanted, found = set(numbers), {}
+    unread, found = set(numbers), {}
     for place in range(-(-tree.index_after(cutoff - 1) // WIDTH)):
         bits = 0
         for at, entry in enumerate(tree.entries(place)):
-            if entry.position.number in wanted:
+            if entry.position.number in unread:
                 bits |= 1 << at
         if bits:
             found[place] = bits

@@ -127,20 +127,20 @@ def state_of(store: Store) -> State:
     cursor = outbox.cursor_of(store, KEEPER)
     if not cursor.place:
         return State(turn=cursor.turn, seq=cursor.seq)
-    said = json.loads(cursor.place)
+    parsed = json.loads(cursor.place)
     return State(
         turn=cursor.turn,
         seq=cursor.seq,
-        edition=bytes.fromhex(said["edition"]),
-        looked=_positions(said["looked"]),
-        swept=None if said["swept"] is None else _positions(said["swept"]),
+        edition=bytes.fromhex(parsed["edition"]),
+        looked=_positions(parsed["looked"]),
+        swept=None if parsed["swept"] is None else _positions(parsed["swept"]),
         swept_at=cursor.at,
-        recorded_at=said["recorded_at"],
-        took=said["took"],
-        basis=said["basis"],
-        not_evaluated=said["not_evaluated"],
-        lagging=said.get("lagging", 0),
-        numbers={(kind, severity, status): count for kind, severity, status, count in said.get("numbers", ())},
+        recorded_at=parsed["recorded_at"],
+        took=parsed["took"],
+        basis=parsed["basis"],
+        not_evaluated=parsed["not_evaluated"],
+        lagging=parsed.get("lagging", 0),
+        numbers={(kind, severity, status): count for kind, severity, status, count in parsed.get("numbers", ())},
     )
 
 
@@ -370,13 +370,13 @@ def _conditions(store: Store, filters: Filters, version: sa.ColumnElement[bool])
             .where(version, finding.c.of_key == key, finding.c.of == of)
             .union_all(sa.select(finding.c.seq).where(version, finding.c.about_key == key, finding.c.about == of))
         )
-    for column, wanted in (
+    for column, values in (
         (finding.c.kind, filters.kinds),
         (finding.c.rank, tuple(-severity for severity in filters.severities)),
         (finding.c.status, filters.statuses),
     ):
-        if wanted:
-            yield column.in_(wanted)
+        if values:
+            yield column.in_(values)
     if filters.statuses and NEW not in filters.statuses:
         yield finding.c.status != sa.literal_column(f"'{NEW}'")  # as the index of what is not new has it
     if filters.not_statuses:
@@ -443,5 +443,5 @@ def _listed(positions: Positions) -> list[list[Any]]:
     return [[topic, partition, following] for (topic, partition), following in sorted(positions.items())]
 
 
-def _positions(said: list[list[Any]]) -> dict[tuple[str, int], int]:
-    return {(topic, partition): following for topic, partition, following in said}
+def _positions(rows: list[list[Any]]) -> dict[tuple[str, int], int]:
+    return {(topic, partition): following for topic, partition, following in rows}

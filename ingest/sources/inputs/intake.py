@@ -212,8 +212,8 @@ class SourceIntake:
             self._foreign = ForeignLog(self.named, self._keeper, self._clock)
         return self._foreign
 
-    def _tell(self, taken: DeliveryOutcome) -> None:
-        self._committed(self.named, taken)
+    def _tell(self, outcome: DeliveryOutcome) -> None:
+        self._committed(self.named, outcome)
 
 
 def _difference(now: Counter[tuple[str, str]], before: Counter[tuple[str, str]]) -> DeliveryOutcome:

@@ -269,8 +269,8 @@ def _stands_in(world: World, words: Iterable[Hop], chain: Iterable[Hop]) -> bool
     return True
 
 
-def _among(world: World, wanted: Hop, hops: Iterable[Hop]) -> bool:
-    return any(world.principals.same(wanted.principal, hop.principal) for hop in hops)
+def _among(world: World, one: Hop, hops: Iterable[Hop]) -> bool:
+    return any(world.principals.same(one.principal, hop.principal) for hop in hops)
 
 
 def _hop(stated: Stated, evidence: str, element: str) -> Hop:

@@ -150,8 +150,8 @@ def principal_graph(
     later = tuple(key for key in granted if (one := world.graph.element(key)) and one.issued_at > at)
     known = sorted(set(granted).difference(later))
     found = {key: verdict.state for key, verdict in verdicts_of(world, known, at).items()}
-    wanted = set(states)
-    handovers = {key: handover_of(world, key) for key in known if not wanted or found[key] in wanted}
+    chosen = set(states)
+    handovers = {key: handover_of(world, key) for key in known if not chosen or found[key] in chosen}
     held: defaultdict[str, list[str]] = defaultdict(list)
     tied: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for key, handover in handovers.items():

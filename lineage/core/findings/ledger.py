@@ -287,8 +287,8 @@ class Ledger:
             first = tally.operations.get(party, {}).get(entry.operation)
             stirred.operations.setdefault((party, entry.operation), first)
         if entry.source not in stirred.attributed:
-            told = tally.sources.get(entry.source)
-            stirred.attributed[entry.source] = told is not None and told.names_authority > 0
+            source_tally = tally.sources.get(entry.source)
+            stirred.attributed[entry.source] = source_tally is not None and source_tally.names_authority > 0
         stirred.shares.setdefault((entry.source, entry.operation), set()).add(entry.at // DAY)
         if entry.decision is not None:
             stirred.decisions.add(entry.decision)
@@ -352,11 +352,11 @@ class Ledger:
             enter_grant(self._tally, self.elements[key])
 
     def _source_again(self, source: str) -> None:
-        told = self._tally.sources[source]
-        told.names_authority = told.unattributed = 0
-        told.samples.pop("unattributed", None)
+        source_tally = self._tally.sources[source]
+        source_tally.names_authority = source_tally.unattributed = 0
+        source_tally.samples.pop("unattributed", None)
         for key in self.of_source[source]:
-            enter_attribution(told, self.actions[key])
+            enter_attribution(source_tally, self.actions[key])
 
     def _party_again(self, party: str) -> None:
         for samples in (self._tally.acting, self._tally.operations, self._tally.successes):

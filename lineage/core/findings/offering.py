@@ -50,11 +50,11 @@ def offered_by_element(scene: Scene, element: Element, holder: str | None) -> fr
 
 def _beyond(scene: Scene, element: Element, above: Granted) -> Iterator[str]:
     """Yield the ways in which an element may exceed what it draws on."""
-    wanted, places = claimed(element), audiences(element)
+    scopes, places = claimed(element), audiences(element)
     issued_at = issued_at_least(element, scene.options.leeway)
     for parent, roles in above:
         parent_element = scene.element(parent)
-        if wanted and not _SCOPED.isdisjoint(roles) and not _is_within(wanted, scene.scopes.held(parent)):
+        if scopes and not _SCOPED.isdisjoint(roles) and not _is_within(scopes, scene.scopes.held(parent)):
             yield inputs.WIDER
         if places and not _MADE_FOR.isdisjoint(roles) and not _is_within(places, scene.audiences.held((parent,))):
             yield inputs.FARTHER
@@ -64,8 +64,8 @@ def _beyond(scene: Scene, element: Element, above: Granted) -> Iterator[str]:
             yield inputs.TOO_LATE
 
 
-def _is_within(wanted: frozenset[str], held: Scopes) -> bool:
-    return held is not None and wanted <= held
+def _is_within(scopes: frozenset[str], held: Scopes) -> bool:
+    return held is not None and scopes <= held
 
 
 def _lasting(scene: Scene, element: Element) -> Iterator[str]:

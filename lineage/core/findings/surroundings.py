@@ -139,8 +139,8 @@ class Surroundings:
                 own = (one for one in ledger.of_source.get(source, ()) if ledger.actions[one].operation in batch.scopes)
                 self._marks.mark(own, Aspect.WORDS)
         for source, named in stirred.attributed.items():
-            told = tally.sources.get(source)
-            if named != (told is not None and told.names_authority > 0):
+            source_tally = tally.sources.get(source)
+            if named != (source_tally is not None and source_tally.names_authority > 0):
                 own = (one for one in ledger.of_source.get(source, ()) if not ledger.actions[one].attributed)
                 self._marks.mark(own, Aspect.SOURCE)
 

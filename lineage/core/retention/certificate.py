@@ -76,10 +76,10 @@ def parse_certificate(text: str) -> Certificate:
         NoteError: It is not one.
     """
     header, *lines = text.split("\n")[:-1]
-    said = [line.partition(" ") for line in lines]
-    if header != _HEADER or tuple(name for name, _, _ in said) != _NAMES:
+    pairs = [line.partition(" ") for line in lines]
+    if header != _HEADER or tuple(name for name, _, _ in pairs) != _NAMES:
         raise NoteError(f"a certificate begins with the line {_HEADER!r}, and has the lines {', '.join(_NAMES)}")
-    value = {name: text for name, _, text in said}
+    value = {name: text for name, _, text in pairs}
     first, _, last = value["tiles"].partition("-")
     root = decoded_base64(value["root"])
     try:

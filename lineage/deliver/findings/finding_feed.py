@@ -56,15 +56,15 @@ class FindingFeed:
         """
         sent = 0
         while found := kept_findings.versions(self._store, after=self._cursor.seq, limit=_TOGETHER):
-            told = [
+            messages = [
                 (one.kept.id, json.dumps(message_of(one, self._origin)).encode()) for one in found if is_published(one)
             ]
-            if told:
-                self._topic.write(told)
+            if messages:
+                self._topic.write(messages)
             self._cursor = outbox.move(
                 self._store, FEED, self._cursor, seq=found[-1].seq, at=found[-1].written_at, place=self._place
             )
-            sent += len(told)
+            sent += len(messages)
             self._moved_at = time.monotonic()
         if time.monotonic() - self._moved_at >= BEAT_SECONDS:  # shows other processes that this one is the feed
             self._cursor = outbox.move(

@@ -115,25 +115,25 @@ class EventSource:
     def _state_events(
         self, stream: Stream, rows: Sequence[UndeliveredRow], coverage: StreamCoverage, at: Instant
     ) -> list[OutgoingEvent]:
-        wanted = [
+        matching = [
             row
             for row in rows
             if row.seq not in stream.settled
             and row.change.version.outcome.is_relevant(at - GRACE)
             and (not stream.settings.events or type_of(row.change.version.outcome.state) in stream.settings.events)
         ]
-        if not wanted:
+        if not matching:
             return []
-        revocations = {row.change.version.outcome.revocation for row in wanted}
+        revocations = {row.change.version.outcome.revocation for row in matching}
         with self._store.reader(trust=in_force(self._trust)) as reader:
             world = reader.world()
-            keys = {row.change.key for row in wanted}
+            keys = {row.change.key for row in matching}
             reader.load_about(world, keys | {f"revocation:{each}" for each in revocations if each is not None})
-            if coverage.needs_orders(world, keys) or any(len(_orders(world, row)) > 1 for row in wanted):
+            if coverage.needs_orders(world, keys) or any(len(_orders(world, row)) > 1 for row in matching):
                 reader.load_elements(world, keys)
         return [
             OutgoingEvent(claims["jti"], claims, seq=row.seq)
-            for row in wanted
+            for row in matching
             for orders in [_orders(world, row)]
             if coverage.holds(world, row.change, orders, at)
             for claims in [claims_of(row, stream, self._issuer, orders[0].body if orders else None)]

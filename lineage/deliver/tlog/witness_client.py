@@ -68,9 +68,9 @@ def request_cosignature(
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             return WitnessReply(None, f"{SILENT}: {type(error).__name__}")
     if status != HTTPStatus.OK:
-        said = " ".join(text.split())[:200]
+        message = " ".join(text.split())[:200]
         return WitnessReply(
-            None, f"it refuses with {status}: {said}" if said.isprintable() else f"it refuses with {status}"
+            None, f"it refuses with {status}: {message}" if message.isprintable() else f"it refuses with {status}"
         )
     return _accepted(witness, note, text, clock())
 

@@ -41,14 +41,14 @@ class WitnessEndpoint:
     timeout_seconds: float = _TIMEOUT_SECONDS
 
 
-def witnesses_of(said: object, *, file: Path) -> tuple[WitnessEndpoint, ...]:
+def witnesses_of(value: object, *, file: Path) -> tuple[WitnessEndpoint, ...]:
     """Read the witnesses of a settings file, in the order of their names.
 
     Raises:
         RefusedError: A setting is missing, unknown or invalid; the message names it.
     """
     return tuple(
-        _witness(name, table, where, file) for name, table, where in tables_of(said, "witnesses", _NAMES, file)
+        _witness(name, table, where, file) for name, table, where in tables_of(value, "witnesses", _NAMES, file)
     )
 
 

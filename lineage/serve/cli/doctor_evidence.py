@@ -37,8 +37,8 @@ def examine(checks: Checks, settings: Settings, store: Store) -> None:
     _covered(checks, "checkpoint", found["checkpoint"], "nothing is signed yet")
     if settings.witnesses:
         _covered(checks, "witnessed", found["witnessed"], "no checkpoint is witnessed yet")
-        for one, said in zip(settings.witnesses, found["witnesses"], strict=True):
-            _witness(checks, settings, store, one, said)
+        for one, status in zip(settings.witnesses, found["witnesses"], strict=True):
+            _witness(checks, settings, store, one, status)
 
 
 def _covered(checks: Checks, name: str, found: Document | None, nothing: str) -> None:
@@ -50,20 +50,20 @@ def _covered(checks: Checks, name: str, found: Document | None, nothing: str) ->
     checks.report(name, f"{says}: {_SIGN}" if found["old"] else says, ok=not found["old"])
 
 
-def _witness(checks: Checks, settings: Settings, store: Store, witness: WitnessEndpoint, said: Document) -> None:
+def _witness(checks: Checks, settings: Settings, store: Store, witness: WitnessEndpoint, status: Document) -> None:
     """Ask a witness for the cosignatures that it owes, to learn why; they are stored by whoever signs next."""
     name = f"witness {witness.name}"
-    if not said["lacking"]:
-        checks.report(name, f"has cosigned every last checkpoint, {said['cosigned_at'] or 'of which there is none'}")
+    if not status["lacking"]:
+        checks.report(name, f"has cosigned every last checkpoint, {status['cosigned_at'] or 'of which there is none'}")
         return
     origin = origin_of(store, settings.evidence_origin)
     lanes = {origin_of_lane(origin, lane): lane for lane in evidence_trees.heads(store)}
     faults = []
-    for tree in said["lacking"]:
+    for tree in status["lacking"]:
         found = evidence_trees.latest_checkpoint(store, tree)
         if found is not None:
             prove = partial(consistency_of, store, lanes[tree])
             reply = request_cosignature(witness, parse_note(found.note), found.head, prove, now)
             faults += [] if reply.fault is None else [f"has not cosigned {tree}: {reply.fault}"]
-    lacking = f"lacks {len(said['lacking'])} cosignatures, which it gives now: run 'delegraph evidence checkpoint'"
+    lacking = f"lacks {len(status['lacking'])} cosignatures, which it gives now: run 'delegraph evidence checkpoint'"
     checks.report(name, "; ".join(faults) or lacking, ok=not faults)

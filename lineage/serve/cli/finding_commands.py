@@ -85,9 +85,9 @@ def findings(
             out = Output(as_json=out.as_json or format_ == "json")
             out.document(document, render_chain.findings)
         else:
-            told = known if baseline is not None else None
+            baseline_ids = known if baseline is not None else None
             stated = exported(
-                service, format_, at=moment, known_at=known_at, filters=filters, baseline=told, fresh=fresh
+                service, format_, at=moment, known_at=known_at, filters=filters, baseline=baseline_ids, fresh=fresh
             )
             click.echo(stated, nl=False)
         if write_baseline is not None or fail_on is not None:

@@ -188,8 +188,10 @@ class FindingKeeper:
             world = reader.world()
             reader.load_about(world, [f"finding:{id_}" for id_ in ids])
         for id_, one in kept_findings.kept_of(still, ids).items():
-            said = judgement_of(world.judgements, id_, now)
-            status = said.event.body.judgement if said and isinstance(said.event.body, FindingJudged) else NEW
+            judgement = judgement_of(world.judgements, id_, now)
+            status = (
+                judgement.event.body.judgement if judgement and isinstance(judgement.event.body, FindingJudged) else NEW
+            )
             if RESOLVED not in (one.status, status) and status != one.status:
                 yield CHANGED, replace(one, status=status, document={**one.document, "status": status})
 

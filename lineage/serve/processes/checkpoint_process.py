@@ -200,11 +200,11 @@ class Checkpointing:
         quorum = quorum_of(self._settings.witnesses, self._settings.evidence_witnesses)
         found = request_cosignatures(self._store, self._keys.name, quorum, self._clock, witnesses)
         for witness in witnesses:
-            said = {key: fault for key, fault in found.items() if key[0] == witness.name}
-            for (name, origin), fault in sorted(said.items()):
+            faults = {key: fault for key, fault in found.items() if key[0] == witness.name}
+            for (name, origin), fault in sorted(faults.items()):
                 if fault != self._unwitnessed.get(name, {}).get((name, origin)):
                     logger.error("the witness %s has not cosigned %s: %s", name, origin, fault)
-            self._unwitnessed[witness.name] = said
+            self._unwitnessed[witness.name] = faults
         return not found
 
 

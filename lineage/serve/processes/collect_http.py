@@ -121,10 +121,10 @@ class Receiver:
         more: list[tuple[bytes, bytes]] = []
         try:
             intake = self._asked(scope, headers)
-            taken = await self._take(intake, headers, media_type, receive)
-            status, body, type_ = HTTPStatus.OK, _answer(taken), "application/json"
+            outcome = await self._take(intake, headers, media_type, receive)
+            status, body, type_ = HTTPStatus.OK, _answer(outcome), "application/json"
             if is_traces:
-                body, type_ = _exported(taken, media_type)
+                body, type_ = _exported(outcome, media_type)
         except _RefusalError as refusal:
             status, detail = refusal.status, refusal.detail
             self._refused(int(status))
@@ -226,8 +226,8 @@ def _taken(intake: SourceIntake, body: bytes, media_type: str, encoding: str) ->
         raise _RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log of the process") from None
 
 
-def _answer(taken: DeliveryOutcome) -> bytes:
-    return json.dumps(taken._asdict(), separators=(",", ":")).encode()
+def _answer(outcome: DeliveryOutcome) -> bytes:
+    return json.dumps(outcome._asdict(), separators=(",", ":")).encode()
 
 
 def _problem(status: HTTPStatus, detail: str) -> bytes:
@@ -238,9 +238,9 @@ def _problem(status: HTTPStatus, detail: str) -> bytes:
 # The responses an OTLP exporter reads: ExportTraceServiceResponse, and Status for a refusal.
 
 
-def _exported(taken: DeliveryOutcome, media_type: str) -> tuple[bytes, str]:
-    rejected = sum(taken.quarantined.values())
-    message = f"{rejected} are in quarantine: {', '.join(sorted(taken.quarantined))}" if rejected else ""
+def _exported(outcome: DeliveryOutcome, media_type: str) -> tuple[bytes, str]:
+    rejected = sum(outcome.quarantined.values())
+    message = f"{rejected} are in quarantine: {', '.join(sorted(outcome.quarantined))}" if rejected else ""
     if media_type == PROTOBUF:
         partial = b"\x08" + _varint(rejected) + _text(2, message)
         return (b"\x0a" + _varint(len(partial)) + partial if rejected else b""), PROTOBUF

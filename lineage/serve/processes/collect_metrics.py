@@ -71,13 +71,13 @@ class CollectMetrics:
         """Note when the last record of a source arrived in an earlier process."""
         self._came.setdefault(source, at)
 
-    def took(self, source: str, taken: DeliveryOutcome) -> None:
+    def took(self, source: str, outcome: DeliveryOutcome) -> None:
         """Count records that the log has now."""
-        self._records.labels(source, "read").inc(taken.records)
-        self._records.labels(source, "skipped").inc(sum(taken.skipped.values()))
-        self._records.labels(source, "quarantined").inc(sum(taken.quarantined.values()))
-        self._events.labels(source).inc(taken.events)
-        if taken.records:
+        self._records.labels(source, "read").inc(outcome.records)
+        self._records.labels(source, "skipped").inc(sum(outcome.skipped.values()))
+        self._records.labels(source, "quarantined").inc(sum(outcome.quarantined.values()))
+        self._events.labels(source).inc(outcome.events)
+        if outcome.records:
             self._came[source] = self._clock()
 
     def behind(self, source: str, of: str, size: int, unreadable: int = 0) -> None:

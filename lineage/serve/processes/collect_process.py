@@ -193,12 +193,12 @@ class _Collecting:
             woken.set()
             thread.join(_GOODBYE_SECONDS)
 
-    def _committed(self, named: NamedSource, taken: DeliveryOutcome) -> None:
-        self._metrics.took(named.name, taken)
+    def _committed(self, named: NamedSource, outcome: DeliveryOutcome) -> None:
+        self._metrics.took(named.name, outcome)
         with self._lock:
             total = self._totals[named.name]
-            self._totals[named.name] = [_sum([*total, taken])]
-        if taken.events:
+            self._totals[named.name] = [_sum([*total, outcome])]
+        if outcome.events:
             self._came.set()
 
     def _tell_of_trust(self, named: Sequence[NamedSource]) -> None:
@@ -217,9 +217,9 @@ class _Collecting:
     def document(self) -> Document:
         """Report what was ingested from each source, and which of its files could not be read (``unread``)."""
         items = []
-        for name, taken in sorted(self._totals.items()):
+        for name, total in sorted(self._totals.items()):
             unread = {path: why for one in self._inputs if one.source == name for path, why in one.unread().items()}
-            item = {"name": name} | _sum(taken)._asdict()
+            item = {"name": name} | _sum(total)._asdict()
             items.append(item | {"unread": unread} if unread else item)
         return {"sources": items}
 

@@ -101,24 +101,24 @@ class _Delivered(Collector):
         return iter(())
 
 
-def _of_evidence(said: Document) -> Iterator[Metric]:
+def _of_evidence(document: Document) -> Iterator[Metric]:
     """Export the age and size of what is signed and witnessed, and the witnesses that are silent or refuse."""
     times = GaugeMetricFamily("delegraph_checkpoint_timestamp_seconds", _TIME, labels=["kind"])
     after = GaugeMetricFamily("delegraph_records_after_checkpoint", _AFTER, labels=["kind"])
     size = GaugeMetricFamily("delegraph_checkpoint_records", _SIZE, labels=["kind"])
     for kind in ("signed", "witnessed"):
-        found = said["checkpoint" if kind == "signed" else kind]
+        found = document["checkpoint" if kind == "signed" else kind]
         if found is not None:
             times.add_metric([kind], parse_instant(found["at"]) / SECOND)
             after.add_metric([kind], found["records_after"])
             size.add_metric([kind], found["size"])
     yield from (times, size, after)
     faults = GaugeMetricFamily("delegraph_witness_faults", _WITNESS, labels=["witness", "fault"])
-    for one in said["witnesses"]:
+    for one in document["witnesses"]:
         for fault in ("silent", "refuses"):
             faults.add_metric([one["name"], fault], one[fault])
     yield faults
-    yield GaugeMetricFamily("delegraph_broken_trees", _BROKEN, value=said["broken"])
+    yield GaugeMetricFamily("delegraph_broken_trees", _BROKEN, value=document["broken"])
 
 
 _SPREAD: Final = "Changes of an element's state that were written to the outbox."

@@ -53,22 +53,22 @@ def _faults(service: Service, each: Deletion, keys: Sequence[VerifierKey]) -> It
     try:
         note = parse_note(each.certificate)
         signers = verified(note, keys, is_valid)
-        said = parse_certificate(note.text)
+        parsed = parse_certificate(note.text)
     except NoteError as fault:
         yield f"its certificate is not valid: {fault}"
         return
     if keys and not signers:
         yield "its certificate is not signed by a key of this log"
     names = ("first_tile", "last_tile", "records", "rule", "recorded_before", "deleted_at", "list_sha256")
-    if said.deletion != each.id or any(getattr(said, name) != getattr(each, name) for name in names):
+    if parsed.deletion != each.id or any(getattr(parsed, name) != getattr(each, name) for name in names):
         yield "its certificate states something else than the store"
     tiles = deletions.tiles_of(service.store, each.id)
-    if deletions.digest_of_list(tiles) != said.list_sha256 or deletions.count_of(tiles) != said.records:
+    if deletions.digest_of_list(tiles) != parsed.list_sha256 or deletions.count_of(tiles) != parsed.records:
         yield "the list of its records is not the one in its certificate"
     with evidence_trees.opened_tree(service.store, each.lane) as tree:
-        if not said.tree.endswith(origin_of_lane("", each.lane)) or tree.head.size < said.size:
+        if not parsed.tree.endswith(origin_of_lane("", each.lane)) or tree.head.size < parsed.size:
             yield "its certificate is of another tree"
-        elif tree.root(said.size) != said.root:
+        elif tree.root(parsed.size) != parsed.root:
             yield "the tree does not have the root in its certificate: entries were changed since"
     with service.reader() as reader:
         announced = [fact.event.body for fact in reader.facts_about([f"deletion:{each.id}"])]

@@ -109,8 +109,8 @@ def _document(found: Coverage | None, at: Instant) -> Document | None:
     if found is None:
         return None
     age = max(0, at - found.at) // SECOND
-    said = {"at": format_instant(found.at), "age_seconds": age, "size": found.size}
-    return {**said, "records_after": found.records_after, "old": found.is_old(at)}
+    document = {"at": format_instant(found.at), "age_seconds": age, "size": found.size}
+    return {**document, "records_after": found.records_after, "old": found.is_old(at)}
 
 
 def _tree(lane: Lane, head: Head, latest: SignedCheckpoint | None, witnessed: SignedCheckpoint | None) -> Document:

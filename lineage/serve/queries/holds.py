@@ -95,8 +95,8 @@ def _contained(service: Service, case: Case, parties: Parties, at: Instant) -> I
 
 
 def _in_range(service: Service, item: CaseItem, at: Instant) -> Iterator[str]:
-    wanted, after = range_of_id(item.id), None
-    while (found := actions(service, wanted, at=at, after=after, limit=_AT_ONCE)) is not None:
+    filters, after = range_of_id(item.id), None
+    while (found := actions(service, filters, at=at, after=after, limit=_AT_ONCE)) is not None:
         yield from (f"action:{one['action']}" for one in found["items"])
         if (after := found["next"]) is None:
             return

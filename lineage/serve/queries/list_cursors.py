@@ -62,13 +62,13 @@ def said_after(name: str, digest: str) -> str:
     return f"{digest}.{name}"
 
 
-def name_of(said: str, digest: str) -> str:
+def name_of(cursor: str, digest: str) -> str:
     """Decode a name that ``said_after`` encoded.
 
     Raises:
         RefusedError: The text belongs to another question.
     """
-    question, dot, name = said.partition(".")
+    question, dot, name = cursor.partition(".")
     if question != digest or not dot:
         raise RefusedError(f"after: {BAD_CURSOR}")
     return name
@@ -101,9 +101,9 @@ def ranked_page(
     return [item for _, item in page], following
 
 
-def _rank_of(said: str) -> Rank:
+def _rank_of(text: str) -> Rank:
     try:
-        rank = json.loads(said)
+        rank = json.loads(text)
     except ValueError:
         rank = None
     if not isinstance(rank, list) or not all(isinstance(one, int | str) for one in rank):

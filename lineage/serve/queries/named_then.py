@@ -68,5 +68,5 @@ def _stated(event: Event, kind: str) -> str | None:
     body = event.body
     if not isinstance(body, ActionPerformed):
         return None
-    said = (body.resource and body.resource.id) if kind == "resource" else getattr(body, kind)
-    return None if said is None else storable(said[:LONGEST])
+    stated = (body.resource and body.resource.id) if kind == "resource" else getattr(body, kind)
+    return None if stated is None else storable(stated[:LONGEST])

@@ -47,12 +47,12 @@ class Visible:
 
 def _counts(*, by_source: bool, by_time: bool) -> Iterator[sa.ColumnElement[bool]]:
     """Build the conditions that the fact of a row of ``ref`` is authorised and known."""
-    told, again = fact.alias(), sighting.alias()
+    facts, again = fact.alias(), sighting.alias()
     if by_source:
-        yield in_array(sa.select(told.c.source).where(told.c.n == ref.c.n).scalar_subquery(), "sources")
+        yield in_array(sa.select(facts.c.source).where(facts.c.n == ref.c.n).scalar_subquery(), "sources")
     if by_time:
         by = sa.bindparam("known_at", type_=sa.BigInteger)
-        first = sa.select(told.c.recorded_at).where(told.c.n == ref.c.n).scalar_subquery()
+        first = sa.select(facts.c.recorded_at).where(facts.c.n == ref.c.n).scalar_subquery()
         yield sa.or_(first <= by, sa.exists().where(again.c.fact == ref.c.n, again.c.recorded_at <= by))
 
 

@@ -110,7 +110,7 @@ def latest_elements(
     return Latest(hashes, _left_out(connection, parts, share, len(hashes)))
 
 
-def _left_out(connection: Connection, parts: list[_Part], share: int, taken: int) -> int | None:
+def _left_out(connection: Connection, parts: list[_Part], share: int, read: int) -> int | None:
     total = 0
     for part in parts:
         asked = {"first": part.first, "beyond": part.beyond, "looked_at": share}
@@ -118,7 +118,7 @@ def _left_out(connection: Connection, parts: list[_Part], share: int, taken: int
         if rows >= share:
             return None
         total += elements
-    return max(total - taken, 0)
+    return max(total - read, 0)
 
 
 def _parts(connection: Connection, has_come: Callable[[Any], bool]) -> Iterator[_Part]:

@@ -77,8 +77,8 @@ def _count(connection: Connection, newest: int, facts: int) -> None:
 
 def _start(connection: Connection, *, level: int, facts: int) -> int:
     """Start a run with the smallest free number, which takes the least space in its entries."""
-    taken = set(connection.execute(sa.select(run.c.id)).scalars())
-    id_ = next(number for number in count(1) if number not in taken)
+    used = set(connection.execute(sa.select(run.c.id)).scalars())
+    id_ = next(number for number in count(1) if number not in used)
     connection.execute(run.insert(), [{"id": id_, "level": level, "facts": facts}])
     return id_
 

@@ -39,10 +39,10 @@ def routes(site: AppContext, measures: Measures) -> list[Route]:
     async def live(request: Request) -> Response:
         caller = require(await site.caller_of(request), *ASKERS)
         Query.of(request.path_params, request.query_params, (), now=site.now)
-        told, leave = await tail.listen(request.headers.get("last-event-id"))
+        events, leave = await tail.listen(request.headers.get("last-event-id"))
         log_access(caller, request)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return Streamed(told, leave, headers=headers, media_type="text/event-stream")
+        return Streamed(events, leave, headers=headers, media_type="text/event-stream")
 
     found = (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics), ("/v1/live", live))
     return [Route("GET", path, endpoint) for path, endpoint in found]

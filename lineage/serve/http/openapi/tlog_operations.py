@@ -43,7 +43,7 @@ _HEADERS: Final = {
 def _described(
     id_: str, summary: str, who: str, parameters: tuple[Parameter, ...], *, is_open: bool, media_type: str | None = None
 ) -> Described:
-    said: Described = (
+    described: Described = (
         {"description": f"{summary}."} if media_type is None else answer(summary, TEXT, media_type=media_type)
     )
     return {
@@ -53,7 +53,7 @@ def _described(
         "tags": ["transparency log"],
         "parameters": [parameter_of(each) for each in parameters],
         "responses": {
-            "200": {**said, "headers": _HEADERS},
+            "200": {**described, "headers": _HEADERS},
             "304": {"description": "The client has it already."},
             **problems("401", "403", "404", *SHARED, *ALWAYS),
         },
