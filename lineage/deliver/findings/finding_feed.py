@@ -11,6 +11,7 @@ from typing import Final
 
 from ingest.kafka.revocation_topic import RevocationTopic
 from lineage.deliver.findings.messages import is_published, message_of
+from lineage.deliver.outbox.kafka_feed import take_over
 from lineage.store import kept_findings
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Cursor
@@ -41,9 +42,7 @@ class FindingFeed:
             RefusedError: We may not write the topic.
             UnavailableError: The topic or the store is unavailable; try again.
         """
-        self._place = self._topic.ensure()
-        self._topic.begin()
-        self._cursor = outbox.cursor_of(self._store, FEED)  # read after the previous feed was fenced off
+        self._place, self._cursor = take_over(self._topic, self._store, FEED)
         if self._cursor.place != self._place:
             self._cursor = self._cursor._replace(seq=0)
 

@@ -22,6 +22,18 @@ _TOGETHER: Final = 2_500  # rows in one transaction: followers apply one while t
 _GRACE: Final = GRACE_SECONDS * 1_000_000
 
 
+def take_over(topic: RevocationTopic, store: Store, receiver: str) -> tuple[bytes, outbox.Cursor]:
+    """Become the only feed of a topic, and return the topic's id and how far the previous feed got.
+
+    Raises:
+        RefusedError: We may not write the topic.
+        UnavailableError: The topic or the store is unavailable; try again.
+    """
+    place = topic.ensure()
+    topic.begin()
+    return place, outbox.cursor_of(store, receiver)  # read after the previous feed was fenced off
+
+
 class Feed:
     """Sends the rows of the outbox. Used by one thread."""
 
@@ -44,9 +56,7 @@ class Feed:
             RefusedError: We may not write the topic.
             UnavailableError: The topic or the store is unavailable; try again.
         """
-        self._place = self._topic.ensure()
-        self._topic.begin()
-        self._cursor = outbox.cursor_of(self._store, FEED)  # read after the previous feed was fenced off
+        self._place, self._cursor = take_over(self._topic, self._store, FEED)
         self._latest, self._ending, self._foreign, self._beaten = {}, [], set(), None
         if self._cursor.place != self._place:  # another topic: send everything, and remove what others published
             self._cursor = self._cursor._replace(seq=0, at=0)
