@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from lineage.core.model.events import ActionPerformed, Event
-from lineage.core.model.records import Position, position_of
+from lineage.core.model.records import lane_of, position_of
 from lineage.core.model.references import subject_of
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import add
@@ -57,6 +57,18 @@ class Sort:
 
 SORTS: Final = {"action": Sort.ACTION, "token": Sort.TOKEN, "delegation": Sort.DELEGATION}
 EVERY_SORT: Final = frozenset({*SORTS.values(), Sort.OTHER})
+
+# The sorts of a partition of which many parts have the same size.
+_CROWDED: Final = (
+    sa.select(act.c.sort, act.c.size)
+    .where(
+        act.c.lane == sa.bindparam("lane"),
+        act.c.sort.in_([sa.literal_column(str(sort)) for sort in sorted(EVERY_SORT)]),
+        act.c.size.in_([sa.literal_column(str(size)) for size in range(len(_SIZES))]),
+    )
+    .group_by(act.c.sort, act.c.size)
+    .having(sa.func.count() >= _MERGED)
+)
 
 Row = tuple[int, ...]
 """The values of a fact, in column order."""
@@ -161,17 +173,23 @@ def write(
     several = set(earlier)  # actions that several facts report
     if len(told) < len(acts):
         several |= {about for about, count in Counter(row[2] for row in acts).items() if count > 1}
+    parts: list[tuple[Any, ...]] = []
+    written: set[int] = set()
     for sort, some in rows.items():
-        by_lane: dict[Position, list[Row]] = {}
+        by_lane: dict[int, list[Row]] = {}
         for row in some:
             by_lane.setdefault(lane_of(row[1]), []).append(row)
+        written |= by_lane.keys()
         for lane, own in by_lane.items():
             part = own[0][1]
-            if sort == Sort.ACTION:
+            if sort == Sort.ACTION and several:
                 own += [each for row in own if row[2] in several for each in _besides(row, earlier)]
-            add(connection, act, [_stored(part, lane.number, sort, own)])
-            if (lane.topic, lane.partition) in lanes:
-                _merge(connection, lane.number, sort)
+            parts.append(_stored(part, lane, sort, own))
+    add(connection, act, parts)
+    for lane in sorted(written):
+        first = position_of(lane)
+        if (first.topic, first.partition) in lanes:
+            _merge_all(connection, lane)
     return told
 
 
@@ -181,11 +199,6 @@ def _besides(row: Row, earlier: Mapping[int, Sequence[Place]]) -> Iterator[Row]:
     yield (*row[:3], *_ANYTHING)
     for place in earlier.get(about, ()):
         yield (*place, about, *_ANYTHING)
-
-
-def lane_of(number: int) -> Position:
-    """Return the first record of the partition of a fact."""
-    return position_of(number)._replace(offset=0)
 
 
 def size_of(rows: int) -> int:
@@ -218,20 +231,23 @@ def _stored(part: int, lane: int, sort: int, rows: list[Row]) -> tuple[Any, ...]
     return (part, lane, sort, size_of(len(rows)), rows[0][0], rows[-1][0], *columns)
 
 
-def _merge(connection: Connection, lane: int, sort: int) -> None:
-    """Merge the parts of one size, if there are many."""
-    for size in range(len(_SIZES)):
-        of_size = (act.c.lane == lane, act.c.sort == sort, act.c.size == size)
-        many = connection.execute(sa.select(act.c.part).where(*of_size).limit(_MERGED)).scalars().all()
-        if len(many) < _MERGED:
-            continue
-        rows = [
-            row
-            for stored in connection.execute(_PARTS, {"keys": list(many)})
-            for row in zip(*map(_numbers, stored[1:]), strict=True)
-        ]
-        connection.execute(act.delete().where(in_array(act.c.part, list(many))))
-        add(connection, act, [_stored(min(many), lane, sort, rows)])
+def _merge_all(connection: Connection, lane: int) -> None:
+    """Merge the parts of one sort and size of a partition, wherever there are many."""
+    while crowded := connection.execute(_CROWDED, {"lane": lane}).all():
+        for sort, size in crowded:
+            _merge(connection, lane, sort, size)
+
+
+def _merge(connection: Connection, lane: int, sort: int, size: int) -> None:
+    of_size = (act.c.lane == lane, act.c.sort == sort, act.c.size == size)
+    many = connection.execute(sa.select(act.c.part).where(*of_size).limit(_MERGED)).scalars().all()
+    rows = [
+        row
+        for stored in connection.execute(_PARTS, {"keys": list(many)})
+        for row in zip(*map(_numbers, stored[1:]), strict=True)
+    ]
+    connection.execute(act.delete().where(in_array(act.c.part, list(many))))
+    add(connection, act, [_stored(min(many), lane, sort, rows)])
 
 
 # Reading

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from lineage.core.model.errors import IntegrityError
-from lineage.core.model.records import position_of
+from lineage.core.model.records import lane_of, position_of
 from lineage.core.model.references import subject_of
-from lineage.store.acts_in_time import ANY, COLUMNS, STATED, Row, is_complete, lane_of, row_of, size_of, sort_of
+from lineage.store.acts_in_time import ANY, COLUMNS, STATED, Row, is_complete, row_of, size_of, sort_of
 from lineage.store.database.tables import act, fact
 from lineage.store.store import Store
 
@@ -59,7 +59,7 @@ def _parts(connection: Connection, beside: sqlite3.Connection) -> Iterator[tuple
             "first_at": min(row[0] for row in rows),
             "last_at": max(row[0] for row in rows),
             "size": size_of(len(rows)),
-            "lane": lane_of(rows[0][1]).number,
+            "lane": lane_of(rows[0][1]),
         }
         for name, value in counted.items():
             if getattr(part, name) != value:
