@@ -18,7 +18,7 @@ from lineage.core.model.times import Instant
 from lineage.store import evidence_trees
 from lineage.store.database.dialects import add_missing, backend_of, wait_for_turn
 from lineage.store.database.engine import faults
-from lineage.store.database.sql import chunks, in_array
+from lineage.store.database.sql import CHUNK, chunks, in_array
 from lineage.store.database.tables import (
     deleted_key,
     deleted_sequence,
@@ -226,12 +226,18 @@ class DeletedRecords:
         return bool(self._tiles)
 
     def offsets(self) -> Iterator[tuple[Lane, list[int]]]:
-        """Yield the offsets of the deleted records, a list for each tile."""
+        """Yield the offsets of the deleted records, many at once."""
         for lane, tiles in sorted(self._tiles.items()):
             with evidence_trees.opened_tree(self._store, lane) as tree:
+                found: list[int] = []
                 for place, bits in sorted(tiles.items()):
                     entries = enumerate(tree.entries(place))
-                    yield lane, [entry.position.offset for at, entry in entries if bits >> at & 1]
+                    found += [entry.position.offset for at, entry in entries if bits >> at & 1]
+                    if len(found) >= CHUNK:
+                        yield lane, found
+                        found = []
+                if found:
+                    yield lane, found
 
     def from_(self, topic: str, partition: int, offset: int, *, limit: int) -> tuple[list[Committed], int]:
         """Return the deleted records that follow one another from an offset on, and the offset after them."""
