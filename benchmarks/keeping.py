@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -176,9 +176,9 @@ def beside_intake(url: str, stores: Databases, count: int) -> Iterator[Figure]:
         yield Figure(name=f"keeper even after the intake, {words}", value=max(0.0, behind), unit="s")
 
 
-def alerts(servers: str, stores: Databases) -> Iterator[Figure]:
+def alerts(servers: str, stores: Databases, rates: Iterable[int]) -> Iterator[Figure]:
     """Measure the delay from the recording of a finding's last fact until the finding is written, at fixed rates."""
-    for each in RATES:
+    for each in rates:
         for words, made in (("SQLite", stores.sqlite), ("PostgreSQL", stores.postgresql)):
             url, store, total = f"kafka://{servers}/alerts-{words}-{each}", made(), each * PACED_SECONDS
             KafkaLog(url).create(partitions=kafka.PARTITIONS, replication=1)
@@ -189,7 +189,9 @@ def alerts(servers: str, stores: Databases) -> Iterator[Figure]:
             consumed, kept = result(consumer), result(keeper)
             at = f"at {each:,}/s, {words}"
             yield Figure(name=f"sent {at}", value=rate(sent), unit="events/s")
-            yield Figure(name=f"consumer and keeper {at}", value=cpu(consumed) + cpu(kept), unit="us/event")
+            for name, took in (("consumer", cpu(consumed)), ("keeper", cpu(kept))):  # including their start
+                yield Figure(name=f"{name} {at}", value=took, unit="us/event")
+                yield Figure(name=f"{name} {at}, share of a core", value=took * each / 1e4, unit="%")
             yield Figure(name=f"fact to alert {at}, p50", value=kept["p50"], unit="s")
             yield Figure(name=f"fact to alert {at}, p99 of {kept['alerts']:,}", value=kept["p99"], unit="s",
                          goal="<= 1 s", met=kept["p99"] <= _GOAL_DELAY)  # fmt: skip
@@ -219,6 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.keeping", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS, help="the number of events in memory and of the intake")
     parser.add_argument("--only", choices=["memory", "intake", "alerts"], help="one group")
+    parser.add_argument("--rate", type=int, action="append", help="events a second, for the delay of alerts")
     parser.add_argument(
         "--json", type=Path, default=Path("build/benchmarks-keeping.json"), help="output file for the figures"
     )
@@ -247,7 +250,7 @@ def main() -> None:
                 fill(url, options.events)
                 each(beside_intake(url, stores, options.events))
             if options.only in (None, "alerts"):
-                each(alerts(broker.servers, stores))
+                each(alerts(broker.servers, stores, options.rate or RATES))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
 
