@@ -12,7 +12,7 @@ import fastavro
 
 import schemas
 from ingest.codec.avro_primitives import Coder, SlowPathError
-from ingest.codec.schema_shape import RECORDS, Field, RecordShape, Shape, shape_of
+from ingest.codec.schema_shape import RECORDS, Field, FieldShape, RecordShape, shape_of
 from lineage.core.model.events import TYPES, Event
 
 _HEADER_BYTES: Final = 10
@@ -103,7 +103,7 @@ def _parsed(file: str) -> Any:
 
 
 @cache
-def _shape(file: str) -> Shape:
+def _shape(file: str) -> FieldShape:
     return shape_of(next(version.definition for version in schemas.versions() if version.file == file))
 
 

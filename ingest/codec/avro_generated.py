@@ -18,7 +18,7 @@ import schemas
 from ingest.codec import avro_primitives as avro_parts
 from ingest.codec import limits
 from ingest.codec.avro_primitives import Coder, Memo
-from ingest.codec.schema_shape import RECORDS, Field, RecordShape, Shape, shape_of
+from ingest.codec.schema_shape import RECORDS, Field, FieldShape, RecordShape, shape_of
 from lineage.core.model.events import Event
 
 _HEADER: Final = 10
@@ -48,7 +48,7 @@ def coder(version: schemas.SchemaVersion) -> Coder:
     return Coder(**made)
 
 
-def _names(shape: Shape) -> dict[str, Any]:
+def _names(shape: FieldShape) -> dict[str, Any]:
     """The global names of the generated code, including its own caches."""
     names: dict[str, Any] = {name: value for name, value in vars(avro_parts).items() if not name.startswith("__")}
     names |= RECORDS | {"Event": Event, "new": tuple.__new__}
@@ -68,7 +68,7 @@ def _names(shape: Shape) -> dict[str, Any]:
     return names
 
 
-def _fields(shape: Shape) -> Iterator[Field]:
+def _fields(shape: FieldShape) -> Iterator[Field]:
     waiting = [*shape.envelope.values(), *(field for body in shape.bodies.values() for field in body.fields)]
     while waiting:
         field = waiting.pop()
@@ -107,7 +107,7 @@ class _Source:
 # that no field of a schema shadows a name of the code.
 
 
-def reader_source(shape: Shape, *, checked: bool) -> str:
+def reader_source(shape: FieldShape, *, checked: bool) -> str:
     """Generate the source of ``read`` (or of ``decode``, if ``checked``) and of one function for each body."""
     out = _Source()
     order = shape.order
@@ -305,7 +305,7 @@ def _read_blocks(out: _Source, field: Field, to: str, *, checked: bool) -> None:
 # Writing. One expression for each body: the encoded fields in order, joined.
 
 
-def writer_source(shape: Shape, header: bytes) -> str:
+def writer_source(shape: FieldShape, header: bytes) -> str:
     """Generate the source of ``encode`` and of one function for each body."""
     out = _Source()
     for part in {field.record.name: field.record for field in _fields(shape) if field.record}.values():

@@ -42,7 +42,7 @@ class RecordShape(NamedTuple):
     fields: tuple[Field, ...]
 
 
-class Shape(NamedTuple):
+class FieldShape(NamedTuple):
     """The fields of the envelope without ``type`` and ``body``, and the bodies by event type."""
 
     doc: str
@@ -51,14 +51,14 @@ class Shape(NamedTuple):
     bodies: dict[str, RecordShape]
 
 
-def shape_of(definition: dict[str, Any]) -> Shape:
+def shape_of(definition: dict[str, Any]) -> FieldShape:
     """Read the shape of a schema (the parsed JSON of an ``.avsc`` file)."""
     names: dict[str, dict[str, Any]] = dict(_named(definition))
     envelope = {field["name"]: field for field in definition["fields"]}
     order = tuple(envelope)
     bodies = [_record(body, names) for body in envelope.pop("body")["type"]]
     envelope.pop("type")
-    return Shape(
+    return FieldShape(
         doc=definition["doc"],
         order=order,
         envelope={name: _field(field, names) for name, field in envelope.items()},
@@ -67,7 +67,7 @@ def shape_of(definition: dict[str, Any]) -> Shape:
 
 
 @cache
-def latest_shape() -> Shape:
+def latest_shape() -> FieldShape:
     """The shape of the latest schema version, in which events are written."""
     return shape_of(schemas.latest().definition)
 

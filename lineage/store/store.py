@@ -44,7 +44,7 @@ from lineage.store.database.tables import (
 from lineage.store.reading.acted import is_complete
 from lineage.store.reading.reader import Reader, fact_of
 from lineage.store.reading.statements import FACT
-from lineage.store.writing.index_entries import Runs, merge_some, state_of
+from lineage.store.writing.index_entries import IndexRuns, merge_some, state_of
 from lineage.store.writing.projection import Outcome, Projection
 from lineage.store.writing.quarantine_quota import Quota, beyond, count_beyond, discharge
 
@@ -240,7 +240,7 @@ class Store:
         except UnavailableError as fault:  # the batch is written, and the next one merges the more
             logger.warning("runs of the index were not merged: %s", fault)
 
-    def runs(self) -> Runs | None:
+    def runs(self) -> IndexRuns | None:
         """Return the state of the index; None on PostgreSQL, where it has no runs."""
         with self.connection() as connection:
             return state_of(connection)

@@ -125,7 +125,7 @@ def ordered_at(facts: Iterable[Fact], parties: Parties) -> dict[str, Instant]:
     return found
 
 
-class Survey:
+class RetentionSurvey:
     """Finds what may be deleted. Every fact of the store must be added before it is asked.
 
     Memory grows with the number of tokens, delegations, decisions and actions.

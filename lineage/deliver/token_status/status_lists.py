@@ -39,7 +39,7 @@ _ANYWHERE: Final = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-P
 _ACCEPTED: Final = {MEDIA_TYPE, "application/*", "*/*"}
 
 
-class Signed(NamedTuple):
+class SignedList(NamedTuple):
     """A signed list."""
 
     token: str
@@ -75,14 +75,14 @@ class StatusLists:
         self._lock = threading.Lock()
         self._kept = kept
         # By name: when it was last checked, the digest of its content, the signed list. Least recently used first.
-        self._made: OrderedDict[str, tuple[float, bytes, Signed]] = OrderedDict()
+        self._made: OrderedDict[str, tuple[float, bytes, SignedList]] = OrderedDict()
 
     def uris(self) -> list[str]:
         """Return the URIs of all lists, sorted."""
         with self._current.world() as world:
             return sorted(uri for uri in world.listings.last if self._name(uri) is not None)
 
-    def now(self, name: str) -> Signed | None:
+    def now(self, name: str) -> SignedList | None:
         """Return the current list of a name; None if there is none."""
         uri = f"{self.base}/{name}"
         with self._lock:
@@ -107,7 +107,7 @@ class StatusLists:
                 self._made.popitem(last=False)
             return signed
 
-    def then(self, name: str, seconds: int) -> Signed | None:
+    def then(self, name: str, seconds: int) -> SignedList | None:
         """Return the list of a name at an earlier time, by current knowledge; None if there was none."""
         uri = f"{self.base}/{name}"
         if seconds * SECOND > self._clock():
@@ -122,10 +122,10 @@ class StatusLists:
             since = world.listings.since.get(uri)
             return statuses_of(world, uri, at) if since is not None and since <= at else None
 
-    def _signed(self, uri: str, array: bytes, iat: int, exp: int, more: Mapping[str, Any]) -> Signed:
+    def _signed(self, uri: str, array: bytes, iat: int, exp: int, more: Mapping[str, Any]) -> SignedList:
         claims = {"bits": BITS, "lst": encoded(array), "aggregation_uri": self.base}
         token = self._keys.sign({"sub": uri, "iat": iat, "exp": exp, **more, "status_list": claims}, TYPE)
-        return Signed(token, f'"{hashlib.sha256(token.encode()).hexdigest()[:32]}"', iat)
+        return SignedList(token, f'"{hashlib.sha256(token.encode()).hexdigest()[:32]}"', iat)
 
     def _name(self, uri: str) -> str | None:
         name = uri.removeprefix(f"{self.base}/")

@@ -22,7 +22,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.store import deletions
 from lineage.store.server_info import database_of
 from lineage.store.store import Store
-from lineage.store.writing.index_entries import Runs
+from lineage.store.writing.index_entries import IndexRuns
 
 _LIBRARIES: Final = (
     "delegraph", "sqlalchemy", "networkx", "fastavro", "alembic", "click", "rich", "structlog", "prometheus-client",
@@ -147,7 +147,7 @@ def _retention(store: Store, settings: Settings) -> str:
     return f"records of decisions are kept {kept}; {last}; {in_force:,} legal holds are in force"
 
 
-def _runs(found: Runs) -> str:
+def _runs(found: IndexRuns) -> str:
     text = f", {found.runs:,} sorted run{'s' if found.runs > 1 else ''} of the index"
     merging = f" ({found.waiting:,} facts are being merged, a little with every batch that is written)"
     return text + merging if found.waiting else text

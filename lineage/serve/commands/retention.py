@@ -18,7 +18,7 @@ from lineage.core.model.records import DECISIONS, ORDERS, Position, lane_of
 from lineage.core.model.references import mentions, subject_of
 from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.core.retention.certificate import Certificate
-from lineage.core.retention.leaving import Parties, Seen, Survey, ordered_at
+from lineage.core.retention.leaving import Parties, RetentionSurvey, Seen, ordered_at
 from lineage.deliver.tlog.checkpointing import origin_of_lane
 from lineage.deliver.tlog.note_keys import NoteKeys
 from lineage.serve.commands.append import send
@@ -41,7 +41,7 @@ _DAY: Final = 24 * 60 * 60 * SECOND
 
 
 @dataclass(slots=True)
-class _Lane:
+class _DeletionLane:
     """What is deleted from one partition.
 
     Attributes:
@@ -67,7 +67,7 @@ class _Plan:
         old: How many facts are old; those that are not deleted are still needed, or held.
     """
 
-    lanes: Mapping[Lane, _Lane]
+    lanes: Mapping[Lane, _DeletionLane]
     cutoffs: Mapping[Lane, int]
     things: Collection[str]
     edition: bytes
@@ -162,17 +162,17 @@ def _plan(service: Service, horizon: Instant) -> _Plan:
                 with evidence_trees.opened_tree(still, lane) as tree:
                     cutoffs[lane] = deletions.old_until(tree, horizon)
         leaving, old = _leaving(service, still, horizon, cutoffs)
-        lanes: dict[Lane, _Lane] = {}
+        lanes: dict[Lane, _DeletionLane] = {}
         of_lane = {Position(*lane, 0).number: lane for lane in cutoffs}
         numbers = sorted(number for each in leaving.values() for number in each)
         for number in numbers:
-            lanes.setdefault(of_lane[lane_of(number)], _Lane()).numbers.add(number)
+            lanes.setdefault(of_lane[lane_of(number)], _DeletionLane()).numbers.add(number)
         for number, fact in still.facts_at(numbers).items():
             _note(lanes[of_lane[lane_of(number)]], fact)
     return _Plan(lanes, cutoffs, leaving.keys(), edition, positions, old)
 
 
-def _note(lane: _Lane, fact: Fact) -> None:
+def _note(lane: _DeletionLane, fact: Fact) -> None:
     event = fact.event
     kind, id_ = subject_of(event)
     lane.keys.add(f"{kind}:{id_}")
@@ -190,7 +190,7 @@ def _leaving(
     ordered = ordered_at((stored.fact for stored in orders), parties)
     held = what_is_held(service, parties, service.clock())
     numbers = {Position(*lane, 0).number: Position(*lane, offset).number for lane, offset in cutoffs.items()}
-    found = Survey(horizon, numbers, held, ordered)
+    found = RetentionSurvey(horizon, numbers, held, ordered)
     again = deletions.repetitions(still)
     old, after = 0, -1
     while page := still.facts(after=after, limit=_READ):

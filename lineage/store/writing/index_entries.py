@@ -24,7 +24,7 @@ _ABOUT, _UNTIL, _IDENT, _N = map(_COLUMNS.index, ("about", "until", "ident", "n"
 Row = tuple[Any, ...]
 
 
-class Runs(NamedTuple):
+class IndexRuns(NamedTuple):
     """The state of the index.
 
     Attributes:
@@ -83,7 +83,7 @@ def _start(connection: Connection, *, level: int, facts: int) -> int:
     return id_
 
 
-def state_of(connection: Connection) -> Runs | None:
+def state_of(connection: Connection) -> IndexRuns | None:
     """Return the state of the index; None on PostgreSQL, where it has no runs."""
     if connection.dialect.name != "sqlite":
         return None
@@ -93,7 +93,7 @@ def state_of(connection: Connection) -> Runs | None:
     for level in {each.level for each in complete}:
         ready = [each for each in _ready(complete) if each.level == level]
         waiting += sum(each.facts for each in ready[: len(ready) // FAN * FAN])
-    return Runs(len(runs), waiting)
+    return IndexRuns(len(runs), waiting)
 
 
 def merge_some(connection: Connection, most: int) -> int | None:

@@ -22,7 +22,7 @@ from lineage.core.model.events import (
 )
 from lineage.core.model.records import Position, lane_of
 from lineage.core.model.references import subject_of
-from lineage.core.retention.leaving import Held, Parties, Seen, Survey, ordered_at
+from lineage.core.retention.leaving import Held, Parties, RetentionSurvey, Seen, ordered_at
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.receipt import receipt_of
 from tests.support import compare, model, worlds
@@ -44,7 +44,7 @@ def seen_of(facts: list[Fact]) -> list[Seen]:
 
 def leaving(seen: list[Seen], horizon: int, cutoff: int, held: tuple[Held, ...] = ()) -> dict[str, list[int]]:
     facts = [one.fact for one in seen]
-    survey = Survey(horizon, {LANE: LANE + cutoff}, held, ordered_at(facts, Parties(facts)))
+    survey = RetentionSurvey(horizon, {LANE: LANE + cutoff}, held, ordered_at(facts, Parties(facts)))
     for one in seen:
         survey.add(one)
     return survey.leaving()
