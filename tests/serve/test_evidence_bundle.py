@@ -17,9 +17,14 @@ import pytest
 from click.testing import CliRunner
 
 import schemas
-from lineage.core.evidence.notes import KeyKind
-from lineage.deliver.tlog.note_keys import NoteKeys, load_note_keys
+from lineage.core.evidence import merkle
+from lineage.core.evidence.checkpoints import parse_checkpoint
+from lineage.core.evidence.notes import KeyKind, parse_note, verified
+from lineage.deliver.tlog.note_keys import NoteKeys, is_valid, load_note_keys
 from lineage.serve.cli.main import main
+from lineage.serve.config.settings import Settings
+from lineage.serve.config.wiring import opened_service
+from lineage.serve.queries.evidence_bundle import who_statement
 from tests.support.bundles import IncidentStore, resigned, statement_of, tree_of, verified_alone
 from tests.support.verifier import FILE as VERIFIER
 from tests.support.verifier import load_verifier
@@ -415,3 +420,88 @@ def test_a_file_is_not_overwritten(store: IncidentStore):
 
     assert (2, before) == (result.exit_code, file.read_bytes())
     assert "cannot be written: File exists" in result.stderr
+
+
+def test_an_exported_case_carries_the_proofs_of_its_events(store: IncidentStore):
+    """
+    Each leads from the entry, which has the digest of the record, to a checkpoint that the key signed.
+    """
+    document = json.loads(store.run("case", "export", "INC-1"))
+    evidence = document["evidence"]
+    notes = {one["origin"]: parse_note(one["note"]) for one in evidence["checkpoints"]}
+
+    assert [] == evidence["not_covered"]
+    assert [one["digest"] for one in document["export"]["events"]] == [one["digest"] for one in evidence["proofs"]]
+    for one in evidence["proofs"]:
+        entry, note = base64.b64decode(one["entry"]), notes[one["origin"]]
+        head, path = parse_checkpoint(note), [base64.b64decode(each) for each in one["proof"]]
+        assert store.keys.verifiers[0] in verified(note, store.keys.verifiers, is_valid)
+        assert head.root == merkle.root_of_inclusion(merkle.hash_leaf(entry), one["index"], head.size, path)
+    assert "delegraph evidence case INC-1 --out FILE" in store.run("case", "export", "INC-1", "--format", "html")
+
+
+# A part of a bundle, and how one byte of it is changed without signing again.
+PARTS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "the payload type": lambda e: e.update(payloadType=e["payloadType"][:-1] + "x"),
+    "the signature": lambda e: e["signatures"][0].update(sig=other_byte(e["signatures"][0]["sig"])),
+    "the answer": lambda e: in_payload(e, '"human":"human:alice', '"human":"human:blice'),
+    "the trust file": lambda e: in_payload(e, '"trust_digest":"none"', '"trust_digest":"nond"'),
+    "the version of the rule": lambda e: in_payload(e, '"version":1', '"version":2'),
+    "the time": lambda e: in_payload(e, '"at":"2', '"at":"1'),
+    "a schema": lambda e: in_payload(e, "DecisionEvent", "DecisionEvenu"),
+    "a checkpoint": lambda e: in_payload(e, "/decisions/0\\n44\\n", "/decisions/0\\n45\\n"),
+    "an entry": lambda e: in_payload(e, '"entry":"A', '"entry":"B'),
+    "a value": lambda e: in_payload(e, '"value":"w', '"value":"x'),
+    "a proof": lambda e: in_payload(e, '"path":["', '"path":["A'),
+    "an index": lambda e: in_payload(e, '"index":', '"index":1'),
+}
+
+
+def other_byte(text: str) -> str:
+    """Base64 with its first byte changed."""
+    data = bytearray(base64.b64decode(text))
+    data[0] ^= 1
+    return base64.b64encode(data).decode()
+
+
+def in_payload(envelope: dict[str, Any], old: str, new: str) -> None:
+    """Replace a text in the payload of an envelope."""
+    payload = base64.b64decode(envelope["payload"]).decode()
+    assert old in payload
+    envelope["payload"] = base64.b64encode(payload.replace(old, new, 1).encode()).decode()
+
+
+def test_a_changed_byte_of_each_part_is_said_by_the_copied_verifier(store: IncidentStore, tmp_path: Path):
+    """
+    Alone in an empty folder, by the oldest Python that is here.
+    """
+    old = sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python"))
+    python = str(old[0]) if old else sys.executable
+    genuine = (store.folder / "who.json").read_text()
+    for number, (part, change) in enumerate(PARTS.items()):
+        envelope = json.loads(genuine)
+        change(envelope)
+        file = tmp_path / f"{number}.json"
+        file.write_text(json.dumps(envelope))
+        result = verified_alone(file, "--key", store.key, python=python)
+
+        assert (1, "") == (result.returncode, result.stderr), part
+        assert re.fullmatch(r"WRONG: the (bundle is not signed|envelope).*\n", result.stdout), (part, result.stdout)
+
+
+def test_a_history_with_too_many_orders_does_not_claim_that_none_says_otherwise(
+    store: IncidentStore, verifier: ModuleType
+):
+    """
+    Then only the orders that matter are in the bundle, each with a proof.
+    """
+    settings = Settings.of(env=store.env)
+    with opened_service(settings) as service:
+        statement = who_statement(service, store.keys.name, "mail-7", at=service.clock(), most_orders=0)
+    assert statement is not None
+    raw = json.dumps(resigned(store.keys, statement))
+    _, proved, bundle, complete = verifier.verify(raw, [verifier.parse_key(store.key)], [], 0)
+
+    assert not complete
+    assert {False} == {tree["complete"] for tree in bundle["trees"]}
+    assert all(said.endswith("each proved") for said in proved)

@@ -251,7 +251,14 @@ def export(
 
     with opened_service(settings) as service:
         moment = now() if at is None else at
-        document = export_case(service, case, at=moment, known_at=known_at, keys=settings.read_keys())
+        document = export_case(
+            service,
+            case,
+            at=moment,
+            known_at=known_at,
+            keys=settings.read_keys(),
+            origin=settings.evidence_origin,
+        )
     if document is None:
         out.no_case(case)
         out.finish()

@@ -293,7 +293,7 @@ def _signed_receipt(
     if at is not None or known_at is not None:
         raise click.UsageError("a signed receipt says what is so now: leave out --at and --known-at")
     with opened_service(settings) as service:
-        document = signed_receipt(service, settings.read_keys(), revocation, at=now())
+        document = signed_receipt(service, settings.read_keys(), revocation, at=now(), origin=settings.evidence_origin)
     if document is None:
         out.not_found(revocation)
     else:

@@ -34,6 +34,7 @@ def case_as_html(document: Document) -> str:
         f"<p class=soft>Case {escape(export['case'])}, {escape(export['status'])}</p><h1>{escape(title)}</h1>",
         f"<p>{_assignee(export)}. {_counted(export)}.</p>",
         f"<p class=soft>{_as_of(export)} SHA-256 of the export: <code>{escape(document['sha256'])}</code>.</p>",
+        *_evidence(document),
         "<h2>Items</h2>",
         *map(_item, export["items"]),
         *([] if export["items"] else ["<p>The case contains nothing.</p>"]),
@@ -44,6 +45,20 @@ def case_as_html(document: Document) -> str:
         "</main></body></html>\n",
     ]
     return "\n".join(lines)
+
+
+def _evidence(document: Document) -> Iterator[str]:
+    """Yield how many events are proved to be in the log, and how to get all of it as a bundle that anyone verifies."""
+    if (found := document["evidence"]) is not None:
+        proved, events = len(found["proofs"]), len(document["export"]["events"])
+        checkpoints = (
+            f"<code>{escape(one['origin'])}</code> ({one['size']:,} records)" for one in found["checkpoints"]
+        )
+        yield (
+            f"<p class=soft>{proved:,} of {events:,} events are proved to be under the signed checkpoints "
+            f"{', '.join(checkpoints)}; the proofs are in the export as JSON. All of it, for anyone to verify: "
+            f"<code>{escape(found['bundle'])}</code>.</p>"
+        )
 
 
 def _assignee(export: Document) -> str:

@@ -4,19 +4,21 @@ Another person checks it with its documentation alone (docs/cases.md).
 """
 
 import hashlib
+import shlex
 from collections.abc import Iterable
 from typing import Final
 
 from lineage.core.cases.case import Case, Contained
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import Fact, canonical_json, digest, document
-from lineage.core.model.records import position_of
+from lineage.core.model.records import Position, position_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.case_items import present_states
 from lineage.serve.queries.case_statements import Basis, Statement, finding_statements, statements_of
 from lineage.serve.queries.cases import change_document, known_case
+from lineage.serve.queries.exported_evidence import proofs_of
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
 
@@ -32,6 +34,7 @@ def export_case(
     known_at: Instant | None = None,
     keys: SigningKeys | None = None,
     most: int | None = None,
+    origin: str | None = None,
 ) -> Document | None:
     """Export a case; None if no fact names it.
 
@@ -42,9 +45,11 @@ def export_case(
         known_at: Only facts recorded by then; None for all.
         keys: Keys to sign the export with; None for no signature.
         most: The most items; None for any number.
+        origin: The configured origin of the trees over the log.
 
     Returns:
-        ``export``, the ``sha256`` of its canonical JSON, and ``jws`` and ``jwk`` if it is signed.
+        ``export``, the ``sha256`` of its canonical JSON, ``jws`` and ``jwk`` if it is signed, and the ``evidence`` for
+        its events if the log is under checkpoints.
 
     Raises:
         TooManyError: The case contains more items than ``most``.
@@ -81,7 +86,16 @@ def export_case(
     }
     raw = canonical_json(export)
     signed = {} if keys is None else {"jws": keys.sign_detached(raw, TYPE), "jwk": keys.jwks()["keys"][0]}
-    return {"export": export, "sha256": hashlib.sha256(raw).hexdigest(), "jws": None, "jwk": None, **signed}
+    bundle = f"delegraph evidence case {shlex.quote(id_)} --out FILE"
+    positions = {one["digest"]: None if one["position"] is None else Position(**one["position"]) for one in events}
+    return {
+        "export": export,
+        "sha256": hashlib.sha256(raw).hexdigest(),
+        "jws": None,
+        "jwk": None,
+        **signed,
+        "evidence": proofs_of(service, origin, positions, bundle),
+    }
 
 
 def cited_facts(service: Service, export: Document) -> list[Fact]:

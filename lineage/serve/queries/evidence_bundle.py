@@ -37,7 +37,9 @@ MOST_ORDERS: Final = 10_000  # up to so many records all orders are in a bundle,
 MOST_LINES: Final = 10_000  # of a receipt
 
 
-def who_statement(service: Service, origin: str, action: str, *, at: Instant) -> Document | None:
+def who_statement(
+    service: Service, origin: str, action: str, *, at: Instant, most_orders: int = MOST_ORDERS
+) -> Document | None:
     """Build the statement about who stood behind an action; None if no fact mentions it.
 
     Args:
@@ -45,6 +47,7 @@ def who_statement(service: Service, origin: str, action: str, *, at: Instant) ->
         origin: The origin of the trees.
         action: The id of the action.
         at: The instant asked about.
+        most_orders: Up to so many records on the topic of orders, all of them are included.
 
     Raises:
         RefusedError: No checkpoint covers one of the records yet.
@@ -56,7 +59,8 @@ def who_statement(service: Service, origin: str, action: str, *, at: Instant) ->
         world = reader.world()
         reader.load_actions(world, [action])
         facts = list(world.facts())
-    return _statement(service, origin, f"action:{action}", answer, facts, {"kind": "who", "at": format_instant(at)})
+    said = {"kind": "who", "at": format_instant(at)}
+    return _statement(service, origin, f"action:{action}", answer, facts, said, most_orders)
 
 
 def receipt_statement(service: Service, origin: str, revocation: str, *, at: Instant) -> Document | None:
@@ -103,11 +107,17 @@ def case_statement(service: Service, origin: str, case: str, *, at: Instant) -> 
 
 
 def _statement(
-    service: Service, origin: str, subject: str, answer: Any, facts: Iterable[Fact], said: Document
+    service: Service,
+    origin: str,
+    subject: str,
+    answer: Any,
+    facts: Iterable[Fact],
+    said: Document,
+    most_orders: int = MOST_ORDERS,
 ) -> Document:
     trust = trust_document(service.trust.table)
     latest = evidence_trees.latest_checkpoints(service.store)
-    trees, fingerprints = _trees(service, origin, facts, latest)
+    trees, fingerprints = _trees(service, origin, facts, latest, most_orders)
     if (combined := latest.get(origin)) is None:
         raise RefusedError("there is no checkpoint over all partitions yet: 'delegraph evidence checkpoint'")
     return {
@@ -142,7 +152,11 @@ def trust_document(trust: TrustTable | None) -> Document | None:
 
 
 def _trees(
-    service: Service, origin: str, facts: Iterable[Fact], latest: Mapping[str, SignedCheckpoint]
+    service: Service,
+    origin: str,
+    facts: Iterable[Fact],
+    latest: Mapping[str, SignedCheckpoint],
+    most_orders: int,
 ) -> tuple[list[Document], set[bytes]]:
     """The trees with the records of some facts, and the fingerprints of the schemas of these records."""
     store = service.store
@@ -153,7 +167,7 @@ def _trees(
         ):
             wanted.setdefault((topic, partition), set()).add(offset)
     heads = evidence_trees.heads(store)
-    few = sum(head.size for (topic, _), head in heads.items() if topic == ORDERS) <= MOST_ORDERS
+    few = sum(head.size for (topic, _), head in heads.items() if topic == ORDERS) <= most_orders
     found, fingerprints = [], set()
     for lane in sorted({*wanted, *(lane for lane in heads if lane[0] == ORDERS and few)}):
         checkpoint = latest.get(origin_of_lane(origin, lane))

@@ -4,6 +4,7 @@ It is a document with a detached JWS (RFC 7797) over its canonical JSON (RFC 878
 every JSON library writes the same bytes.
 """
 
+import shlex
 from typing import Final
 
 from lineage.core.model.errors import NotOverError, RefusedError
@@ -12,6 +13,7 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.closure import ClosureVerdict
 from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.exported_evidence import named_evidence
 from lineage.serve.queries.receipt import receipt, receipt_summary
 from lineage.serve.queries.revocations import revocation
 from lineage.serve.queries.service import Service
@@ -20,8 +22,12 @@ TYPE: Final = "delegraph-receipt+jws"
 _SAID: Final = ("verdict", "ordered_at", "in_force_at", "closed_at", "elements", "receivers")
 
 
-def signed_receipt(service: Service, keys: SigningKeys | None, id_: str, *, at: Instant) -> Document | None:
+def signed_receipt(
+    service: Service, keys: SigningKeys | None, id_: str, *, at: Instant, origin: str | None = None
+) -> Document | None:
     """Sign that a revocation is enforced everywhere; None if there is no such order.
+
+    It names the last checkpoints of the log, whose origin may be configured, and the bundle with the proofs.
 
     Raises:
         NotOverError: The revocation is not CLOSED.
@@ -50,6 +56,9 @@ def signed_receipt(service: Service, keys: SigningKeys | None, id_: str, *, at: 
         "signed_at": format_instant(at),
         "recorded_at": found["as_of"]["recorded_at"],
     }
+    evidence = named_evidence(service, origin, f"delegraph evidence receipt {shlex.quote(id_)} --out FILE")
+    if evidence is not None:
+        document["evidence"] = evidence
     return signed(keys, "receipt", document, TYPE)
 
 

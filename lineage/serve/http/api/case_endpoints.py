@@ -175,7 +175,15 @@ def _named_cursor() -> Iterator[None]:
 def _export(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Export a case."""
     id_ = usable_id(query.the("id"), parameter="id")
-    found = export_case(site.service, id_, at=query.at, known_at=query.known_at, keys=site.keys, most=_MOST_EXPORTED)
+    found = export_case(
+        site.service,
+        id_,
+        at=query.at,
+        known_at=query.known_at,
+        keys=site.keys,
+        origin=site.evidence_origin,
+        most=_MOST_EXPORTED,
+    )
     if found is None:
         raise NotFoundError(id_)
     return found

@@ -56,7 +56,7 @@ def receipt_of(site: AppContext, _caller: Caller, revocation: str) -> Document:
         NotOverError: The revocation is not CLOSED.
         RefusedError: No signing key is configured.
     """
-    document = signed_receipt(site.service, site.keys, revocation, at=site.now)
+    document = signed_receipt(site.service, site.keys, revocation, at=site.now, origin=site.evidence_origin)
     if document is None:
         raise NotFoundError(revocation)
     return document

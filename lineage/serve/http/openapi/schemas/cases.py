@@ -3,6 +3,7 @@
 from typing import Any, TypedDict
 
 from lineage.serve.http.openapi.schemas.common import AsOf, Time
+from lineage.serve.http.openapi.schemas.evidence import EvidenceOfCase
 
 
 class _CaseInBrief(TypedDict):
@@ -161,6 +162,7 @@ class CaseExport(TypedDict):
     sha256: str
     jws: str | None
     jwk: dict[str, Any] | None
+    evidence: EvidenceOfCase | None
 
 
 class CaseChanges(TypedDict):

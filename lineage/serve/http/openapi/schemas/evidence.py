@@ -1,6 +1,6 @@
 """Checkpoints, and the proofs under them."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from lineage.serve.http.openapi.schemas.common import Time
 
@@ -21,6 +21,41 @@ class Checkpoints(TypedDict):
     origin: str
     checkpoints: list[StoredCheckpoint]
     combined: str | None
+
+
+class NamedCheckpoint(TypedDict):
+    """A signed checkpoint of a partition, with its note or its root."""
+
+    origin: str
+    size: int
+    note: NotRequired[str]
+    root: NotRequired[str]
+
+
+class EventProof(TypedDict):
+    """The proof that the record of an event is under a checkpoint."""
+
+    digest: str
+    origin: str
+    index: int
+    entry: str
+    proof: list[str]
+
+
+class EvidenceOfCase(TypedDict):
+    """The proofs of the events of a case, and how to export all of it."""
+
+    bundle: str
+    checkpoints: list[NamedCheckpoint]
+    proofs: list[EventProof]
+    not_covered: list[str]
+
+
+class EvidenceOfReceipt(TypedDict):
+    """The last checkpoints when a receipt was signed, and how to export its proofs."""
+
+    bundle: str
+    checkpoints: list[NamedCheckpoint]
 
 
 class ProvingCheckpoint(TypedDict):

@@ -3,6 +3,7 @@
 from typing import Literal, NotRequired, TypedDict
 
 from lineage.serve.http.openapi.schemas.common import AsOf, ListPage, State, Thing, Time
+from lineage.serve.http.openapi.schemas.evidence import EvidenceOfReceipt
 from lineage.serve.http.openapi.schemas.findings import Finding
 
 
@@ -121,6 +122,7 @@ class SignedStatement(TypedDict):
     orders: list[Order]
     states: dict[str, int]
     lines_sha256: str
+    evidence: NotRequired[EvidenceOfReceipt]
     signed_at: Time
     recorded_at: Time | None
 
