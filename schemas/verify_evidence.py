@@ -402,7 +402,7 @@ def records_of(tree, keys, witnesses, enough):  # (value, recorded_at, topic), a
         entry, index = unbase64(record["entry"], "an entry"), record["index"]
         need(len(entry) == 54 and entry[0] == 1, "an entry of %s is not one of version 1", origin)
         _, number, _, _, recorded_at, digest = struct.unpack(">BQBIq32s", entry)
-        topic = TOPICS[number >> 60]
+        topic = dict(enumerate(TOPICS)).get(number >> 60, "no topic")
         name = "%s/%d/%d" % (topic, number >> 40 & (1 << 20) - 1, number & (1 << 40) - 1)
         need(origin.endswith("/" + name.rpartition("/")[0]), "the record %s is not of the tree %s", name, origin)
         need(index > last and (index == last + 1 or not tree["complete"]), "a record before %s is missing", name)

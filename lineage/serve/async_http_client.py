@@ -726,6 +726,11 @@ class AsyncClient:
         path = f"/v1/holds/{quote(id, safe='')}/release"
         return cast("schemas.ChangedHold", (await self._sent("POST", path, json={"reason": reason})).json())
 
+    async def evidence(self) -> schemas.Evidence:
+        """Return how old and large the last checkpoints are, what they do not cover, and what witnesses cosigned."""
+        found = await self._ask("/v1/evidence", schemas.Evidence)
+        return cast("schemas.Evidence", found)
+
     async def checkpoints(self) -> schemas.Checkpoints:
         """Return the latest checkpoint of each partition of the log, and of all together."""
         found = await self._ask("/v1/evidence/checkpoints", schemas.Checkpoints)

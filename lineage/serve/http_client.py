@@ -743,6 +743,11 @@ class Client:
 
     # Evidence
 
+    def evidence(self) -> schemas.Evidence:
+        """Return how old and large the last checkpoints are, what they do not cover, and what witnesses cosigned."""
+        found = self._ask("/v1/evidence", schemas.Evidence)
+        return cast("schemas.Evidence", found)  # it names nothing that may be missing
+
     def checkpoints(self) -> schemas.Checkpoints:
         """Return the latest checkpoint of each partition of the log, and of all together."""
         found = self._ask("/v1/evidence/checkpoints", schemas.Checkpoints)

@@ -314,10 +314,37 @@ def latest_checkpoint(store: Store, origin: str) -> SignedCheckpoint | None:
         return _latest(connection, origin)
 
 
-def latest_witnessed(store: Store, origin: str) -> SignedCheckpoint | None:
-    """Return the latest checkpoint of an origin that enough witnesses have cosigned; None if there is none."""
+def has_checkpoints(store: Store) -> bool:
+    """Whether any checkpoint was signed."""
     with store.connection() as connection:
-        return _latest(connection, origin, checkpoint.c.witnessed_at.is_not(None))
+        return connection.execute(sa.select(checkpoint.c.id).limit(1)).first() is not None
+
+
+class SignedTree(NamedTuple):
+    """The tree of a partition, its latest checkpoint, and the latest that enough witnesses have cosigned."""
+
+    lane: Lane
+    head: Head
+    latest: SignedCheckpoint | None
+    witnessed: SignedCheckpoint | None
+
+
+def signed_trees(store: Store, origin: Callable[[Lane], str]) -> list[SignedTree]:
+    """Return the trees of a store with their latest checkpoints, in one snapshot, by partition.
+
+    Args:
+        store: The store.
+        origin: Returns the origin of the tree of a partition.
+
+    Cost:
+        Two lookups for each partition.
+    """
+    is_witnessed = checkpoint.c.witnessed_at.is_not(None)
+    with store.connection() as connection:
+        return [
+            SignedTree(lane, head, _latest(connection, origin(lane)), _latest(connection, origin(lane), is_witnessed))
+            for lane, head in sorted(heads_of(connection).items())
+        ]
 
 
 def _latest(connection: Connection, origin: str, *more: sa.ColumnElement[bool]) -> SignedCheckpoint | None:

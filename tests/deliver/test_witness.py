@@ -275,6 +275,17 @@ def test_a_second_history_is_not_cosigned(site: Site, tmp_path: Path):
     )
 
 
+@pytest.mark.parametrize(("needed", "said"), [("2", "is 2, but 1 are configured"), ("0", "write a number from 1")])
+def test_a_number_of_witnesses_that_cannot_be_reached_is_refused(site: Site, needed: str, said: str):
+    """No checkpoint would ever count as witnessed."""
+    site.follow("https://w.example", OWN.verifiers[0].text)
+    env = site.env | {"DELEGRAPH_EVIDENCE_WITNESSES": needed}
+    result = CliRunner().invoke(main, ("evidence", "checkpoint"), env=env)
+
+    assert 2 == result.exit_code
+    assert said in result.stderr
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

@@ -16,7 +16,9 @@ from lineage.core.evidence.notes import KeyKind, parse_note
 from lineage.deliver.tlog.note_keys import NoteKeys, note_keys
 from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.config.settings import Settings
+from lineage.serve.config.wiring import opened_shared_service
 from lineage.serve.processes.checkpoint_process import Checkpointing
+from lineage.serve.queries.evidence_line import EvidenceLine
 from lineage.serve.queries.evidence_status import coverages, evidence_status
 from lineage.store import evidence_trees
 from lineage.store.store import Store, open_store
@@ -172,7 +174,7 @@ def test_a_witness_that_is_silent_and_one_that_disagrees_are_told_apart(desk: De
         found = says(desk, exit=5)
         with store_of(desk) as store:
             settings = Settings.of(env={**desk.env, "DELEGRAPH_STORE": desk.url})
-            checkpointing = Checkpointing(settings, store, lambda: 1)
+            checkpointing = Checkpointing(settings, store, None, lambda: 1)
             checkpointing.once()
             evidence = checkpointing.document()["evidence"]
 
@@ -198,3 +200,44 @@ def test_a_note_that_cannot_be_read_has_no_cosignature(desk: Desk):
 
     assert 3 == found["checkpoint"]["size"]
     assert [(None, 1)] == [(one["cosigned_at"], len(one["lacking"])) for one in found["witnesses"]]
+
+
+def test_people_read_under_an_answer_which_checkpoint_the_log_is_under(desk: Desk):
+    """
+    Programs do not: the documents are as they were.
+    """
+    before = desk.run("status", "token:t1")
+    desk.run("evidence", "checkpoint")
+    desk.take(token(4))
+    after, document = desk.run("status", "token:t1"), desk.one("status", "token:t1")
+
+    assert "checkpoint" not in before.stdout
+    assert after.stdout.rstrip().endswith(", 1 record later than it)")
+    assert "evidence" not in document
+
+
+def test_the_line_under_a_page_follows_the_store(desk: Desk):
+    """
+    After a checkpoint, and after records; in between it is not computed again.
+    """
+    settings = Settings.of(env={**desk.env, "DELEGRAPH_STORE": desk.url})
+    with opened_shared_service(settings) as service:
+        line = EvidenceLine(service, None)
+        assert line.sentence() is None
+        desk.run("evidence", "checkpoint")
+        first = line.sentence()
+        desk.take(token(4))
+        second = line.sentence()
+
+    assert first is not None
+    assert second is not None
+    assert (first.endswith(", 0 records later than it"), second.endswith(", 1 record later than it")) == (True, True)
+
+
+def test_the_command_line_shows_the_state(desk: Desk):
+    assert "Nothing is signed" in desk.run("evidence", "status").stdout
+    desk.run("evidence", "checkpoint")
+    said = desk.run("evidence", "status").stdout
+
+    assert "under checkpoint, not witnessed, of 2" in said
+    assert "decisions/0: 3 records, 3 signed" in said

@@ -52,6 +52,7 @@ PAGES = (
     "/quarantine",
     "/conflicts",
     "/health",
+    "/evidence",
     "/receivers",
     "/cases",
     "/add-to-case?of=action:mail-7",

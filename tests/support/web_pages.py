@@ -53,6 +53,7 @@ EVERY = (
     "/quarantine",
     "/conflicts",
     "/health",
+    "/evidence",
     "/receivers",
     "/cases",
     "/add-to-case?of=action:mail-7&of=actions:tool%3Dmail",

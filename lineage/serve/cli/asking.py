@@ -139,6 +139,7 @@ def answer_each(
     ``table`` is the name of the answer in ``list_columns`` if it is a list.
     """
     from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.evidence_line import EvidenceLine
 
     when = now() if at is None else at
     with opened_service(settings) as service:
@@ -154,4 +155,6 @@ def answer_each(
                 out.document(document, render)
             else:
                 out.listed(document, render, table)
+        if out.is_read_by_people:
+            out.under(EvidenceLine(service, settings.evidence_origin).sentence())
     out.finish()

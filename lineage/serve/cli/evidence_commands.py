@@ -221,6 +221,23 @@ def checkpoint(settings: "Settings", out: Output) -> None:
 
 
 @evidence.command()
+@shared_options()
+def status(settings: "Settings", out: Output) -> None:
+    """Show how old and large the last checkpoints are, what they do not cover, and what the witnesses cosigned.
+
+    \b
+      delegraph evidence status
+    """  # noqa: D301
+    from lineage.serve.config.wiring import now, opened_service
+    from lineage.serve.queries.evidence_status import evidence_state
+    from lineage.serve.text import render_evidence
+
+    with opened_service(settings) as service:
+        document = evidence_state(service, settings.evidence_origin, settings.witnesses, at=now())
+    out.document(document, render_evidence.status)
+
+
+@evidence.command()
 @click.argument("tree", metavar="TOPIC/PARTITION")
 @click.argument("old", type=click.IntRange(0), metavar="OLD")
 @click.argument("new", type=click.IntRange(0), metavar="[NEW]", required=False)

@@ -73,6 +73,16 @@ class Output:
         """Return an output that prints documents as text, as JSON, or in a picture format of ``drawing.formats``."""
         return Output(as_json=self.as_json or form == "json", form=form)
 
+    @property
+    def is_read_by_people(self) -> bool:
+        """Whether documents are printed as text."""
+        return not self.as_json and self.form == "text"
+
+    def under(self, evidence: str | None) -> None:
+        """Print which checkpoint the answers are under; nothing if nothing is signed."""
+        if evidence is not None:
+            self.console.print(f"({evidence})", style="dim")
+
     def document(self, document: Document, render: "Callable[[Document], RenderableType]") -> None:
         """Print a document."""
         if self.as_json:

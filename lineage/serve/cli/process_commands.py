@@ -157,6 +157,7 @@ def serve(settings: "Settings", out: Output, by: str | None, **_from_settings: s
             probes=settings.probes,
             contacts=settings.contacts,
             evidence_origin=settings.evidence_origin,
+            witnesses=settings.witnesses,
             parts=parts,
         )
 

@@ -150,6 +150,7 @@ class Settings:
         None,
         "how many [witnesses](../evidence.md#witnesses) must have cosigned a checkpoint before it counts as witnessed",
         kind=SettingKind.NUMBER,
+        least=1,
         default_text="all that are configured",
     )
     retention_days: int | None = setting(
@@ -293,6 +294,11 @@ class Settings:
         if self.on_kafka:
             servers, _ = parse_url(self.log_url)
             self.kafka.refuse_in_the_clear(servers)
+        if self.evidence_witnesses is not None and self.evidence_witnesses > len(self.witnesses):
+            raise RefusedError(
+                f"the setting 'evidence_witnesses' is {self.evidence_witnesses}, but {len(self.witnesses)} are "
+                "configured: no checkpoint would ever count as witnessed; add [witnesses.NAME] to the settings file"
+            )
         if self.listen is not None:
             host, _, port = self.listen.rpartition(":")
             if not host or not (port.isascii() and port.isdigit() and int(port) <= _LAST_PORT):

@@ -15,6 +15,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
 from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.deliver.probes.probe_settings import Probe
+from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.plumbing.addresses import fault_of_listening, is_loopback
 from lineage.serve.config.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.config.limits import Limits
@@ -57,6 +58,7 @@ def serve(
     probes: Sequence[Probe] = (),
     contacts: Mapping[str, str] = MappingProxyType({}),
     evidence_origin: str | None = None,
+    witnesses: Sequence[WitnessEndpoint] = (),
     parts: Parts = no_parts,
     story: Story | None = None,
     start: str = "/",
@@ -73,6 +75,7 @@ def serve(
         probes: How to ask enforcement points what they do.
         contacts: How to reach who runs each enforcement point.
         evidence_origin: How checkpoints name the log; None for the default.
+        witnesses: The witnesses that cosign its checkpoints.
         parts: Routers to mount in addition to the API and the pages.
         story: A guided tour for the start page.
         start: The address of the page that the link leads to.
@@ -108,6 +111,7 @@ def serve(
             probes={probe.receiver: probe for probe in probes},
             contacts=contacts,
             evidence_origin=evidence_origin,
+            witnesses=witnesses,
             public_tlog=settings.public_tlog,
             limits=limits,
             pools=pools,

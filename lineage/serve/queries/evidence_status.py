@@ -1,6 +1,7 @@
 """The state of the evidence: what the last checkpoints cover, how old they are, and which witnesses cosigned them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from lineage.core.evidence.notes import NoteError, VerifierKey, parse_note, verified
@@ -9,8 +10,9 @@ from lineage.deliver.tlog.checkpointing import origin_of, origin_of_lane
 from lineage.deliver.tlog.note_keys import is_valid
 from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.documents.core_documents import Document, instant
+from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
-from lineage.store.evidence_trees import Head, Lane, SignedCheckpoint
+from lineage.store.evidence_trees import SignedCheckpoint, SignedTree
 from lineage.store.store import Store
 
 OLD_SECONDS: Final = 3_600  # a checkpoint that lacks records and is older deserves attention
@@ -52,21 +54,15 @@ class Coverages(NamedTuple):
 
 
 def coverages(store: Store, origin: str | None) -> Coverages:
-    """Return what the checkpoints of a store cover.
+    """Return what the checkpoints of a store cover, given the configured origin of its trees."""
+    return _coverages(_trees(store, origin_of(store, origin)))
 
-    Args:
-        store: The store.
-        origin: The configured origin of the trees.
 
-    Cost:
-        Two lookups for each partition.
-    """
-    name, heads = origin_of(store, origin), evidence_trees.heads(store)
-    origins = [origin_of_lane(name, lane) for lane in heads]
-    return Coverages(
-        _covered(heads, (evidence_trees.latest_checkpoint(store, one) for one in origins)),
-        _covered(heads, (evidence_trees.latest_witnessed(store, one) for one in origins)),
-    )
+def evidence_state(
+    service: Service, origin: str | None, witnesses: Sequence[WitnessEndpoint] = (), *, at: Instant
+) -> Document:
+    """Describe the evidence of a service; see ``evidence_status``."""
+    return evidence_status(service.store, origin, witnesses, at=at)
 
 
 def evidence_status(
@@ -80,29 +76,37 @@ def evidence_status(
         witnesses: The configured witnesses.
         at: The current time, from which ages are counted.
     """
-    name, heads = origin_of(store, origin), evidence_trees.heads(store)
-    origins = {lane: origin_of_lane(name, lane) for lane in heads}
-    latest = {lane: evidence_trees.latest_checkpoint(store, one) for lane, one in origins.items()}
-    witnessed = {lane: evidence_trees.latest_witnessed(store, one) for lane, one in origins.items()}
-    found = Coverages(_covered(heads, latest.values()), _covered(heads, witnessed.values()))
+    name = origin_of(store, origin)
+    trees = _trees(store, name)
+    found = _coverages(trees)
     return {
         "origin": name,
         "says": found.sentence,
         "checkpoint": _document(found.signed, at),
         "witnessed": _document(found.witnessed, at),
-        "broken": sum(head.is_broken for head in heads.values()),
-        "trees": [_tree(lane, head, latest[lane], witnessed[lane]) for lane, head in sorted(heads.items())],
-        "witnesses": [_witness(one.name, one.key, latest.values()) for one in witnesses],
+        "broken": sum(one.head.is_broken for one in trees),
+        "trees": [_tree(one) for one in trees],
+        "witnesses": [_witness(one.name, one.key, [tree.latest for tree in trees]) for one in witnesses],
     }
 
 
-def _covered(heads: Mapping[Lane, Head], found: Iterable[SignedCheckpoint | None]) -> Coverage | None:
+def _trees(store: Store, name: str) -> list[SignedTree]:
+    return evidence_trees.signed_trees(store, partial(origin_of_lane, name))
+
+
+def _coverages(trees: Sequence[SignedTree]) -> Coverages:
+    records = sum(one.head.size for one in trees)
+    return Coverages(
+        _covered(records, [one.latest for one in trees]), _covered(records, [one.witnessed for one in trees])
+    )
+
+
+def _covered(records: int, found: Iterable[SignedCheckpoint | None]) -> Coverage | None:
     signed = [one for one in found if one is not None]
     if not signed:
         return None
     size = sum(one.head.size for one in signed)
-    after = sum(head.size for head in heads.values()) - size
-    return Coverage(max(one.signed_at for one in signed), size, max(0, after))
+    return Coverage(max(one.signed_at for one in signed), size, max(0, records - size))
 
 
 def _document(found: Coverage | None, at: Instant) -> Document | None:
@@ -113,12 +117,13 @@ def _document(found: Coverage | None, at: Instant) -> Document | None:
     return {**document, "records_after": found.records_after, "old": found.is_old(at)}
 
 
-def _tree(lane: Lane, head: Head, latest: SignedCheckpoint | None, witnessed: SignedCheckpoint | None) -> Document:
+def _tree(one: SignedTree) -> Document:
+    latest, witnessed = one.latest, one.witnessed
     return {
-        "topic": lane[0],
-        "partition": lane[1],
-        "size": head.size,
-        "is_broken": head.is_broken,
+        "topic": one.lane[0],
+        "partition": one.lane[1],
+        "size": one.head.size,
+        "is_broken": one.head.is_broken,
         "signed_size": None if latest is None else latest.head.size,
         "signed_at": instant(None if latest is None else latest.signed_at),
         "witnessed_size": None if witnessed is None else witnessed.head.size,

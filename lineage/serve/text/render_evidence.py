@@ -34,6 +34,29 @@ def checkpoints(doc: Document) -> Page:
     return page
 
 
+def status(doc: Document) -> Page:
+    """Render the state of the evidence."""
+    page = Page()
+    if doc["says"] is None:
+        page.line(("Nothing is signed: a change of the log would not be noticed.", "bold"))
+    else:
+        page.line("The log is ", (doc["says"], "bold"), ".")
+    for one in doc["trees"]:
+        name = f"{one['topic']}/{one['partition']}"
+        signed = (
+            "never signed" if one["signed_at"] is None else f"{one['signed_size']:,} signed {when(one['signed_at'])}"
+        )
+        witnessed = "" if one["witnessed_at"] is None else f", {one['witnessed_size']:,} witnessed"
+        damaged = ", damaged: run 'delegraph rebuild'" if one["is_broken"] else ""
+        page.line(f"{name}: {many(one['size'], 'record')}, {signed}{witnessed}{damaged}", lead="  - ")
+    for one in doc["witnesses"]:
+        lacking = ", ".join(one["lacking"])
+        page.line(
+            f"The witness {one['name']} has " + (f"not cosigned {lacking}" if lacking else "cosigned all of these")
+        )
+    return page
+
+
 def consistency(doc: Document) -> Page:
     """Render a consistency proof."""
     name = f"{doc['topic']}/{doc['partition']}"

@@ -154,7 +154,8 @@ def _written(
 ) -> Response:
     understood = request.scope.get(UNDERSTOOD, ())
     page = PageRequest(site, answer.caller, answer.query, answer.document, links, understood)
-    context = {"doc": answer.document, "csv": _file_of(request), **view(page)}
+    evidence = site.evidence.sentence()
+    context = {"doc": answer.document, "csv": _file_of(request), "evidence": evidence, **view(page)}
     return render_template(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
 
 

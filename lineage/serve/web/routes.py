@@ -54,6 +54,7 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/quarantine", "quarantine.html", page_context.nothing),
     ("/conflicts", "conflicts.html", page_context.conflicts),
     ("/health", "health.html", page_context.nothing),
+    ("/evidence", "evidence.html", page_context.nothing),
     ("/revocations", "revocations.html", page_context.nothing),
     ("/cases", "cases.html", case_pages.every),
     (case_pages.PATH, "case.html", case_pages.one),

@@ -93,6 +93,7 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/deletions"): ASK,
     ("POST", "/v1/holds"): ("responder",),
     ("POST", "/v1/holds/none/release"): ("responder",),
+    ("GET", "/v1/evidence"): ASK,
     ("GET", "/v1/evidence/checkpoints"): ASK,
     ("GET", "/v1/evidence/record?fact=decisions/0/7"): ASK,
     ("GET", "/v1/evidence/consistency?tree=decisions/0&old=1"): ASK,

@@ -25,15 +25,19 @@ from lineage.serve.queries.actions import actions
 from lineage.serve.queries.attention import attention
 from lineage.serve.queries.case_export import export_case
 from lineage.serve.queries.cases import case, cases, changes_of_case
+from lineage.serve.queries.deletions import deleted
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.dossier import dossier
+from lineage.serve.queries.evidence_status import evidence_state
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.graph_view import graph
+from lineage.serve.queries.holds import holds
 from lineage.serve.queries.identity import identity
 from lineage.serve.queries.one_finding import finding as finding_of
 from lineage.serve.queries.posture import posture as posture_of
 from lineage.serve.queries.projection_status import projection_status
 from lineage.serve.queries.receivers import receivers
+from lineage.serve.queries.record_proofs import latest_checkpoints, prove_consistency
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.timeline import timeline
 from lineage.serve.queries.usage import UsageSubject, usage
@@ -111,6 +115,14 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/graph": (f"?of={OF}", lambda s: graph(s, "token", ID, at=ASKED)),
     "/identity": ("?of=principal:agent:mailer", lambda s: identity(s, "agent:mailer", at=ASKED)),
     "/health": ("", projection_status),
+    "/holds": ("", holds),
+    "/deletions": ("", deleted),
+    "/evidence": ("", lambda s: evidence_state(s, None, at=ASKED)),
+    "/evidence/checkpoints": ("", lambda s: latest_checkpoints(s, origin=None)),
+    "/evidence/consistency": (
+        "?tree=decisions/0&old=1",
+        lambda s: prove_consistency(s, ("decisions", 0), 1, None),
+    ),
     "/dossier": ("?of=action:mail-7", lambda s: dossier(s, "action", "mail-7", at=ASKED)),
     "/posture": ("?framework=ASI", lambda s: posture_of(s, at=ASKED, framework="ASI")),
     "/governance/active": ("", lambda s: governance.active(s, start=0, end=ASKED)),
@@ -126,17 +138,19 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/cases/{id:path}": ("INC%2F1", lambda s: case(s, "INC/1", at=ASKED)),
     "/revocations/{id:path}": ("rev%2F1", lambda s: revocations.revocation(s, "rev/1", at=ASKED)),
 }
+NEED_A_CHECKPOINT = {"/evidence/record": "?fact=decisions/0/7", "/evidence/absence": "?source=urn:s&sequence=7"}
+ANSWERED = [question for question in QUESTIONS if question.path not in NEED_A_CHECKPOINT]
 LISTS = [question.path for question in QUESTIONS if any(p.name == "limit" for p in question.parameters)]
 
 
 def url_of(path: str) -> str:
-    said = ASKED_FOR[path][0]
+    said = NEED_A_CHECKPOINT[path] if path in NEED_A_CHECKPOINT else ASKED_FOR[path][0]
     before, in_path, after = path.replace(":path", "").partition("{id}")
     return f"/v1{before}{said}{after}" if in_path else f"/v1{path}{said}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
+@pytest.mark.parametrize("question", ANSWERED, ids=lambda question: question.path)
 def test_a_document_is_that_of_the_command_line(api: World, question: Question):
     """
     Every question answers with exactly the document of the service, on both databases.
@@ -147,7 +161,7 @@ def test_a_document_is_that_of_the_command_line(api: World, question: Question):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
+@pytest.mark.parametrize("question", ANSWERED, ids=lambda question: question.path)
 def test_a_document_has_the_published_schema(api: World, question: Question):
     """
     Every answer is valid by its schema in the OpenAPI document.

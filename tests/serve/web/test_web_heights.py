@@ -29,6 +29,7 @@ BUSY = (
     "/delegations",
     "/findings",
     "/health",
+    "/evidence",
     "/search?q=planner",
     "/usage?tool=mail",
     "/graph?view=principals",

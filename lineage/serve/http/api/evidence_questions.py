@@ -9,6 +9,7 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.query import Parameter, ParameterError, Query
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries import record_proofs
+from lineage.serve.queries.evidence_status import evidence_state
 
 _LARGEST: Final = 10**18
 _SIZE: Final = {"type": "integer", "minimum": 0, "maximum": _LARGEST}
@@ -33,6 +34,11 @@ _SOURCE: Final = Parameter("source", _URI, "The source.", required=True, example
 _SEQUENCE: Final = Parameter(
     "sequence", _SIZE, "The sequence number that never arrived.", required=True, example="1000"
 )
+
+
+def state(site: AppContext, _caller: Caller, _query: Query) -> Document:
+    """Return how old and large the last checkpoints are, and what the witnesses have cosigned."""
+    return evidence_state(site.service, site.evidence_origin, site.witnesses, at=site.now)
 
 
 def checkpoints(site: AppContext, _caller: Caller, _query: Query) -> Document:
@@ -80,6 +86,14 @@ def _number(query: Query, name: str) -> int:
 
 
 EVIDENCE: Final = (
+    Question(
+        path="/evidence",
+        ask=state,
+        parameters=(),
+        title="The state of the evidence: age and size of the last checkpoints, what they do not cover, the witnesses",
+        answer="Evidence",
+        about=(),
+    ),
     Question(
         path="/evidence/checkpoints",
         ask=checkpoints,

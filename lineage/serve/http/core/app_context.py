@@ -1,7 +1,7 @@
 """The dependencies of all HTTP endpoints. Created in ``http_process``."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,8 +15,10 @@ from lineage.deliver.http.access_log import noted
 from lineage.deliver.http.callers import Authentication, Caller
 from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.deliver.probes.probe_settings import Probe
+from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.workers import Pools
+from lineage.serve.queries.evidence_line import EvidenceLine
 from lineage.serve.queries.service import Service
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -39,6 +41,7 @@ class AppContext:
         probes: How to ask each enforcement point what it does, by receiver.
         contacts: How to reach who runs each enforcement point, by receiver.
         evidence_origin: How checkpoints name the log; None for the default.
+        witnesses: The witnesses that cosign its checkpoints.
         public_tlog: Whether checkpoints and hashes of the trees are served without authentication.
         pools: The threads for blocking work.
     """
@@ -52,6 +55,7 @@ class AppContext:
     probes: Mapping[str, Probe] = field(default_factory=dict)
     contacts: Mapping[str, str] = field(default_factory=dict)
     evidence_origin: str | None = None
+    witnesses: Sequence[WitnessEndpoint] = ()
     public_tlog: bool = True
     limits: Limits = field(default_factory=Limits)
     pools: Pools = field(default_factory=lambda: Pools(Limits()))
@@ -63,6 +67,11 @@ class AppContext:
         """A non-blocking view; None if everything blocks."""
         service = self.service.non_blocking()
         return None if service is None else replace(self, service=service)
+
+    @cached_property
+    def evidence(self) -> EvidenceLine:
+        """The sentence about the evidence under every answer on a page."""
+        return EvidenceLine(self.service, self.evidence_origin)
 
     @cached_property
     def noting(self) -> Authentication:

@@ -59,6 +59,6 @@ ANSWERS: dict[str, Any] = {
         ),
         *(Graph, PrincipalGraph, Identity, Health, Dossier),
         *(ActiveAgents, Allowed, Held, Done),
-        *(Checkpoints, RecordProofs, ConsistencyProof, AbsenceProof),
+        *(Evidence, Checkpoints, RecordProofs, ConsistencyProof, AbsenceProof),
     )
 }

@@ -105,6 +105,49 @@ class TreeHead(TypedDict):
     root: str
 
 
+class CheckpointCoverage(TypedDict):
+    """What the last checkpoints of all partitions cover together."""
+
+    at: Time
+    age_seconds: int
+    size: int
+    records_after: int
+    old: bool
+
+
+class EvidenceTree(TypedDict):
+    """The tree of a partition and its last checkpoints."""
+
+    topic: str
+    partition: int
+    size: int
+    is_broken: bool
+    signed_size: int | None
+    signed_at: Time | None
+    witnessed_size: int | None
+    witnessed_at: Time | None
+
+
+class EvidenceWitness(TypedDict):
+    """What a witness has cosigned."""
+
+    name: str
+    lacking: list[str]
+    cosigned_at: Time | None
+
+
+class Evidence(TypedDict):
+    """The state of the evidence."""
+
+    origin: str
+    says: str | None
+    checkpoint: CheckpointCoverage | None
+    witnessed: CheckpointCoverage | None
+    broken: int
+    trees: list[EvidenceTree]
+    witnesses: list[EvidenceWitness]
+
+
 class ConsistencyProof(TypedDict):
     """The proof that a tree extends an earlier one."""
 
