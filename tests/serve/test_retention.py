@@ -25,12 +25,14 @@ from lineage.core.model.times import format_instant
 from lineage.deliver.tlog.note_keys import NoteKeys, note_keys
 from lineage.serve.commands import holds, maintenance, retention
 from lineage.serve.commands.checkpoints import sign
+from lineage.serve.config.wiring import now
 from lineage.serve.queries.closure import closure
 from lineage.serve.queries.deletions import deleted
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support import stores, worlds
 from tests.support.desk import Desk, day, derived, done, ordered, token
+from tests.support.kafka_worlds import made_log
 
 PRIVATE = Ed25519PrivateKey.generate()
 KEYS: NoteKeys = note_keys("audit.example", KeyKind.ED25519, PRIVATE, [PRIVATE.public_key()])
@@ -399,3 +401,24 @@ def test_what_comes_while_a_deletion_is_prepared_is_respected(fresh: stores.Fres
         assert said is not None
         assert [] == said["gaps"]
         assert maintenance.fsck(service, lambda _records: None)["ok"]
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+def test_records_that_stay_on_kafka_are_not_projected_again(kafka_url: str, tmp_path: Path):
+    """The broker keeps them in three partitions; the store, a rebuild and fsck do without."""
+    with made_log(kafka_url, partitions=3) as log:
+        others = (ActionPerformed(f"filler-{number}", "noop", "succeeded") for number in range(3_000))
+        log.append(entry_of(Event(body.action, "urn:filler", now(), body)) for body in others)
+        store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+        service = Service(store, log, Trust(), now, source="urn:test")
+        service.catch_up()
+
+        first = retention.retain(service, KEYS, now(), rule="old", by="human:dpo")
+        again = retention.retain(service, KEYS, now(), rule="old", by="human:dpo")
+
+        assert first["records"] == sum(one["records"] for one in first["deletions"]) > 0
+        assert 3_000 - first["records"] + 3 == maintenance.rebuild(service, lambda _records: None)["records"]
+        assert maintenance.fsck(service, lambda _records: None)["ok"]
+        assert 0 == again["records"]
+        store.close()
