@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from lineage.core.evidence.record_entry import NO_VALUE, Committed, encode_entries
 from lineage.core.evidence.tiles import HEIGHT, WIDTH, grown, partial_tiles, unit_of
 from lineage.core.model.records import Batch, Position, RejectedRecord
-from lineage.store.database.dialects import add_missing
+from lineage.store.database.dialects import add
 from lineage.store.database.tables import BROKEN, tile, tree
 
 logger = logging.getLogger(__name__)
@@ -91,8 +91,13 @@ def _append(connection: Connection, lane: int, size: int, entries: list[bytes]) 
     for level, place in partial_tiles(size):
         if (level, place) in written:
             connection.execute(tile.delete().where(tile.c.lane == lane, tile.c.level == level, tile.c.place == place))
-    rows = [(lane, level, place, data) for (level, place), data in written.items()]
-    return add_missing(connection, tile, rows) == len(rows)
+    # A tile in the way, of a tree that was once larger, must not fail the transaction.
+    first = dict(sorted(written, reverse=True))
+    beyond = sa.or_(*((tile.c.level == level) & (tile.c.place >= place) for level, place in first.items()))
+    if connection.execute(sa.select(tile.c.place).where(tile.c.lane == lane, beyond).limit(1)).first() is not None:
+        return False
+    add(connection, tile, [(lane, level, place, data) for (level, place), data in written.items()])
+    return True
 
 
 def _digest_of(record: RejectedRecord) -> bytes:
