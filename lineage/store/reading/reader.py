@@ -48,6 +48,7 @@ from lineage.store.reading.latest_elements import latest_elements
 
 PART: Final = 5_000  # elements evaluated at a time if there may be any number
 _FETCHED: Final = 10_000  # rows fetched at a time if there may be any number
+_HASHED: Final = 250_000  # hashes that a reader keeps: a plan needs those of its elements four times
 _LEAST: Final = -(1 << 63)  # the smallest hash
 
 
@@ -87,6 +88,7 @@ class Reader:
         self._dialect = connection.dialect.name
         self._keys = keys
         self._decode = decode
+        self._hashed: dict[str, int] = {}  # the hashes of keys that this reader has needed
         self.trust = trust
         self.known_at = known_at
 
@@ -597,7 +599,15 @@ class Reader:
         return hashes
 
     def _hashes(self, keys: Iterable[str]) -> set[int]:
-        return {self._keys(key) for key in keys}
+        hashed, found = self._hashed, set()
+        if len(hashed) > _HASHED:
+            hashed.clear()
+        for key in keys:
+            known = hashed.get(key)
+            if known is None:
+                known = hashed[key] = self._keys(key)
+            found.add(known)
+        return found
 
     def _facts(self, query: sa.Select[Any], hashes: Collection[int], **parameters: Any) -> list[Fact]:
         found: list[Fact] = []
