@@ -5,6 +5,7 @@ Something stays if any of this is true:
 
 - one of its facts is not old, or was repeated since;
 - it is a token or a delegation that may still be alive: under any trust file, it would not have ended long ago;
+- it is one that rests on such a one, because an order on that must reach a child of both that is reported late;
 - an order or an acknowledgement names it, or an order may have ended it, or what it rests on: receipts and verdicts
   need it;
 - a hold in force names it, or what it rests on;
@@ -175,14 +176,14 @@ class RetentionSurvey:
     def leaving(self) -> dict[str, list[int]]:
         """Return the numbers of the records that may be deleted, by the key of the thing that they are about."""
         things = self._things
-        ended, held = self._ended_by_orders(), self._flow(self._holds_naming, or_)
+        ended, held, living = self._ended_by_orders(), self._flow(self._holds_naming, or_), self._under_living()
         waiting = deque(
             key
             for key, thing in things.items()
             if thing.stays
             or key in ended
             or key in self._answered
-            or not thing.ended_by(self._horizon)
+            or (is_element(key) and key in living)
             or self._is_held(key, held[key])
         )
         stay = set(waiting)
@@ -207,6 +208,12 @@ class RetentionSurvey:
         hit = self._flow(lambda names: min((self._ordered.get(name, NEVER) for name in names), default=NEVER), min)
         ended = {key for key, at in hit.items() if is_element(key) and at < self._latest_end(key)}
         below = self._flow(lambda names: int(next(iter(names)) in ended), max)
+        return {key for key, marked in below.items() if marked}
+
+    def _under_living(self) -> set[str]:
+        """Return what may still be alive, and all that rests on it."""
+        living = {key for key, thing in self._things.items() if not thing.ended_by(self._horizon)}
+        below = self._flow(lambda names: int(names[0] in living), max)
         return {key for key, marked in below.items() if marked}
 
     def _latest_end(self, key: str) -> Instant:
