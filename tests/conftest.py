@@ -34,6 +34,13 @@ def _small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_entries, "FAN", 3)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _quick_creation() -> Iterator[None]:
+    """Create SQLite stores without running every migration for each of them."""
+    with stores.quick_creation():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the caller's ``DELEGRAPH_`` variables from the environment."""

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -59,6 +60,44 @@ def in_schemas(database: str) -> Fresh:
         free.append(schema)
 
     return in_a_schema
+
+
+@contextmanager
+def quick_creation() -> Iterator[None]:
+    """Create the tables of an empty SQLite store by the statements that all migrations together lead to.
+
+    The migrations are run once for each process of the tests, and on every store that is not empty. Running them all
+    again for each of some thousand stores takes a fourth of the time of the suite.
+    """
+    migrate, known = command.upgrade, list[str]()
+
+    def upgrade(config: Config, revision: str, **more: Any) -> None:
+        connection = config.attributes["connection"]
+        if connection.dialect.name != "sqlite" or opening.revision_of(connection) is not None or revision != "head":
+            migrate(config, revision, **more)
+            return
+        if not known:
+            known.extend(_statements(migrate))
+        for statement in known:
+            connection.exec_driver_sql(statement)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(command, "upgrade", upgrade)
+        yield
+
+
+def _statements(migrate: Callable[..., None]) -> list[str]:
+    """Return what creates the tables, with the rows that the migrations add."""
+    config = Config()
+    config.set_main_option("script_location", str(opening._MIGRATIONS))
+    with in_a_file() as url:
+        engine = opening.connect(url, create=True)
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            migrate(config, "head")
+            dump = list(connection.connection.driver_connection.iterdump())
+        engine.dispose()
+    return [statement for statement in dump if statement not in ("BEGIN TRANSACTION;", "COMMIT;")]
 
 
 def downgrade(engine: Engine, revision: str) -> None:
