@@ -233,6 +233,8 @@ def comparable(exchange: Exchange) -> Exchange:
             same = {
                 name: value for name, value in export.items() if name not in ("events", "changes", "items", "version")
             }
+            if "evidence" in more:  # the events that the server itself sends have other digests each time
+                more["evidence"] = {**more["evidence"], "not_covered": len(more["evidence"]["not_covered"])}
             return {**exchange, "answer": {"export": same, **more, "sha256": None, "jws": None}}
         case "text/csv" | "text/html", str() as text:  # the events that the server itself sends have random ids
             lines = [_DRAWN.sub("...", line) for line in text.splitlines()]

@@ -12,11 +12,12 @@ from lineage.serve.queries import record_proofs
 from lineage.serve.queries.evidence_status import evidence_state
 
 _LARGEST: Final = 10**18
+_LONGEST: Final = 1_024
 _SIZE: Final = {"type": "integer", "minimum": 0, "maximum": _LARGEST}
-_URI: Final = {"type": "string", "minLength": 1, "maxLength": 1_024}
+_URI: Final = {"type": "string", "minLength": 1, "maxLength": _LONGEST}
 _FACT: Final = Parameter(
     "fact",
-    {"type": "string", "minLength": 1, "maxLength": 1_024},
+    {"type": "string", "minLength": 1, "maxLength": _LONGEST},
     "The position of a record, `TOPIC/PARTITION/OFFSET`; with `source` the id of an event.",
     required=True,
     example="decisions/0/7",
@@ -48,12 +49,13 @@ def checkpoints(site: AppContext, _caller: Caller, _query: Query) -> Document:
 
 def record(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Prove the records of a fact."""
-    fact, following = query.the("fact"), query.flag("following", default=False)
+    fact, following = _bounded(query, "fact"), query.flag("following", default=False)
+    source = None if query.text("source") is None else _bounded(query, "source")
     found = [
         record_proofs.prove_nothing_between(site.service, each, origin=site.evidence_origin)
         if following
         else record_proofs.prove_alone(site.service, each, origin=site.evidence_origin)
-        for each in record_proofs.positions_of(site.service, fact, query.text("source"))
+        for each in record_proofs.positions_of(site.service, fact, source)
     ]
     proofs = [document for document in found if document is not None]
     if not proofs:
@@ -74,8 +76,15 @@ def consistency(site: AppContext, _caller: Caller, query: Query) -> Document:
 def absence(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Prove the neighbours of a sequence number that never arrived."""
     return record_proofs.prove_sequence_absent(
-        site.service, query.the("source"), _number(query, "sequence"), origin=site.evidence_origin
+        site.service, _bounded(query, "source"), _number(query, "sequence"), origin=site.evidence_origin
     )
+
+
+def _bounded(query: Query, name: str) -> str:
+    value = query.the(name)
+    if not 0 < len(value) <= _LONGEST:
+        raise ParameterError(name, f"{len(value):,} characters, but it must have 1 to {_LONGEST:,}")
+    return value
 
 
 def _number(query: Query, name: str) -> int:

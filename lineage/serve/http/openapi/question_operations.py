@@ -51,7 +51,7 @@ def _operation_of(question: Question) -> Described:
 
 
 def _can_miss(question: Question) -> bool:
-    named = {parameter.name for parameter in question.parameters} & {"of", "action", "id"}
+    named = {parameter.name for parameter in question.parameters} & {"of", "action", "id", "fact"}
     return bool(named) or "agent" in question.about
 
 
