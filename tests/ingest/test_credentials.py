@@ -3,6 +3,7 @@
 The secrets are made up; each has the form of a real one.
 """
 
+import base64
 import hashlib
 import json
 import time
@@ -226,6 +227,22 @@ def test_a_credential_is_found_after_a_value_that_ends_beyond_ascii(before: str)
             found = kept(b"\xc3\x01" + b"\x9ftest\x16" + before.encode() + length + raw + b"\0")
             assert raw not in (found or b"")
             assert raw[-12:] not in (found or b"")
+
+
+@pytest.mark.parametrize("last", [b"B", b"z", b"7", b"_", b"-", b".", b"\xe9", b"\0"])
+@pytest.mark.parametrize("secret", ["eyJhbGciOiJub25lIn0.eyJqdGkiOiJvbmUifQ.c2lnbmVk", "ghp_" + "aB3" * 12])
+def test_a_credential_is_found_behind_any_fingerprint(last: bytes, secret: str):
+    """
+    The header of a record in Avro may end in a letter, and what follows directly be a credential, in any spelling.
+    """
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in secret)
+    for spelled in (secret.encode(), secret.encode("utf-16-le"), escaped.encode()):
+        raw = b"\xc3\x01" + b"printed" + last + spelled
+        packed = base64.b64encode(raw)
+        assert spelled[-24:] not in (kept(raw) or b"")
+        assert packed[-24:] not in (kept(b'{"value": "%s"}' % packed) or b"")
+    across = (b"\xc3\x01" + secret.encode())[:-1]
+    assert secret.encode()[-12:-1] not in (kept(across) or b"")
 
 
 def test_a_preceding_letter_that_is_not_a_length_does_not_make_a_credential():

@@ -17,6 +17,7 @@ from ingest.codec.credentials.names import Kinds, is_secret, kind_in_invalid, ki
 from ingest.codec.credentials.unescaping import Level, unescaped, without_nul
 
 SINGLE_OBJECT: Final = b"\xc3\x01"
+_HEADER: Final = 10  # bytes: these two, and the fingerprint of the schema
 _LOOKS_LIKE_EVENT: Final = b'"event_id"'
 _LEVELS: Final = 20  # of escaping: in JSON within JSON each level doubles the backslashes of the one before
 _PACKED: Final = 4  # levels of base64 and compression
@@ -79,6 +80,21 @@ class Search:
                 if style := self.within(plain, depth - 1):
                     yield FoundCredential(start, end, style, text[start:end])
 
+    def found_in_raw(self, raw: bytes, depth: int = _PACKED) -> list[FoundCredential]:
+        """Every credential in bytes of any encoding, Avro included; positions are byte offsets.
+
+        Raises:
+            OpaqueError: As for a text.
+        """
+        text = raw.decode("latin-1")
+        found = self.found_in(text, depth)
+        if raw.startswith(SINGLE_OBJECT):
+            # The fingerprint may end in a letter, so that a credential behind it looks like a part of a longer word.
+            found += moved(self.found_in(text[_HEADER:], depth), lambda at: at + _HEADER)
+            found += shapes.behind_lengths(raw)
+            found += _behind_names(raw)
+        return found
+
     def within(self, raw: bytes, depth: int = _PACKED) -> Style | None:
         """How packed content is replaced if it contains a credential or cannot be searched; else None."""
         if packed.is_opaque(raw):
@@ -89,7 +105,7 @@ class Search:
                 return Style.DIGEST
             if style := self.within(plain, depth - 1):
                 return style
-        styles = {each.style for each in disjoint(self.found_in(raw.decode("latin-1"), depth))}
+        styles = {each.style for each in disjoint(self.found_in_raw(raw, depth))}
         if not styles:
             return None
         return Style.DIGEST if styles == {Style.DIGEST} else Style.REMOVED
@@ -119,16 +135,11 @@ def found_in_bytes(raw: bytes) -> tuple[FoundCredential, ...]:
     Raises:
         OpaqueError: The record cannot be searched, or the credential is within compressed data and cannot be removed.
     """
-    text = raw.decode("latin-1")
-    is_avro = raw.startswith(SINGLE_OBJECT)
-    search = Search(len(raw), kind_in_invalid if is_avro or _LOOKS_LIKE_EVENT in raw else kind_of, ours=False)
+    looks_like_event = raw.startswith(SINGLE_OBJECT) or _LOOKS_LIKE_EVENT in raw
+    search = Search(len(raw), kind_in_invalid if looks_like_event else kind_of, ours=False)
     if packed.is_opaque(raw) or (packed.is_compressed(raw) and search.within(raw)):
         raise OpaqueError
-    found = search.found_in(text)
-    if is_avro:
-        found += shapes.behind_lengths(raw)
-        found += _behind_names(raw)
-    return tuple(found)
+    return tuple(search.found_in_raw(raw))
 
 
 def _behind_names(raw: bytes) -> Iterator[FoundCredential]:
