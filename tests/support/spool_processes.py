@@ -107,7 +107,7 @@ spool = opened(Path(sys.argv[1]))
 start = int(sys.argv[2])
 def run(thread):
     for number in range(start + thread * 10_000, start + thread * 10_000 + 10_000):
-        [kept] = spool.put([Given(event(number), numbered=True)])
+        [kept] = spool.put([SpoolEntry(event(number), numbered=True)])
         sys.stdout.write(json.dumps([kept.event_id, kept.sequence]) + chr(10)); sys.stdout.flush()
 threads = [threading.Thread(target=run, args=(thread,)) for thread in range(3)]
 [thread.start() for thread in threads]; [thread.join() for thread in threads]
