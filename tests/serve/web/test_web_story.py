@@ -180,7 +180,7 @@ def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browse
     page.get_by_label("Reason").select_option("credential_leak")
     page.get_by_label("Type 3 targets to confirm").fill("3 targets")
     page.get_by_role("button", name=re.compile("^Revoke ")).click()
-    eventually(page, "[role=alert]", "Nothing was revoked: the plan has drifted")
+    eventually(page, "p[role=alert]", "Nothing was revoked: the plan has drifted")
     eventually(page, "main", "late-child new since the plan")
     walk.look("drift")
     page.get_by_label("Type 3 targets to confirm").fill("3 targets")
