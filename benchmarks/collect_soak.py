@@ -43,6 +43,7 @@ from tests.support.configured_sources import Configured
 
 TOKEN: Final = "a-token-of-every-source-in-the-soak"
 SOURCES: Final = ("file", "posted", "lines", "topic", "spans")
+_LEAST: Final = 10  # records of each source
 _PAUSE: Final = 0.004
 _AGAIN_LINES: Final = 2_000  # more than the collector reads at once (256 KiB) and _MOST_UNREAD together
 _MOST_UNREAD: Final = 64 * 1024
@@ -194,6 +195,8 @@ class Soak:
                 time.sleep(self._chance.uniform(0.0, 0.3))
                 collector.__enter__()
             self._wait_until_up(collector)
+            # A slow machine may answer no request between two kills.
+            until(lambda: min(self.written.values()) > _LEAST or bool(self.faults), _PATIENCE_SECONDS)
             time.sleep(2.0)
         return {"kills": kills} | self._books()
 
