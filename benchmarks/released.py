@@ -86,4 +86,14 @@ def _table(then: Mapping[str, float], now: Mapping[str, float]) -> list[str]:
 
 
 def _where() -> dict[str, str]:
-    return {"machine": platform.machine(), "python": ".".join(platform.python_version_tuple()[:2])}
+    return {"machine": _machine(), "python": ".".join(platform.python_version_tuple()[:2])}
+
+
+def _machine() -> str:
+    """The architecture, and the model of the processor where the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return ", ".join([platform.machine(), *models[:1]])
