@@ -107,16 +107,16 @@ def app_of(witness: Witness) -> Starlette:
         async for part in request.stream():
             body += part
             if len(body) > MOST_BYTES:
-                return _said(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a submission has at most {MOST_BYTES} bytes")
+                return _plain_text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a submission has at most {MOST_BYTES} bytes")
         try:
             submission = parse_submission(body.decode())
         except (NoteError, UnicodeDecodeError) as fault:
-            return _said(HTTPStatus.BAD_REQUEST, str(fault))
+            return _plain_text(HTTPStatus.BAD_REQUEST, str(fault))
         try:
             answer = await run_in_threadpool(witness.cosign, submission)
         except UnavailableError as fault:
             logger.error("%s", fault)  # noqa: TRY400 (the message says all)
-            return _said(HTTPStatus.SERVICE_UNAVAILABLE, "the state of the witness cannot be used")
+            return _plain_text(HTTPStatus.SERVICE_UNAVAILABLE, "the state of the witness cannot be used")
         if isinstance(answer, str):
             return Response(answer, media_type="text/plain; charset=utf-8")
         level = logging.ERROR if answer.forked else logging.INFO
@@ -124,10 +124,10 @@ def app_of(witness: Witness) -> Starlette:
         if answer.size is not None and not answer.forked:
             # A media type without a charset, as the protocol demands; Starlette would add one.
             return Response(f"{answer.size}\n", status_code=answer.status, headers={"content-type": SIZE_TYPE})
-        return _said(answer.status, answer.detail)
+        return _plain_text(answer.status, answer.detail)
 
     return Starlette(routes=[Route("POST", "/add-checkpoint", add_checkpoint)])
 
 
-def _said(status: HTTPStatus, detail: str) -> Response:
+def _plain_text(status: HTTPStatus, detail: str) -> Response:
     return Response(f"{detail}\n", status_code=status, media_type="text/plain; charset=utf-8")

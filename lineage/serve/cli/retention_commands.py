@@ -36,7 +36,7 @@ def retain(
     by: str | None,
     *,
     dry_run: bool,
-    **_said: str | None,  # read from the settings
+    **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Delete old records of decisions on which nothing depends any more, under a signed certificate.
 
@@ -125,7 +125,7 @@ def place(
     reason: str,
     *,
     everything: bool,
-    **_said: str | None,  # read from the settings
+    **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Place a hold on a principal, a case, a span of time, or on what all of those that you name cover."""
     from lineage.serve.commands.holds import place_hold
@@ -159,7 +159,7 @@ def release(
     hold_id: str,
     by: str,
     reason: str,
-    **_said: str | None,  # read from the settings
+    **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Release a hold. That it was in force stays in its history."""
     from lineage.serve.commands.holds import release_hold

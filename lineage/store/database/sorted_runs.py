@@ -2,7 +2,7 @@
 
 A B-tree of random keys costs more the larger it is: a batch changes nearly every page of it. So the first column of
 every index is the run, and new entries go to the newest one. When that is large enough, another one is started, and
-runs are merged later (``writing.run_merge``). A look-up searches every run; there are a handful.
+runs are merged later (``writing.index_entries``). A look-up searches every run; there are a handful.
 
 The views have the columns without the run, and ``ref`` is one of them, so that statements are the same as on
 PostgreSQL, which keeps its indexes: there ``about_among`` and ``ident_among`` search the indexes of ``fact``.
@@ -24,7 +24,7 @@ on_sqlite = MetaData()
 
 
 def _sorted(name: str, *columns: Column[int]) -> Table:
-    """A table whose primary key are all its columns, the run first."""
+    """Describe a table of entries, whose primary key consists of all its columns, the run first."""
     return Table(name, on_sqlite, Column("run", SmallInteger), *columns)
 
 
