@@ -15,6 +15,7 @@ from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.background_threads import background_threads
 from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.store.store import Store
 
@@ -84,17 +85,11 @@ class Checkpointing:
         if self._topic is not None:
             turns["checkpoint-topic"] = self._topic.turn
         turns |= {f"witness-{one.name}": partial(self._ask, (one,)) for one in self._settings.witnesses}
-        threads = [
-            threading.Thread(target=self._repeat, args=(name, turn, stopped), name=name) for name, turn in turns.items()
-        ]
-        for thread in threads:
-            thread.start()
+        targets = {name: partial(self._repeat, name, turn) for name, turn in turns.items()}
         try:
-            yield
+            with background_threads(targets, stopped):
+                yield
         finally:
-            stopped.set()
-            for thread in threads:
-                thread.join()
             if self._topic is not None:
                 self._topic.close()
 

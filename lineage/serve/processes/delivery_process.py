@@ -19,6 +19,7 @@ from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.config.wiring import Settings, now, opened_store
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.background_threads import background_threads
 from lineage.serve.processes.checkpoint_process import Checkpointing
 from lineage.serve.processes.health_server import Health, Serving
 from lineage.serve.processes.rfc7009_process import Calling
@@ -199,13 +200,8 @@ class _Pushing:
         if self._pusher is None:
             yield
             return
-        thread = threading.Thread(target=self._pusher.run, args=(stopped,), name="pusher")
-        thread.start()
-        try:
+        with background_threads({"pusher": self._pusher.run}, stopped):
             yield
-        finally:
-            stopped.set()
-            thread.join()
 
     def document(self) -> Document:
         """Report how many events this process delivered, and how many were ever permanently refused.

@@ -18,6 +18,7 @@ from lineage.plumbing.backoff import Backoff
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.wiring import Settings, now, opened_store
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.background_threads import background_threads
 from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.serve.processes.startup_retry import opened_in_time
@@ -139,17 +140,8 @@ class FindingProcess:
         self._stopped = stopped
         turns = {"evaluates": self._sweep, "feeds": self._feed}
         turns |= {sender.name: partial(_tell, sender) for sender in self.senders}
-        threads = [
-            threading.Thread(target=self._each_time, args=(turn, stopped), name=name) for name, turn in turns.items()
-        ]
-        for thread in threads:
-            thread.start()
-        try:
+        with background_threads({name: partial(self._each_time, turn) for name, turn in turns.items()}, stopped):
             self._each_time(self._look, stopped)
-        finally:
-            stopped.set()
-            for thread in threads:
-                thread.join()
 
     def _look(self) -> bool:
         began = time.monotonic()

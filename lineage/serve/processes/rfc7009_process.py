@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ingest.log.port import Log, entry_of
@@ -14,6 +15,7 @@ from lineage.core.model.events import Event
 from lineage.core.model.trust import Trusted
 from lineage.serve.config.wiring import Settings, now
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.background_threads import background_threads
 from lineage.store.store import Store
 
 if TYPE_CHECKING:
@@ -52,18 +54,9 @@ class Calling:
     @contextmanager
     def in_background(self, stopped: threading.Event) -> Iterator[None]:
         """Call within the block; ends once ``stopped`` is set."""
-        threads = [
-            threading.Thread(target=self._run, args=(revoking, stopped), name=f"calls-{number}")
-            for number, revoking in enumerate(self._revoking)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
+        targets = {f"calls-{number}": partial(self._run, client) for number, client in enumerate(self._revoking)}
+        with background_threads(targets, stopped):
             yield
-        finally:
-            stopped.set()
-            for thread in threads:
-                thread.join()
 
     def document(self) -> Document:
         """Report their answers; empty if no endpoint is called."""
