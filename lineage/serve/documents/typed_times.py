@@ -47,11 +47,29 @@ def typed_time(text: str, now: Instant) -> Instant:
         return min(found, LATEST)
     if (match := _WRITTEN.fullmatch(text)) is None or not (match["day"] or match["time"]):
         raise ValueError(f"not {FORMS}")
-    day = match["day"] or format_instant(now)[:10]
+    return parse_instant(_as_rfc3339(match, match["day"] or format_instant(now)[:10]))
+
+
+def complete_time(text: str) -> str:
+    """Complete a date, or a date and a time, to RFC 3339. Anything else is unchanged, to be refused later.
+
+    Examples:
+        >>> complete_time("2026-11-02 10:25")
+        '2026-11-02T10:25:00Z'
+        >>> complete_time("2026-11-02")
+        '2026-11-02T00:00:00Z'
+        >>> complete_time("yesterday")
+        'yesterday'
+    """
+    match = _WRITTEN.fullmatch(text)
+    return text if match is None or not match["day"] else _as_rfc3339(match, match["day"])
+
+
+def _as_rfc3339(match: re.Match[str], day: str) -> str:
     hour, _, rest = (match["time"] or "0:00").partition(":")
     seconds = "" if ":" in rest else ":00"
     zone = (match["zone"] or "Z").upper().replace("UTC", "Z")
-    return parse_instant(f"{day}T{hour:0>2}:{rest}{seconds}{zone}")
+    return f"{day}T{hour:0>2}:{rest}{seconds}{zone}"
 
 
 def is_exact(text: str) -> bool:

@@ -14,7 +14,7 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.resolving import resolve
 from lineage.serve.web.page_context import Shown
-from lineage.serve.web.page_endpoint import UNDERSTOOD, PageRequest, View, as_typed, page_of
+from lineage.serve.web.page_endpoint import UNDERSTOOD, PageRequest, View, page_of, with_normalised_query
 
 _TIMES: Final = frozenset({"from", "to", "at", "known_at"})
 _PEOPLE: Final = frozenset({"human", "agent", "actor", "owner", "holder"})
@@ -50,7 +50,7 @@ def page(site: AppContext, path: str, template: str, view: View) -> Callable[[Re
     answer = page_of(site, path, template, shown)
 
     async def filtered(request: Request) -> Response:
-        request = as_typed(request)
+        request = with_normalised_query(request)
         caller = require(await site.caller_of(request), *ASKERS)
         items, understood = await site.pools.questions.run(
             caller.name, _meant, site, path, request.query_params.multi_items()

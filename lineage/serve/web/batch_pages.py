@@ -24,7 +24,7 @@ from lineage.serve.http.core.query import ParameterError, Query, kind_and_id
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.web.forms import Form, filled, form_of
 from lineage.serve.web.links import Links
-from lineage.serve.web.page_endpoint import as_typed, render_template
+from lineage.serve.web.page_endpoint import render_template, with_normalised_query
 
 _CHOSEN: Final = OF._replace(required=False, description="What was ticked in a list, `KIND:ID`.")
 
@@ -33,7 +33,7 @@ def planning(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """Build ``GET /revoke``: the plan over everything that was chosen; a single target leads to its own page."""
 
     async def plan(request: Request) -> Response:
-        request = as_typed(request)
+        request = with_normalised_query(request)
         caller = require(await site.caller_of(request), *ASKERS)
         query = Query.of(request.path_params, request.query_params, (_CHOSEN, *HOW), now=site.now)
         chosen = list(dict.fromkeys(query.all("of")))

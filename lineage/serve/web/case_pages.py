@@ -22,7 +22,7 @@ from lineage.serve.queries.cases import CaseFilter
 from lineage.serve.queries.cases import cases as every_case
 from lineage.serve.text.render_cases import change
 from lineage.serve.web.forms import Form, form_of
-from lineage.serve.web.page_endpoint import PageRequest, as_typed, render_template
+from lineage.serve.web.page_endpoint import PageRequest, render_template, with_normalised_query
 
 PATH: Final = "/cases/{id:path}"
 ADDING: Final = "/add-to-case"
@@ -84,7 +84,7 @@ def adding(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
         return render_template(request, "add_to_case.html", context, caller=caller, moves=())
 
     async def page(request: Request) -> Response:
-        request = as_typed(request)
+        request = with_normalised_query(request)
         caller = require(await site.caller_of(request), *ASKERS)
         query = Query.of(request.path_params, request.query_params, (_ITEMS,), now=site.now)
         chosen = list(dict.fromkeys(query.all("of")))

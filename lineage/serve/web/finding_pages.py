@@ -30,7 +30,7 @@ from lineage.serve.queries.findings import exported
 from lineage.serve.web import view_models
 from lineage.serve.web.forms import Form, form_of
 from lineage.serve.web.links import Links
-from lineage.serve.web.page_endpoint import ASKED, HEADERS, PageRequest, as_typed, render_template
+from lineage.serve.web.page_endpoint import ASKED, HEADERS, PageRequest, render_template, with_normalised_query
 
 PATH: Final = "/findings/{id}"
 _FILTERS: Final = ("severity", "kind", "status", "of", "since", "all")
@@ -120,7 +120,7 @@ def _for_askers(
     """Build an endpoint for callers that may ask questions."""
 
     async def file(request: Request) -> Response:
-        request = as_typed(request)
+        request = with_normalised_query(request)
         caller = require(await site.caller_of(request), *ASKERS)
         return await site.pools.questions.run(caller.name, answer, request, caller)
 

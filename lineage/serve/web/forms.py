@@ -20,10 +20,9 @@ from lineage.serve.http.core.query import ParameterError, Query, kind_and_id
 from lineage.serve.text import render_orders
 from lineage.serve.web import page_context as shown
 from lineage.serve.web import view_models
-from lineage.serve.web.form_input import as_meant
 from lineage.serve.web.linked_text import lines_of
 from lineage.serve.web.links import Links
-from lineage.serve.web.page_endpoint import ASKED, PageRequest, render_template
+from lineage.serve.web.page_endpoint import ASKED, PageRequest, normalise_fields, render_template
 
 MOST_BYTES: Final = 32 * 1024
 _FIELDS: Final = 32
@@ -48,7 +47,7 @@ async def form_of(site: AppContext, request: Request) -> tuple[Caller, Form]:
         fields = parse_qsl(raw.decode(), keep_blank_values=False, max_num_fields=_FIELDS, strict_parsing=False)
     except (UnicodeDecodeError, ValueError) as error:
         raise RefusedError("the form cannot be read: it is UTF-8, and has few fields") from error
-    form = dict(as_meant(fields))
+    form = dict(normalise_fields(fields))
     # Store the input first: a user whose session has ended gets the filled form back.
     request.state.form = form
     return require(await site.caller_of(Request(scope)), Role.RESPONDER), form

@@ -14,7 +14,7 @@ from lineage.serve.http.core.answer_formats import CSV
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import Query
 from lineage.serve.http.core.question import Question
-from lineage.serve.web.page_endpoint import ASKED, HEADERS, PAGED, as_typed
+from lineage.serve.web.page_endpoint import ASKED, HEADERS, PAGED, with_normalised_query
 
 MOST: Final = 10_000  # items of one file
 # Each page with a list, and the name of its columns.
@@ -63,7 +63,7 @@ def file_of(site: AppContext, path: str) -> Callable[[Request], Awaitable[Respon
         return Response(text.encode(errors="replace"), media_type=CSV, headers=headers)
 
     async def file(request: Request) -> Response:
-        request = as_typed(request)
+        request = with_normalised_query(request)
         caller = require(await site.caller_of(request), *question.roles)
         return await site.pools.questions.run(caller.name, answer, request, caller)
 

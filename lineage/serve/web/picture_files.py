@@ -10,7 +10,7 @@ from lineage.serve.drawing.formats import MEDIA_TYPES, written
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import ParameterError
 from lineage.serve.http.core.question import Question, answered
-from lineage.serve.web.page_endpoint import ASKED, HEADERS, as_typed
+from lineage.serve.web.page_endpoint import ASKED, HEADERS, with_normalised_query
 
 CHAINS: Final = ("/who", "/chain")
 FORMS: Final = {"svg": "svg", "mermaid": "mmd", "dot": "dot", "graphml": "graphml"}  # with the ending of its files
@@ -27,7 +27,7 @@ def file_of(site: AppContext, path: str, form: str) -> Callable[[Request], Await
     [single] = question.about
 
     async def file(request: Request) -> Response:
-        request = as_typed(request)
+        request = with_normalised_query(request)
         if len(request.query_params.getlist(single)) > 1:
             raise ParameterError(single, "a picture shows one")
         answer = await answered(site, question, request)

@@ -36,7 +36,15 @@ from lineage.serve.web import (
 )
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
-from lineage.serve.web.page_endpoint import FROM_ENTRY, MARKED, View, as_typed, first_entry, page_of, render_template
+from lineage.serve.web.page_endpoint import (
+    FROM_ENTRY,
+    MARKED,
+    View,
+    first_entry,
+    page_of,
+    render_template,
+    with_normalised_query,
+)
 from lineage.serve.web.templating import STATIC
 
 PAGES: Final[tuple[tuple[str, str, View], ...]] = (
@@ -156,7 +164,7 @@ def _diff(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
         return render_template(request, "diff_form.html", context, caller=caller, links=links)
 
     async def diff(request: Request) -> Response:
-        request = as_typed(request)
+        request = with_normalised_query(request)
         if "from" in request.query_params and "to" in request.query_params:
             return await page(request)
         caller = require(await site.caller_of(request), *ASKERS)
@@ -199,7 +207,7 @@ def _receipt(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
         return render_template(request, "receipt.html", context, caller=caller, links=links, aside=("after",))
 
     async def page(request: Request) -> Response:
-        request = as_typed(request)
+        request = with_normalised_query(request)
         caller = require(await site.caller_of(request), *ASKERS)
         return await site.pools.questions.run(caller.name, answer, request, caller)
 

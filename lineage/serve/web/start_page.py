@@ -21,7 +21,7 @@ from lineage.serve.queries.attention import basis_of
 from lineage.serve.web.activity_bars import bars, lasting
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links
-from lineage.serve.web.page_endpoint import ASKED, as_typed, render_template
+from lineage.serve.web.page_endpoint import ASKED, render_template, with_normalised_query
 
 FRESH: Final = 60_000_000  # microseconds for which an overview is shown again
 
@@ -58,7 +58,7 @@ def page(site: AppContext, story: Story | None) -> Callable[[Request], Awaitable
 
     def answer(request: Request, caller: Caller) -> Response:
         log_access(caller, request)
-        params = as_typed(request).query_params
+        params = with_normalised_query(request).query_params
         moment = tuple((name, params[name]) for name in ("at", "known_at") if params.get(name))
         links = Links(params.get("at"), params.get("known_at"))
         document = overview(caller, moment)

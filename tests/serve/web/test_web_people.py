@@ -15,8 +15,8 @@ from lineage.core.revocation import closure
 from lineage.serve.commands.lift import lift_order
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
+from lineage.serve.documents.typed_times import complete_time
 from lineage.serve.web import glossary, view_models
-from lineage.serve.web.form_input import moment
 from lineage.serve.web.templating import breakable
 from tests.support.http_worlds import LEAKED, World, api_over
 from tests.support.web_pages import Pages, hidden, text_of
@@ -70,7 +70,7 @@ def test_a_time_may_be_written_as_people_write_it(typed: str, meant: str):
     """
     A day, minutes and a space instead of the T are accepted; without a zone it is UTC. Anything else is not a time.
     """
-    assert meant == moment(typed)
+    assert meant == complete_time(typed)
 
 
 def test_a_typed_time_applies_to_the_page_and_its_links(world: World):
