@@ -29,7 +29,7 @@ from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.service import Service
 from lineage.serve.queries.timeline import timeline
 from lineage.serve.queries.uses import uses
-from lineage.serve.text import render_chain
+from lineage.serve.text import render_chain, render_evidence
 from lineage.serve.text.text_page import Page, safe
 from tests.support.text import flat, piped
 
@@ -39,13 +39,14 @@ AT = parse_instant("2026-11-02T10:25:00Z")
 LEAKED = f"token:{demo.LEAKED}"
 
 
-def command_of(page: RenderableType) -> list[str]:
-    """Return the words of the command at the end of a plan, as a shell parses them when it is pasted."""
+def command_of(page: RenderableType, start: str = "delegraph revoke") -> list[str]:
+    """Return the words of a command on a page, of a plan unless told otherwise, as a shell parses them when pasted."""
     lines = iter(piped(page).splitlines())
-    pasted = next(line for line in lines if line.startswith("  delegraph revoke"))
+    pasted = next(line for line in lines if line.startswith(f"  {start}"))
     while pasted.endswith("\\"):
         pasted += "\n" + next(lines)
-    script = f"delegraph() {{ printf '%s\\0' delegraph \"$@\"; }}\n{pasted}\n"
+    program = start.partition(" ")[0]
+    script = f"{program}() {{ printf '%s\\0' {program} \"$@\"; }}\n{pasted}\n"
     result = subprocess.run(["sh", "-c", script], capture_output=True, check=True, text=True)
     assert "" == result.stderr
     return result.stdout.split("\0")[:-1]
@@ -397,6 +398,19 @@ def test_the_command_of_a_plan_is_one_command_whatever_the_id():
         *("delegraph", "revoke", f"token:{odd}", "--reason", "REASON", "--by", "human:YOU"),
         *("--execute", "--plan-digest", plan["plan_digest"]),
     ] == command
+
+
+def test_the_command_that_verifies_a_bundle_is_one_command_whatever_the_file_and_the_key():
+    """
+    It is longer than a row, and still one command when it is pasted, as every command on a page is.
+    """
+    file, key = (
+        "the evidence of $(whoami)'s case.json",
+        "delegraph/622a7dd81d8d5d95+62906e95+AUhY80oAVCX6Z9kZTvkYzY3CT7f8",
+    )
+    command = command_of(render_evidence.exported({"file": file, "key": key}), "python3")
+
+    assert ["python3", "verify_evidence.py", file, "--key", key] == command
 
 
 def test_a_command_is_only_continued_between_words():

@@ -95,7 +95,7 @@ def exported(doc: Document) -> Page:
     """Render where a bundle was written, and how others verify it."""
     page = Page().line("The evidence is in ", (doc["file"], "bold"), ". To verify it on any machine:")
     page.line("delegraph evidence --verifier > verify_evidence.py", lead="  ")
-    return page.line(f"python3 verify_evidence.py {doc['file']} --key '{doc['key']}'", lead="  ")
+    return page.command(["python3", "verify_evidence.py", doc["file"], "--key", doc["key"]])
 
 
 def rotated(doc: Document) -> Page:
