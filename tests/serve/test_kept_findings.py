@@ -173,6 +173,22 @@ def test_a_look_finds_what_surroundings_show_while_facts_are_read(
         assert expected <= made.kept().keys()
 
 
+def test_nothing_is_written_while_nothing_is_new(places: Fresh, tmp_path: Path):
+    """
+    Turns after which nothing has changed write nothing, although on SQLite each write looks like a change.
+    """
+    with world(places, tmp_path) as made:
+        made.keeper.sweep(made.now)
+        made.take([dict(one) for one in CASES["client-shared"].fires])
+        made.keeper.look(made.now)
+        made.keeper.look(made.now)
+        written = kept_findings.state_of(made.service.store).turn
+        for _ in range(5):
+            made.now += 100_000
+            made.keeper.look(made.now)
+        assert kept_findings.state_of(made.service.store).turn == written
+
+
 def in_file(folder: Path) -> Fresh:
     @contextmanager
     def place() -> Iterator[str]:

@@ -95,12 +95,15 @@ class LiveIndex:
             UnavailableError: The store is unavailable; try again.
         """
         mark = store.change_token()
-        waiting = self._unwritten or (self._late and now - self._refreshed_at >= _REFRESH)
-        if mark == self._mark and not waiting and now < min(self._live.due_at, self._written_at + _STILL):
+        waiting = bool(self._unwritten) or (bool(self._late) and now - self._refreshed_at >= _REFRESH)
+        is_due = waiting or now >= min(self._live.due_at, self._written_at + _STILL)
+        if mark == self._mark and not is_due:
             return 0
+        written = 0
         with gc_paused():  # nearly all objects created for a batch stay
-            self._advance(store, now)
-            written = self._write(store, notify)
+            # On SQLite the mark also changes with what is written here, which must not be written again.
+            if self._advance(store, now) or is_due:
+                written = self._write(store, notify)
             if self._unfrozen >= _FREEZE:
                 self._unfrozen = 0
                 gc_freeze()
@@ -108,7 +111,8 @@ class LiveIndex:
             self._mark = mark
         return written
 
-    def _advance(self, store: Store, now: Instant) -> None:
+    def _advance(self, store: Store, now: Instant) -> bool:
+        """Apply new facts and the passage of time; return whether there is anything to write."""
         with store.snapshot() as still:
             edition, positions = still.version()
             if edition != self._edition or self._noticed is None:
@@ -123,8 +127,10 @@ class LiveIndex:
             elif facts:
                 self._recorded_at = max(self._recorded_at or 0, *(fact.recorded_at for fact in facts))
         self._unwritten |= self._live.advance(facts, now, intake)
+        moved = capped != self._positions
         self._positions = capped
         self._unfrozen += len(facts)
+        return moved or intake is not None or bool(self._unwritten)
 
     # Writing
 
