@@ -349,7 +349,8 @@ class Ledger:
         self._tally.pairs.pop(party, None)
         self._tally.grants.pop(party, None)
         for key in self.handing[party]:
-            enter_grant(self._tally, self.elements[key])
+            entry = self.elements[key]
+            enter_grant(self._tally, str(entry.delegator), str(entry.delegatee), entry.issued_at)
 
     def _source_again(self, source: str) -> None:
         source_tally = self._tally.sources[source]

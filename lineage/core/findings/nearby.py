@@ -6,13 +6,14 @@ from lineage.core.authority.chain import Chain
 from lineage.core.authority.world import World
 from lineage.core.findings import consistency
 from lineage.core.findings.catalogue import RULES, is_on
-from lineage.core.findings.entering import enter_all
+from lineage.core.findings.entering import enter_for_narrow_rules
 from lineage.core.findings.evaluation import look
 from lineage.core.findings.options import Options
 from lineage.core.findings.responding import mass_order, overdue_in
 from lineage.core.findings.scene import Scene
 from lineage.core.model.events import RevocationOrdered
 from lineage.core.model.finding import Finding
+from lineage.core.model.keys import is_element
 from lineage.core.model.times import Instant
 from lineage.core.revocation.closure import Closure
 
@@ -26,7 +27,8 @@ def near(
 ) -> list[Finding]:
     """Find what is wrong with some things, as far as their surroundings show it.
 
-    Rules that need all facts are omitted. Cost: the facts of the world, and the rules for each key.
+    Rules that need all facts are omitted. Cost: the delegations, decisions and actions of the world, and the rules for
+    each key.
 
     Args:
         world: The things and their surroundings: dependencies, and actions under them.
@@ -36,14 +38,17 @@ def near(
         told: The findings of the chain, which are included once.
     """
     scene = Scene(world, options, at, whole=False)
-    enter_all(scene, world.facts())
+    enter_for_narrow_rules(scene)
     known = {one.id: one for one in told or ()}
     found_already = frozenset() if told is None else _FOUND_WITH_THE_CHAIN
     found = list(known.values())
     elements: list[str] = []
     others: list[str] = []
     for key in dict.fromkeys(keys):
-        (elements if key.startswith(("token:", "delegation:")) else others).append(key)
+        if is_element(key):
+            elements.append(key)
+        elif not key.startswith("principal:") or key.removeprefix("principal:") in world.principals.registrations:
+            others.append(key)  # of a principal, the rules that do not need all facts examine its registrations
     found += (one for one in look(scene, elements, narrow=True, without=found_already) if one.id not in known)
     found += (one for one in look(scene, others, narrow=True) if one.id not in known)
     return found

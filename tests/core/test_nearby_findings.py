@@ -1,0 +1,123 @@
+"""Findings around one thing: the same whether all aggregates were entered, or only those that the rules read."""
+
+import random
+
+import pytest
+
+from lineage.core.authority.world import World
+from lineage.core.findings.entering import enter_all, enter_for_narrow_rules
+from lineage.core.findings.evaluation import look
+from lineage.core.findings.nearby import near
+from lineage.core.findings.options import Options
+from lineage.core.findings.scene import Scene
+from lineage.core.model.events import Fact
+from lineage.core.model.finding import Finding, merged
+from lineage.core.model.times import Instant, parse_instant
+from tests.support import worlds
+from tests.support.compare import facts_of as facts_of_records
+from tests.support.finding_cases import CASES, done, issued, moment
+from tests.support.findings_views import facts_of
+from tests.support.honest_worlds import Honest
+from tests.support.mutated_worlds import MUTATIONS
+
+ENTERED = frozenset(
+    {
+        "used", "decision_uses", "denials", "permits", "denied", "policies", "shares", "operations", "successes",
+        "pairs", "grants", "scopes", "spelled_alike", "inputs", "acting", "decisions", "instructions", "needs_known",
+        "tasks", "sources",
+    }
+)  # fmt: skip
+
+
+def subjects(world: World) -> list[str]:
+    """Everything that an answer about one thing may examine."""
+    principals = {name for name in world.graph.names() if name.startswith("principal:")}
+    principals |= {f"principal:{id_}" for id_ in (*world.principals.registrations, *world.principals.bindings)}
+    return [
+        *world.graph,
+        *(f"decision:{id_}" for id_ in world.decisions),
+        *(f"action:{id_}" for id_ in world.actions),
+        *(f"revocation:{id_}" for id_ in world.orders.by_id),
+        *sorted(principals),
+    ]
+
+
+def with_everything(world: World, keys: list[str], at: Instant, options: Options) -> dict[str, Finding]:
+    """The findings of the same rules after every aggregate was entered."""
+    scene = Scene(world, options, at, whole=False)
+    enter_all(scene, world.facts())
+    return merged(look(scene, keys, narrow=True))
+
+
+def differences(facts: list[Fact], options: Options, at: Instant = 0) -> tuple[dict[str, Finding], dict[str, Finding]]:
+    """The findings near everything, and those with all aggregates."""
+    world = World(facts)
+    at = at or world.latest
+    keys = subjects(world)
+    return merged(near(world, keys, at, options)), with_everything(world, keys, at, options)
+
+
+@pytest.mark.parametrize("kind", sorted(CASES))
+def test_the_case_of_each_rule(kind: str):
+    """
+    Where a rule finds something, and with everything else that its case states.
+    """
+    case = CASES[kind]
+    events = [*case.fires, *(event for more, _ in case.more for event in more), *(case.resolved or ())]
+    for some, at in ((case.fires, parse_instant(moment(case.at))), (events, 0)):
+        found, expected = differences(facts_of(some, case.recorded), case.options, at)
+        assert found == expected
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_where_everything_collides(seed: int):
+    """
+    In worlds in which few ids stand for many things.
+    """
+    records = worlds.world(random.Random(seed))
+    found, expected = differences(facts_of_records(records), Options(history=1, burst=1))
+    assert found == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_days_on_which_something_is_wrong(seed: int):
+    """
+    On an honest day with faults.
+    """
+    rng = random.Random(seed)
+    events = [dict(one) for one in Honest(seed).make()]
+    for mutation in rng.sample(MUTATIONS, 12):
+        mutation(events, rng)
+    found, expected = differences(facts_of(events, {}), Options())
+    assert found == expected
+
+
+@pytest.mark.parametrize("kind", sorted(CASES))
+def test_no_rule_reads_an_aggregate_that_is_not_entered(kind: str):
+    """
+    Without the other aggregates, each rule still finds what it finds.
+    """
+    case = CASES[kind]
+    world = World(facts_of(case.fires, case.recorded))
+    at = parse_instant(moment(case.at))
+    scene = Scene(world, case.options, at, whole=False)
+    enter_for_narrow_rules(scene)
+    for name in vars(scene.tally).keys() - ENTERED:
+        delattr(scene.tally, name)
+    keys = subjects(world)
+    assert merged(look(scene, keys, narrow=True)) == with_everything(world, keys, at, case.options)
+
+
+def test_an_operation_that_is_a_scope_of_another_token():
+    """
+    The scopes of all tokens count when a source spells its operations like scopes.
+    """
+    events = [
+        issued("t1", scopes=["crm.read"]),
+        issued("t2", scopes=["crm.delete"]),
+        done("a1", "crm.read", token="t1"),
+        done("a2", "crm.delete", at=4, token="t1"),
+    ]
+    found, expected = differences(facts_of(events, {}), Options())
+    assert [one.of for one in found.values() if one.kind == "action-outside-scope"] == ["action:a2"]
+    assert found == expected
