@@ -109,10 +109,16 @@ def tiles_at(tree: Tree, numbers: Collection[int], cutoff: int) -> Tiles:
     return found
 
 
-def old_until(tree: Tree, horizon: Instant) -> int:
-    """Return the offset after the last of the full tiles, from the first on, whose records came before an instant."""
+def old_until(tree: Tree, horizon: Instant, size: int | None = None) -> int:
+    """Return the offset after the last of the full tiles, from the first on, whose records came before an instant.
+
+    Args:
+        tree: The tree of a partition.
+        horizon: The instant.
+        size: Only the first leaves, so many; None for all.
+    """
     after = 0
-    for place in range(tree.head.size // WIDTH):
+    for place in range((tree.head.size if size is None else size) // WIDTH):
         last = tree.read_entry(place * WIDTH + WIDTH - 1)
         if last.recorded_at >= horizon:
             break

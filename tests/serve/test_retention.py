@@ -29,6 +29,7 @@ from lineage.serve.config.wiring import now
 from lineage.serve.queries.closure import closure
 from lineage.serve.queries.deletions import deleted
 from lineage.serve.queries.service import Service
+from lineage.store.retention_runs import last_run, only_run
 from lineage.store.store import open_store
 from tests.support import stores, worlds
 from tests.support.desk import Desk, day, derived, done, ordered, token
@@ -362,6 +363,75 @@ def test_a_log_that_no_longer_begins_at_the_start_is_rebuilt_and_checked(fresh: 
         assert FILLER - 256 + 1 == maintenance.rebuild(service, lambda _records: None)["records"]
         assert maintenance.fsck(service, lambda _records: None)["ok"]
         assert [] == sign(service, KEYS)["faults"]
+
+
+@pytest.mark.parametrize("pauses", [1, 2])
+def test_a_run_that_is_stopped_is_completed_by_the_next(fresh: stores.Fresh, tmp_path: Path, pauses: int):
+    """While it examines the facts, and while it builds the projection; the run that is recorded has not ended well."""
+    with service_of(fresh, tmp_path, []) as (service, clock):
+        remaining = [pauses]
+
+        def pause() -> None:
+            remaining[0] -= 1
+            if not remaining[0]:
+                raise UnavailableError("stopped")
+
+        with pytest.raises(UnavailableError, match="stopped"):
+            retention.retain(service, KEYS, LATE, rule="old", by="human:dpo", pause=pause)
+        stopped = last_run(service.store)
+        clock.now += 1
+        retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
+        done_ = last_run(service.store)
+
+        assert stopped is not None
+        assert (LATE, "stopped", None) == (stopped.ended_at, stopped.fault, stopped.succeeded_at)
+        assert done_ is not None
+        assert (LATE + 1, None, LATE + 1) == (done_.started_at, done_.fault, done_.succeeded_at)
+        assert service.who("filler-0", at=LATE) is None
+        assert maintenance.fsck(service, lambda _records: None)["ok"]
+        assert 1 == len(deleted(service, KEYS.verifiers)["items"])
+
+
+def test_one_process_deletes_at_a_time(fresh: stores.Fresh, tmp_path: Path):
+    """The second one is refused until the first has ended, and changes nothing."""
+    with service_of(fresh, tmp_path, []) as (service, _):
+        with only_run(service.store):
+            with pytest.raises(UnavailableError, match="another process deletes"):
+                retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
+            assert last_run(service.store) is None
+        assert 256 == retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")["records"]
+
+
+def test_with_witnesses_only_what_they_have_seen_is_deleted(fresh: stores.Fresh, tmp_path: Path):
+    """A witness that is silent keeps the records; once it has cosigned, they are deleted."""
+    with service_of(fresh, tmp_path, []) as (service, _):
+        sign(service, KEYS)
+        planned = retention.survey(service, LATE, origin=KEYS.name, witnessed=True)
+        silent = retention.retain(service, KEYS, LATE, rule="old", by="human:dpo", witnessed=True)
+        with service.store.engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE checkpoint SET witnessed_at = signed_at")
+        witnessed = retention.retain(service, KEYS, LATE, rule="old", by="human:dpo", witnessed=True)
+
+        assert [(0, 256), (0, 256), (256, 0)] == [
+            (one["records"], one["unwitnessed"]) for one in (planned, silent, witnessed)
+        ]
+
+
+def test_a_trial_says_which_hold_keeps_how_much(desk: Desk):
+    hold, *_ = (
+        desk.one("hold", "place", *words, "--by", "human:counsel", "--reason", "A lawsuit", "--id", id_)
+        for id_, *words in (("LIT-1", "--principal", "human:alice"), ("LIT-2", "--everything"))
+    )
+    case = desk.one("case", "open", "A leak", "action:a1", "--by", "human:ir")["case"]
+    found = desk.one("retain", "--before", "now", "--dry-run")
+
+    assert hold["hold"] == "LIT-1"
+    assert (0, 510) == (found["records"], found["held"])
+    assert [("case", case, 3), ("hold", "LIT-1", 3), ("hold", "LIT-2", 510)] == [
+        (one["kind"], one["id"], one["records"]) for one in found["held_by"]
+    ]
+    said = " ".join(desk.run("retain", "--before", "now", "--dry-run").output.split())
+    assert "the hold LIT-2 keeps 510 records that nothing else needs" in said
 
 
 class Racing:

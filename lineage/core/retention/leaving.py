@@ -48,18 +48,34 @@ class Held(NamedTuple):
         keys: Keys of single things.
         starts_at: The first instant of a span, by when a record occurred or was recorded.
         ends_at: The first instant after it.
+        by: The key of the hold or the open case, so that a count can name it.
     """
 
     names: frozenset[str] | None = None
     keys: frozenset[str] | None = None
     starts_at: Instant | None = None
     ends_at: Instant | None = None
+    by: str = ""
 
     def covers(self, fact: Fact) -> bool:
         """Whether a fact is in the span."""
         start = -NEVER if self.starts_at is None else self.starts_at
         end = NEVER if self.ends_at is None else self.ends_at
         return any(start <= at < end for at in (fact.event.occurred_at, fact.recorded_at))
+
+
+class Leaving(NamedTuple):
+    """What may be deleted, and what only holds keep.
+
+    Attributes:
+        numbers: The numbers of the records that may be deleted, by the key of the thing that they are about.
+        held: How many more could be deleted if there were no hold.
+        held_by: How many of these each hold keeps, by ``Held.by``. Several may keep the same record.
+    """
+
+    numbers: Mapping[str, list[int]]
+    held: int
+    held_by: Mapping[str, int]
 
 
 class Seen(NamedTuple):
@@ -173,35 +189,55 @@ class RetentionSurvey:
             if not thing.spans >> bit & 1 and held.covers(seen.fact):
                 thing.spans |= 1 << bit
 
-    def leaving(self) -> dict[str, list[int]]:
-        """Return the numbers of the records that may be deleted, by the key of the thing that they are about."""
-        things = self._things
-        ended, held, living = self._ended_by_orders(), self._flow(self._holds_naming, or_), self._under_living()
-        waiting = deque(
+    def leaving(self) -> Leaving:
+        """Return what may be deleted, and what only holds keep."""
+        ended, living, named = self._ended_by_orders(), self._under_living(), self._flow(self._holds_naming, or_)
+        needed = self._with_mentioned(
             key
-            for key, thing in things.items()
-            if thing.stays
-            or key in ended
-            or key in self._answered
-            or (is_element(key) and key in living)
-            or self._is_held(key, held[key])
+            for key, thing in self._things.items()
+            if thing.stays or key in ended or key in self._answered or (is_element(key) and key in living)
         )
-        stay = set(waiting)
+        holders: dict[str, list[str]] = {}
+        for key in self._things.keys() - needed:
+            for by in self._holders(key, named[key]):
+                holders.setdefault(by, []).append(key)
+        held_by = {by: self._with_mentioned(keys) - needed for by, keys in holders.items()}
+        held = set[str]().union(*held_by.values())
+        stays = needed | held
+        return Leaving(
+            {key: sorted(thing.numbers) for key, thing in self._things.items() if key not in stays},
+            self._count(held),
+            {by: self._count(keys) for by, keys in sorted(held_by.items())},
+        )
+
+    def _with_mentioned(self, keys: Iterable[str]) -> set[str]:
+        """Return some things, and everything that they mention, at any depth."""
+        waiting = deque(keys)
+        found = set(waiting)
         while waiting:
-            found = {key for key in things[waiting.popleft()].mentioned if key in things and key not in stay}
-            stay |= found
-            waiting.extend(found)
-        return {key: sorted(thing.numbers) for key, thing in things.items() if key not in stay}
+            more = {
+                key for key in self._things[waiting.popleft()].mentioned if key in self._things and key not in found
+            }
+            found |= more
+            waiting.extend(more)
+        return found
+
+    def _count(self, keys: Iterable[str]) -> int:
+        return sum(len(self._things[key].numbers) for key in keys)
 
     def _is_old(self, number: int) -> bool:
         return number < self._cutoffs.get(lane_of(number), 0)
 
-    def _is_held(self, key: str, named: int) -> bool:
+    def _holders(self, key: str, named: int) -> set[str]:
+        """Return the holds that keep a thing."""
         covered = self._things[key].spans
-        return any(
-            covered >> bit & 1 and (held.names is None or named >> bit & 1) and (held.keys is None or key in held.keys)
+        return {
+            held.by
             for bit, held in enumerate(self._held)
-        )
+            if covered >> bit & 1
+            and (held.names is None or named >> bit & 1)
+            and (held.keys is None or key in held.keys)
+        }
 
     def _ended_by_orders(self) -> set[str]:
         """Return what an order may have ended, and the decisions and actions that rest on it."""

@@ -55,11 +55,16 @@ def retain(
     with opened_service(settings) as service:
         horizon = retention.horizon_of(service, settings.retention_days, before)
         if dry_run:
-            out.document(retention.survey(service, horizon), render_retention.survey)
+            document = retention.survey(
+                service, horizon, origin=settings.evidence_origin, witnessed=bool(settings.witnesses)
+            )
+            out.document(document, render_retention.survey)
             return
         keys = keys_of(service, settings.evidence_key_file, settings.evidence_origin)
         rule = retention.rule_of(None if before is not None else settings.retention_days, horizon)
-        document = retention.retain(service, keys, horizon, rule=rule, by=by or service.source)
+        document = retention.retain(
+            service, keys, horizon, rule=rule, by=by or service.source, witnessed=bool(settings.witnesses)
+        )
     out.document(document, render_retention.retained)
 
 

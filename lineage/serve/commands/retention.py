@@ -1,25 +1,29 @@
 """Delete old records on which nothing depends, under a signed certificate, without breaking a proof.
 
 A deletion is announced in the log, recorded in the store, and carried out by a rebuild without the deleted records:
-so the store is what a fresh projection makes, and questions are answered throughout. If a run is interrupted, the next
-one completes it.
+so the store is what a fresh projection makes, and questions are answered throughout. One process deletes at a time. If
+a run is interrupted, the next one completes it.
 """
 
 import logging
 import uuid
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from lineage.core.evidence.notes import Note
-from lineage.core.model.errors import RefusedError, UnavailableError
+from lineage.core.model.errors import DelegraphError, RefusedError, UnavailableError
 from lineage.core.model.events import Fact, PrincipalRegistered, RecordsDeleted
+from lineage.core.model.keys import split_key
 from lineage.core.model.records import DECISIONS, ORDERS, Position, lane_of
 from lineage.core.model.references import mentions, subject_of
 from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.core.retention.certificate import Certificate
-from lineage.core.retention.leaving import Parties, RetentionSurvey, Seen, ordered_at
-from lineage.deliver.tlog.checkpointing import origin_of_lane
+from lineage.core.retention.leaving import Leaving, Parties, RetentionSurvey, Seen, ordered_at
+from lineage.core.retention.schedule import RetentionRun
+from lineage.deliver.tlog.checkpointing import origin_of, origin_of_lane
 from lineage.deliver.tlog.note_keys import NoteKeys
 from lineage.serve.commands.append import send
 from lineage.serve.commands.checkpoints import sign
@@ -28,7 +32,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.deletions import deletion_document
 from lineage.serve.queries.holds import what_is_held
 from lineage.serve.queries.service import Service
-from lineage.store import deletions, evidence_trees
+from lineage.store import deletions, evidence_trees, retention_runs
 from lineage.store.deletions import DeletedRecords, Deletion
 from lineage.store.evidence_trees import Lane
 from lineage.store.store import Store
@@ -62,17 +66,23 @@ class _Plan:
     Attributes:
         lanes: By partition; without those from which nothing is deleted.
         cutoffs: By partition, the offset before which its records are old.
-        things: The keys of the tokens, delegations, decisions and actions that are deleted.
+        leaving: What is deleted, and what only holds keep.
         edition, positions: Of the store that was examined.
         old: How many facts are old; those that are not deleted are still needed, or held.
+        unwitnessed: How many records are old and wait for a witnessed checkpoint.
     """
 
     lanes: Mapping[Lane, _DeletionLane]
     cutoffs: Mapping[Lane, int]
-    things: Collection[str]
+    leaving: Leaving
     edition: bytes
     positions: Mapping[Lane, int]
     old: int
+    unwitnessed: int
+
+
+def _go_on() -> None:
+    """Interrupt nothing."""
 
 
 def rule_of(days: int | None, before: Instant) -> str:
@@ -98,15 +108,31 @@ def horizon_of(service: Service, days: int | None, before: Instant | None) -> In
     return found
 
 
-def survey(service: Service, horizon: Instant) -> Document:
-    """Say what would be deleted, and delete nothing."""
+def survey(service: Service, horizon: Instant, *, origin: str | None = None, witnessed: bool = False) -> Document:
+    """Say what would be deleted, and delete nothing.
+
+    Args:
+        service: The service.
+        horizon: Only what was recorded, and has ended, before.
+        origin: The configured origin of the trees.
+        witnessed: Whether only what is under a witnessed checkpoint may be deleted.
+    """
     service.catch_up()
-    plan = _plan(service, horizon)
+    plan = _plan(service, horizon, origin_of(service.store, origin) if witnessed else None, _go_on)
     return {**_summary(plan, horizon), "deletions": [], "as_of": service.as_of()}
 
 
-def retain(service: Service, keys: NoteKeys, horizon: Instant, *, rule: str, by: str) -> Document:
-    """Delete what may be deleted.
+def retain(
+    service: Service,
+    keys: NoteKeys,
+    horizon: Instant,
+    *,
+    rule: str,
+    by: str,
+    witnessed: bool = False,
+    pause: Callable[[], None] = _go_on,
+) -> Document:
+    """Delete what may be deleted, and record the run.
 
     Args:
         service: The service.
@@ -114,20 +140,62 @@ def retain(service: Service, keys: NoteKeys, horizon: Instant, *, rule: str, by:
         horizon: Only what was recorded, and has ended, before.
         rule: The rule in words, for the certificates.
         by: Who deletes.
+        witnessed: Whether only what is under a witnessed checkpoint may be deleted.
+        pause: Called again and again; what it raises interrupts the run, which the next one completes.
 
     Raises:
-        UnavailableError: Records that need those to be deleted kept coming.
+        UnavailableError: Another process deletes, or records that need those to be deleted kept coming.
     """
-    _complete(service)
+    store = service.store
+    with retention_runs.only_run(store):
+        last = retention_runs.last_run(store)
+        succeeded_at = None if last is None else last.succeeded_at
+        run = RetentionRun(started_at=service.clock(), by=by, before=horizon, succeeded_at=succeeded_at)
+        retention_runs.note_run(store, run)
+        try:
+            document = _retained(
+                service, keys, horizon, rule=rule, by=by, witnessed=keys.name if witnessed else None, pause=pause
+            )
+        except DelegraphError as fault:
+            with suppress(UnavailableError):
+                retention_runs.note_run(store, replace(run, ended_at=service.clock(), fault=str(fault)))
+            raise
+        ended = service.clock()
+        counts = {name: document[name] for name in ("records", "old", "held", "unwitnessed")}
+        retention_runs.note_run(store, replace(run, ended_at=ended, succeeded_at=ended, **counts))
+        return document
+
+
+def complete(service: Service, pause: Callable[[], None] = _go_on) -> None:
+    """Carry out what an interrupted run recorded.
+
+    Raises:
+        UnavailableError: Another process deletes.
+    """
+    with retention_runs.only_run(service.store):
+        _complete(service, pause)
+
+
+def _retained(
+    service: Service,
+    keys: NoteKeys,
+    horizon: Instant,
+    *,
+    rule: str,
+    by: str,
+    witnessed: str | None,
+    pause: Callable[[], None],
+) -> Document:
+    _complete(service, pause)
     for _ in range(_ATTEMPTS):
         sign(service, keys)
         service.catch_up()
-        plan = _plan(service, horizon)
+        plan = _plan(service, horizon, witnessed, pause)
         if not plan.lanes:
             return {**_summary(plan, horizon), "deletions": [], "as_of": service.as_of()}
         done = _announced(service, keys, plan, horizon, rule=rule, by=by)
         if done is not None:
-            _complete(service)
+            _complete(service, pause)
             return {
                 **_summary(plan, horizon),
                 "deletions": [deletion_document(each) for each in done],
@@ -136,13 +204,13 @@ def retain(service: Service, keys: NoteKeys, horizon: Instant, *, rule: str, by:
     raise UnavailableError("records that need some of those to be deleted keep coming; nothing was deleted, try again")
 
 
-def _complete(service: Service) -> None:
+def _complete(service: Service, pause: Callable[[], None]) -> None:
     """Carry out what is recorded: project without the deleted records, and remove them from the log."""
     gone = DeletedRecords(service.store)
     if not gone:
         return
     if any(service.store.facts_at(_numbers(lane, offsets)) for lane, offsets in gone.offsets()):
-        rebuild(service, lambda _records: None)
+        rebuild(service, lambda _records: pause())
     log = service.require_log()
     removed = sum(log.erase(lane[0], offsets) for lane, offsets in gone.offsets())
     if removed:
@@ -153,23 +221,28 @@ def _numbers(lane: Lane, offsets: Iterable[int]) -> list[int]:
     return [Position(*lane, offset).number for offset in offsets]
 
 
-def _plan(service: Service, horizon: Instant) -> _Plan:
+def _plan(service: Service, horizon: Instant, witnessed: str | None, pause: Callable[[], None]) -> _Plan:
     with service.store.snapshot() as still:
         edition, positions = still.version()
         cutoffs: dict[Lane, int] = {}
-        for lane in evidence_trees.heads(still):
-            if lane[0] == DECISIONS:
-                with evidence_trees.opened_tree(still, lane) as tree:
-                    cutoffs[lane] = deletions.old_until(tree, horizon)
-        leaving, old = _leaving(service, still, horizon, cutoffs)
+        unwitnessed = 0
+        for each in evidence_trees.signed_trees(still, partial(origin_of_lane, witnessed or "")):
+            if each.lane[0] == DECISIONS:
+                with evidence_trees.opened_tree(still, each.lane) as tree:
+                    old = cutoffs[each.lane] = deletions.old_until(tree, horizon)
+                    if witnessed is not None:
+                        size = 0 if each.witnessed is None else each.witnessed.head.size
+                        seen = cutoffs[each.lane] = deletions.old_until(tree, horizon, min(size, tree.head.size))
+                        unwitnessed += tree.index_after(old - 1) - tree.index_after(seen - 1)
+        leaving, old = _leaving(service, still, horizon, cutoffs, pause)
         lanes: dict[Lane, _DeletionLane] = {}
         of_lane = {Position(*lane, 0).number: lane for lane in cutoffs}
-        numbers = sorted(number for each in leaving.values() for number in each)
+        numbers = sorted(number for each in leaving.numbers.values() for number in each)
         for number in numbers:
             lanes.setdefault(of_lane[lane_of(number)], _DeletionLane()).numbers.add(number)
         for number, fact in still.facts_at(numbers).items():
             _note(lanes[of_lane[lane_of(number)]], fact)
-    return _Plan(lanes, cutoffs, leaving.keys(), edition, positions, old)
+    return _Plan(lanes, cutoffs, leaving, edition, positions, old, unwitnessed)
 
 
 def _note(lane: _DeletionLane, fact: Fact) -> None:
@@ -182,8 +255,8 @@ def _note(lane: _DeletionLane, fact: Fact) -> None:
 
 
 def _leaving(
-    service: Service, still: Store, horizon: Instant, cutoffs: Mapping[Lane, int]
-) -> tuple[dict[str, list[int]], int]:
+    service: Service, still: Store, horizon: Instant, cutoffs: Mapping[Lane, int], pause: Callable[[], None]
+) -> tuple[Leaving, int]:
     """Return what may leave, and how many facts are old."""
     parties = Parties(still.facts_at(deletions.numbers_with_aliases(still)).values())
     orders = still.stored_after({lane: end for lane, end in still.positions().items() if lane[0] != ORDERS})
@@ -194,6 +267,7 @@ def _leaving(
     again = deletions.repetitions(still)
     old, after = 0, -1
     while page := still.facts(after=after, limit=_READ):
+        pause()
         after = page[-1].number
         for number, fact in page:
             found.add(Seen((number, *again.get(number, ())), fact))
@@ -261,7 +335,7 @@ def _is_current(service: Service, plan: _Plan) -> bool:
         if event.is_order or (isinstance(event.body, PrincipalRegistered) and event.body.aliases):
             return False
         named = [subject_of(event), *((kind, id_) for _, kind, id_ in mentions(event))]
-        if any(f"{kind}:{id_}" in plan.things for kind, id_ in named):
+        if any(f"{kind}:{id_}" in plan.leaving.numbers for kind, id_ in named):
             return False
     return True
 
@@ -272,6 +346,12 @@ def _summary(plan: _Plan, horizon: Instant) -> Document:
         "before": format_instant(horizon),
         "records": records,
         "old": plan.old,
+        "held": plan.leaving.held,
+        "held_by": [
+            dict(zip(("kind", "id", "records"), (*split_key(key), count), strict=True))
+            for key, count in plan.leaving.held_by.items()
+        ],
+        "unwitnessed": plan.unwitnessed,
         "partitions": [
             {
                 "topic": lane[0],

@@ -54,12 +54,15 @@ def hold_document(hold: Hold) -> Document:
 def what_is_held(service: Service, parties: Parties, at: Instant) -> list[Held]:
     """Return what the holds in force name, and what open cases contain, which is kept as well."""
     held = [
-        each for hold in known_holds(service) for one in hold.in_force for each in _named(service, one, parties, at)
+        each._replace(by=f"hold:{hold.id}")
+        for hold in known_holds(service)
+        for one in hold.in_force
+        for each in _named(service, one, parties, at)
     ]
     for id_ in _cases(service):
         case = known_case(service, id_)
         if case is not None and case.status == OPEN:
-            held += _contained(service, case, parties, at)
+            held += [each._replace(by=f"case:{id_}") for each in _contained(service, case, parties, at)]
     return held
 
 

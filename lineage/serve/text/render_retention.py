@@ -14,6 +14,8 @@ def survey(doc: Document) -> Page:
             f"{one['topic']}/{one['partition']}: {many(one['records'], 'record')} before offset {one['old_until']:,}",
             lead="  - ",
         )
+    for one in doc["held_by"]:
+        page.line(f"{_holder(one)} keeps {many(one['records'], 'record')} that nothing else needs", lead="  - ")
     return phrases.as_of(page, doc)
 
 
@@ -80,7 +82,14 @@ def _named(change: Document) -> str:
 
 def _rest(doc: Document) -> str:
     kept = doc["old"] - doc["records"]
-    return f"of {many(doc['old'], 'old record')} before {when(doc['before'])}, {kept:,} are still needed or held"
+    waiting = f"; {doc['unwitnessed']:,} more wait for a witnessed checkpoint" if doc["unwitnessed"] else ""
+    return (
+        f"of {many(doc['old'], 'old record')} before {when(doc['before'])}, {kept:,} are still needed or held{waiting}"
+    )
+
+
+def _holder(one: Document) -> str:
+    return f"the hold {one['id']}" if one["kind"] == "hold" else f"the open case {one['id']}"
 
 
 def _deletion(page: Page, one: Document) -> None:

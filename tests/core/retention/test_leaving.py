@@ -1,6 +1,7 @@
 """Which records may be deleted: what remains answers every question as before, and holds keep what they name."""
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from lineage.core.model.events import (
 )
 from lineage.core.model.records import Position, lane_of
 from lineage.core.model.references import subject_of
-from lineage.core.retention.leaving import Held, Parties, RetentionSurvey, Seen, ordered_at
+from lineage.core.retention.leaving import Held, Leaving, Parties, RetentionSurvey, Seen, ordered_at
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.receipt import receipt_of
 from tests.support import compare, model, worlds
@@ -42,7 +43,11 @@ def seen_of(facts: list[Fact]) -> list[Seen]:
     return [Seen(tuple(numbers[key]), fact) for key, fact in first.items()]
 
 
-def leaving(seen: list[Seen], horizon: int, cutoff: int, held: tuple[Held, ...] = ()) -> dict[str, list[int]]:
+def leaving(seen: list[Seen], horizon: int, cutoff: int, held: tuple[Held, ...] = ()) -> Mapping[str, list[int]]:
+    return surveyed(seen, horizon, cutoff, held).numbers
+
+
+def surveyed(seen: list[Seen], horizon: int, cutoff: int, held: tuple[Held, ...]) -> Leaving:
     facts = [one.fact for one in seen]
     survey = RetentionSurvey(horizon, {LANE: LANE + cutoff}, held, ordered_at(facts, Parties(facts)))
     for one in seen:
@@ -126,6 +131,31 @@ def test_a_hold_keeps_what_it_names(seed: int):
     assert not kept & gone.keys()
     assert not [fact for fact in lost if start in (fact.event.occurred_at, fact.recorded_at)]
     assert not [fact for fact in lost if person.removeprefix("principal:") in repr(fact.event.body)]
+
+
+@settings(max_examples=100)
+@given(seed=st.integers(0, 2**32))
+def test_a_hold_keeps_what_would_leave_without_any(seed: int):
+    """
+    What is counted for a hold is exactly what leaves without holds and stays with this one alone; and all together.
+    """
+    rng = random.Random(seed)
+    facts = compare.facts_of(worlds.world(rng))
+    seen = seen_of(facts)
+    start = rng.choice(worlds.grid)
+    held = (
+        Held(names=frozenset({f"principal:{rng.choice(['human:alice', 'agent:p', 'human:bob'])}"}), by="hold:person"),
+        Held(starts_at=start, ends_at=start + 1, by="hold:span"),
+        Held(keys=frozenset({":".join(subject_of(rng.choice(facts).event))}), by="case:one"),
+    )
+    horizon, cutoff = rng.choice([*worlds.grid, LATE]), rng.randint(0, len(facts))
+
+    def left(*some: Held) -> int:
+        return sum(map(len, leaving(seen, horizon, cutoff, some).values()))
+
+    expected = {one.by: count for one in held if (count := left() - left(one))}
+    found = surveyed(seen, horizon, cutoff, held)
+    assert (left() - left(*held), expected) == (found.held, found.held_by)
 
 
 def test_a_hold_of_everything_keeps_everything():
