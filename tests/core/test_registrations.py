@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lineage.store.reading.revocation_facts import load_receivers
 from tests.support.desk import Desk
 from tests.support.http_worlds import NAMES, World, api_over, problem_type
 
@@ -33,7 +34,7 @@ def issued(number: int = 2, **fields: Any) -> dict[str, Any]:
 def registered(world: World) -> set[str]:
     with world.service.store.reader(trust=None) as reader:
         known = reader.world()
-        reader.load_receivers(known)
+        load_receivers(reader, known)
     return {one.receiver for one in known.receivers.registered()}
 
 

@@ -12,6 +12,7 @@ from lineage.core.revocation.state_changes import Change, ElementState, Publishe
 from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing
+from lineage.store.reading.revocation_facts import deliveries
 from lineage.store.store import Store
 from tests.support import stores
 from tests.support.desk import Desk, day, done, granted, lifted, ordered
@@ -44,9 +45,9 @@ def tell(store: Store, *arguments: tuple[str, State], at: Instant = 1) -> None:
     outbox.write(store, found, after=after, at=at, standing=Standing(b"", {}))
 
 
-def deliveries(store: Store, at: Instant = 100, known_at: Instant | None = None) -> dict[tuple[str, str], Instant]:
+def _deliveries(store: Store, at: Instant = 100, known_at: Instant | None = None) -> dict[tuple[str, str], Instant]:
     with store.reader(trust=None, known_at=known_at) as reader:
-        return reader.deliveries([A, B], at)
+        return deliveries(reader, [A, B], at)
 
 
 def test_the_first_acceptance_of_a_row_counts(store: Store):
@@ -57,7 +58,7 @@ def test_the_first_acceptance_of_a_row_counts(store: Store):
     outbox.note_delivered(store, MAIL, [2], 30)
     outbox.note_delivered(store, MAIL, [], 40)
 
-    assert {(GATEWAY, A): 10, (GATEWAY, B): 20, (MAIL, B): 30} == deliveries(store)
+    assert {(GATEWAY, A): 10, (GATEWAY, B): 20, (MAIL, B): 30} == _deliveries(store)
 
 
 def test_a_row_not_accepted_by_then_was_not_delivered(store: Store):
@@ -66,9 +67,9 @@ def test_a_row_not_accepted_by_then_was_not_delivered(store: Store):
     outbox.note_delivered(store, GATEWAY, [1], 10)
 
     assert ({}, {(GATEWAY, A): 10}, {}) == (
-        deliveries(store, 9),
-        deliveries(store, 10),
-        deliveries(store, 100, known_at=9),
+        _deliveries(store, 9),
+        _deliveries(store, 10),
+        _deliveries(store, 100, known_at=9),
     )
 
 
@@ -78,7 +79,7 @@ def test_a_later_ended_state_keeps_the_first_delivery(store: Store):
     outbox.note_delivered(store, GATEWAY, [1], 10)
     outbox.note_delivered(store, GATEWAY, [2], 20)
 
-    assert {(GATEWAY, A): 10} == deliveries(store)
+    assert {(GATEWAY, A): 10} == _deliveries(store)
 
 
 def test_a_delivery_before_the_element_was_active_again_does_not_count(store: Store):
@@ -90,12 +91,12 @@ def test_a_delivery_before_the_element_was_active_again_does_not_count(store: St
     outbox.note_delivered(store, GATEWAY, [1], 10)
     tell(store, (A, State.ACTIVE), at=50)
 
-    assert {(GATEWAY, A): 10} == deliveries(store, 49)
-    assert {} == deliveries(store)
+    assert {(GATEWAY, A): 10} == _deliveries(store, 49)
+    assert {} == _deliveries(store)
     tell(store, (A, State.REVOKED), at=60)
     outbox.note_delivered(store, MAIL, [1, 2], 61)
     outbox.note_delivered(store, GATEWAY, [3], 70)
-    assert {(GATEWAY, A): 70} == deliveries(store)
+    assert {(GATEWAY, A): 70} == _deliveries(store)
 
 
 # The verdict

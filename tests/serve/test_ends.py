@@ -22,6 +22,7 @@ from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing
 from lineage.store.reading.reader import Reader
+from lineage.store.reading.revocation_facts import deliveries
 from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
 from tests.support.desk import Desk, day, derived, done, lifted, ordered, said, token
@@ -154,7 +155,7 @@ def test_what_is_enforced_under_other_ids_is_that_of_the_core(fresh: stores.Fres
                 assert closure.closure(cold, revocation, at=at) == found, revocation
                 if found is not None:
                     with store.reader(trust=None) as reader:
-                        delivered = reader.deliveries([f"token:{token}" for token in ENDED], at)
+                        delivered = deliveries(reader, [f"token:{token}" for token in ENDED], at)
                     judged = closure_of(world, revocation, at, delivered)
                     beside = {name: found[name] for name in ("findings", "as_of")}
                     assert {**closure.closure_document(judged), **beside} == found

@@ -11,6 +11,7 @@ from lineage.core.model.events import ActionPerformed, DecisionMade, Event, Fact
 from lineage.core.model.records import DECISIONS, Batch, DecodedRecord, Position
 from lineage.core.model.references import Role
 from lineage.core.model.trust import Grant, TrustTable
+from lineage.store.reading.acted import count_acted
 from lineage.store.store import open_store
 from tests.support import stores
 from tests.support.desk import Desk, day, derived, done, said, token
@@ -145,7 +146,7 @@ def test_very_many_are_counted_by_the_index(
         store = open_store(url, lambda value: read.append(value) or codec.read(value), create=True)
         store.write(Batch(readable=records, advance={(DECISIONS, 0): (0, len(records))}))
         with store.reader(trust=None if trusted is None else trust, known_at=known_at) as reader:
-            count = reader.count_acted("principal:agent:busy")
+            count = count_acted(reader, "principal:agent:busy")
         store.close()
 
     visible = many if known_at is None else many // 2

@@ -29,6 +29,7 @@ from lineage.serve.queries.service import Service
 from lineage.store.database import engine as store_engine
 from lineage.store.database.dialects import backend_of
 from lineage.store.database.tables import name
+from lineage.store.reading.survivors import count_others, first_others, some_others
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
 from tests.support import stores, worlds
@@ -340,10 +341,10 @@ def test_each_other_user_of_a_client_is_counted_once(store: Store):
     left = sorted(store.keys(f"token:t{number}") for number in (2, 3, 4))
 
     with store.reader(trust=None) as reader:
-        counts = reader.count_others(names, kills, at, 100)
-        some = [reader.count_others(names, kills, at, most)["client:app"] for most in (1, 2)]
-        longest = [reader.some_others("client:app", kills, at, most) for most in (1, 2, 100)]
-        first = [reader.first_others(names, kills, at, most) for most in (1, 2, 3, 100)]
+        counts = count_others(reader, names, kills, at, 100)
+        some = [count_others(reader, names, kills, at, most)["client:app"] for most in (1, 2)]
+        longest = [some_others(reader, "client:app", kills, at, most) for most in (1, 2, 100)]
+        first = [first_others(reader, names, kills, at, most) for most in (1, 2, 3, 100)]
 
     by_end = [store.keys(f"token:t{number}") for number in (4, 3, 2)]
     assert {"client:app": 3} == counts

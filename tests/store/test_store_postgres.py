@@ -26,6 +26,7 @@ from lineage.core.revocation.reach import Proposal
 from lineage.serve.commands import maintenance
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import COLUMNS
+from lineage.store.reading.descendants import load_below
 from lineage.store.rebuild import swap
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
@@ -374,7 +375,7 @@ def test_questions_are_answered_and_facts_ingested_while_it_is_rebuilt(postgres_
             with store.reader(trust=None) as reader:
                 world = reader.world()
                 reader.load_name(world, key_of("principal", "human:alice"))
-                reader.load_below(world, key_of("principal", "human:alice"), START)
+                load_below(reader, world, key_of("principal", "human:alice"), START)
                 known = len(world.graph)
             if known < before:
                 faults.append(f"{known} elements of {before}")

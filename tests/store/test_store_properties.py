@@ -26,6 +26,8 @@ from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.service import Service
 from lineage.serve.queries.timeline import timeline
 from lineage.serve.queries.uses import uses
+from lineage.store.reading.acted import count_acted
+from lineage.store.reading.descendants import load_below
 from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
 from tests.support.store_histories import SEEDS, a_store, in_batches, records_of, write
@@ -35,7 +37,7 @@ def loaded(store: Store, kind: str, id_: str, at: int | None, **how: Any) -> Wor
     with store.reader(trust=how.get("trust"), known_at=how.get("known_at")) as reader:
         world = reader.world()
         if at is not None:
-            reader.load_below(world, key_of(kind, id_), at)
+            load_below(reader, world, key_of(kind, id_), at)
         elif kind in ELEMENT_KINDS:
             reader.load_elements(world, [key_of(kind, id_)])
         else:
@@ -46,7 +48,7 @@ def loaded(store: Store, kind: str, id_: str, at: int | None, **how: Any) -> Wor
 def acted(store: Store, kind: str, id_: str, **how: Any) -> int:
     """Count the actions of a principal by the index of the store."""
     with store.reader(trust=how.get("trust"), known_at=how.get("known_at")) as reader:
-        return reader.count_acted(key_of(kind, id_))
+        return count_acted(reader, key_of(kind, id_))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import Trusted, in_force
 from lineage.serve.documents.core_documents import Document
 from lineage.store.deletions import deleted_before
+from lineage.store.reading.graph_parts import load_nearby
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
 
@@ -128,7 +129,7 @@ class WorldLoader:
             if kind == "principal":
                 names = {f"principal:{one}" for one in world.principals.party(id_)}
                 return self._around(reader, world, set(), names, naming=_NAMING)
-            _, below, _ = reader.load_nearby(world, key, _BELOW)  # tokens exchanged from those of a session
+            _, below, _ = load_nearby(reader, world, key, _BELOW)  # tokens exchanged from those of a session
             part = self._around(reader, world, below, {key}, naming=_NAMING)
             return part._replace(is_whole=part.is_whole and len(below) < _BELOW)
 

@@ -13,6 +13,7 @@ from lineage.serve.commands.append import append, event_of
 from lineage.serve.commands.order_checks import orders_about, refuse_one_person, refuse_people
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
+from lineage.store.reading.descendants import load_below
 from lineage.store.reading.reader import Reader
 
 
@@ -74,7 +75,7 @@ def returning(reader: Reader, orders: list[Order], lift: Event) -> tuple[list[st
     now, revocation = lift.occurred_at, orders[0].body.revocation
     world = reader.world()
     for order in orders:
-        reader.load_below(world, order.key, now)
+        load_below(reader, world, order.key, now)
     reader.load_about(world, [f"revocation:{revocation}"])
     lines = receipt_of(world, revocation, now)
     suspended = sorted(line.key for line in lines if line.state is State.SUSPENDED)

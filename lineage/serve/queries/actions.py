@@ -23,6 +23,7 @@ from lineage.serve.queries.list_pages import FULL_PAGES, Budget, filled
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import STATED, Candidate, Looked, Place, Sort
 from lineage.store.reading.action_candidates import ACTING, MENTIONING, USING, Candidates, TooManyCandidatesError
+from lineage.store.reading.list_items import candidates_in_order, hash_of, hashes_of_party, load_chains
 from lineage.store.reading.reader import Reader
 
 PAGE: Final = 100
@@ -116,7 +117,7 @@ def select(
     everything = _everything(judge, reader, looked, budget.counted)
     if everything is None:
         assert limit is not None  # noqa: S101 (only a whole list has no limit)
-        candidates = reader.in_order(looked._replace(after=after))
+        candidates = candidates_in_order(reader, looked._replace(after=after))
         filling, following = filled(candidates, judge.taken, limit, budget.looked_at)
         return Selected([action for action, _ in filling], following, None)
     rest = [one for one in everything if after is None or looked.order(one.place) > looked.order(after)]
@@ -131,7 +132,7 @@ def _everything(judge: "Judge", reader: Reader, looked: Looked, counted: int) ->
         if len(looked.about) > counted:
             return None
         return sorted(judge.of(looked.about), key=lambda one: looked.order(one.place))
-    few = list(islice(reader.in_order(looked), counted + 1))
+    few = list(islice(candidates_in_order(reader, looked), counted + 1))
     if len(few) > counted:
         return None
     parts = (few[start : start + _AT_ONCE] for start in range(0, len(few), _AT_ONCE))
@@ -159,11 +160,11 @@ def _filters(filters: ActionFilter) -> Document:
 def _looked(reader: Reader, filters: ActionFilter, budget: Budget) -> Looked:
     """Return what the indexes know about the filter."""
     values = {name: getattr(filters, name) for name in STATED}
-    hashes = {name: reader.hash_of(name, value) for name, value in values.items() if value is not None}
+    hashes = {name: hash_of(reader, name, value) for name, value in values.items() if value is not None}
     about: set[int] | None = None
     for gather in _gatherers(reader, filters):
         try:
-            found = gather(reader.candidates(budget.gathered))
+            found = gather(Candidates(reader.connection, budget.gathered))
         except TooManyCandidatesError:
             continue
         about = found if about is None else about & found
@@ -174,34 +175,34 @@ def _gatherers(reader: Reader, filters: ActionFilter) -> Iterator[Callable[[Cand
     """Yield a function for each filter with an index of mentions, which gathers the actions that may match."""
 
     def on_chain(id_: str) -> Callable[[Candidates], set[int]]:
-        party = reader.hashes_of_party(id_)
+        party = hashes_of_party(reader, id_)
         return lambda found: found.acts(found.naming(party), USING) | found.acts(party, MENTIONING)
 
     def named(kind: str, id_: str) -> Callable[[Candidates], set[int]]:
-        key = {reader.hash_of(kind, id_)}
+        key = {hash_of(reader, kind, id_)}
         return lambda found: found.acts(found.naming(key), USING) | found.acts(key, MENTIONING)
 
     for person in (filters.human, filters.agent):
         if person is not None:
             yield on_chain(person)
     if filters.actor is not None:
-        party = reader.hashes_of_party(filters.actor)
+        party = hashes_of_party(reader, filters.actor)
         yield lambda found: found.acts(party, ACTING)
     if filters.token is not None:
-        token = {reader.hash_of("token", filters.token)}
+        token = {hash_of(reader, "token", filters.token)}
         yield lambda found: found.acts(token, USING)
     if filters.authority is not None:
-        authority = {reader.hash_of(*split_key(filters.authority))}
+        authority = {hash_of(reader, *split_key(filters.authority))}
         yield lambda found: found.acts(authority, USING)
     if filters.delegation is not None:
-        delegation = {reader.hash_of("delegation", filters.delegation)}
+        delegation = {hash_of(reader, "delegation", filters.delegation)}
         yield lambda found: found.acts(found.below(delegation), USING)
     for kind, id_ in (("session", filters.session), ("client", filters.client)):
         if id_ is not None:
             yield named(kind, id_)
     if filters.of is not None:
         kind, id_ = split_key(key_of(*split_key(filters.of)))
-        key = reader.hash_of(kind, id_)
+        key = hash_of(reader, kind, id_)
         yield lambda found: {key} | found.acts({key}, MENTIONING)
 
 
@@ -221,14 +222,14 @@ class Judge:
 
     def of(self, actions: Collection[int]) -> list[Judged]:
         """Return the matching ones among some actions, given by their hashes."""
-        places = self._reader.load_chains(self._world, actions, self._known)
+        places = load_chains(self._reader, self._world, actions, self._known)
         return [Judged(*one) for one in places.items() if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
 
     def taken(self, candidates: Collection[Candidate]) -> list[Judged]:
         """Return the candidates that match and are at their own place, in order."""
         if len(self._known) > _KEPT:
             self._world, self._known, self._chains = self._reader.world(), set(), {}
-        places = self._reader.load_chains(self._world, {one.about for one in candidates}, self._known)
+        places = load_chains(self._reader, self._world, {one.about for one in candidates}, self._known)
         at = {place: action for action, place in places.items()}
         found = ((at[one.place], one.place) for one in candidates if one.place in at)
         return [Judged(*one) for one in found if self._wanted.takes(self._world, one[0], self._chain(one[0]))]

@@ -24,6 +24,7 @@ from lineage.serve.queries.revocations import revocations
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
 from lineage.store.acts_in_time import Looked, Sort
+from lineage.store.reading.list_items import candidates_in_order, count_by_hour, load_held
 from lineage.store.reading.reader import Reader
 
 ORDERS: Final = 20  # the latest orders, whose verdicts are examined
@@ -161,7 +162,7 @@ def _pauses(service: Service) -> dict[str, float]:
 def _actions(reader: Reader) -> Document:
     """Count the latest actions with a human at the root."""
     judge = Judge(reader, ActionFilter())
-    candidates = list(islice(reader.in_order(Looked({Sort.ACTION}, {})), SAMPLED + 1))
+    candidates = list(islice(candidates_in_order(reader, Looked({Sort.ACTION}, {})), SAMPLED + 1))
     matching = judge.taken(candidates[:SAMPLED])
     with_human = sum(judge.has_human(one.action) for one in matching)
     return {
@@ -174,9 +175,9 @@ def _actions(reader: Reader) -> Document:
 
 def _tokens(reader: Reader, at: Instant) -> Document:
     """Count the latest tokens that are alive, by the depth of the authority behind them."""
-    candidates = list(islice(reader.in_order(Looked({Sort.TOKEN}, {})), SAMPLED + 1))
+    candidates = list(islice(candidates_in_order(reader, Looked({Sort.TOKEN}, {})), SAMPLED + 1))
     world = reader.world()
-    keys = list(reader.load_held(world, {one.about for one in candidates[:SAMPLED]}))
+    keys = list(load_held(reader, world, {one.about for one in candidates[:SAMPLED]}))
     states = verdicts_of(world, keys, at)
     alive = [key for key in keys if states[key].state is State.ACTIVE]
     depths = Counter(len(chain_of(world, key).hops) for key in alive)
@@ -196,7 +197,7 @@ def _activity(reader: Reader, at: Instant) -> Document:
     """Count the facts about actions in each hour of the days before an instant."""
     end = at - at % HOUR + HOUR
     start = max(end - DAYS * 24 * HOUR, 0)
-    counts = reader.count_by_hour(start, end)
+    counts = count_by_hour(reader, start, end)
     return {
         "from": format_instant(start),
         "to": format_instant(end),

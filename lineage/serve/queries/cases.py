@@ -14,6 +14,7 @@ from lineage.serve.queries.list_cursors import BAD_CURSOR
 from lineage.serve.queries.one_finding import briefs_of
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
+from lineage.store.reading.revocation_facts import latest_orders_mentioning
 
 PAGE: Final = 100
 LATEST: Final = 100  # changes that the document of a case shows
@@ -165,7 +166,7 @@ def cases_with(service: Service, kind: str, id_: str) -> list[Document]:
     """Return the cases that contain a thing, in brief; only the latest changes that name it are examined."""
     item = CaseItem("principal" if kind == "workload" else kind, id_)
     with service.reader() as reader:
-        facts = reader.latest_orders_mentioning(key_of(kind, id_), _AT_ONCE)
+        facts = latest_orders_mentioning(reader, key_of(kind, id_), _AT_ONCE)
         ids = dict.fromkeys(fact.event.body.case for fact in facts if isinstance(fact.event.body, CaseChanged))
         found = [_read(reader, one) for one in ids]
     return [_brief(one, is_whole=is_whole) for one, is_whole in found if one is not None and one.contains(item)]

@@ -21,7 +21,9 @@ from lineage.serve.documents.core_documents import Document, instant, prepared
 from lineage.serve.queries.other_orders import OtherWords
 from lineage.serve.queries.revocation_snapshot import RevocationMoment, around, moment_of
 from lineage.serve.queries.service import Service
-from lineage.store.reading.reader import PART, Reader
+from lineage.store.reading.descendants import PART, load_successes
+from lineage.store.reading.reader import Reader
+from lineage.store.reading.revocation_facts import deliveries, load_receivers
 
 
 def closure(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
@@ -34,7 +36,7 @@ def closure(service: Service, revocation: str, *, at: Instant, known_at: Instant
 def closed(moment: RevocationMoment, revocation: str, at: Instant) -> tuple[World, Document] | None:
     """Compute the verdict on an id, and a world with its orders; None if there are none."""
     receivers = moment.reader.world()
-    moment.reader.load_receivers(receivers)
+    load_receivers(moment.reader, receivers)
     world = around_with(moment.reader, receivers, revocation)
     if world is None:
         return None
@@ -86,7 +88,7 @@ def evidence(moment: RevocationMoment, world: World, revocation: str, at: Instan
     gathering = EffectsBuilder(world, revocation, at)
     for ended, uses in moment.gathered(world, revocation, at, gathering):
         words.bring(ended)
-        delivered = moment.reader.deliveries([one.key for one in ended], at)
+        delivered = deliveries(moment.reader, [one.key for one in ended], at)
         for one in ended:
             yield ElementEvidence(one, uses.get(one.key, ()), delivered)
     moment.keep(revocation, gathering.ends())
@@ -99,7 +101,7 @@ def _evidence_again(
     words.bring(ends.ended.values())
     every = iter(ends.ended.values())
     while part := list(islice(every, PART)):
-        delivered = reader.deliveries([one.key for one in part], at)
+        delivered = deliveries(reader, [one.key for one in part], at)
         for one in part:
             yield ElementEvidence(one, ends.uses.get(one.key, ()), delivered)
 
@@ -156,9 +158,9 @@ def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, succ
     ids = sorted(id_ for id_ in world.orders.by_id if receipt_of(world, id_, at, {key}))
     unconfirmed: list[Document] = []
     used_after: set[str] = set()
-    delivered = reader.deliveries([key], at) if ids else {}
+    delivered = deliveries(reader, [key], at) if ids else {}
     if ids:
-        reader.load_receivers(world)
+        load_receivers(reader, world)
         reader.load_about(world, [f"revocation:{id_}" for id_ in ids])
     for id_ in ids:
         [line] = receipt_of(world, id_, at, {key})
@@ -166,7 +168,7 @@ def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, succ
         endings = endings_elsewhere(world, id_, {key}) if successes else {}
         if successes:
             orders = (line.order, *(one.order for some in endings.values() for one in some))
-            reader.load_successes(world, [key], min(order.effective_at for order in orders))
+            load_successes(reader, world, [key], min(order.effective_at for order in orders))
         uses = uses_under(world, [line], at).get(key, [])
         [ended] = ended_in(world, [line], endings, at)
         OtherWords(reader, world, id_).bring([ended])

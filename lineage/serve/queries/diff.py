@@ -9,6 +9,7 @@ from lineage.core.revocation.reach import Proposal, struck_by
 from lineage.serve.documents.core_documents import Document, listing, verdict_document
 from lineage.serve.queries.list_cursors import Rank, digest_of, ranked_page
 from lineage.serve.queries.service import Service
+from lineage.store.reading.descendants import load_below
 
 
 def diff(
@@ -40,7 +41,7 @@ def diff(
             return None
         world = reader.world()
         # What ended before both instants has the same state at both.
-        reader.load_below(world, key, min(start, end))
+        load_below(reader, world, key, min(start, end))
     hit = struck_by(world, Proposal(target=Target(kind, id_), at=min(start, end)))
     keys = world.graph.below(hit, after=min(start, end))
     before, then = verdicts_of(world, keys, start), verdicts_of(world, keys, end)

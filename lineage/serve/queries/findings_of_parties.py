@@ -12,7 +12,8 @@ from lineage.serve.queries.findings import survey
 from lineage.serve.queries.kept_list import asked_of_index
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
-from lineage.store.reading.action_candidates import ACTING, TooManyCandidatesError
+from lineage.store.reading.action_candidates import ACTING, Candidates, TooManyCandidatesError
+from lineage.store.reading.list_items import hash_of
 from lineage.store.reading.reader import Reader
 
 EVALUATED: Final = 1_000  # records of the log up to which findings are evaluated for this, without an index
@@ -53,10 +54,10 @@ def severities_of_parties(
 def _keys(reader: Reader, party: Party) -> set[int]:
     """Return the hashes of everything that a finding about a party can be about."""
     ids, may_hold = party
-    own = {reader.hash_of("principal", id_) for id_ in ids}
+    own = {hash_of(reader, "principal", id_) for id_ in ids}
     elements = may_hold or set()
     try:
-        return own | elements | reader.candidates(_DONE).acts(own, ACTING)
+        return own | elements | Candidates(reader.connection, _DONE).acts(own, ACTING)
     except TooManyCandidatesError:
         return own | elements
 
@@ -65,4 +66,4 @@ def _evaluated(service: Service, reader: Reader, at: Instant) -> Iterator[tuple[
     for finding, severity, status in survey(service, at, reader.known_at).ordered():
         if status != SUPPRESSED:
             about = [key for key in (finding.of, finding.about) if key is not None and ":" in key]
-            yield int(severity), [reader.hash_of(*split_key(key)) for key in about]
+            yield int(severity), [hash_of(reader, *split_key(key)) for key in about]

@@ -15,6 +15,7 @@ from lineage.serve.cache.loader import judgements_of
 from lineage.serve.documents.core_documents import Document, finding_documents, instant, summary_of, verdict_document
 from lineage.serve.drawing.layout import Layout, NodePlace, layout
 from lineage.serve.queries.service import Service
+from lineage.store.reading.graph_parts import children_of, load_nearby
 from lineage.store.reading.reader import Reader
 
 MOST: Final = 500  # elements, or principals, that are shown
@@ -56,13 +57,13 @@ def graph(
         if not reader.is_named(key):
             return None
         world = reader.world()
-        starts, loaded, more_name_it = reader.load_nearby(world, key, most)
+        starts, loaded, more_name_it = load_nearby(reader, world, key, most)
         if kind in ELEMENT_KINDS:
             starts = {key}
         above = _near(starts, world.graph.parents, most // 2)
         below = _near(starts, lambda one: sorted(set(world.graph.children(one)) & loaded), most - len(above - starts))
         shown = above | below
-        counts = reader.children_of(shown)
+        counts = children_of(reader, shown)
         parents = {one: sorted(world.graph.parents(one)) for one in sorted(shown)}
         more = _collapsed(world, shown, counts)
         wrong, is_whole = _findings(service, reader, world, shown, at) if findings else ({}, False)

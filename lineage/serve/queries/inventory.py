@@ -22,7 +22,8 @@ from lineage.serve.queries.list_cursors import digest_of, name_of, place_of, sai
 from lineage.serve.queries.list_pages import filled
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import SORTS, Candidate, Looked, Place
-from lineage.store.reading.action_candidates import TooManyCandidatesError
+from lineage.store.reading.action_candidates import Candidates, TooManyCandidatesError
+from lineage.store.reading.list_items import candidates_in_order, hash_of, hashes_of_party, load_held
 from lineage.store.reading.reader import Reader
 
 PAGE: Final = 100
@@ -106,7 +107,7 @@ def held(
     behind = None if after is None else place_of(after, digest)
     with service.reader(known_at=known_at) as reader:
         about = _may_be_held(reader, kind, filters)
-        candidates = reader.in_order(Looked({SORTS[kind]}, {}, about, behind))
+        candidates = candidates_in_order(reader, Looked({SORTS[kind]}, {}, about, behind))
         page, last = filled(candidates, lambda part: _fitting(reader, kind, filters, part, at), limit, looked_at)
         items = [item for item, _ in page]
         if kind == "token":
@@ -133,7 +134,7 @@ def _may_be_held(reader: Reader, kind: str, filters: ElementFilter) -> set[int] 
     for person in people:
         if person is not None:
             try:
-                found = reader.candidates(GATHERED).naming(reader.hashes_of_party(person))
+                found = Candidates(reader.connection, GATHERED).naming(hashes_of_party(reader, person))
             except TooManyCandidatesError:
                 continue
             about = found if about is None else about & found
@@ -144,7 +145,7 @@ def _fitting(
     reader: Reader, kind: str, filters: ElementFilter, part: Collection[Candidate], at: Instant
 ) -> Iterator[tuple[Document, Place]]:
     world = reader.world()
-    places = reader.load_held(world, {one.about for one in part})
+    places = load_held(reader, world, {one.about for one in part})
     at_place = {place: key for key, place in places.items()}
     keys = [at_place[one.place] for one in part if one.place in at_place]
     keys = [key for key in keys if _fits(world, key, filters)]
@@ -367,7 +368,7 @@ def _with_counts(service: Service, reader: Reader, items: list[Document], at: In
 def _may_hold(reader: Reader, party: Collection[str], at: Instant, most: int) -> set[int] | None:
     """Return the hashes of the elements that a party may hold; None if the index has more than ``most`` rows."""
     try:
-        return reader.candidates(most).held({reader.hash_of("principal", id_) for id_ in party}, at)
+        return Candidates(reader.connection, most).held({hash_of(reader, "principal", id_) for id_ in party}, at)
     except TooManyCandidatesError:
         return None
 

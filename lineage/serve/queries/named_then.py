@@ -10,6 +10,7 @@ from lineage.core.model.references import mentions_key
 from lineage.core.model.times import Instant
 from lineage.store.acts_in_time import EVERY_SORT, LONGEST, STATED, Looked, Sort
 from lineage.store.database.sql import storable
+from lineage.store.reading.list_items import candidates_in_order, hash_of
 from lineage.store.reading.reader import Reader
 from lineage.store.writing.projection import BETWEEN, CALLED, display_name_key
 
@@ -35,7 +36,7 @@ def is_named_then(reader: Reader, key: str, at: Instant | None) -> bool:
         return any(_occurred(one.event, at) and _calls(one.event, key) and reader.knows(one) for one in facts)
     if kind in STATED:
         # An escape sequence may stand for a character that the database does not store: the hash is not of this text.
-        stated = {} if "\\" in id_ else {kind: reader.hash_of(kind, id_)}
+        stated = {} if "\\" in id_ else {kind: hash_of(reader, kind, id_)}
         looked = Looked({Sort.ACTION}, stated, last_at=at, earliest_first=True)
         return any(_stated(one.event, kind) == id_ for one in _known(reader, looked))
     if at is None and reader.known_at is None:
@@ -50,7 +51,7 @@ def is_named_then(reader: Reader, key: str, at: Instant | None) -> bool:
 
 def _known(reader: Reader, looked: Looked) -> Iterator[Fact]:
     """Yield facts that are authorised and known, roughly in the order asked for."""
-    numbers = (one.place.n for one in reader.in_order(looked))
+    numbers = (one.place.n for one in candidates_in_order(reader, looked))
     while part := list(islice(numbers, _READ)):
         yield from reader.known(part)
 

@@ -9,6 +9,7 @@ from lineage.core.model.events import Fact
 from lineage.core.revocation.closure import EndedElement
 from lineage.core.revocation.receipt import orders_of
 from lineage.store.reading.reader import Reader
+from lineage.store.reading.revocation_facts import first_orders, load_acknowledgements
 
 _FEW: Final = 200  # orders and lifts; up to this number, reading all is faster than looking some up
 
@@ -48,7 +49,7 @@ class OtherOrders:
 
     def _begin(self) -> None:
         self._targets = {}
-        facts = self._reader.first_orders(_FEW)
+        facts = first_orders(self._reader, _FEW)
         if facts is None:
             return
         world = self._reader.world()
@@ -82,5 +83,5 @@ class OtherWords:
         """
         ids = {ending.revocation for one in ended if one.endings for ending in one.endings} - self._known
         if ids:
-            self._reader.load_acknowledgements(self._world, ids)
+            load_acknowledgements(self._reader, self._world, ids)
             self._known |= ids

@@ -27,6 +27,8 @@ from lineage.core.revocation.plan_details import (
 from lineage.core.revocation.reach import Reach
 from lineage.serve.documents.core_documents import Document, depth_documents
 from lineage.store.reading.reader import Reader
+from lineage.store.reading.revocation_facts import load_receivers
+from lineage.store.reading.survivors import count_others, first_others, some_others
 from lineage.store.store import Store
 
 FIRST: Final = 20  # entries listed in addition to the count
@@ -47,7 +49,7 @@ def plan_details(store: Store, reader: Reader, world: World, reach: Reach, *, gi
         given_at: When the order would be given, if different from when it takes effect.
     """
     kills, at = reach.kills, reach.proposal.at
-    reader.load_receivers(world)
+    load_receivers(reader, world)
     receivers, uncovered = covered_by(world, kills)
     recent = actions_between(world, kills, at - HOUR, at)
     tools = sorted(by_tool(world, recent).items(), key=lambda item: (-item[1], item[0] or ""))
@@ -95,9 +97,9 @@ def shared_with_others(reader: Reader, world: World, kills: Collection[str], at:
     is false (the count is a lower bound), and the people are taken from SAMPLED of them.
     """
     names = {key_of(kind, id_): Target(kind, id_) for kind, id_ in sorted(shared_names(world, kills))}
-    counts = reader.count_others(names, kills, at, COUNTED)
+    counts = count_others(reader, names, kills, at, COUNTED)
     whole = max(counts.values(), default=0) <= LOOKED_AT
-    first = reader.first_others(counts, kills, at, LOOKED_AT + 1) if whole else []
+    first = first_others(reader, counts, kills, at, LOOKED_AT + 1) if whole else []
     whole = whole and len(first) <= LOOKED_AT
     outside, alive = _look(reader, first if whole else _sample(reader, counts, kills, at), at)
     users: dict[tuple[str, str], list[str]] = {}
@@ -119,7 +121,7 @@ def _sample(reader: Reader, counts: dict[str, int], kills: Collection[str], at: 
     most = sorted(counts, key=lambda key: (-counts[key], key))[:FIRST]
     found: dict[int, None] = {}
     for key in most:
-        found.update(dict.fromkeys(reader.some_others(key, kills, at, SAMPLED // len(most))))
+        found.update(dict.fromkeys(some_others(reader, key, kills, at, SAMPLED // len(most))))
     return list(found)
 
 
@@ -142,7 +144,7 @@ def _narrower(reader: Reader, world: World, reach: Reach) -> Document | None:
         return None
     target = only_head(world, reach)
     for name in names_of_heads(world, reach) if target is None else ():
-        if not reader.count_others({f"{name.kind}:{name.id}"}, reach.kills, reach.proposal.at, 1):
+        if not count_others(reader, {f"{name.kind}:{name.id}"}, reach.kills, reach.proposal.at, 1):
             target = name
             break
     return None if target is None else target._asdict()

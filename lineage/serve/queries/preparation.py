@@ -18,6 +18,11 @@ from lineage.serve.queries.revocation_snapshot import work_out
 from lineage.serve.queries.revocations import latest
 from lineage.serve.queries.service import Service
 from lineage.serve.queries.uses import uses
+from lineage.store.reading.descendants import load_below
+from lineage.store.reading.graph_parts import children_of, load_nearby
+from lineage.store.reading.list_items import count_by_hour, load_held
+from lineage.store.reading.revocation_facts import load_receivers
+from lineage.store.reading.survivors import count_others, first_others
 
 _NOBODY: Final = "urn:delegraph:nobody"  # an id that no fact has; asking about it prepares the statements
 _LATEST: Final = 20  # revocations at the top of the start page
@@ -40,20 +45,20 @@ def steps_of(service: Service) -> Iterator[None]:
     key = f"client:{_NOBODY}"
     with service.reader() as reader:
         world = reader.world()
-        reader.load_below(world, key, now)
-        reader.load_nearby(world, key, 1)
-        reader.children_of([key])
-        reader.count_others([key], (), now, 1)
-        reader.first_others([key], (), now, 1)
-        reader.load_receivers(world)
+        load_below(reader, world, key, now)
+        load_nearby(reader, world, key, 1)
+        children_of(reader, [key])
+        count_others(reader, [key], (), now, 1)
+        first_others(reader, [key], (), now, 1)
+        load_receivers(reader, world)
     yield
     held(service, "token", ElementFilter(holder=_NOBODY), at=now, limit=1)
     with service.reader() as reader:
         world, principal = reader.world(), f"principal:{_NOBODY}"
-        reader.load_held(world, {0})
+        load_held(reader, world, {0})
         reader.load_surroundings(world, [f"token:{_NOBODY}"], [principal], most=1)
         reader.last_mentions([principal], (Role.ACTS,), 1)
-        reader.count_by_hour(now, now + 1)
+        count_by_hour(reader, now, now + 1)
         near(world, [principal], now, service.options)
 
 

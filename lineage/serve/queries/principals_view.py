@@ -21,6 +21,7 @@ from lineage.serve.queries.findings import FindingFilter, findings
 from lineage.serve.queries.kept_list import asked_of_index
 from lineage.serve.queries.principals_drawn import Drawn, Shown
 from lineage.serve.queries.service import Service
+from lineage.store.reading.graph_parts import children_of, load_latest, load_nearby
 from lineage.store.reading.reader import Reader
 
 READ: Final = 1_000  # elements read
@@ -88,12 +89,12 @@ def principals_view(service: Service, shown: Shown, *, at: Instant, known_at: In
 def _read(reader: Reader, shown: Shown, at: Instant) -> _Read:
     world = reader.world()
     if shown.of is None:
-        keys, left_out = reader.load_latest(world, READ, at=at)
+        keys, left_out = load_latest(reader, world, READ, at=at)
         keys = {key for key in keys if world.graph.granted(key)}
     else:
-        _, near_it, more = reader.load_nearby(world, key_of(*shown.of), NEARBY)
+        _, near_it, more = load_nearby(reader, world, key_of(*shown.of), NEARBY)
         keys = {key for key in world.graph if world.graph.granted(key)}
-        below = reader.children_of(near_it)
+        below = children_of(reader, near_it)
         beyond = sum(max(count - len(set(world.graph.children(key)) & keys), 0) for key, count in below.items())
         left_out = None if more else beyond
     is_examined = len(keys) <= EXAMINED or shown.tool is not None

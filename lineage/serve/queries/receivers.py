@@ -8,6 +8,7 @@ from lineage.core.model.events import ReceiverRegistered
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.queries.service import Service
+from lineage.store.reading.revocation_facts import load_receivers
 
 
 def receivers(service: Service, contacts: Mapping[str, str], *, known_at: Instant | None = None) -> Document:
@@ -20,7 +21,7 @@ def receivers(service: Service, contacts: Mapping[str, str], *, known_at: Instan
     """
     with service.reader(known_at=known_at) as reader:
         world = reader.world()
-        reader.load_receivers(world)
+        load_receivers(reader, world)
     index = world.receivers.registrations
     latest = [by_given(index.get(receiver))[-1] for receiver in sorted(index)]
     items = [registration_document(registration_of(fact), fact.given_at) for fact in latest]

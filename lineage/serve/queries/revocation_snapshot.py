@@ -32,7 +32,8 @@ from lineage.serve.cache.revocation_cache import (
 )
 from lineage.serve.queries.other_orders import OtherOrders
 from lineage.serve.queries.service import Service
-from lineage.store.reading.reader import PART, Reader
+from lineage.store.reading.descendants import PART, load_successes, parts_below
+from lineage.store.reading.reader import Reader
 
 
 def parts_of(
@@ -44,7 +45,7 @@ def parts_of(
         TooManyError: It has more elements than ``most``.
     """
     targets = [(order.key, order.effective_at) for order in orders_of(world, revocation) if order.in_force(at)]
-    for part, keys in reader.parts_below(targets, nearby_of(world, revocation), size=size, most=most):
+    for part, keys in parts_below(reader, targets, nearby_of(world, revocation), size=size, most=most):
         yield part, receipt_of(part, revocation, at, keys)
 
 
@@ -118,7 +119,7 @@ class RevocationMoment:
         gathering, nearby = EffectsBuilder(world, revocation, at), nearby_of(world, revocation)
         since = min(order.effective_at for order in orders_of(world, revocation))
         try:
-            parts = list(self.reader.parts_below([(key, since) for key in stale.grants], nearby, most=PART))
+            parts = list(parts_below(self.reader, [(key, since) for key in stale.grants], nearby, most=PART))
         except TooManyError:
             return None
         parts.append((part_of(self.reader, stale.elements, nearby), set(stale.elements)))
@@ -161,10 +162,10 @@ class RevocationMoment:
         around = elements_and_names(part)
         self.others.bring(part, revocation, keys)
         endings = endings_elsewhere(part, revocation, keys)
-        self.reader.load_successes(part, keys, since)
+        load_successes(self.reader, part, keys, since)
         if endings:
             first = min(one.order.effective_at for some in endings.values() for one in some)
-            self.reader.load_successes(part, endings.keys(), first)
+            load_successes(self.reader, part, endings.keys(), first)
         uses = uses_under(part, lines, at)
         ended = ended_in(part, lines, endings, at)
         gathering.take(part, ended, uses, around)

@@ -20,6 +20,7 @@ from lineage.serve.queries.closure import around_with, close_at, closed
 from lineage.serve.queries.revocation_snapshot import moment_of
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
+from lineage.store.reading.revocation_facts import load_orders, load_receivers
 
 PAGE: Final = 100  # the default number of revocations listed at once
 
@@ -47,7 +48,7 @@ def revocations(
     """
     with moment_of(service, known_at) as moment:
         world, orders = _by_time(moment.reader)
-        moment.reader.load_receivers(world)
+        load_receivers(moment.reader, world)
         start = 0 if after is None else _place_behind(orders, after)
         page = orders[start : start + limit]
         verdicts: dict[str, Closure | None] = {}
@@ -75,7 +76,7 @@ def latest(service: Service, limit: int) -> list[str]:
 def _by_time(reader: Reader) -> tuple[World, list[Order]]:
     """Load all orders, latest first, and a world with them."""
     world = reader.world()
-    reader.load_orders(world)
+    load_orders(reader, world)
     orders = (order for id_ in world.orders.by_id for order in orders_of(world, id_))
     return world, sorted(orders, key=lambda order: (-order.given_at, order.rank))
 

@@ -37,6 +37,8 @@ from lineage.serve.documents.refusal_wording import COMMAND_LINE, Remedies
 from lineage.serve.queries.approvals import approvals_of
 from lineage.serve.queries.plan_report import effect_findings, plan_details
 from lineage.store import deletions
+from lineage.store.reading.acted import count_acted
+from lineage.store.reading.descendants import load_below
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
 
@@ -248,7 +250,7 @@ class Service:
             return None
         world = reader.world()
         try:
-            reader.load_below(world, key, proposal.at, most=self.most)
+            load_below(reader, world, key, proposal.at, most=self.most)
         except TooManyError as fault:
             raise TooManyError(
                 f"{fault}, too many for a plan here. Aim at something narrower, or look at it on the command line, "
@@ -294,4 +296,4 @@ class Service:
 def acted_by(reader: Reader, target: Target) -> int | None:
     """Count the actions of a principal; None if the target is not one."""
     key = key_of(target.kind, target.id)
-    return reader.count_acted(key) if key.startswith("principal:") else None
+    return count_acted(reader, key) if key.startswith("principal:") else None

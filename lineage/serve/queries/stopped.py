@@ -16,6 +16,7 @@ from lineage.core.revocation.stop_proof import Stopped
 from lineage.serve.queries.closure import around_with, evidence
 from lineage.serve.queries.revocation_snapshot import RevocationMoment, moment_of
 from lineage.serve.queries.service import Service
+from lineage.store.reading.revocation_facts import load_receivers
 
 
 class StoppedElements(NamedTuple):
@@ -86,7 +87,7 @@ def _at_once(service: Service, revocation: str) -> Iterator[_StopEvidence | None
     at = service.clock()
     with moment_of(service, None) as moment:
         receivers = moment.reader.world()
-        moment.reader.load_receivers(receivers)
+        load_receivers(moment.reader, receivers)
         world = around_with(moment.reader, receivers, revocation)
         if world is None:
             yield None

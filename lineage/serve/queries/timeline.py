@@ -12,6 +12,7 @@ from lineage.serve.queries.list_cursors import digest_of, place_of, said_of
 from lineage.serve.queries.list_pages import WHOLE_LIST, Budget, filled
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import EVERY_SORT, Candidate, Looked, Place
+from lineage.store.reading.list_items import candidates_in_order
 from lineage.store.reading.reader import Reader
 
 _Placed = list[tuple[Fact, Place]]
@@ -70,7 +71,7 @@ def page_of(
         following = page[-1][1] if len(page) < len(rest) else None
         return _facts(page, start, following), following, len(everything)
     assert limit is not None  # noqa: S101 (only a whole list has no limit)
-    candidates = reader.in_order(Looked(EVERY_SORT, {}, after=start, numbers=numbers, earliest_first=True))
+    candidates = candidates_in_order(reader, Looked(EVERY_SORT, {}, after=start, numbers=numbers, earliest_first=True))
 
     def fitting(part: list[Candidate]) -> _Placed:
         return _placed(reader, key, [one.place.n for one in part])

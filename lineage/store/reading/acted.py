@@ -6,6 +6,7 @@ themselves, must be read, since the actor stated by an action takes precedence o
 """
 
 from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -13,11 +14,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lineage.core.model.references import Role
+from lineage.core.model.events import ActionPerformed, DecisionMade
+from lineage.core.model.keys import split_key
+from lineage.core.model.references import Role, about
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
 from lineage.store.database.sql import found_by, in_array
 from lineage.store.database.tables import Keys, fact, meta, ref, sighting
+from lineage.store.reading import statements
+from lineage.store.reading.reader import Reader
 
 _FETCHED: Final = 10_000  # rows at a time
 _MARK: Final = sa.select(meta.c.name).where(meta.c.name == "actors")  # migration 0009 sets it, and a rebuild removes it
@@ -94,3 +99,48 @@ def decided(connection: Connection, keys: Keys, party: Collection[int], visible:
 def _of(connection: Connection, visible: Visible) -> tuple[sa.Select[Any], sa.CompoundSelect[Any]]:
     by_source, by_time = visible.trust is not None, visible.known_at is not None
     return _statements(connection.dialect.name, by_source=by_source, by_time=by_time)
+
+
+def count_acted(reader: Reader, target: str) -> int:
+    """Count the actions of a principal and its aliases, as stated by the actions or else by their decisions.
+
+    Cost:
+        One index row for each action; actions that do not state their actor are read, some thousands at a time.
+        In a store written by an older version every fact that mentions the principal is read, until it is rebuilt.
+    """
+    names = _names_of(reader, target)
+    if not is_complete(reader.connection):
+        return _count_by_reading(reader, names)
+    party = reader.hashes(f"principal:{name}" for name in names)
+    visible = Visible(reader.trust, reader.known_at)
+    count = named(reader.connection, reader.keys, party, visible)
+    for part in decided(reader.connection, reader.keys, party, visible):
+        world = reader.world()
+        for found in reader.facts(statements.FACTS_ABOUT, part):
+            world.add(found)
+        reader.load_decisions(world, world.actions)
+        count += sum(not names.isdisjoint(world.acted(action)) for action in world.actions)
+    return count
+
+
+def _count_by_reading(reader: Reader, names: AbstractSet[str]) -> int:
+    """Count the actions of a party by reading its facts, because the index of actors is incomplete."""
+    facts = {found for name in names for found in reader.facts_mentioning(f"principal:{name}")}
+    asked = {about(found.event) for found in facts if isinstance(found.event.body, DecisionMade)}
+    facts.update(reader.facts_referring(asked, Role.USES))
+    ids = sorted({about(found.event) for found in facts if isinstance(found.event.body, ActionPerformed)})
+    count = 0
+    for start in range(0, len(ids), _FETCHED):
+        world = reader.world()
+        for found in reader.facts_about(ids[start : start + _FETCHED]):
+            world.add(found)
+        reader.load_decisions(world, world.actions)
+        count += sum(not names.isdisjoint(world.acted(action)) for action in world.actions)
+    return count
+
+
+def _names_of(reader: Reader, target: str) -> AbstractSet[str]:
+    """Return the ids of a principal and of its aliases."""
+    world = reader.world()
+    reader.load_parties(world, [target])
+    return world.principals.party(split_key(target)[1])

@@ -10,6 +10,7 @@ from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import ActionPerformed
 from lineage.core.model.references import Role
 from lineage.core.model.times import Instant
+from lineage.store.reading.descendants import load_below
 from lineage.store.reading.reader import Reader
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def load_touched(reader: Reader, world: World, touched: Touched, at: Instant) ->
     """
     for target in sorted(touched.targets):
         try:
-            reader.load_below(world, target, at, most=SURROUNDINGS)
+            load_below(reader, world, target, at, most=SURROUNDINGS)
         except TooManyError as fault:
             logger.info("the elements under %s wait for the next full evaluation: %s", target, fault)
     actions = {*touched.actions, *world.actions}  # including those under ended elements

@@ -1,0 +1,82 @@
+"""Find the actions and elements of lists in the order of time, and load what is needed to show some of them."""
+
+from collections.abc import Collection, Iterator
+
+from lineage.core.authority.world import World
+from lineage.core.model.events import ActionPerformed
+from lineage.core.model.keys import is_element
+from lineage.core.model.references import about
+from lineage.core.model.times import Instant
+from lineage.store.acts_in_time import STATED, Acts, Candidate, Looked, Place, value_hash
+from lineage.store.database.sql import chunks
+from lineage.store.reading import statements
+from lineage.store.reading.reader import Reader, fact_of
+
+
+def load_chains(reader: Reader, world: World, actions: Collection[int], known: set[str]) -> dict[str, Place]:
+    """Load the evidence for some actions: the facts about them, their decisions and elements, and the parties.
+
+    Orders are not loaded: no chain depends on one.
+
+    Args:
+        world: The world to which it is added; only this method adds to it.
+        actions: Their hashes.
+        known: The names whose parties are in the world already; the names that are loaded are added.
+
+    Returns:
+        The actions with an authorised and known fact, each with its position in a list.
+    """
+    places: dict[str, Place] = {}
+    for part in chunks(actions):
+        for row in reader.connection.execute(statements.FACTS_ABOUT, {"keys": part}):
+            found = fact_of(row, reader.decode)
+            body = found.event.body
+            if isinstance(body, ActionPerformed) and reader.knows_mention(found, f"action:{body.action}"):
+                world.add(found)
+                place = Place(found.event.occurred_at, row.n)
+                places[body.action] = min(place, places.get(body.action, place))
+    elements, names = reader.named_by_activity(world, places)
+    for found in reader.facts_above(element for element in elements if element not in world.graph):
+        world.add(found)
+    names = {name for name in (*names, *world.graph.names()) if name not in known}
+    reader.load_parties(world, names)
+    known |= names
+    return places
+
+
+def load_held(reader: Reader, world: World, elements: Collection[int]) -> dict[str, Place]:
+    """Load what is needed to evaluate some elements, by their hashes.
+
+    Returns:
+        The elements that an authorised and known fact grants, each with its position in a list.
+    """
+    places: dict[str, Place] = {}
+    for part in chunks(elements):
+        for row in reader.connection.execute(statements.FACTS_ABOUT, {"keys": part}):
+            found = fact_of(row, reader.decode)
+            key = about(found.event)
+            if is_element(key) and reader.knows_mention(found, key):
+                place = Place(found.event.occurred_at, row.n)
+                places[key] = min(place, places.get(key, place))
+    reader.load_hashed(world, elements)
+    return places
+
+
+def candidates_in_order(reader: Reader, looked: Looked) -> Iterator[Candidate]:
+    """Yield facts in chronological order. They are candidates: some may not count, or not at that position."""
+    return Acts(reader.connection, reader.keys, reader.decode).in_order(looked)
+
+
+def count_by_hour(reader: Reader, start: Instant, end: Instant) -> dict[Instant, int]:
+    """Count the facts about actions in each hour that has any, between two instants, the second excluded."""
+    return Acts(reader.connection, reader.keys, reader.decode).count_by_hour(start, end)
+
+
+def hash_of(reader: Reader, kind: str, id_: str) -> int:
+    """Return the hash of a key, or of a value that an action states."""
+    return value_hash(reader.keys[kind], id_) if kind in STATED else reader.keys[kind][id_]
+
+
+def hashes_of_party(reader: Reader, id_: str) -> set[int]:
+    """Return the hashes of a principal and of all aliases of its party."""
+    return reader.party({f"principal:{id_}"})

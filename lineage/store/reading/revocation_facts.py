@@ -1,0 +1,81 @@
+"""Read revocations and reinstatements, enforcement points, and what these accepted and acknowledged."""
+
+from collections.abc import Collection
+from typing import Final
+
+import sqlalchemy as sa
+
+from lineage.core.authority.verdict import State
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, RevocationAcknowledged
+from lineage.core.model.records import ORDERS, Position
+from lineage.core.model.references import Role
+from lineage.core.model.times import Instant
+from lineage.store.database.tables import ref
+from lineage.store.reading import statements
+from lineage.store.reading.reader import Reader, fact_of
+
+_PART: Final = 5_000  # elements looked up at a time
+
+
+def load_orders(reader: Reader, world: World) -> None:
+    """Load every revocation and reinstatement."""
+    for found in reader.facts_found(statements.ORDERED, {}):
+        world.add(found)
+
+
+def first_orders(reader: Reader, most: int) -> list[Fact] | None:
+    """Return every order and lift; None if there are more than the limit."""
+    found = reader.facts_found(statements.ORDERED.limit(most + 1), {})
+    return None if len(found) > most else found
+
+
+def latest_orders_mentioning(reader: Reader, key: str, most: int) -> list[Fact]:
+    """The facts, authorised and known, among the last on the topic of orders that mention a key; latest first."""
+    numbers = sa.select(ref.c.n).where(
+        ref.c.key == reader.keys(key), ref.c.until == 0, statements.has_role(Role.MENTIONS)
+    )
+    latest = numbers.where(ref.c.n >= Position(ORDERS, 0, 0).number).order_by(ref.c.n.desc()).limit(most)
+    found = [int(n) for n in reader.connection.execute(latest).scalars()]
+    rows = sorted(reader.rows_at(found), key=lambda row: -row.n)
+    return [one for row in rows if reader.knows_mention(one := fact_of(row, reader.decode), key)]
+
+
+def load_acknowledgements(reader: Reader, world: World, revocations: Collection[str]) -> None:
+    """Load into a world the acknowledgements of receivers under some ids."""
+    for found in reader.facts_about([f"revocation:{id_}" for id_ in revocations]):
+        if isinstance(found.event.body, RevocationAcknowledged):
+            world.add(found)
+
+
+def load_receivers(reader: Reader, world: World) -> None:
+    """Load every registration of a receiver.
+
+    Cost:
+        An index scan of the receivers' names, and a lookup of the facts about them.
+    """
+    receivers = reader.connection.execute(statements.RECEIVERS).scalars().all()
+    for found in reader.facts_about(receivers):
+        world.add(found)
+
+
+def deliveries(reader: Reader, keys: Collection[str], at: Instant) -> dict[tuple[str, str], Instant]:
+    """Return when receivers accepted elements as ended, as of an instant.
+
+    States published before an element was last published as active again do not count.
+
+    Returns:
+        For (receiver, key), when that receiver first accepted the element as ended.
+    """
+    found: dict[str, dict[str, Instant]] = {}
+    by = at if reader.known_at is None else min(at, reader.known_at)
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), _PART):
+        part = {"keys": ordered[start : start + _PART], "by": by}
+        for key, state, receiver, accepted_at in reader.connection.execute(statements.DELIVERED, part):
+            if state == State.ACTIVE:
+                found.pop(key, None)
+            elif receiver is not None:
+                receivers = found.setdefault(key, {})
+                receivers[receiver] = min(accepted_at, receivers.get(receiver, accepted_at))
+    return {(receiver, key): first for key, by_receiver in found.items() for receiver, first in by_receiver.items()}
