@@ -4,15 +4,13 @@ They belong to this store alone and are not part of the log, so a rebuild does n
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from lineage.core.model.times import Instant
-from lineage.store.database.dialects import add_missing, backend_of
-from lineage.store.database.engine import faults
+from lineage.store.database.dialects import add_missing
+from lineage.store.database.engine import writing
 from lineage.store.database.sql import storable
 from lineage.store.database.tables import api_token, api_token_end
 from lineage.store.store import Store
@@ -64,14 +62,14 @@ class ApiTokens:
             "created_at": token.created_at,
             "expires_at": token.expires_at,
         }
-        with self._writing() as connection:
+        with writing(self._store.engine) as connection:
             connection.execute(api_token.insert(), [row])
 
     def revoke(self, id_: str, at: Instant) -> ApiToken | None:
         """Revoke a token; a revoked one keeps its first time. None if there is no such token."""
         if self.of_id(id_) is None:
             return None
-        with self._writing() as connection:
+        with writing(self._store.engine) as connection:
             add_missing(connection, api_token_end, [(storable(id_), at)])
         return self.of_id(id_)
 
@@ -86,12 +84,6 @@ class ApiTokens:
     def all(self) -> list[ApiToken]:
         """List all tokens, latest first."""
         return self._found(sa.true())
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        engine = self._store.engine
-        with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
-            yield connection
 
     def _found(self, where: sa.ColumnElement[bool]) -> list[ApiToken]:
         one = api_token.c

@@ -16,8 +16,8 @@ from lineage.core.model.records import Position, position_of
 from lineage.core.model.references import Role
 from lineage.core.model.times import Instant
 from lineage.store import evidence_trees
-from lineage.store.database.dialects import add_missing, backend_of, wait_for_turn
-from lineage.store.database.engine import faults
+from lineage.store.database.dialects import add_missing, wait_for_turn
+from lineage.store.database.engine import writing
 from lineage.store.database.sql import CHUNK, chunks, in_array
 from lineage.store.database.tables import (
     deleted_key,
@@ -165,8 +165,7 @@ def record(
         False if something has come; then nothing was written.
     """
     row = found._replace(lane=Position(*found.lane, 0).number)._asdict()  # type: ignore[arg-type]
-    engine = store.engine
-    with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
+    with writing(store.engine) as connection:
         wait_for_turn(connection)
         connection.execute(deletion.insert(), [row])
         if not is_current():

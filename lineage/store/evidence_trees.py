@@ -15,8 +15,8 @@ from lineage.core.evidence.tiles import WIDTH, subtrees
 from lineage.core.model.errors import IntegrityError
 from lineage.core.model.records import Position, position_of
 from lineage.core.model.times import Instant
-from lineage.store.database.dialects import add_missing, backend_of, hold
-from lineage.store.database.engine import faults
+from lineage.store.database.dialects import add_missing, hold
+from lineage.store.database.engine import writing
 from lineage.store.database.sorted_runs import ident_among
 from lineage.store.database.sql import chunks, in_array, values_of
 from lineage.store.database.tables import BROKEN, checkpoint, fact, meta, position, sighting, tile, tree
@@ -177,7 +177,7 @@ def extend_tree(store: Store, lane: Lane, first: int, following: int, records: S
     Returns:
         False if the tree does not end at ``first`` any more; then nothing was written.
     """
-    with _writing(store) as connection:
+    with writing(store.engine) as connection:
         held = sa.select(position.c.next_offset).where(position.c.topic == lane[0], position.c.partition == lane[1])
         projected = connection.execute(held.with_for_update()).scalar() or 0
         return following <= projected and extend_lane(connection, lane, first, following, records)
@@ -274,7 +274,7 @@ def signing(store: Store) -> Iterator[Signing]:
 
     Two processes that sign at the same time, or one during a rebuild, could otherwise sign two histories.
     """
-    with _writing(store) as connection:
+    with writing(store.engine) as connection:
         hold(connection, checkpoint)
         yield Signing(connection)
 
@@ -289,7 +289,7 @@ def add_cosignature(store: Store, id_: int, line: str, witnessed: Callable[[str]
         witnessed: Whether a note has enough cosignatures.
         now: The current time.
     """
-    with _writing(store) as connection:
+    with writing(store.engine) as connection:
         hold(connection, checkpoint)
         row = connection.execute(sa.select(checkpoint).where(checkpoint.c.id == id_)).first()
         if row is None:
@@ -371,13 +371,6 @@ def checkpoint_at(store: Store, origin: str, size: int) -> SignedCheckpoint | No
     with store.connection() as connection:
         row = connection.execute(query).first()
     return None if row is None else _signed(row)
-
-
-@contextmanager
-def _writing(store: Store) -> Iterator[Connection]:
-    engine = store.engine
-    with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
-        yield connection
 
 
 def _signed(row: Any) -> SignedCheckpoint:

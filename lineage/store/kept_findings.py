@@ -22,6 +22,7 @@ from lineage.core.model.finding import Severity
 from lineage.core.model.sentences import Sentence, Tag
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import add, without_limits
+from lineage.store.database.engine import writing
 from lineage.store.database.sql import chunks, in_array, storable
 from lineage.store.database.tables import finding
 from lineage.store.delivery import outbox
@@ -162,7 +163,7 @@ def write(store: Store, before: State, after: State, changes: Collection[tuple[s
     """
     turn, seq = before.turn + 1, before.seq + len(changes)
     after = replace(after, turn=turn, seq=seq)
-    with outbox.writing(store) as connection:
+    with writing(store.engine) as connection:
         if outbox.held(connection, KEEPER).turn != before.turn:
             raise FencedError("another process also keeps the findings; what it wrote is read first")
         without_limits(connection)
@@ -189,7 +190,7 @@ def forget_old(store: Store, now: Instant) -> None:
     )
     old = finding.c.until_at < now - _KEPT_VERSIONS
     resolved = sa.and_(finding.c.change == RESOLVED, finding.c.written_at < now - _KEPT_RESOLVED)
-    with outbox.writing(store) as connection:
+    with writing(store.engine) as connection:
         without_limits(connection)
         untold = sa.or_(finding.c.change == REFRESHED, told_since)
         connection.execute(finding.delete().where(sa.or_(sa.and_(old, untold), resolved)))

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from lineage.core.model.times import Instant
-from lineage.store.database.dialects import backend_of, wait_for_turn
-from lineage.store.database.engine import faults
+from lineage.store.database.dialects import wait_for_turn
+from lineage.store.database.engine import writing
 from lineage.store.database.sql import storable
 from lineage.store.database.tables import source_count, source_memory
 from lineage.store.store import Store
@@ -86,8 +86,7 @@ class SourceRecords:
             for topic, key, value in changes
             if len((kept_key := storable(key)).encode()) <= _LONGEST_KEY
         ]
-        engine = self._store.engine
-        with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
+        with writing(self._store.engine) as connection:
             wait_for_turn(connection)
             if rows:
                 connection.execute(_FORGET, [{"of": of, "in_topic": topic, "at_key": key} for topic, key, _ in rows])

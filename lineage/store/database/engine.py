@@ -77,6 +77,13 @@ def faults(engine: Engine) -> Iterator[None]:
         raise backend_of(engine.dialect).fault_of(error, where) from error
 
 
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that writes; database errors within it are translated."""
+    with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
+        yield connection
+
+
 def revision_of(connection: Connection) -> str | None:
     """The schema version of a store; None if it is empty.
 

@@ -4,8 +4,7 @@ It is derived from facts but is not part of the projection: a rebuild keeps it, 
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -16,8 +15,8 @@ from lineage.core.authority.verdict import State
 from lineage.core.model.errors import FencedError
 from lineage.core.model.times import Instant
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
-from lineage.store.database.dialects import add, add_missing, backend_of
-from lineage.store.database.engine import faults
+from lineage.store.database.dialects import add, add_missing
+from lineage.store.database.engine import writing
 from lineage.store.database.sql import in_array, texts_of
 from lineage.store.database.tables import accepted, delivered, meta, spread
 from lineage.store.store import Store
@@ -110,7 +109,7 @@ def write(store: Store, found: Sequence[Change], *, after: int, at: Instant, sta
         FencedError: Another writer has written since, or used newer facts, or the store was rebuilt; nothing was
             written.
     """
-    with writing(store) as connection:
+    with writing(store.engine) as connection:
         before = held(connection, SPREAD)
         edition = connection.execute(sa.select(meta.c.value).where(meta.c.name == "edition")).scalar() or b""
         if (
@@ -143,7 +142,7 @@ def move(store: Store, receiver: str, before: Cursor, *, seq: int, at: Instant, 
     Raises:
         FencedError: Another process has advanced it since; nothing was written.
     """
-    with writing(store) as connection:
+    with writing(store.engine) as connection:
         if held(connection, receiver).turn != before.turn:
             raise FencedError(f"another process also delivers to {receiver!r}")
         moved = Cursor(seq, at, before.turn + 1, place)
@@ -153,7 +152,7 @@ def move(store: Store, receiver: str, before: Cursor, *, seq: int, at: Instant, 
 
 def note_delivered(store: Store, receiver: str, seqs: Collection[int], at: Instant) -> None:
     """Record that a receiver has accepted rows; for a row accepted before, the first time is kept."""
-    with writing(store) as connection:
+    with writing(store.engine) as connection:
         add_missing(connection, accepted, [(seq, receiver, at) for seq in sorted(seqs)])
 
 
@@ -182,14 +181,6 @@ def latest(store: Store, key: str) -> Change | None:
     with store.connection() as connection:
         row = connection.execute(query).first()
     return None if row is None else _row(row).change
-
-
-@contextmanager
-def writing(store: Store) -> Iterator[Connection]:
-    """Open a transaction that writes deliveries; for the modules of this package."""
-    engine = store.engine
-    with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
-        yield connection
 
 
 def _cursor(connection: Connection, receiver: str, *, hold: bool = False) -> Cursor | None:

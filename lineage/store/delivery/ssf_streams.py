@@ -4,8 +4,7 @@ Streams are changed with optimistic locking: a writer that has not seen the late
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -16,8 +15,8 @@ from lineage.core.authority.verdict import State
 from lineage.core.model.errors import FencedError
 from lineage.core.model.times import Instant
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
-from lineage.store.database.dialects import add_missing, backend_of
-from lineage.store.database.engine import faults
+from lineage.store.database.dialects import add_missing
+from lineage.store.database.engine import writing
 from lineage.store.database.sql import storable
 from lineage.store.database.tables import dead_letter, notice, spread, stream
 from lineage.store.store import Store
@@ -111,7 +110,7 @@ class DeadLetter(NamedTuple):
 
 def create(store: Store, new: Stream) -> bool:
     """Store a new stream; False if its receiver already has one."""
-    with _writing(store) as connection:
+    with writing(store.engine) as connection:
         return bool(add_missing(connection, stream, [tuple(_columns(new).values())]))
 
 
@@ -167,7 +166,7 @@ def change(
         FencedError: Another process has changed or deleted it since; nothing was written.
     """
     after = replace(before, **values, turn=before.turn + 1)
-    with _writing(store) as connection:
+    with writing(store.engine) as connection:
         _replace(connection, before, after)
         if noticed:
             connection.execute(notice.delete().where(notice.c.stream == before.id, notice.c.id.in_(noticed)))
@@ -185,7 +184,7 @@ def from_the_beginning(store: Store) -> dict[str, Any]:
 
 def delete(store: Store, gone: Stream) -> None:
     """Delete a stream; its dead letters are kept."""
-    with _writing(store) as connection:
+    with writing(store.engine) as connection:
         connection.execute(stream.delete().where(stream.c.id == gone.id))
         connection.execute(notice.delete().where(notice.c.stream == gone.id))
 
@@ -247,7 +246,7 @@ def dead_letters(store: Store, *, receiver: str | None = None, limit: int) -> li
 
 def add_dead_letter(store: Store, letter: DeadLetter) -> None:
     """Record events that a receiver without a stream has permanently refused; if one is repeated, the first is kept."""
-    with _writing(store) as connection:
+    with writing(store.engine) as connection:
         add_missing(connection, dead_letter, [tuple(letter)])
 
 
@@ -260,13 +259,6 @@ def count_dead_letters(store: Store, *, receiver: str | None = None) -> int:
         query = query.where(dead_letter.c.receiver == storable(receiver))
     with store.connection() as connection:
         return int(connection.execute(query).scalar_one())
-
-
-@contextmanager
-def _writing(store: Store) -> Iterator[Connection]:
-    engine = store.engine
-    with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
-        yield connection
 
 
 def _replace(connection: Connection, before: Stream, after: Stream) -> None:
