@@ -1,11 +1,9 @@
 """The store: facts, and the positions of the projection. Every method is one transaction."""
 
-import json
 import logging
 import secrets
 import threading
 import time
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from copy import copy
@@ -18,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from lineage.core.model.errors import BadRecordError, IntegrityError, UnavailableError
-from lineage.core.model.events import Event, Fact, canonical_json
+from lineage.core.model.events import Event, Fact
 from lineage.core.model.records import Batch, DecodedRecord, Outcomes, Position, RejectedRecord
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
@@ -29,8 +27,6 @@ from lineage.store.database.sorted_runs import ident_among, repeated_idents
 from lineage.store.database.sql import chunks, in_array, storable, values_of
 from lineage.store.database.tables import (
     Keys,
-    approval,
-    claim,
     fact,
     meta,
     name,
@@ -46,7 +42,7 @@ from lineage.store.reading.reader import Reader, fact_of
 from lineage.store.reading.statements import FACT
 from lineage.store.writing.index_entries import IndexRuns, merge_some, state_of
 from lineage.store.writing.projection import Outcome, Projection
-from lineage.store.writing.quarantine_quota import Quota, beyond, count_beyond, discharge
+from lineage.store.writing.quarantine_quota import Quota, discharge
 
 logger = logging.getLogger(__name__)
 
@@ -67,14 +63,6 @@ _STEP: Final = 10_000
 _MOST_UNMERGED: Final = 1_000_000
 _MERGE_SECONDS: Final = 0.2
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
-
-
-class Quarantined(NamedTuple):
-    """A record in quarantine."""
-
-    id: int
-    record: RejectedRecord
-    released_at: Instant | None
 
 
 class Stored(NamedTuple):
@@ -278,60 +266,13 @@ class Store:
         add_missing(connection, release, [(id_, released_at) for id_ in released])
         discharge(connection, released)
 
-    def keep_plan(self, digest: str, document: Mapping[str, Any], made_at: Instant) -> None:
-        """Store a plan by its digest; if it is stored already, its first time is kept."""
-        with self.connection() as connection:
-            if connection.execute(sa.select(plan.c.digest).where(plan.c.digest == digest)).first():
-                return
-        with self._write() as connection:
-            add_missing(connection, plan, [(digest, made_at, zlib.compress(canonical_json(document)))])
-
-    def approve(self, digest: str, approved_by: str, approved_at: Instant) -> None:
-        """Record the approval of a plan."""
-        row = {"plan": storable(digest), "approved_by": storable(approved_by), "approved_at": approved_at}
-        with self._write() as connection:
-            connection.execute(approval.insert(), [row])
-
-    def claim(self, revocation: str, value: bytes) -> bytes:
-        """Claim the id of a revocation for an event.
-
-        Returns:
-            The event that claimed the id first: ``value``, or an earlier one.
-        """
-        with self._write() as connection:
-            add_missing(connection, claim, [(storable(revocation), value)])
-        return self.claimed(revocation) or value
-
     # Reading
-
-    def approvals(self, digest: str, *, after: Instant, until: Instant) -> list[tuple[str, Instant]]:
-        """Return the approvals of a plan later than ``after`` and not after ``until``: who and when, earliest first."""
-        query = (
-            sa.select(approval.c.approved_by, approval.c.approved_at)
-            .where(approval.c.plan == storable(digest))
-            .where(approval.c.approved_at > after, approval.c.approved_at <= until)
-            .order_by(approval.c.approved_at, approval.c.id)
-        )
-        with self.connection() as connection:
-            return [(who, when) for who, when in connection.execute(query)]
-
-    def claimed(self, revocation: str) -> bytes | None:
-        """Return the event that claimed the id of a revocation; None if there is none."""
-        with self.connection() as connection:
-            query = sa.select(claim.c.value).where(claim.c.revocation == storable(revocation))
-            return connection.execute(query).scalar()
 
     @contextmanager
     def reader(self, *, trust: TrustTable | None, known_at: Instant | None = None) -> Iterator[Reader]:
         """Open a reader of facts from a snapshot of the store."""
         with gc_paused(), self.connection() as connection:
             yield Reader(connection, self.keys, self.decode, trust=trust, known_at=known_at)
-
-    def plan(self, digest: str) -> dict[str, Any] | None:
-        """Return the stored plan with a digest; None if there is none."""
-        with self.connection() as connection:
-            found = connection.execute(sa.select(plan.c.document).where(plan.c.digest == storable(digest))).scalar()
-        return None if found is None else dict(json.loads(zlib.decompress(found)))
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Return the next offset to project, by topic and partition."""
@@ -375,82 +316,10 @@ class Store:
                 aside.scalar_one(),
             )
 
-    def quarantined(self, *, waiting: bool = True, after: int = 0, limit: int | None = None) -> list[Quarantined]:
-        """Return records in quarantine, ordered by id; with ``waiting`` only those that have not been released."""
-        query = (
-            sa.select(quarantine, release.c.released_at)
-            .outerjoin(release, release.c.quarantine == quarantine.c.id)
-            .where(quarantine.c.id > after)
-            .order_by(quarantine.c.id)
-            .limit(limit)
-        )
-        if waiting:
-            query = query.where(release.c.quarantine.is_(None))
-        with self.connection() as connection:
-            return [
-                Quarantined(
-                    row.id,
-                    RejectedRecord(
-                        number=row.n,
-                        origin=row.origin,
-                        place=row.place,
-                        recorded_at=row.recorded_at,
-                        reason=row.reason,
-                        detail=row.detail,
-                        sha256=row.sha256,
-                        size=row.size,
-                        value=row.value,
-                        headers=row.headers,
-                        sources=None if row.sources is None else tuple(json.loads(row.sources)),
-                        charged_to=row.charged_to,
-                        beyond_quota=row.kept is None,
-                    ),
-                    row.released_at,
-                )
-                for row in connection.execute(query)
-            ]
-
-    def count_quarantined(self) -> int:
-        """Count the records in quarantine that have not been released."""
-        query = (
-            sa.select(sa.func.count())
-            .select_from(quarantine)
-            .where(quarantine.c.id.not_in(sa.select(release.c.quarantine)))
-        )
-        with self.connection() as connection:
-            return int(connection.execute(query).scalar_one())
-
     def indexes_actors(self) -> bool:
         """Whether every action is in the index of actors."""
         with self.connection() as connection:
             return is_complete(connection)
-
-    def credentials_sent(self, *, until: Instant | None = None) -> list[tuple[str, int, Instant, Instant]]:
-        """Count the records refused for a raw credential, by source, with the times of the first and the last.
-
-        Args:
-            until: Only those received by then; None for all.
-        """
-        source = sa.func.coalesce(quarantine.c.charged_to, quarantine.c.origin)
-        came = quarantine.c.recorded_at
-        query = (
-            sa.select(source, sa.func.count(), sa.func.min(came), sa.func.max(came))
-            .where(quarantine.c.reason == "credential", sa.true() if until is None else came <= until)
-            .group_by(source)
-            .order_by(source)
-        )
-        with self.connection() as connection:
-            return [tuple(row) for row in connection.execute(query)]
-
-    def count_beyond_quota(self) -> int:
-        """Count the records in quarantine of which only the digest and the position are kept."""
-        with self.connection() as connection:
-            return count_beyond(connection)
-
-    def beyond_quota(self, *, limit: int) -> list[tuple[str, int]]:
-        """Return the sources with such records, and their number, the largest first."""
-        with self.connection() as connection:
-            return beyond(connection, limit=limit)
 
     def conflicts(self, among: Collection[tuple[str, str]] | None = None) -> list[list[Fact]]:
         """Return the facts that share (source, event_id) but differ in content, in groups, each content once.
@@ -608,19 +477,6 @@ class Store:
                 table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
                 for table in (fact, ref, sighting, quarantine, name, plan)
             }
-
-    def count_quarantined_holding(self, text: str) -> int:
-        """Count the unreleased records in quarantine whose bytes contain a text."""
-        needle = sa.literal(text.encode(errors="surrogateescape"), sa.LargeBinary)
-        waiting = quarantine.c.id.not_in(sa.select(release.c.quarantine))
-        with self.connection() as connection:
-            place = (
-                sa.func.instr(quarantine.c.value, needle)
-                if connection.dialect.name == "sqlite"
-                else sa.func.position(needle.op("IN")(quarantine.c.value))
-            )
-            query = sa.select(sa.func.count()).select_from(quarantine).where(waiting, place > 0)
-            return int(connection.execute(query).scalar_one())
 
 
 def new_edition(connection: Connection) -> None:

@@ -36,6 +36,7 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.records import DECISIONS, ORDERS
 from lineage.serve.cli.main import main
 from lineage.serve.config.wiring import now
+from lineage.store.plans import stored_plan
 from lineage.store.store import open_store
 from tests.support.secrets import JWT
 
@@ -491,7 +492,7 @@ def test_a_raw_credential_on_the_command_line_is_refused_and_not_stored(tmp_path
     store = open_store(url, codec.read)
     with store.connection() as connection:
         digests = connection.execute(sa.text("SELECT digest FROM plan")).scalars().all()
-    plans = [json.dumps(store.plan(digest)) for digest in digests]
+    plans = [json.dumps(stored_plan(store, digest)) for digest in digests]
     store.close()
     assert not any(JWT in plan for plan in plans)
     assert 2 == result.exit_code

@@ -20,6 +20,7 @@ from lineage.serve.cli.main import main
 from lineage.serve.config.wiring import Settings
 from lineage.serve.processes.consumer_process import consume
 from lineage.serve.processes.live_graph import digest_of_store
+from lineage.store.quarantine import quarantined
 from tests.support import servers
 from tests.support.kafka_worlds import (
     LINE,
@@ -136,7 +137,7 @@ def test_a_quarantined_record_has_its_position_and_headers(world: World):
     """
     [item] = asked(world.store, world.url, "quarantine")[0]["items"]
     with opened(world.store) as store:
-        [row] = store.quarantined()
+        [row] = quarantined(store)
     [record] = world.log.read(DECISIONS, 1, row.record.place, limit=1).records
 
     assert NO_EVENT == record.value == row.record.value

@@ -19,6 +19,7 @@ from ingest.projector import project
 from lineage.core.model.records import DECISIONS, Headers, Record, Slice
 from lineage.serve.cli.main import main
 from lineage.serve.processes.logs import LogSettings, logging_to
+from lineage.store.quarantine import count_quarantined
 from lineage.store.store import open_store
 from tests.support.http_worlds import api_over
 from tests.support.wrapped_secrets import KINDS, ONE_LINE, WRAPPINGS, Secret, secret, traces
@@ -224,6 +225,6 @@ def test_kafka_leaks_nothing(tmp_path_factory, rng, in_headers):
         contextlib.closing(open_store(url, codec.read, create=True)) as store,
     ):
         project(RecordsWithHeaders(held), store, None)
-        assert len(held) == store.count_quarantined()
+        assert len(held) == count_quarantined(store)
 
     assert [] == leaked(records, bytes_of(folder), result.getvalue(), looked_at(url))

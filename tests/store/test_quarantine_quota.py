@@ -25,6 +25,7 @@ from lineage.serve.commands import maintenance
 from lineage.serve.queries import quarantine_and_conflicts
 from lineage.serve.queries.service import Service
 from lineage.serve.text import render_chain
+from lineage.store.quarantine import beyond_quota, count_beyond_quota, quarantined
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
 from lineage.store.writing.quarantine_quota import Quota, size_kept
@@ -77,7 +78,7 @@ def line(place: int, origin: str = "file.jsonl", size: int = 1, **fields: Any) -
 
 def kept(store: Store) -> dict[tuple[str, int], bool]:
     """Return which records are kept whole, by origin and position."""
-    return {(item.record.origin, item.record.place): not item.record.beyond_quota for item in store.quarantined()}
+    return {(item.record.origin, item.record.place): not item.record.beyond_quota for item in quarantined(store)}
 
 
 def expected(records: list[RejectedRecord], quota: Quota) -> dict[tuple[str, int], bool]:
@@ -121,13 +122,13 @@ def test_each_source_has_its_own_quota(
             del rest[:cut]
 
         assert expected(records, QUOTA) == kept(store)
-        found = {item.record.place: item.record for item in store.quarantined()}
+        found = {item.record.place: item.record for item in quarantined(store)}
         for record in records:
             stored = found[record.place]
             assert (record.sha256, record.size, record.reason) == (stored.sha256, stored.size, stored.reason)
             assert (stored.value, stored.headers) == ((None, None) if stored.beyond_quota else (record.value, b"[]"))
         beyond = [record for record in found.values() if record.beyond_quota]
-        assert len(beyond) == store.count_beyond_quota() == sum(count for _, count in store.beyond_quota(limit=9))
+        assert len(beyond) == count_beyond_quota(store) == sum(count for _, count in beyond_quota(store, limit=9))
         store.close()
 
 
@@ -220,14 +221,14 @@ def test_a_record_beyond_the_quota_is_retried_from_the_log(store: Store, log: Lo
         log.append(Entry(DECISIONS, value) for value in values)
         project(log, store, None)
     service = Service(store, log, Trust(), lambda: START, source="urn:test")
-    beyond = store.count_beyond_quota()
+    beyond = count_beyond_quota(store)
     assert beyond >= 1_197
     assert maintenance.fsck(service, lambda _: None)["differences"]  # the fresh projection can read them
 
     document = maintenance.retry(service)
 
     assert (1_200, 1_200, 0) == (document["read"], document["taken_up"], document["waiting"])
-    assert (1_200, 0) == (store.sizes()["fact"], store.count_beyond_quota())
+    assert (1_200, 0) == (store.sizes()["fact"], count_beyond_quota(store))
     assert maintenance.fsck(service, lambda _: None)["ok"]
     log.append([Entry(DECISIONS, b"?")])
     project(log, store, None)

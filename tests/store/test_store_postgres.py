@@ -26,6 +26,7 @@ from lineage.core.revocation.reach import Proposal
 from lineage.serve.commands import maintenance
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import COLUMNS
+from lineage.store.plans import stored_plan
 from lineage.store.reading.descendants import load_below
 from lineage.store.rebuild import swap
 from lineage.store.rebuild.diff import differences, twin
@@ -305,7 +306,7 @@ def test_a_reader_may_query_everything_and_write_nothing(role: str, postgres_url
             assert "active" == service.status("token", "t1", at=START)["state"]
             reach = service.reach(Proposal(target=Target("principal", "human:alice"), at=START), stale=True)
             assert 5 == len(reach["kills"]["tokens"])
-            assert reading.plan(reach["plan_digest"]) is None  # it is not stored, which is a warning in the log
+            assert stored_plan(reading, reach["plan_digest"]) is None  # it is not stored, which is a warning in the log
             assert ["token:t1"] == reading.search("T1", limit=5)
             log.append([entry_of(event(5))])
             with pytest.raises(UnavailableError, match="lacks a privilege"):

@@ -20,6 +20,7 @@ from lineage.serve.config.settings import TABLES, Settings
 from lineage.serve.config.wiring import now, opened_log, opened_store
 from lineage.serve.documents.core_documents import Document
 from lineage.store import deletions
+from lineage.store.quarantine import beyond_quota, count_beyond_quota, count_quarantined
 from lineage.store.server_info import database_of
 from lineage.store.store import Store
 from lineage.store.writing.index_entries import IndexRuns
@@ -125,10 +126,10 @@ def _version(name: str) -> str | None:
 def _store(store: Store) -> str:
     runs = store.runs()
     text = f"{store.url}: {store.sizes()['fact']:,} facts{'' if runs is None else _runs(runs)}, "
-    text += f"{store.count_quarantined():,} records in quarantine"
-    if not (beyond := store.count_beyond_quota()):
+    text += f"{count_quarantined(store):,} records in quarantine"
+    if not (beyond := count_beyond_quota(store)):
         return text
-    [(source, records)] = store.beyond_quota(limit=1)
+    [(source, records)] = beyond_quota(store, limit=1)
     return (
         f"{text}, of which {beyond:,} are kept only as digest and place: their source has used up its quota "
         f"(most of them, {records:,}, are from {source}); see 'delegraph quarantine'"

@@ -18,12 +18,13 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees, kept_findings
 from lineage.store.deletions import DeletedRecords, check_lists
+from lineage.store.quarantine import Quarantined, quarantined
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.rebuild.index_check import entry_differences
 from lineage.store.rebuild.swap import exchange, temporary_store
 from lineage.store.rebuild.time_index_check import time_index_differences
 from lineage.store.rebuild.tree_check import broken_checkpoints, tree_differences
-from lineage.store.store import Quarantined, Store
+from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def retry(service: Service) -> Document:
     now = service.clock()
     writer = _Again(log)
     read = accepted = after = 0
-    while waiting := service.store.quarantined(after=after, limit=_PAGE):
+    while waiting := quarantined(service.store, after=after, limit=_PAGE):
         after = waiting[-1].id
         read += len(waiting)
         accepted += _taken_up(service, log, writer, waiting, now)

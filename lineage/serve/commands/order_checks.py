@@ -14,6 +14,7 @@ from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.approvals import approval_document, good_approvals
 from lineage.serve.queries.service import Service
+from lineage.store.plans import add_approval
 from lineage.store.reading.reader import Reader
 
 
@@ -150,5 +151,5 @@ def approve_plan(service: Service, digest: str, *, approved_by: str) -> Document
         why = is_no_second_person(reader, None, approved_by)
     if why is not None:
         raise RefusedError(f"nothing was approved: {why}")
-    service.store.approve(digest, approved_by, now)
+    add_approval(service.store, digest, approved_by, now)
     return {"plan_digest": digest, "target": plan["target"], **approval_document(approved_by, now)}

@@ -23,6 +23,7 @@ from lineage.serve.commands.order_request import OrderRequest, differing, other_
 from lineage.serve.documents.core_documents import Document, reach_document
 from lineage.serve.queries.plan_report import effect_findings
 from lineage.serve.queries.service import Service, acted_by
+from lineage.store.plans import claim_revocation, claimed_event
 
 
 def give_order(service: Service, request: OrderRequest) -> Document | None:
@@ -67,7 +68,7 @@ def give_order(service: Service, request: OrderRequest) -> Document | None:
 
 def _claim(service: Service, revocation: str, event: Event) -> bool:
     value = entry_of(event).value
-    return service.store.claim(revocation, value) == value
+    return claim_revocation(service.store, revocation, value) == value
 
 
 def _claimed(service: Service, request: OrderRequest) -> Event | None:
@@ -76,7 +77,7 @@ def _claimed(service: Service, request: OrderRequest) -> Event | None:
     Raises:
         OtherOrderError: It is a different order.
     """
-    value = None if request.revocation is None else service.store.claimed(request.revocation)
+    value = None if request.revocation is None else claimed_event(service.store, request.revocation)
     if value is None:
         return None
     event = service.store.decode(value)

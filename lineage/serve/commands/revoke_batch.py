@@ -26,6 +26,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.approvals import approvals_of
 from lineage.serve.queries.service import Service, acted_by
 from lineage.serve.queries.uses import findings_beside_all
+from lineage.store.plans import claim_revocation, claimed_event, keep_plan
 
 MOST_TARGETS: Final = 1_000
 
@@ -90,7 +91,7 @@ def reach_batch(service: Service, request: BatchRequest) -> Document:
     service.refuse_stale(service.face.stale)
     now = service.clock()
     reach = _reached(service, request, now)
-    service.store.keep_plan(reach.plan_digest, reach.plan, now)
+    keep_plan(service.store, reach.plan_digest, reach.plan, now)
     return {
         **_document(service, request, reach),
         **findings_beside_all(service, request.targets, now),
@@ -182,10 +183,10 @@ def _is_begun(service: Service, orders: Sequence[OrderRequest]) -> bool:
         begun = begun or bool(given)
         for body in given:
             _refuse_other(order, body)
-        if not given and service.store.claimed(revocation) is None:
+        if not given and claimed_event(service.store, revocation) is None:
             added.append(revocation)
     incident = str(orders[0].revocation).rpartition(".")[0]
-    if begun and (added or service.store.claimed(f"{incident}.{len(orders) + 1}") is not None):
+    if begun and (added or claimed_event(service.store, f"{incident}.{len(orders) + 1}") is not None):
         raise other_order(incident, ["list of targets"])
     return begun
 
@@ -199,7 +200,7 @@ def _event(service: Service, order: OrderRequest, digest: str, incident: str, no
     """Return the event for which the order's id was claimed, so that a repetition appends a duplicate."""
     revocation = str(order.revocation)
     event = event_of(service, order.body(revocation, digest), now)._replace(txn=incident)
-    claimed = service.store.decode(service.store.claim(revocation, entry_of(event).value))
+    claimed = service.store.decode(claim_revocation(service.store, revocation, entry_of(event).value))
     assert isinstance(claimed.body, RevocationOrdered)  # noqa: S101 (nothing else is claimed)
     _refuse_other(order, claimed.body)
     return claimed

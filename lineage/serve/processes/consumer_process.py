@@ -28,6 +28,7 @@ from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.startup_retry import opened_in_time
 from lineage.serve.processes.tracing import tracer
 from lineage.serve.queries.service import Service
+from lineage.store.quarantine import count_beyond_quota, count_quarantined
 from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -189,7 +190,7 @@ class _Keeper:
                     self._live.follow()
                     self._metrics.graph(*self._live.size())
                 if time.monotonic() - counted >= _COUNT_SECONDS:
-                    self._metrics.quarantine(self._store.count_quarantined(), self._store.count_beyond_quota())
+                    self._metrics.quarantine(count_quarantined(self._store), count_beyond_quota(self._store))
                     if runs := self._store.runs():
                         self._metrics.index(*runs)
                     counted = time.monotonic()

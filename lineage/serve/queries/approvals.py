@@ -7,6 +7,7 @@ from typing import Final
 
 from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.serve.documents.core_documents import Document
+from lineage.store.plans import plan_approvals
 from lineage.store.store import Store
 
 APPROVED_SECONDS: Final = 60 * 60  # long enough to find the other person, too short to be forgotten
@@ -19,7 +20,7 @@ def approvals_of(store: Store, digest: str, at: Instant) -> list[Document]:
 
 def good_approvals(store: Store, digest: str, at: Instant) -> list[tuple[str, Instant]]:
     """Return who approved a plan and when, as far as valid at an instant, earliest first."""
-    found = store.approvals(digest, after=at - APPROVED_SECONDS * SECOND, until=at)
+    found = plan_approvals(store, digest, after=at - APPROVED_SECONDS * SECOND, until=at)
     latest = dict(found)  # a second approval by the same person extends the first
     return sorted(latest.items(), key=lambda item: (item[1], item[0]))
 

@@ -24,6 +24,7 @@ from lineage.serve.queries.revocations import revocations
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
 from lineage.store.acts_in_time import Looked, Sort
+from lineage.store.quarantine import count_beyond_quota, count_quarantined
 from lineage.store.reading.list_items import candidates_in_order, count_by_hour, load_held
 from lineage.store.reading.reader import Reader
 
@@ -51,8 +52,8 @@ def attention(service: Service, *, at: Instant, known_at: Instant | None = None)
         "findings": _findings(service, at, known_at),
         "revocations": _revocations(service, at, known_at),
         "quarantine": {
-            "records": service.store.count_quarantined(),
-            "beyond_quota": service.store.count_beyond_quota(),
+            "records": count_quarantined(service.store),
+            "beyond_quota": count_beyond_quota(service.store),
         },
         "sources": _sources(service),
         "actions": actions,

@@ -10,6 +10,7 @@ from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.deletions import deleted_before, deleted_sequences
+from lineage.store.quarantine import credentials_sent
 from lineage.store.store import Store, Stored
 
 _READ: Final = 5_000  # facts read at once
@@ -67,7 +68,7 @@ def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = 
         holes=tuple(pair for pair in holes if _known(pair, known_at) == pair),
         known_prefixes=_prefixes(trust),
         numbered=numbered,
-        credentials=tuple(SentCredentials(*row) for row in store.credentials_sent(until=known_at)),
+        credentials=tuple(SentCredentials(*row) for row in credentials_sent(store, until=known_at)),
     )
     return Gathered(world, counting, intake)
 
@@ -81,7 +82,7 @@ class Noticed:
         self._runs: dict[str, Runs] = {}
         self._unauthorised: list[Fact] = []
         self._conflicts = {_identity(group[0]): tuple(group) for group in store.conflicts()}
-        self._credentials = store.credentials_sent()
+        self._credentials = credentials_sent(store)
         self._credentials_at: Instant = 0
         self._numbers = 0  # the number of facts with a sequence number
         self._sequenced: dict[int, Fact] = {}  # the facts next to holes
@@ -105,7 +106,7 @@ class Noticed:
         for one in stored:
             self._number(one)
         if now - self._credentials_at > _REFUSALS_EVERY:
-            self._credentials, self._credentials_at = store.credentials_sent(), now
+            self._credentials, self._credentials_at = credentials_sent(store), now
         after = (len(self._unauthorised), self._conflicts, self._credentials, self._numbers)
         return self.intake(store) if before != after else None
 

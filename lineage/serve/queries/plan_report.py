@@ -26,6 +26,7 @@ from lineage.core.revocation.plan_details import (
 )
 from lineage.core.revocation.reach import Reach
 from lineage.serve.documents.core_documents import Document, depth_documents
+from lineage.store.quarantine import count_quarantined_holding
 from lineage.store.reading.reader import Reader
 from lineage.store.reading.revocation_facts import load_receivers
 from lineage.store.reading.survivors import count_others, first_others, some_others
@@ -64,7 +65,7 @@ def plan_details(store: Store, reader: Reader, world: World, reach: Reach, *, gi
         },
         "shared": shared_with_others(reader, world, kills, at),
         "spared": reach.spared,
-        "unjudged": {**_counted(unknown), "quarantined": store.count_quarantined_holding(reach.proposal.target.id)},
+        "unjudged": {**_counted(unknown), "quarantined": count_quarantined_holding(store, reach.proposal.target.id)},
         "backdated": _backdated(world, reach, given_at),
         "narrower": _narrower(reader, world, reach),
     }

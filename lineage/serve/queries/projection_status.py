@@ -6,6 +6,7 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.service import Service
+from lineage.store.quarantine import count_quarantined
 
 LOOKED_AT: Final = 2_000  # the latest facts, searched for the last event of each source
 
@@ -50,7 +51,7 @@ def projection_status(service: Service) -> Document:
             }
             for (topic, partition), following in sorted(places.items())
         ],
-        "quarantined": service.store.count_quarantined(),
+        "quarantined": count_quarantined(service.store),
         "trust": service.trust.file,
         "sources": sorted(last.values(), key=lambda found: str(found["source"])),
         "looked_at": looked_at,

@@ -9,7 +9,7 @@ from lineage.core.model.trust import authorised
 from lineage.serve.documents.core_documents import Document, fact_document, instant, listing
 from lineage.serve.queries.list_cursors import Rank, digest_of, ranked_page
 from lineage.serve.queries.service import Service
-from lineage.store.store import Quarantined
+from lineage.store.quarantine import Quarantined, beyond_quota, count_beyond_quota, count_quarantined, quarantined
 
 _SOURCES_BEYOND: Final = 100  # sources listed with their number of records beyond the quota
 PAGE: Final = 1_000  # the default limit of a list
@@ -17,17 +17,17 @@ PAGE: Final = 1_000  # the default limit of a list
 
 def quarantine(service: Service, *, after: int = 0, limit: int = PAGE, everything: bool = False) -> Document:
     """List quarantined records that have not been released; with ``everything`` the released ones too."""
-    found = service.store.quarantined(waiting=not everything, after=after, limit=limit + 1)
+    found = quarantined(service.store, waiting=not everything, after=after, limit=limit + 1)
     items = [quarantined_document(item) for item in found[:limit]]
     following = str(found[limit - 1].id) if len(found) > limit else None
     return {
-        **listing(items, total=service.store.count_quarantined(), following=following),
+        **listing(items, total=count_quarantined(service.store), following=following),
         "beyond_quota": {
-            "records": service.store.count_beyond_quota(),
+            "records": count_beyond_quota(service.store),
             "quota": {"records": service.store.quota.records, "bytes": service.store.quota.bytes},
             "sources": [
                 {"source": source, "records": records}
-                for source, records in service.store.beyond_quota(limit=_SOURCES_BEYOND)
+                for source, records in beyond_quota(service.store, limit=_SOURCES_BEYOND)
             ],
         },
         "as_of": service.as_of(),

@@ -37,6 +37,7 @@ from lineage.serve.documents.refusal_wording import COMMAND_LINE, Remedies
 from lineage.serve.queries.approvals import approvals_of
 from lineage.serve.queries.plan_report import effect_findings, plan_details
 from lineage.store import deletions
+from lineage.store.plans import keep_plan, stored_plan
 from lineage.store.reading.acted import count_acted
 from lineage.store.reading.descendants import load_below
 from lineage.store.reading.reader import Reader
@@ -204,7 +205,7 @@ class Service:
             reach = reach_of(world, proposal, acted=acted_by(reader, proposal.target))
             details = plan_details(self.store, reader, world, reach, given_at=given_at)
         try:
-            self.store.keep_plan(reach.plan_digest, reach.plan, self.clock())
+            keep_plan(self.store, reach.plan_digest, reach.plan, self.clock())
         except UnavailableError as fault:  # a read-only copy can answer as well, but cannot give orders
             logger.warning("the plan is not kept, and cannot be executed by its digest: %s", fault)
         odd = effect_findings(proposal.at, proposal.at if given_at is None else given_at)
@@ -286,7 +287,7 @@ class Service:
 
     def stored_plan(self, digest: str) -> Document | None:
         """Return the plan with a digest; None if it is not stored here."""
-        return self.store.plan(digest)
+        return stored_plan(self.store, digest)
 
     def trust_warnings(self) -> list[str]:
         """Explain why the current trust file is not in force; empty if it is."""

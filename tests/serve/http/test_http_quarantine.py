@@ -13,6 +13,7 @@ from lineage.core.model.errors import UnknownSchemaError
 from lineage.core.model.events import Event
 from lineage.deliver.http.callers import Role
 from lineage.serve.commands import maintenance
+from lineage.store.quarantine import quarantined
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over
 from tests.support.http_writes import EVENT, NOT_EVENTS, avro, event, zigzag
 from tests.support.stores import KINDS, fresh_places
@@ -109,7 +110,7 @@ def test_only_producers_can_fill_the_quarantine(here: World, role: str):
     """
     response = here.post("/v1/events", role, content=b"\xc3\x01unknown", headers=AVRO)
 
-    assert (403, []) == (response.status_code, here.service.store.quarantined())
+    assert (403, []) == (response.status_code, quarantined(here.service.store))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_only_valid_sources_of_a_sender_are_kept(here: World, monkeypatch: pytes
     Other values in a token's list, credentials above all, are not kept with the record.
     """
     sent_to_an_older_version(monkeypatch, here, event(1), sources=sources)
-    [waiting] = here.service.store.quarantined()
+    [waiting] = quarantined(here.service.store)
 
     assert ("urn:test:*",) == waiting.record.sources
     assert TAKEN == retried(here)

@@ -22,6 +22,7 @@ from lineage.serve.http.api.receipt_stream import RECEIPTS
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.core import responses as answers
 from lineage.serve.queries import receipt
+from lineage.store.quarantine import quarantined
 from tests.support.http_worlds import ASKED, LEAKED, NAMES, World, api_over, problem_type
 from tests.support.http_writes import (
     EVENT,
@@ -178,7 +179,7 @@ def test_the_same_checks_apply_to_what_only_a_later_version_can_read(here: World
     """
     response = here.post("/v1/events", "producer", json=[event(**body)])
     assert (403, "forbidden") == (response.status_code, problem_type(response))
-    assert [] == here.service.store.quarantined()
+    assert [] == quarantined(here.service.store)
 
 
 def test_another_media_type_is_refused(here: World):
