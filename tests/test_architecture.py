@@ -127,7 +127,7 @@ ROOMS = {
     "lineage.deliver": ("http", "tlog", "outbox", "rfc7009", "probes", "ssf", "token_status", "findings"),
     "lineage.serve": (
         "documents", "text", "drawing", "cache", "queries", "commands", "config", "server", "http", "web",
-        "mcp", "client_items", "http_client", "async_http_client", "client", "processes", "cli",
+        "mcp", "client_items", "client_problems", "http_client", "async_http_client", "client", "processes", "cli",
     ),
 }  # fmt: skip
 

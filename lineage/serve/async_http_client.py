@@ -19,10 +19,9 @@ from urllib.parse import quote
 
 import httpx
 
-from lineage.core.model.errors import (
-    UnavailableError,
-)
+from lineage.core.model.errors import UnavailableError
 from lineage.serve.client_items import AsyncItems
+from lineage.serve.client_problems import MissingError, fault_of, wait_of
 from lineage.serve.http.openapi import schemas
 from lineage.serve.http_client import (
     PAGE,
@@ -30,13 +29,10 @@ from lineage.serve.http_client import (
     PAGE_OF_REVOCATIONS,
     TIMEOUT_SECONDS,
     TRIES,
-    MissingError,
     case_path,
-    fault_of,
     revocation_path,
     stated,
     target_of,
-    wait_of,
 )
 
 _Answer = TypeVar("_Answer")

@@ -21,43 +21,19 @@ from urllib.parse import quote
 import httpx
 
 from lineage.core.model.errors import (
-    DelegraphError,
-    DriftError,
-    IntegrityError,
-    NotOverError,
-    OtherOrderError,
-    OverloadedError,
-    RefusedError,
-    SlowAnswerError,
     UnavailableError,
-    UnprojectedError,
 )
-from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
 from lineage.serve.client_items import Items
+from lineage.serve.client_problems import MissingError, fault_of, wait_of
 from lineage.serve.http.openapi import schemas
 
 TRIES: Final = 4
-LONGEST_WAIT_SECONDS: Final = 30.0
 PAGE: Final = 500
 PAGE_OF_REVOCATIONS: Final = 100  # the largest page, since each item includes its verdict
 PAGE_OF_ITEMS: Final = 100  # the same for the items of a case, since each includes its state
 TIMEOUT_SECONDS: Final = 35.0  # the server times out first, with a clear error
-_PREFIX: Final = "urn:delegraph:problem:"
 
 _Answer = TypeVar("_Answer")
-_FAULTS: Final[dict[str, type[DelegraphError]]] = {
-    "unauthenticated": UnauthenticatedError,
-    "forbidden": ForbiddenError,
-    "unavailable": UnavailableError,
-    "fault": UnavailableError,
-    "fenced": UnavailableError,
-    "overloaded": OverloadedError,
-    "too-many-requests": OverloadedError,
-    "slow": SlowAnswerError,
-    "unprojected": UnprojectedError,
-    "integrity": IntegrityError,
-    "idempotency-key-reused": OtherOrderError,
-}
 
 
 class Client:
@@ -825,32 +801,6 @@ class Client:
                 raise fault
             self._sleep(wait_of(response))
         raise AssertionError  # the last attempt returns or raises
-
-
-class MissingError(RefusedError):
-    """Raised when no fact names what was asked for."""
-
-
-def fault_of(response: httpx.Response) -> DelegraphError:
-    """Convert a problem document to the error that it reports."""
-    try:
-        document = response.json()
-        word, detail = str(document["type"]).removeprefix(_PREFIX), str(document["detail"])
-    except (ValueError, KeyError, TypeError):
-        return UnavailableError(f"{response.url.host} answers {response.status_code}, and it is not delegraph")
-    if word == "drifted":
-        return DriftError(detail, document.get("unlisted", []), document.get("differs"))
-    if word == "not-over":
-        return NotOverError(detail, str(document.get("verdict", "")))
-    if word == "not-found":
-        return MissingError(detail)
-    return _FAULTS.get(word, RefusedError)(detail)
-
-
-def wait_of(response: httpx.Response) -> float:
-    """Return how long to wait before trying again, in seconds: ``Retry-After``, within bounds."""
-    header = response.headers.get("retry-after", "")
-    return min(float(header), LONGEST_WAIT_SECONDS) if header.isascii() and header.isdigit() else 1.0
 
 
 def target_of(target: str | Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lineage.core.model.errors import DriftError, OtherOrderError
-from lineage.serve.http_client import MissingError
+from lineage.serve.client_problems import MissingError
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import LEAKED, World, api_over, problem_type
 from tests.support.http_writes import event

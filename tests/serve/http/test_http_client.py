@@ -9,6 +9,7 @@ import pytest
 from lineage.core.model.errors import DriftError, OtherOrderError, RefusedError, UnavailableError
 from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
 from lineage.serve import http_client as client_module
+from lineage.serve.client_problems import MissingError
 from lineage.serve.http_client import Client
 from lineage.serve.queries import governance
 from lineage.serve.queries.findings import findings as findings_of
@@ -140,7 +141,7 @@ def test_an_unseen_target_is_ordered_if_the_caller_says_so(api: World):
     An unseen target cannot be planned or ordered, unless the caller allows it.
     """
     client = client_of(api, "responder")
-    with pytest.raises(client_module.MissingError):
+    with pytest.raises(MissingError):
         client.revoke("token:leaked-1", reason="test")
     plan = client.reach("token:leaked-1", unseen=True)
     assert plan is not None
@@ -231,7 +232,7 @@ def test_problems_raise_exceptions_of_the_client(api: World):
         faults.append(type(fault.value))
 
     assert LEAKED in drift.value.unlisted
-    assert [OtherOrderError, ForbiddenError, UnauthenticatedError, RefusedError, client_module.MissingError] == faults
+    assert [OtherOrderError, ForbiddenError, UnauthenticatedError, RefusedError, MissingError] == faults
 
 
 @pytest.mark.parametrize("status", [503, 502])

@@ -24,11 +24,11 @@ from lineage.core.model.errors import (
     UnprojectedError,
 )
 from lineage.deliver.http.callers import CallerLimitError
+from lineage.serve.client_problems import fault_of
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.api import order_endpoints
 from lineage.serve.http.core.error_responses import response_of
 from lineage.serve.http.core.workers import Workers
-from lineage.serve.http_client import fault_of
 from tests.support.http_worlds import LEAKED, World, api_over, problem_type
 from tests.support.kafka_worlds import wait_until
 

@@ -7,7 +7,7 @@ import pytest
 
 from lineage.core.model.errors import RefusedError
 from lineage.serve.client import Client
-from lineage.serve.http_client import MissingError
+from lineage.serve.client_problems import MissingError
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import World, api_over, problem_type
 from tests.support.secrets import JWT
