@@ -40,7 +40,7 @@ from lineage.core.model.events import Fact
 from lineage.plumbing.gc_pause import gc_freeze, gc_paused
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.wiring import now
-from lineage.store.kept_findings import OPENED, Kept
+from lineage.store.kept_findings import OPENED, StoredFinding
 from lineage.store.store import open_store
 
 EVENTS: Final = 50_000
@@ -59,7 +59,7 @@ def keeps(store: str, total: str) -> dict[str, float]:
     """Keep the findings of a store until a number of records is in the index; print each alert's delay at the end."""
     delays: list[tuple[float, float]] = []  # for each alert: when it was written, and its delay
 
-    def notice(changes: list[tuple[str, Kept]], _: int) -> None:
+    def notice(changes: list[tuple[str, StoredFinding]], _: int) -> None:
         at = now()
         delays.extend((at / 1e6, (at - one.recorded_at) / 1e6) for change, one in changes if change == OPENED)
 

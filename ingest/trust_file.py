@@ -23,7 +23,7 @@ from typing import Final, Protocol
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import BODIES
 from lineage.core.model.times import Instant
-from lineage.core.model.trust import Grant, Trusted, TrustTable
+from lineage.core.model.trust import SourceGrant, Trusted, TrustTable
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def read_trust(path: Path) -> TrustTable:
     return TrustTable({source: _grant(path, source, table) for source, table in parsed["sources"].items()})
 
 
-def _grant(path: Path, source: str, table: object) -> Grant:
+def _grant(path: Path, source: str, table: object) -> SourceGrant:
     where = f'[sources."{source}"] in the trust file {path}'
     if not isinstance(table, dict) or table.keys() - {"types", "prefixes"} or "types" not in table:
         raise RefusedError(f"{where} must have 'types', and may have 'prefixes'")
@@ -59,7 +59,7 @@ def _grant(path: Path, source: str, table: object) -> Grant:
             raise RefusedError(f"{name} of {where} must be a list of strings")
     if unknown := sorted(set(types) - BODIES.keys() - {"*"}):
         raise RefusedError(f"{where} names an unknown type: {', '.join(unknown)}")
-    return Grant(frozenset(types), tuple(prefixes))
+    return SourceGrant(frozenset(types), tuple(prefixes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

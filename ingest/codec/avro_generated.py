@@ -84,7 +84,7 @@ def _written(field: Field) -> str:
     return "written_" + "_".join(field.symbols)
 
 
-class _Source:
+class _PythonLines:
     """Lines of Python, indented."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class _Source:
 
 def reader_source(shape: FieldShape, *, checked: bool) -> str:
     """Generate the source of ``read`` (or of ``decode``, if ``checked``) and of one function for each body."""
-    out = _Source()
+    out = _PythonLines()
     order = shape.order
     head, tail = order[1 : order.index("body")], order[order.index("body") + 1 :]
     name = "decode" if checked else "read"
@@ -146,7 +146,7 @@ def _slot(name: str, known: tuple[str, ...]) -> str:
     return _variable(name) if name in known else repr(Event._field_defaults[name])
 
 
-def _read_body(out: _Source, record: RecordShape, *, checked: bool) -> None:
+def _read_body(out: _PythonLines, record: RecordShape, *, checked: bool) -> None:
     head, tail = _split(record)
     _read_fields(out, head, "", checked=checked)
     if tail.fields:
@@ -167,7 +167,7 @@ def _split(record: RecordShape) -> tuple[RecordShape, RecordShape]:
     return record._replace(fields=record.fields[:start]), record._replace(fields=record.fields[start:])
 
 
-def _read_fields(out: _Source, record: RecordShape, prefix: str, *, checked: bool) -> None:
+def _read_fields(out: _PythonLines, record: RecordShape, prefix: str, *, checked: bool) -> None:
     for field in record.fields:
         _read_field(out, field, prefix + _variable(field.name), checked=checked)
 
@@ -181,7 +181,7 @@ def _built(record: RecordShape, prefix: str) -> str:
     return f"new({record.name}, ({', '.join(slots)},))"
 
 
-def _read_field(out: _Source, field: Field, to: str, *, checked: bool) -> None:
+def _read_field(out: _PythonLines, field: Field, to: str, *, checked: bool) -> None:
     if field.many:
         _read_blocks(out, field, to, checked=checked)
     elif field.optional:
@@ -199,7 +199,7 @@ def _read_field(out: _Source, field: Field, to: str, *, checked: bool) -> None:
                 out("raise SlowPathError")
 
 
-def _read_one(out: _Source, field: Field, to: str, *, checked: bool) -> None:
+def _read_one(out: _PythonLines, field: Field, to: str, *, checked: bool) -> None:
     if field.record is not None:
         _read_fields(out, field.record, f"{to}_", checked=checked)
         out(f"{to} = {_built(field.record, f'{to}_')}")
@@ -230,7 +230,7 @@ def _string_expression(field: Field, *, checked: bool) -> str:
     return f"{field.kind}s[{{}}]"
 
 
-def _read_string(out: _Source, assignment: str) -> None:
+def _read_string(out: _PythonLines, assignment: str) -> None:
     out("n = v[p]")
     with out.block("if n & 129 == 0:"):
         out("p += 1")
@@ -241,13 +241,13 @@ def _read_string(out: _Source, assignment: str) -> None:
     out(assignment.format("v[p:(p := p + (n >> 1))]"))
 
 
-def _read_small(out: _Source) -> None:
+def _read_small(out: _PythonLines) -> None:
     out("n = v[p]", "p += 1")
     with out.block("if n & 129:"):
         out("raise ValueError('no such branch or symbol')")
 
 
-def _read_time(out: _Source, to: str, *, checked: bool) -> None:
+def _read_time(out: _PythonLines, to: str, *, checked: bool) -> None:
     out("n = None")
     with out.block("if p <= last:"):
         out("a, b, c, d, h = halves(v, p)")
@@ -260,13 +260,13 @@ def _read_time(out: _Source, to: str, *, checked: bool) -> None:
         out(f"{to} = n + (a + (b << 7) + (c << 14) + (d << 21) >> 1)", "p += 8")
 
 
-def _refuse_outside(out: _Source, name: str, largest: str, *, checked: bool) -> None:
+def _refuse_outside(out: _PythonLines, name: str, largest: str, *, checked: bool) -> None:
     if checked:
         with out.block(f"if not 0 <= {name} <= {largest}:"):
             out("raise SlowPathError")
 
 
-def _read_blocks(out: _Source, field: Field, to: str, *, checked: bool) -> None:
+def _read_blocks(out: _PythonLines, field: Field, to: str, *, checked: bool) -> None:
     is_map = field.many == "map"
     limit = limits.MAP_ENTRIES if is_map else limits.LIST_ENTRIES
     out("n = v[p]", "p += 1")
@@ -307,7 +307,7 @@ def _read_blocks(out: _Source, field: Field, to: str, *, checked: bool) -> None:
 
 def writer_source(shape: FieldShape, header: bytes) -> str:
     """Generate the source of ``encode`` and of one function for each body."""
-    out = _Source()
+    out = _PythonLines()
     for part in {field.record.name: field.record for field in _fields(shape) if field.record}.values():
         _part_source(out, part)
     for number, (kind, body) in enumerate(shape.bodies.items()):
@@ -364,7 +364,7 @@ def _writer(field: Field) -> str:
     return f"{field.kind}_memo.__getitem__" if field.many else f"{field.kind}_bytes"
 
 
-def _part_source(out: _Source, record: RecordShape) -> None:
+def _part_source(out: _PythonLines, record: RecordShape) -> None:
     slots = RECORDS[record.name]._fields
     with out.block(f"def {record.name}_bytes(part):"):
         with out.block(f"if type(part) is not {record.name}:"):

@@ -25,7 +25,7 @@ from kafka.protocol.sasl import (
 )
 
 from ingest.kafka.settings import KafkaSettings, host_and_port
-from ingest.kafka.wire import CauseFound, ClosedError, KafkaWire, left
+from ingest.kafka.wire import CauseFound, ConnectionClosedError, KafkaWire, left
 from lineage.core.model.errors import DelegraphError
 
 # The version of each request; every broker since 1.0 supports it.
@@ -203,7 +203,7 @@ def _answers_in_tls(server: str, deadline: float) -> bool:
 def _speaks_kafka(wire: KafkaWire) -> bool:
     try:
         wire.ask(ApiVersionsRequest(), ApiVersionsResponse, _API_VERSIONS)
-    except (CauseFound, ClosedError, OSError):
+    except (CauseFound, ConnectionClosedError, OSError):
         return False
     return True
 
@@ -215,7 +215,7 @@ def _ask_kafka(wire: KafkaWire, server: str, settings: KafkaSettings, deadline: 
         if not settings.encrypted and _answers_in_tls(server, deadline):
             raise CauseFound(_wants_tls(settings)) from None
         raise
-    except (ClosedError, OSError) as error:
+    except (ConnectionClosedError, OSError) as error:
         if settings.encrypted and (alert := _late_alert(error, server, settings, deadline)):
             raise CauseFound(alert) from error
         if not settings.encrypted and _answers_in_tls(server, deadline):
@@ -254,7 +254,7 @@ def _log_in(wire: KafkaWire, server: str, settings: KafkaSettings) -> None:
         if fault:
             raise CauseFound(f"the broker refuses the login (error {fault})")
         _prove(wire, server, settings)
-    except (ClosedError, OSError) as error:
+    except (ConnectionClosedError, OSError) as error:
         raise CauseFound(f"the broker aborts the login ({error})") from error
 
 
@@ -295,7 +295,7 @@ def _brokers(wire: KafkaWire, settings: KafkaSettings) -> list[str]:
         answer = wire.ask(MetadataRequest(topics=[]), MetadataResponse, _METADATA)
         brokers = [(str(broker.host), broker.port) for broker in answer.brokers or ()]
         found = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in brokers]
-    except (ClosedError, OSError) as error:
+    except (ConnectionClosedError, OSError) as error:
         if not settings.authenticated:
             raise CauseFound(
                 "it closes the connection after the first request; it may require a login (security_protocol SASL_...)"

@@ -38,7 +38,7 @@ class _Buffer(bytearray):
         return _Name(found) if isinstance(at, slice) else found
 
 
-class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python ships no types
+class _RecordBatch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python ships no types
     """A batch that accepts any header name, and computes the offsets of its records itself."""
 
     _buffer: bytearray
@@ -55,13 +55,13 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python ships no
 
 
 def harden() -> bool:
-    """Make the library read batches with ``_Batch``; False, and no change, if its version is unknown."""
+    """Make the library read batches with ``_RecordBatch``; False, and no change, if its version is unknown."""
     if not kafka.__version__.startswith(_READ_VERSIONS):
         return False
     parts = ("_buffer", "_header_data", "_next_record_index", "_num_records", "_read_msg")
     if not all(hasattr(DefaultRecordBatch, part) for part in parts):
         return False
-    memory_records.DefaultRecordBatch = _Batch
+    memory_records.DefaultRecordBatch = _RecordBatch
     return True
 
 

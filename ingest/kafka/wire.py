@@ -18,7 +18,7 @@ class CauseFound(Exception):  # noqa: N818 (not an error: it ends the probe with
     """The cause was found: a sentence that follows the name of the server."""
 
 
-class ClosedError(Exception):
+class ConnectionClosedError(Exception):
     """The other side closed the connection."""
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class KafkaWire:
 
         Raises:
             Found: The response is not one of Kafka's protocol.
-            ClosedError: The connection was closed.
+            ConnectionClosedError: The connection was closed.
             OSError: The connection failed in another way.
         """
         request.API_VERSION = version
@@ -64,7 +64,7 @@ class KafkaWire:
             self._connection.settimeout(left(self._deadline))
             part = self._connection.recv(count - len(received))
             if not part:
-                raise ClosedError
+                raise ConnectionClosedError
             received += part
         return bytes(received)
 

@@ -16,7 +16,7 @@ from ingest.log.port import Entry, Log, entry_of
 from ingest.projector import unreadable
 from ingest.sources import adapters as foreign
 from ingest.sources.adapters.raw_records import Plain
-from ingest.sources.foreign_import import ForeignLog, Keeper, Read
+from ingest.sources.foreign_import import ForeignLog, Read, SourceMemory
 from ingest.sources.named import NamedSource, source_of_format
 from ingest.sources.recognition import UNKNOWN, File, opened, reading, recognised
 from lineage.core.model.errors import BadRecordError, RefusedError
@@ -99,7 +99,7 @@ def ingest_files(
     progress: Callable[[int], None] = lambda _bytes: None,
     sources: Sequence[NamedSource] = (),
     source: str | None = None,
-    keeper: Keeper | None = None,
+    keeper: SourceMemory | None = None,
     quarantine_unknown: bool = False,
 ) -> FileImport:
     """Append the events of files to the log.
@@ -139,7 +139,7 @@ def ingest_recognised(
     progress: Callable[[int], None] = lambda _bytes: None,
     sources: Sequence[NamedSource] = (),
     named: NamedSource | None = None,
-    keeper: Keeper | None = None,
+    keeper: SourceMemory | None = None,
 ) -> FileImport:
     """Append the events of files of known formats to the log; the arguments are those of ``ingest_files``."""
     intake = FileImport()

@@ -20,7 +20,7 @@ Read = tuple[Entry | RejectedRecord, int]
 """A valid or an unreadable record, and its size in bytes."""
 
 
-class Keeper(Protocol):
+class SourceMemory(Protocol):
     """Storage for the memory of a source between imports."""
 
     def remembered(self, source: str, topic: str | None = None) -> list[tuple[str, str, str | None]]:
@@ -44,7 +44,7 @@ class Keeper(Protocol):
 class ForeignLog:
     """Reads the log of one source, from any number of files."""
 
-    def __init__(self, named: NamedSource, keeper: Keeper | None, clock: Callable[[], Instant]) -> None:
+    def __init__(self, named: NamedSource, keeper: SourceMemory | None, clock: Callable[[], Instant]) -> None:
         """Load the memory of the source."""
         self.records = 0
         self.skipped: Counter[str] = Counter()

@@ -74,7 +74,7 @@ Row = tuple[int, ...]
 """The values of a fact, in column order."""
 
 
-class Place(NamedTuple):
+class ListPosition(NamedTuple):
     """A position in a list: when something occurred, and the number of the first fact that says so."""
 
     at: Instant
@@ -84,11 +84,11 @@ class Place(NamedTuple):
 class Candidate(NamedTuple):
     """A fact that may match, and the hash of its subject."""
 
-    place: Place
+    place: ListPosition
     about: int
 
 
-class Looked(NamedTuple):
+class ListFilter(NamedTuple):
     """The facts to find.
 
     Attributes:
@@ -104,13 +104,13 @@ class Looked(NamedTuple):
     sorts: AbstractSet[int]
     stated: Mapping[str, int]
     about: AbstractSet[int] | None = None
-    after: Place | None = None
+    after: ListPosition | None = None
     first_at: Instant | None = None
     last_at: Instant | None = None
     numbers: AbstractSet[int] | None = None
     earliest_first: bool = False
 
-    def order(self, place: Place) -> tuple[int, int]:
+    def order(self, place: ListPosition) -> tuple[int, int]:
         """Return the sort key of a position."""
         return (place.at, place.n) if self.earliest_first else (-place.at, -place.n)
 
@@ -193,7 +193,7 @@ def write(
     return told
 
 
-def _besides(row: Row, earlier: Mapping[int, Sequence[Place]]) -> Iterator[Row]:
+def _besides(row: Row, earlier: Mapping[int, Sequence[ListPosition]]) -> Iterator[Row]:
     """Yield the rows that match every value, of facts about actions that several facts report."""
     about = row[2]
     yield (*row[:3], *_ANYTHING)
@@ -208,9 +208,9 @@ def size_of(rows: int) -> int:
 
 def _earlier(
     connection: Connection, abouts: Collection[int], decode: Callable[[bytes], Event]
-) -> dict[int, list[Place]]:
+) -> dict[int, list[ListPosition]]:
     """Return the actions with stored facts; for one with a single fact, its position."""
-    found: dict[int, list[Place]] = {}
+    found: dict[int, list[ListPosition]] = {}
     single: list[int] = []
     for part in chunks(abouts):
         query = sa.select(fact.c.about, sa.func.count(), sa.func.min(fact.c.n)).where(about_among(values_of(part)))
@@ -221,7 +221,7 @@ def _earlier(
     for part in chunks(single):
         query = sa.select(fact.c.about, fact.c.n, fact.c.value).where(in_array(fact.c.n, part))
         for about, number, value in connection.execute(query):
-            found[about].append(Place(decode(value).occurred_at, number))
+            found[about].append(ListPosition(decode(value).occurred_at, number))
     return found
 
 
@@ -262,7 +262,7 @@ class Acts:
         self._keys = keys
         self._decode = decode
 
-    def in_order(self, looked: Looked) -> Iterator[Candidate]:
+    def in_order(self, looked: ListFilter) -> Iterator[Candidate]:
         """Yield the requested facts, each once."""
         before: Candidate | None = None
         for candidate in self._merged(looked):
@@ -276,7 +276,7 @@ class Acts:
         Unauthorised facts count as well.
         """
         found: Counter[Instant] = Counter()
-        heads = self._heads(Looked({Sort.ACTION}, {}, first_at=start, last_at=end - 1))
+        heads = self._heads(ListFilter({Sort.ACTION}, {}, first_at=start, last_at=end - 1))
         for place in range(0, len(heads), _OPENED):
             for columns in self._columns(heads[place : place + _OPENED]):
                 moments, operations = _numbers(columns["at"]), _numbers(columns["operation"])
@@ -288,9 +288,9 @@ class Acts:
                     first = beyond
         return +found
 
-    def _merged(self, looked: Looked) -> Iterator[Candidate]:
+    def _merged(self, looked: ListFilter) -> Iterator[Candidate]:
         heads = self._heads(looked)
-        opened: list[_Open] = []  # a heap
+        opened: list[_OpenPart] = []  # a heap
         start, many = 0, 1
         while start < len(heads):
             some = heads[start : start + many]
@@ -299,13 +299,13 @@ class Acts:
             for head, columns in zip(some, self._columns(some), strict=True):
                 rest = _found(columns, looked)
                 if (first := next(rest, None)) is not None:
-                    opened.append(_Open(looked.order(first.place), head.part, first, rest))
+                    opened.append(_OpenPart(looked.order(first.place), head.part, first, rest))
             heapify(opened)
             start, many = start + many, min(2 * many, _OPENED)
         while opened:
             yield _taken(opened, looked)
 
-    def _heads(self, looked: Looked) -> list["_Head"]:
+    def _heads(self, looked: ListFilter) -> list["_PartHead"]:
         """Return the parts that may contain requested facts, in the requested order."""
         first, last = looked.first_at, looked.last_at
         if looked.after is not None:
@@ -315,7 +315,7 @@ class Acts:
                 last = looked.after.at if last is None else min(last, looked.after.at)
         is_whole = is_complete(self._connection)
         rows = self._connection.execute(_HEADS) if is_whole else ()
-        stored = (_Head(*row) for row in rows) if is_whole else self._read(looked.sorts)
+        stored = (_PartHead(*row) for row in rows) if is_whole else self._read(looked.sorts)
         found = [
             head
             for head in stored
@@ -326,14 +326,14 @@ class Acts:
         found.sort(key=lambda head: head.order(looked))
         return found
 
-    def _columns(self, heads: Sequence["_Head"]) -> Iterator[Mapping[str, bytes]]:
+    def _columns(self, heads: Sequence["_PartHead"]) -> Iterator[Mapping[str, bytes]]:
         read = [head.part for head in heads if head.columns is None]
         rows = self._connection.execute(_PARTS, {"keys": read}) if read else ()
         stored = {part: dict(zip(COLUMNS, columns, strict=True)) for part, *columns in rows}
         for head in heads:
             yield stored[head.part] if head.columns is None else head.columns
 
-    def _read(self, sorts: AbstractSet[int]) -> Iterator["_Head"]:
+    def _read(self, sorts: AbstractSet[int]) -> Iterator["_PartHead"]:
         """Yield the same from all facts; every list uses this in a store of an older version until it is rebuilt."""
         rows: list[Row] = []
         query = sa.select(fact.c.n, fact.c.about, fact.c.value).execution_options(yield_per=10_000)
@@ -347,10 +347,10 @@ class Acts:
         rest, sort = iter(rows), min(sorts)
         while some := list(islice(rest, _SIZES[-1])):
             part, _, _, _, first_at, last_at, *columns = _stored(some[0][1], 0, sort, some)
-            yield _Head(part, sort, first_at, last_at, dict(zip(COLUMNS, columns, strict=True)))
+            yield _PartHead(part, sort, first_at, last_at, dict(zip(COLUMNS, columns, strict=True)))
 
 
-class _Head(NamedTuple):
+class _PartHead(NamedTuple):
     """A part whose columns need not be loaded yet."""
 
     part: int
@@ -359,12 +359,12 @@ class _Head(NamedTuple):
     last_at: Instant
     columns: Mapping[str, bytes] | None = None
 
-    def order(self, looked: Looked) -> tuple[int, int]:
+    def order(self, looked: ListFilter) -> tuple[int, int]:
         """Return the sort key: nothing in the part comes before it."""
         return (self.first_at, 0) if looked.earliest_first else (-self.last_at, -_MOST)
 
 
-class _Open(NamedTuple):
+class _OpenPart(NamedTuple):
     """A part being read: its next candidate and the following ones."""
 
     order: tuple[int, int]
@@ -373,18 +373,18 @@ class _Open(NamedTuple):
     rest: Iterator[Candidate]
 
 
-def _taken(opened: list[_Open], looked: Looked) -> Candidate:
+def _taken(opened: list[_OpenPart], looked: ListFilter) -> Candidate:
     """Take the next candidate of the open parts; there must be at least one."""
     _, part, found, rest = opened[0]
     following = next(rest, None)
     if following is None:
         heappop(opened)
     else:
-        heapreplace(opened, _Open(looked.order(following.place), part, following, rest))
+        heapreplace(opened, _OpenPart(looked.order(following.place), part, following, rest))
     return found
 
 
-def _found(columns: Mapping[str, Any], looked: Looked) -> Iterator[Candidate]:
+def _found(columns: Mapping[str, Any], looked: ListFilter) -> Iterator[Candidate]:
     """Yield the requested facts of one part, in order."""
     for name, value in looked.stated.items():  # searching in bytes is much faster than number by number
         column = columns[name]
@@ -411,7 +411,7 @@ def _found(columns: Mapping[str, Any], looked: Looked) -> Iterator[Candidate]:
         for column, only in wanted:
             places = [place for place in places if column[place] in only]
         for place in places:
-            found = Place(moments[place], numbers[place])
+            found = ListPosition(moments[place], numbers[place])
             if begin is None or looked.order(found) > begin:
                 yield Candidate(found, abouts[place])
 

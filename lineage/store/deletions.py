@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from lineage.core.evidence.record_entry import Committed, RecordEntry
 from lineage.core.evidence.tiles import WIDTH
 from lineage.core.model.records import Position, position_of
-from lineage.core.model.references import Role
+from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant
 from lineage.store import evidence_trees
 from lineage.store.database.dialects import add_missing, wait_for_turn
@@ -128,7 +128,7 @@ def old_until(tree: Tree, horizon: Instant, size: int | None = None) -> int:
 
 def numbers_with_aliases(store: Store) -> list[int]:
     """Return the numbers of the facts that state aliases."""
-    query = sa.select(ref.c.n).where(*in_role_upward(Role.ALIAS)).distinct()
+    query = sa.select(ref.c.n).where(*in_role_upward(RefRole.ALIAS)).distinct()
     with store.connection() as connection:
         return [int(number) for number in connection.execute(query).scalars()]
 

@@ -30,7 +30,7 @@ _RETIRED: Final = "retired:"  # begins the names in `meta` of keys that sign no 
 _FEW: Final = 10  # rows fetched at once where the first one nearly always counts
 
 
-class Head(NamedTuple):
+class TreeState(NamedTuple):
     """The state of the tree of a partition.
 
     Attributes:
@@ -70,7 +70,7 @@ class SignedCheckpoint(NamedTuple):
 class Tree:
     """The tree of one partition, as stored."""
 
-    def __init__(self, connection: Connection, lane: Lane, head: Head) -> None:
+    def __init__(self, connection: Connection, lane: Lane, head: TreeState) -> None:
         """Read from a connection, which must remain open."""
         self.lane = lane
         self.head = head
@@ -145,23 +145,23 @@ class Tree:
         return found
 
 
-def heads(store: Store) -> dict[Lane, Head]:
+def heads(store: Store) -> dict[Lane, TreeState]:
     """Return the heads of the trees of a store, by partition."""
     with store.connection() as connection:
         return heads_of(connection)
 
 
-def heads_of(connection: Connection) -> dict[Lane, Head]:
+def heads_of(connection: Connection) -> dict[Lane, TreeState]:
     """Return the same, over a connection."""
     rows = connection.execute(sa.select(tree).order_by(tree.c.lane))
-    return {position_of(row.lane)[:2]: Head(row.size, row.covered, row.after) for row in rows}
+    return {position_of(row.lane)[:2]: TreeState(row.size, row.covered, row.after) for row in rows}
 
 
 @contextmanager
 def opened_tree(store: Store, lane: Lane) -> Iterator[Tree]:
     """Open the tree of a partition, in one snapshot; an empty one if nothing was projected from it."""
     with store.connection() as connection:
-        yield Tree(connection, lane, heads_of(connection).get(lane, Head(0, 0, 0)))
+        yield Tree(connection, lane, heads_of(connection).get(lane, TreeState(0, 0, 0)))
 
 
 def extend_tree(store: Store, lane: Lane, first: int, following: int, records: Sequence[Committed]) -> bool:
@@ -240,12 +240,12 @@ class Signing:
         """Use the connection of the transaction."""
         self._connection = connection
 
-    def heads(self) -> dict[Lane, Head]:
+    def heads(self) -> dict[Lane, TreeState]:
         """Return the heads of the trees, also of partitions that have none."""
         projected = self._connection.execute(sa.select(position.c.topic, position.c.partition))
-        return {(topic, partition): Head(0, 0, 0) for topic, partition in projected} | heads_of(self._connection)
+        return {(topic, partition): TreeState(0, 0, 0) for topic, partition in projected} | heads_of(self._connection)
 
-    def tree(self, lane: Lane, head: Head) -> Tree:
+    def tree(self, lane: Lane, head: TreeState) -> Tree:
         """Return the tree of a partition."""
         return Tree(self._connection, lane, head)
 
@@ -324,7 +324,7 @@ class SignedTree(NamedTuple):
     """The tree of a partition, its latest checkpoint, and the latest that enough witnesses have cosigned."""
 
     lane: Lane
-    head: Head
+    head: TreeState
     latest: SignedCheckpoint | None
     witnessed: SignedCheckpoint | None
 

@@ -44,7 +44,7 @@ Positions = Mapping[tuple[str, int], int]
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredFinding:
     """A stored finding.
 
     Attributes:
@@ -77,7 +77,7 @@ class Version(NamedTuple):
     seq: int
     change: str
     written_at: Instant
-    kept: Kept
+    kept: StoredFinding
 
 
 class Current(NamedTuple):
@@ -91,7 +91,7 @@ class Current(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class IndexState:
     """The progress of the index.
 
     Attributes:
@@ -123,13 +123,13 @@ class State:
     numbers: Mapping[tuple[str, int, str], int] = field(default_factory=dict)
 
 
-def state_of(store: Store) -> State:
+def state_of(store: Store) -> IndexState:
     """Read the progress of a store's index."""
     cursor = outbox.cursor_of(store, KEEPER)
     if not cursor.place:
-        return State(turn=cursor.turn, seq=cursor.seq)
+        return IndexState(turn=cursor.turn, seq=cursor.seq)
     parsed = json.loads(cursor.place)
-    return State(
+    return IndexState(
         turn=cursor.turn,
         seq=cursor.seq,
         edition=bytes.fromhex(parsed["edition"]),
@@ -145,7 +145,9 @@ def state_of(store: Store) -> State:
     )
 
 
-def write(store: Store, before: State, after: State, changes: Collection[tuple[str, Kept]], now: Instant) -> State:
+def write(
+    store: Store, before: IndexState, after: IndexState, changes: Collection[tuple[str, StoredFinding]], now: Instant
+) -> IndexState:
     """Write versions of findings and the progress, in one transaction.
 
     Args:
@@ -210,9 +212,9 @@ def current(store: Store, ids: Collection[str] | None = None) -> dict[str, Curre
     return found
 
 
-def kept_of(store: Store, ids: Collection[str]) -> dict[str, Kept]:
+def kept_of(store: Store, ids: Collection[str]) -> dict[str, StoredFinding]:
     """Return the latest versions of some findings, complete."""
-    found: dict[str, Kept] = {}
+    found: dict[str, StoredFinding] = {}
     with store.connection() as connection:
         for part in _parts(sorted(ids)):
             query = sa.select(finding).where(finding.c.until.is_(None), finding.c.id.in_(part))
@@ -220,7 +222,7 @@ def kept_of(store: Store, ids: Collection[str]) -> dict[str, Kept]:
     return found
 
 
-def kept_of_kind(store: Store, kind: str) -> list[Kept]:
+def kept_of_kind(store: Store, kind: str) -> list[StoredFinding]:
     """Return the latest versions of the findings of a rule, complete."""
     query = sa.select(finding).where(finding.c.until.is_(None), finding.c.kind == kind)
     with store.connection() as connection:
@@ -246,7 +248,7 @@ class Moment(NamedTuple):
     at: Instant
 
 
-class Place(NamedTuple):
+class FindingPosition(NamedTuple):
     """A position in the list of findings, the worst first."""
 
     rank: int
@@ -266,7 +268,9 @@ class Filters:
     since: Instant | None = None
 
 
-def page(store: Store, filters: Filters, moment: Moment, behind: Place | None, limit: int) -> list[Kept]:
+def page(
+    store: Store, filters: Filters, moment: Moment, behind: FindingPosition | None, limit: int
+) -> list[StoredFinding]:
     """Return one page of the findings of a state of the index, the worst first.
 
     Cost: a page; for an older state also the versions replaced since.
@@ -391,7 +395,7 @@ def digest_of(document: Mapping[str, Any]) -> int:
     return int.from_bytes(hashlib.blake2b(canonical_json(document), digest_size=8).digest(), "little", signed=True)
 
 
-def _row(store: Store, place: tuple[int, int], change: str, kept: Kept, now: Instant) -> tuple[Any, ...]:
+def _row(store: Store, place: tuple[int, int], change: str, kept: StoredFinding, now: Instant) -> tuple[Any, ...]:
     seq, turn = place
     return (
         *(seq, kept.id, turn, None, None, change, kept.kind, storable(kept.of)),
@@ -409,11 +413,11 @@ def _with_tags(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**document, _TAGS: why.tags} if isinstance(why, Sentence) and why.tags else document
 
 
-def _kept(row: Any) -> Kept:
+def _kept(row: Any) -> StoredFinding:
     document = json.loads(zlib.decompress(row.document))
     if _TAGS in document:  # earlier versions stored none
         document["why"] = Sentence(document["why"], (Tag(*tag) for tag in document.pop(_TAGS)))
-    return Kept(
+    return StoredFinding(
         *(row.id, row.kind, document["of"], document["about"]),
         *(-row.rank, row.status, -row.seen, row.recorded_at, document),
     )
@@ -424,7 +428,7 @@ def _parts(ids: list[str]) -> Iterator[list[str]]:
         yield ids[start : start + _MANY]
 
 
-def _written(state: State) -> bytes:
+def _written(state: IndexState) -> bytes:
     return json.dumps(
         {
             "edition": state.edition.hex(),

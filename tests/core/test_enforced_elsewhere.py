@@ -23,7 +23,7 @@ from lineage.core.model.events import (
     Target,
     TokenIssued,
 )
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.core.revocation.closure import Closure, ClosureVerdict, closure_of
 from lineage.core.revocation.enforced import orders_ending
 from lineage.core.revocation.receipt import receipt_of
@@ -388,7 +388,7 @@ def test_an_untrusted_order_carries_no_enforcement_over():
     foreign = order("r1", 1_000)
     foreign = foreign._replace(event=foreign.event._replace(source="urn:rogue"))
     facts = [*BEGUN, foreign, word("r1", 2_000), order("r2", 3_000)]
-    table = TrustTable({"urn:test": Grant(frozenset({"*"}), ("",)), "urn:rogue": Grant(frozenset(), ("",))})
+    table = TrustTable({"urn:test": SourceGrant(frozenset({"*"}), ("",)), "urn:rogue": SourceGrant(frozenset(), ("",))})
 
     assert ClosureVerdict.CLOSED is closure_of(World(facts), "r2", 9_000, {}).verdict
     assert ClosureVerdict.PARTIAL is closure_of(World(facts, trust=table), "r2", 9_000, {}).verdict

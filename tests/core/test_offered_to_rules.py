@@ -7,7 +7,7 @@ import pytest
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.entering import action_entry, decision_entry, element_entry, enter_all
-from lineage.core.findings.links import Link
+from lineage.core.findings.links import ChainLink
 from lineage.core.findings.neighbourhoods import ONLY_OF, can_find
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Scene
@@ -100,7 +100,7 @@ def test_a_link_taken_for_plain_too_easily_is_noticed(part: str, missed: str, mo
     """
     The comparison fails if a link counts as plain without one of the conditions for it.
     """
-    monkeypatch.setattr(Link, "is_plain", property(lambda link: all(link._replace(**{part: True}))))
+    monkeypatch.setattr(ChainLink, "is_plain", property(lambda link: all(link._replace(**{part: True}))))
     circle = [granted("d1", A, B, parents=["d2"]), granted("d2", B, A, parents=["d1"])]
     events = circle if missed == "cycle" else CASES[missed].fires
     assert missed in {found for found, _ in undeclared(facts_of(events, {}), Options())}

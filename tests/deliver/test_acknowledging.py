@@ -11,7 +11,7 @@ import pytest
 from ingest.trust_file import Trust
 from lineage.core.model.errors import BadRecordError, CredentialError, RefusedError
 from lineage.core.model.events import RevocationAcknowledged
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.serve.commands.acknowledgements import acknowledge
 from lineage.serve.config.wiring import Settings, opened_service
 from lineage.serve.queries.service import Service
@@ -122,7 +122,9 @@ def test_an_invalid_acknowledgement_is_refused(desk: Desk, said: dict[str, str],
 
 def test_a_trust_file_that_does_not_permit_acknowledgements_is_named(desk: Desk):
     """Otherwise the acknowledgement would be appended and count in no answer."""
-    table = TrustTable({source: Grant(frozenset({"*"}), ("",)) for source in ("urn:ir", "urn:directory", "urn:idp")})
+    table = TrustTable(
+        {source: SourceGrant(frozenset({"*"}), ("",)) for source in ("urn:ir", "urn:directory", "urn:idp")}
+    )
     with service_of(desk) as service:
         service.trust = Trust(table=table, file="trust.toml")
         with pytest.raises(RefusedError, match=r"trust\.toml"):

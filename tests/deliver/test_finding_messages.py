@@ -19,7 +19,7 @@ from lineage.deliver.findings.webhook_sender import NotAcceptedError, WebhookSen
 from lineage.deliver.findings.webhook_settings import Webhook, webhooks_of
 from lineage.store import kept_findings
 from lineage.store.delivery.ssf_streams import count_dead_letters, dead_letters
-from lineage.store.kept_findings import CHANGED, OPENED, REFRESHED, RESOLVED, Kept
+from lineage.store.kept_findings import CHANGED, OPENED, REFRESHED, RESOLVED, StoredFinding
 from lineage.store.store import Store, open_store
 from tests.support.crashes import here
 from tests.support.finding_cases import D1, A, done, issued
@@ -54,11 +54,11 @@ class NotifiedStore:
         return [(one["type"], one["finding"]["of"]) for one in self.receiver.accepted if "finding" in one]
 
 
-def finding(name: str, change: str, severity: int = 4) -> Kept:
+def finding(name: str, change: str, severity: int = 4) -> StoredFinding:
     kind, _, number = name.partition("/")
     status = "resolved" if change == RESOLVED else "new"
     document = {"id": f"F-{name}", "kind": kind, "of": f"action:{number}", "about": None, "status": status}
-    return Kept(f"F-{name}", kind, f"action:{number}", None, severity, status, 0, 0, document)
+    return StoredFinding(f"F-{name}", kind, f"action:{number}", None, severity, status, 0, 0, document)
 
 
 @pytest.fixture

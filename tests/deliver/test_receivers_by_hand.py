@@ -9,7 +9,7 @@ import pytest
 from ingest.trust_file import Trust
 from lineage.core.authority.receivers import BY_HAND
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.commands.receivers import deliver_again, mark_by_hand
 from lineage.serve.config.wiring import Settings, now, opened_service
@@ -149,7 +149,7 @@ def test_the_trust_file_decides_whether_statements_of_people_count(desk: Desk):
     """Without the source of such statements they are refused, and existing ones close nothing."""
     desk.one("receiver", "register", GATEWAY)
     sources = ("urn:ir", "urn:idp", "urn:delegraph:cli")
-    table = TrustTable({source: Grant(frozenset({"*"}), ("",)) for source in sources})
+    table = TrustTable({source: SourceGrant(frozenset({"*"}), ("",)) for source in sources})
     with service_of(desk) as service:
         service.trust = Trust(table=table, file="trust.toml")
         with pytest.raises(RefusedError, match=f"does not let the source '{BY_HAND}'"):

@@ -14,7 +14,7 @@ from compose.native.processes import free_port
 from lineage.core.authority.verdict import State
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Event, RevocationAcknowledged
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint as Settings
 from lineage.deliver.rfc7009.endpoint_settings import endpoints_of
@@ -267,7 +267,9 @@ def test_a_bearer_token_is_sent(tmp_path: Path, endpoint: Endpoint):
 
 def test_a_trust_file_that_does_not_list_us_is_reported_before_any_call(tmp_path: Path):
     """Otherwise a token would be revoked there, and the acknowledgement would not count."""
-    table = TrustTable({"urn:delegraph:deliver": Grant(frozenset({"revocation.acknowledged"}), ("https://other",))})
+    table = TrustTable(
+        {"urn:delegraph:deliver": SourceGrant(frozenset({"revocation.acknowledged"}), ("https://other",))}
+    )
     with a_store(stores.in_a_file) as (store, _), pytest.raises(RefusedError, match="'urn:delegraph:deliver'"):
         revoking(store, endpoint_settings(tmp_path, "http://127.0.0.1:9"), Log(), table)
 

@@ -49,6 +49,7 @@ from tests.support.kafka_worlds import (
 pytestmark = pytest.mark.kafka
 
 MEMBER, CONSUMER = "ingest.kafka.consumer:_Member", "ingest.kafka.consumer:Consumer"
+OBSERVER = "lineage.serve.processes.consumer_process:_ConsumerObserver"
 # From the assignment of partitions, through poll and transaction, to the offsets of the group and leaving it.
 STEPS = [
     *(Step(f"{MEMBER}.on_partitions_assigned", when, 1) for when in ("before", "after")),
@@ -61,7 +62,10 @@ STEPS = [
     Step("lineage.store.writing.projection:Projection._advance", "after", 2),
     Step("lineage.store.writing.projection:Projection.write", "after", 2),
     *(Step(f"{CONSUMER}._settle", when, 2) for when in ("before", "after")),
-    *(Step("lineage.serve.processes.consumer_process:_Keeper.committed", when, 2) for when in ("before", "after")),
+    *(
+        Step("lineage.serve.processes.consumer_process:_ConsumerObserver.committed", when, 2)
+        for when in ("before", "after")
+    ),
     *(Step(f"{MEMBER}.commit", when, 2) for when in ("before", "after")),
     *(Step(f"{MEMBER}.close", when, 1, leaving=True) for when in ("before", "after")),
 ]

@@ -19,7 +19,7 @@ from ingest.sources.file_import import ingest_files
 from ingest.trust_file import LOOK_SECONDS, Trust, TrustFile
 from lineage.core.authority.rule import verdict_of
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
@@ -170,7 +170,7 @@ class Turning:
 
 
 def table_of(sources: set[str]) -> TrustTable:
-    return TrustTable({source: Grant(frozenset({"*"}), ("",)) for source in sources})
+    return TrustTable({source: SourceGrant(frozenset({"*"}), ("",)) for source in sources})
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from ingest.codec import api as codec
 from lineage.core.authority.world import MOST_SHARING
 from lineage.core.model.events import Event, Fact, StatusList, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, DecodedRecord, Position
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.store.store import Store, open_store
 from tests.support import stores
 from tests.support.desk import Desk, done, token
@@ -64,7 +64,7 @@ def test_no_more_is_loaded_than_is_needed(store: Store):
     """
     Of a thousand tokens with the same index a bounded number is loaded; unauthorised ones do not hide others.
     """
-    trust = TrustTable({"urn:idp": Grant(frozenset({"token.issued"}), ("t",))})
+    trust = TrustTable({"urn:idp": SourceGrant(frozenset({"token.issued"}), ("t",))})
     written(store, 1_000, source="urn:mallory", first=10_000, start=0)
     written(store, 2, source="urn:idp", first=0, start=1_000)
 

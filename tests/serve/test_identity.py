@@ -13,7 +13,7 @@ from ingest.codec import api as codec
 from ingest.trust_file import Trust
 from lineage.core.model.events import Event
 from lineage.core.model.times import parse_instant
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.serve.queries.identity import identity
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
@@ -154,7 +154,7 @@ def test_what_a_source_may_not_say_is_not_said(opened: Opened):
     """
     An unauthorised registration, binding or alias is no part of who someone is, and names nobody.
     """
-    trusted = Grant(types=frozenset({"principal.registered"}), prefixes=("agent:",))
+    trusted = SourceGrant(types=frozenset({"principal.registered"}), prefixes=("agent:",))
     world, _ = opened(trust=Trust(table=TrustTable({"urn:test:a": trusted}), file="trust.toml"))
     send(
         world,

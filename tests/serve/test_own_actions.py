@@ -9,8 +9,8 @@ import pytest
 from ingest.codec import api as codec
 from lineage.core.model.events import ActionPerformed, DecisionMade, Event, Fact
 from lineage.core.model.records import DECISIONS, Batch, DecodedRecord, Position
-from lineage.core.model.references import Role
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.references import RefRole
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.store.reading.acted import count_acted
 from lineage.store.store import open_store
 from tests.support import stores
@@ -94,8 +94,8 @@ def test_a_store_of_an_older_version_counts_the_same(desk: Desk, facts: list[dic
     """
     desk.take(*facts, {**said("principal.registered", "ann"), "principal": "human:ann", "kind": "human"})
     with sqlite3.connect(desk.file) as connection:
-        indexed = f"role IN ({Role.ACTS:d}, {Role.ASKS:d})"
-        connection.execute(f"UPDATE OR IGNORE sorted_ref SET role = {Role.MENTIONS:d} WHERE {indexed}")
+        indexed = f"role IN ({RefRole.ACTS:d}, {RefRole.ASKS:d})"
+        connection.execute(f"UPDATE OR IGNORE sorted_ref SET role = {RefRole.MENTIONS:d} WHERE {indexed}")
         connection.execute(f"DELETE FROM ref WHERE {indexed}")
         connection.execute("INSERT INTO meta VALUES ('actors', x'01')")
     connection.close()
@@ -140,7 +140,7 @@ def test_very_many_are_counted_by_the_index(
         fact = (event, 1 if number < many // 2 or number >= many else 2, False)
         records.append(readable(number, fact))
     types = {None: frozenset({"*"}), True: frozenset({"action.performed"}), False: frozenset({"token.issued"})}
-    trust = TrustTable({"urn:s": Grant(types[trusted], ()), "urn:late": Grant(types[False], ())})
+    trust = TrustTable({"urn:s": SourceGrant(types[trusted], ()), "urn:late": SourceGrant(types[False], ())})
     read: list[bytes] = []
     with fresh() as url:
         store = open_store(url, lambda value: read.append(value) or codec.read(value), create=True)

@@ -10,7 +10,7 @@ import pytest
 from ingest.codec import api as codec
 from lineage.core.findings.judging import RESOLVED
 from lineage.store import kept_findings
-from lineage.store.kept_findings import Filters, Kept, Moment
+from lineage.store.kept_findings import Filters, Moment, StoredFinding
 from lineage.store.store import Store, open_store
 from tests.support import stores
 
@@ -36,13 +36,15 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
             opened.close()
 
 
-def a_finding(rng: random.Random, number: int) -> Kept:
+def a_finding(rng: random.Random, number: int) -> StoredFinding:
     seen = NOW - rng.randrange(6 * DAY)
     kind, severity, status = rng.choice(["cycle", "branch"]), rng.randint(1, 5), rng.choice(STATUSES)
-    return Kept(f"F-{number}", kind, f"token:{number}", None, severity, status, seen, seen, {"of": "x", "about": None})
+    return StoredFinding(
+        f"F-{number}", kind, f"token:{number}", None, severity, status, seen, seen, {"of": "x", "about": None}
+    )
 
 
-def is_shown(one: Kept, filters: Filters) -> bool:
+def is_shown(one: StoredFinding, filters: Filters) -> bool:
     return (
         (one.status != RESOLVED or RESOLVED in filters.statuses)
         and (not filters.kinds or one.kind in filters.kinds)
@@ -59,8 +61,8 @@ def test_numbers_of_every_state(store: Store):
     """
     rng = random.Random(7)
     state = kept_findings.state_of(store)
-    current: dict[str, Kept] = {}
-    states: list[tuple[Moment, list[Kept]]] = []
+    current: dict[str, StoredFinding] = {}
+    states: list[tuple[Moment, list[StoredFinding]]] = []
     for turn in range(6):
         now = NOW + turn * 1_000_000
         changed = [a_finding(rng, number) for number in rng.sample(range(40), 20)]

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.codec import api as codec
-from lineage.core.model.references import Role
+from lineage.core.model.references import RefRole
 from lineage.store.database.sorted_runs import by_about, by_ident, run
 from lineage.store.database.tables import fact, ref
 from lineage.store.store import Store, open_store
@@ -98,7 +98,7 @@ def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot
                             key = rng.randrange(FEW_KEYS)
                             new.append((n, rng.getrandbits(63), key, rng.randrange(3)))
                             mentioned = rng.sample(range(FEW_KEYS), 2)
-                            role = rng.choice([Role.DEPENDS, Role.NAMES])
+                            role = rng.choice([RefRole.DEPENDS, RefRole.NAMES])
                             told += [(other, rng.randrange(3), role, key, n) for other in mentioned]
                         index_entries.add_entries(connection, [fact_row(one) for one in new], sorted(told))
                     else:
@@ -152,12 +152,12 @@ def test_a_deleted_fact_leaves_no_entry(store: Store):
     with store._write() as connection:
         connection.exec_driver_sql("DELETE FROM fact")
         index_entries.add(connection, fact, rows)
-        index_entries.add_entries(connection, rows, [(9, 0, Role.USES, n % 2, n) for n in range(4)])
+        index_entries.add_entries(connection, rows, [(9, 0, RefRole.USES, n % 2, n) for n in range(4)])
         connection.execute(fact.delete().where(fact.c.n >= 2))
         connection.execute(ref.delete().where(ref.c.n >= 2))
 
     assert stored(store) == (
-        [(9, 0, Role.USES, 0, 0), (9, 0, Role.USES, 1, 1)],
+        [(9, 0, RefRole.USES, 0, 0), (9, 0, RefRole.USES, 1, 1)],
         [(0, 0, 0), (1, 0, 1)],
         [(100, 0), (101, 1)],
     )

@@ -23,7 +23,7 @@ from ingest.trust_file import Trust
 from lineage.core.model.errors import FencedError, UnavailableError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Outcomes, Position, Record, RejectedRecord
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.serve.commands import maintenance
 from lineage.serve.queries.service import Service
 from lineage.store.database import engine as store_engine
@@ -81,7 +81,7 @@ def line(place: int, **fields: object) -> RejectedRecord:
 
 def test_a_batch_reports_the_outcome_of_each_record(store: Store):
     """Each record is accepted, a duplicate, in conflict, unauthorised or quarantined, in the order in which it came."""
-    trust = TrustTable({"urn:s": Grant(frozenset({"token.issued"}), ("t",))})
+    trust = TrustTable({"urn:s": SourceGrant(frozenset({"token.issued"}), ("t",))})
     one = codec.encode(event(1))
     other = codec.encode(event(1, occurred_at=START + 1))
     foreign = codec.encode(event(2, source="urn:nobody"))

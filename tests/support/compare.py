@@ -9,7 +9,7 @@ from lineage.core.authority.rule import Verdict, gaps, verdict_of, verdict_of_na
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.core.revocation.closure import Closure
 from lineage.core.revocation.reach import Proposal, reach_of
 
@@ -29,7 +29,7 @@ def table_of(trust: dict[str, Any] | None) -> TrustTable | None:
     """Build the trust table of a random world."""
     if trust is None:
         return None
-    return TrustTable({source: Grant(frozenset(g["types"]), tuple(g["ids"])) for source, g in trust.items()})
+    return TrustTable({source: SourceGrant(frozenset(g["types"]), tuple(g["ids"])) for source, g in trust.items()})
 
 
 def verdict_answer(verdict: Verdict) -> Answer:

@@ -105,10 +105,10 @@ def in_text(text: str, kinds: Kinds, quote: str = '"') -> Iterator[FoundCredenti
         quote: The quote character of its strings.
     """
     if quote in text and ("{" in text or "[" in text):
-        yield from _Reader(kinds, of_vault=_VAULT_LINE.search(text) is not None).read(text, quote)
+        yield from _JsonReader(kinds, of_vault=_VAULT_LINE.search(text) is not None).read(text, quote)
 
 
-class _Reader:
+class _JsonReader:
     """A tolerant JSON reader that keeps a stack of the open lists and objects."""
 
     def __init__(self, kinds: Kinds, *, of_vault: bool) -> None:

@@ -30,7 +30,7 @@ class OpaqueError(Exception):
     """The content cannot be searched: it is escaped or packed too many times. Never leaves this package."""
 
 
-class Search:
+class CredentialSearch:
     """A search of one text and of what is packed in it.
 
     Attributes:
@@ -125,7 +125,7 @@ def found_in_text(text: str) -> list[FoundCredential]:
     Raises:
         OpaqueError: It cannot be searched.
     """
-    return Search(len(text), kind_in_ours, ours=True).found_in(text)
+    return CredentialSearch(len(text), kind_in_ours, ours=True).found_in(text)
 
 
 @lru_cache(maxsize=1)  # for one record the codec asks whether there is a credential, then quarantine removes it
@@ -136,7 +136,7 @@ def found_in_bytes(raw: bytes) -> tuple[FoundCredential, ...]:
         OpaqueError: The record cannot be searched, or the credential is within compressed data and cannot be removed.
     """
     looks_like_event = raw.startswith(SINGLE_OBJECT) or _LOOKS_LIKE_EVENT in raw
-    search = Search(len(raw), kind_in_invalid if looks_like_event else kind_of, ours=False)
+    search = CredentialSearch(len(raw), kind_in_invalid if looks_like_event else kind_of, ours=False)
     if packed.is_opaque(raw) or (packed.is_compressed(raw) and search.within(raw)):
         raise OpaqueError
     return tuple(search.found_in_raw(raw))

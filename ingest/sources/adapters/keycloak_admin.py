@@ -7,7 +7,7 @@ from typing import Any, Final
 from ingest.sources.adapters import keycloak_endings as endings
 from ingest.sources.adapters.keycloak_entries import OFFLINE_SESSION, KeycloakEntry, Request
 from ingest.sources.adapters.kit import Document, Memory, Source, resource, text
-from ingest.sources.adapters.parties import Mention, note_kind
+from ingest.sources.adapters.parties import NamingRecord, note_kind
 from lineage.core.model.times import LATEST, format_instant
 
 _PATH: Final = re.compile(r"(?P<what>users|clients|sessions)/(?P<id>[^/]+)(?P<rest>/.*)?")
@@ -35,7 +35,7 @@ def admin_events(entry: KeycloakEntry, source: Source, memory: Memory) -> list[D
 def note_user(entry: KeycloakEntry, user: str | None, username: str | None, memory: Memory) -> None:
     """Remember whether a user is a person or a service account, if an entry says so."""
     kind = None if username is None else "service" if username.startswith(_SERVICE_ACCOUNT) else "human"
-    note_kind(memory, user, kind, Mention(entry.id, entry.at), username)
+    note_kind(memory, user, kind, NamingRecord(entry.id, entry.at), username)
 
 
 def _endings(entry: KeycloakEntry, request: Request, source: Source, memory: Memory) -> list[Document]:

@@ -23,7 +23,7 @@ from ingest.sources.adapters.kit import (
     skipped,
     text,
 )
-from ingest.sources.adapters.parties import Mention, bearer_of, is_mailbox, note_kind, registrations
+from ingest.sources.adapters.parties import NamingRecord, bearer_of, is_mailbox, note_kind, registrations
 
 _REFUSED: Final = (401, 403)
 _FAILED: Final = 400
@@ -58,8 +58,10 @@ def _action(value: Mapping[str, Any], message: dict[str, Any], id_: str, source:
     actor, behalf = bearer.actor or bearer.subject, bearer.subject if bearer.actor else None
     if value.get("status") not in _REFUSED:  # the claims of a refused bearer may be forged
         for agent in (bearer.actor, *bearer.prior_actors):  # an MCP client, and those who delegated to it
-            note_kind(memory, agent, "agent", Mention(id_, at), _name(agent))
-        note_kind(memory, behalf, "human" if behalf and is_mailbox(behalf) else None, Mention(id_, at), _name(behalf))
+            note_kind(memory, agent, "agent", NamingRecord(id_, at), _name(agent))
+        note_kind(
+            memory, behalf, "human" if behalf and is_mailbox(behalf) else None, NamingRecord(id_, at), _name(behalf)
+        )
     is_call = message["method"] == "tools/call"
     digest = _BEARER.fullmatch(text(headers, "authorization") or "")
     return source.event(

@@ -27,7 +27,7 @@ from ingest.sources.adapters.kit import (
 )
 from ingest.sources.adapters.parties import (
     KINDS,
-    Mention,
+    NamingRecord,
     bearer_of,
     behalf_of,
     note_kind,
@@ -81,7 +81,7 @@ def _decision(value: Mapping[str, Any], source: Source, memory: Memory, *, permi
     actor = bearer.actor or bearer.subject
     if native is not None:
         actor = bearer.named(native) or party_of(source, type_, native)
-        note_kind(memory, actor, KINDS.get(type_ or ""), Mention(id_, at), native)
+        note_kind(memory, actor, KINDS.get(type_ or ""), NamingRecord(id_, at), native)
     return source.event(
         "decision.made",
         id_,

@@ -16,7 +16,7 @@ from ingest.sources.adapters.otlp_dumps import dumped_span, is_dump
 from ingest.sources.adapters.otlp_paths import SPANS, Path, path_of
 from ingest.sources.adapters.otlp_protobuf import BEGINNING
 from ingest.sources.adapters.otlp_spans import OtlpSpan, is_otlp, span_of, spans_in
-from ingest.sources.adapters.parties import Mention, party_of, registered
+from ingest.sources.adapters.parties import NamingRecord, party_of, registered
 
 # Topics of the memory: the spans of a trace that wait for those above them; traces with new spans, and with a root;
 # hand-offs, by the span below which both agents run and the name of the second.
@@ -31,7 +31,7 @@ def _translate(record: UnwrappedRecord, source: Source, memory: Memory) -> Trans
     _remember(span, memory)
     if not span.at:
         return skipped(span.other)
-    mention = Mention(span.id, span.at)
+    mention = NamingRecord(span.id, span.at)
     events = [
         registered(source, _agent(source, name), "agent", mention, name)
         for name in dict.fromkeys((span.agent, *(span.handoff or ())))
@@ -122,7 +122,7 @@ def _explained(path: Path, source: Source, memory: Memory) -> list[Document]:
             session=source.id(session) if session else None,
             parent_action=source.id(caller) if caller else None,
         )
-        done = _action(source, "by", Mention(id_, known["at"]), known["tool"], **fields)
+        done = _action(source, "by", NamingRecord(id_, known["at"]), known["tool"], **fields)
         return [done, *_person_of_timeless(path, source)]
     if "agent" not in known:
         return []
@@ -140,7 +140,7 @@ def _person_of_timeless(path: Path, source: Source) -> list[Document]:
     person, (id_, known) = path.first("person"), path.spans[0]
     if person is None or not path.is_timeless("person"):
         return []
-    return [registered(source, _person(source, person), "human", Mention(id_, known["at"]), person)]
+    return [registered(source, _person(source, person), "human", NamingRecord(id_, known["at"]), person)]
 
 
 def _delegator(path: Path, source: Source, memory: Memory) -> tuple[str | None, str | None]:
@@ -160,7 +160,7 @@ def _delegator(path: Path, source: Source, memory: Memory) -> tuple[str | None, 
     return (_person(source, person), None) if person and path.whole else (None, None)
 
 
-def _action(source: Source, part: str, mention: Mention, outcome: str, **body: Any) -> Document:
+def _action(source: Source, part: str, mention: NamingRecord, outcome: str, **body: Any) -> Document:
     body |= {"action": source.id(mention.id), "operation": "execute_tool", "outcome": outcome}
     return source.event("action.performed", f"{mention.id}/{part}", mention.at, **_trace(mention.id), **body)
 

@@ -26,37 +26,37 @@ BEGINNING: Final = re.compile(
 )
 
 
-class _Field(NamedTuple):
+class _ProtobufField(NamedTuple):
     name: str
     kind: str  # text, hex, number, boolean, or a message of _MESSAGES
     repeated: bool = False
 
 
-_MESSAGES: Final[dict[str, dict[int, _Field]]] = {
-    "request": {1: _Field("resourceSpans", "resource spans", repeated=True)},
-    "resource spans": {2: _Field("scopeSpans", "scope spans", repeated=True)},
-    "scope spans": {2: _Field("spans", "span", repeated=True)},
+_MESSAGES: Final[dict[str, dict[int, _ProtobufField]]] = {
+    "request": {1: _ProtobufField("resourceSpans", "resource spans", repeated=True)},
+    "resource spans": {2: _ProtobufField("scopeSpans", "scope spans", repeated=True)},
+    "scope spans": {2: _ProtobufField("spans", "span", repeated=True)},
     "span": {
-        1: _Field("traceId", "hex"),
-        2: _Field("spanId", "hex"),
-        4: _Field("parentSpanId", "hex"),
-        5: _Field("name", "text"),
-        7: _Field("startTimeUnixNano", "number"),
-        8: _Field("endTimeUnixNano", "number"),
-        9: _Field("attributes", "attribute", repeated=True),
-        15: _Field("status", "status"),
+        1: _ProtobufField("traceId", "hex"),
+        2: _ProtobufField("spanId", "hex"),
+        4: _ProtobufField("parentSpanId", "hex"),
+        5: _ProtobufField("name", "text"),
+        7: _ProtobufField("startTimeUnixNano", "number"),
+        8: _ProtobufField("endTimeUnixNano", "number"),
+        9: _ProtobufField("attributes", "attribute", repeated=True),
+        15: _ProtobufField("status", "status"),
     },
-    "status": {2: _Field("message", "text"), 3: _Field("code", "number")},
-    "attribute": {1: _Field("key", "text"), 2: _Field("value", "value")},
+    "status": {2: _ProtobufField("message", "text"), 3: _ProtobufField("code", "number")},
+    "attribute": {1: _ProtobufField("key", "text"), 2: _ProtobufField("value", "value")},
     "value": {
-        1: _Field("stringValue", "text"),
-        2: _Field("boolValue", "boolean"),
-        3: _Field("intValue", "number"),
-        5: _Field("arrayValue", "values"),
-        6: _Field("kvlistValue", "attributes"),
+        1: _ProtobufField("stringValue", "text"),
+        2: _ProtobufField("boolValue", "boolean"),
+        3: _ProtobufField("intValue", "number"),
+        5: _ProtobufField("arrayValue", "values"),
+        6: _ProtobufField("kvlistValue", "attributes"),
     },
-    "values": {1: _Field("values", "value", repeated=True)},
-    "attributes": {1: _Field("values", "attribute", repeated=True)},
+    "values": {1: _ProtobufField("values", "value", repeated=True)},
+    "attributes": {1: _ProtobufField("values", "attribute", repeated=True)},
 }
 
 

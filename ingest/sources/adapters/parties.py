@@ -94,14 +94,14 @@ def qualified(source: Source, native: str | None) -> str | None:
     return native if native is None or "#" in native or "://" in native else source.id(native)
 
 
-class Mention(NamedTuple):
+class NamingRecord(NamedTuple):
     """The record that names a party: its id and time."""
 
     id: str
     at: str
 
 
-def registered(source: Source, principal: str, kind: str, mention: Mention, name: str | None = None) -> Document:
+def registered(source: Source, principal: str, kind: str, mention: NamingRecord, name: str | None = None) -> Document:
     """Build the event that states a party's kind of principal and its display name."""
     digest = handle(principal).removeprefix("sha256:")[:_ID_DIGITS]  # a party's id may be as long as an event's id
     body = {"principal": principal, "kind": kind, "display_name": name}
@@ -109,7 +109,7 @@ def registered(source: Source, principal: str, kind: str, mention: Mention, name
 
 
 def note_kind(
-    memory: Memory, principal: str | None, kind: str | None, mention: Mention, name: str | None = None
+    memory: Memory, principal: str | None, kind: str | None, mention: NamingRecord, name: str | None = None
 ) -> None:
     """Remember a stated kind of principal, so that ``registrations`` builds one event from many records.
 
@@ -127,7 +127,7 @@ def registrations(source: Source, memory: Memory, *, end: bool) -> Iterable[Tran
     for principal, (at, id_, kind, name) in memory.entries(_DUE):
         memory.drop(_DUE, principal)
         if memory.is_new(_TOLD, principal):
-            yield Translation(events=(registered(source, principal, kind, Mention(id_, at), name),))
+            yield Translation(events=(registered(source, principal, kind, NamingRecord(id_, at), name),))
 
 
 def _party(claims: Any, issuer: str | None, source: Source) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from ingest.log.port import Log
 from ingest.sources.adapters import RawRecord
 from ingest.sources.file_import import FileImport, QuarantineSink, ingest_records
-from ingest.sources.foreign_import import ForeignLog, Keeper, Read
+from ingest.sources.foreign_import import ForeignLog, Read, SourceMemory
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import BadRecordError, UnavailableError
 from lineage.core.model.times import Instant
@@ -81,7 +81,7 @@ class SourceIntake:
         *,
         log: Log,
         aside: QuarantineSink,
-        keeper: Keeper,
+        keeper: SourceMemory,
         clock: Callable[[], Instant],
         committed: Callable[[NamedSource, DeliveryOutcome], None] = lambda _named, _taken: None,
         monotonic: Callable[[], float] = time.monotonic,

@@ -145,7 +145,7 @@ class AuthorityGraph:
     def view(self) -> nx.DiGraph:
         """Return a read-only networkx view of the graph, without copying it."""
         # Networkx requests the maps of a graph through these factories: first the successors, then the predecessors.
-        maps = iter((_Links(self.until, self._children), _Links(self.until, self._parents)))
+        maps = iter((_LinkedNodes(self.until, self._children), _LinkedNodes(self.until, self._parents)))
 
         class View(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
             adjlist_outer_dict_factory = staticmethod(lambda: next(maps))
@@ -233,7 +233,7 @@ class _Nodes(Mapping[str, Mapping[str, Any]]):
         return len(self._nodes)
 
 
-class _Links(_Nodes):
+class _LinkedNodes(_Nodes):
     """The nodes with their adjacency maps and the (empty) edge attributes."""
 
     def __init__(self, nodes: Mapping[str, object], links: Mapping[str, Iterable[str]]) -> None:

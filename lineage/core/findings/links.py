@@ -16,7 +16,7 @@ Granted = tuple[tuple[str, frozenset[str]], ...]
 """The granted dependencies of an element, except itself, with their roles."""
 
 
-class Link(NamedTuple):
+class ChainLink(NamedTuple):
     """An element and everything above it.
 
     Attributes:
@@ -37,16 +37,16 @@ class Link(NamedTuple):
         return all(self)
 
 
-class Links:
+class ChainLinks:
     """The link of each element, computed once."""
 
     def __init__(self, world: World, granted_above: Callable[[str], Granted]) -> None:
         """Store the facts, and how to find the granted dependencies of an element."""
         self._world = world
         self._granted_above = granted_above
-        self._known = Upward[Link](lambda key: [parent for parent, _ in granted_above(key)], self._fold)
+        self._known = Upward[ChainLink](lambda key: [parent for parent, _ in granted_above(key)], self._fold)
 
-    def of(self, key: str) -> Link:
+    def of(self, key: str) -> ChainLink:
         """Return the link of a granted element."""
         return self._known.of(key)
 
@@ -54,11 +54,11 @@ class Links:
         """Discard the links of some elements, which include everything below each."""
         self._known.forget(keys)
 
-    def _fold(self, key: str, above: Mapping[str, Link]) -> Link:
+    def _fold(self, key: str, above: Mapping[str, ChainLink]) -> ChainLink:
         graph = self._world.graph
         element = graph.element(key)
         if element is None:
-            return Link(is_ordered=False, agrees=False, has_one_parent=False, keeps_the_subject=False)
+            return ChainLink(is_ordered=False, agrees=False, has_one_parent=False, keeps_the_subject=False)
         parents = self._granted_above(key)
         path = [parent for parent, roles in parents if not PATH_ROLES.isdisjoint(roles)]
         is_ordered = key not in element.parents and all(
@@ -69,7 +69,7 @@ class Links:
             for parent, _ in parents
         )
         subjects = {element.first("subject"), *(one.first("subject") for name in path if (one := graph.element(name)))}
-        return Link(is_ordered, self._agrees(element, path, above), len(path) <= 1, len(subjects) == 1)
+        return ChainLink(is_ordered, self._agrees(element, path, above), len(path) <= 1, len(subjects) == 1)
 
     def _begins_alike(self, path: list[str], delegations: list[str]) -> bool:
         """Whether a token is drawn from one of a party that has delegated by itself: the usual beginning."""
@@ -82,7 +82,7 @@ class Links:
         adds_nobody = login.first("actor") is None and login.first("prior_actors") is None
         return adds_nobody and self._world.principals.same(login.first("subject"), delegation.first("delegator"))
 
-    def _agrees(self, element: Element, path: list[str], above: Mapping[str, Link]) -> bool:
+    def _agrees(self, element: Element, path: list[str], above: Mapping[str, ChainLink]) -> bool:
         """Whether the tokens and the delegations of a chain tell the same.
 
         A token that names no granted delegation adds the same party, its user, to the end of what the tokens say and

@@ -17,7 +17,7 @@ from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, act_of, decided_of
 from lineage.core.findings.audiences import AudienceIndex
 from lineage.core.findings.derived import Recent, Upward
-from lineage.core.findings.links import Granted, Links
+from lineage.core.findings.links import ChainLinks, Granted
 from lineage.core.findings.options import Options
 from lineage.core.findings.reaches import Reaches, ReachSize, reach_of
 from lineage.core.findings.scopes import ScopeIndex, contains, first_stated
@@ -41,7 +41,7 @@ class End(NamedTuple):
     key: str
 
 
-class Allowed(NamedTuple):
+class DepthLeft(NamedTuple):
     """The number of further delegations allowed below one, and what limits it; negative if it is too deep."""
 
     left: int
@@ -125,7 +125,7 @@ class Scene:
         self.scopes = ScopeIndex(world.graph, world.principals, options)
         self.audiences = AudienceIndex(world.graph.element, self.scopes.sources)
         self._ends = Upward[End](self._delegations_above, self._fold_end)
-        self._depths = Upward[Allowed | None](self._parents, self._fold_depth)
+        self._depths = Upward[DepthLeft | None](self._parents, self._fold_depth)
         self._activity = Upward[Instant](self._children, self._fold_activity)
         self._needs = Upward[Needs](self._children, self._fold_needs)
         # an upper bound: an element with two parents counts twice
@@ -135,7 +135,7 @@ class Scene:
         self._stated = Recent[frozenset[str]](self._find_stated)
         self._holders = Recent[str | None](self._find_holder)
         self._granted = Recent[Granted](self._find_granted)
-        self.links = Links(world, self._granted.of)
+        self.links = ChainLinks(world, self._granted.of)
         self._runners = Recent[str](self._find_runner)
         self._last: tuple[object, object] = (None, None)
 
@@ -388,7 +388,7 @@ class Scene:
 
     # Depth
 
-    def depth(self, key: str) -> Allowed | None:
+    def depth(self, key: str) -> DepthLeft | None:
         """Return the number of further delegations allowed below one; None for any number."""
         return self._depths.of(key)
 
@@ -396,15 +396,15 @@ class Scene:
         element = self.element(key)
         return self.granted_parents(element, "parent") if element else []
 
-    def _fold_depth(self, key: str, above: Mapping[str, Allowed | None]) -> Allowed | None:
+    def _fold_depth(self, key: str, above: Mapping[str, DepthLeft | None]) -> DepthLeft | None:
         element = self.element(key)
-        limits = [Allowed(one.left - 1, one.limit) for one in above.values() if one is not None]
+        limits = [DepthLeft(one.left - 1, one.limit) for one in above.values() if one is not None]
         if element is not None:
             if (most := element.first("max_depth")) is not None:
-                limits.append(Allowed(most, key))
+                limits.append(DepthLeft(most, key))
             delegator = str(element.first("delegator"))
             if (most := self.max_delegation_depth(delegator)) is not None:
-                limits.append(Allowed(most - 1, f"principal:{self.party(delegator)}"))
+                limits.append(DepthLeft(most - 1, f"principal:{self.party(delegator)}"))
         return min(limits, default=None)
 
     def max_delegation_depth(self, id_: str) -> int | None:

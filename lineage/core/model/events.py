@@ -449,7 +449,7 @@ def digest(event: Event) -> str:
     return hashlib.sha256(canonical_json(document(event))).hexdigest()
 
 
-class _Content:
+class _ContentDigest:
     """The last component of the fact order: the digest of the content, computed only if everything else is equal."""
 
     __slots__ = ("_event",)
@@ -458,19 +458,19 @@ class _Content:
         self._event = event
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Content) and self._event == other._event
+        return isinstance(other, _ContentDigest) and self._event == other._event
 
-    def __lt__(self, other: "_Content") -> bool:
+    def __lt__(self, other: "_ContentDigest") -> bool:
         return digest(self._event) < digest(other._event)
 
     def __hash__(self) -> int:
         return hash(self._event)
 
 
-def fact_order(fact: Fact) -> tuple[Instant, str, str, _Content]:
+def fact_order(fact: Fact) -> tuple[Instant, str, str, _ContentDigest]:
     """Return the sort key by which several facts about one thing combine (clause 3.4).
 
     ``occurred_at``, source, event id, then the SHA-256 of the content.
     """
     event = fact.event
-    return event.occurred_at, event.source, event.event_id, _Content(event)
+    return event.occurred_at, event.source, event.event_id, _ContentDigest(event)

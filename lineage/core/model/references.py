@@ -26,7 +26,7 @@ from lineage.core.model.events import (
 )
 
 
-class Role:
+class RefRole:
     """How an event mentions something. The numbers are stored: never reuse one.
 
     Plain integers instead of an enumeration, because the projection handles several of them for every event.
@@ -46,7 +46,7 @@ class Role:
 
 
 Mention = tuple[int, str, str]
-"""One mention in an event: how (a ``Role``), the kind (principals and workloads share one), and the id."""
+"""One mention in an event: how (a ``RefRole``), the kind (principals and workloads share one), and the id."""
 
 
 def subject_of(event: Event) -> tuple[str, str]:
@@ -117,10 +117,10 @@ def dependencies_of(body: TokenIssued | DelegationGranted) -> list[tuple[str, st
 
 def _of_grant(body: TokenIssued | DelegationGranted) -> list[Mention]:
     """Return what a grant names and depends on, as mentions."""
-    found = [(Role.NAMES, kind, id_) for kind, _, id_ in [key.partition(":") for key in names_of(body)]]
+    found = [(RefRole.NAMES, kind, id_) for kind, _, id_ in [key.partition(":") for key in names_of(body)]]
     for key, _ in dependencies_of(body):
         kind, _, id_ = key.partition(":")
-        found.append((Role.DEPENDS, kind, id_))
+        found.append((RefRole.DEPENDS, kind, id_))
     return found
 
 
@@ -132,49 +132,49 @@ def mentions(event: Event) -> list[Mention]:
         case TokenIssued():
             found = _of_grant(body)
             if body.status_list is not None:
-                found.append((Role.MENTIONS, *listed(body.status_list)))
-            return found + _all(Role.PRIOR, "principal", *body.prior_actors) if body.prior_actors else found
+                found.append((RefRole.MENTIONS, *listed(body.status_list)))
+            return found + _all(RefRole.PRIOR, "principal", *body.prior_actors) if body.prior_actors else found
         case ActionPerformed():
             found = _authority(body)
             for id_ in acting(body):
-                found.append((Role.ACTS, "principal", id_))
+                found.append((RefRole.ACTS, "principal", id_))
             if body.decision is not None:
-                found.append((Role.USES, "decision", body.decision))
+                found.append((RefRole.USES, "decision", body.decision))
             if body.parent_action is not None:
-                found.append((Role.MENTIONS, "action", body.parent_action))
+                found.append((RefRole.MENTIONS, "action", body.parent_action))
             if body.actor is not None and body.on_behalf_of is not None:
-                found.append((Role.MENTIONS, "principal", body.on_behalf_of))
-            return found + _all(Role.MENTIONS, "principal", *body.prior_actors) if body.prior_actors else found
+                found.append((RefRole.MENTIONS, "principal", body.on_behalf_of))
+            return found + _all(RefRole.MENTIONS, "principal", *body.prior_actors) if body.prior_actors else found
         case DelegationGranted():
-            return _of_grant(body) + _all(Role.MENTIONS, "principal", body.approved_by)
+            return _of_grant(body) + _all(RefRole.MENTIONS, "principal", body.approved_by)
         case DecisionMade():
-            found = _authority(body) + _all(Role.ASKS, "principal", *acting(body))
+            found = _authority(body) + _all(RefRole.ASKS, "principal", *acting(body))
             behalf = None if body.actor is None else body.on_behalf_of
-            return found + _all(Role.MENTIONS, "principal", behalf, body.approved_by, *body.prior_actors)
+            return found + _all(RefRole.MENTIONS, "principal", behalf, body.approved_by, *body.prior_actors)
         case PrincipalRegistered():
-            return _all(Role.ALIAS, "principal", *body.aliases) + _all(Role.OWNER, "principal", body.owner)
+            return _all(RefRole.ALIAS, "principal", *body.aliases) + _all(RefRole.OWNER, "principal", body.owner)
         case WorkloadBound():
-            return _all(Role.BOUND, "principal", body.agent, body.workload)
+            return _all(RefRole.BOUND, "principal", body.agent, body.workload)
         case RevocationOrdered():
             kind, id_ = body.target
-            found = [(Role.TARGET, "principal" if kind == "workload" else kind, id_)]
-            return found + _all(Role.MENTIONS, "principal", body.ordered_by, body.approved_by)
+            found = [(RefRole.TARGET, "principal" if kind == "workload" else kind, id_)]
+            return found + _all(RefRole.MENTIONS, "principal", body.ordered_by, body.approved_by)
         case RevocationLifted():
-            return _all(Role.MENTIONS, "principal", body.lifted_by, body.approved_by)
+            return _all(RefRole.MENTIONS, "principal", body.lifted_by, body.approved_by)
         case RevocationAcknowledged():
-            return _all(Role.MENTIONS, "receiver", body.receiver) + _all(Role.MENTIONS, "token", body.token)
+            return _all(RefRole.MENTIONS, "receiver", body.receiver) + _all(RefRole.MENTIONS, "token", body.token)
         case ReceiverRegistered():
             return []
         case FindingJudged():
-            return _all(Role.MENTIONS, "principal", body.by)
+            return _all(RefRole.MENTIONS, "principal", body.by)
         case CaseChanged():
-            found = [(Role.MENTIONS, kind, id_) for kind, id_ in body.items if kind != "actions"]
-            return found + _all(Role.MENTIONS, "principal", body.by, body.assignee)
+            found = [(RefRole.MENTIONS, kind, id_) for kind, id_ in body.items if kind != "actions"]
+            return found + _all(RefRole.MENTIONS, "principal", body.by, body.assignee)
         case HoldChanged():
-            found = _all(Role.MENTIONS, "principal", body.by, body.principal)
-            return found + _all(Role.MENTIONS, "case", body.case)
+            found = _all(RefRole.MENTIONS, "principal", body.by, body.principal)
+            return found + _all(RefRole.MENTIONS, "case", body.case)
         case RecordsDeleted() | CheckpointKeyRotated():
-            return _all(Role.MENTIONS, "principal", body.by)
+            return _all(RefRole.MENTIONS, "principal", body.by)
         case _:
             assert_never(body)
 
@@ -200,11 +200,11 @@ def listed(place: StatusList) -> tuple[str, str]:
 def _authority(body: ActionPerformed | DecisionMade) -> list[Mention]:
     found: list[Mention] = []
     if body.token is not None:
-        found.append((Role.USES, "token", body.token))
+        found.append((RefRole.USES, "token", body.token))
     if body.delegation is not None:
-        found.append((Role.USES, "delegation", body.delegation))
+        found.append((RefRole.USES, "delegation", body.delegation))
     if body.session is not None:
-        found.append((Role.MENTIONS, "session", body.session))
+        found.append((RefRole.MENTIONS, "session", body.session))
     return found
 
 

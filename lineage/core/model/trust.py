@@ -30,7 +30,7 @@ from lineage.core.model.events import (
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class SourceGrant:
     """The events that one source may send.
 
     Attributes:
@@ -46,7 +46,7 @@ class Grant:
 class TrustTable:
     """The grants of all sources; a source that is not listed may send nothing."""
 
-    sources: Mapping[str, Grant]
+    sources: Mapping[str, SourceGrant]
 
     @property
     def table(self) -> "TrustTable":

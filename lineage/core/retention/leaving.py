@@ -32,15 +32,15 @@ from lineage.core.model.events import (
 )
 from lineage.core.model.keys import is_element
 from lineage.core.model.records import lane_of
-from lineage.core.model.references import Role, mentions, subject_of
+from lineage.core.model.references import RefRole, mentions, subject_of
 from lineage.core.model.times import NEVER, Instant
 
 KINDS: Final = frozenset({"token", "delegation", "decision", "action"})
 _ELEMENTS: Final = frozenset({"token", "delegation"})
-_RESTS_ON: Final = frozenset({Role.DEPENDS, Role.USES})
+_RESTS_ON: Final = frozenset({RefRole.DEPENDS, RefRole.USES})
 
 
-class Held(NamedTuple):
+class HoldConditions(NamedTuple):
     """What a hold names; a record is held if all conditions that are stated apply to it. None is any.
 
     Attributes:
@@ -86,7 +86,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Thing:
+class _FactsAbout:
     """What the facts about one thing say together."""
 
     rests_on: set[str] = field(default_factory=set)
@@ -107,7 +107,7 @@ class _Thing:
         return not self.ends or self.latest_end <= horizon
 
 
-class Parties:
+class Aliases:
     """The aliases of principals, whoever states them."""
 
     def __init__(self, facts: Iterable[Fact]) -> None:
@@ -127,7 +127,7 @@ class Parties:
         return frozenset(f"principal:{one}" for one in self._members.get(id_, (id_,)))
 
 
-def ordered_at(facts: Iterable[Fact], parties: Parties) -> dict[str, Instant]:
+def ordered_at(facts: Iterable[Fact], parties: Aliases) -> dict[str, Instant]:
     """Return the earliest instant from which an order may work, by the key of its target and of its aliases.
 
     Whether the order is trusted, was lifted or cascades is not considered: it may be so under another trust file.
@@ -149,7 +149,11 @@ class RetentionSurvey:
     """
 
     def __init__(
-        self, horizon: Instant, cutoffs: Mapping[int, int], held: Sequence[Held], ordered: Mapping[str, Instant]
+        self,
+        horizon: Instant,
+        cutoffs: Mapping[int, int],
+        held: Sequence[HoldConditions],
+        ordered: Mapping[str, Instant],
     ) -> None:
         """Start without facts.
 
@@ -160,7 +164,7 @@ class RetentionSurvey:
             ordered: The result of ``ordered_at``.
         """
         self._horizon, self._cutoffs, self._held, self._ordered = horizon, cutoffs, held, ordered
-        self._things: dict[str, _Thing] = {}
+        self._things: dict[str, _FactsAbout] = {}
         self._answered: set[str] = set()  # the keys that orders and acknowledgements mention
 
     def add(self, seen: Seen) -> None:
@@ -171,7 +175,7 @@ class RetentionSurvey:
             if isinstance(event.body, RevocationOrdered | RevocationAcknowledged):
                 self._answered.update(f"{mentioned}:{other}" for _, mentioned, other in mentions(event))
             return
-        thing = self._things.setdefault(f"{kind}:{id_}", _Thing())
+        thing = self._things.setdefault(f"{kind}:{id_}", _FactsAbout())
         for role, mentioned, other in mentions(event):
             key = f"{mentioned}:{other}"
             if mentioned not in KINDS:

@@ -241,7 +241,7 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
         fact for fact in world.receivers.acknowledgements.get(revocation) if not is_too_early(fact, orders)
     ]
     answers = Answers(acknowledgements, at)
-    ledger = _Ledger(world.receivers, orders, answers, WordsElsewhere(world.receivers, revocation, at), at)
+    ledger = _ClosureBuilder(world.receivers, orders, answers, WordsElsewhere(world.receivers, revocation, at), at)
     for one in judged:
         ledger.enter(one)
     for order in orders:
@@ -275,7 +275,7 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
     )
 
 
-def _closed_at(orders: list[Order], ledger: "_Ledger", at: Instant) -> Instant:
+def _closed_at(orders: list[Order], ledger: "_ClosureBuilder", at: Instant) -> Instant:
     """Return when the last element was closed; for an empty receipt, when the orders had nothing left to end."""
     if ledger.over_at is not None:
         return ledger.over_at
@@ -311,7 +311,7 @@ class Coverings:
 
 
 @dataclass(slots=True)
-class _Ledger:
+class _ClosureBuilder:
     """Accumulates the verdict while the receipt is read."""
 
     receivers: Receivers

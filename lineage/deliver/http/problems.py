@@ -59,7 +59,7 @@ _FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = 
 )
 
 
-class Written(JSONResponse):
+class JsonAnswer(JSONResponse):
     """A JSON response in which unpaired surrogates, which a request may contain, are replaced."""
 
     def render(self, content: Any) -> bytes:
@@ -83,7 +83,7 @@ def problem(
         more: Members in addition to the standard ones.
     """
     document = problem_document(status, word, title, credentials.scrubbed(detail), **credentials.scrubbed_value(more))
-    return Written(document, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
+    return JsonAnswer(document, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
 
 
 def problem_of(fault: DelegraphError) -> JSONResponse:

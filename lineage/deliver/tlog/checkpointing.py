@@ -30,7 +30,7 @@ class Pace(NamedTuple):
 AT_ONCE: Final = Pace(1, 0)
 
 
-class Signed(NamedTuple):
+class NewCheckpoints(NamedTuple):
     """What was signed.
 
     Attributes:
@@ -70,7 +70,7 @@ def is_due(store: Store, origin: str, now: Instant, pace: Pace) -> bool:
     return False
 
 
-def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant, *, retire: bool = False) -> Signed:
+def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant, *, retire: bool = False) -> NewCheckpoints:
     """Sign the trees that have grown since their last checkpoints, and all of them together, in one transaction.
 
     A signature leaves this process only after the checkpoint is stored, so a crash cannot lose one that others have.
@@ -117,7 +117,7 @@ def sign_checkpoints(store: Store, keys: NoteKeys, now: Instant, *, retire: bool
             session.add(combined.head, _signed(keys, combined.text), now)
         if retire:
             session.retire(keys.verifiers[0].id)
-    return Signed(new, faults)
+    return NewCheckpoints(new, faults)
 
 
 def _signed(keys: NoteKeys, text: str) -> str:

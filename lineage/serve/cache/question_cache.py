@@ -23,7 +23,7 @@ from lineage.core.model.events import (
     Fact,
     TokenIssued,
 )
-from lineage.core.model.references import Role, about, listed, mentions
+from lineage.core.model.references import RefRole, about, listed, mentions
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
 from lineage.serve.cache.loader import Answer, LoadedWorld, Positions, WorldLoader, WorldPart, as_of
@@ -34,7 +34,7 @@ from lineage.store.store import Store
 
 KEPT: Final = 50_000  # The most keys of all parts together: about 50 MB, and 0.3 s of garbage collection.
 _CAME: Final = 500  # records at once; beyond this, starting empty is faster
-_WATCHED: Final = frozenset({Role.USES, Role.ACTS, Role.ASKS, Role.DEPENDS, Role.NAMES})
+_WATCHED: Final = frozenset({RefRole.USES, RefRole.ACTS, RefRole.ASKS, RefRole.DEPENDS, RefRole.NAMES})
 _AT_ONCE: Final = 200  # keys of a part that is evaluated within a millisecond
 
 

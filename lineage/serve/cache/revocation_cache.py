@@ -27,7 +27,7 @@ from lineage.core.model.events import (
     WorkloadBound,
 )
 from lineage.core.model.keys import by_id, key_of
-from lineage.core.model.references import Role, about, dependencies_of, mentions, names_of
+from lineage.core.model.references import RefRole, about, dependencies_of, mentions, names_of
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.model.trust import Trusted
 from lineage.core.revocation.closure import EndedElement
@@ -416,5 +416,5 @@ def _of_an_act(event: Event) -> Iterator[str]:
     """Yield the subject of an action or a decision, and what it names as its authority or decision."""
     yield about(event)
     for role, kind, id_ in mentions(event):
-        if role == Role.USES:
+        if role == RefRole.USES:
             yield f"{kind}:{id_}"

@@ -40,7 +40,7 @@ class _Seconds(click.FloatRange):
 _SECONDS: Final = _Seconds()
 
 
-class _Format(click.ParamType[str]):
+class _FormatName(click.ParamType[str]):
     """The name of a format. The table of formats is only loaded for a value or for the help."""
 
     name = "format"
@@ -64,7 +64,7 @@ class _Format(click.ParamType[str]):
 @click.option(
     "--format",
     "format_",
-    type=_Format(),
+    type=_FormatName(),
     default="auto",
     show_default=True,
     help="The format of the files, gzipped or not.",

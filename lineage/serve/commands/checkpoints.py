@@ -17,7 +17,7 @@ from lineage.serve.queries.key_rotations import refuse_retired, rotations_of
 from lineage.serve.queries.record_proofs import latest_checkpoints
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
-from lineage.store.evidence_trees import Head
+from lineage.store.evidence_trees import TreeState
 
 _PAGE: Final = 50_000  # records of the log read at once
 NO_KEY: Final = (
@@ -41,7 +41,7 @@ def complete_trees(service: Service) -> None:
     """Append to the trees the records that an older version projected, which had none."""
     log = service.require_log()
     for lane, end in sorted(service.store.positions().items()):
-        first = evidence_trees.heads(service.store).get(lane, Head(0, 0, 0)).covered
+        first = evidence_trees.heads(service.store).get(lane, TreeState(0, 0, 0)).covered
         while 0 <= first < end:  # a broken tree is left to a rebuild
             records, following = log.read(*lane, first, limit=min(_PAGE, end - first))
             following = min(following, end) if following > first else end

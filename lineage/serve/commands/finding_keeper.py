@@ -32,7 +32,7 @@ from lineage.serve.commands.live_index import LiveIndex
 from lineage.serve.queries.finding_basis import basis_of
 from lineage.serve.queries.finding_facts import gathered
 from lineage.store import kept_findings
-from lineage.store.kept_findings import CHANGED, OPENED, RESOLVED, Current, Kept
+from lineage.store.kept_findings import CHANGED, OPENED, RESOLVED, Current, StoredFinding
 from lineage.store.reading.touched import load_touched
 from lineage.store.store import Store
 
@@ -44,7 +44,7 @@ _ATTEMPTS: Final = 20  # while other processes also write
 _FORGET_SECONDS: Final = 60.0  # the interval at which old versions are forgotten
 
 
-Notify = Callable[[list[tuple[str, Kept]], Instant], None]
+Notify = Callable[[list[tuple[str, StoredFinding]], Instant], None]
 """Called with what was written, and when."""
 
 
@@ -156,7 +156,7 @@ class FindingKeeper:
         return len(changes), behind <= AT_ONCE
 
     @staticmethod
-    def _worse(known: dict[str, Current], found: list[Kept]) -> Iterator[tuple[str, Kept]]:
+    def _worse(known: dict[str, Current], found: list[StoredFinding]) -> Iterator[tuple[str, StoredFinding]]:
         """Yield what is new or worse: the surroundings cannot show that something is better."""
         for one in found:
             before = known.get(one.id)
@@ -165,7 +165,7 @@ class FindingKeeper:
             elif one.severity > before.severity:
                 yield CHANGED, one
 
-    def _around(self, still: Store, facts: list[Fact], now: Instant) -> list[Kept]:
+    def _around(self, still: Store, facts: list[Fact], now: Instant) -> list[StoredFinding]:
         trust = in_force(self._trust)
         counting = [fact for fact in facts if authorised(fact, trust)]
         with still.reader(trust=trust) as reader:
@@ -182,7 +182,7 @@ class FindingKeeper:
             kept(one, self._options, status_of(one, world.judgements, self._options, now)) for one in alike.values()
         ]
 
-    def _judged(self, still: Store, ids: set[str], now: Instant) -> Iterator[tuple[str, Kept]]:
+    def _judged(self, still: Store, ids: set[str], now: Instant) -> Iterator[tuple[str, StoredFinding]]:
         """Yield the findings judged since, with their new status."""
         with still.reader(trust=in_force(self._trust)) as reader:
             world = reader.world()

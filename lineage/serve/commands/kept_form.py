@@ -11,12 +11,12 @@ from lineage.core.findings.options import Options
 from lineage.core.model.finding import Finding, last_seen
 from lineage.core.model.times import Instant
 from lineage.serve.documents.core_documents import finding_document
-from lineage.store.kept_findings import CHANGED, OPENED, REFRESHED, RESOLVED, Current, Kept
+from lineage.store.kept_findings import CHANGED, OPENED, REFRESHED, RESOLVED, Current, StoredFinding
 
 
-def kept(one: Finding, options: Options, status: str) -> Kept:
+def kept(one: Finding, options: Options, status: str) -> StoredFinding:
     """Convert a finding to its stored form."""
-    return Kept(
+    return StoredFinding(
         *(one.id, one.kind, one.of, one.about),
         severity=int(severity_of(one.kind, one.severity, options)),
         status=status,
@@ -26,14 +26,16 @@ def kept(one: Finding, options: Options, status: str) -> Kept:
     )
 
 
-def kept_report(report: Report, world: World, options: Options, at: Instant) -> dict[str, Kept]:
+def kept_report(report: Report, world: World, options: Options, at: Instant) -> dict[str, StoredFinding]:
     """Convert everything that an evaluation found to its stored form."""
     return {
         one.id: kept(one, options, status_of(one, world.judgements, options, at)) for one in report.findings.values()
     }
 
 
-def differences(before: Mapping[str, Current], found: Mapping[str, Kept]) -> Iterator[tuple[str, Kept]]:
+def differences(
+    before: Mapping[str, Current], found: Mapping[str, StoredFinding]
+) -> Iterator[tuple[str, StoredFinding]]:
     """Yield how the findings differ from the stored ones."""
     for id_, one in found.items():
         known = before.get(id_)
@@ -45,6 +47,6 @@ def differences(before: Mapping[str, Current], found: Mapping[str, Kept]) -> Ite
             yield REFRESHED, one
 
 
-def resolved(one: Kept) -> Kept:
+def resolved(one: StoredFinding) -> StoredFinding:
     """Return a stored finding as resolved."""
     return replace(one, status=RESOLVED, document={**one.document, "status": RESOLVED})

@@ -15,7 +15,7 @@ from lineage.plumbing.gc_pause import gc_freeze, gc_paused
 from lineage.serve.commands.kept_form import differences, kept, resolved
 from lineage.serve.queries.finding_facts import Noticed
 from lineage.store import kept_findings
-from lineage.store.kept_findings import REFRESHED, RESOLVED, Current, Kept, Positions, State
+from lineage.store.kept_findings import REFRESHED, RESOLVED, Current, IndexState, Positions, StoredFinding
 from lineage.store.store import Store, Stored
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,9 @@ class LiveIndex:
         """Whether it follows this edition of the store, on this basis."""
         return self._edition == edition and self._basis == basis and self._noticed is not None
 
-    def follow(self, store: Store, now: Instant, notify: Callable[[list[tuple[str, Kept]], Instant], None]) -> int:
+    def follow(
+        self, store: Store, now: Instant, notify: Callable[[list[tuple[str, StoredFinding]], Instant], None]
+    ) -> int:
         """Apply new facts and the passage of time, and write what changes; return the number of versions written.
 
         Raises:
@@ -134,7 +136,7 @@ class LiveIndex:
 
     # Writing
 
-    def _write(self, store: Store, notify: Callable[[list[tuple[str, Kept]], Instant], None]) -> int:
+    def _write(self, store: Store, notify: Callable[[list[tuple[str, StoredFinding]], Instant], None]) -> int:
         written = 0
         for _ in range(_ATTEMPTS):
             before = kept_findings.state_of(store)
@@ -160,13 +162,13 @@ class LiveIndex:
             return written + len(changes)
         raise FencedError(f"other processes that keep the findings were faster {_ATTEMPTS} times in a row")
 
-    def _is_ahead(self, state: State) -> bool:
+    def _is_ahead(self, state: IndexState) -> bool:
         """Whether another process has written all that is known here, and more."""
         same = state.swept is not None and state.edition == self._edition and state.basis == self._basis
         reached = all((state.swept or {}).get(place, 0) >= end for place, end in self._positions.items())
         return same and reached and state.swept_at >= self._live.at
 
-    def _read(self, store: Store, before: State) -> None:
+    def _read(self, store: Store, before: IndexState) -> None:
         """Read the contents of the index, and compare all of it again."""
         self._turn = before.turn
         self._current = {id_: one for id_, one in kept_findings.current(store).items() if one.change != RESOLVED}
@@ -174,7 +176,7 @@ class LiveIndex:
         self._sights.clear()
         self._unwritten = {*self._live.findings, *self._current}
 
-    def _changes(self, store: Store, *, refresh_all: bool) -> Iterator[tuple[str, Kept]]:
+    def _changes(self, store: Store, *, refresh_all: bool) -> Iterator[tuple[str, StoredFinding]]:
         asked = self._unwritten | (self._late if refresh_all else set())
         live = self._live
         found = {
@@ -189,8 +191,8 @@ class LiveIndex:
         yield from ((RESOLVED, resolved(one)) for one in kept_findings.kept_of(store, over).values())
         self._late &= live.findings.keys()
 
-    def _state(self, before: State, *, refreshed: bool) -> State:
-        return State(
+    def _state(self, before: IndexState, *, refreshed: bool) -> IndexState:
+        return IndexState(
             turn=before.turn,
             seq=before.seq,
             edition=self._edition,
@@ -204,7 +206,7 @@ class LiveIndex:
             lagging=0 if refreshed else len(self._late),
         )
 
-    def _counted(self, changes: list[tuple[str, Kept]]) -> Counter[tuple[str, int, str]]:
+    def _counted(self, changes: list[tuple[str, StoredFinding]]) -> Counter[tuple[str, int, str]]:
         """Return the counts of findings after some changes."""
         numbers = self._numbers.copy()
         for change, one in changes:
@@ -217,11 +219,11 @@ class LiveIndex:
     def _written(
         self,
         store: Store,
-        before: State,
-        after: State,
-        changes: list[tuple[str, Kept]],
-        notify: Callable[[list[tuple[str, Kept]], Instant], None],
-    ) -> State:
+        before: IndexState,
+        after: IndexState,
+        changes: list[tuple[str, StoredFinding]],
+        notify: Callable[[list[tuple[str, StoredFinding]], Instant], None],
+    ) -> IndexState:
         now = self._live.at
         numbers = self._counted(changes)
         state = kept_findings.write(store, before, replace(after, numbers=numbers), changes, now)
@@ -245,7 +247,7 @@ def _all_of(store: Store) -> Iterator[Stored]:
         after = page[-1].number
 
 
-def _sight(one: Kept) -> _Sight:
+def _sight(one: StoredFinding) -> _Sight:
     return _Sight(one.severity, one.status, str(one.document["first_seen"]), str(one.document["last_seen"]))
 
 

@@ -21,7 +21,7 @@ from lineage.core.model.records import DECISIONS, ORDERS, Position, lane_of
 from lineage.core.model.references import mentions, subject_of
 from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.core.retention.certificate import Certificate
-from lineage.core.retention.leaving import Leaving, Parties, RetentionSurvey, Seen, ordered_at
+from lineage.core.retention.leaving import Aliases, Leaving, RetentionSurvey, Seen, ordered_at
 from lineage.core.retention.schedule import RetentionRun
 from lineage.deliver.tlog.checkpointing import origin_of, origin_of_lane
 from lineage.deliver.tlog.note_keys import NoteKeys
@@ -258,7 +258,7 @@ def _leaving(
     service: Service, still: Store, horizon: Instant, cutoffs: Mapping[Lane, int], pause: Callable[[], None]
 ) -> tuple[Leaving, int]:
     """Return what may leave, and how many facts are old."""
-    parties = Parties(still.facts_at(deletions.numbers_with_aliases(still)).values())
+    parties = Aliases(still.facts_at(deletions.numbers_with_aliases(still)).values())
     orders = still.stored_after({lane: end for lane, end in still.positions().items() if lane[0] != ORDERS})
     ordered = ordered_at((stored.fact for stored in orders), parties)
     held = what_is_held(service, parties, service.clock())

@@ -50,7 +50,7 @@ class Checkpointing:
         self._faults: list[str] = []
         self._raised: dict[str, str] = {}  # by thread
         self._unwitnessed: dict[str, Faults] = {}
-        self._topic = _Topic(settings, store, clock) if self._is_on and settings.on_kafka else None
+        self._topic = _CheckpointTopic(settings, store, clock) if self._is_on and settings.on_kafka else None
 
     @property
     def _is_on(self) -> bool:
@@ -203,7 +203,7 @@ class Checkpointing:
         return not found
 
 
-class _Topic:
+class _CheckpointTopic:
     """Feeds the topic of checkpoints, if no other process does.
 
     It has a thread of its own, so that what is wrong with this topic never keeps that of revocations from being fed.

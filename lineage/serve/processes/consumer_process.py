@@ -90,7 +90,7 @@ def _follow(service: Service, progress: Callable[[int], None], stopped: threadin
         settings: The Kafka consumer group, and the address for metrics, health and the live graph, if any.
     """
     log = service.log
-    keeper = _Keeper(service, progress)
+    keeper = _ConsumerObserver(service, progress)
     with ExitStack() as stack:
         if settings.listen:
             stack.enter_context(keeper.serving(settings.listen, settings.http.connection_limits, stopped))
@@ -108,7 +108,7 @@ def _follow(service: Service, progress: Callable[[int], None], stopped: threadin
     return keeper.records
 
 
-def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Event) -> None:
+def _poll(log: Log, service: Service, keeper: "_ConsumerObserver", stopped: threading.Event) -> None:
     """Poll an embedded log, which cannot notify."""
     backoff, polled = Backoff(2 * _POLL_SECONDS, _LONGEST_WAIT_SECONDS), "store"
     keeper.assigned(log.ends())
@@ -130,7 +130,7 @@ def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Even
         stopped.wait(wait)
 
 
-class _Keeper:
+class _ConsumerObserver:
     """The consumer's observer: keeps metrics, health and the live graph up to date."""
 
     def __init__(self, service: Service, progress: Callable[[int], None]) -> None:

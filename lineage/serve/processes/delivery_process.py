@@ -22,7 +22,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.background_threads import background_threads
 from lineage.serve.processes.checkpoint_process import Checkpointing
 from lineage.serve.processes.health_server import Health, Serving
-from lineage.serve.processes.rfc7009_process import Calling
+from lineage.serve.processes.rfc7009_process import EndpointCalls
 from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.serve.processes.startup_retry import opened_in_time
@@ -79,7 +79,7 @@ def _shown(settings: Settings, document: Callable[[], Document], stack: ExitStac
     return metrics
 
 
-def _document(delivery: "Delivery", ways: "Ways") -> Document:
+def _document(delivery: "OutboxDelivery", ways: "Ways") -> Document:
     document = delivery.document()
     for way in ways:
         document |= way.document()
@@ -87,13 +87,13 @@ def _document(delivery: "Delivery", ways: "Ways") -> Document:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[tuple["Delivery", "Ways"]]:
+def _opened(settings: Settings) -> Iterator[tuple["OutboxDelivery", "Ways"]]:
     trust = settings.read_trust(now)
     with opened_store(settings) as store:
         pushing = _Pushing(settings, store, trust)
-        calling = Calling(settings, store, trust)
+        calling = EndpointCalls(settings, store, trust)
         checkpointing = Checkpointing(settings, store, trust, now)
-        delivery = Delivery(store, trust, settings.log_url, settings.kafka, now)
+        delivery = OutboxDelivery(store, trust, settings.log_url, settings.kafka, now)
         try:
             yield delivery, (pushing, calling, checkpointing)
         finally:
@@ -117,7 +117,7 @@ def page_of(document: Document) -> Page:
     return page
 
 
-class Delivery:
+class OutboxDelivery:
     """Writes the outbox, and feeds the topic if there is one and no other process does. Single-threaded."""
 
     def __init__(
@@ -213,7 +213,7 @@ class _Pushing:
         return {"pushed": self._pusher.accepted, "refused": count_dead_letters(self._store)}
 
 
-Ways = tuple[_Pushing | Calling | Checkpointing, ...]
+Ways = tuple[_Pushing | EndpointCalls | Checkpointing, ...]
 """What is done in separate threads."""
 
 

@@ -63,7 +63,7 @@ class FindingMetrics:
         )
         info = Gauge("delegraph_build_info", "1, with the version.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
-        self.registry.register(_Kept(store, keeper, webhooks))
+        self.registry.register(_IndexMetrics(store, keeper, webhooks))
         ProcessCollector(registry=self.registry)
         keeper.notify = self._count
 
@@ -82,7 +82,7 @@ class FindingMetrics:
         """Render everything in Prometheus's text format."""
         return generate_latest(self.registry)
 
-    def _count(self, changes: list[tuple[str, kept_findings.Kept]], now: int) -> None:
+    def _count(self, changes: list[tuple[str, kept_findings.StoredFinding]], now: int) -> None:
         for change, one in changes:
             if change == kept_findings.REFRESHED:
                 continue
@@ -92,7 +92,7 @@ class FindingMetrics:
                 self._delay.labels(severity).observe(max(0, now - one.recorded_at) / SECOND)
 
 
-class _Kept(Collector):
+class _IndexMetrics(Collector):
     """Exports the content of the index; nothing while the store is unavailable."""
 
     def __init__(self, store: Store, keeper: FindingKeeper, webhooks: Callable[[], list[Document]]) -> None:

@@ -27,7 +27,7 @@ _TURN_SECONDS: Final = 0.2
 _WAIT_SECONDS: Final = 5.0  # after an error on our side
 
 
-class Calling:
+class EndpointCalls:
     """The configured endpoints, and the log to which their answers are appended."""
 
     def __init__(self, settings: Settings, store: Store, trust: Trusted | None) -> None:

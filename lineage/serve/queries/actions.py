@@ -21,7 +21,7 @@ from lineage.serve.documents.core_documents import Document, action_document, li
 from lineage.serve.queries.list_cursors import digest_of, place_of, said_of
 from lineage.serve.queries.list_pages import FULL_PAGES, Budget, filled
 from lineage.serve.queries.service import Service
-from lineage.store.acts_in_time import STATED, Candidate, Looked, Place, Sort
+from lineage.store.acts_in_time import STATED, Candidate, ListFilter, ListPosition, Sort
 from lineage.store.reading.action_candidates import ACTING, MENTIONING, USING, Candidates, TooManyCandidatesError
 from lineage.store.reading.list_items import candidates_in_order, hash_of, hashes_of_party, load_chains
 from lineage.store.reading.reader import Reader
@@ -30,11 +30,11 @@ PAGE: Final = 100
 _AT_ONCE: Final = 1_024  # candidates evaluated at once
 
 
-class Judged(NamedTuple):
+class MatchingAction(NamedTuple):
     """A matching action, and its place."""
 
     action: str
-    place: Place
+    place: ListPosition
 
 
 def actions(
@@ -84,7 +84,7 @@ class Selected(NamedTuple):
     """
 
     actions: list[str]
-    after: Place | None
+    after: ListPosition | None
     everything: list[str] | None
 
     @property
@@ -96,7 +96,7 @@ class Selected(NamedTuple):
 def select(
     reader: Reader,
     filters: ActionFilter,
-    after: Place | None,
+    after: ListPosition | None,
     limit: int | None,
     budget: Budget,
     *,
@@ -112,7 +112,7 @@ def select(
         budget: How much is examined.
         earliest_first: Whether the earliest come first; otherwise the latest.
     """
-    judge = Judge(reader, filters)
+    judge = ActionMatcher(reader, filters)
     looked = _looked(reader, filters, budget)._replace(earliest_first=earliest_first)
     everything = _everything(judge, reader, looked, budget.counted)
     if everything is None:
@@ -126,7 +126,9 @@ def select(
     return Selected([one.action for one in page], following, [one.action for one in everything])
 
 
-def _everything(judge: "Judge", reader: Reader, looked: Looked, counted: int) -> list[Judged] | None:
+def _everything(
+    judge: "ActionMatcher", reader: Reader, looked: ListFilter, counted: int
+) -> list[MatchingAction] | None:
     """Return all matching actions in order, if there are few candidates; else None."""
     if looked.about is not None:
         if len(looked.about) > counted:
@@ -157,7 +159,7 @@ def _filters(filters: ActionFilter) -> Document:
 # Candidates
 
 
-def _looked(reader: Reader, filters: ActionFilter, budget: Budget) -> Looked:
+def _looked(reader: Reader, filters: ActionFilter, budget: Budget) -> ListFilter:
     """Return what the indexes know about the filter."""
     values = {name: getattr(filters, name) for name in STATED}
     hashes = {name: hash_of(reader, name, value) for name, value in values.items() if value is not None}
@@ -168,7 +170,7 @@ def _looked(reader: Reader, filters: ActionFilter, budget: Budget) -> Looked:
         except TooManyCandidatesError:
             continue
         about = found if about is None else about & found
-    return Looked({Sort.ACTION}, hashes, about, first_at=filters.start, last_at=filters.end)
+    return ListFilter({Sort.ACTION}, hashes, about, first_at=filters.start, last_at=filters.end)
 
 
 def _gatherers(reader: Reader, filters: ActionFilter) -> Iterator[Callable[[Candidates], set[int]]]:
@@ -209,30 +211,34 @@ def _gatherers(reader: Reader, filters: ActionFilter) -> Iterator[Callable[[Cand
 # Evaluation
 
 
-class Judge:
+class ActionMatcher:
     """Decides which candidates match. Many actions share their authority, so what was loaded for it is cached."""
 
     def __init__(self, reader: Reader, filters: ActionFilter) -> None:
-        """Judge by what a reader reads."""
+        """ActionMatcher by what a reader reads."""
         self._reader = reader
         self._wanted = filters
         self._world = reader.world()
         self._known: set[str] = set()
         self._chains: dict[tuple[Any, ...], Chain] = {}
 
-    def of(self, actions: Collection[int]) -> list[Judged]:
+    def of(self, actions: Collection[int]) -> list[MatchingAction]:
         """Return the matching ones among some actions, given by their hashes."""
         places = load_chains(self._reader, self._world, actions, self._known)
-        return [Judged(*one) for one in places.items() if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
+        return [
+            MatchingAction(*one)
+            for one in places.items()
+            if self._wanted.takes(self._world, one[0], self._chain(one[0]))
+        ]
 
-    def taken(self, candidates: Collection[Candidate]) -> list[Judged]:
+    def taken(self, candidates: Collection[Candidate]) -> list[MatchingAction]:
         """Return the candidates that match and are at their own place, in order."""
         if len(self._known) > _KEPT:
             self._world, self._known, self._chains = self._reader.world(), set(), {}
         places = load_chains(self._reader, self._world, {one.about for one in candidates}, self._known)
         at = {place: action for action, place in places.items()}
         found = ((at[one.place], one.place) for one in candidates if one.place in at)
-        return [Judged(*one) for one in found if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
+        return [MatchingAction(*one) for one in found if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
 
     def has_human(self, action: str) -> bool:
         """Whether a human is at the root of an action that was just judged."""

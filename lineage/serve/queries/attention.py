@@ -16,14 +16,14 @@ from lineage.core.authority.verdict import State
 from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document, instant
-from lineage.serve.queries.actions import Judge
+from lineage.serve.queries.actions import ActionMatcher
 from lineage.serve.queries.findings import findings
 from lineage.serve.queries.kept_list import COMPUTED, asked_of_index
 from lineage.serve.queries.projection_status import projection_status
 from lineage.serve.queries.revocations import revocations
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
-from lineage.store.acts_in_time import Looked, Sort
+from lineage.store.acts_in_time import ListFilter, Sort
 from lineage.store.quarantine import count_beyond_quota, count_quarantined
 from lineage.store.reading.list_items import candidates_in_order, count_by_hour, load_held
 from lineage.store.reading.reader import Reader
@@ -162,8 +162,8 @@ def _pauses(service: Service) -> dict[str, float]:
 
 def _actions(reader: Reader) -> Document:
     """Count the latest actions with a human at the root."""
-    judge = Judge(reader, ActionFilter())
-    candidates = list(islice(candidates_in_order(reader, Looked({Sort.ACTION}, {})), SAMPLED + 1))
+    judge = ActionMatcher(reader, ActionFilter())
+    candidates = list(islice(candidates_in_order(reader, ListFilter({Sort.ACTION}, {})), SAMPLED + 1))
     matching = judge.taken(candidates[:SAMPLED])
     with_human = sum(judge.has_human(one.action) for one in matching)
     return {
@@ -176,7 +176,7 @@ def _actions(reader: Reader) -> Document:
 
 def _tokens(reader: Reader, at: Instant) -> Document:
     """Count the latest tokens that are alive, by the depth of the authority behind them."""
-    candidates = list(islice(candidates_in_order(reader, Looked({Sort.TOKEN}, {})), SAMPLED + 1))
+    candidates = list(islice(candidates_in_order(reader, ListFilter({Sort.TOKEN}, {})), SAMPLED + 1))
     world = reader.world()
     keys = list(load_held(reader, world, {one.about for one in candidates[:SAMPLED]}))
     states = verdicts_of(world, keys, at)

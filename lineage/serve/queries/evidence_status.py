@@ -18,7 +18,7 @@ from lineage.store.store import Store
 OLD_SECONDS: Final = 3_600  # a checkpoint that lacks records and is older deserves attention
 
 
-class Coverage(NamedTuple):
+class CheckpointCoverage(NamedTuple):
     """What the latest checkpoints of all partitions cover together.
 
     Attributes:
@@ -39,8 +39,8 @@ class Coverage(NamedTuple):
 class Coverages(NamedTuple):
     """What is signed, and what is witnessed; None if there is no such checkpoint."""
 
-    signed: Coverage | None
-    witnessed: Coverage | None
+    signed: CheckpointCoverage | None
+    witnessed: CheckpointCoverage | None
 
     @property
     def sentence(self) -> str | None:
@@ -101,15 +101,15 @@ def _coverages(trees: Sequence[SignedTree]) -> Coverages:
     )
 
 
-def _covered(records: int, found: Iterable[SignedCheckpoint | None]) -> Coverage | None:
+def _covered(records: int, found: Iterable[SignedCheckpoint | None]) -> CheckpointCoverage | None:
     signed = [one for one in found if one is not None]
     if not signed:
         return None
     size = sum(one.head.size for one in signed)
-    return Coverage(max(one.signed_at for one in signed), size, max(0, records - size))
+    return CheckpointCoverage(max(one.signed_at for one in signed), size, max(0, records - size))
 
 
-def _document(found: Coverage | None, at: Instant) -> Document | None:
+def _document(found: CheckpointCoverage | None, at: Instant) -> Document | None:
     if found is None:
         return None
     age = max(0, at - found.at) // SECOND

@@ -272,7 +272,7 @@ def _place(after: str) -> tuple[Instant, Instant | None, _Rank]:
         raise RefusedError("'after' is not the `next` of this list; begin again without it") from None
 
 
-class Open(NamedTuple):
+class OpenFinding(NamedTuple):
     """The part of an open finding that a gate needs."""
 
     id: str
@@ -286,7 +286,7 @@ def gate(
     known_at: Instant | None = None,
     filters: FindingFilter | None = None,
     fresh: bool = False,
-) -> list[Open]:
+) -> list[OpenFinding]:
     """Return the open findings that match, for a gate; suppressed ones do not count.
 
     They are read from the index if it is up to date, unless ``fresh`` ones are asked for.
@@ -295,16 +295,16 @@ def gate(
     filters.check()
     if not fresh and known_at is None and (index := asked_of_index(service, at, exact=True)) is not None:
         kept = every_kept(service, index, filters.given())
-        return [Open(one.id, Severity(one.severity)) for one in kept if one.status != SUPPRESSED]
+        return [OpenFinding(one.id, Severity(one.severity)) for one in kept if one.status != SUPPRESSED]
     rows = survey(service, at, known_at).ordered()
-    return [Open(row[0].id, row[1]) for row in rows if filters.takes(*row) and row[2] != SUPPRESSED]
+    return [OpenFinding(row[0].id, row[1]) for row in rows if filters.takes(*row) and row[2] != SUPPRESSED]
 
 
-def failing(found: list[Open], severity: Severity, baseline: Collection[str]) -> list[str]:
+def failing(found: list[OpenFinding], severity: Severity, baseline: Collection[str]) -> list[str]:
     """Return the ids of the findings of a severity or above that are not in the baseline."""
     return [one.id for one in found if one.severity >= severity and one.id not in baseline]
 
 
-def posture_ids(found: list[Open]) -> list[str]:
+def posture_ids(found: list[OpenFinding]) -> list[str]:
     """Return the sorted ids of findings, as in a baseline."""
     return sorted(one.id for one in found)

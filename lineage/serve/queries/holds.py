@@ -9,7 +9,7 @@ from lineage.core.model.events import CaseItem, HoldChanged
 from lineage.core.model.references import about
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.retention.holds import Hold, holds_of
-from lineage.core.retention.leaving import KINDS, Held, Parties
+from lineage.core.retention.leaving import KINDS, Aliases, HoldConditions
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.cases import known_case
@@ -51,7 +51,7 @@ def hold_document(hold: Hold) -> Document:
     }
 
 
-def what_is_held(service: Service, parties: Parties, at: Instant) -> list[Held]:
+def what_is_held(service: Service, parties: Aliases, at: Instant) -> list[HoldConditions]:
     """Return what the holds in force name, and what open cases contain, which is kept as well."""
     held = [
         each._replace(by=f"hold:{hold.id}")
@@ -66,10 +66,10 @@ def what_is_held(service: Service, parties: Parties, at: Instant) -> list[Held]:
     return held
 
 
-def _named(service: Service, hold: HoldChanged, parties: Parties, at: Instant) -> Iterator[Held]:
+def _named(service: Service, hold: HoldChanged, parties: Aliases, at: Instant) -> Iterator[HoldConditions]:
     names = None if hold.principal is None else parties.keys_of("principal", hold.principal)
     if hold.case is None:
-        yield Held(names=names, starts_at=hold.starts_at, ends_at=hold.ends_at)
+        yield HoldConditions(names=names, starts_at=hold.starts_at, ends_at=hold.ends_at)
         return
     case = known_case(service, hold.case)
     for each in () if case is None else _contained(service, case, parties, at):
@@ -77,7 +77,7 @@ def _named(service: Service, hold: HoldChanged, parties: Parties, at: Instant) -
         yield each._replace(names=both, starts_at=hold.starts_at, ends_at=hold.ends_at)
 
 
-def _contained(service: Service, case: Case, parties: Parties, at: Instant) -> Iterator[Held]:
+def _contained(service: Service, case: Case, parties: Aliases, at: Instant) -> Iterator[HoldConditions]:
     """Yield what the items of a case name: single things, and parties with all that names them."""
     keys: set[str] = set()
     names: set[str] = set()
@@ -92,9 +92,9 @@ def _contained(service: Service, case: Case, parties: Parties, at: Instant) -> I
         else:
             names |= parties.keys_of(item.kind, item.id)
     if keys:
-        yield Held(keys=frozenset(keys))
+        yield HoldConditions(keys=frozenset(keys))
     if names:
-        yield Held(names=frozenset(names))
+        yield HoldConditions(names=frozenset(names))
 
 
 def _in_range(service: Service, item: CaseItem, at: Instant) -> Iterator[str]:

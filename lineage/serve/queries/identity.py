@@ -11,7 +11,7 @@ from lineage.core.findings.contradictions import principal_findings
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.events import Fact, WorkloadBound
 from lineage.core.model.finding import Finding, merged
-from lineage.core.model.references import Role
+from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, finding_documents, instant
 from lineage.serve.queries.service import Service
@@ -38,7 +38,7 @@ def identity(service: Service, id_: str, *, at: Instant, known_at: Instant | Non
         world = reader.world()
         reader.load_parties(world, [key])
         party = {f"principal:{member}" for member in world.principals.party(id_)}
-        for found in reader.facts_referring(party, Role.BOUND):
+        for found in reader.facts_referring(party, RefRole.BOUND):
             world.add(found)
         if not _is_registered(world, id_) and not reader.is_named(key):
             return None

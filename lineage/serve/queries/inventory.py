@@ -14,14 +14,14 @@ from lineage.core.authority.rule import verdict_of_name, verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.keys import split_key
-from lineage.core.model.references import Role
+from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant, listing
 from lineage.serve.queries.findings_of_parties import severities_of_parties
 from lineage.serve.queries.list_cursors import digest_of, name_of, place_of, said_after, said_of
 from lineage.serve.queries.list_pages import filled
 from lineage.serve.queries.service import Service
-from lineage.store.acts_in_time import SORTS, Candidate, Looked, Place
+from lineage.store.acts_in_time import SORTS, Candidate, ListFilter, ListPosition
 from lineage.store.reading.action_candidates import Candidates, TooManyCandidatesError
 from lineage.store.reading.list_items import candidates_in_order, hash_of, hashes_of_party, load_held
 from lineage.store.reading.reader import Reader
@@ -37,7 +37,7 @@ _USES: Final = 2_000  # uses of a token examined for the last one
 _HELD: Final = 500  # rows of the index of mentions examined for the tokens that a principal holds
 _HELD_ON_PAGE: Final = 4_000  # and over HTTP for those that all principals of a page hold
 _JUDGED: Final = 2_000  # elements judged at once
-_ACTS: Final = (Role.ACTS, Role.ASKS)
+_ACTS: Final = (RefRole.ACTS, RefRole.ASKS)
 
 
 class ElementFilter(NamedTuple):
@@ -107,7 +107,7 @@ def held(
     behind = None if after is None else place_of(after, digest)
     with service.reader(known_at=known_at) as reader:
         about = _may_be_held(reader, kind, filters)
-        candidates = candidates_in_order(reader, Looked({SORTS[kind]}, {}, about, behind))
+        candidates = candidates_in_order(reader, ListFilter({SORTS[kind]}, {}, about, behind))
         page, last = filled(candidates, lambda part: _fitting(reader, kind, filters, part, at), limit, looked_at)
         items = [item for item, _ in page]
         if kind == "token":
@@ -143,7 +143,7 @@ def _may_be_held(reader: Reader, kind: str, filters: ElementFilter) -> set[int] 
 
 def _fitting(
     reader: Reader, kind: str, filters: ElementFilter, part: Collection[Candidate], at: Instant
-) -> Iterator[tuple[Document, Place]]:
+) -> Iterator[tuple[Document, ListPosition]]:
     world = reader.world()
     places = load_held(reader, world, {one.about for one in part})
     at_place = {place: key for key, place in places.items()}
@@ -262,7 +262,7 @@ def _has_words(text: str | None, texts: Iterator[str]) -> bool:
 def _last_used(reader: Reader, items: list[Document]) -> None:
     """Return when each token was last used, by the action that was recorded last."""
     keys = {f"token:{item['token']}": item for item in items}
-    last = reader.last_mentions(keys, (Role.USES,), _USES)
+    last = reader.last_mentions(keys, (RefRole.USES,), _USES)
     for key, item in keys.items():
         fact = last.get(key)
         item["last_used_at"] = None if fact is None else format_instant(fact.event.occurred_at)

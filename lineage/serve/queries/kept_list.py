@@ -18,7 +18,7 @@ from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.queries.finding_basis import basis_of
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
-from lineage.store.kept_findings import Filters, Kept, Moment, Place, State
+from lineage.store.kept_findings import Filters, FindingPosition, IndexState, Moment, StoredFinding
 
 COMPUTED: Final = 20_000  # records of the log up to which an evaluation takes a few seconds
 _FRESH: Final = 60_000_000  # microseconds within which nothing urgent becomes wrong merely because time passes
@@ -29,9 +29,9 @@ _AT_ONCE: Final = 2_000  # findings read at once
 class KeptAsked(NamedTuple):
     """A question to the index: its state, and the place after which to continue."""
 
-    state: State
+    state: IndexState
     moment: Moment
-    behind: Place | None
+    behind: FindingPosition | None
 
 
 def asked_of_index(service: Service, at: Instant, after: str | None = None, *, exact: bool = False) -> KeptAsked | None:
@@ -68,13 +68,13 @@ def asked_of_index(service: Service, at: Instant, after: str | None = None, *, e
     return KeptAsked(state, Moment(state.turn, service.clock()), None)
 
 
-def every_kept(service: Service, index: KeptAsked, filters: Filters) -> Iterator[Kept]:
+def every_kept(service: Service, index: KeptAsked, filters: Filters) -> Iterator[StoredFinding]:
     """Yield all findings that match, worst first, from one state of the index."""
-    behind: Place | None = None
+    behind: FindingPosition | None = None
     while rows := kept_findings.page(service.store, filters, index.moment, behind, _AT_ONCE):
         yield from rows
         last = rows[-1]
-        behind = Place(-last.severity, -last.last_seen, last.id)
+        behind = FindingPosition(-last.severity, -last.last_seen, last.id)
 
 
 def kept_page(service: Service, index: KeptAsked, filters: Filters, limit: int) -> Document:
@@ -153,13 +153,13 @@ def filters_of(
     )
 
 
-def _next(moment: Moment, last: Kept) -> str:
+def _next(moment: Moment, last: StoredFinding) -> str:
     return f"{_MARK},{moment.turn},{moment.at},{-last.severity},{-last.last_seen},{last.id}"
 
 
-def _place(after: str) -> tuple[Moment, Place]:
+def _place(after: str) -> tuple[Moment, FindingPosition]:
     try:
         _, turn, at, rank, seen, id_ = after.split(",")
-        return Moment(int(turn), int(at)), Place(int(rank), int(seen), id_)
+        return Moment(int(turn), int(at)), FindingPosition(int(rank), int(seen), id_)
     except ValueError:
         raise RefusedError("'after' is not the `next` of this list; begin again without it") from None

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import canonical_json
-from lineage.store.acts_in_time import Place
+from lineage.store.acts_in_time import ListPosition
 
 _T = TypeVar("_T")
 
@@ -26,17 +26,17 @@ def digest_of(question: dict[str, Any]) -> str:
     return hashlib.blake2b(canonical_json(question), digest_size=6).hexdigest()
 
 
-def said_of(place: Place, digest: str) -> str:
+def said_of(place: ListPosition, digest: str) -> str:
     """Encode a place in the list of a question as a text.
 
     Examples:
-        >>> place_of(said_of(Place(4711, 12), "ab"), "ab")
-        Place(at=4711, n=12)
+        >>> place_of(said_of(ListPosition(4711, 12), "ab"), "ab")
+        ListPosition(at=4711, n=12)
     """
     return f"{place.at:x}.{place.n:x}.{digest}"
 
 
-def place_of(cursor: str, digest: str) -> Place:
+def place_of(cursor: str, digest: str) -> ListPosition:
     """Decode a place that ``said_of`` encoded.
 
     Raises:
@@ -44,7 +44,7 @@ def place_of(cursor: str, digest: str) -> Place:
     """
     try:
         at, number, question = cursor.split(".")
-        place = Place(int(at, 16), int(number, 16))
+        place = ListPosition(int(at, 16), int(number, 16))
     except ValueError:
         raise RefusedError(f"after: {BAD_CURSOR}") from None
     if question != digest or not (0 <= place.at < 1 << 62 and 0 <= place.n < 1 << 62):

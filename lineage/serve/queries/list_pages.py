@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
-from lineage.store.acts_in_time import Candidate, Place
+from lineage.store.acts_in_time import Candidate, ListPosition
 
 _T = TypeVar("_T")
 _FIRST: Final = 64  # candidates examined at once, initially
@@ -40,10 +40,10 @@ def of_limit(limit: int | None) -> Budget:
 
 def filled(
     candidates: Iterator[Candidate],
-    fitting: Callable[[list[Candidate]], Iterable[tuple[_T, Place]]],
+    fitting: Callable[[list[Candidate]], Iterable[tuple[_T, ListPosition]]],
     limit: int,
     looked_at: int | None,
-) -> tuple[list[tuple[_T, Place]], Place | None]:
+) -> tuple[list[tuple[_T, ListPosition]], ListPosition | None]:
     """Fill a page.
 
     Args:
@@ -55,10 +55,10 @@ def filled(
     Returns:
         The items, and the place after which the next page starts; None if there is none.
     """
-    page: list[tuple[_T, Place]] = []
+    page: list[tuple[_T, ListPosition]] = []
     left = looked_at
     size = max(_FIRST, min(limit + 1, _MOST))
-    last: Place | None = None
+    last: ListPosition | None = None
     while left is None or left > 0:
         part = list(islice(candidates, size if left is None else min(size, left)))
         if not part:

@@ -8,7 +8,7 @@ from lineage.core.model.events import ActionPerformed, Event, Fact, PrincipalReg
 from lineage.core.model.keys import split_key
 from lineage.core.model.references import mentions_key
 from lineage.core.model.times import Instant
-from lineage.store.acts_in_time import EVERY_SORT, LONGEST, STATED, Looked, Sort
+from lineage.store.acts_in_time import EVERY_SORT, LONGEST, STATED, ListFilter, Sort
 from lineage.store.database.sql import storable
 from lineage.store.reading.list_items import candidates_in_order, hash_of
 from lineage.store.reading.reader import Reader
@@ -37,7 +37,7 @@ def is_named_then(reader: Reader, key: str, at: Instant | None) -> bool:
     if kind in STATED:
         # An escape sequence may stand for a character that the database does not store: the hash is not of this text.
         stated = {} if "\\" in id_ else {kind: hash_of(reader, kind, id_)}
-        looked = Looked({Sort.ACTION}, stated, last_at=at, earliest_first=True)
+        looked = ListFilter({Sort.ACTION}, stated, last_at=at, earliest_first=True)
         return any(_stated(one.event, kind) == id_ for one in _known(reader, looked))
     if at is None and reader.known_at is None:
         return reader.is_named(key)
@@ -45,11 +45,11 @@ def is_named_then(reader: Reader, key: str, at: Instant | None) -> bool:
     if few is not None:
         return any(_occurred(one.event, at) for one in reader.mentioning(key, few).values())
     every = reader.numbers_mentioning(key, _ANY_NUMBER)
-    looked = Looked(EVERY_SORT, {}, last_at=at, numbers=every, earliest_first=True)
+    looked = ListFilter(EVERY_SORT, {}, last_at=at, numbers=every, earliest_first=True)
     return any(mentions_key(one.event, key) for one in _known(reader, looked))
 
 
-def _known(reader: Reader, looked: Looked) -> Iterator[Fact]:
+def _known(reader: Reader, looked: ListFilter) -> Iterator[Fact]:
     """Yield facts that are authorised and known, roughly in the order asked for."""
     numbers = (one.place.n for one in candidates_in_order(reader, looked))
     while part := list(islice(numbers, _READ)):

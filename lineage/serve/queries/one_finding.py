@@ -20,7 +20,7 @@ from lineage.serve.queries.kept_list import KeptAsked, asked_of_index
 from lineage.serve.queries.service import Service
 from lineage.serve.queries.timeline import mention_document
 from lineage.store import kept_findings
-from lineage.store.kept_findings import Filters, Kept
+from lineage.store.kept_findings import Filters, StoredFinding
 
 _SHOWN: Final = 100  # findings of a list that is counted in full
 _LOOKED_UP: Final = 10  # things whose findings are looked up in the index
@@ -91,7 +91,7 @@ def _from_index(service: Service, index: KeptAsked, id_: str, at: Instant) -> Do
         judgements = judgements_of(reader, [id_])
     status = RESOLVED if kept.status == RESOLVED else status_of(one, judgements, options, at)
     causes = kept_findings.kept_of(service.store, kept.document["caused_by"])
-    related: dict[str, Kept] = {}
+    related: dict[str, StoredFinding] = {}
     for key in list(dict.fromkeys([one.of, *(about(fact.event) for fact in facts)]))[:_LOOKED_UP]:
         rows = kept_findings.page(service.store, Filters(of=key), index.moment, None, _SHOWN + 1)
         related.update((row.id, row) for row in rows if row.id != id_ and row.id not in causes)
@@ -106,7 +106,7 @@ def _from_index(service: Service, index: KeptAsked, id_: str, at: Instant) -> Do
     }
 
 
-def _kept(service: Service, index: KeptAsked, id_: str) -> Kept | None:
+def _kept(service: Service, index: KeptAsked, id_: str) -> StoredFinding | None:
     found = kept_findings.kept_of(service.store, [id_]).get(id_)
     return None if found is None or index.state.swept is None else found
 

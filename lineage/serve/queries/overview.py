@@ -35,7 +35,7 @@ def overview(service: Service, *, at: Instant, options: Options | None = None) -
     """
     found = survey(service, at, options=options)
     world = found.world
-    parties = _Parties(world)
+    parties = _PartyCounter(world)
     roots: Counter[str] = Counter()
     missing: Counter[Gap] = Counter()
     longest: tuple[Chain, str] | None = None
@@ -82,7 +82,7 @@ def overview(service: Service, *, at: Instant, options: Options | None = None) -
     }
 
 
-class _Parties:
+class _PartyCounter:
     """The principals that facts name, counting each party once."""
 
     def __init__(self, world: World) -> None:
@@ -141,13 +141,13 @@ def _most_behind(item: tuple[Gap, int]) -> tuple[int, str, str, str]:
     return (-count, gap.kind, gap.id, gap.why)
 
 
-def _rank(parties: _Parties, chain: Chain) -> tuple[bool, int, int]:
+def _rank(parties: _PartyCounter, chain: Chain) -> tuple[bool, int, int]:
     """Rank chains: those rooted in a person first, then by the number of parties, then of tokens."""
     root = chain.root
     return root is not None and parties.kind(root) == "human", len(chain.hops), len(chain.tokens)
 
 
-def _longest(parties: _Parties, chain: Chain, key: str) -> Document:
+def _longest(parties: _PartyCounter, chain: Chain, key: str) -> Document:
     return {
         "of": key,
         "hops": [

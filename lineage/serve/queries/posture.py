@@ -22,7 +22,7 @@ from lineage.serve.queries.kept_list import KeptAsked, asked_of_index, counts_of
 from lineage.serve.queries.one_finding import finding_as_kept
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
-from lineage.store.kept_findings import Filters, Kept
+from lineage.store.kept_findings import Filters, StoredFinding
 
 OUTCOMES: Final = ("pass", "fail", "suppressed", "not_evaluated")
 _EXAMPLES: Final = 5  # failures of a check that are shown
@@ -147,7 +147,7 @@ def _from_index(service: Service, index: KeptAsked, at: Instant) -> dict[str, _R
     return rules
 
 
-def _decided_as_kept(service: Service, suppressed: Collection[Kept], at: Instant) -> Iterator[Document]:
+def _decided_as_kept(service: Service, suppressed: Collection[StoredFinding], at: Instant) -> Iterator[Document]:
     with service.reader() as reader:
         judgements = judgements_of(reader, [one.id for one in suppressed])
     for one in suppressed:

@@ -10,7 +10,7 @@ from typing import Final
 from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.findings.nearby import near
 from lineage.core.model.errors import TooManyError
-from lineage.core.model.references import Role
+from lineage.core.model.references import RefRole
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.inventory import ElementFilter, held
@@ -57,7 +57,7 @@ def steps_of(service: Service) -> Iterator[None]:
         world, principal = reader.world(), f"principal:{_NOBODY}"
         load_held(reader, world, {0})
         reader.load_surroundings(world, [f"token:{_NOBODY}"], [principal], most=1)
-        reader.last_mentions([principal], (Role.ACTS,), 1)
+        reader.last_mentions([principal], (RefRole.ACTS,), 1)
         count_by_hour(reader, now, now + 1)
         near(world, [principal], now, service.options)
 

@@ -11,11 +11,11 @@ from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.queries.list_cursors import digest_of, place_of, said_of
 from lineage.serve.queries.list_pages import WHOLE_LIST, Budget, filled
 from lineage.serve.queries.service import Service
-from lineage.store.acts_in_time import EVERY_SORT, Candidate, Looked, Place
+from lineage.store.acts_in_time import EVERY_SORT, Candidate, ListFilter, ListPosition
 from lineage.store.reading.list_items import candidates_in_order
 from lineage.store.reading.reader import Reader
 
-_Placed = list[tuple[Fact, Place]]
+_Placed = list[tuple[Fact, ListPosition]]
 
 
 def timeline(
@@ -52,8 +52,8 @@ def timeline(
 
 
 def page_of(
-    reader: Reader, key: str, start: Place | None, limit: int | None, budget: Budget
-) -> tuple[list[Fact], Place | None, int | None]:
+    reader: Reader, key: str, start: ListPosition | None, limit: int | None, budget: Budget
+) -> tuple[list[Fact], ListPosition | None, int | None]:
     """Read a page of the facts that mention a key, earliest first.
 
     On one page, facts of the same time are in the order in which facts combine (clause 3.4), whatever the order of the
@@ -71,7 +71,9 @@ def page_of(
         following = page[-1][1] if len(page) < len(rest) else None
         return _facts(page, start, following), following, len(everything)
     assert limit is not None  # noqa: S101 (only a whole list has no limit)
-    candidates = candidates_in_order(reader, Looked(EVERY_SORT, {}, after=start, numbers=numbers, earliest_first=True))
+    candidates = candidates_in_order(
+        reader, ListFilter(EVERY_SORT, {}, after=start, numbers=numbers, earliest_first=True)
+    )
 
     def fitting(part: list[Candidate]) -> _Placed:
         return _placed(reader, key, [one.place.n for one in part])
@@ -80,14 +82,14 @@ def page_of(
     return _facts(page, start, following), following, None
 
 
-def _facts(page: _Placed, start: Place | None, following: Place | None) -> list[Fact]:
+def _facts(page: _Placed, start: ListPosition | None, following: ListPosition | None) -> list[Fact]:
     facts = [fact for fact, _ in page]
     return list(in_order(facts)) if start is None and following is None else facts
 
 
 def _placed(reader: Reader, key: str, numbers: Collection[int]) -> _Placed:
     """Return the facts among some that mention a key, in order."""
-    found = [(fact, Place(fact.event.occurred_at, n)) for n, fact in reader.mentioning(key, numbers).items()]
+    found = [(fact, ListPosition(fact.event.occurred_at, n)) for n, fact in reader.mentioning(key, numbers).items()]
     return sorted(found, key=lambda one: one[1])
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from lineage.core.model.references import Role
+from lineage.core.model.references import RefRole
 from lineage.core.model.times import NEVER, Instant
 
 metadata = MetaData()
@@ -72,7 +72,7 @@ ref = Table(
     Column("n", BigInteger, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
-UPWARD: Final = (Role.DEPENDS, Role.ALIAS)
+UPWARD: Final = (RefRole.DEPENDS, RefRole.ALIAS)
 _upward = text(f"role IN ({', '.join(str(role) for role in UPWARD)})")
 Index("ref_upward", ref.c.about, ref.c.key, ref.c.role, sqlite_where=_upward, postgresql_where=_upward)
 

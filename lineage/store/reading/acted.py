@@ -1,7 +1,7 @@
 """Count the actions of a principal by the index, reading as few facts as possible.
 
-The index has a row for each action that names the principal as its actor (``Role.ACTS``), and for each decision that
-names it as the requester (``Role.ASKS``). Only actions that refer to such a decision, and do not name the principal
+The index has a row for each action that names the principal as its actor (``RefRole.ACTS``), and for each decision that
+names it as the requester (``RefRole.ASKS``). Only actions that refer to such a decision, and do not name the principal
 themselves, must be read, since the actor stated by an action takes precedence over that of its decision.
 """
 
@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from lineage.core.model.events import ActionPerformed, DecisionMade
 from lineage.core.model.keys import split_key
-from lineage.core.model.references import Role, about
+from lineage.core.model.references import RefRole, about
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
 from lineage.store.database.sql import found_by, in_array
@@ -69,10 +69,10 @@ def _of_role(role: int) -> sa.ColumnElement[bool]:
 def _statements(dialect: str, *, by_source: bool, by_time: bool) -> tuple[sa.Select[Any], sa.CompoundSelect[Any]]:
     """Build two statements: count actions with a party as actor; select the actions of its decisions without one."""
     counts = tuple(_counts(by_source=by_source, by_time=by_time))
-    own = found_by(dialect, ref.c.key, "keys", [ref.c.about], _of_role(Role.ACTS), *counts)
+    own = found_by(dialect, ref.c.key, "keys", [ref.c.about], _of_role(RefRole.ACTS), *counts)
     number = sa.select(sa.func.count()).select_from(own.distinct().subquery())
-    asked = found_by(dialect, ref.c.key, "keys", [ref.c.about.label("key")], _of_role(Role.ASKS)).distinct()
-    decided = found_by(dialect, ref.c.key, asked.subquery(), [ref.c.about], _of_role(Role.USES))
+    asked = found_by(dialect, ref.c.key, "keys", [ref.c.about.label("key")], _of_role(RefRole.ASKS)).distinct()
+    decided = found_by(dialect, ref.c.key, asked.subquery(), [ref.c.about], _of_role(RefRole.USES))
     return number, sa.except_(decided, own)
 
 
@@ -127,7 +127,7 @@ def _count_by_reading(reader: Reader, names: AbstractSet[str]) -> int:
     """Count the actions of a party by reading its facts, because the index of actors is incomplete."""
     facts = {found for name in names for found in reader.facts_mentioning(f"principal:{name}")}
     asked = {about(found.event) for found in facts if isinstance(found.event.body, DecisionMade)}
-    facts.update(reader.facts_referring(asked, Role.USES))
+    facts.update(reader.facts_referring(asked, RefRole.USES))
     ids = sorted({about(found.event) for found in facts if isinstance(found.event.body, ActionPerformed)})
     count = 0
     for start in range(0, len(ids), _FETCHED):

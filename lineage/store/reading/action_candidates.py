@@ -11,15 +11,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lineage.core.model.references import Role
+from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant
 from lineage.store.database.sql import found_by, values_of
 from lineage.store.database.tables import ref, span_of
 
-NAMING: Final = (Role.NAMES, Role.PRIOR)
-USING: Final = (Role.USES,)
-ACTING: Final = (Role.ACTS, Role.ASKS)
-MENTIONING: Final = (Role.USES, Role.MENTIONS, Role.ACTS, Role.ASKS)
+NAMING: Final = (RefRole.NAMES, RefRole.PRIOR)
+USING: Final = (RefRole.USES,)
+ACTING: Final = (RefRole.ACTS, RefRole.ASKS)
+MENTIONING: Final = (RefRole.USES, RefRole.MENTIONS, RefRole.ACTS, RefRole.ASKS)
 
 
 class TooManyCandidatesError(Exception):
@@ -38,7 +38,7 @@ def _about(dialect: str, roles: tuple[int, ...], *, bounded: bool) -> sa.Select[
 def _below(dialect: str) -> sa.Select[Any]:
     """Select some elements and everything that depends on them."""
     below = values_of("keys").cte("below", recursive=True)
-    depends = (ref.c.until > 0, ref.c.role == sa.literal_column(str(Role.DEPENDS)))
+    depends = (ref.c.until > 0, ref.c.role == sa.literal_column(str(RefRole.DEPENDS)))
     below = below.union(found_by(dialect, ref.c.key, below, [ref.c.about], *depends))
     return sa.select(below.c.key).limit(sa.bindparam("most"))
 
@@ -61,7 +61,7 @@ class Candidates:
         Only the token with which a token was exchanged may tell who uses it.
         """
         naming = self._found(_about(self._dialect, NAMING, bounded=True), names, span_of(at))
-        return naming | self._found(_about(self._dialect, (Role.DEPENDS,), bounded=True), naming, span_of(at))
+        return naming | self._found(_about(self._dialect, (RefRole.DEPENDS,), bounded=True), naming, span_of(at))
 
     def below(self, elements: Collection[int]) -> set[int]:
         """Return some elements and everything that depends on them."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
-from lineage.core.model.references import Role, about, mentions
+from lineage.core.model.references import RefRole, about, mentions
 from lineage.core.model.times import Instant
 from lineage.store.database.sql import chunks
 from lineage.store.database.tables import span_of
@@ -32,15 +32,15 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
     starts = ids
     if not target.startswith(("token:", "delegation:")):
         starts = set()
-        for role in (Role.NAMES, Role.PRIOR):
+        for role in (RefRole.NAMES, RefRole.PRIOR):
             for part in chunks(ids):
                 _collect_hashes(reader, starts, statements.NAMING, {"keys": part, "span": span, "role": role}, most)
     below: set[int] = set(starts)
     for part in chunks(starts):
         _collect_hashes(reader, below, statements.KEYS_BELOW, {"keys": part, "span": span}, most)
     facts = reader.facts(statements.FACTS_ABOVE[reader.dialect], below)
-    nearby = reader.facts(statements.FACTS_REFERRING[reader.dialect], ids, role=Role.BOUND)
-    nearby += reader.facts(statements.FACTS_REFERRING[reader.dialect], ids, role=Role.OWNER)
+    nearby = reader.facts(statements.FACTS_REFERRING[reader.dialect], ids, role=RefRole.BOUND)
+    nearby += reader.facts(statements.FACTS_REFERRING[reader.dialect], ids, role=RefRole.OWNER)
     for found in nearby:
         world.add(found)
     principals = {
@@ -50,9 +50,9 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
     # The target also as a party: even if no element names it, its aliases and revocations of these count.
     reader.load_around(world, facts, [target], {target, *principals})
     # The actions under it; their authority may also depend on other elements that they name.
-    used = reader.facts(statements.FACTS_REFERRING[reader.dialect], below, role=Role.USES)
+    used = reader.facts(statements.FACTS_REFERRING[reader.dialect], below, role=RefRole.USES)
     decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
-    used += reader.facts_referring(decisions, Role.USES)
+    used += reader.facts_referring(decisions, RefRole.USES)
     actions = {found.event.body.action for found in used if isinstance(found.event.body, ActionPerformed)}
     reader.load_actions(world, actions)
 
@@ -124,7 +124,7 @@ def _keys_below(reader: Reader, targets: Collection[tuple[str, Instant]], most: 
             starts = set()
             for part in chunks(party):
                 rows = reader.connection.execute(
-                    statements.NAMING[reader.dialect], {"keys": part, "span": span, "role": Role.NAMES}
+                    statements.NAMING[reader.dialect], {"keys": part, "span": span, "role": RefRole.NAMES}
                 )
                 starts.update(rows.scalars())
         for part in chunks(starts):
@@ -144,9 +144,9 @@ def _keys_below(reader: Reader, targets: Collection[tuple[str, Instant]], most: 
 
 def load_successes(reader: Reader, world: World, keys: Collection[str], since: Instant) -> None:
     """Load what is needed to evaluate the actions that succeeded under elements at or after an instant."""
-    used = reader.facts_referring(keys, Role.USES)
+    used = reader.facts_referring(keys, RefRole.USES)
     decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
-    used += reader.facts_referring(decisions, Role.USES)
+    used += reader.facts_referring(decisions, RefRole.USES)
     late = {
         about(found.event)
         for found in used

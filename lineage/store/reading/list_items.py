@@ -7,13 +7,13 @@ from lineage.core.model.events import ActionPerformed
 from lineage.core.model.keys import is_element
 from lineage.core.model.references import about
 from lineage.core.model.times import Instant
-from lineage.store.acts_in_time import STATED, Acts, Candidate, Looked, Place, value_hash
+from lineage.store.acts_in_time import STATED, Acts, Candidate, ListFilter, ListPosition, value_hash
 from lineage.store.database.sql import chunks
 from lineage.store.reading import statements
 from lineage.store.reading.reader import Reader, fact_of
 
 
-def load_chains(reader: Reader, world: World, actions: Collection[int], known: set[str]) -> dict[str, Place]:
+def load_chains(reader: Reader, world: World, actions: Collection[int], known: set[str]) -> dict[str, ListPosition]:
     """Load the evidence for some actions: the facts about them, their decisions and elements, and the parties.
 
     Orders are not loaded: no chain depends on one.
@@ -26,14 +26,14 @@ def load_chains(reader: Reader, world: World, actions: Collection[int], known: s
     Returns:
         The actions with an authorised and known fact, each with its position in a list.
     """
-    places: dict[str, Place] = {}
+    places: dict[str, ListPosition] = {}
     for part in chunks(actions):
         for row in reader.connection.execute(statements.FACTS_ABOUT, {"keys": part}):
             found = fact_of(row, reader.decode)
             body = found.event.body
             if isinstance(body, ActionPerformed) and reader.knows_mention(found, f"action:{body.action}"):
                 world.add(found)
-                place = Place(found.event.occurred_at, row.n)
+                place = ListPosition(found.event.occurred_at, row.n)
                 places[body.action] = min(place, places.get(body.action, place))
     elements, names = reader.named_by_activity(world, places)
     for found in reader.facts_above(element for element in elements if element not in world.graph):
@@ -44,25 +44,25 @@ def load_chains(reader: Reader, world: World, actions: Collection[int], known: s
     return places
 
 
-def load_held(reader: Reader, world: World, elements: Collection[int]) -> dict[str, Place]:
+def load_held(reader: Reader, world: World, elements: Collection[int]) -> dict[str, ListPosition]:
     """Load what is needed to evaluate some elements, by their hashes.
 
     Returns:
         The elements that an authorised and known fact grants, each with its position in a list.
     """
-    places: dict[str, Place] = {}
+    places: dict[str, ListPosition] = {}
     for part in chunks(elements):
         for row in reader.connection.execute(statements.FACTS_ABOUT, {"keys": part}):
             found = fact_of(row, reader.decode)
             key = about(found.event)
             if is_element(key) and reader.knows_mention(found, key):
-                place = Place(found.event.occurred_at, row.n)
+                place = ListPosition(found.event.occurred_at, row.n)
                 places[key] = min(place, places.get(key, place))
     reader.load_hashed(world, elements)
     return places
 
 
-def candidates_in_order(reader: Reader, looked: Looked) -> Iterator[Candidate]:
+def candidates_in_order(reader: Reader, looked: ListFilter) -> Iterator[Candidate]:
     """Yield facts in chronological order. They are candidates: some may not count, or not at that position."""
     return Acts(reader.connection, reader.keys, reader.decode).in_order(looked)
 

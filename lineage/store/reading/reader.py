@@ -27,7 +27,7 @@ from lineage.core.model.events import (
     digest,
 )
 from lineage.core.model.keys import split_key
-from lineage.core.model.references import Role, about, listed, mentions, mentions_key
+from lineage.core.model.references import RefRole, about, listed, mentions, mentions_key
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.database.sorted_runs import about_is, run
@@ -195,7 +195,7 @@ class Reader:
             if isinstance(body := found.event.body, TokenIssued) and body.status_list is not None
         }
         crowded = self._crowded(places)
-        for found in self.facts_referring(places - crowded, Role.MENTIONS):
+        for found in self.facts_referring(places - crowded, RefRole.MENTIONS):
             world.add(found)
         for place in sorted(crowded):
             sharing: set[str] = set()
@@ -293,7 +293,7 @@ class Reader:
         elements, principals = set(), set()
         for stated in facts:
             for role, kind, id_ in mentions(stated.event):
-                if role == Role.USES and kind != "decision":
+                if role == RefRole.USES and kind != "decision":
                     elements.add(f"{kind}:{id_}")
                 elif kind == "principal":
                     principals.add(f"principal:{id_}")
@@ -306,7 +306,7 @@ class Reader:
             for action in actions
             for stated in world.actions.get(action)
             for role, kind, id_ in mentions(stated.event)
-            if role == Role.USES and kind == "decision"
+            if role == RefRole.USES and kind == "decision"
         }
         for found in self.facts_about(decisions):
             world.add(found)
@@ -338,7 +338,7 @@ class Reader:
             self.load_hashed(world, found[:naming])
             hashes.update(found[:naming])
         facts: list[Fact] = []
-        for role, keys in ((Role.USES, hashes), (Role.ACTS, parties), (Role.ASKS, parties)):
+        for role, keys in ((RefRole.USES, hashes), (RefRole.ACTS, parties), (RefRole.ASKS, parties)):
             for part in chunks(keys):
                 some = self.facts_found(
                     statements.SOME_REFERRING[self.dialect], {"keys": part, "role": role, "most": most + 1}
@@ -353,13 +353,13 @@ class Reader:
         for found_fact in self.facts(statements.FACTS_ABOUT, sorted(children)[:most]):
             world.add(found_fact)
         decisions = {about(one.event) for one in facts if isinstance(one.event.body, DecisionMade)}
-        facts += self.facts_referring(decisions, Role.USES)
+        facts += self.facts_referring(decisions, RefRole.USES)
         for one in self.facts_about(decisions):
             world.add(one)
         done = {one.event.body.action for one in facts if isinstance(one.event.body, ActionPerformed)}
         self.load_actions(world, done, loaded=loaded)
         acting_ones = {f"principal:{id_}" for action in world.actions for id_ in world.acted(action)}
-        for one in self.facts_referring({*names, *acting_ones}, Role.BOUND):
+        for one in self.facts_referring({*names, *acting_ones}, RefRole.BOUND):
             world.add(one)
         return is_whole
 
@@ -407,7 +407,7 @@ class Reader:
         for found in registered:
             world.add(found)
         hashes = party | self.hashes(targets | names)
-        ordered = self.facts(statements.FACTS_REFERRING[self.dialect], hashes, role=Role.TARGET)
+        ordered = self.facts(statements.FACTS_REFERRING[self.dialect], hashes, role=RefRole.TARGET)
         revocations = {about(found.event) for found in ordered}
         for found in ordered:
             world.add(found)

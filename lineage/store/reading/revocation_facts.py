@@ -9,7 +9,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, RevocationAcknowledged
 from lineage.core.model.records import ORDERS, Position
-from lineage.core.model.references import Role
+from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant
 from lineage.store.database.tables import ref
 from lineage.store.reading import statements
@@ -33,7 +33,7 @@ def first_orders(reader: Reader, most: int) -> list[Fact] | None:
 def latest_orders_mentioning(reader: Reader, key: str, most: int) -> list[Fact]:
     """The facts, authorised and known, among the last on the topic of orders that mention a key; latest first."""
     numbers = sa.select(ref.c.n).where(
-        ref.c.key == reader.keys(key), ref.c.until == 0, statements.has_role(Role.MENTIONS)
+        ref.c.key == reader.keys(key), ref.c.until == 0, statements.has_role(RefRole.MENTIONS)
     )
     latest = numbers.where(ref.c.n >= Position(ORDERS, 0, 0).number).order_by(ref.c.n.desc()).limit(most)
     found = [int(n) for n in reader.connection.execute(latest).scalars()]

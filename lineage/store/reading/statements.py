@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from lineage.core.model.records import ORDERS, Position
-from lineage.core.model.references import Role
+from lineage.core.model.references import RefRole
 from lineage.store.database.sorted_runs import about_among, about_is, sorted_ref
 from lineage.store.database.sql import found_by, in_array, lateral_for_each, texts_of, values_of
 from lineage.store.database.tables import accepted, fact, in_role_upward, name, ref, sighting, spread
@@ -26,19 +26,19 @@ def has_role(role: int) -> sa.ColumnElement[bool]:
 def _above(dialect: str) -> sa.CTE:
     """Select the keys of some elements and of everything that they depend on."""
     found = values_of("keys").cte("above", recursive=True)
-    return found.union(found_by(dialect, ref.c.about, found, [ref.c.key], *in_role_upward(Role.DEPENDS)))
+    return found.union(found_by(dialect, ref.c.about, found, [ref.c.key], *in_role_upward(RefRole.DEPENDS)))
 
 
 def _below(dialect: str) -> sa.CTE:
     """Select the keys of some elements and of everything that depends on them, except subtrees that have ended."""
     found = values_of("keys").cte("below", recursive=True)
-    return found.union(found_by(dialect, ref.c.key, found, [ref.c.about], has_role(Role.DEPENDS), _ALIVE))
+    return found.union(found_by(dialect, ref.c.key, found, [ref.c.about], has_role(RefRole.DEPENDS), _ALIVE))
 
 
 _ALIVE: Final = ref.c.until > sa.bindparam("span")
 _BEHIND: Final = ref.c.about > sa.bindparam("after")
-_LINKED: Final = sa.and_(*in_role_upward(Role.ALIAS))
-_LINKS: Final = sa.and_(ref.c.until == 0, has_role(Role.ALIAS))
+_LINKED: Final = sa.and_(*in_role_upward(RefRole.ALIAS))
+_LINKS: Final = sa.and_(ref.c.until == 0, has_role(RefRole.ALIAS))
 
 
 def _party_on_sqlite() -> sa.CTE:
@@ -117,7 +117,7 @@ FACTS_MENTIONING = sa.union_all(
 
 
 def _crowded(dialect: str) -> sa.Select[Any]:
-    mentioned = _mentioning(dialect, [ref.c.key.label("key")], ref.c.until == 0, has_role(Role.MENTIONS)).subquery()
+    mentioned = _mentioning(dialect, [ref.c.key.label("key")], ref.c.until == 0, has_role(RefRole.MENTIONS)).subquery()
     return sa.select(mentioned.c.key).group_by(mentioned.c.key).having(sa.func.count() > sa.bindparam("most"))
 
 
@@ -129,7 +129,9 @@ NAMING = _on_both(
 
 def _others(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Select the living elements that name some keys, without those killed. A name can have very many rows."""
-    return _mentioning(dialect, columns, _ALIVE, has_role(Role.NAMES), ref.c.about.not_in(values_of("killed")), *where)
+    return _mentioning(
+        dialect, columns, _ALIVE, has_role(RefRole.NAMES), ref.c.about.not_in(values_of("killed")), *where
+    )
 
 
 def _count_others() -> sa.Select[Any]:
@@ -141,7 +143,7 @@ def _count_others() -> sa.Select[Any]:
 
 
 def _alive_others(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    return sa.select(*columns).where(_ALIVE, has_role(Role.NAMES), ref.c.about.not_in(values_of("killed")))
+    return sa.select(*columns).where(_ALIVE, has_role(RefRole.NAMES), ref.c.about.not_in(values_of("killed")))
 
 
 COUNT_OTHERS = _count_others()
@@ -153,7 +155,11 @@ def _longest_naming(rows: sa.TableClause, *where: sa.ColumnElement[bool]) -> sa.
 
     ``role + 0`` keeps SQLite from choosing another plan.
     """
-    alive = (rows.c.key == sa.bindparam("key"), rows.c.until > sa.bindparam("span"), rows.c.role + 0 == Role.NAMES)
+    alive = (
+        rows.c.key == sa.bindparam("key"),
+        rows.c.until > sa.bindparam("span"),
+        rows.c.role + 0 == RefRole.NAMES,
+    )
     order = (rows.c.until, rows.c.role, rows.c.about, rows.c.n)
     query = sa.select(*order).where(*where, *alive).order_by(*(column.desc() for column in order))
     return query.execution_options(stream_results=True)
@@ -162,7 +168,7 @@ def _longest_naming(rows: sa.TableClause, *where: sa.ColumnElement[bool]) -> sa.
 LONGEST_NAMING = _longest_naming(ref)
 LONGEST_NAMING_IN_RUN = _longest_naming(sorted_ref, sorted_ref.c.run == sa.bindparam("run"))
 # `until > 0` holds for all children, but excludes rows without a bound: an element can have very many actions.
-_CHILD: Final = sa.and_(ref.c.until > 0, has_role(Role.DEPENDS))
+_CHILD: Final = sa.and_(ref.c.until > 0, has_role(RefRole.DEPENDS))
 CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))
 SOME_CHILDREN = _on_both(lambda dialect: _mentioning(dialect, [ref.c.about], _CHILD).limit(sa.bindparam("most")))
 COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _CHILD)))

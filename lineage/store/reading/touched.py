@@ -8,7 +8,7 @@ from lineage.core.authority.world import World
 from lineage.core.findings.touched import Touched
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import ActionPerformed
-from lineage.core.model.references import Role
+from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant
 from lineage.store.reading.descendants import load_below
 from lineage.store.reading.reader import Reader
@@ -30,7 +30,7 @@ def load_touched(reader: Reader, world: World, touched: Touched, at: Instant) ->
         except TooManyError as fault:
             logger.info("the elements under %s wait for the next full evaluation: %s", target, fault)
     actions = {*touched.actions, *world.actions}  # including those under ended elements
-    referring = reader.facts_referring([f"decision:{id_}" for id_ in touched.decisions], Role.USES)
+    referring = reader.facts_referring([f"decision:{id_}" for id_ in touched.decisions], RefRole.USES)
     actions |= {body.action for fact in referring if isinstance(body := fact.event.body, ActionPerformed)}
     elements = touched.granted | touched.used
     reader.load_elements(world, elements)

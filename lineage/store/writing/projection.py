@@ -20,7 +20,7 @@ from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Event, PrincipalRegistered
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import Batch, DecodedRecord, Outcomes, RejectedRecord
-from lineage.core.model.references import Role, mentions, subject_of
+from lineage.core.model.references import RefRole, mentions, subject_of
 from lineage.store import acts_in_time
 from lineage.store.database.dialects import add, add_missing, takes_turns, wait_for_turn
 from lineage.store.database.sorted_runs import about_among, highest_in_runs, ident_among, sorted_about, sorted_ref
@@ -45,7 +45,7 @@ from lineage.store.writing.quarantine_quota import Quota, charged, within
 # A display name in the table ``name``, and the principal that it belongs to.
 CALLED: Final = "called"
 BETWEEN: Final = "\t"
-_BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
+_BOUNDED: Final = frozenset({RefRole.DEPENDS, RefRole.NAMES, RefRole.PRIOR})
 # The origin of a record is part of an index, and PostgreSQL limits an index entry to 2,704 bytes.
 _ORIGIN_BYTES: Final = 2_048
 
@@ -62,7 +62,7 @@ _BOUNDS: Final = {
     ),
 }
 _PARENTS: Final = {
-    dialect: found_by(dialect, ref.c.about, "keys", [ref.c.about, ref.c.key], *in_role_upward(Role.DEPENDS))
+    dialect: found_by(dialect, ref.c.about, "keys", [ref.c.about, ref.c.key], *in_role_upward(RefRole.DEPENDS))
     for dialect in ("sqlite", "postgresql")
 }
 
@@ -103,7 +103,7 @@ _New = tuple[DecodedRecord, int, int]  # a record with a new fact, its ident, it
 
 
 @dataclass(slots=True)
-class _Written:
+class _WriteResult:
     """The result of writing some records.
 
     Attributes:
@@ -143,7 +143,7 @@ def display_name_key(body: PrincipalRegistered) -> str | None:
     return f"{CALLED}:{name}{BETWEEN}{body.principal}"
 
 
-class _Named(dict[str, _Names]):
+class _NamedThings(dict[str, _Names]):
     """Hashes of everything that facts mention, by kind, and the queue of rows for the table ``name``."""
 
     def __init__(self, keys: Keys) -> None:
@@ -164,7 +164,7 @@ class Projection:
         self._keys = keys
         self._quota = quota
         self._decode = decode
-        self._named = _Named(keys)
+        self._named = _NamedThings(keys)
 
     def write(self, connection: Connection, batch: Batch) -> Outcomes:
         """Write a batch, within the transaction of the caller.
@@ -178,7 +178,7 @@ class Projection:
         self._advance(connection, batch)
         trees.extend(connection, batch)
         self.quarantine(connection, batch.unreadable)
-        written = self._write_in_turn(connection, batch.readable, batch.advance) if batch.readable else _Written()
+        written = self._write_in_turn(connection, batch.readable, batch.advance) if batch.readable else _WriteResult()
         became = Counter(outcome for _, _, outcome in written.fresh)
         return Outcomes(
             accepted=became[Outcome.ACCEPTED],
@@ -190,7 +190,7 @@ class Projection:
 
     def _write_in_turn(
         self, connection: Connection, records: list[DecodedRecord], lanes: Collection[tuple[str, int]]
-    ) -> _Written:
+    ) -> _WriteResult:
         """Write records with the same result as if no other transaction had written concurrently."""
         if not takes_turns(connection):
             written = self._write(connection, records, lanes)
@@ -214,9 +214,9 @@ class Projection:
 
     def _write(
         self, connection: Connection, records: list[DecodedRecord], lanes: Collection[tuple[str, int]]
-    ) -> _Written:
+    ) -> _WriteResult:
         """Write the rows of records, except those that raise the bounds of stored elements."""
-        written = _Written()
+        written = _WriteResult()
         written.fresh = self._fresh(connection, records, written.traces.asked)
         if not written.fresh:
             return written
@@ -251,7 +251,7 @@ class Projection:
             for role, mentioned, id_ in mentions(event):
                 hashed = named[mentioned][id_]
                 refs.append((hashed, until if role in _BOUNDED else 0, role, own, number))
-                if role == Role.DEPENDS:
+                if role == RefRole.DEPENDS:
                     upward.setdefault(own, set()).add(hashed)
             if kind == "principal" and isinstance(event.body, PrincipalRegistered):
                 self._call(event.body)
@@ -267,7 +267,7 @@ class Projection:
 
     def forget(self) -> None:
         """Clear the caches, because the transaction was rolled back."""
-        self._named = _Named(self._keys)
+        self._named = _NamedThings(self._keys)
 
     def quarantine(self, connection: Connection, unreadable: Iterable[RejectedRecord]) -> None:
         """Write records to quarantine; one that is there already is not written again."""

@@ -23,7 +23,7 @@ from lineage.core.model.events import (
 )
 from lineage.core.model.records import Position, lane_of
 from lineage.core.model.references import subject_of
-from lineage.core.retention.leaving import Held, Leaving, Parties, RetentionSurvey, Seen, ordered_at
+from lineage.core.retention.leaving import Aliases, HoldConditions, Leaving, RetentionSurvey, Seen, ordered_at
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.receipt import receipt_of
 from tests.support import compare, model, worlds
@@ -43,13 +43,15 @@ def seen_of(facts: list[Fact]) -> list[Seen]:
     return [Seen(tuple(numbers[key]), fact) for key, fact in first.items()]
 
 
-def leaving(seen: list[Seen], horizon: int, cutoff: int, held: tuple[Held, ...] = ()) -> Mapping[str, list[int]]:
+def leaving(
+    seen: list[Seen], horizon: int, cutoff: int, held: tuple[HoldConditions, ...] = ()
+) -> Mapping[str, list[int]]:
     return surveyed(seen, horizon, cutoff, held).numbers
 
 
-def surveyed(seen: list[Seen], horizon: int, cutoff: int, held: tuple[Held, ...]) -> Leaving:
+def surveyed(seen: list[Seen], horizon: int, cutoff: int, held: tuple[HoldConditions, ...]) -> Leaving:
     facts = [one.fact for one in seen]
-    survey = RetentionSurvey(horizon, {LANE: LANE + cutoff}, held, ordered_at(facts, Parties(facts)))
+    survey = RetentionSurvey(horizon, {LANE: LANE + cutoff}, held, ordered_at(facts, Aliases(facts)))
     for one in seen:
         survey.add(one)
     return survey.leaving()
@@ -121,7 +123,11 @@ def test_a_hold_keeps_what_it_names(seed: int):
     start = rng.choice(worlds.grid)
     ids = [":".join(subject_of(fact.event)) for fact in facts]
     kept = frozenset(rng.sample(ids, min(3, len(ids))))
-    held = [Held(names=frozenset({person})), Held(starts_at=start, ends_at=start + 1), Held(keys=kept)]
+    held = [
+        HoldConditions(names=frozenset({person})),
+        HoldConditions(starts_at=start, ends_at=start + 1),
+        HoldConditions(keys=kept),
+    ]
     rng.shuffle(held)
 
     gone = leaving(seen, LATE, len(facts), tuple(held))
@@ -144,13 +150,15 @@ def test_a_hold_keeps_what_would_leave_without_any(seed: int):
     seen = seen_of(facts)
     start = rng.choice(worlds.grid)
     held = (
-        Held(names=frozenset({f"principal:{rng.choice(['human:alice', 'agent:p', 'human:bob'])}"}), by="hold:person"),
-        Held(starts_at=start, ends_at=start + 1, by="hold:span"),
-        Held(keys=frozenset({":".join(subject_of(rng.choice(facts).event))}), by="case:one"),
+        HoldConditions(
+            names=frozenset({f"principal:{rng.choice(['human:alice', 'agent:p', 'human:bob'])}"}), by="hold:person"
+        ),
+        HoldConditions(starts_at=start, ends_at=start + 1, by="hold:span"),
+        HoldConditions(keys=frozenset({":".join(subject_of(rng.choice(facts).event))}), by="case:one"),
     )
     horizon, cutoff = rng.choice([*worlds.grid, LATE]), rng.randint(0, len(facts))
 
-    def left(*some: Held) -> int:
+    def left(*some: HoldConditions) -> int:
         return sum(map(len, leaving(seen, horizon, cutoff, some).values()))
 
     expected = {one.by: count for one in held if (count := left() - left(one))}
@@ -160,7 +168,7 @@ def test_a_hold_keeps_what_would_leave_without_any(seed: int):
 
 def test_a_hold_of_everything_keeps_everything():
     facts = compare.facts_of(worlds.world(random.Random(1)))
-    assert {} == leaving(seen_of(facts), LATE, len(facts), (Held(),))
+    assert {} == leaving(seen_of(facts), LATE, len(facts), (HoldConditions(),))
 
 
 # Single stories
@@ -236,11 +244,11 @@ def test_a_late_duplicate_keeps_the_action_and_its_chain():
 
 def test_a_person_is_held_with_everything_below():
     """The action names neither Alice nor her token, only a token that was derived from it."""
-    assert {} == leaving(seen_of(STORY), 10_000_000, 3, (Held(names=frozenset({"principal:human:alice"})),))
+    assert {} == leaving(seen_of(STORY), 10_000_000, 3, (HoldConditions(names=frozenset({"principal:human:alice"})),))
 
 
 def test_conditions_of_one_hold_narrow_each_other():
-    held = Held(names=frozenset({"principal:human:alice"}), starts_at=2_500_000, ends_at=2_600_000)
+    held = HoldConditions(names=frozenset({"principal:human:alice"}), starts_at=2_500_000, ends_at=2_600_000)
     assert 3 == len(leaving(seen_of(STORY), 10_000_000, 3, (held,)))
 
 

@@ -15,7 +15,7 @@ from starlette.types import Message
 
 from ingest.trust_file import Trust
 from lineage.core.model.errors import UnavailableError
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.serve.commands.order_request import MAX_KILLS
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.receipt_stream import RECEIPTS
@@ -537,7 +537,7 @@ def test_the_trust_file_applies_over_http(tmp_path: Path):
     """
     An order of a source that may not order is refused, instead of appended and then ignored.
     """
-    every = Grant(types=frozenset({"*"}), prefixes=("",))
+    every = SourceGrant(types=frozenset({"*"}), prefixes=("",))
     sources = ("https://idp.example", "https://gateway.example", "https://pdp.example")
     trust = Trust(table=TrustTable(dict.fromkeys(sources, every)), file="trust.toml")
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, trust=trust) as world:

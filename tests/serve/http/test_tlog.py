@@ -12,7 +12,7 @@ from lineage.core.evidence.record_entry import decode_entry
 from lineage.core.model.records import DECISIONS, ORDERS, Position
 from lineage.deliver.tlog.checkpointing import sign_checkpoints
 from lineage.deliver.tlog.note_keys import note_keys
-from lineage.store.evidence_trees import Head, heads_of
+from lineage.store.evidence_trees import TreeState, heads_of
 from lineage.store.store import Store
 from lineage.store.writing.trees import extend_lane
 from tests.support import tlog_client
@@ -30,7 +30,7 @@ def grow(store: Store, lane: tuple[str, int], records: int) -> None:
     """Extend the tree of a partition only, which is quick; the records themselves are not asked for here."""
     number = Position(*lane, 0).number
     with store.engine.begin() as connection:
-        first = heads_of(connection).get(lane, Head(0, 0, 0)).size
+        first = heads_of(connection).get(lane, TreeState(0, 0, 0)).size
         committed = [(number + each, START + each, bytes(32)) for each in range(first, first + records)]
         assert extend_lane(connection, lane, first, first + records, committed)
 
