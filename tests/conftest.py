@@ -23,7 +23,6 @@ settings.register_profile(
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-ROOT = Path(__file__).parents[1]
 RUN = pytest.StashKey[servers.Run]()
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.places import ROOT
+
 PACKAGES = ("ingest", "lineage", "schemas")
 
 # Layer -> our packages that it may import.

@@ -38,9 +38,9 @@ from lineage.serve.processes.finding_metrics import FindingMetrics
 from lineage.serve.processes.health_server import Health
 from lineage.store.store import open_store
 from tests.support.delivery_documents import delivered
+from tests.support.places import ROOT
 from tests.support.servers import note
 
-ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "compose"
 OBSERVABILITY = COMPOSE / "observability"
 ONE_SHOTS = {"access", "init"}

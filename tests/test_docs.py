@@ -31,8 +31,8 @@ import pytest
 from lineage.core.model import finding
 from lineage.serve.cli.main import main
 from lineage.serve.http.api.questions import QUESTIONS
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 MANUAL = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *TUTORIALS)
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))

@@ -31,9 +31,9 @@ from lineage.core.model.errors import UnavailableError
 from tests.support import servers
 from tests.support.collecting import decision
 from tests.support.kafka_worlds import wait_until
+from tests.support.places import ROOT
 from tests.support.servers import had
 
-ROOT = Path(__file__).parents[1]
 EVERY_WAY_IN = [
     ("SASL", "SCRAM-SHA-512"),
     ("SASL", "PLAIN"),

@@ -1,9 +1,9 @@
 """NOTICE names every package that a deployment installs, and every vendored file."""
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.support.places import ROOT
+
 NOTICE = (ROOT / "NOTICE").read_text(encoding="utf-8")
 
 

@@ -1,7 +1,6 @@
 """The worlds of ``tests/cases/``, each with the answers that follow from the rules: read them to learn the rules."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,9 @@ from lineage.core.model.events import Fact, Target
 from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import parse_instant
 from lineage.core.revocation.reach import Proposal, reach_of
+from tests.support.places import CASES
 
-CASES = json.loads((Path(__file__).parents[1] / "cases" / "rule.json").read_text(encoding="utf-8"))
+WORLDS = json.loads((CASES / "rule.json").read_text(encoding="utf-8"))
 
 
 def facts_of(case: dict[str, Any]) -> list[Fact]:
@@ -54,7 +54,7 @@ def answer(world: World, question: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
+@pytest.mark.parametrize("case", WORLDS, ids=[case["case"] for case in WORLDS])
 @pytest.mark.parametrize("order", ["as listed", "reversed"])
 def test_the_rule_gives_the_answers_of_the_case(case: dict[str, Any], order: str):
     """Every question of a case gets its answer, in either order of the facts."""
@@ -67,7 +67,7 @@ def test_the_rule_gives_the_answers_of_the_case(case: dict[str, Any], order: str
         assert expected == {key: result[key] for key in expected}, question
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
+@pytest.mark.parametrize("case", WORLDS, ids=[case["case"] for case in WORLDS])
 def test_a_case_is_a_mismatch_only_if_it_says_so(case: dict[str, Any]):
     """The name of a case tells whether one of its chains is inconsistent."""
     world = World(facts_of(case))

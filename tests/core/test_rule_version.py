@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-from pathlib import Path
 
 from lineage.core.authority.rule import RULE_VERSION
+from tests.support.places import ROOT
 from tests.support.verifier import load_verifier
 
-RULE = Path(__file__).parents[2] / "docs" / "rule-of-authority.md"
+RULE = ROOT / "docs" / "rule-of-authority.md"
 # The SHA-256 of the clauses of each version. Wording that changes no answer keeps the version: set its digest again.
 CLAUSES = {1: "b12a168ea1c6ad688da7bfe4b41c7e48d7dcd5ef1cb8c573f8c956bc30ce4b19"}
 

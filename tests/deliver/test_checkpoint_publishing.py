@@ -19,8 +19,7 @@ from lineage.serve.cli.main import main
 from lineage.store import evidence_trees
 from lineage.store.store import Store
 from tests.support.growing_trees import KEYS, LANES, ORIGIN, START, grow, new_store
-
-INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
+from tests.support.places import INCIDENT
 
 
 @pytest.fixture

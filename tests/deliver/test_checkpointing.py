@@ -28,8 +28,8 @@ from lineage.store.store import Store, open_store
 from tests.support import stores
 from tests.support.growing_trees import KEYS, LANES, ORIGIN, START, grow
 from tests.support.kafka_worlds import wait_until
+from tests.support.places import INCIDENT, ROOT
 
-INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
 SECOND = 1_000_000
 
 
@@ -209,7 +209,7 @@ def test_two_processes_of_which_one_is_killed_sign_one_history(url: str, tmp_pat
 
 def test_the_combined_checkpoint_in_the_documentation_is_signed_as_it_says():
     """The vector: text, key and signature line."""
-    text = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     note_text, line = re.findall(
         r"```text\n(audit\.example/agents\npartitions .*?)```.*?```text\n(— .*?)```", text, re.DOTALL
     )[0]

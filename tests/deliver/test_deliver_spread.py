@@ -35,7 +35,8 @@ from lineage.store.delivery.outbox import write as write_rows
 from lineage.store.store import Store
 from tests.support import compare, model, worlds
 from tests.support.crashes import here
-from tests.support.kafka_worlds import ROOT, opened
+from tests.support.kafka_worlds import opened
+from tests.support.places import ROOT
 from tests.support.store_histories import a_store, records_of, write
 from tests.support.stores import KINDS, Fresh, fresh_places
 

@@ -1,7 +1,6 @@
 """Token status lists: the encoding of the draft, and lists that agree with the rule."""
 
 import json
-import os
 import random
 import re
 from collections.abc import Iterable, Iterator
@@ -31,11 +30,11 @@ from tests.support import compare, model, worlds
 from tests.support.asgi import Asking
 from tests.support.desk import Desk, day, derived, done, lifted, ordered, token
 from tests.support.kafka_worlds import opened
+from tests.support.places import DATA
 from tests.support.signing_keys import P256, file_of, pem
 from tests.support.status_list_uris import BASE, URI
 
-_DATA: Final = Path(os.environ.get("DELEGRAPH_TEST_DATA") or Path(__file__).parents[2] / "../shared/data")
-VECTORS: Final = _DATA / "status_list"
+VECTORS: Final = DATA / "status_list"
 VALID, INVALID, SUSPENDED = 0, 1, 2
 
 

@@ -25,8 +25,8 @@ from lineage.core.evidence.witnessing import Submission, parse_submission
 from lineage.deliver.tlog.note_keys import NoteKeys, is_valid, note_keys
 from lineage.deliver.tlog.witness import Witness, app_of
 from lineage.serve.cli.main import main
+from tests.support.places import INCIDENT
 
-INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
 ORIGIN = "log.example/orders/0"
 SECONDS = 1_790_000_000
 LEAVES = [merkle.hash_leaf(str(number).encode()) for number in range(600)]

@@ -38,9 +38,9 @@ from lineage.serve.cli.main import main
 from lineage.serve.config.wiring import now
 from lineage.store.plans import stored_plan
 from lineage.store.store import open_store
+from tests.support.places import ROOT
 from tests.support.secrets import JWT
 
-ROOT = Path(__file__).parents[2]
 COUNTS = ["accepted", "duplicates", "conflicts", "unauthorised", "quarantined"]
 DELEGRAPH = [sys.executable, "-c", "from lineage.serve.cli.main import main; main(prog_name='delegraph')"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -1,9 +1,7 @@
 """The memory of adapters survives the end of a collector at any time: real logs, cut and interrupted at random."""
 
-import os
 import random
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +9,8 @@ from ingest.codec import api as codec
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import digest
 from tests.support.collecting import World
+from tests.support.places import DATA
 
-DATA = Path(os.environ.get("DELEGRAPH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 LOGS = {
     "vault": "openbao/audit.log",
     "keycloak": "keycloak/log-lines.jsonl",

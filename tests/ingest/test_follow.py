@@ -17,6 +17,7 @@ from ingest.sources.adapters.json_documents import RECORD_BYTES
 from ingest.sources.inputs.followed_paths import found_files
 from lineage.core.model.errors import UnavailableError
 from tests.support.collecting import World, decision, ids, line
+from tests.support.places import ROOT
 
 MINUTE = 61 * 1_000_000
 
@@ -338,7 +339,7 @@ def test_an_inaccessible_folder_is_reported_by_name_and_the_rest_is_followed(tmp
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     ).stdout
     closed.chmod(0o755)
 

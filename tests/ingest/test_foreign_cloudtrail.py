@@ -23,7 +23,6 @@ from lineage.core.model.times import parse_instant
 from tests.support.cloudtrail_records import (
     ACCOUNT,
     ASSUMED,
-    DATA,
     ROLE,
     SESSION,
     SESSION_TOKEN,
@@ -31,6 +30,7 @@ from tests.support.cloudtrail_records import (
     event,
     sts,
 )
+from tests.support.places import DATA
 
 
 def run(*records):

@@ -3,9 +3,7 @@
 import gzip
 import io
 import json
-import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -25,9 +23,8 @@ from ingest.sources.adapters import (
 )
 from ingest.sources.adapters.json_documents import RECORD_BYTES
 from ingest.sources.adapters.vault_request_pairs import MAX_WAITING
+from tests.support.places import DATA
 from tests.support.vault_records import ALICE, CHILD, request_line, response_line
-
-DATA = Path(os.environ.get("DELEGRAPH_TEST_DATA") or Path(__file__).parents[2] / "../shared/data")
 
 
 def run(*lines):

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import schemas
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKEN = {"type": "token.issued", "token": "t1", "subject": "human:alice"}
 JUDGED = {
     "type": "finding.judged",

@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,7 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from tests.support.desk import Desk
 from tests.support.finding_cases import A, done, granted, issued
-
-INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
+from tests.support.places import INCIDENT
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from lineage.serve.cli import completion
 from lineage.serve.cli.group import SECTIONS
 from lineage.serve.cli.main import main
 from lineage.serve.documents.typed_times import typed_time
+from tests.support.places import INCIDENT
 
-INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
 Run = Callable[..., Result]
 NOW = parse_instant("2026-11-02T10:30:00Z")
 ASKING = sorted({*dict(SECTIONS)["Ask"]} - {"open", "try"})  # these serve, and read files of one's own

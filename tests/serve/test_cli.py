@@ -43,8 +43,8 @@ from tests.support.desk import (
     said,
     token,
 )
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = main.list_commands(click.Context(main))
 
 # The keys of the documents, in their order: users rely on them.

@@ -3,7 +3,6 @@
 import gzip
 import http.client
 import json
-import os
 import select
 import socket
 import zlib
@@ -16,9 +15,9 @@ from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.processes.collect_http import Receiver
 from tests.support.collecting import Collector, World, decision, ids, line, until
 from tests.support.configured_sources import Configured
+from tests.support.places import DATA
 
 TOKEN, OTHER = "a-token-of-the-source-opa", "a-token-of-the-source-k8s"
-DATA = Path(os.environ.get("DELEGRAPH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 POD = {
     "kind": "Event",
     "apiVersion": "audit.k8s.io/v1",

@@ -15,9 +15,9 @@ from playwright.sync_api import expect, sync_playwright
 from compose.native.chromium import ARGUMENTS, chromium
 from docs.site.hooks import OUTSIDE, site_text
 from lineage.core.model.errors import UnavailableError
+from tests.support.places import ROOT
 from tests.support.servers import had
 
-ROOT = Path(__file__).parents[2]
 MKDOCS = ROOT / "build" / "docs-venv" / "bin" / "mkdocs"
 # What a browser fetches by itself when it shows a page; a link waits for a click.
 FETCHED = re.compile(

@@ -28,6 +28,7 @@ from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now, opened_log, opened_store
 from lineage.serve.text import render_chain
 from tests.support.kafka_worlds import wait_until
+from tests.support.places import INCIDENT
 
 SECRET = "correct-horse-battery-staple"
 WELL = {**TOPIC_SETTINGS, "max.message.bytes": str(MESSAGE_BYTES), "min.insync.replicas": "2"}
@@ -542,8 +543,7 @@ def test_damage_has_its_exit_code_and_a_remedy_that_works(tmp_path: Path, comman
     """
     file = tmp_path / "store.db"
     url = f"sqlite:///{file}"
-    incident = Path(__file__).parents[2] / "examples" / "incident.jsonl"
-    assert 0 == CliRunner().invoke(main, ["ingest", str(incident), "--store", url]).exit_code
+    assert 0 == CliRunner().invoke(main, ["ingest", str(INCIDENT), "--store", url]).exit_code
     page, damaged = 4_096, bytearray(file.read_bytes())
     for offset in range(3 * page, len(damaged), page):
         damaged[offset : offset + 64] = b"\xa5" * 64

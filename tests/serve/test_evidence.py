@@ -16,8 +16,8 @@ from lineage.core.evidence.checkpoints import parse_checkpoint, parse_proof
 from lineage.core.evidence.notes import parse_key, parse_note, verified
 from lineage.deliver.tlog.note_keys import is_valid
 from lineage.serve.cli.main import main
+from tests.support.places import INCIDENT
 
-INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
 RECORDS = 44  # of that file
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from tests.support.desk import Desk
 from tests.support.finding_cases import A, done, granted, issued, ordered, reissued
+from tests.support.places import INCIDENT
 
-INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
 UNTIL = "2099-01-01T00:00:00Z"
 CLASSES = {2004: "detection_finding", 2003: "compliance_finding"}
 # The attributes of OCSF's object `delegation`, whose `parent_uid` is one; no class of 1.9 has a place for it yet.

@@ -27,8 +27,7 @@ from tests.support.finding_cases import (
     reissued,
 )
 from tests.support.http_worlds import World, api_over
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from tests.support.places import EXAMPLES
 
 KEYS = ["items", "total", "complete", "next", "as_of", "not_evaluated", "by_severity", "suppressed"]
 FINDING = [

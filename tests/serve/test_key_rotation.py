@@ -18,8 +18,8 @@ from lineage.core.evidence.notes import Note, NoteError
 from lineage.core.evidence.rotation import Rotation, parse_rotation, rotations_in, signed_rotation
 from lineage.deliver.tlog.note_keys import KeyKind, NoteKeys, is_valid, load_note_keys, note_keys
 from lineage.serve.cli.main import main
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 ORIGIN = "audit.example/agents"
 
 

@@ -5,7 +5,6 @@ import io
 import json
 import typing
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from lineage.serve.cli.main import main
 from lineage.serve.documents.csv_table import cell, written
 from lineage.serve.documents.list_columns import COLUMNS
 from lineage.serve.http.openapi import schemas
+from tests.support.places import INCIDENT
 
-INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
 LEAKED = "token:https://idp.example#mailer-1"
 SCHEMAS: dict[str, Any] = {
     "actions": schemas.ListedAction,

@@ -43,8 +43,8 @@ from lineage.serve.server.listening import address_of
 from lineage.serve.server.wire import HEAD_BYTES
 from lineage.store.store import open_store
 from tests.support.delivery_documents import delivered
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 TOKEN = "eyJhbGciOiJub25lIn0.eyJqdGkiOiIxIn0.c2ln"
 SECOND = 1_000_000  # of an instant
 

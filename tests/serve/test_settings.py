@@ -28,6 +28,7 @@ from lineage.plumbing.addresses import without_password
 from lineage.serve.config import http_settings
 from lineage.serve.config import settings as settings_module
 from lineage.serve.config.settings import Settings
+from tests.support.places import ROOT
 
 SECRET = "correct-horse-battery-staple"
 SASL = {"security_protocol": "SASL_SSL", "username": "app", "password": SECRET}
@@ -197,7 +198,7 @@ def test_every_setting_is_explained():
     """
     The reference lists each variable, and no other.
     """
-    page = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     names = {f"DELEGRAPH_{name.upper()}" for name in settings_module.NAMES}
     names |= {f"DELEGRAPH_KAFKA_{name.upper()}" for name in NAMES}
     names |= {f"DELEGRAPH_HTTP_{name.upper()}" for name in http_settings.NAMES}

@@ -9,9 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.cloudtrail_records import DATA, event, sts
+from tests.support.cloudtrail_records import event, sts
 from tests.support.desk import Desk, invoke
-from tests.support.serving import ROOT, process
+from tests.support.places import DATA, ROOT
+from tests.support.serving import process
 
 INCIDENT = ROOT / "examples" / "incident.jsonl"
 RECORDS = [sts(id_="e1"), event(id_="e2", identity={"type": "AWSService", "invokedBy": "ec2.amazonaws.com"})]

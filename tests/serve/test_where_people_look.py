@@ -11,10 +11,10 @@ import pytest
 from tests.support.desk import Desk
 from tests.support.finding_cases import AL, BO, D1, T1, A, B, done, granted, issued, moment
 from tests.support.http_worlds import LEAKED, World, api_over
+from tests.support.places import CASES, INCIDENT
 from tests.support.web_pages import Pages, text_of
 
-FAULTS = Path(__file__).parents[1] / "cases" / "twenty_faults.jsonl"
-INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
+FAULTS = CASES / "twenty_faults.jsonl"
 THEFT = "Possible token theft: agent:scraper used a token issued to agent:mailer"
 TO_DO = "Revoke the token now"
 SESSION = "session:https://idp.example#session-alice-0830"

@@ -27,9 +27,9 @@ from lineage.serve.commands import maintenance
 from lineage.serve.config.wiring import Settings, now, opened_service
 from lineage.store.store import open_store
 from tests.support.crashes import events, here
+from tests.support.places import ROOT
 from tests.support.spool_processes import until
 
-ROOT = Path(__file__).parents[2]
 MANY = 15_000  # takes a few seconds with its overhead
 FEW = 6_000
 KILLS = 12

@@ -23,8 +23,8 @@ from lineage.store.database.tables import fact, ref
 from lineage.store.store import Store, open_store
 from lineage.store.writing import index_entries
 from tests.support import stores
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 FEW_KEYS = 6  # so that many entries share a key, and a step ends between two of them
 # Rows of `fact` and `ref`, as far as the index has them.
 Fact = tuple[int, int, int, int]  # n, ident, about, until

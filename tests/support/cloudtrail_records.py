@@ -1,11 +1,5 @@
 """CloudTrail records in the forms that AWS documents, with made-up ids."""
 
-import os
-from pathlib import Path
-
-DATA = Path(os.environ.get("DELEGRAPH_TEST_DATA") or Path(__file__).parents[2] / "../shared/data")
-
-
 ACCOUNT = "210987654321"
 
 

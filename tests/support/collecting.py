@@ -16,6 +16,7 @@ from ingest.sources.inputs.intake import SourceIntake
 from ingest.sources.named import NamedSource
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.records import Position
+from tests.support.places import ROOT
 
 LINE = "from lineage.serve.cli.main import main; main(prog_name='delegraph')"
 
@@ -138,7 +139,7 @@ class Collector:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", LINE, "collect", "--store", self._desk.url, *self._words],
                 env=os.environ | {"DELEGRAPH_CONFIG": str(self._desk.folder / "delegraph.toml")} | self._env,
-                cwd=Path(__file__).parents[2],
+                cwd=ROOT,
                 stdout=subprocess.DEVNULL,
                 stderr=result,
             )

@@ -5,7 +5,6 @@ to the checkout; a test that needs them is skipped with the reason if they are a
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from lineage.serve.cli.main import main
-
-DATA = Path(os.environ.get("DELEGRAPH_TEST_DATA") or Path(__file__).parents[2] / "../shared/data")
+from tests.support.places import DATA
 
 
 def data(*names: str) -> Path:

@@ -31,8 +31,8 @@ from lineage.core.model.records import TOPICS
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
 from tests.support.crashes import events
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 LINE = "from lineage.serve.cli.main import main; main(prog_name='delegraph')"
 PARTITIONS = 3
 Event = dict[str, Any]

@@ -16,7 +16,7 @@ from mcp.types import CallToolResult, TextContent
 from lineage.deliver.http.callers import Caller, Role
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.mcp.server import create_server
-from tests.support.serving import ROOT
+from tests.support.places import ROOT
 
 _T = TypeVar("_T")
 

@@ -11,9 +11,7 @@ from ingest.log.sqlite_log import SqliteLog
 from ingest.producer.api import Metrics, Producer, now
 from lineage.core.model.events import ActionPerformed, Event
 from lineage.core.model.records import TOPICS
-
-ROOT = Path(__file__).parents[2]
-
+from tests.support.places import ROOT
 
 SOURCE = "urn:example:gateway"
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-
+from tests.support.places import ROOT
 
 WRITE = {"Delegraph-Request": "1"}
 

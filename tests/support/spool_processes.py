@@ -13,9 +13,7 @@ from ingest.producer.spool import Spool, SpoolEntry
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import ActionPerformed, Event, RevocationLifted
 from lineage.core.model.records import TOPICS
-
-ROOT = Path(__file__).parents[2]
-
+from tests.support.places import ROOT
 
 SOURCE = "urn:example:gateway"
 

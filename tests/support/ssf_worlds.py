@@ -26,7 +26,8 @@ from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.serve.config.wiring import now
 from lineage.store.delivery import outbox
 from tests.support.feed_desk import Desk, order, token
-from tests.support.kafka_worlds import ROOT, started, wait_until
+from tests.support.kafka_worlds import started, wait_until
+from tests.support.places import ROOT
 
 Json = dict[str, Any]
 POLL = "urn:ietf:rfc:8936"

@@ -1,11 +1,12 @@
 """The verifier of evidence as a module, for tests of its functions."""
 
 import importlib.util
-from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-FILE: Final = Path(__file__).parents[2] / "schemas" / "verify_evidence.py"
+from tests.support.places import ROOT
+
+FILE: Final = ROOT / "schemas" / "verify_evidence.py"
 
 
 def load_verifier() -> ModuleType:

@@ -2,8 +2,6 @@
 
 import base64
 import json
-import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +9,9 @@ from hypothesis import strategies as st
 
 from lineage.core.evidence import merkle
 from lineage.core.evidence.merkle import hash_leaf, hash_node
+from tests.support.places import DATA
 
-DATA = Path(os.environ.get("DELEGRAPH_TEST_DATA") or Path(__file__).parents[3] / "../shared/data") / "merkle"
+VECTORS = DATA / "merkle"
 LEAVES = [hash_leaf(f"entry {number}".encode()) for number in range(600)]
 
 
@@ -97,9 +96,9 @@ def test_hashes_of_another_length_prove_nothing(length: int):
 @pytest.mark.parametrize("kind", ["inclusion", "consistency"])
 def test_vectors_of_another_implementation(kind: str):
     """Right proofs are accepted, and wrong ones refused."""
-    files = sorted((DATA / kind).rglob("*.json"))
+    files = sorted((VECTORS / kind).rglob("*.json"))
     if not files:
-        pytest.skip(f"there are no vectors at {DATA}; name the folder of real data in DELEGRAPH_TEST_DATA")
+        pytest.skip(f"there are no vectors at {VECTORS}; name the folder of real data in DELEGRAPH_TEST_DATA")
     wrong = []
     for file in files:
         document = json.loads(file.read_text())

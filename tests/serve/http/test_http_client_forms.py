@@ -21,7 +21,8 @@ from lineage.serve.http.api.questions import QUESTIONS
 from tests.support.desk import Desk
 from tests.support.http_clients import URL, client_of
 from tests.support.http_worlds import LEAKED, World, api_over
-from tests.support.serving import ROOT, process
+from tests.support.places import ROOT
+from tests.support.serving import process
 
 NOTEBOOK = ROOT / "docs" / "notebooks" / "investigate.ipynb"
 # The answers that are pages of this project, and not something that a program asks.

@@ -12,7 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.support.desk import Desk
-from tests.support.serving import ROOT, process
+from tests.support.places import ROOT
+from tests.support.serving import process
 from tests.support.signing_keys import file_of, pem
 
 PAGE = ROOT / "docs" / "scripts.md"

@@ -25,7 +25,8 @@ from lineage.serve.http.api.live_tail import id_of
 from lineage.store import kept_findings
 from tests.support.http_worlds import KEYS, LEAKED, World, api_over, served
 from tests.support.kafka_worlds import wait_until
-from tests.support.serving import ROOT, WRITE, process
+from tests.support.places import ROOT
+from tests.support.serving import WRITE, process
 
 EVENT = {
     "type": "principal.registered",

@@ -17,7 +17,8 @@ from lineage.core.model.records import Position
 from lineage.core.model.times import SECOND, format_instant
 from lineage.serve.cli.main import main
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
-from tests.support.serving import ROOT, WRITE, process
+from tests.support.places import ROOT
+from tests.support.serving import WRITE, process
 from tests.support.stores import KINDS, fresh_places
 
 ID = LEAKED.removeprefix("token:")

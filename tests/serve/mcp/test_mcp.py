@@ -19,7 +19,8 @@ from lineage.serve.queries import cited_events
 from tests.support.desk import Desk
 from tests.support.http_worlds import LEAKED, World, api_over
 from tests.support.mcp_clients import answer_in, in_process, over_http, over_stdio, problem_in
-from tests.support.serving import ROOT, process
+from tests.support.places import ROOT
+from tests.support.serving import process
 from tests.support.stores import Fresh
 
 AT = "2026-11-02T10:25:00Z"
