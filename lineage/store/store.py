@@ -406,10 +406,9 @@ class Store:
         """
         spans = list(_spans(positions, self.positions() if until is None else until))
         news = [fact.c.n.between(first, last) for first, last in spans]
-        again = [
-            fact.c.n.in_(sa.select(sighting.c.fact).where(sighting.c.n.between(first, last))) for first, last in spans
-        ]
-        for condition in (*news, *again):
+        sighted = sa.or_(sa.false(), *(sighting.c.n.between(first, last) for first, last in spans))
+        again = fact.c.n.in_(sa.select(sighting.c.fact).where(sighted))
+        for condition in (*news, again) if spans else ():
             with self.connection() as connection:
                 yield from self._facts(connection, sa.select(*FACT).where(condition).order_by(fact.c.n))
 

@@ -189,6 +189,23 @@ def test_nothing_is_written_while_nothing_is_new(places: Fresh, tmp_path: Path):
         assert kept_findings.state_of(made.service.store).turn == written
 
 
+def test_no_partition_waits_until_another_is_read_to_its_end():
+    """
+    Each turn takes a share of every partition, at least one record of those that are behind, and in the end all.
+    """
+    known = {("decisions", 0): 100}
+    ends = {("decisions", 0): 1_100, ("decisions", 1): 3_000, ("decisions", 2): 7, ("orders", 0): 1}
+    first = live_index.shared_out(known, ends, 400)
+    assert first == {("decisions", 0): 200, ("decisions", 1): 300, ("decisions", 2): 1, ("orders", 0): 1}
+    turns = 1
+    while first != ends:
+        before, first = first, live_index.shared_out(first, ends, 400)
+        assert all(before[place] <= first[place] <= ends[place] for place in ends)
+        turns += 1
+    assert turns <= 11
+    assert live_index.shared_out(ends, ends, 400) == ends
+
+
 def in_file(folder: Path) -> Fresh:
     @contextmanager
     def place() -> Iterator[str]:

@@ -20,7 +20,8 @@ from lineage.store.store import Store, Stored
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE: Final = 5_000  # records in one batch
+AT_ONCE: Final = 2_000  # records in one batch, which takes a quarter of a second; then their findings are written
+_READ: Final = 5_000  # facts read at a time if all are read
 TOGETHER: Final = 2_000  # versions in one transaction, which takes a quarter of a second
 _ATTEMPTS: Final = 20  # while other processes also write
 _STILL: Final = 30_000_000  # microseconds after which the index records its progress again
@@ -119,7 +120,7 @@ class LiveIndex:
             edition, positions = still.version()
             if edition != self._edition or self._noticed is None:
                 raise FencedError("the facts were projected again; they are read again first")
-            capped = _capped(self._positions, positions, AT_ONCE)
+            capped = shared_out(self._positions, positions, AT_ONCE)
             self.is_behind = capped != positions
             stored = list(still.stored_after(self._positions, capped))
             intake = self._noticed.more(still, stored, now)
@@ -242,7 +243,7 @@ class LiveIndex:
 
 def _all_of(store: Store) -> Iterator[Stored]:
     after = -1
-    while page := store.facts(after=after, limit=AT_ONCE):
+    while page := store.facts(after=after, limit=_READ):
         yield from page
         after = page[-1].number
 
@@ -251,11 +252,15 @@ def _sight(one: StoredFinding) -> _Sight:
     return _Sight(one.severity, one.status, str(one.document["first_seen"]), str(one.document["last_seen"]))
 
 
-def _capped(known: Positions, positions: Positions, most: int) -> dict[tuple[str, int], int]:
-    """Return the positions at most so many records further on."""
-    following, left = dict(known), most
-    for place, end in sorted(positions.items()):
-        first = known.get(place, 0)
-        following[place] = min(end, first + left)
-        left -= following[place] - first
-    return following
+def shared_out(known: Positions, positions: Positions, most: int) -> dict[tuple[str, int], int]:
+    """Return positions some ``most`` records further on, of which each partition has a share in what it is behind.
+
+    So no partition waits until another has been read to its end: not the orders for the decisions, nor the latest
+    facts of one partition for those of the others. A share is rounded up, so there may be one record more for each.
+    """
+    behind = {place: end - known.get(place, 0) for place, end in positions.items()}
+    total = sum(behind.values())
+    if total <= most:
+        return {**known, **positions}
+    shares = {place: -(-count * most // total) for place, count in behind.items()}
+    return {**known, **{place: known.get(place, 0) + share for place, share in shares.items()}}
