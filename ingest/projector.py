@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from ingest.codec import api as codec
 from ingest.codec import credentials
@@ -161,7 +161,7 @@ def read_record(record: Record, trust: TrustTable | None) -> DecodedRecord | Rej
     """Decode a record into a fact; one that cannot be decoded becomes a quarantined record."""
     number, recorded_at, raw, headers = record
     try:
-        value = _present(raw)
+        value = _absent() if raw is None else raw
         event = codec.decode(value)
     except BadRecordError as fault:
         topic, partition, offset = position_of(number)
@@ -169,14 +169,12 @@ def read_record(record: Record, trust: TrustTable | None) -> DecodedRecord | Rej
         return unreadable(
             raw or b"", fault, number=number, origin=origin, place=offset, recorded_at=recorded_at, headers=headers
         )
-    fact = Fact(event, recorded_at, misrouted=event.is_order and position_of(number).topic == DECISIONS)
+    fact = Fact(event, recorded_at, event.is_order and position_of(number).topic == DECISIONS)
     return DecodedRecord(number, fact, value, authorised(fact, trust))
 
 
-def _present(value: bytes | None) -> bytes:
-    if value is None:
-        raise BadRecordError("no-value", "the record has no value")
-    return value
+def _absent() -> NoReturn:
+    raise BadRecordError("no-value", "the record has no value")
 
 
 def unreadable(

@@ -45,6 +45,8 @@ class RefRole:
     ASKS: Final = 11  # a decision names it as the requester
 
 
+_NAMES: Final = RefRole.NAMES  # read for every name of every grant
+
 Mention = tuple[int, str, str]
 """One mention in an event: how (a ``RefRole``), the kind (principals and workloads share one), and the id."""
 
@@ -91,18 +93,23 @@ def about(event: Event) -> str:
 
 def names_of(body: TokenIssued | DelegationGranted) -> list[str]:
     """Return the keys of everything that a grant names (clause 4.1)."""
+    return [f"{kind}:{id_}" for _, kind, id_ in _named(body)]
+
+
+def _named(body: TokenIssued | DelegationGranted) -> list[Mention]:
+    """Return what a grant names, as mentions."""
     if isinstance(body, DelegationGranted):
-        return [f"principal:{body.delegator}", f"principal:{body.delegatee}"]
-    names = [f"principal:{body.subject}"]
+        return [(_NAMES, "principal", body.delegator), (_NAMES, "principal", body.delegatee)]
+    found: list[Mention] = [(_NAMES, "principal", body.subject)]
     if body.actor is not None:
-        names.append(f"principal:{body.actor}")
+        found.append((_NAMES, "principal", body.actor))
     if body.workload is not None:
-        names.append(f"principal:{body.workload}")
+        found.append((_NAMES, "principal", body.workload))
     if body.session is not None:
-        names.append(f"session:{body.session}")
+        found.append((_NAMES, "session", body.session))
     if body.client is not None:
-        names.append(f"client:{body.client}")
-    return names
+        found.append((_NAMES, "client", body.client))
+    return found
 
 
 def dependencies_of(body: TokenIssued | DelegationGranted) -> list[tuple[str, str]]:
@@ -117,7 +124,7 @@ def dependencies_of(body: TokenIssued | DelegationGranted) -> list[tuple[str, st
 
 def _of_grant(body: TokenIssued | DelegationGranted) -> list[Mention]:
     """Return what a grant names and depends on, as mentions."""
-    found = [(RefRole.NAMES, kind, id_) for kind, _, id_ in [key.partition(":") for key in names_of(body)]]
+    found = _named(body)
     for key, _ in dependencies_of(body):
         kind, _, id_ = key.partition(":")
         found.append((RefRole.DEPENDS, kind, id_))

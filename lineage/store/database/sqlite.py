@@ -200,11 +200,27 @@ def add_missing(
     connection: Connection, table: sa.Table, columns: list[sa.Column[Any]], rows: list[tuple[Any, ...]]
 ) -> int:
     """Insert the rows that do not exist yet, and return how many there were. Hot path: no Core construct per row."""
+    return _add_missing(connection, table, columns, ["?"] * len(columns), rows)
+
+
+def add_to_run(connection: Connection, table: sa.Table, run: int, rows: list[tuple[Any, ...]]) -> None:
+    """Insert entries into a run of the index unless they exist there; the rows lack its number, the first column."""
+    columns = list(table.c)
+    _add_missing(connection, table, columns, [str(run), *["?"] * (len(columns) - 1)], rows)
+
+
+def _add_missing(
+    connection: Connection,
+    table: sa.Table,
+    columns: list[sa.Column[Any]],
+    values: list[str],
+    rows: list[tuple[Any, ...]],
+) -> int:
     names = ", ".join(column.name for column in columns)
-    marks = "(" + ", ".join("?" for _ in columns) + ")"
+    marks = f"({', '.join(values)})"
     insert = f'INSERT OR IGNORE INTO "{table.name}" ({names}) VALUES '  # noqa: S608 (names of our tables)
     # Two sizes of statements: with few rows, most of the cost is releasing and reacquiring the GIL.
-    largest = _PARAMETERS // len(columns)
+    largest = _PARAMETERS // values.count("?")
     added = start = 0
     for size in (largest, largest // _SMALLER):
         many = insert + ", ".join([marks] * size)

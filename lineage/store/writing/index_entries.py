@@ -6,6 +6,7 @@ killed leaves a smaller merge, which the next step continues.
 """
 
 from itertools import count
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from lineage.store.database.dialects import add, add_missing
 from lineage.store.database.sorted_runs import SORTED, run, sorted_about, sorted_ident, sorted_ref
+from lineage.store.database.sqlite import add_to_run
 from lineage.store.database.tables import fact, ref
 
 HOT: Final = 200_000  # facts after which the newest run is complete: its pages still fit into the cache
@@ -48,9 +50,9 @@ def add_entries(connection: Connection, facts: list[Row], refs: list[Row]) -> No
         add(connection, ref, refs)
         return
     newest = _newest(connection)
-    add(connection, sorted_ref, [(newest, *row) for row in refs])
-    add(connection, sorted_about, sorted((newest, row[_ABOUT], row[_UNTIL], row[_N]) for row in facts))
-    add(connection, sorted_ident, sorted((newest, row[_IDENT], row[_N]) for row in facts))
+    add_to_run(connection, sorted_ref, newest, refs)
+    add_to_run(connection, sorted_about, newest, sorted(map(itemgetter(_ABOUT, _UNTIL, _N), facts)))
+    add_to_run(connection, sorted_ident, newest, sorted(map(itemgetter(_IDENT, _N), facts)))
     _count(connection, newest, len(facts))
 
 
@@ -59,8 +61,7 @@ def add_raised(connection: Connection, refs: list[Row]) -> None:
     if connection.dialect.name != "sqlite":
         add_missing(connection, ref, refs)
     elif refs:
-        newest = _newest(connection)
-        add_missing(connection, sorted_ref, [(newest, *row) for row in refs])
+        add_to_run(connection, sorted_ref, _newest(connection), refs)
 
 
 def _newest(connection: Connection) -> int:

@@ -96,7 +96,7 @@ class _Rows:
     granting: dict[int, int] = field(default_factory=dict)
     uneven: set[int] = field(default_factory=set)
     upward: dict[int, set[int]] = field(default_factory=dict)
-    acts: dict[int, list[acts_in_time.Row]] = field(default_factory=dict)
+    acts: defaultdict[int, list[acts_in_time.Row]] = field(default_factory=lambda: defaultdict(list))
 
 
 _New = tuple[DecodedRecord, int, int]  # a record with a new fact, its ident, its outcome
@@ -236,8 +236,9 @@ class Projection:
         rows = _Rows()
         named, sources = self._named, self._keys["source"]
         stated = {"outcome": self._keys["outcome"], **{kind: named[kind] for kind in ("operation", "tool", "resource")}}
-        facts, refs = rows.facts, rows.refs
+        add_fact, add_ref = rows.facts.append, rows.refs.append
         granting, upward, acts = rows.granting, rows.upward, rows.acts
+        depends = int(RefRole.DEPENDS)
         for (number, (event, recorded_at, misrouted), value, _), ident, outcome in fresh:
             kind, id_ = subject_of(event)
             own = named[kind].once(id_) if kind == "action" else named[kind][id_]
@@ -250,14 +251,14 @@ class Projection:
                     rows.uneven.add(own)
             for role, mentioned, id_ in mentions(event):
                 hashed = named[mentioned][id_]
-                refs.append((hashed, until if role in _BOUNDED else 0, role, own, number))
-                if role == RefRole.DEPENDS:
+                add_ref((hashed, until if until and role in _BOUNDED else 0, role, own, number))
+                if role == depends:
                     upward.setdefault(own, set()).add(hashed)
             if kind == "principal" and isinstance(event.body, PrincipalRegistered):
                 self._call(event.body)
-            acts.setdefault(acts_in_time.sort_of(kind), []).append(acts_in_time.row_of(event, number, own, stated))
+            acts[acts_in_time.sort_of(kind)].append(acts_in_time.row_of(event, number, own, stated))
             source = sources[event.source]
-            facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
+            add_fact((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
         return rows
 
     def _call(self, body: PrincipalRegistered) -> None:
@@ -385,16 +386,16 @@ class Projection:
                 for key, parents in self._stored_parents(connection, unasked).items():
                     above[key] = above.get(key, set()) | parents
                 asked |= unasked
-            found = set(chain.from_iterable(above.get(key, ()) for key in rising))
-            if missing := found - stored.keys():
+            dependent = rising & above.keys()
+            if missing := set(chain.from_iterable(above[key] for key in dependent)) - stored.keys():
                 self._load_bounds(connection, missing, stored)
+            touched.update(key for key in rising if 0 < stored.get(key, 0) < bounds[key])
             higher: set[int] = set()
-            for key in rising:
-                if stored.get(key, 0) and bounds[key] > stored[key]:
-                    touched.add(key)
-                for parent in above.get(key, ()):
-                    if bounds.get(parent, stored[parent]) < bounds[key]:
-                        bounds[parent] = bounds[key]
+            for key in dependent:
+                until = bounds[key]
+                for parent in above[key]:
+                    if (bounds[parent] if parent in bounds else stored[parent]) < until:
+                        bounds[parent] = until
                         higher.add(parent)
             rising = higher
         return sorted(set(self._raised(connection, touched, bounds)))
@@ -430,10 +431,9 @@ def _with_bounds(rows: _Rows, bounds: dict[int, int]) -> list[_Ref]:
     other = {own: until for own, until in bounds.items() if values_of.get(own) != until or own in rows.uneven}
     refs = rows.refs
     if other:
-        refs = [
-            (key, other[about], role, about, n) if until and about in other else (key, until, role, about, n)
-            for key, until, role, about, n in refs
-        ]
+        for place, (key, until, role, about, n) in enumerate(refs):
+            if until and about in other:
+                refs[place] = (key, other[about], role, about, n)
     refs.sort(key=itemgetter(0))
     return refs
 
