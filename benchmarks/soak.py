@@ -311,7 +311,7 @@ class Soak:
 
 def hostile(count: int) -> int:
     """Run the test of hostile records with ``count`` of them, and return its exit code."""
-    name = "tests/ingest/test_kafka_hostile.py::test_hostile_records_among_good_ones_end_in_quarantine"
+    name = "tests/ingest/kafka/test_kafka_hostile.py::test_hostile_records_among_good_ones_end_in_quarantine"
     words = [sys.executable, "-m", "pytest", "-n0", "-q", "--timeout=0", "--durations=1", name]
     return subprocess.run(
         words, check=False, cwd=ROOT, env=os.environ | {"DELEGRAPH_TEST_HOSTILE": str(count)}
