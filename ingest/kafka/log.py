@@ -202,7 +202,7 @@ class KafkaLog:
         return self._offsets(OffsetSpec.LATEST)
 
     def begins(self) -> dict[tuple[str, int], int]:
-        """The offset of the first record that has not been deleted, by topic and partition."""
+        """The offset of the first record that was not deleted on the broker, by topic and partition."""
         return self._offsets(OffsetSpec.EARLIEST)
 
     def _offsets(self, which: OffsetSpec) -> dict[tuple[str, int], int]:

@@ -62,6 +62,13 @@ class Log(Protocol):
         """The offset after the last record, by topic and partition."""
         ...
 
+    def begins(self) -> dict[tuple[str, int], int]:
+        """The offset of the first record that was not deleted in the log itself, by topic and partition.
+
+        Records that ``erase`` removed leave gaps, and do not count.
+        """
+        ...
+
     def erase(self, topic: str, offsets: Iterable[int]) -> int:
         """Remove records that retention deleted, if the log can; return how many it removed.
 

@@ -110,6 +110,11 @@ class SharedLog:
         with self._used() as log:
             return log.ends()
 
+    def begins(self) -> dict[tuple[str, int], int]:
+        """The offset of the first record that was not deleted in the log itself, by topic and partition."""
+        with self._used() as log:
+            return log.begins()
+
     def close(self) -> None:
         """Close the log, and stop trying to reopen it."""
         self._closed.set()

@@ -163,6 +163,10 @@ class SqliteLog:
             ends, _ = self._ends()
             return {(topic, 0): end for topic, end in zip(TOPICS, ends, strict=True)}
 
+    def begins(self) -> dict[tuple[str, int], int]:
+        """The first offset of each topic, since nobody deletes its beginning."""
+        return {(topic, 0): 0 for topic in TOPICS}
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

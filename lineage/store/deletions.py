@@ -274,6 +274,16 @@ class DeletedRecords:
                     found.append(_committed(entry))
         return found
 
+    def first_kept(self, lane: Lane, before: int) -> int | None:
+        """Return the index of the first leaf of a tree that was not deleted; None if all before an index were."""
+        tiles = self._tiles.get(lane, {})
+        for place in range(-(-before // WIDTH)):
+            kept = ~tiles.get(place, 0) & ((1 << WIDTH) - 1)
+            if kept:
+                index = place * WIDTH + (kept & -kept).bit_length() - 1
+                return index if index < before else None
+        return None
+
     def _is_deleted(self, lane: Lane, index: int) -> bool:
         place, at = divmod(index, WIDTH)
         return bool(self._tiles[lane].get(place, 0) >> at & 1)

@@ -10,6 +10,7 @@ from lineage.serve.cli.doctor_checks import Checks, ago, seconds
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.lost_records import refuse_lost_records
 from lineage.serve.text.text_page import many
 from lineage.store.store import Store
 
@@ -99,7 +100,8 @@ def _held(log: KafkaLog, store: Store) -> str:
     if store.log not in (None, log.identity):
         return "not asked: the store has read another log"
     refuse_lost(log, store.positions())
-    return "the log holds every record that is not projected yet"
+    refuse_lost_records(log, store, "the store has them, but can no longer be rebuilt from the log")
+    return "the log holds every record that the store has, and every one that is not projected yet"
 
 
 def _group(admin: KafkaAdmin, name: str, found: Document) -> str:

@@ -15,6 +15,7 @@ from lineage.core.model.times import Instant
 from lineage.serve.commands import submission_policy
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.lost_records import refuse_lost_records
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees, kept_findings
 from lineage.store.deletions import DeletedRecords, check_lists
@@ -118,6 +119,7 @@ def records_in_log(service: Service) -> int:
 def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
     """Build a fresh projection of the log in a second store and swap it in; questions are answered throughout."""
     log, trust = service.require_log(), service.trust.table
+    refuse_lost_records(log, service.store, "nothing was replaced")
     gone = DeletedRecords(service.store)
     with temporary_store(service.store) as fresh:
         records = project(log, fresh, trust, progress=progress, deleted=gone)
@@ -153,6 +155,7 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
     The fresh one is in a SQLite file, whatever database the store uses.
     """
     log = service.require_log()
+    refuse_lost_records(log, service.store, "the store has them, and was not compared with the rest of the log")
     near = service.store.file.parent if service.store.file is not None else None
     with service.store.snapshot() as snapshot, tempfile.TemporaryDirectory(prefix=".delegraph-", dir=near) as folder:
         fresh = twin(snapshot, Path(folder) / "fresh.db")

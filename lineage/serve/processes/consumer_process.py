@@ -27,6 +27,7 @@ from lineage.serve.processes.live_graph import LiveGraph, routes
 from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.startup_retry import opened_in_time
 from lineage.serve.processes.tracing import tracer
+from lineage.serve.queries.lost_records import lost_records
 from lineage.serve.queries.service import Service
 from lineage.store.quarantine import count_beyond_quota, count_quarantined
 from lineage.store.store import Store
@@ -56,6 +57,7 @@ def consume(settings: Settings, *, drain: bool, progress: Progress) -> Document:
     """
     if drain:
         with opened_service(settings, create=True) as service, progress(service.as_of()["behind"]) as report:
+            _check_log(service)
             count = project(service.require_log(), service.store, service.trust.table, progress=report)
             return _document(service, count)
     opening = partial(_opened, settings, progress)
@@ -71,9 +73,25 @@ def consume(settings: Settings, *, drain: bool, progress: Progress) -> Document:
 @contextmanager
 def _opened(settings: Settings, progress: Progress) -> Iterator[tuple[Service, Callable[[int], None]]]:
     with opened_service(settings, create=True) as service:
-        service.require_log()
+        _check_log(service)
         with progress(service.as_of()["behind"]) as report:
             yield service, report
+
+
+def _check_log(service: Service) -> None:
+    """Report the records that the log has lost, without which the store can still project what comes.
+
+    Raises:
+        IntegrityError: The log is not the one that the store has read, or is shorter than what was projected.
+    """
+    log = service.require_log()
+    if not isinstance(log, SqliteLog):
+        from ingest.kafka.log import KafkaLog, refuse_lost
+
+        assert isinstance(log, KafkaLog)  # noqa: S101 (there are two kinds)
+        refuse_lost(log, service.store.positions())
+    for sentence in lost_records(log, service.store):
+        logger.error("%s; the store keeps what it has of them, see 'delegraph doctor'", sentence)
 
 
 def _document(service: Service, count: int) -> Document:

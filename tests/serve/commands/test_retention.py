@@ -28,6 +28,7 @@ from lineage.serve.commands.checkpoints import sign
 from lineage.serve.config.wiring import now
 from lineage.serve.queries.closure import closure
 from lineage.serve.queries.deletions import deleted
+from lineage.serve.queries.lost_records import lost_records
 from lineage.serve.queries.service import Service
 from lineage.store.retention_runs import last_run, only_run
 from lineage.store.store import open_store
@@ -432,6 +433,34 @@ def test_a_trial_says_which_hold_keeps_how_much(desk: Desk):
     ]
     said = " ".join(desk.run("retain", "--before", "now", "--dry-run").output.split())
     assert "the hold LIT-2 keeps 510 records that nothing else needs" in said
+
+
+class BeginsLater:
+    """A log whose first decisions were deleted on the broker."""
+
+    def __init__(self, log: Log, begin: int) -> None:
+        self._log, self._begin = log, begin
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def begins(self) -> dict[tuple[str, int], int]:
+        return {**self._log.begins(), ("decisions", 0): self._begin}
+
+
+def test_what_the_broker_lost_is_told_from_what_retention_deleted(fresh: stores.Fresh, tmp_path: Path):
+    """
+    Retention deletes the first 256 decisions. If the log begins there, nothing is missing; one more, and it is.
+    """
+    with service_of(fresh, tmp_path, []) as (service, _):
+        log, store = service.require_log(), service.store
+        before = lost_records(cast("Log", BeginsLater(log, 1)), store)
+        retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
+        after = [lost_records(cast("Log", BeginsLater(log, begin)), store) for begin in (0, 1, 256, 257)]
+
+    said = "decisions/0 of the log begins at offset {}: records that were projected from it, from offset {} on, were"
+    assert [said.format(1, 0)] == [one.partition(" deleted")[0] for one in before]
+    assert [[], [], [], [said.format(257, 256)]] == [[one.partition(" deleted")[0] for one in each] for each in after]
 
 
 class Racing:

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from kafka import TopicPartition
 
 from ingest.kafka.log import KafkaLog
 from ingest.opening import open_log
@@ -75,6 +76,51 @@ def test_records_that_the_operator_of_a_broker_rewrote_are_found_when_they_are_r
     differences = desk.one("fsck", exit=6)["differences"]
     assert f"tree: decisions/0 differs from offset {changed} on" in differences
     assert any("is not of these records: the log was changed since" in one for one in differences)
+    assert "nothing was replaced" in desk.run("rebuild", exit=6).output
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+def test_records_that_the_operator_of_a_broker_deleted_are_found_when_the_log_is_read_again(
+    kafka_url: str, tmp_path: Path
+):
+    """
+    The beginning of a partition, then the topic made again with its first records alone: it is said which partition
+    and from which offset. What comes later is still projected, since an order must not be held up.
+    """
+    desk = Desk(tmp_path, ("--log", kafka_url), {"DELEGRAPH_EVIDENCE_KEY_FILE": str(tmp_path / "key.pem")})
+    desk.run("init", "--partitions", "1")
+    desk.run("evidence", "keygen", str(tmp_path / "key.pem"))
+    desk.run("emit", str(incident_path()))
+    desk.run("consume", "--drain")
+    desk.run("evidence", "checkpoint")
+    with closing(open_log(kafka_url, create=False, clock=now)) as log:
+        assert isinstance(log, KafkaLog)
+        genuine = log.read(DECISIONS, 0, 0, limit=1_000).records
+        name = log.topic_name(DECISIONS)
+        with administering(log.servers) as admin:
+            admin.delete_records({TopicPartition(name, 0): 7})
+        desk.run("emit", str(incident_path()))
+        deleted = (
+            "decisions/0 of the log begins at offset 7: records that were projected from it, from offset 0"
+        )
+
+        consumed = desk.run("consume", "--drain")
+        assert (True, True) == (deleted in consumed.output, f"{len(genuine)} records projected" in consumed.output)
+        for command in ("fsck", "rebuild"):
+            assert deleted in desk.run(command, exit=6).output, command
+        assert f"FAULT records: {deleted}" in " ".join(desk.run("doctor", exit=5).output.split())
+
+        _write_again(log, [record.value or b"" for record in genuine[:20]], genuine[:20])
+        identity = log.identity
+    assert "has read another log than this one" in " ".join(desk.run("consume", "--drain", exit=6).output.split())
+
+    with sqlite3.connect(desk.file) as connection:
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'log'", (identity,))
+    shorter = f"{name}/0 ends at 20, but {2 * len(genuine)} of its records were projected: the log has lost records"
+    assert shorter in desk.run("consume", "--drain", exit=6).output
+    differences = desk.one("fsck", exit=6)["differences"]
+    assert any("has more records than the 20 of the log: some are missing" in one for one in differences)
     assert "nothing was replaced" in desk.run("rebuild", exit=6).output
 
 
