@@ -19,9 +19,8 @@ SCHEMAS = {  # the SHA-256 of each shipped schema of events, by the fingerprint 
 PAYLOAD, PREDICATE = "application/vnd.in-toto+json", "https://delegraph.dev/evidence/v1"
 ORDERS = r"revocation\.(ordered|lifted)|finding\.judged|(case|hold)\.changed|records\.deleted|checkpoint\.key_rotated"
 OWN = {  # the ids that the source of an event must be allowed to speak about (2.12)
-    "principal.registered": ("principal", "aliases"), "workload.bound": ("workload",), "token.issued": ("token",),
-    "delegation.granted": ("delegation",),
-    "receiver.registered": ("receiver",), "revocation.acknowledged": ("receiver",)}
+    "principal.registered": "principal aliases", "workload.bound": "workload", "token.issued": "token",
+    "delegation.granted": "delegation", "receiver.registered": "receiver", "revocation.acknowledged": "receiver"}
 KINDS = (("human:", "human"), ("agent:", "agent"), ("service:", "service"), ("spiffe://", "workload"))
 ELEMENTS, TOPICS = ("token", "delegation"), ("decisions", "orders")
 PARTIES = ("subject", "actor", "workload", "delegator", "delegatee")
@@ -87,12 +86,12 @@ def signers(note, keys):  # verify a note: its text, and which of the keys signe
             need(valid, "the signature of %s on a checkpoint is not valid", name)
             found.add(key)
     return text, found
-def rotation_of(note):  # the origin and the key of a rotation, and the sizes up to which that key signed
+def retired_by(note, log):  # the key of a log that a rotation retires, and the sizes up to which it had signed
     try:
         origin, _, old, new, *sizes = note.rpartition("\n\n")[0].split("\n")
-        new, sizes = parse_key(new[4:]), {origin + "/" + tree: int(size) for tree, size in map(str.split, sizes)}
-        return [((origin, parse_key(old[4:])), sizes)] if signers(note, [new])[1] else []
-    except (Wrong, ValueError): return []
+        sizes = {origin + "/" + tree: int(size) for tree, size in map(str.split, sizes)}
+        return {parse_key(old[4:]): sizes} if origin == log and signers(note, [parse_key(new[4:])])[1] else {}
+    except (Wrong, ValueError): return {}
 def sha256(data): return hashlib.sha256(data).digest()
 def node(left, right): return sha256(b"\1" + left + right)
 def root_through(found, index, size, path):  # the root that an inclusion proof leads to; None if it cannot be one
@@ -179,7 +178,7 @@ def first(events, field):  # the first stated value of a field (3.4)
 def allowed(event, topic, trust):  # whether the source may say this (2.12)
     if re.fullmatch(ORDERS, event["type"]) and topic != "orders": return False
     grant = {"types": ["*"], "ids": [""]} if trust is None else trust.get(event["source"], {"types": [], "ids": []})
-    own = [one for field in OWN.get(event["type"], ()) for one in several(event.get(field))]
+    own = [one for field in OWN.get(event["type"], "").split() for one in several(event.get(field))]
     own += [event["target"]["id"]] if event["type"] == "revocation.ordered" else []
     fits = event["type"] in grant["types"] or "*" in grant["types"]
     return fits and all(one.startswith(tuple(grant["ids"])) for one in own)
@@ -409,23 +408,23 @@ def records_of(tree, keys, witnesses, enough):  # (value, recorded_at, topic), a
         value = None if record["value"] is None else unbase64(record["value"], "a value")
         need(value is None or digest == sha256(value), "the value of %s is not the one that was signed", name)
         last, withheld = index, withheld + (value is None)
-        leaves += [sha256(b"\0" + entry)] if tree["complete"] else []
+        leaves.append(sha256(b"\0" + entry))
         path = () if tree["complete"] else [unbase64(one, "a proof") for one in record["path"]]
-        under = tree["complete"] or root_through(sha256(b"\0" + entry), index, size, path) == root
+        under = tree["complete"] or root_through(leaves[-1], index, size, path) == root
         need(under, "%s is not under the checkpoint", name)
         found.append((value, recorded_at, topic))
-    whole = not tree["complete"] or root_of(leaves) == root
-    need(whole, "the records of %s are not all of those under its checkpoint", origin)
+    under = not tree["complete"] or root_of(leaves) == root
+    need(under, "the records of %s are not all of those under its checkpoint", origin)
     how = ("all of them" if tree["complete"] else "each proved") + (", %d withheld" % withheld if withheld else "")
-    return found, "%s: %d of %d records, %s" % (origin, len(found), size, how), (origin, size, known)
+    return found, "%s: %d of %d records, %s" % (origin, len(found), size, how), ({origin: size}, known)
 def verify(raw, keys, witnesses, enough):  # the signer, what is proved, the bundle, whether it has all orders
     envelope = json.loads(raw)
     payload = base64.b64decode(envelope["payload"], validate=True)
     need(envelope["payloadType"] == PAYLOAD, "the envelope is not one of in-toto")
     message = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)
     signatures = [unbase64(one["sig"], "the signature of the bundle") for one in envelope["signatures"][:16]]
-    signer = [key[0] for key in keys for one in signatures if signed_by(key[3], one, message)]
-    need(signer, "the bundle is not signed by a key that you trust, or it was changed")
+    signed = [key for key in keys if any(signed_by(key[3], one, message) for one in signatures)]
+    need(signed, "the bundle is not signed by a key that you trust, or it was changed")
     statement = json.loads(payload)
     bundle, trust = statement["predicate"], statement["predicate"]["trust"]
     answer, at, facts, proved, heads, complete = bundle["answer"], micros(bundle["at"]), [], [], [], []
@@ -445,16 +444,18 @@ def verify(raw, keys, witnesses, enough):  # the signer, what is proved, the bun
         complete += [known for _, _, topic in records[:1] if topic == "orders"]
         facts += [one for one in events if one[0] is not None]
     text, known = signers(bundle["combined"], keys)  # which partitions the log had then
-    origin, there, lines = text.split("\n")[0], {tree: str(size) for tree, size, _ in heads}, text.split("\n")[2:-1]
-    listed = {origin + "/" + line.split(" ")[0]: line.split(" ")[1] for line in lines}
+    origin, _, *lines = text.rstrip("\n").split("\n")
+    listed = {origin + "/" + tree: int(size) for tree, size, _ in map(str.split, lines)}
+    there = dict(one for sizes, _ in heads for one in sizes.items())
     need(known and listed.items() >= there.items(), "the combined checkpoint is not of these trees, or not signed")
     complete.append(all(tree in there for tree in listed if "/orders/" in tree))
-    told = [one for one in facts if one[0]["type"] == "checkpoint.key_rotated" and allowed(one[0], one[2], trust)]
-    notes, retired = [event["note"] for event, _, _ in sorted(told, key=lambda one: one[1], reverse=True)], {}
-    for note in notes: retired.update(rotation_of(note))  # the earliest rotation of a key counts
-    for tree, size, known in heads:
-        gone = [retired.get((tree.rsplit("/", 2)[0], key), {tree: size}).get(tree, 0) < size for key in known]
-        need(not all(gone), "the checkpoint of %s with %d records is signed by a key replaced before", tree, size)
+    rotated, retired = [one for one in facts if one[0]["type"] == "checkpoint.key_rotated"], {}
+    for event, _, topic in sorted(rotated, key=lambda one: -one[1]):  # the earliest rotation of a key counts
+        retired.update(retired_by(event["note"], origin) if allowed(event, topic, trust) else {})
+    need(set(signed) - retired.keys(), "the bundle is signed by a key of %s that had been replaced before", origin)
+    for sizes, by in [*heads, (listed, known)]:
+        held = [all(size <= retired.get(key, sizes).get(tree, 0) for tree, size in sizes.items()) for key in by]
+        need(any(held), "the checkpoint of %s is signed by a key that had been replaced before", " and ".join(sizes))
     world = World(facts, trust, 1 << 62)
     if bundle["kind"] == "who":
         action = answer["action"]
@@ -466,7 +467,7 @@ def verify(raw, keys, witnesses, enough):  # the signer, what is proved, the bun
         for line in answer:
             key, state = line["kind"] + ":" + line["id"], world.state((line["kind"], line["id"]), at)[0]
             need(state == line["state"], "%s is %s by the records, and the receipt says %s", key, state, line["state"])
-    return signer[0], proved, bundle, bool(complete) and all(complete)
+    return signed[0][0], proved, bundle, bool(complete) and all(complete)
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
@@ -475,10 +476,9 @@ def main(arguments=None):
     parser.add_argument("--need", type=int, default=0, help="how many of them must have cosigned each checkpoint")
     said = parser.parse_args(arguments)
     try:
-        large = "the bundle is larger than %d bytes: it was not read"
-        need(os.path.getsize(said.bundle) <= MOST_BYTES, large, MOST_BYTES)
-        with open(said.bundle, "rb") as file: raw = file.read(MOST_BYTES + 1)
-        need(len(raw) <= MOST_BYTES, large, MOST_BYTES)  # of a device, which has no size
+        fits = os.path.getsize(said.bundle) <= MOST_BYTES  # a device has no size: it is read up to there
+        with open(said.bundle, "rb") as file: raw = file.read(MOST_BYTES + 1 if fits else 0)
+        need(fits and len(raw) <= MOST_BYTES, "the bundle is larger than %d bytes: it was not read", MOST_BYTES)
         keys, witnesses = ([parse_key(one) for one in each] for each in (said.key, said.witness))
         signer, proved, bundle, complete = verify(raw, keys, witnesses, said.need)
     except Wrong as fault: return print("WRONG: %s." % re.sub(r"[\0-\x1f\x7f-\x9f\ud800-\udfff]", "?", str(fault))) or 1

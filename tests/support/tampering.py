@@ -32,10 +32,12 @@ from lineage.core.evidence.checkpoints import Checkpoint, parse_checkpoint
 from lineage.core.evidence.merkle import consistency_proof
 from lineage.core.evidence.notes import KeyKind, Note, NoteError, VerifierKey, parse_note, verified
 from lineage.core.evidence.record_entry import Committed, digest_of, encode_entries
+from lineage.core.evidence.rotation import Rotation, signed_rotation
 from lineage.core.evidence.tiles import WIDTH, grown, subtrees
 from lineage.core.evidence.witnessing import Submission, refusal
 from lineage.core.model.events import (
     ActionPerformed,
+    CheckpointKeyRotated,
     Derivation,
     Event,
     RevocationOrdered,
@@ -46,6 +48,7 @@ from lineage.core.model.records import DECISIONS, ORDERS, Position, Record, posi
 from lineage.deliver.tlog.checkpointing import sign_checkpoints
 from lineage.deliver.tlog.note_keys import NoteKeys, is_valid, note_keys
 from lineage.serve.queries.evidence_bundle import who_statement
+from lineage.serve.queries.key_rotations import checkpoints_by_retired_keys
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
 from lineage.store.database.engine import connect
@@ -117,16 +120,19 @@ class Site:
         self.statement = json.dumps(statement)
         self.verifier: ModuleType = load_verifier()
         self.trusted = [[self.verifier.parse_key(keys.verifiers[0].text)] for keys in (self.keys, self.witness)]
+        self.once_trusted = [self.verifier.parse_key(key.text) for key in self.keys.verifiers]
 
     def _like(self, name: str) -> Store:
         return like(self.stored, connect(f"sqlite:///{self.folder}/{name}", create=True))
 
     def _grow(self) -> None:
-        """Record the events in two parts, each under a checkpoint, the first of the old key; the witness cosigns."""
+        """Record the events in two parts, each under a checkpoint, with a rotation between; the witness cosigns."""
         everything = list(events())
         size = -(-len(everything) // 2)
         for number in range(2):
             part = everything[number * size : (number + 1) * size]
+            if number:
+                part.append((ORDERS, self._rotation()))
             self.log.append([Entry(topic, codec.encode(event)) for topic, event in part])
             project(self.log, self.stored, None)
             sign_checkpoints(self.stored, self.keys if number else self.old, START + (500 + number) * SECOND)
@@ -137,9 +143,20 @@ class Site:
             with self.stored.engine.begin() as connection:
                 connection.execute(checkpoint.update().where(checkpoint.c.id == one.id).values(note=text))
 
+    def _rotation(self) -> Event:
+        """The old key is replaced, after what it has signed."""
+        sizes = [
+            (f"{topic}/{number}", head.size) for (topic, number), head in evidence_trees.heads(self.stored).items()
+        ]
+        rotation = Rotation(ORIGIN, self.old.verifiers[0], self.keys.verifiers[0], tuple(sizes))
+        note = signed_rotation(rotation, *(keys.sign(rotation.text).line for keys in (self.keys, self.old)))
+        body = CheckpointKeyRotated(ORIGIN, "human:dana", "Once a year", note)
+        return Event("rotated", "urn:soc", START + 450 * SECOND, body)
+
     def faults(self) -> list[str]:
         """What each of those that find changes says of the site as it is."""
         found = [*differences(self.stored, self.fresh), *tree_differences(self.stored, self.fresh)]
+        found += checkpoints_by_retired_keys(self.stored, self.fresh, None)
         found += tree_differences(self.stored, self.rebuilt(self.records))
         trusted = [self.keys.verifiers[0], self.witness.verifiers[0]]
         for one in self.heads.values():
@@ -350,6 +367,23 @@ def tampered_tiles(site: Site, rng: random.Random, change: str) -> Found:
     return Found(FSCK, result, " differs ")
 
 
+def resigned_checkpoint(site: Site, rng: random.Random, _change: str) -> Found:
+    """Sign a stored checkpoint again with a stolen old key, although its records are genuine."""
+    own = [one for one in site.checkpoints if parse_note(one.note).signatures[0].key_id == site.keys.verifiers[0].id]
+    one = rng.choice(own)
+    rows = {row["id"]: row for row in _rows(site.stored, checkpoint)}
+    note = _signed_again(site, rows[one.id]["note"])
+    with changed_rows(site.stored, checkpoint, [(one.id,)], [{**rows[one.id], "note": note}]):
+        result = _first(checkpoints_by_retired_keys(site.stored, site.fresh, None))
+    return Found(FSCK, result, f"the checkpoint of {one.head.origin} with {one.head.size:,} records")
+
+
+def _signed_again(site: Site, note: str) -> str:
+    """A note with the signature of a stolen old key in place of the present one; cosignatures are still valid."""
+    text, (_, *cosignatures) = parse_note(note)
+    return str(Note(text, (site.old.sign(text), *cosignatures)))
+
+
 def tampered_checkpoint(site: Site, rng: random.Random, change: str) -> Found:
     """Change a signed checkpoint on the way to a reader who has the present key and that of the witness."""
     lane = rng.choice(LANES)
@@ -427,14 +461,22 @@ def tampered_bundle(site: Site, rng: random.Random, change: str) -> Found:
         keys = site.old if "old" in change else site.keys
         other = site.heads[lane].head._replace(root=rng.randbytes(32))
         trees[lane[0]]["checkpoint"] = str(Note(other.text, (keys.sign(other.text),)))
-    envelope = resigned(site.keys, statement)
+    trusted, place = site.trusted[0], "/0"
+    if "stolen old key" in change:  # by somebody who still trusts it
+        trusted, place = site.once_trusted, "that had been replaced before"
+        if change == "a checkpoint of a partition, signed again with a stolen old key":
+            one = rng.choice(list(trees.values()))
+            one["checkpoint"] = _signed_again(site, one["checkpoint"])
+        elif change == "the combined checkpoint, signed again with a stolen old key":
+            statement["predicate"]["combined"] = _signed_again(site, statement["predicate"]["combined"])
+    envelope = resigned(site.old if change == "signed again with a stolen old key" else site.keys, statement)
     if change == "a bit":
         payload = base64.b64decode(envelope["payload"])
         envelope["payload"] = base64.b64encode(flipped(rng, payload)).decode()
     try:
-        site.verifier.verify(json.dumps(envelope), *site.trusted, 1)
+        site.verifier.verify(json.dumps(envelope), trusted, site.trusted[1], 1)
     except site.verifier.Wrong as fault:
-        return Found(VERIFIER, str(fault), "the bundle is not signed" if change == "a bit" else "/0")
+        return Found(VERIFIER, str(fault), "the bundle is not signed" if change == "a bit" else place)
     raise Missed(change)
 
 
@@ -461,6 +503,9 @@ BUNDLE_CHANGES: Final = (
     "a partition truncated",
     "another checkpoint, signed with an old key",
     "two histories for two readers",
+    "signed again with a stolen old key",
+    "a checkpoint of a partition, signed again with a stolen old key",
+    "the combined checkpoint, signed again with a stolen old key",
 )
 # What is changed, by whom it is found, the changes, and how many of a hundred.
 PARTS: Final[dict[str, tuple[Callable[[Site, random.Random, str], Found], Sequence[str], int]]] = {
@@ -470,7 +515,8 @@ PARTS: Final[dict[str, tuple[Callable[[Site, random.Random, str], Found], Sequen
     "two histories for two readers, both signed": (two_histories, tuple(LOG_CHANGES), 16),
     "the store": (tampered_store, tuple(LOG_CHANGES)[:5], 8),
     "the tiles": (tampered_tiles, TILE_CHANGES, 8),
-    "a checkpoint": (tampered_checkpoint, NOTE_CHANGES, 8),
+    "a checkpoint": (tampered_checkpoint, NOTE_CHANGES, 7),
+    "a stored checkpoint of genuine records": (resigned_checkpoint, ("signed again with a stolen old key",), 1),
     "a bundle": (tampered_bundle, BUNDLE_CHANGES, 4),
 }
 

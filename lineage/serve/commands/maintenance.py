@@ -15,6 +15,7 @@ from lineage.core.model.times import Instant
 from lineage.serve.commands import submission_policy
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.key_rotations import checkpoints_by_retired_keys
 from lineage.serve.queries.lost_records import refuse_lost_records
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees, kept_findings
@@ -169,6 +170,7 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
                 *entry_differences(snapshot),
                 *time_index_differences(snapshot),
                 *tree_differences(snapshot, fresh),
+                *checkpoints_by_retired_keys(snapshot, fresh, service.trust.table),
             ]
         finally:
             fresh.close()

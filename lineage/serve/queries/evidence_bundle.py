@@ -25,6 +25,7 @@ from lineage.core.model.trust import TrustTable
 from lineage.deliver.tlog.checkpointing import origin_of_lane
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.case_export import cited_facts, export_case
+from lineage.serve.queries.key_rotations import rotation_facts
 from lineage.serve.queries.receipt import receipt
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
@@ -117,7 +118,8 @@ def _statement(
 ) -> Document:
     trust = trust_document(service.trust.table)
     latest = evidence_trees.latest_checkpoints(service.store)
-    trees, fingerprints = _trees(service, origin, facts, latest, most_orders)
+    rotations = rotation_facts(service.store, service.trust.table, origin)  # whose keys must not have signed this
+    trees, fingerprints = _trees(service, origin, [*facts, *rotations], latest, most_orders)
     if (combined := latest.get(origin)) is None:
         raise RefusedError("there is no checkpoint over all partitions yet: 'delegraph evidence checkpoint'")
     return {

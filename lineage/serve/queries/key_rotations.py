@@ -1,11 +1,14 @@
 """The rotations of the key that signs checkpoints, as the log has them, and what they forbid."""
 
+from collections.abc import Iterator, Sequence
+
 from lineage.core.evidence.checkpoints import Checkpoint, parse_checkpoint
 from lineage.core.evidence.combined import is_combined, parse_combined
 from lineage.core.evidence.notes import Note, NoteError, VerifierKey, parse_note, verified
 from lineage.core.evidence.rotation import Rotation, forbidding, rotations_in
 from lineage.core.model.errors import IntegrityError, RefusedError
-from lineage.core.model.events import CheckpointKeyRotated
+from lineage.core.model.events import CheckpointKeyRotated, Fact
+from lineage.core.model.times import format_instant
 from lineage.core.model.trust import TrustTable
 from lineage.deliver.tlog.checkpointing import origin_of, origin_of_lane
 from lineage.deliver.tlog.note_keys import is_valid
@@ -17,11 +20,16 @@ from lineage.store.store import Store
 
 def rotations_of(store: Store, trust: TrustTable | None, origin: str) -> list[Rotation]:
     """Return the rotations of a log that its sources were allowed to record, the earliest of each key."""
+    bodies = [fact.event.body for fact in rotation_facts(store, trust, origin)]
+    return rotations_in([body.note for body in bodies if isinstance(body, CheckpointKeyRotated)], origin, is_valid)
+
+
+def rotation_facts(store: Store, trust: TrustTable | None, origin: str) -> list[Fact]:
+    """Return the facts that record rotations of a log, in the order of the log."""
     with store.reader(trust=trust) as reader:
         facts = reader.facts_about([f"log:{origin}"])
-    facts.sort(key=lambda fact: fact.recorded_at)
-    notes = [fact.event.body.note for fact in facts if isinstance(fact.event.body, CheckpointKeyRotated)]
-    return rotations_in(notes, origin, is_valid)
+    rotations = [fact for fact in facts if isinstance(fact.event.body, CheckpointKeyRotated)]
+    return sorted(rotations, key=lambda fact: fact.recorded_at)
 
 
 def refuse_retired(rotations: list[Rotation], key: VerifierKey) -> None:
@@ -32,6 +40,47 @@ def refuse_retired(rotations: list[Rotation], key: VerifierKey) -> None:
                 f"the key {key.text} was replaced by {rotation.new.text}, by a rotation in the log: put the new key "
                 "before the old one in the file of evidence_key_file"
             )
+
+
+def checkpoints_by_retired_keys(stored: Store, fresh: Store, trust: TrustTable | None) -> Iterator[str]:
+    """Find stored checkpoints that a key signed after a rotation had retired it: a sentence about each.
+
+    Args:
+        stored: The store with the checkpoints.
+        fresh: A fresh projection of the log, whose rotations count.
+        trust: Which source may record a rotation.
+
+    Cost:
+        Reads every checkpoint, and verifies the signatures of those that a rotation forbids.
+    """
+    rotations: dict[str, list[Rotation]] = {}
+    for one in evidence_trees.checkpoints(stored):
+        try:
+            note = parse_note(one.note)
+            heads = parse_combined(note).heads if is_combined(note) else (parse_checkpoint(note),)
+        except NoteError:
+            continue  # reported with the trees
+        log = heads[0].origin.rsplit("/", 2)[0]
+        if log not in rotations:
+            rotations[log] = rotations_of(fresh, trust, log)
+        retired = _retired_signer(note, heads, rotations[log])
+        if retired is not None:
+            signed_at = format_instant(one.signed_at)
+            yield (
+                f"checkpoint: the checkpoint of {one.head.origin} with {one.head.size:,} records, signed {signed_at}, "
+                f"is signed by {retired.old.text}, which had been replaced by {retired.new.text}"
+            )
+
+
+def _retired_signer(note: Note, heads: Sequence[Checkpoint], rotations: list[Rotation]) -> Rotation | None:
+    """Return the rotation after which none of those that signed a note could sign it; None if there is none."""
+    if not any(rotation.forbids(head) for rotation in rotations for head in heads):
+        return None
+    keys = [key for rotation in rotations for key in (rotation.old, rotation.new)]
+    try:
+        return forbidding(heads, list(verified(note, keys, is_valid)), rotations)
+    except NoteError:
+        return None
 
 
 def check_checkpoint(service: Service, raw: str, keys: list[VerifierKey], *, origin: str | None) -> Document:

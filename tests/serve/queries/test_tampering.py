@@ -101,9 +101,7 @@ def test_records_that_the_operator_of_a_broker_deleted_are_found_when_the_log_is
         with administering(log.servers) as admin:
             admin.delete_records({TopicPartition(name, 0): 7})
         desk.run("emit", str(incident_path()))
-        deleted = (
-            "decisions/0 of the log begins at offset 7: records that were projected from it, from offset 0"
-        )
+        deleted = "decisions/0 of the log begins at offset 7: records that were projected from it, from offset 0"
 
         consumed = desk.run("consume", "--drain")
         assert (True, True) == (deleted in consumed.output, f"{len(genuine)} records projected" in consumed.output)
