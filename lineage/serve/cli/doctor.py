@@ -19,6 +19,9 @@ from lineage.serve.cli.doctor_checks import Checks, ago, seconds
 from lineage.serve.config.settings import TABLES, Settings
 from lineage.serve.config.wiring import now, opened_log, opened_store
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.retention_status import run_status
+from lineage.serve.text import render_retention
+from lineage.serve.text.text_page import Page
 from lineage.store import deletions
 from lineage.store.quarantine import beyond_quota, count_beyond_quota, count_quarantined
 from lineage.store.server_info import database_of
@@ -56,7 +59,7 @@ def doctor(settings: Settings, checks: Checks | None = None) -> Document:
         if store is not None:
             _database(checks, store, versions)
             _evidence(checks, settings, store)
-            checks.ask("retention", lambda: _retention(store, settings))
+            _retention(checks, store, settings)
             if not store.indexes_actors():
                 checks.report(
                     "index",
@@ -136,7 +139,23 @@ def _store(store: Store) -> str:
     )
 
 
-def _retention(store: Store, settings: Settings) -> str:
+def _retention(checks: Checks, store: Store, settings: Settings) -> None:
+    """Check what is kept and deleted; and, if `deliver` deletes, that it did so in time."""
+    checks.ask("retention", lambda: _kept(store, settings))
+    if settings.retention_every_hours is None:
+        return
+    try:
+        found = run_status(store, settings.retention_every_hours, at=now())
+    except DelegraphError as fault:
+        checks.failed("retention run", fault)
+        return
+    says = render_retention.last_run(Page(), found["last_run"]).first_line().removesuffix(".")
+    late = f"; it is due every {settings.retention_every_hours:,} h: is 'delegraph deliver' running?"
+    failed = found["last_run"] is not None and found["last_run"]["fault"] is not None
+    checks.report("retention run", says + late * found["overdue"], ok=not (found["overdue"] or failed))
+
+
+def _kept(store: Store, settings: Settings) -> str:
     with store.reader(trust=settings.read_trust(now).table) as reader:
         in_force = sum(hold.is_in_force for hold in holds_of(reader.facts_of_holds()))
     kept = "for ever" if settings.retention_days is None else f"for {settings.retention_days:,} days"

@@ -162,6 +162,16 @@ class Settings:
         most=36_500,
         default_text="they are kept",
     )
+    retention_every_hours: int | None = setting(
+        None,
+        "how often `deliver` [deletes them by itself](../retention.md#delete-regularly), in hours; needs "
+        "`retention_days`, and the key that signs",
+        kind=SettingKind.NUMBER,
+        least=1,
+        most=8_760,
+        default_text="it does not",
+        example="24",
+    )
     ssf: SsfSettings | None = None
     receivers: tuple[Endpoint, ...] = ()
     probes: tuple[Probe, ...] = ()
@@ -298,6 +308,11 @@ class Settings:
             raise RefusedError(
                 f"the setting 'evidence_witnesses' is {self.evidence_witnesses}, but {len(self.witnesses)} are "
                 "configured: no checkpoint would ever count as witnessed; add [witnesses.NAME] to the settings file"
+            )
+        if self.retention_every_hours is not None and self.retention_days is None:
+            raise RefusedError(
+                "the setting 'retention_every_hours' says how often old records are deleted, and nothing says how old: "
+                "set retention_days (DELEGRAPH_RETENTION_DAYS) too"
             )
         if self.listen is not None:
             host, _, port = self.listen.rpartition(":")

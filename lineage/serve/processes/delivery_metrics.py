@@ -96,6 +96,8 @@ class _Delivered(Collector):
             yield GaugeMetricFamily("delegraph_checkpoint_faults", _WRONG, value=len(document["checkpoint_faults"]))
             if document["evidence"] is not None:
                 yield from _of_evidence(document["evidence"])
+        if document.get("retention") is not None:
+            yield from _of_retention(document["retention"])
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
@@ -121,6 +123,21 @@ def _of_evidence(document: Document) -> Iterator[Metric]:
     yield GaugeMetricFamily("delegraph_broken_trees", _BROKEN, value=document["broken"])
 
 
+def _of_retention(document: Document) -> Iterator[Metric]:
+    """Export when retention last succeeded, whether it is overdue or failed, and what the last run did."""
+    run = document["last_run"]
+    if run is not None and run["succeeded_at"] is not None:
+        at = parse_instant(run["succeeded_at"]) / SECOND
+        yield GaugeMetricFamily("delegraph_retention_last_success_timestamp_seconds", _RETAINED, value=at)
+    yield GaugeMetricFamily("delegraph_retention_overdue", _OVERDUE, value=document["overdue"])
+    failed = run is not None and run["fault"] is not None
+    yield GaugeMetricFamily("delegraph_retention_failed", _FAILED, value=failed)
+    records = GaugeMetricFamily("delegraph_retention_records", _RECORDS, labels=["outcome"])
+    for outcome, name in (("deleted", "records"), ("held", "held"), ("unwitnessed", "unwitnessed")):
+        records.add_metric([outcome], 0 if run is None else run[name])
+    yield records
+
+
 _SPREAD: Final = "Changes of an element's state that were written to the outbox."
 _FED: Final = "Changes that were sent to the feed."
 _PUSHED: Final = "Security events that receivers accepted by push."
@@ -132,4 +149,8 @@ _SIZE: Final = "The records under the last checkpoints."
 _AFTER: Final = "The projected records that no such checkpoint covers."
 _WITNESS: Final = "1 if a witness does not answer (silent), or does not cosign (refuses), now."
 _BROKEN: Final = "Partitions whose stored tree is damaged."
+_RETAINED: Final = "When a run of retention last succeeded, in seconds since the epoch."
+_OVERDUE: Final = "1 if no run of retention has succeeded for twice the time between two of them."
+_FAILED: Final = "1 if the last run of retention failed."
+_RECORDS: Final = "The old records of the last run: deleted, kept only by holds, waiting for a witnessed checkpoint."
 _CALLS: Final = "Calls of revocation endpoints, by what was answered."

@@ -1,6 +1,7 @@
 """The delivery process.
 
-It writes the outbox, feeds the Kafka topic, pushes Shared Signals, calls revocation endpoints, and signs checkpoints.
+It writes the outbox, feeds the Kafka topic, pushes Shared Signals, calls revocation endpoints, signs checkpoints, and
+deletes old records where the settings say so.
 """
 
 import logging
@@ -22,10 +23,12 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.background_threads import background_threads
 from lineage.serve.processes.checkpoint_process import Checkpointing
 from lineage.serve.processes.health_server import Health, Serving
+from lineage.serve.processes.retention_process import Retaining
 from lineage.serve.processes.rfc7009_process import EndpointCalls
 from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.serve.processes.startup_retry import opened_in_time
+from lineage.serve.text import render_retention
 from lineage.serve.text.text_page import Page, many
 from lineage.store.delivery.ssf_streams import count_dead_letters
 from lineage.store.store import Store
@@ -93,9 +96,10 @@ def _opened(settings: Settings) -> Iterator[tuple["OutboxDelivery", "Ways"]]:
         pushing = _Pushing(settings, store, trust)
         calling = EndpointCalls(settings, store, trust)
         checkpointing = Checkpointing(settings, store, trust, now)
+        retaining = Retaining(settings, store, now)
         delivery = OutboxDelivery(store, trust, settings.log_url, settings.kafka, now)
         try:
-            yield delivery, (pushing, calling, checkpointing)
+            yield delivery, (pushing, calling, checkpointing, retaining)
         finally:
             calling.close()
             delivery.close()
@@ -114,6 +118,8 @@ def page_of(document: Document) -> Page:
         page.line(f"{many(document['checkpoints'], 'checkpoint')} signed.")
         for fault in document["checkpoint_faults"]:
             page.line((fault, "bold"))
+    if (retention := document.get("retention")) is not None:
+        render_retention.last_run(page, retention["last_run"])
     return page
 
 
@@ -213,7 +219,7 @@ class _Pushing:
         return {"pushed": self._pusher.accepted, "refused": count_dead_letters(self._store)}
 
 
-Ways = tuple[_Pushing | EndpointCalls | Checkpointing, ...]
+Ways = tuple[_Pushing | EndpointCalls | Checkpointing | Retaining, ...]
 """What is done in separate threads."""
 
 

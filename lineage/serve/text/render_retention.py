@@ -29,6 +29,18 @@ def retained(doc: Document) -> Page:
     return phrases.as_of(page, doc)
 
 
+def last_run(page: Page, run: Document | None) -> Page:
+    """Say how the last run ended."""
+    if run is None:
+        return page.line("Retention has not run yet.")
+    if run["ended_at"] is None:
+        return page.line(f"Retention is running since {when(run['started_at'])}, or was interrupted.")
+    if run["fault"] is not None:
+        return page.line(("Retention failed", "bold red"), f" {when(run['ended_at'])}: {run['fault']}")
+    deleted_, held_ = many(run["records"], "record"), f"{run['held']:,}"
+    return page.line(f"Retention ended {when(run['ended_at'])}: {deleted_} deleted, {held_} held.")
+
+
 def deleted(doc: Document) -> Page:
     """Render the list of deletions."""
     if not doc["items"]:

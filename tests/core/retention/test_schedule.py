@@ -1,0 +1,33 @@
+"""When retention is due and overdue."""
+
+import pytest
+
+from lineage.core.retention.schedule import RetentionRun, due_at, is_overdue
+
+HOUR = 3_600_000_000
+RUN = RetentionRun(started_at=100 * HOUR, by="human:dpo", before=0)
+WELL = RetentionRun(started_at=100 * HOUR, by="human:dpo", before=0, ended_at=101 * HOUR, succeeded_at=101 * HOUR)
+FAILED = RetentionRun(started_at=100 * HOUR, by="human:dpo", before=0, ended_at=101 * HOUR, fault="gone")
+
+
+@pytest.mark.parametrize(
+    ("last", "every", "expected"),
+    [(None, 24, 0), (WELL, 24, 124), (WELL, 1, 101), (RUN, 24, 101), (FAILED, 24, 101), (FAILED, 1, 101)],
+)
+def test_what_failed_or_was_interrupted_is_due_within_an_hour(last: RetentionRun | None, every: int, expected: int):
+    assert expected * HOUR == due_at(last, every)
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "expected"),
+    [(None, 0, True), (WELL, 149, False), (WELL, 150, True), (RUN, 100, True), (FAILED, 101, True)],
+)
+def test_it_is_overdue_if_none_has_succeeded_for_twice_the_time(last: RetentionRun | None, now: int, expected: bool):
+    assert expected == is_overdue(last, 24, now * HOUR)
+
+
+def test_one_failure_is_not_overdue():
+    failed = RetentionRun(
+        started_at=124 * HOUR, by="x", before=0, ended_at=125 * HOUR, fault="gone", succeeded_at=101 * HOUR
+    )
+    assert not is_overdue(failed, 24, 130 * HOUR)
