@@ -155,14 +155,14 @@ class AuthorityGraph:
 
     def above(self, *keys: str) -> set[str]:
         """Return the elements and their transitive dependencies, granted or not."""
+        parents = self._parents
         seen = set(keys)
-        frontier = list(seen)
-        while frontier:
-            nearest: set[str] = set()
-            for key in frontier:
-                nearest.update(self.parents(key))
-            frontier = list(nearest - seen)
-            seen.update(frontier)
+        waiting = list(seen)
+        while waiting:
+            for parent in parents.get(waiting.pop(), ()):
+                if parent not in seen:
+                    seen.add(parent)
+                    waiting.append(parent)
         return seen
 
     def alive_below(self, keys: Iterable[str], after: Instant) -> tuple[set[str], list[Element]]:

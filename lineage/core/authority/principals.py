@@ -68,7 +68,10 @@ class Principals:
 
     def facts_of(self, id_: str) -> tuple[Fact, ...]:
         """The registrations of an id and its aliases, in order."""
-        return in_order(fact for member in self.party(id_) for fact in self.registrations.get(member))
+        party = self._parties.get(id_)
+        if party is None:
+            return self.registrations.get(id_)
+        return in_order(fact for member in party for fact in self.registrations.get(member))
 
     def kind(self, id_: str) -> str:
         """Return the kind: by its prefix, else by an alias's (smallest id), else as registered, else ``unknown``."""
@@ -90,7 +93,8 @@ class Principals:
 
     def display_name(self, id_: str) -> str | None:
         """Return the display name: the last name stated for the principal or an alias."""
-        stated = last_stated(self.facts_of(id_), "display_name")
+        facts = self.facts_of(id_)
+        stated = last_stated(facts, "display_name") if facts else None
         return None if stated is None else str(stated.value)
 
     def owner(self, id_: str) -> Stated | None:

@@ -35,10 +35,12 @@ def chain_findings(world: World, key: str, chain: Chain, at: Instant) -> list[Fi
 def element_findings(world: World, key: str, at: Instant) -> list[Finding]:
     """Find inconsistencies in the facts about one element: ``disagreement``, ``suspect``, ``shared-status-list``."""
     facts = world.graph.facts.get(key)
-    shared = [*_shared_places(world, key, facts)]
-    if len(facts) == 1 and not getattr(facts[0].event.body, "prior_actors", ()):
-        return shared
-    found = shared + (list(contradictions(world, key, facts)) if len(facts) > 1 else [])
+    if len(facts) == 1:  # nearly every element
+        body = facts[0].event.body
+        if not getattr(body, "prior_actors", ()) and getattr(body, "status_list", None) is None:
+            return []
+    found = [*_shared_places(world, key, facts)]
+    found += contradictions(world, key, facts) if len(facts) > 1 else ()
     element = world.graph.element(key)
     asserted = {prior for fact in facts for prior in getattr(fact.event.body, "prior_actors", ())}
     for prior in sorted(asserted):
@@ -117,9 +119,9 @@ def _subject_changes(world: World, chain: Chain, tokens: Sequence[str]) -> Itera
 
 def cycles(world: World, key: str) -> list[Finding]:
     """Find the cycles among the transitive dependencies of an element."""
-    above = world.graph.above(key)
-    if _ever_later(world, above):
+    if _ever_later(world, key):
         return []
+    above = world.graph.above(key)
     # Remove the elements without a parent in the set, until only cycles and their descendants remain.
     waiting = {node: sum(parent in above for parent in world.graph.parents(node)) for node in above}
     ready = [node for node, count in waiting.items() if count == 0]
@@ -144,13 +146,17 @@ def cycles(world: World, key: str) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.of)
 
 
-def _ever_later(world: World, keys: Iterable[str]) -> bool:
-    """Whether every element was issued later than its dependencies, as is usual: then there is no cycle."""
+def _ever_later(world: World, key: str) -> bool:
+    """Whether everything above an element was issued before what depends on it, as is usual: then there is no cycle."""
     graph = world.graph
-    for key in keys:
-        element = graph.element(key)
-        for parent in element.parents if element else ():
+    seen, waiting = {key}, [(key, graph.element(key))]
+    while waiting:
+        node, element = waiting.pop()
+        for parent in graph.parents(node):
             above = graph.element(parent)
-            if element and above and above.issued_at >= element.issued_at:
+            if element is not None and above is not None and above.issued_at >= element.issued_at:
                 return False
+            if parent not in seen:
+                seen.add(parent)
+                waiting.append((parent, above))
     return True

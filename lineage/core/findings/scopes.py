@@ -18,6 +18,7 @@ Scopes = frozenset[str] | None
 """Some scopes; None if unknown."""
 
 _SEPARATORS: Final = (":", ".", "/")
+_GRANTED: Final = frozenset({"parent", "delegation"})
 _RENEWED: Final = frozenset({"refresh", "replaced"})
 
 
@@ -118,13 +119,18 @@ class ScopeIndex:
         element = self._graph.element(key)
         if element is None:
             return []
-        above = [
-            (parent, roles)
-            for parent, roles in element.parents.items()
-            if parent != key and self._graph.granted(parent)
-        ]
-        delegations = [parent for parent, roles in above if not {"parent", "delegation"}.isdisjoint(roles)]
-        return delegations or [parent for parent, roles in above if not _RENEWED.isdisjoint(roles)]
+        delegations: list[str] = []
+        renewed: list[str] = []
+        for parent, roles in element.parents.items():
+            if not _GRANTED.isdisjoint(roles):
+                found = delegations
+            elif not _RENEWED.isdisjoint(roles):
+                found = renewed
+            else:
+                continue
+            if parent != key and self._graph.granted(parent):
+                found.append(parent)
+        return delegations or renewed
 
     def union(self, keys: Iterable[str]) -> Scopes:
         """Return the combined scopes of elements, because a delegation may draw on any of its parents."""
@@ -146,6 +152,8 @@ class ScopeIndex:
 
     def _union(self, above: Mapping[str, Scopes]) -> Scopes:
         """Combine scopes; None if any is unknown, except for an agent's self-made roots, which vouch for nothing."""
+        if not above:
+            return None
         found: set[str] = set()
         is_stated = False
         for key, scopes in above.items():

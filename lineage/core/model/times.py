@@ -72,4 +72,10 @@ def format_instant(instant: Instant) -> str:
         >>> format_instant(0)
         '1970-01-01T00:00:00.000000Z'
     """
-    return (_EPOCH_NAIVE + timedelta(microseconds=instant)).isoformat(timespec="microseconds") + "Z"
+    seconds, micros = divmod(instant, 1_000_000)
+    return f"{_second(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=4_096)  # a list shows the same seconds repeatedly
+def _second(seconds: int) -> str:
+    return (_EPOCH_NAIVE + timedelta(seconds=seconds)).isoformat()

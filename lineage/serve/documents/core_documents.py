@@ -144,26 +144,20 @@ def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict], o
         "agents": [id_ for id_, kind in principals if kind == "agent"],
         "tokens": [split_key(key)[1] for key in chain.tokens],
         "delegations": [split_key(key)[1] for key in chain.delegations],
-        "chain": [
-            _hop_document(world, hop, kind, states, scopes)
-            for hop, (_, kind) in zip(chain.hops, principals, strict=True)
-        ],
+        "chain": _hop_documents(world, chain.hops, (kind for _, kind in principals), states, scopes),
     }
 
 
-def who_answer(
-    world: World, action: str, *, at: Instant, options: Options = DEFAULT, around: World | None = None
-) -> Document:
+def who_answer(world: World, action: str, *, at: Instant, options: Options = DEFAULT) -> Document:
     """Answer ``who`` about a known action, without the progress of the projection.
 
     Its ``findings`` are values; ``with_prepared`` and ``with_findings`` convert them to documents.
 
     Args:
-        world: What is needed to evaluate the action.
+        world: What is needed to evaluate the action, and the surroundings in which findings are looked for.
         action: Its id.
         at: The time asked about.
         options: The settings of the rules.
-        around: The additional basis of findings; None to find only those of the chain itself.
     """
     facts = world.actions.get(action)
     chain = chain_of_action(world, action)
@@ -192,19 +186,14 @@ def who_answer(
             "now": verdict_document(states[authority] if authority else unknown),
         },
         "gaps": gap_documents(action_gaps(world, action, chain)),
-        **(
-            {"findings": action_findings(world, action, chain, at)}
-            if around is None
-            else _findings_of_action(around, action, at, options)
-        ),
+        **_findings_of_action(world, action, chain, at, options),
     }
 
 
-def _findings_of_action(around: World, action: str, at: Instant, options: Options) -> Document:
-    chain = chain_of_action(around, action)
-    named = first_stated(around.actions.get(action), "decision")
+def _findings_of_action(world: World, action: str, chain: Chain, at: Instant, options: Options) -> Document:
+    named = first_stated(world.actions.get(action), "decision")
     keys = [f"action:{action}", *([f"decision:{named.value}"] if named else []), *on_chain(chain)]
-    return _as_looked_at(chain, near(around, keys, at, options, told=action_findings(around, action, chain, at)))
+    return _as_looked_at(chain, near(world, keys, at, options, told=action_findings(world, action, chain, at)))
 
 
 def _as_looked_at(chain: Chain, found: list[Finding]) -> Document:
@@ -213,9 +202,17 @@ def _as_looked_at(chain: Chain, found: list[Finding]) -> Document:
 
 
 def chain_answer(
-    world: World, kind: str, id_: str, *, at: Instant, options: Options = DEFAULT, around: World | None = None
+    world: World, kind: str, id_: str, *, at: Instant, options: Options = DEFAULT, nearby: bool = True
 ) -> Document:
-    """Answer ``chain``, without the progress of the projection; otherwise like ``who_answer``."""
+    """Answer ``chain``, without the progress of the projection; otherwise like ``who_answer``.
+
+    Args:
+        world: What is needed to evaluate the element.
+        kind, id_: The element.
+        at: The time asked about.
+        options: The settings of the rules.
+        nearby: Whether to look for findings in its surroundings as well, not only in the chain itself.
+    """
     key = key_of(kind, id_)
     chain = chain_of(world, key)
     states = verdicts_of(world, {key, *(hop.element for hop in chain.hops if hop.element)}, at)
@@ -226,19 +223,18 @@ def chain_answer(
         **verdict_document(states[key]),
         "gaps": gap_documents(gaps(world, [key])),
         **(
-            {"findings": chain_findings(world, key, chain, at)}
-            if around is None
-            else element_findings_near(around, key, at, options)
+            element_findings_near(world, key, chain, at, options)
+            if nearby
+            else {"findings": chain_findings(world, key, chain, at)}
         ),
     }
 
 
-def element_findings_near(around: World, key: str, at: Instant, options: Options) -> Document:
+def element_findings_near(world: World, key: str, chain: Chain, at: Instant, options: Options) -> Document:
     """Find what is wrong with an element, everything on its chain, and the actions under it: ``findings``."""
-    chain = chain_of(around, key)
-    done = [f"action:{action}" for action in around.actions if key in around.authorities_named(action)]
-    told_with_it = chain_findings(around, key, chain, at)
-    return _as_looked_at(chain, near(around, [key, *on_chain(chain), *done], at, options, told=told_with_it))
+    done = [f"action:{action}" for action in world.actions if key in world.authorities_named(action)]
+    told_with_it = chain_findings(world, key, chain, at)
+    return _as_looked_at(chain, near(world, [key, *on_chain(chain), *done], at, options, told=told_with_it))
 
 
 def name_findings_near(around: World, kind: str, id_: str, at: Instant, options: Options) -> list[Finding]:
@@ -292,25 +288,39 @@ def status_answer(
     }
 
 
-def _hop_document(world: World, hop: Hop, kind: str, states: Mapping[str, Verdict], scopes: ScopeIndex) -> Document:
-    element = world.graph.element(hop.element) if hop.element else None
-    element_kind, id_ = split_key(hop.element) if hop.element else (None, None)
-    effective = scopes.effective(hop.element) if hop.element else None
-    return {
-        "principal": hop.principal,
-        "known_as": world.principals.known_as(hop.principal),
-        "display_name": world.principals.display_name(hop.principal),
-        "kind": kind,
-        "evidence": hop.evidence,
-        "source": hop.source,
-        "token": id_ if element_kind == "token" else None,
-        "delegation": id_ if element_kind == "delegation" else None,
-        "scopes": list(element.first("scopes") or ()) if element else [],
-        "effective_scopes": None if effective is None else sorted(effective),
-        "issued_at": instant(element.issued_at) if element else None,
-        "expires_at": instant(element.expires_at) if element else None,
-        "state": str(states[hop.element].state) if hop.element else None,
-    }
+def _hop_documents(
+    world: World, hops: Iterable[Hop], kinds: Iterable[str], states: Mapping[str, Verdict], scopes: ScopeIndex
+) -> list[Document]:
+    """Convert the hops of a chain, of which there may be many thousands."""
+    principals, graph = world.principals, world.graph
+    documents: list[Document] = []
+    for hop, kind in zip(hops, kinds, strict=True):
+        key = hop.element
+        token = delegation = state = None
+        if key is not None:
+            element_kind, id_ = split_key(key)
+            token, delegation = (id_, None) if element_kind == "token" else (None, id_)
+            state = states[key].state.value
+        element = None if key is None else graph.element(key)
+        effective = None if key is None else scopes.effective(key)
+        documents.append(
+            {
+                "principal": hop.principal,
+                "known_as": principals.known_as(hop.principal),
+                "display_name": principals.display_name(hop.principal),
+                "kind": kind,
+                "evidence": hop.evidence,
+                "source": hop.source,
+                "token": token,
+                "delegation": delegation,
+                "scopes": [] if element is None else list(element.first("scopes") or ()),
+                "effective_scopes": None if effective is None else sorted(effective),
+                "issued_at": None if element is None else format_instant(element.issued_at),
+                "expires_at": None if element is None else instant(element.expires_at),
+                "state": state,
+            }
+        )
+    return documents
 
 
 def decision_document(facts: tuple[Fact, ...]) -> Document | None:

@@ -104,7 +104,7 @@ class LiveGraph:
         with self._whole() as (world, place):
             if key not in world.graph and not world.orders.by_target.get(key):
                 return None
-            document = with_prepared(chain_answer(world, kind, id_, at=at), DEFAULT)
+            document = with_prepared(chain_answer(world, kind, id_, at=at, nearby=False), DEFAULT)
             return {**with_findings(document, DEFAULT, at=at), "as_of": _as_of(place)}
 
     @contextmanager
