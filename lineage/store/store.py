@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 _REMEMBERED: Final = 16_384  # cached decoded values, about 30 MB
 _READ: Final = 50_000  # facts read at a time if all are read
 _PAGE: Final = 10_000  # rows fetched at a time if there may be any number
+_STORED: Final = (*FACT, fact.c.outcome)
 _EDITION: Final = sa.select(meta.c.value).where(meta.c.name == "edition")
 _POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
 # The outer join returns at least one row, since `meta` always has an id.
@@ -66,10 +67,15 @@ _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 class Stored(NamedTuple):
-    """A fact with its number."""
+    """A fact with its number.
+
+    Attributes:
+        is_accepted: Whether it was authorised when it was projected, and in conflict with no fact before it.
+    """
 
     number: int
     fact: Fact
+    is_accepted: bool
 
 
 class Store:
@@ -337,7 +343,7 @@ class Store:
                 asked = (connection.scalars(repeated_idents(dialect, part)).all() for part in parts)
                 conditions = [values_of(idents) for idents in asked if idents]
             for idents in conditions:
-                for found in self._facts(connection, sa.select(*FACT).where(ident_among(idents))):
+                for found in self._facts(connection, sa.select(*_STORED).where(ident_among(idents))):
                     event = found.fact.event
                     contents = groups.setdefault((event.source, event.event_id), {})
                     known = contents.setdefault(event, found.fact)
@@ -348,7 +354,7 @@ class Store:
     def facts(self, *, after: int = -1, limit: int | None = None) -> list[Stored]:
         """Return one page of the facts in order of their numbers."""
         with self.connection() as connection:
-            return self._facts(connection, sa.select(*FACT).where(fact.c.n > after).order_by(fact.c.n).limit(limit))
+            return self._facts(connection, sa.select(*_STORED).where(fact.c.n > after).order_by(fact.c.n).limit(limit))
 
     def every_fact(self) -> Iterator[Fact]:
         """Yield all facts in order of their numbers, read in parts; for a snapshot of a store."""
@@ -360,17 +366,20 @@ class Store:
     def latest_facts(self, topic: str, partition: int, *, limit: int) -> list[Fact]:
         """Return the latest facts of a partition, latest first."""
         first, beyond = Position(topic, partition, 0).number, Position(topic, partition + 1, 0).number
-        query = sa.select(*FACT).where(fact.c.n >= first, fact.c.n < beyond).order_by(fact.c.n.desc()).limit(limit)
+        query = sa.select(*_STORED).where(fact.c.n >= first, fact.c.n < beyond).order_by(fact.c.n.desc()).limit(limit)
         with self.connection() as connection:
             return [stored.fact for stored in self._facts(connection, query)]
 
     def _facts(self, connection: Connection, query: sa.Select[Any]) -> list[Stored]:
-        return [Stored(row.n, fact_of(row, self.decode)) for row in connection.execute(query)]
+        return [
+            Stored(row[0], fact_of(row[:-1], self.decode), row[-1] == Outcome.ACCEPTED)
+            for row in connection.execute(query)
+        ]
 
     def facts_between(self, first: int, last: int) -> list[Fact]:
         """Return the facts with numbers between two (inclusive)."""
         with self.connection() as connection:
-            query = sa.select(*FACT).where(fact.c.n.between(first, last)).order_by(fact.c.n)
+            query = sa.select(*_STORED).where(fact.c.n.between(first, last)).order_by(fact.c.n)
             return [found.fact for found in self._facts(connection, query)]
 
     def edition(self) -> bytes:
@@ -410,7 +419,7 @@ class Store:
         again = fact.c.n.in_(sa.select(sighting.c.fact).where(sighted))
         for condition in (*news, again) if spans else ():
             with self.connection() as connection:
-                yield from self._facts(connection, sa.select(*FACT).where(condition).order_by(fact.c.n))
+                yield from self._facts(connection, sa.select(*_STORED).where(condition).order_by(fact.c.n))
 
     @cached_property
     def change_probe(self) -> Callable[[], object] | None:
@@ -454,7 +463,7 @@ class Store:
             return {
                 found.number: found.fact
                 for part in chunks(numbers)
-                for found in self._facts(connection, sa.select(*FACT).where(in_array(fact.c.n, part)))
+                for found in self._facts(connection, sa.select(*_STORED).where(in_array(fact.c.n, part)))
             }
 
     def facts_cited(self, identities: Collection[tuple[str, str]]) -> list[Fact]:
@@ -465,7 +474,7 @@ class Store:
             found = [
                 stored.fact
                 for part in chunks(hashes)
-                for stored in self._facts(connection, sa.select(*FACT).where(ident_among(values_of(part))))
+                for stored in self._facts(connection, sa.select(*_STORED).where(ident_among(values_of(part))))
             ]
         return [one for one in found if (one.event.source, one.event.event_id) in identities]
 

@@ -269,7 +269,7 @@ def _leaving(
     while page := still.facts(after=after, limit=_READ):
         pause()
         after = page[-1].number
-        for number, fact in page:
+        for number, fact, _ in page:
             found.add(Seen((number, *again.get(number, ())), fact))
             old += number < numbers.get(lane_of(number), 0)
     return found.leaving(), old

@@ -101,7 +101,11 @@ class Noticed:
         """Note new facts; None if nothing new is noticed."""
         before = (len(self._unauthorised), self._conflicts, self._credentials, self._numbers)
         self._unauthorised += (one.fact for one in stored if not authorised(one.fact, self._trust))
-        if conflicts := store.conflicts({_identity(one.fact) for one in stored}):
+        # The last fact of a conflict to be projected says so, unless it is unauthorised.
+        asked = {_identity(one.fact) for one in stored if not one.is_accepted}
+        if self._conflicts:
+            asked |= self._conflicts.keys() & {_identity(one.fact) for one in stored}
+        if asked and (conflicts := store.conflicts(asked)):
             self._conflicts = {**self._conflicts, **{_identity(group[0]): tuple(group) for group in conflicts}}
         for one in stored:
             self._number(one)

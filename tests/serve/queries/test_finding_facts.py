@@ -1,14 +1,16 @@
 """What the rules of findings are given, from a store on either database."""
 
+import random
 from collections.abc import Iterator
 
 import pytest
 
 from ingest.codec import api as codec
 from ingest.projector import read_records
-from lineage.core.model.events import Event, TokenIssued
-from lineage.core.model.records import DECISIONS, Batch, Position, Record
-from lineage.serve.queries.finding_facts import gathered
+from lineage.core.model.events import Event, RevocationOrdered, Target, TokenIssued
+from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.serve.queries.finding_facts import Noticed, gathered
 from lineage.store.store import Store, open_store
 from tests.support import stores
 
@@ -60,3 +62,38 @@ def test_a_hole_is_of_one_source_and_of_what_was_known(store: Store):
 
     assert [(1, 3), (2, 5)] == holes(store)
     assert [[], [(1, 3)], [(1, 3), (2, 5)]] == [holes(store, START + seconds * 1_000_000) for seconds in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_conflicts_are_noticed_as_facts_arrive(store: Store, seed: int):
+    """
+    Contents that share an identity, in any order and partition, repeated, unauthorised and on the wrong topic: what is
+    noticed batch by batch is what a look at everything finds.
+    """
+    rng = random.Random(seed)
+    trust = TrustTable({"urn:a": Grant(frozenset({"*"}), ("",)), "urn:b": Grant(frozenset({"token.issued"}), ("t1",))})
+    noticed, positions = Noticed(store, trust), {}
+    offsets = {(DECISIONS, 0): 0, (DECISIONS, 1): 0, (ORDERS, 0): 0}
+    for _ in range(12):
+        batch = Batch()
+        for _ in range(rng.randint(1, 4)):
+            place = rng.choice(list(offsets))
+            offset = offsets[place]
+            offsets[place] = offset + 1
+            batch.advance[place] = (batch.advance.get(place, (offset, 0))[0], offset + 1)
+            value = codec.encode(contradicting(rng))
+            record = Record(Position(*place, offset).number, START + rng.randrange(9), value)
+            read_records([record], trust, batch)
+        store.write(batch)
+        stored = list(store.stored_after(positions))
+        positions = store.positions()
+        noticed.more(store, stored, START)
+        assert noticed.intake(store).conflicts == gathered(store, trust).intake.conflicts
+    assert noticed.intake(store).conflicts
+
+
+def contradicting(rng: random.Random) -> Event:
+    """Return one of a few events with one of two identities, from a source that may send it or one that may not."""
+    order = RevocationOrdered(f"r{rng.randrange(2)}", Target("token", "t"), "test", "human:alice")
+    token = TokenIssued(token=f"t{rng.randrange(2)}", subject="human:alice", expires_at=START * 2)
+    return Event(f"e{rng.randrange(2)}", rng.choice(["urn:a", "urn:b"]), START, rng.choice([order, token]))
