@@ -1,7 +1,8 @@
 """What an event costs in a store of some size: intake, and the questions that are asked of it.
 
 A store with very many facts takes hours to fill, so on SQLite its index can be filled in advance, with random entries
-in runs as merging leaves them.
+in runs as merging leaves them. On PostgreSQL the pages and the WAL of the whole server are counted as well: no other
+database of it should be in use.
 
     python -m benchmarks.growth sqlite:////tmp/store.db [--filled 6000000] [--events 100000]
 """
@@ -13,6 +14,9 @@ import statistics
 import time
 from collections.abc import Callable
 from itertools import islice
+from typing import NamedTuple
+
+import sqlalchemy as sa
 
 from benchmarks import events
 from benchmarks.measures import NOW, percentiles
@@ -68,10 +72,42 @@ def _fill_run(database: sqlite3.Connection, run: int, first: int, beyond: int) -
     database.execute("COMMIT")
 
 
+class Traffic(NamedTuple):
+    """What a PostgreSQL server has read and written since it was started; the pages only of tables and indexes."""
+
+    pages_read: int
+    pages_written: int
+    wal_bytes: int
+
+
+def traffic(store: Store) -> Traffic | None:
+    """Return the traffic of the server of a store; None on SQLite.
+
+    A session reports its pages at least a second after the last time, so the figures are some batches late.
+    """
+    if store.engine.dialect.name != "postgresql":
+        return None
+    query = """
+        SELECT sum(reads), sum(writes), pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')
+        FROM pg_stat_io WHERE object = 'relation'
+    """
+    with store.engine.connect() as connection:
+        return Traffic(*(int(figure) for figure in connection.execute(sa.text(query)).one()))
+
+
+def traffic_per_event(before: Traffic | None, after: Traffic | None, count: int) -> str:
+    """Say how much of the traffic between two times each of ``count`` events caused; empty on SQLite."""
+    if before is None or after is None:
+        return ""
+    read, written, wal = ((end - begin) / count for begin, end in zip(before, after, strict=True))
+    return f", {read:.2f} pages read and {written:.2f} written, {wal:,.0f} bytes of WAL"
+
+
 def take(store: Store, count: int, part: int) -> None:
     """Write events in batches, and print what an event of each part cost; making them does not count."""
     stream = events.a_day(count)
     offset, clock, core, longest = 0, 0.0, 0.0, 0.0
+    before_part = traffic(store)
     while batch := list(islice(stream, min(BATCH, count - offset))):
         records = [
             Record(Position(DECISIONS, 0, offset + place).number, events.START + offset + place, codec.encode(event))
@@ -86,11 +122,14 @@ def take(store: Store, count: int, part: int) -> None:
         clock, core, longest = clock + took, core + time.process_time() - core_began, max(longest, took)
         before, offset = offset, offset + len(records)
         if offset // part != before // part or offset == count:
+            now, runs = traffic(store), store.runs()
             print(
                 f"{offset:>10,} events: {core / part * 1e6:5.1f} us of a core each, {clock / part * 1e6:6.1f} by the "
-                f"clock, the longest batch {longest:.2f} s, {store.runs()}",
+                f"clock{traffic_per_event(before_part, now, part)}, the longest batch {longest:.2f} s"
+                f"{f', {runs}' if runs else ''}",
                 flush=True,
             )
+            before_part = now
             clock = core = longest = 0.0
 
 
