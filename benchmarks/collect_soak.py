@@ -191,7 +191,7 @@ class Soak:
                     self._wait_until_up(collector)
                 time.sleep(self._chance.uniform(0.1, 2.0))
                 collector.kill()
-                self._begun = collector.said.count(_BEGUN)
+                self._begun = collector.output.count(_BEGUN)
                 time.sleep(self._chance.uniform(0.0, 0.3))
                 collector.__enter__()
             self._wait_until_up(collector)
@@ -242,13 +242,13 @@ class Soak:
             except AssertionError:  # missing records are reported by _books
                 self._caught_up = _CATCH_UP_SECONDS
             if collector.stop() != 0:
-                self.faults.append(f"the collector did not end well: {collector.said[-2000:]}")
+                self.faults.append(f"the collector did not end well: {collector.output[-2000:]}")
 
     def _wait_until_up(self, collector: Collector) -> None:
         def is_up() -> bool:
             ended = collector.process is None or collector.process.poll() is not None
-            assert not ended, f"the collector does not start: {collector.said[-2000:]}"
-            return collector.said.count(_BEGUN) > self._begun
+            assert not ended, f"the collector does not start: {collector.output[-2000:]}"
+            return collector.output.count(_BEGUN) > self._begun
 
         until(is_up, _PATIENCE_SECONDS)
 

@@ -92,7 +92,7 @@ def measured(day: list[Event], of: Callable[[str], str] | None) -> tuple[float, 
     return best * 1e6 / len(day), size / len(day)
 
 
-def said(facts: Iterable[Fact], questions: list[tuple[str, str]], back: Callable[[str], str]) -> list[Any]:
+def answers_to(facts: Iterable[Fact], questions: list[tuple[str, str]], back: Callable[[str], str]) -> list[Any]:
     """Return the states and the chains of tokens and delegations, with the original ids."""
     world = World(facts)
     found: list[Any] = []
@@ -119,10 +119,10 @@ def differing(count: int) -> tuple[int, int]:
         naming = Naming()
         hidden = [fact._replace(event=replaced(fact.event, naming)) for fact in facts]
         questions = worlds.questions(records)
-        plain = said(facts, questions, lambda id_: id_)
+        plain = answers_to(facts, questions, lambda id_: id_)
         contents = {fact.event for fact in facts}
         conflicting = len({(event.source, event.event_id) for event in contents}) < len(contents)
-        wrong[conflicting] += plain != said(hidden, questions, lambda id_, ids=naming.ids: ids.get(id_, id_))  # type: ignore[misc]
+        wrong[conflicting] += plain != answers_to(hidden, questions, lambda id_, ids=naming.ids: ids.get(id_, id_))  # type: ignore[misc]
     return wrong[0], wrong[1]
 
 

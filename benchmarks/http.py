@@ -81,7 +81,7 @@ def served(url: str, keys: str) -> None:
     def parts(site: AppContext) -> list[BaseRoute]:
         return [introspection.route(AuthorityReplica(store, None), now, site.authentication)]
 
-    serve(service, settings, say=lambda said: print(said, flush=True), parts=parts)
+    serve(service, settings, say=lambda line: print(line, flush=True), parts=parts)
 
 
 def bare(file: str) -> None:
@@ -425,19 +425,19 @@ def filled(url: str, count: int) -> Things:
     return Things(*some, rng.sample([*principals], len(principals)), len(sessions))
 
 
-def put(url: str, told: list[Event]) -> None:
+def put(url: str, events: list[Event]) -> None:
     """Add events to a store."""
     store, log = open_store(url, codec.read), open_log(url, create=False, clock=now)
-    log.append([entry_of(event) for event in told])
+    log.append([entry_of(event) for event in events])
     project(log, store, None)
     log.close()
     store.close()
 
 
-def fill(url: str, told: Iterator[Event]) -> None:
+def fill(url: str, events: Iterator[Event]) -> None:
     """Create a store with some events."""
     store, log = open_store(url, codec.read, create=True), open_log(url, create=True, clock=now)
-    while part := [entry_of(event) for event in islice(told, _PART)]:
+    while part := [entry_of(event) for event in islice(events, _PART)]:
         log.append(part)
     project(log, store, None)
     log.close()

@@ -75,9 +75,9 @@ def keeps(store: str, total: str) -> dict[str, float]:
     ended = time.time()
     kept.close()
     since = min((at for at, _ in delays), default=0.0) + _SETTLING_SECONDS
-    taken = sorted(delay for at, delay in delays if at >= since) or [0.0, 0.0]
-    centiles = statistics.quantiles(taken, n=100, method="inclusive")
-    return {"records": int(total), "until": ended, "alerts": len(taken), "p50": centiles[49], "p99": centiles[98]}
+    counted = sorted(delay for at, delay in delays if at >= since) or [0.0, 0.0]
+    centiles = statistics.quantiles(counted, n=100, method="inclusive")
+    return {"records": int(total), "until": ended, "alerts": len(counted), "p50": centiles[49], "p99": centiles[98]}
 
 
 def consumes(url: str, store: str, total: str) -> dict[str, float]:

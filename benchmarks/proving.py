@@ -61,7 +61,7 @@ class _Introspection(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b'{"active": false}')
 
-    def log_message(self, *_said: object) -> None:
+    def log_message(self, *_args: object) -> None:
         pass
 
 

@@ -10,7 +10,7 @@ import lineage
 from benchmarks.costs import Bench
 
 FILE: Final = Path(__file__).with_name("released.json")
-TOLD, FAILED = 0.10, 0.25  # by how much a cost moves until it is printed; by how much it rises until the check fails
+NOTABLE, FAILED = 0.10, 0.25  # by how much a cost moves until it is printed; by how much it rises until the check fails
 SHARE: Final = 0.75  # of a core: with less, the caches of the processor are cold in every turn
 TRIES: Final = 5  # rounds of further turns for what seems slower, before it counts as slower
 
@@ -81,7 +81,7 @@ def _table(then: Mapping[str, float], now: Mapping[str, float]) -> list[str]:
     for name, ratio in now.items():
         before = f"{then[name]:>9.2f}" if name in then else f"{'new':>9}"
         change = changes.get(name, 0.0)
-        table.append(f"{name:<44}{ratio:>8.2f}{before}" + (f"  {change:+.0%}" if abs(change) > TOLD else ""))
+        table.append(f"{name:<44}{ratio:>8.2f}{before}" + (f"  {change:+.0%}" if abs(change) > NOTABLE else ""))
     return [*table, *(f"{name:<44}{'gone':>8}{ratio:>9.2f}" for name, ratio in then.items() if name not in now)]
 
 

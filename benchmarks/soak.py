@@ -37,10 +37,10 @@ from tests.support.kafka_worlds import (
     entries_of,
     facts_in,
     history,
+    identity_of,
     made_log,
     opened,
     producing,
-    spoken,
     started,
     unequal,
     wait_until,
@@ -112,7 +112,7 @@ class Producing(threading.Thread):
             for entry, event in zip(entries_of(made), made, strict=True):
                 if self._enough.wait(1 / EVENTS_PER_SECOND):
                     break
-                content = spoken(event)
+                content = identity_of(event)
                 for _ in range(2 if self._rng.random() < AGAIN else 1):
                     sent = producer.send(
                         self._log.topic_name(entry.topic), entry.value, partition=self._rng.randrange(PARTITIONS)

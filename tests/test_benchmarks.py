@@ -84,11 +84,11 @@ def test_the_table_marks_what_has_moved_by_more_than_a_tenth():
         of_release(steady=2, cheaper=3, dearer=2, removed=1),
     )
 
-    told = {line.split()[0]: line.split()[-1] for line in lines[1:]}
-    assert told["steady"] == "2.00"
-    assert told["cheaper"].startswith("-3")
-    assert told["dearer"].startswith("+")
-    assert told["added"] == "new"
+    marks = {line.split()[0]: line.split()[-1] for line in lines[1:]}
+    assert marks["steady"] == "2.00"
+    assert marks["cheaper"].startswith("-3")
+    assert marks["dearer"].startswith("+")
+    assert marks["added"] == "new"
     assert "gone" in lines[-1]
     assert code == 0
 

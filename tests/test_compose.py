@@ -403,7 +403,7 @@ def test_the_dashboard_asks_the_source_that_is_provisioned():
     """
     (source,) = read(OBSERVABILITY / "grafana/provisioning/datasources/prometheus.yaml")["datasources"]
     (provider,) = read(OBSERVABILITY / "grafana/provisioning/dashboards/delegraph.yaml")["providers"]
-    taken: set[tuple[int, int]] = set()
+    lines: set[tuple[int, int]] = set()
 
     for panel in DASHBOARD["panels"]:
         assert panel["title"]
@@ -411,9 +411,9 @@ def test_the_dashboard_asks_the_source_that_is_provisioned():
         assert {source["uid"]} == {target["datasource"]["uid"] for target in panel["targets"]}
         place = panel["gridPos"]
         cells = {(x + place["x"], y + place["y"]) for x in range(place["w"]) for y in range(place["h"])}
-        assert not cells & taken
+        assert not cells & lines
         assert max(x for x, _ in cells) < 24
-        taken |= cells
+        lines |= cells
     mounts = SERVICES["grafana"]["volumes"]
     assert f"./observability/grafana/dashboards:{provider['options']['path']}:ro" in mounts
 

@@ -25,7 +25,7 @@ SCREEN_LINES = 55
 SCREEN_COLUMNS = 80
 
 
-def told(width: int = SCREEN_COLUMNS, **options) -> tuple[int, str]:
+def demo_output(width: int = SCREEN_COLUMNS, **options) -> tuple[int, str]:
     """The exit code of the demo, and what it prints where there is no terminal."""
     console = Console(file=StringIO(), width=width)
     code = demo.run(console, **options)
@@ -44,7 +44,7 @@ def test_the_demo_fits_on_one_screen(width: int):
     """
     At 80 columns and more the whole story has at most 55 lines, none wider than the screen.
     """
-    code, text = told(width)
+    code, text = demo_output(width)
 
     assert 0 == code
     assert SCREEN_LINES >= len(text.splitlines())
@@ -55,15 +55,15 @@ def test_the_demo_prints_the_same_every_time():
     """
     It uses the clock of the story: its output and its document are the same in every run.
     """
-    assert told() == told()
-    assert told(as_json=True) == told(as_json=True)
+    assert demo_output() == demo_output()
+    assert demo_output(as_json=True) == demo_output(as_json=True)
 
 
 def test_the_demo_shows_who_acted_what_is_revoked_and_the_proof():
     """
     The suspicious action with its real actor, human and token; the order; the one never valid; and the verdict.
     """
-    _, text = told(width=200)
+    _, text = demo_output(width=200)
 
     assert "mail.send was done by agent:scraper with token https://idp.example#mailer-1" in text
     assert "for human:alice@example.com" in text
@@ -79,7 +79,7 @@ def test_the_demo_gives_one_document():
     """
     `--json` prints one line: the documents of each step, and what was proved.
     """
-    code, text = told(as_json=True)
+    code, text = demo_output(as_json=True)
     document = json.loads(text)
 
     assert 0 == code
@@ -115,7 +115,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     with demo.throw_away() as (_, _, folder):
         assert folder.exists()
-    told()
+    demo_output()
 
     assert not folder.exists()
     assert [] == list(tmp_path.iterdir())
@@ -156,7 +156,7 @@ def test_the_proof_fails_if_the_revocation_is_wrong(give: demo.Give, wrong: str)
     """
     Without an order, with one that spares the children, or one that ends a sibling, the demo says so and exits with 6.
     """
-    code, text = told(width=200, give=give)
+    code, text = demo_output(width=200, give=give)
 
     assert 6 == code
     assert f"WRONG {wrong}" in text
@@ -298,7 +298,7 @@ def test_the_suggested_commands_use_existing_ids():
     """
     Every id in them is in the incident, and the time is that of the story.
     """
-    _, text = told(width=200)
+    _, text = demo_output(width=200)
     commands = text.split("Now you", 1)[1]
     ids = {
         event[field]

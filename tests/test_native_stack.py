@@ -488,7 +488,7 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
             f"kafka://{stack.kafka.servers}", KafkaSettings.from_mapping(stack.kafka.settings("consumer"))
         ) as revocations:
             wait_until(lambda: revocations.is_dead("https://idp.example#mailer-1"))
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, str(ROOT / "examples" / "story.py"), str(tmp_path)],
             capture_output=True,
             text=True,
@@ -501,7 +501,7 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
     finally:
         stack.stop()
 
-    assert (0, "All checks passed.") == (told.returncode, told.stdout.splitlines()[-1]), told.stdout + told.stderr
+    assert (0, "All checks passed.") == (done.returncode, done.stdout.splitlines()[-1]), done.stdout + done.stderr
     assert "human:alice@example.com" == who["human"]
     assert "cascaded" != before["state"]
     assert pids[:2] + pids[3:] == kept[:2] + kept[3:]

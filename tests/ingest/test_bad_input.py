@@ -896,10 +896,10 @@ def test_a_read_only_store_answers_and_accepts_nothing(shared: Path, folder: str
     store.chmod(0o777 if folder == "writable" else 0o555)
 
     answered = as_nobody(shared, "status", "token:t1")
-    taken = as_nobody(shared, "ingest", "events.jsonl")
+    ingested = as_nobody(shared, "ingest", "events.jsonl")
     ordered = as_nobody(shared, "revoke", "token:t1", "--reason", "test", "--by", "human:ruth", "--execute")
 
-    for refused in (taken, ordered):
+    for refused in (ingested, ordered):
         assert 5 == refused.returncode, refused.stderr
         one_sentence(refused.stderr)
         assert b"read-only" in refused.stderr

@@ -55,10 +55,18 @@ def test_every_kind_in_every_wrapper(kind, wrapping):
         assert left is None or not any(trace in left for trace in traces(found.needle)), left
 
 
-SPOKEN = ("a sentence", "a .netrc", "curl with a header", "curl with a user", "sshpass", "a line of key=value", "a URL")
+SENTENCES = (
+    "a sentence",
+    "a .netrc",
+    "curl with a header",
+    "curl with a user",
+    "sshpass",
+    "a line of key=value",
+    "a URL",
+)
 
 
-@pytest.mark.parametrize("wrapping", SPOKEN)
+@pytest.mark.parametrize("wrapping", SENTENCES)
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_messages_do_not_repeat_the_input(kind, wrapping):
     """

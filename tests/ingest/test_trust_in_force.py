@@ -216,7 +216,7 @@ def judged(current: AuthorityReplica) -> dict[str, Any]:
         return {key: verdict_of(world, key, AT) for key in KEYS}
 
 
-def told(store: Store) -> dict[str, str]:
+def last_states(store: Store) -> dict[str, str]:
     """Return the last row of the outbox for each element."""
     return {row.change.key: str(row.change.version.outcome.state) for row in outbox.rows(store, after=0, limit=10_000)}
 
@@ -251,7 +251,7 @@ def test_everything_cached_answers_as_if_built_now(kept: tuple[Store, Any, Path]
         fresh_live = LiveGraph(store, turning.table, lambda: AT)
         fresh_live.follow()
         assert fresh_live.digest()["digest"] == live.digest()["digest"]
-        for key, state in told(store).items():
+        for key, state in last_states(store).items():
             verdict = verdicts.get(key)
             if verdict is not None and state != "active":
                 assert state == str(verdict.state)

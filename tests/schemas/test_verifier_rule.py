@@ -41,12 +41,12 @@ def test_the_rule_is_that_of_the_model(seed: int):
         expected = model.who(records, action, at, None, trust)
         if expected is None:
             continue
-        told = [
+        times = [
             recorded_at
             for event, recorded_at, via in facts
             if event.get("action") == action and VERIFIER.allowed(event, via, trust)
         ]
-        derived = VERIFIER.who(world, VERIFIER.World(facts, trust, min(told)), action, at)
+        derived = VERIFIER.who(world, VERIFIER.World(facts, trust, min(times)), action, at)
         states = [expected["authority"][name] for name in ("then_as_known_then", "then_as_known_now", "now")]
         assert derived == {
             **{name: expected[name] for name in ("root", "human", "agents", "tokens", "delegations")},

@@ -39,8 +39,8 @@ WHEN_RECORDED = {"used-after-revocation", "used-while-suspended", "tainted-use",
 COUNTS = ["accepted", "duplicates", "conflicts", "unauthorised", "quarantined"]
 
 
-def spoken(event: dict[str, Any]) -> str:
-    """Return the content of an event: the digest of its content, envelope included."""
+def content_digest(event: dict[str, Any]) -> str:
+    """Return the digest of an event, envelope included."""
     return digest(codec.event_from_document(event))
 
 
@@ -146,15 +146,15 @@ def answers(url: str, made: list[dict[str, Any]]) -> list[Any]:
     return without(lines, "recorded_at", "as_of", "then_as_known_then")
 
 
-def assert_whole(url: str, told: History) -> None:
+def assert_whole(url: str, history: History) -> None:
     """Check that a store has exactly the content of the file, answers like an undisturbed one, and is consistent."""
     facts = facts_in(url)
-    assert {spoken(event) for event in told.made} == set(facts)
+    assert {content_digest(event) for event in history.made} == set(facts)
     assert {1} == set(facts.values())
     [checked] = here(url, "fsck")
     assert checked["ok"]
     assert log_size(url) == checked["records"] == sum(checked["outcomes"].values())
-    assert answers(told.undisturbed, told.made) == answers(url, told.made)
+    assert answers(history.undisturbed, history.made) == answers(url, history.made)
 
 
 @pytest.mark.slow
@@ -167,8 +167,8 @@ def test_the_history_covers_the_relevant_cases(many: History):
 
     assert 500 < kinds["revocation.ordered"]
     assert 200 < kinds["revocation.lifted"]
-    assert 500 < len(made) - len({spoken(event) for event in made})
-    assert {spoken(event): 1 for event in made} == facts_in(many.undisturbed)
+    assert 500 < len(made) - len({content_digest(event) for event in made})
+    assert {content_digest(event): 1 for event in made} == facts_in(many.undisturbed)
 
 
 @pytest.mark.slow
@@ -235,7 +235,7 @@ def test_a_consumer_that_is_killed_loses_nothing(few: History, tmp_path: Path):
         assert held == positions
         [consumed] = here(url, "consume", "--drain")
         assert (TIMES * FEW, 0) == (sum(consumed["outcomes"].values()), consumed["as_of"]["behind"])
-        assert {spoken(event): 1 for event in few.made} == facts_in(url)
+        assert {content_digest(event): 1 for event in few.made} == facts_in(url)
 
     assert all(kills)
     assert_whole(url, few)
@@ -303,7 +303,7 @@ def test_records_that_come_during_fsck_or_rebuild_are_neither_lost_nor_reported(
         document = command(service, lambda _done: here(url, "ingest", str(rest)))
 
     assert document.get("ok", True), document
-    assert {spoken(event): 1 for event in few.made + late} == facts_in(url)
+    assert {content_digest(event): 1 for event in few.made + late} == facts_in(url)
     assert here(url, "fsck")[0]["ok"]
 
 
@@ -323,8 +323,8 @@ def test_processes_that_start_together_share_one_store(few: History, tmp_path: P
     assert {300} == {document["read"] for document in counts} | {
         sum(document[key] for key in COUNTS) for document in counts
     }
-    assert {spoken(event): 1 for event in some} == facts_in(url)
-    assert len({spoken(event) for event in some}) == sum(
+    assert {content_digest(event): 1 for event in some} == facts_in(url)
+    assert len({content_digest(event) for event in some}) == sum(
         document["accepted"] + document["conflicts"] for document in counts
     )
     assert here(url, "fsck")[0]["ok"]

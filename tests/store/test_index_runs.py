@@ -90,7 +90,7 @@ def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot
         for _ in range(rng.randrange(3, 30)):
             dies = rng.random() < 0.25
             new: list[Fact] = []
-            told: list[Ref] = []
+            written: list[Ref] = []
             try:
                 with store._write() as connection:
                     if rng.random() < 0.5:
@@ -99,8 +99,8 @@ def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot
                             new.append((n, rng.getrandbits(63), key, rng.randrange(3)))
                             mentioned = rng.sample(range(FEW_KEYS), 2)
                             role = rng.choice([RefRole.DEPENDS, RefRole.NAMES])
-                            told += [(other, rng.randrange(3), role, key, n) for other in mentioned]
-                        index_entries.add_entries(connection, [fact_row(one) for one in new], sorted(told))
+                            written += [(other, rng.randrange(3), role, key, n) for other in mentioned]
+                        index_entries.add_entries(connection, [fact_row(one) for one in new], sorted(written))
                     else:
                         index_entries.merge_some(connection, rng.randrange(1, 40))
                     if dies:
@@ -108,7 +108,7 @@ def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot
             except KilledError:
                 continue
             facts += new
-            refs += told
+            refs += written
             assert stored(store) == (
                 sorted(refs),
                 sorted((about, until, n) for n, _, about, until in facts),

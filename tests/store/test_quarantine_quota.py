@@ -221,8 +221,8 @@ def test_a_record_beyond_the_quota_is_retried_from_the_log(store: Store, log: Lo
         log.append(Entry(DECISIONS, value) for value in values)
         project(log, store, None)
     service = Service(store, log, Trust(), lambda: START, source="urn:test")
-    beyond = count_beyond_quota(store)
-    assert beyond >= 1_197
+    count = count_beyond_quota(store)
+    assert count >= 1_197
     assert maintenance.fsck(service, lambda _: None)["differences"]  # the fresh projection can read them
 
     document = maintenance.retry(service)

@@ -179,11 +179,11 @@ def test_a_record_is_released_from_quarantine_once(store: Store):
     """Two processes that release the same records concurrently write them once: every record stays accounted for."""
     values = [codec.encode(event(number)) for number in range(50)]
     batch = batch_of(values)
-    aside = [
+    rejected = [
         line(n, number=readable.number, origin="decisions/0", value=readable.value)
         for n, readable in enumerate(batch.readable)
     ]
-    store.write(Batch(unreadable=aside, advance=batch.advance))
+    store.write(Batch(unreadable=rejected, advance=batch.advance))
     waiting = [(item.id, batch.readable[item.record.place]) for item in quarantined(store)]
     begin = threading.Barrier(2).wait
 
@@ -332,13 +332,13 @@ def test_a_rebuilt_store_is_never_behind_the_old_one(store: Store, tmp_path: Pat
 def test_each_other_user_of_a_client_is_counted_once(store: Store):
     """The tokens of a client are counted once, however many facts each has, without those that are killed or ended."""
     ends = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6}
-    told = [
+    rows = [
         event(number, event_id=f"e{number}-{again}", body=body._replace(expires_at=START * end + again))
         for number, end in ends.items()
         for body in [TokenIssued(token=f"t{number}", subject="human:alice", client="app")]
         for again in (0, 1 << 33, 1 << 34)
     ]
-    store.write(batch_of([codec.encode(one) for one in told]))
+    store.write(batch_of([codec.encode(one) for one in rows]))
     names, kills, at = {"client:app", "client:unknown"}, {"token:t5", "token:t6"}, START * 2 + (1 << 35)
     left = sorted(store.keys(f"token:t{number}") for number in (2, 3, 4))
 

@@ -143,9 +143,9 @@ def test_an_invalid_url_is_not_repeated_with_its_password():
 def test_the_password_may_be_given_separately(postgres_url: str):
     """A separate password is used, whatever the URL contains, and the store's own URL never shows it."""
     secret = str(urlsplit(postgres_url).password)
-    bare = postgres_url.replace(f":{secret}@", "@")
+    without_password = postgres_url.replace(f":{secret}@", "@")
 
-    store = open_store(bare, codec.read, create=True, password=secret)
+    store = open_store(without_password, codec.read, create=True, password=secret)
     assert {} == store.positions()
     assert secret not in store.url
     store.close()

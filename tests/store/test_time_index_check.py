@@ -34,7 +34,7 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
     yield from stores.fresh_places(request)
 
 
-def told(number: int, body: Any) -> Event:
+def event_of(number: int, body: Any) -> Event:
     return Event(f"e{number}", "urn:s", START + number, body)
 
 
@@ -43,13 +43,13 @@ def performed(action: str, tool: str) -> ActionPerformed:
 
 
 EVENTS = [
-    told(0, TokenIssued(token="t1", subject="human:x")),
-    told(1, DelegationGranted(delegation="d1", delegator="human:x", delegatee="agent:y")),
-    told(2, DecisionMade(decision="q1", permitted=True, operation="send")),
-    told(3, performed("a1", "mail")),
-    told(4, performed("a2", "mail")),
-    told(5, performed("a2", "crm")),
-    *(told(n, performed(f"a{n}", "mail")) for n in range(6, 30)),
+    event_of(0, TokenIssued(token="t1", subject="human:x")),
+    event_of(1, DelegationGranted(delegation="d1", delegator="human:x", delegatee="agent:y")),
+    event_of(2, DecisionMade(decision="q1", permitted=True, operation="send")),
+    event_of(3, performed("a1", "mail")),
+    event_of(4, performed("a2", "mail")),
+    event_of(5, performed("a2", "crm")),
+    *(event_of(n, performed(f"a{n}", "mail")) for n in range(6, 30)),
 ]
 
 
@@ -177,7 +177,7 @@ def test_an_index_of_merged_parts_has_no_differences(service: Service):
     """Many small batches become larger parts."""
     log: Log = service.require_log()
     for number in range(100, 400):
-        log.append([entry_of(told(number, performed(f"a{number}", "mail")))])
+        log.append([entry_of(event_of(number, performed(f"a{number}", "mail")))])
         project(log, service.store, None)
 
     assert [] == list(time_index_differences(service.store))

@@ -67,12 +67,12 @@ def site(folder: Path, *words: str) -> Iterator[str]:
     """A command that serves pages, and the link that it prints for signing in."""
     with process(folder, *words) as (server, first):
         assert server.stdout is not None
-        said = first
-        while "token=" not in said:
+        output = first
+        while "token=" not in output:
             line = server.stdout.readline()
-            assert line, f"it ended: {said}"
-            said += line
-        found = re.search(r"http://\S+token=\S+", said)
+            assert line, f"it ended: {output}"
+            output += line
+        found = re.search(r"http://\S+token=\S+", output)
         assert found is not None
         yield found[0]
 

@@ -160,7 +160,7 @@ class Collector:
             self.kill()
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """Return what it has logged so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 

@@ -133,7 +133,7 @@ class Held:
             return self._announce(exchange, url, headers)
         for _ in range(exchange.get("times", 1)):
             with httpx.stream(method, url + self._now(path), headers=headers, content=content, timeout=60) as response:
-                text = _told(response, exchange.get("events"))
+                text = _as_conversation(response, exchange.get("events"))
         media_type = response.headers.get("content-type", "").partition(";")[0]
         answered = self._as_then(exchange, media_type, text)
         return {**exchange, "status": response.status_code, "answered_as": media_type, "answer": answered}
@@ -193,7 +193,7 @@ class Held:
                     self._link(one, other)
 
 
-def _told(response: httpx.Response, events: int | None) -> str:
+def _as_conversation(response: httpx.Response, events: int | None) -> str:
     """Return the whole body; of an endless stream, a number of events."""
     if events is None:
         return response.read().decode()

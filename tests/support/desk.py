@@ -75,7 +75,7 @@ def invoke(*words: str, stdin: bytes | None = None, env: Mapping[str, str] | Non
     )
 
 
-def said(type: str, event_id: str, at: str = "09:00", source: str = "urn:idp", **fields: Any) -> dict[str, Any]:
+def raw_event(type: str, event_id: str, at: str = "09:00", source: str = "urn:idp", **fields: Any) -> dict[str, Any]:
     """Build an event of 1 May 2024."""
     return {"type": type, "event_id": event_id, "source": source, "occurred_at": day(at), **fields}
 
@@ -87,7 +87,7 @@ def day(at: str) -> str:
 def token(
     id: str, at: str = "09:00", subject: str = "human:alice", event_id: str = "", **fields: Any
 ) -> dict[str, Any]:
-    return said("token.issued", event_id or f"issue {id}", at, token=id, subject=subject, **fields)
+    return raw_event("token.issued", event_id or f"issue {id}", at, token=id, subject=subject, **fields)
 
 
 def derived(id: str, parent: str, role: str = "subject", **fields: Any) -> dict[str, Any]:
@@ -95,28 +95,32 @@ def derived(id: str, parent: str, role: str = "subject", **fields: Any) -> dict[
 
 
 def granted(id: str, delegator: str, delegatee: str, **fields: Any) -> dict[str, Any]:
-    return said("delegation.granted", f"grant {id}", delegation=id, delegator=delegator, delegatee=delegatee, **fields)
+    return raw_event(
+        "delegation.granted", f"grant {id}", delegation=id, delegator=delegator, delegatee=delegatee, **fields
+    )
 
 
 def done(id: str, at: str = "10:00", event_id: str = "", **fields: Any) -> dict[str, Any]:
     stated = {"operation": "mail.send", "outcome": "succeeded", **fields}
-    return said("action.performed", event_id or f"do {id}", at, "urn:gateway", action=id, **stated)
+    return raw_event("action.performed", event_id or f"do {id}", at, "urn:gateway", action=id, **stated)
 
 
 def ordered(id: str, kind: str, target: str, at: str = "12:00", event_id: str = "", **fields: Any) -> dict[str, Any]:
     stated = {"reason": "test", "ordered_by": "human:ruth", **fields}
     named = {"kind": kind, "id": target}
-    return said("revocation.ordered", event_id or f"order {id}", at, "urn:ir", revocation=id, target=named, **stated)
+    return raw_event(
+        "revocation.ordered", event_id or f"order {id}", at, "urn:ir", revocation=id, target=named, **stated
+    )
 
 
 def lifted(id: str, at: str = "13:00", **fields: Any) -> dict[str, Any]:
     stated = {"lifted_by": "human:ruth", **fields}
-    return said("revocation.lifted", f"lift {id}", at, "urn:ir", revocation=id, **stated)
+    return raw_event("revocation.lifted", f"lift {id}", at, "urn:ir", revocation=id, **stated)
 
 
 def registered(id: str, kind: str, event_id: str = "", **fields: Any) -> dict[str, Any]:
     named = event_id or f"register {id}"
-    return said("principal.registered", named, "08:00", "urn:directory", principal=id, kind=kind, **fields)
+    return raw_event("principal.registered", named, "08:00", "urn:directory", principal=id, kind=kind, **fields)
 
 
 LATER = "2099-01-01T00:00:00Z"
@@ -125,7 +129,7 @@ LATER = "2099-01-01T00:00:00Z"
 # Alice, her planner and its mailer; a revoked token of Bob; two actions with t2, one by another party.
 WORLD = [
     registered("agent:planner", "agent", owner="human:alice"),
-    said("workload.bound", "bind", "08:00", "urn:directory", agent="agent:mailer", workload="spiffe://x/mailer"),
+    raw_event("workload.bound", "bind", "08:00", "urn:directory", agent="agent:mailer", workload="spiffe://x/mailer"),
     granted("d1", "human:alice", "agent:planner", scopes=["mail"]),
     granted("d2", "agent:planner", "agent:mailer", parents=["d1"], expires_at=LATER),
     token("t1", actor="agent:planner", delegation="d1", session="idp#s1", client="idp#c1", expires_at=LATER),
@@ -134,7 +138,7 @@ WORLD = [
         workload="spiffe://x/mailer",
     ),
     token("t3", subject="human:bob", actor="agent:reporter", expires_at=LATER),
-    said(
+    raw_event(
         "decision.made", "decide q1", "09:59", "urn:pdp", decision="q1", permitted=True, operation="mail.send",
         token="t2", reasons=["scope mail"],
     ),

@@ -149,5 +149,5 @@ def fact(body: Body, occurred_at: int, recorded_at: int | None = None, *, named:
     return Fact(Event(event_id, "urn:test", occurred_at, body), occurred_at if recorded_at is None else recorded_at)
 
 
-def said(receiver: str, at: int, outcome: str = "enforced", token: str | None = "idp#t1") -> Fact:
+def ack(receiver: str, at: int, outcome: str = "enforced", token: str | None = "idp#t1") -> Fact:
     return fact(RevocationAcknowledged("r1", receiver, outcome, token), at)

@@ -81,7 +81,7 @@ class Delivering:
     run: subprocess.Popen[bytes]
     log_file: Path
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log_file.read_text(encoding="utf-8")
 
     def leave(self) -> Event:
@@ -89,7 +89,7 @@ class Delivering:
         self.run.send_signal(signal.SIGTERM)
         stdout, _ = self.run.communicate(timeout=60)
 
-        assert self.run.returncode == 0, self.said()
+        assert self.run.returncode == 0, self.output()
         return json.loads(stdout)
 
     def kill(self) -> None:

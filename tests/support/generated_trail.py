@@ -56,21 +56,21 @@ class Trail:
         identity = login | {"accessKeyId": self._id("ASIA"), "sessionContext": {"attributes": made}}
         return Holder(identity)
 
-    def role(self, by: Holder, name: str, *, account: str | None = None, says: str | None = None) -> Holder:
+    def role(self, by: Holder, name: str, *, account: str | None = None, source_identity: str | None = None) -> Holder:
         """Assume a role, perhaps in another account, which logs it too, and perhaps with a source identity."""
         home = by.identity["accountId"]
         to = account or home
         arn, session = f"arn:aws:iam::{to}:role/{name}", f"s-{self._chance.getrandbits(32):x}"
         asked = {"roleArn": arn, "roleSessionName": session, "durationSeconds": 3600}
-        asked |= {"sourceIdentity": says} if says else {}
+        asked |= {"sourceIdentity": source_identity} if source_identity else {}
         given = self._given(to, name, session)
-        answer = given | ({"sourceIdentity": says} if says else {})
+        answer = given | ({"sourceIdentity": source_identity} if source_identity else {})
         shared = {"sharedEventID": self._uuid()} if to != home else {}
         self._record(by.identity, "sts", "AssumeRole", asked, answer, root=by.root, recipientAccountId=home, **shared)
         if to != home:
             twin = {"type": "AWSAccount", "principalId": by.identity["principalId"], "accountId": home}
             self._record(twin, "sts", "AssumeRole", asked, answer, recipientAccountId=to, **shared)
-        return self._session(given, arn, to, by.caller, says=says)
+        return self._session(given, arn, to, by.caller, source_identity=source_identity)
 
     def service_role(self, service: str, name: str, account: str, session: str, root: str | None) -> Holder:
         """Assume a role by a service, for the workload that it runs."""
@@ -154,7 +154,7 @@ class Trail:
             self.roots[f"aws#{number}"] = root
         return number
 
-    def _session(self, given: Any, role: str, account: str, root: str, says: str | None = None) -> Holder:
+    def _session(self, given: Any, role: str, account: str, root: str, source_identity: str | None = None) -> Holder:
         user, issuer = given["assumedRoleUser"], {"type": "Role", "arn": role, "accountId": account}
         name = role.rpartition("/")[2]
         context = {
@@ -164,7 +164,7 @@ class Trail:
         identity = {
             "type": "AssumedRole", "principalId": user["assumedRoleId"], "arn": user["arn"], "accountId": account,
             "accessKeyId": given["credentials"]["accessKeyId"],
-            "sessionContext": context | ({"sourceIdentity": says} if says else {}),
+            "sessionContext": context | ({"sourceIdentity": source_identity} if source_identity else {}),
         }  # fmt: skip
         return Holder(identity, root)
 

@@ -19,13 +19,13 @@ _PARTIES = ("delegator", "delegatee", "actor", "subject", "approved_by", "on_beh
 _HOUR = 3_600_000_000
 
 
-def split(stated: Event, taken: Callable[[list[str]], set[str]]) -> list[Event]:
+def split(stated: Event, choose: Callable[[list[str]], set[str]]) -> list[Event]:
     """Split an event in two: each states the required fields, and a part of the rest."""
     must = _MUST.get(stated["type"])
     if must is None:
         return [stated]
     rest = sorted(stated.keys() - must - _ENVELOPE)
-    second = taken(rest)
+    second = choose(rest)
     common = {name: value for name, value in stated.items() if name in must | _ENVELOPE}
     one = common | {name: stated[name] for name in rest if name not in second}
     other = common | {name: stated[name] for name in second} | {"event_id": f"{stated['event_id']} too"}

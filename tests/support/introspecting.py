@@ -44,7 +44,7 @@ def introspecting() -> Iterator[Introspecting]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_said: object) -> None:
+        def log_message(self, *_args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

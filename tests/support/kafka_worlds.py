@@ -81,8 +81,8 @@ def entries_of(made: Iterable[Event]) -> list[Entry]:
     return [entry_of(codec.event_from_document(event)) for event in made]
 
 
-def spoken(event: Event) -> str:
-    """Return the content of an event: the digest of its content, envelope included."""
+def content_digest(event: Event) -> str:
+    """Return the digest of an event, envelope included."""
     return digest(codec.event_from_document(event))
 
 
@@ -159,7 +159,7 @@ def assert_whole(url: str, log: KafkaLog, value: Iterable[str], folder: Path) ->
     assert [] == unequal(url, log, folder)
 
 
-def behind(url: str, log: KafkaLog) -> int:
+def lag_of(url: str, log: KafkaLog) -> int:
     with opened(url) as store:
         positions = store.positions()
     return sum(end - positions.get(place, 0) for place, end in log.ends().items())
@@ -189,8 +189,8 @@ class Consuming:
     run: subprocess.Popen[bytes]
     log_file: Path
 
-    def said(self) -> str:
-        """What it has said so far."""
+    def output(self) -> str:
+        """Return its log so far."""
         return self.log_file.read_text(encoding="utf-8")
 
     def get(self, path: str) -> tuple[int, Any]:
@@ -199,9 +199,9 @@ class Consuming:
         Raises:
             OSError: It does not listen yet, or any more.
         """
-        where = re.search(r"http://127\.0\.0\.1:\d+", self.said())
+        where = re.search(r"http://127\.0\.0\.1:\d+", self.output())
         if where is None:
-            raise ConnectionRefusedError(f"it does not listen yet: {self.said()}")
+            raise ConnectionRefusedError(f"it does not listen yet: {self.output()}")
         return got(f"{where[0]}{path}")
 
     def leave(self, number: signal.Signals = signal.SIGTERM) -> tuple[dict[str, Any], float]:
@@ -211,7 +211,7 @@ class Consuming:
         stdout, _ = self.run.communicate(timeout=60)
         took = time.monotonic() - began
 
-        assert self.run.returncode == 0, self.said()
+        assert self.run.returncode == 0, self.output()
         return json.loads(stdout), took
 
     def kill(self) -> None:
@@ -234,7 +234,7 @@ def consuming(store: str, log: str, *words: str, code: str = LINE, **settings: s
         try:
             yield found
         except BaseException as fault:
-            fault.add_note(f"What the consumer said:\n{found.said()}")
+            fault.add_note(f"The output of the consumer:\n{found.output()}")
             raise
         finally:
             found.kill()

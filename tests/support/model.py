@@ -118,19 +118,19 @@ def who(
         Clauses 7.7 to 7.9 and 7.11; the gaps are those of clause 8.1.
     """
     view = view_of(visible(records, known_at, trust))
-    told = told_of(view, "action", action)
-    if not told:
+    facts = facts_stating(view, "action", action)
+    if not facts:
         return None
-    decided = told_of(view, "decision", stated(told, "decision")[0])
+    decided = facts_stating(view, "decision", stated(facts, "decision")[0])
     authority = authority_of(view, action)
 
     hops, tokens, delegations = [], [], []
     if authority in view["elements"]:
         hops, tokens, delegations = chain_of(view, authority)
     else:
-        hops += says(told, "on_behalf_of", "asserted") or says(decided, "on_behalf_of", "asserted")
-        hops += says(told, "prior_actors", "asserted") or says(decided, "prior_actors", "asserted")
-    for actor in says(told, "actor", "asserted") or says(decided, "actor", "asserted"):
+        hops += hops_stated(facts, "on_behalf_of", "asserted") or hops_stated(decided, "on_behalf_of", "asserted")
+        hops += hops_stated(facts, "prior_actors", "asserted") or hops_stated(decided, "prior_actors", "asserted")
+    for actor in hops_stated(facts, "actor", "asserted") or hops_stated(decided, "actor", "asserted"):
         if authority not in view["elements"] or not stands(view, actor["principal"], hops):
             hops = [*hops, actor]
     hops = collapse(view, hops)
@@ -141,8 +141,8 @@ def who(
         found = status_in(known, *authority, moment)
         return {"state": found["state"], "because": found["because"]}
 
-    occurred_at = min(micros(fact["event"]["occurred_at"]) for fact in told)
-    recorded_at = min(fact["recorded_at"] for fact in told)
+    occurred_at = min(micros(fact["event"]["occurred_at"]) for fact in facts)
+    recorded_at = min(fact["recorded_at"] for fact in facts)
     known_then = view_of(visible(records, recorded_at, trust))
 
     gaps = {element for element in elements_named(view, action) if element not in view["elements"]}
@@ -293,9 +293,9 @@ def in_order(facts: list[Fact]) -> list[Fact]:
     return sorted(facts, key=lambda fact: fact["order"])
 
 
-def unused(taken: set) -> str:
+def unused(used: set) -> str:
     """Return an id that is not in use."""
-    return next(id_ for id_ in (f"proposed-{n}" for n in range(len(taken) + 1)) if id_ not in taken)
+    return next(id_ for id_ in (f"proposed-{n}" for n in range(len(used) + 1)) if id_ not in used)
 
 
 # What is visible
@@ -389,7 +389,7 @@ def stated(facts: list[Fact], field: str) -> tuple[Any, str | None]:
     return None, None
 
 
-def told_of(view: View, kind: str, id_: str | None) -> list[Fact]:
+def facts_stating(view: View, kind: str, id_: str | None) -> list[Fact]:
     """Return the facts about one action or decision, in the order of facts."""
     type_ = {"action": "action.performed", "decision": "decision.made"}[kind]
     return [fact for fact in view["facts"] if fact["event"]["type"] == type_ and fact["event"][kind] == id_]
@@ -401,13 +401,13 @@ def elements_of(facts: list[Fact]) -> dict[Element, dict]:
     Source:
         Clauses 3.2, 3.3 and 4.1.
     """
-    told: dict[Element, list[Fact]] = {}
+    grants_of: dict[Element, list[Fact]] = {}
     for fact in facts:
         for type_, kind in (("token.issued", "token"), ("delegation.granted", "delegation")):
             if fact["event"]["type"] == type_:
-                told.setdefault((kind, fact["event"][kind]), []).append(fact)
+                grants_of.setdefault((kind, fact["event"][kind]), []).append(fact)
     elements = {}
-    for element, grants in told.items():
+    for element, grants in grants_of.items():
         events = [fact["event"] for fact in grants]
         needs = {("token", source["token"]) for event in events for source in event.get("derived_from", [])}
         needs |= {("delegation", parent) for event in events for parent in event.get("parents", [])}
@@ -450,8 +450,8 @@ def same(view: View, one: str | None, other: str | None) -> bool:
 
 def registrations_of(view: View, id_: str) -> list[Fact]:
     """Return the registrations of a principal or an alias, in the order of facts."""
-    told = [fact for fact in view["facts"] if fact["event"]["type"] == "principal.registered"]
-    return [fact for fact in told if fact["event"]["principal"] in party_of(view, id_)]
+    registrations = [fact for fact in view["facts"] if fact["event"]["type"] == "principal.registered"]
+    return [fact for fact in registrations if fact["event"]["principal"] in party_of(view, id_)]
 
 
 def kind_of(view: View, id_: str) -> str:
@@ -741,8 +741,8 @@ def chain_of(view: View, element: Element) -> tuple[list[dict], list[str], list[
 
     # (2): the oldest token's subject, its prior actors, then each token's wielder down the path.
     oldest = view["elements"][path[0]]["facts"]
-    subject = says(oldest, "subject", "token")
-    by_tokens = [*subject, *says(oldest, "prior_actors", "asserted")]
+    subject = hops_stated(oldest, "subject", "token")
+    by_tokens = [*subject, *hops_stated(oldest, "prior_actors", "asserted")]
     for token in path:
         by_tokens += wielder_of(view, token)
 
@@ -778,7 +778,7 @@ def in_front(view: View, by_tokens: list[dict], subject: list[dict], hops: list[
 def wielder_of(view: View, token: Element) -> list[dict]:
     """Return the wielder of a token, if any (clause 7.2)."""
     facts = view["elements"][token]["facts"]
-    actor = says(facts, "actor", "token")
+    actor = hops_stated(facts, "actor", "token")
     if actor:
         return actor
     sources = [source for fact in facts for source in fact["event"].get("derived_from", [])]
@@ -788,7 +788,7 @@ def wielder_of(view: View, token: Element) -> list[dict]:
         return []
     first = min(granted, key=lambda actor: (view["elements"][actor]["issued"], actor))
     facts = view["elements"][first]["facts"]
-    return says(facts, "actor", "token") or says(facts, "subject", "token")
+    return hops_stated(facts, "actor", "token") or hops_stated(facts, "subject", "token")
 
 
 def delegations_say(view: View, path: list[Element]) -> list[dict]:
@@ -796,11 +796,11 @@ def delegations_say(view: View, path: list[Element]) -> list[dict]:
     hops = []
     for delegation in path:
         facts = view["elements"][delegation]["facts"]
-        hops += says(facts, "delegator", "delegation") + says(facts, "delegatee", "delegation")
+        hops += hops_stated(facts, "delegator", "delegation") + hops_stated(facts, "delegatee", "delegation")
     return hops
 
 
-def says(facts: list[Fact], field: str, evidence: str) -> list[dict]:
+def hops_stated(facts: list[Fact], field: str, evidence: str) -> list[dict]:
     """Return the principals that a field states, as hops (clause 7.5)."""
     value, source = stated(facts, field)
     return [{"principal": id_, "evidence": evidence, "source": source} for id_ in listed(value)]
@@ -841,9 +841,9 @@ def answer(view: View, hops: list[dict], tokens: list[str], delegations: list[st
 
 def elements_named(view: View, action: str) -> list[Element]:
     """Return what an action names, in the order of clause 7.7."""
-    told = told_of(view, "action", action)
-    decided = told_of(view, "decision", stated(told, "decision")[0])
-    named = [(kind, stated(facts, kind)[0]) for facts in (told, decided) for kind in ("token", "delegation")]
+    done = facts_stating(view, "action", action)
+    decided = facts_stating(view, "decision", stated(done, "decision")[0])
+    named = [(kind, stated(facts, kind)[0]) for facts in (done, decided) for kind in ("token", "delegation")]
     return [(kind, id_) for kind, id_ in named if id_ is not None]
 
 
@@ -855,11 +855,11 @@ def who_acted(view: View, action: str) -> set[str]:
     Source:
         Clauses 7.8 and 9.3.
     """
-    told = told_of(view, "action", action)
-    if not any("actor" in fact["event"] for fact in told):
-        told = told + told_of(view, "decision", stated(told, "decision")[0])
-    acted = {fact["event"].get("actor", fact["event"].get("on_behalf_of")) for fact in told}
-    return acted | {fact["event"].get("workload") for fact in told}
+    facts = facts_stating(view, "action", action)
+    if not any("actor" in fact["event"] for fact in facts):
+        facts = facts + facts_stating(view, "decision", stated(facts, "decision")[0])
+    acted = {fact["event"].get("actor", fact["event"].get("on_behalf_of")) for fact in facts}
+    return acted | {fact["event"].get("workload") for fact in facts}
 
 
 def authority_of(view: View, action: str) -> Element | None:
@@ -1302,9 +1302,9 @@ def successes_of(view: View, element: Element, at: int) -> list[tuple[str, int]]
     """Return every success under an element, with its time, by the facts together or one by itself."""
     facts, found = view["facts"], []
     for action in {fact["event"]["action"] for fact in facts if fact["event"]["type"] == "action.performed"}:
-        told = told_of(view, "action", action)
-        for value in [told, *([fact] for fact in told)]:
-            decided = told_of(view, "decision", stated(value, "decision")[0])
+        done = facts_stating(view, "action", action)
+        for value in [done, *([fact] for fact in done)]:
+            decided = facts_stating(view, "decision", stated(value, "decision")[0])
             moment = min(micros(fact["event"]["occurred_at"]) for fact in value)
             for decision in [decided, *([fact] for fact in decided)]:
                 named = [

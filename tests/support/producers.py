@@ -76,12 +76,12 @@ def killed_while_emitting(url: str, spool: str, run: int, seconds: float) -> dic
     killer.join()
     process.wait()
     process.stdout.close()
-    told = {}
+    acknowledged = {}
     for line in lines:
         if line.endswith("\n"):  # only complete lines
             name, sequence = line.split()
-            told[name] = int(sequence)
-    return told
+            acknowledged[name] = int(sequence)
+    return acknowledged
 
 
 def record(producer: Producer, operation: str) -> None:

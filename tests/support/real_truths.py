@@ -64,9 +64,9 @@ def kubernetes(desk: Desk, known: Truth) -> None:
         assert f"{issuer}#{known['tokens'][name]['sub']}" == chain["chain"][-1]["principal"], name
         assert (chain["state"] in DEAD) == (name in deleted), name
     acted_as = [call for call in known["calls"] if call["impersonate"] and call["status"] < 400]
-    for call, told in zip(acted_as, desk.ask("who", [f"prod#{call['auditID']}" for call in acted_as]), strict=True):
+    for call, answer in zip(acted_as, desk.ask("who", [f"prod#{call['auditID']}" for call in acted_as]), strict=True):
         other = f"{issuer}#{call['impersonate']['Impersonate_User']}"
-        assert (human, other) == (told["chain"][0]["known_as"], principals(told)[-1])
+        assert (human, other) == (answer["chain"][0]["known_as"], principals(answer)[-1])
     assert len(acted_as) >= 3
 
 
@@ -74,7 +74,9 @@ def keycloak(desk: Desk, known: Truth) -> None:
     """Check every access token's chain; never a wrong parent; alive and dead as introspection reported at each time."""
     tokens = {name: token for name, token in known["tokens"].items() if token["kind"] == "access"}
     chains = _keyed(desk, "chain", {name: token["id"] for name, token in tokens.items()})
-    assert {name: _hands(known, name) for name in tokens} == {name: principals(told) for name, told in chains.items()}
+    assert {name: _hands(known, name) for name in tokens} == {
+        name: principals(answer) for name, answer in chains.items()
+    }
     gaps = 0
     for name, token in tokens.items():
         parent = known["tokens"][token["derived_from"]]["id"] if token["derived_from"] else None
@@ -89,8 +91,8 @@ def keycloak(desk: Desk, known: Truth) -> None:
     for act in known["acts"]:
         short = {"w": f"w.{first}", "z": f"z.{first}"}
         alive = {short.get(name, name): is_ for name, is_ in (act.get("alive") or {}).items() if name != "xchg"}
-        told = _keyed(desk, "status", {name: tokens[name]["id"] for name in alive}, "--at", act["at"])
-        assert alive == {name: one["state"] == "active" for name, one in told.items()}, act["what"]
+        answer = _keyed(desk, "status", {name: tokens[name]["id"] for name in alive}, "--at", act["at"])
+        assert alive == {name: one["state"] == "active" for name, one in answer.items()}, act["what"]
 
 
 def _hands(known: Truth, name: str) -> list[str]:
@@ -105,12 +107,12 @@ def opa(desk: Desk, known: Truth) -> None:
     """Check every permit and deny; one of them used the older API, which does not return an id to the caller."""
     calls = [call for call in known["calls"] if isinstance(call["result"], bool | dict)]
     answers = {call["decision_id"]: _permitted(call["result"]) for call in calls if call["decision_id"]}
-    told = {
+    permits = {
         id_.removeprefix("opa#"): desk.stated(f"decision:{id_}", "decision.made")[0]["permitted"]
         for id_ in desk.found("opa#", "decision")
     }
-    assert answers == {id_: permitted for id_, permitted in told.items() if id_ in answers}
-    assert len(calls) == len(told)
+    assert answers == {id_: permitted for id_, permitted in permits.items() if id_ in answers}
+    assert len(calls) == len(permits)
 
 
 def _permitted(result: Any) -> bool:
@@ -130,13 +132,13 @@ def cerbos(desk: Desk, known: Truth) -> None:
                 whole.append((call["principal"], result["resource"], action, effect == "EFFECT_ALLOW", token))
         answer = call.get("answer") or {}
         short += [(call["principal"], one["decision"]) for one in answer.get("evaluations", [answer] if answer else [])]
-    told = [desk.stated(f"decision:{id_}", "decision.made")[0] for id_ in desk.found("cerbos#", "decision")]
+    decisions = [desk.stated(f"decision:{id_}", "decision.made")[0] for id_ in desk.found("cerbos#", "decision")]
     found = [
         (
             event["actor"].replace("#", ":").rpartition(":")[2],
             *(event["resource"]["id"], event["operation"], event["permitted"], event.get("token")),
         )
-        for event in told
+        for event in decisions
     ]
     for one in whole:
         assert one in found
@@ -153,15 +155,15 @@ def otlp(desk: Desk, known: Truth) -> None:
     )
     calls = [(name, "succeeded", [person, first, second], person) for name in known["tools_called_by_second"]] * 4
     calls.append((f"ask_{known['second_agent']}", "succeeded", [person, first], person))
-    told = desk.ask("who", desk.found("otlp#", "action"))
-    assert sorted(calls) == sorted((one["tool"], one["outcome"], principals(one), one["human"]) for one in told)
+    answers = desk.ask("who", desk.found("otlp#", "action"))
+    assert sorted(calls) == sorted((one["tool"], one["outcome"], principals(one), one["human"]) for one in answers)
 
 
 def mcp(desk: Desk, known: Truth) -> None:
     """Check every tool call with the person and all agents, and that refused calls are denied."""
     parties = {name: f"{_ISSUER}#{name}" for name in (known["human"], *known["agents"])}
-    told = list(desk.ask("who", desk.found("mcp#", "action")))
-    calls = [answer for answer in told if answer["operation"] == "tools/call"]
+    answers = list(desk.ask("who", desk.found("mcp#", "action")))
+    calls = [answer for answer in answers if answer["operation"] == "tools/call"]
     expected = [
         (
             call["tool"],
@@ -174,7 +176,7 @@ def mcp(desk: Desk, known: Truth) -> None:
     assert sorted(expected) == sorted((answer["tool"], answer["outcome"], principals(answer)) for answer in calls)
     assert {parties[known["human"]]} == {answer["human"] for answer in calls}
     assert all(answer["agents"] == principals(answer)[1:] for answer in calls)
-    assert {"denied"} == {answer["outcome"] for answer in told if answer not in calls}
+    assert {"denied"} == {answer["outcome"] for answer in answers if answer not in calls}
 
 
 _KUBERNETES: Final = """

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from tests.support.desk import LATER, said
+from tests.support.desk import LATER, raw_event
 
 
 def receiver(id: str, **fields: Any) -> dict[str, Any]:
-    return said("receiver.registered", f"receiver {id}", "08:00", "urn:directory", receiver=id, **fields)
+    return raw_event("receiver.registered", f"receiver {id}", "08:00", "urn:directory", receiver=id, **fields)
 
 
 def acknowledged(receiver: str, revocation: str, at: str = LATER, **fields: Any) -> dict[str, Any]:
     stated = {"outcome": "enforced", **fields}
-    event = said("revocation.acknowledged", f"ack {receiver} {revocation} {fields}", source=receiver, **stated)
+    event = raw_event("revocation.acknowledged", f"ack {receiver} {revocation} {fields}", source=receiver, **stated)
     return {**event, "occurred_at": at, "receiver": receiver, "revocation": revocation}

@@ -237,7 +237,7 @@ def key_in(claims: Json) -> str:
     return subject["id"] if subject["id"].startswith("delegation:") else f"token:{subject['id']}"
 
 
-def told(claims: list[Json]) -> list[tuple[str, int]]:
+def versions_in(claims: list[Json]) -> list[tuple[str, int]]:
     """Return key and version of each event about an element, without repetitions, which must equal the first."""
     first: dict[str, Json] = {}
     for each in claims:

@@ -79,8 +79,8 @@ class Pages:
         self._asking = Asking(app, {**who, "Accept": "text/html"})
         self.nobody = Asking(app, {"Accept": "text/html"})
 
-    def get(self, path: str, **said: object) -> httpx.Response:
-        return self._asking.get(path, **said)
+    def get(self, path: str, **parameters: object) -> httpx.Response:
+        return self._asking.get(path, **parameters)
 
     def send(self, path: str, origin: str | None = f"https://{HOST}", **form: str) -> httpx.Response:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -457,7 +457,7 @@ def world(rng: random.Random) -> list[Record]:
     types = list(MAKERS)
     weights = [MAKERS[type_][1] * rng.choice([0.3, 1, 1, 3]) for type_ in types]
     size = rng.randint(5, 25)
-    records = [taken(rng, event) for event in orderly(pool)[: size - 3]] if rng.random() < 0.5 else []
+    records = [recorded(rng, event) for event in orderly(pool)[: size - 3]] if rng.random() < 0.5 else []
     for number in range(len(records), size):
         dice = rng.random()
         if records and dice < 0.08:
@@ -473,12 +473,12 @@ def world(rng: random.Random) -> list[Record]:
         key = {"event_id": f"e{number}", "source": rng.choice(SOURCES), "occurred_at": occurred_at}
         if dice > 0.97:
             pair = twins(pool, *rng.choice(TWINS))
-            records += [taken(rng, {**event, **key}) for event in rng.sample(pair, 2)]
+            records += [recorded(rng, {**event, **key}) for event in rng.sample(pair, 2)]
             continue
         if records and dice < 0.16:
             type_, key = conflicting(rng, rng.choice(records)["event"], type_, key)
         event = {"type": type_, **key, **MAKERS[type_][0](pool)}
-        records.append(taken(rng, spelled(rng, event) if pool.chance(0.15) else event))
+        records.append(recorded(rng, spelled(rng, event) if pool.chance(0.15) else event))
     return sorted(records, key=lambda record: record["recorded_at"])
 
 
@@ -504,7 +504,7 @@ def orderly(pool: Pool) -> list[Event]:
     ]
 
 
-def taken(rng: random.Random, event: Event) -> Record:
+def recorded(rng: random.Random, event: Event) -> Record:
     """Record an event, immediately or later; an order or a lift now and then on the wrong topic."""
     rightly = event["type"] in ORDERS and rng.random() > 0.06
     recorded_at = moment_of(event["occurred_at"]) if rng.random() < 0.5 else rng.choice(grid)
@@ -519,7 +519,7 @@ def duplicate(rng: random.Random, record: Record) -> Record:
             event[field] = written(rng, moment_of(value))
     later = [moment for moment in grid if moment >= record["recorded_at"]]
     copy = {**record, "event": event, "recorded_at": rng.choice(later)}
-    return taken(rng, event) if rng.random() < 0.3 else copy
+    return recorded(rng, event) if rng.random() < 0.3 else copy
 
 
 def spelled(rng: random.Random, event: Event) -> Event:

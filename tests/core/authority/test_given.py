@@ -80,8 +80,8 @@ BEFORE, BETWEEN, AFTER = (worlds.moment_of(day(at)) for at in ("10:00", "10:15",
 def order_twice() -> list[dict[str, Any]]:
     """Build a token, an order whose clock is ahead, and the same order again, recorded earlier."""
     order = ordered("rev", "token", "t1", "12:00")
-    taken = [(token("t1"), "decisions", BEFORE), (order, "orders", AFTER), (order, "orders", BEFORE)]
-    return [{"event": event, "via": via, "recorded_at": moment} for event, via, moment in taken]
+    stated = [(token("t1"), "decisions", BEFORE), (order, "orders", AFTER), (order, "orders", BEFORE)]
+    return [{"event": event, "via": via, "recorded_at": moment} for event, via, moment in stated]
 
 
 def by_replica(store: Store) -> Callable[[], str]:
@@ -109,8 +109,8 @@ def by_outbox(store: Store) -> Callable[[], str]:
 
     def state() -> str:
         spread.round(BETWEEN)
-        told = rows(store, after=0, limit=10)
-        return str(told[-1][1].version.outcome.state) if told else "active"
+        published = rows(store, after=0, limit=10)
+        return str(published[-1][1].version.outcome.state) if published else "active"
 
     return state
 

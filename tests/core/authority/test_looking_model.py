@@ -60,8 +60,8 @@ def changed(view: model.View, kind: str, id_: str, start: int, end: int) -> list
     if not model.is_named(view, kind, id_):
         return None
     elements = sorted(hanging_on(view, kind, id_), key=":".join)
-    told = elements if kind in ELEMENT_KINDS else [(kind, id_), *elements]
-    items = [(of, verdict(view, of, start), verdict(view, of, end)) for of in told]
+    changes = elements if kind in ELEMENT_KINDS else [(kind, id_), *elements]
+    items = [(of, verdict(view, of, start), verdict(view, of, end)) for of in changes]
     return [{"kind": of[0], "id": of[1], "from": was, "to": is_} for of, was, is_ in items if was != is_]
 
 
@@ -113,8 +113,8 @@ def test_every_mention_of_a_thing_is_listed(seed: int):
     with asking(items, rng) as service:
         for kind, id_ in worlds.questions(items):
             events = mentioning(view, kind, id_)
-            told = listed(timeline(service, kind, id_, known_at=known_at)) or []
-            assert sorted(e["event_id"] for e in events) == sorted(item["event"]["event_id"] for item in told)
+            listed_items = listed(timeline(service, kind, id_, known_at=known_at)) or []
+            assert sorted(e["event_id"] for e in events) == sorted(item["event"]["event_id"] for item in listed_items)
             done = listed(actions(service, ActionFilter(of=f"{kind}:{id_}"), at=0, known_at=known_at, limit=99)) or []
             expected = {event["action"] for event in events if event["type"] == "action.performed"}
             assert sorted(expected) == sorted(item["action"] for item in done)

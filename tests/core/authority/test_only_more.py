@@ -125,8 +125,8 @@ def test_no_delivery_is_removed_by_facts_of_producers(seed: int):
             assert found[key].ended
             assert found[key].is_relevant(at)
             for receiver in RECEIVERS:
-                told = [is_told(world, receiver, key, at) for world in (old, new)]
-                assert told[0] <= told[1]
+                delivered = [is_told(world, receiver, key, at) for world in (old, new)]
+                assert delivered[0] <= delivered[1]
 
 
 def is_told(world: World, receiver: str, key: str, at: int) -> bool:

@@ -49,9 +49,9 @@ def test_a_note_is_read_as_it_is_written():
 
 def test_the_id_of_a_key_is_of_its_name_kind_and_bytes():
     """As C2SP signed-note defines it."""
-    told = hashlib.sha256(b"log.example/orders/0\n\x01" + PUBLIC).digest()[:4]
-    assert told == LOG.id
-    assert f"log.example/orders/0+{told.hex()}+{base64.b64encode(bytes([1]) + PUBLIC).decode()}" == LOG.text
+    expected = hashlib.sha256(b"log.example/orders/0\n\x01" + PUBLIC).digest()[:4]
+    assert expected == LOG.id
+    assert f"log.example/orders/0+{expected.hex()}+{base64.b64encode(bytes([1]) + PUBLIC).decode()}" == LOG.text
 
 
 def test_signatures_of_known_keys_are_verified():

@@ -12,7 +12,7 @@ from ingest.codec import api as codec
 from lineage.core.authority.elements import in_order
 from lineage.core.model.events import BODIES, Event, Fact, digest
 from tests.support import stores, worlds
-from tests.support.desk import Desk, ordered, said, token
+from tests.support.desk import Desk, ordered, raw_event, token
 from tests.support.store_histories import a_store, records_of, write
 
 KEY = {"event_id": "3", "source": "https://soc.example", "occurred_at": "2026-11-01T11:00:00Z"}
@@ -99,8 +99,8 @@ def test_a_lift_is_not_a_duplicate_of_an_acknowledgement(tmp_path):
     counts = desk.take(
         token("t1"),
         ordered("r1", "token", "t1", mode="suspend"),
-        said("revocation.acknowledged", "3", "13:00", "urn:soc", **word),
-        said("revocation.lifted", "3", "13:00", "urn:soc", **lift),
+        raw_event("revocation.acknowledged", "3", "13:00", "urn:soc", **word),
+        raw_event("revocation.lifted", "3", "13:00", "urn:soc", **lift),
     )
 
     assert (0, 1) == (counts["duplicates"], counts["conflicts"])

@@ -88,15 +88,15 @@ def test_what_remains_answers_as_before(part: int, seed: int):
     records = worlds.world(rng)
     facts = compare.facts_of(records)
     seen = seen_of(facts)
-    gone = leaving(seen, rng.choice([*worlds.grid, LATE]), rng.randint(0, len(facts)))
-    numbers = {number for each in gone.values() for number in each}
+    deleted = leaving(seen, rng.choice([*worlds.grid, LATE]), rng.randint(0, len(facts)))
+    numbers = {number for each in deleted.values() for number in each}
     remaining = [one.fact for one in seen if not numbers.intersection(one.numbers)]
     trust = compare.table_of(worlds.trust(rng) if rng.random() < 0.3 else None)
     at = rng.choice([*worlds.grid, LATE])
 
-    before = answers(World([one.fact for one in seen], trust=trust), records, at, set(gone))
+    before = answers(World([one.fact for one in seen], trust=trust), records, at, set(deleted))
 
-    assert before == answers(World(remaining, trust=trust), records, at, set(gone))
+    assert before == answers(World(remaining, trust=trust), records, at, set(deleted))
     assert all(one.event.type.partition(".")[0] in ("token", "delegation", "decision", "action")
                for one in (other.fact for other in seen) if one not in remaining)  # fmt: skip
 
@@ -130,11 +130,11 @@ def test_a_hold_keeps_what_it_names(seed: int):
     ]
     rng.shuffle(held)
 
-    gone = leaving(seen, LATE, len(facts), tuple(held))
+    deleted = leaving(seen, LATE, len(facts), tuple(held))
 
-    numbers = {number for each in gone.values() for number in each}
+    numbers = {number for each in deleted.values() for number in each}
     lost = [one.fact for one in seen if numbers.intersection(one.numbers)]
-    assert not kept & gone.keys()
+    assert not kept & deleted.keys()
     assert not [fact for fact in lost if start in (fact.event.occurred_at, fact.recorded_at)]
     assert not [fact for fact in lost if person.removeprefix("principal:") in repr(fact.event.body)]
 
@@ -174,14 +174,14 @@ def test_a_hold_of_everything_keeps_everything():
 # Single stories
 
 
-def told(number: int, body: Any) -> Fact:
+def fact_of(number: int, body: Any) -> Fact:
     return Fact(Event(f"e{number}", "urn:idp", number * 1_000_000, body), number * 1_000_000)
 
 
 OLD = TokenIssued("t1", "human:alice", expires_at=5_000_000)
 CHILD = TokenIssued("t2", "agent:x", derived_from=(Derivation("t1", "subject"),), expires_at=6_000_000)
 ACTED = ActionPerformed("a1", "read", "succeeded", token="t2")
-STORY = [told(1, OLD), told(2, CHILD), told(3, ACTED)]
+STORY = [fact_of(1, OLD), fact_of(2, CHILD), fact_of(3, ACTED)]
 
 
 def test_an_ended_chain_leaves_whole():
@@ -194,15 +194,15 @@ def test_a_recent_action_keeps_its_chain():
 
 def test_below_an_element_without_an_end_only_actions_leave():
     """A child of the middle token that is reported late must be reached by an order on the first one."""
-    endless = [told(1, OLD._replace(expires_at=None)), *STORY[1:]]
+    endless = [fact_of(1, OLD._replace(expires_at=None)), *STORY[1:]]
     seen = seen_of(endless)
-    late = told(20, TokenIssued("t3", "agent:y", derived_from=(Derivation("t2", "subject"),)))
-    order = told(21, RevocationOrdered("r", Target("token", "t1"), "test", "human:ir"))
+    late = fact_of(20, TokenIssued("t3", "agent:y", derived_from=(Derivation("t2", "subject"),)))
+    order = fact_of(21, RevocationOrdered("r", Target("token", "t1"), "test", "human:ir"))
 
-    gone = leaving(seen, 10_000_000, 3)
+    deleted = leaving(seen, 10_000_000, 3)
     remaining = [one.fact for one in seen if one.fact is not endless[2]]
 
-    assert {"action:a1"} == gone.keys()
+    assert {"action:a1"} == deleted.keys()
     assert "cascaded" == verdict_of(World([*remaining, late, order]), "token:t3", 22_000_000).state
 
 
@@ -216,25 +216,25 @@ def test_what_one_source_lets_end_and_another_does_not_stays():
 @pytest.mark.parametrize("cascade", [True, False])
 def test_what_an_order_ended_stays_with_its_uses(target: Target, cascade: bool):
     """An order is never undone by deletion, even one that does not cascade, and through an alias."""
-    order = told(4, RevocationOrdered("r", target, "test", "human:ir", cascade=cascade))
-    alias = told(5, PrincipalRegistered("human:alice", "human", aliases=("human:al",)))
+    order = fact_of(4, RevocationOrdered("r", target, "test", "human:ir", cascade=cascade))
+    alias = fact_of(5, PrincipalRegistered("human:alice", "human", aliases=("human:al",)))
     assert {} == leaving(seen_of([*STORY, order, alias]), 10_000_000, 3)
 
 
 def test_the_use_of_a_token_that_nobody_granted_stays_if_an_order_names_it():
     """It reopens the verdict of the order."""
-    order = told(4, RevocationOrdered("r", Target("token", "ghost"), "test", "human:ir"))
-    used = told(5, ActionPerformed("a2", "read", "succeeded", token="ghost"))
+    order = fact_of(4, RevocationOrdered("r", Target("token", "ghost"), "test", "human:ir"))
+    used = fact_of(5, ActionPerformed("a2", "read", "succeeded", token="ghost"))
     assert "action:a2" not in leaving(seen_of([*STORY, order, used]), 10_000_000, 5)
 
 
 def test_an_order_after_the_end_keeps_nothing():
-    order = told(7, RevocationOrdered("r", Target("principal", "human:alice"), "test", "human:ir"))
+    order = fact_of(7, RevocationOrdered("r", Target("principal", "human:alice"), "test", "human:ir"))
     assert 3 == len(leaving(seen_of([*STORY, order]), 10_000_000, 3))
 
 
 def test_a_renewal_that_was_recorded_lately_keeps_the_token():
-    renewal = told(9, OLD._replace(expires_at=50_000_000))
+    renewal = fact_of(9, OLD._replace(expires_at=50_000_000))
     assert {"action:a1"} == leaving(seen_of([*STORY, renewal]), 10_000_000, 3).keys()
 
 

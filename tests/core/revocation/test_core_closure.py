@@ -23,7 +23,7 @@ from lineage.core.revocation.closure import Closure, ClosureVerdict, closure_of
 from lineage.core.revocation.enforced import orders_ending
 from lineage.core.revocation.receipt import receipt_of
 from tests.support import compare, model, worlds
-from tests.support.enforcement import RECEIVERS, enforcement, fact, said
+from tests.support.enforcement import RECEIVERS, ack, enforcement, fact
 
 SEEDS = st.integers(0, 2**32)
 
@@ -187,7 +187,7 @@ def test_a_receiver_that_has_not_answered_is_open_and_named():
     """
     One of two receivers has acknowledged enforced: PARTIAL, and the other one is named. Clause 10.11.
     """
-    found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER))
+    found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), ack(GATEWAY, LATER))
 
     assert (ClosureVerdict.PARTIAL, [("token:idp#t1", MAIL, "pending")]) == (found.verdict, opened(found))
     assert [1, 0] == [tally.enforced for tally in found.receivers]
@@ -197,7 +197,7 @@ def test_it_is_closed_when_the_last_receiver_has_enforced_it():
     """
     CLOSED at the last acknowledgement, which is also when the interval from the order ends. Clause 10.11.
     """
-    found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER), said(MAIL, 3_000))
+    found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), ack(GATEWAY, LATER), ack(MAIL, 3_000))
 
     assert (ClosureVerdict.CLOSED, 3_000, 3_000, ()) == (found.verdict, found.closed_at, found.enforced_at, found.open)
 
@@ -231,11 +231,11 @@ def test_a_rejection_stays_open():
     """
     A receiver that rejects is open and named, until it acknowledges enforced.
     """
-    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER, "rejected")]
+    facts = [*LEAF, registered(GATEWAY), ack(GATEWAY, LATER, "rejected")]
     found = verdict(*facts)
 
     assert (ClosureVerdict.PARTIAL, [("token:idp#t1", GATEWAY, "rejected")]) == (found.verdict, opened(found))
-    assert ClosureVerdict.CLOSED is verdict(*facts, said(GATEWAY, 3_000)).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts, ack(GATEWAY, 3_000)).verdict
 
 
 def test_the_last_acknowledgement_of_a_receiver_counts():
@@ -244,7 +244,7 @@ def test_the_last_acknowledgement_of_a_receiver_counts():
     """
     assert (
         ClosureVerdict.PARTIAL
-        is verdict(*LEAF, registered(GATEWAY), said(GATEWAY, 3_000, "rejected"), said(GATEWAY, 2_000)).verdict
+        is verdict(*LEAF, registered(GATEWAY), ack(GATEWAY, 3_000, "rejected"), ack(GATEWAY, 2_000)).verdict
     )
 
 
@@ -264,7 +264,7 @@ def test_an_acknowledgement_without_a_token_applies_to_earlier_deliveries():
     """
     child = issued("idp#t2", derived_from=(("idp#t1", "subject"),))
     delivered = {(GATEWAY, "token:idp#t1"): 1_500, (GATEWAY, "token:idp#t2"): 2_500}
-    found = verdict(*LEAF, child, registered(GATEWAY), said(GATEWAY, LATER, token=None), delivered=delivered)
+    found = verdict(*LEAF, child, registered(GATEWAY), ack(GATEWAY, LATER, token=None), delivered=delivered)
 
     assert [("token:idp#t2", GATEWAY, "pending")] == opened(found)
     assert (2, 2, 1, 1) == ((one := found.receivers[0]).covers, one.delivered, one.enforced, one.pending)
@@ -274,7 +274,7 @@ def test_an_acknowledgement_without_any_delivery_does_not_count():
     """
     It closes nothing, and the answer says so. Clause 10.9.
     """
-    found = verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER, token=None))
+    found = verdict(*LEAF, registered(GATEWAY), ack(GATEWAY, LATER, token=None))
 
     assert ClosureVerdict.PARTIAL is found.verdict
     assert ["acknowledgement-of-nothing"] == [finding.kind for finding in found.findings]
@@ -284,13 +284,13 @@ def test_an_acknowledgement_before_the_order_does_not_count():
     """
     An acknowledgement that is before the order by either clock closes nothing, and the answer says so. Clause 10.10.
     """
-    early = said(GATEWAY, ORDERED - 1)
+    early = ack(GATEWAY, ORDERED - 1)
     found = verdict(*LEAF, registered(GATEWAY), early)
 
     assert ClosureVerdict.PARTIAL is found.verdict
     assert ["acknowledgement-before-order"] == [finding.kind for finding in found.findings]
     assert ClosureVerdict.PARTIAL is verdict(*LEAF, registered(GATEWAY), early._replace(recorded_at=LATER)).verdict
-    ahead = said(GATEWAY, LATER)._replace(recorded_at=ORDERED)
+    ahead = ack(GATEWAY, LATER)._replace(recorded_at=ORDERED)
     assert (ClosureVerdict.CLOSED, ORDERED) == (
         (found := verdict(*LEAF, registered(GATEWAY), ahead)).verdict,
         found.closed_at,
@@ -307,12 +307,12 @@ def test_an_acknowledged_suspension_does_not_cover_a_later_order_of_its_id(token
     revoked = fact(RevocationOrdered("r1", Target("token", "idp#t1"), "test", "human:ir"), 4_000)
     lift = fact(RevocationLifted("r1", "human:ir"), 3_000)
     delivered = {(GATEWAY, "token:idp#t1"): 1_500}
-    facts = [issued("idp#t1"), ordered(mode="suspend"), registered(GATEWAY), said(GATEWAY, LATER, outcome, token)]
+    facts = [issued("idp#t1"), ordered(mode="suspend"), registered(GATEWAY), ack(GATEWAY, LATER, outcome, token)]
     found = verdict(*facts, lift, revoked, delivered=delivered)
 
     assert (ClosureVerdict.PARTIAL, [("token:idp#t1", GATEWAY, "pending")]) == (found.verdict, opened(found))
-    assert ClosureVerdict.PARTIAL is verdict(*facts, lift, revoked, said(GATEWAY, 3_999), delivered=delivered).verdict
-    now = verdict(*facts, lift, revoked, said(GATEWAY, 4_000), delivered=delivered)
+    assert ClosureVerdict.PARTIAL is verdict(*facts, lift, revoked, ack(GATEWAY, 3_999), delivered=delivered).verdict
+    now = verdict(*facts, lift, revoked, ack(GATEWAY, 4_000), delivered=delivered)
     assert (ClosureVerdict.CLOSED, 4_000) == (now.verdict, now.closed_at)
 
 
@@ -322,14 +322,14 @@ def test_enforcement_persists_if_another_order_of_the_id_is_added():
     """
     second = fact(RevocationOrdered("r1", Target("token", "idp#t1"), "test", "human:ir"), 4_000)
 
-    assert ClosureVerdict.CLOSED is verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER), second).verdict
+    assert ClosureVerdict.CLOSED is verdict(*LEAF, registered(GATEWAY), ack(GATEWAY, LATER), second).verdict
 
 
 def test_an_unregistered_receiver_closes_nothing():
     """
     Its acknowledgement is a finding, and the element stays uncovered.
     """
-    found = verdict(*LEAF, said(GATEWAY, LATER))
+    found = verdict(*LEAF, ack(GATEWAY, LATER))
 
     assert (ClosureVerdict.UNKNOWN, ["unregistered-receiver"]) == (
         found.verdict,
@@ -342,13 +342,13 @@ def test_a_use_after_the_order_reopens_the_verdict():
     A success under the dead token after all receivers had enforced it: open again, because of that action, and closed
     by a newer acknowledgement. Clause 10.16.
     """
-    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
+    facts = [*LEAF, registered(GATEWAY), ack(GATEWAY, LATER), done("a1", 3_000)]
     found = verdict(*facts)
 
     assert (ClosureVerdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
     assert [("token:idp#t1", GATEWAY, "used-after-revocation")] == opened(found)
     assert ["used-after-revocation"] == [finding.kind for finding in found.findings]
-    again = verdict(*facts, said(GATEWAY, 4_000))
+    again = verdict(*facts, ack(GATEWAY, 4_000))
     assert (ClosureVerdict.CLOSED, 4_000, ()) == (again.verdict, again.closed_at, again.reopened_by)
 
 
@@ -356,7 +356,7 @@ def test_a_use_before_the_order_was_known_is_tainted_and_reopens_nothing():
     """
     Back-dated by an hour, used in that hour: listed, and the verdict is unchanged. Clause 10.16.
     """
-    facts = [issued("idp#t1"), ordered(effective_at=500), registered(GATEWAY), said(GATEWAY, LATER), done("a1", 700)]
+    facts = [issued("idp#t1"), ordered(effective_at=500), registered(GATEWAY), ack(GATEWAY, LATER), done("a1", 700)]
     found = verdict(*facts)
 
     assert (ClosureVerdict.CLOSED, ()) == (found.verdict, found.reopened_by)
@@ -377,7 +377,7 @@ def test_a_failed_or_denied_use_reopens_nothing():
     """
     A gateway that refuses the dead token does what it should.
     """
-    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000, "denied"), done("a2", 3_000, "failed")]
+    facts = [*LEAF, registered(GATEWAY), ack(GATEWAY, LATER), done("a1", 3_000, "denied"), done("a2", 3_000, "failed")]
 
     assert (ClosureVerdict.CLOSED, ()) == (verdict(*facts).verdict, verdict(*facts).findings)
 
@@ -472,7 +472,7 @@ def test_no_later_registration_reduces_what_an_order_requires(narrower: Any, mom
     Recorded after the order, dated now, in the future or in the past: the earlier coverage is still open, and the
     narrowing is a finding. Clause 10.7.
     """
-    facts = [issued("idp#t1", audience=("a",)), ordered(), registered(GATEWAY), registered(MAIL), said(MAIL, LATER)]
+    facts = [issued("idp#t1", audience=("a",)), ordered(), registered(GATEWAY), registered(MAIL), ack(MAIL, LATER)]
     found = verdict(*facts, fact(ReceiverRegistered(GATEWAY, **narrower), *moments))
 
     assert (ClosureVerdict.PARTIAL, [("token:idp#t1", GATEWAY, "pending")]) == (found.verdict, opened(found))
@@ -484,7 +484,7 @@ def test_a_later_registration_widens_what_has_to_be_enforced():
     """
     An element that became covered only after the order was given is open. Clause 10.7.
     """
-    facts = [*LEAF, registered(GATEWAY, issuers=("other",)), registered(MAIL), said(MAIL, LATER)]
+    facts = [*LEAF, registered(GATEWAY, issuers=("other",)), registered(MAIL), ack(MAIL, LATER)]
 
     assert ClosureVerdict.CLOSED is verdict(*facts).verdict
     assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts, registered(GATEWAY, 3_000)))
@@ -543,7 +543,7 @@ def test_no_other_sighting_removes_an_audience(moments: tuple[int, int]):
     new audience as well. Clause 3.2.
     """
     facts = [issued("idp#t1", 10, audience=("api",)), ordered(), registered(GATEWAY, audiences=("api",))]
-    facts += [registered(MAIL, audiences=("zz",)), said(MAIL, LATER)]
+    facts += [registered(MAIL, audiences=("zz",)), ack(MAIL, LATER)]
     before = verdict(*facts)
     found = verdict(*facts, fact(TokenIssued("idp#t1", "human:alice", audience=("zz",)), *moments))
 
@@ -561,7 +561,7 @@ def again(token: str, occurred_at: int = 0, **fields: Any) -> Fact:
     return fact(TokenIssued(token, "human:alice", **fields), occurred_at, LATEST, named="again")
 
 
-ENFORCED = [ordered(), registered(GATEWAY, audiences=("a",)), registered(MAIL, audiences=("b",)), said(MAIL, LATER)]
+ENFORCED = [ordered(), registered(GATEWAY, audiences=("a",)), registered(MAIL, audiences=("b",)), ack(MAIL, LATER)]
 
 
 def test_a_first_audience_stated_afterwards_removes_no_receiver():
@@ -649,7 +649,7 @@ def test_no_other_fact_undoes_a_late_use(contradiction: ActionPerformed, occurre
     A fact that it failed, was done with another token, or before the order: the verdict is reopened anyway. Clause
     10.16.
     """
-    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
+    facts = [*LEAF, registered(GATEWAY), ack(GATEWAY, LATER), done("a1", 3_000)]
     found = verdict(*facts, fact(contradiction, occurred_at, LATEST))
 
     assert (ClosureVerdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
@@ -661,7 +661,7 @@ def test_no_other_fact_about_a_decision_undoes_a_late_use():
     """
     decided = DecisionMade("q1", True, "mail.send", token="idp#t1")
     use = ActionPerformed("a1", "mail.send", "succeeded", decision="q1")
-    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), fact(decided, 2_900), fact(use, 3_000)]
+    facts = [*LEAF, registered(GATEWAY), ack(GATEWAY, LATER), fact(decided, 2_900), fact(use, 3_000)]
     found = verdict(*facts, fact(decided._replace(token="idp#other"), 0, LATEST))
 
     assert (ClosureVerdict.PARTIAL, ("a1",)) == (verdict(*facts).verdict, verdict(*facts).reopened_by)

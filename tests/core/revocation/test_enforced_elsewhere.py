@@ -53,7 +53,7 @@ def body_of(fields: dict[str, Any]) -> Body:
 ENVELOPE = {"event_id": "e", "source": "urn:x", "occurred_at": model.rfc3339(START)}
 
 
-def told(rng: random.Random) -> dict[tuple[str, str], int]:
+def random_deliveries(rng: random.Random) -> dict[tuple[str, str], int]:
     """Return the deliveries to receivers, with their times."""
     return {
         (receiver, f"token:{token}"): START + rng.randint(1, 12) * HALF_HOUR
@@ -77,7 +77,7 @@ def test_orders_of_several_ids_have_the_verdict_of_the_model(seed: int):
     rng.shuffle(facts)
     world = World(facts, known_at=known_at)
     for at in rng.sample(range(START, LAST + HALF_HOUR, HALF_HOUR), 3):
-        delivered = told(rng)
+        delivered = random_deliveries(rng)
         for revocation in IDS:
             expected = model.closure(records, revocation, at, known_at, None, delivered)
             if expected is None:
@@ -225,13 +225,13 @@ def link(recorded_at: int, occurred_at: int = 0) -> Fact:
     return fact(body, occurred_at, recorded_at)
 
 
-BEGUN = [fact(TokenIssued(T1, "human:alice"), 0), fact(ReceiverRegistered(GATEWAY), 0)]
+HISTORY = [fact(TokenIssued(T1, "human:alice"), 0), fact(ReceiverRegistered(GATEWAY), 0)]
 
 
 def verdict(
     *facts: Fact, of: str = "r2", at: int = 9_000, delivered: dict[tuple[str, str], int] | None = None
 ) -> Closure:
-    return closure_of(World([*BEGUN, *facts]), of, at, delivered or {})
+    return closure_of(World([*HISTORY, *facts]), of, at, delivered or {})
 
 
 def test_enforcement_under_one_order_counts_for_a_later_one():
@@ -330,9 +330,9 @@ def test_no_other_later_fact_makes_a_token_look_dead_in_between(late: Body, reco
     by_name = order("r3", 500, "principal", "okta|1")
     if isinstance(late, TokenIssued) and late.issued_at is not None:
         by_name = order("r3", 500, "principal", "human:alice", issued_before=20)
-    begun = [fact(TokenIssued(T1, "human:alice"), 50), fact(ReceiverRegistered(GATEWAY), 0)]
+    history = [fact(TokenIssued(T1, "human:alice"), 50), fact(ReceiverRegistered(GATEWAY), 0)]
     facts = [by_name, order("r1", 1_000, mode="suspend"), word("r1", 2_000), lift("r1", 2_500), order("r2", 3_000)]
-    found = closure_of(World([*begun, *facts, fact(late, 60, recorded_at)]), "r2", 9_000, {})
+    found = closure_of(World([*history, *facts, fact(late, 60, recorded_at)]), "r2", 9_000, {})
 
     assert (ClosureVerdict.CLOSED if recorded_at < 2_500 else ClosureVerdict.PARTIAL) is found.verdict
 
@@ -387,7 +387,7 @@ def test_an_untrusted_order_carries_no_enforcement_over():
     """
     foreign = order("r1", 1_000)
     foreign = foreign._replace(event=foreign.event._replace(source="urn:rogue"))
-    facts = [*BEGUN, foreign, word("r1", 2_000), order("r2", 3_000)]
+    facts = [*HISTORY, foreign, word("r1", 2_000), order("r2", 3_000)]
     table = TrustTable({"urn:test": SourceGrant(frozenset({"*"}), ("",)), "urn:rogue": SourceGrant(frozenset(), ("",))})
 
     assert ClosureVerdict.CLOSED is closure_of(World(facts), "r2", 9_000, {}).verdict

@@ -145,8 +145,8 @@ def test_messages_held_back_are_sent_as_a_number(notified: NotifiedStore):
     other = notified.sender(most_per_minute=2)
     other.turn()
 
-    [held] = [one for one in notified.receiver.accepted if one["type"] == "findings.held_back"]
-    assert {"a": 5} == held["held_back"]
+    [message] = [one for one in notified.receiver.accepted if one["type"] == "findings.held_back"]
+    assert {"a": 5} == message["held_back"]
     assert ("finding.opened", "action:8") == notified.heard()[-1]
     assert 5 == sender.counts.held_back
 
@@ -186,7 +186,7 @@ def records_of(topic: RevocationTopic, url: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("said", "named"),
+    ("options", "named"),
     [
         ({"url": "http://hooks.example/x"}, "https://"),
         ({"url": "nowhere"}, "a webhook"),
@@ -198,11 +198,11 @@ def records_of(topic: RevocationTopic, url: str) -> list[tuple[str, str]]:
         ({"secret": "here"}, "secret"),
     ],
 )
-def test_an_invalid_webhook_is_refused_by_name(said: dict[str, Any], named: str):
+def test_an_invalid_webhook_is_refused_by_name(options: dict[str, Any], named: str):
     """
     The message names the setting, and nothing is sent.
     """
-    table = {"url": "https://hooks.example/x", "secret_file": "s", **said}
+    table = {"url": "https://hooks.example/x", "secret_file": "s", **options}
     table = {name: value for name, value in table.items() if value is not None}
 
     with pytest.raises(RefusedError, match=named):

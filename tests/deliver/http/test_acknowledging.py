@@ -102,7 +102,7 @@ def test_an_unregistered_receiver_is_refused(desk: Desk):
 
 
 @pytest.mark.parametrize(
-    ("said", "fault"),
+    ("fields", "fault"),
     [
         ({"outcome": "perhaps"}, BadRecordError),
         ({"token": " padded "}, BadRecordError),
@@ -111,12 +111,12 @@ def test_an_unregistered_receiver_is_refused(desk: Desk):
     ],
     ids=["outcome", "padded", "credential", "long"],
 )
-def test_an_invalid_acknowledgement_is_refused(desk: Desk, said: dict[str, str], fault: type[Exception]):
+def test_an_invalid_acknowledgement_is_refused(desk: Desk, fields: dict[str, str], fault: type[Exception]):
     """The limits of every event apply, and nothing is appended."""
     with service_of(desk) as service:
         before = service.as_of()
         with pytest.raises(fault):
-            acknowledge(service, "r1", receiver=GATEWAY, **{"outcome": "enforced", **said})
+            acknowledge(service, "r1", receiver=GATEWAY, **{"outcome": "enforced", **fields})
         assert before == service.as_of()
 
 

@@ -48,7 +48,7 @@ PUBLIC = ED.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKe
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("nothing here", "must be a private one"),
         (PUBLIC, "must be a private one"),
@@ -58,9 +58,9 @@ PUBLIC = ED.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKe
     ],
     ids=["none", "public", "small", "curve", "encrypted"],
 )
-def test_an_unusable_key_is_refused(tmp_path: Path, text: str, said: str):
+def test_an_unusable_key_is_refused(tmp_path: Path, text: str, message: str):
     """The message names the file and the remedy, and repeats nothing of the key."""
-    with pytest.raises(RefusedError, match=said) as refused:
+    with pytest.raises(RefusedError, match=message) as refused:
         load_keys([file_of(tmp_path, text)])
 
     assert "keys.pem" in str(refused.value)

@@ -114,8 +114,8 @@ def test_elements_not_affected_by_a_change_keep_their_state(seed: int):
     passed = {order.body.revocation for order in new.orders.all()}
     found = affected(new, facts[cut:], after) | (affected_by(new, passed, after) if before < after else set())
 
-    told = {change.key: change.version for change in changes(old, keys, before, {})}
-    assert {change.key for change in changes(new, keys, after, told)} <= found
+    versions = {change.key: change.version for change in changes(old, keys, before, {})}
+    assert {change.key for change in changes(new, keys, after, versions)} <= found
 
 
 @pytest.fixture(params=KINDS, scope="module")
@@ -140,7 +140,7 @@ class Delivering:
         self.spreads[place].round(at)
 
 
-def told(store: Store) -> dict[str, PublishedState]:
+def published_states(store: Store) -> dict[str, PublishedState]:
     """Return the last published state of each element; check that versions increase by one, without repetitions."""
     found: dict[str, PublishedState] = {}
     for seq, (number, change, _) in enumerate(rows(store, after=0, limit=1_000_000), start=1):
@@ -155,7 +155,7 @@ def told(store: Store) -> dict[str, PublishedState]:
 def assert_told(store: Store, facts: list[Fact], at: int) -> None:
     """Check that the last published state of every unexpired element is the current one, and that there is no other."""
     world = World(facts)
-    found = told(store)
+    found = published_states(store)
     keys = {key for key in every(world) if ends_at(world, key) > at}
     expected = {key: outcome for key, outcome in outcomes(world, keys, at).items() if outcome.ended}
 
@@ -222,7 +222,7 @@ def test_a_writer_corrects_rows_of_one_with_fewer_facts(fresh: Fresh):
         write_rows(store, [wrong], after=0, at=10, standing=Standing(b"", {}))
 
         assert spread.round(10) == 1
-        assert told(store)["token:a"] == PublishedState(2, ElementState(State.ACTIVE))
+        assert published_states(store)["token:a"] == PublishedState(2, ElementState(State.ACTIVE))
         assert OutboxWriter(store, None).round(rng.choice(worlds.grid)) == 0
 
 
@@ -236,12 +236,12 @@ def test_a_rebuild_makes_no_difference(tmp_path: Path):
     with opened(url) as store:
         spread = OutboxWriter(store, None)
         at = now()
-        assert spread.round(at) == len(told(store)) > 1
+        assert spread.round(at) == len(published_states(store)) > 1
         here(url, "rebuild")
         assert spread.round(at) == 0
         here(url, "revoke", "token:unheard-of", "--by", "human:bo", "--reason", "test", "--execute", "--unseen")
         assert spread.round(now()) == 1
-        assert told(store)["token:unheard-of"].outcome.state is State.REVOKED
+        assert published_states(store)["token:unheard-of"].outcome.state is State.REVOKED
 
 
 NOON = worlds.grid[3]
@@ -275,10 +275,10 @@ def test_an_end_stated_afterwards_makes_nothing_active():
     issue, late = a_token(), a_token(recorded_at=NOON + 20, expires_at=NOON + 1)
     first = an_order("r1", NOON + 5, NOON + 10)
     backdated = an_order("r2", NOON + 2, NOON + 30)
-    told = ElementState(State.CASCADED, "r1", NOON + 5, None)
+    published_states = ElementState(State.CASCADED, "r1", NOON + 5, None)
 
     for facts in ([issue, first], [issue, first, late], [issue, first, late, backdated]):
-        assert {"token:idp#t": told} == outcomes(World(facts), ["token:idp#t"], NOON + 40)
+        assert {"token:idp#t": published_states} == outcomes(World(facts), ["token:idp#t"], NOON + 40)
     assert State.ACTIVE is outcomes(World([issue, late, backdated]), ["token:idp#t"], NOON + 40)["token:idp#t"].state
 
 

@@ -151,7 +151,7 @@ def test_an_expired_token_leaves_the_feed(file_desk: Desk, kafka_url: str):
         file_desk.add(token("short", expires_at=format_instant(ends_at + 3_600 * SECOND)))
         deliver(ends_at + GRACE_SECONDS * SECOND)
         wait_until(lambda: revocations.dead() == {"short", "long"})
-    assert [told is None for key, told in in_topic(kafka_url) if key == "token:short"] == [False, True, False]
+    assert [record is None for key, record in in_topic(kafka_url) if key == "token:short"] == [False, True, False]
 
 
 @pytest.mark.slow
@@ -203,7 +203,7 @@ def test_a_fenced_writer_writes_nothing_more(kafka_url: str):
     finally:
         first.close()
         second.close()
-    assert [told.version for _, told in in_topic(kafka_url)] == [1, 3]
+    assert [record.version for _, record in in_topic(kafka_url)] == [1, 3]
 
 
 def test_a_writer_fenced_between_two_calls_gets_the_same_error(kafka_url: str, monkeypatch: pytest.MonkeyPatch):
@@ -323,9 +323,9 @@ def test_repeatedly_killed_deliveries_skip_nothing(desk: Desk, kafka_url: str):
         assert revocations.dead() == dead_in(desk.store)
 
     seen: dict[str, int] = {}
-    for key, told in in_topic(kafka_url):
-        assert told.version <= seen.get(key, 0) + 1
-        seen[key] = max(seen.get(key, 0), told.version)
+    for key, record in in_topic(kafka_url):
+        assert record.version <= seen.get(key, 0) + 1
+        seen[key] = max(seen.get(key, 0), record.version)
     assert seen == {row.change.key: row.change.version.number for row in rows(desk.store, after=0, limit=1_000_000)}
 
 
@@ -337,7 +337,7 @@ def test_the_second_delivery_takes_over(file_desk: Desk, kafka_url: str):
         assert revocations.wait_until_current(timeout=60)
         with delivering(file_desk.url, kafka_url) as second:
             # The one that began last feeds; it is the one that dies.
-            wait_until(lambda: "another writer has taken over" in first.said())
+            wait_until(lambda: "another writer has taken over" in first.output())
             second.kill()
             file_desk.add(order("r1", "token:a"))
             wait_until(lambda: "a" in revocations.dead(), seconds=30)
@@ -373,7 +373,7 @@ def test_a_delivery_that_starts_while_its_database_is_down_waits(
     found.add(token("a"), order("r1", "token:a"))
     database.kill()
     with delivering(url, log) as run, delivering(url, log) as in_vain:
-        wait_until(lambda: "trying again" in run.said() and "trying again" in in_vain.said())
+        wait_until(lambda: "trying again" in run.output() and "trying again" in in_vain.output())
         in_vain.run.send_signal(signal.SIGTERM)
         code = in_vain.run.wait(timeout=60)
         database.start()

@@ -201,7 +201,7 @@ def test_without_a_signing_key_no_point_is_asked(desk: Desk, point: Introspectin
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ({"url": "http://127.0.0.1/"}, "'kind' of"),
         ({"kind": "introspection", "url": "http://gw.example/"}, "must begin with https://"),
@@ -211,11 +211,11 @@ def test_without_a_signing_key_no_point_is_asked(desk: Desk, point: Introspectin
         ({"kind": "answers", "url": "https://gw.example/", "often": True}, "unknown setting 'often'"),
     ],
 )
-def test_a_wrong_setting_is_named(desk: Desk, table: dict[str, Any], said: str):
+def test_a_wrong_setting_is_named(desk: Desk, table: dict[str, Any], message: str):
     """Exit code 2, and no point is asked."""
     configure(desk, **{GATEWAY: table})
 
-    assert said in " ".join(desk.run("prove", "r1", exit=2).output.split())
+    assert message in " ".join(desk.run("prove", "r1", exit=2).output.split())
 
 
 def test_credentials_are_sent_as_configured(desk: Desk, point: Introspecting):

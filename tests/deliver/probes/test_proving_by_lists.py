@@ -46,7 +46,7 @@ class Listing:
         assert signed is not None
         return signed.token
 
-    def said(self) -> dict[str, Any]:
+    def claims(self) -> dict[str, Any]:
         return jwt.decode(self.current(self.uri), options={"verify_signature": False})
 
     def ask(self, **settings: Any) -> dict[str, Any]:
@@ -93,14 +93,14 @@ def test_what_the_list_denies_is_closed_once_no_older_copy_lives(listing: Listin
     assert ["UNKNOWN", "CLOSED"] == [fresh["verdict"], no_copy["verdict"]]
     assert (2, "status_list") == (fresh["points"][0]["revocation_unavailable"], fresh["points"][0]["asked_by"])
     assert 2 == no_copy["points"][0]["denied"]
-    assert LIFE_SECONDS == listing.said()["exp"] - listing.said()["iat"]
+    assert LIFE_SECONDS == listing.claims()["exp"] - listing.claims()["iat"]
 
 
 def test_the_copy_that_is_in_use_counts_as_it_is(listing: Listing):
     """An old one accepts both; the current one denies both, at once."""
     url = f"{listing.address}/copy?uri={{uri}}"
     current = listing.ask(url=url)
-    old = {**listing.said(), "status_list": {"bits": 2, "lst": encoded(bytes(100))}}
+    old = {**listing.claims(), "status_list": {"bits": 2, "lst": encoded(bytes(100))}}
     listing.copy = lambda _: listing.keys.sign(old, TYPE)
 
     assert ("CLOSED", "PARTIAL") == (current["verdict"], listing.ask(url=url)["verdict"])
@@ -110,7 +110,7 @@ def test_the_copy_that_is_in_use_counts_as_it_is(listing: Listing):
 @pytest.mark.parametrize("change", ["signature", "key", "uri", "end", "future", "type", "text", "bits", "short"])
 def test_a_list_that_does_not_count_is_no_denial(listing: Listing, change: str):
     """Whatever is wrong with it: the enforcement point is unavailable, and nothing is proved."""
-    result, at = listing.said(), now() // SECOND
+    result, at = listing.claims(), now() // SECOND
     stranger = file_of(listing.desk.folder, pem(Ed25519PrivateKey.generate()), name="other.pem")
     status_list = result["status_list"]
     lists = {
@@ -175,7 +175,7 @@ def test_lists_that_somebody_else_signs_are_verified_with_their_keys(listing: Li
     other = load_keys([file_of(listing.desk.folder, pem(Ed25519PrivateKey.generate()), name="other.pem")])
     (listing.desk.folder / "issuer.jwks").write_text(json.dumps(other.jwks()), encoding="utf-8")
     url = f"{listing.address}/copy?uri={{uri}}"
-    listing.copy = lambda _: other.sign(listing.said(), TYPE)
+    listing.copy = lambda _: other.sign(listing.claims(), TYPE)
     known = listing.ask(url=url, jwks_file="issuer.jwks")
     (listing.desk.folder / "issuer.jwks").write_text("{}", encoding="utf-8")
     refused = listing.desk.run("prove", "r1", exit=2).output
@@ -185,7 +185,7 @@ def test_lists_that_somebody_else_signs_are_verified_with_their_keys(listing: Li
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ({"kind": "introspection", "cached_seconds": 5}, "'cached_seconds' of"),
         ({"kind": "answers", "jwks_file": "x"}, "is for the kind status_list alone"),
@@ -193,9 +193,9 @@ def test_lists_that_somebody_else_signs_are_verified_with_their_keys(listing: Li
         ({"kind": "status_list", "cached_seconds": True}, "must be a number from 0 to"),
     ],
 )
-def test_a_wrong_setting_of_lists_is_named(tmp_path: Path, table: dict[str, Any], said: str):
+def test_a_wrong_setting_of_lists_is_named(tmp_path: Path, table: dict[str, Any], message: str):
     """Exit code 2."""
     desk = Desk(tmp_path, env={"DELEGRAPH_CONFIG": str(tmp_path / "delegraph.toml")})
     configure(desk, **{GATEWAY: {"url": "https://gw.example/", **table}})
 
-    assert said in " ".join(desk.run("prove", "r1", exit=2).output.split())
+    assert message in " ".join(desk.run("prove", "r1", exit=2).output.split())

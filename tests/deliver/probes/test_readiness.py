@@ -24,7 +24,7 @@ from tests.support.proving import SECRET, Following, configure
 from tests.support.receivers import receiver
 from tests.support.signing_keys import file_of
 from tests.support.ssf_worlds import Receiver as SsfReceiver
-from tests.support.ssf_worlds import World, receiving, serving, told
+from tests.support.ssf_worlds import World, receiving, serving, versions_in
 
 CANARY = "token:https://idp.example#canary"
 
@@ -142,7 +142,7 @@ def delivered(world: World) -> Iterator[None]:
 
 def _deny_once_pushed(pushed: SsfReceiver, point: Introspecting) -> None:
     """The receiver denies what it was told."""
-    wait_until(lambda: "token:https://idp.example#canary" in {key for key, _ in told(pushed.claims())})
+    wait_until(lambda: "token:https://idp.example#canary" in {key for key, _ in versions_in(pushed.claims())})
     point.active.discard("canary")
 
 

@@ -72,7 +72,7 @@ class Log:
         self.events += events
 
     @property
-    def said(self) -> list[tuple[str | None, str, str | None]]:
+    def acknowledged(self) -> list[tuple[str | None, str, str | None]]:
         bodies = [event.body for event in dict.fromkeys(self.events)]
         return [(body.token, body.outcome, body.note) for body in bodies if isinstance(body, RevocationAcknowledged)]
 
@@ -103,7 +103,7 @@ def test_accepted_calls_are_recorded_and_acknowledged(fresh: stores.Fresh, tmp_p
 
     assert ["t1", "t3"] == endpoint.tokens
     assert {1: 1_000_000, 3: 1_000_000} == accepted
-    assert [(f"{ISSUER}#t1", "enforced", None), (f"{ISSUER}#t3", "enforced", None)] == log.said
+    assert [(f"{ISSUER}#t1", "enforced", None), (f"{ISSUER}#t3", "enforced", None)] == log.acknowledged
     [first, _] = endpoint.asked
     assert ("access_token", "application/x-www-form-urlencoded") == (first["token_type_hint"], first["type"])
     assert b"del%3Aegraph:pass%20word" == base64.b64decode(first["authorization"].removeprefix("Basic "))
@@ -115,7 +115,7 @@ def test_a_reinstated_token_is_not_revoked_there(fresh: stores.Fresh, tmp_path: 
     with a_store(fresh) as (store, _):
         tell(store, (f"token:{ISSUER}#t1", State.REVOKED), (f"token:{ISSUER}#t1", State.ACTIVE))
         one = revoking(store, endpoint_settings(tmp_path, endpoint.url), log)
-        assert (0, [], []) == (one.turn(), endpoint.asked, log.said)
+        assert (0, [], []) == (one.turn(), endpoint.asked, log.acknowledged)
         one.close()
 
 
@@ -131,7 +131,7 @@ def test_a_token_that_the_server_cannot_revoke_is_rejected(fresh: stores.Fresh, 
         one.close()
 
     note = "the revocation endpoint answers 400 unsupported_token_type"
-    assert [(f"{ISSUER}#t1", "rejected", note), (f"{ISSUER}#t2", "enforced", None)] == log.said
+    assert [(f"{ISSUER}#t1", "rejected", note), (f"{ISSUER}#t2", "enforced", None)] == log.acknowledged
     assert [2] == list(accepted)
 
 
@@ -167,7 +167,7 @@ def test_a_call_without_an_answer_is_repeated(
         one.close()
 
     assert sorted(endpoint.tokens) == endpoint.tokens
-    assert [(f"{ISSUER}#t{n}", "enforced", None) for n in range(3)] == log.said
+    assert [(f"{ISSUER}#t{n}", "enforced", None) for n in range(3)] == log.acknowledged
     assert one.counts.failed >= 1
 
 
@@ -207,7 +207,7 @@ def test_a_crash_before_the_answer_is_recorded_changes_nothing(fresh: stores.Fre
         for one in (crashing, again):
             one.close()
 
-    assert (["t1", "t1"], 2, 1) == (endpoint.tokens, len(log.events), len(log.said))
+    assert (["t1", "t1"], 2, 1) == (endpoint.tokens, len(log.events), len(log.acknowledged))
 
 
 def test_each_answer_is_acknowledged_at_once(tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
@@ -275,7 +275,7 @@ def test_a_trust_file_that_does_not_list_us_is_reported_before_any_call(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"url": "http://idp.example/revoke"}, "https://"),
         ({"url": "https://me:word@idp.example/revoke"}, "without user"),
@@ -291,12 +291,12 @@ def test_a_trust_file_that_does_not_list_us_is_reported_before_any_call(tmp_path
         ({"client_id": 5}, "must be a string"),
     ],
 )
-def test_invalid_settings_are_reported(tmp_path: Path, more: dict[str, Any], said: str):
+def test_invalid_settings_are_reported(tmp_path: Path, more: dict[str, Any], message: str):
     """Each in a sentence that names the table."""
     with pytest.raises(RefusedError) as refused:
         endpoint_settings(tmp_path, **{"url": "https://idp.example/revoke", **more})
 
-    assert (True, True) == (said in str(refused.value), 'receivers."https://idp.example"' in str(refused.value))
+    assert (True, True) == (message in str(refused.value), 'receivers."https://idp.example"' in str(refused.value))
 
 
 # The command

@@ -20,7 +20,7 @@ from tests.support.ssf_worlds import (
     World,
     key_in,
     serving,
-    told,
+    versions_in,
 )
 from tests.support.stores import KINDS, in_a_file
 
@@ -57,27 +57,27 @@ def test_unacknowledged_events_are_repeated_and_nothing_is_skipped(world: World)
     rng = random.Random(7)
     gateway = world.client("gateway")
     gateway.create()
-    heard = []
+    received = []
     acknowledged: set[str] = set()
     lost: set[str] = set()
     for number in range(12):
         world.end(*(f"t-{number}-{each}" for each in range(rng.randint(0, 4))))
         events, _ = gateway.poll(maxEvents=rng.randint(1, 6), ack=sorted(acknowledged | {"never-told"}))
-        heard += events
+        received += events
         acknowledged = {each["jti"] for each in events if rng.random() < 0.7}
         if rng.random() < 0.3:
             lost |= acknowledged
             acknowledged = set()
     while True:
         events, more = gateway.poll(ack=sorted(acknowledged))
-        heard += events
+        received += events
         acknowledged = {each["jti"] for each in events}
         if not events:
             break
 
     assert lost
     assert not more
-    assert sorted(world.rows()) == sorted(told(heard))
+    assert sorted(world.rows()) == sorted(versions_in(received))
     assert [seq for seq, _ in enumerate(world.rows(), start=1)] == ledger(world, "gateway")
     gateway.close()
 
@@ -175,7 +175,7 @@ def test_events_kept_while_paused_are_delivered_in_order_afterwards(world: World
     assert {"status": "enabled", "stream_id": gateway.id} == gateway.status("enabled")
     events, _ = gateway.poll()
     assert [UPDATED] == list(events[0]["events"])
-    assert world.rows() == told(events)
+    assert world.rows() == versions_in(events)
     assert ([], False) == gateway.poll(ack=[each["jti"] for each in events])
 
     gateway.status("disabled")
@@ -188,7 +188,7 @@ def test_events_kept_while_paused_are_delivered_in_order_afterwards(world: World
 
     first = {each["jti"] for each in events if key_in(each) in {"token:t-1", "token:t-2"}}
     assert first < {each["jti"] for each in restarted}
-    assert [("token:t-1", 1), ("token:t-2", 1), ("token:t-3", 3)] == told(restarted)
+    assert [("token:t-1", 1), ("token:t-2", 1), ("token:t-3", 3)] == versions_in(restarted)
     gateway.close()
 
 
@@ -222,7 +222,7 @@ def test_a_verification_comes_through_the_stream_with_its_state(world: World):
     assert {VERIFICATION: {"state": "are you there?"}} == events[0]["events"]
     assert {"format": "opaque", "id": gateway.id} == events[0]["sub_id"]
     rest, _ = gateway.poll(ack=[events[0]["jti"]])
-    assert [("token:t-1", 1)] == told(rest)
+    assert [("token:t-1", 1)] == versions_in(rest)
     asked = [gateway.ask("POST", "verification", {"stream_id": gateway.id}).status_code for _ in range(20)]
     assert {204, 429} == set(asked)
     gateway.close()
@@ -238,14 +238,14 @@ def test_a_receiver_gets_what_it_covers_and_everything_missed_once_it_covers_mor
     gateway.create()
     world.end("https://idp.example#t-1", "https://other.example#t-2", "https://other.example#t-3")
     events, _ = gateway.poll()
-    assert [("token:https://idp.example#t-1", 1)] == told(events)
+    assert [("token:https://idp.example#t-1", 1)] == versions_in(events)
     assert ([], False) == gateway.poll(ack=[each["jti"] for each in events])
 
     later = {"issuers": ["https://idp.example", "https://other.example"], "occurred_at": "2100-01-01T00:00:00Z"}
     world.tell({**registration, **later})
     events, _ = gateway.poll()
 
-    assert world.rows() == told(events)
+    assert world.rows() == versions_in(events)
     gateway.close()
 
 
@@ -272,11 +272,11 @@ def test_a_narrowed_receiver_still_gets_earlier_orders(world: World):
     tokens = [token("t-1"), token("t-2", subject="human:bo"), token("t-3"), token("t-4", subject="human:bo")]
     world.tell(*tokens, *before, *after, {**narrow, "occurred_at": day(4)})
     events, _ = gateway.poll()
-    assert {("token:t-1", 1), ("token:t-2", 1), ("token:t-3", 1)} == {*told(events)}
+    assert {("token:t-1", 1), ("token:t-2", 1), ("token:t-3", 1)} == {*versions_in(events)}
 
     world.tell({"type": "revocation.lifted", "revocation": "r-2", "lifted_by": "human:bo", "occurred_at": day(6)})
     rest, _ = gateway.poll(ack=[each["jti"] for each in events])
-    assert [("token:t-2", 2)] == told(rest)
+    assert [("token:t-2", 2)] == versions_in(rest)
     gateway.close()
 
 
@@ -321,12 +321,12 @@ def test_a_poll_waits_for_events(world: World):
     assert ([], False) == gateway.poll(returnImmediately=False)
     late = threading.Timer(0.1, world.end, ["t-1"])
     late.start()
-    heard: list[tuple[str, int]] = []
-    while not heard:
-        heard = told(gateway.poll(returnImmediately=False)[0])
+    received: list[tuple[str, int]] = []
+    while not received:
+        received = versions_in(gateway.poll(returnImmediately=False)[0])
     late.join()
 
-    assert [("token:t-1", 1)] == heard
+    assert [("token:t-1", 1)] == received
     gateway.close()
 
 

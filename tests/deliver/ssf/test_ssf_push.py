@@ -21,7 +21,18 @@ from lineage.store.database.tables import accepted
 from lineage.store.delivery.outbox import cursor_of
 from tests.support.feed_desk import Desk
 from tests.support.kafka_worlds import wait_until
-from tests.support.ssf_worlds import ED, HEADER, RSA, UPDATED, VERIFICATION, Receiver, World, receiving, serving, told
+from tests.support.ssf_worlds import (
+    ED,
+    HEADER,
+    RSA,
+    UPDATED,
+    VERIFICATION,
+    Receiver,
+    World,
+    receiving,
+    serving,
+    versions_in,
+)
 from tests.support.stores import KINDS, in_a_file
 
 QUICK = PushBackoff(first_seconds=0.05, longest_seconds=0.3)
@@ -55,9 +66,9 @@ def pushing(world: World, pace: PushBackoff = QUICK) -> Iterator[Pusher]:
         thread.join()
 
 
-def heard(receiver: Receiver) -> list[tuple[str, int]]:
+def received_events(receiver: Receiver) -> list[tuple[str, int]]:
     """Return the events that a receiver accepted; check that repetitions are equal."""
-    return told(receiver.claims())
+    return versions_in(receiver.claims())
 
 
 def kept(world: World, receiver: str) -> list[int]:
@@ -109,7 +120,7 @@ def test_every_event_is_delivered_in_order_whatever_dies(kind: str, request: pyt
 
         rows = world.rows()
         refused = rows.index(("token:t-1-7", 1))
-        assert [row for row in rows if row != rows[refused]] == heard(receiver)
+        assert [row for row in rows if row != rows[refused]] == received_events(receiver)
         assert [seq for seq in range(1, len(rows) + 1) if seq != refused + 1] == kept(world, "gateway")
         letters = gateway.http.get(f"{world.issuer}/ssf/dead-letters").json()
         assert [("invalid_request", "not for me: invalid_request")] == [
@@ -139,7 +150,7 @@ def test_one_of_two_processes_pushes_and_the_other_takes_over(world: World):
             world.end("t-3")
             wait_until(lambda: kept(world, "gateway") == [1, 2, 3])
             wait_until(lambda: cursor_of(world.store, PUSHER).place == name)
-            assert world.rows() == heard(receiver)
+            assert world.rows() == received_events(receiver)
         finally:
             for run in filter(None, (first, second)):
                 run.kill()
@@ -173,7 +184,7 @@ def test_a_slow_or_unavailable_receiver_delays_no_other(world: World):
         slow.behave()
         wait_until(lambda: len(kept(world, "slow")) == 4)
 
-        assert world.rows() == heard(quick) == heard(down) == heard(slow)
+        assert world.rows() == received_events(quick) == received_events(down) == received_events(slow)
 
 
 def test_a_pause_keeps_events_and_a_verification_has_its_state(world: World):
@@ -193,14 +204,14 @@ def test_a_pause_keeps_events_and_a_verification_has_its_state(world: World):
         delivery = {"method": gateway.stream["delivery"]["method"], "endpoint_url": receiver.url}
         fields = {"stream_id": gateway.id, "delivery": {**delivery, "authorization_header": HEADER}}
         assert delivery == gateway.ask("PATCH", "configuration", fields).json()["delivery"]
-        assert [] == heard(receiver)
+        assert [] == received_events(receiver)
         gateway.status("enabled")
         wait_until(lambda: len(kept(world, "gateway")) == 2)
 
         # A change of the stream may fence off the record of an acceptance, and then the event is pushed again.
         distinct = list({claims["jti"]: claims for claims in receiver.claims()}.values())
         assert [VERIFICATION, UPDATED] == [type_ for claims in distinct[:2] for type_ in claims["events"]]
-        assert world.rows() == heard(receiver)
+        assert world.rows() == received_events(receiver)
         gateway.close()
 
 

@@ -81,12 +81,12 @@ def honest(keys: NoteKeys, state: Path, clock: Callable[[], int] = lambda: START
     witness = Witness(keys, logs, state, clock)
 
     def answer(raw: str) -> tuple[int, str, str]:
-        said = witness.cosign(parse_submission(raw))
-        if isinstance(said, str):
-            return 200, "text/plain", said
-        if said.size is not None:
-            return int(said.status), "text/x.tlog.size", f"{said.size}\n"
-        return int(said.status), "text/plain", said.detail
+        response = witness.cosign(parse_submission(raw))
+        if isinstance(response, str):
+            return 200, "text/plain", response
+        if response.size is not None:
+            return int(response.status), "text/x.tlog.size", f"{response.size}\n"
+        return int(response.status), "text/plain", response.detail
 
     return answer
 
@@ -201,9 +201,9 @@ def test_a_lying_witness_is_not_counted(store: Store, sites: Start, lie: str):
     before = latest(store).note
     faults = ask(store, 1, sites("liar.example", lies(keys, keys_of("other.example"))[lie], keys))
 
-    (said,) = faults.values()
-    assert said
-    assert said.isprintable()
+    (fault,) = faults.values()
+    assert fault
+    assert fault.isprintable()
     assert (before, None) == (latest(store).note, latest(store).witnessed_at)
 
 

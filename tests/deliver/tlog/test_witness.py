@@ -275,19 +275,19 @@ def test_a_second_history_is_not_cosigned(site: Site, tmp_path: Path):
     )
 
 
-@pytest.mark.parametrize(("needed", "said"), [("2", "is 2, but 1 are configured"), ("0", "write a number from 1")])
-def test_a_number_of_witnesses_that_cannot_be_reached_is_refused(site: Site, needed: str, said: str):
+@pytest.mark.parametrize(("needed", "message"), [("2", "is 2, but 1 are configured"), ("0", "write a number from 1")])
+def test_a_number_of_witnesses_that_cannot_be_reached_is_refused(site: Site, needed: str, message: str):
     """No checkpoint would ever count as witnessed."""
     site.follow("https://w.example", OWN.verifiers[0].text)
     env = site.env | {"DELEGRAPH_EVIDENCE_WITNESSES": needed}
     result = CliRunner().invoke(main, ("evidence", "checkpoint"), env=env)
 
     assert 2 == result.exit_code
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ('url = "https://w.example"\n', "'key' of"),
         ('url = "http://w.example"\nkey = "KEY"\n', "must begin with https://"),
@@ -296,7 +296,7 @@ def test_a_number_of_witnesses_that_cannot_be_reached_is_refused(site: Site, nee
         ('url = "https://w.example"\nkey = "KEY"\ntimeout_seconds = -1\n', "must be a positive number"),
     ],
 )
-def test_wrong_settings_are_named(site: Site, table: str, said: str):
+def test_wrong_settings_are_named(site: Site, table: str, message: str):
     keys = {"KEY": OWN.verifiers[0].text, "LOG": LOG.verifiers[0].text}
     for word, key in keys.items():
         table = table.replace(f'"{word}"', f'"{key}"')
@@ -305,4 +305,4 @@ def test_wrong_settings_are_named(site: Site, table: str, said: str):
     result = CliRunner().invoke(main, ("evidence", "checkpoint"), env=site.env)
 
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr

@@ -347,7 +347,7 @@ def test_searching_takes_linear_time(raw):
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("sentence", "shown"),
     [
         ("it failed for postgresql://app:hunter2@db/prod", "it failed for postgresql://app:***@db/prod"),
         ("sent {'password': 'hunter2'} to it", "sent {'password': '***'} to it"),
@@ -356,8 +356,8 @@ def test_searching_takes_linear_time(raw):
         ("GET /cb?id_token=abc&state=1", f"GET /cb?id_token={handle('abc')}&state=1"),
         ("password: hunter2hunter2", "password: ***"),
         *(
-            (said, said)
-            for said in (
+            (sentence, sentence)
+            for sentence in (
                 "DELEGRAPH_KAFKA_PASSWORD: the file /run/secrets/x cannot be read: No such file",
                 "set DELEGRAPH_KAFKA_PASSWORD=... or name a file",
                 "the token https://idp.example:8443#alice@example.com is expired",
@@ -371,11 +371,11 @@ def test_searching_takes_linear_time(raw):
         ),
     ],
 )
-def test_a_sentence_is_shown_without_its_credentials(said, shown):
+def test_a_sentence_is_shown_without_its_credentials(sentence, shown):
     """
     They are found by shape and by name; a sentence that merely mentions secrets is unchanged.
     """
-    assert shown == scrubbed(said)
+    assert shown == scrubbed(sentence)
     assert shown == scrubbed(shown)
 
 

@@ -30,19 +30,19 @@ from tests.support.kafka_worlds import (
     account,
     administering,
     assert_whole,
-    behind,
     consuming,
+    content_digest,
     drained,
     entries_of,
     facts_in,
     given_up,
     group_of,
     history,
+    lag_of,
     made_log,
     opened,
     producing,
     recreate,
-    spoken,
     started,
     unequal,
     wait_until,
@@ -110,7 +110,7 @@ def world(store_url: str, kafka: str) -> Iterator[World]:
             wait_until(lambda: consumer.run.poll() is not None or _has_begun(store_url))
             producer.send(log.topic_name(DECISIONS), NO_EVENT, headers=HEADERS, partition=1).get(30)
             log.append([*entries_of(made[half:]), order._replace(topic=DECISIONS)])
-            wait_until(lambda: behind(store_url, log) == 0 and same_graph(consumer, store_url))
+            wait_until(lambda: lag_of(store_url, log) == 0 and same_graph(consumer, store_url))
             yield World(store_url, url, log, consumer, made, misrouted)
 
 
@@ -127,7 +127,7 @@ def test_records_from_before_and_during_the_run_are_projected_once(world: World,
     """
     Every event is one fact, every record is accounted for, and the store equals an uninterrupted projection.
     """
-    assert_whole(world.store, world.log, {spoken(event) for event in [*world.made, world.misrouted]}, tmp_path)
+    assert_whole(world.store, world.log, {content_digest(event) for event in [*world.made, world.misrouted]}, tmp_path)
 
 
 @pytest.mark.slow
@@ -274,7 +274,7 @@ def test_a_consumer_leaves_at_once_on_sigterm(kafka_url: str, tmp_path: Path):
         assert took < 5, took
         assert document["records"] == left.moved == left.outcomes
         assert left.records == document["records"] + rest["records"]
-        assert_whole(store, log, {spoken(event) for event in made}, tmp_path)
+        assert_whole(store, log, {content_digest(event) for event in made}, tmp_path)
 
 
 @pytest.mark.slow
@@ -286,7 +286,7 @@ def test_a_leaving_consumer_commits_its_positions_to_the_group(kafka_url: str, t
     with made_log(kafka_url) as log:
         log.append(entries_of(history(300)))
         with consuming(store, kafka_url) as consumer:
-            wait_until(lambda: _has_begun(store) and behind(store, log) == 0)
+            wait_until(lambda: _has_begun(store) and lag_of(store, log) == 0)
             consumer.leave()
         with administering(log.servers) as admin:
             offsets = admin.list_group_offsets(group)[group]
@@ -318,14 +318,14 @@ def test_consumers_that_join_and_leave_share_the_work(kafka_url: str, store_url:
                     return
 
         loader = threading.Thread(target=load)
-        with consuming(store, kafka_url) as first, consuming(store, kafka_url) as second, begun(loader, enough):
+        with consuming(store, kafka_url) as first, consuming(store, kafka_url) as second, has_begun(loader, enough):
             wait_until(lambda: has_worked(first, second))
             one, _ = first.leave()
             with consuming(store, kafka_url) as third:
                 wait_until(lambda: has_worked(second, third))
                 enough.set()
                 loader.join()
-                wait_until(lambda: behind(store, log) == 0)
+                wait_until(lambda: lag_of(store, log) == 0)
                 wait_until(lambda: same_graph(second, store) and same_graph(third, store))
                 two, _ = second.leave()
                 three, _ = third.leave()
@@ -333,11 +333,11 @@ def test_consumers_that_join_and_leave_share_the_work(kafka_url: str, store_url:
         records = [document["records"] for document in (one, two, three)]
         assert all(records)
         assert sum(log.ends().values()) == sum(records)
-        assert_whole(store, log, {spoken(event) for event in made}, tmp_path)
+        assert_whole(store, log, {content_digest(event) for event in made}, tmp_path)
 
 
 @contextmanager
-def begun(thread: threading.Thread, enough: threading.Event) -> Iterator[None]:
+def has_begun(thread: threading.Thread, enough: threading.Event) -> Iterator[None]:
     thread.start()
     try:
         yield
@@ -392,7 +392,7 @@ def test_drain_stops_at_the_end_the_log_had_at_its_start(kafka_url: str, tmp_pat
 
     assert (600, 300) == (first["records"], first["as_of"]["behind"])
     assert (300, 0) == (rest["records"], rest["as_of"]["behind"])
-    assert {spoken(event) for event in made} == set(facts_in(settings.store))
+    assert {content_digest(event) for event in made} == set(facts_in(settings.store))
 
 
 # Refusals
@@ -462,7 +462,7 @@ def test_topics_created_again_during_a_run_are_noticed(kafka_url: str, tmp_path:
         append_some(log, 300, 1)
         run = started("consume", "--store", store, "--log", kafka_url, "--group", group_of(kafka_url), code=OFTEN)
         try:
-            wait_until(lambda: _has_begun(store) and behind(store, log) == 0)
+            wait_until(lambda: _has_begun(store) and lag_of(store, log) == 0)
             forced(what, log)
             code, result = given_up(run)
         finally:
@@ -534,7 +534,7 @@ def test_records_unknown_to_an_older_version_are_imported_after_an_upgrade(kafka
 
         assert (later, 1_000) == (outcomes["quarantined"], sum(outcomes.values()))
         assert (later, later, 0) == (document["read"], document["taken_up"], document["waiting"])
-        assert_whole(store, log, {spoken(event) for event in made}, tmp_path)
+        assert_whole(store, log, {content_digest(event) for event in made}, tmp_path)
 
 
 def answers(consumer: Consuming) -> bool:
@@ -553,13 +553,13 @@ def test_the_live_graph_follows_a_rebuild(kafka_url: str, tmp_path: Path):
     with made_log(kafka_url) as log:
         append_some(log, 600, 1)
         with consuming(store, kafka_url) as consumer:
-            wait_until(lambda: answers(consumer) and behind(store, log) == 0)
+            wait_until(lambda: answers(consumer) and lag_of(store, log) == 0)
             with opened(store) as found, found._write() as connection:
                 for table in ("ref", "fact"):
                     connection.exec_driver_sql(f"DELETE FROM {table} WHERE n % 5 = 0")
                 connection.exec_driver_sql("UPDATE meta SET value = x'00' WHERE name = 'edition'")
             asked(store, kafka_url, "rebuild")
             append_some(log, 100, 3)
-            wait_until(lambda: behind(store, log) == 0 and same_graph(consumer, store))
+            wait_until(lambda: lag_of(store, log) == 0 and same_graph(consumer, store))
             consumer.leave()
         assert [] == unequal(store, log, tmp_path)

@@ -31,17 +31,17 @@ from tests.support.kafka_worlds import (
     Step,
     account,
     assert_whole,
-    behind,
     consuming,
+    content_digest,
     drained,
     entries_of,
     given_up,
     group_of,
     history,
+    lag_of,
     made_log,
     opened,
     producing,
-    spoken,
     started,
     wait_until,
 )
@@ -91,8 +91,8 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres_url"))
 
 
-def said(made: list[dict[str, Any]]) -> set[str]:
-    return {spoken(event) for event in made}
+def digests_of(made: list[dict[str, Any]]) -> set[str]:
+    return {content_digest(event) for event in made}
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_a_consumer_that_dies_at_any_step_loses_nothing(kafka_url: str, store_ur
 
         assert left.outcomes == left.moved
         assert SMALL < left.moved < left.records
-        assert_whole(store_url, log, said(made), tmp_path)
+        assert_whole(store_url, log, digests_of(made), tmp_path)
 
 
 # Servers that stop and start
@@ -134,7 +134,9 @@ def emitting(log: KafkaLog, made: list[dict[str, Any]], rate: float = 300) -> It
                 for entry, event in zip(entries_of(made), made, strict=True):
                     if enough.wait(1 / rate):
                         break
-                    sent.append((producer.send(log.topic_name(entry.topic), entry.value, key=entry.key), spoken(event)))
+                    sent.append(
+                        (producer.send(log.topic_name(entry.topic), entry.value, key=entry.key), content_digest(event))
+                    )
                 for future, content in sent:
                     future.get(timeout=90)
                     acknowledged.add(content)
@@ -185,7 +187,7 @@ def test_a_broker_that_is_killed_while_producing_and_consuming_loses_nothing(
             broker.start()
             held = moved(store)
             wait_until(lambda: moved(store) > held)
-        wait_until(lambda: answers(log) and behind(store, log) == 0)
+        wait_until(lambda: answers(log) and lag_of(store, log) == 0)
         broker.kill()
         document, took = consumer.leave()
         broker.start()
@@ -224,7 +226,7 @@ def test_the_consumer_waits_for_a_database_that_goes_away_under_load(
             wait_until(lambda: "waiting after a fault: store" in str(consumer.get("/readyz")))
             wait_until(lambda: "has not kept up with the store" in str(consumer.get("/digest")))
             database.start()
-        wait_until(lambda: behind(store, log) == 0)
+        wait_until(lambda: lag_of(store, log) == 0)
         wait_until(lambda: consumer.get("/readyz")[0] == 200 == consumer.get("/digest")[0])
         document, _ = consumer.leave()
 
@@ -256,13 +258,13 @@ def test_servers_that_are_down_at_start_or_end_are_not_an_error(
         broker.kill()
         database.kill()
         with consuming(store, url, code=EAGER) as consumer:
-            wait_until(lambda: "trying again" in consumer.said())
+            wait_until(lambda: "trying again" in consumer.output())
             code, said_at_once = given_up(started("consume", "--drain", "--store", store, "--log", url))
             database.start()
-            wait_until(lambda: broker.servers in consumer.said())
+            wait_until(lambda: broker.servers in consumer.output())
             broker.start()
-            wait_until(lambda: answers(log) and has_tables(store) and behind(store, log) == 0)
-            assert_whole(store, log, said(made), tmp_path)
+            wait_until(lambda: answers(log) and has_tables(store) and lag_of(store, log) == 0)
+            assert_whole(store, log, digests_of(made), tmp_path)
             wait_until(lambda: consumer.get("/readyz")[0] == 200)
             database.stop()
             document, _ = consumer.leave()
@@ -307,10 +309,10 @@ def test_the_consumer_waits_for_a_locked_file(kafka_url: str, tmp_path: Path):
         wait_until(lambda: "waiting after a fault: store" in str(consumer.get("/readyz")))
         locker.execute("ROLLBACK")
         locker.close()
-        wait_until(lambda: behind(store, log) == 0)
+        wait_until(lambda: lag_of(store, log) == 0)
         consumer.leave()
 
-        assert_whole(store, log, said(made), tmp_path)
+        assert_whole(store, log, digests_of(made), tmp_path)
 
 
 FORGETFUL = f"""
@@ -340,9 +342,9 @@ def test_a_join_that_the_library_loses_is_repeated(kafka_url: str, tmp_path: Pat
     with opened(store, create=True), made_log(kafka_url) as log:
         log.append(entries_of(made))
         with consuming(store, kafka_url, code=FORGETFUL):
-            wait_until(lambda: behind(store, log) == 0)
+            wait_until(lambda: lag_of(store, log) == 0)
 
-        assert_whole(store, log, said(made), tmp_path)
+        assert_whole(store, log, digests_of(made), tmp_path)
 
 
 # Late wake-ups
@@ -386,7 +388,7 @@ def test_a_zombie_that_wakes_after_its_partitions_moved_writes_nothing_twice(
 
     def more() -> bool:
         """Send more events once the earlier ones are processed; return true when the zombie is frozen."""
-        if behind(store_url, log) == 0:
+        if lag_of(store_url, log) == 0:
             log.append(islice(load, SMALL // 2))
         return state_of(zombie.pid) == "T"
 
@@ -401,18 +403,18 @@ def test_a_zombie_that_wakes_after_its_partitions_moved_writes_nothing_twice(
         wait_until(lambda: has_partitions(other, 2 * PARTITIONS))
         log.append(islice(load, SMALL))
         if step is not WITHIN:
-            wait_until(lambda: behind(store_url, log) == 0)
+            wait_until(lambda: lag_of(store_url, log) == 0)
         zombie.send_signal(signal.SIGCONT)
-        wait_until(lambda: behind(store_url, log) == 0 and has_partitions(other, PARTITIONS))
+        wait_until(lambda: lag_of(store_url, log) == 0 and has_partitions(other, PARTITIONS))
         log.append(load)
-        wait_until(lambda: behind(store_url, log) == 0)
+        wait_until(lambda: lag_of(store_url, log) == 0)
         zombie.terminate()
         stdout, stderr = zombie.communicate(timeout=30)
         document, _ = other.leave()
 
         assert zombie.returncode == 0, stderr.decode()
         assert account(store_url, log).records == document["records"] + json.loads(stdout)["records"]
-        assert_whole(store_url, log, said(made), tmp_path)
+        assert_whole(store_url, log, digests_of(made), tmp_path)
 
 
 @contextmanager
@@ -466,10 +468,10 @@ def test_repeated_events_in_any_order_are_facts_once(kafka_url: str, store_url: 
                     producer.flush(30)
                     wait_until(lambda: has_partitions(other, PARTITIONS))
             producer.flush(30)
-            wait_until(lambda: behind(store_url, log) == 0)
+            wait_until(lambda: lag_of(store_url, log) == 0)
 
         with opened(store_url) as store:
             outcomes = store.outcomes()
         assert len(given) == sum(outcomes)
-        assert len(given) - len(said(made)) == outcomes.duplicates
-        assert_whole(store_url, log, said(made), tmp_path)
+        assert len(given) - len(digests_of(made)) == outcomes.duplicates
+        assert_whole(store_url, log, digests_of(made), tmp_path)

@@ -24,14 +24,14 @@ from lineage.core.model.records import DECISIONS, ORDERS, TOPICS
 from tests.support.kafka_worlds import (
     Consuming,
     assert_whole,
-    behind,
     consuming,
+    content_digest,
     entries_of,
     history,
+    lag_of,
     made_log,
     opened,
     producing,
-    spoken,
     wait_until,
 )
 
@@ -181,7 +181,7 @@ def test_hostile_records_among_good_ones_end_in_quarantine(kafka_url: str, tmp_p
         for entry in good[refused:]:
             producer.send(log.topic_name(entry.topic), entry.value, key=entry.key)
         producer.flush(60)
-        wait_until(lambda: behind(store, log) == 0 or has_ended(first, second), seconds=60 + MANY / 500)
+        wait_until(lambda: lag_of(store, log) == 0 or has_ended(first, second), seconds=60 + MANY / 500)
         for consumer in (first, second):
             assert 200 == consumer.get("/healthz")[0]
             assert memory_of(consumer) < MEMORY_BYTES
@@ -193,7 +193,7 @@ def test_hostile_records_among_good_ones_end_in_quarantine(kafka_url: str, tmp_p
         assert (refused, refused + len(good)) == (outcomes.quarantined, sum(outcomes))
         assert [] == [marker for marker in MARKERS for spelling in spellings(marker) if spelling in kept]
         assert file.exists()
-        assert_whole(store, log, {spoken(event) for event in made}, tmp_path)
+        assert_whole(store, log, {content_digest(event) for event in made}, tmp_path)
 
 
 def has_ended(*consumers: Consuming) -> bool:
@@ -291,15 +291,15 @@ def test_a_false_offset_does_not_displace_another_record(
                 for future in [liar.send(name, value) for value in values[4:8]]:
                     future.get(30)
             with consuming(store, kafka_url):
-                wait_until(lambda: behind(store, log) == 0)
+                wait_until(lambda: lag_of(store, log) == 0)
                 for value in values[8:]:
                     producer.send(name, value).get(30)
-                wait_until(lambda: behind(store, log) == 0)
+                wait_until(lambda: lag_of(store, log) == 0)
 
         assert list(range(12)) == [record.number for record in log.read(DECISIONS, 0, 0, limit=100).records]
         assert values == [record.value for record in log.read(DECISIONS, 0, 0, limit=100).records]
         assert [values[6]] == [record.value for record in log.read(DECISIONS, 0, 6, limit=1).records]
-        assert_whole(store, log, {spoken(event) for event in made}, tmp_path)
+        assert_whole(store, log, {content_digest(event) for event in made}, tmp_path)
 
 
 def lz4(data: Any) -> bytes:

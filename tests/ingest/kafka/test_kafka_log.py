@@ -27,6 +27,7 @@ from lineage.serve.queries.service import Service
 from tests.support.kafka_worlds import (
     PARTITIONS,
     administering,
+    content_digest,
     entries_of,
     facts_in,
     history,
@@ -34,7 +35,6 @@ from tests.support.kafka_worlds import (
     opened,
     producing,
     recreate,
-    spoken,
     started,
     wait_until,
 )
@@ -225,7 +225,7 @@ def test_aborted_records_are_a_gap(kafka_url: str, tmp_path: Path):
         assert len(kept) == count < sum(log.ends().values())
         assert 0 == behind
         assert log.ends() == {place: positions.get(place, 0) for place in log.ends()}
-    assert {spoken(event) for event in kept} == set(facts_in(store_url))
+    assert {content_digest(event) for event in kept} == set(facts_in(store_url))
 
 
 def test_an_open_transaction_delays_the_records_after_it(kafka_url: str):
@@ -371,4 +371,4 @@ def test_every_event_of_a_history_comes_back(kafka_url: str):
         log.append(entries_of(made))
         found = [codec.read(value) for place in PLACES for value in read_whole(log, *place) if value is not None]
 
-    assert sorted(map(spoken, made)) == sorted(map(digest, found))
+    assert sorted(map(content_digest, made)) == sorted(map(digest, found))

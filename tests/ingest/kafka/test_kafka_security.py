@@ -314,25 +314,25 @@ def test_a_web_server_is_not_kafka():
 
 
 @pytest.mark.parametrize(
-    ("server", "said"),
+    ("server", "message"),
     [("127.0.0.1:1", "connection refused"), ("nowhere.invalid:9092", "cannot be resolved"), ("[::1]:1", ":1: ")],
 )
-def test_an_address_without_a_server_is_reported(server: str, said: str):
+def test_an_address_without_a_server_is_reported(server: str, message: str):
     """
     A port on which nothing listens, and a name that no name server knows.
     """
-    assert said in cause_of([server], NOBODY)
+    assert message in cause_of([server], NOBODY)
 
 
 @pytest.mark.parametrize(
-    ("host", "made", "said"),
+    ("host", "made", "message"),
     [
         ("127.0.0.1", timedelta(days=-800), "has expired"),
         ("127.0.0.1", timedelta(days=30), "not valid yet"),
         ("127.0.0.2", timedelta(), "for another name than '127.0.0.2'"),
     ],
 )
-def test_an_unsuitable_certificate_is_reported(tmp_path: Path, host: str, made: timedelta, said: str):
+def test_an_unsuitable_certificate_is_reported(tmp_path: Path, host: str, made: timedelta, message: str):
     """
     An expired one, one that is not valid yet, and one for another name, each with its fault.
     """
@@ -349,7 +349,7 @@ def test_an_unsuitable_certificate_is_reported(tmp_path: Path, host: str, made: 
     with listening(answer, host) as server:
         cause = cause_of([server], settings)
 
-    assert said in cause
+    assert message in cause
 
 
 # Tokens, and addresses without a server
@@ -512,7 +512,7 @@ def test_a_writer_cannot_read(log_of: Callable[..., KafkaLog], prefix: str):
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "said"),
+    ("error", "kind", "message"),
     [
         (errors.TopicAuthorizationFailedError({"a.orders"}), RefusedError, "--operation Write --topic a.orders"),
         (errors.TopicAuthorizationFailedError("a.orders"), RefusedError, "may not write the topic a.orders"),
@@ -535,7 +535,7 @@ def test_a_writer_cannot_read(log_of: Callable[..., KafkaLog], prefix: str):
         (errors.KafkaConfigurationError("x"), RefusedError, "x"),
     ],
 )
-def test_errors_of_the_library_are_translated(error: errors.KafkaError, kind: type, said: str):
+def test_errors_of_the_library_are_translated(error: errors.KafkaError, kind: type, message: str):
     """
     An unreachable broker is unavailable and worth retrying; a denied or impossible request is refused; lost records are
     an integrity error.
@@ -544,7 +544,7 @@ def test_errors_of_the_library_are_translated(error: errors.KafkaError, kind: ty
         raise error
 
     assert kind is type(fault.value)
-    assert said in str(fault.value)
+    assert message in str(fault.value)
     assert error is fault.value.__cause__
     assert "\n" not in str(fault.value)
 

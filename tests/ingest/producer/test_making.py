@@ -453,7 +453,7 @@ NAMES = ["sub", "iss", "jti", "act", "scope", "aud", "exp", "iat", "nbf", "clien
 HOSTILE = st.dictionaries(st.sampled_from(NAMES), RUBBISH)
 
 
-def told(make: Callable[[], Mapping[str, Any]]) -> str:
+def output_of(make: Callable[[], Mapping[str, Any]]) -> str:
     """Return all output: the document and the event, or the error with every exception in its chain."""
     try:
         document = make()
@@ -466,19 +466,19 @@ def told(make: Callable[[], Mapping[str, Any]]) -> str:
 def test_no_helper_reveals_a_token(secret: str, other: str, third: str, claims: dict[str, Any]):
     """Whatever a token looks like and contains, it is in no event and in no error of any helper."""
     hostile = hand_made({"alg": "HS256", "typ": 5}, claims, "c2lnbmF0dXJlLW9mLXRoZS10b2tlbg")
-    everything = told(lambda: token_issued_from_jwt(secret))
-    everything += told(lambda: token_issued_from_jwt(hostile))
+    everything = output_of(lambda: token_issued_from_jwt(secret))
+    everything += output_of(lambda: token_issued_from_jwt(hostile))
     for issued in (secret, hostile):
         answer = {"access_token": issued, "refresh_token": third, "scope": "a b", "expires_in": 5}
-        everything += told(
+        everything += output_of(
             lambda answer=answer: token_issued_from_exchange(
                 answer, subject_token=other, actor_token=third, received_at=0, subject="human:a"
             )
         )
     call = {"params": {"name": "send", "arguments": {"token": secret, "more": [other]}, "_meta": {"auth": third}}}
-    everything += told(lambda: action_from_mcp(call, {"content": [{"text": other}], "isError": True}))
+    everything += output_of(lambda: action_from_mcp(call, {"content": [{"text": other}], "isError": True}))
     request = copy.deepcopy(REQUEST) | {"context": {"token": secret, "authorization": f"Bearer {other}"}}
-    everything += told(lambda: decision_from_authzen(request, {"decision": True, "context": {"token": third}}))
+    everything += output_of(lambda: decision_from_authzen(request, {"decision": True, "context": {"token": third}}))
 
     for token in (secret, other, third, hostile):
         assert token not in everything

@@ -123,9 +123,9 @@ def test_a_raw_credential_is_refused_and_not_repeated(desk: Desk):
     secret = "eyJhbGciOiJub25lIn0.eyJqdGkiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl"
     with desk.producer() as producer:
         for event in ({**ACTION, "token": secret}, ActionPerformed("x1", "mail.send", "succeeded", token=secret)):
-            with pytest.raises(CredentialError) as told:
+            with pytest.raises(CredentialError) as raised:
                 producer.emit(event)
-            assert secret not in str(told.value)
+            assert secret not in str(raised.value)
         producer.emit(ACTION)
 
     for file in desk.log.parent.iterdir():
@@ -266,16 +266,16 @@ def test_a_program_that_ends_without_closing_loses_nothing(desk: Desk, away: Cal
 @pytest.mark.slow
 def test_acknowledged_events_survive_a_kill(desk: Desk):
     """After kill -9 at any time a new producer sends the rest: nothing that emit returned for is missing."""
-    told: dict[str, int] = {}
+    acknowledged: dict[str, int] = {}
     for run in range(4):
-        told |= killed_while_emitting(desk.url, desk.spool, run, 0.05 + 0.1 * run)
+        acknowledged |= killed_while_emitting(desk.url, desk.spool, run, 0.05 + 0.1 * run)
     with desk.producer() as producer:
         assert producer.flush(30)
 
     logged = {event.event_id: event.sequence or 0 for event in desk.logged()}
-    assert told == {name: logged[name] for name in told}
+    assert acknowledged == {name: logged[name] for name in acknowledged}
     assert list(range(1, len(logged) + 1)) == sorted(logged.values())
-    assert len(told) > 20
+    assert len(acknowledged) > 20
 
 
 # delegraph emit
@@ -325,7 +325,7 @@ def test_the_example_emits_a_complete_chain(desk: Desk):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"when_full": "drop"}, "it can be 'refuse' or 'block'"),
         ({"durable": "maybe"}, "it can be 'disk' or 'process'"),
@@ -334,9 +334,9 @@ def test_the_example_emits_a_complete_chain(desk: Desk):
         ({"url": "kafka://host"}, "names no port"),
     ],
 )
-def test_an_invalid_setting_is_refused_at_once(desk: Desk, more: Mapping[str, Any], said: str):
+def test_an_invalid_setting_is_refused_at_once(desk: Desk, more: Mapping[str, Any], message: str):
     """The constructor reports it, and does not lock the spool."""
-    with pytest.raises(RefusedError, match=said):
+    with pytest.raises(RefusedError, match=message):
         desk.producer(**more)
     with desk.producer() as producer:
         producer.emit(ACTION)
@@ -477,9 +477,9 @@ def test_an_action_that_cannot_be_stored_is_reported(
         producer.emit(ACTION)
         with pytest.raises(UnavailableError, match="is full"), producer.action("mail.send"):
             pass
-        with pytest.raises(ValueError, match="mine") as told, producer.action("mail.send"):
+        with pytest.raises(ValueError, match="mine") as raised, producer.action("mail.send"):
             raise ValueError("mine")
-        assert [note for note in told.value.__notes__ if "this action was not recorded: the spool" in note]
+        assert [note for note in raised.value.__notes__ if "this action was not recorded: the spool" in note]
         assert "an action was not recorded" in caplog.text
 
 

@@ -190,9 +190,9 @@ def test_the_producer_waits_for_a_broker_that_is_down_at_the_start(
             assert producer.flush(60)
             assert None is producer.metrics().fault
             assert list(range(1, 21)) == sorted(event.sequence or 0 for event in logged(log))
-    told = [record.getMessage() for record in caplog.records if record.name == "ingest.producer.sender"]
-    assert "the log accepts decisions again" in told
-    assert len(told) == len(set(told))
+    messages = [record.getMessage() for record in caplog.records if record.name == "ingest.producer.sender"]
+    assert "the log accepts decisions again" in messages
+    assert len(messages) == len(set(messages))
 
 
 @pytest.mark.slow
@@ -240,18 +240,18 @@ def test_acknowledged_events_survive_kills_of_the_producer(kafka_url: str, spool
     """
     A killed producer leaves the rest to the next run: every event for which emit returned arrives, and is one fact.
     """
-    told: dict[str, int] = {}
+    acknowledged: dict[str, int] = {}
     with made_log(kafka_url) as log:
         for run in range(4):
-            told |= killed_while_emitting(kafka_url, spool, run, 0.1 + 0.4 * run)
+            acknowledged |= killed_while_emitting(kafka_url, spool, run, 0.1 + 0.4 * run)
         with opened(kafka_url, spool) as producer:
             assert producer.flush(60)
         facts = set(logged(log))  # an event that was sent twice is one fact
 
     found = {event.event_id: event.sequence or 0 for event in facts}
-    assert told == {name: found[name] for name in told}
+    assert acknowledged == {name: found[name] for name in acknowledged}
     assert list(range(1, len(facts) + 1)) == sorted(found.values())
-    assert len(told) > 20
+    assert len(acknowledged) > 20
 
 
 def test_the_spool_outlives_its_producer_while_the_broker_is_down(kafka_url: str, spool: str):
@@ -316,9 +316,9 @@ def test_a_missing_topic_delays_only_its_own_events(kafka_url: str, spool: str, 
                 producer.emit_all([ACTION] * 10)
                 until(lambda: producer.metrics().spooled == 1, 60)
                 assert "has no topic" in (producer.metrics().fault or "")
-    told = [record.getMessage() for record in caplog.records if record.name == "ingest.producer.sender"]
-    assert 1 == len(told)
-    assert told[0].startswith("orders wait in the spool")
+    messages = [record.getMessage() for record in caplog.records if record.name == "ingest.producer.sender"]
+    assert 1 == len(messages)
+    assert messages[0].startswith("orders wait in the spool")
 
 
 def drop(log: KafkaLog, topic: str) -> None:

@@ -112,12 +112,12 @@ def test_the_reported_size_is_always_exact(path: Path):
             case 2:
                 spool.retry_refused()
     spool.refuse(found[0].number, "too-large", "")
-    told = spool.holding()[:3]
+    reported = spool.holding()[:3]
     spool.close()
 
     again = opened(path)
-    assert told == again.holding()[:3]
-    assert min(told) > 0
+    assert reported == again.holding()[:3]
+    assert min(reported) > 0
     again.close()
 
 
@@ -354,7 +354,7 @@ def test_a_closed_spool_accepts_nothing(spool: Spool):
 @pytest.mark.slow
 def test_stored_events_survive_a_kill(path: Path):
     """After kill -9 at any time, every event for which put returned is there, and numbers have no gap."""
-    told: dict[str, int] = {}
+    acknowledged: dict[str, int] = {}
     rng = random.Random(7)
     for run in range(6):
         words = [sys.executable, "-c", PUTTING, str(path), str(run * 100_000)]
@@ -367,14 +367,14 @@ def test_stored_events_survive_a_kill(path: Path):
         killer.join()
         process.wait()
         process.stdout.close()
-        told |= dict(json.loads(line) for line in lines if line.endswith("]\n"))
+        acknowledged |= dict(json.loads(line) for line in lines if line.endswith("]\n"))
 
         spool = opened(path)
         kept = {event.event_id: event.sequence for event in waiting(spool)}
         spool.close()
-        assert told == {name: kept[name] for name in told}
+        assert acknowledged == {name: kept[name] for name in acknowledged}
         assert list(range(1, len(kept) + 1)) == sorted(number or 0 for number in kept.values())
-    assert len(told) > 50
+    assert len(acknowledged) > 50
 
 
 # Properties

@@ -87,7 +87,7 @@ def test_a_source_of_the_settings(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[source]\nname='x'", "must be a list of tables"),
         ("[[source]]\nformat='vault'", "number 1 .* needs a 'name'"),
@@ -105,16 +105,16 @@ def test_a_source_of_the_settings(tmp_path):
         ("[[source]]\nname='x'\nformat='vault'\nlifetimes={access=300}", "has 'access'; a vault source has none"),
     ],
 )
-def test_an_invalid_source_is_refused_by_name(tmp_path, text, told):
+def test_an_invalid_source_is_refused_by_name(tmp_path, text, message):
     """
     The message says what is wrong, where, and what to write instead.
     """
-    with pytest.raises(RefusedError, match=told):
+    with pytest.raises(RefusedError, match=message):
         settings_of(tmp_path, text)
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         ({"match": ".*"}, "matches every id, so all principals would be one"),
         ({"match": "(?P<x>.+)", "id": "human:{x}"}, "matches every id"),
@@ -128,14 +128,14 @@ def test_an_invalid_source_is_refused_by_name(tmp_path, text, told):
         ({"name": "x"}, "has 'name'; there are match, id, kind"),
     ],
 )
-def test_an_invalid_identity_rule_is_refused(tmp_path, entry, told):
+def test_an_invalid_identity_rule_is_refused(tmp_path, entry, message):
     """
     Especially one that would make all principals the same person.
     """
     fields = {"match": "vault:entity:e-1", "id": "human:alice", "kind": "human"} | entry
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in fields.items() if value is not None)
 
-    with pytest.raises(RefusedError, match=told):
+    with pytest.raises(RefusedError, match=message):
         settings_of(tmp_path, f"[[source]]\nname='vault'\nformat='vault'\n[[source.identity]]\n{lines}")
 
 
@@ -175,19 +175,19 @@ def test_two_sources_of_one_format_stay_separate(desk):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--source", "nobody"), "there is no source 'nobody'; the settings name 'vault-eu'"),
         (("--source", "vault-eu", "--format", "cloudtrail"), "has the format vault, not cloudtrail"),
     ],
 )
-def test_an_unknown_source_is_refused(desk, words, told):
+def test_an_unknown_source_is_refused(desk, words, message):
     """
     Before anything is read.
     """
     desk.settings(EU)
 
-    assert told in desk.run("ingest", *words, desk.log(LOGIN), exit=2).output
+    assert message in desk.run("ingest", *words, desk.log(LOGIN), exit=2).output
 
 
 def test_a_file_of_another_format_is_refused(desk):

@@ -25,7 +25,7 @@ from lineage.store.reading.reader import Reader
 from lineage.store.reading.revocation_facts import deliveries
 from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
-from tests.support.desk import Desk, day, derived, done, lifted, ordered, said, token
+from tests.support.desk import Desk, day, derived, done, lifted, ordered, raw_event, token
 from tests.support.enforcement import ENDED, HALF_HOUR, IDS, LAST, RECEIVERS, START, enforcement, several_ids
 from tests.support.kept_questions import AT, counted, in_order, keeping_at, service_of
 from tests.support.store_histories import SEEDS, a_store, records_of, write
@@ -61,8 +61,8 @@ class RandomOutbox:
         ]
         outbox.write(store, changes, after=self._last, at=worlds.grid[0], standing=Standing(store.edition(), {}))
         self._last += 1
-        taken = {self._rng.randint(1, self._last) for _ in range(3)}
-        outbox.note_delivered(store, self._rng.choice(RECEIVERS), taken, self._rng.choice(worlds.grid))
+        chosen = {self._rng.randint(1, self._last) for _ in range(3)}
+        outbox.note_delivered(store, self._rng.choice(RECEIVERS), chosen, self._rng.choice(worlds.grid))
 
 
 @pytest.mark.slow
@@ -157,8 +157,8 @@ def test_what_is_enforced_under_other_ids_is_that_of_the_core(fresh: stores.Fres
                     with store.reader(trust=None) as reader:
                         delivered = deliveries(reader, [f"token:{token}" for token in ENDED], at)
                     judged = closure_of(world, revocation, at, delivered)
-                    beside = {name: found[name] for name in ("findings", "as_of")}
-                    assert {**closure.closure_document(judged), **beside} == found
+                    context = {name: found[name] for name in ("findings", "as_of")}
+                    assert {**closure.closure_document(judged), **context} == found
                     assert {one.id for one in judged.findings} <= {one["id"] for one in found["findings"]}
 
 
@@ -170,7 +170,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     """A root with two children, revoked."""
     desk = Desk(tmp_path)
     desk.take(token("t1"), derived("t2", "t1"), derived("t3", "t1"), ordered("rev", "token", "t1", "09:30"))
-    desk.take(said("receiver.registered", "gw", "08:00", "urn:directory", receiver="urn:gw"))
+    desk.take(raw_event("receiver.registered", "gw", "08:00", "urn:directory", receiver="urn:gw"))
     return desk
 
 
@@ -188,7 +188,7 @@ def test_what_was_ended_is_read_once(desk: Desk):
         before = verdict(service)
         acknowledged = {"revocation": "rev", "receiver": "urn:gw", "outcome": "enforced"}
         for one in ("t1", "t2", "t3"):
-            ack = said("revocation.acknowledged", f"ack {one}", "09:50", "urn:gw", token=one, **acknowledged)
+            ack = raw_event("revocation.acknowledged", f"ack {one}", "09:50", "urn:gw", token=one, **acknowledged)
             desk.take(ack)
         with counted(store) as ran:
             after = verdict(service)
@@ -293,7 +293,7 @@ def test_a_new_alias_counts_immediately(desk: Desk):
     with keeping_at(desk) as (_, service):
         before = verdict(service)
         alias = {"principal": "human:ann", "kind": "human", "aliases": ["okta|1"]}
-        desk.take(said("principal.registered", "ann", "08:00", "urn:directory", **alias))
+        desk.take(raw_event("principal.registered", "ann", "08:00", "urn:directory", **alias))
 
         assert (4, 5) == (before[1], verdict(service)[1])
 
@@ -304,7 +304,7 @@ def test_the_authority_of_an_action_counts_immediately(desk: Desk):
     longer counts under an element that was never granted.
     """
     desk.take(ordered("ghosts", "token", "ghost", "09:30"))
-    desk.take(said("decision.made", "q1", "09:40", decision="q1", permitted=True, operation="send", token="other"))
+    desk.take(raw_event("decision.made", "q1", "09:40", decision="q1", permitted=True, operation="send", token="other"))
     desk.take(done("a1", "09:45", token="ghost", decision="q1"))
     with keeping_at(desk) as (_, service):
         before = revocations.revocation(service, "ghosts", at=AT)
@@ -326,8 +326,8 @@ def enforced(service: Service) -> int:
 
 SUSPENDED = ordered("other", "token", "t2", "09:20", mode="suspend")
 ENFORCED = {"revocation": "other", "receiver": "urn:gw", "outcome": "enforced", "token": "t2"}
-ANSWERED = said("revocation.acknowledged", "first", "09:25", "urn:gw", **ENFORCED)
-ALIAS = said("principal.registered", "al", "08:00", principal="human:alice", kind="human", aliases=["okta|1"])
+ANSWERED = raw_event("revocation.acknowledged", "first", "09:25", "urn:gw", **ENFORCED)
+ALIAS = raw_event("principal.registered", "al", "08:00", principal="human:alice", kind="human", aliases=["okta|1"])
 
 
 @pytest.mark.slow
@@ -356,7 +356,7 @@ def test_an_order_of_another_id_counts_immediately(desk: Desk, before: Any, came
         first = enforced(service)
         desk.take(*came)
         if ANSWERED not in before:
-            desk.take(said("revocation.acknowledged", "ack", "09:50", "urn:gw", **ENFORCED))
+            desk.take(raw_event("revocation.acknowledged", "ack", "09:50", "urn:gw", **ENFORCED))
 
         assert expected == (first, enforced(service))
 
@@ -371,7 +371,7 @@ def test_an_order_of_another_id_on_an_ungranted_element_counts_immediately(desk:
     with keeping_at(desk) as (store, service):
         closure.closure(service, "ghost", at=AT)
         desk.take(ordered("other", "token", "t9", "09:40"))
-        desk.take(said("revocation.acknowledged", "ack", "09:50", "urn:gw", **ENFORCED | {"token": "t9"}))
+        desk.take(raw_event("revocation.acknowledged", "ack", "09:50", "urn:gw", **ENFORCED | {"token": "t9"}))
         found = [closure.closure(one, "ghost", at=AT) for one in (service, service_of(store, keeps=False))]
 
     assert ["CLOSED", "CLOSED"] == [one and one["verdict"] for one in found]
@@ -385,7 +385,7 @@ def test_a_link_above_ended_elements_counts_immediately(desk: Desk):
     with keeping_at(desk) as (store, service):
         first = enforced(service)
         desk.take(derived("top", "gone", event_id="linked"))
-        desk.take(said("revocation.acknowledged", "ack", "13:00", "urn:gw", **ENFORCED))
+        desk.take(raw_event("revocation.acknowledged", "ack", "13:00", "urn:gw", **ENFORCED))
         late = moment_of(day("14:00"))
         found = closure.closure(service, "rev", at=late)
 
@@ -518,13 +518,13 @@ def test_facts_that_arrive_during_the_computation_are_not_missed(desk: Desk):
         desk.take(token("other"))
         kept.watch()
         kept.keep("rev", worked_out, watch)
-        beside = kept.of("rev", AT, kept.watch())
+        concurrent = kept.of("rev", AT, kept.watch())
         desk.take(derived("t4", "t2"))
         kept.watch()
         kept.keep("rev", worked_out, watch)
         after = kept.of("rev", AT, kept.watch())
 
-        assert ((worked_out, NOTHING), (worked_out, Invalidation(grants={"token:t4"}))) == (beside, after)
+        assert ((worked_out, NOTHING), (worked_out, Invalidation(grants={"token:t4"}))) == (concurrent, after)
 
 
 def test_the_size_of_the_cache_is_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch):

@@ -94,9 +94,9 @@ def test_an_id_needs_no_kind_where_one_thing_has_it(run: Run, asked: str, kind: 
 
 def test_an_id_of_several_things_is_refused_with_the_candidates(tmp_path: Path):
     """If the name matches two people, both are named, and nothing is answered."""
-    said = {"type": "principal.registered", "source": "urn:s", "occurred_at": "2026-11-02T09:00:00Z", "kind": "human"}
+    fields = {"type": "principal.registered", "source": "urn:s", "occurred_at": "2026-11-02T09:00:00Z", "kind": "human"}
     people = ["human:sam@a.example", "human:sam@b.example"]
-    lines = [json.dumps({**said, "event_id": one, "principal": one}) for one in people]
+    lines = [json.dumps({**fields, "event_id": one, "principal": one}) for one in people]
     (tmp_path / "people.jsonl").write_text("\n".join(lines))
     store = ["--store", f"sqlite:///{tmp_path}/store.db"]
     CliRunner().invoke(main, [*store, "ingest", str(tmp_path / "people.jsonl")])

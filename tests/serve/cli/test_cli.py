@@ -39,8 +39,8 @@ from tests.support.desk import (
     lifted,
     ordered,
     orders_in,
+    raw_event,
     registered,
-    said,
     token,
 )
 from tests.support.places import ROOT
@@ -199,7 +199,7 @@ def test_who_names_missing_evidence_and_findings(world: Desk):
     """
     A token that was never issued and an actor that the token was not issued to are named.
     """
-    cached, ghost, bare = world.ask("who", "a2", "a3", "a4")
+    cached, ghost, plain = world.ask("who", "a2", "a3", "a4")
 
     assert "agent:rogue" == cached["chain"][-1]["principal"]
     assert "asserted" == cached["chain"][-1]["evidence"]
@@ -207,7 +207,7 @@ def test_who_names_missing_evidence_and_findings(world: Desk):
     assert [("principal", "human:carol"), ("token", "ghost")] == [(gap["kind"], gap["id"]) for gap in ghost["gaps"]]
     assert [["kind", "id", "why"]] * 2 == [list(gap) for gap in ghost["gaps"]]
     assert ("token:ghost", "unknown") == (ghost["authority"]["element"], ghost["authority"]["now"]["state"])
-    assert (None, "unknown") == (bare["authority"]["element"], bare["authority"]["now"]["state"])
+    assert (None, "unknown") == (plain["authority"]["element"], plain["authority"]["now"]["state"])
 
 
 def test_an_agent_at_the_root_has_an_owner_who_is_accountable(world: Desk):
@@ -546,12 +546,12 @@ def test_every_command_of_the_design_is_there():
     """
     The commands that need no broker, no HTTP and no delivery exist.
     """
-    wanted = (
+    expected = (
         "init demo ingest emit consume who chain status reach revoke lift uses timeline diff search quarantine "
         "conflicts findings rebuild fsck doctor schema"
     )
 
-    assert set() == set(wanted.split()) - set(COMMANDS)
+    assert set() == set(expected.split()) - set(COMMANDS)
 
 
 # Two clocks
@@ -1048,7 +1048,7 @@ def guarded(desk: Desk) -> Desk:
     counts = desk.take(
         token("t1"),
         done("a1", token="t1"),
-        said("token.issued", "rogue", source="urn:rogue", token="t8", subject="human:mallory"),
+        raw_event("token.issued", "rogue", source="urn:rogue", token="t8", subject="human:mallory"),
         token("x1"),  # a prefix that is not its own
         granted("d1", "human:alice", "agent:planner"),  # a type that is not its own
         {**ordered("r1", "token", "t1"), "source": "urn:idp"},
@@ -1216,8 +1216,8 @@ def test_retry_releases_what_can_be_read_now(desk: Desk):
     waiting |= {"recorded_at": record.recorded_at, "sha256": hashlib.sha256(value).hexdigest()}
     store = open_store(desk.url, codec.read)
     store.quarantine([RejectedRecord(number=None, origin="f.jsonl", place=7, size=len(line), value=line, **waiting)])
-    aside = RejectedRecord(number=0, origin="decisions/0", place=0, size=len(value), value=value, **waiting)
-    store.write(Batch(unreadable=[aside], advance={(DECISIONS, 0): (0, 1)}))
+    rejected = RejectedRecord(number=0, origin="decisions/0", place=0, size=len(value), value=value, **waiting)
+    store.write(Batch(unreadable=[rejected], advance={(DECISIONS, 0): (0, 1)}))
     store.close()
     unread = desk.ask("status", "token:t1", "token:t2", exit=3)
     at_first = desk.one("consume", "--drain")["outcomes"]
@@ -1267,8 +1267,8 @@ DISAGREEING = {
     "principal": [registered("zed", "agent"), {**registered("zed", "human"), "event_id": "again"}],
     "action": [done("a1", tool="smtp"), done("a1", tool="imap", event_id="again")],
     "decision": [
-        said("decision.made", "q", decision="q1", permitted=True, operation="read"),
-        said("decision.made", "again", decision="q1", permitted=False, operation="read"),
+        raw_event("decision.made", "q", decision="q1", permitted=True, operation="read"),
+        raw_event("decision.made", "again", decision="q1", permitted=False, operation="read"),
     ],
 }
 FINDINGS = {
@@ -1384,7 +1384,7 @@ def test_findings_ignore_unauthorised_facts(guarded: Desk):
     """
     What an unauthorised source states contradicts nothing; it is only reported as unauthorised.
     """
-    guarded.take(said("token.issued", "other", source="urn:rogue", token="t1", subject="human:mallory"))
+    guarded.take(raw_event("token.issued", "other", source="urn:rogue", token="t1", subject="human:mallory"))
 
     assert {"unauthorised"} == {item["kind"] for item in guarded.one("findings")["items"]} - {"late-fact"}
 
@@ -1412,7 +1412,7 @@ def test_a_use_by_way_of_a_decision_is_a_use(desk: Desk):
     """
     desk.take(
         token("t1"),
-        said("decision.made", "decide", "09:59", decision="q1", permitted=True, operation="read", token="t1"),
+        raw_event("decision.made", "decide", "09:59", decision="q1", permitted=True, operation="read", token="t1"),
         done("a1", decision="q1"),
     )
 

@@ -148,10 +148,10 @@ def test_a_world_readable_secret_is_a_fault(tmp_path: Path, settings_of: Callabl
     file.write_text(SECRET, encoding="utf-8")
     file.chmod(0o644)
 
-    ok, says = checks(doctor(settings_of(store_password_file=str(file))))["secrets"]
+    ok, message = checks(doctor(settings_of(store_password_file=str(file))))["secrets"]
 
     assert not ok
-    assert f"chmod o-r {file}" in says
+    assert f"chmod o-r {file}" in message
 
 
 def test_a_variable_that_nothing_reads_is_told_with_what_was_meant(settings_of: Callable[..., Settings]):
@@ -176,10 +176,10 @@ def test_a_record_from_the_future_is_a_fault(settings_of: Callable[..., Settings
     log.close()
     prepare(settings)
 
-    ok, says = checks(doctor(settings))["projection"]
+    ok, message = checks(doctor(settings))["projection"]
 
     assert not ok
-    assert "in our future" in says
+    assert "in our future" in message
 
 
 def test_a_missing_log_setting_is_reported(settings_of: Callable[..., Settings]):
@@ -261,12 +261,12 @@ def test_topics_that_would_lose_facts_are_a_fault(kafka_url: str, settings_of: C
     make_topics(kafka_url, retention_ms="86400000", retention_bytes="1000000", cleanup_policy="compact,delete",
                 max_message_bytes="1000")  # fmt: skip
 
-    ok, says = checks(doctor(settings_of(log=kafka_url)))["topics"]
+    ok, message = checks(doctor(settings_of(log=kafka_url)))["topics"]
 
     assert not ok
     for value in ("1 days: set retention.ms=-1", "retention.bytes=-1", "cleanup.policy=delete",
                  "message.timestamp.type=LogAppendTime", f"max.message.bytes={MESSAGE_BYTES}"):  # fmt: skip
-        assert value in says
+        assert value in message
 
 
 @pytest.mark.kafka
@@ -305,11 +305,11 @@ def test_a_recreated_topic_is_a_fault(kafka_url: str, settings_of: Callable[...,
     with opened_log(settings) as log:
         log.create(partitions=2, replication=1)
 
-    ok, says = checks(doctor(settings))["projection"]
+    ok, message = checks(doctor(settings))["projection"]
 
     assert not ok
-    assert "the topic of orders is not the one" in says
-    assert "created again" in says
+    assert "the topic of orders is not the one" in message
+    assert "created again" in message
 
 
 @pytest.mark.kafka
@@ -317,10 +317,10 @@ def test_missing_topics_are_reported(kafka_url: str, settings_of: Callable[..., 
     """
     A cluster without the topics: the log does not answer, and `delegraph init` is the remedy.
     """
-    ok, says = checks(doctor(settings_of(log=kafka_url)))["log"]
+    ok, message = checks(doctor(settings_of(log=kafka_url)))["log"]
 
     assert not ok
-    assert "delegraph init" in says
+    assert "delegraph init" in message
 
 
 @pytest.mark.kafka
@@ -357,10 +357,10 @@ def test_a_broker_whose_clock_is_ahead_is_a_fault(kafka_url: str, settings_of: C
     producer.send(f"{prefix}.decisions", b"x", timestamp_ms=now() // 1_000 + 600_000).get(timeout=30)
     producer.close()
 
-    ok, says = checks(doctor(settings_of(log=kafka_url)))["broker clock"]
+    ok, message = checks(doctor(settings_of(log=kafka_url)))["broker clock"]
 
     assert not ok
-    assert "ahead of ours by at least 5" in says
+    assert "ahead of ours by at least 5" in message
 
 
 @pytest.mark.slow
@@ -428,8 +428,8 @@ def test_the_clock_of_the_database_is_compared(postgres_url: str, settings_of: C
     wait_until(lambda: "the clock of PostgreSQL is 0." in checks(doctor(settings))["database clock"][1])
 
     document = doctor(settings)
-    ok, says = checks(document)["database clock"]
-    assert ok, says
+    ok, message = checks(document)["database clock"]
+    assert ok, message
     assert document["versions"]["PostgreSQL"]
 
 
@@ -437,7 +437,7 @@ def test_the_clock_of_the_database_is_compared(postgres_url: str, settings_of: C
 
 
 @pytest.mark.parametrize(
-    ("otherwise", "said"),
+    ("otherwise", "message"),
     [
         ({}, None),
         ({"message.timestamp.type": "CreateTime"}, "LogAppendTime"),
@@ -451,18 +451,18 @@ def test_the_clock_of_the_database_is_compared(postgres_url: str, settings_of: C
         ({"unclean.leader.election.enable": "true"}, "unclean"),
     ],
 )
-def test_what_is_wrong_with_the_settings_of_a_topic(otherwise: dict[str, str], said: str | None):
+def test_what_is_wrong_with_the_settings_of_a_topic(otherwise: dict[str, str], message: str | None):
     """
     Every setting that could lose or falsify a fact is a fault, and nothing else is.
     """
     faults = faults_of_settings("d", WELL | otherwise, gone=0)
 
-    assert (0 if said is None else 1) == len(faults), faults
-    assert said is None or said in faults[0]
+    assert (0 if message is None else 1) == len(faults), faults
+    assert message is None or message in faults[0]
 
 
 @pytest.mark.parametrize(
-    ("copies", "in_sync", "least", "led", "said"),
+    ("copies", "in_sync", "least", "led", "message"),
     [
         (3, 3, 2, True, None),
         (1, 1, 1, True, None),
@@ -475,7 +475,7 @@ def test_what_is_wrong_with_the_settings_of_a_topic(otherwise: dict[str, str], s
     ],
 )
 def test_what_is_wrong_with_the_copies_of_a_partition(
-    copies: int, in_sync: int, least: int, led: bool, said: str | None
+    copies: int, in_sync: int, least: int, led: bool, message: str | None
 ):
     """
     It is a fault if too few copies are in sync, too few exist, one broker alone acknowledges, or there is no leader.
@@ -483,12 +483,12 @@ def test_what_is_wrong_with_the_copies_of_a_partition(
     partition = PartitionReport(topic="d", number=0, copies=copies, in_sync=in_sync, led=led)
     faults = faults_of_copies([partition], {"d": {"min.insync.replicas": str(least)}})
 
-    assert (0 if said is None else 1) == len(faults), faults
-    assert said is None or said in faults[0]
+    assert (0 if message is None else 1) == len(faults), faults
+    assert message is None or message in faults[0]
 
 
 @pytest.mark.parametrize(
-    ("known", "found", "said"),
+    ("known", "found", "message"),
     [
         (b"kafka A decisions=1,orders=2", b"kafka B decisions=1,orders=2", "another cluster (A, and this one is B)"),
         (b"kafka A decisions=1,orders=2", b"kafka A decisions=1,orders=3", "the topic of orders"),
@@ -496,11 +496,11 @@ def test_what_is_wrong_with_the_copies_of_a_partition(
         (b"\x00\xff" * 8, b"kafka A decisions=1,orders=2", "another kind of log"),
     ],
 )
-def test_how_two_logs_differ(known: bytes, found: bytes, said: str):
+def test_how_two_logs_differ(known: bytes, found: bytes, message: str):
     """
     Logs differ by cluster, by a recreated topic, or by kind.
     """
-    assert said in other_log(known, found)
+    assert message in other_log(known, found)
 
 
 # The page

@@ -64,7 +64,7 @@ def test_the_inputs_are_checked_without_a_store_as_well(desk):
 
 
 @pytest.mark.parametrize(
-    ("follow", "says"),
+    ("follow", "message"),
     [
         ("absent.jsonl", "absent.jsonl: nothing is there: does the system write its log there, and is 'follow' right?"),
         ("absent/*.jsonl", "nothing is there"),
@@ -73,7 +73,7 @@ def test_the_inputs_are_checked_without_a_store_as_well(desk):
         ("closed", "closed: it may not be read"),
     ],
 )
-def test_a_path_that_cannot_be_followed_is_named_with_what_to_do(desk, follow, says):
+def test_a_path_that_cannot_be_followed_is_named_with_what_to_do(desk, follow, message):
     """
     This covers a missing path, one with another system's records, and one that may not be read.
     """
@@ -89,7 +89,7 @@ def test_a_path_that_cannot_be_followed_is_named_with_what_to_do(desk, follow, s
     ok, result = examined(desk)["opa-eu (follow)"]
 
     assert not ok
-    assert says in result
+    assert message in result
 
 
 @pytest.mark.slow
@@ -106,18 +106,18 @@ def test_addresses_are_free_our_collectors_or_another_programs(desk):
     desk.run("init")
     free = examined(desk)
     with Collector(desk) as collector:
-        until(lambda: "collecting:" in collector.said)
+        until(lambda: "collecting:" in collector.output)
         ours = examined(desk)
         assert 0 == collector.stop()
     with socket.create_server((LOOPBACK, ports["http"])), socket.create_server((LOOPBACK, ports["tcp"])):
-        taken = examined(desk)
+        checked = examined(desk)
 
     for check, address in (("posted (http)", http), ("lines (tcp)", tcp)):
         assert free[check][0]
         assert free[check][1].startswith(f"{address} is free: 'delegraph collect' is not running")
         assert ours[check][0]
         assert ours[check][1].startswith(f"'delegraph collect' listens on {address}")
-        ok, result = taken[check]
+        ok, result = checked[check]
         assert not ok
         assert result.startswith(f"{address} is taken by ")
         assert f"give '{check[-5:].strip('( )')}' another address" in result

@@ -252,13 +252,13 @@ def test_a_suppression_in_a_file_needs_an_end_and_a_reason_as_well(desk: Desk, l
     [found] = of_kind(desk.one("findings"), "scope-exceeds-parent")
     whole = {"type": "finding.judged", "event_id": "whole", "source": "urn:ir", "occurred_at": moment(9)}
     whole |= {"finding": found["id"], "judgement": "suppressed", "by": "human:ir", "reason": "a pilot", "until": UNTIL}
-    bare = {**whole, "event_id": "bare", "occurred_at": moment(10)}
+    without_end = {**whole, "event_id": "bare", "occurred_at": moment(10)}
     if lacking == "until":
-        del bare["until"]
+        del without_end["until"]
     else:
-        bare["reason"] = " "
+        without_end["reason"] = " "
 
-    assert 1 == desk.take(bare)["accepted"]
+    assert 1 == desk.take(without_end)["accepted"]
     assert "new" == of_kind(desk.one("findings"), "scope-exceeds-parent")[0]["status"]
     shown = desk.one("findings", "show", found["id"])
     assert None is shown["judgement"]
@@ -330,12 +330,12 @@ def test_the_verdict_on_a_revocation_names_who_is_overdue_and_that_very_much_was
         *(ordered("r1", "delegation:d1"), acknowledged("r1", "edge", token="t1", outcome="rejected")),
     )
     listed = {one["id"]: one["kind"] for one in asking.one("findings", "--of", "revocation:r1", "--at", UNTIL)["items"]}
-    told = {one["id"]: one["kind"] for one in asking.one("closure", "r1", "--at", UNTIL)["findings"]}
+    kinds = {one["id"]: one["kind"] for one in asking.one("closure", "r1", "--at", UNTIL)["findings"]}
 
     assert ["mass-revocation", "revocation-overdue", "revocation-overdue"] == sorted(
-        kind for kind in told.values() if kind in ("mass-revocation", "revocation-overdue")
+        kind for kind in kinds.values() if kind in ("mass-revocation", "revocation-overdue")
     )
-    assert told.items() <= listed.items()
+    assert kinds.items() <= listed.items()
 
 
 @pytest.fixture

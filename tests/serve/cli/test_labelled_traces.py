@@ -43,8 +43,8 @@ def found_in(desk: Desk, trace: Trace, hide: Callable[[list[Event], random.Rando
     rng = random.Random(trace.label)
     for part in trace.parts:
         moment = format_instant(now())
-        told = [{**one, "occurred_at": moment} if one["occurred_at"] == NOW else one for one in hide(part, rng)]
-        assert 0 == desk.take(*told)["quarantined"]
+        events = [{**one, "occurred_at": moment} if one["occurred_at"] == NOW else one for one in hide(part, rng)]
+        assert 0 == desk.take(*events)["quarantined"]
     items: list[Any] = desk.one("findings")["items"]
     return items
 

@@ -86,37 +86,37 @@ def test_the_verifier_is_one_file_of_the_standard_library():
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
-    "another human": lambda said: said["predicate"]["answer"].update(human="human:bob", root="human:bob"),
-    "an agent left out": lambda said: said["predicate"]["answer"]["agents"].pop(),
-    "a hop left out": lambda said: said["predicate"]["answer"]["chain"].pop(),
-    "a state": lambda said: said["predicate"]["answer"]["authority"]["now"].update(state="active", because=None),
-    "a gap that is none": lambda said: said["predicate"]["answer"]["gaps"].append(
+    "another human": lambda bundle: bundle["predicate"]["answer"].update(human="human:bob", root="human:bob"),
+    "an agent left out": lambda bundle: bundle["predicate"]["answer"]["agents"].pop(),
+    "a hop left out": lambda bundle: bundle["predicate"]["answer"]["chain"].pop(),
+    "a state": lambda bundle: bundle["predicate"]["answer"]["authority"]["now"].update(state="active", because=None),
+    "a gap that is none": lambda bundle: bundle["predicate"]["answer"]["gaps"].append(
         {"kind": "token", "id": "x", "why": ""}
     ),
-    "no order": lambda said: tree_of(said, "orders")["records"].clear(),
-    "an order that is not shown": lambda said: tree_of(said, "orders")["records"][0].update(value=None),
-    "a value": lambda said: tree_of(said, "decisions")["records"][0].update(value="AAAA"),
-    "a record left out": lambda said: tree_of(said, "decisions")["records"].pop(),
-    "a record moved": lambda said: tree_of(said, "decisions")["records"][0].update(index=43),
-    "a path": lambda said: tree_of(said, "decisions")["records"][0]["path"].pop(),
-    "an earlier time": lambda said: said["predicate"].update(at="2026-11-02T09:30:00.000000Z"),
-    "a source that may say nothing": lambda said: said["predicate"].update(trust={}),
-    "a schema": lambda said: said["predicate"]["schemas"].update({"00" * 8: "{}"}),
-    "a checkpoint of another size": lambda said: tree_of(said, "orders").update(
-        checkpoint=tree_of(said, "orders")["checkpoint"].replace("\n1\n", "\n2\n")
+    "no order": lambda bundle: tree_of(bundle, "orders")["records"].clear(),
+    "an order that is not shown": lambda bundle: tree_of(bundle, "orders")["records"][0].update(value=None),
+    "a value": lambda bundle: tree_of(bundle, "decisions")["records"][0].update(value="AAAA"),
+    "a record left out": lambda bundle: tree_of(bundle, "decisions")["records"].pop(),
+    "a record moved": lambda bundle: tree_of(bundle, "decisions")["records"][0].update(index=43),
+    "a path": lambda bundle: tree_of(bundle, "decisions")["records"][0]["path"].pop(),
+    "an earlier time": lambda bundle: bundle["predicate"].update(at="2026-11-02T09:30:00.000000Z"),
+    "a source that may say nothing": lambda bundle: bundle["predicate"].update(trust={}),
+    "a schema": lambda bundle: bundle["predicate"]["schemas"].update({"00" * 8: "{}"}),
+    "a checkpoint of another size": lambda bundle: tree_of(bundle, "orders").update(
+        checkpoint=tree_of(bundle, "orders")["checkpoint"].replace("\n1\n", "\n2\n")
     ),
-    "a checkpoint without a signature": lambda said: tree_of(said, "orders").update(
-        checkpoint=tree_of(said, "orders")["checkpoint"].partition("\n\n")[0] + "\n\n"
+    "a checkpoint without a signature": lambda bundle: tree_of(bundle, "orders").update(
+        checkpoint=tree_of(bundle, "orders")["checkpoint"].partition("\n\n")[0] + "\n\n"
     ),
-    "a combined checkpoint of another size": lambda said: said["predicate"].update(
-        combined=said["predicate"]["combined"].replace(" 44 ", " 43 ")
+    "a combined checkpoint of another size": lambda bundle: bundle["predicate"].update(
+        combined=bundle["predicate"]["combined"].replace(" 44 ", " 43 ")
     ),
-    "a combined checkpoint by nobody": lambda said: said["predicate"].update(
-        combined=said["predicate"]["combined"].replace("\u2014 ", "\u2014 other.")
+    "a combined checkpoint by nobody": lambda bundle: bundle["predicate"].update(
+        combined=bundle["predicate"]["combined"].replace("\u2014 ", "\u2014 other.")
     ),
-    "another version of the rule": lambda said: said["predicate"]["rule"].update(version=2),
-    "another kind": lambda said: said["predicate"].update(kind="poem"),
-    "another predicate": lambda said: said.update(predicateType="https://example.com"),
+    "another version of the rule": lambda bundle: bundle["predicate"]["rule"].update(version=2),
+    "another kind": lambda bundle: bundle["predicate"].update(kind="poem"),
+    "another predicate": lambda bundle: bundle.update(predicateType="https://example.com"),
 }
 
 
@@ -163,42 +163,42 @@ def action_in(fields: dict[str, Any]) -> dict[str, Any]:
 def without(fields: dict[str, Any], event_type: str) -> None:
     """Leave an event out of a case, and everything that cites it."""
     case = fields["predicate"]["answer"]
-    gone = next(one for one in case["events"] if one["event"]["type"] == event_type)["digest"]
-    case["events"] = [one for one in case["events"] if one["digest"] != gone]
-    case["changes"] = [one for one in case["changes"] if one["rests_on"] != [gone]]
-    case["items"] = [one for one in case["items"] if one["rests_on"] != [gone]]
+    left_out = next(one for one in case["events"] if one["event"]["type"] == event_type)["digest"]
+    case["events"] = [one for one in case["events"] if one["digest"] != left_out]
+    case["changes"] = [one for one in case["changes"] if one["rests_on"] != [left_out]]
+    case["items"] = [one for one in case["items"] if one["rests_on"] != [left_out]]
 
 
 CASE_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
-    "the title": lambda said: said["predicate"]["answer"].update(title="Nothing happened"),
-    "the status": lambda said: said["predicate"]["answer"].update(status="open"),
-    "the assignee": lambda said: said["predicate"]["answer"].update(assignee="human:bob"),
-    "the version": lambda said: said["predicate"]["answer"].update(version="0" * 16),
-    "an item left out": lambda said: said["predicate"]["answer"]["items"].pop(),
-    "an item invented": lambda said: said["predicate"]["answer"]["items"].append(
-        {**said["predicate"]["answer"]["items"][0], "id": "t9"}
+    "the title": lambda bundle: bundle["predicate"]["answer"].update(title="Nothing happened"),
+    "the status": lambda bundle: bundle["predicate"]["answer"].update(status="open"),
+    "the assignee": lambda bundle: bundle["predicate"]["answer"].update(assignee="human:bob"),
+    "the version": lambda bundle: bundle["predicate"]["answer"].update(version="0" * 16),
+    "an item left out": lambda bundle: bundle["predicate"]["answer"]["items"].pop(),
+    "an item invented": lambda bundle: bundle["predicate"]["answer"]["items"].append(
+        {**bundle["predicate"]["answer"]["items"][0], "id": "t9"}
     ),
-    "who added an item": lambda said: said["predicate"]["answer"]["items"][0].update(added_by="human:bob"),
-    "when it was added": lambda said: said["predicate"]["answer"]["items"][0].update(
+    "who added an item": lambda bundle: bundle["predicate"]["answer"]["items"][0].update(added_by="human:bob"),
+    "when it was added": lambda bundle: bundle["predicate"]["answer"]["items"][0].update(
         added_at="2020-01-01T00:00:00.000000Z"
     ),
-    "a note": lambda said: said["predicate"]["answer"]["items"][0].update(note="harmless"),
-    "a change left out, with all that rests on it": lambda said: without(said, "case.changed"),
-    "who changed it": lambda said: said["predicate"]["answer"]["changes"][0].update(by="human:bob"),
-    "an event changed": lambda said: said["predicate"]["answer"]["events"][0]["event"].update(source="urn:evil"),
-    "an event back-dated": lambda said: said["predicate"]["answer"]["events"][0].update(
+    "a note": lambda bundle: bundle["predicate"]["answer"]["items"][0].update(note="harmless"),
+    "a change left out, with all that rests on it": lambda bundle: without(bundle, "case.changed"),
+    "who changed it": lambda bundle: bundle["predicate"]["answer"]["changes"][0].update(by="human:bob"),
+    "an event changed": lambda bundle: bundle["predicate"]["answer"]["events"][0]["event"].update(source="urn:evil"),
+    "an event back-dated": lambda bundle: bundle["predicate"]["answer"]["events"][0].update(
         recorded_at="2020-01-01T00:00:00.000000Z"
     ),
-    "a state": lambda said: statements(said, "state").update(state="active"),
-    "the revocation that causes it": lambda said: statements(said, "state").update(revocation="another"),
-    "a party": lambda said: statements(said, "named").update(principal="human:bob"),
-    "a party left out": lambda said: action_in(said)["statements"].remove(statements(said, "named")),
-    "a value that was stated": lambda said: statements(said, "stated").update(value="another"),
-    "a dependency": lambda said: statements(said, "depends").update(on="token:another"),
-    "the subject of a finding": lambda said: statements(said, "found").update(subject="token:another"),
-    "an action of a range": lambda said: statements(said, "matches")["actions"].append("another"),
-    "the records left out": lambda said: tree_of(said, "decisions")["records"].clear(),
-    "another statement": lambda said: statements(said, "stated").update(says="sings"),
+    "a state": lambda bundle: statements(bundle, "state").update(state="active"),
+    "the revocation that causes it": lambda bundle: statements(bundle, "state").update(revocation="another"),
+    "a party": lambda bundle: statements(bundle, "named").update(principal="human:bob"),
+    "a party left out": lambda bundle: action_in(bundle)["statements"].remove(statements(bundle, "named")),
+    "a value that was stated": lambda bundle: statements(bundle, "stated").update(value="another"),
+    "a dependency": lambda bundle: statements(bundle, "depends").update(on="token:another"),
+    "the subject of a finding": lambda bundle: statements(bundle, "found").update(subject="token:another"),
+    "an action of a range": lambda bundle: statements(bundle, "matches")["actions"].append("another"),
+    "the records left out": lambda bundle: tree_of(bundle, "decisions")["records"].clear(),
+    "another statement": lambda bundle: statements(bundle, "stated").update(says="sings"),
 }
 
 
@@ -504,4 +504,4 @@ def test_a_history_with_too_many_orders_does_not_claim_that_none_says_otherwise(
 
     assert not complete
     assert {False} == {tree["complete"] for tree in bundle["trees"]}
-    assert all(said.endswith("each proved") for said in proved)
+    assert all(line.endswith("each proved") for line in proved)

@@ -126,7 +126,7 @@ def test_a_stolen_old_key_signs_nothing_later(rotated: tuple[Desk, dict[str, str
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "said"),
+    ("change", "code", "message"),
     [
         (lambda note: note.replace("\n44\n", "\n43\n"), 6, "is not valid"),
         (lambda note: note.replace(ORIGIN, "other.example"), 6, "no key that you trust signed"),
@@ -136,13 +136,13 @@ def test_a_stolen_old_key_signs_nothing_later(rotated: tuple[Desk, dict[str, str
     ids=["a size", "an origin", "a text", "nothing"],
 )
 def test_what_is_no_checkpoint_of_this_log_is_said(
-    rotated: tuple[Desk, dict[str, str]], change: Any, code: int, said: str
+    rotated: tuple[Desk, dict[str, str]], change: Any, code: int, message: str
 ):
     desk, known = rotated
     result = desk.check(change(known["before"]), known["old"])
 
     assert code == result.exit_code
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_a_second_history_is_refused(rotated: tuple[Desk, dict[str, str]]):

@@ -90,9 +90,9 @@ def answers(service: Service, records: list[dict[str, Any]]) -> dict[Any, Any]:
         values["who", action] = service.who(action, at=LATE)
     for revocation in worlds.REVOCATIONS:
         values["closure", revocation] = closure(service, revocation, at=LATE)
-    bare = {"findings", "as_of"}
+    ignored = {"findings", "as_of"}
     return {
-        key: None if doc is None else {name: one for name, one in doc.items() if name not in bare}
+        key: None if doc is None else {name: one for name, one in doc.items() if name not in ignored}
         for key, doc in values.items()
     }
 
@@ -281,7 +281,7 @@ def test_a_hold_on_a_case_keeps_its_items_after_the_case_is_closed(desk: Desk):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("retain",), "retention_days"),
         (("retain", "--before", "2999-01-01"), "has not passed"),
@@ -291,8 +291,8 @@ def test_a_hold_on_a_case_keeps_its_items_after_the_case_is_closed(desk: Desk):
         (("hold", "place", "--by", "human:c", "--reason", "x", "--from", "10:00", "--to", "09:00"), "before it begins"),
     ],
 )
-def test_bad_input_is_refused_with_the_remedy(desk: Desk, words: tuple[str, ...], said: str):
-    assert said in desk.run(*words, exit=2).output.replace("\n", " ")
+def test_bad_input_is_refused_with_the_remedy(desk: Desk, words: tuple[str, ...], message: str):
+    assert message in desk.run(*words, exit=2).output.replace("\n", " ")
 
 
 def test_without_a_key_nothing_is_deleted(desk: Desk):
@@ -431,8 +431,8 @@ def test_a_trial_says_which_hold_keeps_how_much(desk: Desk):
     assert [("case", case, 3), ("hold", "LIT-1", 3), ("hold", "LIT-2", 510)] == [
         (one["kind"], one["id"], one["records"]) for one in found["held_by"]
     ]
-    said = " ".join(desk.run("retain", "--before", "now", "--dry-run").output.split())
-    assert "the hold LIT-2 keeps 510 records that nothing else needs" in said
+    output = " ".join(desk.run("retain", "--before", "now", "--dry-run").output.split())
+    assert "the hold LIT-2 keeps 510 records that nothing else needs" in output
 
 
 class BeginsLater:
@@ -496,9 +496,9 @@ def test_what_comes_while_a_deletion_is_prepared_is_respected(fresh: stores.Fres
         done_ = retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
 
         assert 255 == done_["records"]
-        said = service.chain("token", "t1", at=LATE)
-        assert said is not None
-        assert [] == said["gaps"]
+        answer = service.chain("token", "t1", at=LATE)
+        assert answer is not None
+        assert [] == answer["gaps"]
         assert maintenance.fsck(service, lambda _records: None)["ok"]
 
 

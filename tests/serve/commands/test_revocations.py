@@ -126,8 +126,8 @@ def test_a_verdict_from_sql_is_that_of_the_core_on_the_whole_graph(fresh: stores
         at = rng.choice(worlds.grid[3:])
         delivered = {}
         for place, key in enumerate(sorted(whole.graph)):
-            told = Change(key, PublishedState(1, ElementState(State.REVOKED, "r1", 0, None)))
-            outbox.write(store, [told], after=place, at=worlds.grid[0], standing=Standing(b"", {}))
+            change = Change(key, PublishedState(1, ElementState(State.REVOKED, "r1", 0, None)))
+            outbox.write(store, [change], after=place, at=worlds.grid[0], standing=Standing(b"", {}))
             if rng.random() < 0.5:
                 delivered["urn:gw", key] = rng.choice([moment for moment in worlds.grid if moment <= at])
                 outbox.note_delivered(store, "urn:gw", [place + 1], delivered["urn:gw", key])
@@ -138,8 +138,8 @@ def test_a_verdict_from_sql_is_that_of_the_core_on_the_whole_graph(fresh: stores
                 assert not whole.orders.by_id.get(revocation)
                 continue
             judged = closure_of(whole, revocation, at, delivered)
-            told = {name: found[name] for name in ("findings", "as_of")}
-            assert {**closure_document(judged), **told} == found
+            change = {name: found[name] for name in ("findings", "as_of")}
+            assert {**closure_document(judged), **change} == found
             assert {one.id for one in judged.findings} <= {one["id"] for one in found["findings"]}
             assert {str(judged.verdict)} == {item["verdict"] for item in listed if item["revocation"] == revocation}
         store.close()

@@ -139,7 +139,7 @@ def test_an_empty_variable_is_not_set():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('stroe = "sqlite:///x.db"', "'stroe'"),
         ('[kafka]\nusernane = "x"', "'usernane' of [kafka]"),
@@ -154,7 +154,7 @@ def test_an_empty_variable_is_not_set():
         ('log = "kafka://k1"', "port"),
     ],
 )
-def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str):
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, message: str):
     """
     An unknown, mistyped or invalid setting is refused by its name.
     """
@@ -164,7 +164,7 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str):
     with pytest.raises(RefusedError) as fault:
         Settings.of(env={"DELEGRAPH_CONFIG": str(config)})
 
-    assert said in str(fault.value)
+    assert message in str(fault.value)
 
 
 def test_a_config_that_is_not_there_is_refused(tmp_path: Path):
@@ -264,12 +264,12 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str):
     assert shown == without_password(url)
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "empty"), ("\n", "empty"), ("x" * 70_000, "too long")])
-def test_a_secret_file_holds_a_secret(tmp_path: Path, text: str, said: str):
+@pytest.mark.parametrize(("text", "message"), [("", "empty"), ("\n", "empty"), ("x" * 70_000, "too long")])
+def test_a_secret_file_holds_a_secret(tmp_path: Path, text: str, message: str):
     """
     A file that is empty, or too long to be a secret, is refused by name.
     """
-    with pytest.raises(RefusedError, match=said):
+    with pytest.raises(RefusedError, match=message):
         read_secret(secret_file(tmp_path, text), "x")
 
 
@@ -316,7 +316,7 @@ def test_a_client_that_cannot_connect_leaves_nothing_behind(kind: type, caplog: 
 
 
 @pytest.mark.parametrize(
-    ("said", "word"),
+    ("settings", "word"),
     [
         ({"user": "x"}, "'user'"),
         ({"security_protocol": "TLS"}, "SASL_SSL"),
@@ -346,7 +346,7 @@ def test_a_client_that_cannot_connect_leaves_nothing_behind(kind: type, caplog: 
           "token_client_id": "x", "token_client_secret": SECRET}, "https://host/path"),
     ],
 )  # fmt: skip
-def test_invalid_settings_are_refused(tmp_path: Path, certificates: Path, said: dict[str, str], word: str):
+def test_invalid_settings_are_refused(tmp_path: Path, certificates: Path, settings: dict[str, str], word: str):
     """
     This covers an unknown name or value, a missing one, one without effect, and a wrong file.
     """
@@ -355,7 +355,7 @@ def test_invalid_settings_are_refused(tmp_path: Path, certificates: Path, said: 
         "CA": certificates / "ca.pem", "CERT": certificates / "app.pem", "KEY": certificates / "app.key",
         "CA_KEY": certificates / "ca.key", "NOT_PEM": tmp_path / "notes",
     }  # fmt: skip
-    fault = refused({name: str(files.get(value, value)) for name, value in said.items()})
+    fault = refused({name: str(files.get(value, value)) for name, value in settings.items()})
 
     assert word in fault
     assert SECRET not in fault
@@ -599,7 +599,7 @@ def test_a_token_is_used_until_shortly_before_its_end(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("status", "answer", "said"),
+    ("status", "answer", "message"),
     [
         (
             401,
@@ -615,7 +615,7 @@ def test_a_token_is_used_until_shortly_before_its_end(
     ],
 )
 def test_an_endpoint_that_grants_no_token_is_reported(
-    endpoint: Endpoint, token_of: Callable[[], str], status: int, answer: object, said: str
+    endpoint: Endpoint, token_of: Callable[[], str], status: int, answer: object, message: str
 ):
     """
     The error names the endpoint and its answer, without invisible characters and secrets; redirects are not followed.
@@ -625,7 +625,7 @@ def test_an_endpoint_that_grants_no_token_is_reported(
     with pytest.raises(UnavailableError) as fault:
         token_of()
 
-    assert said in str(fault.value)
+    assert message in str(fault.value)
     assert endpoint.url in str(fault.value)
     assert SECRET not in str(fault.value)
     assert 1 == len(endpoint.asked)
@@ -635,8 +635,8 @@ def test_an_unavailable_endpoint_is_reported():
     """
     A token endpoint where nothing listens is unavailable, and named.
     """
-    with serving() as gone:
-        url = gone.url
+    with serving() as stopped:
+        url = stopped.url
     settings = KafkaSettings.from_mapping({
         "security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER", "token_url": url,
         "token_client_id": "x", "token_client_secret": SECRET,

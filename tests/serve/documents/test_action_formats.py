@@ -67,13 +67,13 @@ def test_the_schema_refuses_what_is_wrong(desk: Desk, wrong: dict[str, Any]):
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         (("actions", "--limit", "1000"), "Action performed"),
         (("timeline", "principal:agent:mailer"), "Event occurred"),
     ],
 )
-def test_lines_for_timesketch_have_what_it_needs(desk: Desk, asked: tuple[str, ...], said: str):
+def test_lines_for_timesketch_have_what_it_needs(desk: Desk, asked: tuple[str, ...], message: str):
     """
     There is one flat line for each item, in order, with a message, a time in two formats, and the meaning of the time.
     """
@@ -83,7 +83,7 @@ def test_lines_for_timesketch_have_what_it_needs(desk: Desk, asked: tuple[str, .
     assert [item["occurred_at"] for item in items] == [line["datetime"] for line in found]
     assert found
     for line in found:
-        assert (said, "delegraph") == (line["timestamp_desc"], line["data_type"])
+        assert (message, "delegraph") == (line["timestamp_desc"], line["data_type"])
         assert line["message"]
         assert line["timestamp"] > 1_500_000_000_000_000
         assert not [name for name, value in line.items() if isinstance(value, dict | list) or value is None]

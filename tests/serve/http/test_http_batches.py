@@ -76,7 +76,7 @@ def test_every_unknown_target_is_listed(here: World, path: str):
 
 
 @pytest.mark.parametrize(
-    ("targets", "said"),
+    ("targets", "message"),
     [
         (None, "targets: is missing"),
         ([], "targets: names no target"),
@@ -88,14 +88,14 @@ def test_every_unknown_target_is_listed(here: World, path: str):
         ([NOBODY] * 1_001, "these are 1,001 targets, more than 1,000"),
     ],
 )
-def test_invalid_targets_are_named(here: World, targets: Any, said: str):
+def test_invalid_targets_are_named(here: World, targets: Any, message: str):
     """
     The message names each position in the list, and the remedy.
     """
     response = here.post("/v1/revocations:batch", json={**TWO, "targets": targets})
 
     assert 400 == response.status_code
-    assert said in response.json()["detail"]
+    assert message in response.json()["detail"]
 
 
 def test_a_repetition_with_the_same_key_is_one_incident(here: World):

@@ -186,8 +186,8 @@ def signed(claims: dict[str, Any], key: Any = None, algorithm: str = "ES256", **
 
 
 def claims_of(api: World, **changed: Any) -> dict[str, Any]:
-    said = jwt.decode(api.token(), options={"verify_signature": False}) | changed
-    return {name: value for name, value in said.items() if value is not None}
+    claims = jwt.decode(api.token(), options={"verify_signature": False}) | changed
+    return {name: value for name, value in claims.items() if value is not None}
 
 
 def unsigned(claims: dict[str, Any], header: dict[str, Any]) -> str:
@@ -198,8 +198,8 @@ def unsigned(claims: dict[str, Any], header: dict[str, Any]) -> str:
 def changed(token: str) -> str:
     """Return the token with the same signature and other claims."""
     header, claims, signature = token.split(".")
-    said = json.loads(base64.urlsafe_b64decode(claims + "=="))
-    claims = base64.urlsafe_b64encode(json.dumps(said | {"sub": "human:eve"}).encode()).decode().rstrip("=")
+    payload = json.loads(base64.urlsafe_b64decode(claims + "=="))
+    claims = base64.urlsafe_b64encode(json.dumps(payload | {"sub": "human:eve"}).encode()).decode().rstrip("=")
     return f"{header}.{claims}.{signature}"
 
 
@@ -448,7 +448,7 @@ def test_an_invalid_key_list_authenticates_nobody(api: World, document: Any):
 
 
 @pytest.mark.parametrize(
-    ("claim", "said"),
+    ("claim", "claimed"),
     [
         ("roles", ["other", "investigator"]),
         ("roles", "openid investigator"),
@@ -456,12 +456,12 @@ def test_an_invalid_key_list_authenticates_nobody(api: World, document: Any):
         ("https://acme.example/roles", ["investigator"]),
     ],
 )
-def test_roles_are_where_the_settings_say(api: World, claim: str, said: Any):
+def test_roles_are_where_the_settings_say(api: World, claim: str, claimed: Any):
     """
     Roles are a list or words, in a claim or in nested objects; unknown roles are ignored.
     """
     claims = claims_of(api, roles=None)
-    claims |= {"realm_access": {"roles": said}} if claim.startswith("realm") else {claim: said}
+    claims |= {"realm_access": {"roles": claimed}} if claim.startswith("realm") else {claim: claimed}
     bearers = Bearers(replace(SETTINGS, roles_claim=claim), IssuerKeys(KEYS.document), api.clock)
 
     assert {"investigator"} == set(bearers.caller_of(signed(claims)).roles)
@@ -522,8 +522,8 @@ def test_a_real_provider_signs_us_in(api: World):
             auth=("client-1", "secret"),
         ).json()
         claims = jwt.decode(granted["id_token"], options={"verify_signature": False})
-        said = {"issuer": claims["iss"], "audience": "client-1", "jwks": discovered["jwks_uri"]}
-        settings = HttpSettings.from_mapping(said)
+        table = {"issuer": claims["iss"], "audience": "client-1", "jwks": discovered["jwks_uri"]}
+        settings = HttpSettings.from_mapping(table)
         answers = []
         for one in (settings, replace(settings, audience="client-2")):
             authentication = authenticating(one, lambda: (claims["iat"] + 1) * 1_000_000)
@@ -538,11 +538,15 @@ def test_a_real_provider_signs_us_in(api: World):
 # Trusted proxies
 
 PROXIED = {"proxy_user_header": "X-User", "proxy_roles_header": "X-Roles", "proxy_secret": SECRET}
-SAID = {"X-User": "human:ida@example.com", "X-Roles": "investigator, responder", "Delegraph-Proxy-Secret": SECRET}
+PROXY_HEADERS = {
+    "X-User": "human:ida@example.com",
+    "X-Roles": "investigator, responder",
+    "Delegraph-Proxy-Secret": SECRET,
+}
 
 
-def behind(api: World, **said: str) -> Asking:
-    authentication = authenticating(HttpSettings.from_mapping(said or PROXIED), api.clock)
+def behind_proxy(api: World, **settings: str) -> Asking:
+    authentication = authenticating(HttpSettings.from_mapping(settings or PROXIED), api.clock)
     assert authentication is not None
     return Asking(create_app(replace(api.site, authentication=authentication)))
 
@@ -551,14 +555,14 @@ def test_a_trusted_proxy_names_the_caller(api: World):
     """
     The proxy states the caller and the roles, if its secret is right.
     """
-    asking = behind(api)
-    without = {name: value for name, value in SAID.items() if name != "Delegraph-Proxy-Secret"}
+    asking = behind_proxy(api)
+    without = {name: value for name, value in PROXY_HEADERS.items() if name != "Delegraph-Proxy-Secret"}
 
-    assert 200 == asking.get(WHO, headers=SAID).status_code
+    assert 200 == asking.get(WHO, headers=PROXY_HEADERS).status_code
     assert 401 == asking.get(WHO, headers=without).status_code
-    assert 401 == asking.get(WHO, headers=SAID | {"Delegraph-Proxy-Secret": "x"}).status_code
-    assert 401 == asking.get(WHO, headers=SAID | {"X-User": ""}).status_code
-    lacking = asking.get(WHO, headers=SAID | {"X-Roles": "admin"})
+    assert 401 == asking.get(WHO, headers=PROXY_HEADERS | {"Delegraph-Proxy-Secret": "x"}).status_code
+    assert 401 == asking.get(WHO, headers=PROXY_HEADERS | {"X-User": ""}).status_code
+    lacking = asking.get(WHO, headers=PROXY_HEADERS | {"X-Roles": "admin"})
     assert (403, None) == (lacking.status_code, lacking.headers.get("www-authenticate"))  # no token would be better
 
 
@@ -566,8 +570,8 @@ def test_a_repeated_identity_header_is_refused(api: World):
     """
     A proxy that appends its header to the caller's does not authenticate the caller.
     """
-    headers = [*SAID.items(), ("X-User", "human:eve@example.com")]
-    asking = behind(api)
+    headers = [*PROXY_HEADERS.items(), ("X-User", "human:eve@example.com")]
+    asking = behind_proxy(api)
     asking.headers = httpx.Headers(headers)  # a mapping cannot contain a name twice
 
     async def asked() -> httpx.Response:
@@ -585,9 +589,9 @@ def test_a_proxy_is_known_by_its_address(api: World, peers: str, status: int):
     """
     The headers are used only if they come from a listed address.
     """
-    asking = behind(api, proxy_user_header="X-User", proxy_roles_header="X-Roles", proxy_peers=peers)
+    asking = behind_proxy(api, proxy_user_header="X-User", proxy_roles_header="X-Roles", proxy_peers=peers)
 
-    assert status == asking.get(WHO, headers=SAID | {"X-Forwarded-For": "10.0.0.1"}).status_code
+    assert status == asking.get(WHO, headers=PROXY_HEADERS | {"X-Forwarded-For": "10.0.0.1"}).status_code
 
 
 def test_a_token_and_a_proxy_may_both_be_configured(api: World, tmp_path: Path):
@@ -596,11 +600,11 @@ def test_a_token_and_a_proxy_may_both_be_configured(api: World, tmp_path: Path):
     """
     file = tmp_path / "keys.json"
     file.write_text(json.dumps(KEYS.document()), encoding="utf-8")
-    asking = behind(api, **PROXIED, issuer=ISSUER, audience=AUDIENCE, jwks=str(file))
+    asking = behind_proxy(api, **PROXIED, issuer=ISSUER, audience=AUDIENCE, jwks=str(file))
 
-    assert 200 == asking.get(WHO, headers=SAID).status_code
+    assert 200 == asking.get(WHO, headers=PROXY_HEADERS).status_code
     assert 200 == asking.get(WHO, headers={"Authorization": f"Bearer {api.token()}"}).status_code
-    assert 401 == asking.get(WHO, headers=SAID | {"Authorization": "Bearer x"}).status_code
+    assert 401 == asking.get(WHO, headers=PROXY_HEADERS | {"Authorization": "Bearer x"}).status_code
 
 
 # Forged writes
@@ -622,7 +626,7 @@ def test_a_write_of_another_site_is_refused(api: World, headers: dict[str, str],
     """
     A caller authenticated by a proxy or a cookie can write only from one of our pages.
     """
-    response = behind(api).post("/v1/revocations/none/lift", headers=SAID | headers)
+    response = behind_proxy(api).post("/v1/revocations/none/lift", headers=PROXY_HEADERS | headers)
 
     assert status == response.status_code
 
@@ -721,7 +725,7 @@ def test_who_signed_in_by_the_link_orders_in_that_name(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("said", "word"),
+    ("settings", "word"),
     [
         ({"issuer": ISSUER}, "http.audience"),
         ({"issuer": ISSUER, "audience": "x"}, "http.jwks"),
@@ -742,12 +746,12 @@ def test_who_signed_in_by_the_link_orders_in_that_name(tmp_path: Path):
         ({"lisen": "x"}, "lisen"),
     ],
 )
-def test_invalid_settings_are_refused_by_name(said: dict[str, str], word: str):
+def test_invalid_settings_are_refused_by_name(settings: dict[str, str], word: str):
     """
     A setting that is missing, has no effect or would admit everyone is reported before serving.
     """
     with pytest.raises(RefusedError) as fault:
-        HttpSettings.from_mapping(said)
+        HttpSettings.from_mapping(settings)
 
     assert word in str(fault.value)
 
@@ -763,7 +767,7 @@ def test_a_secret_of_the_proxy_is_never_shown():
 
 
 @pytest.mark.parametrize(
-    ("said", "fits"),
+    ("fields", "fits"),
     [
         ({}, True),
         ({"use": "sig", "key_ops": ["verify"]}, True),
@@ -775,12 +779,12 @@ def test_a_secret_of_the_proxy_is_never_shown():
         ({"use": 7}, False),
     ],
 )
-def test_a_key_for_another_use_verifies_nothing(api: World, said: dict[str, Any], fits: bool):
+def test_a_key_for_another_use_verifies_nothing(api: World, fields: dict[str, Any], fits: bool):
     """
     The uses are in ``use`` and ``key_ops`` (RFC 7517 section 4).
     """
     key = {name: value for name, value in KEYS.document()["keys"][0].items() if name != "use"}
-    keys = IssuerKeys(lambda: {"keys": [key | said]})
+    keys = IssuerKeys(lambda: {"keys": [key | fields]})
     if fits:
         assert keys.key("ec", "ES256")
     else:

@@ -156,7 +156,7 @@ def test_the_example_of_a_problem_has_its_status(document: Json):
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
+def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
     """Replay the recorded conversation."""
     with servers(tmp_path_factory.mktemp("held")) as found:
         going_on = Held(found)
@@ -167,12 +167,12 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
 @pytest.mark.parametrize(
     "line", range(len(LINES_HELD)), ids=[f"{one['operation']}-{one['name']}" for one in LINES_HELD]
 )
-def test_examples_are_real_answers(held: list[Json], line: int):
+def test_examples_are_real_answers(examples: list[Json], line: int):
     """
     A server over the incident answers the request of each example exactly as shown. (After an intended change of the
     answers, `make examples` records them again.)
     """
-    assert comparable(LINES_HELD[line]) == comparable(held[line])
+    assert comparable(LINES_HELD[line]) == comparable(examples[line])
 
 
 def test_the_example_of_a_refused_request_says_so():

@@ -41,7 +41,7 @@ def asked(
     return httpx.Client().send(httpx.Request(method, url + path, headers=headers))
 
 
-def said(here: tuple[World, str], text: str, role: str = "producer") -> bytes:
+def answer_to(here: tuple[World, str], text: str, role: str = "producer") -> bytes:
     """Return all that a server answers to bytes; TOKEN in them is replaced by a token."""
     world, url = here
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as wire:
@@ -150,7 +150,7 @@ def test_a_body_that_does_not_arrive_is_refused_as_published_and_the_connection_
             head += f"Content-Type: application/{form}\nContent-Length: 9\n\n"
             role = {"/v1/events": "producer", "/introspect": "receiver"}.get(path, "responder")
             role = "receiver" if "/ssf/" in path or "acknowl" in path else role
-            answers.append(said((world, url), head, role))
+            answers.append(answer_to((world, url), head, role))
 
     assert 10 < len(taking)
     assert [True] * len(taking) == [declared for _, _, declared in taking]
@@ -225,7 +225,7 @@ def test_a_client_that_disconnects_causes_no_error(here: tuple[World, str], capl
     head = f"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {world.token('producer')}\r\n"
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as wire:
         wire.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n[".encode())
-    answered = said(here, "GET /healthz HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n\n")
+    answered = answer_to(here, "GET /healthz HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n\n")
 
     assert b"200 OK" in answered
     wait_until(lambda: 200 == asked(here, "GET", WHO).status_code)
@@ -237,8 +237,8 @@ def test_a_body_may_be_chunked_or_follow_a_continue(here: tuple[World, str]):
     Clients send bodies in chunks, and after ``100 Continue``.
     """
     head = "POST /v1/events HTTP/1.1\nHost: 127.0.0.1\nAuthorization: Bearer TOKEN\nContent-Type: application/json\n"
-    chunked = said(here, f"{head}Transfer-Encoding: chunked\nConnection: close\n\n1\n[\n1\n]\n0\n\n")
-    asking = said(here, f"{head}Content-Length: 2\nExpect: 100-continue\nConnection: close\n\n[]")
+    chunked = answer_to(here, f"{head}Transfer-Encoding: chunked\nConnection: close\n\n1\n[\n1\n]\n0\n\n")
+    asking = answer_to(here, f"{head}Content-Length: 2\nExpect: 100-continue\nConnection: close\n\n[]")
 
     assert (b"HTTP/1.1 200 OK", True) == (chunked.partition(b"\r\n")[0], b'"read":0' in chunked)
     assert (b"HTTP/1.1 100 Continue", True) == (asking.partition(b"\r\n")[0].rstrip(), b'"read":0' in asking)
@@ -261,7 +261,7 @@ def test_a_malformed_request_gets_a_problem_document(here: tuple[World, str], re
     """
     Errors outside our code have the same format.
     """
-    head, _, body = said(here, request_).partition(b"\r\n\r\n")
+    head, _, body = answer_to(here, request_).partition(b"\r\n\r\n")
 
     assert (True, True, "urn:delegraph:problem:malformed") == (
         head.startswith(b"HTTP/1.1 400 "), b"application/problem+json" in head, json.loads(body)["type"],

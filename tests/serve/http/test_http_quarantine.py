@@ -20,7 +20,7 @@ from tests.support.stores import KINDS, fresh_places
 
 AVRO = {"Content-Type": "application/avro"}
 ENVELOPE = {name: EVENT[name] for name in ("event_id", "source", "occurred_at")}
-TAKEN, KEPT = {"read": 1, "taken_up": 1, "waiting": 0}, {"read": 1, "taken_up": 0, "waiting": 1}
+RELEASED, KEPT = {"read": 1, "taken_up": 1, "waiting": 0}, {"read": 1, "taken_up": 0, "waiting": 1}
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_avro_of_a_later_version_is_imported_after_the_upgrade(api: World, monke
     state = api.get("/v1/status?of=token:t1").json()["state"]
 
     assert ([1, 1], 404, "active") == (counted, before, state)
-    assert (TAKEN, {"read": 0, "taken_up": 0, "waiting": 0}) == (document, again)
+    assert (RELEASED, {"read": 0, "taken_up": 0, "waiting": 0}) == (document, again)
 
 
 @pytest.mark.parametrize("roles", [["producer"], [role.value for role in Role]], ids=["producer", "every role"])
@@ -126,7 +126,7 @@ def test_only_valid_sources_of_a_sender_are_kept(here: World, monkeypatch: pytes
     [waiting] = quarantined(here.service.store)
 
     assert ("urn:test:*",) == waiting.record.sources
-    assert TAKEN == retried(here)
+    assert RELEASED == retried(here)
 
 
 def test_a_sender_with_too_many_sources_has_to_send_again(here: World, monkeypatch: pytest.MonkeyPatch):
@@ -146,7 +146,7 @@ def test_the_same_checks_apply_to_json(here: World, body: dict[str, Any]):
     """
     raw = json.dumps(ENVELOPE | body).encode()
     fault = UnknownSchemaError("unknown-schema", "a later version may know it")
-    aside = unreadable(raw, fault, number=None, origin="http x", place=1, recorded_at=ASKED, sources=("urn:test:*",))
-    here.service.store.quarantine([aside])
+    rejected = unreadable(raw, fault, number=None, origin="http x", place=1, recorded_at=ASKED, sources=("urn:test:*",))
+    here.service.store.quarantine([rejected])
 
     assert KEPT == retried(here)

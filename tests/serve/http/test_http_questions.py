@@ -144,9 +144,9 @@ LISTS = [question.path for question in QUESTIONS if any(p.name == "limit" for p 
 
 
 def url_of(path: str) -> str:
-    said = NEED_A_CHECKPOINT[path] if path in NEED_A_CHECKPOINT else ASKED_FOR[path][0]
+    parameters = NEED_A_CHECKPOINT[path] if path in NEED_A_CHECKPOINT else ASKED_FOR[path][0]
     before, in_path, after = path.replace(":path", "").partition("{id}")
-    return f"/v1{before}{said}{after}" if in_path else f"/v1{path}{said}"
+    return f"/v1{before}{parameters}{after}" if in_path else f"/v1{path}{parameters}"
 
 
 @pytest.mark.slow
@@ -374,8 +374,8 @@ def test_hostile_parameters_are_only_ids(here: World, text: str, caplog: pytest.
                 path = path.replace("{id:path}", quote(text, safe=""))
                 response = here.get(path)
             else:
-                said = {"of": LEAKED, "action": "mail-7", "q": "a", "from": "now", "to": "now"}
-                params = {p.name: said[p.name] for p in question.parameters if p.name in said}
+                parameters = {"of": LEAKED, "action": "mail-7", "q": "a", "from": "now", "to": "now"}
+                params = {p.name: parameters[p.name] for p in question.parameters if p.name in parameters}
                 response = here.get(path.replace("{id:path}", "rev"), params=params | {parameter.name: text})
             assert response.status_code in {200, 400, 404}, response.text
             assert response.headers["content-type"].startswith("application/")
@@ -452,16 +452,16 @@ def test_the_openapi_document_is_complete(here: World):
     Each operation has a unique id, a summary, roles and an answer with a schema; problems are documents.
     """
     document = here.as_(None).get("/openapi.json").json()
-    operations = [(path, said) for path, methods in document["paths"].items() for said in methods.values()]
-    ids = [said["operationId"] for _, said in operations]
+    operations = [(path, operation) for path, methods in document["paths"].items() for operation in methods.values()]
+    ids = [operation["operationId"] for _, operation in operations]
 
     assert "3.1.0" == document["openapi"]
     assert sorted(set(ids)) == sorted(ids)
     assert {f"/v1{question.path}".replace(":path", "") for question in QUESTIONS} <= document["paths"].keys()
-    for path, said in operations:
-        assert said["summary"], path
-        assert "security" in said, path
-        for status, response in said["responses"].items():
+    for path, operation in operations:
+        assert operation["summary"], path
+        assert "security" in operation, path
+        for status, response in operation["responses"].items():
             if int(status) >= 400:
                 assert ["application/problem+json"] == list(response["content"]), path
 

@@ -51,13 +51,13 @@ def test_every_recipe_prints_what_the_page_says(url: str, tmp_path: Path):
     lines = [f"{command}\necho '{mark}'" for command, _ in commands()]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "URL": url, "PYTHONPATH": str(ROOT)}
-    told = subprocess.run(
+    done = subprocess.run(
         ["bash", "-c", "set -o pipefail\n" + "\n".join(lines)],
         cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=200,
     )  # fmt: skip
-    printed = told.stdout.split(f"{mark}\n")[:-1]
+    printed = done.stdout.split(f"{mark}\n")[:-1]
 
-    assert len(commands()) == len(printed), told.stderr
+    assert len(commands()) == len(printed), done.stderr
     for (command, expected), text in zip(commands(), printed, strict=True):
         pattern = re.escape(expected).replace(re.escape("..."), ".*")
-        assert re.fullmatch(pattern, text, re.DOTALL), f"{command}\n{text}\n{told.stderr}"
+        assert re.fullmatch(pattern, text, re.DOTALL), f"{command}\n{text}\n{done.stderr}"

@@ -107,7 +107,7 @@ def test_a_store_is_served_to_callers_of_the_issuer(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("listen", "said"),
+    ("listen", "message"),
     [
         ("0.0.0.0:0", "loopback only"),
         ("[::]:0", "loopback only"),
@@ -117,13 +117,13 @@ def test_a_store_is_served_to_callers_of_the_issuer(tmp_path: Path):
         ("127.0.0.1:99999", "no port"),
     ],
 )
-def test_without_an_issuer_no_other_address_is_served(tmp_path: Path, listen: str, said: str):
+def test_without_an_issuer_no_other_address_is_served(tmp_path: Path, listen: str, message: str):
     """
     Without authentication only this machine is served: otherwise exit code 2, with what to configure.
     """
     result = CliRunner().invoke(main, ["demo", "--serve", "--http", listen])
 
-    assert (2, True) == (result.exit_code, said in result.output)
+    assert (2, True) == (result.exit_code, message in result.output)
 
 
 def test_a_port_in_use_is_refused():
@@ -132,8 +132,8 @@ def test_a_port_in_use_is_refused():
     """
     import socket
 
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        listen = f"127.0.0.1:{occupied.getsockname()[1]}"
         result = CliRunner().invoke(main, ["demo", "--serve", "--http", listen])
 
     assert (2, True) == (result.exit_code, f"cannot listen on {listen}" in result.output)
@@ -212,8 +212,8 @@ def test_every_listener_receives_new_facts(api: tuple[World, str]):
     for listener in (*listeners[1:], back):
         listener.close()
 
-    told = json.loads(back.heard[-1]["data"])
-    assert ("principal:human:x", "e2") == (told["of"], told["event"]["event_id"])
+    received = json.loads(back.heard[-1]["data"])
+    assert ("principal:human:x", "e2") == (received["of"], received["event"]["event_id"])
 
 
 @pytest.mark.slow
@@ -236,9 +236,9 @@ def test_listeners_receive_findings(api: tuple[World, str]):
     listener.close()
     back.close()
 
-    told = [json.loads(event["data"]) for event in back.heard if event["event"] == "finding"]
-    assert {"finding.opened"} == {one["type"] for one in told}
-    assert "wielder-mismatch" in {one["finding"]["kind"] for one in told}
+    received = [json.loads(event["data"]) for event in back.heard if event["event"] == "finding"]
+    assert {"finding.opened"} == {one["type"] for one in received}
+    assert "wielder-mismatch" in {one["finding"]["kind"] for one in received}
 
 
 def test_a_listener_that_missed_too_much_is_told_so(api: tuple[World, str], monkeypatch: pytest.MonkeyPatch):

@@ -62,7 +62,7 @@ def until_closed(wire: socket.socket) -> bytes:
     return answer
 
 
-def said(port: Port, raw: bytes) -> bytes:
+def answer_to(port: Port, raw: bytes) -> bytes:
     with connect(port) as wire:
         wire.sendall(raw)
         return until_closed(wire)
@@ -130,7 +130,7 @@ SMUGGLED = {
     "no name": POST + b": y\r\n\r\n",
 }
 # Requests with a valid head and an invalid body: they may be answered, but not what follows them.
-BEHIND = {
+INVALID_BODIES = {
     "a chunked body": POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
     "a trailer section": POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n",
     "bare LF behind the last chunk": POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\n",
@@ -151,15 +151,15 @@ def test_an_ambiguous_request_is_refused_and_closes(port: Port, raw: bytes):
     """
     There is one answer, 400, and the connection is closed: what follows is not read as a request.
     """
-    assert [400] == statuses(said(port, raw + LAST))
+    assert [400] == statuses(answer_to(port, raw + LAST))
 
 
-@pytest.mark.parametrize("raw", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("raw", INVALID_BODIES.values(), ids=INVALID_BODIES)
 def test_what_follows_an_invalid_chunked_body_is_not_read_as_a_request(port: Port, raw: bytes):
     """
     Parsers disagree about where such a body ends: there is one answer, and the connection is closed.
     """
-    [status] = statuses(said(port, raw + LAST))
+    [status] = statuses(answer_to(port, raw + LAST))
 
     assert status in {400, 405}
 
@@ -179,7 +179,7 @@ def test_an_unambiguous_request_is_answered(port: Port, raw: bytes):
     """
     The rules do not refuse what clients usually send.
     """
-    assert [200, 200] == statuses(said(port, raw))
+    assert [200, 200] == statuses(answer_to(port, raw))
 
 
 @given(
@@ -229,7 +229,7 @@ def test_an_incomplete_head_times_out(tmp_path: Path, kind: str, sent: bytes):
     """
     with server(kind, tmp_path, ConnectionLimits(head_seconds=0.4)) as port:
         began = time.monotonic()
-        answer = said(port, sent)
+        answer = answer_to(port, sent)
 
         assert time.monotonic() - began < 5
     assert [200] * sent.startswith(HEALTHZ) + [408] * bool(sent) == statuses(answer)
@@ -277,7 +277,7 @@ def test_a_connection_between_two_requests_is_closed_after_a_while(tmp_path: Pat
     """
     with server(kind, tmp_path, ConnectionLimits(idle_seconds=0.3)) as port:
         began = time.monotonic()
-        answer = said(port, HEALTHZ)
+        answer = answer_to(port, HEALTHZ)
 
     assert [200] == statuses(answer)
     assert time.monotonic() - began < 5
@@ -315,7 +315,7 @@ def test_incomplete_heads_do_not_lock_others_out(tmp_path: Path, kind: str, limi
             wire = stack.enter_context(connect(port))
             wire.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: ")
             if number % 16 == 0:
-                answered += statuses(said(port, LAST))
+                answered += statuses(answer_to(port, LAST))
         last = stack.enter_context(connect(port))  # the latest ones can be closed
         last.sendall(LAST)
 
@@ -341,7 +341,7 @@ def test_no_connection_is_closed_while_it_is_being_answered(tmp_path: Path):
             wire.sendall(LAST.replace(b"/healthz", b"/slow"))
         for _ in wires:
             assert asked.acquire(timeout=10)
-        refused = said(serving.port, b"")
+        refused = answer_to(serving.port, b"")
         held.set()
         answers = [statuses(until_closed(wire)) for wire in wires]
 
@@ -432,8 +432,8 @@ def test_the_effects_of_the_limits_are_counted(tmp_path: Path, kind: str):
     The metrics have the open connections, their limit, and the closed ones by reason.
     """
     with server(kind, tmp_path, ConnectionLimits(head_seconds=0.3, connections=32)) as port:
-        said(port, b"GET")
-        text = said(port, LAST.replace(b"/healthz", b"/metrics")).partition(b"\r\n\r\n")[2].decode()
+        answer_to(port, b"GET")
+        text = answer_to(port, LAST.replace(b"/healthz", b"/metrics")).partition(b"\r\n\r\n")[2].decode()
 
     found = {
         (sample.name, *sample.labels.values()): sample.value

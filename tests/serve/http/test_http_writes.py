@@ -405,8 +405,8 @@ def test_an_unseen_target_can_be_revoked_explicitly(api: World):
     order = ORDER | {"target": {"kind": "token", "id": "leaked-1"}}
     unseen = api.get("/v1/reach?of=token:leaked-1")
     plan = api.get("/v1/reach?of=token:leaked-1&unseen=true").json()
-    meant = order | {"unseen": True, "plan_digest": plan["plan_digest"]}
-    given, again = (api.post("/v1/revocations", json=meant, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    deliberate = order | {"unseen": True, "plan_digest": plan["plan_digest"]}
+    given, again = (api.post("/v1/revocations", json=deliberate, headers={"Idempotency-Key": "k"}) for _ in range(2))
     api.post("/v1/events", "producer", json=[event(derived_from=[{"token": "leaked-1", "role": "subject"}])])
     child = api.get("/v1/status?of=token:t1").json()
 
@@ -669,11 +669,11 @@ def test_an_acknowledgement_is_in_the_name_of_the_caller(api: World):
     api.post("/v1/events", "receiver", json=[registered])
     order = api.post("/v1/revocations", json=ORDER).json()
     path = f"/v1/revocations/{order['revocation']}/acknowledgements"
-    taken = api.post(path, "receiver", json={"outcome": "enforced", "token": ID})
+    response = api.post(path, "receiver", json={"outcome": "enforced", "token": ID})
     forged = api.post(path, "receiver", json={"outcome": "enforced", "receiver": "urn:other"})
     stranger = api.as_("receiver", sub="urn:other").post(path, json={"outcome": "enforced"})
 
-    assert (201, "urn:gateway") == (taken.status_code, taken.json()["receiver"])
+    assert (201, "urn:gateway") == (response.status_code, response.json()["receiver"])
     assert (400, "receiver") == (forged.status_code, forged.json()["parameter"])
     assert (400, "refused") == (stranger.status_code, problem_type(stranger))
     [tally] = api.get(f"/v1/revocations/{order['revocation']}").json()["receivers"]

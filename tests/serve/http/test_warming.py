@@ -30,18 +30,18 @@ def warming() -> list[threading.Thread]:
 
 def test_warming_stops_when_serving_ends():
     """However much is left to do, nothing continues after the end."""
-    taken: list[int] = []
+    rounds: list[int] = []
 
     def steps() -> Iterator[int]:
         for number in count():
-            taken.append(number)
+            rounds.append(number)
             yield number
 
     with warmed(steps()):
-        wait_until(lambda: len(taken) > 2)
-    done = len(taken)
+        wait_until(lambda: len(rounds) > 2)
+    done = len(rounds)
 
-    assert ([], done) == (warming(), len(taken))
+    assert ([], done) == (warming(), len(rounds))
 
 
 def test_prepared_objects_are_excluded_from_garbage_collection():

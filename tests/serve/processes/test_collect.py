@@ -79,7 +79,7 @@ def test_what_is_written_is_seen_within_two_seconds(desk):
         with log.open("ab") as file:
             file.write(line(2))
         seconds = until(lambda: is_known(desk, 2), every=0.05)
-        assert 0 == collector.stop(), collector.said
+        assert 0 == collector.stop(), collector.output
 
     assert seconds < 2.5, "a question takes some of it"
 
@@ -93,4 +93,4 @@ def test_a_source_that_the_trust_file_does_not_list_is_told_of(desk):
     trust.write_text('[sources."urn:other"]\ntypes = ["*"]\nprefixes = [""]\n', encoding="utf-8")
     (desk.folder / "opa.jsonl").write_bytes(line(1))
     with Collector(desk, "--trust", str(trust)) as collector:
-        until(lambda: "the trust file lists nothing for urn:opa:opa-eu" in collector.said)
+        until(lambda: "the trust file lists nothing for urn:opa:opa-eu" in collector.output)

@@ -31,7 +31,7 @@ def test_a_decision_is_seen_within_two_seconds_as_it_was_given(tmp_path):
 
     with cerbos(tmp_path, tmp_path / "audit.jsonl") as server:
         with Collector(desk) as collector:
-            until(lambda: "collecting:" in collector.said)
+            until(lambda: "collecting:" in collector.output)
             for token in (None, shown):
                 call, permitted = server.check("mailer", ["read", "export", "delete"], token=token)
                 assert {"read": True, "export": token is not None, "delete": False} == permitted
@@ -42,7 +42,7 @@ def test_a_decision_is_seen_within_two_seconds_as_it_was_given(tmp_path):
         missed, _ = server.check("mailer", ["read"])
         with Collector(desk) as again:
             until(lambda: said_of(missed, "read") is not None, 10, 0.1)
-            assert 0 == again.stop(), again.said
+            assert 0 == again.stop(), again.output
 
     assert f"{ISSUER}#j-1" == events["export"]["token"]
     assert "alice" in str(events["export"]["on_behalf_of"])

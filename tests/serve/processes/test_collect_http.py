@@ -293,15 +293,15 @@ def test_the_process_takes_requests_and_projects_them(tmp_path):
     (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
     desk.run("init")
     with Collector(desk) as collector:
-        until(lambda: "collecting:" in collector.said)
+        until(lambda: "collecting:" in collector.output)
         with closing(http.client.HTTPConnection("127.0.0.1", 18481, timeout=20)) as connection:
             connection.request("POST", "/v1/foreign/opa-eu", line(1), {"Authorization": f"Bearer {TOKEN}"})
             assert 200 == connection.getresponse().status
         until(lambda: desk.one("search", "opa-eu#d-1")["items"], 5)
         assert 0 == collector.stop()
 
-    assert "the source 'closed' takes requests and has no token" in collector.said
-    assert TOKEN not in collector.said
+    assert "the source 'closed' takes requests and has no token" in collector.output
+    assert TOKEN not in collector.output
 
 
 SETTINGS = {

@@ -43,7 +43,7 @@ def test_a_person_who_acts_is_seen_within_two_seconds(tmp_path):
 
     listen = ("--listen", f"{LOOPBACK}:{ports['metrics']}")
     with Collector(desk, *listen) as collector:
-        until(lambda: "collecting:" in collector.said)
+        until(lambda: "collecting:" in collector.output)
         with openbao(tmp_path, tmp_path / "audit.log", f"{LOOPBACK}:{ports['tcp']}") as server:
             alice = server.login()
             for source in ("file", "socket"):
@@ -66,7 +66,7 @@ def test_a_person_who_acts_is_seen_within_two_seconds(tmp_path):
             with Collector(desk, *listen) as again:
                 until(lambda: all(is_seen("file", one) for one in missed), 20, 0.1)
                 time.sleep(0.1)
-                assert 0 == again.stop(), again.said
+                assert 0 == again.stop(), again.output
 
     (file,) = (item for item in desk.one("sources")["items"] if item["name"] == "file")
     lines = (tmp_path / "audit.log").read_bytes().count(b"\n")

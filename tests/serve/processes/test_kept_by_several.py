@@ -19,7 +19,7 @@ from lineage.store import kept_findings
 from lineage.store.store import Store
 from tests.support.finding_cases import CASES, Event
 from tests.support.honest_worlds import Honest
-from tests.support.kafka_worlds import behind, consuming, made_log, opened, producing, started, wait_until
+from tests.support.kafka_worlds import consuming, lag_of, made_log, opened, producing, started, wait_until
 from tests.support.mutated_worlds import MUTATIONS
 
 pytestmark = [pytest.mark.slow, pytest.mark.kafka, pytest.mark.postgres]
@@ -94,7 +94,7 @@ def test_the_index_equals_an_evaluation_after_consumers_and_keepers_were_killed(
             other.send_signal(signal.SIGKILL)
         with consuming(postgres_url, kafka_url), keeping(postgres_url, kafka_url, result):
             send(given[2 * third :])
-            wait_until(lambda: behind(postgres_url, log) == 0, 120)
+            wait_until(lambda: lag_of(postgres_url, log) == 0, 120)
             wait_until(lambda: is_exact(store), 120)
 
     with opened(postgres_url) as store:

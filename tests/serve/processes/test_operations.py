@@ -530,15 +530,15 @@ def test_routes_are_not_served_to_the_world(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "address",
     ["", "9464", ":9464", "localhost", "localhost:", "localhost:x", "localhost:65536", "::1:9464", "[::1:1", "a:-1"],
 )
-def test_a_bad_address_is_one_clear_error(said: str):
+def test_a_bad_address_is_one_clear_error(address: str):
     """
     What is no host:port is refused by name before anything is bound.
     """
     with pytest.raises(RefusedError, match="is no address to listen on"):
-        address_of(said)
+        address_of(address)
 
 
 @pytest.mark.parametrize("address", ["no-such-host.invalid:0", "..:1", f"{'a' * 70}:1", "192.0.2.1:0"])
@@ -707,17 +707,17 @@ def test_a_library_speaks_up_only_when_something_is_wrong():
             for level in ("debug", "info", "warning"):
                 getattr(logging.getLogger(name), level)("heard")
 
-    def heard(level: str) -> list[tuple[str, str]]:
+    def messages_at(level: str) -> list[tuple[str, str]]:
         documents = map(json.loads, lines_of("json", speak, level).splitlines())
         return [(document["logger"], document["level"]) for document in documents]
 
     others = [("kafka.x", "warning"), ("alembic.x", "warning")]
-    assert [(f"{ours}.x", level) for ours in ("ingest", "lineage") for level in ("info", "warning")] + others == heard(
-        "info"
-    )
-    assert ("kafka.x", "info") in heard("debug")
-    assert ("kafka.x", "debug") not in heard("debug")
-    assert [("ingest.x", "warning"), ("lineage.x", "warning"), *others] == heard("warning")
+    assert [
+        (f"{ours}.x", level) for ours in ("ingest", "lineage") for level in ("info", "warning")
+    ] + others == messages_at("info")
+    assert ("kafka.x", "info") in messages_at("debug")
+    assert ("kafka.x", "debug") not in messages_at("debug")
+    assert [("ingest.x", "warning"), ("lineage.x", "warning"), *others] == messages_at("warning")
 
 
 def test_a_flood_of_a_library_becomes_a_line_now_and_then():
@@ -960,9 +960,9 @@ def get(port: int, path: str) -> tuple[int, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "said"), [("consume", "does not exist; create it first"), ("deliver", "no store at")]
+    ("command", "message"), [("consume", "does not exist; create it first"), ("deliver", "no store at")]
 )
-def test_what_does_not_come_by_itself_is_not_waited_for(command: str, said: str, tmp_path: Path):
+def test_what_does_not_come_by_itself_is_not_waited_for(command: str, message: str, tmp_path: Path):
     """
     A folder or a store that nobody has made is named at once: to wait would hide a mistyped path.
     """
@@ -976,5 +976,5 @@ def test_what_does_not_come_by_itself_is_not_waited_for(command: str, said: str,
     )
 
     assert run.returncode == 5
-    assert said in run.stderr
+    assert message in run.stderr
     assert "trying again" not in run.stderr

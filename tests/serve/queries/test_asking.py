@@ -127,7 +127,7 @@ def test_actions_are_what_a_naive_filter_finds_in_any_order_of_facts(fresh: stor
         store.close()
 
 
-def told(number: int, at: int, action: str, **fields: Any) -> Event:
+def performed(number: int, at: int, action: str, **fields: Any) -> Event:
     fields = {"operation": "send", "outcome": "succeeded", **fields}
     return Event(f"e{number}", "urn:s", at, ActionPerformed(action=action, **fields))
 
@@ -143,10 +143,10 @@ def written(store: Store, events: list[Event]) -> None:
 def test_an_action_told_of_by_several_facts_stands_once_at_its_earliest(fresh: stores.Fresh, order: tuple[int, ...]):
     """What one fact states is found at the position of another, whichever came first, on every page."""
     events = [
-        told(1, NOW - 50, "split"),
-        told(2, NOW - 10, "split", tool="mail"),
-        told(3, NOW - 30, "other", tool="mail"),
-        told(4, NOW - 40, "split", actor="agent:late"),
+        performed(1, NOW - 50, "split"),
+        performed(2, NOW - 10, "split", tool="mail"),
+        performed(3, NOW - 30, "other", tool="mail"),
+        performed(4, NOW - 40, "split", actor="agent:late"),
     ]
     with a_store(fresh) as (store, _):
         written(store, [events[number] for number in order])
@@ -159,7 +159,7 @@ def test_an_action_told_of_by_several_facts_stands_once_at_its_earliest(fresh: s
 @pytest.mark.slow
 def test_small_parts_of_the_index_become_large_ones(fresh: stores.Fresh):
     """Events that are written one at a time leave few parts, and a list reads only those that it needs."""
-    events = [told(n, NOW - n, f"a{n:04}", tool="mail" if n % 7 else "fs") for n in range(600)]
+    events = [performed(n, NOW - n, f"a{n:04}", tool="mail" if n % 7 else "fs") for n in range(600)]
     with a_store(fresh) as (store, _):
         written(store, events)
         with store.connection() as connection:
@@ -172,7 +172,7 @@ def test_small_parts_of_the_index_become_large_ones(fresh: stores.Fresh):
 def test_a_store_of_an_older_version_finds_the_same(fresh: stores.Fresh):
     """If the index lacks older actions, every fact is read instead, until the store is rebuilt."""
     with a_store(fresh) as (store, _):
-        written(store, [told(n, NOW - n, f"a{n}", tool="mail") for n in range(5)])
+        written(store, [performed(n, NOW - n, f"a{n}", tool="mail") for n in range(5)])
         with store.engine.begin() as connection:
             connection.execute(act.delete())
             connection.execute(meta.insert(), [{"name": "acts", "value": b"\x01"}])
@@ -182,7 +182,7 @@ def test_a_store_of_an_older_version_finds_the_same(fresh: stores.Fresh):
 def test_a_cursor_is_only_good_for_its_own_question(fresh: stores.Fresh):
     """The `next` of one list is refused by another, and so is an arbitrary text."""
     with a_store(fresh) as (store, _):
-        written(store, [told(n, NOW - n, f"a{n}", tool="mail") for n in range(3)])
+        written(store, [performed(n, NOW - n, f"a{n}", tool="mail") for n in range(3)])
         service = service_over(store)
         first = actions(service, ActionFilter(tool="mail"), at=NOW, limit=1)
         assert first is not None
@@ -196,7 +196,7 @@ def test_an_alias_finds_what_the_other_name_did(fresh: stores.Fresh):
     issued = TokenIssued(token="idp#1", subject="idp#42", actor="agent:planner", expires_at=NOW - 5)
     joined = PrincipalRegistered(principal="human:alice@example.com", kind="human", aliases=("idp#42",))
     events = [
-        told(1, NOW - 10, "a1", token="idp#1"),
+        performed(1, NOW - 10, "a1", token="idp#1"),
         Event("e2", "urn:s", NOW - 20, issued),
         Event("e3", "urn:s", NOW - 1, joined),
     ]

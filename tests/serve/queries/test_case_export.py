@@ -104,8 +104,8 @@ def test_whatever_is_changed_is_found(document: Json):
         assert list(case_checker.faults(changed(document, path))), path
 
 
-def first(export: Json, says: str) -> Json:
-    return next(one for item in export["items"] for one in item["statements"] if one["says"] == says)
+def first(export: Json, text: str) -> Json:
+    return next(one for item in export["items"] for one in item["statements"] if one["says"] == text)
 
 
 def without_event(export: Json) -> None:

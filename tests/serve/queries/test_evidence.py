@@ -182,7 +182,7 @@ def test_a_changed_tree_is_not_signed(desk: Desk):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("prove-record", "decisions/0/44"), 3, "There is no record decisions/0/44"),
         (("prove-record", "orders/7/0"), 3, "There is no record orders/7/0"),
@@ -197,11 +197,11 @@ def test_a_changed_tree_is_not_signed(desk: Desk):
         (("evidence", "keygen", "/nowhere/at/all/key.pem"), 2, "cannot be written"),
     ],
 )
-def test_what_cannot_be_proved_is_said(signed: Desk, arguments: tuple[str, ...], code: int, said: str):
+def test_what_cannot_be_proved_is_said(signed: Desk, arguments: tuple[str, ...], code: int, message: str):
     result = signed.run(*(str(signed.key) if each == "KEY" else each for each in arguments))
 
     assert code == result.exit_code
-    assert said in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
 
 
 def test_a_record_beyond_the_checkpoint_has_no_proof_yet(desk: Desk):

@@ -109,7 +109,7 @@ def test_a_checkpoint_is_old_only_while_records_wait_for_one(desk: Desk):
         assert not evidence_status(store, None, at=signed_at - HOUR)["checkpoint"]["old"], "a clock that is off"
 
 
-def says(desk: Desk, exit: int = 0) -> dict[str, tuple[bool, str]]:
+def checks_of(desk: Desk, exit: int = 0) -> dict[str, tuple[bool, str]]:
     found = json.loads(desk.run("doctor", "--json", exit=exit).stdout)["checks"]
     return {one["check"]: (one["ok"], one["says"]) for one in found}
 
@@ -118,33 +118,35 @@ def test_the_doctor_says_nothing_of_evidence_where_there_is_none(tmp_path: Path)
     desk = Desk(tmp_path)
     desk.take(token(1))
 
-    assert not {"trees", "checkpoint", "witnessed"} & set(says(desk))
+    assert not {"trees", "checkpoint", "witnessed"} & set(checks_of(desk))
 
 
 def test_the_doctor_says_what_is_not_signed_and_not_extended(desk: Desk):
-    ok, said = says(desk, exit=5)["checkpoint"]
+    ok, message = checks_of(desk, exit=5)["checkpoint"]
     assert not ok
-    assert said.startswith("nothing is signed yet: run 'delegraph evidence checkpoint'")
+    assert message.startswith("nothing is signed yet: run 'delegraph evidence checkpoint'")
     desk.run("evidence", "checkpoint")
     desk.take(token(4))
-    found = says(desk)
+    found = checks_of(desk)
     assert (True, "whole") == found["trees"]
     assert found["checkpoint"][0]
     assert "and covers 3 records; 1 came later" in found["checkpoint"][1]
     desk.sql("UPDATE tree SET covered = -1")
 
-    assert (False, "damaged, and not extended: decisions/0; run 'delegraph rebuild'") == says(desk, exit=5)["trees"]
+    assert (False, "damaged, and not extended: decisions/0; run 'delegraph rebuild'") == checks_of(desk, exit=5)[
+        "trees"
+    ]
 
 
 class _Refusing(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        said = b"the log signed two checkpoints with 3 records: it shows two histories\n"
+        body = b"the log signed two checkpoints with 3 records: it shows two histories\n"
         self.send_response(409)
-        self.send_header("Content-Length", str(len(said)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(said)
+        self.wfile.write(body)
 
-    def log_message(self, *_said: object) -> None:
+    def log_message(self, *_args: object) -> None:
         pass
 
 
@@ -171,7 +173,7 @@ def test_a_witness_that_is_silent_and_one_that_disagrees_are_told_apart(desk: De
         )
         desk = Desk(tmp_path, (), {**desk.env, "DELEGRAPH_CONFIG": str(config)})
         desk.run("evidence", "checkpoint", exit=5)
-        found = says(desk, exit=5)
+        found = checks_of(desk, exit=5)
         with store_of(desk) as store:
             settings = Settings.of(env={**desk.env, "DELEGRAPH_STORE": desk.url})
             checkpointing = Checkpointing(settings, store, None, lambda: 1)
@@ -237,7 +239,7 @@ def test_the_line_under_a_page_follows_the_store(desk: Desk):
 def test_the_command_line_shows_the_state(desk: Desk):
     assert "Nothing is signed" in desk.run("evidence", "status").stdout
     desk.run("evidence", "checkpoint")
-    said = desk.run("evidence", "status").stdout
+    output = desk.run("evidence", "status").stdout
 
-    assert "under checkpoint, not witnessed, of 2" in said
-    assert "decisions/0: 3 records, 3 signed" in said
+    assert "under checkpoint, not witnessed, of 2" in output
+    assert "decisions/0: 3 records, 3 signed" in output

@@ -13,7 +13,7 @@ from lineage.serve.queries.findings import findings
 from lineage.serve.queries.service import Service
 from lineage.store.store import Store
 from tests.support import compare, stores, worlds
-from tests.support.desk import Desk, done, said, token
+from tests.support.desk import Desk, done, raw_event, token
 from tests.support.http_worlds import api_over
 from tests.support.kept_questions import in_order
 from tests.support.store_histories import SEEDS, a_store, records_of, write
@@ -84,7 +84,7 @@ def test_over_http_there_are_as_many_as_on_the_command_line(tmp_path):
         token("c2", derived_from=[{"token": "c1", "role": "subject"}]),
         {**token("s2", status_list=place), "event_id": "later"},
         {**done("x", tool="two"), "event_id": "again"},
-        said("principal.registered", "r", principal="human:alice", kind="agent"),
+        raw_event("principal.registered", "r", principal="human:alice", kind="agent"),
     )
     listed = desk.one("findings")["items"]
     items: list[dict[str, Any]] = []

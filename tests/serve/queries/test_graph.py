@@ -77,12 +77,12 @@ def test_a_line_over_several_layers_runs_past_what_stands_between():
     """
     edges = [("a", "b"), ("b", "c"), ("c", "d"), ("a", "d"), ("x", "d"), ("b", "d")]
     found = layout("abcdx", edges)
-    taken = [*found.places.values(), *(bend for bends in found.bends.values() for bend in bends)]
+    points = [*found.places.values(), *(bend for bends in found.bends.values() for bend in bends)]
 
     assert {("a", "d"): [1, 2], ("x", "d"): [1, 2], ("b", "d"): [2]} == {
         edge: [bend.layer for bend in bends] for edge, bends in found.bends.items()
     }
-    assert len(taken) == len({(place.x, place.y) for place in taken})
+    assert len(points) == len({(place.x, place.y) for place in points})
 
 
 def test_a_drawing_does_not_grow_without_end_for_its_lines():
@@ -136,8 +136,8 @@ def test_every_edge_is_shown_or_counted(world: World):
         below = sum(1 for above, other in edges if above == key and other not in shown)
         above = sum(1 for other, of in edges if of == key and other not in shown)
         # What nobody named in the whole graph either is counted there as well.
-        beside = sum(one["count"] for one in whole["collapsed"] if one["of"] == key and one["where"] == "below")
-        assert (below + beside, above) == (counted.get((key, "below"), 0), counted.get((key, "above"), 0))
+        collapsed = sum(one["count"] for one in whole["collapsed"] if one["of"] == key and one["where"] == "below")
+        assert (below + collapsed, above) == (counted.get((key, "below"), 0), counted.get((key, "above"), 0))
 
 
 def test_what_nobody_granted_stands_in_the_graph_and_says_so(world: World):

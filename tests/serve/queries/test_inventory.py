@@ -228,8 +228,8 @@ def test_any_combination_of_filters_is_a_naive_filter_over_the_whole_list(fresh:
 
 def _is_told_once(items: list[dict[str, Any]], kind: str, id_: str) -> bool:
     """Whether one fact tells of an element, so that its place is that of its issue."""
-    told = [item["event"] for item in items if item["event"].get(kind) == id_]
-    issues = [one for one in told if one["type"] in ("token.issued", "delegation.granted")]
+    mentions = [item["event"] for item in items if item["event"].get(kind) == id_]
+    issues = [one for one in mentions if one["type"] in ("token.issued", "delegation.granted")]
     return len(issues) == 1 and issues[0].get("issued_at") is None
 
 

@@ -14,7 +14,7 @@ from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.store.reading.acted import count_acted
 from lineage.store.store import open_store
 from tests.support import stores
-from tests.support.desk import Desk, day, derived, done, said, token
+from tests.support.desk import Desk, day, derived, done, raw_event, token
 from tests.support.http_worlds import World, api_over
 from tests.support.web_pages import Pages, text_of
 
@@ -30,7 +30,7 @@ def desk(tmp_path) -> Desk:
 
 
 def decision(id_: str, **fields: Any) -> dict[str, Any]:
-    return said("decision.made", f"decide {id_}", decision=id_, permitted=True, operation="op", **fields)
+    return raw_event("decision.made", f"decide {id_}", decision=id_, permitted=True, operation="op", **fields)
 
 
 # Each: what was done, how many actions rest on what would be killed, and how many are her own.
@@ -51,7 +51,7 @@ DONE: dict[str, tuple[list[dict[str, Any]], int, int]] = {
     "as a workload": ([done("a1", actor="agent:a", workload="human:ann")], 0, 1),
     "under an alias": (
         [
-            said("principal.registered", "r", principal="human:ann", kind="human", aliases=["okta|1"]),
+            raw_event("principal.registered", "r", principal="human:ann", kind="human", aliases=["okta|1"]),
             done("a1", actor="okta|1"),
         ], 0, 1,
     ),
@@ -77,7 +77,7 @@ def test_what_a_principal_did_is_counted_once_where_it_belongs(
     Each action stands among those under what would be killed, or among her own, and never in both; the sentence of
     the command line claims no more than that.
     """
-    desk.take(*facts, {**said("principal.registered", "ann"), "principal": "human:ann", "kind": "human"})
+    desk.take(*facts, {**raw_event("principal.registered", "ann"), "principal": "human:ann", "kind": "human"})
     found = desk.one("reach", ANN, *AT)
     text = " ".join(desk.run("reach", ANN, *AT).stdout.split())
 
@@ -92,7 +92,7 @@ def test_a_store_of_an_older_version_counts_the_same(desk: Desk, facts: list[dic
     """
     Where the index of who acted lacks what an older version wrote, the facts are counted; doctor names the remedy.
     """
-    desk.take(*facts, {**said("principal.registered", "ann"), "principal": "human:ann", "kind": "human"})
+    desk.take(*facts, {**raw_event("principal.registered", "ann"), "principal": "human:ann", "kind": "human"})
     with sqlite3.connect(desk.file) as connection:
         indexed = f"role IN ({RefRole.ACTS:d}, {RefRole.ASKS:d})"
         connection.execute(f"UPDATE OR IGNORE sorted_ref SET role = {RefRole.MENTIONS:d} WHERE {indexed}")
@@ -101,13 +101,13 @@ def test_a_store_of_an_older_version_counts_the_same(desk: Desk, facts: list[dic
     connection.close()
     remedy = "did not index who acted"
     before = desk.one("reach", ANN, *AT)
-    told = " ".join(desk.run("doctor").stdout.split())
+    report = " ".join(desk.run("doctor").stdout.split())
     desk.run("rebuild")
     after = " ".join(desk.run("doctor").stdout.split())
 
     assert (under, {"count": own}) == (before["actions"]["count"], before["own_actions"])
     assert {"count": own} == desk.one("reach", ANN, *AT)["own_actions"]
-    assert (True, False) == (remedy in told, remedy in after)
+    assert (True, False) == (remedy in report, remedy in after)
 
 
 def test_only_a_principal_has_actions_of_its_own(desk: Desk):

@@ -162,7 +162,7 @@ def test_a_filter_for_what_is_nowhere_leaves_nothing(world: World):
 
 
 @pytest.mark.parametrize(
-    ("how", "says"),
+    ("how", "message"),
     [
         ({"kinds": ("robot",)}, "no kind of principal 'robot'; there are human"),
         ({"states": ("dead",)}, "no state 'dead'; there are revoked"),
@@ -170,11 +170,11 @@ def test_a_filter_for_what_is_nowhere_leaves_nothing(world: World):
         ({"target": ("action", "mail-7")}, "no kind of target 'action'"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(world: World, how: dict[str, Any], says: str):
+def test_what_cannot_be_is_refused_by_name(world: World, how: dict[str, Any], message: str):
     """
     A filter that is wrong names what is wrong and what there is.
     """
-    with pytest.raises(RefusedError, match=says):
+    with pytest.raises(RefusedError, match=message):
         drawn(world.service, **how)
 
 

@@ -125,9 +125,9 @@ def test_lists_are_what_a_naive_sort_of_all_facts_gives(fresh: stores.Fresh, see
             small = Budget(rng.choice([0, 2, 1_000]), rng.choice([0, 3, 20_000]), rng.choice([None, 1, 3]))
             for budget, limit in ((WHOLE_LIST, len(items) + 1), (small, rng.randint(1, 4))):
                 how: dict[str, Any] = {"limit": limit, "known_at": known_at, "budget": budget}
-                told = pages_of(timeline, service, kind, id_, **how)
-                facts = visible(store, table, known_at, on_one_page=len(told) == 1)
-                assert naive_timeline(facts, key) == [item["event"] for item in items_of(told)], (key, how)
+                listed = pages_of(timeline, service, kind, id_, **how)
+                facts = visible(store, table, known_at, on_one_page=len(listed) == 1)
+                assert naive_timeline(facts, key) == [item["event"] for item in items_of(listed)], (key, how)
                 if kind in ELEMENT_KINDS:
                     used = pages_of(uses, service, kind, id_, at=at, **how)
                     facts = visible(store, table, known_at, on_one_page=len(used) == 1)
@@ -159,10 +159,10 @@ def test_a_list_keeps_its_order_and_its_cursor_when_it_grows_long(fresh: stores.
         write(store, recorded([use(n, START + n) for n in range(10, 13)], first=10))
         rest = timeline(service, "token", "busy", after=first["next"], limit=99, budget=few)
         assert rest is not None
-        told = [item["event"]["action"] for item in first["items"] + rest["items"]]
+        listed = [item["event"]["action"] for item in first["items"] + rest["items"]]
 
     assert (None, True) == (rest["total"], rest["complete"])
-    assert [f"act-{n}" for n in (9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 10, 11, 12)] == told
+    assert [f"act-{n}" for n in (9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 10, 11, 12)] == listed
 
 
 def test_a_page_examines_a_limited_number_of_facts(fresh: stores.Fresh):

@@ -176,15 +176,15 @@ def test_nodes_of_the_graph_have_the_findings_of_what_they_are(world: World):
     The stolen token has the theft, an honest sibling has none; findings are only evaluated on request.
     """
     drawn = world.get(f"/v1/graph?of={OF}").json()
-    bare = world.get(f"/v1/graph?of={OF}&findings=false").json()
+    without_findings = world.get(f"/v1/graph?of={OF}&findings=false").json()
     by_key = {node["key"]: node["findings"] for node in drawn["nodes"]}
     page = text_of(Pages(world).get(f"/graph?of={OF}"))
 
     assert ("high", THEFT) == (by_key[LEAKED]["worst"], by_key[LEAKED]["why"].partition(" (")[0])
     assert {"count": 0, "worst": None, "why": None} in by_key.values()
     assert drawn["findings_complete"]
-    assert not bare["findings_complete"]
-    assert all("findings" not in node for node in bare["nodes"])
+    assert not without_findings["findings_complete"]
+    assert all("findings" not in node for node in without_findings["nodes"])
     assert "high finding" in page
 
 

@@ -163,19 +163,19 @@ def test_the_instant_asked_about_is_not_called_now():
 
 
 @pytest.mark.parametrize(
-    ("outcome", "said"),
+    ("outcome", "sentence"),
     [
         ("succeeded", "mail.send was done by agent:mailer with"),
         ("failed", "mail.send failed; it was tried by agent:mailer with"),
         ("denied", "mail.send was denied; it was tried by agent:mailer with"),
     ],
 )
-def test_an_action_that_did_not_happen_is_not_said_to_have_happened(outcome: str, said: str):
+def test_an_action_that_did_not_happen_is_not_said_to_have_happened(outcome: str, sentence: str):
     """
     Done, failed and denied have different sentences.
     """
     with knowing(token("t1", actor="agent:mailer"), action("a1", token="t1", outcome=outcome)) as service:
-        assert first_sentence(render_chain.who(service.who("a1", at=AT))).startswith(said)
+        assert first_sentence(render_chain.who(service.who("a1", at=AT))).startswith(sentence)
 
 
 def test_an_actor_further_up_the_chain_is_not_mistaken_for_the_holder():
@@ -743,14 +743,14 @@ def test_a_status_names_the_order_and_the_path_down():
 
 
 @pytest.mark.parametrize(
-    ("behind", "said"),
+    ("behind", "sentence"),
     [
         (0, "(as of 2026-11-02T10:20:00Z, the end of the log)"),
         (3, "; 3 records of the log not in this answer: run 'delegraph consume --drain'."),
         (None, "WARNING: as of 2026-11-02T10:20:00Z; the log cannot be asked for more, so this may be out of date."),
     ],
 )
-def test_an_answer_states_its_progress(behind: int | None, said: str):
+def test_an_answer_states_its_progress(behind: int | None, sentence: str):
     """
     There is a warning if the log has more than the answer, or if that is unknown.
     """
@@ -758,7 +758,7 @@ def test_an_answer_states_its_progress(behind: int | None, said: str):
         doc = service.status("token", demo.LEAKED, at=AT)
     doc["as_of"]["behind"] = behind
 
-    assert flat(render_chain.status(doc)).endswith(said)
+    assert flat(render_chain.status(doc)).endswith(sentence)
 
 
 def test_uses_distinguish_the_actor_from_the_holder():

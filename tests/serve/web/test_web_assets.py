@@ -31,11 +31,11 @@ def test_each_vendored_library_has_its_licence_next_to_it():
     """
     Every library has a licence, and the README names both.
     """
-    told = (VENDOR / "README.md").read_text("utf-8")
+    licences = (VENDOR / "README.md").read_text("utf-8")
     libraries = {path.name.removesuffix(".min.js") for path in VENDOR.glob("*.min.js")}
 
     assert libraries == {path.name.removesuffix(".LICENSE") for path in VENDOR.glob("*.LICENSE")}
-    assert all(f"`{name}.min.js`" in told and f"`{name}.LICENSE`" in told for name in libraries)
+    assert all(f"`{name}.min.js`" in licences and f"`{name}.LICENSE`" in licences for name in libraries)
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)

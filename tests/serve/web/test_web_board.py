@@ -105,7 +105,7 @@ def test_an_investigator_has_no_actions_and_is_refused(here: World, board: str):
 
 
 @pytest.mark.parametrize(
-    ("path", "form", "said"),
+    ("path", "form", "message"),
     [
         ("/receivers", {}, "receiver: is missing"),
         ("/receivers", {"receiver": WALL, "deadline_seconds": "soon"}, "deadline_seconds: must be a whole number"),
@@ -116,14 +116,14 @@ def test_an_investigator_has_no_actions_and_is_refused(here: World, board: str):
         ("/revocations/none/marks", {"receiver": WALL, "reason": "x"}, "No fact names it"),
     ],
 )
-def test_an_invalid_form_says_why(here: World, board: str, path: str, form: dict[str, str], said: str):
+def test_an_invalid_form_says_why(here: World, board: str, path: str, form: dict[str, str], message: str):
     """
     The answer is a page with the reason, and nothing is recorded.
     """
     answer = Pages(here).send(path.replace("{board}", board), **form)
 
     assert answer.status_code in (400, 404)
-    assert said in text_of(answer)
+    assert message in text_of(answer)
 
 
 def test_input_never_becomes_markup(here: World, board: str):

@@ -47,12 +47,12 @@ def _somebody(link: str, browser: Browser, kept: Path, complaints: list[str], **
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     context.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
 
-    def heard(message: ConsoleMessage) -> None:
+    def record_message(message: ConsoleMessage) -> None:
         # The console also reports a 404 or a 409 of a page, which is expected.
         if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
             complaints.append(message.text)
 
-    context.on("console", heard)
+    context.on("console", record_message)
     return context
 
 
@@ -65,13 +65,13 @@ def test_a_part_of_a_name_finds_principals_in_the_graph(person: BrowserContext):
     page.goto("/graph?view=principals")
     every = page.locator("#drawn [data-id]").count()
     page.get_by_label("Find in the graph").fill("MAIL")
-    said = page.locator("#finder output").inner_text()
+    message = page.locator("#finder output").inner_text()
     marked = page.locator("#drawn .dg-found").evaluate_all("found => found.map(one => one.dataset.id).sort()")
     page.keyboard.press("Enter")
     pale = page.locator("#drawn [data-id].dg-far").count()
     page.keyboard.press("Escape")
 
-    assert (f"{len(marked)} of {every}", every - len(marked)) == (said, pale)
+    assert (f"{len(marked)} of {every}", every - len(marked)) == (message, pale)
     assert "agent:mailer" in marked
     assert all("mail" in id_ for id_ in marked)
     assert 0 == page.locator("#drawn .dg-found, #drawn .dg-far").count()
@@ -283,11 +283,11 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
     An event arrives between the plan and the order, which is refused with the difference; confirmed again, it is given;
     going back does not order again; and the board updates itself.
     """
-    plan, beside = person.new_page(), person.new_page()
+    plan, second_page = person.new_page(), person.new_page()
     plan.goto(f"/reach?of={OF}")
-    beside.goto("/")
-    beside.locator("form[action='/story/missing'] button").click()
-    beside.wait_for_url("**/#story")
+    second_page.goto("/")
+    second_page.locator("form[action='/story/missing'] button").click()
+    second_page.wait_for_url("**/#story")
     _confirm(plan)
     eventually(plan, "[role=alert][tabindex]", "Nothing was revoked: the blast radius has changed since you looked")
     new = plan.locator("tr.new th").all_inner_texts()
@@ -300,15 +300,15 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
     # A line that scales with the drawing would fill it completely: nothing enforced would look like everything.
     line = plan.locator("svg.meter .rail").evaluate("rail => getComputedStyle(rail).vectorEffect")
     first = plan.locator("#as-of").inner_text()
-    beside.goto("/")
-    beside.locator("form[action='/story/enforced'] button").click()
+    second_page.goto("/")
+    second_page.locator("form[action='/story/enforced'] button").click()
     eventually(plan, "#live h1", "CLOSED")
-    beside.goto("/revocations")
-    eventually(beside, "#live", "CLOSED")
+    second_page.goto("/revocations")
+    eventually(second_page, "#live", "CLOSED")
     other = person.new_page()
     other.goto("/")
     other.locator("form[action='/story/born-dead'] button").click()
-    eventually(beside, "#live", "PARTIAL")
+    eventually(second_page, "#live", "PARTIAL")
     eventually(plan, "#live h1", "PARTIAL")
 
     assert ["https://idp.example#mailer-2", "https://idp.example#relay-2"] == sorted(new)
@@ -503,10 +503,10 @@ def test_without_javascript_everything_works(link: str, browser: Browser, signed
     page.get_by_text("Reinstate…").first.click()
     page.get_by_label("Type the id of the revocation").fill(page.url.rpartition("/")[2])
     page.get_by_role("button", name="Reinstate").click()
-    said = page.locator("h1").inner_text()
+    heading = page.locator("h1").inner_text()
     context.close()
 
-    assert (True, True) == (shapes > 0, "REINSTATED" in said)
+    assert (True, True) == (shapes > 0, "REINSTATED" in heading)
 
 
 def test_markup_in_events_never_runs(person: BrowserContext):
@@ -519,13 +519,13 @@ def test_markup_in_events_never_runs(person: BrowserContext):
         "type": "action.performed", "action": f"x{HOSTILE}", "operation": HOSTILE, "outcome": "succeeded",
         "source": "urn:test", "event_id": "hostile", "occurred_at": "2026-11-02T10:00:00Z", "token": f"t{HOSTILE}",
     }  # fmt: skip
-    taken = person.request.post("/v1/events", data=[event], headers={"Delegraph-Request": "1"})
+    response = person.request.post("/v1/events", data=[event], headers={"Delegraph-Request": "1"})
     page.goto(f"/who?action={quote(f'x{HOSTILE}', safe='')}")
     sentence = page.locator("h1").inner_text()
     page.goto(f"/graph?of={quote(f'token:t{HOSTILE}', safe='')}")
     page.wait_for_selector("#drawing[data-drawn]")
 
-    assert (1, True) == (taken.json()["accepted"], f"{HOSTILE} was done by" in sentence)
+    assert (1, True) == (response.json()["accepted"], f"{HOSTILE} was done by" in sentence)
 
 
 @pytest.mark.slow
@@ -573,11 +573,11 @@ def test_the_incident_of_the_tour_is_proved_to_be_over(link: str, browser: Brows
     eventually(page, "h1", "Every enforcement point denies all of it.")
     with page.expect_download() as downloading:
         page.get_by_role("link", name="Download, signed").click()
-    said = json.loads(downloading.value.path().read_text(encoding="utf-8"))
+    downloaded = json.loads(downloading.value.path().read_text(encoding="utf-8"))
     context.close()
 
-    assert ("CLOSED", 1) == (said["proof"]["verdict"], said["proof"]["points"][0]["denied"])
-    assert said["jws"].count(".") == 2
+    assert ("CLOSED", 1) == (downloaded["proof"]["verdict"], downloaded["proof"]["points"][0]["denied"])
+    assert downloaded["jws"].count(".") == 2
 
 
 @pytest.mark.slow

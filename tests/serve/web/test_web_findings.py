@@ -137,7 +137,7 @@ def test_the_list_is_worst_first_and_counts_by_severity(pages: Pages):
 
 
 @pytest.mark.parametrize(
-    ("said", "count"),
+    ("query", "count"),
     [
         ("severity=high", 3),
         ("kind=wielder-mismatch", 2),
@@ -148,11 +148,11 @@ def test_the_list_is_worst_first_and_counts_by_severity(pages: Pages):
         ("severity=&kind=wielder-mismatch&status=&of=&since=", 2),
     ],
 )
-def test_the_list_is_filtered_by_the_form(pages: Pages, said: str, count: int):
+def test_the_list_is_filtered_by_the_form(pages: Pages, query: str, count: int):
     """
     Each field of the form is a filter; an empty field is ignored.
     """
-    assert count == len(shown(pages.get(f"/findings?{said}").text))
+    assert count == len(shown(pages.get(f"/findings?{query}").text))
 
 
 def test_an_invalid_filter_is_refused_by_name(pages: Pages):

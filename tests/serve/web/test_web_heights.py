@@ -48,13 +48,13 @@ BUSY = (
 
 def of_few_agents(event: Event, later: int) -> Event:
     """Return the event at a later time, with one of four planners."""
-    said = event.body._asdict()
-    for name, value in said.items():
+    fields = event.body._asdict()
+    for name, value in fields.items():
         if isinstance(value, str):
-            said[name] = re.sub(r"planner-(\d+)", lambda found: f"planner-{int(found[1]) % 4}", value)
-    if said.get("expires_at") is not None:
-        said["expires_at"] += later
-    return event._replace(occurred_at=event.occurred_at + later, body=type(event.body)(**said))
+            fields[name] = re.sub(r"planner-(\d+)", lambda found: f"planner-{int(found[1]) % 4}", value)
+    if fields.get("expires_at") is not None:
+        fields["expires_at"] += later
+    return event._replace(occurred_at=event.occurred_at + later, body=type(event.body)(**fields))
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def _nobody(world: World) -> Pages:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("typed", "expected"),
     [
         ("2026-11-02", "2026-11-02T00:00:00Z"),
         ("2026-11-02 10:25", "2026-11-02T10:25:00Z"),
@@ -66,11 +66,11 @@ def _nobody(world: World) -> Pages:
         ("2026-11-02 10:25 or so", "2026-11-02 10:25 or so"),
     ],
 )
-def test_a_time_may_be_written_as_people_write_it(typed: str, meant: str):
+def test_a_time_may_be_written_as_people_write_it(typed: str, expected: str):
     """
     A day, minutes and a space instead of the T are accepted; without a zone it is UTC. Anything else is not a time.
     """
-    assert meant == complete_time(typed)
+    assert expected == complete_time(typed)
 
 
 def test_a_typed_time_applies_to_the_page_and_its_links(world: World):

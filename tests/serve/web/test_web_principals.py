@@ -81,7 +81,7 @@ def test_filters_stay_in_the_form(pages: Pages):
 
 
 @pytest.mark.parametrize(
-    ("said", "names"),
+    ("fields", "names"),
     [
         ({"kind": "robot"}, "kind: 'robot' is none of human"),
         ({"state": "dead"}, "state: 'dead' is none of revoked"),
@@ -91,11 +91,11 @@ def test_filters_stay_in_the_form(pages: Pages):
         ({"most": "0"}, "most: '0' is "),
     ],
 )
-def test_an_invalid_filter_is_named(pages: Pages, said: dict[str, str], names: str):
+def test_an_invalid_filter_is_named(pages: Pages, fields: dict[str, str], names: str):
     """
     The page says which field is invalid.
     """
-    page = shown(pages, "/graph", view="principals", **said)
+    page = shown(pages, "/graph", view="principals", **fields)
 
     assert (400, True) == (page.status_code, names in text_of(page))
 
@@ -288,7 +288,7 @@ def test_every_action_is_a_dot_in_a_lane_and_a_part():
     """
     chance = random.Random(3)
     items = [action(number, chance.choice([None, *(f"tool-{i}" for i in range(30))])) for number in range(300)]
-    found = swimlanes(items, lambda one: one["tool"], lambda **said: f"/actions?{said['from']}")
+    found = swimlanes(items, lambda one: one["tool"], lambda **span: f"/actions?{span['from']}")
 
     assert found is not None
     assert (300, LANES, PARTS) == (found["drawing"].count("<circle"), len(found["lanes"]), len(found["parts"]))

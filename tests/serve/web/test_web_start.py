@@ -59,12 +59,12 @@ def test_the_highest_bar_fills_the_height_and_none_is_invisible():
     assert max(bar["x"] for bar in found["bars"]) < found["width"]
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(5.2, "5 s"), (90, "2 min"), (7_200, "2 h"), (200_000, "2 d")])
-def test_a_duration_is_shown_in_its_largest_unit(seconds: float, said: str):
+@pytest.mark.parametrize(("seconds", "expected"), [(5.2, "5 s"), (90, "2 min"), (7_200, "2 h"), (200_000, "2 d")])
+def test_a_duration_is_shown_in_its_largest_unit(seconds: float, expected: str):
     """
     Readers should not have to convert seconds.
     """
-    assert said == lasting(seconds)
+    assert expected == lasting(seconds)
 
 
 def test_the_start_page_shows_new_facts_immediately(tmp_path: Path):

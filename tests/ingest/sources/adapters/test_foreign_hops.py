@@ -90,10 +90,10 @@ def test_one_incident_through_five_systems():
     """
     result = invoke("demo", "--everywhere", "--json")
     assert 0 == result.exit_code, result.output
-    told = json.loads(result.stdout)
-    who, named = told["who"], {one["token"]: set(one["named_by"]) for one in told["tokens"]}
+    answer = json.loads(result.stdout)
+    who, named = answer["who"], {one["token"]: set(one["named_by"]) for one in answer["tokens"]}
 
-    assert [0] * 5 == [one["quarantined"] for one in told["read"]]
+    assert [0] * 5 == [one["quarantined"] for one in answer["read"]]
     assert ("human:alice@example.com", "human") == (who["chain"][0]["known_as"], who["chain"][0]["kind"])
     assert ["service:portal", "agent:planner", "agent:reporter", "service:aws-role-reports"] == [
         hop["known_as"] for hop in who["chain"][1:]

@@ -391,8 +391,10 @@ def test_the_clients_that_an_exchanged_token_passed_through(case):
 
     for order_ in (entries, entries[::-1]):
         found = [made for made in read(KEYCLOAK, order_, SHOP).events if "/parent/" in made["event_id"]]
-        bare = {made["token"]: made.get("prior_actors", []) for made in found}
-        assert {f"{ISS}#{token}": [f"{ISS}#{client}" for client in chain] for token, chain in expected.items()} == bare
+        prior_actors = {made["token"]: made.get("prior_actors", []) for made in found}
+        assert {
+            f"{ISS}#{token}": [f"{ISS}#{client}" for client in chain] for token, chain in expected.items()
+        } == prior_actors
 
 
 def test_live_parents_are_claimed_once_the_log_has_advanced_by_a_minute():
@@ -418,12 +420,12 @@ def test_the_parent_is_found_when_the_login_is_read_in_a_later_command():
     The reported gap stays, and the parent is added: once the whole session is known, there is no other candidate.
     """
     reading = Reading(KEYCLOAK, SHOP, Memory())
-    told = []
+    answers = []
     for part in (CHAIN[1:], CHAIN[:1]):
         for record in read_records(io.BytesIO(b"\n".join(json.dumps(line(entry)).encode() for entry in part))):
             list(reading.outcomes(record))
         settled = [event_ for outcome in reading.settled(end=True) for event_ in outcome.translation.events]
-        told.append(
+        answers.append(
             {
                 made["token"].removeprefix(f"{ISS}#"): (
                     made["derived_from"][0]["token"].removeprefix(f"{ISS}#"),
@@ -434,8 +436,8 @@ def test_the_parent_is_found_when_the_login_is_read_in_a_later_command():
             }
         )
 
-    assert {"X1": ("X1/subject-token", ["portal"]), "X2": ("X2/subject-token", ["boss"])} == told[0]
-    assert {"X1": ("T0", ["portal"]), "X2": ("X1", ["portal", "boss"])} == told[1]
+    assert {"X1": ("X1/subject-token", ["portal"]), "X2": ("X2/subject-token", ["boss"])} == answers[0]
+    assert {"X1": ("T0", ["portal"]), "X2": ("X1", ["portal", "boss"])} == answers[1]
 
 
 def test_a_session_with_very_many_exchanges_is_processed_quickly():

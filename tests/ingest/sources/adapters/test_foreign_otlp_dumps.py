@@ -151,12 +151,12 @@ def test_in_real_traces_of_the_agents_sdk_every_tool_call_has_person_and_agents(
     known = truth(folder)
     desk.ingest(folder / "openai-agents.native.json")
 
-    told = list(desk.ask("who", desk.found("otlp#", "action")))
+    answers = list(desk.ask("who", desk.found("otlp#", "action")))
 
     person = f"otlp:user:{known['human']}"
     chain = [person, *(f"otlp:agent:{known[name]}" for name in ("root_agent", "second_agent"))]
     assert [(tool, chain, person) for tool in sorted(known["tools_called_by_second"])] == sorted(
-        (answer["tool"], principals(answer), answer["human"]) for answer in told
+        (answer["tool"], principals(answer), answer["human"]) for answer in answers
     )
 
 

@@ -140,9 +140,9 @@ def test_cloudtrail(tmp_path, name, mixed):
     desk.ingest(tmp_path / "trail.jsonl")
 
     expected = callers(records)
-    told = {answer["action"]: answer["root"] for answer in desk.ask("who", expected)}
+    roots = {answer["action"]: answer["root"] for answer in desk.ask("who", expected)}
 
-    assert expected == told
+    assert expected == roots
     assert len(expected) >= 7
     made = [record["responseElements"]["accessKey"] for record in records if record["eventName"] == "CreateAccessKey"]
     keys = [f"token:aws#{key['accessKeyId']}" for key in made]
@@ -177,15 +177,15 @@ def test_agentcore(tmp_path):
     desk, file = Desk(tmp_path), data("agentcore", "gateway_from_aws_docs.json")
     desk.ingest(file)
     records = records_of(file)
-    told = list(desk.ask("who", [f"aws#{record['eventID']}" for record in records]))
+    answers = list(desk.ask("who", [f"aws#{record['eventID']}" for record in records]))
 
     refused, allowed = (
         records.index(next(one for one in records if ("jwt" in json.dumps(one)) == is_)) for is_ in (0, 1)
     )
     claims = records[allowed]["additionalEventData"]["jwt"]["claims"]
-    assert ("denied", None) == (told[refused]["outcome"], told[refused]["root"])
-    assert f"{claims['iss']}#{claims['sub']}" == told[allowed]["root"]
-    assert records[allowed]["requestParameters"]["body"]["params"]["name"] == told[allowed]["tool"]
+    assert ("denied", None) == (answers[refused]["outcome"], answers[refused]["root"])
+    assert f"{claims['iss']}#{claims['sub']}" == answers[allowed]["root"]
+    assert records[allowed]["requestParameters"]["body"]["params"]["name"] == answers[allowed]["tool"]
 
 
 @pytest.mark.parametrize("mixed", [False, True], ids=["as written", "another run, in another order"])
@@ -207,7 +207,7 @@ def test_gcp(tmp_path, mixed):
         if "principalEmail" in result:
             expected[f"gcp#{record['insertId']}"] = [f"gcp#{mail}" for mail in (*others, result["principalEmail"])]
 
-    told = {answer["action"]: principals(answer) for answer in desk.ask("who", expected)}
+    found = {answer["action"]: principals(answer) for answer in desk.ask("who", expected)}
 
-    assert expected == told
+    assert expected == found
     assert len(records) == len(expected) + sum(counts["skipped"].values())

@@ -22,10 +22,10 @@ def test_the_caller_is_at_the_root_of_every_linked_event(tmp_path, seed, mixed):
     desk = Desk(tmp_path)
     desk.ingest(tmp_path / "trail.json")
 
-    told = {answer["action"]: answer["root"] for answer in desk.ask("who", trail.roots)}
+    roots = {answer["action"]: answer["root"] for answer in desk.ask("who", trail.roots)}
 
-    assert trail.roots == told
-    assert 118 <= len(told)
+    assert trail.roots == roots
+    assert 118 <= len(roots)
 
 
 def test_created_keys_live_and_instances_lead_to_their_launch(tmp_path):

@@ -143,27 +143,27 @@ def test_a_missing_topic_is_reported_with_the_source(world, kafka):
         reader.round()
 
 
-MEANT = {
+TOPICS_MEANT = {
     "a name, where the log is a Kafka": ("raw", "kafka://k1:9092,k2:9092/audit", (("k1:9092", "k2:9092"), "raw")),
     "a URL": ("kafka://k3:9092/raw", "sqlite:///x.db", (("k3:9092",), "raw")),
     "a URL, where the log is another one": ("kafka://k3:9092/raw", "kafka://k1:9092", (("k3:9092",), "raw")),
 }
 
 
-@pytest.mark.parametrize("meant", MEANT.values(), ids=MEANT)
-def test_the_setting_names_a_topic_here_or_elsewhere(meant):
+@pytest.mark.parametrize("case", TOPICS_MEANT.values(), ids=TOPICS_MEANT)
+def test_the_setting_names_a_topic_here_or_elsewhere(case):
     """
     The topic is on the log's own cluster, or on another one.
     """
-    result, log, expected = meant
+    result, log, expected = case
 
     assert expected == place_of(result, log, "opa-eu")
 
 
-@pytest.mark.parametrize("said", ["raw", "kafka://k1:9092/", "kafka://k1:9092/a b"])
-def test_an_invalid_topic_is_refused_with_the_remedy(said):
+@pytest.mark.parametrize("setting", ["raw", "kafka://k1:9092/", "kafka://k1:9092/a b"])
+def test_an_invalid_topic_is_refused_with_the_remedy(setting):
     """
     The message names the source.
     """
     with pytest.raises(RefusedError, match=r"the source 'opa-eu'.*write kafka://host:port/topic"):
-        place_of(said, "sqlite:///x.db", "opa-eu")
+        place_of(setting, "sqlite:///x.db", "opa-eu")

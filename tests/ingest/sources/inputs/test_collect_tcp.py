@@ -40,7 +40,7 @@ class Listening:
             for chunk in chunks:
                 opened.sendall(chunk)
 
-    def taken(self) -> set[str]:
+    def received(self) -> set[str]:
         self.follower.round()
         return set(self.world.decisions)
 
@@ -60,7 +60,7 @@ def test_lines_of_several_senders_are_ingested_whole(listening):
     listening.send(line(1)[:9], line(1)[9:] + line(2)[:30], line(2)[30:], line(3).rstrip())
     listening.send(line(4))
 
-    until(lambda: listening.taken() == ids({1, 2, 3, 4}))
+    until(lambda: listening.received() == ids({1, 2, 3, 4}))
     assert {} == listening.world.aside
 
 
@@ -80,7 +80,7 @@ def test_reading_does_not_wait_for_the_log(listening):
     )
     with pytest.raises(UnavailableError):
         listening.follower.round()
-    assert ids(range(2_000)) == listening.taken()
+    assert ids(range(2_000)) == listening.received()
 
 
 @pytest.mark.slow
@@ -89,12 +89,12 @@ def test_a_restart_continues_in_the_spool_and_removes_finished_segments(tmp_path
     Another process continues in the same segment; once it is idle, neither the segment nor its position is left.
     """
     listening.send(line(1))
-    until(lambda: listening.taken() == ids({1}))
+    until(lambda: listening.received() == ids({1}))
     listening.send(line(2))
     until(lambda: len(list(listening.folder.iterdir())) == 1 and listening.came.is_set())
     listening.follower.close()
     listening.follower = listening.follow()
-    until(lambda: listening.taken() == ids({1, 2}))
+    until(lambda: listening.received() == ids({1, 2}))
     assert 2 == listening.world.counts["record", ""]
 
     def is_empty() -> bool:
@@ -111,7 +111,7 @@ def test_an_overlong_line_is_quarantined_with_its_beginning(listening):
     """
     listening.send(line(1), *[b"x" * 1_000_000] * (RECORD_BYTES // 1_000_000 + 5), b"\n" + line(2))
 
-    until(lambda: listening.taken() == ids({1, 2}))
+    until(lambda: listening.received() == ids({1, 2}))
     assert ["too-large"] == [record.reason for record in listening.world.aside.values()]
 
 
@@ -121,7 +121,7 @@ def test_garbage_is_quarantined_and_stops_nothing(listening):
     """
     listening.send(b"GET / HTTP/1.1\r\n\r\n", line(1))
 
-    until(lambda: listening.taken() == ids({1}))
+    until(lambda: listening.received() == ids({1}))
     assert [("tcp opa-eu", "json")] == [(one.origin, one.reason) for one in listening.world.aside.values()]
 
 

@@ -378,8 +378,8 @@ def test_a_record_that_crashes_its_adapter_is_quarantined_and_not_retried(world,
     assert ["adapter-fault"] == [record.reason for record in world.aside.values()]
 
 
-@pytest.mark.parametrize("taken", [0, 1])
-def test_a_file_that_is_truncated_while_it_is_read(world, log, taken):
+@pytest.mark.parametrize("looks_before", [0, 1])
+def test_a_file_that_is_truncated_while_it_is_read(world, log, looks_before):
     """
     It is copied, truncated and written between two rounds: none of the new lines is mistaken for a continuation of the
     old ones, although they are as long.
@@ -390,7 +390,7 @@ def test_a_file_that_is_truncated_while_it_is_read(world, log, taken):
     def rotate() -> bool:
         nonlocal looks
         looks += 1
-        if looks == 1 + taken:
+        if looks == 1 + looks_before:
             shutil.copyfile(log, log.with_name("audit.log.1"))
             os.truncate(log, 0)
             appended(log, b"".join(line(number) for number in range(40, 60)))
