@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from lineage.core.authority.elements import Element
 from lineage.core.findings import inputs
-from lineage.core.findings.audiences import audiences
 from lineage.core.findings.options import SECOND
 from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
+from lineage.core.findings.scopes import audiences
 from lineage.core.findings.tally import Sample, Used
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import Fact

@@ -8,7 +8,6 @@ from lineage.core.authority.elements import Element
 from lineage.core.findings import consistency, inputs, widening
 from lineage.core.findings.acts import UNTRUSTED
 from lineage.core.findings.entering import grant_alike
-from lineage.core.findings.issue_times import issued_at_least
 from lineage.core.findings.rules import DECISION, DELEGATION, REVOCATION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import claimed, contains, first_stated, lacking, matches
@@ -29,7 +28,7 @@ def granted_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
         return
     ended = {scene.end(parent) for parent in scene.granted_parents(element, "parent", "delegation", "subject")}
     ended |= {scene.end(parent) for parent in scene.granted_parents(element, "refresh", "actor")}
-    issued_at = issued_at_least(element, scene.options.leeway)
+    issued_at = scene.issued_at_least(element)
     for end in sorted(ended):
         if issued_at >= end.at + scene.options.leeway:
             why = sentence(

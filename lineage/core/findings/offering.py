@@ -11,11 +11,9 @@ from typing import Final
 from lineage.core.authority.elements import Element
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act
-from lineage.core.findings.audiences import audiences
-from lineage.core.findings.issue_times import issued_at_least
 from lineage.core.findings.links import Granted
 from lineage.core.findings.scene import Scene
-from lineage.core.findings.scopes import Scopes, claimed, is_wildcard
+from lineage.core.findings.scopes import Scopes, audiences, claimed, is_wildcard
 from lineage.core.model.times import NEVER
 
 _OUTLIVING: Final = frozenset({"parent", "delegation", "subject"})
@@ -51,7 +49,7 @@ def offered_by_element(scene: Scene, element: Element, holder: str | None) -> fr
 def _beyond(scene: Scene, element: Element, above: Granted) -> Iterator[str]:
     """Yield the ways in which an element may exceed what it draws on."""
     scopes, places = claimed(element), audiences(element)
-    issued_at = issued_at_least(element, scene.options.leeway)
+    issued_at = scene.issued_at_least(element)
     for parent, roles in above:
         parent_element = scene.element(parent)
         if scopes and not _SCOPED.isdisjoint(roles) and not _is_within(scopes, scene.scopes.held(parent)):

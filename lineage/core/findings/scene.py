@@ -15,12 +15,11 @@ from lineage.core.authority.verdict import State, counting
 from lineage.core.authority.world import World
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, act_of, decided_of
-from lineage.core.findings.audiences import AudienceIndex
 from lineage.core.findings.derived import Recent, Upward
 from lineage.core.findings.links import ChainLinks, Granted
 from lineage.core.findings.options import Options
 from lineage.core.findings.reaches import Reaches, ReachSize, reach_of
-from lineage.core.findings.scopes import ScopeIndex, contains, first_stated
+from lineage.core.findings.scopes import AudienceIndex, ScopeIndex, contains, first_stated
 from lineage.core.findings.tally import Tally
 from lineage.core.model.events import Fact, RevocationOrdered, WorkloadBound
 from lineage.core.model.finding import Finding
@@ -379,6 +378,25 @@ class Scene:
         element = self.element(key)
         own = End(element.ends_at if element else NEVER, key)
         return min([own, *above.values()], key=lambda end: (end.at, end.key != key, end.key))
+
+    def issued_at_least(self, element: Element) -> Instant:
+        """Return the time before which an element was not issued, although its source may split what it states.
+
+        Usually that is its earliest issue time. But a fact whose ``issued_at`` is after its own occurrence, by more
+        than the leeway, reports an issue that was still to come: then the facts that state no issue time do not make
+        it earlier.
+        """
+        if len(element.facts) == 1:  # nearly every element
+            return element.issued_at
+        stated = [
+            (issued_at, fact.event.occurred_at)
+            for fact in element.facts
+            if (issued_at := getattr(fact.event.body, "issued_at", None)) is not None
+        ]
+        if all(issued_at <= occurred_at + self.options.leeway for issued_at, occurred_at in stated):
+            return element.issued_at
+        earliest: Instant = min(stated)[0]
+        return max(element.issued_at, earliest)
 
     def is_known(self, facts: tuple[Fact, ...]) -> bool:
         """Whether anything was known about a thing at the instant asked about."""

@@ -9,9 +9,9 @@ from typing import Final
 from lineage.core.authority.orders import Order
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act
-from lineage.core.findings.audiences import audiences, may_cover
 from lineage.core.findings.rules import ACTION, SOURCE, Rule
 from lineage.core.findings.scene import Scene
+from lineage.core.findings.scopes import audiences, may_cover
 from lineage.core.findings.widening import facts_of, where_widened
 from lineage.core.model.events import ActionPerformed, Fact
 from lineage.core.model.finding import Finding, Severity, finding

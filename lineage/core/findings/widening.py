@@ -8,11 +8,10 @@ from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element
 from lineage.core.findings import inputs
-from lineage.core.findings.audiences import audiences, may_cover
 from lineage.core.findings.options import LOGIN_SCOPES
 from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
-from lineage.core.findings.scopes import Scopes, claimed, lacking
+from lineage.core.findings.scopes import Scopes, audiences, claimed, lacking, may_cover
 from lineage.core.model.events import Fact
 from lineage.core.model.finding import Finding, Severity, finding, finding_id
 from lineage.core.model.sentences import keyed, listed, moment, principal, sentence

@@ -18,7 +18,7 @@ from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.action_formats import actions_as_ocsf
 from lineage.serve.documents.core_documents import Document, action_document, listing
-from lineage.serve.queries.list_cursors import digest_of, place_of, said_of
+from lineage.serve.queries.list_cursors import cursor_at, digest_of, place_of
 from lineage.serve.queries.list_pages import FULL_PAGES, Budget, filled
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import STATED, Candidate, ListFilter, ListPosition, Sort
@@ -68,7 +68,7 @@ def actions(
         items = _documents(reader, found.actions, at)
     return {
         **_of(filters),
-        **listing(items, total=found.total, following=None if found.after is None else said_of(found.after, digest)),
+        **listing(items, total=found.total, following=None if found.after is None else cursor_at(found.after, digest)),
         "filters": _filters(filters),
         "as_of": as_of,
     }

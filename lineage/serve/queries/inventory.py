@@ -18,7 +18,7 @@ from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant, listing
 from lineage.serve.queries.findings_of_parties import severities_of_parties
-from lineage.serve.queries.list_cursors import digest_of, name_of, place_of, said_after, said_of
+from lineage.serve.queries.list_cursors import cursor_after, cursor_at, digest_of, name_of, place_of
 from lineage.serve.queries.list_pages import filled
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import SORTS, Candidate, ListFilter, ListPosition
@@ -112,7 +112,7 @@ def held(
         items = [item for item, _ in page]
         if kind == "token":
             _last_used(reader, items)
-    following = None if last is None else said_of(last, digest)
+    following = None if last is None else cursor_at(last, digest)
     total = len(items) if following is None and after is None else None
     return {
         **listing(items, total=total, following=following),
@@ -299,7 +299,7 @@ def principals(
             items, more = items[:limit], True
             behind = items[-1]["id"]
         _with_counts(service, reader, items, at, _HELD if looked_at is None else _HELD_ON_PAGE // max(len(items), 1))
-    following = said_after(behind, digest) if more and behind is not None else None
+    following = cursor_after(behind, digest) if more and behind is not None else None
     total = len(items) if following is None and after is None else None
     return {
         **listing(items, total=total, following=following),

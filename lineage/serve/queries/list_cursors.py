@@ -26,18 +26,18 @@ def digest_of(question: dict[str, Any]) -> str:
     return hashlib.blake2b(canonical_json(question), digest_size=6).hexdigest()
 
 
-def said_of(place: ListPosition, digest: str) -> str:
+def cursor_at(place: ListPosition, digest: str) -> str:
     """Encode a place in the list of a question as a text.
 
     Examples:
-        >>> place_of(said_of(ListPosition(4711, 12), "ab"), "ab")
+        >>> place_of(cursor_at(ListPosition(4711, 12), "ab"), "ab")
         ListPosition(at=4711, n=12)
     """
     return f"{place.at:x}.{place.n:x}.{digest}"
 
 
 def place_of(cursor: str, digest: str) -> ListPosition:
-    """Decode a place that ``said_of`` encoded.
+    """Decode a place that ``cursor_at`` encoded.
 
     Raises:
         RefusedError: The text is not a place, or belongs to another question.
@@ -52,18 +52,18 @@ def place_of(cursor: str, digest: str) -> ListPosition:
     return place
 
 
-def said_after(name: str, digest: str) -> str:
+def cursor_after(name: str, digest: str) -> str:
     """Encode a name in the list of a question as a text.
 
     Examples:
-        >>> name_of(said_after("agent:a.b", "ab"), "ab")
+        >>> name_of(cursor_after("agent:a.b", "ab"), "ab")
         'agent:a.b'
     """
     return f"{digest}.{name}"
 
 
 def name_of(cursor: str, digest: str) -> str:
-    """Decode a name that ``said_after`` encoded.
+    """Decode a name that ``cursor_after`` encoded.
 
     Raises:
         RefusedError: The text belongs to another question.
@@ -97,7 +97,7 @@ def ranked_page(
     except TypeError:
         raise RefusedError(f"after: {BAD_CURSOR}") from None
     page = rest[:limit]
-    following = said_after(canonical_json(page[-1][0]).decode(), digest) if len(page) < len(rest) else None
+    following = cursor_after(canonical_json(page[-1][0]).decode(), digest) if len(page) < len(rest) else None
     return [item for _, item in page], following
 
 

@@ -9,7 +9,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import KINDS, key_of, split_key
 from lineage.core.model.times import Instant
 from lineage.serve.documents.core_documents import Document, instant, listing
-from lineage.serve.queries.list_cursors import digest_of, name_of, said_after
+from lineage.serve.queries.list_cursors import cursor_after, digest_of, name_of
 from lineage.serve.queries.named_then import is_named_then
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
@@ -87,7 +87,7 @@ def search(
             **listing(
                 items,
                 total=len(items) if is_whole else None,
-                following=None if following is None else said_after(following, digest),
+                following=None if following is None else cursor_after(following, digest),
             ),
             "did_you_mean": [] if items or not is_whole else _near(service, text.strip(), fits),
             "at": instant(at),

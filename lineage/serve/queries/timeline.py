@@ -8,7 +8,7 @@ from lineage.core.model.keys import key_of
 from lineage.core.model.references import about
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, listing
-from lineage.serve.queries.list_cursors import digest_of, place_of, said_of
+from lineage.serve.queries.list_cursors import cursor_at, digest_of, place_of
 from lineage.serve.queries.list_pages import WHOLE_LIST, Budget, filled
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import EVERY_SORT, Candidate, ListFilter, ListPosition
@@ -47,7 +47,7 @@ def timeline(
     if total == 0 or not (page or following or start):
         return None
     items = [mention_document(fact) for fact in page]
-    listed = listing(items, total=total, following=None if following is None else said_of(following, digest))
+    listed = listing(items, total=total, following=None if following is None else cursor_at(following, digest))
     return {"kind": kind, "id": id_, **listed, "as_of": as_of}
 
 

@@ -14,7 +14,7 @@ from lineage.core.model.times import Instant
 from lineage.serve.documents.core_documents import Document, action_document, listing
 from lineage.serve.queries.actions import select
 from lineage.serve.queries.closure import confirmation_of
-from lineage.serve.queries.list_cursors import digest_of, place_of, said_of
+from lineage.serve.queries.list_cursors import cursor_at, digest_of, place_of
 from lineage.serve.queries.list_pages import WHOLE_LIST, Budget
 from lineage.serve.queries.service import Service
 
@@ -72,7 +72,7 @@ def uses(
         **listing(
             [item for item in summarised if item["action"] in on_page],
             total=found.total,
-            following=None if found.after is None else said_of(found.after, digest),
+            following=None if found.after is None else cursor_at(found.after, digest),
         ),
         **use_summary(summarised, confirmed),
         **({} if is_whole else {"whole": False}),
