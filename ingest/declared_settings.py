@@ -19,7 +19,7 @@ _LARGEST: Final = 10**9 - 1
 
 
 class SettingKind(Enum):
-    """How the text of a setting is interpreted."""
+    """The interpretation of the text of a setting."""
 
     TEXT = "a text"
     LIST = "texts separated by commas"

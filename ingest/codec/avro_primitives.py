@@ -214,7 +214,7 @@ _LOWER_MARKS: Final = (0x80 | 0x80 << 7 | 0x80 << 14 | 0x80 << 21) >> 1
 
 
 def upper_half(half: bytes) -> int | None:
-    """What the upper four bytes of an eight-byte instant add to the lower four; None if they are not such bytes."""
+    """Return what the upper four of an instant's eight bytes add to the lower four; None if they are no such bytes."""
     if len(half) < 4 or not half[0] & half[1] & half[2] & 0x80 or half[3] & 0x80:  # noqa: PLR2004
         return None
     upper = half[0] & 0x7F | (half[1] & 0x7F) << 7 | (half[2] & 0x7F) << 14 | half[3] << 21

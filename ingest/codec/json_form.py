@@ -163,7 +163,7 @@ _NEW: Final[Any] = tuple.__new__  # as the constructor of a NamedTuple does, wit
 
 
 class _Layout(NamedTuple):
-    """How the fields of a type become an event.
+    """The conversion of the fields of a type to an event.
 
     Attributes:
         body: The type of its body.

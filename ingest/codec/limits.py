@@ -31,7 +31,7 @@ _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def fault_of_id(value: str) -> str | None:
-    """What is wrong with an id; None if nothing is.
+    """Describe what is wrong with an id; None if nothing is.
 
     Examples:
         >>> fault_of_id("human:alice@example.com")
@@ -56,7 +56,7 @@ def fault_of_id(value: str) -> str | None:
 
 
 def fault_of_text(value: str) -> str | None:
-    """What is wrong with a text, which may be empty; None if nothing is.
+    """Describe what is wrong with a text, which may be empty; None if nothing is.
 
     Examples:
         >>> fault_of_text("crm:read")

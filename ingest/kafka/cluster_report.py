@@ -169,7 +169,7 @@ def _parts(identity: bytes) -> tuple[str, str, dict[str, str]]:
 
 
 def faults_of_settings(name: str, settings: Mapping[str, str], *, gone: int) -> list[str]:
-    """What is wrong with the settings of a topic: one message for each fault, with its remedy.
+    """Check the settings of a topic: one message for each fault, with its remedy.
 
     Args:
         name: The topic's name.
@@ -197,7 +197,7 @@ def faults_of_settings(name: str, settings: Mapping[str, str], *, gone: int) -> 
 
 
 def faults_of_copies(partitions: list[PartitionReport], settings: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """What is wrong with the replication of partitions: one message for each fault.
+    """Check the replication of partitions: one message for each fault.
 
     Args:
         partitions: The partitions of the topics.

@@ -64,7 +64,7 @@ class ConsumerObserver(Protocol):
         ...
 
     def lag(self, by_partition: Mapping[Place, int]) -> None:
-        """How many records of each assigned partition have not been polled yet."""
+        """Return how many records of each assigned partition have not been polled yet."""
         ...
 
     def assigned(self, partitions: Collection[Place]) -> None:

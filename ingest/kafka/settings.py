@@ -1,4 +1,4 @@
-"""How to connect to Kafka: address, encryption and credentials. Values only; nothing here connects.
+"""The connection to Kafka: address, encryption and credentials. Values only; nothing here connects.
 
 Everything is checked when the settings are created, so that a mistake is reported before any connection is attempted.
 """
@@ -36,7 +36,7 @@ _LAST_PORT: Final = 65_535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaSettings:
-    """How to connect to Kafka. The default is for a broker without encryption or authentication.
+    """The connection to Kafka. The default is for a broker without encryption or authentication.
 
     Attributes:
         secret_files: The files from which secrets were read.

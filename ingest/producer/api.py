@@ -55,7 +55,7 @@ class Emitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """What a producer has done, and what is still pending.
+    """The work that a producer has done, and what is still pending.
 
     Attributes:
         emitted: Events accepted by ``emit`` since the producer was opened.

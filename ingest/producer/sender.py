@@ -103,7 +103,7 @@ class Sender:
 
     @property
     def fault(self) -> str | None:
-        """What prevents sending at the moment; None if nothing does."""
+        """Return what prevents sending at the moment; None if nothing does."""
         return next(iter(list(self._faults.values())), None)
 
     def start(self) -> None:

@@ -362,7 +362,7 @@ class Spool:
             return Holding(self._waiting, self._refused, self._bytes, self._taken)
 
     def oldest(self) -> Instant | None:
-        """When the oldest waiting event was put in; None if none waits."""
+        """Return when the oldest waiting event was added; None if none waits."""
         with self._kept() as keeper:
             oldest: Instant | None = keeper.execute("SELECT min(put_at) FROM waiting").fetchone()[0]
         return oldest
@@ -431,7 +431,7 @@ class Spool:
                 self._lock = None
 
     def _close_inherited_lock(self) -> None:
-        """In the child of a fork, close the inherited lock, which must be released when the parent ends."""
+        """Close the inherited lock in the child of a fork, because it must be released when the parent ends."""
         if self._lock is not None:
             os.close(self._lock)  # not unlock: that would release the parent's lock
             self._lock = None

@@ -1,1 +1,1 @@
-"""What the facts mean. Pure: standard library and networkx only; the trust table, instants and facts are arguments."""
+"""The meaning of the facts. Pure: standard library and networkx only; trust table, instants and facts are arguments."""

@@ -601,7 +601,7 @@ class AsyncClient:
         return self._items(case_path(id), schemas.CaseItem, limit=limit, at=at, known_at=known_at)
 
     def case_changes(self, id: str, *, known_at: str | None = None) -> AsyncItems[schemas.CaseChange]:
-        """Who changed what in a case, earliest first."""
+        """List the changes of a case, earliest first."""
         return self._items(f"{case_path(id)}/changes", schemas.CaseChange, known_at=known_at)
 
     async def case_export(

@@ -1,4 +1,4 @@
-"""What retention deleted: which records, by which certificate, and what they mentioned.
+"""Deletions by retention: which records, by which certificate, and what they mentioned.
 
 The entries of the deleted records stay in the tree of their partition, so every proof still holds, and a rebuild makes
 the same tree from the log and from these entries.

@@ -32,7 +32,7 @@ Outcome = tuple[str, str]
 
 
 class Count(NamedTuple):
-    """How many records of a source had the same outcome; the columns of the table.
+    """The number of records of a source with one outcome; the columns of the table.
 
     Attributes:
         source: The name of the source.

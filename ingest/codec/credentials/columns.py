@@ -14,7 +14,7 @@ _LONGEST_HEAD: Final = 4096
 
 
 class Columns(NamedTuple):
-    """Which columns of a table hold secrets.
+    """The columns of a table that hold secrets.
 
     Attributes:
         delimiter: The character between two columns.
@@ -98,7 +98,7 @@ class ColumnTable:
         self._columns: Columns | None = None
 
     def columns(self, line: bytes) -> Columns | None:
-        """Which columns of a line hold secrets; None if none do. A header line applies to the lines after it."""
+        """Return the columns of a line that hold secrets; None if none do. A header applies to the lines after it."""
         found = columns_of(line.decode("latin-1").strip("\r\n"))
         if found is not None:
             self._columns = found

@@ -10,7 +10,7 @@ REMOVED: Final = "***"
 
 
 class Style(Enum):
-    """How a secret is replaced."""
+    """The replacement of a secret."""
 
     DIGEST = "by the SHA-256 of the secret"
     REMOVED = "by a constant: the digest of a short secret would reveal it"

@@ -77,7 +77,7 @@ def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[FoundCredential]
 
 
 def style_of(kind: SecretKind) -> Style:
-    """How a secret of a kind is replaced."""
+    """The replacement of a secret of a kind."""
     return Style.REMOVED if kind is SecretKind.CHOSEN else Style.DIGEST
 
 

@@ -138,7 +138,7 @@ def unpacked(raw: bytes) -> bytes | None:
 
 
 def before_fault(member: Any, packed: bytes) -> bytes:
-    """What a gzip member decompresses to before the corrupt byte in ``packed``."""
+    """Return what a gzip member decompresses to before the corrupt byte in ``packed``."""
     plain = b""
     for at in range(len(packed)):
         try:

@@ -96,7 +96,7 @@ class CredentialSearch:
         return found
 
     def within(self, raw: bytes, depth: int = _PACKED) -> Style | None:
-        """How packed content is replaced if it contains a credential or cannot be searched; else None."""
+        """Return the replacement of packed content that contains a credential or cannot be searched; else None."""
         if packed.is_opaque(raw):
             return Style.DIGEST
         if depth and packed.is_compressed(raw):
@@ -143,7 +143,7 @@ def found_in_bytes(raw: bytes) -> tuple[FoundCredential, ...]:
 
 
 def _behind_names(raw: bytes) -> Iterator[FoundCredential]:
-    """In Avro, the value of each map entry whose key is a secret's name."""
+    """Find the value of each map entry in Avro whose key is a secret's name."""
     for match in named_text.NAMES.finditer(raw):
         kind = kind_in_ours(match.group().decode("latin-1"))
         if kind is None:

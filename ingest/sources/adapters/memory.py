@@ -1,4 +1,4 @@
-"""What an adapter remembers between records: bounded, and stored across restarts by its caller.
+"""The memory of an adapter between records: bounded, and stored across restarts by its caller.
 
 A memory contains knowledge, not state: it only grows, until the oldest entries are evicted. So the order of two
 records does not matter, and reading a record again with a fuller memory yields the same events.

@@ -1,4 +1,4 @@
-"""What had been stated about an element when an order was recorded, which decides what must be enforced. Pure.
+"""Statements about an element at the time an order was recorded, which decide what must be enforced. Pure.
 
 Facts about an element combine, and a first value may narrow it: an element without an audience is covered by every
 receiver, and one without an end never expires. Anyone who can add facts could therefore silence an enforcement point,

@@ -25,7 +25,7 @@ A trust file that does not list it refuses them. Their note names the person, th
 """
 
 Deliveries = Mapping[tuple[str, str], Instant]
-"""When an element was delivered to a receiver, by receiver and key (``KIND:ID``)."""
+"""The time at which an element was delivered to a receiver, by receiver and key (``KIND:ID``)."""
 
 
 class Receivers:
@@ -195,7 +195,7 @@ class Coverage:
 
 
 class Covering(NamedTuple):
-    """Who covers an element.
+    """The receivers that cover an element.
 
     Attributes:
         receivers: The receivers that cover it.
@@ -207,7 +207,7 @@ class Covering(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a receiver acknowledged about an element, and when."""
+    """The acknowledgement of an element by a receiver, and its time."""
 
     outcome: str
     said_at: Instant
@@ -253,7 +253,7 @@ def said_by_hand(fact: Fact) -> tuple[str, str] | None:
 
 
 class Answers:
-    """What receivers have acknowledged about the elements of one order, as of an instant."""
+    """The acknowledgements of the elements of one order by receivers, as of an instant."""
 
     def __init__(self, facts: Iterable[Fact], at: Instant) -> None:
         """Read the acknowledgements; if there are several, the one given last counts."""

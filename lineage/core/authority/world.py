@@ -38,7 +38,7 @@ LARGEST: Final = 2**24  # The number of entries of a list; a larger index is inv
 
 
 class World:
-    """What is known: the authority graph, orders, principals, receivers, decisions and actions."""
+    """Everything that is known: the authority graph, orders, principals, receivers, decisions and actions."""
 
     def __init__(
         self, facts: Iterable[Fact] = (), *, trust: TrustTable | None = None, known_at: Instant | None = None

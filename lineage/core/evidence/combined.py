@@ -38,7 +38,7 @@ class CombinedCheckpoint(NamedTuple):
 
     @property
     def head(self) -> Checkpoint:
-        """What identifies it among checkpoints: the records of all partitions, and the digest of its text."""
+        """Return what identifies it among checkpoints: the records of all partitions, and the digest of its text."""
         return Checkpoint(
             self.origin, sum(head.size for head in self.heads), hashlib.sha256(self.text.encode()).digest()
         )

@@ -1,4 +1,4 @@
-"""What a witness decides (C2SP tlog-witness): it cosigns a checkpoint that extends the one that it cosigned before."""
+"""The decision of a witness (C2SP tlog-witness): it cosigns a checkpoint that extends the last one it cosigned."""
 
 import re
 from collections.abc import Mapping, Sequence

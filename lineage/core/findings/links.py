@@ -1,4 +1,4 @@
-"""How an element is linked with what it draws on: whether there is anything about its chain to examine.
+"""The link of an element with what it draws on: whether there is anything about its chain to examine.
 
 A chain grows by one link at a time, and nearly every link is plain: one parent, of the same subject, issued before, and
 nothing that could contradict what the chain above it says. So the chain of such an element need not be built.

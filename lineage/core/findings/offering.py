@@ -1,4 +1,4 @@
-"""What elements and actions offer to rules, as far as it depends on their surroundings.
+"""The offers of elements and actions to rules, as far as they depend on their surroundings.
 
 Each condition is necessary for its rule to find anything, and cheaper than the rule: values that were computed for the
 dependencies of a thing are compared with its own. Where an answer is not obvious, the condition is true.

@@ -34,7 +34,7 @@ _REGISTERS: Final = (
 
 
 class End(NamedTuple):
-    """When something ends, and the element that states it."""
+    """The end of something, and the element that states it."""
 
     at: Instant
     key: str

@@ -73,7 +73,7 @@ class Used:
 
     @property
     def last(self) -> Instant:
-        """When it was last used."""
+        """The time at which it was last used."""
         return max(self.times, default=-1)
 
     def after(self, moment: Instant) -> int:

@@ -133,11 +133,11 @@ class AbsentError(UnavailableError):
 
 
 class WouldBlockError(UnavailableError):
-    """What is requested is not available immediately, and the caller may not wait."""
+    """The answer is not available immediately, and the caller may not wait."""
 
 
 class IntegrityError(DelegraphError):
-    """What is stored contradicts itself or the log."""
+    """The store contradicts itself or the log."""
 
 
 class DamagedError(IntegrityError):

@@ -386,7 +386,7 @@ class Fact(NamedTuple):
 
     @property
     def given_at(self) -> Instant:
-        """When it was given: the earlier of ``occurred_at`` and ``recorded_at``; a fast clock delays nothing."""
+        """The time it was given: the earlier of ``occurred_at`` and ``recorded_at``; a fast clock delays nothing."""
         return min(self.event.occurred_at, self.recorded_at)
 
 

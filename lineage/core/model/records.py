@@ -67,7 +67,7 @@ class Slice(NamedTuple):
 
 
 class Outcomes(NamedTuple):
-    """What happened to some records: exactly one of these for each."""
+    """The number of records by outcome; each record has exactly one."""
 
     accepted: int
     duplicates: int

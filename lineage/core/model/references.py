@@ -27,7 +27,7 @@ from lineage.core.model.events import (
 
 
 class RefRole:
-    """How an event mentions something. The numbers are stored: never reuse one.
+    """The ways in which an event mentions something. The numbers are stored: never reuse one.
 
     Plain integers instead of an enumeration, because the projection handles several of them for every event.
     """

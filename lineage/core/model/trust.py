@@ -1,4 +1,4 @@
-"""Who may state what: the trust table (clauses 2.12 and 2.13).
+"""The trust table: who may state what (clauses 2.12 and 2.13).
 
 A fact that the table does not allow is kept, counted and shown, but is not part of the state. Pure: the table is an
 argument; its file is read by ``ingest.trust_file``.

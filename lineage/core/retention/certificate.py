@@ -17,7 +17,7 @@ _NAMES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What a certificate states.
+    """The content of a certificate.
 
     The tree, and so its root, is the same before and after: entries stay, only the values are deleted.
 

@@ -1,4 +1,4 @@
-"""Which records retention may delete: old ones on which nothing that remains depends. Pure.
+"""Records that retention may delete: old ones on which nothing that remains depends. Pure.
 
 Only facts about tokens, delegations, decisions and actions may be deleted, and all facts about one of them together.
 Something stays if any of this is true:
@@ -41,7 +41,7 @@ _RESTS_ON: Final = frozenset({RefRole.DEPENDS, RefRole.USES})
 
 
 class HoldConditions(NamedTuple):
-    """What a hold names; a record is held if all conditions that are stated apply to it. None is any.
+    """The conditions of a hold; a record is held if all of those that are stated apply to it. None is any.
 
     Attributes:
         names: Keys of parties, sessions and clients. They name a record that mentions them, or rests on one that does.
@@ -65,7 +65,7 @@ class HoldConditions(NamedTuple):
 
 
 class Leaving(NamedTuple):
-    """What may be deleted, and what only holds keep.
+    """The records that may be deleted, and those that only holds keep.
 
     Attributes:
         numbers: The numbers of the records that may be deleted, by the key of the thing that they are about.
@@ -87,7 +87,7 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class _FactsAbout:
-    """What the facts about one thing say together."""
+    """The facts about one thing, taken together."""
 
     rests_on: set[str] = field(default_factory=set)
     mentioned: set[str] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""When retention is due, and when it is overdue, from what its last run left behind. Pure."""
+"""The times at which retention is due and overdue, from what its last run left behind. Pure."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -84,7 +84,7 @@ class EndedElement(NamedTuple):
 
     @property
     def given_at(self) -> Instant:
-        """When the first of these orders was given; older acknowledgements apply to none of them."""
+        """The time at which the first of these orders was given; older acknowledgements apply to none of them."""
         if not self.others:  # the usual case
             return self.order.given_at
         return min(order.given_at for order in self.orders)
@@ -172,7 +172,7 @@ class OpenItem(NamedTuple):
 
 @dataclass(slots=True)
 class ClosureTally:
-    """How many elements a receiver covers, and their outcome there."""
+    """The number of elements that a receiver covers, by their outcome there."""
 
     receiver: str
     covers: int = 0

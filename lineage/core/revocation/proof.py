@@ -16,7 +16,7 @@ from lineage.core.model.times import NEVER, Instant
 
 
 class Proof:
-    """When it was known that an order hits an element.
+    """The times from which it was known that an order hits an element.
 
     Attributes:
         joined: The aliases of the order's target, each with when it was known to be one; empty if the order targets

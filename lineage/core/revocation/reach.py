@@ -97,7 +97,7 @@ class Reach:
 
     @property
     def spared(self) -> int:
-        """How many of the survivors live because they were issued too late for ``issued_before``."""
+        """Count the survivors that live because they were issued too late for ``issued_before``."""
         return sum(survivor.cause is Cause.ISSUED_LATER for survivor in self.survivors)
 
     @property

@@ -91,12 +91,12 @@ class ReceiptLine(NamedTuple):
 
     @property
     def proven_at(self) -> Instant:
-        """When the order and all facts that link the path had been recorded."""
+        """The time by which the order and all facts that link the path had been recorded."""
         return self.steps[self.key].proven_at
 
     @property
     def ends_at(self) -> Instant:
-        """When it expires, as far as the orders are concerned; NEVER if it has no end."""
+        """The time at which it expires, as far as the orders are concerned; NEVER if it has no end."""
         return end_for(self.element, self.counting)
 
     @property

@@ -16,12 +16,12 @@ from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.closure import ClosureVerdict
 
 SKEW: Final = 300 * SECOND
-"""How long after its end an element still has to be denied, since the clock of an enforcement point may be slow."""
+"""The time for which an ended element still has to be denied, since the clock of an enforcement point may be slow."""
 _EVER: Final = -1  # before all instants
 
 
 class Reply(StrEnum):
-    """What an enforcement point replied about an element."""
+    """The reply of an enforcement point about an element."""
 
     DENIED = "denied"
     ACCEPTED = "accepted"
@@ -70,7 +70,7 @@ class Stopped(NamedTuple):
 
 @dataclass(slots=True)
 class PointProof:
-    """What the replies of an enforcement point have shown.
+    """The result of the replies of an enforcement point.
 
     Attributes:
         receiver: The enforcement point.

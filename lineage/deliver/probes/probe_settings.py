@@ -37,7 +37,7 @@ _LONGEST_SECONDS: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """How an enforcement point is probed.
+    """The settings of the probe of an enforcement point.
 
     Attributes:
         receiver: Its id as a receiver.

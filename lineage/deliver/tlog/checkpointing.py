@@ -16,7 +16,7 @@ _ORIGIN_BYTES: Final = 8  # of the identity of the log, in its origin by default
 
 
 class Pace(NamedTuple):
-    """How often checkpoints are signed.
+    """The interval between checkpoints.
 
     Attributes:
         records: As soon as a partition has so many records since its last checkpoint.
@@ -31,7 +31,7 @@ AT_ONCE: Final = Pace(1, 0)
 
 
 class NewCheckpoints(NamedTuple):
-    """What was signed.
+    """The checkpoints that were signed.
 
     Attributes:
         new: The new checkpoints of partitions.

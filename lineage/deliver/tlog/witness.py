@@ -66,7 +66,7 @@ class Witness:
         return connection
 
     def _retired(self, connection: sqlite3.Connection, origin: str) -> int:
-        """How many of the keys of a log were replaced by the one that signed last."""
+        """Return how many keys of a log were replaced by the one that signed last."""
         row = connection.execute("SELECT key FROM signer WHERE origin = ?", (origin,)).fetchone()
         texts = [key.text for key in self._logs.get(origin, ())]
         return texts.index(row[0]) if row is not None and row[0] in texts else 0

@@ -28,7 +28,7 @@ Prove = Callable[[int, int], tuple[bytes, ...]]  # the consistency proof between
 
 
 class WitnessReply(NamedTuple):
-    """What a witness replied.
+    """The reply of a witness.
 
     Attributes:
         cosignature: Its signature; None if it did not cosign.

@@ -43,7 +43,7 @@ Answer = Callable[[WorldPart], Document]
 
 
 class LoadedWorld(NamedTuple):
-    """What a question about one thing needs.
+    """The part of the graph that a question about one thing needs.
 
     Attributes:
         answer: Answers a question about it by name, as of an instant, through a function; the document must not be

@@ -44,7 +44,7 @@ _TOUCHED: Final = 1_000  # stale elements of an entry; beyond this, computing it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationEffects:
-    """What the orders of an id end at any instant from ``since`` until before ``until``.
+    """The effects of the orders of an id at any instant from ``since`` until before ``until``.
 
     Attributes:
         ended: The elements by key, in receipt order.
@@ -262,7 +262,7 @@ NOTHING: Final = Invalidation()
 
 @dataclass(slots=True)
 class RelevantChanges:
-    """What some events affect.
+    """The keys that some events affect.
 
     Attributes:
         revocations: The ids of orders and lifts.

@@ -92,7 +92,7 @@ class FindingKeeper:
 
     @property
     def total_seconds(self) -> dict[str, float]:
-        """How long each rule took, estimated from a sample."""
+        """Return how long each rule took, estimated from a sample."""
         return {} if self._live is None else self._live.total_seconds
 
     def _basis(self) -> str:

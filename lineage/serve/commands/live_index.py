@@ -71,7 +71,7 @@ class LiveIndex:
 
     @property
     def total_seconds(self) -> dict[str, float]:
-        """How long each rule took, estimated from a sample."""
+        """Return how long each rule took, estimated from a sample."""
         return self._live.seconds
 
     def load(self, store: Store, now: Instant) -> None:

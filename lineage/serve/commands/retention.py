@@ -46,7 +46,7 @@ _DAY: Final = 24 * 60 * 60 * SECOND
 
 @dataclass(slots=True)
 class _DeletionLane:
-    """What is deleted from one partition.
+    """The deletion from one partition.
 
     Attributes:
         numbers: The numbers of the records.
@@ -61,7 +61,7 @@ class _DeletionLane:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What may be deleted, as of some positions.
+    """The records that may be deleted, as of some positions.
 
     Attributes:
         lanes: By partition; without those from which nothing is deleted.

@@ -46,7 +46,7 @@ class UnknownTargetsError(RefusedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRequest:
-    """What a responder asks for.
+    """The request of a responder.
 
     Attributes:
         targets: What to revoke.

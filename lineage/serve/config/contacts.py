@@ -1,4 +1,4 @@
-"""How to reach who runs an enforcement point: the table ``[contacts]`` of the settings file.
+"""Contacts of those who run enforcement points: the table ``[contacts]`` of the settings file.
 
 Example::
 

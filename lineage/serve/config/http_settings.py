@@ -30,7 +30,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
-    """How the HTTP API is served and who may use it. By default on loopback, with a printed sign-in link.
+    """Settings of the HTTP API: where it listens, and who may use it. By default loopback and a printed sign-in link.
 
     Attributes:
         secret_files: The files that secrets were read from.

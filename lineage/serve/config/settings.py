@@ -229,7 +229,7 @@ class Settings:
 
     @property
     def quota(self) -> Quota:
-        """How much of the unreadable records of each source the quarantine keeps whole."""
+        """Return how much of the unreadable records of each source the quarantine keeps whole."""
         return Quota(self.quarantine_records, self.quarantine_bytes)
 
     @property

@@ -1,4 +1,4 @@
-"""Who delegated what to whom, as a picture: the texts on principals and delegations."""
+"""The graph of principals as a picture: the texts on principals and delegations."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -220,7 +220,7 @@ class _Pushing:
 
 
 Ways = tuple[_Pushing | EndpointCalls | Checkpointing | Retaining, ...]
-"""What is done in separate threads."""
+"""The work that is done in separate threads."""
 
 
 def _pusher_of(settings: Settings, store: Store, trust: Trusted | None) -> "Pusher | None":

@@ -47,7 +47,7 @@ _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Health:
-    """What a loop reports about itself: its last turn, what it waits for, whether its lag is known.
+    """The report of a loop about itself: its last turn, what it waits for, whether its lag is known.
 
     Written by the loop and read by others; every value is set in one step.
     """

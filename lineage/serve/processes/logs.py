@@ -34,7 +34,7 @@ Event = MutableMapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """How to log."""
+    """Settings of the log output."""
 
     format: str
     level: str

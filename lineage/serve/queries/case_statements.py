@@ -1,4 +1,4 @@
-"""What an export of a case states about each item, and the events that each statement rests on.
+"""Statements of the export of a case about each item, and the events that each statement rests on.
 
 There are six kinds of statements (docs/cases.md). Each names the keys whose events it rests on, so that the export can
 cite them, and is written such that a reader who has only these events can check it.

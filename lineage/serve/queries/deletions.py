@@ -1,4 +1,4 @@
-"""What retention deleted: the list with the verification of each certificate, and what answers say about it."""
+"""Deletions by retention: the list with the verification of each certificate, and what answers say about it."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What changed its state between two instants."""
+"""The changes of state between two instants."""
 
 from lineage.core.authority.rule import Verdict, verdict_of_name, verdicts_of
 from lineage.core.model.errors import RefusedError

@@ -19,7 +19,7 @@ OLD_SECONDS: Final = 3_600  # a checkpoint that lacks records and is older deser
 
 
 class CheckpointCoverage(NamedTuple):
-    """What the latest checkpoints of all partitions cover together.
+    """The records that the latest checkpoints of all partitions cover together.
 
     Attributes:
         at: When the last of them was signed.
@@ -37,14 +37,14 @@ class CheckpointCoverage(NamedTuple):
 
 
 class Coverages(NamedTuple):
-    """What is signed, and what is witnessed; None if there is no such checkpoint."""
+    """Describe what is signed and what is witnessed; None if there is no such checkpoint."""
 
     signed: CheckpointCoverage | None
     witnessed: CheckpointCoverage | None
 
     @property
     def sentence(self) -> str | None:
-        """What an answer stands under, in words; None if nothing is signed."""
+        """Return the checkpoint that covers an answer, in words; None if nothing is signed."""
         best = self.witnessed or self.signed
         if best is None:
             return None

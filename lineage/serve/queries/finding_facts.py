@@ -74,7 +74,7 @@ def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = 
 
 
 class Noticed:
-    """What ingestion notices, updated as facts arrive."""
+    """Facts that only ingestion notices, updated as facts arrive."""
 
     def __init__(self, store: Store, trust: TrustTable | None) -> None:
         """Load the current state of a store. Cost: every record that is unauthorised, in conflict or numbered."""

@@ -34,7 +34,7 @@ PAGE: Final = 1_000  # the default limit of a list
 
 
 class FindingFilter(NamedTuple):
-    """Which findings to return.
+    """A filter of findings.
 
     Attributes:
         of: ``KIND:ID`` of what is wrong, or what it is about; None for anything.

@@ -13,7 +13,7 @@ _ANY_NUMBER: Final = 1 << 60
 
 
 class Budget(NamedTuple):
-    """How much is examined for one page. It affects how long that takes and how full a page is, but not the list.
+    """Limits of the work for one page. They affect how long that takes and how full a page is, but not the list.
 
     Attributes:
         counted: A list of at most this many candidates is read whole and counted.

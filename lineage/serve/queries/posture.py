@@ -31,7 +31,7 @@ _LISTED: Final = 1_000  # suppressed findings of a check that are listed
 
 @dataclass(slots=True)
 class _RuleResult:
-    """What a rule found.
+    """The result of a rule.
 
     Attributes:
         failed: How many findings are open.

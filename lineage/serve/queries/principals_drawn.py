@@ -23,7 +23,7 @@ _THEFT: Final = ("wielder-mismatch", "actor")  # the rule, and what its finding 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """Which part of the graph is drawn.
+    """The part of the graph that is drawn.
 
     Attributes:
         of: ``KIND:ID`` of a thing around which it is drawn; None for everything.

@@ -1,4 +1,4 @@
-"""Who delegated what to whom, as a document: principals as nodes, delegations as edges, with findings.
+"""The graph of principals as a document: principals as nodes, delegations as edges, with findings.
 
 Bounded: the elements read, the principals shown, and the basis of findings; the rest is counted, or stated not to be
 counted.
@@ -33,7 +33,7 @@ SURROUNDINGS: Final = 300  # facts of each kind that findings are based on
 
 
 class _Read(NamedTuple):
-    """What was read: the world, the elements to draw, and the number of others (None if not counted)."""
+    """The result of reading: the world, the elements to draw, and the number of others (None if not counted)."""
 
     world: World
     keys: set[str]

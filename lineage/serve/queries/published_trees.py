@@ -1,4 +1,4 @@
-"""What is published of the trees (C2SP tlog-tiles): checkpoints, and the tiles under the latest one of each tree."""
+"""The published part of the trees (C2SP tlog-tiles): checkpoints, and the tiles under the latest one of each tree."""
 
 from typing import Final
 

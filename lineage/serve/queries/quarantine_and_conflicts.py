@@ -1,4 +1,4 @@
-"""What is in quarantine, and identities under which different contents were sent."""
+"""Records in quarantine, and identities under which different contents were sent."""
 
 import base64
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a revocation has ended, and who has to deny it: what a stop-proof asks about."""
+"""The elements that a revocation has ended and who has to deny them, which a stop-proof asks about."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from lineage.store.reading.revocation_facts import load_receivers
 
 
 class StoppedElements(NamedTuple):
-    """What a revocation has ended, as known at one moment.
+    """The elements that a revocation has ended, as known at one moment.
 
     Attributes:
         elements: What has to be denied, and by whom.
@@ -34,7 +34,7 @@ class StoppedElements(NamedTuple):
 
     @property
     def acknowledged(self) -> Mapping[str, int]:
-        """How many elements each enforcement point says it has enforced."""
+        """Count the elements that each enforcement point has acknowledged as enforced."""
         return {tally.receiver: tally.enforced for tally in self.closure.receivers}
 
 

@@ -1,4 +1,4 @@
-"""How a tool, a resource or an operation was used: by whom, for whom, when, with which decisions, and what is wrong.
+"""The use of a tool, a resource or an operation: by whom, for whom, when, with which decisions, and what is wrong.
 
 Only the latest actions are examined; the answer says whether these are all.
 """
@@ -26,7 +26,7 @@ UNKNOWN: Final = "unknown"
 
 
 class UsageSubject(NamedTuple):
-    """What was used: an operation, a resource or a tool."""
+    """The thing that was used: an operation, a resource or a tool."""
 
     kind: str
     id: str

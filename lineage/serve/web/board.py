@@ -12,7 +12,7 @@ _COUNTS: Final = ("covers", "delivered", "enforced", "rejected", "pending")
 
 
 class Board(NamedTuple):
-    """What a board shows.
+    """The content of a board.
 
     Attributes:
         points: One row for each enforcement point, sorted; those that have not confirmed come first.
@@ -30,7 +30,7 @@ class Board(NamedTuple):
 
     @property
     def confirmed(self) -> str:
-        """How many have confirmed, and how long that has taken: ``2 of 3, 41 s``."""
+        """Return how many have confirmed, and how long that has taken: ``2 of 3, 41 s``."""
         return f"{len(self.points) - len(self.waiting):,} of {len(self.points):,}, {lasting(self.seconds)}"
 
 

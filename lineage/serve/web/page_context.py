@@ -1,4 +1,4 @@
-"""What each page shows in addition to its document: the sentence, and related documents."""
+"""The content of each page in addition to its document: the sentence, and related documents."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final

@@ -41,7 +41,7 @@ MARKED: Final = Parameter("mark", {"type": "string"}, "The enforcement point to 
 _MOST_ENTRIES: Final = 100_000_000
 
 View = Callable[["PageRequest"], Mapping[str, Any]]
-"""What a page shows besides its document."""
+"""Computes what a page shows besides its document."""
 
 
 @dataclass(frozen=True, slots=True)

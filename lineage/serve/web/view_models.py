@@ -1,4 +1,4 @@
-"""What pages show in addition to a document, as pure functions of it, so that templates compute nothing."""
+"""The content of pages in addition to a document, as pure functions of it, so that templates compute nothing."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final

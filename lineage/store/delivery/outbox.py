@@ -44,7 +44,7 @@ class Standing:
 
 
 class Cursor(NamedTuple):
-    """How far the outbox has been written or delivered.
+    """The position up to which the outbox has been written or delivered.
 
     Attributes:
         seq: The last row that was written or delivered.

@@ -1,4 +1,4 @@
-"""What all requests and responses share: host names, sizes, timeouts, and security headers.
+"""Checks of all requests and responses: host names, sizes, timeouts, and security headers.
 
 Plain ASGI, around everything that is mounted.
 """

@@ -1,1 +1,1 @@
-"""What all endpoints share: queries, bodies, cursors, responses and errors."""
+"""Code that all endpoints share: queries, bodies, cursors, responses and errors."""

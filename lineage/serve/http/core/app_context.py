@@ -26,7 +26,7 @@ LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, kw_only=True)
 class AppContext:
-    """What one process serves.
+    """The application of one process.
 
     Attributes:
         service: Questions and orders. Thread-safe.

@@ -31,7 +31,7 @@ class Introspection(TypedDict):
 
 
 class Scheme(TypedDict):
-    """How a receiver authenticates."""
+    """A way in which a receiver authenticates."""
 
     spec_urn: str
 
@@ -51,7 +51,7 @@ class Transmitter(TypedDict):
 
 
 class Delivery(TypedDict):
-    """How a stream is delivered."""
+    """The delivery method of a stream."""
 
     method: str
     endpoint_url: str

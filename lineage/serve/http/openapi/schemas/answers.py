@@ -136,7 +136,7 @@ class OwnActions(TypedDict):
 
 
 class Survivor(TypedDict):
-    """What would stay alive, and why."""
+    """Something that would stay alive, and why."""
 
     kind: str
     id: str
@@ -175,7 +175,7 @@ class Approved(Approval):
 
 
 class Reach(_ReachPart):
-    """What a revocation would end: the plan."""
+    """The elements that a revocation would end: the plan."""
 
     approvals: list[Approval]
     depths: list[dict[str, int]]
@@ -217,7 +217,7 @@ class Binding(Cited):
 
 
 class Identity(TypedDict):
-    """Who a principal is."""
+    """The identity of a principal."""
 
     kind: Literal["principal"]
     id: str

@@ -1,4 +1,4 @@
-"""What documents of every kind contain: things, verdicts, gaps, cited facts, and problems."""
+"""Parts of documents of every kind: things, verdicts, gaps, cited facts, and problems."""
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
@@ -9,7 +9,7 @@ State = Literal["revoked", "cascaded", "expired", "suspended", "unknown", "not_y
 
 
 class AsOf(TypedDict):
-    """How far the projection is."""
+    """The progress of the projection."""
 
     recorded_at: Time | None
     behind: int | None

@@ -106,7 +106,7 @@ class TreeHead(TypedDict):
 
 
 class CheckpointCoverage(TypedDict):
-    """What the last checkpoints of all partitions cover together."""
+    """The records that the last checkpoints of all partitions cover together."""
 
     at: Time
     age_seconds: int
@@ -129,7 +129,7 @@ class EvidenceTree(TypedDict):
 
 
 class EvidenceWitness(TypedDict):
-    """What a witness has cosigned."""
+    """The checkpoints that a witness has cosigned."""
 
     name: str
     lacking: list[str]

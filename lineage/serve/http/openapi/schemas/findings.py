@@ -84,7 +84,7 @@ class KeptFindings(TypedDict):
 
 
 class Findings(ListPage):
-    """What is wrong."""
+    """The findings."""
 
     items: list[Finding]
     by_severity: dict[str, int]

@@ -1,4 +1,4 @@
-"""What is active, allowed, held and done."""
+"""Answers about agents: which were active, and what they could do, held and did."""
 
 from typing import TypedDict
 
@@ -55,7 +55,7 @@ class AllowedGrant(Grant):
 
 
 class Allowed(ListPage, _Named):
-    """What an agent could do at an instant."""
+    """The rights of an agent at an instant."""
 
     agent: str
     at: Time
@@ -74,7 +74,7 @@ class HeldGrant(Grant):
 
 
 class Held(ListPage, _Named, _Between):
-    """What an agent held between two instants."""
+    """The grants that an agent held between two instants."""
 
     agent: str
     items: list[HeldGrant]
@@ -89,7 +89,7 @@ class DoneAction(Action):
 
 
 class Done(ListPage, _Named, _Between):
-    """What an agent did between two instants, the latest first."""
+    """The actions of an agent between two instants, the latest first."""
 
     agent: str
     items: list[DoneAction]

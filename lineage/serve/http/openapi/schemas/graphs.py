@@ -54,7 +54,7 @@ class Collapsed(TypedDict):
 
 
 class Graph(TypedDict):
-    """What a thing depends on and what depends on it, laid out."""
+    """The elements that a thing depends on and those that depend on it, laid out."""
 
     kind: str
     id: str
@@ -133,14 +133,14 @@ UsedByAnother.__doc__ = "What one principal holds and another used: possible the
 
 
 class LaidOver(Thing):
-    """What a revocation of the target would end."""
+    """The elements that a revocation of the target would end."""
 
     would_end: dict[str, int]
     elsewhere: int
 
 
 class LeftOut(TypedDict):
-    """What the graph does not show."""
+    """The number of elements that the graph does not show."""
 
     elements: int | None
     principals: int

@@ -67,7 +67,7 @@ class CountedParty(TypedDict):
 
 
 class Usage(TypedDict):
-    """How a tool, a resource or an operation was used."""
+    """The use of a tool, a resource or an operation."""
 
     kind: str
     id: str
@@ -180,7 +180,7 @@ class Use(Action):
 
 
 class Place(TypedDict):
-    """Where a token was used."""
+    """A place where a token was used."""
 
     tool: str | None
     actor: str | None
@@ -194,7 +194,7 @@ class Place(TypedDict):
 
 
 class Uses(ListPage):
-    """Where a token was used, by whom and when."""
+    """The uses of a token: where, by whom and when."""
 
     kind: str
     id: str
@@ -227,7 +227,7 @@ Change.__doc__ = "What changed its state."
 
 
 class Diff(ListPage):
-    """What changed its state between two instants."""
+    """The changes of state between two instants."""
 
     kind: str
     id: str

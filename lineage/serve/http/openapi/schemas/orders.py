@@ -28,7 +28,7 @@ class TargetActions(TypedDict):
 
 
 class BatchTarget(TypedDict):
-    """What revoking one of several targets would end by itself."""
+    """The elements that revoking one of several targets would end by itself."""
 
     target: Thing
     kills: Elements
@@ -37,13 +37,13 @@ class BatchTarget(TypedDict):
 
 
 class OrderedTarget(BatchTarget):
-    """What revoking one of several targets ended, and the id of the order."""
+    """The elements that revoking one of several targets ended, and the id of the order."""
 
     revocation: str
 
 
 class Spared(TypedDict):
-    """What stays alive next to the targets, and why."""
+    """Something that stays alive next to the targets, and why."""
 
     id: str
     why: str
@@ -66,7 +66,7 @@ class _BatchPart(TypedDict):
 
 
 class BatchReach(_BatchPart):
-    """What revoking several targets would end: the plan over all of them."""
+    """The elements that revoking several targets would end: the plan over all of them."""
 
     targets: list[BatchTarget]
     findings: list[Finding]

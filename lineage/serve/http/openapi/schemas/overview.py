@@ -109,7 +109,7 @@ Activity = TypedDict("Activity", {"from": Time, "to": Time, "by_hour": list[InAn
 
 
 class Overview(TypedDict):
-    """What needs attention, and the amount of activity."""
+    """A summary of what needs attention, and of the amount of activity."""
 
     findings: OverviewFindings
     revocations: OpenRevocations

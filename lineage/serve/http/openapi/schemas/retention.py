@@ -63,7 +63,7 @@ class Deletion(TypedDict):
 
 
 class Deletions(TypedDict):
-    """What retention deleted."""
+    """The deletions by retention."""
 
     items: list[Deletion]
     total: int

@@ -136,7 +136,7 @@ class SignedReceipt(TypedDict):
 
 
 class ProvedPoint(TypedDict):
-    """What an enforcement point has shown."""
+    """The result of probing an enforcement point."""
 
     receiver: str
     asked_by: str | None
