@@ -55,7 +55,7 @@ class Chain:
 
     @property
     def root(self) -> str | None:
-        """The first party, or None if nobody is named."""
+        """The first party, or None if the chain is empty."""
         return self.hops[0].principal if self.hops else None
 
 

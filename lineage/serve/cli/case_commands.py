@@ -135,7 +135,7 @@ def assign(
     version: str | None,
     **_from_settings: str | None,  # read from the settings
 ) -> None:
-    """Assign the case to somebody; without ASSIGNEE, to nobody."""
+    """Assign the case; without ASSIGNEE, remove the assignee."""
     _changed(settings, out, case, "assigned", by=by, note=note, version=version, assignee=assignee)
 
 
@@ -163,7 +163,7 @@ def _settling(change: str, help_text: str) -> click.Command:
     return command
 
 
-case_.add_command(_settling("closed", "Close a case: nobody works on it any more."), "close")
+case_.add_command(_settling("closed", "Close a case when no more work is needed."), "close")
 case_.add_command(_settling("reopened", "Reopen a closed case."), "reopen")
 
 
@@ -237,7 +237,7 @@ def export(
     format_: str,
     file: Path | None,
 ) -> None:
-    """Export a case with every event that its statements rest on, for somebody who checks each of them.
+    """Export a case with every event that its statements rest on, so that each can be checked.
 
     \b
       delegraph case export INC-1 --format html --out case.html

@@ -106,7 +106,7 @@ def _settings(checks: Checks, settings: Settings) -> None:
     """Check the settings without contacting anything; adds nothing if there is nothing to report."""
     if files := settings.open_files:
         named = " ".join(map(str, files))
-        checks.report("secrets", f"everybody on this machine can read {named}; chmod o-r {named}", ok=False)
+        checks.report("secrets", f"everyone on this machine can read {named}; run chmod o-r {named}", ok=False)
     if settings.unread:
         known = [table.variable(name) for table in TABLES for name in table.names]
         parts = []

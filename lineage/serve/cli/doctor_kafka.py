@@ -116,7 +116,7 @@ def _broker_clock(admin: KafkaAdmin) -> str:
     """Determine without writing whether the brokers' clock was ever ahead of ours."""
     newest, at = admin.newest(), now()
     if newest is None:
-        return "nothing can be said of it: the log holds no record"
+        return "not known, because the log has no records"
     if newest > at + _MOST_AHEAD:
         raise IntegrityError(f"the brokers' clock is ahead of ours by at least {seconds(newest - at)}")
-    return f"not ahead of ours: by it the newest record was taken {ago(max(at - newest, 0))} ago"
+    return f"not ahead of ours: by it the newest record was written {ago(max(at - newest, 0))} ago"

@@ -85,8 +85,8 @@ def _not_listed(settings: Settings, named: NamedSource) -> list[str]:
     if table is None or named.source.urn in table.sources:
         return []
     fault = (
-        f"the trust file lists nothing for {named.source.urn}: what this source says is kept, and is no part of the "
-        f'state; add [sources."{named.source.urn}"] to {settings.trust}'
+        f"the trust file does not list {named.source.urn}: its events are stored, but count in no answer; "
+        f'add [sources."{named.source.urn}"] to {settings.trust}'
     )
     return [fault]
 

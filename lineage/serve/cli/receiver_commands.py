@@ -82,7 +82,7 @@ def list_(settings: "Settings", out: Output) -> None:
 @receiver.command()
 @click.argument("revocation")
 @click.argument("receiver", metavar="RECEIVER")
-@click.option("--by", required=True, metavar="PRINCIPAL", help="Who says it.")
+@click.option("--by", required=True, metavar="PRINCIPAL", help="Who makes this statement.")
 @click.option("--reason", required=True, metavar="TEXT", help="How you know that it is enforced there.")
 @shared_options()
 def mark(settings: "Settings", out: Output, revocation: str, receiver: str, by: str, reason: str) -> None:

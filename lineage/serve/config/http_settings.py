@@ -72,7 +72,7 @@ class HttpSettings:
         "whether [checkpoints and hashes](../evidence.md#read-the-trees-over-http) of the trees over the log are "
         "served without authentication",
     )
-    proxy_user_header: str | None = setting(None, "the header in which a trusted proxy says who asks")
+    proxy_user_header: str | None = setting(None, "the header in which a trusted proxy names the caller")
     proxy_roles_header: str = setting("X-Forwarded-Roles", "the header with the roles")
     proxy_sources_header: str | None = setting(None, "the header with a producer's sources")
     proxy_peers: tuple[Network, ...] = setting((), "addresses and networks from which the proxy connects")
@@ -156,7 +156,7 @@ def _refuse_what_does_not_go_together(values: Mapping[str, str]) -> None:
     if "proxy_user_header" in values:
         if not values.keys() & {"proxy_peers", "proxy_secret", "proxy_secret_file"}:
             raise RefusedError(
-                "'http.proxy_user_header' needs 'http.proxy_peers' or 'http.proxy_secret': else anybody says who he is"
+                "'http.proxy_user_header' needs 'http.proxy_peers' or 'http.proxy_secret', or anyone could claim any name"
             )
     elif unused := [name for name in (*_OF_PROXY, "proxy_secret_file") if name in values]:
         raise RefusedError(f"'http.{unused[0]}' has no effect without 'http.proxy_user_header'")

@@ -84,7 +84,7 @@ class _Collecting:
         ]
         self._stack = ExitStack()
         self._inputs: list[Input] = []
-        self._tell_of_trust(named)
+        self._warn_of_untrusted(named)
 
     def __enter__(self) -> Self:
         self._inputs = inputs_of(self._settings, self._intakes, self._service.clock, self._metrics, self._stack)
@@ -149,7 +149,7 @@ class _Collecting:
             try:
                 intake.settle()
             except DelegraphError as fault:
-                logger.warning("what %s left to be said waits: %s", intake.named.name, fault)
+                logger.warning("events of %s wait to be sent: %s", intake.named.name, fault)
 
     @contextmanager
     def _thread(
@@ -175,7 +175,7 @@ class _Collecting:
                     logger.warning("%s: %s; trying again in %.1f s", name, fault, wait)
                 except DelegraphError as fault:
                     wait = backoff.next_seconds()
-                    logger.error("%s: %s; trying again in %.1f s", name, fault, wait)  # noqa: TRY400 (it is told)
+                    logger.error("%s: %s; trying again in %.1f s", name, fault, wait)  # noqa: TRY400 (expected; the message suffices)
                 except Exception:
                     wait = backoff.next_seconds()
                     logger.exception("%s: trying again in %.1f s", name, wait)
@@ -201,15 +201,15 @@ class _Collecting:
         if outcome.events:
             self._came.set()
 
-    def _tell_of_trust(self, named: Sequence[NamedSource]) -> None:
+    def _warn_of_untrusted(self, named: Sequence[NamedSource]) -> None:
         table = in_force(self._service.trust)
         if table is None:
             return
         for one in named:
             if one.source.urn not in table.sources:
                 logger.warning(
-                    "the trust file lists nothing for %s, the source of what %r says: it is kept, and is no part of "
-                    "the state until it is listed",
+                    "the trust file does not list %s, the source of the events of %r: they are stored, but count in "
+                    "no answer until it is listed",
                     one.source.urn,
                     one.name,
                 )

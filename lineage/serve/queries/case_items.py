@@ -72,7 +72,7 @@ def _state(service: Service, item: CaseItem, at: Instant, known_at: Instant | No
         if answer is not None and answer["state"] != UNKNOWN:
             return str(answer["state"]), render_chain.status(answer).first_line()
     if (why := service.why_missing(item.key)) is not None:
-        return UNKNOWN, f"No fact tells of it any more: {why}."
+        return UNKNOWN, f"No fact mentions it any more: {why}."
     if answer is not None:
         return UNKNOWN, render_chain.status(answer).first_line()
     return UNKNOWN, "No fact names it."

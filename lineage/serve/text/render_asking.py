@@ -33,7 +33,7 @@ def _where(item: Document) -> list[str]:
 def _by(item: Document) -> str:
     by = f"by {item['actor'] or joined(item['agents'][-1:]) or 'an unknown party'}"
     if item["human"] is None:
-        root = "nobody known" if item["root"] is None else item["root"]
+        root = "unknown" if item["root"] is None else item["root"]
         return f"{by}; no human is known behind it ({root})"
     name = f" ({item['human_name']})" if item["human_name"] else ""
     return f"{by} for {item['human_known_as']}{name}"

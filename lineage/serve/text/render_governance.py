@@ -50,7 +50,7 @@ def done(doc: Document) -> Page:
     for one in doc["items"]:
         what = (str(one["operation"]), "bold")
         page.line(f"{when(one['occurred_at'])} ", what, f" {one['outcome']}, {one['action']}", lead="  - ")
-        page.line(f"{joined(one['chain'], ' > ') or 'nobody is named'}", lead="    ")
+        page.line(f"{joined(one['chain'], ' > ') or 'unknown'}", lead="    ")
     return _end(page, doc)
 
 

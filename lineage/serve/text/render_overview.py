@@ -46,7 +46,7 @@ def tried(doc: Document, named: Sequence[str]) -> Page:
 def _answer(page: Page, doc: Document) -> None:
     counts, roots = doc["counts"], doc["roots"]
     if not any(counts.values()):
-        page.line(("Nothing in these files tells of actions, tokens or decisions.", "bold"))
+        page.line(("These files contain no actions, tokens or decisions.", "bold"))
         return
     who = [
         many(counts[name], *nouns)
@@ -64,11 +64,11 @@ def _answer(page: Page, doc: Document) -> None:
     if not counts["actions"]:
         page.line((f"No actions; {joined(things)}{'; named: ' if who else ''}{joined(who)}.", "bold"))
     else:
-        page.line((f"{done} by {joined(who) or 'nobody who is named'}; {joined(things)}.", "bold"))
+        page.line((f"{done} by {joined(who) or 'an unknown principal'}; {joined(things)}.", "bold"))
         others = sum(count for kind, count in roots.items() if kind not in ("human", "nobody"))
         page.line(
             (f"{roots.get('human', 0):,} of {done} lead to a person", "green"),
-            f", {others:,} to another party, {roots.get('nobody', 0):,} to nobody.",
+            f", {others:,} to another party, {roots.get('nobody', 0):,} to no known party.",
         )
     longest = doc["longest"]
     if longest is not None and len(longest["hops"]) > 1:

@@ -37,7 +37,7 @@ async def form_of(site: AppContext, request: Request) -> tuple[Caller, Form]:
     """
     headers = request.headers
     if "origin" not in headers and "sec-fetch-site" not in headers:
-        raise ForbiddenError("a form says where it is from (Origin, Sec-Fetch-Site); this one did not")
+        raise ForbiddenError("the request does not state the origin of its form (Origin or Sec-Fetch-Site)")
     request.state.caller = None  # so that the request below shares the state of this one
     # A form cannot send a header, so the browser's statement that the form is ours is checked instead.
     scope = {**request.scope, "headers": [*request.scope["headers"], (HEADER.lower().encode(), b"1")]}

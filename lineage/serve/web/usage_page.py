@@ -61,6 +61,6 @@ def _facets(doc: Document, links: Links, of: dict[str, str]) -> list[Document]:
             for name, title in _VALUES.items()
             if name != doc["kind"]
         ),
-        ("The decisions said", [row(one, None, "", one["name"]) for one in doc["decisions"]]),
+        ("Decisions", [row(one, None, "", one["name"]) for one in doc["decisions"]]),
     ]
     return [{"title": title, "rows": rows[:SHOWN], "more": max(len(rows) - SHOWN, 0)} for title, rows in found]

@@ -167,7 +167,7 @@ def test_logs_without_an_action(tmp_path):
 
     found = "\n".join(screen(file, columns=80))
 
-    assert "Nothing in these files tells of actions, tokens or decisions." in found
+    assert "These files contain no actions, tokens or decisions." in found
     assert "1 skipped (insight)" in found
 
 

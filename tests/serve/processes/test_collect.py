@@ -93,4 +93,4 @@ def test_a_source_that_the_trust_file_does_not_list_is_told_of(desk):
     trust.write_text('[sources."urn:other"]\ntypes = ["*"]\nprefixes = [""]\n', encoding="utf-8")
     (desk.folder / "opa.jsonl").write_bytes(line(1))
     with Collector(desk, "--trust", str(trust)) as collector:
-        until(lambda: "the trust file lists nothing for urn:opa:opa-eu" in collector.output)
+        until(lambda: "the trust file does not list urn:opa:opa-eu" in collector.output)

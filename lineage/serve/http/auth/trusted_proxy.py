@@ -39,7 +39,7 @@ class TrustedProxy:
             raise UnauthenticatedError("sign in through the proxy in front of this server")
         name = self._one(connection, self._user_header)
         if not name or limits.fault_of_id(name) or credentials.find(name):
-            raise UnauthenticatedError("the proxy names nobody, or somebody who cannot be named")
+            raise UnauthenticatedError("the proxy names no caller, or one whose id is not valid")
         roles = self._one(connection, self._settings.proxy_roles_header)
         sources = self._settings.proxy_sources_header
         refuse_forgery(connection)

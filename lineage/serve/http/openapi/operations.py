@@ -325,7 +325,7 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "operationId": "change_case",
         "summary": "Add or remove items, write a note, assign, close or reopen a case",
         "description": f"{roles_of([Role.RESPONDER])} One fact in the log, whose author is the authenticated caller. "
-        "With `version`, 409 if somebody changed the case meanwhile.",
+        "With `version`, 409 if the case has changed in the meantime.",
         "tags": ["writes"],
         "parameters": [parameter_of(CASE), _FORGERY],
         "requestBody": body(_CASE_CHANGE),
