@@ -212,7 +212,7 @@ class World:
             ]
             if takes < min(ends, default=takes + 1):  # 5.8
                 self.orders.append((takes, event["revocation"], place, event, min(ends, default=None)))
-    def about(self, element): return self.by.get(element, [])  # the events that grant it, or tell of it
+    def about(self, element): return self.by.get(element, [])  # the events that grant or mention it
     def same(self, one, other): return None not in (one, other) and (one == other or other in self.party.get(one, ()))
     def kind(self, id_):  # the kind of a principal (2.4)
         party = self.party.get(id_, {id_})
@@ -312,7 +312,7 @@ class World:
     def collapsed(self, hops): return [one for at, one in enumerate(hops) if not at or not self.same(hops[at - 1], one)]
 def who(world, then, action, at):  # (7.7 to 7.11, 8.1); `then`: as known when it was recorded
     told = world.about(("action", action))
-    need(told, "no record in the bundle tells of the action %s", action)
+    need(told, "no record in the bundle states the action %s", action)
     decided = world.about(("decision", first(told, "decision")))
     named = [(kind, first(events, kind)) for events in (told, decided) for kind in ("token", "delegation")]
     named = [one for one in named if one[1] is not None]

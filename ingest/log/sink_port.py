@@ -1,4 +1,4 @@
-"""The interface between the sender and a log: entries are handed over, and receipts report what becomes of them."""
+"""The interface between the sender and a log: entries are handed over, and receipts report their outcome."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol

@@ -259,12 +259,12 @@ class Signing:
         self._connection.execute(checkpoint.insert(), [row])
 
     def is_retired(self, key_id: bytes) -> bool:
-        """Whether a key must not sign any more."""
+        """Whether a key is forbidden to sign."""
         query = sa.select(meta.c.name).where(meta.c.name == _RETIRED + key_id.hex())
         return self._connection.execute(query).first() is not None
 
     def retire(self, key_id: bytes) -> None:
-        """Let a key not sign any more; a rebuild keeps this."""
+        """Forbid a key to sign; a rebuild keeps this."""
         add_missing(self._connection, meta, [(_RETIRED + key_id.hex(), b"")])
 
 

@@ -231,7 +231,7 @@ class Store:
                 with self._write() as connection:
                     moved = merge_some(connection, _STEP)
                 self._unmerged = 0 if moved is None else self._unmerged - moved
-        except UnavailableError as fault:  # the batch is written, and the next one merges the more
+        except UnavailableError as fault:  # the batch is written, and the next one merges more
             logger.warning("runs of the index were not merged: %s", fault)
 
     def runs(self) -> IndexRuns | None:

@@ -107,7 +107,7 @@ RULES: Final = (
         (TOKEN,),
         (inputs.DERIVED,),
         (
-            "Acts for somebody else than the token it was made from",
+            "Acts for someone other than the token it was made from",
             "derivations of tokens",
             "Revoke the token, and ask its issuer which subject was presented.",
         ),
@@ -123,7 +123,7 @@ RULES: Final = (
         (ACTION,),
         (inputs.ON_BEHALF,),
         (
-            "Done for somebody else than the token says",
+            "Done for someone other than the token says",
             "on_behalf_of of actions",
             "Ask the tool on whose behalf it was called; revoke the token if it was used for another person.",
         ),

@@ -31,7 +31,7 @@ def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
         shares = scene.tally.shares[act.source, act.operation]
         count, decided = shares.until(act.occurred_at, scene.options.decision_window)
         why = sentence(
-            "{} ({}) succeeded without a decision; {} of {} successes of this operation that {} tells of have one",
+            "{} ({}) succeeded without a decision; {} of {} successes of this operation that {} reports have one",
             keyed(key),
             act.operation,
             decided,

@@ -57,7 +57,7 @@ UNTRUSTED: Final = "action that states its instruction_source"
 CLIENT: Final = "client or session of an agent's token"
 EXCEPTION: Final = "exception in the settings"
 
-# Of a thing's own values and those of what it draws on (``offering.py``), so that a rule is seldom asked in vain.
+# Of a thing's own values and those of what it draws on (``offering.py``): without them a rule would find nothing.
 WIDER: Final = "grant or token with a scope that something it draws on does not hold"
 FARTHER: Final = "grant or token with an audience that something it draws on does not have"
 LONGER: Final = "grant or token that ends after something it draws on"
@@ -83,7 +83,7 @@ class Shape(NamedTuple):
     Attributes:
         is_token: Whether it is a token.
         stated: The fields among those that matter that any fact states.
-        is_restated: Whether several facts tell of it.
+        is_restated: Whether several facts report it.
         is_its_own_parent: Whether it claims to draw on itself.
         holder_kind: The kind of its holder.
         delegator_kind: The kind of its delegator; ``unknown`` for a token.

@@ -307,7 +307,7 @@ def unattributed_source(scene: Scene, key: str) -> Iterator[Finding]:
         return
     count, sample = tally.unattributed, tally.samples["unattributed"]
     why = sentence(
-        "{} tells of {} successes of agents and never of a token, a delegation or a decision",
+        "{} reports {} successes of agents, but never a token, a delegation or a decision",
         thing("source", source),
         count,
     )

@@ -108,7 +108,7 @@ class _FactsAbout:
 
 
 class Aliases:
-    """The aliases of principals, whoever states them."""
+    """The aliases of principals, whatever source states them."""
 
     def __init__(self, facts: Iterable[Fact]) -> None:
         """Join the aliases that registrations state."""

@@ -20,7 +20,7 @@ class Pace(NamedTuple):
 
     Attributes:
         records: As soon as a partition has so many records since its last checkpoint.
-        seconds: As soon as its last checkpoint is so old, and there are new records.
+        seconds: As soon as its last checkpoint is this old, and there are new records.
     """
 
     records: int

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS signer (origin TEXT PRIMARY KEY, key TEXT NOT NULL);
 
 
 class Witness:
-    """Cosigns checkpoints. Thread-safe, and safe beside other processes with the same state."""
+    """Cosigns checkpoints. Thread-safe; other processes may use the same state."""
 
     def __init__(
         self, keys: NoteKeys, logs: Mapping[str, Sequence[VerifierKey]], state: Path, clock: Callable[[], Instant]

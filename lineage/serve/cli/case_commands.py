@@ -172,7 +172,7 @@ case_.add_command(_settling("reopened", "Reopen a closed case."), "reopen")
 @AT
 @KNOWN_AT
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Items on one page.")
-@click.option("--after", metavar="NEXT", help="Go on behind a page: its `next`.")
+@click.option("--after", metavar="NEXT", help="Continue after a page: its `next`.")
 @shared_options()
 def show(
     settings: "Settings",

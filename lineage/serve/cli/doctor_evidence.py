@@ -51,7 +51,7 @@ def _covered(checks: Checks, name: str, found: Document | None, nothing: str) ->
 
 
 def _witness(checks: Checks, settings: Settings, store: Store, witness: WitnessEndpoint, status: Document) -> None:
-    """Ask a witness for the cosignatures that it owes, to learn why; they are stored by whoever signs next."""
+    """Ask a witness for the cosignatures that it owes, to learn why; the next process that signs stores them."""
     name = f"witness {witness.name}"
     if not status["lacking"]:
         checks.report(name, f"has cosigned every last checkpoint, {status['cosigned_at'] or 'of which there is none'}")

@@ -129,7 +129,7 @@ FOUR_EYES: Final = click.option(
 )
 
 
-UNSEEN: Final = click.option("--unseen", is_flag=True, help="Go on even if no fact names the target yet.")
+UNSEEN: Final = click.option("--unseen", is_flag=True, help="Continue even if no fact names the target yet.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +206,7 @@ def list_options(page: int | None, *exports: str) -> Callable[[Callable[..., Any
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         run = table_options(*exports)(function)
         added: tuple[Callable[..., Any], ...] = (
-            click.option("--after", "--cursor", "after", metavar="NEXT", help="Go on behind a page: its `next`."),
+            click.option("--after", "--cursor", "after", metavar="NEXT", help="Continue after a page: its `next`."),
             click.option(
                 "--limit",
                 type=click.IntRange(1, 100_000),

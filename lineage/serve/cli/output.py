@@ -122,7 +122,7 @@ class Output:
         click.echo(text.encode(errors="replace"), nl=False)
         if not document["complete"]:
             how = f"--after {shlex.quote(document['next'])}" if document["next"] is not None else "a higher --limit"
-            click.echo(f"delegraph: note: there are more; go on with {how}", err=True)
+            click.echo(f"delegraph: note: there are more; continue with {how}", err=True)
 
     def not_found(self, typed: str, why: str | None = None) -> None:
         """Report that no fact names an id, and why if that is known; the command then exits with 3."""

@@ -140,12 +140,12 @@ def reach(
       delegraph reach token:t1
       delegraph reach principal:agent:planner --mode suspend
     """  # noqa: D301
-    from lineage.serve.queries.uses import findings_beside
+    from lineage.serve.queries.uses import findings_about
     from lineage.serve.text import render_chain
 
     def plan(service: "Service", kind: str, id_: str, when: Instant) -> Document | None:
         doc = service.reach(proposal_of(kind, id_, when, how), known_at=known_at, stale=stale)
-        return doc and {**doc, **findings_beside(service, kind, id_, when, known_at)}
+        return doc and {**doc, **findings_about(service, kind, id_, when, known_at)}
 
     answer_each_of(settings, out, ids, at, lambda doc: render_chain.plan(doc, **asdict(how)), plan)
 

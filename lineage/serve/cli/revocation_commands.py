@@ -112,7 +112,7 @@ def revoke(
     from lineage.serve.commands.revoke import give_order
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.documents.core_documents import split_of
-    from lineage.serve.queries.uses import findings_beside
+    from lineage.serve.queries.uses import findings_about
     from lineage.serve.text import render_chain
 
     if (target is None) == (targets is None):
@@ -150,7 +150,7 @@ def revoke(
             proposal = proposal_of(kind, id_, at, how)
             document = service.reach(proposal, stale=stale, unseen=unseen, given_at=given_at)
             if document is not None:
-                wrong = findings_beside(service, kind, id_, at, None)
+                wrong = findings_about(service, kind, id_, at, None)
                 document = {**document, **wrong, "reason": reason, "ordered_by": by, "executed": False}
         if document is None:
             out.not_found(str(target))
@@ -291,7 +291,7 @@ def _signed_receipt(
     from lineage.serve.queries.signed_receipt import signed_receipt
 
     if at is not None or known_at is not None:
-        raise click.UsageError("a signed receipt says what is so now: leave out --at and --known-at")
+        raise click.UsageError("a signed receipt states the present: leave out --at and --known-at")
     with opened_service(settings) as service:
         document = signed_receipt(service, settings.read_keys(), revocation, at=now(), origin=settings.evidence_origin)
     if document is None:

@@ -20,7 +20,7 @@ from lineage.store import evidence_trees
 def rotate(service: Service, keys: NoteKeys, file: Path, *, by: str, reason: str) -> Document:
     """Retire the key that signs, in favour of another.
 
-    From the last checkpoint on, no process over this store signs with the old key any more.
+    After the last checkpoint no process over this store signs with the old key.
 
     Args:
         service: The service.

@@ -82,7 +82,7 @@ class BatchRequest:
 
 
 def reach_batch(service: Service, request: BatchRequest) -> Document:
-    """Compute what the orders would end together, whoever gives them and why, and store the plan by its digest.
+    """Compute what the orders would end together and store the plan by its digest.
 
     Raises:
         RefusedError: A target cannot be one, or no fact names it (``UnknownTargetsError``).

@@ -156,7 +156,8 @@ def _refuse_what_does_not_go_together(values: Mapping[str, str]) -> None:
     if "proxy_user_header" in values:
         if not values.keys() & {"proxy_peers", "proxy_secret", "proxy_secret_file"}:
             raise RefusedError(
-                "'http.proxy_user_header' needs 'http.proxy_peers' or 'http.proxy_secret', or anyone could claim any name"
+                "'http.proxy_user_header' needs 'http.proxy_peers' or 'http.proxy_secret': "
+                "otherwise anyone could pose as anyone"
             )
     elif unused := [name for name in (*_OF_PROXY, "proxy_secret_file") if name in values]:
         raise RefusedError(f"'http.{unused[0]}' has no effect without 'http.proxy_user_header'")

@@ -136,7 +136,7 @@ class Settings:
         least=1,
     )
     evidence_every_seconds: int = setting(
-        60, "or, if there are fewer, once its last checkpoint is so old", least=1, most=86_400
+        60, "or, if there are fewer, once its last checkpoint is this old", least=1, most=86_400
     )
     evidence_file: Path | None = setting(
         None,

@@ -206,7 +206,7 @@ class Checkpointing:
 class _CheckpointTopic:
     """Feeds the topic of checkpoints, if no other process does.
 
-    It has a thread of its own, so that what is wrong with this topic never keeps that of revocations from being fed.
+    It has a separate thread, so that a fault of this topic never keeps the topic of revocations from being fed.
     """
 
     def __init__(self, settings: "Settings", store: Store, clock: Callable[[], Instant]) -> None:

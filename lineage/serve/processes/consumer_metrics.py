@@ -40,7 +40,7 @@ class ConsumerMetrics:
         registry = self.registry
 
         self._records = Counter("delegraph_records", "Records that were read and committed.", registry=registry)
-        self._events = Counter("delegraph_events", "What became of the records.", ["outcome"], registry=registry)
+        self._events = Counter("delegraph_events", "Records, by outcome.", ["outcome"], registry=registry)
         for outcome in Outcomes._fields:
             self._events.labels(outcome)
         self._batch = Histogram(

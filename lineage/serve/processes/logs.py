@@ -132,7 +132,7 @@ class _Lines(logging.StreamHandler[TextIO]):
         event = {"level": "error", "logger": record.name, "event": f"a log message could not be written: {fault!a}"}
         try:
             self.stream.write(json.dumps(event) + self.terminator)
-        except (OSError, ValueError):  # nobody reads the output any more
+        except (OSError, ValueError):  # the reader of the output has gone
             return
 
 

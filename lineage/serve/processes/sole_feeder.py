@@ -12,7 +12,7 @@ _STALLED_SECONDS: Final = 5.0  # a fenced process takes over again if no other h
 
 
 class SoleFeeder:
-    """Feeds until fenced by another process, then waits until no process feeds any more."""
+    """Feeds until fenced by another process, then waits until no other process feeds."""
 
     def __init__(self, begin: Callable[[], None], watch: "StallWatch") -> None:
         """Create a feeder that does not feed yet.

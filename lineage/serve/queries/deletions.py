@@ -61,7 +61,7 @@ def _faults(service: Service, each: Deletion, keys: Sequence[VerifierKey]) -> It
         yield "its certificate is not signed by a key of this log"
     names = ("first_tile", "last_tile", "records", "rule", "recorded_before", "deleted_at", "list_sha256")
     if parsed.deletion != each.id or any(getattr(parsed, name) != getattr(each, name) for name in names):
-        yield "its certificate states something else than the store"
+        yield "its certificate contradicts the store"
     tiles = deletions.tiles_of(service.store, each.id)
     if deletions.digest_of_list(tiles) != parsed.list_sha256 or deletions.count_of(tiles) != parsed.records:
         yield "the list of its records is not the one in its certificate"

@@ -18,7 +18,7 @@ from lineage.serve.queries.list_cursors import cursor_at, digest_of, place_of
 from lineage.serve.queries.list_pages import WHOLE_LIST, Budget
 from lineage.serve.queries.service import Service
 
-BESIDE: Final = 50  # things whose findings are looked for at once
+EXAMINED_THINGS: Final = 50  # things whose findings are looked for at once
 
 
 def uses(
@@ -76,12 +76,12 @@ def uses(
         ),
         **use_summary(summarised, confirmed),
         **({} if is_whole else {"whole": False}),
-        **findings_beside(service, kind, id_, moment, known_at),
+        **findings_about(service, kind, id_, moment, known_at),
         "as_of": as_of,
     }
 
 
-def findings_beside(service: Service, kind: str, id_: str, at: Instant, known_at: Instant | None) -> Document:
+def findings_about(service: Service, kind: str, id_: str, at: Instant, known_at: Instant | None) -> Document:
     """Return the findings of something that has a state, as its status shows them, and whether that is all of them."""
     status = service.status(kind, id_, at=at, known_at=known_at) or {"findings": []}
     return {name: status[name] for name in ("findings", "findings_complete") if name in status}
@@ -90,13 +90,13 @@ def findings_beside(service: Service, kind: str, id_: str, at: Instant, known_at
 def findings_beside_all(service: Service, things: Sequence[Target], at: Instant) -> Document:
     """Return the findings of several things, worst first, each once, and whether these are all of them.
 
-    Those of the first BESIDE things are looked for.
+    Those of the first EXAMINED_THINGS things are looked for.
     """
-    found = [findings_beside(service, kind, id_, at, None) for kind, id_ in things[:BESIDE]]
+    found = [findings_about(service, kind, id_, at, None) for kind, id_ in things[:EXAMINED_THINGS]]
     each = {one["id"]: one for some in found for one in some["findings"]}
     ranked = sorted(each.values(), key=lambda one: str(one["id"]))
     ranked.sort(key=lambda one: (SEVERITIES[one["severity"]], one["last_seen"]), reverse=True)
-    is_part = len(things) > BESIDE or any(some.get("findings_complete") is False for some in found)
+    is_part = len(things) > EXAMINED_THINGS or any(some.get("findings_complete") is False for some in found)
     return {"findings": ranked, **({"findings_complete": False} if is_part else {})}
 
 

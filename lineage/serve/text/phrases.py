@@ -220,7 +220,7 @@ def as_of(page: Page, document: Document) -> Page:
     if "deleted_before" in found:
         page.line(
             (
-                f"Retention has deleted what nothing needs any more of the records before {found['deleted_before']}.",
+                f"Retention has deleted the records before {found['deleted_before']} that nothing needs.",
                 "dim",
             )
         )

@@ -13,7 +13,7 @@ def actions(doc: Document) -> Page:
     if total is not None:
         page.line(f"{many(total, 'action')}, the latest first." if total else "No action matches.")
     elif not items:
-        page.line("No action so far; it goes on.")
+        page.line("No actions on this page; there are more pages.")
     for item in items:
         page.line()
         page.line(
@@ -85,7 +85,7 @@ def _counted(page: Page, doc: Document, noun: str) -> Page:
     if total is not None:
         page.line(f"{many(total, noun)}." if total else f"No {noun} matches.")
     elif not doc["items"]:
-        page.line(f"No {noun} so far; it goes on.")
+        page.line(f"No {noun}s on this page; there are more pages.")
     return page
 
 

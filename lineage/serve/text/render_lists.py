@@ -129,7 +129,7 @@ def search(doc: Document) -> Page:
         name = f"  {item['display_name']}" if item.get("display_name") else ""
         page.line(f"{item['kind']}:{item['id']}{name}")
     if not items:
-        page.line("Nothing contains that." if doc["complete"] else "Nothing here; it goes on.")
+        page.line("Nothing contains that." if doc["complete"] else "Nothing on this page; there are more pages.")
     if doc["did_you_mean"]:
         page.line("Did you mean:")
         for item in doc["did_you_mean"]:

@@ -183,9 +183,7 @@ def whole_dossier(page: PageRequest) -> Shown:
         "drawing": view_models.drawing(doc["graph"]) if doc["graph"] else None,
         "parents_of": view_models.parents_of(doc["graph"]) if doc["graph"] else {},
         "meanings": glossary.STATES | {word: glossary.TERMS[word] for word in _OF_A_CASE},
-        "chart": view_models.validity(
-            doc["answer"], doc["graph"], _marks(doc["answer"]), besides=[(doc["at"], "as of")]
-        )
+        "chart": view_models.validity(doc["answer"], doc["graph"], _marks(doc["answer"]), extra=[(doc["at"], "as of")])
         if "chain" in doc["answer"]
         else None,
     }
@@ -246,5 +244,5 @@ def _chain(page: PageRequest, around: str | None, marks: list[tuple[str, str]]) 
     if page.at is not None:
         marks = [*marks, (format_instant(page.at), "asked about")]
     now = [] if page.at is not None else [(format_instant(page.query.now), "now")]
-    chart = view_models.validity(page.document, graph, marks, besides=now)
+    chart = view_models.validity(page.document, graph, marks, extra=now)
     return {"first_hops": first, "hidden_hops": hidden, "last_hops": last, "chart": chart, "cards": cards}

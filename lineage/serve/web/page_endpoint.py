@@ -41,7 +41,7 @@ MARKED: Final = Parameter("mark", {"type": "string"}, "The enforcement point to 
 _MOST_ENTRIES: Final = 100_000_000
 
 View = Callable[["PageRequest"], Mapping[str, Any]]
-"""Computes what a page shows besides its document."""
+"""Computes what a page shows in addition to its document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def page_of(
     template: str,
     view: View,
     *,
-    besides: tuple[Parameter, ...] = (),
+    extra: tuple[Parameter, ...] = (),
     links: type[Links] = Links,
 ) -> Callable[[Request], Awaitable[Response]]:
     """Build the endpoint of a page.
@@ -98,7 +98,7 @@ def page_of(
         path: The question's path.
         template: The template.
         view: Returns what is shown in addition to the document.
-        besides: Presentation parameters.
+        extra: Presentation parameters.
         links: Builds links.
     """
     question: Question = ASKED[path]
@@ -108,8 +108,8 @@ def page_of(
         request = _with_few(with_normalised_query(request), question)
         if single is not None and len(request.query_params.getlist(single)) > 1:
             raise ParameterError(single, f"a page shows one; ask /v1{path} for several")
-        answer = await answered(site, question, request, besides=(*TIMES, *besides))
-        hidden = {parameter.name for parameter in besides}
+        answer = await answered(site, question, request, extra=(*TIMES, *extra))
+        hidden = {parameter.name for parameter in extra}
         leading = links(answer.query.text("at"), answer.query.text("known_at"))
         moves = {parameter.name for parameter in question.parameters} & MOMENT
         return await site.pools.questions.run(

@@ -37,7 +37,7 @@ _DAY: Final = 24 * _HOUR
 def page(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """Build ``/graph``: the parameter ``view`` selects the page."""
     elements = page_of(site, "/graph", "graph.html", page_context.graph)
-    principals = page_of(site, "/graph", "principals.html", view, besides=(OVER, EXPAND))
+    principals = page_of(site, "/graph", "principals.html", view, extra=(OVER, EXPAND))
 
     async def either(request: Request) -> Response:
         if BLAST in request.query_params:

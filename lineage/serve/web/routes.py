@@ -85,7 +85,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         story: A guided tour, for the start page.
     """
     one = page_of(
-        site, "/revocations/{id:path}", "revocation.html", page_context.revocation, besides=(FROM_ENTRY, MARKED)
+        site, "/revocations/{id:path}", "revocation.html", page_context.revocation, extra=(FROM_ENTRY, MARKED)
     )
     shown: dict[str, Endpoint] = {
         **{path: page_of(site, path, template, view) for path, template, view in PAGES},

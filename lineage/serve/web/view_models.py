@@ -79,7 +79,7 @@ def _key(hop: Document) -> str | None:
 
 
 def validity(
-    doc: Document, graph: Document | None, marks: Sequence[tuple[str, str]], *, besides: Sequence[tuple[str, str]] = ()
+    doc: Document, graph: Document | None, marks: Sequence[tuple[str, str]], *, extra: Sequence[tuple[str, str]] = ()
 ) -> Document | None:
     """Build the validity chart of the tokens and delegations behind something; None if nothing is known.
 
@@ -89,7 +89,7 @@ def validity(
         doc: The document of ``who`` or ``chain``.
         graph: The graph around it, with the validity of its elements; None to use only the hops.
         marks: The relevant times with their labels.
-        besides: Further times, shown unless they would make the bars too short to read.
+        extra: Further times, shown unless they would make the bars too short to read.
     """
     elements, left_out = _timed(doc, graph)
     if not elements:
@@ -98,7 +98,7 @@ def validity(
     starts = [parse_instant(one["issued_at"]) for one in elements.values()]
     first, last = min([*starts, *moments.values()]), max([*starts, *moments.values()])
     near = first + _STRETCH * max(last - first, _MINUTE)
-    also = {name: found for moment, name in besides if first <= (found := parse_instant(moment)) <= near}
+    also = {name: found for moment, name in extra if first <= (found := parse_instant(moment)) <= near}
     orders = [parse_instant(one["because"]["effective_at"]) for one in elements.values() if one.get("because")]
     last = max([last, *also.values(), *(one for one in orders if one <= near)])
     span = max(last - first, _MINUTE)

@@ -32,18 +32,18 @@ def time_index_differences(store: Store) -> Iterator[str]:
 
     A store written by an older version, whose index is not used until it is rebuilt, has none.
     """
-    with store.connection() as connection, closing(sqlite3.connect("")) as beside:  # a temporary file
+    with store.connection() as connection, closing(sqlite3.connect("")) as scratch:  # a temporary file
         if not is_complete(connection):
             return
         for table in _TABLES:
-            beside.execute(f"CREATE TABLE {table} ({_ALL})")
-        found = list(_parts(connection, beside))
-        _expect(store, connection, beside)
+            scratch.execute(f"CREATE TABLE {table} ({_ALL})")
+        found = list(_parts(connection, scratch))
+        _expect(store, connection, scratch)
         yield from _counted(found)
-        yield from _rows(beside)
+        yield from _rows(scratch)
 
 
-def _parts(connection: Connection, beside: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+def _parts(connection: Connection, scratch: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     """Check each part by itself, and copy its rows; yield each fault as its kind and a sentence."""
     for part in connection.execute(sa.select(act).order_by(act.c.part).execution_options(yield_per=100)):
         lengths = {name: len(getattr(part, name)) for name in COLUMNS}
@@ -66,10 +66,10 @@ def _parts(connection: Connection, beside: sqlite3.Connection) -> Iterator[tuple
                 yield name, f"part {part.part} has {name!r} {getattr(part, name)}, and its rows give {value}"
         if rows != sorted(rows):
             yield "order", f"part {part.part} is not in the order of time"
-        _insert(beside, "stored", ((part.sort, *row) for row in rows))
+        _insert(scratch, "stored", ((part.sort, *row) for row in rows))
 
 
-def _expect(store: Store, connection: Connection, beside: sqlite3.Connection) -> None:
+def _expect(store: Store, connection: Connection, scratch: sqlite3.Connection) -> None:
     """Write the rows built from the facts."""
     several = sa.select(fact.c.about).group_by(fact.c.about).having(sa.func.count() > 1)
     repeated = set(connection.execute(several).scalars())
@@ -86,29 +86,29 @@ def _expect(store: Store, connection: Connection, beside: sqlite3.Connection) ->
             if about in repeated and _WORDS[sort] == "action":
                 yield (sort, *row[: -len(STATED)], *(ANY,) * len(STATED))
 
-    _insert(beside, "expected", rows())
+    _insert(scratch, "expected", rows())
 
 
-def _rows(beside: sqlite3.Connection) -> Iterator[str]:
+def _rows(scratch: sqlite3.Connection) -> Iterator[str]:
     """Compare the rows built from the facts with the stored ones."""
     for table, other, fault in (("expected", "stored", "is missing"), ("stored", "expected", "is stray")):
-        beside.execute(f"CREATE INDEX {other}_n ON {other} (n, sort)")
+        scratch.execute(f"CREATE INDEX {other}_n ON {other} (n, sort)")
         query = f"SELECT {_ALL} FROM {table} EXCEPT SELECT {_ALL} FROM {other} ORDER BY n, sort"  # noqa: S608 (our names)
-        rows = beside.execute(query).fetchmany(_PAGE)
+        rows = scratch.execute(query).fetchmany(_PAGE)
         if rows:
             more = "" if len(rows) == 1 else f" ({len(rows):,} such rows{' or more' if len(rows) == _PAGE else ''})"
-            yield f"time index: {_of(rows[0])} {fault}{_close(beside, rows[0], other)}{more}"
+            yield f"time index: {_of(rows[0])} {fault}{_close(scratch, rows[0], other)}{more}"
     twice = f"SELECT {_ALL} FROM stored WHERE outcome <> ? GROUP BY {_ALL} HAVING count(*) > 1 ORDER BY n"  # noqa: S608
-    again = beside.execute(twice, (ANY,)).fetchone()
+    again = scratch.execute(twice, (ANY,)).fetchone()
     if again is not None:
         yield f"time index: {_of(again)} stands twice"
 
 
-def _close(beside: sqlite3.Connection, row: tuple[int, ...], other: str) -> str:
+def _close(scratch: sqlite3.Connection, row: tuple[int, ...], other: str) -> str:
     """Name the columns in which a row differs from one of the same fact in the other table."""
     query = f"SELECT {_ALL} FROM {other} WHERE n = ? AND (outcome = ?) = ?"  # noqa: S608 (our names)
     number, outcome = row[_NAMES.index("n")], row[_NAMES.index("outcome")]
-    near = beside.execute(query, (number, ANY, outcome == ANY)).fetchone()
+    near = scratch.execute(query, (number, ANY, outcome == ANY)).fetchone()
     if near is None:
         return ""
     differing = [name for name, one, another in zip(_NAMES, row, near, strict=True) if one != another]
@@ -127,8 +127,8 @@ def _counted(found: list[tuple[str, str]]) -> Iterator[str]:
         yield f"time index: {first}{f' ({len(rest) + 1:,} such parts)' if rest else ''}"
 
 
-def _insert(beside: sqlite3.Connection, table: str, rows: Iterator[tuple[int, ...]]) -> None:
-    beside.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(_NAMES))})", rows)  # noqa: S608 (our names)
+def _insert(scratch: sqlite3.Connection, table: str, rows: Iterator[tuple[int, ...]]) -> None:
+    scratch.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(_NAMES))})", rows)  # noqa: S608 (our names)
 
 
 def _numbers(stored: bytes) -> Any:

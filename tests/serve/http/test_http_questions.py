@@ -41,7 +41,7 @@ from lineage.serve.queries.record_proofs import latest_checkpoints, prove_consis
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.timeline import timeline
 from lineage.serve.queries.usage import UsageSubject, usage
-from lineage.serve.queries.uses import findings_beside, uses
+from lineage.serve.queries.uses import findings_about, uses
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.support.stores import KINDS, fresh_places
 
@@ -87,7 +87,7 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
         f"?of={quote('principal:agent:planner')}&mode=suspend&cascade=false",
         lambda s: {
             **s.reach(Proposal(target=Target("principal", "agent:planner"), at=ASKED, mode="suspend", cascade=False)),
-            **findings_beside(s, "principal", "agent:planner", ASKED, None),
+            **findings_about(s, "principal", "agent:planner", ASKED, None),
         },
     ),
     "/search": ("?q=MAILER", lambda s: search_of(s, "mailer")),

@@ -409,7 +409,7 @@ def _row(**fields: object) -> dict[str, object]:
 
 def _chart(row: dict[str, object], now: str = "2026-11-02T10:00:00Z") -> dict[str, object]:
     doc = {"chain": [row], "tokens": ["t"], "delegations": []}
-    chart = view_models.validity(doc, None, [("2026-11-02T09:30:00Z", "done")], besides=[(now, "now")])
+    chart = view_models.validity(doc, None, [("2026-11-02T09:30:00Z", "done")], extra=[(now, "now")])
     assert chart
     return chart
 

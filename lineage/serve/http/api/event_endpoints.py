@@ -178,7 +178,7 @@ def _of_array(raw: bytes) -> Iterator[bytes]:
 
 def _refuse_rest(text: str, place: int) -> None:
     if place < len(text):
-        raise ParameterError("body", f"goes on behind the array, at character {place}")
+        raise ParameterError("body", f"continues after the array, at character {place}")
 
 
 def _of_avro_array(raw: bytes) -> Iterator[bytes]:
@@ -197,7 +197,7 @@ def _of_avro_array(raw: bytes) -> Iterator[bytes]:
             yield raw[place : place + size]
             place += size
     if place < len(raw):
-        raise ParameterError("body", f"goes on behind the array, at byte {place}")
+        raise ParameterError("body", f"continues after the array, at byte {place}")
 
 
 def _long(raw: bytes, place: int) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ACTION, HOW, OF, STALE, TIMES, UNSEEN
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries.uses import findings_beside
+from lineage.serve.queries.uses import findings_about
 
 STATED: Final = ELEMENT_KINDS | NAME_KINDS  # the kinds with a state, which an order can target
 
@@ -73,7 +73,7 @@ def reach(site: AppContext, _caller: Caller, query: Query) -> Document:
         plan = site.service.reach(proposal, known_at=query.known_at, stale=stale, unseen=unseen)
         if plan is None:
             return None
-        return {**plan, **findings_beside(site.service, kind, id_, at, query.known_at)}
+        return {**plan, **findings_about(site.service, kind, id_, at, query.known_at)}
 
     return each_of(site, query, STATED, planned, missing="unseen=true plans an order on it anyway")
 

@@ -89,7 +89,7 @@ def _written(request: Request, document: Document, media_type: str, write: Calla
 
 
 async def answered(
-    site: AppContext, question: Question, request: Request, *, besides: tuple[Parameter, ...] = ()
+    site: AppContext, question: Question, request: Request, *, extra: tuple[Parameter, ...] = ()
 ) -> AnsweredQuery:
     """Answer a request.
 
@@ -97,13 +97,13 @@ async def answered(
         site: The application context.
         question: The question.
         request: The request.
-        besides: Presentation parameters of a page, unknown to the question.
+        extra: Presentation parameters of a page, unknown to the question.
 
     Raises:
         DelegraphError: Any error; ``error_responses`` converts it to a problem document.
     """
     caller = require(await site.caller_of(request), *question.roles)
-    query = Query.of(request.path_params, request.query_params, (*question.parameters, *besides), now=site.now)
+    query = Query.of(request.path_params, request.query_params, (*question.parameters, *extra), now=site.now)
     if question.non_blocking and site.non_blocking is not None:
         try:  # switching to a thread and back takes longer than the answer
             return _answer(site.non_blocking, question, caller, query, request)

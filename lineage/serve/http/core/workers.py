@@ -149,7 +149,7 @@ class Workers:
             _count_down(self._running, job.caller)
             _count_down(self._under_way, job.caller)
             self._hand_out()
-        with suppress(RuntimeError):  # the loop is gone, and nobody waits any more
+        with suppress(RuntimeError):  # the loop is gone, and nothing waits for the result
             job.loop.call_soon_threadsafe(_tell, job.done, result, fault)
 
     def _withdraw(self, job: _Job) -> bool:
@@ -177,13 +177,13 @@ class Workers:
 
 
 def _tell(done: "asyncio.Future[Any]", result: Any, fault: BaseException | None) -> None:
-    if done.done():  # nobody waits any more
+    if done.done():  # nothing waits for it any longer
         return
     if fault is None:
         done.set_result(result)
     else:
         done.set_exception(fault)
-        done.exception()  # an error of a job that nobody waits for; logged here instead of at exit
+        done.exception()  # an error of a job whose result is not awaited; logged here instead of at exit
 
 
 def _count_down(counter: Counter[str], caller: str) -> None:

@@ -74,7 +74,7 @@ def document_of(routes: Iterable[BaseRoute]) -> dict[str, Any]:
         "components": {"schemas": schemas_of(shapes.values()), "securitySchemes": _SCHEMES},
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items() if name in tags],
     }
-    document = dict(json.loads(json.dumps(document)))  # nothing in it is shared any more, so each part may be extended
+    document = dict(json.loads(json.dumps(document)))  # its parts are no longer shared, so each may be extended
     describe(document)
     add_examples(document)
     return document

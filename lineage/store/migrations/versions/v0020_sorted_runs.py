@@ -4,7 +4,7 @@ One B-tree of random keys costs more the larger the store is. See ``database.sor
 changes.
 
 The entries are copied in the transaction of the migration, so a process that is killed leaves the old index, and the
-next one begins anew. The space of the old index is used again by what is written later.
+next one begins again. The space of the old index is used again by what is written later.
 """
 
 import sqlalchemy as sa
