@@ -4,13 +4,12 @@ import argparse
 import json
 import platform
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import released
 from benchmarks.costs import TURNS, bench
 from benchmarks.foreign import foreign
-from benchmarks.measures import Figure, intake, questions, reaches
+from benchmarks.measures import Figure, intake, questions, reaches, write_figures
 
 QUICK, FULL = 50_000, 1_000_000
 
@@ -44,8 +43,7 @@ def main() -> None:
             for figure in group(count):
                 figures.append(figure)
                 show(figure)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
+    write_figures(figures, options.json)
     missed = [figure.name for figure in figures if figure.met is False]
     print(f"\nwritten to {options.json}; goals missed: {', '.join(missed) or 'none'}\n")
     if options.only is None:

@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 import schemas
 from benchmarks import events
 from benchmarks.__main__ import show
-from benchmarks.measures import Figure
+from benchmarks.measures import Figure, write_figures
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
 from ingest.codec import api as codec
@@ -428,8 +427,7 @@ def main() -> None:
                 for figure in group():
                     figures.append(figure)
                     show(figure)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
+    write_figures(figures, options.json)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ processor time.
 """
 
 import argparse
-import json
 import platform
 import statistics
 import subprocess
@@ -17,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +24,7 @@ from kafka import KafkaProducer
 from benchmarks import events, kafka
 from benchmarks.__main__ import show
 from benchmarks.kafka import Clocked, Databases, cpu, rate, result
-from benchmarks.measures import Figure
+from benchmarks.measures import Figure, write_figures
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
 from ingest.codec import api as codec
@@ -251,8 +249,7 @@ def main() -> None:
                 each(beside_intake(url, stores, options.events))
             if options.only in (None, "alerts"):
                 each(alerts(broker.servers, stores, options.rate or RATES))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
+    write_figures(figures, options.json)
 
 
 if __name__ == "__main__":

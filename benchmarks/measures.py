@@ -2,13 +2,14 @@
 
 import gc
 import io
+import json
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import fastavro
@@ -45,6 +46,12 @@ class Figure:
     ratio: float | None = None
     goal: str = ""
     met: bool | None = None
+
+
+def write_figures(figures: list[Figure], file: Path) -> None:
+    """Write figures to a JSON file, in a folder that is created if it is missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +26,7 @@ from kafka import KafkaConsumer, TopicPartition
 from benchmarks import events
 from benchmarks.__main__ import show
 from benchmarks.incumbent import cascades
-from benchmarks.measures import NOW, Figure, a_service, order, put, seconds
+from benchmarks.measures import NOW, Figure, a_service, order, put, seconds, write_figures
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
 from ingest.codec import api as codec
@@ -259,8 +258,7 @@ def main() -> None:
                 for figure in group():
                     figures.append(figure)
                     show(figure)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
+    write_figures(figures, options.json)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 
 class Asking:
@@ -29,3 +29,19 @@ class Asking:
 
     def post(self, path: str, **fields: Any) -> httpx.Response:
         return self.request("POST", path, **fields)
+
+
+def get_scope(path: str, token: str, spec_version: str = "2.4") -> Scope:
+    """Build the ASGI scope of a GET request with a bearer token, for tests that play the server themselves."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": spec_version},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "https",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {token}".encode())],
+    }

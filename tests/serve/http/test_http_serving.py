@@ -23,6 +23,7 @@ from lineage.serve.config.limits import Limits
 from lineage.serve.http.api import live_tail as live
 from lineage.serve.http.api.live_tail import id_of
 from lineage.store import kept_findings
+from tests.support.asgi import get_scope
 from tests.support.http_worlds import KEYS, LEAKED, World, api_over, served
 from tests.support.kafka_worlds import wait_until
 from tests.support.places import ROOT
@@ -299,18 +300,7 @@ def test_a_client_that_leaves_before_the_tail_begins_makes_room(tmp_path: Path):
     A client that disconnects before the first event is no longer counted.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "https",
-            "path": "/v1/live",
-            "raw_path": b"/v1/live",
-            "query_string": b"",
-            "root_path": "",
-            "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {world.token()}".encode())],
-        }
+        scope = get_scope("/v1/live", world.token())
 
         async def leave() -> Message:
             return {"type": "http.disconnect"}

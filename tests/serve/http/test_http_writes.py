@@ -23,6 +23,7 @@ from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.core import responses as answers
 from lineage.serve.queries import receipt
 from lineage.store.quarantine import quarantined
+from tests.support.asgi import get_scope
 from tests.support.http_worlds import ASKED, LEAKED, NAMES, World, api_over, problem_type
 from tests.support.http_writes import (
     EVENT,
@@ -585,18 +586,7 @@ def test_a_client_that_leaves_before_a_receipt_begins_frees_its_reader(here: Wor
     """
     order = here.post("/v1/revocations", json=ORDER).json()["revocation"]
     path = f"/v1/revocations/{order}/receipt"
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "https",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {here.token()}".encode())],
-    }
+    scope = get_scope(path, here.token(), "2.3")
 
     async def leave() -> Message:
         return {"type": "http.disconnect"}
@@ -616,18 +606,7 @@ def test_a_client_that_does_not_read_a_receipt_is_disconnected(here: World, monk
     monkeypatch.setattr(answers, "TAKEN_SECONDS", 0.2)
     order = here.post("/v1/revocations", json=ORDER).json()["revocation"]
     path = f"/v1/revocations/{order}/receipt"
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "https",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {here.token()}".encode())],
-    }
+    scope = get_scope(path, here.token())
 
     async def stay() -> Message:
         await asyncio.Event().wait()
