@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection
 from lineage.core.model.events import ActionPerformed, Event
 from lineage.core.model.records import lane_of, position_of
 from lineage.core.model.references import subject_of
-from lineage.core.model.times import Instant
+from lineage.core.model.times import HOUR, Instant
 from lineage.store.database.dialects import add
 from lineage.store.database.sorted_runs import about_among
 from lineage.store.database.sql import chunks, in_array, values_of
@@ -39,7 +39,6 @@ _MERGED: Final = 16  # parts of one size that are merged into one of the next
 _SIZES: Final = (16, 256, 4_096)  # the size class of a part by its number of rows; the last is not merged
 _BLOCK: Final = 2_048  # rows that are examined at a time
 _MOST: Final = 1 << 63  # greater than the number of any fact
-_HOUR: Final = 3_600_000_000
 _OPENED: Final = 16  # parts read at a time
 _MARK: Final = sa.select(meta.c.name).where(meta.c.name == "acts")  # migration 0010 sets it, and a rebuild removes it
 _HEADS: Final = sa.select(act.c.part, act.c.sort, act.c.first_at, act.c.last_at)
@@ -282,8 +281,8 @@ class Acts:
                 moments, operations = _numbers(columns["at"]), _numbers(columns["operation"])
                 first, last = bisect_left(moments, start), bisect_left(moments, end)
                 while first < last:
-                    hour = moments[first] - moments[first] % _HOUR
-                    beyond = bisect_left(moments, hour + _HOUR, first, last)
+                    hour = moments[first] - moments[first] % HOUR
+                    beyond = bisect_left(moments, hour + HOUR, first, last)
                     found[hour] += beyond - first - operations[first:beyond].count(ANY)
                     first = beyond
         return +found

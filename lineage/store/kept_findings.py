@@ -20,7 +20,7 @@ from lineage.core.model.errors import FencedError
 from lineage.core.model.events import canonical_json
 from lineage.core.model.finding import Severity
 from lineage.core.model.sentences import Sentence, Tag
-from lineage.core.model.times import Instant
+from lineage.core.model.times import DAY, HOUR, MINUTE, Instant
 from lineage.store.database.dialects import add, without_limits
 from lineage.store.database.engine import writing
 from lineage.store.database.sql import chunks, in_array, storable
@@ -34,9 +34,9 @@ OPENED: Final = "opened"
 CHANGED: Final = "changed"
 REFRESHED: Final = "refreshed"  # more evidence: further facts, seen later
 RESOLVED: Final = "resolved"
-_KEPT_VERSIONS: Final = 3_600 * 1_000_000  # microseconds: long enough for paging
-_KEPT_RESOLVED: Final = 30 * 86_400 * 1_000_000
-_SKEW: Final = 300 * 1_000_000  # the largest assumed difference between the clocks of processes
+_KEPT_VERSIONS: Final = HOUR  # long enough for paging
+_KEPT_RESOLVED: Final = 30 * DAY
+_SKEW: Final = 5 * MINUTE  # the largest assumed difference between the clocks of processes
 _MANY: Final = 10_000
 _TAGS: Final = "why_tags"  # next to the sentence in a stored document
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 from lineage.core.authority.elements import FactIndex
 from lineage.core.model.events import Fact, RevocationLifted, RevocationOrdered, Target, fact_order
 from lineage.core.model.keys import ELEMENT_KINDS, key_of
-from lineage.core.model.times import NEVER, Instant
+from lineage.core.model.times import DAY, NEVER, Instant
 from lineage.core.model.trust import TrustTable, may_lift
 
-_YEAR: Final = 366 * 86_400 * 1_000_000  # microseconds
+_YEAR: Final = 366 * DAY
 
 
 @dataclass(frozen=True, eq=False)

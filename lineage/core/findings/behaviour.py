@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.findings import inputs
-from lineage.core.findings.options import DAY
 from lineage.core.findings.rules import ACTION, DELEGATION, PRINCIPAL, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import crowded, densest
@@ -12,6 +11,7 @@ from lineage.core.findings.using import success
 from lineage.core.findings.widening import facts_of
 from lineage.core.model.finding import CITED, Finding, Severity, finding, first_seen
 from lineage.core.model.sentences import keyed, principal, sentence
+from lineage.core.model.times import DAY
 
 _HISTORY: Final = 30 * DAY
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from lineage.core.authority.elements import Element
 from lineage.core.findings import inputs
-from lineage.core.findings.options import SECOND
 from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import audiences
@@ -15,7 +14,7 @@ from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import Fact
 from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.sentences import keyed, listed, sentence, thing
-from lineage.core.model.times import NEVER, Instant
+from lineage.core.model.times import NEVER, SECOND, Instant
 
 _MULTIPLE: Final = 2
 # Fields that describe a grant: a restatement that differs only in these states nothing new.

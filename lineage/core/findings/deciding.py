@@ -6,7 +6,6 @@ from typing import Final
 from lineage.core.authority.verdict import State
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, plain_operation
-from lineage.core.findings.options import DAY, SECOND
 from lineage.core.findings.rules import ACTION, DECISION, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import any_between
@@ -15,7 +14,7 @@ from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import DecisionMade, Fact
 from lineage.core.model.finding import CITED, Finding, Severity, finding
 from lineage.core.model.sentences import Sentence, keyed, listed, principal, sentence, thing
-from lineage.core.model.times import Instant
+from lineage.core.model.times import DAY, SECOND, Instant
 
 # The time between a decision and an immediate action: a change within it is a race, not a fault.
 _AT_ONCE: Final = 5 * SECOND

@@ -13,13 +13,13 @@ from lineage.core.authority.receivers import issuer_of
 from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, permits, plain_operation
 from lineage.core.findings.offering import offered_by_action, offered_by_element
-from lineage.core.findings.options import MINUTE, Options
+from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import Scopes
 from lineage.core.findings.tally import Denied, SourceTally, Tally, Used, first_few, seen
 from lineage.core.model.events import DecisionMade, Fact, fact_order
 from lineage.core.model.finding import CITED
-from lineage.core.model.times import Instant
+from lineage.core.model.times import MINUTE, Instant
 
 HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting needs
 

@@ -26,9 +26,8 @@ from lineage.core.findings.entering import (
     enter_use,
     enter_wielded,
 )
-from lineage.core.findings.options import DAY
 from lineage.core.findings.tally import Sample, Tally, seen
-from lineage.core.model.times import Instant
+from lineage.core.model.times import DAY, Instant
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -5,12 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lineage.core.model.finding import Severity
-from lineage.core.model.times import Instant
-
-SECOND: Final = 1_000_000  # microseconds
-MINUTE: Final = 60 * SECOND
-HOUR: Final = 60 * MINUTE
-DAY: Final = 24 * HOUR
+from lineage.core.model.times import DAY, HOUR, MINUTE, SECOND, Instant
 
 # Scopes that identify someone and permit nothing (OpenID Connect Core 1.0 sections 5.4 and 11).
 LOGIN_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Final
 
 from lineage.core.findings import inputs
-from lineage.core.findings.options import HOUR, MINUTE, this_minute
+from lineage.core.findings.options import this_minute
 from lineage.core.findings.rules import SOURCE, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import SourceTally
@@ -13,6 +13,7 @@ from lineage.core.model.events import Fact
 from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.references import about
 from lineage.core.model.sentences import keyed, moment, sentence, thing
+from lineage.core.model.times import HOUR, MINUTE
 
 RAW_CREDENTIAL: Final = "raw-credential-sent"
 

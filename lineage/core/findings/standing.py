@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.findings import inputs
-from lineage.core.findings.options import DAY, HOUR
 from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import claimed, is_wildcard, matches
 from lineage.core.findings.using import no_needed_scopes
 from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.sentences import keyed, moment, principal, sentence
-from lineage.core.model.times import NEVER
+from lineage.core.model.times import DAY, HOUR, NEVER
 
 _MACHINES: Final = frozenset({"agent", "service", "workload"})
 

@@ -7,9 +7,10 @@ from lineage.core.findings.changes import ChangeSet
 from lineage.core.findings.ledger import Ledger, Stirred
 from lineage.core.findings.marks import Marks
 from lineage.core.findings.neighbourhoods import Aspect
-from lineage.core.findings.options import DAY, Options
+from lineage.core.findings.options import Options
 from lineage.core.findings.rules import PRINCIPAL, SOURCE
 from lineage.core.findings.scene import Scene
+from lineage.core.model.times import DAY
 
 
 class Surroundings:

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from lineage.core.findings.options import DAY
 from lineage.core.model.events import Fact, fact_order
-from lineage.core.model.times import NEVER, Instant
+from lineage.core.model.times import DAY, NEVER, Instant
 
 Moments = array  # of 64-bit integers
 _NAMED: Final = 3  # of the agents that share something

@@ -7,7 +7,11 @@ from typing import Final
 
 Instant = int
 
-SECOND: Final = 1_000_000  # in the unit of an instant
+# Durations, in the unit of an instant: microseconds.
+SECOND: Final = 1_000_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
 
 EARLIEST: Final[Instant] = 0
 LATEST: Final[Instant] = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z

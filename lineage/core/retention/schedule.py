@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from lineage.core.model.times import SECOND, Instant
+from lineage.core.model.times import HOUR, Instant
 
-_HOUR: Final = 3_600 * SECOND
-_RETRY: Final = _HOUR  # after a run that failed or was interrupted, at most; it may have been killed for its memory
+_RETRY: Final = HOUR  # after a run that failed or was interrupted, at most; it may have been killed for its memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +46,11 @@ def due_at(last: RetentionRun | None, every_hours: int) -> Instant:
     """Return when the next run is due: so many hours after the last one began, or within an hour if that failed."""
     if last is None:
         return 0
-    return last.started_at + (every_hours * _HOUR if last.has_succeeded else min(every_hours * _HOUR, _RETRY))
+    return last.started_at + (every_hours * HOUR if last.has_succeeded else min(every_hours * HOUR, _RETRY))
 
 
 def is_overdue(last: RetentionRun | None, every_hours: int, now: Instant) -> bool:
     """Whether no run has succeeded for twice the time between two of them."""
     if last is None or last.succeeded_at is None:
         return True
-    return now - last.succeeded_at > 2 * every_hours * _HOUR
+    return now - last.succeeded_at > 2 * every_hours * HOUR

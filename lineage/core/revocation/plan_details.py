@@ -6,7 +6,6 @@ Pure: computed from the reach, its world, and facts that this world lacks (who e
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
 
 from lineage.core.authority.elements import first_stated
 from lineage.core.authority.receivers import Coverage
@@ -15,8 +14,6 @@ from lineage.core.model.events import Target, TokenIssued
 from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.revocation.reach import Reach, reach_of, struck_by
-
-HOUR: Final = 3_600_000_000  # microseconds
 
 
 def depths_of(world: World, reach: Reach) -> Counter[tuple[int, str]]:

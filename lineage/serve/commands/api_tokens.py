@@ -7,7 +7,7 @@ from typing import Final
 
 from ingest.codec import credentials, limits
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.times import SECOND, Instant, format_instant
+from lineage.core.model.times import DAY, Instant, format_instant
 from lineage.deliver.http.callers import BadTokenError, Caller, Role
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
@@ -15,7 +15,7 @@ from lineage.store.api_tokens import ApiToken, ApiTokens
 
 PREFIX: Final = "dgt_"
 """The prefix of a token, by which people and secret scanners recognise one."""
-DEFAULT_LIFE: Final = 90 * 24 * 60 * 60 * SECOND
+DEFAULT_LIFE: Final = 90 * DAY
 MOST: Final = 1_000
 """The most tokens that are not revoked: scripts need few, and a loop that creates them is a mistake."""
 

@@ -19,7 +19,7 @@ from lineage.core.model.events import Fact, PrincipalRegistered, RecordsDeleted
 from lineage.core.model.keys import split_key
 from lineage.core.model.records import DECISIONS, ORDERS, Position, lane_of
 from lineage.core.model.references import mentions, subject_of
-from lineage.core.model.times import SECOND, Instant, format_instant
+from lineage.core.model.times import DAY, Instant, format_instant
 from lineage.core.retention.certificate import Certificate
 from lineage.core.retention.leaving import Aliases, Leaving, RetentionSurvey, Seen, ordered_at
 from lineage.core.retention.schedule import RetentionRun
@@ -41,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 _READ: Final = 50_000  # facts in memory at once
 _ATTEMPTS: Final = 3
-_DAY: Final = 24 * 60 * 60 * SECOND
 
 
 @dataclass(slots=True)
@@ -102,7 +101,7 @@ def horizon_of(service: Service, days: int | None, before: Instant | None) -> In
             "nothing says how long records are kept: set retention_days (DELEGRAPH_RETENTION_DAYS), or name an instant "
             "with --before; nothing was deleted"
         )
-    found = before if before is not None else now - (days or 0) * _DAY
+    found = before if before is not None else now - (days or 0) * DAY
     if found > now:
         raise RefusedError(f"{format_instant(found)} has not passed; nothing was deleted")
     return found

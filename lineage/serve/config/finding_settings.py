@@ -34,10 +34,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lineage.core.findings.catalogue import RULES
-from lineage.core.findings.options import DAY, HOUR, MINUTE, SECOND, Exempted, Options, RuleOptions
+from lineage.core.findings.options import Exempted, Options, RuleOptions
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.finding import SEVERITIES
-from lineage.core.model.times import Instant, parse_instant
+from lineage.core.model.times import DAY, HOUR, MINUTE, SECOND, Instant, parse_instant
 from lineage.serve.documents.refusal_wording import no_such
 
 

@@ -6,11 +6,9 @@ Without a zone they are UTC.
 import re
 from typing import Final
 
-from lineage.core.model.times import EARLIEST, LATEST, Instant, format_instant, parse_instant
+from lineage.core.model.times import DAY, EARLIEST, LATEST, SECOND, Instant, format_instant, parse_instant
 
-_SECOND: Final = 1_000_000
-_DAY: Final = 86_400 * _SECOND
-_UNITS: Final = {"s": _SECOND, "m": 60 * _SECOND, "h": 3_600 * _SECOND, "d": _DAY, "w": 7 * _DAY}
+_UNITS: Final = {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY, "w": 7 * DAY}
 _AGO: Final = re.compile(r"-(\d{1,6})\s?(s|m|min|h|d|w)", re.ASCII)
 _WRITTEN: Final = re.compile(
     r"(?:(?P<day>\d{4}-\d\d-\d\d)(?:[ T](?=\d)|$))?(?P<time>\d\d?:\d\d(?::\d\d(?:\.\d+)?)?)?"
@@ -37,7 +35,7 @@ def typed_time(text: str, now: Instant) -> Instant:
         ['2026-11-02T08:30', '2026-11-01T00:00', '2026-11-02T09:05', '2026-11-01T10:25']
     """
     text = text.strip()
-    days = {"now": now, "today": now - now % _DAY, "yesterday": now - now % _DAY - _DAY}
+    days = {"now": now, "today": now - now % DAY, "yesterday": now - now % DAY - DAY}
     if (found := days.get(text.lower())) is not None:
         return max(found, EARLIEST)
     if ago := _AGO.fullmatch(text):

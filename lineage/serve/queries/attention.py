@@ -14,7 +14,7 @@ from lineage.core.authority.chain import chain_of
 from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.model.finding import SEVERITIES
-from lineage.core.model.times import Instant, format_instant, parse_instant
+from lineage.core.model.times import HOUR, Instant, format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.actions import ActionMatcher
 from lineage.serve.queries.findings import findings
@@ -31,7 +31,6 @@ from lineage.store.reading.reader import Reader
 ORDERS: Final = 20  # the latest orders, whose verdicts are examined
 SAMPLED: Final = 500  # the latest actions, and the latest tokens, that are examined
 DAYS: Final = 7
-HOUR: Final = 3_600_000_000
 _WORST: Final = 5  # findings that are shown
 _SILENT: Final = 10  # times the usual pause after which a source is silent
 _SHORTEST: Final = 600.0  # seconds of a pause that is no silence

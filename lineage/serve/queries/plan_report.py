@@ -11,9 +11,8 @@ from lineage.core.authority.rule import ALIVE, verdicts_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Target
 from lineage.core.model.keys import key_of
-from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.times import HOUR, Instant, format_instant
 from lineage.core.revocation.plan_details import (
-    HOUR,
     actions_between,
     by_tool,
     covered_by,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from lineage.core.model.times import format_instant, parse_instant
+from lineage.core.model.times import HOUR, format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.phrases import when
 from lineage.serve.text.text_page import many
@@ -11,7 +11,6 @@ from lineage.serve.web.links import Links
 HOURS: Final = 6  # the hours of one bar
 HIGH: Final = 60  # units, of the highest bar
 WIDE: Final = 20  # units, of one bar with its gap
-_HOUR: Final = 3_600_000_000
 
 
 def lasting(seconds: float) -> str:
@@ -27,13 +26,13 @@ def bars(activity: Document, links: Links) -> Document:
     start, end = parse_instant(activity["from"]), parse_instant(activity["to"])
     counts: dict[int, int] = {}
     for one in activity["by_hour"]:
-        number = (parse_instant(one["hour"]) - start) // (HOURS * _HOUR)
+        number = (parse_instant(one["hour"]) - start) // (HOURS * HOUR)
         counts[number] = counts.get(number, 0) + one["facts"]
     highest = max(counts.values(), default=0)
     found = []
     for number, count in sorted(counts.items()):
-        first = start + number * HOURS * _HOUR
-        params = {"from": format_instant(first), "to": format_instant(min(first + HOURS * _HOUR, end))}
+        first = start + number * HOURS * HOUR
+        params = {"from": format_instant(first), "to": format_instant(min(first + HOURS * HOUR, end))}
         height = max(round(HIGH * count / highest), 3)
         found.append(
             {
@@ -44,12 +43,12 @@ def bars(activity: Document, links: Links) -> Document:
                 "title": f"{many(count, 'action')} from {when(params['from'])}",
             }
         )
-    total = -(-(end - start) // (HOURS * _HOUR))
+    total = -(-(end - start) // (HOURS * HOUR))
     return {
         "bars": found,
         "width": max(total, 1) * WIDE,
         "height": HIGH,
         "bar": WIDE - 4,
         "begins": activity["from"],
-        "ends": format_instant(start + max(total, 1) * HOURS * _HOUR),
+        "ends": format_instant(start + max(total, 1) * HOURS * HOUR),
     }

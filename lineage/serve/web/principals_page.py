@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.times import DAY, HOUR, Instant, format_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.principals_picture import Sign, is_over, picture_of_principals
 from lineage.serve.drawing.svg import as_svg
@@ -30,8 +30,6 @@ BLAST: Final = "blast"  # a short name of ``target`` on this page
 DRAWN: Final = 60  # principals in a picture that people can take in at once; the next size is all of them
 EXPANDED: Final = 10  # the most principals that are expanded at once
 _ASKED: Final = ("view", "of", "kind", "state", "tool", "target", "most", "over")
-_HOUR: Final = 3_600_000_000
-_DAY: Final = 24 * _HOUR
 
 
 def page(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
@@ -131,18 +129,18 @@ def _address(page: PageRequest, expanded: list[str]) -> str:
 
 def replay(at: Instant, now: Instant) -> Document:
     """Return the day of an instant for the replay: its hours up to now, and the days before and after it."""
-    begins = at - at % _DAY
-    ends = min(begins + _DAY, max(now, at))
-    hours = [begins + number * _HOUR for number in range(25) if begins + number * _HOUR <= ends]
+    begins = at - at % DAY
+    ends = min(begins + DAY, max(now, at))
+    hours = [begins + number * HOUR for number in range(25) if begins + number * HOUR <= ends]
     return {
         "day": format_instant(begins)[:10],
         "begins": begins // 1_000_000,
         "ends": -(-ends // 1_000_000),
         "at": at // 1_000_000,
         "hours": [
-            {"name": f"{(hour - begins) // _HOUR:02}", "at": format_instant(hour), "current": hour == at}
+            {"name": f"{(hour - begins) // HOUR:02}", "at": format_instant(hour), "current": hour == at}
             for hour in hours
         ],
-        "before": format_instant(at - _DAY) if at >= _DAY else None,
-        "after": format_instant(at + _DAY) if at + _DAY <= now else None,
+        "before": format_instant(at - DAY) if at >= DAY else None,
+        "after": format_instant(at + DAY) if at + DAY <= now else None,
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
-from lineage.core.model.times import Instant, format_instant, parse_instant
+from lineage.core.model.times import SECOND, Instant, format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.svg import fitted
 from lineage.serve.text.phrases import when
@@ -18,7 +18,6 @@ LANES: Final = 12  # lanes that are drawn; the rest is one more lane
 PARTS: Final = 6  # parts of the time axis, each a link to its list
 _LANE: Final = 30  # units, height of a lane
 _NAME: Final = 170  # units in front of the lanes
-_SECOND: Final = 1_000_000
 _OTHERS: Final = "others"
 
 
@@ -66,7 +65,7 @@ def swimlanes(
         return None
     moments = [parse_instant(item["occurred_at"]) for item in items]
     first, last = min(moments), max(moments)
-    span = max(last - first, _SECOND)
+    span = max(last - first, SECOND)
     counted = Counter(lane_of(item) or "unknown" for item in items)
     names = [name for name, _ in sorted(counted.items(), key=lambda one: (-one[1], one[0]))]
     shown = names if len(names) <= LANES else [*names[: LANES - 1], _OTHERS]

@@ -11,9 +11,9 @@ from lineage.core.findings.evaluation import REPEAT, evaluate
 from lineage.core.findings.judging import status_of
 from lineage.core.findings.live import LiveFindings
 from lineage.core.findings.neighbourhoods import NEIGHBOURHOODS
-from lineage.core.findings.options import DAY, HOUR, MINUTE, Options, RuleOptions
+from lineage.core.findings.options import Options, RuleOptions
 from lineage.core.model.events import Fact
-from lineage.core.model.times import parse_instant
+from lineage.core.model.times import DAY, HOUR, MINUTE, parse_instant
 from lineage.core.model.trust import authorised
 from tests.support import worlds
 from tests.support.compare import facts_of as facts_of_records

@@ -11,7 +11,7 @@ from ingest.codec import limits
 from lineage.core.cases.case import STATUSES
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import CaseItem
-from lineage.core.model.times import SECOND
+from lineage.core.model.times import DAY
 from lineage.core.model.vocabulary import CASE_CHANGES, CASE_ITEM_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.commands import cases as changing
@@ -31,7 +31,6 @@ from lineage.serve.queries import cases as reading
 from lineage.serve.queries.case_export import export_case
 
 CHANGES: Final = CASE_CHANGES[1:]  # a case is opened at its own path
-_DAY: Final = 24 * 60 * 60 * SECOND
 _EXAMINED: Final = 1_000  # cases examined for one page
 _MOST_EXPORTED: Final = 500  # items of a case that is exported over HTTP
 
@@ -72,7 +71,7 @@ def open_case(site: AppContext, caller: Caller, body: Document, *, key: str | No
 def _id_by_key(site: AppContext, caller: Caller, key: str) -> str:
     """Derive the id of a case from a key: that of today, or of yesterday if that was opened with the key."""
     unique = id_by_key("", caller, key).removeprefix("-")
-    today, yesterday = (changing.id_of_day(at, unique) for at in (site.now, site.now - _DAY))
+    today, yesterday = (changing.id_of_day(at, unique) for at in (site.now, site.now - DAY))
     return today if reading.known_case(site.service, yesterday) is None else yesterday
 
 
