@@ -80,7 +80,7 @@ class TrustInForce(Trusted, Protocol):
 
     @property
     def fault(self) -> str | None:
-        """Why the current content of the file is not in force; None if it is."""
+        """The reason why the current content of the file is not in force; None if it is."""
 
 
 class TrustFile:

@@ -76,7 +76,7 @@ def event_from_document(document: Mapping[str, object]) -> Event:
 
 
 def encoded_from_document(document: Mapping[str, object]) -> tuple[Event, bytes]:
-    """Like ``event_from_document``, and also return the encoded value.
+    """Convert like ``event_from_document``, and also return the encoded value.
 
     Raises:
         BadRecordError: As for ``decode_line``.

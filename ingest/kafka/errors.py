@@ -70,7 +70,7 @@ _SLOW: Final = "no answer in time from the name server"
 
 
 def _no_token(servers: Sequence[str], settings: KafkaSettings) -> str | None:
-    """Why no token can be obtained for the login; None if one can, or if none is needed."""
+    """Return why no token can be obtained for the login; None if one can, or if none is needed."""
     try:
         if provider := settings.client(servers).get("sasl_oauth_token_provider"):
             provider.token()

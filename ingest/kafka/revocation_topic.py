@@ -188,7 +188,7 @@ class RevocationTopic:
         return found - {HEARTBEAT}
 
     def begin(self) -> None:
-        """Become the only writer: the previous one is fenced off, and its open transaction is aborted.
+        """Make this the only writer: the previous one is fenced off, and its open transaction is aborted.
 
         Raises:
             RefusedError: We may not write the topic.

@@ -88,7 +88,7 @@ class KafkaSink:
         return receipts
 
     def refusal(self, error: BaseException, topic: str) -> SinkRefusal | None:
-        """Why the broker will never accept the event; None if it may still accept it."""
+        """Return why the broker will never accept the event; None if it may still accept it."""
         if isinstance(error, errors.TopicAuthorizationFailedError):
             # The library also reports it for events in flight to other topics.
             named = error.args[0] if error.args else None

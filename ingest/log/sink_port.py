@@ -17,12 +17,12 @@ class SinkReceipt(Protocol):
 
     @property
     def exception(self) -> BaseException | None:
-        """Why the event was not appended; None if it was."""
+        """The reason why the event was not appended; None if it was."""
         ...
 
 
 class SinkRefusal(NamedTuple):
-    """Why the log will never accept an event.
+    """The reason why the log will never accept an event.
 
     Attributes:
         reason: A stable identifier for machines.
@@ -55,7 +55,7 @@ class Sink(Protocol):
         ...
 
     def refusal(self, error: BaseException, topic: str) -> SinkRefusal | None:
-        """Why an event of a topic will never be accepted, if ``error`` means that; else None."""
+        """Return why an event of a topic will never be accepted, if ``error`` means that; else None."""
         ...
 
     def explain(self, error: BaseException) -> str:

@@ -30,7 +30,7 @@ class Gzipped(io.RawIOBase):
         self._ended = False
 
     def readable(self) -> bool:
-        """Always true."""
+        """Return true."""
         return True
 
     def readinto(self, buffer: Any) -> int:

@@ -30,7 +30,7 @@ def meaning_of(message: str) -> str:
 
 
 def fault_of_file(*, pages: int, application_id: int, create: bool) -> str | None:
-    """Why a database cannot be used, as a clause with the remedy; None if it can.
+    """Return why a database cannot be used, as a clause with the remedy; None if it can.
 
     Args:
         pages: How many pages it has.
@@ -57,7 +57,7 @@ class PinnedFile:
         self._identity = self._found()
 
     def fault(self) -> str | None:
-        """Why the path no longer refers to the same file, with the remedy; None while it does.
+        """Return why the path no longer refers to the same file, with the remedy; None while it does.
 
         Cost:
             One ``stat``.

@@ -694,7 +694,7 @@ class AsyncClient:
         everything: bool = False,
         hold: str | None = None,
     ) -> schemas.ChangedHold:
-        """Place a legal hold on what all of the named cover.
+        """Place a legal hold on the records that match every given condition.
 
         Args:
             reason: Why.

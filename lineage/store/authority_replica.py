@@ -28,7 +28,7 @@ class ReplicaObserver(Protocol):
         """The whole graph was loaded again."""
 
     def added(self, facts: list[Fact]) -> None:
-        """Some facts were added."""
+        """Handle facts that were added."""
 
 
 class Aged(NamedTuple):

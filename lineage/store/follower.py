@@ -87,7 +87,7 @@ class Follower:
 
     @contextmanager
     def non_blocking(self) -> Iterator[StoreState]:
-        """Like ``caught_up``, but without blocking.
+        """Catch up like ``caught_up``, but without blocking.
 
         Raises:
             WouldBlockError: There were commits since the last check, or that cannot be determined without blocking.

@@ -41,7 +41,7 @@ def note_run(store: Store, run: RetentionRun) -> None:
 
 @contextmanager
 def only_run(store: Store) -> Iterator[None]:
-    """Be the only run of retention over a store within the block. The lock of a process that is killed is released.
+    """Hold the lock of retention over a store within the block. A process that is killed releases it.
 
     Raises:
         UnavailableError: Another process is deleting.

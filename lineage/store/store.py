@@ -171,7 +171,7 @@ class Store:
             yield self._pinned_to(connection)
 
     def _pinned_to(self, connection: Connection) -> "Store":
-        """This store as seen by a connection. It shares the caches of decoded values and hashes, which never change."""
+        """Return this store as seen by a connection. It shares the caches of values and hashes, which never change."""
         still = copy(self)
         still._pinned = connection  # noqa: SLF001 (the same class)
         return still

@@ -141,7 +141,7 @@ def _remember(text: str) -> None:
 
 
 def scrubbed_member(name: str, value: Any) -> Any:
-    """Like ``scrubbed_value``, for the value of a member of that name."""
+    """Scrub the value of a member of that name, like ``scrubbed_value``."""
     kind = kind_of(name)
     if kind is None and type(value) is str:  # the usual case
         return value if value in CLEAN else _scrubbed_text(value)

@@ -97,7 +97,7 @@ class _Scalar:
 
 
 def in_text(text: str, kinds: Kinds, quote: str = '"') -> Iterator[FoundCredential]:
-    """Every secret in the JSON of a text.
+    """Find every secret in the JSON of a text.
 
     Args:
         text: The text.
@@ -117,7 +117,7 @@ class _JsonReader:
         self._opened = [_OpenContainer(is_list=True, under="", blanket=None, describing=False)]
 
     def read(self, text: str, quote: str) -> Iterator[FoundCredential]:
-        """Every secret in a text."""
+        """Find every secret in a text."""
         last: _Scalar | None = None  # kept until the next token tells whether it is a name or a value
         for match in _TOKENS[quote].finditer(text):
             mark = match["mark"]

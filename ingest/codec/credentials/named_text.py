@@ -42,7 +42,7 @@ _IS: Final = re.compile(r"(?:is|was)(?:\s*+:)?\s++[\"'\x01]?([^\s\"'\x01]++)")  
 
 
 def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[FoundCredential]:
-    """Every secret that follows its name.
+    """Find every secret that follows its name.
 
     Args:
         text: The text.

@@ -83,13 +83,13 @@ def kind_of(name: str) -> SecretKind | None:
 
 
 def kind_in_ours(name: str) -> SecretKind | None:
-    """Like ``kind_of``, for an event's own strings, where names such as ``token`` are followed by ids."""
+    """Like ``kind_of`` for an event's own strings, where names such as ``token`` are followed by ids."""
     kind = kind_of(name)
     return None if kind is SecretKind.MAYBE else kind
 
 
 def kind_in_invalid(name: str) -> SecretKind | None:
-    """Like ``kind_of``, for a record that looks like an event but is not valid: only ``token`` itself is an id."""
+    """Like ``kind_of`` for a record that looks like an event but is not valid: only ``token`` itself is an id."""
     return None if name == "token" else kind_of(name)
 
 

@@ -45,7 +45,7 @@ class CredentialSearch:
         self._left = _AT_LEAST + _TIMES * size
 
     def found_in(self, text: str, depth: int = _PACKED) -> list[FoundCredential]:
-        """Every credential in a text; those at the deepest level of escaping come first.
+        """Find every credential in a text; those at the deepest level of escaping come first.
 
         Raises:
             OpaqueError: The text is escaped or packed too many times, or the search budget is used up.
@@ -81,7 +81,7 @@ class CredentialSearch:
                     yield FoundCredential(start, end, style, text[start:end])
 
     def found_in_raw(self, raw: bytes, depth: int = _PACKED) -> list[FoundCredential]:
-        """Every credential in bytes of any encoding, Avro included; positions are byte offsets.
+        """Find every credential in bytes of any encoding, Avro included; positions are byte offsets.
 
         Raises:
             OpaqueError: As for a text.
@@ -120,7 +120,7 @@ def _further(level: Level) -> Level | None:
 
 
 def found_in_text(text: str) -> list[FoundCredential]:
-    """Every credential in a string of an event or in one of our own messages; positions are those in ``text``.
+    """Find every credential in a string of an event or in one of our own messages; positions are those in ``text``.
 
     Raises:
         OpaqueError: It cannot be searched.
@@ -130,7 +130,7 @@ def found_in_text(text: str) -> list[FoundCredential]:
 
 @lru_cache(maxsize=1)  # for one record the codec asks whether there is a credential, then quarantine removes it
 def found_in_bytes(raw: bytes) -> tuple[FoundCredential, ...]:
-    """Every credential in a record of any encoding; positions are byte offsets.
+    """Find every credential in a record of any encoding; positions are byte offsets.
 
     Raises:
         OpaqueError: The record cannot be searched, or the credential is within compressed data and cannot be removed.
@@ -179,7 +179,7 @@ def kept(raw: bytes, columns: Columns | None = None) -> bytes | None:
 
 
 def kept_under(name: str, raw: bytes) -> bytes | None:
-    """Like ``kept``, for the value of a name, such as a header; a value that is itself a secret is replaced whole."""
+    """Scrub like ``kept`` the value of a name, such as a header; a value that is itself a secret is replaced whole."""
     value = raw.decode("latin-1")
     kind = kind_of(name)
     if kind is None or value == name or not is_secret(value, kind, name=name):

@@ -223,7 +223,7 @@ def may_begin(text: str) -> bool:
 
 
 def in_text(text: str) -> Iterator[FoundCredential]:
-    """Every credential in a text that is recognisable by its shape."""
+    """Find every credential in a text that is recognisable by its shape."""
     for pattern in _KINDS:
         for match in pattern.finditer(text):
             if match.group(1):

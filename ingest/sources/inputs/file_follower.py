@@ -81,7 +81,7 @@ class FileFollower:
 
     @property
     def unread(self) -> dict[str, str]:
-        """Why files and folders could not be read in the last round, by path; unknown formats are not included."""
+        """Return why files and folders could not be read in the last round, by path, without unknown formats."""
         refused = {one.found.path for one in self._files.values() if one.refused is not None}
         return {path: why for path, why in self._faults.items() if path not in refused}
 

@@ -29,7 +29,7 @@ _CUT: Final = frozenset({"truncated", "broken-gzip"})
 
 
 class RefusedFile(NamedTuple):
-    """Why a file is refused, and its state at that time."""
+    """The reason why a file is refused, and its state at that time."""
 
     why: str
     size: int

@@ -34,7 +34,7 @@ class OpenFile:
 
     @property
     def size(self) -> int:
-        """Its current size in bytes."""
+        """Return its current size in bytes."""
         return os.fstat(self._handle).st_size
 
     @property
@@ -44,7 +44,7 @@ class OpenFile:
 
     @property
     def broken(self) -> BadRecordError | None:
-        """Why its gzip was truncated; to be called after the last byte."""
+        """Explain why its gzip was truncated; to be called after the last byte."""
         return None if self._reader is None else self._reader.broken
 
     def stream(self) -> Plain:

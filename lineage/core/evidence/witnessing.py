@@ -37,7 +37,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a witness does not cosign.
+    """The reason why a witness does not cosign.
 
     Attributes:
         status: The status of the answer.

@@ -37,7 +37,7 @@ class Proposal:
 
 
 class Cause(StrEnum):
-    """Why an element or party close to the target would stay alive (clause 9.5)."""
+    """The reason why an element or party close to the target would stay alive (clause 9.5)."""
 
     NO_CASCADE = "no-cascade"  # it depends on something hit, and the order does not cascade
     ISSUED_LATER = "issued-later"  # it was issued too late for ``issued_before``

@@ -36,7 +36,7 @@ class FindingFeed:
         self._moved_at = -math.inf
 
     def begin(self) -> None:
-        """Become the only feed, and find where to continue; another topic is fed from the beginning.
+        """Make this the only feed, and find where to continue; another topic is fed from the beginning.
 
         Raises:
             RefusedError: We may not write the topic.

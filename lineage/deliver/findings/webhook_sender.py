@@ -133,7 +133,7 @@ class WebhookSender:
         window.sent[kind] = window.sent.get(kind, 0) + 1
 
     def _tell_held_back(self, cursor: Cursor, window: Window) -> tuple[Cursor, Window]:
-        """Once a minute is over, send the number of findings held back in it, and start another."""
+        """Send the number of findings held back in a minute once it is over, and start another."""
         now = self._clock()
         if now - window.since < _MINUTE:
             return cursor, window

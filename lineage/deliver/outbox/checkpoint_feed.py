@@ -31,7 +31,7 @@ class CheckpointFeed:
         self._looked: float | None = None
 
     def begin(self) -> None:
-        """Become the only feed.
+        """Make this the only feed.
 
         Raises:
             RefusedError: We may not write the topic.

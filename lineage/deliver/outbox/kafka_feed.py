@@ -23,7 +23,7 @@ _GRACE: Final = GRACE_SECONDS * 1_000_000
 
 
 def take_over(topic: RevocationTopic, store: Store, receiver: str) -> tuple[bytes, outbox.Cursor]:
-    """Become the only feed of a topic, and return the topic's id and how far the previous feed got.
+    """Make this the only feed of a topic, and return the topic's id and how far the previous feed got.
 
     Raises:
         RefusedError: We may not write the topic.
@@ -50,7 +50,7 @@ class Feed:
         self._origin = outbox.origin_of(store)
 
     def begin(self) -> None:
-        """Become the only feed, and find where to continue.
+        """Make this the only feed, and find where to continue.
 
         Raises:
             RefusedError: We may not write the topic.

@@ -103,7 +103,7 @@ class OutboxWriter:
         self._new.clear()
 
     def added(self, facts: list[Fact]) -> None:
-        """New facts have been added to the replica."""
+        """Handle new facts of the replica."""
         self._new += facts
 
     def _read_back(self) -> None:

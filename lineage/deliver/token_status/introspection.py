@@ -136,7 +136,7 @@ def introspection(world: World, ids: tuple[str, ...], at: Instant, receiver: str
 
 
 def introspected(world: World, ids: tuple[str, ...], at: Instant, receiver: str | None) -> Introspected:
-    """Like ``introspection``, with the fields for the access log."""
+    """Answer like ``introspection``, with the fields for the access log."""
     states = verdicts_of(world, [f"token:{id_}" for id_ in ids], at)
     known = {key: verdict.state for key, verdict in states.items() if verdict.state is not State.UNKNOWN}
     if not known:  # the bearer of an unknown token chooses its claims, which may contain anything, so log its digest

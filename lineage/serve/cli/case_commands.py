@@ -211,7 +211,7 @@ def list_(
     limit: int,
     after: str | None,
 ) -> None:
-    """All cases, by id backwards: the latest first, since the ids that are generated begin with the day."""
+    """List the cases, latest first: by id backwards, since generated ids begin with the day."""
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.queries.cases import CaseFilter, cases
     from lineage.serve.text import render_cases
@@ -277,7 +277,7 @@ def export(
 
 
 def _exported(doc: Document) -> str:
-    """Say where an export was written."""
+    """Report where an export was written."""
     return (
         f"{doc['file']} has {doc['items']:,} items and {doc['events']:,} events; SHA-256 of the export {doc['sha256']}."
     )

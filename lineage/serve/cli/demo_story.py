@@ -108,7 +108,7 @@ class DemoGateway:
         return token in self._denied
 
     def status_of(self, _kind: str, _id: str) -> None:
-        """It only knows tokens."""
+        """Return nothing: it knows only tokens."""
 
 
 def demo_story(service: Service, gateway: DemoGateway) -> Story:

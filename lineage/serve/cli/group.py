@@ -125,7 +125,7 @@ class _LazyGroup(click.Group):
 @click.option("--trust", metavar="FILE", hidden=True)
 @click.option("--json", is_flag=True, hidden=True)
 def main(**_options: Any) -> None:
-    """Who was behind an AI agent's action, and what is revoked with its authority.
+    """Answer who was behind an AI agent's action, and what is revoked with its authority.
 
     \b
     Start here:

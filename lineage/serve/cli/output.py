@@ -135,17 +135,17 @@ class Output:
         )
 
     def no_record(self, typed: str) -> None:
-        """Say that the log has no such record; the command then exits with 3."""
+        """Report that the log has no such record; the command then exits with 3."""
         self._missing(typed, f"There is no record {printable(typed)} in the log, as far as it has been read.")
 
     def no_case(self, typed: str) -> None:
-        """Say that there is no case with an id; the command then exits with 3."""
+        """Report that there is no case with an id; the command then exits with 3."""
         self._missing(
             typed, f"There is no case {printable(typed)}: see 'delegraph case list' for those that there are."
         )
 
     def no_hold(self, typed: str) -> None:
-        """Say that there is no hold with an id; the command then exits with 3."""
+        """Report that there is no hold with an id; the command then exits with 3."""
         self._missing(
             typed, f"There is no hold {printable(typed)}: see 'delegraph hold list' for those that there are."
         )

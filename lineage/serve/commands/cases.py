@@ -37,7 +37,7 @@ class UnknownItemsError(RefusedError):
 
 
 class OtherVersionError(RefusedError):
-    """Somebody changed the case since the version that a change was meant for; nothing was changed.
+    """The case has changed since the version that a change was meant for; nothing was changed.
 
     Attributes:
         version: The version as of now.

@@ -43,7 +43,7 @@ def refuse_one_person(
     one_person: str,
     remedy: str,
 ) -> None:
-    """Above a number of elements it takes a second person; aliases are the same one, and an agent is none."""
+    """Refuse one person above a number of elements; aliases are one person, and an agent is none."""
     most = one_person.format(most=four_eyes)
     why = f"this concerns {elements:,} elements, more than {most}, and needs a second person: "
     fault = remedy if approved_by is None else is_no_second_person(reader, by, approved_by)

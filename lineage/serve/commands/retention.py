@@ -108,7 +108,7 @@ def horizon_of(service: Service, days: int | None, before: Instant | None) -> In
 
 
 def survey(service: Service, horizon: Instant, *, origin: str | None = None, witnessed: bool = False) -> Document:
-    """Say what would be deleted, and delete nothing.
+    """Report what would be deleted, and delete nothing.
 
     Args:
         service: The service.

@@ -100,7 +100,7 @@ def _resources(resource: Document | None) -> list[Document]:
 
 
 def sentence_of(action: Document) -> str:
-    """Say in one sentence who did what to what, for whom."""
+    """State in one sentence who did what to what, for whom."""
     text = f"{action['actor'] or 'somebody'} did {action['operation'] or 'something'}"
     if action["resource"]:
         text += f" on {action['resource']['id']}"

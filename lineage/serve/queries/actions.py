@@ -215,7 +215,7 @@ class ActionMatcher:
     """Decides which candidates match. Many actions share their authority, so what was loaded for it is cached."""
 
     def __init__(self, reader: Reader, filters: ActionFilter) -> None:
-        """ActionMatcher by what a reader reads."""
+        """Match against the facts that a reader reads."""
         self._reader = reader
         self._wanted = filters
         self._world = reader.world()

@@ -132,7 +132,7 @@ def _tree(one: SignedTree) -> Document:
 
 
 def _witness(name: str, key: VerifierKey, latest: Iterable[SignedCheckpoint | None]) -> Document:
-    """Say which of the latest checkpoints a witness has cosigned, and when it did so last."""
+    """Report which of the latest checkpoints a witness has cosigned, and when it did so last."""
     times: list[Any] = []
     lacking = []
     for one in latest:

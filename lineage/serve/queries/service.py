@@ -151,7 +151,7 @@ class Service:
         return {**self._with_deleted(document, found.as_of), "as_of": found.as_of}
 
     def _with_deleted(self, document: Document, as_of: Document) -> Document:
-        """Say of gaps that what is missing was deleted by retention.
+        """Mark the gaps whose missing facts retention deleted.
 
         Raises:
             WouldBlockError: The store has to be asked, and this view must not.
@@ -165,12 +165,12 @@ class Service:
         return {**document, "gaps": gaps}
 
     def when_deleted(self, keys: Iterable[str]) -> dict[str, str]:
-        """Say of some keys that retention deleted records about them, and when; others are left out."""
+        """Explain for some keys that retention deleted records about them, and when; others are left out."""
         found = deletions.deleted_at(self.store, set(keys))
         return {key: f"deleted by retention on {format_instant(at)[:10]}" for key, at in found.items()}
 
     def why_missing(self, named: str) -> str | None:
-        """Say that retention deleted what no fact names (any more): an action, or ``KIND:ID``; None if it did not."""
+        """Explain that retention deleted what no fact names: an action, or ``KIND:ID``; None if it did not."""
         kind, _, id_ = named.partition(":")
         keys = {f"action:{named}", key_of(kind, id_)}
         return next(iter(self.when_deleted(keys).values()), None)

@@ -163,7 +163,7 @@ def alarms(found: Sequence[Document]) -> list[Document]:
 
 
 def examined(page: Page, document: Document) -> None:
-    """Say if the findings of an answer are not all of them."""
+    """State whether an answer lacks some of its findings."""
     if document.get("findings_complete") is False:
         page.line("Only part of its surroundings was examined: 'delegraph findings --of' examines all of them.")
 

@@ -37,7 +37,7 @@ def amounts(one: Document) -> list[str]:
 
 
 def left_out(doc: Document) -> str:
-    """Say that the graph is incomplete, and what it does not show; empty if it is complete."""
+    """State that the graph is incomplete, and what it does not show; empty if it is complete."""
     counts = omitted(doc)
     return f"Incomplete: {counts}" if counts else ""
 

@@ -30,7 +30,7 @@ def retained(doc: Document) -> Page:
 
 
 def last_run(page: Page, run: Document | None) -> Page:
-    """Say how the last run ended."""
+    """State how the last run ended."""
     if run is None:
         return page.line("Retention has not run yet.")
     if run["ended_at"] is None:

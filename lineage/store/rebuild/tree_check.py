@@ -71,7 +71,7 @@ def broken_checkpoints(checkpoints: Iterable[SignedCheckpoint], fresh: Store) ->
 
 
 def _fault(fresh: Store, lane: Lane, signed: Checkpoint) -> str | None:
-    """Why the tree of a partition does not extend a checkpoint; None if it does."""
+    """Return why the tree of a partition does not extend a checkpoint; None if it does."""
     with evidence_trees.opened_tree(fresh, lane) as tree:
         if tree.head.size < signed.size:
             return f"has more records than the {tree.head.size:,} of the log: some are missing"
