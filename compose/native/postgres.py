@@ -106,8 +106,8 @@ class Postgres:
             text=True,
         )
         if done.returncode:
-            said = (done.stderr or done.stdout).strip()
-            raise UnavailableError(f"PostgreSQL's folder could not be created: {said}{_why_not(binaries, data)}")
+            output = (done.stderr or done.stdout).strip()
+            raise UnavailableError(f"PostgreSQL's folder could not be created: {output}{_why_not(binaries, data)}")
 
 
 def _binaries() -> Path:

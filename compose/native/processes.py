@@ -163,10 +163,10 @@ def ports_of(folder: Path, names: Iterable[str]) -> dict[str, int]:
     return ports
 
 
-def free_port(taken: Container[int] = ()) -> int:
+def free_port(excluded: Container[int] = ()) -> int:
     """Find a free port below the range of ephemeral ports."""
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
-        if port not in taken:
+        if port not in excluded:
             with socket.socket() as trial, suppress(OSError):
                 trial.bind((LOOPBACK, port))
                 return port

@@ -141,9 +141,9 @@ class Stack:
         if user == COLLECTOR:
             for source, (format_, way) in SOURCES.items():
                 password(self.token_file(source))
-                said = {"name": source, "format": format_, way: self.address_of(RECEIVER)}
-                said["token_file"] = str(self.token_file(source))
-                lines += ["[[source]]", *_toml(said), ""]
+                source_table = {"name": source, "format": format_, way: self.address_of(RECEIVER)}
+                source_table["token_file"] = str(self.token_file(source))
+                lines += ["[[source]]", *_toml(source_table), ""]
         return "\n".join(lines)
 
     def token_file(self, source: str) -> Path:

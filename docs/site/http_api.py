@@ -52,8 +52,8 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
     yield from (f"### {method} {path}", "", _sentence(operation.get("summary", "")), "")
-    if said := operation.get("description", ""):
-        yield from (said, "")
+    if description := operation.get("description", ""):
+        yield from (description, "")
     if parameters := operation.get("parameters", []):
         yield from ("| parameter | in | meaning |", "|---|---|---|")
         for parameter in parameters:
@@ -75,17 +75,17 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[st
 
 
 def _documents(response: dict[str, Any]) -> str:
-    said = [
+    lines = [
         f"{_type(content.get('schema', {}))} (`{media_type}`)"
         for media_type, content in response.get("content", {}).items()
     ]
-    return f" {'; '.join(said)}." if said else ""
+    return f" {'; '.join(lines)}." if lines else ""
 
 
 def _schema(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield from (f"### {name}", "")
-    if said := schema.get("description", ""):
-        yield from (said, "")
+    if description := schema.get("description", ""):
+        yield from (description, "")
     yield from _fields(schema)
 
 

@@ -29,7 +29,7 @@ _JSON_NAMES: Final = {
     float: "a number with a fraction or an exponent",
     type(None): "null",
 }
-_WANTED: Final[dict[str, type[Any]]] = {
+_EXPECTED: Final[dict[str, type[Any]]] = {
     "id": str,
     "text": str,
     "enum": str,
@@ -205,7 +205,7 @@ def _layout(name: str) -> _Layout:
 
 def _plain(fields: Mapping[str, Field]) -> dict[str, type[Any]]:
     return {
-        key: _WANTED[field.kind]
+        key: _EXPECTED[field.kind]
         for key, field in fields.items()
         if not field.many and field.record is None and field.kind != "time"
     }
@@ -229,7 +229,7 @@ def _value(value: object, field: Field, path: str) -> Any:
 def _one(value: object, field: Field, path: str) -> Any:
     if field.record is not None:
         return _part(value, field.record, path)
-    expected = _WANTED[field.kind]
+    expected = _EXPECTED[field.kind]
     if type(value) is not expected:
         raise BadRecordError("wrong-kind", f"{path} is {_json_name(value)}: make it {_WORDS[field.kind]}")
     if field.kind == "time":

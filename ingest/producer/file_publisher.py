@@ -68,7 +68,7 @@ def publish(
     if spool is None and not log_url.startswith("kafka://"):
         log = open_log(log_url, create=True, clock=clock, settings=settings)
         try:
-            return _taken(files, log, clock, progress)
+            return _publish(files, log, clock, progress)
         finally:
             log.close()
     with _spool_file(spool) as file:
@@ -123,7 +123,7 @@ class _SpoolLog:
         return []
 
 
-def _taken(files: Sequence[str], log: Log, clock: Callable[[], Instant], progress: Callable[[int], None]) -> Document:
+def _publish(files: Sequence[str], log: Log, clock: Callable[[], Instant], progress: Callable[[int], None]) -> Document:
     rejected = _Rejected()
     intake = ingest_files(files, log, rejected, format="jsonl", clock=clock, progress=progress)
     refused = [
@@ -153,7 +153,7 @@ def _spooled(
         into = _SpoolLog(spool, sender, wait_seconds)  # ``append`` is the only method of a log that is used
         document: Document | None = None
         try:
-            document = _taken(files, cast("Log", into), clock, progress)
+            document = _publish(files, cast("Log", into), clock, progress)
             _wait(spool, sender, wait_seconds)
         except UnavailableError as fault:
             raise UnavailableError(_resume_hint(spool, sender, fault, document)) from fault

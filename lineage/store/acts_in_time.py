@@ -167,10 +167,10 @@ def write(
         The hashes of the actions, which were looked up.
     """
     acts = rows.get(Sort.ACTION, ())
-    told = {row[2] for row in acts}
-    earlier = _earlier(connection, told, decode) if told else {}
+    numbers = {row[2] for row in acts}
+    earlier = _earlier(connection, numbers, decode) if numbers else {}
     several = set(earlier)  # actions that several facts report
-    if len(told) < len(acts):
+    if len(numbers) < len(acts):
         several |= {about for about, count in Counter(row[2] for row in acts).items() if count > 1}
     parts: list[tuple[Any, ...]] = []
     written: set[int] = set()
@@ -189,7 +189,7 @@ def write(
         first = position_of(lane)
         if (first.topic, first.partition) in lanes:
             _merge_all(connection, lane)
-    return told
+    return numbers
 
 
 def _besides(row: Row, earlier: Mapping[int, Sequence[ListPosition]]) -> Iterator[Row]:
@@ -294,7 +294,7 @@ class Acts:
         while start < len(heads):
             some = heads[start : start + many]
             while opened and opened[0].order < some[0].order(looked):
-                yield _taken(opened, looked)
+                yield _next_candidate(opened, looked)
             for head, columns in zip(some, self._columns(some), strict=True):
                 rest = _found(columns, looked)
                 if (first := next(rest, None)) is not None:
@@ -302,7 +302,7 @@ class Acts:
             heapify(opened)
             start, many = start + many, min(2 * many, _OPENED)
         while opened:
-            yield _taken(opened, looked)
+            yield _next_candidate(opened, looked)
 
     def _heads(self, looked: ListFilter) -> list["_PartHead"]:
         """Return the parts that may contain requested facts, in the requested order."""
@@ -340,8 +340,8 @@ class Acts:
             event = self._decode(value)
             if sort_of(subject_of(event)[0]) in sorts:
                 rows.append(row_of(event, number, about, self._keys))
-        told = Counter(row[2] for row in rows)
-        rows += [(*row[:3], *_ANYTHING) for row in rows if told[row[2]] > 1]
+        counts = Counter(row[2] for row in rows)
+        rows += [(*row[:3], *_ANYTHING) for row in rows if counts[row[2]] > 1]
         rows.sort()
         rest, sort = iter(rows), min(sorts)
         while some := list(islice(rest, _SIZES[-1])):
@@ -372,7 +372,7 @@ class _OpenPart(NamedTuple):
     rest: Iterator[Candidate]
 
 
-def _taken(opened: list[_OpenPart], looked: ListFilter) -> Candidate:
+def _next_candidate(opened: list[_OpenPart], looked: ListFilter) -> Candidate:
     """Take the next candidate of the open parts; there must be at least one."""
     _, part, found, rest = opened[0]
     following = next(rest, None)
@@ -397,17 +397,17 @@ def _found(columns: Mapping[str, Any], looked: ListFilter) -> Iterator[Candidate
         first = max(first, bisect_left(moments, after.at))
     elif after is not None:
         end = min(end, bisect_right(moments, after.at))
-    wanted: list[tuple[Sequence[int], AbstractSet[int]]]
-    wanted = [(_numbers(columns[name]), {value, ANY}) for name, value in looked.stated.items()]
+    filters: list[tuple[Sequence[int], AbstractSet[int]]]
+    filters = [(_numbers(columns[name]), {value, ANY}) for name, value in looked.stated.items()]
     for column, only in ((abouts, looked.about), (numbers, looked.numbers)):
         if only is not None:
             if only.isdisjoint(column[first:end]):
                 return
-            wanted.append((column, only))
+            filters.append((column, only))
     begin = None if after is None else looked.order(after)
     for block in _blocks(first, end, earliest_first=looked.earliest_first):
         places: Iterable[int] = block
-        for column, only in wanted:
+        for column, only in filters:
             places = [place for place in places if column[place] in only]
         for place in places:
             found = ListPosition(moments[place], numbers[place])

@@ -9,7 +9,7 @@ from lineage.core.model.records import RejectedRecord
 from lineage.core.model.times import Instant
 from lineage.store.database.tables import quarantine, release
 from lineage.store.store import Store
-from lineage.store.writing.quarantine_quota import beyond, count_beyond
+from lineage.store.writing.quarantine_quota import count_beyond, sources_over_quota
 
 
 class Quarantined(NamedTuple):
@@ -90,7 +90,7 @@ def count_beyond_quota(store: Store) -> int:
 def beyond_quota(store: Store, *, limit: int) -> list[tuple[str, int]]:
     """Return the sources with such records, and their number, the largest first."""
     with store.connection() as connection:
-        return beyond(connection, limit=limit)
+        return sources_over_quota(connection, limit=limit)
 
 
 def credentials_sent(store: Store, *, until: Instant | None = None) -> list[tuple[str, int, Instant, Instant]]:

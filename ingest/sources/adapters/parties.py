@@ -17,7 +17,7 @@ _MAILBOX: Final = re.compile(r"[^@\s#]+@[^@\s#]+\.[A-Za-z]+")
 _MACHINES: Final = ("gserviceaccount.com",)
 _DEEPEST_ACT: Final = 64
 _ID_DIGITS: Final = 16
-_DUE, _TOLD = "party", "party-told"
+_DUE, _REPORTED = "party", "party-told"
 
 
 class Bearer(NamedTuple):
@@ -115,7 +115,7 @@ def note_kind(
 
     Does nothing without a principal or a known kind, or if the id declares the kind.
     """
-    if principal is None or kind is None or principal.startswith(_DECLARED) or memory.get(_TOLD, principal):
+    if principal is None or kind is None or principal.startswith(_DECLARED) or memory.get(_REPORTED, principal):
         return
     known, found = memory.get(_DUE, principal), [mention.at, mention.id, kind, name]
     if known is None or found[:2] < known[:2]:
@@ -126,7 +126,7 @@ def registrations(source: Source, memory: Memory, *, end: bool) -> Iterable[Tran
     """Yield a ``principal.registered`` for each party with a remembered kind; a ``settle`` of the kit."""
     for principal, (at, id_, kind, name) in memory.entries(_DUE):
         memory.drop(_DUE, principal)
-        if memory.is_new(_TOLD, principal):
+        if memory.is_new(_REPORTED, principal):
             yield Translation(events=(registered(source, principal, kind, NamingRecord(id_, at), name),))
 
 

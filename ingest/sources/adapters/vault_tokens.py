@@ -133,8 +133,8 @@ def remember_role(line: VaultLine, memory: Memory) -> None:
     if not line.path.startswith(_ROLES) or line.operation not in {"create", "update", "delete"}:
         return
     role = f"{line.namespace}{line.path.removeprefix(_ROLES)}"
-    says = member(line.value, "request", "data", "orphan")
-    orphan = says if isinstance(says, bool) else False if line.operation == "create" else None
+    is_orphan = member(line.value, "request", "data", "orphan")
+    orphan = is_orphan if isinstance(is_orphan, bool) else False if line.operation == "create" else None
     if line.operation == "update" and orphan is None:
         return
     writes = [write for write in memory.get(_ROLE, role, []) if write != [line.at, orphan]]

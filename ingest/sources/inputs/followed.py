@@ -178,16 +178,16 @@ class Followed:
         lines = not self._is_judged or holds_lines(head)
         if lines and len(first) == len(head) < SAMPLE_BYTES and not is_whole(first) and not self._is_still:
             return False
-        begun = sample(first)
-        key = self._places.continued(begun, self.found.file, file.holds, others)
+        first_sample = sample(first)
+        key = self._places.continued(first_sample, self.found.file, file.holds, others)
         if key is not None:
             self._place = replace(self._places.get(key), size=0)
-            self.key = self._places.new_key(begun) if key in others else key
+            self.key = self._places.new_key(first_sample) if key in others else key
             return True
         if self._is_judged and not self._is_of_the_format(file):
             return False
-        self.key = self._places.new_key(begun)
-        self._place = FilePlace(path=self.found.path, file=self.found.file, head=begun, lines=lines)
+        self.key = self._places.new_key(first_sample)
+        self._place = FilePlace(path=self.found.path, file=self.found.file, head=first_sample, lines=lines)
         return True
 
     def _is_of_the_format(self, file: OpenFile) -> bool:

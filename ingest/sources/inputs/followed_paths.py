@@ -42,7 +42,7 @@ def found_files(paths: Iterable[str], fault: Callable[[str, str], None]) -> list
     """
     found: dict[str, FollowedFile] = {}
     for path in paths:
-        for one in _meant(path, fault):
+        for one in _expand(path, fault):
             try:
                 seen = Path(one).stat()
             except FileNotFoundError:
@@ -58,7 +58,7 @@ def found_files(paths: Iterable[str], fault: Callable[[str, str], None]) -> list
     return sorted(found.values(), key=lambda one: (one.changed, one.path))
 
 
-def _meant(path: str, fault: Callable[[str, str], None]) -> Iterator[str]:
+def _expand(path: str, fault: Callable[[str, str], None]) -> Iterator[str]:
     if _is_folder(path):
         yield from _within(path, fault)
     elif _PATTERN.search(path) and not os.path.lexists(path):

@@ -10,7 +10,7 @@ from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.model.vocabulary import ACTION_OUTCOMES
 
 _TIMES: Final = {"from": "start", "to": "end"}
-_SAID: Final = {attribute: name for name, attribute in _TIMES.items()}
+_NAMES_OF_TIMES: Final = {attribute: name for name, attribute in _TIMES.items()}
 _VALUES: Final = (
     *("human", "agent", "actor", "token", "delegation", "session", "client"),
     *("tool", "operation", "resource", "outcome", "text", "of"),
@@ -29,7 +29,7 @@ def id_of_range(filter_: ActionFilter) -> str:
         RefusedError: The filter has no condition.
     """
     conditions = {
-        _SAID.get(name, name): format_instant(value) if isinstance(value, int) else value
+        _NAMES_OF_TIMES.get(name, name): format_instant(value) if isinstance(value, int) else value
         for name, value in filter_.given().items()
     }
     if not conditions:

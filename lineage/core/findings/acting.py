@@ -24,8 +24,8 @@ def action_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Findin
     act = success(scene, key)
     if act is None or act.instruction_source not in UNTRUSTED:
         return
-    beyond = list(using.action_outside_scope(scene, key))
-    reasons = ["beyond the scopes of its authority"] if beyond else []
+    outside = list(using.action_outside_scope(scene, key))
+    reasons = ["beyond the scopes of its authority"] if outside else []
     if any(matches(scene.options.sensitive, word) for word in {act.operation} | (scene.needed(act) or set())):
         reasons.append("a sensitive operation")
     if _is_new(scene, act):
@@ -42,7 +42,7 @@ def action_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Findin
         (*act.facts, *parent),
         at=act.occurred_at,
         severity=None if reasons else Severity.INFORMATIONAL,
-        caused_by=[one.id for one in beyond],
+        caused_by=[one.id for one in outside],
     )
 
 

@@ -229,9 +229,7 @@ def no_decisions(scene: Scene) -> str | None:
 def too_few_decisions(scene: Scene) -> str | None:
     """Explain why missing decisions cannot be recognised."""
     options = scene.options
-    if any(
-        scene.is_decision_usual(spoken, day * DAY) for spoken, own in scene.tally.shares.items() for day in own.days
-    ):
+    if any(scene.is_decision_usual(key, day * DAY) for key, own in scene.tally.shares.items() for day in own.days):
         return None
     return (
         f"no source sent decisions for {options.decision_share:.0%} of at least {options.decision_least} successes of "

@@ -33,7 +33,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _ACTION: Final = "action:"
-Spoken = tuple[str, str]  # a source, an operation
+SourceOperation = tuple[str, str]  # a source, an operation
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Stirred:
     successes: dict[str, tuple[Instant, ...]] = field(default_factory=dict)
     operations: dict[tuple[str, str], Instant | None] = field(default_factory=dict)
     decisions: set[str] = field(default_factory=set)
-    shares: dict[Spoken, set[int]] = field(default_factory=dict)  # the days
+    shares: dict[SourceOperation, set[int]] = field(default_factory=dict)  # the days
     alike: set[Alike] = field(default_factory=set)
     denied: set[str] = field(default_factory=set)
     attributed: dict[str, bool] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Ledger:
         self.holding: defaultdict[str, set[str]] = defaultdict(set)
         self.handing: defaultdict[str, set[str]] = defaultdict(set)
         self.issued: defaultdict[str, set[str]] = defaultdict(set)
-        self.undecided: defaultdict[Spoken, defaultdict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self.undecided: defaultdict[SourceOperation, defaultdict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
         self.retried: defaultdict[Alike, set[str]] = defaultdict(set)
         self.caused: defaultdict[str, set[str]] = defaultdict(set)
         self._begin()

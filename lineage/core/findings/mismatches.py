@@ -73,10 +73,10 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
         if expected is None or stated.value == expected:
             continue
         if field in _IDENTICAL or not same(stated.value, expected):
-            meant = field == "actor" and (
+            is_exempt = field == "actor" and (
                 _runs_as(world, str(stated.value), str(expected)) or _is_approved(world, facts, str(stated.value))
             )
-            severity = Severity.INFORMATIONAL if meant else _severity_of_mismatch(facts, element, field)
+            severity = Severity.INFORMATIONAL if is_exempt else _severity_of_mismatch(facts, element, field)
             used, made_for = shown(field, stated.value), shown(field, expected)
             why = sentence(
                 "{} was done with {} {}; {} was issued to {}",

@@ -327,9 +327,9 @@ class Scene:
                 return frozenset(self.options.needed[name])
         return frozenset()
 
-    def is_decision_usual(self, spoken: tuple[str, str], at: Instant) -> bool:
+    def is_decision_usual(self, operation: tuple[str, str], at: Instant) -> bool:
         """Whether nearly all successes of a source's operation in the days before an instant have a decision."""
-        shares = self.tally.shares.get(spoken)
+        shares = self.tally.shares.get(operation)
         if shares is None:
             return False
         count, decided = shares.until(at, self.options.decision_window)

@@ -73,14 +73,14 @@ def action_outside_audience(scene: Scene, key: str) -> Iterator[Finding]:
     ]
     stated = [found for element in rests_on if (found := audiences(element))]
     if stated and not any(may_cover(found, audience.rstrip("/")) for found in stated):
-        meant = ", ".join(sorted(frozenset().union(*stated)))
+        audiences_stated = ", ".join(sorted(frozenset().union(*stated)))
         why = sentence(
             "{} was done at {} ({}), and {} is meant for {}",
             keyed(key),
             thing("tool", str(act.tool)),
             audience,
             keyed(act.element.key),
-            meant,
+            audiences_stated,
         )
         facts = (*act.facts, *act.element.facts)
         yield finding("action-outside-audience", key, why, facts, at=act.occurred_at, about=act.element.key)

@@ -52,7 +52,7 @@ class Certificate:
     @property
     def text(self) -> str:
         """The text that is signed."""
-        said = (
+        stated = (
             self.deletion,
             self.tree,
             str(self.size),
@@ -65,7 +65,7 @@ class Certificate:
             format_instant(self.deleted_at),
             self.by,
         )
-        lines = (f"{name} {value}" for name, value in zip(_NAMES, said, strict=True))
+        lines = (f"{name} {value}" for name, value in zip(_NAMES, stated, strict=True))
         return "\n".join((_HEADER, *lines)) + "\n"
 
 

@@ -73,12 +73,12 @@ def answer_each_of(
         ids,
         at,
         render,
-        lambda service, asked, when: question(service, *meant(service, asked, kinds), when),
+        lambda service, asked, when: question(service, *resolved(service, asked, kinds), when),
         table,
     )
 
 
-def meant(service: "Service", typed: str, kinds: Collection[str] = ()) -> tuple[str, str]:
+def resolved(service: "Service", typed: str, kinds: Collection[str] = ()) -> tuple[str, str]:
     """Return the kind and the id of what is asked about, and note on standard error how it was understood.
 
     Raises:
@@ -99,7 +99,7 @@ def meant(service: "Service", typed: str, kinds: Collection[str] = ()) -> tuple[
     return split_of(key)
 
 
-def one_meant(service: "Service", asked: str, kind: str, option: str) -> str:
+def resolved_id(service: "Service", asked: str, kind: str, option: str) -> str:
     """Return the id that an option names, possibly abbreviated, and note on standard error how it was understood.
 
     Raises:

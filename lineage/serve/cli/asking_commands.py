@@ -7,8 +7,8 @@ import click
 
 from lineage.core.model.times import Instant
 from lineage.core.model.vocabulary import ACTION_OUTCOMES
-from lineage.serve.cli.asking import meant as one_thing
-from lineage.serve.cli.asking import one_meant
+from lineage.serve.cli.asking import resolved as one_thing
+from lineage.serve.cli.asking import resolved_id
 from lineage.serve.cli.options import AT, AT_ANY_TIME, KNOWN_AT, TIME, list_options, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Output
 
@@ -78,13 +78,13 @@ def actions(
     from lineage.serve.text import render_asking
 
     with opened_service(settings) as service:
-        meant = {
-            name: value if name in _PLAIN else one_meant(service, value, _KINDS.get(name, name), f"--{name}")
+        resolved = {
+            name: value if name in _PLAIN else resolved_id(service, value, _KINDS.get(name, name), f"--{name}")
             for name, value in ids.items()
             if value is not None
         }
         of = None if of is None else _thing(service, of)
-        action_filter = _filters(meant, start, end, outcome, text, of)
+        action_filter = _filters(resolved, start, end, outcome, text, of)
         moment = now() if at is None else at
         document = actions_of(service, action_filter, at=moment, known_at=known_at, after=after, limit=limit)
         if document is None:
@@ -107,7 +107,7 @@ def _thing(service: "Service", of: str) -> str:
 
 
 def _filters(
-    meant: dict[str, str],
+    resolved: dict[str, str],
     start: Instant | None,
     end: Instant | None,
     outcome: str | None,
@@ -117,10 +117,10 @@ def _filters(
     from lineage.core.authority.action_filter import ActionFilter
     from lineage.core.model.errors import RefusedError
 
-    _refuse_empty(**meant, text=text)
+    _refuse_empty(**resolved, text=text)
     if start is not None and end is not None and end < start:
         raise RefusedError("--to is before --from, so nothing can lie between them")
-    return ActionFilter(**meant, start=start, end=end, outcome=outcome, text=text, of=of)
+    return ActionFilter(**resolved, start=start, end=end, outcome=outcome, text=text, of=of)
 
 
 _OWNER: Final = click.option("--owner", metavar="ID", help="The owner of the principal, or of the holder.")
@@ -165,7 +165,7 @@ def principals(
     _refuse_empty(owner=owner, text=text)
     with opened_service(settings) as service:
         if owner is not None:
-            owner = one_meant(service, owner, "principal", "--owner")
+            owner = resolved_id(service, owner, "principal", "--owner")
         filters = PrincipalFilter(kind, owner, state, text)
         moment = now() if at is None else at
         document = principals_of(service, filters, at=moment, known_at=known_at, after=after, limit=limit)
@@ -237,11 +237,11 @@ def _held(
     _refuse_empty(holder=holder, issuer=issuer, kind=kind, owner=owner, text=text)
     with opened_service(settings) as service:
         people = {"holder": holder, "owner": owner} | ({"issuer": issuer} if sort == "delegation" else {})
-        meant = {
-            name: None if value is None else one_meant(service, value, "principal", f"--{name}")
+        resolved = {
+            name: None if value is None else resolved_id(service, value, "principal", f"--{name}")
             for name, value in people.items()
         }
-        filters = ElementFilter(kind=kind, state=state, text=text, **{"issuer": issuer, **meant})
+        filters = ElementFilter(kind=kind, state=state, text=text, **{"issuer": issuer, **resolved})
         moment = now() if at is None else at
         document = held(service, sort, filters, at=moment, known_at=known_at, after=after, limit=limit)
         if sort == "token":

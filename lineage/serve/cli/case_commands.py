@@ -332,7 +332,7 @@ def _done(
 def _items(service: "Service", items: Sequence[str], ranges: Sequence[str]) -> "list[CaseItem]":
     from lineage.core.cases.case import RANGE
     from lineage.core.model.events import CaseItem
-    from lineage.serve.cli.asking import meant
+    from lineage.serve.cli.asking import resolved
     from lineage.serve.queries.resolving import THINGS
 
     found = []
@@ -343,5 +343,5 @@ def _items(service: "Service", items: Sequence[str], ranges: Sequence[str]) -> "
         elif not id_ and typed.startswith("F-"):
             found.append(CaseItem("finding", typed))
         else:
-            found.append(CaseItem(*meant(service, typed, (*THINGS, "action"))))
+            found.append(CaseItem(*resolved(service, typed, (*THINGS, "action"))))
     return [*found, *(CaseItem(RANGE, filters) for filters in ranges)]

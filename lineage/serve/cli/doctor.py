@@ -111,8 +111,8 @@ def _settings(checks: Checks, settings: Settings) -> None:
         known = [table.variable(name) for table in TABLES for name in table.names]
         parts = []
         for variable in settings.unread:
-            meant = get_close_matches(variable, known, n=1, cutoff=_SIMILAR)
-            parts.append(variable + (f" (is {meant[0]} meant?)" if meant else ""))
+            similar = get_close_matches(variable, known, n=1, cutoff=_SIMILAR)
+            parts.append(variable + (f" (is {similar[0]} meant?)" if similar else ""))
         checks.report("settings", f"nothing reads {', '.join(parts)}")
 
 
@@ -130,11 +130,11 @@ def _store(store: Store) -> str:
     runs = store.runs()
     text = f"{store.url}: {store.sizes()['fact']:,} facts{'' if runs is None else _runs(runs)}, "
     text += f"{count_quarantined(store):,} records in quarantine"
-    if not (beyond := count_beyond_quota(store)):
+    if not (over_quota := count_beyond_quota(store)):
         return text
     [(source, records)] = beyond_quota(store, limit=1)
     return (
-        f"{text}, of which {beyond:,} are kept only as digest and place: their source has used up its quota "
+        f"{text}, of which {over_quota:,} are kept only as digest and place: their source has used up its quota "
         f"(most of them, {records:,}, are from {source}); see 'delegraph quarantine'"
     )
 
@@ -149,10 +149,10 @@ def _retention(checks: Checks, store: Store, settings: Settings) -> None:
     except DelegraphError as fault:
         checks.failed("retention run", fault)
         return
-    says = render_retention.last_run(Page(), found["last_run"]).first_line().removesuffix(".")
+    text = render_retention.last_run(Page(), found["last_run"]).first_line().removesuffix(".")
     late = f"; it is due every {settings.retention_every_hours:,} h: is 'delegraph deliver' running?"
     failed = found["last_run"] is not None and found["last_run"]["fault"] is not None
-    checks.report("retention run", says + late * found["overdue"], ok=not (found["overdue"] or failed))
+    checks.report("retention run", text + late * found["overdue"], ok=not (found["overdue"] or failed))
 
 
 def _kept(store: Store, settings: Settings) -> str:

@@ -48,9 +48,9 @@ class Checks:
         except DelegraphError as fault:
             self.failed(name, fault)
 
-    def report(self, name: str, says: str, *, ok: bool = True) -> None:
+    def report(self, name: str, message: str, *, ok: bool = True) -> None:
         """Record a result that is known already."""
-        self.found.append({"check": name, "ok": ok, "says": says})
+        self.found.append({"check": name, "ok": ok, "says": message})
 
     def wrong(self, name: str, faults: Sequence[str], well: str) -> None:
         """Record problems, or that there are none."""

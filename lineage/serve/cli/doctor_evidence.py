@@ -46,8 +46,8 @@ def _covered(checks: Checks, name: str, found: Document | None, nothing: str) ->
         checks.report(name, f"{nothing}: {_SIGN}", ok=False)
         return
     age = ago(found["age_seconds"] * SECOND)
-    says = f"the last one is {age} old and covers {found['size']:,} records; {found['records_after']:,} came later"
-    checks.report(name, f"{says}: {_SIGN}" if found["old"] else says, ok=not found["old"])
+    message = f"the last one is {age} old and covers {found['size']:,} records; {found['records_after']:,} came later"
+    checks.report(name, f"{message}: {_SIGN}" if found["old"] else message, ok=not found["old"])
 
 
 def _witness(checks: Checks, settings: Settings, store: Store, witness: WitnessEndpoint, status: Document) -> None:

@@ -355,4 +355,4 @@ def witness(key_file: Path, name: str, logs: tuple[tuple[str, str], ...], state:
             except NoteError as fault:
                 raise RefusedError(f"the key of --log {origin} cannot be used: {fault}") from fault
         keys = load_note_keys(name, KeyKind.COSIGNATURE, key_file)
-        serve_witness(keys, known, state, listen, clock=now, say=lambda said: click.echo(said, err=True))
+        serve_witness(keys, known, state, listen, clock=now, say=lambda line: click.echo(line, err=True))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.core.model.errors import RefusedError
-from lineage.serve.cli.asking import meant
+from lineage.serve.cli.asking import resolved
 from lineage.serve.cli.completion import things
 from lineage.serve.cli.options import shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Output
@@ -38,7 +38,7 @@ def open_(settings: "Settings", out: Output, id_: str, by: str | None, **_from_s
     from lineage.serve.web.links import Links
 
     with serving_logs() as say, opened_shared_service(settings) as service:
-        kind, named = meant(service, id_, KINDS)
+        kind, named = resolved(service, id_, KINDS)
         with service.reader() as reader:
             if not reader.is_named(key_of(kind, named)):
                 out.not_found(id_)

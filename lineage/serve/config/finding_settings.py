@@ -92,7 +92,7 @@ THRESHOLDS: Final[dict[str, _Threshold]] = {
 _LISTS: Final = ("sensitive", "broad", "caching", "restating")
 _MATCHES: Final = ("exact", "prefix")
 _OPERATIONS: Final = ("auto", "scopes", "names")
-_WANTED: Final = {"reason": "why the findings are accepted", "by": "who accepts the findings"}
+_REQUIRED: Final = {"reason": "why the findings are accepted", "by": "who accepts the findings"}
 _EXCEPTION: Final = ("rule", "of", "principal", "source", "reason", "by", "until")
 
 
@@ -186,7 +186,7 @@ def _exception(table: Mapping[str, Any], where: str) -> Exempted:
     _known_rule(table["rule"], where)
     for name in ("reason", "by"):
         if not isinstance(table.get(name), str) or not table[name].strip():
-            raise RefusedError(f"{where} needs a {name!r}: {_WANTED[name]}")
+            raise RefusedError(f"{where} needs a {name!r}: {_REQUIRED[name]}")
     for name in ("of", "principal", "source"):
         if name in table and not (isinstance(table[name], str) and table[name]):
             raise RefusedError(f"{name!r} of {where} must be a pattern, in which * stands for any characters")

@@ -37,7 +37,7 @@ _RULE: Final = ("match", "id", "kind")
 # It becomes part of ids: `vault-eu#...`, `vault-eu:entity:...`, `urn:vault:vault-eu`.
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 # Names that would make ids declare a kind of principal, or begin like other ids.
-_TAKEN: Final = frozenset({"human", "agent", "service", "workload", "spiffe", "sha256", "arn", "urn"})
+_RESERVED: Final = frozenset({"human", "agent", "service", "workload", "spiffe", "sha256", "arn", "urn"})
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 _TIME: Final = re.compile(r"([0-9]{1,9})(s|m|h|d)?")
 _SECONDS: Final = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -74,7 +74,7 @@ def _source(entry: Mapping[str, Any], number: int, file: Path) -> NamedSource:
     if format_ is None:
         raise RefusedError(f"'format' of {where} is {entry.get('format')!r}; give one of {', '.join(FORMATS)}")
     reserved = {word for other in FORMATS.values() if other is not format_ for word in (other.name, other.prefix)}
-    if name in _TAKEN or name in reserved:
+    if name in _RESERVED or name in reserved:
         raise RefusedError(f"{where} cannot be called that: ids that begin with it mean something else; choose another")
     known = (*_NAMES, *format_.options)
     if unknown := sorted(entry.keys() - set(known)):

@@ -30,9 +30,9 @@ def lines_of(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> Iterator
     table = csv.writer(text, lineterminator="\r\n")
     table.writerow(columns)
     for row in rows:
-        yield _taken(text)
+        yield _drain(text)
         table.writerow(cell(_value(row, column)) for column in columns)
-    yield _taken(text)
+    yield _drain(text)
 
 
 def cell(value: object) -> str:
@@ -47,7 +47,7 @@ def cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _taken(text: io.StringIO) -> str:
+def _drain(text: io.StringIO) -> str:
     line = text.getvalue()
     text.seek(0)
     text.truncate()

@@ -186,7 +186,7 @@ def _labels(
     for edge in written:
         text = safe(edge.label)
         half = columns(text) * (_LETTER if edge.tone == "bad" else _SMALL) / 2
-        boxes = [_beside(_along(runs[id(edge)], part), half) for part in _PLACES]
+        boxes = [_label_box(_along(runs[id(edge)], part), half) for part in _PLACES]
         free = [box for box in boxes if not any(_overlaps(box, other) for other in occupied)]
         if free or edge.tone == "bad":
             box = (free or boxes)[0]
@@ -207,7 +207,7 @@ def _along(run: list[_Spot], part: float) -> _Spot:
     )
 
 
-def _beside(at: _Spot, half: float) -> tuple[float, float, float, float]:
+def _label_box(at: _Spot, half: float) -> tuple[float, float, float, float]:
     """Return the box of a label right above a point."""
     return at.x - half, at.y - 17, at.x + half, at.y - 1
 

@@ -184,7 +184,7 @@ class Receiver:
                 body = await _body(headers, receive, intake.named.name)
                 encoding = headers.get("content-encoding", "").strip().lower()
                 return await asyncio.get_running_loop().run_in_executor(
-                    self._workers, _taken, intake, body, media_type, encoding
+                    self._workers, _deliver, intake, body, media_type, encoding
                 )
         finally:
             self._waiting -= 1
@@ -211,7 +211,7 @@ async def _body(headers: Mapping[str, str], receive: _Receive, name: str) -> byt
             return bytes(found)
 
 
-def _taken(intake: SourceIntake, body: bytes, media_type: str, encoding: str) -> DeliveryOutcome:
+def _deliver(intake: SourceIntake, body: bytes, media_type: str, encoding: str) -> DeliveryOutcome:
     name = intake.named.name
     try:
         return intake.take(f"http {name}", records_of(body, intake.named, media_type=media_type, encoding=encoding))

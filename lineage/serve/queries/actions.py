@@ -112,13 +112,13 @@ def select(
         budget: How much is examined.
         earliest_first: Whether the earliest come first; otherwise the latest.
     """
-    judge = ActionMatcher(reader, filters)
+    matcher = ActionMatcher(reader, filters)
     looked = _looked(reader, filters, budget)._replace(earliest_first=earliest_first)
-    everything = _everything(judge, reader, looked, budget.counted)
+    everything = _everything(matcher, reader, looked, budget.counted)
     if everything is None:
         assert limit is not None  # noqa: S101 (only a whole list has no limit)
         candidates = candidates_in_order(reader, looked._replace(after=after))
-        filling, following = filled(candidates, judge.taken, limit, budget.looked_at)
+        filling, following = filled(candidates, matcher.matches, limit, budget.looked_at)
         return Selected([action for action, _ in filling], following, None)
     rest = [one for one in everything if after is None or looked.order(one.place) > looked.order(after)]
     page = rest[:limit]
@@ -127,18 +127,18 @@ def select(
 
 
 def _everything(
-    judge: "ActionMatcher", reader: Reader, looked: ListFilter, counted: int
+    matcher: "ActionMatcher", reader: Reader, looked: ListFilter, counted: int
 ) -> list[MatchingAction] | None:
     """Return all matching actions in order, if there are few candidates; else None."""
     if looked.about is not None:
         if len(looked.about) > counted:
             return None
-        return sorted(judge.of(looked.about), key=lambda one: looked.order(one.place))
+        return sorted(matcher.of(looked.about), key=lambda one: looked.order(one.place))
     few = list(islice(candidates_in_order(reader, looked), counted + 1))
     if len(few) > counted:
         return None
     parts = (few[start : start + _AT_ONCE] for start in range(0, len(few), _AT_ONCE))
-    return list(chained.from_iterable(judge.taken(part) for part in parts))
+    return list(chained.from_iterable(matcher.matches(part) for part in parts))
 
 
 def _of(filters: ActionFilter) -> Document:
@@ -231,7 +231,7 @@ class ActionMatcher:
             if self._wanted.takes(self._world, one[0], self._chain(one[0]))
         ]
 
-    def taken(self, candidates: Collection[Candidate]) -> list[MatchingAction]:
+    def matches(self, candidates: Collection[Candidate]) -> list[MatchingAction]:
         """Return the candidates that match and are at their own place, in order."""
         if len(self._known) > _KEPT:
             self._world, self._known, self._chains = self._reader.world(), set(), {}

@@ -161,10 +161,10 @@ def _pauses(service: Service) -> dict[str, float]:
 
 def _actions(reader: Reader) -> Document:
     """Count the latest actions with a human at the root."""
-    judge = ActionMatcher(reader, ActionFilter())
+    matcher = ActionMatcher(reader, ActionFilter())
     candidates = list(islice(candidates_in_order(reader, ListFilter({Sort.ACTION}, {})), SAMPLED + 1))
-    matching = judge.taken(candidates[:SAMPLED])
-    with_human = sum(judge.has_human(one.action) for one in matching)
+    matching = matcher.matches(candidates[:SAMPLED])
+    with_human = sum(matcher.has_human(one.action) for one in matching)
     return {
         "looked_at": len(matching),
         "complete": len(candidates) <= SAMPLED,

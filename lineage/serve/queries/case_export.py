@@ -100,9 +100,9 @@ def export_case(
 
 def cited_facts(service: Service, export: Document) -> list[Fact]:
     """Return the facts whose events an export cites."""
-    wanted = {one["digest"] for one in export["events"]}
+    digests = {one["digest"] for one in export["events"]}
     identities = {(one["event"]["source"], one["event"]["event_id"]) for one in export["events"]}
-    return [fact for fact in service.store.facts_cited(identities) if digest(fact.event) in wanted]
+    return [fact for fact in service.store.facts_cited(identities) if digest(fact.event) in digests]
 
 
 def _items(

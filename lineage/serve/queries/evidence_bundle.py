@@ -60,8 +60,8 @@ def who_statement(
         world = reader.world()
         reader.load_actions(world, [action])
         facts = list(world.facts())
-    said = {"kind": "who", "at": format_instant(at)}
-    return _statement(service, origin, f"action:{action}", answer, facts, said, most_orders)
+    asked = {"kind": "who", "at": format_instant(at)}
+    return _statement(service, origin, f"action:{action}", answer, facts, asked, most_orders)
 
 
 def receipt_statement(service: Service, origin: str, revocation: str, *, at: Instant) -> Document | None:
@@ -80,8 +80,8 @@ def receipt_statement(service: Service, origin: str, revocation: str, *, at: Ins
         world = reader.world()
         reader.load_elements(world, [f"{line['kind']}:{line['id']}" for line in lines])
         facts = list(world.facts())
-    said = {"kind": "receipt", "revocation": revocation, "at": format_instant(at)}
-    return _statement(service, origin, f"revocation:{revocation}", lines, facts, said)
+    asked = {"kind": "receipt", "revocation": revocation, "at": format_instant(at)}
+    return _statement(service, origin, f"revocation:{revocation}", lines, facts, asked)
 
 
 def case_statement(service: Service, origin: str, case: str, *, at: Instant) -> Document | None:
@@ -113,7 +113,7 @@ def _statement(
     subject: str,
     answer: Any,
     facts: Iterable[Fact],
-    said: Document,
+    asked: Document,
     most_orders: int = MOST_ORDERS,
 ) -> Document:
     trust = trust_document(service.trust.table)
@@ -127,7 +127,7 @@ def _statement(
         "subject": [{"name": subject, "digest": {"sha256": hashlib.sha256(canonical_json(answer)).hexdigest()}}],
         "predicateType": PREDICATE,
         "predicate": {
-            **said,
+            **asked,
             "rule": RULE,
             "answer": answer,
             "trust": trust,
@@ -162,23 +162,23 @@ def _trees(
 ) -> tuple[list[Document], set[bytes]]:
     """The trees with the records of some facts, and the fingerprints of the schemas of these records."""
     store = service.store
-    wanted: dict[Lane, set[int]] = {}
+    offsets: dict[Lane, set[int]] = {}
     for fact in facts:
         for topic, partition, offset in evidence_trees.positions_of_event(
             store, fact.event.source, fact.event.event_id
         ):
-            wanted.setdefault((topic, partition), set()).add(offset)
+            offsets.setdefault((topic, partition), set()).add(offset)
     heads = evidence_trees.heads(store)
     few = sum(head.size for (topic, _), head in heads.items() if topic == ORDERS) <= most_orders
     found, fingerprints = [], set()
-    for lane in sorted({*wanted, *(lane for lane in heads if lane[0] == ORDERS and few)}):
+    for lane in sorted({*offsets, *(lane for lane in heads if lane[0] == ORDERS and few)}):
         checkpoint = latest.get(origin_of_lane(origin, lane))
         if checkpoint is None:
-            if not wanted.get(lane):
+            if not offsets.get(lane):
                 continue  # nothing was recorded there
             raise RefusedError(f"there is no checkpoint of {lane[0]}/{lane[1]} yet: 'delegraph evidence checkpoint'")
         with evidence_trees.opened_tree(store, lane) as tree:
-            document, used = _tree(service, tree, checkpoint, None if lane[0] == ORDERS and few else wanted[lane])
+            document, used = _tree(service, tree, checkpoint, None if lane[0] == ORDERS and few else offsets[lane])
         found.append(document)
         fingerprints |= used
     return found, fingerprints

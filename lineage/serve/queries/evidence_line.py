@@ -16,11 +16,11 @@ class EvidenceLine:
         """Return it; None if nothing is signed."""
         store = self._service.store
         token = None if store.change_probe is None else store.change_probe()
-        known, said = self._known
+        known, sentence = self._known
         if token is None or token != known:
-            said = self._sentence()
-            self._known = (token, said)
-        return said
+            sentence = self._sentence()
+            self._known = (token, sentence)
+        return sentence
 
     def _sentence(self) -> str | None:
         if not evidence_trees.has_checkpoints(self._service.store):

@@ -19,7 +19,7 @@ from lineage.serve.queries.revocations import revocation
 from lineage.serve.queries.service import Service
 
 TYPE: Final = "delegraph-receipt+jws"
-_SAID: Final = ("verdict", "ordered_at", "in_force_at", "closed_at", "elements", "receivers")
+_FIELDS: Final = ("verdict", "ordered_at", "in_force_at", "closed_at", "elements", "receivers")
 
 
 def signed_receipt(
@@ -48,7 +48,7 @@ def signed_receipt(
     document = {
         "type": "delegraph-receipt",
         "revocation": id_,
-        **{name: found[name] for name in _SAID},
+        **{name: found[name] for name in _FIELDS},
         "by_hand": found.get("by_hand", []),
         "orders": found["orders"],
         "states": summary["states"],

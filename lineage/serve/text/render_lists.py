@@ -145,12 +145,14 @@ def quarantine(doc: Document) -> Page:
     total = doc["total"]
     waiting = f"{many(total, 'record')} in quarantine: rejected, kept."
     page = Page().line(waiting if total else "Nothing is in quarantine.")
-    beyond = doc["beyond_quota"]
-    if beyond["records"]:
-        quota = beyond["quota"]
-        page.line(f"Of {many(beyond['records'], 'record')} only digest and place are kept: these sources have used up "
-                  f"their quota of {many(quota['records'], 'record')} or {many(quota['bytes'], 'byte')}.")  # fmt: skip
-        for source in beyond["sources"]:
+    over_quota = doc["beyond_quota"]
+    if over_quota["records"]:
+        quota = over_quota["quota"]
+        page.line(
+            f"Of {many(over_quota['records'], 'record')} only digest and place are kept: these sources have used up "
+            f"their quota of {many(quota['records'], 'record')} or {many(quota['bytes'], 'byte')}."
+        )
+        for source in over_quota["sources"]:
             page.line(f"{source['source']}: {many(source['records'], 'record')}", lead="    ")
     for item in doc["items"]:
         page.title(f"{item['id']}  {item['reason']}")

@@ -26,9 +26,9 @@ def coverage(doc: Document) -> str:
     """Describe what a receiver covers."""
     kinds = joined((f"{kind}s" for kind in doc["kinds"]), " and ") or "everything"
     issued = f" issued by {joined(doc['issuers'], ', ')}" if doc["issuers"] else ""
-    meant = f" meant for {joined(doc['audiences'], ', ')}" if doc["audiences"] else ""
+    audiences = f" meant for {joined(doc['audiences'], ', ')}" if doc["audiences"] else ""
     within = f", and confirms within {doc['deadline_seconds']:,} s" if doc["deadline_seconds"] else ""
-    return f"{kinds}{issued}{meant}{within}"
+    return f"{kinds}{issued}{audiences}{within}"
 
 
 def marked(doc: Document) -> Page:

@@ -53,7 +53,7 @@ def page(site: AppContext, path: str, template: str, view: View) -> Callable[[Re
         request = with_normalised_query(request)
         caller = require(await site.caller_of(request), *ASKERS)
         items, understood = await site.pools.questions.run(
-            caller.name, _meant, site, path, request.query_params.multi_items()
+            caller.name, _resolve, site, path, request.query_params.multi_items()
         )
         return await answer(
             Request({**request.scope, "query_string": urlencode(items).encode(), UNDERSTOOD: understood})
@@ -62,11 +62,11 @@ def page(site: AppContext, path: str, template: str, view: View) -> Callable[[Re
     return filtered
 
 
-def _meant(
+def _resolve(
     site: AppContext, path: str, items: list[tuple[str, str]]
 ) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
     """Return the input as the question takes it, and the interpretation of names."""
-    meant: list[tuple[str, str]] = []
+    resolved: list[tuple[str, str]] = []
     understood: list[dict[str, Any]] = []
     for name, typed in items:
         value = typed
@@ -78,8 +78,8 @@ def _meant(
                 value = found[0].partition(":")[2]
             if value != typed or len(found) > 1:
                 understood.append({"typed": typed, "keys": found})
-        meant.append((name, value))
-    return meant, understood
+        resolved.append((name, value))
+    return resolved, understood
 
 
 def _moment(site: AppContext, typed: str) -> str:

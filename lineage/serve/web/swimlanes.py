@@ -38,7 +38,7 @@ def lanes_of(
         asked: The filters of their list.
         complete: Whether the list is complete.
     """
-    lanes = swimlanes(items, lane_of, lambda **said: links.to("/actions", **asked, **said))
+    lanes = swimlanes(items, lane_of, lambda **span: links.to("/actions", **asked, **span))
     if lanes is None:
         return None
     return {

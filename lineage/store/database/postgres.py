@@ -265,7 +265,7 @@ _STATES: Final[dict[str, tuple[type[DelegraphError], str]]] = {
     "URL": (RefusedError, "the URL of the store {} has an unknown or invalid option: {}"),
 }
 # A failed connection has no SQLSTATE: patterns of its message, and the state to use instead.
-_SAID: Final = (
+_MESSAGES: Final = (
     ("too many clients|remaining connection slots|too many connections", "53300"),
     ("starting up|shutting down|in recovery mode|not yet accepting|not accepting connections", "57"),
     ("password authentication failed|no password supplied|no pg_hba.conf entry|role .* does not exist", "28"),
@@ -283,6 +283,6 @@ def fault_of(error: BaseException, where: str) -> DelegraphError:
     message = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
     message = " ".join(message.removeprefix("connection failed: ").split())
     if state is None:
-        state = next((state for words, state in _SAID if re.search(words, message)), "08")
+        state = next((state for words, state in _MESSAGES if re.search(words, message)), "08")
     fault, sentence = _STATES.get(state) or _STATES.get(state[:2]) or _STATES["08"]
     return fault(sentence.format(where, message))

@@ -182,11 +182,11 @@ def from_the_beginning(store: Store) -> dict[str, Any]:
     return {"seq": 0, "horizon": last(store), "settled": frozenset()}
 
 
-def delete(store: Store, gone: Stream) -> None:
+def delete(store: Store, stream_to_delete: Stream) -> None:
     """Delete a stream; its dead letters are kept."""
     with writing(store.engine) as connection:
-        connection.execute(stream.delete().where(stream.c.id == gone.id))
-        connection.execute(notice.delete().where(notice.c.stream == gone.id))
+        connection.execute(stream.delete().where(stream.c.id == stream_to_delete.id))
+        connection.execute(notice.delete().where(notice.c.stream == stream_to_delete.id))
 
 
 def last(store: Store) -> int:

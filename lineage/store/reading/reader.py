@@ -265,11 +265,11 @@ class Reader:
         numbers: dict[int, list[str]] = {}
         for key in keys:
             rows = sa.select(ref.c.n).where(ref.c.key == self.keys(key), ref.c.until == 0, ref.c.role.in_(roles))
-            said = self.connection.execute(rows.limit(most + 1)).scalars().all()
-            if len(said) > most:
+            numbers_found = self.connection.execute(rows.limit(most + 1)).scalars().all()
+            if len(numbers_found) > most:
                 found[key] = None
-            elif said:
-                numbers.setdefault(max(said), []).append(key)
+            elif numbers_found:
+                numbers.setdefault(max(numbers_found), []).append(key)
         for row in self.rows_at(list(numbers)):
             fact = fact_of(row, self.decode)
             found.update((key, fact) for key in numbers[row.n] if self.knows_mention(fact, key))

@@ -20,7 +20,7 @@ from lineage.store.database.tables import quarantine
 
 RECORDS: Final = 10_000
 BYTES: Final = 64 * 1024 * 1024
-_BEYOND: Final = "the quota of its source is used up, so that only the digest and the place of it are kept"
+_OVER_QUOTA: Final = "the quota of its source is used up, so that only the digest and the place of it are kept"
 _LOCKS: Final = 0x61736964  # the first half of the key of the lock for each source
 
 
@@ -71,11 +71,11 @@ def within(
             used[source] = count + 1, total + size
             kept.append((record, size))
         else:
-            kept.append((replace(record, value=None, headers=None, sources=None, detail=_BEYOND), None))
+            kept.append((replace(record, value=None, headers=None, sources=None, detail=_OVER_QUOTA), None))
     return kept
 
 
-def beyond(connection: Connection, *, limit: int) -> list[tuple[str, int]]:
+def sources_over_quota(connection: Connection, *, limit: int) -> list[tuple[str, int]]:
     """Return the sources with records beyond their quota, and the number for each, the largest first."""
     count = sa.func.count().label("records")
     query = (

@@ -91,8 +91,12 @@ ACTION_FILTERS: Final = (
     Parameter("text", _TEXT, "Words; each must occur in one of these, or in a display name."),
 )
 USED: Final = tuple(
-    one._replace(description=said, example=None)
-    for name, said in (("tool", "Which tool."), ("resource", "Which resource."), ("operation", "Which operation."))
+    one._replace(description=description, example=None)
+    for name, description in (
+        ("tool", "Which tool."),
+        ("resource", "Which resource."),
+        ("operation", "Which operation."),
+    )
     for one in ACTION_FILTERS
     if one.name == name
 )

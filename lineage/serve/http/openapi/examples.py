@@ -91,8 +91,8 @@ def _likeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
     """Measure how similar two operations are: by their tags, then by their parameters."""
     if one.get("tags") != other.get("tags"):
         return 0
-    return 1 + (_taken(one) == _taken(other))
+    return 1 + (_parameters_used(one) == _parameters_used(other))
 
 
-def _taken(operation: Mapping[str, Any]) -> set[str]:
+def _parameters_used(operation: Mapping[str, Any]) -> set[str]:
     return set(operation.get("requestBody", {}).get("content", {}))

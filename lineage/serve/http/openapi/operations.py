@@ -57,19 +57,19 @@ _UNSEEN: Final = {
     "default": False,
     "description": "Order it even if no fact names the target yet; what is derived from it is never valid.",
 }
-_SAID: Final[dict[str, Any]] = {
+_DESCRIPTIONS: Final[dict[str, Any]] = {
     **_HOW,
     "reason": {"type": "string", "enum": list(REASONS)},
     "note": _NOTE,
     "plan_digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "unseen": _UNSEEN,
 }
-_ORDER: Final = fields({"target": _TARGET, **_SAID}, required=("target", "reason"))
+_ORDER: Final = fields({"target": _TARGET, **_DESCRIPTIONS}, required=("target", "reason"))
 _ORDERS: Final = fields(
     {
         "targets": _TARGETS,
         "incident": {**_ID, "description": "The id of the incident; the orders are INCIDENT.1, INCIDENT.2 and so on."},
-        **_SAID,
+        **_DESCRIPTIONS,
     },
     required=("targets", "reason"),
 )

@@ -37,12 +37,12 @@ _DELIVERY: Final = fields(
     required=("method",),
     closed=False,
 )
-_WANTED: Final = {
+_REQUESTED: Final = {
     "delivery": _DELIVERY,
     "events_requested": {"type": "array", "maxItems": 64, "items": {"type": "string", "examples": [*SUPPORTED]}},
     "description": {"type": ["string", "null"], "maxLength": 4_096},
 }
-_CHANGED: Final = fields({"stream_id": _STREAM_ID, **_WANTED}, required=("stream_id",), closed=False)
+_CHANGED: Final = fields({"stream_id": _STREAM_ID, **_REQUESTED}, required=("stream_id",), closed=False)
 _STATUS: Final = fields(
     {
         "stream_id": _STREAM_ID,
@@ -67,7 +67,7 @@ _POLL: Final = fields(
     },
     closed=False,
 )
-_GONE: Final[dict[str, Any]] = {"204": {"description": "It is done."}}
+_DELETED: Final[dict[str, Any]] = {"204": {"description": "It is done."}}
 
 
 def _signals(
@@ -111,7 +111,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "Create a stream",
         {"201": answer("It is created, and delivers everything that has not expired.", ref("Stream"))},
         *("400", "409"),
-        asks=fields(_WANTED, closed=False),
+        asks=fields(_REQUESTED, closed=False),
         more="A receiver has at most one stream.",
     ),
     ("GET", "/ssf/streams"): _signals(
@@ -143,7 +143,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         more="Omitted members are reset to their defaults.",
     ),
     ("DELETE", "/ssf/streams"): _signals(
-        "delete_stream", "Delete a stream", _GONE, "400", "404", parameters=(_STREAM,)
+        "delete_stream", "Delete a stream", _DELETED, "400", "404", parameters=(_STREAM,)
     ),
     ("GET", "/ssf/status"): _signals(
         "stream_status",
@@ -163,7 +163,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/ssf/verify"): _signals(
         "verify_stream",
         "Request a verification event through a stream",
-        _GONE,
+        _DELETED,
         *("400", "404", "429"),
         asks=_VERIFY,
     ),

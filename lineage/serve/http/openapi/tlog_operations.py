@@ -35,8 +35,8 @@ _TILE: Final = Parameter(
 _PUBLIC: Final = "Public, unless `http.public_tlog` is `no`."
 _BYTES: Final = "The body is `application/octet-stream`."
 _HEADERS: Final = {
-    name: {"schema": TEXT, "description": said}
-    for name, said in {"ETag": "Of these bytes.", "Cache-Control": "How long it may be kept."}.items()
+    name: {"schema": TEXT, "description": description}
+    for name, description in {"ETag": "Of these bytes.", "Cache-Control": "How long it may be kept."}.items()
 }
 
 
