@@ -38,7 +38,7 @@ def retain(
     dry_run: bool,
     **_from_settings: str | None,  # read from the settings
 ) -> None:
-    """Delete old records of decisions on which nothing depends any more, under a signed certificate.
+    """Delete old records of decisions on which nothing depends any longer, under a signed certificate.
 
     Their hashes stay, so every proof still holds. Orders, registrations, what an order ended, what may still be alive,
     and what a legal hold or an open case names is never deleted.
