@@ -41,7 +41,7 @@ def register(service: Service, registration: ReceiverRegistered, *, narrow: bool
     if fault := limits.fault_of_id(receiver):
         raise RefusedError(f"the id of the receiver {fault}")
     if registration.deadline_seconds is not None and registration.deadline_seconds < 1:
-        raise RefusedError("the deadline has at least one second; leave it out if there is none")
+        raise RefusedError("the deadline must be at least one second; leave it out if there is none")
     service.catch_up()
     with service.reader() as reader:
         world = reader.world()

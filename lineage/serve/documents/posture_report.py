@@ -26,7 +26,7 @@ def posture_as_html(posture: Document, at: str) -> str:
         f"<style>{_STYLE}</style></head><body>",
         "<h1>Posture report</h1>",
         f"<p>As of {escape(at)}, {escape(scope)}: <strong>{summary}</strong>.",
-        "A check that is not evaluated has not passed: nobody sends what it needs.</p>",
+        "A check that is not evaluated has not passed: no source sends what it needs.</p>",
         *_sections(posture["items"]),
         f"<p><small>Facts recorded up to {recorded_at}. Made by delegraph.</small></p>",
         "</body></html>\n",

@@ -93,7 +93,7 @@ class Receiver:
                     name,
                 )
         if not is_loopback(str(self.host)):
-            logger.warning("tokens come to %s:%d without TLS; put a proxy with TLS in front", self.host, self.port)
+            logger.warning("tokens arrive at %s:%d without TLS; put a proxy with TLS in front", self.host, self.port)
         connections = Connections(fitting(replace(limits, connections=min(limits.connections, _CONNECTIONS))))
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="delegraph-receiver")
         self._server = http_server(self, connections, goodbye_seconds=_GOODBYE_SECONDS)

@@ -134,7 +134,7 @@ class _IndexMetrics(Collector):
 
 
 _FOUND: Final = f"Findings in the index, by rule, severity and status ({', '.join(STATUSES[:3])})."
-_MISSING: Final = "1 if a rule was not evaluated, because nobody sends what it needs or it is switched off."
+_MISSING: Final = "1 if a rule was not evaluated, because no source sends what it needs or it is switched off."
 _SECONDS: Final = "What each rule took in this process, estimated from a sample."
 _MESSAGES: Final = "Messages to webhooks, by outcome; those that were held back were reported as a number."
 _SWEPT: Final = "The time up to which the index is evaluated, in seconds since the epoch."

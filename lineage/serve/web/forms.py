@@ -46,7 +46,7 @@ async def form_of(site: AppContext, request: Request) -> tuple[Caller, Form]:
     try:
         fields = parse_qsl(raw.decode(), keep_blank_values=False, max_num_fields=_FIELDS, strict_parsing=False)
     except (UnicodeDecodeError, ValueError) as error:
-        raise RefusedError("the form cannot be read: it is UTF-8, and has few fields") from error
+        raise RefusedError(f"the form cannot be read: it must be UTF-8, with at most {_FIELDS} fields") from error
     form = dict(normalise_fields(fields))
     # Store the input first: a user whose session has ended gets the filled form back.
     request.state.form = form
