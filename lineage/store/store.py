@@ -58,9 +58,11 @@ _VERSION: Final = (
     .select_from(meta.outerjoin(position, sa.true()))
     .where(meta.c.name == "id")
 )
-# Each entry of a fact is merged some times in its life. A step takes some 20 ms, and all after a batch this long.
+# Each entry of a fact is merged some times in its life. The larger the steps, the fewer pages are written repeatedly; a
+# process that writes little takes small ones, of some 20 ms, others steps of some 60 ms, and all after a batch this long.
 _MERGED_PER_RECORD: Final = 25
-_STEP: Final = 10_000
+_SMALLEST_STEP: Final = 10_000
+_LARGEST_STEP: Final = 30_000
 _MOST_UNMERGED: Final = 1_000_000
 _MERGE_SECONDS: Final = 0.2
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
@@ -98,7 +100,7 @@ class Store:
         self.keys = Keys(secret)
         self.quota = quota or Quota()
         self._projection = Projection(self.keys, self.decode, self.quota)
-        self._unmerged = _STEP  # one step even by a process that writes little
+        self._unmerged = _SMALLEST_STEP  # one step even by a process that writes little
         self._one_writer = threading.Lock()  # the projection's caches belong to one transaction at a time
 
     def decode(self, value: bytes) -> Event:
@@ -227,9 +229,9 @@ class Store:
         self._unmerged = min(self._unmerged + records * _MERGED_PER_RECORD, _MOST_UNMERGED)
         give_up = time.monotonic() + _MERGE_SECONDS
         try:
-            while self._unmerged >= _STEP and time.monotonic() < give_up:
+            while self._unmerged >= _SMALLEST_STEP and time.monotonic() < give_up:
                 with self._write() as connection:
-                    moved = merge_some(connection, _STEP)
+                    moved = merge_some(connection, min(self._unmerged, _LARGEST_STEP))
                 self._unmerged = 0 if moved is None else self._unmerged - moved
         except UnavailableError as fault:  # the batch is written, and the next one merges more
             logger.warning("runs of the index were not merged: %s", fault)
