@@ -67,6 +67,10 @@ def _fill_run(database: sqlite3.Connection, run: int, first: int, beyond: int) -
         ("sorted_about", f"SELECT {run}, about, until, n FROM fact WHERE {span} ORDER BY about"),  # noqa: S608
         ("sorted_ident", f"SELECT {run}, ident, n FROM fact WHERE {span} ORDER BY ident"),  # noqa: S608
         ("sorted_ref", f"SELECT {run}, * FROM ({mentions}) ORDER BY 1"),  # noqa: S608
+        (
+            "sorted_upward",
+            f"SELECT run, about, key, role, n FROM sorted_ref WHERE run = {run} AND role = 1 ORDER BY about, key",  # noqa: S608
+        ),
     ):
         database.execute(f"{numbers} INSERT INTO {table} {rows}")
     database.execute("COMMIT")

@@ -18,14 +18,13 @@ from lineage.core.model.times import Instant
 from lineage.store import evidence_trees
 from lineage.store.database.dialects import add_missing, wait_for_turn
 from lineage.store.database.engine import writing
+from lineage.store.database.sorted_runs import upward
 from lineage.store.database.sql import CHUNK, chunks, in_array
 from lineage.store.database.tables import (
     deleted_key,
     deleted_sequence,
     deleted_tile,
     deletion,
-    in_role_upward,
-    ref,
     sighting,
 )
 from lineage.store.evidence_trees import Lane, Tree
@@ -128,7 +127,8 @@ def old_until(tree: Tree, horizon: Instant, size: int | None = None) -> int:
 
 def numbers_with_aliases(store: Store) -> list[int]:
     """Return the numbers of the facts that state aliases."""
-    query = sa.select(ref.c.n).where(*in_role_upward(RefRole.ALIAS)).distinct()
+    way, alias = upward(store.engine.dialect.name, RefRole.ALIAS)
+    query = sa.select(way.c.n).where(*alias).distinct()
     with store.connection() as connection:
         return [int(number) for number in connection.execute(query).scalars()]
 

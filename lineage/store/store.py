@@ -58,8 +58,8 @@ _VERSION: Final = (
     .select_from(meta.outerjoin(position, sa.true()))
     .where(meta.c.name == "id")
 )
-# Each entry of a fact is merged some times in its life. The larger the steps, the fewer pages are written repeatedly; a
-# process that writes little takes small ones, of some 20 ms, others steps of some 60 ms, and all after a batch this long.
+# Each entry of a fact is merged some times in its life. Larger steps write a page less often; a process that writes
+# little takes small ones, of some 20 ms, others steps of some 60 ms, and all after a batch this long.
 _MERGED_PER_RECORD: Final = 25
 _SMALLEST_STEP: Final = 10_000
 _LARGEST_STEP: Final = 30_000

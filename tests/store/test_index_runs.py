@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from ingest.codec import api as codec
 from lineage.core.model.references import RefRole
-from lineage.store.database.sorted_runs import by_about, by_ident, run
-from lineage.store.database.tables import fact, ref
+from lineage.store.database.sorted_runs import by_about, by_child, by_ident, run
+from lineage.store.database.tables import UPWARD, fact, ref
 from lineage.store.store import Store, open_store
 from lineage.store.writing import index_entries
 from tests.support import stores
@@ -29,6 +29,7 @@ FEW_KEYS = 6  # so that many entries share a key, and a step ends between two of
 # Rows of `fact` and `ref`, as far as the index has them.
 Fact = tuple[int, int, int, int]  # n, ident, about, until
 Ref = tuple[int, int, int, int, int]
+Up = tuple[int, int, int, int]
 
 
 class KilledError(Exception):
@@ -45,7 +46,7 @@ def store() -> Iterator[Store]:
 
 def emptied(store: Store) -> None:
     with store._write() as connection:
-        for table in ("run", "sorted_ref", "sorted_about", "sorted_ident"):
+        for table in ("run", "sorted_ref", "sorted_about", "sorted_ident", "sorted_upward"):
             connection.exec_driver_sql(f"DELETE FROM {table}")
         connection.execute(run.insert(), [{"id": 1, "level": 0, "facts": 0}])
 
@@ -55,13 +56,19 @@ def fact_row(one: Fact) -> tuple[Any, ...]:
     return (n, ident, about, 0, 0, 1, until, 7, None, b"")
 
 
-def stored(store: Store) -> tuple[list[Ref], list[Fact], list[Fact]]:
+def stored(store: Store) -> tuple[list[Ref], list[Fact], list[Fact], list[Up]]:
     """Return the entries that the views have, with repetitions."""
     with store.connection() as connection:
         refs = sorted(tuple(row) for row in connection.execute(sa.select(*ref.c)))
         abouts = sorted(tuple(row) for row in connection.execute(sa.select(by_about)))
         idents = sorted(tuple(row) for row in connection.execute(sa.select(by_ident)))
-    return refs, abouts, idents
+        ways = sorted(tuple(row) for row in connection.execute(sa.select(by_child)))
+    return refs, abouts, idents, ways
+
+
+def ways_up(refs: list[Ref]) -> list[Up]:
+    """Return what the way up must have for some rows of ``ref``."""
+    return sorted({(about, key, role, n) for key, _, role, about, n in refs if role in UPWARD})
 
 
 def found(store: Store, key: int) -> tuple[list[Ref], int | None]:
@@ -113,6 +120,7 @@ def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot
                 sorted(refs),
                 sorted((about, until, n) for n, _, about, until in facts),
                 sorted((ident, n) for n, ident, _, _ in facts),
+                ways_up(refs),
             )
             key = rng.randrange(FEW_KEYS)
             bounds = [until for _, _, about, until in facts if about == key]
@@ -152,15 +160,43 @@ def test_a_deleted_fact_leaves_no_entry(store: Store):
     with store._write() as connection:
         connection.exec_driver_sql("DELETE FROM fact")
         index_entries.add(connection, fact, rows)
-        index_entries.add_entries(connection, rows, [(9, 0, RefRole.USES, n % 2, n) for n in range(4)])
+        refs = [(9, 0, role, n % 2, n) for role in (RefRole.DEPENDS, RefRole.USES) for n in range(4)]
+        index_entries.add_entries(connection, rows, refs)
         connection.execute(fact.delete().where(fact.c.n >= 2))
         connection.execute(ref.delete().where(ref.c.n >= 2))
 
     assert stored(store) == (
-        [(9, 0, RefRole.USES, 0, 0), (9, 0, RefRole.USES, 1, 1)],
+        [(9, 0, role, n, n) for role in (RefRole.DEPENDS, RefRole.USES) for n in range(2)],
         [(0, 0, 0), (1, 0, 1)],
         [(100, 0), (101, 1)],
+        [(0, 9, RefRole.DEPENDS, 0), (1, 9, RefRole.DEPENDS, 1)],
     )
+
+
+def test_a_migration_copies_the_way_up_run_by_run(store: Store):
+    """Entries of a store of the version before are found from below as before, also while runs are merged."""
+    emptied(store)
+    rng = random.Random(4)
+    with pytest.MonkeyPatch.context() as patched, store._write() as connection:
+        patched.setattr(index_entries, "HOT", 5)
+        patched.setattr(index_entries, "FAN", 2)
+        for n in range(40):
+            refs = [(rng.randrange(FEW_KEYS), 3, rng.choice(UPWARD), n % FEW_KEYS, n)]
+            index_entries.add_entries(connection, [fact_row((n, n, n % FEW_KEYS, 3))], refs)
+            index_entries.add_raised(connection, [(key, 9, role, about, m) for key, _, role, about, m in refs])
+        index_entries.merge_some(connection, 7)
+    before = stored(store)
+    runs = store.runs()
+
+    stores.downgrade(store.engine, "0020")
+    open_store(store.url, codec.read, create=True).close()
+
+    assert runs is not None
+    assert runs.waiting
+    assert ways_up(before[0]) == before[3]
+    *entries, ways = stored(store)
+    assert list(before[:3]) == entries
+    assert before[3] == sorted(set(ways))  # a bound that was raised is in another run than what it raised
 
 
 WRITER = """
@@ -177,7 +213,7 @@ while True:
         n = (connection.exec_driver_sql("SELECT max(n) FROM fact").scalar() or 0) + 1
         rows = [fact_row((n + i, rng.getrandbits(63), rng.randrange(50), i)) for i in range(20)]
         index_entries.add(connection, index_entries.fact, rows)
-        index_entries.add_entries(connection, rows, sorted((rng.randrange(50), 0, 2, row[2], row[0]) for row in rows))
+        index_entries.add_entries(connection, rows, sorted((rng.randrange(50), 0, 1, row[2], row[0]) for row in rows))
     for _ in range(3):
         with store._write() as connection:
             index_entries.merge_some(connection, 60)
@@ -205,10 +241,11 @@ def test_a_process_killed_while_it_merges_loses_nothing(tmp_path: Path):
         writer.stdout.close()
         with store.connection() as connection:
             facts = connection.execute(sa.select(fact.c.n, fact.c.ident, fact.c.about, fact.c.until)).all()
-        refs, abouts, idents = stored(store)
+        refs, abouts, idents, ways = stored(store)
         assert sorted((about, until, n) for n, _, about, until in facts) == abouts
         assert sorted((ident, n) for n, ident, _, _ in facts) == idents
         assert sorted(n for n, *_ in facts) == sorted(n for *_, n in refs)
+        assert ways_up(refs) == ways
         assert len(facts) > before
         before = len(facts)
     with store.connection() as connection:

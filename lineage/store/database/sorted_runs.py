@@ -18,7 +18,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from lineage.store.database.sql import in_array
-from lineage.store.database.tables import fact
+from lineage.store.database.tables import UPWARD, fact, ref
 
 on_sqlite = MetaData()
 
@@ -38,7 +38,7 @@ run = Table(
     Column("target", Integer),  # the run into which it is being merged
 )
 
-# The entries of ``ref``, with an index (run, about, key, role) of those of the roles UPWARD.
+# The entries of ``ref``.
 sorted_ref = _sorted(
     "sorted_ref",
     Column("key", BigInteger),
@@ -52,10 +52,26 @@ sorted_about = _sorted("sorted_about", Column("key", BigInteger), Column("until"
 # The facts by the hash of their identity.
 sorted_ident = _sorted("sorted_ident", Column("key", BigInteger), Column("n", BigInteger))
 
-SORTED: Final = (sorted_ref, sorted_about, sorted_ident)
+# What the entries of the roles UPWARD say, by the element: once for each fact, whatever their bounds.
+sorted_upward = _sorted(
+    "sorted_upward",
+    Column("about", BigInteger),
+    Column("key", BigInteger),
+    Column("role", SmallInteger),
+    Column("n", BigInteger),
+)
+
+SORTED: Final = (sorted_ref, sorted_about, sorted_ident, sorted_upward)
 
 by_about = sa.table("by_about", sa.column("key", BigInteger), sa.column("until", Integer), sa.column("n", BigInteger))
 by_ident = sa.table("by_ident", sa.column("key", BigInteger), sa.column("n", BigInteger))
+by_child = sa.table(
+    "by_child",
+    sa.column("about", BigInteger),
+    sa.column("key", BigInteger),
+    sa.column("role", SmallInteger),
+    sa.column("n", BigInteger),
+)
 
 
 class _OnSQLite(FunctionElement[bool]):
@@ -91,6 +107,17 @@ def ident_among(keys: sa.Select[int]) -> sa.ColumnElement[bool]:
     """Build the condition that the identity of a fact has one of some hashes."""
     numbers = sa.select(by_ident.c.n).where(by_ident.c.key.in_(keys))
     return _OnSQLite(fact.c.n.in_(numbers), fact.c.ident.in_(keys))
+
+
+def upward(dialect: str, role: int) -> tuple[sa.FromClause, tuple[sa.ColumnElement[bool], ...]]:
+    """Return where the way up is found (``about``, ``key``, ``n``), and the condition for a role of UPWARD.
+
+    On PostgreSQL the condition is worded like the partial index of ``ref``, so that it is used.
+    """
+    of_role: sa.ColumnElement[int] = sa.literal_column(str(role))
+    if dialect == "sqlite":
+        return by_child, (by_child.c.role == of_role,)
+    return ref, (ref.c.role.in_([sa.literal_column(str(each)) for each in UPWARD]), ref.c.role == of_role)
 
 
 def repeated_idents(dialect: str, among: Collection[int] | None = None) -> sa.Select[int]:

@@ -7,7 +7,6 @@ an identity: the facts found are decoded, and their real ids are compared.
 import hashlib
 from typing import Final
 
-import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -75,12 +74,6 @@ ref = Table(
 UPWARD: Final = (RefRole.DEPENDS, RefRole.ALIAS)
 _upward = text(f"role IN ({', '.join(str(role) for role in UPWARD)})")
 Index("ref_upward", ref.c.about, ref.c.key, ref.c.role, sqlite_where=_upward, postgresql_where=_upward)
-
-
-def in_role_upward(role: int) -> tuple[sa.ColumnElement[bool], ...]:
-    """The condition that a row of ``ref`` has a role of UPWARD, worded like the partial index, so that it is used."""
-    upward = ref.c.role.in_([sa.literal_column(str(each)) for each in UPWARD])
-    return upward, ref.c.role == sa.literal_column(str(role))
 
 
 # The facts about actions, tokens and delegations by the time at which they occurred, in parts of up to some thousands.

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from lineage.core.model.records import ORDERS, Position
 from lineage.core.model.references import RefRole
-from lineage.store.database.sorted_runs import about_among, about_is, sorted_ref
+from lineage.store.database.sorted_runs import about_among, about_is, sorted_ref, upward
 from lineage.store.database.sql import found_by, in_array, lateral_for_each, texts_of, values_of
-from lineage.store.database.tables import accepted, fact, in_role_upward, name, ref, sighting, spread
+from lineage.store.database.tables import accepted, fact, name, ref, sighting, spread
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
 FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
@@ -26,7 +26,8 @@ def has_role(role: int) -> sa.ColumnElement[bool]:
 def _above(dialect: str) -> sa.CTE:
     """Select the keys of some elements and of everything that they depend on."""
     found = values_of("keys").cte("above", recursive=True)
-    return found.union(found_by(dialect, ref.c.about, found, [ref.c.key], *in_role_upward(RefRole.DEPENDS)))
+    way, depends = upward(dialect, RefRole.DEPENDS)
+    return found.union(found_by(dialect, way.c.about, found, [way.c.key], *depends))
 
 
 def _below(dialect: str) -> sa.CTE:
@@ -37,26 +38,27 @@ def _below(dialect: str) -> sa.CTE:
 
 _ALIVE: Final = ref.c.until > sa.bindparam("span")
 _BEHIND: Final = ref.c.about > sa.bindparam("after")
-_LINKED: Final = sa.and_(*in_role_upward(RefRole.ALIAS))
 _LINKS: Final = sa.and_(ref.c.until == 0, has_role(RefRole.ALIAS))
 
 
 def _party_on_sqlite() -> sa.CTE:
     """Select the keys of some principals, and of all that aliases declare to be the same party."""
     found = values_of("keys").cte("party", recursive=True)
+    way, linked = upward("sqlite", RefRole.ALIAS)
     # Two recursive terms: for a join over both conditions, the planner would use no index.
     return found.union(
         sa.select(ref.c.about).select_from(found).join(ref, sa.and_(ref.c.key == found.c.key, _LINKS)),
-        sa.select(ref.c.key).select_from(found).join(ref, sa.and_(ref.c.about == found.c.key, _LINKED)),
+        sa.select(way.c.key).select_from(found).join(way, sa.and_(way.c.about == found.c.key, *linked)),
     )
 
 
 def _party_on_postgresql() -> sa.CTE:
     """Select the same without the given ones, with one subquery for each direction, so that an index is used."""
+    way, linked = upward("postgresql", RefRole.ALIAS)
 
     def linked_with(keys: sa.FromClause) -> sa.Select[Any]:
         to = sa.select(ref.c.about.label("key")).where(ref.c.key == keys.c.key, _LINKS)
-        by = sa.select(ref.c.key).where(ref.c.about == keys.c.key, _LINKED)
+        by = sa.select(way.c.key).where(way.c.about == keys.c.key, *linked)
         return lateral_for_each(keys, to.correlate(keys).union_all(by.correlate(keys)))
 
     found = linked_with(values_of("keys").subquery()).cte("party", recursive=True)

@@ -11,17 +11,35 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from lineage.store.database.dialects import without_limits
 from lineage.store.database.engine import check, connect, faults, upgrade
-from lineage.store.database.tables import fact, meta, name, position, quarantine, ref, release, sighting
+from lineage.store.database.sorted_runs import by_child
+from lineage.store.database.tables import UPWARD, fact, meta, name, position, quarantine, ref, release, sighting
 from lineage.store.store import Store
 
 _SEEN_FIRST: Final = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
+_Rows = sa.Select[Any] | sa.CompoundSelect[Any]
+
+
+def _way_up(dialect: str) -> _Rows:
+    """Select what is found on the way up: on SQLite it is a table besides ``ref``, on PostgreSQL an index of it."""
+    way = by_child if dialect == "sqlite" else ref
+    stated = (way.c.about, way.c.key, way.c.role)
+    by = (fact.c.ident, fact.c.about)
+    return (
+        sa.select(*stated, *by)
+        .outerjoin(fact, fact.c.n == way.c.n)
+        .where(way.c.role.in_(UPWARD))
+        .distinct()
+        .order_by(*stated, *(column.nulls_first() for column in by))
+    )
+
+
 # Only what the log determines. For a record that occurs twice, the order of batches decides which position is the
 # fact's and which the sighting's, so positions are compared separately from contents.
-_COMPARED: Final[dict[str, sa.Select[Any] | sa.CompoundSelect[Any]]] = {
+_COMPARED: Final[dict[str, _Rows | dict[str, _Rows]]] = {
     "fact": sa.select(
         fact.c.ident,
         fact.c.about,
@@ -40,6 +58,7 @@ _COMPARED: Final[dict[str, sa.Select[Any] | sa.CompoundSelect[Any]]] = {
     .outerjoin(fact, fact.c.n == ref.c.n)
     .group_by(ref.c.key, ref.c.role, ref.c.about, fact.c.ident, fact.c.about)
     .order_by(ref.c.key, ref.c.role, ref.c.about, fact.c.ident.nulls_first(), fact.c.about.nulls_first()),
+    "dependencies and aliases": {dialect: _way_up(dialect) for dialect in ("sqlite", "postgresql")},
     "name": sa.select(name.c.key).distinct().order_by(name.c.key),
     "quarantine": sa.select(
         quarantine.c.origin,
@@ -85,8 +104,7 @@ def differences(one: Store, other: Store) -> Iterator[str]:
         with one.connection() as first, other.connection() as second:
             without_limits(first)
             without_limits(second)
-            pages = query.execution_options(yield_per=_PAGE)
-            with first.execute(pages) as rows, second.execute(pages) as twin_rows:
+            with _pages(first, query) as rows, _pages(second, query) as twin_rows:
                 for row, twin_row in zip_longest(rows, twin_rows):
                     if (
                         row is None
@@ -95,6 +113,12 @@ def differences(one: Store, other: Store) -> Iterator[str]:
                     ):
                         yield f"{table}: stored {_shown(row)}, projected again {_shown(twin_row)}"
                         break
+
+
+def _pages(connection: Connection, query: _Rows | dict[str, _Rows]) -> sa.CursorResult[Any]:
+    """Execute a query, which may differ between the databases, and fetch its rows page by page."""
+    own = query[connection.dialect.name] if isinstance(query, dict) else query
+    return connection.execute(own.execution_options(yield_per=_PAGE))
 
 
 def _compared(table: str, row: Any, twin_row: Any) -> tuple[Any, ...]:

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from lineage.store.database.dialects import add, add_missing
-from lineage.store.database.sorted_runs import SORTED, run, sorted_about, sorted_ident, sorted_ref
+from lineage.store.database.sorted_runs import SORTED, run, sorted_about, sorted_ident, sorted_ref, sorted_upward
 from lineage.store.database.sqlite import add_to_run
-from lineage.store.database.tables import fact, ref
+from lineage.store.database.tables import UPWARD, fact, ref
 
 HOT: Final = 200_000  # facts after which the newest run is complete: its pages still fit into the cache
 FAN: Final = 6  # runs of one level that are merged into one of the next level
@@ -51,6 +51,8 @@ def add_entries(connection: Connection, facts: list[Row], refs: list[Row]) -> No
         return
     newest = _newest(connection)
     add_to_run(connection, sorted_ref, newest, refs)
+    above = {(about, key, role, n) for key, _, role, about, n in refs if role in UPWARD}
+    add_to_run(connection, sorted_upward, newest, sorted(above))
     add_to_run(connection, sorted_about, newest, sorted(map(itemgetter(_ABOUT, _UNTIL, _N), facts)))
     add_to_run(connection, sorted_ident, newest, sorted(map(itemgetter(_IDENT, _N), facts)))
     _count(connection, newest, len(facts))

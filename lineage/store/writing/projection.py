@@ -23,14 +23,20 @@ from lineage.core.model.records import Batch, DecodedRecord, Outcomes, RejectedR
 from lineage.core.model.references import RefRole, mentions, subject_of
 from lineage.store import acts_in_time
 from lineage.store.database.dialects import add, add_missing, takes_turns, wait_for_turn
-from lineage.store.database.sorted_runs import about_among, highest_in_runs, ident_among, sorted_about, sorted_ref
+from lineage.store.database.sorted_runs import (
+    about_among,
+    highest_in_runs,
+    ident_among,
+    sorted_about,
+    sorted_ref,
+    upward,
+)
 from lineage.store.database.sql import chunks, found_by, storable, values_of
 from lineage.store.database.tables import (
     ENDLESS,
     Hashes,
     Keys,
     fact,
-    in_role_upward,
     name,
     position,
     quarantine,
@@ -62,8 +68,9 @@ _BOUNDS: Final = {
     ),
 }
 _PARENTS: Final = {
-    dialect: found_by(dialect, ref.c.about, "keys", [ref.c.about, ref.c.key], *in_role_upward(RefRole.DEPENDS))
+    dialect: found_by(dialect, way.c.about, "keys", [way.c.about, way.c.key], *depends)
     for dialect in ("sqlite", "postgresql")
+    for way, depends in [upward(dialect, RefRole.DEPENDS)]
 }
 
 

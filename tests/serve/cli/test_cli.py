@@ -1586,6 +1586,8 @@ DAMAGE = {
         "value FROM fact WHERE n = 5"
     ),
     "a dependency deleted": "DELETE FROM sorted_ref WHERE role = 1",
+    "a dependency that is not found from below": "DELETE FROM sorted_upward WHERE role = 1",
+    "a dependency that is found below another element": "UPDATE sorted_upward SET about = about + 1 WHERE role = 1",
     "a dependency that ended": "UPDATE sorted_ref SET until = 1 WHERE role = 1",
     "an order without its target": "DELETE FROM sorted_ref WHERE role = 4",
     "an order on something else": "UPDATE sorted_ref SET key = key + 1 WHERE role = 4",
