@@ -23,6 +23,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -466,6 +467,28 @@ def test_examples_in_python_run(section: Section):
 
     assert [] == report
     assert test.examples
+
+
+EXAMPLES = [
+    path.relative_to(ROOT)
+    for package in ("ingest", "lineage", "schemas")
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if ">>> " in path.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=str)
+def test_examples_in_docstrings_run(path: Path):
+    """
+    What an example in a docstring prints is what it shows.
+    """
+    found = doctest.DocTestFinder().find(import_module(".".join(path.with_suffix("").parts)))
+    report: list[str] = []
+    for test in found:
+        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=report.append)
+
+    assert [] == report
+    assert any(test.examples for test in found)
 
 
 def test_every_path_of_the_http_api_is_named():

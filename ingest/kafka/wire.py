@@ -41,7 +41,7 @@ class KafkaWire:
             version: The version of both.
 
         Raises:
-            Found: The response is not one of Kafka's protocol.
+            CauseFound: The response is not one of Kafka's protocol.
             ConnectionClosedError: The connection was closed.
             OSError: The connection failed in another way.
         """

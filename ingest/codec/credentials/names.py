@@ -73,9 +73,9 @@ def kind_of(name: str) -> SecretKind | None:
 
     Examples:
         >>> kind_of("AWS_SECRET_ACCESS_KEY")
-        <Kind.MADE: 'made by a machine'>
+        <SecretKind.MADE: 'made by a machine'>
         >>> kind_of("spring.datasource.password")
-        <Kind.CHOSEN: 'chosen by a person'>
+        <SecretKind.CHOSEN: 'chosen by a person'>
         >>> kind_of("accessKeyId"), kind_of("token_type"), kind_of("nextToken")
         (None, None, None)
     """
@@ -151,10 +151,10 @@ def is_secret(value: str, kind: SecretKind, *, name: str = "") -> bool:
     """Whether the value of a secret's name is really a secret, and not a placeholder, digest or public id.
 
     Examples:
-        >>> is_secret("hunter2", Kind.CHOSEN), is_secret("***", Kind.CHOSEN), is_secret("${DB_PASSWORD}", Kind.CHOSEN)
-        (True, False, False)
-        >>> is_secret("https://idp.example#4711", Kind.MADE), is_secret("arn:aws:iam::1:role/r", Kind.MADE)
-        (False, False)
+        >>> [is_secret(value, SecretKind.CHOSEN) for value in ("hunter2", "***", "${DB_PASSWORD}")]
+        [True, False, False]
+        >>> [is_secret(value, SecretKind.MADE) for value in ("https://idp.example#4711", "arn:aws:iam::1:role/r")]
+        [False, False]
     """
     if _PLACEHOLDER.fullmatch(value) or _DIGEST.fullmatch(value) or value.startswith("hmac-sha256:"):
         return False
