@@ -270,6 +270,10 @@ class Answers:
             else:
                 self._general.setdefault(body.receiver, []).append(answer)
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._named or self._general)
+
     def record_delivery(self, key: str, delivered: Deliveries) -> None:
         """Record the receivers to which an element was delivered, and when."""
         for receiver in self._general:

@@ -242,11 +242,16 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
     ]
     answers = Answers(acknowledgements, at)
     ledger = _ClosureBuilder(world.receivers, orders, answers, WordsElsewhere(world.receivers, revocation, at), at)
+    is_in_order, before = True, ("", "")
     for one in judged:
         ledger.enter(one)
+        place = by_id(one.ended.key)
+        is_in_order = is_in_order and before < place
+        before = place
     for order in orders:
         if order.effective_at > at and order.lifted_at > order.effective_at:
             ledger.open.append(OpenItem(order.target.key, None, "not-in-force"))
+            is_in_order = False
     if any(one.receiver is not None for one in ledger.open):
         verdict = ClosureVerdict.PARTIAL
     else:
@@ -263,7 +268,7 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
         enforced_at=ledger.enforced_at,
         elements=ledger.elements,
         receivers=tuple(ledger.tallies.values()),
-        open=tuple(sorted(ledger.open, key=lambda one: (*by_id(one.key), one.receiver or ""))),
+        open=tuple(ledger.open if is_in_order else sorted(ledger.open, key=_place_of_open)),
         reopened_by=tuple(action for _, action in sorted(ledger.reopening)),
         findings=(
             *found,
@@ -273,6 +278,11 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
         ),
         by_hand=tuple(sorted(ledger.marks(), key=lambda mark: (mark.said_at, mark.receiver, mark.by, mark.reason))),
     )
+
+
+def _place_of_open(one: OpenItem) -> tuple[str, str, str]:
+    """Return the sort key of open items: receipt order, then what no receiver covers, then by receiver."""
+    return (*by_id(one.key), one.receiver or "")
 
 
 def _closed_at(orders: list[Order], ledger: "_ClosureBuilder", at: Instant) -> Instant:
@@ -310,6 +320,22 @@ class Coverings:
         return self._by_order[order]
 
 
+class _Unanswered:
+    """What holds alike for the elements of one order that nobody has answered for, by the class of their coverage.
+
+    Attributes:
+        order: The order, which is kept so that its identity stays its own; an order may be several objects.
+        by_class: The outcomes at the receivers that cover the class, each with the reason why an element is open there,
+            and whether some order that ends it has no receiver.
+    """
+
+    __slots__ = ("by_class", "order")
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.by_class: dict[CoverageClass, tuple[list[tuple[ClosureTally, str]], bool]] = {}
+
+
 @dataclass(slots=True)
 class _ClosureBuilder:
     """Accumulates the verdict while the receipt is read."""
@@ -329,6 +355,7 @@ class _ClosureBuilder:
     by_hand: Counter[tuple[str, str, str, Instant]] = field(init=False, default_factory=Counter)
     deadlines: dict[str, int] = field(init=False, default_factory=dict)
     coverings: Coverings = field(init=False)
+    unanswered: "dict[int, _Unanswered]" = field(init=False, default_factory=dict)  # by the identity of the order
 
     def __post_init__(self) -> None:
         self.coverings = Coverings(self.receivers)
@@ -354,6 +381,9 @@ class _ClosureBuilder:
     def enter(self, judged: ElementEvidence) -> None:
         """Process one line of the receipt."""
         one, uses, delivered = judged
+        if not (uses or self.answers or one.endings or one.others):
+            self._enter_unanswered(one, delivered)
+            return
         self.answers.record_delivery(one.key, delivered)
         self.elements += 1
         known: Sequence[Use] = ()
@@ -366,18 +396,49 @@ class _ClosureBuilder:
         before = len(self.open)
         over = 0
         covering, uncovered = self.coverings.of(one)
+        if uncovered and not ended:
+            self.open.append(OpenItem(one.key, None, "uncovered"))
         for receiver in covering:
             at_receiver = self._at_receiver(one, receiver, delivered.get((receiver, one.key)), used_at, ended=ended)
             over = max(over, at_receiver)
         if uncovered:
             over = one.ends_at
-            if not ended:
-                self.open.append(OpenItem(one.key, None, "uncovered"))
         if len(self.open) > before:
             self.reopening += [(use.occurred_at, use.action) for use in known]
         else:
             over = min(over, one.ends_at) if ended else over
             self.over_at = max(over, self.over_at or 0)
+
+    def _enter_unanswered(self, one: EndedElement, delivered: Deliveries) -> None:
+        """Process one element if nobody has acknowledged anything, or used it: what most of a new revocation is.
+
+        It is open at every receiver that covers it until it expires, for the same reason as others of its order.
+        """
+        self.elements += 1
+        ended = self.at >= one.ends_at
+        alike = self.unanswered.get(id(one.order))
+        if alike is None:
+            alike = self.unanswered[id(one.order)] = _Unanswered(one.order)
+        found = alike.by_class.get(one.coverage_class)
+        if found is None:
+            covering, uncovered = self.coverings.of(one)
+            at_receivers = [(self.tallies[receiver], self._reason(one, receiver, None)) for receiver in covering]
+            found = alike.by_class[one.coverage_class] = at_receivers, uncovered
+        at_receivers, uncovered = found
+        for tally, _ in at_receivers:
+            tally.covers += 1
+            tally.pending += not ended
+            if delivered and (tally.receiver, one.key) in delivered:
+                tally.delivered += 1
+        if ended:
+            over = one.ends_at if at_receivers or uncovered else 0
+            self.over_at = max(over, self.over_at or 0)
+            return
+        if uncovered:
+            self.open.append(OpenItem(one.key, None, "uncovered"))
+        self.open += [OpenItem(one.key, tally.receiver, reason) for tally, reason in at_receivers]
+        if not at_receivers and not uncovered:
+            self.over_at = self.over_at or 0
 
     def _at_receiver(
         self, one: EndedElement, receiver: str, delivered_at: Instant | None, used_at: Instant | None, *, ended: bool

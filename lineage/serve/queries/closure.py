@@ -1,14 +1,13 @@
 """Whether a revocation is complete, and what is open (clauses 10.3 to 10.16)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from lineage.core.authority.receivers import HandMark
 from lineage.core.authority.world import World
 from lineage.core.findings.nearby import in_verdict, near
-from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant, format_instant
-from lineage.core.revocation.closure import Closure, ClosureTally, ElementEvidence, compute_closure, ended_in
+from lineage.core.revocation.closure import Closure, ClosureTally, ElementEvidence, OpenItem, compute_closure, ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import uses_under
 from lineage.core.revocation.receipt import receipt_of
@@ -118,7 +117,7 @@ def closure_document(found: Closure) -> Document:
         "seconds": seconds,
         "elements": found.elements,
         "receivers": [_tally_document(tally) for tally in found.receivers],
-        "open": [_open_document(*one) for one in found.open],
+        "open": _open_documents(found.open),
         "reopened_by": list(found.reopened_by),
         **({"by_hand": [_mark_document(mark) for mark in found.by_hand]} if found.by_hand else {}),
     }
@@ -139,10 +138,17 @@ def _mark_document(mark: HandMark) -> Document:
     return {**mark._asdict(), "said_at": format_instant(mark.said_at)}
 
 
-def _open_document(key: str, receiver: str | None, reason: str) -> Document:
-    kind, id_ = split_key(key)
-    where = {} if receiver is None else {"receiver": receiver}
-    return {"kind": kind, "id": id_, **where, "reason": reason}
+def _open_documents(items: Iterable[OpenItem]) -> list[Document]:
+    """Convert open items, of which there may be hundreds of thousands."""
+    documents: list[Document] = []
+    for key, receiver, reason in items:
+        kind, _, id_ = key.partition(":")
+        documents.append(
+            {"kind": kind, "id": id_, "reason": reason}
+            if receiver is None
+            else {"kind": kind, "id": id_, "receiver": receiver, "reason": reason}
+        )
+    return documents
 
 
 def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, successes: bool = True) -> Document:

@@ -1,6 +1,7 @@
 """Verdicts: coverage, acknowledgements and late uses, compared with the model, and in single stories."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,13 +15,24 @@ from lineage.core.model.events import (
     DecisionMade,
     Fact,
     ReceiverRegistered,
+    RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
     Target,
     TokenIssued,
 )
-from lineage.core.revocation.closure import Closure, ClosureVerdict, closure_of
+from lineage.core.model.keys import by_id
+from lineage.core.revocation.closure import (
+    Closure,
+    ClosureVerdict,
+    ElementEvidence,
+    closure_of,
+    compute_closure,
+    ended_in,
+)
 from lineage.core.revocation.enforced import orders_ending
+from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
+from lineage.core.revocation.late_uses import uses_under
 from lineage.core.revocation.receipt import receipt_of
 from tests.support import compare, model, worlds
 from tests.support.enforcement import RECEIVERS, ack, enforcement, fact
@@ -62,6 +74,39 @@ def test_the_verdict_equals_that_of_the_model(seed: int):
         assert expected == compare.closure_in(found), (revocation, at)
         assert (found.closed_at is not None) == (found.verdict is ClosureVerdict.CLOSED)
         assert found.closed_at is None or found.closed_at <= max(at, found.in_force_at)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_an_acknowledgement_of_something_else_changes_no_figure(seed: int):
+    """
+    Elements of which nobody has said anything are counted together; one acknowledgement of another token, by somebody
+    else, and each is looked at alone, with the same result.
+    """
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    records += enforcement(rng, records)
+    facts = [one for one in compare.facts_of(records) if not isinstance(one.event.body, RevocationAcknowledged)]
+    facts.append(fact(ReceiverRegistered("urn:all"), min(worlds.grid)))
+    at = max(worlds.grid)
+    world, told = World(facts), World(facts)
+    for revocation in worlds.REVOCATIONS:
+        told.add(fact(RevocationAcknowledged(revocation, "urn:nobody", "enforced", "other"), at))
+
+    for revocation in sorted(world.orders.by_id):
+        lines = receipt_of(world, revocation, at)
+        uses, endings = (
+            uses_under(world, lines, at),
+            endings_elsewhere(world, revocation, [line.key for line in lines]),
+        )
+        ended = ended_in(world, lines, endings, at)
+        delivered = {
+            (receiver, one.key): at for receiver in (*RECEIVERS, "urn:all") for one in ended if rng.random() < 0.5
+        }
+        rng.shuffle(ended)
+        judged = [ElementEvidence(one, uses.get(one.key, ()), delivered) for one in ended]
+        expected, found = (compute_closure(each, revocation, at, judged) for each in (told, world))
+        assert replace(expected, findings=()) == replace(found, findings=())
+        assert list(found.open) == sorted(found.open, key=lambda one: (*by_id(one.key), one.receiver or ""))
 
 
 HALF_HOUR = 1_800_000_000
