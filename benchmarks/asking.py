@@ -23,15 +23,15 @@ from ingest.opening import open_log
 from ingest.trust_file import Trust
 from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.model.events import ActionPerformed, DelegationGranted, TokenIssued
-from lineage.serve.queries import inventory
-from lineage.serve.queries.actions import actions
-from lineage.serve.queries.attention import attention
-from lineage.serve.queries.inventory import ElementFilter, PrincipalFilter
-from lineage.serve.queries.list_pages import OVER_HTTP, WORDS_OVER_HTTP
-from lineage.serve.queries.search import search
+from lineage.serve.queries.activity.actions import actions
+from lineage.serve.queries.activity.uses import uses
+from lineage.serve.queries.history.timeline import timeline
+from lineage.serve.queries.inventory import inventory
+from lineage.serve.queries.inventory.inventory import ElementFilter, PrincipalFilter
+from lineage.serve.queries.inventory.search import search
+from lineage.serve.queries.lists.list_pages import OVER_HTTP, WORDS_OVER_HTTP
+from lineage.serve.queries.overviews.attention import attention
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.timeline import timeline
-from lineage.serve.queries.uses import uses
 from lineage.store.store import Store, open_store
 
 GOAL_MS = 300

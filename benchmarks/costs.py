@@ -27,7 +27,7 @@ from ingest.sources.file_import import ingest_files
 from lineage.core.authority.world import World
 from lineage.core.model.events import ActionPerformed, Event, Fact, Target, TokenIssued
 from lineage.core.revocation.reach import Proposal, reach_of
-from lineage.serve.queries import closure
+from lineage.serve.queries.revocations import closure
 from lineage.serve.queries.service import Service
 
 TURNS: Final = 4

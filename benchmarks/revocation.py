@@ -45,7 +45,7 @@ from lineage.deliver.ssf.settings import SsfSettings
 from lineage.deliver.ssf.stream_requests import MOST_EVENTS, POLL, PollRequest
 from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.serve.config.wiring import now
-from lineage.serve.queries import closure, receipt
+from lineage.serve.queries.revocations import closure, receipt
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 

@@ -25,7 +25,7 @@ from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
 from lineage.serve.cli.main import main
 from lineage.serve.processes.live_graph import LiveGraph
-from lineage.serve.queries import revocations
+from lineage.serve.queries.revocations import revocations
 from lineage.serve.queries.service import Service
 from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.delivery import outbox

@@ -24,7 +24,7 @@ from lineage.serve.commands.checkpoints import keys_of
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now, opened_service
 from lineage.serve.processes.retention_process import Retaining
-from lineage.serve.queries.deletions import deleted
+from lineage.serve.queries.retention.deletions import deleted
 from lineage.store.deletions import deletions
 from lineage.store.retention_runs import last_run, note_run, only_run
 from lineage.store.store import Store, open_store

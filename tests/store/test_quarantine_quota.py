@@ -22,7 +22,7 @@ from lineage.core.model.errors import UnknownSchemaError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, Position, Record, RejectedRecord
 from lineage.serve.commands import maintenance
-from lineage.serve.queries import quarantine_and_conflicts
+from lineage.serve.queries.records import quarantine_and_conflicts
 from lineage.serve.queries.service import Service
 from lineage.serve.text import render_chain
 from lineage.store.quarantine import beyond_quota, count_beyond_quota, quarantined

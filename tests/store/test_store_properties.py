@@ -20,12 +20,12 @@ from lineage.core.model.events import Fact, Target
 from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.records import DECISIONS, Record, position_of
 from lineage.core.revocation.reach import Proposal
-from lineage.serve.queries import quarantine_and_conflicts
-from lineage.serve.queries.diff import diff as diff_of
-from lineage.serve.queries.findings import findings as findings_of
+from lineage.serve.queries.activity.uses import uses
+from lineage.serve.queries.findings.findings import findings as findings_of
+from lineage.serve.queries.history.diff import diff as diff_of
+from lineage.serve.queries.history.timeline import timeline
+from lineage.serve.queries.records import quarantine_and_conflicts
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.timeline import timeline
-from lineage.serve.queries.uses import uses
 from lineage.store.reading.acted import count_acted
 from lineage.store.reading.descendants import load_below
 from lineage.store.store import Store, open_store

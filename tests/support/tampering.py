@@ -47,8 +47,8 @@ from lineage.core.model.events import (
 from lineage.core.model.records import DECISIONS, ORDERS, Position, Record, position_of
 from lineage.deliver.tlog.checkpointing import sign_checkpoints
 from lineage.deliver.tlog.note_keys import NoteKeys, is_valid, note_keys
+from lineage.serve.queries.evidence.key_rotations import checkpoints_by_retired_keys
 from lineage.serve.queries.evidence_bundle import who_statement
-from lineage.serve.queries.key_rotations import checkpoints_by_retired_keys
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
 from lineage.store.database.engine import connect

@@ -86,7 +86,7 @@ def resolved(service: "Service", typed: str, kinds: Collection[str] = ()) -> tup
     """
     from lineage.core.model.keys import KINDS
     from lineage.serve.documents.core_documents import split_of
-    from lineage.serve.queries import resolving
+    from lineage.serve.queries.inventory import resolving
 
     kind, _, id_ = typed.partition(":")
     if id_ and kind in KINDS:
@@ -105,7 +105,7 @@ def resolved_id(service: "Service", asked: str, kind: str, option: str) -> str:
     Raises:
         RefusedError: It is the id of several things; the message names them.
     """
-    from lineage.serve.queries import resolving
+    from lineage.serve.queries.inventory import resolving
 
     typed = asked.removeprefix(f"{kind}:") if kind == "principal" else asked
     found = resolving.resolve(service, typed, (kind,))
@@ -139,7 +139,7 @@ def answer_each(
     ``table`` is the name of the answer in ``list_columns`` if it is a list.
     """
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.evidence_line import EvidenceLine
+    from lineage.serve.queries.evidence.evidence_line import EvidenceLine
 
     when = now() if at is None else at
     with opened_service(settings) as service:

@@ -73,8 +73,8 @@ def actions(
       delegraph actions --from 09:40 --format targets > suspects.txt
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.actions import actions as actions_of
-    from lineage.serve.queries.actions import as_ocsf
+    from lineage.serve.queries.activity.actions import actions as actions_of
+    from lineage.serve.queries.activity.actions import as_ocsf
     from lineage.serve.text import render_asking
 
     with opened_service(settings) as service:
@@ -158,8 +158,8 @@ def principals(
       delegraph principals --owner alice --state active --csv
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.inventory import PrincipalFilter
-    from lineage.serve.queries.inventory import principals as principals_of
+    from lineage.serve.queries.inventory.inventory import PrincipalFilter
+    from lineage.serve.queries.inventory.inventory import principals as principals_of
     from lineage.serve.text import render_asking
 
     _refuse_empty(owner=owner, text=text)
@@ -231,7 +231,7 @@ def _held(
     limit: int,
 ) -> None:
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.inventory import ElementFilter, held
+    from lineage.serve.queries.inventory.inventory import ElementFilter, held
     from lineage.serve.text import render_asking
 
     _refuse_empty(holder=holder, issuer=issuer, kind=kind, owner=owner, text=text)
@@ -281,7 +281,7 @@ def search(
       delegraph search mailer --known-at 2026-11-02T10:00:00Z
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.search import search as search_of
+    from lineage.serve.queries.inventory.search import search as search_of
     from lineage.serve.text import render_chain
 
     with opened_service(settings) as service:
@@ -301,7 +301,7 @@ def overview(settings: "Settings", out: Output, at: Instant | None, known_at: In
       delegraph overview --at yesterday --json
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.attention import attention
+    from lineage.serve.queries.overviews.attention import attention
     from lineage.serve.text import render_asking
 
     with opened_service(settings) as service:

@@ -184,7 +184,7 @@ def show(
     after: str | None,
 ) -> None:
     """A case: what it contains with the present state of each item, and who changed what when."""
-    from lineage.serve.queries.cases import case as case_of
+    from lineage.serve.queries.cases.cases import case as case_of
     from lineage.serve.text import render_cases
 
     def ask(service: "Service") -> Document | None:
@@ -213,7 +213,7 @@ def list_(
 ) -> None:
     """List the cases, latest first: by id backwards, since generated ids begin with the day."""
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.cases import CaseFilter, cases
+    from lineage.serve.queries.cases.cases import CaseFilter, cases
     from lineage.serve.text import render_cases
 
     with opened_service(settings) as service:
@@ -247,7 +247,7 @@ def export(
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.documents.case_report import case_as_html
-    from lineage.serve.queries.case_export import export_case
+    from lineage.serve.queries.cases.case_export import export_case
 
     with opened_service(settings) as service:
         moment = now() if at is None else at
@@ -333,7 +333,7 @@ def _items(service: "Service", items: Sequence[str], ranges: Sequence[str]) -> "
     from lineage.core.cases.case import RANGE
     from lineage.core.model.events import CaseItem
     from lineage.serve.cli.asking import resolved
-    from lineage.serve.queries.resolving import THINGS
+    from lineage.serve.queries.inventory.resolving import THINGS
 
     found = []
     for typed in items:

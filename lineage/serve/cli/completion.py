@@ -26,7 +26,7 @@ def principals(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 def _offered(ctx: click.Context, incomplete: str, kind: str | None) -> list[str]:
     from lineage.core.model.errors import DelegraphError
     from lineage.serve.config.wiring import Settings, opened_service
-    from lineage.serve.queries.resolving import beginning_with
+    from lineage.serve.queries.inventory.resolving import beginning_with
 
     if not incomplete:
         return []

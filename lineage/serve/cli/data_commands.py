@@ -96,7 +96,7 @@ def ingest(
     from ingest.sources.file_import import refuse_unreadable
     from lineage.serve.commands.intake import counts, read_files
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.sources import sources as sources_of
+    from lineage.serve.queries.records.sources import sources as sources_of
     from lineage.serve.text import render_chain, render_sources
 
     refuse_unreadable(files)
@@ -183,7 +183,7 @@ def quarantine(settings: "Settings", out: Output, retry: bool, everything: bool,
     """  # noqa: D301
     from lineage.serve.commands import maintenance
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.quarantine_and_conflicts import quarantine as quarantine_of
+    from lineage.serve.queries.records.quarantine_and_conflicts import quarantine as quarantine_of
     from lineage.serve.text import render_chain
 
     with opened_service(settings) as service:
@@ -280,7 +280,7 @@ def sources(settings: "Settings", out: Output) -> None:
       delegraph sources --json
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.sources import sources as found
+    from lineage.serve.queries.records.sources import sources as found
     from lineage.serve.text import render_sources
 
     with opened_service(settings) as service:

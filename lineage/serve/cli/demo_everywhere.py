@@ -12,8 +12,8 @@ from lineage.core.model.times import parse_instant
 from lineage.serve.cli.demo import NOT_PROVED, PROVED, throw_away
 from lineage.serve.commands.intake import read_files
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.history.timeline import timeline
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.timeline import timeline
 from lineage.serve.text import render_chain
 from lineage.serve.text.text_page import Page, joined, many
 

@@ -11,8 +11,8 @@ from uuid import uuid4
 from lineage.core.model.times import format_instant
 from lineage.serve.cli.demo import ACTION, LATE_EVENTS, LEAKED, ingest
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.closure import closure
-from lineage.serve.queries.revocations import revocations
+from lineage.serve.queries.revocations.closure import closure
+from lineage.serve.queries.revocations.revocations import revocations
 from lineage.serve.queries.service import Service
 from lineage.serve.web.demo_path import DemoStep, Story
 

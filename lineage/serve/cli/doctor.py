@@ -19,7 +19,7 @@ from lineage.serve.cli.doctor_checks import Checks, ago, seconds
 from lineage.serve.config.settings import TABLES, Settings
 from lineage.serve.config.wiring import now, opened_log, opened_store
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.retention_status import run_status
+from lineage.serve.queries.retention.retention_status import run_status
 from lineage.serve.text import render_retention
 from lineage.serve.text.text_page import Page
 from lineage.store import deletions

@@ -12,7 +12,7 @@ from lineage.serve.cli.doctor_checks import Checks, ago
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.evidence_status import evidence_status
+from lineage.serve.queries.evidence.evidence_status import evidence_status
 from lineage.store import evidence_trees
 from lineage.store.store import Store
 

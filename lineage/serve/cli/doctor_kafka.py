@@ -10,7 +10,7 @@ from lineage.serve.cli.doctor_checks import Checks, ago, seconds
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.lost_records import refuse_lost_records
+from lineage.serve.queries.records.lost_records import refuse_lost_records
 from lineage.serve.text.text_page import many
 from lineage.store.store import Store
 

@@ -179,7 +179,7 @@ def check(settings: "Settings", out: Output, file: "TextIO", keys: tuple[str, ..
     from lineage.core.evidence.notes import MOST_CHARACTERS, NoteError, parse_key
     from lineage.core.model.errors import RefusedError
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.key_rotations import check_checkpoint
+    from lineage.serve.queries.evidence.key_rotations import check_checkpoint
     from lineage.serve.text import render_evidence
 
     try:
@@ -229,7 +229,7 @@ def status(settings: "Settings", out: Output) -> None:
       delegraph evidence status
     """  # noqa: D301
     from lineage.serve.config.wiring import now, opened_service
-    from lineage.serve.queries.evidence_status import evidence_state
+    from lineage.serve.queries.evidence.evidence_status import evidence_state
     from lineage.serve.text import render_evidence
 
     with opened_service(settings) as service:
@@ -249,7 +249,7 @@ def consistency(settings: "Settings", out: Output, tree: str, old: int, new: int
       delegraph evidence consistency orders/0 10 20
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.record_proofs import parse_position, prove_consistency
+    from lineage.serve.queries.evidence.record_proofs import parse_position, prove_consistency
     from lineage.serve.text import render_evidence
 
     lane = parse_position(f"{tree}/0")
@@ -271,7 +271,7 @@ def absence(settings: "Settings", out: Output, source: str, sequence: int) -> No
       delegraph evidence absence https://gateway.example 17
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.record_proofs import prove_sequence_absent
+    from lineage.serve.queries.evidence.record_proofs import prove_sequence_absent
     from lineage.serve.text import render_evidence
 
     with opened_service(settings) as service:
@@ -294,7 +294,7 @@ def prove_record(settings: "Settings", out: Output, fact: str, event_source: str
       delegraph prove-record gw-7 --source https://gateway.example --json
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries import record_proofs
+    from lineage.serve.queries.evidence import record_proofs
     from lineage.serve.text import render_evidence
 
     origin = settings.evidence_origin

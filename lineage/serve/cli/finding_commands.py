@@ -70,8 +70,8 @@ def findings(
     if click.get_current_context().invoked_subcommand is not None:
         return
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.findings import FindingFilter, exported, failing, gate, posture_ids
-    from lineage.serve.queries.findings import findings as found_by
+    from lineage.serve.queries.findings.findings import FindingFilter, exported, failing, gate, posture_ids
+    from lineage.serve.queries.findings.findings import findings as found_by
     from lineage.serve.text import render_chain
 
     known = _baseline(baseline) if baseline is not None else frozenset()
@@ -126,7 +126,7 @@ def _write(file: Path, ids: list[str]) -> None:
 def show(settings: "Settings", out: Output, finding: str, at: Instant | None, known_at: Instant | None) -> None:
     """One finding: why, the evidence in time order, what it is connected with, and who judged it."""
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.one_finding import finding as finding_of
+    from lineage.serve.queries.findings.one_finding import finding as finding_of
     from lineage.serve.text import render_finding
 
     with opened_service(settings) as service:
@@ -229,7 +229,7 @@ def posture(
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.documents.finding_formats import posture_as_ocsf
     from lineage.serve.documents.posture_report import posture_as_html
-    from lineage.serve.queries.posture import posture as posture_of
+    from lineage.serve.queries.findings.posture import posture as posture_of
     from lineage.serve.text.text_page import Page
 
     def render(document: Document) -> Page:

@@ -48,7 +48,7 @@ def active(
     limit: int,
 ) -> None:
     """The agents that acted, or were granted anything, between two instants."""
-    from lineage.serve.queries import governance as queries
+    from lineage.serve.queries.activity import governance as queries
     from lineage.serve.text import render_governance as render
 
     between = _between(start, end)
@@ -78,7 +78,7 @@ def allowed(
     limit: int,
 ) -> None:
     """What an agent could do at an instant: its live grants with their effective scopes, and where it used them."""
-    from lineage.serve.queries import governance as queries
+    from lineage.serve.queries.activity import governance as queries
     from lineage.serve.text import render_governance as render
 
     moment = now() if at is None else at
@@ -112,7 +112,7 @@ def _between_two(name: str, help_text: str) -> click.Command:
         after: str | None,
         limit: int,
     ) -> None:
-        from lineage.serve.queries import governance as queries
+        from lineage.serve.queries.activity import governance as queries
         from lineage.serve.text import render_governance
 
         ask, render = {

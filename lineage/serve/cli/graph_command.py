@@ -50,9 +50,9 @@ def graph(
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.documents.core_documents import Document, split_of
-    from lineage.serve.queries.graph_view import graph as elements_of
-    from lineage.serve.queries.principals_drawn import Shown
-    from lineage.serve.queries.principals_view import principals_view
+    from lineage.serve.queries.graphs.graph_view import graph as elements_of
+    from lineage.serve.queries.graphs.principals_drawn import Shown
+    from lineage.serve.queries.graphs.principals_view import principals_view
     from lineage.serve.text import render_graph
 
     around, target = (None if value is None else split_of(value) for value in (of, laid_over))

@@ -140,7 +140,7 @@ def reach(
       delegraph reach token:t1
       delegraph reach principal:agent:planner --mode suspend
     """  # noqa: D301
-    from lineage.serve.queries.uses import findings_about
+    from lineage.serve.queries.activity.uses import findings_about
     from lineage.serve.text import render_chain
 
     def plan(service: "Service", kind: str, id_: str, when: Instant) -> Document | None:
@@ -171,8 +171,8 @@ def uses(
       delegraph uses token:https://idp.example#mailer-1
       delegraph uses token:https://idp.example#mailer-1 --csv > uses.csv
     """  # noqa: D301
-    from lineage.serve.queries.list_pages import of_limit
-    from lineage.serve.queries.uses import uses as uses_of
+    from lineage.serve.queries.activity.uses import uses as uses_of
+    from lineage.serve.queries.lists.list_pages import of_limit
     from lineage.serve.text import render_chain
 
     answer_each_of(
@@ -209,8 +209,8 @@ def timeline(
       delegraph timeline principal:agent:mailer --format timesketch > mailer.jsonl
     """  # noqa: D301
     from lineage.core.model.keys import KINDS
-    from lineage.serve.queries.list_pages import of_limit
-    from lineage.serve.queries.timeline import timeline as timeline_of
+    from lineage.serve.queries.history.timeline import timeline as timeline_of
+    from lineage.serve.queries.lists.list_pages import of_limit
     from lineage.serve.text import render_chain
 
     answer_each_of(
@@ -242,7 +242,7 @@ def diff(
     \b
       delegraph diff principal:agent:planner --from 2026-11-02T09:00:00Z --to now
     """  # noqa: D301
-    from lineage.serve.queries.diff import diff as diff_of
+    from lineage.serve.queries.history.diff import diff as diff_of
     from lineage.serve.text import render_chain
 
     answer_each_of(
@@ -266,7 +266,7 @@ def conflicts(settings: "Settings", out: Output) -> None:
       delegraph conflicts --json
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.quarantine_and_conflicts import conflicts as conflicts_of
+    from lineage.serve.queries.records.quarantine_and_conflicts import conflicts as conflicts_of
     from lineage.serve.text import render_chain
 
     with opened_service(settings) as service:

@@ -72,7 +72,7 @@ def register(
 def list_(settings: "Settings", out: Output) -> None:
     """All enforcement points, and what each covers."""
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.receivers import receivers
+    from lineage.serve.queries.revocations.receivers import receivers
     from lineage.serve.text import render_receivers
 
     with opened_service(settings) as service:

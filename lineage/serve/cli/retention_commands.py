@@ -81,7 +81,7 @@ def deletions(settings: "Settings", out: Output) -> None:
     """  # noqa: D301
     from lineage.serve.commands.checkpoints import keys_of
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.deletions import deleted
+    from lineage.serve.queries.retention.deletions import deleted
     from lineage.serve.text import render_retention
 
     with opened_service(settings) as service:
@@ -185,7 +185,7 @@ def release(
 def list_(settings: "Settings", out: Output) -> None:
     """Every hold, those in force first, with who placed and released it and why."""
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.holds import holds
+    from lineage.serve.queries.retention.holds import holds
     from lineage.serve.text import render_retention
 
     with opened_service(settings) as service:

@@ -112,7 +112,7 @@ def revoke(
     from lineage.serve.commands.revoke import give_order
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.documents.core_documents import split_of
-    from lineage.serve.queries.uses import findings_about
+    from lineage.serve.queries.activity.uses import findings_about
     from lineage.serve.text import render_chain
 
     if (target is None) == (targets is None):
@@ -253,7 +253,7 @@ def receipt(
       delegraph receipt rev-4711 --json | sha256sum      the digest that the summary shows
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries import receipt
+    from lineage.serve.queries.revocations import receipt
     from lineage.serve.text import render_revocations
 
     when = now() if at is None else at
@@ -288,7 +288,7 @@ def _signed_receipt(
     import json
 
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.signed_receipt import signed_receipt
+    from lineage.serve.queries.revocations.signed_receipt import signed_receipt
 
     if at is not None or known_at is not None:
         raise click.UsageError("a signed receipt states the present: leave out --at and --known-at")
@@ -323,7 +323,7 @@ def revocations(
       delegraph revocations --json --limit 10
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries import revocations
+    from lineage.serve.queries.revocations import revocations
     from lineage.serve.text import render_revocations
 
     when = now() if at is None else at
@@ -345,7 +345,7 @@ def closure(
     \b
       delegraph closure rev-4711
     """  # noqa: D301
-    from lineage.serve.queries import closure
+    from lineage.serve.queries.revocations import closure
     from lineage.serve.text import render_revocations
 
     answer_each(

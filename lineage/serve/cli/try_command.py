@@ -46,7 +46,7 @@ def try_(settings: "Settings", out: Output, files: tuple[str, ...], serve: bool,
     """  # noqa: D301
     from lineage.core.findings.options import Options, RuleOptions
     from lineage.serve.commands.intake import counts
-    from lineage.serve.queries.overview import overview
+    from lineage.serve.queries.overviews.overview import overview
     from lineage.serve.text import render_overview
 
     with ExitStack() as stack:

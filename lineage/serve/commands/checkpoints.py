@@ -13,8 +13,8 @@ from lineage.deliver.tlog.cosigning import quorum_of, request_cosignatures
 from lineage.deliver.tlog.note_keys import NoteKeys, load_note_keys
 from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.key_rotations import refuse_retired, rotations_of
-from lineage.serve.queries.record_proofs import latest_checkpoints
+from lineage.serve.queries.evidence.key_rotations import refuse_retired, rotations_of
+from lineage.serve.queries.evidence.record_proofs import latest_checkpoints
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
 from lineage.store.evidence_trees import TreeState

@@ -29,8 +29,8 @@ from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable, authorised, in_force
 from lineage.serve.commands.kept_form import kept, kept_report
 from lineage.serve.commands.live_index import LiveIndex
-from lineage.serve.queries.finding_basis import basis_of
-from lineage.serve.queries.finding_facts import gathered
+from lineage.serve.queries.findings.finding_basis import basis_of
+from lineage.serve.queries.findings.finding_facts import gathered
 from lineage.store import kept_findings
 from lineage.store.kept_findings import CHANGED, OPENED, RESOLVED, Current, StoredFinding
 from lineage.store.reading.touched import load_touched

@@ -11,8 +11,8 @@ from lineage.serve.commands.append import append, event_of
 from lineage.serve.commands.cases import id_of_day
 from lineage.serve.commands.order_checks import refuse_people
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.cases import known_case
-from lineage.serve.queries.holds import hold_document, known_holds
+from lineage.serve.queries.cases.cases import known_case
+from lineage.serve.queries.retention.holds import hold_document, known_holds
 from lineage.serve.queries.service import Service
 
 

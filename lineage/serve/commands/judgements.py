@@ -7,7 +7,7 @@ from lineage.core.model.events import FindingJudged
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.commands.append import send
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.one_finding import found_by_id
+from lineage.serve.queries.findings.one_finding import found_by_id
 from lineage.serve.queries.service import Service
 
 

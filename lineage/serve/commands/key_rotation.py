@@ -12,7 +12,7 @@ from lineage.deliver.tlog.note_keys import NoteKeys, load_note_keys
 from lineage.serve.commands.append import send
 from lineage.serve.commands.checkpoints import complete_trees
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.key_rotations import refuse_retired, rotations_of
+from lineage.serve.queries.evidence.key_rotations import refuse_retired, rotations_of
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
 

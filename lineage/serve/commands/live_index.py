@@ -13,7 +13,7 @@ from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
 from lineage.plumbing.gc_pause import gc_freeze, gc_paused
 from lineage.serve.commands.kept_form import differences, kept, resolved
-from lineage.serve.queries.finding_facts import Noticed
+from lineage.serve.queries.findings.finding_facts import Noticed
 from lineage.store import kept_findings
 from lineage.store.kept_findings import REFRESHED, RESOLVED, Current, IndexState, Positions, StoredFinding
 from lineage.store.store import Store, Stored

@@ -15,8 +15,8 @@ from lineage.core.model.times import Instant
 from lineage.serve.commands import submission_policy
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.key_rotations import checkpoints_by_retired_keys
-from lineage.serve.queries.lost_records import refuse_lost_records
+from lineage.serve.queries.evidence.key_rotations import checkpoints_by_retired_keys
+from lineage.serve.queries.records.lost_records import refuse_lost_records
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees, kept_findings
 from lineage.store.deletions import DeletedRecords, check_lists

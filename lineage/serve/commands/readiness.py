@@ -18,9 +18,9 @@ from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.commands.stop_proof import Probes, inquiry_about
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.revocations.signed_receipt import signed
+from lineage.serve.queries.revocations.stopped import stopped_by
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.signed_receipt import signed
-from lineage.serve.queries.stopped import stopped_by
 
 TYPE: Final = "delegraph-readiness+jws"
 _PAUSE_SECONDS: Final = 0.2  # between two questions about a canary

@@ -17,8 +17,8 @@ from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.commands.append import append, event_of
 from lineage.serve.commands.order_checks import is_no_second_person, refuse_people
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.closure import closure
-from lineage.serve.queries.receivers import registration_document
+from lineage.serve.queries.revocations.closure import closure
+from lineage.serve.queries.revocations.receivers import registration_document
 from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
 

@@ -29,8 +29,8 @@ from lineage.serve.commands.append import send
 from lineage.serve.commands.checkpoints import sign
 from lineage.serve.commands.maintenance import rebuild
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.deletions import deletion_document
-from lineage.serve.queries.holds import what_is_held
+from lineage.serve.queries.retention.deletions import deletion_document
+from lineage.serve.queries.retention.holds import what_is_held
 from lineage.serve.queries.service import Service
 from lineage.store import deletions, evidence_trees, retention_runs
 from lineage.store.deletions import DeletedRecords, Deletion

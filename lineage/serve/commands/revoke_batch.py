@@ -23,9 +23,9 @@ from lineage.serve.commands.append import event_of
 from lineage.serve.commands.order_checks import orders_about, refuse_drift, refuse_people, second_person
 from lineage.serve.commands.order_request import OrderRequest, differing, other_order
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.activity.uses import findings_beside_all
 from lineage.serve.queries.approvals import approvals_of
 from lineage.serve.queries.service import Service, acted_by
-from lineage.serve.queries.uses import findings_beside_all
 from lineage.store.plans import claim_revocation, claimed_event, keep_plan
 
 MOST_TARGETS: Final = 1_000

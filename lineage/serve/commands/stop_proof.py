@@ -14,9 +14,9 @@ from lineage.deliver.probes.inquiry import Inquiry
 from lineage.deliver.probes.probe_settings import STATUS_LIST, Probe
 from lineage.deliver.probes.prober import ask_all
 from lineage.serve.documents.core_documents import Document, instant
+from lineage.serve.queries.revocations.signed_receipt import signed
+from lineage.serve.queries.revocations.stopped import places_of, stopped_and_acknowledged, stopped_by
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.signed_receipt import signed
-from lineage.serve.queries.stopped import places_of, stopped_and_acknowledged, stopped_by
 
 TYPE: Final = "delegraph-stop-proof+jws"
 FIRST: Final = 1_000  # entries listed besides a count

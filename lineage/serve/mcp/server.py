@@ -33,7 +33,7 @@ from lineage.serve.http.core.query import Query
 from lineage.serve.http.core.question import Question, asked_ids
 from lineage.serve.http.core.responses import encoded
 from lineage.serve.mcp.tools import TOOLS, input_schema, items_of, query_parameters
-from lineage.serve.queries.cited_events import cited_events
+from lineage.serve.queries.records.cited_events import cited_events
 
 logger = logging.getLogger(__name__)
 

@@ -107,7 +107,7 @@ class Checkpointing:
     def _status(self) -> Document | None:
         """The state of the evidence with what witnesses last said; None if the store is unavailable."""
         from lineage.deliver.tlog.witness_client import SILENT
-        from lineage.serve.queries.evidence_status import evidence_status
+        from lineage.serve.queries.evidence.evidence_status import evidence_status
 
         settings = self._settings
         try:
@@ -156,7 +156,7 @@ class Checkpointing:
         """Sign what is due; return whether every partition can be signed."""
         from lineage.deliver.tlog.checkpoint_files import refuse_older_store
         from lineage.deliver.tlog.checkpointing import AT_ONCE, Pace, is_due, sign_checkpoints
-        from lineage.serve.queries.key_rotations import refuse_retired, rotations_of
+        from lineage.serve.queries.evidence.key_rotations import refuse_retired, rotations_of
 
         keys, settings = self._keys, self._settings
         pace = AT_ONCE if at_once else Pace(settings.evidence_every_records, settings.evidence_every_seconds)

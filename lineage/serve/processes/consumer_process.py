@@ -27,7 +27,7 @@ from lineage.serve.processes.live_graph import LiveGraph, routes
 from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.startup_retry import opened_in_time
 from lineage.serve.processes.tracing import tracer
-from lineage.serve.queries.lost_records import lost_records
+from lineage.serve.queries.records.lost_records import lost_records
 from lineage.serve.queries.service import Service
 from lineage.store.quarantine import count_beyond_quota, count_quarantined
 from lineage.store.store import Store

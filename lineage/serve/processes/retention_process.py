@@ -13,7 +13,7 @@ from lineage.core.retention.schedule import due_at
 from lineage.serve.config.wiring import opened_service
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.background_threads import background_threads
-from lineage.serve.queries.retention_status import run_status
+from lineage.serve.queries.retention.retention_status import run_status
 from lineage.store import retention_runs
 from lineage.store.store import Store
 

@@ -24,9 +24,9 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import TrustTable
 from lineage.deliver.tlog.checkpointing import origin_of_lane
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.case_export import cited_facts, export_case
-from lineage.serve.queries.key_rotations import rotation_facts
-from lineage.serve.queries.receipt import receipt
+from lineage.serve.queries.cases.case_export import cited_facts, export_case
+from lineage.serve.queries.evidence.key_rotations import rotation_facts
+from lineage.serve.queries.revocations.receipt import receipt
 from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees
 from lineage.store.evidence_trees import Lane, SignedCheckpoint, Tree

@@ -11,13 +11,13 @@ from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.findings.nearby import near
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.references import RefRole
-from lineage.serve.queries.actions import actions
-from lineage.serve.queries.graph_view import graph
-from lineage.serve.queries.inventory import ElementFilter, held
-from lineage.serve.queries.revocation_snapshot import work_out
-from lineage.serve.queries.revocations import latest
+from lineage.serve.queries.activity.actions import actions
+from lineage.serve.queries.activity.uses import uses
+from lineage.serve.queries.graphs.graph_view import graph
+from lineage.serve.queries.inventory.inventory import ElementFilter, held
+from lineage.serve.queries.revocations.revocation_snapshot import work_out
+from lineage.serve.queries.revocations.revocations import latest
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.uses import uses
 from lineage.store.reading.descendants import load_below
 from lineage.store.reading.graph_parts import children_of, load_nearby
 from lineage.store.reading.list_items import count_by_hour, load_held

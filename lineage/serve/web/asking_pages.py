@@ -12,7 +12,7 @@ from lineage.deliver.http.callers import require
 from lineage.serve.documents.typed_times import typed_time
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.question import ASKERS
-from lineage.serve.queries.resolving import resolve
+from lineage.serve.queries.inventory.resolving import resolve
 from lineage.serve.web.page_context import Shown
 from lineage.serve.web.page_endpoint import UNDERSTOOD, PageRequest, View, page_of, with_normalised_query
 

@@ -18,8 +18,8 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.parameters import OF
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id
 from lineage.serve.http.core.question import ASKERS
-from lineage.serve.queries.cases import CaseFilter
-from lineage.serve.queries.cases import cases as every_case
+from lineage.serve.queries.cases.cases import CaseFilter
+from lineage.serve.queries.cases.cases import cases as every_case
 from lineage.serve.text.render_cases import change
 from lineage.serve.web.forms import Form, form_of
 from lineage.serve.web.page_endpoint import PageRequest, render_template, with_normalised_query

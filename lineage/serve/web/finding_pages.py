@@ -26,7 +26,7 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import FINDINGS, TIMES
 from lineage.serve.http.core.query import Query
 from lineage.serve.http.core.question import ASKERS
-from lineage.serve.queries.findings import exported
+from lineage.serve.queries.findings.findings import exported
 from lineage.serve.web import view_models
 from lineage.serve.web.forms import Form, form_of
 from lineage.serve.web.links import Links

@@ -24,7 +24,7 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import REVOCATION
 from lineage.serve.http.core.query import Query, usable_id
 from lineage.serve.http.core.question import ASKERS
-from lineage.serve.queries.revocations import revocation
+from lineage.serve.queries.revocations.revocations import revocation
 from lineage.serve.web.board import board_of
 from lineage.serve.web.board_forms import BOARD
 from lineage.serve.web.forms import Form, form_of

@@ -9,8 +9,8 @@ from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.model.vocabulary import REASONS
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.chain_picture import picture_of_chain
-from lineage.serve.queries.graph_view import MOST
-from lineage.serve.queries.timeline import is_mentioned_more_than
+from lineage.serve.queries.graphs.graph_view import MOST
+from lineage.serve.queries.history.timeline import is_mentioned_more_than
 from lineage.serve.text import render_lists, render_receivers, render_revocations
 from lineage.serve.web import glossary, linked_text, principal_page, view_models
 from lineage.serve.web.board import board_of

@@ -13,8 +13,8 @@ from lineage.serve.drawing.principals_picture import Sign, is_over, picture_of_p
 from lineage.serve.drawing.svg import as_svg
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import Parameter, ParameterError, usable_id
-from lineage.serve.queries.graph_view import PRINCIPALS
-from lineage.serve.queries.principals_drawn import PRINCIPAL_KINDS, STATES
+from lineage.serve.queries.graphs.graph_view import PRINCIPALS
+from lineage.serve.queries.graphs.principals_drawn import PRINCIPAL_KINDS, STATES
 from lineage.serve.text.render_graph import amounts, omitted
 from lineage.serve.text.text_page import many
 from lineage.serve.web import page_context

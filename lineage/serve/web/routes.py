@@ -17,7 +17,7 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import ASKERS
-from lineage.serve.queries.receipt import receipt_page
+from lineage.serve.queries.revocations.receipt import receipt_page
 from lineage.serve.web import (
     asking_pages,
     batch_pages,

@@ -17,7 +17,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import Query
 from lineage.serve.http.core.question import ASKERS
-from lineage.serve.queries.attention import basis_of
+from lineage.serve.queries.overviews.attention import basis_of
 from lineage.serve.web.activity_bars import bars, lasting
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.usage import UNKNOWN
+from lineage.serve.queries.activity.usage import UNKNOWN
 from lineage.serve.web.links import Links
 from lineage.serve.web.page_endpoint import PageRequest
 from lineage.serve.web.swimlanes import lanes_of

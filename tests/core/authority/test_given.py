@@ -23,7 +23,7 @@ from lineage.serve.commands.lift import lift_order
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.processes.live_graph import LiveGraph
-from lineage.serve.queries import receipt, revocations
+from lineage.serve.queries.revocations import receipt, revocations
 from lineage.serve.queries.service import Service
 from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.delivery.outbox import rows

@@ -17,11 +17,11 @@ from ingest.codec import api as codec
 from ingest.trust_file import Trust
 from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.model.keys import ELEMENT_KINDS
-from lineage.serve.queries.actions import actions
-from lineage.serve.queries.diff import diff as diff_of
-from lineage.serve.queries.search import search as search_of
+from lineage.serve.queries.activity.actions import actions
+from lineage.serve.queries.history.diff import diff as diff_of
+from lineage.serve.queries.history.timeline import timeline
+from lineage.serve.queries.inventory.search import search as search_of
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.timeline import timeline
 from lineage.store.store import open_store
 from tests.support import model, worlds
 from tests.support.store_histories import records_of, write

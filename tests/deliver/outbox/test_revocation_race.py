@@ -18,7 +18,7 @@ from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now, opened_service
-from lineage.serve.queries.receipt import receipt
+from lineage.serve.queries.revocations.receipt import receipt
 from tests.support.feed_desk import delivering
 from tests.support.kafka_worlds import consuming, entries_of, made_log, wait_until
 from tests.support.stores import KINDS, in_a_file

@@ -11,7 +11,7 @@ from ingest.sources.identity import IdentityMap, rule
 from lineage.core.authority.principals import declared_kind
 from lineage.core.model.errors import RefusedError
 from lineage.serve.config.settings import Settings
-from lineage.serve.queries.sources import suggestion
+from lineage.serve.queries.records.sources import suggestion
 from tests.support.configured_sources import Configured
 
 LOGIN = {

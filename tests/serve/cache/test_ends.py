@@ -17,7 +17,8 @@ from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.serve.cache import revocation_cache as ends
 from lineage.serve.cache.revocation_cache import NOTHING, Invalidation, RelevantChanges, RevocationEffects
-from lineage.serve.queries import closure, other_orders, preparation, receipt, revocation_snapshot, revocations
+from lineage.serve.queries import preparation
+from lineage.serve.queries.revocations import closure, other_orders, receipt, revocation_snapshot, revocations
 from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing

@@ -22,11 +22,11 @@ from lineage.serve.commands import live_index
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
 from lineage.serve.commands.judgements import judge
 from lineage.serve.commands.kept_form import kept_report
-from lineage.serve.queries import findings as found_by
-from lineage.serve.queries import kept_list, one_finding
-from lineage.serve.queries import posture as posture_module
-from lineage.serve.queries.findings import FindingFilter, exported, findings, gate, survey
-from lineage.serve.queries.posture import posture
+from lineage.serve.queries.findings import findings as found_by
+from lineage.serve.queries.findings import kept_list, one_finding
+from lineage.serve.queries.findings import posture as posture_module
+from lineage.serve.queries.findings.findings import FindingFilter, exported, findings, gate, survey
+from lineage.serve.queries.findings.posture import posture
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
 from lineage.store.store import Store, open_store

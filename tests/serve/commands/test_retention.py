@@ -26,9 +26,9 @@ from lineage.deliver.tlog.note_keys import NoteKeys, note_keys
 from lineage.serve.commands import holds, maintenance, retention
 from lineage.serve.commands.checkpoints import sign
 from lineage.serve.config.wiring import now
-from lineage.serve.queries.closure import closure
-from lineage.serve.queries.deletions import deleted
-from lineage.serve.queries.lost_records import lost_records
+from lineage.serve.queries.records.lost_records import lost_records
+from lineage.serve.queries.retention.deletions import deleted
+from lineage.serve.queries.revocations.closure import closure
 from lineage.serve.queries.service import Service
 from lineage.store.retention_runs import last_run, only_run
 from lineage.store.store import open_store

@@ -21,10 +21,10 @@ from lineage.core.model.times import format_instant
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.serve.config.wiring import now
-from lineage.serve.queries import closure, receipt, revocation_snapshot, revocations
-from lineage.serve.queries.closure import closure_document
-from lineage.serve.queries.external_sort import in_order
-from lineage.serve.queries.receipt import line_document
+from lineage.serve.queries.lists.external_sort import in_order
+from lineage.serve.queries.revocations import closure, receipt, revocation_snapshot, revocations
+from lineage.serve.queries.revocations.closure import closure_document
+from lineage.serve.queries.revocations.receipt import line_document
 from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing

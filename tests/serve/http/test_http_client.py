@@ -11,10 +11,10 @@ from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
 from lineage.serve import http_client as client_module
 from lineage.serve.client_problems import MissingError
 from lineage.serve.http_client import Client
-from lineage.serve.queries import governance
-from lineage.serve.queries.findings import findings as findings_of
-from lineage.serve.queries.search import search as search_of
-from lineage.serve.queries.timeline import timeline
+from lineage.serve.queries.activity import governance
+from lineage.serve.queries.findings.findings import findings as findings_of
+from lineage.serve.queries.history.timeline import timeline
+from lineage.serve.queries.inventory.search import search as search_of
 from tests.support.http_clients import URL, client_of
 from tests.support.http_worlds import ASKED, HOST, LEAKED, World, api_over
 

@@ -20,28 +20,31 @@ from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries import governance, inventory, quarantine_and_conflicts, revocations
-from lineage.serve.queries.actions import actions
-from lineage.serve.queries.attention import attention
-from lineage.serve.queries.case_export import export_case
-from lineage.serve.queries.cases import case, cases, changes_of_case
-from lineage.serve.queries.deletions import deleted
-from lineage.serve.queries.diff import diff as diff_of
-from lineage.serve.queries.dossier import dossier
-from lineage.serve.queries.evidence_status import evidence_state
-from lineage.serve.queries.findings import findings as findings_of
-from lineage.serve.queries.graph_view import graph
-from lineage.serve.queries.holds import holds
-from lineage.serve.queries.identity import identity
-from lineage.serve.queries.one_finding import finding as finding_of
-from lineage.serve.queries.posture import posture as posture_of
-from lineage.serve.queries.projection_status import projection_status
-from lineage.serve.queries.receivers import receivers
-from lineage.serve.queries.record_proofs import latest_checkpoints, prove_consistency
-from lineage.serve.queries.search import search as search_of
-from lineage.serve.queries.timeline import timeline
-from lineage.serve.queries.usage import UsageSubject, usage
-from lineage.serve.queries.uses import findings_about, uses
+from lineage.serve.queries.activity import governance
+from lineage.serve.queries.activity.actions import actions
+from lineage.serve.queries.activity.usage import UsageSubject, usage
+from lineage.serve.queries.activity.uses import findings_about, uses
+from lineage.serve.queries.cases.case_export import export_case
+from lineage.serve.queries.cases.cases import case, cases, changes_of_case
+from lineage.serve.queries.evidence.evidence_status import evidence_state
+from lineage.serve.queries.evidence.record_proofs import latest_checkpoints, prove_consistency
+from lineage.serve.queries.findings.findings import findings as findings_of
+from lineage.serve.queries.findings.one_finding import finding as finding_of
+from lineage.serve.queries.findings.posture import posture as posture_of
+from lineage.serve.queries.graphs.dossier import dossier
+from lineage.serve.queries.graphs.graph_view import graph
+from lineage.serve.queries.history.diff import diff as diff_of
+from lineage.serve.queries.history.timeline import timeline
+from lineage.serve.queries.inventory import inventory
+from lineage.serve.queries.inventory.identity import identity
+from lineage.serve.queries.inventory.search import search as search_of
+from lineage.serve.queries.overviews.attention import attention
+from lineage.serve.queries.records import quarantine_and_conflicts
+from lineage.serve.queries.records.projection_status import projection_status
+from lineage.serve.queries.retention.deletions import deleted
+from lineage.serve.queries.retention.holds import holds
+from lineage.serve.queries.revocations import revocations
+from lineage.serve.queries.revocations.receivers import receivers
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.support.stores import KINDS, fresh_places
 

@@ -21,7 +21,7 @@ from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.receipt_stream import RECEIPTS
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.core import responses as answers
-from lineage.serve.queries import receipt
+from lineage.serve.queries.revocations import receipt
 from lineage.store.quarantine import quarantined
 from tests.support.asgi import get_scope
 from tests.support.http_worlds import ASKED, LEAKED, NAMES, World, api_over, problem_type

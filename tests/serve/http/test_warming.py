@@ -14,7 +14,7 @@ from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.serve.cli.demo import ASKED
 from lineage.serve.processes.http_warmup import loaded_frozen, warmed
-from lineage.serve.queries.findings import findings as findings_of
+from lineage.serve.queries.findings.findings import findings as findings_of
 from lineage.serve.queries.preparation import steps_of
 from lineage.serve.queries.service import Service
 from lineage.serve.web.page_endpoint import templates

@@ -15,7 +15,7 @@ from mcp.types import CallToolResult, ListToolsResult
 from lineage.core.model.references import about
 from lineage.deliver.http.callers import Caller, Role
 from lineage.serve.mcp.tools import TOOLS
-from lineage.serve.queries import cited_events
+from lineage.serve.queries.records import cited_events
 from tests.support.desk import Desk
 from tests.support.http_worlds import LEAKED, World, api_over
 from tests.support.mcp_clients import answer_in, in_process, over_http, over_stdio, problem_in

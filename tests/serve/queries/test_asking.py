@@ -18,7 +18,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import ActionPerformed, Event, PrincipalRegistered, TokenIssued
 from lineage.core.model.records import Position, Record
 from lineage.core.model.trust import TrustTable, authorised
-from lineage.serve.queries.actions import Budget, actions
+from lineage.serve.queries.activity.actions import Budget, actions
 from lineage.serve.queries.service import Service
 from lineage.store.database.tables import act, meta
 from lineage.store.store import Store

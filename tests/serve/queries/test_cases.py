@@ -16,7 +16,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import CaseChanged, CaseItem, Event
 from lineage.serve.commands.cases import MOST_AT_ONCE, change_case, open_case
 from lineage.serve.config.wiring import now
-from lineage.serve.queries.cases import CaseFilter, case, cases, cases_with, changes_of_case
+from lineage.serve.queries.cases.cases import CaseFilter, case, cases, cases_with, changes_of_case
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support import case_checker, stores

@@ -18,8 +18,8 @@ from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import opened_shared_service
 from lineage.serve.processes.checkpoint_process import Checkpointing
-from lineage.serve.queries.evidence_line import EvidenceLine
-from lineage.serve.queries.evidence_status import coverages, evidence_status
+from lineage.serve.queries.evidence.evidence_line import EvidenceLine
+from lineage.serve.queries.evidence.evidence_status import coverages, evidence_status
 from lineage.store import evidence_trees
 from lineage.store.store import Store, open_store
 from tests.support.desk import Desk

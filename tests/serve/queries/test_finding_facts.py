@@ -10,7 +10,7 @@ from ingest.projector import read_records
 from lineage.core.model.events import Event, RevocationOrdered, Target, TokenIssued
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
 from lineage.core.model.trust import Grant, TrustTable
-from lineage.serve.queries.finding_facts import Noticed, gathered
+from lineage.serve.queries.findings.finding_facts import Noticed, gathered
 from lineage.store.store import Store, open_store
 from tests.support import stores
 

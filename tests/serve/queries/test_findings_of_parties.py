@@ -8,8 +8,8 @@ import pytest
 from lineage.core.model.times import format_instant
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries import findings_of_parties, kept_list
-from lineage.serve.queries.inventory import PrincipalFilter, principals
+from lineage.serve.queries.findings import findings_of_parties, kept_list
+from lineage.serve.queries.inventory.inventory import PrincipalFilter, principals
 from lineage.serve.queries.service import Service
 from tests.support.http_worlds import World, api_over
 from tests.support.web_pages import Pages, text_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from ingest.trust_file import Trust
-from lineage.serve.queries.findings import findings
+from lineage.serve.queries.findings.findings import findings
 from lineage.serve.queries.service import Service
 from lineage.store.store import Store
 from tests.support import compare, stores, worlds

@@ -10,7 +10,7 @@ import pytest
 from ingest.codec import api as codec
 from ingest.trust_file import Trust
 from lineage.core.model.times import parse_instant
-from lineage.serve.queries import governance
+from lineage.serve.queries.activity import governance
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support.finding_cases import Event, moment

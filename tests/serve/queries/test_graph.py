@@ -11,7 +11,7 @@ import pytest
 from lineage.core.model.keys import key_of
 from lineage.serve.cli.demo import ASKED
 from lineage.serve.drawing.layout import MOST_BENDS, layout
-from lineage.serve.queries.graph_view import graph
+from lineage.serve.queries.graphs.graph_view import graph
 from lineage.serve.web import view_models
 from tests.support.http_worlds import World, api_over
 from tests.support.web_pages import Pages, text_of

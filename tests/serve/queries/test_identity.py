@@ -14,7 +14,7 @@ from ingest.trust_file import Trust
 from lineage.core.model.events import Event
 from lineage.core.model.times import parse_instant
 from lineage.core.model.trust import SourceGrant, TrustTable
-from lineage.serve.queries.identity import identity
+from lineage.serve.queries.inventory.identity import identity
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support import stores

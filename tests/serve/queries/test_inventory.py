@@ -17,7 +17,7 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.records import Position, Record
 from lineage.core.model.references import mentions, subject_of
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.inventory import (
+from lineage.serve.queries.inventory.inventory import (
     KINDS,
     NAME_STATES,
     STATES,
@@ -28,7 +28,7 @@ from lineage.serve.queries.inventory import (
     issuer_of,
     principals,
 )
-from lineage.serve.queries.search import search
+from lineage.serve.queries.inventory.search import search
 from lineage.serve.queries.service import Service
 from lineage.store.store import Store
 from tests.support import compare, stores, worlds

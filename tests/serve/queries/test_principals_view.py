@@ -18,9 +18,9 @@ from lineage.core.model.errors import RefusedError
 from lineage.serve.cli.demo import ASKED
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.drawing.chain_picture import picture_of_chain
-from lineage.serve.queries import principals_view as view
-from lineage.serve.queries.principals_drawn import Shown
-from lineage.serve.queries.principals_view import principals_view
+from lineage.serve.queries.graphs import principals_view as view
+from lineage.serve.queries.graphs.principals_drawn import Shown
+from lineage.serve.queries.graphs.principals_view import principals_view
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support.desk import invoke

@@ -29,10 +29,10 @@ from lineage.core.model.references import about, mentions
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.asgi.app import create_app
-from lineage.serve.queries.list_pages import WHOLE_LIST, Budget
+from lineage.serve.queries.activity.uses import uses
+from lineage.serve.queries.history.timeline import timeline
+from lineage.serve.queries.lists.list_pages import WHOLE_LIST, Budget
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.timeline import timeline
-from lineage.serve.queries.uses import uses
 from lineage.serve.web import pages as web_pages
 from lineage.store.database.tables import act, meta
 from lineage.store.store import Store

@@ -11,9 +11,9 @@ from ingest.log.port import entry_of
 from ingest.projector import project
 from lineage.core.model.events import ActionPerformed, Event
 from lineage.serve.cli.demo import ASKED
-from lineage.serve.queries import usage as queries
+from lineage.serve.queries.activity import usage as queries
+from lineage.serve.queries.activity.usage import UsageSubject, usage
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.usage import UsageSubject, usage
 from tests.support.http_worlds import World, api_over
 
 

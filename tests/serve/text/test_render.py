@@ -21,14 +21,14 @@ from lineage.serve.commands.lift import lift_order
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries import quarantine_and_conflicts
-from lineage.serve.queries.diff import diff as diff_of
-from lineage.serve.queries.findings import FindingFilter
-from lineage.serve.queries.findings import findings as findings_of
-from lineage.serve.queries.search import search as search_of
+from lineage.serve.queries.activity.uses import uses
+from lineage.serve.queries.findings.findings import FindingFilter
+from lineage.serve.queries.findings.findings import findings as findings_of
+from lineage.serve.queries.history.diff import diff as diff_of
+from lineage.serve.queries.history.timeline import timeline
+from lineage.serve.queries.inventory.search import search as search_of
+from lineage.serve.queries.records import quarantine_and_conflicts
 from lineage.serve.queries.service import Service
-from lineage.serve.queries.timeline import timeline
-from lineage.serve.queries.uses import uses
 from lineage.serve.text import render_chain, render_evidence
 from lineage.serve.text.text_page import Page, safe
 from tests.support.text import flat, piped

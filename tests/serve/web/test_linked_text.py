@@ -14,7 +14,7 @@ from lineage.serve.cli import demo
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.diff import diff
+from lineage.serve.queries.history.diff import diff
 from lineage.serve.text.text_page import Page, Piece, safe
 from lineage.serve.web import linked_text
 from lineage.serve.web.linked_text import TextSpan

@@ -16,7 +16,7 @@ from lineage.core.model.finding import Severity
 from lineage.core.model.times import parse_instant
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
-from lineage.serve.queries.findings import findings
+from lineage.serve.queries.findings.findings import findings
 from lineage.serve.web.links import Links
 from lineage.serve.web.templating import breakable
 from tests.support.http_worlds import LEAKED, World, api_over

@@ -30,17 +30,18 @@ from lineage.serve.http.core.parameters import (
 )
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries import quarantine_and_conflicts, revocations
-from lineage.serve.queries.diff import diff as diff_of
-from lineage.serve.queries.findings import FindingFilter
-from lineage.serve.queries.findings import findings as findings_of
-from lineage.serve.queries.list_pages import OVER_HTTP
-from lineage.serve.queries.one_finding import finding as finding_of
-from lineage.serve.queries.posture import posture as posture_of
-from lineage.serve.queries.search import LOOKED_AT
-from lineage.serve.queries.search import search as search_of
-from lineage.serve.queries.timeline import timeline as timeline_of
-from lineage.serve.queries.uses import uses as uses_of
+from lineage.serve.queries.activity.uses import uses as uses_of
+from lineage.serve.queries.findings.findings import FindingFilter
+from lineage.serve.queries.findings.findings import findings as findings_of
+from lineage.serve.queries.findings.one_finding import finding as finding_of
+from lineage.serve.queries.findings.posture import posture as posture_of
+from lineage.serve.queries.history.diff import diff as diff_of
+from lineage.serve.queries.history.timeline import timeline as timeline_of
+from lineage.serve.queries.inventory.search import LOOKED_AT
+from lineage.serve.queries.inventory.search import search as search_of
+from lineage.serve.queries.lists.list_pages import OVER_HTTP
+from lineage.serve.queries.records import quarantine_and_conflicts
+from lineage.serve.queries.revocations import revocations
 
 
 def search(site: AppContext, _caller: Caller, query: Query) -> Document:

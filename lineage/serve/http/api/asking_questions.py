@@ -24,12 +24,12 @@ from lineage.serve.http.core.parameters import (
 )
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries import inventory
-from lineage.serve.queries.actions import actions as actions_of
-from lineage.serve.queries.attention import attention
-from lineage.serve.queries.list_pages import OVER_HTTP, WORDS_OVER_HTTP
-from lineage.serve.queries.usage import UsageSubject
-from lineage.serve.queries.usage import usage as usage_of
+from lineage.serve.queries.activity.actions import actions as actions_of
+from lineage.serve.queries.activity.usage import UsageSubject
+from lineage.serve.queries.activity.usage import usage as usage_of
+from lineage.serve.queries.inventory import inventory
+from lineage.serve.queries.lists.list_pages import OVER_HTTP, WORDS_OVER_HTTP
+from lineage.serve.queries.overviews.attention import attention
 
 _IDS: Final = ("human", "agent", "actor", "token", "delegation", "session", "client")
 _VALUES: Final = ("tool", "operation", "resource", "text")

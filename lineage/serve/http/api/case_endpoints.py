@@ -27,8 +27,8 @@ from lineage.serve.http.core.json_body import Fields
 from lineage.serve.http.core.parameters import CASE, CASE_FILTERS, KNOWN_AT, PAGES, PAGES_OF_ITEMS, TIMES
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries import cases as reading
-from lineage.serve.queries.case_export import export_case
+from lineage.serve.queries.cases import cases as reading
+from lineage.serve.queries.cases.case_export import export_case
 
 CHANGES: Final = CASE_CHANGES[1:]  # a case is opened at its own path
 _EXAMINED: Final = 1_000  # cases examined for one page

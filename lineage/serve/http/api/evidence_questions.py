@@ -8,8 +8,8 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.query import Parameter, ParameterError, Query
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries import record_proofs
-from lineage.serve.queries.evidence_status import evidence_state
+from lineage.serve.queries.evidence import record_proofs
+from lineage.serve.queries.evidence.evidence_status import evidence_state
 
 _LARGEST: Final = 10**18
 _LONGEST: Final = 1_024

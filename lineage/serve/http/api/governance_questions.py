@@ -13,7 +13,7 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import AGENT, FROM, KNOWN_AT, PAGES, TIMES, TO
 from lineage.serve.http.core.query import ParameterError, Query, usable_id
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries import governance
+from lineage.serve.queries.activity import governance
 
 _FROM: Final = FROM._replace(required=False, description="From then; by default from the beginning.")
 _TO: Final = TO._replace(required=False, description="Until before then; by default until now.")

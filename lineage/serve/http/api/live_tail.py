@@ -19,7 +19,7 @@ from lineage.serve.documents.core_documents import fact_document
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import ParameterError
 from lineage.serve.http.core.responses import encoded
-from lineage.serve.queries.recorded import Recorded, facts_recorded, findings_recorded, findings_until
+from lineage.serve.queries.records.recorded import Recorded, facts_recorded, findings_recorded, findings_until
 
 logger = logging.getLogger(__name__)
 

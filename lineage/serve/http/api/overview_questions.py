@@ -11,12 +11,12 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ONE, TIMES
 from lineage.serve.http.core.query import Parameter, ParameterError, Query, kind_and_id
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries.dossier import dossier
-from lineage.serve.queries.graph_view import MOST, PRINCIPALS, VIEWS, graph
-from lineage.serve.queries.identity import identity
-from lineage.serve.queries.principals_drawn import PRINCIPAL_KINDS, STATES, Shown
-from lineage.serve.queries.principals_view import principals_view
-from lineage.serve.queries.projection_status import projection_status
+from lineage.serve.queries.graphs.dossier import dossier
+from lineage.serve.queries.graphs.graph_view import MOST, PRINCIPALS, VIEWS, graph
+from lineage.serve.queries.graphs.principals_drawn import PRINCIPAL_KINDS, STATES, Shown
+from lineage.serve.queries.graphs.principals_view import principals_view
+from lineage.serve.queries.inventory.identity import identity
+from lineage.serve.queries.records.projection_status import projection_status
 
 _MOST: Final = Parameter(
     "most", {"type": "integer", "minimum": 1, "maximum": MOST}, "The most elements; the rest is counted."

@@ -23,7 +23,7 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ACTION, HOW, OF, STALE, TIMES, UNSEEN
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries.uses import findings_about
+from lineage.serve.queries.activity.uses import findings_about
 
 STATED: Final = ELEMENT_KINDS | NAME_KINDS  # the kinds with a state, which an order can target
 

@@ -20,8 +20,8 @@ from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, usable_id
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.core.responses import Streamed
-from lineage.serve.queries import receipt
-from lineage.serve.queries.receipt import Receipt
+from lineage.serve.queries.revocations import receipt
+from lineage.serve.queries.revocations.receipt import Receipt
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from lineage.serve.http.core.json_body import Fields
 from lineage.serve.http.core.parameters import KNOWN_AT
 from lineage.serve.http.core.query import ParameterError, Query, usable_id
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries.receivers import receivers
+from lineage.serve.queries.revocations.receivers import receivers
 
 _LONGEST_DEADLINE: Final = 10 * 365 * 24 * 60 * 60  # seconds
 

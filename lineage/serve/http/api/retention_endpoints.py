@@ -23,8 +23,8 @@ from lineage.serve.http.core.json_body import Fields, read_object
 from lineage.serve.http.core.query import Query, usable_id
 from lineage.serve.http.core.question import Question
 from lineage.serve.http.core.responses import document_response
-from lineage.serve.queries.deletions import deleted
-from lineage.serve.queries.holds import holds
+from lineage.serve.queries.retention.deletions import deleted
+from lineage.serve.queries.retention.holds import holds
 
 _LARGEST: Final = 16 * 1024  # bytes of a body
 

@@ -18,7 +18,7 @@ from lineage.serve.http.core.parameters import REVOCATION
 from lineage.serve.http.core.query import Query, usable_id
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.core.responses import document_response
-from lineage.serve.queries.signed_receipt import signed_receipt
+from lineage.serve.queries.revocations.signed_receipt import signed_receipt
 
 _MOST_SAMPLED: Final = 1_000_000
 

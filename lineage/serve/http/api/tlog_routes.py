@@ -16,7 +16,7 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.core.responses import bytes_response
-from lineage.serve.queries.published_trees import published_checkpoint, published_tile
+from lineage.serve.queries.evidence.published_trees import published_checkpoint, published_tile
 
 CHECKPOINT_TYPE: Final = "text/plain; charset=utf-8"
 TILE_TYPE: Final = "application/octet-stream"

@@ -18,7 +18,7 @@ from lineage.deliver.probes.probe_settings import Probe
 from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.workers import Pools
-from lineage.serve.queries.evidence_line import EvidenceLine
+from lineage.serve.queries.evidence.evidence_line import EvidenceLine
 from lineage.serve.queries.service import Service
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})

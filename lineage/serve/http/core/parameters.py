@@ -8,10 +8,10 @@ from lineage.core.findings.judging import STATUSES
 from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.vocabulary import ACTION_OUTCOMES, MODES
 from lineage.serve.http.core.query import Parameter
-from lineage.serve.queries.cases import PAGE as PAGE_OF_ITEMS
-from lineage.serve.queries.inventory import KINDS as PRINCIPAL_KINDS
-from lineage.serve.queries.inventory import NAME_STATES, STATES
-from lineage.serve.queries.revocations import PAGE
+from lineage.serve.queries.cases.cases import PAGE as PAGE_OF_ITEMS
+from lineage.serve.queries.inventory.inventory import KINDS as PRINCIPAL_KINDS
+from lineage.serve.queries.inventory.inventory import NAME_STATES, STATES
+from lineage.serve.queries.revocations.revocations import PAGE
 
 _TIME: Final = {"type": "string", "format": "date-time"}
 _ID: Final = {"type": "string", "minLength": 1, "maxLength": 1_024}

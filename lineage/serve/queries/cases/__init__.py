@@ -1,0 +1,1 @@
+"""Cases: the list, one with its items, and its export."""

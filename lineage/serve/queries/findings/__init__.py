@@ -1,0 +1,1 @@
+"""Findings: from the index or evaluated, one by one and as posture."""

@@ -1,0 +1,1 @@
+"""Graphs as documents, and the dossier that contains one."""

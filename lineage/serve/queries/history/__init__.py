@@ -1,0 +1,1 @@
+"""Facts in chronological order, and what changed between two instants."""

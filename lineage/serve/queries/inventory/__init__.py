@@ -1,0 +1,1 @@
+"""What there is: principals, tokens and delegations, and how to find them by what people type."""

@@ -1,0 +1,63 @@
+"""Resolve what a user typed: an id without its kind, the start of an address, a display name."""
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from lineage.core.model.keys import KINDS, key_of, split_key
+from lineage.serve.queries.inventory.search import called
+from lineage.serve.queries.service import Service
+
+THINGS: Final = ("principal", "token", "delegation", "session", "client")
+_PREFIXES: Final = ("human:", "agent:", "service:")
+_LOOKED_AT: Final = 1_000  # ids that contain the text
+
+
+def resolve(service: Service, typed: str, kinds: Collection[str] = THINGS) -> list[str]:
+    """Return the keys of what may be meant: the best match, or several equally good ones; empty if nothing matches.
+
+    Args:
+        service: The service to query.
+        typed: An id, with or without its kind; a principal's without ``human:`` and the like, or only the part before
+            its ``@``; the last part of a token's id; or a display name.
+        kinds: The kinds that can be meant.
+    """
+    kind, id_ = split_key(typed)
+    with service.reader() as reader:
+        if id_ and kind in kinds and reader.is_named(key_of(kind, id_)):
+            return [typed]
+        if exact := [key for one in kinds if reader.is_named(key := f"{one}:{typed}")]:
+            return exact
+        if "principal" in kinds:
+            ids = (f"principal:{prefix}{typed}" for prefix in _PREFIXES)
+            if prefixed := [key for key in ids if reader.is_named(key)]:
+                return prefixed
+    return sorted({key for key in _similar(service, typed) if split_key(key)[0] in kinds})
+
+
+def _similar(service: Service, typed: str) -> Iterator[str]:
+    """Yield things whose id or name contains the text as a whole part."""
+    folded = typed.casefold()
+    if not folded:
+        return
+    for key in service.store.search(typed, limit=_LOOKED_AT):
+        if (name := called(key)) is not None:
+            if folded in (name.display_name.casefold(), *name.display_name.casefold().split()):
+                yield f"principal:{name.id}"
+            continue
+        kind, id_ = split_key(key)
+        local = id_.partition(":")[2].partition("@")[0] if kind == "principal" else ""
+        if folded in (local.casefold(), id_.rpartition("#")[2].casefold(), id_.rpartition("/")[2].casefold()):
+            yield key
+
+
+def beginning_with(service: Service, typed: str, *, kind: str | None = None, limit: int) -> list[str]:
+    """Return what begins with a text: ids of one kind, or, for any kind, ids and ``KIND:ID``."""
+    found: list[str] = []
+    for key in service.store.search(typed, limit=_LOOKED_AT):
+        of, id_ = split_key(key)
+        if of not in KINDS or (kind is not None and of != kind):
+            continue
+        value = key if kind is None and key.startswith(typed) else id_
+        if value.startswith(typed):
+            found.append(value)
+    return found[:limit]

@@ -1,0 +1,1 @@
+"""What retention deleted, and the legal holds."""

@@ -1,0 +1,1 @@
+"""Revocations: verdicts, receipts and the enforcement points that they need."""
