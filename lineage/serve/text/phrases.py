@@ -162,6 +162,17 @@ def alarms(found: Sequence[Document]) -> list[Document]:
     return [one for one in found if one["severity"] in ALARMING and one["status"] != "suppressed"]
 
 
+def deleted_evidence(document: Document) -> str | None:
+    """Return a sentence about the missing evidence that retention deleted; None if it deleted none of it.
+
+    What was derived from something deleted has only its own state: an order on what is gone does not reach it.
+    """
+    why = sorted({gap["why"] for gap in document["gaps"] if gap["why"].startswith("deleted by retention on ")})
+    if not why:
+        return None
+    return f"Part of it was {joined(why, ' and ')}, so a revocation of what it was derived from may not show here."
+
+
 def examined(page: Page, document: Document) -> None:
     """State whether an answer lacks some of its findings."""
     if document.get("findings_complete") is False:
@@ -220,7 +231,7 @@ def as_of(page: Page, document: Document) -> Page:
     if "deleted_before" in found:
         page.line(
             (
-                f"Retention has deleted the records before {found['deleted_before']} that nothing needs.",
+                f"Retention has deleted records from before {found['deleted_before']} that nothing needed then.",
                 "dim",
             )
         )

@@ -166,6 +166,7 @@ def _warning(page: Page, doc: Document) -> None:
     gaps, words = len(doc["gaps"]), list[Words]()
     if gaps:
         words += [("INCOMPLETE", "bold yellow"), f": {many(gaps, 'piece')} of evidence missing, see below. "]
+        words += [f"{deleted} "] if (deleted := phrases.deleted_evidence(doc)) else []
     if doc["findings"]:
         words += [
             (many(len(doc["findings"]), "finding"), "bold yellow"),

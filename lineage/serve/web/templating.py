@@ -9,7 +9,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from lineage.serve.text.phrases import label, to_second, when
+from lineage.serve.text.phrases import deleted_evidence, label, to_second, when
 from lineage.serve.text.text_page import many, safe
 from lineage.serve.web import glossary, linked_text
 
@@ -32,6 +32,7 @@ def environment() -> Environment:
     made.filters |= {"when": when, "to_second": to_second, "label": label}
     made.filters |= {"exact": exact, "breakable": breakable, "number": "{:,}".format}
     made.globals |= {"many": many, "asset": asset, "stylesheet": stylesheet, "spans": linked_text.of_sentence}
+    made.globals |= {"deleted_evidence": deleted_evidence}
     made.globals |= {"STATES": glossary.STATES, "VERDICTS": glossary.VERDICTS, "FINDINGS": glossary.FINDINGS}
     return made
 

@@ -19,7 +19,16 @@ from ingest.opening import open_log
 from ingest.trust_file import Trust
 from lineage.core.evidence.notes import KeyKind
 from lineage.core.model.errors import DelegraphError, IntegrityError, UnavailableError
-from lineage.core.model.events import ActionPerformed, Body, Derivation, Event, HoldChanged, TokenIssued
+from lineage.core.model.events import (
+    ActionPerformed,
+    Body,
+    Derivation,
+    Event,
+    HoldChanged,
+    RevocationOrdered,
+    Target,
+    TokenIssued,
+)
 from lineage.core.model.records import Position, Slice
 from lineage.core.model.times import format_instant
 from lineage.deliver.tlog.note_keys import NoteKeys, note_keys
@@ -30,11 +39,13 @@ from lineage.serve.queries.records.lost_records import lost_records
 from lineage.serve.queries.retention.deletions import deleted
 from lineage.serve.queries.revocations.closure import closure
 from lineage.serve.queries.service import Service
+from lineage.serve.text import render_chain
 from lineage.store.retention_runs import last_run, only_run
 from lineage.store.store import open_store
 from tests.support import stores, worlds
 from tests.support.desk import Desk, day, derived, done, ordered, token
 from tests.support.kafka_worlds import made_log
+from tests.support.text import piped
 
 PRIVATE = Ed25519PrivateKey.generate()
 KEYS: NoteKeys = note_keys("audit.example", KeyKind.ED25519, PRIVATE, [PRIVATE.public_key()])
@@ -147,6 +158,74 @@ def compare_answers(fresh: stores.Fresh, folder: Path, seed: int) -> None:
         assert [] == checked["differences"]
         assert [] == [fault for one in deleted(service, KEYS.verifiers)["items"] for fault in one["faults"]]
         sign(service, KEYS)  # the trees still extend every checkpoint
+
+
+@pytest.mark.slow
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_what_comes_late_below_what_was_deleted_never_looks_more_alive(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+):
+    """
+    A child of every token and delegation, and an action under it, and then an order on a party: where an answer is not
+    the one of a store that has everything, it says at once what was deleted.
+    """
+    rng = random.Random(seed)
+    tokens = [f"t{number}" for number in range(6)]
+    records = [ended_token(rng, tokens, number) for number in range(len(tokens))]
+    kind, id_ = rng.choice([("session", "s1"), ("principal", "agent:p"), ("token", "t0")])
+    bodies: list[Body] = []
+    for number, above in enumerate(tokens):
+        bodies.append(TokenIssued(f"late-{number}", "human:alice", derived_from=(Derivation(above, "subject"),)))
+        bodies.append(ActionPerformed(f"late-{number}", "mail.send", "succeeded", token=f"late-{number}"))
+    bodies.append(RevocationOrdered("late-order", Target(kind, id_), "test", "human:dana"))
+    found = []
+    for retains in (False, True):
+        folder = tmp_path_factory.mktemp("log")
+        with service_of(stores.in_a_file, folder, records) as (service, clock):
+            if retains:
+                retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
+            clock.now += 1
+            late = (Event(f"late-{at}", "urn:idp", clock.now, body) for at, body in enumerate(bodies))
+            service.require_log().append([entry_of(event) for event in late])
+            service.catch_up()
+            gone = [at for at, token_ in enumerate(tokens) if service.why_missing(f"token:{token_}")]
+            found.append((answers_about_late(service, len(tokens)), gone))
+
+    (whole, _), (partial, gone) = found
+    assert gone
+    for (question, number), (document, head) in partial.items():
+        if document != whole[question, number][0] or number in gone:
+            assert "deleted by retention on" in json.dumps(document["gaps"]), (question, number)
+            assert "Part of it was deleted by retention on" in head, (question, number)
+
+
+def ended_token(rng: random.Random, tokens: list[str], number: int) -> dict[str, Any]:
+    """A record of a token that has ended, most often derived from an earlier one."""
+    above = [{"token": rng.choice(tokens[:number]), "role": "subject"}] if number and rng.random() < 0.8 else []
+    ends = format_instant(rng.choice(worlds.grid))
+    party = {"actor": rng.choice((None, "agent:p")), "session": rng.choice((None, "s1"))}
+    event = token(tokens[number], event_id=f"e{number}", expires_at=ends, derived_from=above, **party)
+    return {"event": event, "recorded_at": worlds.grid[0], "via": "decisions"}
+
+
+def answers_about_late(service: Service, count: int) -> dict[tuple[str, int], tuple[dict[str, Any], str]]:
+    """The answers about each late token and its action, and what stands above the details where people read them."""
+    found: dict[tuple[str, int], tuple[dict[str, Any], str]] = {}
+    at = LATE + 2
+    for number in range(count):
+        id_ = f"late-{number}"
+        documents = {
+            "status": (service.status("token", id_, at=at), render_chain.status),
+            "chain": (service.chain("token", id_, at=at), render_chain.chain),
+            "who": (service.who(id_, at=at), render_chain.who),
+        }
+        for question, (document, render) in documents.items():
+            assert document is not None
+            head = " ".join(piped(render(document)).partition("\n\n")[0].split())
+            bare = {name: one for name, one in document.items() if name not in ("findings", "as_of")}
+            found[question, number] = bare, head
+    return found
 
 
 # Single stories
