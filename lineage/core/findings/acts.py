@@ -1,6 +1,7 @@
 """Actions and decisions as rules see them: all facts about one, combined once."""
 
-from typing import Final, NamedTuple
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.elements import Element, first_stated
 from lineage.core.authority.world import World
@@ -72,8 +73,10 @@ class Act(NamedTuple):
     Attributes:
         key: ``action:ID``.
         facts: The facts about it, in order. Not empty.
-        succeeded: Whether any fact says that it succeeded: a reported attempt does not undo a success.
         occurred_at: When it was done, by the first of its facts.
+        parent_action: The action that caused it.
+        params_digest: The digest of its parameters.
+        succeeded: Whether any fact says that it succeeded: a reported attempt does not undo a success.
         named: The elements that it or its decision names, in order of precedence as its authority.
         authority: The first of these that was granted, else the first, or None.
         element: The authority, if it was granted.
@@ -83,8 +86,10 @@ class Act(NamedTuple):
 
     key: str
     facts: tuple[Fact, ...]
-    succeeded: bool
     occurred_at: Instant
+    parent_action: str | None
+    params_digest: str | None
+    succeeded: bool
     operation: str
     tool: str | None
     resource: Resource | None
@@ -96,9 +101,7 @@ class Act(NamedTuple):
     key_thumbprint: str | None
     on_behalf_of: str | None
     instruction_source: str | None
-    params_digest: str | None
     task: str | None
-    parent_action: str | None
     named: tuple[str, ...]
     authority: str | None
     element: Element | None
@@ -154,8 +157,10 @@ def act_of(world: World, id_: str) -> Act | None:
         return Act(
             f"action:{id_}",
             facts,
-            body.outcome == "succeeded",
             facts[0].event.occurred_at,
+            body.parent_action,
+            body.params_digest,
+            body.outcome == "succeeded",
             body.operation,
             body.tool,
             body.resource,
@@ -167,9 +172,7 @@ def act_of(world: World, id_: str) -> Act | None:
             body.key_thumbprint,
             body.on_behalf_of,
             body.instruction_source,
-            body.params_digest,
             body.task,
-            body.parent_action,
             named,
             authority,
             element,
@@ -202,6 +205,29 @@ def act_of(world: World, id_: str) -> Act | None:
         decided=decided,
         required_scopes=required or (decided.required_scopes if decided else _NOTHING),
     )
+
+
+def statement_of(facts: tuple[Fact, ...]) -> tuple[Any, ...] | None:
+    """Return what the only fact about an action states, but for its id, its time and what ``alike`` replaces.
+
+    None unless exactly one fact is about it.
+    """
+    if len(facts) != 1:
+        return None
+    event = facts[0].event
+    return event.source, *_STATED(event.body)
+
+
+_STATED: Final = attrgetter(
+    *(name for name in ActionPerformed._fields if name not in ("action", "parent_action", "params_digest"))
+)
+
+
+def alike(act: Act, id_: str, facts: tuple[Fact, ...]) -> Act:
+    """Return an action of which one fact states the same as of another."""
+    body = facts[0].event.body
+    assert isinstance(body, ActionPerformed)  # noqa: S101 (a fact about an action)
+    return Act(f"action:{id_}", facts, facts[0].event.occurred_at, body.parent_action, body.params_digest, *act[5:])
 
 
 def _first(facts: tuple[Fact, ...], field: str):  # type: ignore[no-untyped-def]

@@ -3,11 +3,13 @@
 from collections import defaultdict
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
 
 from lineage.core.authority.elements import FactIndex, granted_key
 from lineage.core.authority.targets import aliases, targets
 from lineage.core.findings.entering import (
-    action_entry,
+    action_entries,
     decision_entry,
     element_entry,
     enter_fact,
@@ -41,6 +43,8 @@ from lineage.core.model.events import (
 )
 from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import NEVER, Instant
+
+_TOGETHER: Final = 8_192  # actions among which alike ones are entered together
 
 
 @dataclass(slots=True)
@@ -329,8 +333,13 @@ class Changes:
         for id_ in batch.decisions:
             self._enter_policies(id_, batch)
             ledger.decision(f"decision:{id_}", decision_entry(scene, f"decision:{id_}"))
-        for id_ in batch.actions:
-            ledger.action(f"action:{id_}", action_entry(scene, f"action:{id_}"))
+        waiting = iter(batch.actions)
+        while ids := list(islice(waiting, _TOGETHER)):
+            alone, alike = action_entries(scene, (f"action:{id_}" for id_ in ids))
+            for key, action in alone.items():
+                ledger.action(key, action)
+            for group in alike:
+                ledger.alike(group)
         return ledger.settle()
 
     def _enter_policies(self, decision: str, batch: ChangeSet) -> None:

@@ -5,18 +5,18 @@ order.
 """
 
 from bisect import insort
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.receivers import issuer_of
 from lineage.core.findings import inputs
-from lineage.core.findings.acts import Act, Decided, permits, plain_operation
-from lineage.core.findings.offering import offered_by_action, offered_by_element
+from lineage.core.findings.acts import Act, Decided, permits, plain_operation, statement_of
+from lineage.core.findings.offering import offered_by_action, offered_by_element, valid_time
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import Scopes
-from lineage.core.findings.tally import Denied, SourceTally, Tally, Used, first_few, seen
+from lineage.core.findings.tally import Denied, Sample, SourceTally, Tally, Used, first_few, seen
 from lineage.core.model.events import DecisionMade, Fact, fact_order
 from lineage.core.model.finding import CITED
 from lineage.core.model.times import MINUTE, Instant
@@ -85,6 +85,7 @@ class ActionEntry(NamedTuple):
     """The contribution of an action.
 
     Attributes:
+        parent: The action that caused it.
         names: The principals that it names.
         party: The party of its actor; None if unknown.
         machine: Whether its actor is an agent or a workload.
@@ -101,11 +102,11 @@ class ActionEntry(NamedTuple):
     key: str
     at: Instant
     fact: Fact
+    parent: str | None
     source: str
     operation: str
     tool: str | None
     decision: str | None
-    parent: str | None
     names: tuple[str, ...]
     party: str | None
     succeeded: bool
@@ -331,20 +332,64 @@ def enter_decision(tally: Tally, entry: DecisionEntry) -> None:
 def action_entry(scene: Scene, key: str) -> ActionEntry | None:
     """Return the contribution of an action; None if it is unknown."""
     act = scene.act(key)
-    if act is None or not scene.is_known(act.facts):
-        return None
+    return None if act is None or not scene.is_known(act.facts) else _action_entry(scene, act)
+
+
+class _Uses(NamedTuple):
+    """Successes that state the same, in the time of what they name.
+
+    Attributes:
+        since, until: From when and before when that was valid.
+    """
+
+    entries: list[ActionEntry]
+    since: Instant
+    until: Instant
+
+
+def action_entries(scene: Scene, keys: Iterable[str]) -> tuple[dict[str, ActionEntry | None], list[list[ActionEntry]]]:
+    """Return the contributions of actions: those determined one by one, and groups of alike successes.
+
+    What the only facts about the actions of a group state is the same, but for ids, times, causes and parameters. So
+    everything that their token and their parties determine is computed once for the group.
+    """
+    alone: dict[str, ActionEntry | None] = {}
+    alike: dict[tuple[Any, ...], _Uses] = {}
+    for key in keys:
+        act = scene.act(key)
+        if act is None or not scene.is_known(act.facts):
+            alone[key] = None
+            continue
+        statement = statement_of(act.facts) if act.succeeded else None
+        uses = alike.get(statement) if statement is not None else None
+        if uses is not None and uses.since <= act.occurred_at < uses.until:
+            same: Any = uses.entries[0][_OWN:]
+            uses.entries.append(ActionEntry(key, act.occurred_at, act.facts[0], act.parent_action, *same))
+            continue
+        entry = _action_entry(scene, act)
+        if statement is not None and uses is None and entry.inputs.isdisjoint((inputs.EARLY_USE, inputs.LATE_USE)):
+            alike[statement] = _Uses([entry], *valid_time(scene, act))
+        else:
+            alone[key] = entry
+    return alone, [uses.entries for uses in alike.values()]
+
+
+_OWN: Final = ActionEntry._fields.index("source")  # the fields before it are those in which alike actions differ
+
+
+def _action_entry(scene: Scene, act: Act) -> ActionEntry:
     actor = scene.actor(act)
     party = None if actor is None else scene.party(actor)
     stated = scene.stated_scopes(act.authority) if act.succeeded else frozenset()
     return ActionEntry(
-        key=key,
+        key=act.key,
         at=act.occurred_at,
         fact=act.facts[0],
+        parent=act.parent_action,
         source=act.source,
         operation=act.operation,
         tool=act.tool,
         decision=act.decision,
-        parent=act.parent_action,
         names=tuple(id_ for id_ in (act.actor, act.on_behalf_of) if id_ is not None),
         party=party,
         succeeded=act.succeeded,
@@ -391,67 +436,94 @@ def _denied(act: Act) -> Denied | None:
 
 def enter_action(tally: Tally, entry: ActionEntry) -> None:
     """Enter an action."""
+    if entry.succeeded:
+        enter_alike(tally, (entry,))
+        return
     tally.inputs[entry.inputs] += 1
     for name in entry.names:
         seen(tally.principals, name, entry.at, entry.fact)
-    if not entry.succeeded:
-        if entry.party is not None and entry.denied is not None:
-            tally.denied[entry.party].append(entry.denied)
-        return
-    enter_attribution(tally.sources[entry.source], entry)
-    tally.tasks += entry.tasked
-    tally.instructions += entry.instructed
-    tally.needs_known += bool(entry.needed)
+    if entry.party is not None and entry.denied is not None:
+        tally.denied[entry.party].append(entry.denied)
+
+
+def enter_alike(tally: Tally, entries: Sequence[ActionEntry]) -> None:
+    """Enter successes that differ in nothing but their ids, times and causes."""
+    entry, ends = entries[0], _outermost(entries)
+    tally.inputs[entry.inputs] += len(entries)
+    for name in entry.names:
+        _see(tally.principals, name, ends)
+    enter_attribution(tally.sources[entry.source], entries, ends)
+    tally.tasks += entry.tasked * len(entries)
+    tally.instructions += entry.instructed * len(entries)
+    tally.needs_known += bool(entry.needed) * len(entries)
     if entry.party is not None:
-        enter_success(tally, entry)
-    tally.shares[entry.source, entry.operation].enter(entry.at, decided=not entry.undecided)
+        enter_success(tally, entries, ends)
+    shares = tally.shares[entry.source, entry.operation]
+    for one in entries:
+        shares.enter(one.at, decided=not one.undecided)
     if entry.decision is not None:
-        tally.decision_uses[entry.decision][entry.key] = entry.fact
+        tally.decision_uses[entry.decision].update((one.key, one.fact) for one in entries)
     if entry.spelled:
-        tally.spelled_alike[entry.source] += 1
+        tally.spelled_alike[entry.source] += len(entries)
     for key in entry.elements:
-        enter_use(tally.used_of(key), entry)
+        enter_use(tally.used_of(key), entries, ends)
 
 
-def enter_attribution(tally: SourceTally, entry: ActionEntry) -> None:
-    """Enter whether a source names the authority of a success."""
-    if entry.attributed:
-        tally.names_authority += 1
-    elif entry.machine:
-        tally.unattributed += 1
-        seen(tally.samples, "unattributed", entry.at, entry.fact)
+def _outermost(entries: Sequence[ActionEntry]) -> Sequence[ActionEntry]:
+    """Return the first of some actions, with all others of the same time, and the last: all that samples remember."""
+    if len(entries) == 1:
+        return entries
+    first, last = min(one.at for one in entries), max(entries, key=lambda one: one.at)
+    return [*(one for one in entries if one.at == first), last]
 
 
-def enter_success(tally: Tally, entry: ActionEntry) -> None:
-    """Enter a success into the history of the acting party."""
-    party = str(entry.party)
-    seen(tally.acting, party, entry.at, entry.fact)
+def _see(samples: dict[str, Sample], key: str, ends: Iterable[ActionEntry]) -> None:
+    for one in ends:
+        seen(samples, key, one.at, one.fact)
+
+
+def enter_attribution(tally: SourceTally, entries: Sequence[ActionEntry], ends: Sequence[ActionEntry]) -> None:
+    """Enter whether a source names the authority of alike successes, given also the outermost of them."""
+    if entries[0].attributed:
+        tally.names_authority += len(entries)
+    elif entries[0].machine:
+        tally.unattributed += len(entries)
+        _see(tally.samples, "unattributed", ends)
+
+
+def enter_success(tally: Tally, entries: Sequence[ActionEntry], ends: Sequence[ActionEntry]) -> None:
+    """Enter alike successes into the history of the acting party."""
+    party, operation, at = str(entries[0].party), entries[0].operation, ends[0].at
+    _see(tally.acting, party, ends)
     first = tally.operations[party]
-    first[entry.operation] = min(entry.at, first.get(entry.operation, entry.at))
-    first_few(tally.successes[party], entry.at, HISTORY_KEPT)
+    first[operation] = min(at, first.get(operation, at))
+    times = tally.successes[party]
+    for one in entries:
+        first_few(times, one.at, HISTORY_KEPT)
 
 
-def enter_use(used: Used, entry: ActionEntry) -> None:
-    """Enter a use of an element."""
-    fact, at = entry.fact, entry.at
-    used.times.append(at)
-    if len(used.acts) < CITED:
-        used.acts[entry.key] = fact
-    elif entry.key < (largest := max(used.acts)):
-        del used.acts[largest]
-        used.acts[entry.key] = fact
+def enter_use(used: Used, entries: Sequence[ActionEntry], ends: Sequence[ActionEntry]) -> None:
+    """Enter alike uses of an element."""
+    entry, last = entries[0], ends[-1].at
+    for one in entries:
+        used.times.append(one.at)
+        if len(used.acts) < CITED:
+            used.acts[one.key] = one.fact
+        elif one.key < (largest := max(used.acts)):
+            del used.acts[largest]
+            used.acts[one.key] = one.fact
     if entry.actor is not None:
-        seen(used.actors, entry.actor, at, fact)
+        _see(used.actors, entry.actor, ends)
     if entry.workload is not None:
-        seen(used.workloads, entry.workload, at, fact)
+        _see(used.workloads, entry.workload, ends)
     if entry.key_holder is not None:
-        seen(used.keys, entry.key_holder, at, fact)
+        _see(used.keys, entry.key_holder, ends)
     if entry.tool is not None:
-        seen(used.tools, entry.tool, at, fact)
+        _see(used.tools, entry.tool, ends)
     if not entry.needed:
         used.needs_known = False
     for scope in entry.needed:
-        used.needed[scope] = max(at, used.needed.get(scope, at))
+        used.needed[scope] = max(last, used.needed.get(scope, last))
 
 
 # Facts

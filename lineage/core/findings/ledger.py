@@ -6,7 +6,7 @@ computed again from the things that contribute to it.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -17,6 +17,7 @@ from lineage.core.findings.entering import (
     DecisionEntry,
     ElementEntry,
     enter_action,
+    enter_alike,
     enter_attribution,
     enter_decision,
     enter_element,
@@ -253,11 +254,33 @@ class Ledger:
                 members.add(key)
         return True
 
+    def alike(self, entries: Sequence[ActionEntry]) -> None:
+        """Enter the current contributions of successes that differ in nothing but their ids, times and causes."""
+        new = [one for one in entries if one.key not in self.actions]
+        if len(new) < len(entries):
+            for one in entries:
+                if one.key in self.actions:
+                    self.action(one.key, one)
+        if not new:
+            return
+        self._stir_action(new[0])
+        self.stirred.shares[new[0].source, new[0].operation].update(one.at // DAY for one in new)
+        enter_alike(self._tally, new)
+        keys = [one.key for one in new]
+        self.actions.update(zip(keys, new, strict=True))
+        for members in self._shared_by_alike(new[0]):
+            members.update(keys)
+        for one in new:
+            for members in self._shared_by_time(one):
+                members.add(one.key)
+
     def _shared_by(self, entry: ActionEntry) -> Iterator[set[str]]:
+        yield from self._shared_by_alike(entry)
+        yield from self._shared_by_time(entry)
+
+    def _shared_by_alike(self, entry: ActionEntry) -> Iterator[set[str]]:
         for name in entry.names:
             yield self.naming[name]
-        if entry.parent is not None:
-            yield self.caused[entry.parent]
         if not entry.succeeded:
             return
         yield self.of_source[entry.source]
@@ -265,10 +288,15 @@ class Ledger:
             yield self.of_party[entry.party]
         for element in entry.elements:
             yield self.under[element]
-        if entry.undecided:
-            yield self.undecided[entry.source, entry.operation][entry.at // DAY]
         if entry.alike is not None:
             yield self.retried[entry.alike]
+
+    def _shared_by_time(self, entry: ActionEntry) -> Iterator[set[str]]:
+        """Yield the groups that alike actions do not share: of what caused them, and of days."""
+        if entry.parent is not None:
+            yield self.caused[entry.parent]
+        if entry.succeeded and entry.undecided:
+            yield self.undecided[entry.source, entry.operation][entry.at // DAY]
 
     def _stir_action(self, entry: ActionEntry) -> None:
         tally, stirred = self._tally, self.stirred
@@ -356,18 +384,21 @@ class Ledger:
         source_tally.names_authority = source_tally.unattributed = 0
         source_tally.samples.pop("unattributed", None)
         for key in self.of_source[source]:
-            enter_attribution(source_tally, self.actions[key])
+            entry = self.actions[key]
+            enter_attribution(source_tally, (entry,), (entry,))
 
     def _party_again(self, party: str) -> None:
         for samples in (self._tally.acting, self._tally.operations, self._tally.successes):
             samples.pop(party, None)
         for key in self.of_party[party]:
-            enter_success(self._tally, self.actions[key])
+            entry = self.actions[key]
+            enter_success(self._tally, (entry,), (entry,))
 
     def _use_again(self, element: str) -> None:
         self._tally.used.pop(element, None)
         for key in self.under[element]:
-            enter_use(self._tally.used_of(element), self.actions[key])
+            entry = self.actions[key]
+            enter_use(self._tally.used_of(element), (entry,), (entry,))
 
     def next_renewal(self, alike: tuple[object, ...], issued_at: Instant, key: str) -> str | None:
         """Return the delegation after a position among renewals."""

@@ -87,6 +87,7 @@ class LiveFindings:
         self._horizon = Horizon()
         self._scene = Scene(self.world, options, Moving.at(0, self._horizon), whole=True)
         vars(self._scene)["affected"] = set()
+        self._scene.alike = {}
         reaches = Reaches(self.world, self._scene.reach_below, min(options.reach_elements, options.reach_agents))
         self._scene.reaches = reaches
         self._options = options

@@ -14,7 +14,7 @@ from lineage.core.findings.acts import Act
 from lineage.core.findings.links import Granted
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.scopes import Scopes, audiences, claimed, is_wildcard
-from lineage.core.model.times import NEVER
+from lineage.core.model.times import NEVER, Instant
 
 _OUTLIVING: Final = frozenset({"parent", "delegation", "subject"})
 _PRESENTED: Final = frozenset({"parent", "delegation", "subject", "refresh", "actor"})
@@ -110,13 +110,20 @@ def _is_misfit(scene: Scene, act: Act, token: Element) -> bool:
 
 def _out_of_time(scene: Scene, act: Act) -> Iterator[str]:
     """Yield whether an action may have been done before or after the time of its authority."""
-    element, at = act.element, act.occurred_at
-    if element is not None and (at < element.issued_at or at < (element.not_before or 0)):
+    since, until = valid_time(scene, act)
+    if act.occurred_at < since:
         yield inputs.EARLY_USE
     is_told_once = len(act.facts) == 1 and (act.decided is None or len(act.decided.facts) == 1)
-    named = {act.authority, act.token, act.delegation} - {None}
-    if not is_told_once or any(at >= scene.end(str(key)).at for key in named):
+    if not is_told_once or act.occurred_at >= until:
         yield inputs.LATE_USE
+
+
+def valid_time(scene: Scene, act: Act) -> tuple[Instant, Instant]:
+    """Return when the authority of an action began, and when the first of what the action names ended."""
+    element = act.element
+    since = 0 if element is None else max(element.issued_at, element.not_before or 0)
+    named = {act.authority, act.token, act.delegation} - {None}
+    return since, min((scene.end(str(key)).at for key in named), default=NEVER)
 
 
 @lru_cache(maxsize=1_024)

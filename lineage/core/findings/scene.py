@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from lineage.core.authority.chain import wielder
 from lineage.core.authority.elements import Element
@@ -14,7 +14,7 @@ from lineage.core.authority.targets import Cascade, targets
 from lineage.core.authority.verdict import State, counting
 from lineage.core.authority.world import World
 from lineage.core.findings import inputs
-from lineage.core.findings.acts import Act, Decided, act_of, decided_of
+from lineage.core.findings.acts import Act, Decided, act_of, alike, decided_of, statement_of
 from lineage.core.findings.derived import Recent, Upward
 from lineage.core.findings.links import ChainLinks, Granted
 from lineage.core.findings.options import Options
@@ -27,6 +27,7 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.times import NEVER, Instant
 
 T = TypeVar("T")
+_MOST_ALIKE: Final = 8_192
 _REGISTERS: Final = (
     "bound_by_key", "orders_by", "coverage", "agents_are_registered", "people_are_registered", "known_issuers",
     "registered_inputs",
@@ -100,6 +101,7 @@ class Scene:
         scopes, audiences: The scopes and audiences of elements.
         links: How elements are linked with what they draw on.
         reaches: The living elements under things, if these are stored; None to search for them.
+        alike: Actions by what their only fact states, until there are more facts; None to combine each by itself.
     """
 
     def __init__(
@@ -130,7 +132,8 @@ class Scene:
         # an upper bound: an element with two parents counts twice
         self._sizes = Upward[int](self._children, self._fold_size)
         self.reaches: Reaches | None = None
-        self._acts = Recent[Act | None](lambda key: act_of(world, split_key(key)[1]))
+        self.alike: dict[tuple[Any, ...], Act] | None = None
+        self._acts = Recent[Act | None](self._find_act)
         self._stated = Recent[frozenset[str]](self._find_stated)
         self._holders = Recent[str | None](self._find_holder)
         self._granted = Recent[Granted](self._find_granted)
@@ -166,6 +169,8 @@ class Scene:
     def forget_recent(self) -> None:
         """Discard the results cached last, because there are more facts about some things."""
         self._last = (None, None)
+        if self.alike is not None:
+            self.alike.clear()
         for recent in (self._acts, self._stated, self._holders, self._granted):
             recent.forget()
 
@@ -188,6 +193,24 @@ class Scene:
     def act(self, key: str) -> Act | None:
         """Return an action."""
         return self._acts.of(key)
+
+    def _find_act(self, key: str) -> Act | None:
+        id_ = split_key(key)[1]
+        if self.alike is None:
+            return act_of(self.world, id_)
+        facts = self.world.actions.get(id_)
+        statement = statement_of(facts)
+        if statement is None:
+            return act_of(self.world, id_)
+        known = self.alike.get(statement)
+        if known is not None:
+            return alike(known, id_, facts)
+        found = act_of(self.world, id_)
+        if found is not None:
+            if len(self.alike) >= _MOST_ALIKE:
+                self.alike.clear()
+            self.alike[statement] = found
+        return found
 
     def decided(self, key: str) -> Decided | None:
         """Return a decision."""

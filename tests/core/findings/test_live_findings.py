@@ -16,6 +16,7 @@ from lineage.core.model.events import Fact
 from lineage.core.model.times import DAY, HOUR, MINUTE, parse_instant
 from lineage.core.model.trust import authorised
 from tests.support import worlds
+from tests.support.alike_actions import with_alike_actions
 from tests.support.compare import facts_of as facts_of_records
 from tests.support.finding_cases import CASES, moment
 from tests.support.findings_views import facts_of, intake_of
@@ -47,13 +48,15 @@ def check(live: LiveFindings, known: list[Fact], options: Options) -> None:
     assert expected == live.status
 
 
-def follow(facts: list[Fact], options: Options, rng: random.Random, at: int) -> None:
+def follow(
+    facts: list[Fact], options: Options, rng: random.Random, at: int, sizes: tuple[int, ...] = (1, 1, 2, 5, 12)
+) -> None:
     """Add facts in batches of any size, with time passing, and compare after each."""
     live = LiveFindings(options)
     known: list[Fact] = []
     waiting = list(facts)
     while waiting:
-        size = rng.choice([1, 1, 2, 5, 12])
+        size = rng.choice(sizes)
         batch, waiting = waiting[:size], waiting[size:]
         known += batch
         at = max(at, *(fact.recorded_at for fact in batch))
@@ -80,6 +83,27 @@ def test_worlds_full_of_collisions(seed: int):
     rng.shuffle(facts)
     options = Options(rules=EVERY_RULE, history=rng.choice([1, 3]), reach_agents=2, reach_elements=3, burst=1)
     follow(facts, options, rng, min(fact.recorded_at for fact in facts))
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_actions_that_state_the_same(seed: int):
+    """
+    The same where many actions in a batch state the same as others: at the same time, before and after the end of
+    their token, with other causes, and some told by several facts.
+    """
+    rng = random.Random(f"alike {seed}")
+    if seed % 2:
+        facts = facts_of_records(worlds.world(rng))
+        at = min(fact.recorded_at for fact in facts)
+    else:
+        events = [dict(one) for one in Honest(seed).make()]
+        for mutation in rng.sample(MUTATIONS, 3):
+            mutation(events, rng)
+        facts, at = facts_of(events, {})[: 60 if seed % 4 else 30], parse_instant(moment(-120))
+    facts = with_alike_actions(facts, rng)
+    rng.shuffle(facts)
+    options = Options(rules=EVERY_RULE, history=rng.choice([1, 3]), decision_least=2)
+    follow(facts, options, rng, at, sizes=(1, 40, 150))
 
 
 @pytest.mark.slow
