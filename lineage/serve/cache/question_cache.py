@@ -33,6 +33,7 @@ from lineage.store.follower import Follower, StoreState
 from lineage.store.store import Store
 
 KEPT: Final = 50_000  # The most keys of all parts together: about 50 MB, and 0.3 s of garbage collection.
+_LARGEST_SHARE: Final = 0.5  # of KEPT, for one part: a chain of 10,000 tokens has 20,000 keys
 _CAME: Final = 500  # records at once; beyond this, starting empty is faster
 _WATCHED: Final = frozenset({RefRole.USES, RefRole.ACTS, RefRole.ASKS, RefRole.DEPENDS, RefRole.NAMES})
 _AT_ONCE: Final = 200  # keys of a part that is evaluated within a millisecond
@@ -47,7 +48,6 @@ class CachedWorld:
 
     def __init__(self, key: str, loaded: WorldPart) -> None:
         """Create the part for a key from what was loaded."""
-        loaded.world.settle()
         loaded.world.settle()
         self._loaded = loaded
         self.is_whole = loaded.is_whole
@@ -162,7 +162,7 @@ class QuestionCache:
     def _keep(self, key: str, part: CachedWorld, place: StoreState) -> None:
         """Cache what was loaded at or after a place, unless newer facts arrived: the part may lack them."""
         with self._follower.held() as now:
-            if now is None or now[:3] != place[:3] or key in self._parts or len(part.keys) > KEPT // 10:
+            if now is None or now[:3] != place[:3] or key in self._parts or len(part.keys) > KEPT * _LARGEST_SHARE:
                 return
             self._parts[key] = part
             self._size += len(part.keys)

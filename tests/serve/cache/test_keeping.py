@@ -213,6 +213,23 @@ def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):
         assert ({"active"}, 0, True) == (states, len(recent), bool(old))
 
 
+@pytest.mark.parametrize(("depth", "is_kept"), [(8, True), (30, False)])
+def test_one_deep_chain_may_take_half_of_what_is_kept(
+    depth: int, is_kept: bool, desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    The second answer about a deep chain needs no statement, unless it has more keys than half of all that are kept.
+    """
+    monkeypatch.setattr(keeping, "KEPT", 40)
+    desk.take(token("t0"), *(derived(f"t{number}", f"t{number - 1}") for number in range(1, depth)))
+    with keeping_at(desk) as (store, service):
+        first = state(service, f"token:t{depth - 1}")
+        with counted(store) as asked:
+            again = state(service, f"token:t{depth - 1}")
+
+        assert ("active", "active", is_kept) == (first, again, not asked)
+
+
 def test_no_thread_is_told_what_no_longer_holds(desk: Desk):
     """
     While many ask, orders come; anyone who begins to ask after one was projected is told that the token is dead.
