@@ -165,6 +165,11 @@ def write(
     """
     turn, seq = before.turn + 1, before.seq + len(changes)
     after = replace(after, turn=turn, seq=seq)
+    # Before the transaction: on SQLite no other process can write meanwhile.
+    rows = [
+        _row(store, (number, turn), change, kept, now)
+        for number, (change, kept) in enumerate(changes, start=before.seq + 1)
+    ]
     with writing(store.engine) as connection:
         if outbox.held(connection, KEEPER).turn != before.turn:
             raise FencedError("another process also keeps the findings; what it wrote is read first")
@@ -172,10 +177,6 @@ def write(
         for part in _parts([kept.id for _, kept in changes]):
             superseded = finding.update().where(finding.c.until.is_(None), finding.c.id.in_(part))
             connection.execute(superseded.values(until=turn, until_at=now))
-        rows = [
-            _row(store, (number, turn), change, kept, now)
-            for number, (change, kept) in enumerate(changes, start=before.seq + 1)
-        ]
         add(connection, finding, rows)
         outbox.set_cursor(connection, KEEPER, Cursor(seq, after.swept_at, turn, _written(after)))
     return after
