@@ -9,7 +9,7 @@ from ingest.codec import api as codec
 from ingest.projector import read_records
 from lineage.core.model.events import Event, RevocationOrdered, Target, TokenIssued
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.serve.queries.findings.finding_facts import Noticed, gathered
 from lineage.store.store import Store, open_store
 from tests.support import stores
@@ -71,7 +71,9 @@ def test_conflicts_are_noticed_as_facts_arrive(store: Store, seed: int):
     noticed batch by batch is what a look at everything finds.
     """
     rng = random.Random(seed)
-    trust = TrustTable({"urn:a": Grant(frozenset({"*"}), ("",)), "urn:b": Grant(frozenset({"token.issued"}), ("t1",))})
+    trust = TrustTable(
+        {"urn:a": SourceGrant(frozenset({"*"}), ("",)), "urn:b": SourceGrant(frozenset({"token.issued"}), ("t1",))}
+    )
     noticed, positions = Noticed(store, trust), {}
     offsets = {(DECISIONS, 0): 0, (DECISIONS, 1): 0, (ORDERS, 0): 0}
     for _ in range(12):
