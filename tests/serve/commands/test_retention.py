@@ -388,7 +388,7 @@ def test_an_unknown_hold_is_not_found(desk: Desk):
     ("statement", "fault"),
     [
         ("UPDATE deleted_tile SET records = zeroblob(32)", "list of its records"),
-        ("UPDATE deletion SET rule = 'because'", "something else"),
+        ("UPDATE deletion SET rule = 'because'", "contradicts the store"),
         ("UPDATE deletion SET certificate = replace(certificate, 'human:dpo', 'human:abc')", "not valid"),
         ("DELETE FROM fact WHERE about IN (SELECT about FROM fact WHERE n >= 1152921504606846976)", "no event"),
     ],
