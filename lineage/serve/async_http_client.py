@@ -675,6 +675,20 @@ class AsyncClient:
         """Append events to the log, and return the counts of outcomes."""
         return cast("schemas.Counts", (await self._sent("POST", "/v1/events", json=list(events))).json())
 
+    async def retention(self) -> schemas.Retention:
+        """Return how long records are kept, when old ones were last deleted, and when they will be."""
+        return cast("schemas.Retention", await self._ask("/v1/retention", schemas.Retention))
+
+    async def retention_plan(self, before: str | None = None) -> schemas.RetentionPlan:
+        """Return what retention would delete, and what each hold and open case keeps.
+
+        Args:
+            before: Only what was recorded and has ended before; None for the age in the settings.
+        """
+        return cast(
+            "schemas.RetentionPlan", await self._ask("/v1/retention/plan", schemas.RetentionPlan, before=before)
+        )
+
     async def holds(self) -> schemas.Holds:
         """Return the legal holds, those in force first."""
         return cast("schemas.Holds", await self._ask("/v1/holds", schemas.Holds))
@@ -692,7 +706,9 @@ class AsyncClient:
         starts_at: str | None = None,
         ends_at: str | None = None,
         everything: bool = False,
+        unseen: bool = False,
         hold: str | None = None,
+        key: str | None = None,
     ) -> schemas.ChangedHold:
         """Place a legal hold on the records that match every given condition.
 
@@ -703,24 +719,38 @@ class AsyncClient:
             starts_at: What occurred from then on.
             ends_at: What occurred before.
             everything: Every record, if nothing else is named.
+            unseen: Also a party that no event names yet.
             hold: The id of the hold; None to generate one.
+            key: Identifies repetitions; None for a new key.
 
         Raises:
+            OtherOrderError: Something else was placed with this key.
             RefusedError: It names nothing, or a value is invalid.
         """
         named = stated(principal=principal, case=case, starts_at=starts_at, ends_at=ends_at, hold=hold)
-        body = {"reason": reason, **named, **({"everything": True} if everything else {})}
-        return cast("schemas.ChangedHold", (await self._sent("POST", "/v1/holds", json=body)).json())
+        flags = {name: True for name, value in (("everything", everything), ("unseen", unseen)) if value}
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        sent = await self._sent("POST", "/v1/holds", json={"reason": reason, **named, **flags}, headers=headers)
+        return cast("schemas.ChangedHold", sent.json())
 
-    async def release_hold(self, id: str, reason: str) -> schemas.ChangedHold:
+    async def release_hold(self, id: str, reason: str, *, key: str | None = None) -> schemas.ChangedHold:
         """Release a legal hold.
+
+        Args:
+            id: The hold.
+            reason: Why.
+            key: Identifies repetitions; None for a new key.
 
         Raises:
             MissingError: There is no such hold.
+            OtherOrderError: Something else was released with this key.
             RefusedError: It is not in force.
         """
         path = f"/v1/holds/{quote(id, safe='')}/release"
-        return cast("schemas.ChangedHold", (await self._sent("POST", path, json={"reason": reason})).json())
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return cast(
+            "schemas.ChangedHold", (await self._sent("POST", path, json={"reason": reason}, headers=headers)).json()
+        )
 
     async def evidence(self) -> schemas.Evidence:
         """Return how old and large the last checkpoints are, what they do not cover, and what witnesses cosigned."""

@@ -48,6 +48,11 @@ def holds_of(facts: Iterable[Fact]) -> list[Hold]:
     return [_hold_of(id_, about) for id_, about in sorted(by_id.items())]
 
 
+def changed_by(hold: Hold, unique: str) -> HoldChanged | None:
+    """Return the change whose event id ends in ``-`` and a text; None if there is none."""
+    return next((_body(fact) for fact in hold.history if fact.event.event_id.endswith(f"-{unique}")), None)
+
+
 def _hold_of(id_: str, facts: Iterable[Fact]) -> Hold:
     history = tuple(by_given(in_order(facts)))
     in_force: list[HoldChanged] = []

@@ -145,6 +145,7 @@ def serve(settings: "Settings", out: Output, by: str | None, **_from_settings: s
     with serving_logs() as say, opened_shared_service(settings) as service:
         from lineage.serve.http.api.enforcement_routes import endpoints
         from lineage.serve.processes.http_process import serve as run
+        from lineage.serve.queries.retention.retention_status import RetentionPolicy
 
         parts = partial(endpoints, settings)
         run(
@@ -158,6 +159,7 @@ def serve(settings: "Settings", out: Output, by: str | None, **_from_settings: s
             contacts=settings.contacts,
             evidence_origin=settings.evidence_origin,
             witnesses=settings.witnesses,
+            retention=RetentionPolicy(settings.retention_days, settings.retention_every_hours),
             parts=parts,
         )
 

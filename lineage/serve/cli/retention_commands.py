@@ -113,6 +113,7 @@ def hold() -> None:
 @click.option("--from", "starts_at", type=TIME, metavar="TIME", help="What occurred or was recorded from then on.")
 @click.option("--to", "ends_at", type=TIME, metavar="TIME", help="What occurred or was recorded before.")
 @click.option("--everything", is_flag=True, help="Every record.")
+@click.option("--unseen", is_flag=True, help="Also a party that no event names yet.")
 @click.option("--id", "id_", metavar="ID", help="The id of the hold. [default: generated]")
 @_BY
 @_REASON
@@ -130,6 +131,7 @@ def place(
     reason: str,
     *,
     everything: bool,
+    unseen: bool,
     **_from_settings: str | None,  # read from the settings
 ) -> None:
     """Place a hold on a principal, a case, a span of time, or on what all of those that you name cover."""
@@ -147,6 +149,7 @@ def place(
             starts_at=starts_at,
             ends_at=ends_at,
             everything=everything,
+            unseen=unseen,
             hold=id_,
         )
     out.document(document, render_retention.hold)

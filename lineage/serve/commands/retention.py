@@ -107,7 +107,14 @@ def horizon_of(service: Service, days: int | None, before: Instant | None) -> In
     return found
 
 
-def survey(service: Service, horizon: Instant, *, origin: str | None = None, witnessed: bool = False) -> Document:
+def survey(
+    service: Service,
+    horizon: Instant,
+    *,
+    origin: str | None = None,
+    witnessed: bool = False,
+    most: int | None = None,
+) -> Document:
     """Report what would be deleted, and delete nothing.
 
     Args:
@@ -115,8 +122,17 @@ def survey(service: Service, horizon: Instant, *, origin: str | None = None, wit
         horizon: Only what was recorded, and has ended, before.
         origin: The configured origin of the trees.
         witnessed: Whether only what is under a witnessed checkpoint may be deleted.
+        most: The most records that are examined; None for any number.
+
+    Raises:
+        RefusedError: The store has more records.
     """
     service.catch_up()
+    if most is not None and (records := sum(service.store.outcomes())) > most:
+        raise RefusedError(
+            f"the store has {records:,} records, and at most {most:,} are examined here; run 'delegraph retain "
+            "--dry-run' where there is memory"
+        )
     plan = _plan(service, horizon, origin_of(service.store, origin) if witnessed else None, _go_on)
     return {**_summary(plan, horizon), "deletions": [], "as_of": service.as_of()}
 

@@ -28,6 +28,7 @@ from lineage.serve.http.core.workers import Pools
 from lineage.serve.mcp.http_endpoint import route as mcp_route
 from lineage.serve.processes.http_warmup import loaded_frozen, warmed
 from lineage.serve.queries.preparation import ends_of, steps_of
+from lineage.serve.queries.retention.retention_status import KEPT, RetentionPolicy
 from lineage.serve.queries.service import Service
 from lineage.serve.server.connections import Connections
 from lineage.serve.server.listening import address_of, fitting, http_server, listening_socket
@@ -59,6 +60,7 @@ def serve(
     contacts: Mapping[str, str] = MappingProxyType({}),
     evidence_origin: str | None = None,
     witnesses: Sequence[WitnessEndpoint] = (),
+    retention: RetentionPolicy = KEPT,
     parts: Parts = no_parts,
     story: Story | None = None,
     start: str = "/",
@@ -76,6 +78,7 @@ def serve(
         contacts: How to reach who runs each enforcement point.
         evidence_origin: How checkpoints name the log; None for the default.
         witnesses: The witnesses that cosign its checkpoints.
+        retention: How long records are kept.
         parts: Routers to mount in addition to the API and the pages.
         story: A guided tour for the start page.
         start: The address of the page that the link leads to.
@@ -112,6 +115,7 @@ def serve(
             contacts=contacts,
             evidence_origin=evidence_origin,
             witnesses=witnesses,
+            retention=retention,
             public_tlog=settings.public_tlog,
             limits=limits,
             pools=pools,

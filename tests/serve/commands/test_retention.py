@@ -18,7 +18,7 @@ from ingest.log.port import Entry, Log, entry_of
 from ingest.opening import open_log
 from ingest.trust_file import Trust
 from lineage.core.evidence.notes import KeyKind
-from lineage.core.model.errors import DelegraphError, IntegrityError, UnavailableError
+from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
 from lineage.core.model.events import (
     ActionPerformed,
     Body,
@@ -136,7 +136,7 @@ def compare_answers(fresh: stores.Fresh, folder: Path, seed: int) -> None:
             clock.now += 1
             if held is None and rng.random() < 0.5:
                 held = holds.place_hold(
-                    service, by="human:c", reason="x", principal=rng.choice(["human:alice", "agent:p"])
+                    service, by="human:c", reason="x", principal=rng.choice(["human:alice", "agent:p"]), unseen=True
                 )
             elif held is not None and rng.random() < 0.5:
                 holds.release_hold(service, held["hold"], by="human:c", reason="over")
@@ -378,6 +378,14 @@ def test_without_a_key_nothing_is_deleted(desk: Desk):
     desk.env = {}
     assert "evidence keygen" in desk.run("retain", "--before", "now", exit=2).output
     assert desk.one("who", "a1")["tokens"]
+
+
+def test_a_plan_of_too_many_records_is_refused(fresh: stores.Fresh, tmp_path: Path):
+    """As over HTTP, where others wait."""
+    with service_of(fresh, tmp_path, []) as (service, _):
+        with pytest.raises(RefusedError, match="300 records, and at most 299"):
+            retention.survey(service, LATE, most=FILLER - 1)
+        assert 256 == retention.survey(service, LATE, most=FILLER)["records"]
 
 
 def test_an_unknown_hold_is_not_found(desk: Desk):

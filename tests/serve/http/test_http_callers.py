@@ -91,6 +91,8 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/receivers"): ASK,
     ("GET", "/v1/holds"): ASK,
     ("GET", "/v1/deletions"): ASK,
+    ("GET", "/v1/retention"): ASK,
+    ("GET", "/v1/retention/plan?before=now"): ASK,
     ("POST", "/v1/holds"): ("responder",),
     ("POST", "/v1/holds/none/release"): ("responder",),
     ("GET", "/v1/evidence"): ASK,

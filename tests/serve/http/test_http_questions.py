@@ -16,6 +16,7 @@ from lineage.core.model.events import CaseItem, Target
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.commands.cases import open_case
 from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.retention import survey
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.questions import QUESTIONS
@@ -43,6 +44,7 @@ from lineage.serve.queries.records import quarantine_and_conflicts
 from lineage.serve.queries.records.projection_status import projection_status
 from lineage.serve.queries.retention.deletions import deleted
 from lineage.serve.queries.retention.holds import holds
+from lineage.serve.queries.retention.retention_status import RetentionPolicy, retention_state
 from lineage.serve.queries.revocations import revocations
 from lineage.serve.queries.revocations.receivers import receivers
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
@@ -120,6 +122,11 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/health": ("", projection_status),
     "/holds": ("", holds),
     "/deletions": ("", deleted),
+    "/retention": ("", lambda s: retention_state(s, RetentionPolicy(), at=ASKED)),
+    "/retention/plan": (
+        "?before=now",
+        lambda s: {name: value for name, value in survey(s, ASKED).items() if name != "deletions"},
+    ),
     "/evidence": ("", lambda s: evidence_state(s, None, at=ASKED)),
     "/evidence/checkpoints": ("", lambda s: latest_checkpoints(s, origin=None)),
     "/evidence/consistency": (

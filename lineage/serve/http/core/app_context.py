@@ -19,6 +19,7 @@ from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.workers import Pools
 from lineage.serve.queries.evidence.evidence_line import EvidenceLine
+from lineage.serve.queries.retention.retention_status import KEPT, RetentionPolicy
 from lineage.serve.queries.service import Service
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -42,6 +43,8 @@ class AppContext:
         contacts: How to reach who runs each enforcement point, by receiver.
         evidence_origin: How checkpoints name the log; None for the default.
         witnesses: The witnesses that cosign its checkpoints.
+        retention: How long records are kept.
+        one_survey: Held while a plan of retention is made, which takes much memory.
         public_tlog: Whether checkpoints and hashes of the trees are served without authentication.
         pools: The threads for blocking work.
     """
@@ -56,11 +59,13 @@ class AppContext:
     contacts: Mapping[str, str] = field(default_factory=dict)
     evidence_origin: str | None = None
     witnesses: Sequence[WitnessEndpoint] = ()
+    retention: RetentionPolicy = KEPT
     public_tlog: bool = True
     limits: Limits = field(default_factory=Limits)
     pools: Pools = field(default_factory=lambda: Pools(Limits()))
     one_order: threading.Lock = field(default_factory=threading.Lock)
     one_batch: threading.Lock = field(default_factory=threading.Lock)
+    one_survey: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def non_blocking(self) -> "AppContext | None":

@@ -1,6 +1,6 @@
 """Legal holds: the list of them, and what those in force name."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from lineage.core.cases.action_ranges import range_of_id
@@ -49,6 +49,25 @@ def hold_document(hold: Hold) -> Document:
             if isinstance(body := fact.event.body, HoldChanged)
         ],
     }
+
+
+def holds_on(service: Service, kind: str, id_: str) -> list[Document]:
+    """List the holds in force that name a principal, by any of its ids, or a case; and those that keep everything."""
+    names = frozenset({id_})
+    if kind == "principal":
+        with service.reader() as reader:
+            world = reader.world()
+            reader.load_parties(world, [f"principal:{id_}"])
+        names |= world.principals.party(id_)
+    return [
+        hold_document(hold) for hold in known_holds(service) if any(_names(body, kind, names) for body in hold.in_force)
+    ]
+
+
+def _names(body: HoldChanged, kind: str, names: Container[str]) -> bool:
+    named = body.case if kind == "case" else body.principal
+    everything = (body.principal, body.case, body.starts_at, body.ends_at) == (None, None, None, None)
+    return everything or (named is not None and named in names)
 
 
 def what_is_held(service: Service, parties: Aliases, at: Instant) -> list[HoldConditions]:

@@ -27,6 +27,9 @@ class RetentionPolicy(NamedTuple):
     every_hours: int | None = None
 
 
+KEPT: Final = RetentionPolicy()  # by default nothing is deleted
+
+
 def retention_state(service: Service, policy: RetentionPolicy, *, at: Instant) -> Document:
     """Describe the settings by topic, the runs, and how many holds and deletions there are."""
     deleted = deletions.deletions(service.store)

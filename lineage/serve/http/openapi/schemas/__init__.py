@@ -42,6 +42,8 @@ ANSWERS: dict[str, Any] = {
             Holds,
             ChangedHold,
             Deletions,
+            Retention,
+            RetentionPlan,
             CaseChanges,
             CaseExport,
             Lifted,

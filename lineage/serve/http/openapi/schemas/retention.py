@@ -30,6 +30,7 @@ class Hold(TypedDict):
 class ChangedHold(Hold):
     """A legal hold that was placed or released."""
 
+    repeated: bool
     as_of: AsOf
 
 
@@ -69,4 +70,71 @@ class Deletions(TypedDict):
     total: int
     complete: bool
     next: None
+    as_of: AsOf
+
+
+class RetentionOfTopic(TypedDict):
+    """How long the records of a topic are kept."""
+
+    topic: str
+    days: int | None
+
+
+class RetentionRun(TypedDict):
+    """A run of retention."""
+
+    started_at: Time
+    ended_at: Time | None
+    by: str
+    before: Time
+    records: int
+    old: int
+    held: int
+    unwitnessed: int
+    fault: str | None
+    succeeded_at: Time | None
+
+
+class Retention(TypedDict):
+    """How long records are kept, and the last run."""
+
+    topics: list[RetentionOfTopic]
+    every_hours: int | None
+    due_at: Time | None
+    overdue: bool
+    last_run: RetentionRun | None
+    holds_in_force: int
+    deletions: int
+    deleted_records: int
+    deleted_before: Time | None
+    as_of: AsOf
+
+
+class KeptByHold(TypedDict):
+    """How many records that nothing else needs a hold or an open case keeps."""
+
+    kind: Literal["hold", "case"]
+    id: str
+    records: int
+
+
+class PlannedPartition(TypedDict):
+    """What would be deleted of a partition."""
+
+    topic: str
+    partition: int
+    old_until: int
+    records: int
+
+
+class RetentionPlan(TypedDict):
+    """What would be deleted."""
+
+    before: Time
+    records: int
+    old: int
+    held: int
+    held_by: list[KeptByHold]
+    unwitnessed: int
+    partitions: list[PlannedPartition]
     as_of: AsOf
