@@ -53,6 +53,8 @@ PAGES = (
     "/conflicts",
     "/health",
     "/evidence",
+    "/retention",
+    "/retention/plan?before=now",
     "/receivers",
     "/cases",
     "/add-to-case?of=action:mail-7",

@@ -54,6 +54,8 @@ EVERY = (
     "/conflicts",
     "/health",
     "/evidence",
+    "/retention",
+    "/retention/plan?before=now",
     "/receivers",
     "/cases",
     "/add-to-case?of=action:mail-7&of=actions:tool%3Dmail",

@@ -20,6 +20,7 @@ from lineage.serve.http.core.query import ParameterError, Query, kind_and_id
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.cases.cases import CaseFilter
 from lineage.serve.queries.cases.cases import cases as every_case
+from lineage.serve.queries.retention.holds import holds_on
 from lineage.serve.text.render_cases import change
 from lineage.serve.web.forms import Form, form_of
 from lineage.serve.web.page_endpoint import PageRequest, render_template, with_normalised_query
@@ -43,7 +44,14 @@ def one(page: PageRequest) -> Mapping[str, Any]:
     changes = [{**item, "words": change(item)} for item in doc["changes"]["items"]]
     notes = [item for item in changes if item["note"]]
     export = f"/v1{address_of(doc['case'])}/export"
-    return {"contents": items, "changes": changes, "notes": notes, "export": export, "page": address_of(doc["case"])}
+    return {
+        "contents": items,
+        "changes": changes,
+        "notes": notes,
+        "export": export,
+        "page": address_of(doc["case"]),
+        "under_hold": holds_on(page.site.service, "case", doc["case"]),
+    }
 
 
 def address_of(case: str) -> str:

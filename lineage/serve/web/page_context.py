@@ -11,6 +11,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.chain_picture import picture_of_chain
 from lineage.serve.queries.graphs.graph_view import MOST
 from lineage.serve.queries.history.timeline import is_mentioned_more_than
+from lineage.serve.queries.retention.holds import holds_on
 from lineage.serve.text import render_lists, render_receivers, render_revocations
 from lineage.serve.web import glossary, linked_text, principal_page, view_models
 from lineage.serve.web.board import board_of
@@ -71,6 +72,7 @@ def status(page: PageRequest) -> Shown:
         "actions": None if many or is_party else page.more("/actions", of=of, limit=str(FEW)),
         "graph": page.more("/graph", of=of, most=str(DRAWN)),
         "party": principal_page.party(page, of) if is_party else None,
+        "under_hold": holds_on(page.site.service, "principal", doc["id"]) if doc["kind"] == "principal" else (),
     }
 
 

@@ -24,7 +24,9 @@ from lineage.serve.http.core.question import AnsweredQuery, Question, answered
 from lineage.serve.web.links import Links
 from lineage.serve.web.templating import environment
 
-TIME_FIELDS: Final = frozenset({"at", "known_at", "from", "to", "issued_before", "since", "until"})
+TIME_FIELDS: Final = frozenset(
+    {"at", "known_at", "from", "to", "issued_before", "since", "until", "before", "starts_at", "ends_at"}
+)
 MOMENT: Final = frozenset({"at", "known_at"})
 PAGED: Final = frozenset({"after", "limit"})
 SHOWN: Final = 20  # items of a list on its page, which is then a few screens tall, also on a phone

@@ -20,7 +20,16 @@ _ADVICE: Final = {
 _TIME: Final = "Write it as 2026-11-02T10:25:00Z or as 2026-11-02 10:25; without a zone it is UTC."
 # After these the same form may succeed, because the form was not at fault.
 _AGAIN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE})
-_TYPED: Final = ("reason", "note", "until", "typed")  # fields of forms that a person fills in
+_TYPED: Final = (
+    "reason",
+    "note",
+    "until",
+    "principal",
+    "case",
+    "starts_at",
+    "ends_at",
+    "typed",
+)  # fields of forms that a person fills in
 
 
 def show_fault(request: Request, response: Response) -> Response:

@@ -31,6 +31,7 @@ from lineage.serve.web import (
     page_context,
     picture_files,
     principals_page,
+    retention_pages,
     start_page,
     usage_page,
 )
@@ -63,6 +64,8 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/conflicts", "conflicts.html", page_context.conflicts),
     ("/health", "health.html", page_context.nothing),
     ("/evidence", "evidence.html", page_context.nothing),
+    (retention_pages.PATH, "retention.html", retention_pages.overview),
+    ("/retention/plan", "retention_plan.html", page_context.nothing),
     ("/revocations", "revocations.html", page_context.nothing),
     ("/cases", "cases.html", case_pages.every),
     (case_pages.PATH, "case.html", case_pages.one),
@@ -121,6 +124,8 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         "/findings/{id}/judgements": finding_pages.judging(site),
         "/cases": case_pages.opening(site),
         f"{case_pages.PATH}/changes": case_pages.changing(site),
+        "/holds": retention_pages.placing(site),
+        "/holds/{id:path}/release": retention_pages.releasing(site),
         **({} if story is None else {"/story/{name}": _play(site, story)}),
     }
     return [

@@ -30,6 +30,8 @@ BUSY = (
     "/findings",
     "/health",
     "/evidence",
+    "/retention",
+    "/retention/plan?before=now",
     "/search?q=planner",
     "/usage?tool=mail",
     "/graph?view=principals",
