@@ -37,6 +37,7 @@ from lineage.store.database.tables import (
     Hashes,
     Keys,
     fact,
+    meta,
     name,
     position,
     quarantine,
@@ -172,6 +173,7 @@ class Projection:
         self._quota = quota
         self._decode = decode
         self._named = _NamedThings(keys)
+        self._edition: bytes | None = None
 
     def write(self, connection: Connection, batch: Batch) -> Outcomes:
         """Write a batch, within the transaction of the caller.
@@ -183,6 +185,7 @@ class Projection:
             FencedError: A position is not the one that the batch expects.
         """
         self._advance(connection, batch)
+        self._forget_replaced(connection)
         trees.extend(connection, batch)
         self.quarantine(connection, batch.unreadable)
         written = self._write_in_turn(connection, batch.readable, batch.advance) if batch.readable else _WriteResult()
@@ -276,6 +279,13 @@ class Projection:
     def forget(self) -> None:
         """Clear the caches, because the transaction was rolled back."""
         self._named = _NamedThings(self._keys)
+
+    def _forget_replaced(self, connection: Connection) -> None:
+        """Forget what was written before a rebuild: retention may have left out the last that mentions a name."""
+        edition = connection.execute(sa.select(meta.c.value).where(meta.c.name == "edition")).scalar()
+        if edition != self._edition:
+            self.forget()
+            self._edition = edition
 
     def quarantine(self, connection: Connection, unreadable: Iterable[RejectedRecord]) -> None:
         """Write records to quarantine; one that is there already is not written again."""

@@ -550,6 +550,17 @@ def test_what_the_broker_lost_is_told_from_what_retention_deleted(fresh: stores.
     assert [[], [], [], [said.format(257, 256)]] == [[one.partition(" deleted")[0] for one in each] for each in after]
 
 
+def test_what_comes_again_after_it_was_deleted_is_indexed_again(fresh: stores.Fresh, tmp_path: Path):
+    """In the process that deleted it, which had written its name before: fsck finds it, and so does a search."""
+    event = token("t1", event_id="e1", expires_at=format_instant(MOMENT + 1))
+    with service_of(fresh, tmp_path, [{"event": event, "recorded_at": MOMENT, "via": "decisions"}]) as (service, _):
+        retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
+        service.require_log().append([entry_of(codec.decode_line(json.dumps(event).encode()))])
+        service.catch_up()
+
+        assert [] == maintenance.fsck(service, lambda _records: None)["differences"]
+
+
 class Racing:
     """A log to which somebody else appends an event just before our next one."""
 
