@@ -8,8 +8,7 @@ Exit: 0 verified, 1 something is wrong, 2 not a bundle or wrong usage.
 """
 import argparse, base64, hashlib, json, os, re, struct, sys
 from datetime import datetime, timedelta, timezone
-MOST_BYTES = 512 * 1024 * 1024
-RULE = 1  # the version of the rule of authority that this program implements
+MOST_BYTES, RULE = 512 * 1024 * 1024, 1  # of a bundle; the version of the rule of authority that this implements
 SCHEMAS = {  # the SHA-256 of each shipped schema of events, by the fingerprint that begins its records
     "9ffd9e80e4f58ee8": "df7e88f5d3279fdcef74263139e5b903ee555417bcdd722b629ca482f9f85518",
     "d387601dbb8a94cb": "6261a2ba487e65c3568467145925ee6535e3fe9489b7ba8c8480cfa9eb48089f",
@@ -22,6 +21,7 @@ OWN = {  # the ids that the source of an event must be allowed to speak about (2
     "principal.registered": "principal aliases", "workload.bound": "workload", "token.issued": "token",
     "delegation.granted": "delegation", "receiver.registered": "receiver", "revocation.acknowledged": "receiver"}
 KINDS = (("human:", "human"), ("agent:", "agent"), ("service:", "service"), ("spiffe://", "workload"))
+TEXT = json.JSONEncoder(ensure_ascii=False).encode  # made once, since `json.dumps` makes one for each call
 ELEMENTS, TOPICS = ("token", "delegation"), ("decisions", "orders")
 PARTIES = ("subject", "actor", "workload", "delegator", "delegatee")
 NAMES, EPOCH = ("principal", "workload", "session", "client"), datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -167,9 +167,9 @@ def micros(text): return (datetime.fromisoformat(text.replace("Z", "+00:00")) - 
 def canonical(value):  # RFC 8785 for what delegraph writes, in which no number has a fraction
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
-        return "{" + ",".join(json.dumps(key, ensure_ascii=False) + ":" + canonical(value[key]) for key in keys) + "}"
+        return "{" + ",".join(TEXT(key) + ":" + canonical(value[key]) for key in keys) + "}"
     if isinstance(value, list): return "[" + ",".join(map(canonical, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return TEXT(value)
 def digest_of(value): return hashlib.sha256(canonical(value).encode()).hexdigest()
 # The rule of authority, written a second time
 def several(value): return [] if value is None else value if isinstance(value, list) else [value]

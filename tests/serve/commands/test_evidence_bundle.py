@@ -450,6 +450,7 @@ PARTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "the time": lambda e: in_payload(e, '"at":"2', '"at":"1'),
     "a schema": lambda e: in_payload(e, "DecisionEvent", "DecisionEvenu"),
     "a checkpoint": lambda e: in_payload(e, "/decisions/0\\n44\\n", "/decisions/0\\n45\\n"),
+    "the combined checkpoint": lambda e: in_payload(e, "\\npartitions 2\\n", "\\npartitions 3\\n"),
     "an entry": lambda e: in_payload(e, '"entry":"A', '"entry":"B'),
     "a value": lambda e: in_payload(e, '"value":"w', '"value":"x'),
     "a proof": lambda e: in_payload(e, '"path":["', '"path":["A'),
