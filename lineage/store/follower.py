@@ -86,17 +86,22 @@ class Follower:
             yield place
 
     @contextmanager
-    def non_blocking(self) -> Iterator[StoreState]:
+    def non_blocking(self, version: object = None) -> Iterator[StoreState]:
         """Catch up like ``caught_up``, but without blocking.
+
+        Args:
+            version: The version of the store, determined since the caller was asked; None to determine it here.
 
         Raises:
             WouldBlockError: There were commits since the last check, or that cannot be determined without blocking.
         """
-        if self._store.change_probe is None or not self._lock.acquire(blocking=False):
+        unknown = version is None and self._store.change_probe is None
+        if unknown or not self._lock.acquire(blocking=False):
             raise WouldBlockError("the store has to be asked")
         try:
             place = self._place
-            if place is None or self._store.change_token() != self._mark or in_force(self._trust) is not place.trust:
+            token = self._store.change_token() if version is None else version
+            if place is None or token != self._mark or in_force(self._trust) is not place.trust:
                 raise WouldBlockError("the store has moved on")
             yield place
         finally:

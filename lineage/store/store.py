@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from copy import copy
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from lineage.core.model.trust import TrustTable
 from lineage.plumbing.gc_pause import gc_paused
 from lineage.store.database.dialects import add_missing, backend_of, low_memory, wait_for_turn, without_limits
 from lineage.store.database.engine import check, connect, faults, sqlite_path, upgrade
+from lineage.store.database.postgres import RemoteProbe
 from lineage.store.database.sorted_runs import ident_among, repeated_idents
 from lineage.store.database.sql import chunks, in_array, storable, values_of
 from lineage.store.database.tables import (
@@ -39,7 +40,7 @@ from lineage.store.database.tables import (
 )
 from lineage.store.reading.acted import is_complete
 from lineage.store.reading.reader import Reader, fact_of
-from lineage.store.reading.statements import FACT
+from lineage.store.reading.statements import FACT, with_keys
 from lineage.store.writing.index_entries import IndexRuns, merge_some, state_of
 from lineage.store.writing.projection import Outcome, Projection
 from lineage.store.writing.quarantine_quota import Quota, discharge
@@ -392,12 +393,10 @@ class Store:
         with self.connection() as connection:
             return connection.execute(_EDITION).scalar() or b""
 
-    def version(self) -> tuple[bytes, dict[tuple[str, int], int]]:
+    def version(self) -> "Version":
         """The edition and the positions: as long as they are unchanged, so are the facts."""
         with self.connection() as connection:
-            rows = connection.execute(_VERSION).all()
-        positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
-        return rows[0][3] or b"", positions
+            return _version_of([tuple(row) for row in connection.execute(_VERSION)])
 
     def facts_after(self, positions: Mapping[tuple[str, int], int]) -> Iterator[Fact]:
         """Return the facts after some positions, as ``stored_after`` lists them."""
@@ -427,6 +426,30 @@ class Store:
     def change_probe(self) -> Callable[[], object] | None:
         """Return a non-blocking check for new commits; None if that requires a round trip to a server."""
         return backend_of(self.engine.dialect).change_probe(self.engine)
+
+    def warm(self) -> Iterator[None]:
+        """Open the connections that stay open, step by step, and run the statements of questions once on each.
+
+        On a new connection PostgreSQL reads its catalogue for each table, index and function that it meets first.
+        """
+        connections = backend_of(self.engine.dialect).KEPT_CONNECTIONS
+        with ExitStack() as opened:
+            for _ in range(connections):
+                connection = opened.enter_context(self.connection())
+                for statement, nothing in with_keys(self.engine.dialect):
+                    connection.execute(statement, nothing).all()
+                connection.rollback()  # or the transaction would be open until the last connection is warm
+                yield
+
+    def version_probe(self) -> "VersionProbe | None":
+        """Open a non-blocking check of ``version`` that the caller closes; None if the store is not on a server.
+
+        Raises:
+            UnavailableError: The server cannot be reached.
+        """
+        with faults(self.engine):
+            probe = backend_of(self.engine.dialect).remote_probe(self.engine, _VERSION)
+        return None if probe is None else VersionProbe(probe)
 
     def change_token(self) -> object:
         """Return a value that is unchanged as long as the facts and the positions are."""
@@ -487,6 +510,49 @@ class Store:
                 table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
                 for table in (fact, ref, sighting, quarantine, name, plan)
             }
+
+
+Version = tuple[bytes, dict[tuple[str, int], int]]
+
+
+def _version_of(rows: list[tuple[Any, ...]]) -> Version:
+    positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
+    return rows[0][3] or b"", positions
+
+
+class VersionProbe:
+    """Asks a server for the version of the store without blocking. Not thread-safe.
+
+    After ``begin``, call ``receive`` each time that ``fileno`` is readable, until it returns the version.
+    """
+
+    def __init__(self, probe: RemoteProbe) -> None:
+        """Use a probe that runs the query of the version."""
+        self._probe = probe
+        self.fileno, self.begin, self.close = probe.fileno, probe.begin, probe.close
+        self._last: tuple[list[tuple[bytes | None, ...]], Version] | None = None
+
+    def receive(self) -> Version | None:
+        """Return the version at some time after ``begin``, the same object if it has not changed; None if not yet.
+
+        Raises:
+            UnavailableError: The server cannot be reached.
+        """
+        rows = self._probe.receive()
+        if rows is None:
+            return None
+        if self._last is None or self._last[0] != rows:
+            self._last = rows, _version_of([_decoded(*row) for row in rows])
+        return self._last[1]
+
+
+def _decoded(topic: bytes | None, partition: bytes | None, following: bytes | None, edition: bytes | None) -> Any:
+    return (
+        None if topic is None else topic.decode(),
+        int(partition or 0),
+        int(following or 0),
+        None if edition is None else bytes.fromhex(edition.decode().removeprefix("\\x")),
+    )
 
 
 def new_edition(connection: Connection) -> None:

@@ -31,7 +31,7 @@ from lineage.serve.documents.refusal_wording import OVER_HTTP
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.auth.bearer import Bearers
 from lineage.serve.http.auth.jwks import IssuerKeys
-from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, AppContext
+from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, AppContext, AtHand
 from lineage.serve.http.core.workers import Pools
 from lineage.serve.queries.service import Service
 from lineage.serve.server.connections import Connections
@@ -135,11 +135,12 @@ def api_over(
     empty: bool = False,
     log_inside: bool = False,
     log_url: str | None = None,
+    behind_seconds: float = 0,
     public_tlog: bool = True,
 ) -> Iterator[World]:
     """Build the API over a store; the embedded log is in a separate file, in the store's, or a named one.
 
-    Existing data is not created again.
+    Existing data is not created again. The count of records that are not projected may be ``behind_seconds`` old.
     """
     with ExitStack() as stack:
         log_url = log_url or (url if log_inside else f"sqlite:///{folder / 'log.db'}")
@@ -154,7 +155,7 @@ def api_over(
             project(log, store, None)
         clock.now = ASKED
         result = trust or Trust()
-        worlds = QuestionCache(store, log, result, log_inside=log_inside)
+        worlds = QuestionCache(store, log, result, log_inside=log_inside, behind_seconds=behind_seconds)
         service = Service(store, log, result, clock, source="urn:delegraph:http", worlds=worlds, face=OVER_HTTP)
         limits = limits or Limits()
         pools = Pools(limits)
@@ -189,12 +190,22 @@ def problem_type(response: httpx.Response) -> str:
 
 
 @contextmanager
-def served(app: Starlette, connections: Connections | None = None) -> Iterator[str]:
-    """Serve an app with a real server in a thread of this process; yields its URL."""
+def served(app: Starlette, connections: Connections | None = None, *, at_hand: AtHand | None = None) -> Iterator[str]:
+    """Serve an app with a real server in a thread of this process; yields its URL.
+
+    With ``at_hand`` cached answers from a store on a server are given without a thread.
+    """
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        server = http_server(app, connections or Connections(ConnectionLimits()), goodbye_seconds=1)
+        beginning, ending = (at_hand.open, at_hand.close) if at_hand else (lambda: None, lambda: None)
+        server = http_server(
+            app,
+            connections or Connections(ConnectionLimits()),
+            goodbye_seconds=1,
+            beginning=beginning,
+            ending=ending,
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

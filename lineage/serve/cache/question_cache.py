@@ -4,12 +4,15 @@ A part is dropped as soon as a fact arrives that could change it. The store is c
 answer, so a cached part is never older than the question.
 """
 
+import threading
+import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple, TypeGuard
 
 from ingest.log.port import Log
 from lineage.core.authority.elements import FactIndex
@@ -80,6 +83,14 @@ class CachedWorld:
         return index
 
 
+class _Progress(NamedTuple):
+    """What ``as_of`` says of a state, and when it began to ask the log."""
+
+    place: StoreState
+    document: Document
+    asked_at: float
+
+
 class QuestionCache:
     """Caches what was loaded. Thread-safe.
 
@@ -87,15 +98,36 @@ class QuestionCache:
         ends: The cache of what revocations end.
     """
 
-    def __init__(self, store: Store, log: Log | None, trust: Trusted | None, *, log_inside: bool) -> None:
-        """Create an empty cache; ``log_inside`` says whether the log is in the store's own file."""
+    def __init__(
+        self,
+        store: Store,
+        log: Log | None,
+        trust: Trusted | None,
+        *,
+        log_inside: bool,
+        behind_seconds: float = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Create an empty cache.
+
+        Args:
+            store: The store.
+            log: Its log.
+            trust: The trust table in force.
+            log_inside: Whether the log is in the store's own file, so that nothing is appended unnoticed.
+            behind_seconds: How old the count of records that are not projected yet may be otherwise.
+            monotonic: A monotonic clock, for that age.
+        """
         self._store = store
         self._log = log
         self._log_inside = log_inside
         self._loading = WorldLoader(store, log, trust)
         self._follower = Follower(store, load=self._begin, apply=self._drop_touched, trust=trust, most=_CAME)
         self.ends = RevocationCache(store, trust)
-        self._progress: tuple[StoreState, Document] | None = None
+        self._behind_seconds = behind_seconds
+        self._monotonic = monotonic
+        self._progress: _Progress | None = None
+        self._counting = threading.Lock()
         # All of these are protected by the follower's lock.
         self._parts: OrderedDict[str, CachedWorld] = OrderedDict()
         self._holding: defaultdict[str, set[str]] = defaultdict(set)  # key -> the parts that contain it
@@ -133,25 +165,39 @@ class QuestionCache:
                     self._holding[one].add(key)
         return found
 
-    def non_blocking(self) -> "NonBlocking":
-        """A view of the cache for callers that may not block."""
-        return NonBlocking(self._of_non_blocking)
+    def non_blocking(self, version: object = None) -> "NonBlocking":
+        """A view of the cache for callers that may not block.
 
-    def _of_non_blocking(self, key: str) -> LoadedWorld:
-        with self._follower.non_blocking() as place:
+        Args:
+            version: The version of the store that the view answers for; None to determine it for each answer, if that
+                is possible without blocking.
+        """
+        return NonBlocking(partial(self._of_non_blocking, version))
+
+    def _of_non_blocking(self, version: object, key: str) -> LoadedWorld:
+        with self._follower.non_blocking(version) as place:
             part = self._part(key)
         progress = self._progress
-        if part is None or len(part.keys) > _AT_ONCE or progress is None or progress[0] is not place:
+        if part is None or len(part.keys) > _AT_ONCE or not self._is_current(progress, place):
             raise WouldBlockError(f"what {key} depends on has to be loaded")
-        return LoadedWorld(part.answer, progress[1], part.is_whole, part.judgements_at_hand)
+        return LoadedWorld(part.answer, progress.document, part.is_whole, part.judgements_at_hand)
 
     def _as_of(self, place: StoreState) -> Document:
-        progress = self._progress
-        if progress is None or progress[0] is not place:
-            progress = place, as_of(self._store, self._log, place.positions, place.recorded_at)
-            if self._log_inside:  # otherwise the log advances without a visible change of the store
-                self._progress = progress
-        return progress[1]
+        if self._is_current(progress := self._progress, place):
+            return progress.document
+        with self._counting:  # one caller asks the log, and those who waited use the answer
+            if self._is_current(progress := self._progress, place):
+                return progress.document
+            asked_at = self._monotonic()
+            document = as_of(self._store, self._log, place.positions, place.recorded_at)
+            self._progress = _Progress(place, document, asked_at)
+            return document
+
+    def _is_current(self, progress: "_Progress | None", place: StoreState) -> TypeGuard["_Progress"]:
+        """Whether the progress is that of a state, and the end of the log was read recently enough."""
+        if progress is None or progress.place is not place:
+            return False
+        return self._log_inside or self._monotonic() - progress.asked_at < self._behind_seconds
 
     def _part(self, key: str) -> CachedWorld | None:
         part = self._parts.get(key)

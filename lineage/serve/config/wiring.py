@@ -25,6 +25,7 @@ __all__ = ["DEFAULT_SOURCE", "DEFAULT_STORE", "Settings", "now", "opened_log", "
 # The most elements below the target of a plan over HTTP, where others wait: about ten seconds of work. The command
 # line has no such limit.
 MOST: Final = 100_000
+BEHIND_SECONDS: Final = 1.0  # how old the end of a log on Kafka may be, from which records are counted as missing
 
 
 def now() -> Instant:
@@ -114,7 +115,8 @@ def opened_shared_service(settings: Settings) -> Iterator[Service]:
     with opened_store(settings) as store:
         file = pinned_file(settings.log_url)
         log = SharedLog(lambda: _open_log(settings, create=False, file=file))
-        worlds = QuestionCache(store, log, trust, log_inside=settings.log_inside)
+        age = BEHIND_SECONDS if settings.on_kafka else 0
+        worlds = QuestionCache(store, log, trust, log_inside=settings.log_inside, behind_seconds=age)
         try:
             yield Service(
                 store,

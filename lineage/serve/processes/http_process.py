@@ -123,13 +123,20 @@ def serve(
         mounted: list[BaseRoute] = [*routes, *parts(site), mcp_route(site), *pages(site, story=story)]
         app = create_app(site, parts=mounted, show_fault=show_fault, connections=connections)
         say(address)
-        server = http_server(app, connections, goodbye_seconds=_GOODBYE_SECONDS, beginning=_bound_receivers)
+        server = http_server(
+            app,
+            connections,
+            goodbye_seconds=_GOODBYE_SECONDS,
+            beginning=lambda: _begin(site),
+            ending=site.at_hand.close,
+        )
         with warmed(chain(templates(), steps_of(service), ends_of(service), loaded_frozen())):
             server.run(sockets=[listening])
 
 
-def _bound_receivers() -> None:
+def _begin(site: AppContext) -> None:
     """Limit the threads of the delivery endpoints, which the framework runs, so that orders find free connections."""
+    site.at_hand.open()
     to_thread.current_default_thread_limiter().total_tokens = _RECEIVERS
 
 

@@ -33,6 +33,7 @@ def steps_of(service: Service) -> Iterator[None]:
     now = service.clock()
     service.store.facts(limit=1)
     yield
+    yield from service.store.warm()
     for kind in ("token", "principal"):
         service.status(kind, _NOBODY, at=now)
         yield

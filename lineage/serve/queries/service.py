@@ -42,7 +42,7 @@ from lineage.store.plans import keep_plan, stored_plan
 from lineage.store.reading.acted import count_acted
 from lineage.store.reading.descendants import load_below
 from lineage.store.reading.reader import Reader
-from lineage.store.store import Store
+from lineage.store.store import Store, VersionProbe
 
 logger = logging.getLogger(__name__)
 
@@ -89,16 +89,34 @@ class Service:
         self.worlds = WorldLoader(store, log, trust) if worlds is None else worlds
         self.ends = worlds.ends if isinstance(worlds, QuestionCache) else None  # None without a cache
 
-    def non_blocking(self) -> "Service | None":
-        """A non-blocking view: who, chain and status raise WouldBlockError on a cache miss. None without a cache."""
+    def non_blocking(self, version: object = None) -> "Service | None":
+        """A non-blocking view: who, chain and status raise WouldBlockError on a cache miss. None without a cache.
+
+        Args:
+            version: The version of the store that the view answers for; None to determine it for each answer, if that
+                is possible without blocking.
+        """
         if not isinstance(self.worlds, QuestionCache):
             return None
-        at_hand = self.worlds.non_blocking()
+        at_hand = self.worlds.non_blocking(version)
         view = Service(
             self.store, self.log, self.trust, self.clock, source=self.source, worlds=at_hand, options=self.options
         )
         view._is_non_blocking = True
         return view
+
+    @property
+    def is_store_asked(self) -> bool:
+        """Whether changes of the store can only be noticed by asking a server."""
+        return self.store.change_probe is None
+
+    def version_probe(self) -> VersionProbe | None:
+        """Open a check of the store that does not block, and that the caller closes; None if there is no server.
+
+        Raises:
+            UnavailableError: The server cannot be reached.
+        """
+        return self.store.version_probe()
 
     # Questions
 

@@ -71,6 +71,7 @@ def http_server(
     *,
     goodbye_seconds: int,
     beginning: Callable[[], None] = lambda: None,
+    ending: Callable[[], None] = lambda: None,
 ) -> "Server":
     """Create a server of an ASGI app.
 
@@ -79,6 +80,7 @@ def http_server(
         connections: The registry of its connections, with their limits.
         goodbye_seconds: How long answers in progress may take after a stop.
         beginning: Called in the event loop before anything is answered.
+        ending: Called in the event loop when everything has been answered.
     """
     config = uvicorn.Config(
         app,
@@ -93,21 +95,26 @@ def http_server(
         timeout_keep_alive=connections.limits.idle_seconds,  # type: ignore[arg-type]
         timeout_graceful_shutdown=goodbye_seconds,
     )
-    return Server(config, beginning)
+    return Server(config, beginning, ending)
 
 
 class Server(uvicorn.Server):
     """Returns when stopped; uvicorn's own would raise the signal again and end the process."""
 
-    def __init__(self, config: uvicorn.Config, beginning: Callable[[], None]) -> None:
-        """Keep the callback that runs in the event loop before anything is answered."""
+    def __init__(self, config: uvicorn.Config, beginning: Callable[[], None], ending: Callable[[], None]) -> None:
+        """Keep the callbacks that run in the event loop before the first answer and after the last."""
         super().__init__(config)
-        self._beginning = beginning
+        self._beginning, self._ending = beginning, ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start answering."""
         self._beginning()
         await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop answering."""
+        await super().shutdown(sockets)
+        self._ending()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

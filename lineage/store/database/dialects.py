@@ -20,6 +20,11 @@ class Backend(Protocol):
         """Whether several transactions may write concurrently, so that writers must take turns to commit."""
         ...
 
+    @property
+    def KEPT_CONNECTIONS(self) -> int:  # noqa: N802 (a constant of a module)
+        """How many idle connections are kept open for the next questions."""
+        ...
+
     def reading(self, engine: Engine) -> Engine:
         """The engine for queries: every transaction reads from one snapshot."""
         ...
@@ -30,6 +35,10 @@ class Backend(Protocol):
 
     def change_probe(self, engine: Engine) -> sqlite.ChangeProbe | None:
         """A non-blocking check for new commits; None if the database has none."""
+        ...
+
+    def remote_probe(self, engine: Engine, query: sa.Select[Any], /) -> postgres.RemoteProbe | None:
+        """Open a connection that runs a query in two steps, without blocking; None if there is no server to ask."""
         ...
 
     def wait_for_turn(self, connection: Connection) -> None:

@@ -38,7 +38,7 @@ _SESSION: Final = {
     "jit": "off",
     "plan_cache_mode": "force_custom_plan",
 }
-_POOL: Final = 5
+KEPT_CONNECTIONS: Final = 5
 _POOL_MORE: Final = 25  # temporary overflow: as many connections as the threads of a server can use at once
 _POOL_SECONDS: Final = 10
 # The session limits are for queries. A batch may take long, and wait long for its turn. But a writer that has the turn
@@ -108,7 +108,7 @@ def engine_of(url: URL, *, password: str | None = None, schema: str | None = Non
         engine = sa.create_engine(
             bare,
             connect_args=connecting,
-            pool_size=_POOL,
+            pool_size=KEPT_CONNECTIONS,
             max_overflow=_POOL_MORE,
             pool_timeout=_POOL_SECONDS,
             pool_use_lifo=True,
@@ -165,6 +165,67 @@ def writing(engine: Engine) -> Engine:
 
 def change_probe(_engine: Engine) -> None:
     """Return None, because there is no check without a round trip to the server."""
+
+
+class RemoteProbe:
+    """Runs one query on a separate connection in two steps, so that nobody has to block. Not thread-safe."""
+
+    def __init__(self, engine: Engine, query: sa.Select[Any]) -> None:
+        """Open a connection, which blocks, and prepare the query."""
+        pooled: Any = engine.pool.recreate().connect()  # those of the engine's own pool are kept for questions
+        self._connection: Any = pooled.driver_connection
+        pooled.detach()
+        self._connection.autocommit = True
+        # The query is so simple that planning it again each time would take longer than running it.
+        self._connection.execute("SET plan_cache_mode = force_generic_plan")
+        words = str(query.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True}))
+        self._raw = self._connection.pgconn
+        self._raw.prepare(b"probe", words.encode())
+        self._raw.nonblocking = 1
+        self._fault = engine.dialect.loaded_dbapi.Error
+
+    def fileno(self) -> int:
+        """The file descriptor that becomes readable when ``receive`` has something to do."""
+        return int(self._raw.socket)
+
+    def begin(self) -> None:
+        """Send the query; a few bytes, which do not block.
+
+        Raises:
+            UnavailableError: The connection is broken.
+        """
+        try:
+            self._raw.send_query_prepared(b"probe", ())
+            self._raw.flush()
+        except self._fault as error:
+            raise UnavailableError(f"the connection to the store is broken: {error}") from error
+
+    def receive(self) -> list[tuple[bytes | None, ...]] | None:
+        """Return the rows as text; None if they are still to come.
+
+        Raises:
+            UnavailableError: The connection is broken, or the query failed.
+        """
+        try:
+            self._raw.consume_input()
+            if self._raw.is_busy():
+                return None
+            result, last = self._raw.get_result(), self._raw.get_result()
+        except self._fault as error:
+            raise UnavailableError(f"the connection to the store is broken: {error}") from error
+        if result is None or last is not None or result.error_message:
+            raise UnavailableError("the store does not answer")
+        columns = range(result.nfields)
+        return [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def remote_probe(engine: Engine, query: sa.Select[Any]) -> RemoteProbe:
+    """Open a probe with a query."""
+    return RemoteProbe(engine, query)
 
 
 def wait_for_turn(connection: Connection) -> None:

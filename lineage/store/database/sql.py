@@ -42,6 +42,11 @@ class _Texts(sa.types.TypeDecorator[list[str]]):
         return json.dumps(value) if dialect.name == "sqlite" else value
 
 
+def nothing_of(parameter: sa.types.TypeEngine[Any]) -> Any:
+    """Return a value for a parameter with which nothing is found: a hash that no key has, or a text."""
+    return [""] if isinstance(parameter, _Texts) else [0] if isinstance(parameter, _Integers) else 0
+
+
 class _Unnested(FunctionElement[int]):
     """A parameter of integers as a table with the column ``value``."""
 

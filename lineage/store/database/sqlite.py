@@ -34,6 +34,7 @@ _FRUGAL: Final = ("temp_store = FILE", "cache_size = -8192")
 _POOL_MORE: Final = 25  # temporary connections beyond the pool of five: as many as the threads of a server can use
 _PINNED: Final = "delegraph_file"  # the execution option with the PinnedFile of an engine
 TAKES_TURNS: Final = False  # only one transaction may write
+KEPT_CONNECTIONS: Final = 1  # more are opened within a millisecond
 
 
 def engine_of(url: URL, *, create: bool) -> Engine:
@@ -154,6 +155,10 @@ def change_probe(engine: Engine) -> ChangeProbe | None:
     """The check for new commits to the file; None for a database in memory."""
     file = file_of(engine.url)
     return None if file is None else ChangeProbe(file, engine.get_execution_options()[_PINNED])
+
+
+def remote_probe(_engine: Engine, _query: sa.Select[Any]) -> None:
+    """Return None: there is no server to ask."""
 
 
 def wait_for_turn(connection: Connection) -> None:

@@ -477,7 +477,7 @@ class Reader:
             yield self.connection.execute(statements.LONGEST_NAMING, asked)
             return
         for id_ in self.connection.execute(sa.select(run.c.id)).scalars().all():
-            yield self.connection.execute(statements.LONGEST_NAMING_IN_RUN, {**asked, "run": id_})
+            yield self.connection.execute(statements.LONGEST_NAMING_IN_RUN[self.dialect], {**asked, "run": id_})
 
     def first_hashes(self, statement: sa.Select[Any], asked: dict[str, Any], most: int) -> set[int]:
         """Return the ``most`` smallest hashes that a statement returns, possibly repeatedly."""

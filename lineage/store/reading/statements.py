@@ -3,7 +3,7 @@
 Where the databases need different statements, a constant maps the name of the dialect to its statement.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from lineage.core.model.records import ORDERS, Position
 from lineage.core.model.references import RefRole
 from lineage.store.database.sorted_runs import about_among, about_is, sorted_ref, upward
-from lineage.store.database.sql import found_by, in_array, lateral_for_each, texts_of, values_of
+from lineage.store.database.sql import found_by, in_array, lateral_for_each, nothing_of, texts_of, values_of
 from lineage.store.database.tables import accepted, fact, name, ref, sighting, spread
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
@@ -168,7 +168,7 @@ def _longest_naming(rows: sa.TableClause, *where: sa.ColumnElement[bool]) -> sa.
 
 
 LONGEST_NAMING = _longest_naming(ref)
-LONGEST_NAMING_IN_RUN = _longest_naming(sorted_ref, sorted_ref.c.run == sa.bindparam("run"))
+LONGEST_NAMING_IN_RUN = {"sqlite": _longest_naming(sorted_ref, sorted_ref.c.run == sa.bindparam("run"))}
 # `until > 0` holds for all children, but excludes rows without a bound: an element can have very many actions.
 _CHILD: Final = sa.and_(ref.c.until > 0, has_role(RefRole.DEPENDS))
 CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))
@@ -194,3 +194,14 @@ def numbers_mentioning(key: int, most: int) -> tuple[sa.Select[Any], sa.Select[A
     mentioned = sa.select(ref.c.n).where(ref.c.key == key).distinct().limit(most)
     about_it = sa.select(fact.c.n).where(about_is(key)).limit(most)
     return mentioned, about_it
+
+
+def with_keys(dialect: sa.Dialect) -> Iterator[tuple[sa.Select[Any] | sa.CompoundSelect[Any], dict[str, Any]]]:
+    """Yield the statements that look up keys, each with parameters for which it finds nothing."""
+    for constant in list(globals().values()):
+        statement = constant.get(dialect.name) if isinstance(constant, dict) else constant
+        if isinstance(statement, sa.Select | sa.CompoundSelect):
+            binds: dict[str, sa.BindParameter[Any]] = statement.compile(dialect=dialect).binds
+            nothing = {name: nothing_of(bind.type) for name, bind in binds.items() if bind.required}
+            if not nothing.keys().isdisjoint(("key", "keys")):
+                yield statement, nothing

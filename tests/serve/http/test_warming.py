@@ -3,8 +3,12 @@
 import gc
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
 
 from ingest.codec import api as codec
 from ingest.projector import read_records
@@ -18,6 +22,7 @@ from lineage.serve.queries.findings.findings import findings as findings_of
 from lineage.serve.queries.preparation import steps_of
 from lineage.serve.queries.service import Service
 from lineage.serve.web.page_endpoint import templates
+from lineage.store.database.postgres import KEPT_CONNECTIONS
 from lineage.store.store import open_store
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import api_over
@@ -90,6 +95,22 @@ def test_warming_does_not_depend_on_the_size_of_the_store(tmp_path: Path):
         store.close()
 
     assert 0 < len(decoded) < 5
+
+
+@pytest.mark.postgres
+def test_every_connection_to_a_server_has_run_the_statements_of_questions(postgres_url: str):
+    """As many connections are open as stay open, and the first question opens none."""
+    store = open_store(postgres_url, codec.read, create=True)
+    opened: list[object] = []
+    sa.event.listen(store.engine, "connect", lambda connection, _: opened.append(connection))
+    list(store.warm())
+    warm = len(opened)
+    with ExitStack() as stack:
+        for _ in range(KEPT_CONNECTIONS):
+            stack.enter_context(store.connection())
+    store.close()
+
+    assert (KEPT_CONNECTIONS - 1, KEPT_CONNECTIONS - 1) == (warm, len(opened))  # one was opened before
 
 
 def test_the_client_gets_all_findings_right_after_the_start(tmp_path: Path):

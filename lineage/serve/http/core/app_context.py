@@ -17,6 +17,7 @@ from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.deliver.probes.probe_settings import Probe
 from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.serve.config.limits import Limits
+from lineage.serve.http.core.store_checks import StoreChecks
 from lineage.serve.http.core.workers import Pools
 from lineage.serve.queries.evidence.evidence_line import EvidenceLine
 from lineage.serve.queries.retention.retention_status import KEPT, RetentionPolicy
@@ -68,10 +69,9 @@ class AppContext:
     one_survey: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
-    def non_blocking(self) -> "AppContext | None":
-        """A non-blocking view; None if everything blocks."""
-        service = self.service.non_blocking()
-        return None if service is None else replace(self, service=service)
+    def at_hand(self) -> "AtHand":
+        """What is answered without blocking."""
+        return AtHand(self)
 
     @cached_property
     def evidence(self) -> EvidenceLine:
@@ -99,3 +99,43 @@ class AppContext:
     def now(self) -> Instant:
         """Return the current time."""
         return self.service.clock()
+
+
+class AtHand:
+    """Non-blocking views of a context, for one event loop.
+
+    Attributes:
+        checks: The checks of a store on a server; None if a store can be checked without waiting.
+    """
+
+    def __init__(self, site: AppContext) -> None:
+        """Begin without a view."""
+        self._site = site
+        self.checks = StoreChecks(site.service) if site.service.is_store_asked else None
+        self._version: object = None
+        self._view = self._view_of(None)
+
+    def open(self) -> None:
+        """Begin to check the store, in the event loop that answers."""
+        if self.checks is not None:
+            self.checks.open()
+
+    def close(self) -> None:
+        """Stop checking it."""
+        if self.checks is not None:
+            self.checks.close()
+
+    def view(self, version: object) -> AppContext | None:
+        """A view that never blocks; None if everything blocks.
+
+        Args:
+            version: What a check of the store has returned, for which the view answers; None if there are no checks,
+                and the view checks the store for each answer.
+        """
+        if version is not self._version:
+            self._version, self._view = version, self._view_of(version)
+        return self._view
+
+    def _view_of(self, version: object) -> AppContext | None:
+        service = self._site.service.non_blocking(version)
+        return None if service is None else replace(self._site, service=service)
