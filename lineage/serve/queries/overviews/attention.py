@@ -81,7 +81,7 @@ def _findings(service: Service, at: Instant, known_at: Instant | None) -> Docume
     """Count the findings of each severity, and list the worst; null if only an index could tell."""
     is_kept = known_at is None and asked_of_index(service, at, None) is not None
     if not is_kept and sum(service.store.positions().values()) > COMPUTED:
-        why = "the index of findings is not up to date; a consumer, or `delegraph findings`, works them out"
+        why = "the index of findings is not up to date; a consumer, or the command 'delegraph findings', computes them"
         return {"total": None, "by_severity": None, "suppressed": None, "worst": [], "why": why}
     found = findings(service, at=at, known_at=known_at, limit=_WORST)
     counted = {word: found["by_severity"][word] for word in SEVERITIES if found["by_severity"].get(word)}
