@@ -1,11 +1,13 @@
 """Find the actions and elements of lists in the order of time, and load what is needed to show some of them."""
 
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 
 from lineage.core.authority.world import World
-from lineage.core.model.events import ActionPerformed
+from lineage.core.model.events import ActionPerformed, Fact
 from lineage.core.model.keys import is_element
-from lineage.core.model.references import about
+from lineage.core.model.references import about, mentions
 from lineage.core.model.times import Instant
 from lineage.store.acts_in_time import STATED, Acts, Candidate, ListFilter, ListPosition, value_hash
 from lineage.store.database.sql import chunks
@@ -13,7 +15,14 @@ from lineage.store.reading import statements
 from lineage.store.reading.reader import Reader, fact_of
 
 
-def load_chains(reader: Reader, world: World, actions: Collection[int], known: set[str]) -> dict[str, ListPosition]:
+def load_chains(
+    reader: Reader,
+    world: World,
+    actions: Collection[int],
+    known: set[str],
+    *,
+    sieves: Collection[AbstractSet[int]] = (),
+) -> dict[str, ListPosition]:
     """Load the evidence for some actions: the facts about them, their decisions and elements, and the parties.
 
     Orders are not loaded: no chain depends on one.
@@ -22,19 +31,27 @@ def load_chains(reader: Reader, world: World, actions: Collection[int], known: s
         world: The world to which it is added; only this method adds to it.
         actions: Their hashes.
         known: The names whose parties are in the world already; the names that are loaded are added.
+        sieves: Sets of hashes: an action that mentions neither a decision nor a key of each of them is left out.
 
     Returns:
         The actions with an authorised and known fact, each with its position in a list.
     """
     places: dict[str, ListPosition] = {}
+    stated: defaultdict[str, list[Fact]] = defaultdict(list)
     for part in chunks(actions):
         for row in reader.connection.execute(statements.FACTS_ABOUT, {"keys": part}):
             found = fact_of(row, reader.decode)
             body = found.event.body
             if isinstance(body, ActionPerformed) and reader.knows_mention(found, f"action:{body.action}"):
-                world.add(found)
+                stated[body.action].append(found)
                 place = ListPosition(found.event.occurred_at, row.n)
                 places[body.action] = min(place, places.get(body.action, place))
+    for action, facts in stated.items():
+        if sieves and not _may_pass(reader, facts, sieves):
+            del places[action]
+            continue
+        for found in facts:
+            world.add(found)
     elements, names = reader.named_by_activity(world, places)
     for found in reader.facts_above(element for element in elements if element not in world.graph):
         world.add(found)
@@ -42,6 +59,15 @@ def load_chains(reader: Reader, world: World, actions: Collection[int], known: s
     reader.load_parties(world, names)
     known |= names
     return places
+
+
+def _may_pass(reader: Reader, facts: Iterable[Fact], sieves: Iterable[AbstractSet[int]]) -> bool:
+    """Whether an action with these facts mentions a decision, which may name anything, or a key of each sieve."""
+    keys = {f"{kind}:{id_}" for found in facts for _, kind, id_ in mentions(found.event)}
+    if any(key.startswith("decision:") for key in keys):
+        return True
+    hashes = {reader.keys(key) for key in keys}
+    return not any(sieve.isdisjoint(hashes) for sieve in sieves)
 
 
 def load_held(reader: Reader, world: World, elements: Collection[int]) -> dict[str, ListPosition]:

@@ -4,7 +4,8 @@ Actions are ordered by ``occurred_at``, then by the log. A page starts after a p
 whatever is recorded in the meantime. Indexes propose candidates; the facts of a candidate decide whether it matches.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import chain as chained
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -112,8 +113,9 @@ def select(
         budget: How much is examined.
         earliest_first: Whether the earliest come first; otherwise the latest.
     """
-    matcher = ActionMatcher(reader, filters)
-    looked = _looked(reader, filters, budget)._replace(earliest_first=earliest_first)
+    sieves: list[AbstractSet[int]] = []
+    looked = _looked(reader, filters, budget, sieves)._replace(earliest_first=earliest_first)
+    matcher = ActionMatcher(reader, filters, sieves)
     everything = _everything(matcher, reader, looked, budget.counted)
     if everything is None:
         assert limit is not None  # noqa: S101 (only a whole list has no limit)
@@ -159,12 +161,15 @@ def _filters(filters: ActionFilter) -> Document:
 # Candidates
 
 
-def _looked(reader: Reader, filters: ActionFilter, budget: Budget) -> ListFilter:
-    """Return what the indexes know about the filter."""
+def _looked(reader: Reader, filters: ActionFilter, budget: Budget, sieves: list[AbstractSet[int]]) -> ListFilter:
+    """Return what the indexes know about the filter, and add to ``sieves`` what actions must mention (``load_chains``).
+
+    A person may have too many actions to gather, but hardly ever too many tokens.
+    """
     values = {name: getattr(filters, name) for name in STATED}
     hashes = {name: hash_of(reader, name, value) for name, value in values.items() if value is not None}
     about: set[int] | None = None
-    for gather in _gatherers(reader, filters):
+    for gather in _gatherers(reader, filters, sieves):
         try:
             found = gather(Candidates(reader.connection, budget.gathered))
         except TooManyCandidatesError:
@@ -173,20 +178,22 @@ def _looked(reader: Reader, filters: ActionFilter, budget: Budget) -> ListFilter
     return ListFilter({Sort.ACTION}, hashes, about, first_at=filters.start, last_at=filters.end)
 
 
-def _gatherers(reader: Reader, filters: ActionFilter) -> Iterator[Callable[[Candidates], set[int]]]:
+def _gatherers(
+    reader: Reader, filters: ActionFilter, sieves: list[AbstractSet[int]]
+) -> Iterator[Callable[[Candidates], set[int]]]:
     """Yield a function for each filter with an index of mentions, which gathers the actions that may match."""
 
-    def on_chain(id_: str) -> Callable[[Candidates], set[int]]:
-        party = hashes_of_party(reader, id_)
-        return lambda found: found.acts(found.naming(party), USING) | found.acts(party, MENTIONING)
+    def with_elements_of(names: set[int]) -> Callable[[Candidates], set[int]]:
+        def gather(found: Candidates) -> set[int]:
+            elements = found.naming(names)
+            sieves.append(elements | names)
+            return found.acts(elements, USING) | found.acts(names, MENTIONING)
 
-    def named(kind: str, id_: str) -> Callable[[Candidates], set[int]]:
-        key = {hash_of(reader, kind, id_)}
-        return lambda found: found.acts(found.naming(key), USING) | found.acts(key, MENTIONING)
+        return gather
 
     for person in (filters.human, filters.agent):
         if person is not None:
-            yield on_chain(person)
+            yield with_elements_of(hashes_of_party(reader, person))
     if filters.actor is not None:
         party = hashes_of_party(reader, filters.actor)
         yield lambda found: found.acts(party, ACTING)
@@ -201,7 +208,7 @@ def _gatherers(reader: Reader, filters: ActionFilter) -> Iterator[Callable[[Cand
         yield lambda found: found.acts(found.below(delegation), USING)
     for kind, id_ in (("session", filters.session), ("client", filters.client)):
         if id_ is not None:
-            yield named(kind, id_)
+            yield with_elements_of({hash_of(reader, kind, id_)})
     if filters.of is not None:
         kind, id_ = split_key(key_of(*split_key(filters.of)))
         key = hash_of(reader, kind, id_)
@@ -214,9 +221,10 @@ def _gatherers(reader: Reader, filters: ActionFilter) -> Iterator[Callable[[Cand
 class ActionMatcher:
     """Decides which candidates match. Many actions share their authority, so what was loaded for it is cached."""
 
-    def __init__(self, reader: Reader, filters: ActionFilter) -> None:
-        """Match against the facts that a reader reads."""
+    def __init__(self, reader: Reader, filters: ActionFilter, sieves: Sequence[AbstractSet[int]] = ()) -> None:
+        """Match by what a reader reads; ``sieves`` are those of ``load_chains``."""
         self._reader = reader
+        self._sieves = sieves
         self._wanted = filters
         self._world = reader.world()
         self._known: set[str] = set()
@@ -235,7 +243,8 @@ class ActionMatcher:
         """Return the candidates that match and are at their own place, in order."""
         if len(self._known) > _KEPT:
             self._world, self._known, self._chains = self._reader.world(), set(), {}
-        places = load_chains(self._reader, self._world, {one.about for one in candidates}, self._known)
+        actions = {one.about for one in candidates}
+        places = load_chains(self._reader, self._world, actions, self._known, sieves=self._sieves)
         at = {place: action for action, place in places.items()}
         found = ((at[one.place], one.place) for one in candidates if one.place in at)
         return [MatchingAction(*one) for one in found if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
