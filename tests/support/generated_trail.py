@@ -200,7 +200,7 @@ def incident(seed: int, *, linked: int = 118, launches: int = 23) -> Trail:
     held = [
         trail.role(ann, "deploy"),
         trail.role(ben, "audit", account=away),
-        trail.role(eve, "deploy", says="ann"),  # who is not ann
+        trail.role(eve, "deploy", source_identity="ann"),  # who is not ann
         trail.mfa(ann),
         trail.federated(ben, "guest"),
         trail.access_key(eve, "backup"),
