@@ -28,6 +28,7 @@ from lineage.core.model.events import ActionPerformed, Event, Fact, RevocationOr
 from lineage.core.model.records import ORDERS
 from lineage.core.model.times import Instant
 from lineage.core.revocation.reach import Proposal, reach_of
+from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 
@@ -180,10 +181,24 @@ def questions(count: int) -> Iterator[Figure]:
             put(service, events.a_chain(hops, name=name, first=(41 + hops) << 41))
             ids = [f"{name}-{hops - 1}"] * 25, [f"{name}-act"] * 25
             yield from asked(service, f"at {hops:,} hops", *ids, milliseconds=goal)
+            yield from asked(caching(service), f"at {hops:,} hops, asked before", *ids)
         for children in (1, 1_000, 100_000):
             root = f"root{children}"
             put(service, events.a_tree(children, root=root, first=(50 + children) << 43))
             yield order(service, root, f"{root}/0", f"{children:,} below")
+
+
+def caching(service: Service) -> Service:
+    """A service over the same store that keeps what questions load, as a server does."""
+    store, log, trust = service.store, service.log, Trust()
+    return Service(
+        store,
+        log,
+        trust,
+        lambda: NOW,
+        source="urn:bench",
+        worlds=QuestionCache(store, log, trust, log_inside=True),
+    )
 
 
 def asked(
