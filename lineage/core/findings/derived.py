@@ -98,6 +98,10 @@ class Upward(Generic[T]):
         """Return the value of a node, if it was computed before."""
         return self._known.get(node)
 
+    def is_in_cycle(self, node: str) -> bool:
+        """Whether a node is in a cycle, as far as its value was derived; ``fold`` may ask this of its node."""
+        return node in self._cycle
+
     def forget(self, nodes: Iterable[str]) -> None:
         """Discard the values of some nodes, so that they are computed again when needed.
 

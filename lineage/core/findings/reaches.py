@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
+from lineage.core.authority.elements import Element
 from lineage.core.authority.world import World
 from lineage.core.model.times import Instant
 
@@ -28,10 +29,17 @@ def reach_of(world: World, elements: Iterable[str]) -> ReachSize | None:
     return _Hub({key: _member(world, key) for key in elements}).reach()
 
 
+def most_added(element: Element | None) -> int:
+    """Return an upper bound of what an element adds to a reach: to its elements, and to its agents."""
+    names = element.names if element is not None else ()
+    return max(1, sum(name.startswith(_PRINCIPAL) for name in names))
+
+
 class Reaches:
     """The living elements under every thing that has more than a few; for all others, an upper bound of their number.
 
-    The bound only grows: it counts an element each time that it changes while it is alive.
+    The bound also holds for the agents that they name. It only grows: it counts an element each time that it changes
+    while it is alive.
     """
 
     def __init__(self, world: World, below: Callable[[str, int], set[str] | None], most: int) -> None:
@@ -74,6 +82,7 @@ class Reaches:
         above: dict[str, set[str]] = {}
         for key in changed:
             is_alive = key in alive
+            added = most_added(self._world.graph.element(key))
             member: _Member | None = None
             for unit in self._above(key, above):
                 hub = hubs.get(unit)
@@ -82,7 +91,7 @@ class Reaches:
                         member = _member(self._world, key)
                     hub.replace(key, member)
                 elif is_alive:
-                    most[unit] = most.get(unit, 0) + 1
+                    most[unit] = most.get(unit, 0) + added
 
     def _above(self, key: str, known: dict[str, set[str]]) -> set[str]:
         """Return every thing whose reach includes an element, from what is known for others."""

@@ -1,5 +1,6 @@
 """The input of rules: a world, aggregates, settings and the time, with cached intermediate results."""
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from lineage.core.findings.acts import Act, Decided, act_of, alike, decided_of, 
 from lineage.core.findings.derived import Recent, Upward
 from lineage.core.findings.links import ChainLinks, Granted
 from lineage.core.findings.options import Options
-from lineage.core.findings.reaches import Reaches, ReachSize, reach_of
+from lineage.core.findings.reaches import Reaches, ReachSize, most_added, reach_of
 from lineage.core.findings.scopes import AudienceIndex, ScopeIndex, contains, first_stated
 from lineage.core.findings.tally import Tally
 from lineage.core.model.events import Fact, RevocationOrdered, WorkloadBound
@@ -129,7 +130,6 @@ class Scene:
         self._depths = Upward[DepthLeft | None](self._parents, self._fold_depth)
         self._activity = Upward[Instant](self._children, self._fold_activity)
         self._needs = Upward[Needs](self._children, self._fold_needs)
-        # an upper bound: an element with two parents counts twice
         self._sizes = Upward[int](self._children, self._fold_size)
         self.reaches: Reaches | None = None
         self.alike: dict[tuple[Any, ...], Act] | None = None
@@ -516,8 +516,14 @@ class Scene:
         for name in names if kind == "principal" else [key]:
             yield from self.world.graph.naming(name, after=after)
 
-    def _fold_size(self, _: str, below: Mapping[str, int]) -> int:
-        return 1 + sum(below.values())
+    def _fold_size(self, key: str, below: Mapping[str, int]) -> int:
+        """Return an upper bound of the elements at or below one, and of the agents that they name.
+
+        An element with two parents counts twice. In a cycle everything is below each of its members: there is no bound.
+        """
+        if self._sizes.is_in_cycle(key):
+            return sys.maxsize
+        return most_added(self.element(key)) + sum(below.values())
 
     def any_granted_parent(self, element: Element) -> bool:
         """Whether an element depends on anything that was granted."""

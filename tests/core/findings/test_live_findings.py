@@ -72,7 +72,8 @@ def follow(
         check(live, known, options)
 
 
-@pytest.mark.parametrize("seed", range(40))
+# Beyond the first: worlds in which a cycle, or an element that names several agents, is near the limit of a reach.
+@pytest.mark.parametrize("seed", [*range(40), 204, 237, 245, 248, 255, 263, 414])
 def test_worlds_full_of_collisions(seed: int):
     """
     In worlds of cycles, conflicts, aliases and duplicates, in any order, each batch leaves what an evaluation finds.
