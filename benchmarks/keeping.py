@@ -31,9 +31,9 @@ from ingest.codec import api as codec
 from ingest.kafka.consumer import Consumer
 from ingest.kafka.log import KafkaLog
 from ingest.log.port import entry_of
-from lineage.core.findings.catalogue import RULES
-from lineage.core.findings.live import LiveFindings
+from lineage.core.findings.keeping.live import LiveFindings
 from lineage.core.findings.options import Options
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.events import Fact
 from lineage.core.model.records import Batch, Outcomes
 from lineage.plumbing.gc_pause import gc_freeze, gc_paused

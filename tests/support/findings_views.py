@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest.codec import api as codec
 from lineage.core.findings.options import Options, RuleOptions
-from lineage.core.findings.scene import IngestionFacts
+from lineage.core.findings.scene.scene import IngestionFacts
 from lineage.core.model.events import Fact
 from lineage.core.model.times import parse_instant
 from tests.support.finding_cases import Case, moment

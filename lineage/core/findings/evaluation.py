@@ -7,12 +7,10 @@ from typing import Final
 
 from lineage.core.authority.receivers import Deliveries
 from lineage.core.authority.world import World
-from lineage.core.findings import inputs
-from lineage.core.findings.catalogue import RULES, is_on, severity_of
-from lineage.core.findings.entering import enter_all
 from lineage.core.findings.judging import SUPPRESSED, status_of
 from lineage.core.findings.options import Options
-from lineage.core.findings.rules import (
+from lineage.core.findings.rules.catalogue import RULES, is_on, severity_of
+from lineage.core.findings.rules.rule import (
     KEY,
     NAMED,
     PRINCIPAL,
@@ -23,7 +21,9 @@ from lineage.core.findings.rules import (
     SUBJECTS,
     Rule,
 )
-from lineage.core.findings.scene import IngestionFacts, Scene
+from lineage.core.findings.scene import inputs
+from lineage.core.findings.scene.entering import enter_all
+from lineage.core.findings.scene.scene import IngestionFacts, Scene
 from lineage.core.model.events import Fact
 from lineage.core.model.finding import Finding, Severity, merged
 from lineage.core.model.times import Instant

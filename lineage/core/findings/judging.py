@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from lineage.core.authority.elements import FactIndex
-from lineage.core.findings.catalogue import severity_of
-from lineage.core.findings.exceptions import exempted
 from lineage.core.findings.options import Options
+from lineage.core.findings.rules.catalogue import severity_of
+from lineage.core.findings.rules.exceptions import exempted
 from lineage.core.model.events import Fact, FindingJudged, fact_order
 from lineage.core.model.finding import Finding, last_seen
 from lineage.core.model.times import Instant

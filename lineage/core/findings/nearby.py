@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 from lineage.core.authority.chain import Chain
 from lineage.core.authority.world import World
-from lineage.core.findings import consistency
-from lineage.core.findings.catalogue import RULES, is_on
-from lineage.core.findings.entering import enter_for_narrow_rules
 from lineage.core.findings.evaluation import look
 from lineage.core.findings.options import Options
-from lineage.core.findings.responding import mass_order, overdue_in
-from lineage.core.findings.scene import Scene
+from lineage.core.findings.rules import consistency
+from lineage.core.findings.rules.catalogue import RULES, is_on
+from lineage.core.findings.rules.responding import mass_order, overdue_in
+from lineage.core.findings.scene.entering import enter_for_narrow_rules
+from lineage.core.findings.scene.scene import Scene
 from lineage.core.model.events import RevocationOrdered
 from lineage.core.model.finding import Finding
 from lineage.core.model.keys import is_element

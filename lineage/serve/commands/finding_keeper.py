@@ -12,14 +12,14 @@ from dataclasses import replace
 from threading import Lock
 from typing import Final
 
-from lineage.core.findings.catalogue import RULES, is_on
-from lineage.core.findings.entering import enter_all
 from lineage.core.findings.evaluation import evaluate, look
 from lineage.core.findings.judging import NEW, judgement_of, status_of
+from lineage.core.findings.keeping.touched import touched_by
 from lineage.core.findings.options import Options
-from lineage.core.findings.scene import Scene
-from lineage.core.findings.sources import RAW_CREDENTIAL, unauthorised
-from lineage.core.findings.touched import touched_by
+from lineage.core.findings.rules.catalogue import RULES, is_on
+from lineage.core.findings.rules.sources import RAW_CREDENTIAL, unauthorised
+from lineage.core.findings.scene.entering import enter_all
+from lineage.core.findings.scene.scene import Scene
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Fact, FindingJudged
 from lineage.core.model.finding import Finding, merged

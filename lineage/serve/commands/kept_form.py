@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from lineage.core.authority.world import World
-from lineage.core.findings.catalogue import severity_of
 from lineage.core.findings.evaluation import Report
 from lineage.core.findings.judging import status_of
 from lineage.core.findings.options import Options
+from lineage.core.findings.rules.catalogue import severity_of
 from lineage.core.model.finding import Finding, last_seen
 from lineage.core.model.times import Instant
 from lineage.serve.documents.core_documents import finding_document

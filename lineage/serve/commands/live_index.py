@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from lineage.core.findings.live import LiveFindings
+from lineage.core.findings.keeping.live import LiveFindings
 from lineage.core.findings.options import Options
 from lineage.core.model.errors import FencedError
 from lineage.core.model.times import Instant

@@ -33,8 +33,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.options import Exempted, Options, RuleOptions
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.times import DAY, HOUR, MINUTE, SECOND, Instant, parse_instant

@@ -414,7 +414,7 @@ def _findings(table: dict[str, Any], file: Path) -> Options:
 def _webhooks(value: Any, file: Path) -> tuple[Webhook, ...]:
     if value == {}:
         return ()
-    from lineage.core.findings.catalogue import RULES  # the rules are only imported if a webhook is configured
+    from lineage.core.findings.rules.catalogue import RULES  # the rules are only imported if a webhook is configured
 
     return webhooks_of(value, rules=RULES, file=file)
 

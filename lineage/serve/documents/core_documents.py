@@ -11,13 +11,13 @@ from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import Because, Gap, Verdict, gaps, verdict_of, verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
-from lineage.core.findings.catalogue import RULES, severity_of
-from lineage.core.findings.chains import chain_findings
 from lineage.core.findings.judging import NEW, status_of, worst_first
-from lineage.core.findings.mismatches import action_findings
 from lineage.core.findings.nearby import is_cut, near, on_chain
 from lineage.core.findings.options import DEFAULT, Options
-from lineage.core.findings.scopes import ScopeIndex
+from lineage.core.findings.rules.catalogue import RULES, severity_of
+from lineage.core.findings.rules.chains import chain_findings
+from lineage.core.findings.rules.mismatches import action_findings
+from lineage.core.findings.scene.scopes import ScopeIndex
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, document
 from lineage.core.model.finding import SEVERITIES, Finding, first_seen, last_seen, merged

@@ -10,8 +10,8 @@ from typing import Final
 from lineage import __version__
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.world import World
-from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.frameworks import ATLAS
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import NEVER, parse_instant

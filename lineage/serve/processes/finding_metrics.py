@@ -14,8 +14,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from lineage import __version__
-from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.judging import STATUSES
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.finding import Severity
 from lineage.core.model.times import SECOND

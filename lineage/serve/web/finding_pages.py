@@ -8,9 +8,9 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.frameworks import SHORT_NAMES
 from lineage.core.findings.judging import ACKNOWLEDGED, NEW, SUPPRESSED
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.keys import ELEMENT_KINDS, KINDS, NAME_KINDS

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from lineage.core.findings.catalogue import RULES
+from lineage.core.findings.rules.catalogue import RULES
 
 STATES: Final = {
     "active": "It is valid, and neither it nor anything that it depends on is revoked.",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.authority.world import World
-from lineage.core.findings.touched import Touched
+from lineage.core.findings.keeping.touched import Touched
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import ActionPerformed
 from lineage.core.model.references import RefRole

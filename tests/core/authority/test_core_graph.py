@@ -11,7 +11,7 @@ from lineage.core.authority.chain import chain_of
 from lineage.core.authority.rule import gaps, verdict_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
-from lineage.core.findings.chains import cycles
+from lineage.core.findings.rules.chains import cycles
 from lineage.core.model.events import (
     DelegationGranted,
     PrincipalRegistered,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lineage.core.authority.rule import verdict_of
 from lineage.core.authority.world import World
-from lineage.core.findings.orders import order_findings
+from lineage.core.findings.rules.orders import order_findings
 from lineage.core.model.events import RevocationLifted, RevocationOrdered
 from tests.support import compare, worlds
 from tests.support.desk import Desk, lifted, ordered, token

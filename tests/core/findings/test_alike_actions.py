@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from lineage.core.authority.world import World
-from lineage.core.findings.entering import action_entries, action_entry, enter_action, enter_alike
-from lineage.core.findings.ledger import Ledger
 from lineage.core.findings.options import Options
-from lineage.core.findings.scene import Scene
-from lineage.core.findings.tally import Tally
+from lineage.core.findings.scene.entering import action_entries, action_entry, enter_action, enter_alike
+from lineage.core.findings.scene.ledger import Ledger
+from lineage.core.findings.scene.scene import Scene
+from lineage.core.findings.scene.tally import Tally
 from lineage.core.model.events import Fact
 from tests.support import worlds
 from tests.support.alike_actions import with_alike_actions

@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.events import HOUR, START, a_day
 from lineage.core.authority.world import World
-from lineage.core.findings.catalogue import severity_of
 from lineage.core.findings.evaluation import evaluate
 from lineage.core.findings.options import Options, RuleOptions
+from lineage.core.findings.rules.catalogue import severity_of
 from lineage.core.model.events import Fact
 from lineage.core.model.finding import Severity
 from lineage.core.model.times import parse_instant

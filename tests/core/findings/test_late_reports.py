@@ -2,9 +2,9 @@
 
 import pytest
 
-from lineage.core.findings.catalogue import severity_of
 from lineage.core.findings.evaluation import evaluate
 from lineage.core.findings.options import DEFAULT
+from lineage.core.findings.rules.catalogue import severity_of
 from lineage.core.model.times import parse_instant
 from tests.support.finding_cases import D1, PDP, T1, Event, done, moment
 from tests.support.findings_views import facts_of

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from lineage.core.authority.world import World
-from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.evaluation import REPEAT, evaluate
 from lineage.core.findings.judging import status_of
-from lineage.core.findings.live import LiveFindings
-from lineage.core.findings.neighbourhoods import NEIGHBOURHOODS
+from lineage.core.findings.keeping.live import LiveFindings
+from lineage.core.findings.keeping.neighbourhoods import NEIGHBOURHOODS
 from lineage.core.findings.options import Options, RuleOptions
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.events import Fact
 from lineage.core.model.times import DAY, HOUR, MINUTE, parse_instant
 from lineage.core.model.trust import authorised

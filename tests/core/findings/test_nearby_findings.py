@@ -5,11 +5,11 @@ import random
 import pytest
 
 from lineage.core.authority.world import World
-from lineage.core.findings.entering import enter_all, enter_for_narrow_rules
 from lineage.core.findings.evaluation import look
 from lineage.core.findings.nearby import near
 from lineage.core.findings.options import Options
-from lineage.core.findings.scene import Scene
+from lineage.core.findings.scene.entering import enter_all, enter_for_narrow_rules
+from lineage.core.findings.scene.scene import Scene
 from lineage.core.model.events import Fact
 from lineage.core.model.finding import Finding, merged
 from lineage.core.model.times import Instant, parse_instant

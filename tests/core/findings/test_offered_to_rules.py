@@ -5,12 +5,12 @@ import random
 import pytest
 
 from lineage.core.authority.world import World
-from lineage.core.findings.catalogue import RULES
-from lineage.core.findings.entering import action_entry, decision_entry, element_entry, enter_all
-from lineage.core.findings.links import ChainLink
-from lineage.core.findings.neighbourhoods import ONLY_OF, can_find
+from lineage.core.findings.keeping.neighbourhoods import ONLY_OF, can_find
 from lineage.core.findings.options import Options
-from lineage.core.findings.scene import Scene
+from lineage.core.findings.rules.catalogue import RULES
+from lineage.core.findings.scene.entering import action_entry, decision_entry, element_entry, enter_all
+from lineage.core.findings.scene.links import ChainLink
+from lineage.core.findings.scene.scene import Scene
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant, parse_instant
 from tests.support import worlds

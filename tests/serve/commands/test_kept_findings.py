@@ -15,8 +15,8 @@ from ingest.codec import api as codec
 from ingest.log.port import entry_of
 from ingest.opening import open_log
 from ingest.trust_file import Trust
-from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.options import DEFAULT, Exempted, Options
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.times import parse_instant
 from lineage.serve.commands import live_index
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.options import DEFAULT, Options
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.errors import RefusedError
 from lineage.serve.config.finding_settings import THRESHOLDS
 from lineage.serve.config.settings import Settings

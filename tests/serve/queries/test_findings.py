@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.evaluation import Report, evaluate
 from lineage.core.findings.options import Options, RuleOptions
+from lineage.core.findings.rules.catalogue import RULES, severity_of
 from lineage.core.model.times import parse_instant
 from tests.support.finding_cases import CASES, Case, moment
 from tests.support.findings_views import facts_of, intake_of, options_of

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from lineage.core.authority import rule, verdict
-from lineage.core.findings.catalogue import RULES
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.events import Target
 from lineage.core.revocation import closure
 from lineage.serve.commands.lift import lift_order

@@ -10,7 +10,7 @@ from typing import Final
 from lineage.core.authority.chain import chain_of_action
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
-from lineage.core.findings.scene import Scene
+from lineage.core.findings.scene.scene import Scene
 from lineage.core.model.events import Fact
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import NEVER, Instant, format_instant

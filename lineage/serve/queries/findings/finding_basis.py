@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.options import Options
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.events import canonical_json
 from lineage.core.model.trust import TrustTable
 

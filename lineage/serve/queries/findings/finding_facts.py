@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from lineage.core.authority.sequence_gaps import Runs
 from lineage.core.authority.world import World
-from lineage.core.findings.scene import IngestionFacts, SentCredentials
+from lineage.core.findings.scene.scene import IngestionFacts, SentCredentials
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised

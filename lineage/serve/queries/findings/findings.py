@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import FactIndex
 from lineage.core.authority.world import World
-from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.evaluation import Report, evaluate
 from lineage.core.findings.judging import STATUSES, SUPPRESSED, status_of, worst_first
 from lineage.core.findings.options import Options
+from lineage.core.findings.rules.catalogue import RULES, severity_of
 from lineage.core.model.errors import RefusedError, TooManyError
 from lineage.core.model.finding import SEVERITIES, Finding, Severity, last_seen
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key

@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from lineage.core.authority.elements import FactIndex, in_order
-from lineage.core.findings.catalogue import RULES
-from lineage.core.findings.exceptions import exempted
 from lineage.core.findings.judging import RESOLVED, counts, judgement_of, status_of, worst_first
 from lineage.core.findings.options import Options
+from lineage.core.findings.rules.catalogue import RULES
+from lineage.core.findings.rules.exceptions import exempted
 from lineage.core.model.events import Fact, FindingJudged, digest
 from lineage.core.model.finding import CITED, Finding
 from lineage.core.model.references import about

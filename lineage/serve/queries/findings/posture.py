@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lineage.core.authority.elements import FactIndex
-from lineage.core.findings.catalogue import RULES, severity_of
-from lineage.core.findings.exceptions import exempted
 from lineage.core.findings.frameworks import SHORT_NAMES
 from lineage.core.findings.judging import SUPPRESSED, judgement_of
 from lineage.core.findings.options import Options
-from lineage.core.findings.rules import Rule
+from lineage.core.findings.rules.catalogue import RULES, severity_of
+from lineage.core.findings.rules.exceptions import exempted
+from lineage.core.findings.rules.rule import Rule
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import FindingJudged
 from lineage.core.model.finding import Finding

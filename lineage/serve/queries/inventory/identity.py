@@ -7,8 +7,8 @@ from typing import Final
 
 from lineage.core.authority.elements import Stated, cite, first_stated, in_order, last_stated
 from lineage.core.authority.world import World
-from lineage.core.findings.contradictions import principal_findings
 from lineage.core.findings.options import DEFAULT, Options
+from lineage.core.findings.rules.contradictions import principal_findings
 from lineage.core.model.events import Fact, WorkloadBound
 from lineage.core.model.finding import Finding, merged
 from lineage.core.model.references import RefRole

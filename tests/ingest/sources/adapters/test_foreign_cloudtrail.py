@@ -577,7 +577,7 @@ def test_in_the_documentation_the_false_link_is_a_cycle(folder):
     """
     from lineage.core.authority.chain import chain_of_action
     from lineage.core.authority.world import World
-    from lineage.core.findings.mismatches import action_findings
+    from lineage.core.findings.rules.mismatches import action_findings
 
     events = [event_from_document(document) for _, document in documents_of(folder, "aws_docs_sts.json")]
     world = World(Fact(each, each.occurred_at) for each in events)

@@ -1,0 +1,551 @@
+"""The contribution of each element, decision, action and fact to the aggregates of a scene.
+
+An entry is the contribution of one thing as a value: equal entries contribute the same. Entries may be entered in any
+order.
+"""
+
+from bisect import insort
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from lineage.core.authority.elements import Element
+from lineage.core.authority.receivers import issuer_of
+from lineage.core.findings.options import Options
+from lineage.core.findings.scene import inputs
+from lineage.core.findings.scene.acts import Act, Decided, permits, plain_operation, statement_of
+from lineage.core.findings.scene.offering import offered_by_action, offered_by_element, valid_time
+from lineage.core.findings.scene.scene import Scene
+from lineage.core.findings.scene.scopes import Scopes
+from lineage.core.findings.scene.tally import Denied, Sample, SourceTally, Tally, Used, first_few, seen
+from lineage.core.model.events import DecisionMade, Fact, fact_order
+from lineage.core.model.finding import CITED
+from lineage.core.model.times import MINUTE, Instant
+
+HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting needs
+
+
+Alike = tuple[str, str, str]
+"""The party that requests or acts, the operation, the resource."""
+
+
+class ElementEntry(NamedTuple):
+    """The contribution of a token or a delegation.
+
+    Attributes:
+        holder: The party that may use it.
+        held: The scopes that it gives to its holder.
+        names: The principals that it names.
+        issuer: The issuer that its id names; None for a delegation.
+        binds: The issuer or source of a token that is bound to a workload or a key.
+        wielding: The clients and sessions of an agent's token.
+        wielding_facts: The facts about it, if there are any such clients and sessions.
+        delegator, delegatee: The parties of a delegation.
+        alike: The properties that a delegation shares with its renewals.
+        inputs: The inputs that it offers to rules.
+    """
+
+    key: str
+    issued_at: Instant
+    fact: Fact
+    holder: str | None
+    held: Scopes
+    names: tuple[str, ...]
+    issuer: str | None
+    binds: str | None
+    wielding: tuple[str, ...]
+    wielding_facts: tuple[Fact, ...]
+    delegator: str | None
+    delegatee: str | None
+    alike: tuple[object, ...]
+    inputs: frozenset[str]
+
+
+class DecisionEntry(NamedTuple):
+    """The contribution of a decision: permits and denials.
+
+    Attributes:
+        party: The party that requested it; None if unknown.
+        alike: The properties that it shares with decisions on the same request: party, operation, resource.
+        denials, permits: The denials and permits that its facts state.
+        denied: The denial in force; None if it is permitted.
+        inputs: The inputs that it offers to rules.
+    """
+
+    key: str
+    at: Instant
+    party: str | None
+    alike: Alike | None
+    denials: tuple[Denied, ...]
+    permits: tuple[Instant, ...]
+    denied: Denied | None
+    inputs: frozenset[str]
+
+
+class ActionEntry(NamedTuple):
+    """The contribution of an action.
+
+    Attributes:
+        parent: The action that caused it.
+        names: The principals that it names.
+        party: The party of its actor; None if unknown.
+        machine: Whether its actor is an agent or a workload.
+        denied: The denied request, if there is no decision.
+        attributed: Whether it names a token, a delegation or a decision.
+        undecided: Whether its decision is unknown, or it has none.
+        spelled: Whether its operation is a scope of its authority.
+        alike: The properties that it shares with decisions on the same request.
+        elements: Its authority, and the tokens that any fact names, since naming another token does not undo a use.
+        actor, workload, key_holder: The parties that act, run as its workload, and sign with its key.
+        inputs: The inputs that it offers to rules.
+    """
+
+    key: str
+    at: Instant
+    fact: Fact
+    parent: str | None
+    source: str
+    operation: str
+    tool: str | None
+    decision: str | None
+    names: tuple[str, ...]
+    party: str | None
+    succeeded: bool
+    machine: bool
+    denied: Denied | None
+    attributed: bool
+    undecided: bool
+    spelled: bool
+    tasked: bool
+    instructed: bool
+    needed: frozenset[str]
+    alike: Alike | None
+    elements: tuple[str, ...]
+    actor: str | None
+    workload: str | None
+    key_holder: str | None
+    inputs: frozenset[str]
+
+
+def enter_all(scene: Scene, facts: Iterable[Fact]) -> None:
+    """Enter some facts, and every element, decision and action of the scene's world."""
+    tally = scene.tally
+    for fact in facts:
+        enter_fact(tally.sources[fact.event.source], fact, scene.options)
+    for key in scene.world.graph.facts:
+        if (element := element_entry(scene, key)) is not None:
+            enter_element(tally, element)
+            enter_scopes(tally, scene.world.graph.facts.get(key))
+    _enter_activity(scene)
+
+
+def _enter_activity(scene: Scene) -> None:
+    """Enter every decision and action of the scene's world."""
+    tally = scene.tally
+    for id_ in scene.world.decisions:
+        if (decision := decision_entry(scene, f"decision:{id_}")) is not None:
+            enter_decision(tally, decision)
+            enter_policies(tally, scene.world.decisions.get(id_))
+    for id_ in scene.world.actions:
+        if (action := action_entry(scene, f"action:{id_}")) is not None:
+            enter_action(tally, action)
+
+
+def enter_for_narrow_rules(scene: Scene) -> None:
+    """Enter from a scene's world only the aggregates that rules read which do not need all facts.
+
+    These rules read nothing about sources, and of elements only which delegations a party granted and, if an action is
+    spelled like a scope, all scopes. For a chain of thousands of elements this is a small part of ``enter_all``.
+    """
+    tally, graph = scene.tally, scene.world.graph
+    for key in graph.facts:
+        if key.startswith("delegation:"):
+            element = scene.element(key)
+            if element is not None and scene.is_known(element.facts):
+                delegator, delegatee = element.first("delegator"), element.first("delegatee")
+                enter_grant(tally, scene.party(delegator), scene.party(delegatee), element.issued_at)
+    _enter_activity(scene)
+    if tally.spelled_alike:
+        for key in graph.facts:
+            if scene.is_known(facts := graph.facts.get(key)):
+                enter_scopes(tally, facts)
+
+
+# Elements
+
+
+def element_entry(scene: Scene, key: str) -> ElementEntry | None:
+    """Return the contribution of an element; None if it is unknown."""
+    element = scene.element(key)
+    if element is None or not scene.is_known(element.facts):
+        return None
+    holder = scene.holder(key)
+    names = tuple(name.removeprefix("principal:") for name in element.names if name.startswith("principal:"))
+    issuer = binds = delegator = delegatee = None
+    wielding: tuple[str, ...] = ()
+    alike: tuple[object, ...] = ()
+    if key.startswith("token:"):
+        issuer = issuer_of(element.id)
+        if element.first("workload") is not None or element.first("key_thumbprint") is not None:
+            binds = issuer_or_source(element)
+        if holder is not None and scene.kind(holder) == "agent":
+            wielding = tuple(name for name in element.names if name.startswith(("client:", "session:")))
+    else:
+        delegator, delegatee = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
+        alike = grant_alike(scene, element)
+    return ElementEntry(
+        key=key,
+        issued_at=element.issued_at,
+        fact=element.facts[0],
+        holder=None if holder is None else scene.party(holder),
+        held=scene.scopes.held(key),
+        names=names,
+        issuer=issuer,
+        binds=binds,
+        wielding=wielding,
+        wielding_facts=element.facts if wielding else (),
+        delegator=delegator,
+        delegatee=delegatee,
+        alike=alike,
+        inputs=offered_by_element(scene, element, holder),
+    )
+
+
+def issuer_or_source(element: Element) -> str:
+    """Return the issuer of a token: the one its id names, else the first source that reported it."""
+    return issuer_of(element.id) or element.facts[0].event.source
+
+
+def grant_alike(scene: Scene, element: Element) -> tuple[object, ...]:
+    """Return the properties that two grants share if the later one renews the earlier."""
+    parents = tuple(sorted(element.parents))
+    parties = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
+    return element.first("task"), *parties, parents
+
+
+def enter_scopes(tally: Tally, facts: Iterable[Fact]) -> None:
+    """Enter the scopes that the facts of an element state."""
+    for fact in facts:
+        tally.scopes.update(getattr(fact.event.body, "scopes", ()))
+
+
+def enter_element(tally: Tally, entry: ElementEntry) -> None:
+    """Enter an element."""
+    tally.inputs[entry.inputs] += 1
+    enter_held(tally, entry)
+    for name in entry.names:
+        seen(tally.principals, name, entry.issued_at, entry.fact)
+    if entry.issuer is not None:
+        tally.issuers[entry.issuer] = min(entry.issued_at, tally.issuers.get(entry.issuer, entry.issued_at))
+    if entry.binds is not None:
+        tally.binding_issuers[entry.binds] += 1
+    for name in entry.wielding:
+        enter_wielded(tally, name, entry)
+    if entry.delegator is not None:
+        enter_grant(tally, entry.delegator, str(entry.delegatee), entry.issued_at)
+        insort(tally.renewals[entry.alike], (entry.issued_at, entry.key))
+
+
+def enter_held(tally: Tally, entry: ElementEntry) -> None:
+    """Enter what an element gives to its holder."""
+    if entry.holder is not None:
+        given = tally.granted[entry.holder]
+        given[entry.held] = min(entry.issued_at, given.get(entry.held, entry.issued_at))
+
+
+def enter_wielded(tally: Tally, name: str, entry: ElementEntry) -> None:
+    """Enter that a client or session wields a token of an agent."""
+    tally.wielded[name].enter(str(entry.holder), entry.key, entry.wielding_facts)
+
+
+def enter_grant(tally: Tally, delegator: str, delegatee: str, issued_at: Instant) -> None:
+    """Enter a delegation from one party to another into the history of the delegator."""
+    pairs = tally.pairs[delegator]
+    pairs[delegatee] = min(issued_at, pairs.get(delegatee, issued_at))
+    first_few(tally.grants[delegator], issued_at, HISTORY_KEPT)
+
+
+# Decisions
+
+
+def decision_entry(scene: Scene, key: str) -> DecisionEntry | None:
+    """Return the contribution of a decision; None if it is unknown."""
+    decided = scene.decided(key)
+    if decided is None or not scene.is_known(decided.facts):
+        return None
+    asker = scene.asker(decided)
+    resource = decided.resource.id if decided.resource else None
+    alike: Alike | None = None
+    denials: list[Denied] = []
+    permitted: list[Instant] = []
+    if asker is not None and resource is not None:
+        alike = scene.runner(asker), plain_operation(decided.operation), resource
+        for fact in decided.facts:
+            at = fact.event.occurred_at
+            if not permits(fact):
+                denials.append(Denied(at, (decided.operation, resource), fact, key))
+            elif not decided.denials(at):
+                permitted.append(at)
+    return DecisionEntry(
+        key=key,
+        at=decided.occurred_at,
+        party=None if asker is None else scene.party(asker),
+        alike=alike,
+        denials=tuple(denials),
+        permits=tuple(permitted),
+        denied=_standing_denial(decided, resource),
+        inputs=inputs.in_decision(decided),
+    )
+
+
+def _standing_denial(decided: Decided, resource: str | None) -> Denied | None:
+    denials = decided.denials()
+    if not denials:
+        return None
+    return Denied(denials[0].event.occurred_at, (decided.operation, resource), denials[0], decided.key)
+
+
+def enter_policies(tally: Tally, facts: Iterable[Fact]) -> None:
+    """Enter the policy versions that the facts of a decision state."""
+    for fact in facts:
+        policy = fact.event.body.policy if isinstance(fact.event.body, DecisionMade) else None
+        if policy is not None and policy.version is not None:
+            versions = tally.policies[fact.event.source, policy.id]
+            at = fact.event.occurred_at
+            versions[policy.version] = min(at, versions.get(policy.version, at))
+
+
+def enter_decision(tally: Tally, entry: DecisionEntry) -> None:
+    """Enter a decision."""
+    tally.decisions += 1
+    tally.inputs[entry.inputs] += 1
+    if entry.alike is not None:
+        for at in entry.permits:
+            insort(tally.permits[entry.alike], at)
+        tally.denials[entry.alike] += entry.denials
+    if entry.party is not None and entry.denied is not None:
+        tally.denied[entry.party].append(entry.denied)
+
+
+# Actions
+
+
+def action_entry(scene: Scene, key: str) -> ActionEntry | None:
+    """Return the contribution of an action; None if it is unknown."""
+    act = scene.act(key)
+    return None if act is None or not scene.is_known(act.facts) else _action_entry(scene, act)
+
+
+class _Uses(NamedTuple):
+    """Successes that state the same, in the time of what they name.
+
+    Attributes:
+        since, until: From when and before when that was valid.
+    """
+
+    entries: list[ActionEntry]
+    since: Instant
+    until: Instant
+
+
+def action_entries(scene: Scene, keys: Iterable[str]) -> tuple[dict[str, ActionEntry | None], list[list[ActionEntry]]]:
+    """Return the contributions of actions: those determined one by one, and groups of alike successes.
+
+    What the only facts about the actions of a group state is the same, but for ids, times, causes and parameters. So
+    everything that their token and their parties determine is computed once for the group.
+    """
+    alone: dict[str, ActionEntry | None] = {}
+    alike: dict[tuple[Any, ...], _Uses] = {}
+    for key in keys:
+        act = scene.act(key)
+        if act is None or not scene.is_known(act.facts):
+            alone[key] = None
+            continue
+        statement = statement_of(act.facts) if act.succeeded else None
+        uses = alike.get(statement) if statement is not None else None
+        if uses is not None and uses.since <= act.occurred_at < uses.until:
+            same: Any = uses.entries[0][_OWN:]
+            uses.entries.append(ActionEntry(key, act.occurred_at, act.facts[0], act.parent_action, *same))
+            continue
+        entry = _action_entry(scene, act)
+        if statement is not None and uses is None and entry.inputs.isdisjoint((inputs.EARLY_USE, inputs.LATE_USE)):
+            alike[statement] = _Uses([entry], *valid_time(scene, act))
+        else:
+            alone[key] = entry
+    return alone, [uses.entries for uses in alike.values()]
+
+
+_OWN: Final = ActionEntry._fields.index("source")  # the fields before it are those in which alike actions differ
+
+
+def _action_entry(scene: Scene, act: Act) -> ActionEntry:
+    actor = scene.actor(act)
+    party = None if actor is None else scene.party(actor)
+    stated = scene.stated_scopes(act.authority) if act.succeeded else frozenset()
+    return ActionEntry(
+        key=act.key,
+        at=act.occurred_at,
+        fact=act.facts[0],
+        parent=act.parent_action,
+        source=act.source,
+        operation=act.operation,
+        tool=act.tool,
+        decision=act.decision,
+        names=tuple(id_ for id_ in (act.actor, act.on_behalf_of) if id_ is not None),
+        party=party,
+        succeeded=act.succeeded,
+        machine=actor is not None and scene.kind(actor) in ("agent", "workload"),
+        denied=None if act.succeeded or party is None or act.decided is not None else _denied(act),
+        attributed=bool(act.named) or act.decision is not None,
+        undecided=act.decided is None,
+        spelled=act.operation in stated,
+        tasked=act.task is not None,
+        instructed=act.instruction_source is not None,
+        needed=act.required_scopes or scene.needed_as_set(act) or (stated & {act.operation}),
+        alike=_alike(scene, act, actor),
+        elements=_used_by(act),
+        actor=None if act.actor is None else scene.runner(act.actor),
+        workload=None if act.workload is None else scene.runner(act.workload),
+        key_holder=None if act.key_thumbprint is None else scene.key_holder(act.key_thumbprint),
+        inputs=offered_by_action(scene, act),
+    )
+
+
+def _used_by(act: Act) -> tuple[str, ...]:
+    if len(act.facts) == 1 and act.token == act.authority:  # nearly always
+        return () if act.token is None else (act.token,)
+    tokens = (getattr(fact.event.body, "token", None) for fact in act.facts)
+    used = {f"token:{token}" for token in tokens if token is not None}
+    if act.authority is not None:
+        used.add(act.authority)
+    return tuple(sorted(used))
+
+
+def _alike(scene: Scene, act: Act, actor: str | None) -> Alike | None:
+    if actor is None or act.resource is None:
+        return None
+    return scene.runner(actor), plain_operation(act.operation), act.resource.id
+
+
+def _denied(act: Act) -> Denied | None:
+    for fact in act.facts:
+        if getattr(fact.event.body, "outcome", None) == "denied":
+            resource = act.resource.id if act.resource else None
+            return Denied(act.occurred_at, (act.operation, resource), fact, act.key)
+    return None
+
+
+def enter_action(tally: Tally, entry: ActionEntry) -> None:
+    """Enter an action."""
+    if entry.succeeded:
+        enter_alike(tally, (entry,))
+        return
+    tally.inputs[entry.inputs] += 1
+    for name in entry.names:
+        seen(tally.principals, name, entry.at, entry.fact)
+    if entry.party is not None and entry.denied is not None:
+        tally.denied[entry.party].append(entry.denied)
+
+
+def enter_alike(tally: Tally, entries: Sequence[ActionEntry]) -> None:
+    """Enter successes that differ in nothing but their ids, times and causes."""
+    entry, ends = entries[0], _outermost(entries)
+    tally.inputs[entry.inputs] += len(entries)
+    for name in entry.names:
+        _see(tally.principals, name, ends)
+    enter_attribution(tally.sources[entry.source], entries, ends)
+    tally.tasks += entry.tasked * len(entries)
+    tally.instructions += entry.instructed * len(entries)
+    tally.needs_known += bool(entry.needed) * len(entries)
+    if entry.party is not None:
+        enter_success(tally, entries, ends)
+    shares = tally.shares[entry.source, entry.operation]
+    for one in entries:
+        shares.enter(one.at, decided=not one.undecided)
+    if entry.decision is not None:
+        tally.decision_uses[entry.decision].update((one.key, one.fact) for one in entries)
+    if entry.spelled:
+        tally.spelled_alike[entry.source] += len(entries)
+    for key in entry.elements:
+        enter_use(tally.used_of(key), entries, ends)
+
+
+def _outermost(entries: Sequence[ActionEntry]) -> Sequence[ActionEntry]:
+    """Return the first of some actions, with all others of the same time, and the last: all that samples remember."""
+    if len(entries) == 1:
+        return entries
+    first, last = min(one.at for one in entries), max(entries, key=lambda one: one.at)
+    return [*(one for one in entries if one.at == first), last]
+
+
+def _see(samples: dict[str, Sample], key: str, ends: Iterable[ActionEntry]) -> None:
+    for one in ends:
+        seen(samples, key, one.at, one.fact)
+
+
+def enter_attribution(tally: SourceTally, entries: Sequence[ActionEntry], ends: Sequence[ActionEntry]) -> None:
+    """Enter whether a source names the authority of alike successes, given also the outermost of them."""
+    if entries[0].attributed:
+        tally.names_authority += len(entries)
+    elif entries[0].machine:
+        tally.unattributed += len(entries)
+        _see(tally.samples, "unattributed", ends)
+
+
+def enter_success(tally: Tally, entries: Sequence[ActionEntry], ends: Sequence[ActionEntry]) -> None:
+    """Enter alike successes into the history of the acting party."""
+    party, operation, at = str(entries[0].party), entries[0].operation, ends[0].at
+    _see(tally.acting, party, ends)
+    first = tally.operations[party]
+    first[operation] = min(at, first.get(operation, at))
+    times = tally.successes[party]
+    for one in entries:
+        first_few(times, one.at, HISTORY_KEPT)
+
+
+def enter_use(used: Used, entries: Sequence[ActionEntry], ends: Sequence[ActionEntry]) -> None:
+    """Enter alike uses of an element."""
+    entry, last = entries[0], ends[-1].at
+    for one in entries:
+        used.times.append(one.at)
+        if len(used.acts) < CITED:
+            used.acts[one.key] = one.fact
+        elif one.key < (largest := max(used.acts)):
+            del used.acts[largest]
+            used.acts[one.key] = one.fact
+    if entry.actor is not None:
+        _see(used.actors, entry.actor, ends)
+    if entry.workload is not None:
+        _see(used.workloads, entry.workload, ends)
+    if entry.key_holder is not None:
+        _see(used.keys, entry.key_holder, ends)
+    if entry.tool is not None:
+        _see(used.tools, entry.tool, ends)
+    if not entry.needed:
+        used.needs_known = False
+    for scope in entry.needed:
+        used.needed[scope] = max(last, used.needed.get(scope, last))
+
+
+# Facts
+
+
+def enter_fact(tally: SourceTally, fact: Fact, options: Options) -> None:
+    """Enter what a fact shows about its source: volume, delay and clock."""
+    tally.facts += 1
+    tally.first = min(tally.first, fact.recorded_at)
+    tally.minutes.add(fact.recorded_at // MINUTE)
+    last = tally.last_fact
+    if last is None or fact.recorded_at > tally.last or (fact.recorded_at == tally.last and _is_after(fact, last)):
+        tally.last, tally.last_fact = fact.recorded_at, fact
+    delay = fact.recorded_at - fact.event.occurred_at
+    if delay > options.late:
+        tally.late += 1
+        seen(tally.samples, "late", fact.event.occurred_at, fact)
+    elif delay < -options.leeway:
+        tally.early += 1
+        seen(tally.samples, "early", fact.event.occurred_at, fact)
+
+
+def _is_after(fact: Fact, other: Fact) -> bool:
+    """Whether a fact comes after another that was recorded at the same time."""
+    return (fact.event.event_id, fact_order(fact)) > (other.event.event_id, fact_order(other))
