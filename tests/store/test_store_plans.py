@@ -41,7 +41,7 @@ STATEMENTS: dict[str, Any] = {
     "facts at": statements.FACTS_AT,
     "bounds of a batch": projection._BOUNDS,
     "stored parents of a batch": projection._PARENTS,
-    "longest of a run": {"sqlite": statements.LONGEST_NAMING_IN_RUN, "postgresql": statements.LONGEST_NAMING},
+    "longest of a run": statements.LONGEST_NAMING_IN_RUN | {"postgresql": statements.LONGEST_NAMING},
     "identities of a batch": sa.select(fact.c.n).where(ident_among(values_of("keys"))),
 }
 TABLES = {"fact", "ref", "sighting", "fact_pkey", "fact_ident", "fact_about", "ref_pkey", "ref_upward"}

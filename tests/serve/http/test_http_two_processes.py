@@ -16,6 +16,9 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.records import Position
 from lineage.core.model.times import SECOND, format_instant
 from lineage.serve.cli.main import main
+from lineage.serve.commands import revoke
+from lineage.store.plans import claim_revocation
+from lineage.store.store import Store
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.support.places import ROOT
 from tests.support.serving import WRITE, process
@@ -90,21 +93,21 @@ def test_one_key_at_two_processes_at_the_same_time_is_one_order(place: str, tmp_
     assert (first["revocation"], first["kills"]) == (again["revocation"], again["kills"])
 
 
-def test_of_two_orders_with_one_key_at_the_same_time_one_is_refused(place: str, tmp_path: Path):
+def test_of_two_orders_with_one_key_at_the_same_time_one_is_refused(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """
     Of two different orders with one key, both about to be given, one is given and the other is refused.
     """
     claiming = threading.Barrier(2, timeout=60)
+
+    def claim_together(store: Store, revocation: str, value: bytes) -> bytes:
+        claiming.wait()
+        return claim_revocation(store, revocation, value)
+
+    monkeypatch.setattr(revoke, "claim_revocation", claim_together)
     with ExitStack() as stack:
         worlds = [stack.enter_context(api_over(place, tmp_path)) for _ in range(2)]
-        for world in worlds:
-            claim = world.service.store.claim
-
-            def claimed(revocation: str, value: bytes, claim: Callable[..., bytes] = claim) -> bytes:
-                claiming.wait()
-                return claim(revocation, value)
-
-            world.service.store.claim = claimed  # type: ignore[method-assign]
         bodies = [ORDER, ORDER | {"reason": "test"}]
         pool = stack.enter_context(ThreadPoolExecutor(2))
         found = list(
