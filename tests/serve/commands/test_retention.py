@@ -132,6 +132,7 @@ def compare_answers(fresh: stores.Fresh, folder: Path, seed: int) -> None:
         sign(service, KEYS)
         before = answers(service, records)
         held = None
+        instants, removed = [], 0
         for _ in range(rng.randint(1, 3)):
             clock.now += 1
             if held is None and rng.random() < 0.5:
@@ -145,8 +146,10 @@ def compare_answers(fresh: stores.Fresh, folder: Path, seed: int) -> None:
                 event = codec.decode_line(json.dumps(rng.choice(records)["event"]).encode())
                 service.require_log().append([entry_of(event)])
                 service.catch_up()
-            retention.retain(service, KEYS, rng.choice([*worlds.grid, LATE - 5, LATE - 1]), rule="old", by="human:dpo")
+            instants.append(rng.choice([LATE - 1, LATE, clock.now]))
+            removed += retention.retain(service, KEYS, instants[-1], rule="old", by="human:dpo")["records"]
 
+        assert (removed > 0) is (max(instants) >= LATE)  # the records after a world are in its first tile
         after = answers(service, records)
         for key, expected in before.items():
             if after[key] is None:
