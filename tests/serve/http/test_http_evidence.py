@@ -1,7 +1,9 @@
 """Proofs over HTTP: a stranger's arithmetic verifies them, and what cannot be proved is said."""
 
+import asyncio
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,9 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lineage.core.evidence import merkle
 from lineage.core.evidence.checkpoints import parse_checkpoint, parse_proof
 from lineage.core.evidence.notes import KeyKind, parse_note, verified
+from lineage.core.model.errors import UnavailableError
 from lineage.deliver.tlog.checkpointing import origin_of, sign_checkpoints
 from lineage.deliver.tlog.note_keys import NoteKeys, is_valid, note_keys
 from lineage.serve.client import Client
+from lineage.serve.http.core import evidence_header
+from lineage.serve.http.core.evidence_header import EvidenceHeader
 from tests.support.http_worlds import World, api_over, problem_type, served
 
 RECORDS = 44
@@ -95,3 +100,65 @@ def test_the_client_asks_for_all_of_it(signed: tuple[World, NoteKeys]):
         assert RECORDS == client.consistency("decisions/0", 3)["new"]["size"]
         assert 1_000 == client.absence("https://gateway.example", 1_000)["sequence"]
         assert [RECORDS] == [one["size"] for one in client.checkpoints()["checkpoints"]]
+
+
+@pytest.mark.parametrize(
+    "path", ["who?action=mail-7", "status?of=token:none", "actions?limit=1", "actions?format=csv", "overview"]
+)
+def test_every_answer_says_what_covers_the_log(signed: tuple[World, NoteKeys], path: str):
+    """The header has the sentence that people read under an answer; an error has none."""
+    response = signed[0].get(f"/v1/{path}")
+    expected = signed[0].get("/v1/evidence").json()["says"]
+
+    assert response.is_success is ("none" not in path)
+    assert (expected if response.is_success else None) == response.headers.get("Delegraph-Evidence")
+
+
+def test_an_answer_over_an_unsigned_log_says_nothing_about_evidence(tmp_path: Path):
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        assert "Delegraph-Evidence" not in world.get("/v1/who", params={"action": "mail-7"}).headers
+
+
+def test_answers_share_one_reading_a_second():
+    """A sentence is at most a second old; one that cannot be read is not replaced by an older one."""
+    now, read = 10.0, list[float]()
+
+    async def sentence() -> str | None:
+        read.append(now)
+        await asyncio.sleep(0)
+        if now >= 12:
+            raise UnavailableError("the store is gone")
+        return f"read at {now}"
+
+    async def at(instant: float) -> list[str]:
+        nonlocal now
+        now = instant
+        answers = await asyncio.gather(*(header.current() for _ in range(5)))
+        return sorted({value.decode() for one in answers for _, value in one})
+
+    async def asked_at() -> list[list[str]]:
+        return [await at(instant) for instant in (10.0, 10.9, 11.0, 12.0, 12.5)]
+
+    header = EvidenceHeader(sentence, lambda: now)
+
+    assert [["read at 10.0"], ["read at 10.0"], ["read at 11.0"], [], []] == asyncio.run(asked_at())
+    assert [10.0, 11.0, 12.0] == read
+
+
+def test_an_answer_does_not_wait_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch):
+    """It has no header then, and later ones have it again."""
+    monkeypatch.setattr(evidence_header, "_SECONDS", 0.05)
+
+    async def asked_twice() -> list[int]:
+        answered = asyncio.Event()
+
+        async def sentence() -> str | None:
+            await answered.wait()
+            return "read"
+
+        header = EvidenceHeader(sentence)
+        first = await header.current()
+        answered.set()
+        return [len(first), len(await header.current())]
+
+    assert [0, 1] == asyncio.run(asked_twice())

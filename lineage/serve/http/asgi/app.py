@@ -22,6 +22,7 @@ from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.asgi.middleware import RequestGuard
 from lineage.serve.http.core import error_responses
 from lineage.serve.http.core.app_context import AppContext
+from lineage.serve.http.core.evidence_header import EvidenceHeader
 from lineage.serve.http.core.metrics import Measures
 from lineage.serve.http.core.question import Question, endpoint_of
 from lineage.serve.http.openapi import docs_page
@@ -60,7 +61,10 @@ def create_app(
         *parts,
         *_asking(site, [question for question in QUESTIONS if not question.non_blocking]),
     ]
-    guard = Middleware(RequestGuard, hosts=site.hosts, limits=site.limits, tls=site.tls, measures=measures)
+    evidence = EvidenceHeader(site.evidence_sentence)
+    guard = Middleware(
+        RequestGuard, hosts=site.hosts, limits=site.limits, tls=site.tls, measures=measures, evidence=evidence
+    )
     app = Starlette(routes=[*routes, *docs_page.routes(routes)], middleware=[guard])
     # Redirects use the host name of the request, and plain HTTP behind a TLS proxy.
     app.router.redirect_slashes = False

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lineage.deliver.http.problems import problem
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.error_responses import GET_ALONE, response_of, unexpected
+from lineage.serve.http.core.evidence_header import EvidenceHeader
 from lineage.serve.http.core.metrics import Measures
 from lineage.serve.http.core.query import ParameterError
 from lineage.serve.server.request_framing import is_host
@@ -47,9 +48,19 @@ _STRICT_TRANSPORT: Final = "max-age=31536000"
 class RequestGuard:
     """Wraps an application."""
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], limits: Limits, tls: bool, measures: Measures) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: frozenset[str],
+        limits: Limits,
+        tls: bool,
+        measures: Measures,
+        evidence: EvidenceHeader,
+    ) -> None:
         """Wrap an application; ``hosts`` are its allowed names, ``tls`` whether browsers connect over TLS."""
         self._measures = measures
+        self._evidence = evidence
         self._app = app
         self._hosts = hosts
         self._limits = limits
@@ -74,6 +85,8 @@ class RequestGuard:
                 self._measures.answered(counted, message["status"], time.perf_counter() - began)
                 present = {name for name, _ in message["headers"]}
                 message["headers"] += [header for header in self._headers if header[0] not in present]
+                if scope["path"].startswith("/v1/") and message["status"] < HTTPStatus.MULTIPLE_CHOICES:
+                    message["headers"] += await self._evidence.current()
             await send(message)
 
         refused = self._refused(scope)

@@ -75,8 +75,12 @@ class AppContext:
 
     @cached_property
     def evidence(self) -> EvidenceLine:
-        """The sentence about the evidence under every answer on a page."""
+        """The sentence about the evidence under every answer."""
         return EvidenceLine(self.service, self.evidence_origin)
+
+    async def evidence_sentence(self) -> str | None:
+        """Return this sentence without blocking the event loop."""
+        return await self.pools.own.run("evidence", self.evidence.sentence)
 
     @cached_property
     def noting(self) -> Authentication:

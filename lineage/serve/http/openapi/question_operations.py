@@ -25,7 +25,11 @@ def _operation_of(question: Question) -> Described:
     if question.other_answer:
         one = {"anyOf": [one, ref(question.other_answer)]}
     response = answer(
-        question.title, {"anyOf": [one, _many(one)]} if several else one, ETag="Changes with the document."
+        question.title,
+        {"anyOf": [one, _many(one)]} if several else one,
+        ETag="Changes with the document.",
+        Delegraph_Evidence="The checkpoint that the log is under, and how many records came later; none if nothing is "
+        "signed. At most a second old.",
     )
     response["content"] |= {media_type: {"schema": TEXT} for media_type, _ in question.formats.values()}
     missing = ("404",) if _can_miss(question) else ()
