@@ -101,7 +101,8 @@ def test_an_outage_of_the_broker_is_reported_and_ends(own_kafka: Callable[[Path]
     assert [(503, "unavailable", "5")] * len(put_off) == [said_of(one) for one in put_off]
     assert [(200, None)] * len(answered) == [(one.status_code, one.json()["as_of"]["behind"]) for one in answered]
     assert {200, 404, 503} >= {page.status_code for page in shown.values()}
-    assert {f"/reach?of={OF}", "/reach?of=principal:agent:planner&mode=suspend&cascade=false"} == {
+    plans = {f"/reach?of={OF}", "/reach?of=principal:agent:planner&mode=suspend&cascade=false"}
+    assert plans | {"/retention/plan?before=now"} == {
         path for path, page in shown.items() if page.status_code == 503 and "retry-after" in page.headers
     }
     assert "the log cannot be asked for more" in shown[f"/chain?of={OF}"].text
