@@ -146,7 +146,7 @@ def _take(browser: Browser, link: str, into: Path, only: list[str] | None) -> No
     shoot({"revocation-closed": order, **AFTER})
     with beside.expect_download() as waiting:
         beside.get_by_role("link", name="the API").wait_for()
-        beside.evaluate("path => { location.href = path }", "/case?of=action:mail-7")
+        beside.evaluate("path => { location.href = path }", "/dossier?of=action:mail-7")
     case = into / "case.html"
     waiting.value.save_as(case)
     page.goto(case.as_uri())

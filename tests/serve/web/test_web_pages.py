@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from benchmarks.http import PAGES_OF_ELEMENTS, PAGES_OF_NAMES
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import Target
 from lineage.serve.cache.loader import WorldLoader
@@ -58,6 +59,14 @@ def test_every_page_is_complete(world: World, path: str):
     assert (200, "text/html; charset=utf-8") == (response.status_code, response.headers["content-type"])
     assert (1, 1, 1) == (body.count("<h1"), body.count("<main"), body.count("</html>"))
     assert [] == re.findall(r"\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", body)
+
+
+@pytest.mark.parametrize(
+    ("path", "of"),
+    [(path, LEAKED) for path in PAGES_OF_ELEMENTS] + [(path, "principal:agent:mailer") for path in PAGES_OF_NAMES],
+)
+def test_every_page_that_the_benchmark_asks_for_exists(world: World, path: str, of: str):
+    assert 200 == Pages(world).get(f"{path}?of={quote(of, safe='')}").status_code
 
 
 @pytest.mark.parametrize("at", [None, "2026-11-02T09:47:30Z"])
