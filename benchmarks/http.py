@@ -382,7 +382,8 @@ def pages(port: int, token: str, things: Things) -> Iterator[Figure]:
                 name = f"{path} of a {kind}, when most elements were alive"
                 more = known if path == "/timeline" else past + known
                 yield from page(name, port, token, asked(path, kind, more))
-    for path in ("/search?q=user{}", "/search?q=no-such-{}", "/findings", "/conflicts", "/quarantine", "/health"):
+    # Not /findings: without an index it is refused for so many events, and `benchmarks.findings` measures it with one.
+    for path in ("/search?q=user{}", "/search?q=no-such-{}", "/conflicts", "/quarantine", "/health"):
         yield from page(path.format("N"), port, token, [path.format(number) for number in range(ASKED)])
     yield from page("/revocations", port, token, ["/revocations"] * ASKED)
 
