@@ -182,11 +182,12 @@ class RemoteProbe:
         self._raw = self._connection.pgconn
         self._raw.prepare(b"probe", words.encode())
         self._raw.nonblocking = 1
+        self._descriptor = int(self._raw.socket)  # a broken connection no longer tells
         self._fault = engine.dialect.loaded_dbapi.Error
 
     def fileno(self) -> int:
         """The file descriptor that becomes readable when ``receive`` has something to do."""
-        return int(self._raw.socket)
+        return self._descriptor
 
     def begin(self) -> None:
         """Send the query; a few bytes, which do not block.
