@@ -154,6 +154,34 @@ def test_requests_share_a_check_that_begins_after_they_came():
     assert ([(b"", {}), *[(b"", {("decisions", 0): 1})] * 3], 2) == (asyncio.run(checked()), server.asked)
 
 
+def test_a_request_that_is_cancelled_does_not_end_the_check_of_the_others():
+    """
+    Whether its check is in progress or still to begin.
+    """
+    server = Server()
+
+    async def checked() -> list[object]:
+        checks = StoreChecks(server)
+        checks.open()
+        await asyncio.sleep(0.1)
+        pairs = [(checks.begin(), checks.begin()) for _ in range(2)]
+        versions: list[object] = []
+        for cancelled, other in pairs:
+            assert cancelled is not None
+            assert other is not None
+            cancelled.cancel()
+        for _ in range(2):
+            server.answer()
+            await asyncio.sleep(0.1)
+        for _, other in pairs:
+            assert other is not None
+            versions.append(await other)
+        checks.close()
+        return versions
+
+    assert [(b"", {})] * 2 == asyncio.run(checked())
+
+
 def test_a_check_that_takes_too_long_is_given_up():
     """Its requests get no version, and ask on a thread."""
     server = Server()

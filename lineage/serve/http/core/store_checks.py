@@ -82,7 +82,7 @@ class StoreChecks:
             check = self._next = self._loop.create_future()
             if self._running is None:
                 self._send(self._probe, self._loop)
-        return check
+        return asyncio.shield(check)  # one request that is cancelled does not cancel the check of the others
 
     def close(self) -> None:
         """Close the connection; checks in progress end without a result."""
@@ -135,8 +135,7 @@ class StoreChecks:
         if self._late is not None:
             self._late.cancel()
         self._running = None
-        if not running.done():  # the request may have been cancelled
-            running.set_result(version)
+        running.set_result(version)
         if self._next is not None:
             self._send(probe, loop)
 
