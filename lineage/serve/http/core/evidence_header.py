@@ -18,7 +18,7 @@ class EvidenceHeader:
     """The header of one process; answers within a second share one reading of the store."""
 
     def __init__(self, read: Callable[[], Awaitable[str | None]], clock: Callable[[], float] = time.monotonic) -> None:
-        """Take what reads the sentence (``EvidenceLine.sentence``) without blocking the event loop, and a clock."""
+        """Store the function that reads the sentence without blocking the event loop, and the clock."""
         self._read = read
         self._clock = clock
         self._read_at = float("-inf")
