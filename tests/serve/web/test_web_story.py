@@ -132,7 +132,10 @@ class Walk:
         self._number = 0
         self._folder = os.environ.get("DELEGRAPH_TEST_PICTURES")
 
-    def look(self, name: str) -> None:
+    def look(self, name: str, address: str | None = None) -> None:
+        """Examine the page; first wait for one at this address (a pattern), since a click does not wait for it."""
+        if address is not None:
+            self.page.wait_for_url(address)
         self._number += 1
         for width, height in ((390, 800), (1440, 900)):
             self.page.set_viewport_size({"width": width, "height": height})
@@ -168,7 +171,7 @@ def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browse
     walk.look("case")
     page.get_by_role("link", name=re.compile("^F-")).click()
     page.get_by_role("link", name="agent:assistant", exact=True).first.click()
-    walk.look("agent")
+    walk.look("agent", "**/status?of=principal*")
     for token in TARGETS:
         page.get_by_label(f"Choose token:{token}", exact=True).check()
     page.get_by_role("button", name="Revoke selected").click()
@@ -192,7 +195,7 @@ def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browse
     incident.gateways["appliance"].revoked |= incident.gateways["edge"].revoked  # by its operator, on the telephone
     page.get_by_role("link", name="Mark urn:point:appliance by hand").click()
     page.get_by_label("How do you know").fill("its operator read the list of refused tokens to me")
-    walk.look("by-hand")
+    walk.look("by-hand", "**/incidents/*?mark=*")
     page.get_by_role("button", name="Mark as enforced").click()
     eventually(page, "h1", "2 of 3 enforcement points have confirmed")
     page.get_by_role("button", name="Prove it now").click()
@@ -221,10 +224,10 @@ def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browse
     walk.look("receipt")
     page.get_by_role("link", name="Revocations", exact=True).click()
     page.get_by_role("link", name="Enforcement points").click()
-    walk.look("receivers")
+    walk.look("receivers", "**/receivers")
     page.get_by_role("link", name="Cases", exact=True).first.click()
     page.get_by_role("link", name="Stolen session of the assistant").click()
-    walk.look("case-closed")
+    walk.look("case-closed", "**/cases/case-*")
     with page.expect_download() as downloading:
         page.get_by_role("link", name="Export as JSON").click()
     exported = json.loads(downloading.value.path().read_text(encoding="utf-8"))
