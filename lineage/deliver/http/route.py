@@ -4,16 +4,15 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 """Answers a request."""
 
 
 class Route(StarletteRoute):
-    """A route of exactly one method, stored in the scope of its requests as ``route``."""
+    """A route of exactly one method."""
 
     def __init__(self, method: str, path: str, endpoint: Endpoint | Callable[[Request], Response] | ASGIApp) -> None:
         """Build a route. A function that is not a coroutine runs on a thread.
@@ -23,10 +22,3 @@ class Route(StarletteRoute):
         super().__init__(path, endpoint, methods=[method])
         self.method = method
         self.methods = {method}  # Starlette adds HEAD to GET; here the server decides for which paths they are the same
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match a request."""
-        match, found = super().matches(scope)
-        if match is not Match.NONE:
-            found["route"] = self
-        return match, found
