@@ -120,6 +120,10 @@ class Orders:
         for fact in self.by_target.get(key):
             yield self.resolve(fact)
 
+    def with_id(self, revocation: str) -> list[Order]:
+        """Return the orders of an id, each with the lift that applies to it."""
+        return [self.resolve(fact) for fact in self.by_id.get(revocation)]
+
     def all(self) -> Iterator[Order]:
         """Every order."""
         for key in self.by_target:

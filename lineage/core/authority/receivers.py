@@ -6,6 +6,7 @@ count: a later one can widen what must be enforced, and none can narrow it (ADR 
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -28,13 +29,12 @@ Deliveries = Mapping[tuple[str, str], Instant]
 """The time at which an element was delivered to a receiver, by receiver and key (``KIND:ID``)."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Receivers:
     """Registrations by receiver, and acknowledgements by the id of the order."""
 
-    def __init__(self) -> None:
-        """Start with nothing registered."""
-        self.registrations = FactIndex()
-        self.acknowledgements = FactIndex()
+    registrations: FactIndex = field(default_factory=FactIndex)
+    acknowledgements: FactIndex = field(default_factory=FactIndex)
 
     def add(self, fact: Fact) -> None:
         """Add a registration or an acknowledgement."""
@@ -98,10 +98,10 @@ def narrowed(before: ReceiverRegistered, after: ReceiverRegistered) -> list[str]
     """Return the fields by which a registration covers less than another: a missing value, or a new list."""
     kinds = frozenset(after.kinds or ELEMENT_KINDS)
     fields = [] if kinds >= frozenset(before.kinds or ELEMENT_KINDS) else ["kinds"]
-    for field in ("issuers", "audiences"):
-        earlier, later = set(getattr(before, field)), set(getattr(after, field))
+    for name in ("issuers", "audiences"):
+        earlier, later = set(getattr(before, name)), set(getattr(after, name))
         if later and (not earlier or not earlier <= later):
-            fields.append(field)
+            fields.append(name)
     return fields
 
 

@@ -43,7 +43,7 @@ from lineage.core.revocation.closure_findings import (
 from lineage.core.revocation.enforced_elsewhere import Endings, WordsElsewhere, endings_elsewhere, place_of
 from lineage.core.revocation.late_uses import Use, in_force_at, last_used, uses_under
 from lineage.core.revocation.proof import known_since
-from lineage.core.revocation.receipt import ReceiptLine, orders_of, receipt_of
+from lineage.core.revocation.receipt import ReceiptLine, receipt_of
 
 
 class ClosureVerdict(StrEnum):
@@ -236,7 +236,7 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
         at: The instant asked about.
         judged: The lines of the receipt.
     """
-    orders = orders_of(world, revocation)
+    orders = world.orders.with_id(revocation)
     acknowledgements = [
         fact for fact in world.receivers.acknowledgements.get(revocation) if not is_too_early(fact, orders)
     ]

@@ -9,13 +9,12 @@ from lineage.core.model.events import Fact, RevocationAcknowledged
 from lineage.core.model.finding import Finding
 from lineage.core.model.sentences import keyed, moment, sentence, thing
 from lineage.core.revocation.late_uses import Use
-from lineage.core.revocation.receipt import orders_of
 
 
 def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]:
     """Yield contradictions in the acknowledgements of an id: no such order, too early, unregistered receiver."""
     of = f"revocation:{revocation}"
-    orders = orders_of(world, revocation)
+    orders = world.orders.with_id(revocation)
     for fact in world.receivers.acknowledgements.get(revocation):
         receiver = _receiver(fact)
         if orders and is_too_early(fact, orders):

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from lineage.core.authority.elements import Element
+from lineage.core.authority.orders import far_apart
 from lineage.core.authority.rule import ALIVE, verdict_of, verdict_of_name
 from lineage.core.authority.targets import Cascade, aliases, targets
 from lineage.core.authority.verdict import State
@@ -34,6 +35,13 @@ class Proposal:
     mode: str = "revoke"
     issued_before: Instant | None = None
     cascade: bool = True
+
+    def warnings(self, given_at: Instant) -> list[str]:
+        """Describe in sentences what is unusual about the time at which it takes effect."""
+        if not far_apart(self.at, given_at):
+            return []
+        when = "before" if self.at < given_at else "after"
+        return [f"it takes effect at {format_instant(self.at)}, more than a year {when} it is given"]
 
 
 class Cause(StrEnum):

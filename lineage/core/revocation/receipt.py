@@ -116,11 +116,6 @@ class ReceiptLine(NamedTuple):
         return by_id(self.key)
 
 
-def orders_of(world: World, revocation: str) -> list[Order]:
-    """Return the orders of an id, each with the lift that applies to it."""
-    return [world.orders.resolve(fact) for fact in world.orders.by_id.get(revocation)]
-
-
 def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str] | None = None) -> list[ReceiptLine]:
     """Compute the lines of a receipt, sorted by id, then by kind.
 
@@ -134,7 +129,7 @@ def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str]
     Cost:
         What the world contains at and below the targets, and the length of the paths.
     """
-    standing = sorted((order for order in orders_of(world, revocation) if order.in_force(at)), key=lambda o: o.rank)
+    standing = sorted((order for order in world.orders.with_id(revocation) if order.in_force(at)), key=lambda o: o.rank)
     walks: list[_Walked] = [(order, walk(world, order)) for order in standing]
     found: dict[str, list[_Walked]] = {}
     if len(walks) == 1:  # the usual case: one list for all

@@ -111,7 +111,7 @@ def affected_by(world: World, revocations: Iterable[str], at: Instant) -> set[st
 
 
 def _orders_of(world: World, revocations: Iterable[str]) -> list[Order]:
-    return [world.orders.resolve(fact) for revocation in revocations for fact in world.orders.by_id.get(revocation)]
+    return [order for revocation in revocations for order in world.orders.with_id(revocation)]
 
 
 def _aims(world: World, orders: Iterable[Order], at: Instant) -> set[str]:

@@ -32,7 +32,6 @@ from lineage.core.model.times import NEVER, Instant
 from lineage.core.model.trust import Trusted
 from lineage.core.revocation.closure import EndedElement
 from lineage.core.revocation.late_uses import Use
-from lineage.core.revocation.receipt import orders_of
 from lineage.store.follower import Follower, StoreState
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
@@ -78,7 +77,7 @@ class EffectsBuilder:
         """Start from a world with the orders and lifts of the id and all names of their targets."""
         self.revocation = revocation
         self.at = at
-        self._orders = orders_of(world, revocation)
+        self._orders = world.orders.with_id(revocation)
         self._around: set[int] = set()
         self._left = KEPT
         self._ended: list[EndedElement] = []

@@ -3,7 +3,6 @@
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import RevocationAcknowledged
 from lineage.core.model.times import format_instant
-from lineage.core.revocation.receipt import orders_of
 from lineage.serve.commands.append import send
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
@@ -31,7 +30,7 @@ def acknowledge(
     with service.reader() as reader:
         world = reader.world()
         reader.load_about(world, [f"revocation:{revocation}", f"receiver:{receiver}"])
-    if not orders_of(world, revocation):
+    if not world.orders.with_id(revocation):
         return None
     if receiver not in world.receivers.registrations:
         raise RefusedError(

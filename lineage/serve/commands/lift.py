@@ -8,7 +8,7 @@ from lineage.core.model.events import Event, Fact, RevocationLifted
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import format_instant
 from lineage.core.model.trust import may_lift
-from lineage.core.revocation.receipt import orders_of, receipt_of
+from lineage.core.revocation.receipt import receipt_of
 from lineage.serve.commands.append import append, event_of
 from lineage.serve.commands.order_checks import orders_about, refuse_one_person, refuse_people
 from lineage.serve.documents.core_documents import Document
@@ -35,7 +35,7 @@ def lift_order(
     service.catch_up()
     now = service.clock()
     lift = RevocationLifted(revocation=revocation, lifted_by=lifted_by, approved_by=approved_by, note=note)
-    orders = orders_of(orders_about(service, revocation), revocation)
+    orders = orders_about(service, revocation).orders.with_id(revocation)
     if not orders:
         return None
     event = event_of(service, lift, now)

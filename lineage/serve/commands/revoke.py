@@ -16,12 +16,10 @@ from lineage.core.authority.world import World
 from lineage.core.model.events import Event, RevocationOrdered
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.reach import Reach, reach_of
-from lineage.core.revocation.receipt import orders_of
 from lineage.serve.commands.append import append, event_of
 from lineage.serve.commands.order_checks import orders_about, refuse_drift, refuse_people, second_person
 from lineage.serve.commands.order_request import OrderRequest, differing, other_order
 from lineage.serve.documents.core_documents import Document, reach_document
-from lineage.serve.queries.plan_report import effect_findings
 from lineage.serve.queries.service import Service, acted_by
 from lineage.store.plans import claim_revocation, claimed_event
 
@@ -108,7 +106,7 @@ def _ordered(
         "effective_at": format_instant(reach.proposal.at),
         "executed": True,
         "repeated": repeated,
-        "warnings": [*effect_findings(reach.proposal.at, given_at), *service.trust_warnings()],
+        "warnings": [*reach.proposal.warnings(given_at), *service.trust_warnings()],
         "seconds": round(time.monotonic() - began, 6),
         "trust": service.trust.file,
         "as_of": service.as_of(),
@@ -123,7 +121,7 @@ def _given(service: Service, request: OrderRequest) -> Order | None:
     """
     if request.revocation is None:
         return None
-    orders = orders_of(orders_about(service, request.revocation), request.revocation)
+    orders = orders_about(service, request.revocation).orders.with_id(request.revocation)
     differences_of = [differing(order.body, request) for order in orders]
     for order, differs in zip(orders, differences_of, strict=True):
         if not differs:

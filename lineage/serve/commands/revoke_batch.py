@@ -18,7 +18,6 @@ from lineage.core.model.keys import key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.batch import BatchReach
 from lineage.core.revocation.reach import reach_of
-from lineage.core.revocation.receipt import orders_of
 from lineage.serve.commands.append import event_of
 from lineage.serve.commands.order_checks import orders_about, refuse_drift, refuse_people, second_person
 from lineage.serve.commands.order_request import OrderRequest, differing, other_order
@@ -179,7 +178,7 @@ def _is_begun(service: Service, orders: Sequence[OrderRequest]) -> bool:
     begun, added = False, []
     for order in orders:
         revocation = str(order.revocation)
-        given = [one.body for one in orders_of(orders_about(service, revocation), revocation)]
+        given = [one.body for one in orders_about(service, revocation).orders.with_id(revocation)]
         begun = begun or bool(given)
         for body in given:
             _refuse_other(order, body)

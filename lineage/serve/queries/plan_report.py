@@ -6,7 +6,6 @@ The digest covers none of it.
 from collections.abc import Collection
 from typing import Final
 
-from lineage.core.authority.orders import far_apart
 from lineage.core.authority.rule import ALIVE, verdicts_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Target
@@ -80,14 +79,6 @@ def _backdated(world: World, reach: Reach, given_at: Instant | None) -> Document
     if given_at is None or given_at <= at:
         return None
     return {"effective_at": format_instant(at), "actions": tainted_by(world, reach, given_at)}
-
-
-def effect_findings(effective_at: Instant, given_at: Instant) -> list[str]:
-    """Describe unusual effective times of an order, in sentences."""
-    if not far_apart(effective_at, given_at):
-        return []
-    when = "before" if effective_at < given_at else "after"
-    return [f"it takes effect at {format_instant(effective_at)}, more than a year {when} it is given"]
 
 
 def shared_with_others(reader: Reader, world: World, kills: Collection[str], at: Instant) -> list[Document]:

@@ -36,7 +36,7 @@ from lineage.serve.documents.core_documents import (
 )
 from lineage.serve.documents.refusal_wording import COMMAND_LINE, Remedies
 from lineage.serve.queries.approvals import approvals_of
-from lineage.serve.queries.plan_report import effect_findings, plan_details
+from lineage.serve.queries.plan_report import plan_details
 from lineage.store import deletions
 from lineage.store.plans import keep_plan, stored_plan
 from lineage.store.reading.acted import count_acted
@@ -227,7 +227,7 @@ class Service:
             keep_plan(self.store, reach.plan_digest, reach.plan, self.clock())
         except UnavailableError as fault:  # a read-only copy can answer as well, but cannot give orders
             logger.warning("the plan is not kept, and cannot be executed by its digest: %s", fault)
-        odd = effect_findings(proposal.at, proposal.at if given_at is None else given_at)
+        odd = proposal.warnings(proposal.at if given_at is None else given_at)
         approvals = approvals_of(self.store, reach.plan_digest, self.clock())
         trust = {"approvals": approvals, "trust": self.trust.file, "as_of": self.as_of()}
         return {**reach_document(world, reach), **details, "warnings": [*odd, *self.trust_warnings()], **trust}

@@ -7,7 +7,6 @@ from lineage.core.authority.targets import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact
 from lineage.core.revocation.closure import EndedElement
-from lineage.core.revocation.receipt import orders_of
 from lineage.store.reading.reader import Reader
 from lineage.store.reading.revocation_facts import first_orders, load_acknowledgements
 
@@ -58,7 +57,7 @@ class OtherOrders:
         self._reader.load_parties(world, [order.key for order in world.orders.all()])
         self._facts = list(world.facts())
         for id_ in world.orders.by_id:
-            self._targets[id_] = {name for order in orders_of(world, id_) for name in aliases(world, order.key)}
+            self._targets[id_] = {name for order in world.orders.with_id(id_) for name in aliases(world, order.key)}
 
 
 def _stands_in(part: World, target: str) -> bool:

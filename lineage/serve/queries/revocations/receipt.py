@@ -12,7 +12,7 @@ from lineage.core.authority.orders import Order
 from lineage.core.model.events import canonical_json
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import Instant, format_instant
-from lineage.core.revocation.receipt import ReceiptLine, orders_of, receipt_of
+from lineage.core.revocation.receipt import ReceiptLine, receipt_of
 from lineage.serve.documents.core_documents import (
     Document,
     depth_documents,
@@ -53,7 +53,7 @@ def receipt(
     """Open the receipt of an id for reading within the block; None if there is no such order."""
     with snapshot(service) as frozen, frozen.store.reader(trust=frozen.trust.table, known_at=known_at) as reader:
         world = around(reader, revocation)
-        orders = orders_of(world, revocation)
+        orders = world.orders.with_id(revocation)
         if not orders:
             yield None
             return

@@ -18,7 +18,7 @@ from lineage.core.model.times import Instant
 from lineage.core.revocation.closure import EndedElement, ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import Use, uses_under
-from lineage.core.revocation.receipt import ReceiptLine, orders_of, receipt_of
+from lineage.core.revocation.receipt import ReceiptLine, receipt_of
 from lineage.serve.cache.revocation_cache import (
     KEPT,
     NOTHING,
@@ -44,7 +44,7 @@ def parts_of(
     Raises:
         TooManyError: It has more elements than ``most``.
     """
-    targets = [(order.key, order.effective_at) for order in orders_of(world, revocation) if order.in_force(at)]
+    targets = [(order.key, order.effective_at) for order in world.orders.with_id(revocation) if order.in_force(at)]
     for part, keys in parts_below(reader, targets, nearby_of(world, revocation), size=size, most=most):
         yield part, receipt_of(part, revocation, at, keys)
 
@@ -61,7 +61,7 @@ def nearby_of(world: World, revocation: str) -> list[Fact]:
     """Return the facts that every part must contain."""
     registered = world.principals.registrations
     nearby = [fact for id_ in registered for fact in registered.get(id_)]
-    nearby += [order.fact for order in orders_of(world, revocation)]
+    nearby += [order.fact for order in world.orders.with_id(revocation)]
     nearby += world.orders.lifts.get(revocation)
     return nearby
 
@@ -70,7 +70,7 @@ def around(reader: Reader, revocation: str) -> World:
     """Load the orders, lifts and acknowledgements of an id, and the aliases of its targets."""
     world = reader.world()
     reader.load_about(world, [f"revocation:{revocation}"])
-    reader.load_parties(world, {order.key for order in orders_of(world, revocation)})
+    reader.load_parties(world, {order.key for order in world.orders.with_id(revocation)})
     return world
 
 
@@ -117,7 +117,7 @@ class RevocationMoment:
     ) -> RevocationEffects | None:
         """Recompute the stale part of cached effects; None if it is too large."""
         gathering, nearby = EffectsBuilder(world, revocation, at), nearby_of(world, revocation)
-        since = min(order.effective_at for order in orders_of(world, revocation))
+        since = min(order.effective_at for order in world.orders.with_id(revocation))
         try:
             parts = list(parts_below(self.reader, [(key, since) for key in stale.grants], nearby, most=PART))
         except TooManyError:
@@ -143,7 +143,7 @@ class RevocationMoment:
         Raises:
             TooManyError: It is larger than the cache allows, so it would take longer than a request may.
         """
-        since = min(order.effective_at for order in orders_of(world, revocation))
+        since = min(order.effective_at for order in world.orders.with_id(revocation))
         most = math.inf if self.service.ends is None else KEPT
         try:
             for part, lines in parts_of(self.reader, world, revocation, at, most=most):

@@ -9,7 +9,6 @@ from lineage.core.model.errors import RefusedError, TooManyError
 from lineage.core.model.events import digest
 from lineage.core.model.times import Instant
 from lineage.core.revocation.closure import Closure
-from lineage.core.revocation.receipt import orders_of
 from lineage.serve.documents.core_documents import (
     Document,
     instant,
@@ -77,7 +76,7 @@ def _by_time(reader: Reader) -> tuple[World, list[Order]]:
     """Load all orders, latest first, and a world with them."""
     world = reader.world()
     load_orders(reader, world)
-    orders = (order for id_ in world.orders.by_id for order in orders_of(world, id_))
+    orders = (order for id_ in world.orders.by_id for order in world.orders.with_id(id_))
     return world, sorted(orders, key=lambda order: (-order.given_at, order.rank))
 
 
@@ -106,7 +105,7 @@ def revocation(service: Service, revocation: str, *, at: Instant, known_at: Inst
         found = closed(moment, revocation, at)
         if found is None:
             return None
-        orders = orders_of(found[0], revocation)
+        orders = found[0].orders.with_id(revocation)
         more = {"orders": [order_document(order) for order in orders], "incident": _incident_of(orders)}
         return {**found[1], "as_of": moment.service.as_of(), **more}
 

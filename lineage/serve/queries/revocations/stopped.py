@@ -11,7 +11,6 @@ from lineage.core.model.keys import key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.closure import Closure, Coverings, ElementEvidence, compute_closure
 from lineage.core.revocation.late_uses import in_force_at
-from lineage.core.revocation.receipt import orders_of
 from lineage.core.revocation.stop_proof import Stopped
 from lineage.serve.queries.revocations.closure import around_with, evidence
 from lineage.serve.queries.revocations.revocation_snapshot import RevocationMoment, moment_of
@@ -97,7 +96,7 @@ def _at_once(service: Service, revocation: str) -> Iterator[_StopEvidence | None
 
 
 def _refuse_unless_in_force(world: World, revocation: str, at: Instant) -> None:
-    orders = orders_of(world, revocation)
+    orders = world.orders.with_id(revocation)
     if all(order.is_lifted and order.lifted_at <= at for order in orders):
         lifted_at = format_instant(max(order.lifted_at for order in orders))
         raise RefusedError(f"{revocation} was lifted at {lifted_at}, so nothing has to be stopped any more")
