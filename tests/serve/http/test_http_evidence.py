@@ -17,8 +17,8 @@ from lineage.core.model.errors import UnavailableError
 from lineage.deliver.tlog.checkpointing import origin_of, sign_checkpoints
 from lineage.deliver.tlog.note_keys import NoteKeys, is_valid, note_keys
 from lineage.serve.client import Client
-from lineage.serve.http.core import evidence_header
-from lineage.serve.http.core.evidence_header import EvidenceHeader
+from lineage.serve.http.asgi import middleware
+from lineage.serve.http.asgi.middleware import EvidenceHeader
 from tests.support.http_worlds import World, api_over, problem_type, served
 
 RECORDS = 44
@@ -147,7 +147,7 @@ def test_answers_share_one_reading_a_second():
 
 def test_an_answer_does_not_wait_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch):
     """It has no header then, and later ones have it again."""
-    monkeypatch.setattr(evidence_header, "_SECONDS", 0.05)
+    monkeypatch.setattr(middleware, "EVIDENCE_SECONDS", 0.05)
 
     async def asked_twice() -> list[int]:
         answered = asyncio.Event()

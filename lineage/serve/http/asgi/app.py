@@ -19,10 +19,9 @@ from lineage.serve.http.api import (
     write_routes,
 )
 from lineage.serve.http.api.questions import QUESTIONS
-from lineage.serve.http.asgi.middleware import RequestGuard
+from lineage.serve.http.asgi.middleware import EvidenceHeader, RequestGuard
 from lineage.serve.http.core import error_responses
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.evidence_header import EvidenceHeader
 from lineage.serve.http.core.metrics import Measures
 from lineage.serve.http.core.question import Question, endpoint_of
 from lineage.serve.http.openapi import docs_page

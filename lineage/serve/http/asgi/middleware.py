@@ -1,4 +1,4 @@
-"""Checks of all requests and responses: host names, sizes, timeouts, and security headers.
+"""Checks of all requests and responses: host names, sizes, timeouts, and the headers of every answer.
 
 Plain ASGI, around everything that is mounted.
 """
@@ -6,6 +6,8 @@ Plain ASGI, around everything that is mounted.
 import asyncio
 import re
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
@@ -15,10 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lineage.core.model.errors import DelegraphError
 from lineage.deliver.http.problems import problem
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.error_responses import GET_ALONE, response_of, unexpected
-from lineage.serve.http.core.evidence_header import EvidenceHeader
 from lineage.serve.http.core.metrics import Measures
 from lineage.serve.http.core.query import ParameterError
 from lineage.serve.server.request_framing import is_host
@@ -43,6 +45,40 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",  # unless a response sets another
 }
 _STRICT_TRANSPORT: Final = "max-age=31536000"
+EVIDENCE_HEADER: Final = "Delegraph-Evidence"
+EVIDENCE_SECONDS: Final = 1.0  # the greatest age of its sentence, and how long an answer waits for it
+
+
+class EvidenceHeader:
+    """The header of answers about the evidence for them: under which checkpoint the log is, and what came later.
+
+    One for a process; answers within a second share one reading of the store.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[str | None]], clock: Callable[[], float] = time.monotonic) -> None:
+        """Store the function that reads the sentence without blocking the event loop, and the clock."""
+        self._read = read
+        self._clock = clock
+        self._read_at = float("-inf")
+        self._header: tuple[tuple[bytes, bytes], ...] = ()
+        self._reading: asyncio.Task[None] | None = None
+
+    async def current(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the header; nothing if no checkpoint is signed, or the store does not answer in time."""
+        if self._clock() - self._read_at < EVIDENCE_SECONDS:
+            return self._header
+        reading = self._reading
+        if reading is None or reading.done() or reading.get_loop() is not asyncio.get_running_loop():
+            reading = self._reading = asyncio.create_task(self._renew(self._clock()))
+        done, _ = await asyncio.wait({reading}, timeout=EVIDENCE_SECONDS)
+        return self._header if done else ()
+
+    async def _renew(self, began: float) -> None:
+        sentence = None
+        with suppress(DelegraphError):
+            sentence = await self._read()
+        self._header = () if sentence is None else ((EVIDENCE_HEADER.lower().encode(), sentence.encode("ascii")),)
+        self._read_at = began
 
 
 class RequestGuard:
