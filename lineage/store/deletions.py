@@ -71,12 +71,6 @@ def deletions(store: Store) -> list[Deletion]:
         return [Deletion(*row)._replace(lane=position_of(row.lane)[:2]) for row in connection.execute(query)]
 
 
-def deleted_before(store: Store) -> Instant | None:
-    """Return the latest instant before which records were deleted; None if none were."""
-    with store.connection() as connection:
-        return connection.execute(sa.select(sa.func.max(deletion.c.recorded_before))).scalar()
-
-
 def tiles_of(store: Store, id_: str) -> Tiles:
     """Return which records a deletion deleted."""
     query = sa.select(deleted_tile.c.place, deleted_tile.c.records).where(deleted_tile.c.deletion == id_)

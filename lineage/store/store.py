@@ -21,13 +21,14 @@ from lineage.core.model.records import Batch, DecodedRecord, Outcomes, Position,
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
 from lineage.plumbing.gc_pause import gc_paused
-from lineage.store.database.dialects import add_missing, backend_of, low_memory, wait_for_turn, without_limits
+from lineage.store.database.dialects import add_missing, backend_of, wait_for_turn
 from lineage.store.database.engine import check, connect, faults, sqlite_path, upgrade
 from lineage.store.database.postgres import RemoteProbe
 from lineage.store.database.sorted_runs import ident_among, repeated_idents
 from lineage.store.database.sql import chunks, in_array, storable, values_of
 from lineage.store.database.tables import (
     Keys,
+    deletion,
     fact,
     meta,
     name,
@@ -94,8 +95,8 @@ class Store:
         self.engine = engine
         self._pinned: Connection | None = None
         self._log: bytes | None = None
-        backend = backend_of(engine.dialect)
-        self._reading, self._writing = backend.reading(engine), backend.writing(engine)
+        self._backend = backend_of(engine.dialect)
+        self._reading, self._writing = self._backend.reading(engine), self._backend.writing(engine)
         # Queries about one incident read the same facts repeatedly.
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
         self.keys = Keys(secret)
@@ -168,8 +169,8 @@ class Store:
         Args:
             frugal: Whether to limit the page cache, for reading large parts of the store once.
         """
-        with self.connection() as connection, low_memory(connection) if frugal else nullcontext():
-            without_limits(connection)
+        with self.connection() as connection, self._backend.low_memory(connection) if frugal else nullcontext():
+            self._backend.without_limits(connection)
             connection.execute(sa.select(position)).all()  # the first read fixes the snapshot
             yield self._pinned_to(connection)
 
@@ -186,7 +187,7 @@ class Store:
             RefusedError: The role does not exist, or the database has no roles.
         """
         with self._write() as connection:
-            backend_of(connection.dialect).grant_reader(connection, role)
+            self._backend.grant_reader(connection, role)
 
     # Writing
 
@@ -296,6 +297,11 @@ class Store:
             {(row.topic, row.partition): row.next_offset for row in rows},
             max((row.recorded_at for row in rows), default=None),
         )
+
+    def deleted_before(self) -> Instant | None:
+        """Return the latest instant before which retention deleted records; None if it deleted none."""
+        with self.connection() as connection:
+            return connection.execute(sa.select(sa.func.max(deletion.c.recorded_before))).scalar()
 
     def outcomes(self, first: int | None = None, last: int | None = None) -> Outcomes:
         """Count the records of the log by outcome, in total or between two numbers (inclusive)."""
@@ -425,14 +431,14 @@ class Store:
     @cached_property
     def change_probe(self) -> Callable[[], object] | None:
         """Return a non-blocking check for new commits; None if that requires a round trip to a server."""
-        return backend_of(self.engine.dialect).change_probe(self.engine)
+        return self._backend.change_probe(self.engine)
 
     def warm(self) -> Iterator[None]:
         """Open the connections that stay open, step by step, and run the statements of questions once on each.
 
         On a new connection PostgreSQL reads its catalogue for each table, index and function that it meets first.
         """
-        connections = backend_of(self.engine.dialect).KEPT_CONNECTIONS
+        connections = self._backend.KEPT_CONNECTIONS
         with ExitStack() as opened:
             for _ in range(connections):
                 connection = opened.enter_context(self.connection())
@@ -448,7 +454,7 @@ class Store:
             UnavailableError: The server cannot be reached.
         """
         with faults(self.engine):
-            probe = backend_of(self.engine.dialect).remote_probe(self.engine, _VERSION)
+            probe = self._backend.remote_probe(self.engine, _VERSION)
         return None if probe is None else VersionProbe(probe)
 
     def change_token(self) -> object:

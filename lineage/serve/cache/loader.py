@@ -12,7 +12,6 @@ from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import Trusted, in_force
 from lineage.serve.documents.core_documents import Document
-from lineage.store.deletions import deleted_before
 from lineage.store.reading.graph_parts import load_nearby
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
@@ -158,7 +157,7 @@ def as_of(store: Store, log: Log | None, positions: Positions, recorded_at: Inst
     return {
         "recorded_at": None if recorded_at is None else format_instant(recorded_at),
         "behind": _behind(store, log, positions),
-        **({} if (before := deleted_before(store)) is None else {"deleted_before": format_instant(before)}),
+        **({} if (before := store.deleted_before()) is None else {"deleted_before": format_instant(before)}),
     }
 
 

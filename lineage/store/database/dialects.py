@@ -118,11 +118,6 @@ def without_limits(connection: Connection) -> None:
     backend_of(connection.dialect).without_limits(connection)
 
 
-def low_memory(connection: Connection) -> AbstractContextManager[None]:
-    """Limit the memory for cached pages within the block."""
-    return backend_of(connection.dialect).low_memory(connection)
-
-
 def _given(table: sa.Table) -> list[sa.Column[Any]]:
     """The columns of a table that we supply: all except an autoincrement column."""
     return [column for column in table.columns if column is not table.autoincrement_column]

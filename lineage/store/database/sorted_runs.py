@@ -9,15 +9,12 @@ PostgreSQL, which keeps its indexes: there ``about_among`` and ``ident_among`` s
 """
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, Table
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
-from lineage.store.database.sql import in_array
+from lineage.store.database.sql import OnSQLite, in_array
 from lineage.store.database.tables import UPWARD, fact, ref
 
 on_sqlite = MetaData()
@@ -74,39 +71,21 @@ by_child = sa.table(
 )
 
 
-class _OnSQLite(FunctionElement[bool]):
-    """A condition on SQLite, and another one for other databases."""
-
-    inherit_cache = True  # and without a type: SQLAlchemy would compare a boolean with 1, which uses no index
-
-
-@compiles(_OnSQLite)
-def _elsewhere(element: _OnSQLite, compiler: SQLCompiler, **kw: Any) -> str:
-    _, condition = element.clauses
-    return f"({compiler.process(condition, **kw)})"
-
-
-@compiles(_OnSQLite, "sqlite")
-def _on_sqlite(element: _OnSQLite, compiler: SQLCompiler, **kw: Any) -> str:
-    condition, _ = element.clauses
-    return f"({compiler.process(condition, **kw)})"
-
-
 def about_among(keys: sa.Select[int]) -> sa.ColumnElement[bool]:
     """Build the condition that the subject of a fact has one of some hashes."""
     numbers = sa.select(by_about.c.n).where(by_about.c.key.in_(keys))
-    return _OnSQLite(fact.c.n.in_(numbers), fact.c.about.in_(keys))
+    return OnSQLite(fact.c.n.in_(numbers), fact.c.about.in_(keys))
 
 
 def about_is(key: sa.ColumnElement[int] | int) -> sa.ColumnElement[bool]:
     """Build the condition that the subject of a fact has a hash."""
-    return _OnSQLite(fact.c.n.in_(sa.select(by_about.c.n).where(by_about.c.key == key)), fact.c.about == key)
+    return OnSQLite(fact.c.n.in_(sa.select(by_about.c.n).where(by_about.c.key == key)), fact.c.about == key)
 
 
 def ident_among(keys: sa.Select[int]) -> sa.ColumnElement[bool]:
     """Build the condition that the identity of a fact has one of some hashes."""
     numbers = sa.select(by_ident.c.n).where(by_ident.c.key.in_(keys))
-    return _OnSQLite(fact.c.n.in_(numbers), fact.c.ident.in_(keys))
+    return OnSQLite(fact.c.n.in_(numbers), fact.c.ident.in_(keys))
 
 
 def upward(dialect: str, role: int) -> tuple[sa.FromClause, tuple[sa.ColumnElement[bool], ...]]:

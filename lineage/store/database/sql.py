@@ -1,4 +1,4 @@
-"""Extensions of SQL: a set of keys as one parameter, split into bounded chunks, and text that any database accepts."""
+"""Extensions of SQL: a set of keys as one parameter, conditions by database, and text that any database accepts."""
 
 import json
 from collections.abc import Collection, Iterator, Sequence
@@ -73,6 +73,24 @@ def _postgresql(element: _Unnested, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(_UnnestedTexts, "postgresql")
 def _texts_on_postgresql(element: _UnnestedTexts, compiler: SQLCompiler, **kw: Any) -> str:
     return f"unnest(CAST({compiler.process(element.clauses, **kw)} AS text[])) AS unnested(value)"
+
+
+class OnSQLite(FunctionElement[bool]):
+    """A condition on SQLite, and another one for other databases."""
+
+    inherit_cache = True  # and without a type: SQLAlchemy would compare a boolean with 1, which uses no index
+
+
+@compiles(OnSQLite)
+def _not_on_sqlite(element: OnSQLite, compiler: SQLCompiler, **kw: Any) -> str:
+    _, condition = element.clauses
+    return f"({compiler.process(condition, **kw)})"
+
+
+@compiles(OnSQLite, "sqlite")
+def _on_sqlite(element: OnSQLite, compiler: SQLCompiler, **kw: Any) -> str:
+    condition, _ = element.clauses
+    return f"({compiler.process(condition, **kw)})"
 
 
 def texts_of(name: str) -> sa.Select[str]:

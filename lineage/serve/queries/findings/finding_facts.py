@@ -9,7 +9,7 @@ from lineage.core.findings.scene.scene import IngestionFacts, SentCredentials
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
-from lineage.store.deletions import deleted_before, deleted_sequences
+from lineage.store.deletions import deleted_sequences
 from lineage.store.quarantine import credentials_sent
 from lineage.store.store import Store, Stored
 
@@ -142,7 +142,7 @@ class Noticed:
 
 def without_deleted(store: Store, holes: Sequence[tuple[Fact, Fact]]) -> list[tuple[Fact, Fact]]:
     """Leave out the holes in sequence numbers of which retention deleted every number: nothing is missing there."""
-    if not holes or deleted_before(store) is None:
+    if not holes or store.deleted_before() is None:
         return list(holes)
     runs = {source: deleted_sequences(store, source) for source in {before.event.source for before, _ in holes}}
     return [hole for hole in holes if not _is_deleted(hole, runs[hole[0].event.source])]

@@ -39,7 +39,7 @@ def retention_state(service: Service, policy: RetentionPolicy, *, at: Instant) -
         "holds_in_force": sum(hold.is_in_force for hold in known_holds(service)),
         "deletions": len(deleted),
         "deleted_records": sum(each.records for each in deleted),
-        "deleted_before": instant(deletions.deleted_before(service.store)),
+        "deleted_before": instant(service.store.deleted_before()),
         "as_of": service.as_of(),
     }
 
