@@ -29,13 +29,12 @@ def encode(event: Event) -> bytes:
     Raises:
         BadRecordError: The event is invalid, or larger than a record may be.
     """
-    version = schemas.latest()
-    header = _MAGIC + version.fingerprint
+    version, coder = _writer()
     try:
-        value = _coders()[header].encode(event)
+        value = coder.encode(event)
     except Exception:  # noqa: BLE001  (the fast path does not explain: the slow path finds what is wrong)
         check(event)
-        value = header + avro_fastavro.write_body(version, event)
+        value = _MAGIC + version.fingerprint + avro_fastavro.write_body(version, event)
     _refuse_large(value)
     return value
 
@@ -100,6 +99,13 @@ def _end(stream: BytesIO, start: int) -> int | None:
 @cache
 def _coders() -> dict[bytes, Coder]:
     return {_MAGIC + version.fingerprint: _coder(version) for version in schemas.versions()}
+
+
+@cache
+def _writer() -> tuple[schemas.SchemaVersion, Coder]:
+    """Return the version that events are written with, and its coder."""
+    version = schemas.latest()
+    return version, _coders()[_MAGIC + version.fingerprint]
 
 
 def _coder(version: schemas.SchemaVersion) -> Coder:

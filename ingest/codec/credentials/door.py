@@ -23,23 +23,25 @@ _REMEMBERED_CHARACTERS: Final = 200
 
 
 def may_hold(text: str) -> bool:
-    """Whether a string of an event may contain a credential: a fast check that rules out nearly all strings."""
-    return shapes.may_begin(text) or _may_wrap(text) or packed.may_hold_base64(text)
+    """Whether a string of an event may contain a credential: a fast check that rules out nearly all strings.
 
-
-def _may_wrap(text: str) -> bool:
-    """Whether a text has a character that a name with a value, an escape, or a password in a URL must contain.
-
-    Called for every new string, so it is not a single pattern, which would take three times as long.
+    Called for every new string, so it is one function, and not a single pattern, which would take three times as long.
     """
     return (
-        _MARKS.search(text) is not None
+        # Something begins like a credential.
+        shapes.AT_START.match(text) is not None
+        or shapes.FURTHER_ON.search(text) is not None
+        or "-----BEGIN" in text
+        # It has a character that a name with a value, an escape, or a password in a URL must contain.
+        or _MARKS.search(text) is not None
         or ": " in text
         or "- " in text
         or "--" in text
         or ("@" in text and ("://" in text or ":thin:" in text or ":oci:" in text))
         or "auth/token/" in text
         or (" " in text and _WORDS.search(text) is not None)
+        # A long run of letters and digits is the base64 of something readable.
+        or (packed.LONG_RUN.search(text) is not None and packed.may_hold_base64(text))
     )
 
 

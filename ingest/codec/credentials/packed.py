@@ -8,7 +8,7 @@ from typing import Any, Final
 
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]++(?=[\s=\"'\\<\x01]|$))*={0,2}")
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f-]+|[0-9A-F-]+")  # a digest, a UUID
-_LONG_RUN: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}")
+LONG_RUN: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}")
 _BEGINNING: Final = 16  # characters; twelve bytes
 _PRINTABLE: Final = re.compile(rb"[\t\n\r\x20-\x7e]{12}")
 _TO_STANDARD: Final = str.maketrans("-_", "+/", "\r\n=")
@@ -46,9 +46,7 @@ _BEGINS_FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9+_-]{_READABLE}")
 
 
 def may_hold_base64(text: str) -> bool:
-    """Whether a long run of letters and digits in a text is the base64 of something readable."""
-    if _LONG_RUN.search(text) is None:
-        return False
+    """Whether a run of letters and digits in a text that has a ``LONG_RUN`` is the base64 of something readable."""
     if "\n" not in text and _BEGINS.match(text) is None and _BEGINS_FURTHER_ON.search(text) is None:
         return False  # the usual case
     for match in _RUN.finditer(text):

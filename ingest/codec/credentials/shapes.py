@@ -182,8 +182,9 @@ _KINDS: Final = tuple(
     )
 )
 _STRING: Final = re.compile("|".join([_FIRST_PART + _OTHER_PARTS, *SECRETS, _PEM]).encode())
-_AT_START: Final = re.compile(_by_first_letter(_BEGINNINGS))
-_FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9](?=[{_FIRST_LETTERS}])(?:{_by_first_letter(_BEGINNINGS)})")
+# Anything that begins like a credential, at the start of a text and further on.
+AT_START: Final = re.compile(_by_first_letter(_BEGINNINGS))
+FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9](?=[{_FIRST_LETTERS}])(?:{_by_first_letter(_BEGINNINGS)})")
 _AFTER_LENGTH: Final = re.compile(_after("(?<=[A-Za-z0-9]{})", _BEGINNINGS).encode())
 
 # A password in the authority of a URL (RFC 3986 section 3.2.1), which ends at `/`, `?` or `#`.
@@ -215,11 +216,6 @@ _BROKEN: Final = re.compile(
 )
 # Vault before 1.0 accepted the token itself in the path.
 _IN_VAULT_PATH: Final = re.compile(r"auth/token/(?:lookup|renew|revoke|revoke-orphan)/([^\s\"'\\?&,}]+)")
-
-
-def may_begin(text: str) -> bool:
-    """Whether anything in a text begins like a credential: a fast check that rules out most ids and texts."""
-    return _AT_START.match(text) is not None or _FURTHER_ON.search(text) is not None or "-----BEGIN" in text
 
 
 def in_text(text: str) -> Iterator[FoundCredential]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ingest.codec.api import decode, decode_line, encode, encode_line
 from ingest.codec.avro_primitives import SlowPathError, checked_id, checked_text, head_of, is_innocent
 from ingest.codec.credentials import find, find_raw, handle, kept, scrubbed
-from ingest.codec.credentials.shapes import _AT_START, SECRETS
+from ingest.codec.credentials.shapes import AT_START, SECRETS
 from ingest.codec.limits import ID_BYTES
 from lineage.core.model.errors import CredentialError
 from lineage.core.model.events import DecisionMade, Event
@@ -178,7 +178,7 @@ def test_the_digits_stripped_for_the_fast_check_never_begin_a_credential():
     for secret in CREDENTIALS.values():
         assert head_of(secret.encode())
         assert not is_innocent(head_of(secret.encode()))
-        assert not set(_AT_START.match(secret).group()) & set("#:/@")
+        assert not set(AT_START.match(secret).group()) & set("#:/@")
     assert is_innocent(b"")
     assert is_innocent(b"https://idp.example.com#")
     assert not is_innocent(b"sk")
