@@ -1226,6 +1226,8 @@ CASES["broad-scope"] = Case(
         ([granted("d1", AL, A, scopes=["admin"])], "medium"),
         ([granted("d1", AL, A, scopes=[f"s{number}" for number in range(21)])], "medium"),
         ([issued("t1", actor=A, scopes=["*"])], "medium"),
+        # what a person hands to an agent is not reported for the person
+        ([granted("d1", AL, BO, scopes=["*"]), issued("t1", BO, actor=A, delegation="d1", scopes=["*"])], "medium"),
     ),
     stands="every scope that is claimed counts",
 )
@@ -1236,6 +1238,11 @@ CASES["scope-unstated"] = Case(
     cites=("grant d1",),
     quiet=([D1, {**T1, "scopes": []}], [granted("d1", AL, A, no_scopes=True)]),
     resolved=[granted("d1", AL, A, event_id="scopes d1", scopes=["a"])],
+    more=(
+        # what a person or a service holds is not reported, only what it hands to an agent
+        ([granted("d1", AL, BO), granted("d2", BO, A, 5, parents=["d1"])], "low"),
+        ([granted("d1", AL, "service:s"), issued("t1", AL, 5, actor=A, delegation="d1")], "low"),
+    ),
 )
 CASES["unused-access"] = Case(
     fires=[
@@ -1275,6 +1282,21 @@ CASES["dormant-but-alive"] = Case(
         [granted("d1", AL, A), ordered("r1", "delegation:d1")],
     ),
     resolved=[done("a2", at=39 * DAY, token="t1")],
+    more=(
+        # what it draws on is a person's, has ended, or was ended by an order, and is not reported itself
+        ([granted("d1", AL, BO), granted("d2", BO, A, 5, parents=["d1"])], "medium"),
+        (
+            [issued("t0", actor=A, expires_at=moment(60)), issued("t1", actor=A, at=50, of=[("replaced", "t0")])],
+            "medium",
+        ),
+        (
+            [
+                *(granted("d1", AL, A), issued("t1", actor=A, delegation="d1")),
+                ordered("r1", "delegation:d1", at=35 * DAY, cascade=False),
+            ],
+            "medium",
+        ),
+    ),
 )
 CASES["no-human-root"] = Case(
     fires=[issued("t1", "service:s")],

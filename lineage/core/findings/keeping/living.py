@@ -63,6 +63,9 @@ class Living:
                 turned.add(key)
                 (self.keys.add if alive else self.keys.discard)(key)
         self._marks.mark(turned, Aspect.ALIVE)
+        # a dormant element is not reported while what it draws on is
+        below = (child for key in turned for child in graph.children(key))
+        self._marks.mark((child for child in below if child in self._lasting), Aspect.ALIVE)
         changed = turned | batch.below
         self._reaches.update((*batch.granted, *(changed - batch.granted.keys())), self.keys)  # parents first
         self._marks.mark_parties(changed, Aspect.ALIVE)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from lineage.core.authority.elements import Element
 from lineage.core.findings.rules.rule import DELEGATION, TOKEN, Rule
 from lineage.core.findings.rules.using import no_needed_scopes
 from lineage.core.findings.scene import inputs
@@ -10,7 +11,7 @@ from lineage.core.findings.scene.scene import Scene
 from lineage.core.findings.scene.scopes import claimed, is_wildcard, matches
 from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.sentences import keyed, moment, principal, sentence
-from lineage.core.model.times import DAY, HOUR, NEVER
+from lineage.core.model.times import DAY, HOUR, NEVER, Instant
 
 _MACHINES: Final = frozenset({"agent", "service", "workload"})
 
@@ -50,9 +51,8 @@ def broad_scope(scene: Scene, key: str) -> Iterator[Finding]:
     if element is None or holder is None or scene.kind(holder) != "agent":
         return
     scopes = claimed(element)
-    above = {scope for parent in scene.granted_parents(element, "delegation") for scope in scene.stated_scopes(parent)}
+    above = _reported_above(scene, element)
     wide = sorted(scope for scope in scopes if (is_wildcard(scope) or scope in scene.options.broad)) if scopes else []
-    # the scopes of a token's delegation are reported for the delegation
     wide = [scope for scope in wide if scope not in above]
     many = len(scopes) > scene.options.scopes and not scopes <= above
     if wide or many:
@@ -61,12 +61,34 @@ def broad_scope(scene: Scene, key: str) -> Iterator[Finding]:
         yield finding("broad-scope", key, why, element.facts, at=element.issued_at)
 
 
+def _reported_above(scene: Scene, element: Element) -> set[str]:
+    """Return the scopes of a token that are reported for a delegation above it, because an agent holds that too."""
+    found: set[str] = set()
+    waiting = scene.granted_parents(element, "delegation")
+    entered = {element.key, *waiting}
+    while waiting:
+        node = waiting.pop()
+        above = scene.element(node)
+        if above is not None and _is_an_agents(scene, node):
+            found |= claimed(above)
+        fresh = [one for one in scene.scopes.sources(node) if one not in entered]
+        entered.update(fresh)
+        waiting += fresh
+    return found
+
+
+def _is_an_agents(scene: Scene, key: str) -> bool:
+    holder = scene.holder(key)
+    return holder is not None and scene.kind(holder) == "agent"
+
+
 def scope_unstated(scene: Scene, key: str) -> Iterator[Finding]:
     """Find grants or tokens of agents for which neither they nor the elements above them state scopes."""
     element, holder = scene.element(key), scene.holder(key)
     if element is None or holder is None or scene.kind(holder) != "agent" or scene.scopes.held(key) is not None:
         return
-    if any(scene.scopes.held(parent) is None for parent in scene.scopes.sources(key)):
+    above = [parent for parent in scene.scopes.sources(key) if _is_an_agents(scene, parent)]
+    if any(scene.scopes.held(parent) is None for parent in above):
         return  # reported for the element above
     why = sentence(
         "{} states no scopes, and nothing above it does: what {} may do with it is not known",
@@ -106,20 +128,29 @@ def unused_access(scene: Scene, key: str) -> Iterator[Finding]:
 def dormant_but_alive(scene: Scene, key: str) -> Iterator[Finding]:
     """Find elements that stay alive for long and have not been used for long."""
     element, holder = scene.element(key), scene.holder(key)
-    if element is None or holder is None or scene.kind(holder) not in _MACHINES:
+    if element is None or holder is None or not _is_dormant(scene, key):
         return
-    idle_since = max(element.issued_at, scene.last_activity(key))
-    if idle_since > scene.at - scene.options.dormant or not scene.is_alive(key):
-        return
-    end = scene.end(key).at
-    if end <= scene.at + scene.options.dormant_left:
-        return
-    if any(scene.last_activity(parent) <= scene.at - scene.options.dormant for parent in scene.scopes.sources(key)):
+    if any(_is_dormant(scene, parent) for parent in scene.scopes.sources(key)):
         return  # reported for the element above
+    idle_since, end = _idle_since(scene, element), scene.end(key).at
     days = (scene.at - idle_since) // DAY
     ends = "has no end" if end == NEVER else sentence("ends at {}", moment(end))
     why = sentence("{}, held by {}, was not used for {} days and {}", keyed(key), principal(holder), days, ends)
     yield finding("dormant-but-alive", key, why, element.facts, at=idle_since)
+
+
+def _is_dormant(scene: Scene, key: str) -> bool:
+    """Whether a machine holds an element that is alive, was not used for long, and does not end soon."""
+    element, holder = scene.element(key), scene.holder(key)
+    if element is None or holder is None or scene.kind(holder) not in _MACHINES:
+        return False
+    if _idle_since(scene, element) > scene.at - scene.options.dormant or not scene.is_alive(key):
+        return False
+    return scene.end(key).at > scene.at + scene.options.dormant_left
+
+
+def _idle_since(scene: Scene, element: Element) -> Instant:
+    return max(element.issued_at, scene.last_activity(element.key))
 
 
 def no_human_root(scene: Scene, key: str) -> Iterator[Finding]:
