@@ -17,12 +17,22 @@ from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.store.database.sorted_runs import ident_among
 from lineage.store.database.sql import values_of
 from lineage.store.database.tables import fact
-from lineage.store.reading import statements
+from lineage.store.reading import acted, statements
 from lineage.store.store import Store, open_store
 from lineage.store.writing import projection
 from tests.support import stores
 
 FACTS = 50_000
+
+
+def _by_dialect(which: int) -> dict[str, Any]:
+    """Return one of the two statements that count what a principal did, for each database."""
+    return {
+        dialect: acted._statements(dialect, by_source=False, by_time=False)[which]
+        for dialect in ("sqlite", "postgresql")
+    }
+
+
 STATEMENTS: dict[str, Any] = {
     "facts above": statements.FACTS_ABOVE,
     "keys below": statements.KEYS_BELOW,
@@ -39,6 +49,8 @@ STATEMENTS: dict[str, Any] = {
     "numbers of facts that mention a thing": statements.numbers_mentioning(7, 100)[0],
     "numbers of facts that are about a thing": statements.numbers_mentioning(7, 100)[1],
     "facts at": statements.FACTS_AT,
+    "actions of an actor": _by_dialect(0),
+    "actions of the decisions of a requester": _by_dialect(1),
     "bounds of a batch": projection._BOUNDS,
     "stored parents of a batch": projection._PARENTS,
     "longest of a run": statements.LONGEST_NAMING_IN_RUN | {"postgresql": statements.LONGEST_NAMING},

@@ -137,7 +137,9 @@ def found_by(
     if dialect == "sqlite":
         if isinstance(keys, str):
             return sa.select(*columns).where(in_array(column, keys), *where)
-        return sa.select(*columns).join(keys, column == keys.c.key).where(*where)
+        if isinstance(keys, sa.CTE):  # SQLite's planner begins with the recursive table, which it must not have in IN
+            return sa.select(*columns).join(keys, column == keys.c.key).where(*where)
+        return sa.select(*columns).where(column.in_(sa.select(keys.c.key)), *where)
     each = values_of(keys).subquery() if isinstance(keys, str) else keys
     rows = sa.select(*columns).where(column == each.c.key, *where).correlate(each)
     return lateral_for_each(each, rows)
