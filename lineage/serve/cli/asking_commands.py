@@ -14,7 +14,9 @@ from lineage.serve.cli.output import EXIT_NOT_FOUND, Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings
+    from lineage.serve.documents.core_documents import Document
     from lineage.serve.queries.service import Service
+    from lineage.serve.text.text_page import Page
 
 _FILTERS: Final = (
     ("human", "ID", "The party at the root of the chain."),
@@ -275,18 +277,28 @@ def search(
 ) -> None:
     """Find what contains every word of a text: ids, names, tools, operations and resources. An exact id comes first.
 
+    Below each a line says what it is: who, when, in which state; of a tool, an operation or a resource its last use.
+
     \b
       delegraph search mailer
       delegraph search alice ng
       delegraph search mailer --known-at 2026-11-02T10:00:00Z
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.inventory.descriptions import descriptions
     from lineage.serve.queries.inventory.search import search as search_of
-    from lineage.serve.text import render_chain
+    from lineage.serve.text import render_search
 
     with opened_service(settings) as service:
         found = search_of(service, " ".join(words), at=at, known_at=known_at, after=after, limit=limit)
-        out.listed(found, render_chain.search, "search")
+
+        def render(document: "Document") -> "Page":
+            things = [*document["items"], *document["did_you_mean"]]
+            moment = now() if at is None else at
+            described = descriptions(service, things, at=moment, until=at, known_at=known_at)
+            return render_search.search(document, described)
+
+        out.listed(found, render, "search")
 
 
 @click.command()

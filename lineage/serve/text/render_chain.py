@@ -1,7 +1,7 @@
 """Text pages for the documents of the service; the first sentence is the answer.
 
 A page says exactly what the document says. Print it with ``soft_wrap=True``, so that a long id stays in one piece.
-Orders are in ``render_orders``, lists in ``render_lists``; this module re-exports them.
+Orders are in ``render_orders``, lists in ``render_lists`` and ``render_search``; this module re-exports them.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from lineage.serve.text.render_lists import (
     findings,
     quarantine,
     retried,
-    search,
     timeline,
     uses,
 )
 from lineage.serve.text.render_orders import lifted, ordered, plan
+from lineage.serve.text.render_search import search
 from lineage.serve.text.text_page import Page, Words, joined, many
 
 DEEPEST: Final = 8  # the deepest indentation of hops; beyond it they are aligned

@@ -121,22 +121,6 @@ def diff(doc: Document) -> Page:
     return phrases.whole(page, doc)
 
 
-def search(doc: Document) -> Page:
-    """Render what contains the words, in a form that other commands accept."""
-    items = doc["items"]
-    page = Page()
-    for item in items:
-        name = f"  {item['display_name']}" if item.get("display_name") else ""
-        page.line(f"{item['kind']}:{item['id']}{name}")
-    if not items:
-        page.line("Nothing contains that." if doc["complete"] else "Nothing on this page; there are more pages.")
-    if doc["did_you_mean"]:
-        page.line("Did you mean:")
-        for item in doc["did_you_mean"]:
-            page.line(f"{item['kind']}:{item['id']}", lead="  ")
-    return phrases.whole(page, doc)
-
-
 # Problems
 
 

@@ -11,8 +11,9 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.chain_picture import picture_of_chain
 from lineage.serve.queries.graphs.graph_view import MOST
 from lineage.serve.queries.history.timeline import is_mentioned_more_than
+from lineage.serve.queries.inventory.descriptions import descriptions
 from lineage.serve.queries.retention.holds import holds_on
-from lineage.serve.text import render_lists, render_receivers, render_revocations
+from lineage.serve.text import render_lists, render_receivers, render_revocations, render_search
 from lineage.serve.web import glossary, linked_text, principal_page, view_models
 from lineage.serve.web.board import board_of
 from lineage.serve.web.links import Links
@@ -25,6 +26,7 @@ MANY: Final = 5_000  # above this many facts, a thing's actions are not listed o
 OPEN: Final = 100  # open items at receivers on one page
 DRAWN: Final = 16  # elements in the table of a name; the graph has more
 FEW: Final = 20  # entries of a related list
+DONE: Final = 5  # actions with the tools, operations and resources that a search found
 
 Shown = Mapping[str, Any]
 _OF_A_CASE: Final = ("principal", "delegation", "token", "scope", "source", "gap", "finding", "as of", "as known at")
@@ -207,8 +209,28 @@ def governance(question: str, title: str) -> Callable[[PageRequest], Shown]:
 
 
 def search(page: PageRequest) -> Shown:
-    """Build the page of ids that contain a text, by kind."""
-    return {"q": page.query.text("q"), "kinds": _by_kind(page.document["items"])}
+    """Build the page of what contains a text, by kind, with a line about each and the actions with it."""
+    doc = page.document
+    things = [*doc["items"], *doc["did_you_mean"]]
+    described = descriptions(page.site.service, things, at=page.query.at, until=page.at, known_at=page.query.known_at)
+    shown = [{**thing, "said": _said_about(page, thing, about)} for thing, about in zip(things, described, strict=True)]
+    listed = {one["id"] for one in doc["items"] if one["kind"] == "action"}
+    used = (one for about in described if about for one in about.get("actions", ()))
+    done = {one["action"]: one for one in used if one["action"] not in listed}
+    return {
+        "q": page.query.text("q"),
+        "kinds": _by_kind(shown[: len(doc["items"])]),
+        "near": shown[len(doc["items"]) :],
+        "done": sorted(done.values(), key=lambda one: (one["occurred_at"], one["action"]), reverse=True)[:DONE],
+        "looks_at": render_search.LOOKS_AT,
+    }
+
+
+def _said_about(page: PageRequest, thing: Document, described: Document | None) -> list[linked_text.TextSpan]:
+    """Phrase what is known about a thing."""
+    if described is None:
+        return [linked_text.TextSpan(thing["display_name"], "", "")] if "display_name" in thing else []
+    return linked_text.sentence(render_search.line_of(thing["kind"], thing["id"], described), page.links)
 
 
 def _marks(answer: Document) -> list[tuple[str, str]]:

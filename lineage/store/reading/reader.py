@@ -136,12 +136,12 @@ class Reader:
         rows = ((row.n, fact_of(row, self.decode)) for part in chunks(numbers) for row in self.rows_at(part))
         return {number: found for number, found in rows if self.knows_mention(found, key)}
 
-    def known(self, numbers: Collection[int]) -> list[Fact]:
-        """Return those of some facts that are authorised and known."""
+    def known(self, numbers: Collection[int]) -> dict[int, Fact]:
+        """Return those of some facts that are authorised and known, by number."""
         rows = (row for part in chunks(numbers) for row in self.rows_at(part))
         # The time is compared first, because decoding takes longer.
         in_time = (row for row in rows if self.known_at is None or _recorded_at(row) <= self.known_at)
-        return [one for row in in_time if self.knows(one := fact_of(row, self.decode))]
+        return {row.n: one for row in in_time if self.knows(one := fact_of(row, self.decode))}
 
     def rows_at(self, numbers: list[int]) -> list[Any]:
         """Return the rows of ``statements.FACT`` with some numbers, at most as many as a statement accepts."""

@@ -165,6 +165,17 @@ def test_a_search_finds_words_names_and_tools_and_offers_what_is_near(run: Run):
     assert ([], "human:alice@example.com") == (missed["items"], missed["did_you_mean"][0]["id"])
 
 
+def test_a_search_says_what_it_found(run: Run):
+    """Each id stands on a line of its own, as commands accept it; the next line says what it is."""
+    lines = run("search", "mailer", "--at", "2026-11-02T10:25:00Z").stdout.splitlines()
+    missed = run("search", "alcie").stdout
+
+    token = lines.index("token:https://idp.example#mailer-1")
+    assert "    held by agent:mailer for human:alice@example.com (Alice Ng), active," in lines[token + 1]
+    assert "Did you mean:\n  principal:human:alice@example.com\n      Alice Ng, human, active\n" in missed
+    assert "A search looks at ids, display names, tools, operations and resources." in " ".join(missed.split())
+
+
 def test_the_overview_says_what_needs_attention(run: Run):
     """It shows findings by severity, worst first, the share of actions with a human, and the activity in each hour."""
     document = json.loads(run("overview", "--at", "2026-11-02T10:25:00Z", "--json").stdout)

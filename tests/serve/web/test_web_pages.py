@@ -154,6 +154,22 @@ def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: Wor
         assert "never used" not in text
 
 
+def test_a_search_says_what_it_found_and_where_it_looked(world: World):
+    """Each result has a line by which a person recognises it; a file leads to what was done with it in one step."""
+    mail, price, nothing = (
+        text_of(Pages(world).get(f"/search?q={word}&at=2026-11-02T10:25:00Z")) for word in ("mail", "price", "alcie")
+    )
+
+    assert "mail-7 mail.send with mail on mailbox press@rival.example, succeeded 2026-11-02T09:47:29Z" in mail
+    assert "by agent:scraper for human:alice@example.com (Alice Ng); authority active" in mail
+    assert "https://idp.example#mailer-1 held by agent:mailer for human:alice@example.com (Alice Ng), active" in mail
+    assert re.search(r"Latest actions with what was found.*drive-2 .*/sales/price-list-2026.xlsx Alice Ng", price)
+    assert "last acted on 2026-11-02T08:44:51Z by agent:researcher for human:alice@example.com (Alice Ng)" in price
+    assert "principal human:alice@example.com Alice Ng, human, active" in nothing
+    for page in (mail, price, nothing):
+        assert "A search looks at ids, display names, tools, operations and resources" in page
+
+
 def test_every_link_keeps_the_time(world: World):
     """
     The selected time is kept until the user leaves it.

@@ -66,7 +66,7 @@ def actions(
         if filters.of is not None and not reader.is_named(key_of(*split_key(filters.of))):
             return None
         found = select(reader, filters, behind, limit, budget)
-        items = _documents(reader, found.actions, at)
+        items = action_items(reader, found.actions, at)
     return {
         **_of(filters),
         **listing(items, total=found.total, following=None if found.after is None else cursor_at(found.after, digest)),
@@ -277,12 +277,13 @@ def as_ocsf(service: Service, document: Document, *, known_at: Instant | None = 
     return actions_as_ocsf(document["items"], world)
 
 
-def _documents(reader: Reader, page: list[str], at: Instant) -> list[Document]:
+def action_items(reader: Reader, page: Collection[str], at: Instant) -> list[Document]:
+    """Convert the actions that a known fact reports to items of a list, with the state of each authority."""
     world = reader.world()
     reader.load_actions(world, page)
     authorities = {authority for action in page if (authority := world.authority(action)) is not None}
     states = verdicts_of(world, authorities, at)
-    return [_document(world, action, states) for action in page]
+    return [_document(world, action, states) for action in page if world.actions.get(action)]
 
 
 def _document(world: World, action: str, states: Any) -> Document:

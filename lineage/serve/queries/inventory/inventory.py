@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from lineage.core.authority.chain import chain_of, wielder
 from lineage.core.authority.elements import Element
-from lineage.core.authority.rule import verdict_of_name, verdicts_of
+from lineage.core.authority.rule import Verdict, verdict_of_name, verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.keys import split_key
@@ -108,7 +108,7 @@ def held(
     with service.reader(known_at=known_at) as reader:
         about = _may_be_held(reader, kind, filters)
         candidates = candidates_in_order(reader, ListFilter({SORTS[kind]}, {}, about, behind))
-        page, last = filled(candidates, lambda part: _fitting(reader, kind, filters, part, at), limit, looked_at)
+        page, last = filled(candidates, lambda part: _fitting(reader, filters, part, at), limit, looked_at)
         items = [item for item, _ in page]
         if kind == "token":
             _last_used(reader, items)
@@ -142,7 +142,7 @@ def _may_be_held(reader: Reader, kind: str, filters: ElementFilter) -> set[int] 
 
 
 def _fitting(
-    reader: Reader, kind: str, filters: ElementFilter, part: Collection[Candidate], at: Instant
+    reader: Reader, filters: ElementFilter, part: Collection[Candidate], at: Instant
 ) -> Iterator[tuple[Document, ListPosition]]:
     world = reader.world()
     places = load_held(reader, world, {one.about for one in part})
@@ -152,12 +152,18 @@ def _fitting(
     states = verdicts_of(world, keys, at)
     for key in keys:
         if filters.state is None or filters.state == str(states[key].state):
-            because = states[key].because
-            item = _token(world, key) if kind == "token" else _delegation(world, key)
-            item["state"] = str(states[key].state)
-            item["revocation"] = None if because is None else because.order.body.revocation
+            item = element_item(world, key, states[key])
             if _has_words(filters.text, _texts(world, item)):
                 yield item, places[key]
+
+
+def element_item(world: World, key: str, verdict: Verdict) -> Document:
+    """Convert a token or a delegation to an item of a list, without its last use."""
+    item = _token(world, key) if key.startswith("token:") else _delegation(world, key)
+    because = verdict.because
+    item["state"] = str(verdict.state)
+    item["revocation"] = None if because is None else because.order.body.revocation
+    return item
 
 
 def _fits(world: World, key: str, filters: ElementFilter) -> bool:
@@ -220,7 +226,7 @@ def _shared(world: World, element: Element) -> Document:
 
 def _token(world: World, key: str) -> Document:
     element = world.graph.element(key)
-    assert element is not None  # noqa: S101 (``_fits`` says so)
+    assert element is not None  # noqa: S101 (it is in the graph)
     return {
         "token": element.id,
         "kind": element.first("token_type"),
@@ -234,7 +240,7 @@ def _token(world: World, key: str) -> Document:
 
 def _delegation(world: World, key: str) -> Document:
     element = world.graph.element(key)
-    assert element is not None  # noqa: S101 (``_fits`` says so)
+    assert element is not None  # noqa: S101 (it is in the graph)
     return {
         "delegation": element.id,
         **_shared(world, element),

@@ -38,7 +38,7 @@ def is_named_then(reader: Reader, key: str, at: Instant | None) -> bool:
         # An escape sequence may stand for a character that the database does not store: the hash is not of this text.
         stated = {} if "\\" in id_ else {kind: hash_of(reader, kind, id_)}
         looked = ListFilter({Sort.ACTION}, stated, last_at=at, earliest_first=True)
-        return any(_stated(one.event, kind) == id_ for one in _known(reader, looked))
+        return any(stated_value(one.event, kind) == id_ for one in _known(reader, looked))
     if at is None and reader.known_at is None:
         return reader.is_named(key)
     few = reader.numbers_mentioning(key, _FEW)
@@ -53,7 +53,7 @@ def _known(reader: Reader, looked: ListFilter) -> Iterator[Fact]:
     """Yield facts that are authorised and known, roughly in the order asked for."""
     numbers = (one.place.n for one in candidates_in_order(reader, looked))
     while part := list(islice(numbers, _READ)):
-        yield from reader.known(part)
+        yield from reader.known(part).values()
 
 
 def _occurred(event: Event, at: Instant | None) -> bool:
@@ -64,7 +64,7 @@ def _calls(event: Event, key: str) -> bool:
     return isinstance(event.body, PrincipalRegistered) and display_name_key(event.body) == key
 
 
-def _stated(event: Event, kind: str) -> str | None:
+def stated_value(event: Event, kind: str) -> str | None:
     """Return the tool, the operation or the resource that an action states, as the list of names has it."""
     body = event.body
     if not isinstance(body, ActionPerformed):
