@@ -957,7 +957,7 @@ CASES["environment-crossed"] = Case(
         [registered(A, environment="staging"), D1, T1, done("a1", token="t1", tool="crm")],
     ),
     resolved=[registered(A, -1, event_id="move agent:a", environment="production")],
-    missing=[registered(A), D1, T1, done("a1", token="t1", tool="crm")],
+    missing=[registered(A, environment="staging"), D1, T1, done("a1", token="t1", tool="crm")],
     more=(
         (
             [

@@ -40,7 +40,7 @@ class Rule:
         of: The kinds of thing that it examines.
         check: Examines one of them.
         needs: The facts that it needs, described for people.
-        looks_at: The kinds of ``inputs`` of which at least one must occur for the rule to be evaluated.
+        looks_at: The kinds of ``inputs``, each of which must occur for the rule to be evaluated.
         settings: The settings that it reads.
         maps_to: Codes of ``frameworks.REFERENCES``.
         fix: The remedy, in a sentence.

@@ -41,6 +41,7 @@ PLACED: Final = "action with a known token that states its delegation"
 ON_BEHALF: Final = "action with a known token that states on_behalf_of"
 AT_TOOL: Final = "success under something that was granted that states its tool"
 DECIDED: Final = "success that names a known decision"
+IN_ENVIRONMENT: Final = "tool or resource with an environment"
 ATTEMPT: Final = "decision or action"
 ORDER: Final = "revocation"
 LIFT: Final = "lift"
@@ -74,6 +75,7 @@ EARLY_USE: Final = "success before its authority was valid"
 LATE_USE: Final = "success that may be after the end of its authority"
 
 MACHINES: Final = frozenset({"agent", "service", "workload"})
+_WIELDERS: Final = frozenset({"human", "agent"})
 _PARENTS: Final = frozenset({"parent", "delegation", "subject", "refresh", "replaced"})
 
 
@@ -185,6 +187,7 @@ def in_action(act: Act, *, known_token: bool) -> frozenset[str]:
         is_use=act.element is not None or known_token,
         is_granted=act.element is not None,
         is_at_tool=bool(act.tool),
+        is_in_environment=act.resource is not None and act.resource.environment is not None,
         is_decided=act.decided is not None,
         succeeded=act.succeeded,
     )
@@ -201,6 +204,7 @@ def _in_action(
     is_use: bool,
     is_granted: bool,
     is_at_tool: bool,
+    is_in_environment: bool,
     is_decided: bool,
     succeeded: bool,
 ) -> frozenset[str]:
@@ -215,6 +219,7 @@ def _in_action(
         UNGRANTED_USE: succeeded and not is_granted,
         USE: succeeded and is_use,
         AT_TOOL: succeeded and is_use and is_at_tool,
+        IN_ENVIRONMENT: succeeded and is_in_environment,
         UNDECIDED: succeeded and not is_decided,
         DECIDED: succeeded and is_decided,
     }
@@ -229,6 +234,8 @@ def in_world(world: World) -> set[str]:
         found.add(REGISTRATION)
         if any(_limits_depth(fact) for fact in registrations.get(id_)):
             found.add(DEPTH)
+        if any(_is_a_placed_tool(fact) for fact in registrations.get(id_)):
+            found.add(IN_ENVIRONMENT)
     given: list[Fact] = []
     for what, index in (
         (ORDER, world.orders.by_id),
@@ -243,6 +250,11 @@ def in_world(world: World) -> set[str]:
     if any(getattr(fact.event.body, "approved_by", None) for fact in given):
         found.add(APPROVAL)
     return found
+
+
+def _is_a_placed_tool(fact: Fact) -> bool:
+    body = fact.event.body
+    return isinstance(body, PrincipalRegistered) and body.kind not in _WIELDERS and body.environment is not None
 
 
 def _limits_depth(fact: Fact) -> bool:
