@@ -1403,6 +1403,15 @@ CASES["revocation-overdue"] = Case(
         [receiver("gw", deadline_seconds=6000), *KILLED],
         [receiver("gw"), *KILLED],
         [receiver("gw", deadline_seconds=60), D1, T1, ordered("r1", "token:t1"), acknowledged("r1", "gw", token="t1")],
+        # it thought again, and it rejects what it does not cover
+        [
+            *(receiver("gw"), *KILLED, acknowledged("r1", "gw", outcome="rejected")),
+            {**acknowledged("r1", "gw", 12), "event_id": "ack again"},
+        ],
+        [
+            *(receiver("gw", kinds=["delegation"]), receiver("other"), D1, T1, ordered("r1", "token:t1")),
+            acknowledged("r1", "gw", outcome="rejected"),
+        ],
     ),
     missing=KILLED,
     more=(
@@ -1417,6 +1426,8 @@ CASES["revocation-overdue"] = Case(
             ],
             "high",
         ),
+        # it rejects the whole order, of whose elements it was told none
+        ([receiver("gw"), D1, T1, ordered("r1", "token:t1"), acknowledged("r1", "gw", outcome="rejected")], "high"),
     ),
     resolved=[acknowledged("r1", "gw", token="t1")],
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from lineage.core.authority.elements import by_given
 from lineage.core.authority.receivers import REJECTED
 from lineage.core.authority.world import World
 from lineage.core.findings.options import Options, this_minute
@@ -13,7 +14,7 @@ from lineage.core.findings.rules.using import no_orders
 from lineage.core.findings.scene import inputs
 from lineage.core.findings.scene.scene import Scene
 from lineage.core.findings.scene.tally import densest
-from lineage.core.model.events import Fact, RevocationOrdered
+from lineage.core.model.events import Fact, RevocationAcknowledged, RevocationOrdered
 from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.keys import split_key
 from lineage.core.model.sentences import principal, sentence, thing
@@ -41,15 +42,19 @@ def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]
         if one.receiver is not None and one.reason in _OVERDUE:
             late_at.setdefault(one.receiver, []).append(one)
     for tally in closure.receivers:
-        if late := late_at.get(tally.receiver):
-            rejected = any(one.reason == REJECTED for one in late)
+        late = len(late_at.get(tally.receiver, ()))
+        rejected = any(one.reason == REJECTED for one in late_at.get(tally.receiver, ()))
+        if tally.pending and _refuses(world, closure, tally.receiver, at):
+            # It may not have been told of every element: what it refuses is the order.
+            late, rejected = max(late, tally.pending + tally.rejected), True
+        if late:
             why = sentence(
                 "{} {} {} ",
                 thing("receiver", tally.receiver),
                 "refuses to enforce" if rejected else "has not enforced",
                 thing("revocation", id_),
             )
-            why += f"for {len(late)} of {closure.elements}" + ("" if rejected else ", and its deadline has passed")
+            why += f"for {late} of {closure.elements}" + ("" if rejected else ", and its deadline has passed")
             registered = world.receivers.registrations.get(tally.receiver)
             overdue = [
                 fact
@@ -64,8 +69,23 @@ def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]
                 at=closure.in_force_at,
                 last=max(closure.in_force_at, this_minute(at)) if not rejected else None,
                 about=f"receiver:{tally.receiver}",
-                count=len(late),
+                count=late,
             )
+
+
+def _refuses(world: World, closure: Closure, receiver: str, at: Instant) -> bool:
+    """Whether the last word of a receiver about a revocation as a whole is that it rejects it."""
+    said = [
+        fact.event.body
+        for fact in by_given(world.receivers.acknowledgements.get(closure.revocation))
+        if closure.ordered_at <= fact.given_at <= at
+    ]
+    outcomes = [
+        body.outcome
+        for body in said
+        if isinstance(body, RevocationAcknowledged) and body.receiver == receiver and body.token is None
+    ]
+    return outcomes[-1:] == [REJECTED]
 
 
 def _may_be_overdue(scene: Scene, id_: str) -> bool:
