@@ -3,12 +3,14 @@
 Pure: computed from the reach, its world, and facts that this world lacks (who else uses a client).
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from itertools import chain
 
 from lineage.core.authority.elements import first_stated
-from lineage.core.authority.receivers import Coverage
+from lineage.core.authority.receivers import Coverage, CoverageClass, coverage_class_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Target, TokenIssued
 from lineage.core.model.keys import ELEMENT_KINDS, split_key
@@ -23,7 +25,9 @@ def depths_of(world: World, reach: Reach) -> Counter[tuple[int, str]]:
     level = struck_by(world, proposal)
     seen, depth = set(level), int(proposal.target.kind not in ELEMENT_KINDS)
     while level:
-        counts.update((depth, split_key(key)[0]) for key in level & kills)
+        killed = level & kills
+        tokens = sum(key.startswith("token:") for key in killed)
+        counts.update({(depth, "token"): tokens, (depth, "delegation"): len(killed) - tokens})
         below = {child for key in level if proposal.cascade for child in graph.children(key)}
         level = {key for key in below - seen if graph.until.get(key, NEVER) > proposal.at}
         seen |= level
@@ -34,17 +38,20 @@ def depths_of(world: World, reach: Reach) -> Counter[tuple[int, str]]:
 def covered_by(world: World, kills: Iterable[str]) -> tuple[Counter[str], list[str]]:
     """Count the elements that each receiver covers, and list those that no receiver covers, sorted."""
     coverage = Coverage(world.receivers.registered())
+    by_class: defaultdict[CoverageClass, list[str]] = defaultdict(list)
+    for key in kills:
+        by_class[coverage_class_of(key, world.graph.element(key))].append(key)
     counts: Counter[str] = Counter()
-    uncovered = []
-    for key in sorted(kills):
-        receivers = coverage.of(key, world.graph.element(key))
-        counts.update(receivers)
+    uncovered: list[str] = []
+    for coverage_class, keys in by_class.items():
+        receivers = coverage.of_class(coverage_class)
+        counts.update(dict.fromkeys(receivers, len(keys)))
         if not receivers:
-            uncovered.append(key)
-    return counts, uncovered
+            uncovered += keys
+    return counts, sorted(uncovered)
 
 
-def actions_between(world: World, kills: set[str], start: Instant, end: Instant) -> list[str]:
+def actions_between(world: World, kills: AbstractSet[str], start: Instant, end: Instant) -> list[str]:
     """List the actions under some elements in an interval, excluding its start and including its end."""
     return [
         action for action in world.actions_under(kills) if start < world.actions.get(action)[0].event.occurred_at <= end
@@ -64,27 +71,30 @@ def tainted_by(world: World, reach: Reach, given_at: Instant) -> int:
     return sum(outcome is not None and outcome.value == "succeeded" for outcome in outcomes)
 
 
-def never_granted(world: World, kills: set[str]) -> list[str]:
+def never_granted(world: World, kills: Collection[str]) -> list[str]:
     """List the elements and transitive dependencies that no event granted and that cannot be judged. Sorted."""
-    return sorted(key for key in world.graph.above(*kills) if not world.graph.granted(key))
+    graph = world.graph
+    # The whole graph is asked first, because in most worlds every element was granted and nothing has to be walked.
+    if all(map(graph.granted, chain(graph, kills))):
+        return []
+    return sorted(key for key in graph.above(*kills) if not graph.granted(key))
 
 
 def shared_names(world: World, kills: Iterable[str]) -> set[tuple[str, str]]:
     """Return the (kind, id) of every client, session and workload that the elements name."""
-    found: set[tuple[str, str]] = set()
-    for key in kills:
-        for fact in world.graph.facts.get(key):
-            body = fact.event.body
-            if isinstance(body, TokenIssued):
-                named = (("client", body.client), ("session", body.session), ("workload", body.workload))
-                found.update((kind, id_) for kind, id_ in named if id_ is not None)
-    return found
+    bodies = (fact.event.body for fact in world.graph.facts.of(kills))
+    # Most elements name the same few things.
+    named = {(body.client, body.session, body.workload) for body in bodies if isinstance(body, TokenIssued)}
+    found = {pair for ids in named for pair in zip(("client", "session", "workload"), ids, strict=True)}
+    return {(kind, id_) for kind, id_ in found if id_ is not None}
 
 
 def only_head(world: World, reach: Reach) -> Target | None:
     """Return the token or delegation whose revocation would kill the same elements as a named target; else None."""
+    if reach.proposal.target.kind in ELEMENT_KINDS:
+        return None
     heads = _heads(world, reach)
-    if reach.proposal.target.kind in ELEMENT_KINDS or len(heads) != 1:
+    if len(heads) != 1:
         return None
     target = Target(*split_key(heads[0]))
     found = reach_of(world, replace(reach.proposal, target=target, issued_before=None))
@@ -98,6 +108,8 @@ def names_of_heads(world: World, reach: Reach) -> list[Target]:
     """
     kinds = {"principal": ("session", "client"), "workload": ("session", "client"), "client": ("session",)}
     roles = kinds.get(reach.proposal.target.kind, ())
+    if not roles:
+        return []
     hit = set(_heads(world, reach)) if reach.proposal.cascade else reach.kills
     # Some may depend on a cycle, or on a dead element: then the heads alone do not represent all of them.
     below = world.graph.below(hit, after=reach.proposal.at) | hit

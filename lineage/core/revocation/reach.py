@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
@@ -71,7 +72,7 @@ class Survivor:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Reach:
     """The elements that a proposed order would kill. All lists are sorted by id.
 
@@ -98,10 +99,10 @@ class Reach:
     survivors: tuple[Survivor, ...]
     last_expiry: Instant | None
 
-    @property
-    def kills(self) -> set[str]:
+    @cached_property
+    def kills(self) -> frozenset[str]:
         """``KIND:ID`` of each element that it would kill."""
-        return {f"token:{id_}" for id_ in self.tokens} | {f"delegation:{id_}" for id_ in self.delegations}
+        return frozenset(f"token:{id_}" for id_ in self.tokens).union(f"delegation:{id_}" for id_ in self.delegations)
 
     @property
     def spared(self) -> int:
@@ -120,7 +121,7 @@ class Reach:
             "kills": {"tokens": list(self.tokens), "delegations": list(self.delegations)},
         }
 
-    @property
+    @cached_property
     def plan_digest(self) -> str:
         """The SHA-256, in hexadecimal, of the plan's canonical JSON (RFC 8785)."""
         return hashlib.sha256(canonical_json(self.plan)).hexdigest()

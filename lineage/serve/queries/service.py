@@ -20,7 +20,7 @@ from lineage.core.model.errors import RefusedError, TooManyError, UnavailableErr
 from lineage.core.model.events import Target
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of
 from lineage.core.model.times import Instant, format_instant
-from lineage.core.revocation.reach import Proposal, reach_of
+from lineage.core.revocation.reach import Proposal, Reach, reach_of
 from lineage.serve.cache.loader import Answer, WorldLoader, WorldPart, WorldSource, as_of
 from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.documents.core_documents import (
@@ -218,11 +218,10 @@ class Service:
         if not stale:
             self.refuse_stale(self.face.stale)
         with self.reader(known_at=known_at) as reader:
-            world = self.below(reader, proposal, unseen=unseen)
-            if world is None:
-                return None
-            reach = reach_of(world, proposal, acted=acted_by(reader, proposal.target))
-            details = plan_details(self.store, reader, world, reach, given_at=given_at)
+            planned = self._planned(reader, proposal, unseen=unseen, given_at=given_at)
+        if planned is None:
+            return None
+        reach, plan = planned
         try:
             keep_plan(self.store, reach.plan_digest, reach.plan, self.clock())
         except UnavailableError as fault:  # a read-only copy can answer as well, but cannot give orders
@@ -230,7 +229,21 @@ class Service:
         odd = proposal.warnings(proposal.at if given_at is None else given_at)
         approvals = approvals_of(self.store, reach.plan_digest, self.clock())
         trust = {"approvals": approvals, "trust": self.trust.file, "as_of": self.as_of()}
-        return {**reach_document(world, reach), **details, "warnings": [*odd, *self.trust_warnings()], **trust}
+        return {**plan, "warnings": [*odd, *self.trust_warnings()], **trust}
+
+    def _planned(
+        self, reader: Reader, proposal: Proposal, *, unseen: bool, given_at: Instant | None
+    ) -> tuple[Reach, Document] | None:
+        """Compute a reach and its document; None if no fact names the target and ``unseen`` is false.
+
+        Its world is freed on return, before the garbage collector resumes and would scan all of it.
+        """
+        world = self.below(reader, proposal, unseen=unseen)
+        if world is None:
+            return None
+        reach = reach_of(world, proposal, acted=acted_by(reader, proposal.target))
+        details = plan_details(self.store, reader, world, reach, given_at=given_at)
+        return reach, {**reach_document(world, reach), **details}
 
     @staticmethod
     def refuse_target(target: Target) -> None:

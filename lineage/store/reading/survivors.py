@@ -16,6 +16,8 @@ def count_others(
 
     At most ``most`` index rows are examined for each key, so the count of a key with more is too low.
     """
+    if not names:
+        return {}
     killed = list(reader.hashes(kills))
     hashed = {reader.keys(key): key for key in names}
     found: dict[str, int] = {}
@@ -29,6 +31,8 @@ def count_others(
 
 def first_others(reader: Reader, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> list[int]:
     """Return the hashes of the first ``most`` elements that ``count_others`` counts, sorted."""
+    if not names:
+        return []
     killed = list(reader.hashes(kills))
     found: set[int] = set()
     for part in chunks(reader.hashes(names)):

@@ -133,7 +133,7 @@ def _ended_by(service: Service, reader: Reader, shown: Shown, at: Instant) -> se
     world = service.below(reader, proposal, unseen=True)
     assert world is not None  # noqa: S101 (only None for what no fact names)
     plan = reach_of(world, proposal)
-    return plan.kills
+    return set(plan.kills)
 
 
 def _kept(service: Service, reader: Reader, world: World, at: Instant) -> list[Document] | None:
