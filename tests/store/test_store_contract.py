@@ -21,7 +21,7 @@ from ingest.opening import open_log
 from ingest.projector import project, read_records
 from ingest.trust_file import Trust
 from lineage.core.model.errors import FencedError, UnavailableError
-from lineage.core.model.events import Event, TokenIssued
+from lineage.core.model.events import Derivation, Event, TokenIssued
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Outcomes, Position, Record, RejectedRecord
 from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.serve.commands import maintenance
@@ -327,6 +327,23 @@ def test_a_rebuilt_store_is_never_behind_the_old_one(store: Store, tmp_path: Pat
     assert 1 == count_quarantined(store)
     assert maintenance.fsck(service, lambda _: None)["ok"]
     log.close()
+
+
+def test_many_elements_are_read_with_everything_they_depend_on(store: Store):
+    """Elements that are read at once bring the same facts as fewer at a time: all their ancestors, too."""
+    tokens = [event(number) for number in range(40)]
+    for number in range(40, 1_400):
+        parents = tuple(Derivation(f"t{above}", "subject") for above in (number % 37, number // 2))
+        tokens.append(event(number, body=tokens[0].body._replace(token=f"t{number}", derived_from=parents)))
+    store.write(batch_of([codec.encode(one) for one in tokens]))
+    keys = [f"token:t{number}" for number in range(200, 1_399)] + ["token:t1399", "token:unknown"]
+
+    with store.reader(trust=None) as reader:
+        apart = {fact for part in (keys[:600], keys[600:]) for fact in reader.facts_above(part)}
+        at_once = reader.facts_above(keys)
+
+    assert apart == set(at_once)
+    assert any(fact.event.body.token == "t3" for fact in at_once)
 
 
 def test_each_other_user_of_a_client_is_counted_once(store: Store):

@@ -38,7 +38,7 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
     below: set[int] = set(starts)
     for part in chunks(starts):
         _collect_hashes(reader, below, statements.KEYS_BELOW, {"keys": part, "span": span}, most)
-    facts = reader.facts(statements.FACTS_ABOVE[reader.dialect], below)
+    facts = reader.facts_above_hashed(below)
     nearby = reader.facts(statements.FACTS_REFERRING[reader.dialect], ids, role=RefRole.BOUND)
     nearby += reader.facts(statements.FACTS_REFERRING[reader.dialect], ids, role=RefRole.OWNER)
     for found in nearby:
@@ -49,12 +49,13 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
     principals |= {about(found.event) for found in nearby}
     # The target also as a party: even if no element names it, its aliases and revocations of these count.
     reader.load_around(world, facts, [target], {target, *principals})
+    loaded = {target, *principals, *world.graph, *world.graph.names()}
     # The actions under it; their authority may also depend on other elements that they name.
     used = reader.facts(statements.FACTS_REFERRING[reader.dialect], below, role=RefRole.USES)
     decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
     used += reader.facts_referring(decisions, RefRole.USES)
     actions = {found.event.body.action for found in used if isinstance(found.event.body, ActionPerformed)}
-    reader.load_actions(world, actions)
+    reader.load_actions(world, actions, loaded=loaded)
 
 
 def _collect_hashes(
@@ -104,7 +105,7 @@ def parts_below(
         keys = {key for hashed, key in own.items() if hashed in part}
         for found in nearby:
             world.add(found)
-        for found in reader.facts(statements.FACTS_ABOVE[reader.dialect], part):
+        for found in reader.facts_above_hashed(part):
             world.add(found)
             key = about(found.event)
             if reader.keys(key) in part:

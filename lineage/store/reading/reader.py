@@ -18,6 +18,7 @@ from lineage.core.authority.world import MOST_SHARING, World
 from lineage.core.model.events import (
     ActionPerformed,
     DecisionMade,
+    DelegationGranted,
     Event,
     Fact,
     PrincipalRegistered,
@@ -27,7 +28,7 @@ from lineage.core.model.events import (
     digest,
 )
 from lineage.core.model.keys import split_key
-from lineage.core.model.references import RefRole, about, listed, mentions, mentions_key
+from lineage.core.model.references import RefRole, about, dependencies_of, listed, mentions, mentions_key
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.database.sorted_runs import about_is, run
@@ -36,6 +37,7 @@ from lineage.store.database.tables import Keys, fact, name, ref
 from lineage.store.reading import statements
 
 _HASHED: Final = 250_000  # hashes that a reader keeps: a plan needs those of its elements four times
+_MANY: Final = 1_000  # elements from which on they are read before what they depend on
 _LEAST: Final = -(1 << 63)  # the smallest hash
 
 
@@ -172,7 +174,19 @@ class Reader:
 
     def facts_above(self, keys: Iterable[str]) -> list[Fact]:
         """Return the facts that grant some elements, or anything that these depend on."""
-        return self.facts(statements.FACTS_ABOVE[self.dialect], self.hashes(keys))
+        return self.facts_above_hashed(self.hashes(keys))
+
+    def facts_above_hashed(self, hashes: AbstractSet[int]) -> list[Fact]:
+        """Return the same for elements given by their hashes; a fact may be repeated."""
+        above = statements.FACTS_ABOVE[self.dialect]
+        if len(hashes) < _MANY:
+            return self.facts(above, hashes)
+        # Nearly everything that many elements depend on is among them, so it is not looked for from each of them.
+        found = self.facts(statements.GRANTS_ABOUT, hashes)
+        bodies = (one.event.body for one in found)
+        grants = (body for body in bodies if isinstance(body, TokenIssued | DelegationGranted))
+        depends = {key for grant in grants for key, _ in dependencies_of(grant)}
+        return found + self.facts(above, self.hashes(depends) - hashes)
 
     def load_elements(self, world: World, keys: Collection[str]) -> None:
         """Load what is needed to evaluate some elements: ancestors, names, revocations and reinstatements."""
