@@ -17,7 +17,7 @@ from typing import Any, Final
 import networkx as nx
 
 from lineage.core.authority.elements import Element, FactIndex, granted_key, merge_facts
-from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
+from lineage.core.model.events import Fact, TokenIssued
 from lineage.core.model.times import NEVER, Instant
 
 # Names are indexed in buckets of 2**32 microseconds (72 minutes) of ``until``, which is fine enough to skip what
@@ -33,7 +33,7 @@ class AuthorityGraph:
         """Start empty."""
         self.facts = FactIndex()
         self.until: dict[str, Instant] = {}  # of every node
-        self._parents: dict[str, dict[str, None]] = {}  # for nodes that have any
+        self._parents: dict[str, Mapping[str, object]] = {}  # for nodes that have any; only the keys count
         self._children: dict[str, list[str]] = {}
         self.asserted: defaultdict[str, set[str]] = defaultdict(set)  # prior actor -> elements that assert it
         self._elements: dict[str, Element] = {}
@@ -46,36 +46,43 @@ class AuthorityGraph:
         key = granted_key(body)
         if key is None:
             return
-        assert isinstance(body, TokenIssued | DelegationGranted)  # noqa: S101 (granted_key says so)
         alone = merge_facts(key, (fact,))  # what this fact alone claims
-        if key not in self.facts:
+        parents = alone.parents
+        if key not in self._names:  # the first fact about it
             self._elements[key] = alone
-            new = alone.names
+            self._names[key] = new = alone.names
+            if parents:
+                self._parents[key] = parents
         else:
             self._elements.pop(key, None)  # recomputed on the next read
-            new = tuple(name for name in alone.names if name not in self._names[key])
+            known, above = self._names[key], self._parents.get(key, {})
+            new = tuple(name for name in alone.names if name not in known)
+            self._names[key] = known + new
+            parents = {parent: roles for parent, roles in parents.items() if parent not in above}
+            if parents:
+                self._parents[key] = {**above, **parents}
         self.facts.add(key, fact)
-        if new:
-            self._names[key] = self._names.get(key, ()) + new
-            if key in self.until:  # already indexed under its bound (its children may have arrived first)
-                for name in new:
-                    self._named[name][self.until[key] >> _BUCKET_BITS].append(key)
-        self._extend(key, alone.ends_at)
-        if alone.parents:
-            above = self._parents.setdefault(key, {})
-            for parent in alone.parents:
-                if parent not in above:
-                    above[parent] = None
-                    self._children.setdefault(parent, []).append(key)
-                    self._extend(parent, self.until[key])
-        if isinstance(body, TokenIssued):
+        bound = self.until.get(key, -1)
+        if bound >= 0:  # already indexed under its bound (its children may have arrived first)
+            for name in new:
+                self._named[name][bound >> _BUCKET_BITS].append(key)
+        if bound < alone.ends_at:
+            self._extend(key, alone.ends_at)
+            bound = alone.ends_at
+        for parent in parents:
+            below = self._children.get(parent)
+            if below is None:
+                self._children[parent] = [key]
+            else:
+                below.append(key)
+            if self.until.get(parent, -1) < bound:
+                self._extend(parent, bound)
+        if isinstance(body, TokenIssued) and body.prior_actors:
             for prior in body.prior_actors:
                 self.asserted[prior].add(key)
 
     def _extend(self, key: str, until: Instant) -> None:
         """Raise the bound of an element and its ancestors to ``until``, stopping where it is already high enough."""
-        if self.until.get(key, -1) >= until:
-            return
         rising = [key]
         while rising:
             node = rising.pop()
@@ -83,9 +90,10 @@ class AuthorityGraph:
             if before >= until:
                 continue
             self.until[node] = until
-            if before >> _BUCKET_BITS != until >> _BUCKET_BITS:
+            bucket = until >> _BUCKET_BITS
+            if before >> _BUCKET_BITS != bucket:
                 for name in self._names.get(node, ()):
-                    self._named[name][until >> _BUCKET_BITS].append(node)
+                    self._named[name][bucket].append(node)
             rising.extend(self._parents.get(node, ()))
 
     def element(self, key: str) -> Element | None:

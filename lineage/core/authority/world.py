@@ -78,7 +78,7 @@ class World:
                 self.uses[f"decision:{body.decision}"].add(body.action)
         elif isinstance(body, TokenIssued | DelegationGranted):
             self.graph.add(fact)
-            if isinstance(body, TokenIssued):
+            if isinstance(body, TokenIssued) and body.status_list is not None:
                 self.listings.add(body, fact.event.occurred_at)
         elif isinstance(body, RevocationOrdered | RevocationLifted):
             self.orders.add(fact)

@@ -93,7 +93,18 @@ def about(event: Event) -> str:
 
 def names_of(body: TokenIssued | DelegationGranted) -> list[str]:
     """Return the keys of everything that a grant names (clause 4.1)."""
-    return [f"{kind}:{id_}" for _, kind, id_ in _named(body)]
+    if isinstance(body, DelegationGranted):
+        return [f"principal:{body.delegator}", f"principal:{body.delegatee}"]
+    found = [f"principal:{body.subject}"]
+    if body.actor is not None:
+        found.append(f"principal:{body.actor}")
+    if body.workload is not None:
+        found.append(f"principal:{body.workload}")
+    if body.session is not None:
+        found.append(f"session:{body.session}")
+    if body.client is not None:
+        found.append(f"client:{body.client}")
+    return found
 
 
 def _named(body: TokenIssued | DelegationGranted) -> list[Mention]:
