@@ -39,6 +39,7 @@ from lineage.core.model.records import Batch, Outcomes
 from lineage.plumbing.gc_pause import gc_freeze, gc_paused
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.wiring import now
+from lineage.serve.processes.finding_process import LOOK_SECONDS
 from lineage.store.kept_findings import OPENED, StoredFinding
 from lineage.store.store import open_store
 
@@ -70,7 +71,7 @@ def keeps(store: str, total: str) -> dict[str, float]:
     while sum(kept.positions().values()) < int(total) or keeper.is_behind or keeper.look(now()):
         keeper.look(now())
         if not keeper.is_behind:
-            time.sleep(0.1)
+            time.sleep(LOOK_SECONDS)
     ended = time.time()
     kept.close()
     return {"records": int(total), "until": ended, **_centiles(delays)}

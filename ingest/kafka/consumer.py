@@ -40,6 +40,11 @@ _Settled = tuple[Batch, Outcomes, float, float]  # the arguments of ``Observer.c
 
 BATCH: Final = 20_000  # the most records in one transaction
 _POLL_MS: Final = 200
+# The broker answers a fetch once it has this many bytes or this time has passed: records come in few batches, each of
+# which costs a transaction. The client leaves a partition out of a fetch while it holds records of it; what is appended
+# there in the meantime waits until that fetch is answered, half a second by default.
+_FETCHED_BYTES: Final = 64 * 1024
+_FETCH_MS: Final = 50
 # A member that sends no heartbeat for this long loses its partitions to the others.
 _SESSION_MS: Final = 10_000
 _HEARTBEAT_MS: Final = 2_000
@@ -265,6 +270,8 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
                 session_timeout_ms=_SESSION_MS,
                 heartbeat_interval_ms=_HEARTBEAT_MS,
                 metadata_max_age_ms=30_000,
+                fetch_min_bytes=_FETCHED_BYTES,
+                fetch_max_wait_ms=_FETCH_MS,
             ),
         )
         read_lean(self._consumer, self._places)

@@ -31,7 +31,7 @@ from lineage.store.delivery.ssf_streams import DeadLetter
 from lineage.store.kept_findings import Version
 from lineage.store.store import Store
 
-_TOGETHER: Final = 100
+_TOGETHER: Final = 500
 _MINUTE: Final = 60 * SECOND
 _ANSWER_BYTES: Final = 4_096
 _LONGEST_WAIT_SECONDS: Final = 300.0
@@ -113,24 +113,34 @@ class WebhookSender:
         before = self.counts.accepted
         window = _window(cursor.place)
         cursor, window = self._tell_held_back(cursor, window)
-        for version in kept_findings.versions(self._store, after=cursor.seq, limit=_TOGETHER):
-            if is_published(version) and self.webhook.wants(version.kept.kind, version.kept.severity):
-                self._tell(version, window)
-            cursor = self._moved(cursor, version.seq, window)
+        passed = cursor.seq
+        try:
+            for version in kept_findings.versions(self._store, after=cursor.seq, limit=_TOGETHER):
+                if self._is_wanted(version) and self._tell(version, window):
+                    cursor = self._moved(cursor, version.seq, window)
+                passed = version.seq
+        finally:
+            if passed > cursor.seq:  # all at once: each is a transaction
+                self._moved(cursor, passed, window)
         return self.counts.accepted - before
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _tell(self, version: Version, window: Window) -> None:
+    def _is_wanted(self, version: Version) -> bool:
+        return is_published(version) and self.webhook.wants(version.kept.kind, version.kept.severity)
+
+    def _tell(self, version: Version, window: Window) -> bool:
+        """Send a message, or hold it back; return whether it was sent."""
         kind = version.kept.kind
         if window.sent.get(kind, 0) >= self.webhook.most_per_minute:
             window.held[kind] = window.held.get(kind, 0) + 1
             self.counts.held_back += 1
-            return
+            return False
         self._send(f"{self._origin}-{version.seq}", message_of(version, self._origin), version.seq)
         window.sent[kind] = window.sent.get(kind, 0) + 1
+        return True
 
     def _tell_held_back(self, cursor: Cursor, window: Window) -> tuple[Cursor, Window]:
         """Send the number of findings held back in a minute once it is over, and start another."""

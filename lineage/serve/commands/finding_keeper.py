@@ -111,6 +111,9 @@ class FindingKeeper:
             UnavailableError: The store is unavailable; try again.
         """
         live = self._live
+        if live is not None and live.is_still(self._store, now):
+            self.is_behind = False
+            return 0
         if live is not None and live.is_of(self._store.version()[0], self._basis()):
             with self._following:
                 written = live.follow(self._store, now, self.notify)

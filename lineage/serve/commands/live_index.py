@@ -98,8 +98,7 @@ class LiveIndex:
             UnavailableError: The store is unavailable; try again.
         """
         mark = store.change_token()
-        waiting = bool(self._unwritten) or (bool(self._late) and now - self._refreshed_at >= _REFRESH)
-        is_due = waiting or now >= min(self._live.due_at, self._written_at + _STILL)
+        is_due = self._is_due(now)
         if mark == self._mark and not is_due:
             return 0
         written = 0
@@ -113,6 +112,14 @@ class LiveIndex:
         if not self.is_behind:
             self._mark = mark
         return written
+
+    def is_still(self, store: Store, now: Instant) -> bool:
+        """Whether ``follow`` has nothing to apply or write. Cost: one check of the store for changes."""
+        return not self._is_due(now) and store.change_token() == self._mark
+
+    def _is_due(self, now: Instant) -> bool:
+        waiting = bool(self._unwritten) or (bool(self._late) and now - self._refreshed_at >= _REFRESH)
+        return waiting or now >= min(self._live.due_at, self._written_at + _STILL)
 
     def _advance(self, store: Store, now: Instant) -> bool:
         """Apply new facts and the passage of time; return whether there is anything to write."""

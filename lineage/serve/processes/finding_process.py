@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 MOST: Final = 3_000_000  # facts: about 9 GB of memory
 _TURN_SECONDS: Final = 0.1
+LOOK_SECONDS: Final = 0.03  # the wait for new facts
 _LONGEST_WAIT_SECONDS: Final = 10.0
 
 
@@ -120,6 +121,7 @@ class FindingProcess:
         self.feeder: FindingFeeder | None = None
         self._most = most
         self._stopped = threading.Event()
+        self._news: dict[str, threading.Event] = {}  # by the thread that delivers what is written
         self._written = 0
 
     def once(self) -> None:
@@ -138,18 +140,27 @@ class FindingProcess:
         """Maintain the index until stopped; retry whatever is unavailable with exponential backoff."""
         self._refuse_too_many()
         self._stopped = stopped
-        turns = {"evaluates": self._sweep, "feeds": self._feed}
-        turns |= {sender.name: partial(_tell, sender) for sender in self.senders}
-        with background_threads({name: partial(self._each_time, turn) for name, turn in turns.items()}, stopped):
-            self._each_time(self._look, stopped)
+        tells: dict[str, Callable[[], bool]] = {"feeds": self._feed}
+        tells |= {sender.name: partial(_tell, sender) for sender in self.senders}
+        self._news = {name: threading.Event() for name in tells}
+        threads = {name: partial(self._each_time, turn, news=self._news[name]) for name, turn in tells.items()}
+        threads["evaluates"] = partial(self._each_time, self._sweep)
+        with background_threads(threads, stopped):
+            self._each_time(self._look, stopped, LOOK_SECONDS)
 
     def _look(self) -> bool:
         began = time.monotonic()
-        written = self.keeper.look(now())
-        self._written += written
+        self._tell_of(self.keeper.look(now()))
         if self.metrics is not None:
             self.metrics.turned(time.monotonic() - began)
         return self.keeper.is_behind
+
+    def _tell_of(self, written: int) -> None:
+        """Count what was written, and wake the threads that deliver it."""
+        self._written += written
+        if written:
+            for news in self._news.values():
+                news.set()
 
     def _feed(self) -> bool:
         return self.feeder is not None and self.feeder.turn() > 0
@@ -157,28 +168,38 @@ class FindingProcess:
     def _sweep(self) -> bool:
         if self.keeper.is_due():
             self._refuse_too_many()
-            self._written += self.keeper.sweep(now())
+            self._tell_of(self.keeper.sweep(now()))
         return False
 
-    def _each_time(self, turn: Callable[[], bool], stopped: threading.Event) -> None:
+    def _each_time(
+        self,
+        turn: Callable[[], bool],
+        stopped: threading.Event,
+        seconds: float = _TURN_SECONDS,
+        news: threading.Event | None = None,
+    ) -> None:
+        """Take turns until stopped, ``seconds`` apart, or sooner if there are news."""
         backoff = Backoff(2 * _TURN_SECONDS, _LONGEST_WAIT_SECONDS)
         while not stopped.is_set():
-            wait = _TURN_SECONDS
+            woken = stopped if news is None else news
+            wait = seconds
             try:
+                if news is not None:
+                    news.clear()
                 if turn():
                     wait = 0.0
                 backoff.reset()
             except FencedError as fault:
                 logger.info("%s", fault)
             except RefusedError as fault:
-                wait = _LONGEST_WAIT_SECONDS
+                wait, woken = _LONGEST_WAIT_SECONDS, stopped
                 logger.warning("%s", fault)
             except UnavailableError as fault:
-                wait = backoff.next_seconds()
+                wait, woken = backoff.next_seconds(), stopped
                 logger.warning("%s; trying again in %.1f s", fault, wait)
                 if self.metrics is not None:
                     self.metrics.fault()
-            stopped.wait(wait)
+            woken.wait(wait)
 
     def _refuse_too_many(self) -> None:
         """Refuse to evaluate more facts than the limit."""

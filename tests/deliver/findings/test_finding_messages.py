@@ -18,6 +18,7 @@ from lineage.deliver.findings.finding_feed import TOPIC, FindingFeed
 from lineage.deliver.findings.webhook_sender import NotAcceptedError, WebhookSender
 from lineage.deliver.findings.webhook_settings import Webhook, webhooks_of
 from lineage.store import kept_findings
+from lineage.store.delivery import outbox
 from lineage.store.delivery.ssf_streams import count_dead_letters, dead_letters
 from lineage.store.kept_findings import CHANGED, OPENED, REFRESHED, RESOLVED, StoredFinding
 from lineage.store.store import Store, open_store
@@ -149,6 +150,29 @@ def test_messages_held_back_are_sent_as_a_number(notified: NotifiedStore):
     assert {"a": 5} == message["held_back"]
     assert ("finding.opened", "action:8") == notified.heard()[-1]
     assert 5 == sender.counts.held_back
+
+
+def test_what_a_webhook_does_not_want_is_passed_in_one_transaction(notified: NotifiedStore):
+    """
+    Versions that are not sent cost no transaction each: on SQLite that would be a wait for the disk. A message that
+    fails is still the next one, and what is before it is not read again.
+    """
+    sender = notified.sender()
+    sender.turn()
+    turns = outbox.cursor_of(notified.store, sender.name).turn
+    notified.write(*((REFRESHED, f"a/{number}") for number in range(5)))
+    notified.write(*((OPENED, f"b/{number}") for number in range(2)))
+    notified.receiver.answers = [204, 503]
+    with pytest.raises(NotAcceptedError):
+        sender.turn()
+    stopped_at = outbox.cursor_of(notified.store, sender.name)
+    assert (turns + 1, kept_findings.latest_seq(notified.store) - 1) == (stopped_at.turn, stopped_at.seq)
+    notified.write(*((REFRESHED, f"c/{number}") for number in range(5)))
+    again(sender)
+    sender.turn()
+
+    assert turns + 3 == outbox.cursor_of(notified.store, sender.name).turn
+    assert ["action:0", "action:1"] == [of for _, of in notified.heard()]
 
 
 def test_the_topic_has_the_last_version_of_each_finding(notified: NotifiedStore, kafka_url: str):

@@ -189,6 +189,57 @@ def test_nothing_is_written_while_nothing_is_new(places: Fresh, tmp_path: Path):
         assert kept_findings.state_of(made.service.store).turn == written
 
 
+def test_a_look_after_which_nothing_has_changed_is_one_check_of_the_store(places: Fresh, tmp_path: Path):
+    """
+    A keeper looks some thirty times a second, so an idle one must cost next to nothing: at most one statement, which
+    asks for the positions.
+    """
+    with world(places, tmp_path) as made:
+        made.take([dict(one) for one in CASES["client-shared"].fires])
+        made.keeper.sweep(made.now)
+        made.keeper.look(made.now)
+        with statements(made.service.store) as asked:
+            made.keeper.look(made.now)
+
+        assert [] == [one for one in asked if "position" not in one]
+        assert len(asked) <= 1
+
+
+@contextmanager
+def statements(store: Store) -> Iterator[list[str]]:
+    """The statements that a store is asked meanwhile."""
+    asked: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        asked.append(arguments[2])
+
+    sa.event.listen(store.engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        sa.event.remove(store.engine, "before_cursor_execute", note)
+
+
+def test_a_keeper_is_not_behind_once_another_thread_has_read_the_rest(
+    places: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    A look that leaves a part says so; after a sweep has read that part, the next look, which finds nothing, says that
+    there is nothing left: else its thread would look again without a pause.
+    """
+    monkeypatch.setattr(live_index, "AT_ONCE", 1)
+    with world(places, tmp_path) as made:
+        made.keeper.sweep(made.now)
+        made.take([dict(one) for one in CASES["client-shared"].fires])
+        made.keeper.look(made.now)
+        assert made.keeper.is_behind
+        made.keeper.sweep(made.now)
+        for _ in range(2):
+            made.keeper.look(made.now)
+
+        assert not made.keeper.is_behind
+
+
 def test_no_partition_waits_until_another_is_read_to_its_end():
     """
     Each turn takes a share of every partition, at least one record of those that are behind, and in the end all.

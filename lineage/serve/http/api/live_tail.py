@@ -23,7 +23,7 @@ from lineage.serve.queries.records.recorded import Recorded, facts_recorded, fin
 
 logger = logging.getLogger(__name__)
 
-TURN_SECONDS: Final = 0.5
+TURN_SECONDS: Final = 0.1
 BEAT_SECONDS: Final = 15.0  # a comment, so that intermediaries do not time out
 WAITING: Final = 1_000  # the most events waiting for one listener
 CAUGHT_UP: Final = 1_000  # the most facts sent to a listener that reconnects
