@@ -31,7 +31,7 @@ MOMENT: Final = frozenset({"at", "known_at"})
 PAGED: Final = frozenset({"after", "limit"})
 SHOWN: Final = 20  # items of a list on its page, which is then a few screens tall, also on a phone
 _FEW: Final = "delegraph.few"  # marks a request whose number of items is that of the page
-_TALL: Final = {"/timeline": 8}  # where an item takes many lines
+_TALL: Final = {"/timeline": 8, "/revocations": 14, "/findings": 15, "/tokens": 15}  # where an item takes many lines
 # Our own forms send their origin; otherwise their orders would be refused.
 HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 TEMPLATES: Final = environment()

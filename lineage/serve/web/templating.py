@@ -15,6 +15,7 @@ from lineage.serve.web import glossary, linked_text
 
 # Where a long id may be broken: after its separators, so that names in it stay whole.
 _JOINT: Final = re.compile(r"(?<=[#@|])(?=.)|(?<=[^/:]/)(?=[^/])|(?<=:)(?=[^/:])")
+_DIGEST: Final = re.compile("[0-9a-fA-F]{40,}")  # at least a SHA-1
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
 
@@ -31,6 +32,7 @@ def environment() -> Environment:
     )
     made.filters |= {"when": when, "to_second": to_second, "label": label}
     made.filters |= {"exact": exact, "breakable": breakable, "number": "{:,}".format}
+    made.filters |= {"shortened": shortened}
     made.globals |= {"many": many, "asset": asset, "stylesheet": stylesheet, "spans": linked_text.of_sentence}
     made.globals |= {"deleted_evidence": deleted_evidence}
     made.globals |= {"STATES": glossary.STATES, "VERDICTS": glossary.VERDICTS, "FINDINGS": glossary.FINDINGS}
@@ -57,6 +59,16 @@ def breakable(value: object) -> Markup:
 @lru_cache(maxsize=4_096)  # a page names the same ids repeatedly
 def _broken(id_: str) -> Markup:
     return Markup("<wbr>").join(_JOINT.split(safe(id_)))
+
+
+def shortened(value: object) -> str:
+    """Shorten the digests in the text of a link, whose page and title have all of them.
+
+    Examples:
+        >>> shortened("vault#hmac-sha256:560d379e81bbe5488cbf8f1ae533e06dcdb461629ff7987c62a1eb0d0398be0a")
+        'vault#hmac-sha256:560d379e…98be0a'
+    """
+    return _DIGEST.sub(lambda found: f"{found[0][:8]}…{found[0][-6:]}", str(value))
 
 
 def drawn(svg: str) -> Markup:

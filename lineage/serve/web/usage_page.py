@@ -8,8 +8,8 @@ from lineage.serve.web.links import Links
 from lineage.serve.web.page_endpoint import PageRequest
 from lineage.serve.web.swimlanes import lanes_of
 
-SHOWN: Final = 6  # rows of each facet; the list of actions has the rest
-LATEST: Final = 10  # actions in the table
+SHOWN: Final = 5  # rows of each facet; the list of actions has the rest
+LATEST: Final = 8  # actions in the table
 _VALUES: Final = {
     "operation": "What was done",
     "resource": "To what",

@@ -170,6 +170,19 @@ def test_a_search_says_what_it_found_and_where_it_looked(world: World):
         assert "A search looks at ids, display names, tools, operations and resources" in page
 
 
+def test_long_digests_are_shortened_in_links_only(here: World):
+    """A link shows the ends of a digest and has the whole id as its title; the page of the thing shows all of it."""
+    digest = "560d379e81bbe5488cbf8f1ae533e06dcdb461629ff7987c62a1eb0d0398be0a"
+    event = {"type": "action.performed", "action": "x1", "operation": "read", "outcome": "succeeded"}
+    event |= {"source": "urn:test:a", "event_id": "1", "occurred_at": "2026-11-02T10:00:00Z", "token": f"v#{digest}"}
+    assert 1 == here.post("/v1/events", "producer", json=[event]).json()["accepted"]
+    action, token = (Pages(here).get(path) for path in ("/who?action=x1", f"/chain?of=token:v%23{digest}"))
+
+    assert f'title="v#{digest}">v#<wbr>560d379e…98be0a</a>' in action.text
+    assert "Missing evidence (1) token v#560d379e…98be0a: no event granted this token" in text_of(action)
+    assert f"Token v#{digest} Copy" in text_of(token)
+
+
 def test_every_link_keeps_the_time(world: World):
     """
     The selected time is kept until the user leaves it.
