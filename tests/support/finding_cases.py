@@ -686,6 +686,11 @@ CASES["action-after-deny"] = Case(
             done("a1", token="t1", actor=A, resource=res("42")),
         ],
         [D1, T1, {**DENIED, "resource": res("42")}, done("a1", at=2.5, token="t1", actor=A, resource=res("43"))],
+        # permitted since, of no resource; of another resource or none; of any tool
+        [D1, T1, DENIED, decided("p2", True, "crm.read", 2.2, actor=A), done("a1", at=2.5, token="t1", actor=A)],
+        [D1, T1, DENIED, done("a1", at=2.5, token="t1", actor=A, resource=res("42"))],
+        [D1, T1, {**DENIED, "resource": res("42")}, done("a1", at=2.5, token="t1", actor=A)],
+        [D1, T1, {**DENIED, "operation": "tools/call"}, done("a1", "tools/call", at=2.5, token="t1", actor=A)],
     ),
     resolved=[decided("p1", True, "crm.read", 2.5, event_id="approve p1")],
     missing=[D1, T1, done("a1", token="t1")],
@@ -694,6 +699,8 @@ CASES["action-after-deny"] = Case(
             [D1, T1, {**DENIED, "resource": res("42")}, done("a1", at=2.5, actor=A, token="t9", resource=res("42"))],
             "high",
         ),
+        # a request that names no resource
+        ([D1, T1, DENIED, done("a1", at=2.5, token="t9", actor=A)], "high"),
         # approved when it was done already
         (
             [

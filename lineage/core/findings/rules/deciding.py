@@ -8,7 +8,8 @@ from lineage.core.findings.rules.rule import ACTION, DECISION, Rule
 from lineage.core.findings.rules.using import success
 from lineage.core.findings.rules.widening import facts_of
 from lineage.core.findings.scene import inputs
-from lineage.core.findings.scene.acts import Act, Decided, plain_operation
+from lineage.core.findings.scene.acts import ANY_TOOL, Act, Decided, plain_operation
+from lineage.core.findings.scene.entering import request_alike
 from lineage.core.findings.scene.scene import Scene
 from lineage.core.findings.scene.tally import any_between
 from lineage.core.model.events import DecisionMade, Fact
@@ -18,7 +19,6 @@ from lineage.core.model.times import DAY, SECOND, Instant
 
 # The time between a decision and an immediate action: a change within it is a race, not a fault.
 _AT_ONCE: Final = 5 * SECOND
-_ANY_TOOL: Final = "tools.call"
 
 
 def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
@@ -57,9 +57,10 @@ def action_after_deny(scene: Scene, key: str) -> Iterator[Finding]:
 
 def _retried(scene: Scene, act: Act) -> Iterator[Finding]:
     actor = scene.actor(act)
-    if actor is None or act.resource is None:
+    resource = act.resource.id if act.resource is not None else None
+    alike = None if actor is None else request_alike(scene, actor, act.operation, resource)
+    if actor is None or alike is None:
         return
-    alike = scene.runner(actor), plain_operation(act.operation), act.resource.id
     permitted_at = act.decided.permitted_at(act.occurred_at) if act.decided is not None else -1
     denied = [
         one
@@ -72,10 +73,10 @@ def _retried(scene: Scene, act: Act) -> Iterator[Finding]:
         last = max(denied, key=lambda one: (one.at, one.key))
         seconds = (act.occurred_at - last.at) / SECOND
         why = sentence(
-            "{} did {} to {} ({}) {} s after {} denied that",
+            "{} did {}{} ({}) {} s after {} denied that",
             principal(actor),
             act.operation,
-            thing("resource", act.resource.id),
+            sentence(" to {}", thing("resource", resource)) if resource is not None else "",
             keyed(act.key),
             f"{seconds:g}",
             keyed(last.key),
@@ -141,7 +142,7 @@ def _is_same_operation(scene: Scene, act: Act, decided: Decided) -> bool:
     MCP's ``tools/call`` matches any tool; a gateway may name the tool while the decision point names the operation.
     """
     done, permitted = plain_operation(act.operation), plain_operation(decided.operation)
-    if done == permitted or _ANY_TOOL in (done, permitted):
+    if done == permitted or ANY_TOOL in (done, permitted):
         return True
     needed = scene.options.needed
     if needed.get(act.operation) is not None and needed.get(act.operation) == needed.get(decided.operation):

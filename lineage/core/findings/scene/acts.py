@@ -11,6 +11,9 @@ from lineage.core.model.times import NEVER, Instant
 UNTRUSTED: frozenset[str] = frozenset({"document", "tool_result", "child_result"})
 """Sources of instructions other than the agent's user."""
 
+ANY_TOOL: Final = "tools.call"
+"""MCP's operation of any tool, normalised."""
+
 _NOTHING: Final[frozenset[str]] = frozenset()
 _PUNCTUATION: Final = str.maketrans({":": ".", "/": ".", "_": ".", "-": ".", " ": "."})
 

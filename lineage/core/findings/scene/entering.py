@@ -12,7 +12,7 @@ from lineage.core.authority.elements import Element
 from lineage.core.authority.receivers import issuer_of
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import inputs
-from lineage.core.findings.scene.acts import Act, Decided, permits, plain_operation, statement_of
+from lineage.core.findings.scene.acts import ANY_TOOL, Act, Decided, permits, plain_operation, statement_of
 from lineage.core.findings.scene.offering import offered_by_action, offered_by_element, valid_time
 from lineage.core.findings.scene.scene import Scene
 from lineage.core.findings.scene.scopes import Scopes
@@ -25,7 +25,7 @@ HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting n
 
 
 Alike = tuple[str, str, str]
-"""The party that requests or acts, the operation, the resource."""
+"""The party that requests or acts, the operation, the resource; "" for a request that names none."""
 
 
 class ElementEntry(NamedTuple):
@@ -277,8 +277,9 @@ def decision_entry(scene: Scene, key: str) -> DecisionEntry | None:
     alike: Alike | None = None
     denials: list[Denied] = []
     permitted: list[Instant] = []
-    if asker is not None and resource is not None:
-        alike = scene.runner(asker), plain_operation(decided.operation), resource
+    if asker is not None:
+        alike = request_alike(scene, asker, decided.operation, resource)
+    if alike is not None:
         for fact in decided.facts:
             at = fact.event.occurred_at
             if not permits(fact):
@@ -421,9 +422,16 @@ def _used_by(act: Act) -> tuple[str, ...]:
 
 
 def _alike(scene: Scene, act: Act, actor: str | None) -> Alike | None:
-    if actor is None or act.resource is None:
+    resource = act.resource.id if act.resource else None
+    return None if actor is None else request_alike(scene, actor, act.operation, resource)
+
+
+def request_alike(scene: Scene, party: str, operation: str, resource: str | None) -> Alike | None:
+    """Return what two requests have in common if they are the same; None if a request does not say what it is for."""
+    plain = plain_operation(operation)
+    if resource is None and plain == ANY_TOOL:
         return None
-    return scene.runner(actor), plain_operation(act.operation), act.resource.id
+    return scene.runner(party), plain, resource or ""
 
 
 def _denied(act: Act) -> Denied | None:
