@@ -31,7 +31,7 @@ from lineage.serve.documents.refusal_wording import OVER_HTTP
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.auth.bearer import Bearers
 from lineage.serve.http.auth.jwks import IssuerKeys
-from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, AppContext, AtHand
+from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, AppContext, NonBlockingViews
 from lineage.serve.http.core.workers import Pools
 from lineage.serve.queries.service import Service
 from lineage.serve.server.connections import Connections
@@ -190,15 +190,17 @@ def problem_type(response: httpx.Response) -> str:
 
 
 @contextmanager
-def served(app: Starlette, connections: Connections | None = None, *, at_hand: AtHand | None = None) -> Iterator[str]:
+def served(
+    app: Starlette, connections: Connections | None = None, *, non_blocking: NonBlockingViews | None = None
+) -> Iterator[str]:
     """Serve an app with a real server in a thread of this process; yields its URL.
 
-    With ``at_hand`` cached answers from a store on a server are given without a thread.
+    With ``non_blocking`` cached answers from a store on a server are given without a thread.
     """
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        beginning, ending = (at_hand.open, at_hand.close) if at_hand else (lambda: None, lambda: None)
+        beginning, ending = (non_blocking.open, non_blocking.close) if non_blocking else (lambda: None, lambda: None)
         server = http_server(
             app,
             connections or Connections(ConnectionLimits()),

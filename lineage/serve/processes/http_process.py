@@ -128,7 +128,7 @@ def serve(
             connections,
             goodbye_seconds=_GOODBYE_SECONDS,
             beginning=lambda: _begin(site),
-            ending=site.at_hand.close,
+            ending=site.non_blocking.close,
         )
         with warmed(chain(templates(), steps_of(service), ends_of(service), loaded_frozen())):
             server.run(sockets=[listening])
@@ -136,7 +136,7 @@ def serve(
 
 def _begin(site: AppContext) -> None:
     """Limit the threads of the delivery endpoints, which the framework runs, so that orders find free connections."""
-    site.at_hand.open()
+    site.non_blocking.open()
     to_thread.current_default_thread_limiter().total_tokens = _RECEIVERS
 
 

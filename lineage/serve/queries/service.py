@@ -98,9 +98,9 @@ class Service:
         """
         if not isinstance(self.worlds, QuestionCache):
             return None
-        at_hand = self.worlds.non_blocking(version)
+        cached = self.worlds.non_blocking(version)
         view = Service(
-            self.store, self.log, self.trust, self.clock, source=self.source, worlds=at_hand, options=self.options
+            self.store, self.log, self.trust, self.clock, source=self.source, worlds=cached, options=self.options
         )
         view._is_non_blocking = True
         return view

@@ -69,9 +69,9 @@ class AppContext:
     one_survey: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
-    def at_hand(self) -> "AtHand":
-        """What is answered without blocking."""
-        return AtHand(self)
+    def non_blocking(self) -> "NonBlockingViews":
+        """The views that answer without blocking."""
+        return NonBlockingViews(self)
 
     @cached_property
     def evidence(self) -> EvidenceLine:
@@ -105,7 +105,7 @@ class AppContext:
         return self.service.clock()
 
 
-class AtHand:
+class NonBlockingViews:
     """Non-blocking views of a context, for one event loop.
 
     Attributes:

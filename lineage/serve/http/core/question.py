@@ -103,13 +103,13 @@ async def answered(
         DelegraphError: Any error; ``error_responses`` converts it to a problem document.
     """
     # A server is asked for changes while the request is read: the answer is of some time after the request arrived.
-    checks = site.at_hand.checks if question.non_blocking else None
+    checks = site.non_blocking.checks if question.non_blocking else None
     check = None if checks is None else checks.begin()
     caller = require(await site.caller_of(request), *question.roles)
     query = Query.of(request.path_params, request.query_params, (*question.parameters, *extra), now=site.now)
     if question.non_blocking:
         version = None if check is None else await check
-        view = site.at_hand.view(version)
+        view = site.non_blocking.view(version)
         if view is not None and (checks is None or version is not None):
             try:  # switching to a thread and back takes longer than the answer
                 return _answer(view, question, caller, query, request)

@@ -31,7 +31,7 @@ LONG = 3_600.0
 def asking(world: World) -> Iterator[httpx.Client]:
     """Serve a world, and yield a client of it."""
     with (
-        served(world.app, at_hand=world.site.at_hand) as url,
+        served(world.app, non_blocking=world.site.non_blocking) as url,
         httpx.Client(base_url=url, headers=world.as_("investigator").headers) as client,
     ):
         yield client
@@ -41,7 +41,7 @@ def state(client: httpx.Client) -> str:
     return str(client.get("/v1/status", params={"of": LEAKED}).raise_for_status().json()["state"])
 
 
-def is_at_hand(world: World, client: httpx.Client) -> bool:
+def is_answered_at_once(world: World, client: httpx.Client) -> bool:
     """Whether a status is answered without a statement of the engine, which a thread would run."""
     with counted(world.service.store) as statements:
         state(client)
@@ -64,7 +64,7 @@ def test_no_kept_answer_survives_an_order_through_another_process(postgres_url: 
     ):
         states = [state(client)]
         for number in range(ROUNDS):
-            wait_until(lambda: is_at_hand(world, client))
+            wait_until(lambda: is_answered_at_once(world, client))
             target = {"kind": "token", "id": LEAKED.removeprefix("token:")}
             order = other.post(
                 "/v1/revocations",
@@ -72,7 +72,7 @@ def test_no_kept_answer_survives_an_order_through_another_process(postgres_url: 
                 headers={"Idempotency-Key": f"round-{number}"},
             )
             states.append(state(client))
-            wait_until(lambda: is_at_hand(world, client))
+            wait_until(lambda: is_answered_at_once(world, client))
             lift = other.post(f"/v1/revocations/{order.json()['revocation']}/lift")
             states.append(state(client))
 
@@ -87,14 +87,14 @@ def test_a_server_that_is_gone_is_reported_and_asked_again(postgres_url: str, tm
     If the connection of the checks breaks, the question is answered on a thread, and a new connection is opened.
     """
     with api_over(postgres_url, tmp_path, behind_seconds=LONG) as world, asking(world) as client:
-        wait_until(lambda: is_at_hand(world, client))
+        wait_until(lambda: is_answered_at_once(world, client))
         with world.service.store.engine.connect() as connection:
             connection.exec_driver_sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         states = [state(client) for _ in range(3)]
-        wait_until(lambda: is_at_hand(world, client))
+        wait_until(lambda: is_answered_at_once(world, client))
 
     assert ["active"] * 3 == states
 
