@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def compare() -> int:
-    """Measure what things cost, print it beside the figures of the last release, and return the exit code."""
+    """Measure the costs, print them with those of the last release, and return the exit code."""
     with bench() as measuring:
         lines, code = released.compare(measuring, released.load())
     print(*lines, sep="\n")
@@ -59,7 +59,7 @@ def compare() -> int:
 
 
 def record() -> None:
-    """Measure what things cost and write it as the figures of the release, for which more turns count."""
+    """Measure the costs, with more turns, and write them as the figures of the release."""
     with bench() as measuring:
         document = released.document_of(measuring.measure(turns=3 * TURNS))
     released.FILE.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

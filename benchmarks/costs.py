@@ -45,14 +45,14 @@ class Work(NamedTuple):
 
 @dataclass(slots=True)
 class Cost:
-    """The fastest turns of some work and of the bare loop beside it, in seconds of processor time."""
+    """The fastest turns of some work and of its bare loop, in seconds of processor time."""
 
     work: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
 
     @property
     def ratio(self) -> float:
-        """What the work costs in bare loops."""
+        """Return the cost of the work, in bare loops."""
         return min(self.work) / min(self.bare)
 
 
@@ -84,7 +84,7 @@ class Bench:
 
     @property
     def share(self) -> float:
-        """How much of a core this process has had since the measurements began."""
+        """Return the share of a core that this process has had since the measurements began."""
         clock, core = (now - began for now, began in zip(self._clocks(), self._began, strict=True))
         return core / clock
 

@@ -1,4 +1,4 @@
-"""The spike of decision 0066: what it would cost an event to make one person erasable, in two ways.
+"""The experiment of decision 0066: the cost for each event of making single persons erasable, in two ways.
 
 ``python -m benchmarks.erasure`` encodes a synthetic day of events three times: as they are; with the ids of persons
 encrypted under a key for each person (AES-SIV, so that equal ids stay equal); and with a random pseudonym for each
@@ -32,7 +32,7 @@ LISTS: Final = ("prior_actors", "aliases")
 
 
 class Encrypting:
-    """Replaces the id of a person by ``human:KEY.CIPHERTEXT``; whoever destroys the key erases the person."""
+    """Replaces the id of a person by ``human:KEY.CIPHERTEXT``; destroying the key erases the person."""
 
     def __init__(self) -> None:
         self._ciphers: dict[str, tuple[str, AESSIV]] = {}
@@ -50,7 +50,7 @@ class Encrypting:
 
 
 class Naming:
-    """Replaces the id of a person by a random pseudonym; whoever deletes the row of the table erases the person."""
+    """Replaces the id of a person by a random pseudonym; deleting the row of the table erases the person."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}

@@ -124,7 +124,7 @@ def a_chain(hops: int, *, name: str, first: int = 1 << 41) -> Iterator[Event]:
 
 
 def a_crowd(count: int, alive: int, *, first: int = 1 << 42) -> Iterator[Event]:
-    """Tokens of one agent, only ``alive`` of which have not expired a year later."""
+    """Yield tokens of one agent; a year later all but ``alive`` of them have expired."""
     for number in range(count):
         end = START + 24 * 365 * HOUR * (2 if number < alive else 0) + HOUR
         body = TokenIssued(token=f"crowd-{number}", subject="agent:busy", expires_at=end)

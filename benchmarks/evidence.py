@@ -1,4 +1,4 @@
-"""What evidence costs: trees at intake, the verifier on a bundle of 10,000 records, the line under an answer.
+"""The cost of evidence: of trees at ingestion, of verifying a bundle of 10,000 records, of the line under an answer.
 
 ``python -m benchmarks.evidence [--events N] [--turns N] [--python PATH ...]`` prints processor time. What is compared
 is measured in turns within this run, so the ratios also count on a machine with other work.

@@ -1,4 +1,4 @@
-"""What an event costs in a store of some size: intake, and the questions that are asked of it.
+"""The cost of an event in a store of a given size: of ingesting it, and of the questions about it.
 
 A store with very many facts takes hours to fill, so on SQLite its index can be filled in advance, with random entries
 in runs as merging leaves them. On PostgreSQL the pages and the WAL of the whole server are counted as well: no other
@@ -33,7 +33,7 @@ from lineage.store.writing.index_entries import FAN, HOT
 BATCH = 20_000
 ASKED = 300
 _FIRST = 1 << 36  # the number of the first fact made up: an offset that the log does not reach
-# What a day of ``benchmarks.events`` mentions, of every eleven events: role, end, and for how many.
+# The mentions of eleven events of ``benchmarks.events``: role, end, and how many events have it.
 _MENTIONS = ((1, 420_000, 4), (2, 420_000, 11), (2, 420_000, 9), (3, 0, 6), (10, 0, 6))
 
 
@@ -100,7 +100,7 @@ def traffic(store: Store) -> Traffic | None:
 
 
 def traffic_per_event(before: Traffic | None, after: Traffic | None, count: int) -> str:
-    """Say how much of the traffic between two times each of ``count`` events caused; empty on SQLite."""
+    """Describe the traffic that each of ``count`` events caused between two readings; empty on SQLite."""
     if before is None or after is None:
         return ""
     read, written, wal = ((end - begin) / count for begin, end in zip(before, after, strict=True))

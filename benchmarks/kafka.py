@@ -1,4 +1,4 @@
-"""With a real Kafka and PostgreSQL: ingestion compared with the bare client and a naive consumer, the SDK, latency.
+"""Measurements with a real Kafka and PostgreSQL: ingestion compared with the bare client and a naive consumer.
 
 ``python -m benchmarks.kafka`` starts both on loopback, in a temporary folder; ``--full`` uses a million events. Every
 consumer runs in its own process, so that none inherits another's heap; all read the same topics, and ratios are within
@@ -92,7 +92,7 @@ class _Edge(_Base):
 
 
 def naive(url: str, store: str) -> dict[str, float]:
-    """A naive first implementation: text ids, the ORM, networkx with attributes, a commit for every poll."""
+    """Run a naive first implementation: text ids, the ORM, networkx with attributes, a commit for every poll."""
     log = KafkaLog(url)
     schema = fastavro.parse_schema(schemas.latest().definition)
     engine = sa.create_engine(store)
@@ -148,12 +148,12 @@ class Clocked:
         self.began = self.began or time.perf_counter()
 
     def fault(self, kind: str, wait: float) -> None:
-        """Say what is unavailable."""
+        """Print what is unavailable."""
         sys.stderr.write(f"{kind} is unavailable\n")
 
 
 def ours(url: str, store: str, live: str) -> dict[str, float]:
-    """Our consumer, until the store has everything."""
+    """Run our consumer until the store has everything."""
     log, kept = KafkaLog(url), open_store(store, codec.read)
     ends = {place: end for place, end in log.ends().items() if end}
     clocked = Clocked(LiveGraph(kept, None, now) if live == "live" else None)
@@ -177,7 +177,7 @@ def rebuilt(url: str, store: str) -> dict[str, float]:
 
 
 def produced(url: str, count: str, spool: str) -> dict[str, float]:
-    """The producer SDK, from the first emit until the broker has everything."""
+    """Run the producer SDK from the first emit until the broker has everything."""
     made = list(events.a_day(int(count), seed=2))
     with Producer(url=url, source=events.SOURCE, spool=spool) as producer:
         began = time.perf_counter()
@@ -189,7 +189,7 @@ def produced(url: str, count: str, spool: str) -> dict[str, float]:
 
 
 def bare_produced(url: str, count: str) -> dict[str, float]:
-    """The idempotent producer of the client library alone, with encoded events."""
+    """Run the idempotent producer of the client library alone, with encoded events."""
     log = KafkaLog(url)
     made = [entry_of(event) for event in events.a_day(int(count), seed=3)]
     producer = KafkaProducer(**log.client(acks="all", linger_ms=5))

@@ -86,7 +86,7 @@ def _centiles(delays: list[tuple[float, float]]) -> dict[str, float]:
 
 
 class _IntakeDelays(Clocked):
-    """An observer that notes how long after their recording facts were in the store."""
+    """An observer that notes the delay of facts between their recording and the store."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -194,10 +194,10 @@ def beside_intake(url: str, stores: Databases, count: int) -> Iterator[Figure]:
         kept = result(keeper)
         yield Figure(name=f"intake to {words}, nothing kept", value=rate(alone), unit="events/s")
         slower = rate(alone) / rate(beside) - 1
-        yield Figure(name=f"intake to {words}, keeper beside it", value=rate(beside), unit="events/s",
+        yield Figure(name=f"intake to {words}, with a keeper", value=rate(beside), unit="events/s",
                      against="nothing kept", ratio=rate(beside) / rate(alone), goal="<= 15 % slower",
                      met=slower <= _GOAL_COST)  # fmt: skip
-        for name, found in (("intake alone", alone), ("intake, keeper beside it", beside), ("keeper", kept)):
+        for name, found in (("intake alone", alone), ("intake, with a keeper", beside), ("keeper", kept)):
             yield Figure(name=f"{name}, {words}, of a core", value=cpu(found), unit="us/event", against="intake alone",
                          ratio=cpu(found) / cpu(alone))  # fmt: skip
         behind = kept["until"] - beside["until"]

@@ -10,9 +10,9 @@ import lineage
 from benchmarks.costs import Bench
 
 FILE: Final = Path(__file__).with_name("released.json")
-NOTABLE, FAILED = 0.10, 0.25  # by how much a cost moves until it is printed; by how much it rises until the check fails
+NOTABLE, FAILED = 0.10, 0.25  # the change of a cost that is printed, and the rise that fails the check
 SHARE: Final = 0.75  # of a core: with less, the caches of the processor are cold in every turn
-TRIES: Final = 5  # rounds of further turns for what seems slower, before it counts as slower
+TRIES: Final = 5  # rounds of further turns before what seems slower counts as slower
 
 
 def document_of(ratios: Mapping[str, float]) -> dict[str, Any]:
@@ -35,17 +35,17 @@ def is_comparable(document: Mapping[str, Any]) -> bool:
 
 
 def moved(then: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
-    """By which part of the cost at the release each cost has changed; what only one of both has is omitted."""
+    """Return the relative change of each cost since the release; a cost that only one of them has is omitted."""
     return {name: now[name] / ratio - 1 for name, ratio in then.items() if name in now}
 
 
 def beyond(changes: Mapping[str, float], bound: float) -> set[str]:
-    """The names of what has become more expensive by more than a bound."""
+    """Return the names of the costs that have risen by more than a bound."""
     return {name for name, change in changes.items() if change > bound}
 
 
 def measured(bench: Bench, then: Mapping[str, float]) -> dict[str, float]:
-    """Measure everything, and again what seems slower than the check allows: other load can only make it seem so."""
+    """Measure everything, and repeat what seems slower than the check allows, since other load can slow it down."""
     now = bench.measure()
     for _ in range(TRIES):
         if not (slower := beyond(moved(then, now), FAILED)):

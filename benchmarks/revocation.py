@@ -65,7 +65,7 @@ def given(root: str, revocation: str, at: int) -> Event:
 
 
 def orders() -> Iterator[Figure]:
-    """From the append of a revocation until all queries reflect it, whatever the size of the subtree."""
+    """Measure the time from the append of a revocation until all queries reflect it, by the size of the subtree."""
     with a_service() as (service, _):
         for number, size in enumerate(SIZES):
             put(service, events.a_tree(size, root=f"root{size}", first=(50 + number) << 43))
@@ -100,7 +100,7 @@ def _read_receipt(service: Service, size: int) -> None:
 
 
 def delivery(folder: Path) -> Iterator[Figure]:
-    """From a revocation acknowledged by Kafka to the topic of revocations, and to ``is_dead`` in another process."""
+    """Measure the way from an acknowledged revocation to its topic, and to ``is_dead`` in another process."""
     with ExitStack() as stack:
         broker = stack.enter_context(Kafka(folder / "kafka"))
         store = stack.enter_context(Postgres(folder / "postgres")).url()

@@ -30,7 +30,7 @@ from lineage.core.model.trust import Trusted, TrustTable, authorised, in_force
 from lineage.plumbing.gc_pause import gc_paused
 
 BATCH: Final = 50_000  # records in one transaction: the more, the fewer database pages are written twice
-# How many headers of a quarantined record are kept, and how much of the name and value of each.
+# The number of headers of a quarantined record that are kept, and the length of the name and value of each.
 _HEADERS_KEPT: Final = 64
 _HEADER_CHARACTERS: Final = 1_024
 
@@ -96,7 +96,7 @@ def project(
         deleted: The records that are not projected again, for a rebuild.
 
     Returns:
-        How many records were projected.
+        The number of records that were projected.
     """
     store.bind(log.identity)
     count = 0

@@ -174,7 +174,7 @@ def faults_of_settings(name: str, settings: Mapping[str, str], *, gone: int) -> 
     Args:
         name: The topic's name.
         settings: The topic's settings, by name.
-        gone: How many of its records have been deleted already.
+        gone: The number of its records that have been deleted already.
     """
     faults = []
     if settings.get("message.timestamp.type") != TOPIC_SETTINGS["message.timestamp.type"]:

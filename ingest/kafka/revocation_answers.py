@@ -1,4 +1,4 @@
-"""The proof of a follower of the feed of which elements it denies: the question, the answer, and a small endpoint.
+"""How a follower of the feed proves which elements it denies: the question, the answer, and a small endpoint.
 
 The question is ``{"nonce", "keys": ["token:ID", …]}``; the answer repeats the nonce and states for each key whether
 it must not be honoured: ``{"nonce", "current", "dead": [true, false, null, …]}``. A follower that is not current, or

@@ -249,7 +249,7 @@ class Producer:
         """Send the refused events once more, for example after the ACLs were corrected.
 
         Returns:
-            How many there are.
+            The number of these events.
         """
         moved = self._spool.retry_refused()
         self._sender.wake()

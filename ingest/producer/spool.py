@@ -340,7 +340,7 @@ class Spool:
         """Move the refused events to the end of the waiting ones.
 
         Returns:
-            How many there are.
+            The number of these events.
         """
         move = 'INSERT INTO waiting SELECT ? + row_number() OVER (ORDER BY n), topic, "key", value, put_at FROM refused'
         # No event is admitted while the numbers are assigned; those admitted already have smaller ones.

@@ -33,7 +33,7 @@ def fault_of_file(*, pages: int, application_id: int, create: bool) -> str | Non
     """Return why a database cannot be used, as a clause with the remedy; None if it can.
 
     Args:
-        pages: How many pages it has.
+        pages: The number of its pages.
         application_id: Its ``application_id``.
         create: Whether an empty database may be initialised.
     """

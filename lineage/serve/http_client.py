@@ -136,7 +136,7 @@ class Client:
             state: Only tokens and delegations in this state.
             tool: Only the authority under which this tool was used, and what that depends on.
             target: ``KIND:ID``; mark what revoking it would end.
-            most: How many parties at most; by default as many as a graph may have.
+            most: The greatest number of parties; by default as many as a graph may have.
             at: The instant asked about; by default now.
             known_at: Only what was recorded by then.
         """
@@ -157,7 +157,7 @@ class Client:
 
         Args:
             of: ``KIND:ID``.
-            most: How many elements at most; by default as many as a graph may have.
+            most: The greatest number of elements; by default as many as a graph may have.
             findings: Whether each element has its findings.
             at: The instant asked about; by default now.
             known_at: Only what was recorded by then.

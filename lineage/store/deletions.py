@@ -42,7 +42,7 @@ class Deletion(NamedTuple):
         lane: The topic and partition.
         first_tile: The first tile of which records were deleted.
         last_tile: The last one.
-        records: How many records were deleted.
+        records: The number of records that were deleted.
         rule: The rule by which they were.
         recorded_before: All of them were recorded before.
         deleted_at: When they were deleted.

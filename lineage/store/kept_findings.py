@@ -105,7 +105,7 @@ class IndexState:
         took: Its duration, in microseconds.
         basis: A digest of the settings and of the trust table.
         not_evaluated: Why rules were not evaluated, by kind.
-        lagging: How many findings have a sentence, a count or evidence that is not written yet.
+        lagging: The number of findings that have a sentence, a count or evidence that is not written yet.
         numbers: The number of findings by kind, severity and status; empty if not counted.
     """
 

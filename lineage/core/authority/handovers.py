@@ -61,7 +61,7 @@ class Tie:
         giver, holder: The parties.
         tokens, delegations: Their number, by state.
         scopes: Every scope that one of them states while it is alive, sorted.
-        unverified: How many are only asserted by a source.
+        unverified: The number that only a source asserts.
         elements: Their keys, sorted.
     """
 

@@ -228,7 +228,7 @@ class HandMark(NamedTuple):
         by: The person.
         reason: How the person knows.
         said_at: When the person stated it.
-        elements: How many elements count as enforced there because of it.
+        elements: The number of elements that count as enforced there because of it.
     """
 
     receiver: str

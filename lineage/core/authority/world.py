@@ -32,7 +32,7 @@ from lineage.core.model.references import acting
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 
-# How many other tokens at one entry a finding names; beyond this it only says that there are more.
+# The number of other tokens at one entry that a finding names; beyond this it only says that there are more.
 MOST_SHARING: Final = 100
 LARGEST: Final = 2**24  # The number of entries of a list; a larger index is invalid.
 

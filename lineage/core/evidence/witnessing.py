@@ -82,7 +82,7 @@ def refusal(
         keys: The keys of each log that is witnessed, by its origin, the oldest first.
         last: The checkpoint of this origin that was cosigned last; None if none was.
         check: Verifies an Ed25519 signature.
-        retired: How many of the first keys were replaced, because a later one has signed.
+        retired: The number of keys, from the first on, that were replaced, because a later one has signed.
     """
     head = submission.head
     if head.origin not in keys:

@@ -55,7 +55,7 @@ class Finding:
         severity: The severity; None for the default of its rule.
         first_seen: When it was first true; None for when the last of its facts was given.
         last_seen: When it was last true; None for when the last of its facts was given.
-        count: How many times it was observed.
+        count: The number of times that it was observed.
         caused_by: The ids of the findings without which this one would not exist.
     """
 

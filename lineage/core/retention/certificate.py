@@ -28,7 +28,7 @@ class Certificate:
         root: Its root, before and after.
         first_tile: The first tile of which records were deleted.
         last_tile: The last one.
-        records: How many were deleted.
+        records: The number that was deleted.
         list_sha256: The digest of the list of them.
         rule: The rule, in words.
         recorded_before: All of them were recorded before.

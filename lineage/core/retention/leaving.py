@@ -69,8 +69,8 @@ class Leaving(NamedTuple):
 
     Attributes:
         numbers: The numbers of the records that may be deleted, by the key of the thing that they are about.
-        held: How many more could be deleted if there were no hold.
-        held_by: How many of these each hold keeps, by ``Held.by``. Several may keep the same record.
+        held: The number that could be deleted in addition if there were no hold.
+        held_by: The number of these that each hold keeps, by ``Held.by``. Several may keep the same record.
     """
 
     numbers: Mapping[str, list[int]]

@@ -17,10 +17,10 @@ class RetentionRun:
         ended_at: When it ended; None if it is running, or was interrupted.
         by: Who deletes.
         before: Only records from before this may be deleted.
-        records: How many it deleted.
-        old: How many facts were old.
-        held: How many records only holds kept.
-        unwitnessed: How many old records waited for a witnessed checkpoint.
+        records: The number that it deleted.
+        old: The number of facts that were old.
+        held: The number of records that only holds kept.
+        unwitnessed: The number of old records that waited for a witnessed checkpoint.
         fault: Why it failed; None if it did not.
         succeeded_at: When the last run that succeeded ended, this one or an earlier one; None if none has.
     """
@@ -43,7 +43,7 @@ class RetentionRun:
 
 
 def due_at(last: RetentionRun | None, every_hours: int) -> Instant:
-    """Return when the next run is due: so many hours after the last one began, or within an hour if that failed."""
+    """Return when the next run is due: the given hours after the last one began, or within an hour if that failed."""
     if last is None:
         return 0
     return last.started_at + (every_hours * HOUR if last.has_succeeded else min(every_hours * HOUR, _RETRY))

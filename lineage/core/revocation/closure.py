@@ -193,7 +193,7 @@ class Closure:
         in_force_at: When the first of them was in force: recorded, and in effect.
         closed_at: When the last element was closed; None if any is open.
         enforced_at: The last acknowledgement that an element was ended; None if there is none.
-        elements: How many elements the receipt has.
+        elements: The number of elements of the receipt.
         receivers: The outcome at each receiver, sorted.
         open: The reasons why it is not complete, in receipt order, then by receiver.
         reopened_by: The actions that keep it open, the earliest first.

@@ -80,9 +80,9 @@ class Reach:
         tokens, delegations: Ids of the living elements it would kill.
         already_dead: Counts (tokens, delegations) of the dead but unexpired elements it would kill as well.
         agents, humans: The principals of these kinds that the killed elements name.
-        actions: How many actions have one of the killed elements as authority.
+        actions: The number of actions that have one of the killed elements as authority.
         recent: The ids of the latest of these, latest first, at most RECENT_ACTIONS.
-        own_actions: How many actions the target, a principal, did under none of the killed elements.
+        own_actions: The number of actions that the target, a principal, did under none of the killed elements.
         survivors: Elements and parties bound to, owned by or recorded under the target that would stay alive.
         last_expiry: When all of them would have expired without the order; None means never, or nothing is killed.
     """
@@ -147,7 +147,7 @@ def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> R
     Args:
         world: What is known.
         proposal: The order.
-        acted: How many actions the target did, if the world does not contain all of them.
+        acted: The number of actions that the target did, if the world does not contain all of them.
     """
     at = proposal.at
     graph = world.graph

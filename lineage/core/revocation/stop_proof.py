@@ -38,7 +38,7 @@ class Observation(NamedTuple):
         asked_at: When the question was sent.
         answered_at: When the answer was received.
         lag: For how long the enforcement point may continue to use an older status, in microseconds, if the answer was
-            not its own but that of a list of which it may have a copy.
+            taken from a list, of which it may have a copy.
     """
 
     receiver: str
@@ -74,10 +74,10 @@ class PointProof:
 
     Attributes:
         receiver: The enforcement point.
-        covers: How many elements it has to deny.
-        denied: How many it denied.
-        accepted: How many it accepted, or were used after it had denied them.
-        not_asked: How many it was not asked about.
+        covers: The number of elements that it has to deny.
+        denied: The number that it denied.
+        accepted: The number that it accepted, or that were used after it had denied them.
+        not_asked: The number that it was not asked about.
         unsupported: For how many it cannot answer.
         unavailable: For how many it did not answer in time, or may act on a copy of an older status.
         last_success: When one of these elements was last known to be accepted by any point.
@@ -109,8 +109,8 @@ class StopProof:
     Attributes:
         verdict: ``PARTIAL`` if an element is accepted somewhere, else ``UNKNOWN`` if one is not shown to be denied
             everywhere, else ``CLOSED``.
-        elements: How many elements had to be denied.
-        expired: How many of them had expired long before, so that this was not required.
+        elements: The number of elements that had to be denied.
+        expired: The number of them that had expired long before, so that this was not required.
         points: The proof of each enforcement point, sorted.
         accepted: The accepted elements, each with the enforcement point, sorted.
         uncovered: The elements that no enforcement point covers, sorted.
@@ -185,7 +185,7 @@ def _verdict(*, accepted: bool, unproved: bool) -> ClosureVerdict:
 
 
 class _RepliesByPlace:
-    """The replies by enforcement point and element, of which there may be very many."""
+    """The replies by enforcement point and element; there may be very many."""
 
     def __init__(self, observations: Iterable[Observation]) -> None:
         self._first: dict[str, dict[str, Observation]] = {}

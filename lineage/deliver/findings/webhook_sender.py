@@ -97,7 +97,7 @@ class WebhookSender:
         """Send new messages; do nothing while waiting to retry.
 
         Returns:
-            How many messages were accepted.
+            The number of messages that were accepted.
 
         Raises:
             FencedError: Another process sends to the same webhook; nothing is lost.

@@ -70,7 +70,7 @@ class Feed:
         """Send the new rows of the outbox, tombstones for expired elements, and a heartbeat if one is due.
 
         Returns:
-            How many rows were sent.
+            The number of rows that were sent.
 
         Raises:
             FencedError: Another process has become the feed.

@@ -70,7 +70,7 @@ class OutboxWriter:
         """Write all state changes that are due.
 
         Returns:
-            How many rows were written.
+            The number of rows that were written.
 
         Raises:
             FencedError: Other writers were faster every time; try again.

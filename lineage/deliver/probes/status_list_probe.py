@@ -1,7 +1,7 @@
 """Read the status lists (draft-ietf-oauth-status-list) by which an enforcement point decides.
 
-Two kinds are read. The list served at its URI, of which the enforcement point may still use an older copy: a denial
-then counts after the longest lifetime of a copy. And the copy that the enforcement point shows, on which it acts.
+Two kinds are read. One is the list served at its URI; the enforcement point may still use an older copy, so a denial
+counts only after the longest lifetime of a copy. The other is the copy that the enforcement point shows and acts on.
 A list counts only with a valid signature, for the URI that the token names, and before it expires.
 """
 

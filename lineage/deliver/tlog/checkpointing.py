@@ -19,8 +19,8 @@ class Pace(NamedTuple):
     """The interval between checkpoints.
 
     Attributes:
-        records: As soon as a partition has so many records since its last checkpoint.
-        seconds: As soon as its last checkpoint is this old, and there are new records.
+        records: Sign as soon as a partition has this many records since its last checkpoint.
+        seconds: Sign as soon as its last checkpoint is this old, and there are new records.
     """
 
     records: int

@@ -54,7 +54,7 @@ def _witness(checks: Checks, settings: Settings, store: Store, witness: WitnessE
     """Ask a witness for the cosignatures that it owes, to learn why; the next process that signs stores them."""
     name = f"witness {witness.name}"
     if not status["lacking"]:
-        checks.report(name, f"has cosigned every last checkpoint, {status['cosigned_at'] or 'of which there is none'}")
+        checks.report(name, f"has cosigned the last checkpoints, {status['cosigned_at'] or 'none so far'}")
         return
     origin = origin_of(store, settings.evidence_origin)
     lanes = {origin_of_lane(origin, lane): lane for lane in evidence_trees.heads(store)}

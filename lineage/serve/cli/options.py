@@ -199,7 +199,7 @@ def list_options(page: int | None, *exports: str) -> Callable[[Callable[..., Any
     """Add ``--limit``, ``--after``, ``--format`` and ``--csv`` to a command that prints a list.
 
     Args:
-        page: How many items a page has by default; None for all.
+        page: The number of items on a page by default; None for all.
         exports: Forms for other tools, in addition to CSV.
     """
 

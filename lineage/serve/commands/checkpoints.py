@@ -64,7 +64,7 @@ def sign(
         service: The service.
         keys: Signs; its name is the origin of the trees.
         witnesses: The witnesses to ask.
-        needed: How many must have cosigned a checkpoint for it to count as witnessed; None for all.
+        needed: The number that must have cosigned a checkpoint for it to count as witnessed; None for all.
 
     Raises:
         IntegrityError: A tree is damaged or does not extend its last checkpoint; the others were signed.

@@ -26,7 +26,7 @@ def export_bundle(
         service: The service.
         keys: Signs the checkpoints and the bundle.
         witnesses: Asked to cosign the checkpoints; one that does not is left out.
-        needed: How many must have cosigned a checkpoint for it to count as witnessed; None for all.
+        needed: The number that must have cosigned a checkpoint for it to count as witnessed; None for all.
         statement: Builds the statement, once the checkpoints cover what was projected.
     """
     sign(service, keys, witnesses, needed)

@@ -157,6 +157,6 @@ def _after(service: Service, id_: str) -> Document:
 
 def _refuse_reason(reason: str) -> None:
     if not reason.strip():
-        raise RefusedError("a hold needs a reason: say why in a sentence")
+        raise RefusedError("a hold needs a reason: give it in a sentence")
     if fault := limits.fault_of_text(reason):
         raise RefusedError(f"the reason {fault}")

@@ -21,11 +21,11 @@ def judge(
     """
     at = service.clock()
     if not reason.strip():
-        raise RefusedError("a judgement needs a reason: say why in a sentence")
+        raise RefusedError("a judgement needs a reason: give it in a sentence")
     if judgement == SUPPRESSED and until is None:
-        raise RefusedError("a suppression needs an end: say until when the finding is accepted")
+        raise RefusedError("a suppression needs an end: give the time until which the finding is accepted")
     if until is not None and until <= at:
-        raise RefusedError(f"{format_instant(until)} has passed: say an end that is still to come")
+        raise RefusedError(f"{format_instant(until)} has passed: give an end in the future")
     service.catch_up()
     found = found_by_id(service, finding, at)
     if found is None:

@@ -67,8 +67,8 @@ class _Plan:
         cutoffs: By partition, the offset before which its records are old.
         leaving: What is deleted, and what only holds keep.
         edition, positions: Of the store that was examined.
-        old: How many facts are old; those that are not deleted are still needed, or held.
-        unwitnessed: How many records are old and wait for a witnessed checkpoint.
+        old: The number of facts that are old; those that are not deleted are still needed, or held.
+        unwitnessed: The number of records that are old and wait for a witnessed checkpoint.
     """
 
     lanes: Mapping[Lane, _DeletionLane]

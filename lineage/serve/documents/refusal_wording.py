@@ -13,7 +13,7 @@ class Remedies:
     Attributes:
         stale: How to get an answer that may lack records not projected yet.
         without_plan: The limit of a revocation without a plan, ``most``, and how to use the plan ``digest``.
-        one_person: How many elements one person may decide about, ``most``.
+        one_person: The number of elements, ``most``, that one person may decide about.
         second_orders: How a second person approves a revocation.
         second_lifts: How a second person approves a reinstatement.
         source: How to send under another source.

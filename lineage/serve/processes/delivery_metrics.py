@@ -32,17 +32,17 @@ class DeliveryMetrics:
         self._clock = clock
         self._turns = Histogram(
             "delegraph_delivery_turn_seconds",
-            "One turn: to spread what orders did, and to feed the topic.",
+            "The duration of a turn, which writes state changes to the outbox and sends them to the topic.",
             buckets=_BUCKETS,
             registry=self.registry,
         )
         self._turned_at = Gauge(
             "delegraph_delivery_last_turn_timestamp_seconds",
-            "When a turn last ended well, in seconds since the epoch.",
+            "When a turn last succeeded, in seconds since the epoch.",
             registry=self.registry,
         )
         self._faults = Counter(
-            "delegraph_delivery_faults", "Faults after which it waited and retried.", registry=self.registry
+            "delegraph_delivery_faults", "Faults after which the process waited and retried.", registry=self.registry
         )
         info = Gauge("delegraph_build_info", "1, with the version.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
@@ -153,4 +153,4 @@ _RETAINED: Final = "When a run of retention last succeeded, in seconds since the
 _OVERDUE: Final = "1 if no run of retention has succeeded for twice the time between two of them."
 _FAILED: Final = "1 if the last run of retention failed."
 _RECORDS: Final = "The old records of the last run: deleted, kept only by holds, waiting for a witnessed checkpoint."
-_CALLS: Final = "Calls of revocation endpoints, by what was answered."
+_CALLS: Final = "Calls of revocation endpoints, by outcome."

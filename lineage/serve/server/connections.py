@@ -41,8 +41,8 @@ class Connections:
 
     Attributes:
         limits: The limits in force.
-        closed: How many connections were closed, by reason.
-        refused: How many connections were refused because no other could be closed for them.
+        closed: The number of connections that were closed, by reason.
+        refused: The number of connections that were refused because no other could be closed for them.
     """
 
     def __init__(self, limits: ConnectionLimits, *, proxies: Collection[Network] = ()) -> None:

@@ -19,7 +19,7 @@ class Board(NamedTuple):
         waiting: Those that have not confirmed everything.
         seconds: From the first order until everything was confirmed, or until now.
         is_over: Whether all of it is CLOSED.
-        uncovered: How many elements no enforcement point covers.
+        uncovered: The number of elements that no enforcement point covers.
     """
 
     points: Sequence[Document]

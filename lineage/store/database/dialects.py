@@ -22,7 +22,7 @@ class Backend(Protocol):
 
     @property
     def KEPT_CONNECTIONS(self) -> int:  # noqa: N802 (a constant of a module)
-        """How many idle connections are kept open for the next questions."""
+        """The number of idle connections that are kept open for the next questions."""
         ...
 
     def reading(self, engine: Engine) -> Engine:

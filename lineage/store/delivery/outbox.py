@@ -49,7 +49,7 @@ class Cursor(NamedTuple):
     Attributes:
         seq: The last row that was written or delivered.
         at: The time up to which that was done.
-        turn: How many times the cursor was written.
+        turn: The number of times that the cursor was written.
         place: An opaque position of its owner; for the outbox itself, the facts used.
     """
 

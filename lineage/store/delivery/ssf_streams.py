@@ -59,7 +59,7 @@ class Stream:
         horizon: Up to this row, only the latest row of each element is delivered.
         settled: Rows after ``seq`` that are settled too.
         covers: The receiver's coverage when delivery started from the beginning.
-        turn: How many times the stream was changed.
+        turn: The number of times that the stream was changed.
     """
 
     id: str

@@ -59,7 +59,7 @@ class Latest(NamedTuple):
 
     Attributes:
         hashes: The hashes of the elements.
-        left_out: How many more there are, including unauthorised ones; None if they were not counted to the end.
+        left_out: The number of further ones, including unauthorised ones; None if they were not counted to the end.
     """
 
     hashes: list[int]

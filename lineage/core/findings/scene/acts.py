@@ -227,7 +227,7 @@ _STATED: Final = attrgetter(
 
 
 def alike(act: Act, id_: str, facts: tuple[Fact, ...]) -> Act:
-    """Return an action of which one fact states the same as of another."""
+    """Return the action of some facts that state, apart from its id, the same as those of another action."""
     body = facts[0].event.body
     assert isinstance(body, ActionPerformed)  # noqa: S101 (a fact about an action)
     return Act(f"action:{id_}", facts, facts[0].event.occurred_at, body.parent_action, body.params_digest, *act[5:])

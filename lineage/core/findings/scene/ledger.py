@@ -82,7 +82,7 @@ class Ledger:
         Args:
             tally: The tally in which everything is entered.
             graph: The elements.
-            history: How many of the first activities of a party matter to any rule.
+            history: The number of a party's first activities that matter to any rule.
         """
         self._tally = tally
         self._graph = graph

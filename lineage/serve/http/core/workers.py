@@ -50,10 +50,10 @@ class Workers:
 
         Args:
             name: The name of the threads.
-            threads: How many requests are processed at once.
-            limits: How many may wait, and for how long.
-            by_caller: How many requests of one caller may be in progress, including waiting ones; None for any
-                number.
+            threads: The number of requests that are processed at once.
+            limits: The number that may wait, and for how long.
+            by_caller: The number of requests of one caller that may be in progress, including waiting
+                ones; None for any number.
             is_write: Whether work that has begun is awaited until it ends, so that a write that may still succeed is
                 never answered with an error.
         """

@@ -34,8 +34,8 @@ class _RuleResult:
     """The result of a rule.
 
     Attributes:
-        failed: How many findings are open.
-        suppressed: How many are suppressed.
+        failed: The number of findings that are open.
+        suppressed: The number of findings that are suppressed.
         first: The worst open ones.
         decided: The suppressed ones: by whom, why and until when.
     """

@@ -111,7 +111,7 @@ class Retention(TypedDict):
 
 
 class KeptByHold(TypedDict):
-    """How many records that nothing else needs a hold or an open case keeps."""
+    """The number of records that a hold or an open case keeps and nothing else needs."""
 
     kind: Literal["hold", "case"]
     id: str
