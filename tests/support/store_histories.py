@@ -30,10 +30,13 @@ def a_store(fresh: stores.Fresh) -> Iterator[tuple[Store, str]]:
 
 def records_of(world: list[dict[str, Any]], rng: random.Random) -> list[Record]:
     """Build records of a log in any order: each takes the next position of its topic, and keeps its recording time."""
-    shuffled = rng.sample(world, len(world))
-    offsets = {"decisions": 0, "orders": 0}
+    return next_records(rng.sample(world, len(world)), {"decisions": 0, "orders": 0})
+
+
+def next_records(items: list[dict[str, Any]], offsets: dict[str, int]) -> list[Record]:
+    """Build the next records of a log in order, and advance the offsets of its topics."""
     records = []
-    for item in shuffled:
+    for item in items:
         value = codec.encode(codec.decode_line(json.dumps(item["event"]).encode()))
         records.append(Record(Position(item["via"], 0, offsets[item["via"]]).number, item["recorded_at"], value))
         offsets[item["via"]] += 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from ingest.log.port import Log
@@ -41,18 +42,34 @@ class WorldPart(NamedTuple):
 Answer = Callable[[WorldPart], Document]
 
 
-class LoadedWorld(NamedTuple):
-    """The part of the graph that a question about one thing needs.
+class Question(NamedTuple):
+    """A question about one thing.
 
     Attributes:
-        answer: Answers a question about it by name, as of an instant, through a function; the document must not be
-            modified. The function may depend on the instant only by comparing it with times in facts.
+        name: What is asked, such as ``who``.
+        key: ``KIND:ID`` of a token, delegation, action, principal, session or client.
+        at: The instant asked about.
+        answer: Answers it from a part of the world. It may depend on the instant only by comparing it with times in
+            facts, and the document must not be modified.
+    """
+
+    name: str
+    key: str
+    at: Instant
+    answer: Answer
+
+
+class Answered(NamedTuple):
+    """The answer to a question.
+
+    Attributes:
+        document: The answer; it must not be modified.
         as_of: The progress of the projection.
-        is_whole: Whether the entire basis of findings about it was examined.
+        is_whole: Whether the entire basis of findings about the thing was examined.
         judgements: Returns people's judgements of findings, by their ids.
     """
 
-    answer: Callable[[str, Instant, Answer], Document]
+    document: Document
     as_of: Document
     is_whole: bool
     judgements: Callable[[Collection[str]], FactIndex]
@@ -61,11 +78,11 @@ class LoadedWorld(NamedTuple):
 class WorldSource(Protocol):
     """Provides what a question about one thing needs."""
 
-    def of(self, key: str, known_at: Instant | None) -> LoadedWorld | None:
-        """Return what is needed to evaluate an element, an action or a name; None if no fact mentions it.
+    def ask(self, question: Question, known_at: Instant | None) -> Answered | None:
+        """Answer a question; None if no fact mentions the thing.
 
         Args:
-            key: ``KIND:ID`` of a token, delegation, action, principal, session or client.
+            question: The question.
             known_at: Only facts recorded by then; None for all.
 
         Raises:
@@ -83,18 +100,15 @@ class WorldLoader:
         self._log = log
         self._trust = trust
 
-    def of(self, key: str, known_at: Instant | None) -> LoadedWorld | None:
-        """Load from the store."""
+    def ask(self, question: Question, known_at: Instant | None) -> Answered | None:
+        """Answer from the store."""
         # read first, so it never claims more than was loaded
         progress = as_of(self._store, self._log, *self._store.progress())
-        loaded = self.load(key, known_at)
+        loaded = self.load(question.key, known_at)
         if loaded is None:
             return None
-
-        def answer(_question: str, _at: Instant, make: Answer) -> Document:
-            return make(loaded)
-
-        return LoadedWorld(answer, progress, loaded.is_whole, lambda findings: self.judgements(findings, known_at))
+        judgements = partial(self.judgements, known_at=known_at)
+        return Answered(question.answer(loaded), progress, loaded.is_whole, judgements)
 
     def judgements(self, findings: Collection[str], known_at: Instant | None) -> FactIndex:
         """Return people's judgements of findings."""

@@ -1,14 +1,17 @@
-"""Cache the parts of the world that questions have loaded (ADR 0025).
+"""Cache answers to questions about one thing, and the small parts of the world that they were found in (ADR 0071).
 
-A part is dropped as soon as a fact arrives that could change it. The store is checked for new facts before each
-answer, so a cached part is never older than the question.
+An answer is kept with the hashes of everything that it depends on, and dropped if a fact affects one of them. The store
+is checked for new facts before each answer, so a cached answer is never older than the question.
 """
 
+import json
+import math
 import threading
 import time
-from bisect import bisect_left, bisect_right
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from array import array
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -29,44 +32,108 @@ from lineage.core.model.events import (
 from lineage.core.model.references import RefRole, about, listed, mentions
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
-from lineage.serve.cache.loader import Answer, LoadedWorld, Positions, WorldLoader, WorldPart, as_of
+from lineage.serve.cache.loader import Answered, Positions, Question, WorldLoader, WorldPart, as_of
 from lineage.serve.cache.revocation_cache import RevocationCache
 from lineage.serve.documents.core_documents import Document
 from lineage.store.follower import Follower, StoreState
 from lineage.store.store import Store
 
-KEPT: Final = 50_000  # The most keys of all parts together: about 50 MB, and 0.3 s of garbage collection.
-_LARGEST_SHARE: Final = 0.5  # of KEPT, for one part: a chain of 10,000 tokens has 20,000 keys
+KEPT: Final = 50_000  # The most that is kept, in units of about a KB: about 50 MB, and 0.3 s of garbage collection.
+_LARGEST_SHARE: Final = 0.5  # of KEPT, for one thing: the answer about a chain of 10,000 tokens takes a third
+SMALL: Final = 200  # the most keys of a part that is kept: it is evaluated within a millisecond
+_HASHES: Final = 128  # in a unit
+_OBJECTS: Final = 200  # bytes of JSON whose objects take a unit
 _CAME: Final = 500  # records at once; beyond this, starting empty is faster
+CHANGES: Final = 50_000  # the most changed keys that are remembered, about 5 MB, before all answers are compared
 _WATCHED: Final = frozenset({RefRole.USES, RefRole.ACTS, RefRole.ASKS, RefRole.DEPENDS, RefRole.NAMES})
-_AT_ONCE: Final = 200  # keys of a part that is evaluated within a millisecond
 
 
-class CachedWorld:
-    """A part of the world, which does not change, with the last answer to each question about it.
+class _Answer(NamedTuple):
+    """An answer, and the neighbouring times in facts between which it is the same (clause 2.1).
 
     Attributes:
-        keys: Everything that its facts are about or mention, including the thing asked about.
+        since, until: It is the answer for every instant between these, which are excluded; if they are the same, for
+            that one.
+        document: The answer.
+        is_whole: Whether the entire basis of findings was examined.
     """
 
-    def __init__(self, key: str, loaded: WorldPart) -> None:
-        """Create the part for a key from what was loaded."""
-        loaded.world.settle()
-        self._loaded = loaded
-        self.is_whole = loaded.is_whole
-        self.judged: dict[str, tuple[Fact, ...]] = {}  # people's judgements of findings, as far as loaded
-        uses = (_use(one) for one in loaded.watched)
-        self.keys = frozenset(chain([key], uses, *(_mentioned(fact.event) for fact in loaded.world.facts())))
-        self._moments = sorted({moment for fact in loaded.world.facts() for moment in _moments(fact)})
-        self._answers: dict[str, tuple[tuple[int, int], Document]] = {}
+    since: float
+    until: float
+    document: Document
+    is_whole: bool
 
-    def answer(self, question: str, at: Instant, answer: Answer) -> Document:
-        """Answer a question; between two neighbouring times in its facts the answer is the same (clause 2.1)."""
-        between = bisect_left(self._moments, at), bisect_right(self._moments, at)
-        known = self._answers.get(question)
-        if known is None or known[0] != between:
-            known = self._answers[question] = between, answer(self._loaded)
-        return known[1]
+    def holds_at(self, at: Instant) -> bool:
+        """Whether it is the answer for an instant."""
+        return self.since < at < self.until or self.since == at == self.until
+
+
+class KeptThing:
+    """The last answer to each question about a thing, and what these depend on.
+
+    Attributes:
+        answers: By the name of the question.
+        judged: People's judgements of findings, as far as they were loaded.
+        keys: The hashes of everything that is mentioned by the facts that were loaded, including the thing itself.
+        seen: How many changes had occurred when the keys were last known not to be affected.
+        size: What it takes, in units of about a KB.
+    """
+
+    def __init__(self, key: str, loaded: WorldPart, seen: int) -> None:
+        """Start without answers.
+
+        Args:
+            key: The thing.
+            loaded: The part of the world that contains it.
+            seen: How many changes had occurred before it was loaded.
+        """
+        uses = (_use(one) for one in loaded.watched)
+        keys = set(chain([key], uses, *(_mentioned(fact.event) for fact in loaded.world.facts())))
+        self.keys = array("q", set(map(hash, keys)))
+        self.seen = seen
+        self.size = 0
+        self.judged: dict[str, tuple[Fact, ...]] = {}
+        self.answers: dict[str, _Answer] = {}
+        self._moments = sorted({moment for fact in loaded.world.facts() for moment in _moments(fact)})
+        self._part: WorldPart | None = loaded
+        if len(keys) <= SMALL:
+            loaded.world.settle()
+
+    def answer(self, question: Question) -> _Answer | None:
+        """Answer a question; None if neither the answer nor the part of the world is kept."""
+        known = self.answers.get(question.name)
+        if known is not None and known.holds_at(question.at):
+            return known
+        part = self._part
+        if part is None:
+            return None
+        since, until = _around(self._moments, question.at)
+        known = self.answers[question.name] = _Answer(since, until, question.answer(part), part.is_whole)
+        return known
+
+    def settle(self, other: "KeptThing | None") -> None:
+        """Drop the part of the world if it is large, and adopt the answers of another that is valid as well."""
+        if len(self.keys) > SMALL:
+            self._part = None
+            self._moments.clear()
+        if other is not None:
+            self.keys = array("q", {*self.keys, *other.keys})
+            self.answers = {**other.answers, **self.answers}
+            self.judged = {**other.judged, **self.judged}
+        self.measure()
+
+    def measure(self) -> None:
+        """Determine what it takes; of a part that is kept, the answers are small beside it."""
+        if self._part is not None:
+            self.size = len(self.keys)
+        else:
+            documents = sum(_size(answer.document) for answer in self.answers.values())
+            self.size = 1 + len(self.keys) // _HASHES + documents // _OBJECTS
+
+    def keep_judgements(self, judged: Mapping[str, tuple[Fact, ...]]) -> None:
+        """Keep people's judgements of findings."""
+        self.judged = {**self.judged, **judged}
+        self.keys = array("q", {*self.keys, *map(_judgement, judged)})
 
     def judgements_at_hand(self, findings: Collection[str]) -> FactIndex:
         """Return the cached judgements of findings.
@@ -122,47 +189,52 @@ class QuestionCache:
         self._log = log
         self._log_inside = log_inside
         self._loading = WorldLoader(store, log, trust)
-        self._follower = Follower(store, load=self._begin, apply=self._drop_touched, trust=trust, most=_CAME)
+        self._follower = Follower(store, load=self._begin, apply=self._note_changes, trust=trust, most=_CAME)
         self.ends = RevocationCache(store, trust)
         self._behind_seconds = behind_seconds
         self._monotonic = monotonic
         self._progress: _Progress | None = None
         self._counting = threading.Lock()
         # All of these are protected by the follower's lock.
-        self._parts: OrderedDict[str, CachedWorld] = OrderedDict()
-        self._holding: defaultdict[str, set[str]] = defaultdict(set)  # key -> the parts that contain it
+        self._kept: OrderedDict[str, KeptThing] = OrderedDict()
         self._size = 0
+        self._changes = 0  # how many keys facts have affected so far
+        self._changed: dict[int, int] = {}  # the hash of each key that was affected -> which change was the last
+        self._complete_since = 0  # all changes after this one are in ``_changed``
 
-    def of(self, key: str, known_at: Instant | None) -> LoadedWorld | None:
-        """Return the cached part; on a miss load it from the store and cache it."""
+    def ask(self, question: Question, known_at: Instant | None) -> Answered | None:
+        """Answer from the cache; on a miss answer from the store, and cache the answer."""
         if known_at is not None:
-            return self._loading.of(key, known_at)
+            return self._loading.ask(question, known_at)
         with self._follower.caught_up() as place:
-            part = self._part(key)
+            kept = self._valid(question.key)
+            seen = self._changes
         progress = self._as_of(place)
-        if part is None:
-            loaded = self._loading.load(key, None)
+        answer = None if kept is None else kept.answer(question)
+        if kept is None or answer is None:
+            loaded = self._loading.load(question.key, None)
             if loaded is None:
                 return None
-            part = CachedWorld(key, loaded)
-            self._keep(key, part, place)
-        return LoadedWorld(
-            part.answer, progress, part.is_whole, lambda findings: self._judgements(key, part, findings, place)
+            kept = KeptThing(question.key, loaded, seen)
+            answer = kept.answer(question)
+            assert answer is not None  # noqa: S101 (it has a part)
+            self._keep(question.key, kept)
+        return Answered(
+            answer.document,
+            progress,
+            answer.is_whole,
+            lambda findings: self._judgements(question.key, kept, findings, seen),
         )
 
-    def _judgements(self, key: str, part: CachedWorld, findings: Collection[str], place: StoreState) -> FactIndex:
-        """Return people's judgements of findings of a part, and cache them with it."""
+    def _judgements(self, key: str, kept: KeptThing, findings: Collection[str], seen: int) -> FactIndex:
+        """Return people's judgements of findings, and cache them unless they have changed since a number of changes."""
         with suppress(WouldBlockError):
-            return part.judgements_at_hand(findings)
+            return kept.judgements_at_hand(findings)
         found = self._loading.judgements(findings, None)
-        with self._follower.held() as now:
-            if now is not None and now[:3] == place[:3] and self._parts.get(key) is part:
-                part.judged |= {finding: found.get(finding) for finding in findings}
-                added = {f"finding:{finding}" for finding in findings} - part.keys
-                part.keys |= added
-                self._size += len(added)
-                for one in added:
-                    self._holding[one].add(key)
+        with self._follower.held():
+            if self._kept.get(key) is kept and self._are_unchanged(map(_judgement, findings), seen):
+                kept.keep_judgements({finding: found.get(finding) for finding in findings})
+                self._measure(kept)
         return found
 
     def non_blocking(self, version: object = None) -> "NonBlocking":
@@ -172,15 +244,16 @@ class QuestionCache:
             version: The version of the store that the view answers for; None to determine it for each answer, if that
                 is possible without blocking.
         """
-        return NonBlocking(partial(self._of_non_blocking, version))
+        return NonBlocking(partial(self._ask_non_blocking, version))
 
-    def _of_non_blocking(self, version: object, key: str) -> LoadedWorld:
+    def _ask_non_blocking(self, version: object, question: Question) -> Answered:
         with self._follower.non_blocking(version) as place:
-            part = self._part(key)
+            kept = self._valid(question.key)
         progress = self._progress
-        if part is None or len(part.keys) > _AT_ONCE or not self._is_current(progress, place):
-            raise WouldBlockError(f"what {key} depends on has to be loaded")
-        return LoadedWorld(part.answer, progress.document, part.is_whole, part.judgements_at_hand)
+        answer = None if kept is None else kept.answer(question)
+        if kept is None or answer is None or not self._is_current(progress, place):
+            raise WouldBlockError(f"what {question.key} depends on has to be loaded")
+        return Answered(answer.document, progress.document, answer.is_whole, kept.judgements_at_hand)
 
     def _as_of(self, place: StoreState) -> Document:
         if self._is_current(progress := self._progress, place):
@@ -199,63 +272,114 @@ class QuestionCache:
             return False
         return self._log_inside or self._monotonic() - progress.asked_at < self._behind_seconds
 
-    def _part(self, key: str) -> CachedWorld | None:
-        part = self._parts.get(key)
-        if part is not None:
-            self._parts.move_to_end(key)
-        return part
+    def _valid(self, key: str) -> KeptThing | None:
+        """Return what is kept about a thing, unless facts have affected it."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        if not self._is_unaffected(kept):
+            self._drop(key)
+            return None
+        self._kept.move_to_end(key)
+        return kept
 
-    def _keep(self, key: str, part: CachedWorld, place: StoreState) -> None:
-        """Cache what was loaded at or after a place, unless newer facts arrived: the part may lack them."""
-        with self._follower.held() as now:
-            if now is None or now[:3] != place[:3] or key in self._parts or len(part.keys) > KEPT * _LARGEST_SHARE:
+    def _is_unaffected(self, kept: KeptThing) -> bool:
+        """Whether no fact has affected what is kept about a thing since that was last known."""
+        if not self._are_unchanged(kept.keys, kept.seen):
+            return False
+        kept.seen = self._changes
+        return True
+
+    def _are_unchanged(self, keys: Iterable[int], seen: int) -> bool:
+        """Whether no fact has affected any of some keys after a number of changes."""
+        if seen == self._changes:
+            return True
+        if seen < self._complete_since:
+            return False
+        changed = self._changed
+        return all(changed.get(one, 0) <= seen for one in keys)
+
+    def _keep(self, key: str, kept: KeptThing) -> None:
+        """Cache what was loaded and answered, unless newer facts affect it: it may lack them."""
+        with self._follower.held():
+            if not self._is_unaffected(kept):
                 return
-            self._parts[key] = part
-            self._size += len(part.keys)
-            for one in part.keys:
-                self._holding[one].add(key)
-            while self._size > KEPT:
-                self._drop(next(iter(self._parts)))
+            kept.settle(self._valid(key))
+            if key in self._kept:
+                self._drop(key)
+            if kept.size <= KEPT * _LARGEST_SHARE:
+                self._kept[key] = kept
+                self._size += kept.size
+                self._shrink()
+
+    def _measure(self, kept: KeptThing) -> None:
+        """Determine again what is taken by something that is kept."""
+        before = kept.size
+        kept.measure()
+        self._size += kept.size - before
+        self._shrink()
+
+    def _shrink(self) -> None:
+        while self._size > KEPT:
+            self._drop(next(iter(self._kept)))
 
     def _drop(self, key: str) -> None:
-        part = self._parts.pop(key)
-        self._size -= len(part.keys)
-        for one in part.keys:
-            parts = self._holding[one]
-            parts.discard(key)
-            if not parts:
-                del self._holding[one]
+        self._size -= self._kept.pop(key).size
 
     def _begin(self, _still: Store) -> None:
-        self._parts.clear()
-        self._holding.clear()
+        self._kept.clear()
         self._size = 0
+        self._changes += 1  # what is being loaded now is not kept
+        self._forget_changes()
 
-    def _drop_touched(self, snapshot: Store, positions: Positions) -> None:
-        if not self._parts:
-            return
+    def _forget_changes(self) -> None:
+        self._changed.clear()
+        self._complete_since = self._changes
+
+    def _note_changes(self, snapshot: Store, positions: Positions) -> None:
         for fact in snapshot.facts_after(positions):
-            for one in _touched(fact.event):
-                for key in list(self._holding.get(one, ())):
+            self._changes += 1
+            self._changed.update(dict.fromkeys(map(hash, _touched(fact.event)), self._changes))
+        if len(self._changed) > CHANGES:
+            for key, kept in list(self._kept.items()):
+                if not self._is_unaffected(kept):
                     self._drop(key)
+            self._forget_changes()
 
 
 class NonBlocking:
     """A view of what is cached and current, which never blocks."""
 
-    def __init__(self, find: Callable[[str], LoadedWorld]) -> None:
+    def __init__(self, find: Callable[[Question], Answered]) -> None:
         """Keep the function that looks up the cache."""
         self._find = find
 
-    def of(self, key: str, known_at: Instant | None) -> LoadedWorld:
-        """Return the cached part.
+    def ask(self, question: Question, known_at: Instant | None) -> Answered:
+        """Answer from the cache.
 
         Raises:
             WouldBlockError: It is not cached, or may be outdated.
         """
         if known_at is not None:
             raise WouldBlockError("what was known earlier is not kept")
-        return self._find(key)
+        return self._find(question)
+
+
+def _around(moments: Sequence[Instant], at: Instant) -> tuple[float, float]:
+    """Return the nearest of some times, in order, before and after an instant; the instant itself if it is one."""
+    place = bisect_left(moments, at)
+    if place < len(moments) and moments[place] == at:
+        return at, at
+    return moments[place - 1] if place else -math.inf, moments[place] if place < len(moments) else math.inf
+
+
+def _size(document: Document) -> int:
+    """Return the length of a document as JSON, without findings as values."""
+    return len(json.dumps(document, default=lambda _: None))
+
+
+def _judgement(finding: str) -> int:
+    return hash(f"finding:{finding}")
 
 
 def _mentioned(event: Event) -> Iterator[str]:
@@ -265,10 +389,11 @@ def _mentioned(event: Event) -> Iterator[str]:
 
 
 def _touched(event: Event) -> Iterable[str]:
-    """Yield the keys by which an event may change a part that contains them.
+    """Yield the keys by which an event may change answers that depend on them.
 
-    A grant, a decision or an action affects the parts that contain it, those that watch what it uses, depends on or
-    names, and the other tokens at its status list entry. Any other event affects everything that it mentions.
+    A grant, a decision or an action affects the answers that depend on it, those that watch what it uses, depends on
+    or names, and those about other tokens at its status list entry. Any other event affects everything that it
+    mentions.
     """
     if not isinstance(event.body, TokenIssued | DelegationGranted | ActionPerformed | DecisionMade):
         return set(_mentioned(event))

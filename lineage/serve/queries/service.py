@@ -21,7 +21,7 @@ from lineage.core.model.events import Target
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.reach import Proposal, Reach, reach_of
-from lineage.serve.cache.loader import Answer, WorldLoader, WorldPart, WorldSource, as_of
+from lineage.serve.cache.loader import Answer, Question, WorldLoader, WorldPart, WorldSource, as_of
 from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.documents.core_documents import (
     Document,
@@ -156,14 +156,13 @@ class Service:
         answered = self._judged(f"status of {kind}", key, answer, at, known_at)
         return None if answered is None else {**answered, "at": format_instant(at)}
 
-    def _judged(
-        self, question: str, key: str, answer: Answer, at: Instant, known_at: Instant | None
-    ) -> Document | None:
+    def _judged(self, name: str, key: str, answer: Answer, at: Instant, known_at: Instant | None) -> Document | None:
         """Answer a question about a thing, including people's judgements of its findings."""
-        found = self.worlds.of(key, known_at)
+        question = Question(name, key, at, lambda loaded: with_prepared(answer(loaded), self.options))
+        found = self.worlds.ask(question, known_at)
         if found is None:
             return None
-        prepared = found.answer(question, at, lambda loaded: with_prepared(answer(loaded), self.options))
+        prepared = found.document
         judgements = found.judgements([one.unjudged["id"] for one in prepared["findings"]])
         document = with_findings(prepared, self.options, at=at, judgements=judgements, is_whole=found.is_whole)
         return {**self._with_deleted(document, found.as_of), "as_of": found.as_of}

@@ -15,13 +15,15 @@ from ingest.trust_file import Trust
 from lineage.core.model.errors import UnavailableError, WouldBlockError
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.serve.cache import question_cache as keeping
+from lineage.serve.cache.loader import Answer, Question, WorldPart
+from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support import compare, stores, worlds
-from tests.support.desk import Desk, day, derived, done, ordered, token
+from tests.support.desk import Desk, day, derived, done, ordered, raw_event, token
 from tests.support.http_worlds import api_over
 from tests.support.kept_questions import AT, counted, in_order, keeping_at, service_of
-from tests.support.store_histories import SEEDS, a_store, records_of, write
+from tests.support.store_histories import SEEDS, a_store, next_records, records_of, write
 
 
 @pytest.fixture
@@ -74,6 +76,51 @@ def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: i
         other.close()
 
 
+@pytest.mark.slow
+@settings(max_examples=10)
+@given(seed=SEEDS)
+def test_what_is_kept_without_its_part_answers_as_what_is_read_again(fresh: stores.Fresh, seed: int):
+    """
+    With bounds at which answers are kept alone, evicted, and compared with changes that have been forgotten since.
+    Some things are asked about now and then, and findings that answers show are judged.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    things, actions = worlds.questions(items), worlds.actions(items)
+    offsets = {"decisions": 0, "orders": 0}
+    rest, found = rng.sample(items, len(items)), list[str]()
+    with pytest.MonkeyPatch.context() as bounds, a_store(fresh) as (store, url):
+        bounds.setattr(keeping, "SMALL", rng.choice([0, 10, 200]))
+        bounds.setattr(keeping, "CHANGES", rng.choice([0, 5, 20, 200]))
+        bounds.setattr(keeping, "KEPT", rng.choice([30, 150, 50_000]))
+        other = open_store(url, codec.read)
+        kept, uncached = service_of(store, keeps=True), service_of(other, keeps=False)
+        while rest:
+            size = rng.randint(1, 4)
+            batch, rest = rest[:size], rest[size:]
+            batch += [judged(rng.choice(found), rng, len(rest))] if found and rng.random() < 0.7 else []
+            write(rng.choice([store, other]), next_records(batch, offsets))
+            for _ in range(rng.randint(1, 3)):
+                some = rng.sample(things, min(len(things), 3)), rng.sample(actions, min(len(actions), 3))
+                at = rng.choice(worlds.grid) + rng.choice([-1, 0, 0, 1])
+                expected = dict(asked(uncached, *some, at))
+                assert expected == dict(asked(kept, *some, at))
+                non_blocking = dict(asked(kept.non_blocking() or kept, *some, at))
+                assert {question: expected[question] for question in non_blocking} == non_blocking
+                found += [one["id"] for answer in expected.values() if answer for one in answer["findings"]]
+        other.close()
+
+
+def judged(finding: str, rng: random.Random, number: int) -> dict[str, Any]:
+    """A person's judgement of a finding."""
+    judgement = {"finding": finding, "judgement": rng.choice(["acknowledged", "suppressed"]), "by": "human:judge"}
+    until = {"until": worlds.written(rng, rng.choice(worlds.grid))} if rng.random() < 0.3 else {}
+    recorded_at = rng.choice(worlds.grid)
+    common = {"event_id": f"judged-{number}", "source": "urn:ir", "occurred_at": worlds.written(rng, recorded_at)}
+    event = {"type": "finding.judged", **common, **judgement, "reason": "seen", **until}
+    return {"event": event, "recorded_at": recorded_at, "via": "orders"}
+
+
 def state(service: Service, of: str, when: str = "12:30") -> str:
     kind, _, id_ = of.partition(":")
     document = service.status(kind, id_, at=worlds.moment_of(day(when)))
@@ -95,6 +142,23 @@ def test_what_was_asked_is_not_looked_up_again(desk: Desk):
             states.append(state(non_blocking, "token:t2"))
 
         assert (["active", "not_yet_valid", "active", "active"], []) == (states, result)
+
+
+def test_the_answer_about_much_is_kept_without_it(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    The second answer at a time with the same facts before and after runs no statement; another time is read again.
+    """
+    monkeypatch.setattr(keeping, "SMALL", 3)
+    desk.take(token("t1"), derived("t2", "t1"))
+    with keeping_at(desk) as (store, service):
+        states = [state(service, "token:t2")]
+        with counted(store) as same:
+            states.append(state(service, "token:t2", "12:31"))
+            states.append(state(service.non_blocking() or service, "token:t2"))
+        with counted(store) as other:
+            states.append(state(service, "token:t2", "08:00"))
+
+        assert (["active", "active", "active", "not_yet_valid"], [], True) == (states, same, bool(other))
 
 
 def test_what_comes_from_another_process_counts_at_once(desk: Desk):
@@ -211,6 +275,54 @@ def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):
             state(service, "token:t0")
 
         assert ({"active"}, 0, True) == (states, len(recent), bool(old))
+
+
+def test_a_judgement_counts_in_every_answer_that_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    Answers about one thing that are kept without it share the judgements that were loaded for the first of them.
+    """
+    monkeypatch.setattr(keeping, "SMALL", 0)
+    desk.take(token("t1", expires_at=day("10:00")), derived("t2", "t1", expires_at=day("11:00")))
+    with keeping_at(desk) as (_, service):
+
+        def statuses() -> set[str]:
+            asked = service.status("token", "t2", at=AT), service.chain("token", "t2", at=AT)
+            return {one["status"] for document in asked if document for one in document["findings"]}
+
+        before = statuses()
+        found = service.status("token", "t2", at=AT)
+        assert found is not None
+        word = {"judgement": "acknowledged", "by": "human:judge", "reason": "seen"}
+        ids = [one["id"] for one in found["findings"]]
+        desk.take(*(raw_event("finding.judged", f"judge {id_}", finding=id_, **word) for id_ in ids))
+
+        assert ({"new"}, {"acknowledged"}) == (before, statuses())
+
+
+@pytest.mark.parametrize("changes", [0, 50_000])
+def test_what_came_while_an_answer_was_found_drops_it(desk: Desk, monkeypatch: pytest.MonkeyPatch, changes: int):
+    """
+    An answer that was begun before an order is not kept, even if the order was already noted for another question.
+    """
+    monkeypatch.setattr(keeping, "CHANGES", changes)
+    desk.take(token("t1"), token("t2"))
+    store = open_store(desk.url, codec.read)
+    cache = QuestionCache(store, None, None, log_inside=True)
+
+    def ask(of: str, answer: Answer) -> str:
+        found = cache.ask(Question("state", of, AT, answer), None)
+        assert found is not None
+        return str(found.document["state"])
+
+    def slowly(_part: WorldPart) -> dict[str, Any]:
+        desk.take(ordered("rev", "token", "t1"))
+        ask("token:t2", lambda _: {"state": "active"})
+        return {"state": "active"}
+
+    states = [ask("token:t1", slowly), ask("token:t1", lambda _: {"state": "revoked"})]
+    store.close()
+
+    assert ["active", "revoked"] == states
 
 
 @pytest.mark.parametrize(("depth", "is_kept"), [(8, True), (30, False)])

@@ -16,6 +16,7 @@ from ingest.projector import project
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS
+from lineage.serve.cache.loader import Question
 from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.http.core.store_checks import StoreChecks
 from lineage.store.store import Version, open_store
@@ -212,7 +213,7 @@ def test_the_count_of_missing_records_is_as_old_as_it_may_be(tmp_path: Path):
     worlds = QuestionCache(store, log, None, log_inside=False, behind_seconds=10, monotonic=lambda: now[0])
 
     def behind() -> int:
-        found = worlds.of("token:t1", None)
+        found = worlds.ask(Question("nothing", "token:t1", ASKED, lambda _: {}), None)
         assert found is not None
         return int(found.as_of["behind"])
 
