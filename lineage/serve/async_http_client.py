@@ -170,10 +170,10 @@ class AsyncClient:
         """Return everything about one thing; None if no fact names it."""
         return await self._ask("/v1/dossier", schemas.Dossier, of=of, at=at, known_at=known_at)
 
-    async def health(self) -> schemas.Health:
+    async def health(self) -> schemas.ProjectionHealth:
         """Return how far the projection is: its lag, its positions, and the last event of each source."""
-        found = await self._ask("/v1/health", schemas.Health)
-        return cast("schemas.Health", found)
+        found = await self._ask("/v1/health", schemas.ProjectionHealth)
+        return cast("schemas.ProjectionHealth", found)
 
     async def overview(self, *, at: str | None = None, known_at: str | None = None) -> schemas.Overview:
         """Return what needs attention, and the amount of activity."""

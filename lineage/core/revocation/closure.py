@@ -41,7 +41,7 @@ from lineage.core.revocation.closure_findings import (
     use_finding,
 )
 from lineage.core.revocation.enforced_elsewhere import Endings, WordsElsewhere, endings_elsewhere, place_of
-from lineage.core.revocation.late_uses import Use, in_force_at, last_used, uses_under
+from lineage.core.revocation.late_uses import LateUse, in_force_at, last_used, uses_under
 from lineage.core.revocation.proof import known_since
 from lineage.core.revocation.receipt import ReceiptLine, receipt_of
 
@@ -155,7 +155,7 @@ class ElementEvidence(NamedTuple):
     """
 
     ended: EndedElement
-    uses: Sequence[Use]
+    uses: Sequence[LateUse]
     delivered: Deliveries
 
 
@@ -386,7 +386,7 @@ class _ClosureBuilder:
             return
         self.answers.record_delivery(one.key, delivered)
         self.elements += 1
-        known: Sequence[Use] = ()
+        known: Sequence[LateUse] = ()
         if uses:
             self.findings += [(one.key, use_finding(one.key, one.order, use)) for use in uses]
             known = [use for use in uses if use.in_force]

@@ -8,7 +8,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, RevocationAcknowledged
 from lineage.core.model.finding import Finding
 from lineage.core.model.sentences import keyed, moment, sentence, thing
-from lineage.core.revocation.late_uses import Use
+from lineage.core.revocation.late_uses import LateUse
 
 
 def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def _receiver(fact: Fact) -> str:
     return body.receiver
 
 
-def use_finding(key: str, order: Order, use: Use) -> Finding:
+def use_finding(key: str, order: Order, use: LateUse) -> Finding:
     """Return the finding of a success under an element that an order ended."""
     of, revocation = f"action:{use.action}", order.body.revocation
     if use.in_force:

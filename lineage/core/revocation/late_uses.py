@@ -18,7 +18,7 @@ from lineage.core.model.times import Instant
 from lineage.core.revocation.receipt import ReceiptLine
 
 
-class Use(NamedTuple):
+class LateUse(NamedTuple):
     """A success under an element that the orders of an id had already ended.
 
     Attributes:
@@ -39,10 +39,10 @@ def in_force_at(order: Order) -> Instant:
     return max(order.fact.recorded_at, order.effective_at)
 
 
-def uses_under(world: World, lines: Iterable[ReceiptLine], at: Instant) -> dict[str, list[Use]]:
+def uses_under(world: World, lines: Iterable[ReceiptLine], at: Instant) -> dict[str, list[LateUse]]:
     """Map each element of a receipt to the successes under it while it was dead, earliest first."""
     by_key = {line.key: line for line in lines}
-    found: dict[tuple[str, str], Use] = {}
+    found: dict[tuple[str, str], LateUse] = {}
     for action in world.actions_naming(by_key.keys()):
         for authority, occurred_at in successes_of(world, action):
             if authority not in by_key or occurred_at > at:
@@ -51,10 +51,10 @@ def uses_under(world: World, lines: Iterable[ReceiptLine], at: Instant) -> dict[
             if orders:
                 order = min(orders, key=in_force_at)
                 cited = (*world.actions.get(action), order.fact)
-                use = Use(action, occurred_at, occurred_at >= in_force_at(order), cited)
+                use = LateUse(action, occurred_at, occurred_at >= in_force_at(order), cited)
                 known = found.get((authority, action), use)
                 found[authority, action] = max(known, use, key=lambda one: (one.in_force, one.occurred_at))
-    uses: dict[str, list[Use]] = {}
+    uses: dict[str, list[LateUse]] = {}
     for (authority, _), use in found.items():
         uses.setdefault(authority, []).append(use)
     for listed in uses.values():

@@ -22,7 +22,7 @@ _WIDTHS: Final = (1, 2, 4, 8)
 _EVER: Final = -1  # before all instants
 
 
-class Status(IntEnum):
+class StatusType(IntEnum):
     """The statuses in use, by precedence if two tokens share an entry."""
 
     VALID = 0
@@ -32,13 +32,13 @@ class Status(IntEnum):
     @property
     def rank(self) -> int:
         """The precedence; the greater counts."""
-        return {Status.VALID: 0, Status.SUSPENDED: 1, Status.INVALID: 2}[self]
+        return {StatusType.VALID: 0, StatusType.SUSPENDED: 1, StatusType.INVALID: 2}[self]
 
 
 _STATUSES: Final = {
-    State.REVOKED: Status.INVALID,
-    State.CASCADED: Status.INVALID,
-    State.SUSPENDED: Status.SUSPENDED,
+    State.REVOKED: StatusType.INVALID,
+    State.CASCADED: StatusType.INVALID,
+    State.SUSPENDED: StatusType.SUSPENDED,
 }
 
 
@@ -51,7 +51,7 @@ class Statuses(NamedTuple):
     """
 
     size: int
-    statuses: dict[int, Status]
+    statuses: dict[int, StatusType]
 
 
 def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
@@ -77,11 +77,11 @@ def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
         found = [place.idx for place in stated if place.uri == uri and is_listed(place.idx)]
         if found:
             places[key] = found
-    statuses: dict[int, Status] = {}
+    statuses: dict[int, StatusType] = {}
     for key, outcome in outcomes(world, places.keys(), at).items():
-        status = _STATUSES.get(outcome.state, Status.VALID)
+        status = _STATUSES.get(outcome.state, StatusType.VALID)
         for place in places[key]:
-            if status.rank > statuses.get(place, Status.VALID).rank:
+            if status.rank > statuses.get(place, StatusType.VALID).rank:
                 statuses[place] = status
     return Statuses(size, statuses)
 

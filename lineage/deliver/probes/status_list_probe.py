@@ -19,7 +19,7 @@ import jwt
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import StatusList
 from lineage.core.model.times import SECOND, Instant
-from lineage.core.revocation.status_lists import Status, decoded, status_at
+from lineage.core.revocation.status_lists import StatusType, decoded, status_at
 from lineage.core.revocation.stop_proof import Observation, Reply
 from lineage.deliver.probes.endpoint_client import ANSWER_BYTES, EndpointClient
 from lineage.deliver.probes.inquiry import Inquiry
@@ -30,7 +30,11 @@ logger = logging.getLogger(__name__)
 AT_ONCE: Final = 4  # lists of one enforcement point that are fetched concurrently
 _TYPES: Final = ("statuslist+jwt", "application/statuslist+jwt")
 _AHEAD_SECONDS: Final = 300  # how far the clock of a list's signer may be ahead of ours
-_REPLIES: Final = {Status.VALID: Reply.ACCEPTED, Status.INVALID: Reply.DENIED, Status.SUSPENDED: Reply.DENIED}
+_REPLIES: Final = {
+    StatusType.VALID: Reply.ACCEPTED,
+    StatusType.INVALID: Reply.DENIED,
+    StatusType.SUSPENDED: Reply.DENIED,
+}
 _WORST_FIRST: Final = (Reply.ACCEPTED, Reply.UNAVAILABLE, Reply.DENIED)
 
 _KeysById = dict[str, jwt.PyJWK]
@@ -52,7 +56,7 @@ class _List(NamedTuple):
     def reply(self, idx: int) -> Reply:
         """Return the reply of the list about an entry."""
         try:
-            return _REPLIES.get(Status(status_at(self.array, idx, self.bits)), Reply.UNAVAILABLE)
+            return _REPLIES.get(StatusType(status_at(self.array, idx, self.bits)), Reply.UNAVAILABLE)
         except (IndexError, ValueError):  # beyond the list, or an application-specific status
             return Reply.UNAVAILABLE
 

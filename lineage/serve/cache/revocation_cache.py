@@ -31,7 +31,7 @@ from lineage.core.model.references import RefRole, about, dependencies_of, menti
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.model.trust import Trusted
 from lineage.core.revocation.closure import EndedElement
-from lineage.core.revocation.late_uses import Use
+from lineage.core.revocation.late_uses import LateUse
 from lineage.store.follower import Follower, StoreState
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
@@ -57,7 +57,7 @@ class RevocationEffects:
     """
 
     ended: Mapping[str, EndedElement]
-    uses: Mapping[str, Sequence[Use]]
+    uses: Mapping[str, Sequence[LateUse]]
     since: Instant
     until: Instant
     keys: frozenset[str]
@@ -81,13 +81,17 @@ class EffectsBuilder:
         self._around: set[int] = set()
         self._left = KEPT
         self._ended: list[EndedElement] = []
-        self._uses: dict[str, Sequence[Use]] = {}
+        self._uses: dict[str, Sequence[LateUse]] = {}
         self._keys: set[str] = set()
         self._moments = {moment for order in self._orders for moment in (order.effective_at, order.lifted_at)}
         self._targets = {name for order in self._orders for name in (order.key, *aliases(world, order.key))}
 
     def take(
-        self, part: World, ended: Collection[EndedElement], uses: Mapping[str, Sequence[Use]], around: AbstractSet[int]
+        self,
+        part: World,
+        ended: Collection[EndedElement],
+        uses: Mapping[str, Sequence[LateUse]],
+        around: AbstractSet[int],
     ) -> None:
         """Add a part: the ended elements, the actions under them, and the hashes of what may end them as well."""
         done = [fact for index in (part.actions, part.decisions) for key in index for fact in index.get(key)]

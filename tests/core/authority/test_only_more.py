@@ -17,7 +17,7 @@ from lineage.core.model.events import Fact
 from lineage.core.revocation.closure import Closure, ClosureVerdict, closure_of
 from lineage.core.revocation.receipt import receipt_of
 from lineage.core.revocation.state_changes import Change, PublishedState, outcomes
-from lineage.core.revocation.status_lists import Status, statuses_of
+from lineage.core.revocation.status_lists import StatusType, statuses_of
 from lineage.deliver.ssf.stream_coverage import StreamCoverage
 from tests.support import compare, worlds
 from tests.support.enforcement import RECEIVERS, enforcement
@@ -103,7 +103,7 @@ def test_no_status_list_entry_improves_by_facts_of_producers(seed: int):
         assert found is not None
         assert was.size <= found.size
         assert all(
-            status.rank <= found.statuses.get(place, Status.VALID).rank for place, status in was.statuses.items()
+            status.rank <= found.statuses.get(place, StatusType.VALID).rank for place, status in was.statuses.items()
         )
 
 

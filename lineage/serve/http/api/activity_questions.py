@@ -294,7 +294,7 @@ AROUND: Final = (
             ask=board,
             parameters=(*TIMES, AFTER, FEWER),
             title="All revocations, latest first, each with its verdict",
-            answer="Revocations",
+            answer="RevocationBoard",
         ),
         "revocations",
     ),

@@ -150,7 +150,7 @@ OVERVIEW: Final = (
         ask=health,
         parameters=(),
         title="The progress of the projection: lag, positions, the last event by source",
-        answer="Health",
+        answer="ProjectionHealth",
         about=(),
     ),
     Question(

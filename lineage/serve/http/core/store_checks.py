@@ -20,7 +20,7 @@ _RETRY_SECONDS: Final = 2.0  # between attempts to open the connection
 Check = asyncio.Future[object]
 
 
-class Probe(Protocol):
+class TwoStepProbe(Protocol):
     """A connection that asks for the version of the store in two steps (``lineage.store.store.VersionProbe``)."""
 
     def fileno(self) -> int:
@@ -43,7 +43,7 @@ class Probe(Protocol):
 class Probed(Protocol):
     """What opens such a connection (``lineage.serve.queries.service.Service``)."""
 
-    def version_probe(self) -> Probe | None:
+    def version_probe(self) -> TwoStepProbe | None:
         """Open a connection, which blocks; None if the store is not on a server."""
         ...
 
@@ -57,8 +57,8 @@ class StoreChecks:
         self._seconds = seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = threading.Event()
-        self._connected: Probe | None = None  # the newest connection, perhaps not in use yet
-        self._probe: Probe | None = None
+        self._connected: TwoStepProbe | None = None  # the newest connection, perhaps not in use yet
+        self._probe: TwoStepProbe | None = None
         self._running: Check | None = None
         self._next: Check | None = None
         self._late: asyncio.TimerHandle | None = None
@@ -106,14 +106,14 @@ class StoreChecks:
                     probe.close()
             return
 
-    def _use(self, probe: Probe) -> None:
+    def _use(self, probe: TwoStepProbe) -> None:
         if self._closed.is_set() or self._loop is None:
             probe.close()
             return
         self._probe = probe
         self._loop.add_reader(probe.fileno(), self._received)
 
-    def _send(self, probe: Probe, loop: asyncio.AbstractEventLoop) -> None:
+    def _send(self, probe: TwoStepProbe, loop: asyncio.AbstractEventLoop) -> None:
         self._running, self._next = self._next, None
         self._late = loop.call_later(self._seconds, self._reconnect, "it takes too long")
         try:

@@ -36,7 +36,7 @@ class Scheme(TypedDict):
     spec_urn: str
 
 
-class Transmitter(TypedDict):
+class TransmitterConfiguration(TypedDict):
     """The configuration of the Shared Signals transmitter (SSF 1.0 section 7.1)."""
 
     spec_version: str
@@ -134,5 +134,16 @@ class StatusListUris(TypedDict):
 
 DELIVERED: dict[str, Any] = {
     shape.__name__: shape
-    for shape in (*(Introspection, Transmitter, Stream, StreamStatus, Polled, DeadLetters, PublicKeys, StatusListUris),)
+    for shape in (
+        *(
+            Introspection,
+            TransmitterConfiguration,
+            Stream,
+            StreamStatus,
+            Polled,
+            DeadLetters,
+            PublicKeys,
+            StatusListUris,
+        ),
+    )
 }

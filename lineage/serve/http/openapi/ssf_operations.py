@@ -101,7 +101,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "tags": [_TAG],
         "parameters": [],
         "responses": {
-            "200": answer("The addresses and capabilities.", ref("Transmitter")),
+            "200": answer("The addresses and capabilities.", ref("TransmitterConfiguration")),
             **problems(*ANYWHERE, "501"),
         },
         "security": OPEN,

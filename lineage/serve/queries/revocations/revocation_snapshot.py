@@ -17,7 +17,7 @@ from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
 from lineage.core.revocation.closure import EndedElement, ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
-from lineage.core.revocation.late_uses import Use, uses_under
+from lineage.core.revocation.late_uses import LateUse, uses_under
 from lineage.core.revocation.receipt import ReceiptLine, receipt_of
 from lineage.serve.cache.revocation_cache import (
     KEPT,
@@ -137,7 +137,7 @@ class RevocationMoment:
 
     def gathered(
         self, world: World, revocation: str, at: Instant, gathering: EffectsBuilder
-    ) -> Iterator[tuple[list[EndedElement], dict[str, list[Use]]]]:
+    ) -> Iterator[tuple[list[EndedElement], dict[str, list[LateUse]]]]:
         """Yield what the orders of an id end, in parts, and the actions under it.
 
         Raises:
@@ -156,7 +156,7 @@ class RevocationMoment:
 
     def _take(
         self, gathering: EffectsBuilder, part: World, lines: list[ReceiptLine], since: Instant
-    ) -> tuple[list[EndedElement], dict[str, list[Use]]]:
+    ) -> tuple[list[EndedElement], dict[str, list[LateUse]]]:
         """Gather some lines and the actions under them."""
         revocation, at, keys = gathering.revocation, gathering.at, {line.key for line in lines}
         around = elements_and_names(part)

@@ -28,7 +28,7 @@ ANSWERS: dict[str, Any] = {
         *(Findings, FindingDetails, Posture),
         *(Principals, Tokens, Delegations, Overview, Usage),
         *(
-            Revocations,
+            RevocationBoard,
             Revocation,
             Ordered,
             BatchReach,
@@ -59,7 +59,7 @@ ANSWERS: dict[str, Any] = {
             Missing,
             Problem,
         ),
-        *(Graph, PrincipalGraph, Identity, Health, Dossier),
+        *(Graph, PrincipalGraph, Identity, ProjectionHealth, Dossier),
         *(ActiveAgents, Allowed, Held, Done),
         *(Evidence, Checkpoints, RecordProofs, ConsistencyProof, AbsenceProof),
     )

@@ -24,7 +24,7 @@ class Node(_Node):
     row: int
     x: int
     y: int
-    findings: NotRequired["Wrong"]
+    findings: NotRequired["FindingCount"]
 
 
 class Spot(TypedDict):
@@ -78,7 +78,7 @@ class Amounts(TypedDict):
     revoked: int
 
 
-class Wrong(TypedDict):
+class FindingCount(TypedDict):
     """The number of findings, and the severity and sentence of the worst."""
 
     count: int
@@ -96,7 +96,7 @@ class Principal(TypedDict):
     focus: bool
     tokens: Amounts
     delegations: Amounts
-    findings: Wrong
+    findings: FindingCount
     would_end: int | None
     layer: int
     row: int
@@ -114,7 +114,7 @@ Handed = TypedDict(
         "scopes": list[str],
         "unverified": int,
         "elements": list[str],
-        "findings": Wrong,
+        "findings": FindingCount,
         "would_end": int | None,
     },
 )
@@ -125,7 +125,7 @@ Handed.__doc__ = "What one principal handed to another."
 
 UsedByAnother = TypedDict(
     "UsedByAnother",
-    {"from": str, "to": str, "element": str, "actions": list[str], "findings": Wrong, "why": str},
+    {"from": str, "to": str, "element": str, "actions": list[str], "findings": FindingCount, "why": str},
 )
 
 

@@ -98,7 +98,7 @@ class Heard(TypedDict):
     event_id: str
 
 
-class Health(TypedDict):
+class ProjectionHealth(TypedDict):
     """The progress of the projection."""
 
     now: Time

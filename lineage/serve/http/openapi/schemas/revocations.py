@@ -34,14 +34,14 @@ class BoardEntry(Order):
     open: int | None
 
 
-class Revocations(ListPage):
+class RevocationBoard(ListPage):
     """All orders, the latest first."""
 
     items: list[BoardEntry]
     as_of: AsOf
 
 
-class Tally(TypedDict):
+class ReceiverProgress(TypedDict):
     """The progress of one receiver."""
 
     receiver: str
@@ -81,7 +81,7 @@ class Revocation(TypedDict):
     closed_at: Time | None
     seconds: float | None
     elements: int
-    receivers: list[Tally]
+    receivers: list[ReceiverProgress]
     open: list[Open]
     reopened_by: list[str]
     by_hand: NotRequired[list[HandMark]]
@@ -117,7 +117,7 @@ class SignedStatement(TypedDict):
     in_force_at: Time
     closed_at: Time
     elements: int
-    receivers: list[Tally]
+    receivers: list[ReceiverProgress]
     by_hand: list[HandMark]
     orders: list[Order]
     states: dict[str, int]
