@@ -17,6 +17,7 @@ from lineage.deliver.http.signing_keys import SigningKeys
 from lineage.deliver.probes.probe_settings import Probe
 from lineage.deliver.tlog.witness_settings import WitnessEndpoint
 from lineage.plumbing.addresses import fault_of_listening, is_loopback
+from lineage.plumbing.gc_pause import gc_rarely_whole
 from lineage.serve.config.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.asgi.app import create_app
@@ -92,6 +93,7 @@ def serve(
     with (
         bound(settings.listen, loopback_only=authentication is None) as listening,
         closing(Pools(limits)) as pools,
+        gc_rarely_whole(),
     ):
         host, port = listening.getsockname()[:2]
         address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"

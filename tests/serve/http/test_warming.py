@@ -17,6 +17,8 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.serve.cli.demo import ASKED
+from lineage.serve.config.http_settings import HttpSettings
+from lineage.serve.processes.http_process import serve
 from lineage.serve.processes.http_warmup import loaded_frozen, warmed
 from lineage.serve.queries.findings.findings import findings as findings_of
 from lineage.serve.queries.preparation import steps_of
@@ -58,6 +60,21 @@ def test_prepared_objects_are_excluded_from_garbage_collection():
         assert before < gc.get_freeze_count()
     finally:
         gc.unfreeze()
+
+
+def test_a_server_rarely_collects_everything(tmp_path: Path):
+    """Full collections, which scan all caches, are rarer while it serves; afterwards the process is as before."""
+    before, meanwhile = gc.get_threshold(), []
+
+    def say(_: str) -> None:
+        meanwhile.append(gc.get_threshold())
+        raise UnavailableError("stop here")
+
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world, pytest.raises(UnavailableError):
+        serve(world.service, HttpSettings(listen="127.0.0.1:0"), say=say)
+
+    assert [(*before[:2], 5 * before[2])] == meanwhile
+    assert before == gc.get_threshold()
 
 
 def test_an_unavailable_database_does_not_prevent_serving():
