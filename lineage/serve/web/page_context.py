@@ -25,6 +25,7 @@ AROUND: Final = 100  # elements of the graph used for the validity chart; more f
 MANY: Final = 5_000  # above this many facts, a thing's actions are not listed on its page
 OPEN: Final = 100  # open items at receivers on one page
 DRAWN: Final = 16  # elements in the table of a name; the graph has more
+GRAPH_DRAWN: Final = 200  # elements on the page of a graph, unless its address says how many
 FEW: Final = 20  # entries of a related list
 DONE: Final = 5  # actions with the tools, operations and resources that a search found
 
@@ -121,6 +122,8 @@ def graph(page: PageRequest) -> Shown:
         "findings": _wrong_with(page, doc["kind"], doc["id"]),
         "drawing": view_models.drawing(doc),
         "parents_of": view_models.parents_of(doc),
+        # At most half of the graph are ancestors, of which there may be more.
+        "most": MOST if GRAPH_DRAWN // 2 <= len(doc["nodes"]) < MOST and not doc["complete"] else None,
     }
 
 

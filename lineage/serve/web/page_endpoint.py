@@ -30,7 +30,7 @@ TIME_FIELDS: Final = frozenset(
 MOMENT: Final = frozenset({"at", "known_at"})
 PAGED: Final = frozenset({"after", "limit"})
 SHOWN: Final = 20  # items of a list on its page, which is then a few screens tall, also on a phone
-_FEW: Final = "delegraph.few"  # marks a request whose number of items is that of the page
+_CHOSEN: Final = "delegraph.chosen"  # in the scope of a request: the parameter that the page chose, not the address
 _TALL: Final = {"/timeline": 8, "/revocations": 14, "/findings": 15, "/tokens": 15}  # where an item takes many lines
 # Our own forms send their origin; otherwise their orders would be refused.
 HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
@@ -140,11 +140,18 @@ def with_normalised_query(request: Request) -> Request:
 
 def _with_few(request: Request, question: Question) -> Request:
     """Ask for as many items as a page shows, unless the address says how many."""
-    items = request.query_params.multi_items()
-    if not any(parameter.name == "limit" for parameter in question.parameters) or "limit" in dict(items):
+    if not any(parameter.name == "limit" for parameter in question.parameters):
         return request
-    items.append(("limit", str(_TALL.get(question.path, SHOWN))))
-    return Request({**request.scope, "query_string": urlencode(items).encode(), _FEW: True})
+    return with_default(request, "limit", _TALL.get(question.path, SHOWN))
+
+
+def with_default(request: Request, name: str, value: int) -> Request:
+    """Set a parameter that the address does not have; links to the same page leave it out."""
+    items = request.query_params.multi_items()
+    if name in dict(items):
+        return request
+    items.append((name, str(value)))
+    return Request({**request.scope, "query_string": urlencode(items).encode(), _CHOSEN: name})
 
 
 def _is_repeatable(question: Question, name: str) -> bool:
@@ -245,9 +252,9 @@ def current_address(request: Request, **params: object) -> str:
 
 
 def _chosen_params(request: Request) -> list[tuple[str, str]]:
-    """Return the parameters that were given, without the number of items that the page chose itself."""
-    items = request.query_params.multi_items()
-    return [pair for pair in items if pair[0] != "limit"] if request.scope.get(_FEW) else items
+    """Return the parameters that were given, without the one that the page chose itself."""
+    chosen = request.scope.get(_CHOSEN)
+    return [pair for pair in request.query_params.multi_items() if pair[0] != chosen]
 
 
 def path_of(request: Request) -> str:

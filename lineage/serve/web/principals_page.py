@@ -19,7 +19,7 @@ from lineage.serve.text.render_graph import amounts, omitted
 from lineage.serve.text.text_page import many
 from lineage.serve.web import page_context
 from lineage.serve.web.folding import merged, nearest, opened, undrawn, without_over
-from lineage.serve.web.page_endpoint import PageRequest, page_of
+from lineage.serve.web.page_endpoint import PageRequest, page_of, with_default, with_normalised_query
 from lineage.serve.web.templating import drawn
 
 OVER: Final = Parameter("over", {"type": "boolean"}, "Whether to draw relations that have ended as well.")
@@ -43,7 +43,9 @@ def page(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
                 ("target" if name == BLAST else name, value) for name, value in request.query_params.multi_items()
             ]
             request = Request({**request.scope, "query_string": urlencode(params).encode()})
-        return await (principals if request.query_params.get("view") == PRINCIPALS else elements)(request)
+        if request.query_params.get("view", "").strip() == PRINCIPALS:
+            return await principals(request)
+        return await elements(with_default(with_normalised_query(request), "most", page_context.GRAPH_DRAWN))
 
     return either
 

@@ -19,6 +19,7 @@ from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.limits import Limits
 from lineage.serve.text import render_chain
 from lineage.serve.web.links import Links
+from lineage.serve.web.page_context import GRAPH_DRAWN
 from tests.support.http_worlds import LEAKED, World, api_over
 from tests.support.web_pages import ACTION, EVERY, HOSTILE, OF, Pages, hidden, text_of
 
@@ -212,6 +213,28 @@ def test_lost_scopes_are_shown(world: World):
     assert lost
 
     assert {"crm:read", "files:read", "web:read"} == set(re.findall(r"<dd>([^<]*)</dd>", lost[1]))
+
+
+def test_the_page_of_a_wide_graph_says_that_it_is_a_part_and_leads_to_more(here: World):
+    """
+    It has 200 elements unless its address says otherwise, in the picture, the table and its document; its links to
+    other times do not say how many.
+    """
+    event = {"type": "token.issued", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z"}
+    names = [f"w{number}" for number in range(GRAPH_DRAWN + 5)]
+    tokens = [event | {"event_id": one, "token": one, "subject": "agent:wide"} for one in names]
+    here.post("/v1/events", "producer", json=tokens)
+    page = Pages(here).get("/graph?of=principal:agent:wide")
+    more = re.search(r'<a href="(/graph[^"]*)">Show up to 500</a>', page.text)
+    address = re.search(r'<a href="(/v1/[^"]*)">', page.text)
+    assert more
+    assert address
+    whole = Pages(here).get(html.unescape(more[1]))
+
+    assert [GRAPH_DRAWN, GRAPH_DRAWN + 5] == [one.text.count("<tr data-key=") for one in (page, whole)]
+    assert GRAPH_DRAWN == len(here.get(html.unescape(address[1])).json()["nodes"])
+    assert "Show up to" not in whole.text
+    assert [] == re.findall(r'href="/graph[^"]*most=200', page.text)
 
 
 def test_the_dossier_stands_alone(world: World):
