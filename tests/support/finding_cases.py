@@ -1145,6 +1145,10 @@ CASES["unknown-issuer"] = Case(
     ),
     resolved=[receiver("gw", issuers=["https://evil.example"])],
     missing=[issued("https://evil.example#t2")],
+    more=(
+        # nobody names an issuer, and one has been there for long
+        ([issued("https://old.example#t1", at=-10 * DAY), issued("https://evil.example#t2", at=DAY)], "medium"),
+    ),
 )
 CASES["suspect"] = Case(
     fires=[issued("t1", actor=A, prior_actors=[B]), ordered("r1", f"principal:{B}")],

@@ -12,7 +12,7 @@ from lineage.core.findings.scene.scopes import claimed, matches
 from lineage.core.model.events import Fact, WorkloadBound
 from lineage.core.model.finding import CITED, Finding, Severity, finding
 from lineage.core.model.sentences import keyed, listed, principal, sentence, thing
-from lineage.core.model.times import NEVER
+from lineage.core.model.times import DAY, NEVER
 
 _MULTIPLE: Final = 2
 _Bound = tuple[Fact, WorkloadBound]
@@ -92,7 +92,7 @@ def unknown_issuer(scene: Scene, key: str) -> Iterator[Finding]:
     issuer = issuer_of(element.id) if element else None
     if element is None or issuer is None or _is_covered(scene, issuer):
         return
-    if scene.tally.issuers.get(issuer, element.issued_at) <= scene.at - scene.options.issuer_age:
+    if _is_old(scene, issuer):
         return
     why = sentence(
         "nobody knows {}, the issuer of {}: it sends nothing, and no receiver and no trust entry covers it",
@@ -108,11 +108,21 @@ def _is_covered(scene: Scene, issuer: str) -> bool:
     return any(prefix and f"{issuer}#".startswith(prefix) for prefix in scene.intake.known_prefixes)
 
 
+def _is_old(scene: Scene, issuer: str) -> bool:
+    """Whether an issuer was seen before the last days that count as recent."""
+    first = scene.tally.issuers.get(issuer)
+    return first is not None and first <= scene.at - scene.options.issuer_age
+
+
 def no_known_issuer(scene: Scene) -> str | None:
     """Explain why unknown issuers cannot be recognised."""
-    if any(_is_covered(scene, issuer) for issuer in scene.tally.issuers):
+    if any(_is_covered(scene, issuer) or _is_old(scene, issuer) for issuer in scene.tally.issuers):
         return None
-    return "no source, receiver or trust entry is named as the issuer of any token is, so none is known"
+    days = scene.options.issuer_age // DAY
+    return (
+        "no source, receiver or trust entry is named as the issuer of any token is, and none was seen before the last "
+        f"{days} days, so none is known"
+    )
 
 
 def no_bindings(scene: Scene) -> str | None:
