@@ -107,11 +107,42 @@ def test_who_mailed_the_rival_is_found_by_typing_a_part_of_its_name(person: Brow
     page.goto("/")
     page.keyboard.type("rival")
     page.keyboard.press("Enter")
-    page.get_by_role("link", name="press@rival.example").click()
+    page.get_by_role("link", name="press@rival.example").first.click()
     eventually(page, "main [role=alert]", "agent:scraper used a token issued to agent:mailer")
     eventually(page, ".facets", re.compile(r"By whom\s*agent:scraper.*For whom\s*Alice Ng", re.DOTALL))
     page.get_by_role("link", name="mail-7", exact=True).first.click()
     eventually(page, "h1", "mail.send was done by agent:scraper")
+
+
+@pytest.mark.slow
+def test_the_answer_is_two_clicks_from_the_start_page(person: BrowserContext):
+    """
+    Who mailed the price list to the rival, on whose authority, and that the token was stolen, by clicking alone:
+    from what needs attention, and from the bar of the day through its list.
+    """
+    page = person.new_page()
+    page.goto("/")
+    eventually(page, ".note.bad", "High: Possible token theft")
+    page.locator(".note.bad").get_by_role("link", name="action:mail-7", exact=True).click()
+    page.wait_for_url("**/who?action=mail-7*")
+    _is_the_answer(page)
+
+    page.goto("/")
+    page.locator("svg.bars a").last.click()
+    page.wait_for_url("**/actions?*")
+    page.get_by_role("row").filter(has_text="press@rival.example").get_by_role("link", name="mail-7").click()
+    page.wait_for_url("**/who?action=mail-7*")
+    _is_the_answer(page)
+
+
+def _is_the_answer(page: Page) -> None:
+    """Examine what a person reads there: the sentence, the warning, the chain, and what was sent."""
+    eventually(page, "h1", re.compile("mail.send was done by agent:scraper.*issued to.*agent:mailer.*for.*alice"))
+    eventually(page, "main [role=alert]", "agent:scraper used a token issued to agent:mailer")
+    eventually(page, ".cards .human", "Alice Ng")
+    eventually(page, ".cards .broken", "possible theft")
+    eventually(page, "#what ~ dl", "press@rival.example")
+    eventually(page, "#decision ~ dl", "price-list-2026.xlsx")
 
 
 @pytest.mark.slow

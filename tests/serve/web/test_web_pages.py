@@ -164,7 +164,7 @@ def test_a_search_says_what_it_found_and_where_it_looked(world: World):
     assert "mail-7 mail.send with mail on mailbox press@rival.example, succeeded 2026-11-02T09:47:29Z" in mail
     assert "by agent:scraper for human:alice@example.com (Alice Ng); authority active" in mail
     assert "https://idp.example#mailer-1 held by agent:mailer for human:alice@example.com (Alice Ng), active" in mail
-    assert re.search(r"Latest actions with what was found.*drive-2 .*/sales/price-list-2026.xlsx Alice Ng", price)
+    assert "drive-2 files.read with drive to /sales/price-list-2026.xlsx for Alice Ng by agent:researcher" in price
     assert "last acted on 2026-11-02T08:44:51Z by agent:researcher for human:alice@example.com (Alice Ng)" in price
     assert "principal human:alice@example.com Alice Ng, human, active" in nothing
     for page in (mail, price, nothing):
