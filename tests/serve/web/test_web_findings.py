@@ -157,11 +157,15 @@ def test_the_list_is_filtered_by_the_form(pages: Pages, query: str, count: int):
 
 def test_an_invalid_filter_is_refused_by_name(pages: Pages):
     """
-    An unknown rule or an invalid time gives a page with status 400 that names what is wrong.
+    An unknown rule, an invalid time or a thing without its kind gives a page with status 400 that names what is wrong.
     """
     rule, moment = pages.get("/findings?kind=theft"), pages.get("/findings?since=yesterdayish")
+    things = [
+        pages.get(f"/findings?of={of}") for of in ("mailer", "-1", "thing:x", quote("\u202eא"), "token:" + "x" * 600)
+    ]
 
-    assert (400, 400) == (rule.status_code, moment.status_code)
+    assert [400] * 7 == [page.status_code for page in (rule, moment, *things)]
+    assert all("A parameter is wrong of: " in text_of(page) for page in things)
     assert "there is no kind 'theft'" in text_of(rule)
     assert "since" in text_of(moment)
 

@@ -31,7 +31,7 @@ from lineage.serve.http.core.parameters import (
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries.activity.uses import uses as uses_of
-from lineage.serve.queries.findings.findings import FindingFilter
+from lineage.serve.queries.findings.findings import SUBJECT_KINDS, FindingFilter
 from lineage.serve.queries.findings.findings import findings as findings_of
 from lineage.serve.queries.findings.one_finding import finding as finding_of
 from lineage.serve.queries.findings.posture import posture as posture_of
@@ -101,8 +101,9 @@ def diff(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 def finding_filter_of(query: Query) -> FindingFilter:
     """Return which findings a query asks for."""
+    of = query.text("of")
     return FindingFilter(
-        query.text("of"),
+        None if of is None else ":".join(kind_and_id(of, kinds=SUBJECT_KINDS)),
         tuple(query.all("kind")),
         tuple(query.all("severity")),
         tuple(query.all("status")),
