@@ -7,10 +7,10 @@ import click
 
 from lineage.core.model.times import Instant
 from lineage.core.model.vocabulary import ACTION_OUTCOMES
-from lineage.serve.cli.asking import resolved as one_thing
-from lineage.serve.cli.asking import resolved_id
 from lineage.serve.cli.options import AT, AT_ANY_TIME, KNOWN_AT, TIME, list_options, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Output
+from lineage.serve.cli.several_ids import resolved as one_thing
+from lineage.serve.cli.several_ids import resolved_id
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings

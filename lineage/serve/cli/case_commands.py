@@ -332,7 +332,7 @@ def _done(
 def _items(service: "Service", items: Sequence[str], ranges: Sequence[str]) -> "list[CaseItem]":
     from lineage.core.cases.case import RANGE
     from lineage.core.model.events import CaseItem
-    from lineage.serve.cli.asking import resolved
+    from lineage.serve.cli.several_ids import resolved
     from lineage.serve.queries.inventory.resolving import THINGS
 
     found = []

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.core.model.errors import RefusedError
-from lineage.serve.cli.asking import resolved
 from lineage.serve.cli.completion import things
 from lineage.serve.cli.options import shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Output
+from lineage.serve.cli.several_ids import resolved
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings

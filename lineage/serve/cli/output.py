@@ -88,9 +88,9 @@ class Output:
         if self.as_json:
             click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         elif self.form != "text":
-            from lineage.serve.drawing.formats import written
+            from lineage.serve.drawing import formats
 
-            click.echo(written(self.form, document), nl=False)
+            click.echo(formats.render(self.form, document), nl=False)
         else:
             self.console.print(render(document))
 

@@ -7,7 +7,6 @@ import click
 
 from lineage.core.model.times import Instant
 from lineage.serve.cli import completion
-from lineage.serve.cli.asking import answer_each, answer_each_of, one_list, one_picture
 from lineage.serve.cli.options import (
     AT,
     FORMAT,
@@ -22,6 +21,7 @@ from lineage.serve.cli.options import (
     target_options,
 )
 from lineage.serve.cli.output import Document, Output
+from lineage.serve.cli.several_ids import answer_each, answer_each_of, one_list, one_picture
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings

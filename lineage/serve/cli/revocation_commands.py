@@ -9,7 +9,6 @@ import click
 
 from lineage.core.model.times import Instant
 from lineage.core.model.vocabulary import REASONS
-from lineage.serve.cli.asking import answer_each
 from lineage.serve.cli.options import (
     AT,
     FOUR_EYES,
@@ -25,6 +24,7 @@ from lineage.serve.cli.options import (
     target_options,
 )
 from lineage.serve.cli.output import Output
+from lineage.serve.cli.several_ids import answer_each
 
 _HEX: Final = re.compile("[0-9a-f]{64}")
 

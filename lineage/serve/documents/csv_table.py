@@ -14,7 +14,7 @@ from lineage.serve.documents.compact_json import compact_json
 _GUARDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")  # noqa: RUF001 (fullwidth)
 
 
-def written(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+def csv_text(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
     """Write a table with a header."""
     return "".join(lines_of(columns, rows))
 

@@ -52,7 +52,7 @@ def as_csv(findings: Iterable[Document]) -> str:
         }
         for one in findings
     )
-    return csv_table.written(_COLUMNS, rows)
+    return csv_table.csv_text(_COLUMNS, rows)
 
 
 def as_ocsf(findings: Iterable[Document], world: World) -> str:

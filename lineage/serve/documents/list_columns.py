@@ -3,7 +3,7 @@
 from typing import Final
 
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.documents.csv_table import written
+from lineage.serve.documents.csv_table import csv_text
 from lineage.serve.documents.finding_formats import as_csv as findings_as_csv
 
 _RESOURCE: Final = ("resource.type", "resource.id", "resource.environment")
@@ -70,4 +70,4 @@ def as_csv(name: str, document: Document) -> str:
     """Write the items of a list, given by its name."""
     if name == "findings":
         return findings_as_csv(document["items"])
-    return written(COLUMNS[name], document["items"])
+    return csv_text(COLUMNS[name], document["items"])

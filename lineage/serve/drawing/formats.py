@@ -20,7 +20,7 @@ FORMATS: Final = ("json", *MEDIA_TYPES)
 _WRITERS: Final = {"dot": as_dot, "mermaid": as_mermaid, "graphml": as_graphml, "svg": as_svg}
 
 
-def written(form: str, document: Document) -> str:
+def render(form: str, document: Document) -> str:
     """Write a document of a graph or a chain in one of the formats of ``MEDIA_TYPES``."""
     return _WRITERS[form](picture_of(document))
 

@@ -16,7 +16,7 @@ import uvicorn
 from lineage.core.model.errors import RefusedError
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.server.connections import Connections
-from lineage.serve.server.wire import HttpWire
+from lineage.serve.server.h11_protocol import StrictH11Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def http_server(
     """
     config = uvicorn.Config(
         app,
-        http=partial(HttpWire, connections=connections),  # type: ignore[arg-type]
+        http=partial(StrictH11Protocol, connections=connections),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         access_log=False,  # our access log says more, and contains no query with a token

@@ -6,7 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lineage.serve.drawing.formats import MEDIA_TYPES, written
+from lineage.serve.drawing.formats import MEDIA_TYPES, render
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import ParameterError
 from lineage.serve.http.core.question import Question, answered
@@ -31,7 +31,7 @@ def file_of(site: AppContext, path: str, form: str) -> Callable[[Request], Await
         if len(request.query_params.getlist(single)) > 1:
             raise ParameterError(single, "a picture shows one")
         answer = await answered(site, question, request)
-        text = await site.pools.questions.run(answer.caller.name, written, form, answer.document)
+        text = await site.pools.questions.run(answer.caller.name, render, form, answer.document)
         return Response(text, media_type=MEDIA_TYPES[form], headers=HEADERS)
 
     return file

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typing_extensions import is_typeddict
 
 from lineage.serve.cli.main import main
-from lineage.serve.documents.csv_table import cell, written
+from lineage.serve.documents.csv_table import cell, csv_text
 from lineage.serve.documents.list_columns import COLUMNS
 from lineage.serve.http.openapi import schemas
 from tests.support.places import INCIDENT
@@ -78,7 +78,7 @@ def test_every_field_of_an_item_has_a_column(name: str):
 @given(value=st.text(st.sampled_from("=+-@\t\r\n'\"a,; ＝"), max_size=6))  # noqa: RUF001 (fullwidth)
 def test_a_cell_is_no_formula_and_gives_its_value_back(value: str):
     """What a spreadsheet would calculate begins with an apostrophe; without it the value is what it was."""
-    [row] = csv.DictReader(io.StringIO(written(["a"], [{"a": value}]) if value else "a\r\n''\r\n", newline=""))
+    [row] = csv.DictReader(io.StringIO(csv_text(["a"], [{"a": value}]) if value else "a\r\n''\r\n", newline=""))
     result = row["a"] if value else ""
 
     assert not result.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝"))  # noqa: RUF001

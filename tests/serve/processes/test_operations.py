@@ -39,8 +39,8 @@ from lineage.serve.processes.logs import FLOOD_SECONDS, FORMATS, LogSettings, cl
 from lineage.serve.processes.tracing import LINKS, no_tracer, tracer, tracer_to
 from lineage.serve.server.connection_metrics import ConnectionCollector
 from lineage.serve.server.connections import Connections
+from lineage.serve.server.h11_protocol import HEAD_BYTES
 from lineage.serve.server.listening import address_of
-from lineage.serve.server.wire import HEAD_BYTES
 from lineage.store.store import open_store
 from tests.support.delivery_documents import delivered
 from tests.support.places import ROOT

@@ -6,13 +6,13 @@ from functools import partial
 from typing import Final
 
 from lineage.serve.documents import list_columns
-from lineage.serve.drawing.formats import MEDIA_TYPES, written
+from lineage.serve.drawing.formats import MEDIA_TYPES, render
 from lineage.serve.http.core.query import Parameter
 from lineage.serve.http.core.question import Question, Writer
 
 CSV: Final = "text/csv"
 PICTURES: Final[Mapping[str, Writer]] = {
-    name: (media_type, partial(written, name)) for name, media_type in MEDIA_TYPES.items()
+    name: (media_type, partial(render, name)) for name, media_type in MEDIA_TYPES.items()
 }
 
 

@@ -29,7 +29,7 @@ _WORDS: Final = {
 }
 
 
-class HttpWire(H11Protocol):
+class StrictH11Protocol(H11Protocol):
     """One connection."""
 
     conn: StrictConnection
