@@ -6,6 +6,7 @@ processor time.
 """
 
 import argparse
+import itertools
 import platform
 import statistics
 import subprocess
@@ -30,18 +31,23 @@ from compose.native.postgres import Postgres
 from ingest.codec import api as codec
 from ingest.kafka.consumer import Consumer
 from ingest.kafka.log import KafkaLog
+from ingest.kafka.settings import KafkaSettings
 from ingest.log.port import entry_of
 from lineage.core.findings.keeping.live import LiveFindings
 from lineage.core.findings.options import Options
 from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.events import Fact
 from lineage.core.model.records import Batch, Outcomes
+from lineage.deliver.findings.finding_feed import FEED
 from lineage.plumbing.gc_pause import gc_freeze, gc_paused
 from lineage.serve.commands.finding_keeper import FindingKeeper
+from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now
-from lineage.serve.processes.finding_process import LOOK_SECONDS
+from lineage.serve.processes.finding_process import MOST, FindingFeeder, FindingProcess
+from lineage.store import kept_findings
+from lineage.store.delivery import outbox
 from lineage.store.kept_findings import OPENED, StoredFinding
-from lineage.store.store import open_store
+from lineage.store.store import Store, open_store
 
 EVENTS: Final = 50_000
 BATCH: Final = 500
@@ -55,26 +61,75 @@ _GOAL_DELAY: Final = 1.0
 # Each of these runs in its own process: its arguments are strings, its result is JSON on standard output.
 
 
-def keeps(store: str, total: str) -> dict[str, float]:
-    """Keep the findings of a store until a number of records is in the index; print each alert's delay at the end."""
+def keeps(store: str, total: str, log: str = "") -> dict[str, float]:
+    """Keep the findings of a store until a number of records is in the index; print each alert's delay at the end.
+
+    With a log, every change is also sent to the topic of findings, and the delay until it is there is printed as well.
+    """
+    opened: dict[int, int] = {}  # when the last fact of a finding was recorded, by the number of its first version
     delays: list[tuple[float, float]] = []  # for each alert: when it was written, and its delay
+    numbers = itertools.count(1)
 
     def notice(changes: list[tuple[str, StoredFinding]], _: int) -> None:
         at = now()
-        delays.extend((at / 1e6, (at - one.recorded_at) / 1e6) for change, one in changes if change == OPENED)
+        for (change, one), number in zip(changes, numbers, strict=False):
+            if change == OPENED:
+                opened[number] = one.recorded_at
+                delays.append((at / 1e6, (at - one.recorded_at) / 1e6))
 
     kept = open_store(store, codec.read)
-    keeper = FindingKeeper(kept, None, Options())
-    keeper.notify = notice
-    keeper.sweep(now())
+    process = FindingProcess(Settings(), kept, FindingKeeper(kept, None, Options()), MOST)
+    process.keeper.notify = notice
+    feeder = _TimedFeeder(kept, log) if log else None
+    process.feeder = feeder
+    process.keeper.sweep(now())
     print("ready", flush=True)
-    while sum(kept.positions().values()) < int(total) or keeper.is_behind or keeper.look(now()):
-        keeper.look(now())
-        if not keeper.is_behind:
-            time.sleep(LOOK_SECONDS)
+    stopped = threading.Event()
+    running = threading.Thread(target=process.run, args=(stopped,))
+    running.start()
+    while running.is_alive() and not _is_done(kept, int(total), fed=feeder is not None):
+        time.sleep(0.1)
     ended = time.time()
+    stopped.set()
+    running.join()
+    sent = _centiles([] if feeder is None else [*feeder.delays(opened)])
     kept.close()
-    return {"records": int(total), "until": ended, **_centiles(delays)}
+    return {
+        "records": int(total),
+        "until": ended,
+        **_centiles(delays),
+        **{f"topic_{name}": value for name, value in sent.items()},
+    }
+
+
+def _is_done(kept: Store, total: int, *, fed: bool) -> bool:
+    """Whether everything is in the index, and in the topic if it is fed."""
+    positions, state = kept.positions(), kept_findings.state_of(kept)
+    if sum(positions.values()) < total or state.swept != positions:
+        return False
+    return not fed or outbox.cursor_of(kept, FEED).seq == state.seq
+
+
+class _TimedFeeder(FindingFeeder):
+    """A feeder that notes when which versions were in the topic."""
+
+    def __init__(self, store: Store, log: str) -> None:
+        super().__init__(store, log, KafkaSettings())
+        self._store = store
+        self._turns: list[tuple[int, int]] = [(0, 0)]  # the last version that was sent, and when
+
+    def turn(self) -> int:
+        """Send what is new, and note the time."""
+        sent, at = super().turn(), now()
+        if sent:
+            self._turns.append((outbox.cursor_of(self._store, FEED).seq, at))
+        return sent
+
+    def delays(self, opened: Mapping[int, int]) -> Iterator[tuple[float, float]]:
+        """Yield when each of some versions was in the topic, and how long after the recording of its last fact."""
+        for (before, _), (last, at) in itertools.pairwise(self._turns):
+            for number in opened.keys() & range(before + 1, last + 1):
+                yield at / 1e6, (at - opened[number]) / 1e6
 
 
 def _centiles(delays: list[tuple[float, float]]) -> dict[str, float]:
@@ -205,12 +260,12 @@ def beside_intake(url: str, stores: Databases, count: int) -> Iterator[Figure]:
 
 
 def alerts(servers: str, stores: Databases, rates: Iterable[int]) -> Iterator[Figure]:
-    """Measure the delay from the recording of a finding's last fact until the finding is written, at fixed rates."""
+    """Measure the delay from the recording of a finding's last fact until it is written, and sent, at fixed rates."""
     for each in rates:
         for words, made in (("SQLite", stores.sqlite), ("PostgreSQL", stores.postgresql)):
             url, store, total = f"kafka://{servers}/alerts-{words}-{each}", made(), each * PACED_SECONDS
             KafkaLog(url).create(partitions=kafka.PARTITIONS, replication=1)
-            keeper = start("keeps", store, str(total))
+            keeper = start("keeps", store, str(total), url)
             _is_ready(keeper)
             consumer = start("consumes", url, store, str(total))
             _is_ready(consumer)
@@ -226,6 +281,9 @@ def alerts(servers: str, stores: Databases, rates: Iterable[int]) -> Iterator[Fi
             yield Figure(name=f"fact to alert {at}, p50", value=kept["p50"], unit="s")
             yield Figure(name=f"fact to alert {at}, p99 of {kept['delays']:,}", value=kept["p99"], unit="s",
                          goal="<= 1 s", met=kept["p99"] <= _GOAL_DELAY)  # fmt: skip
+            yield Figure(name=f"fact to topic {at}, p50", value=kept["topic_p50"], unit="s")
+            yield Figure(name=f"fact to topic {at}, p99", value=kept["topic_p99"], unit="s", goal="<= 1 s",
+                         met=kept["topic_p99"] <= _GOAL_DELAY)  # fmt: skip
 
 
 def _is_ready(process: "subprocess.Popen[bytes]") -> None:
