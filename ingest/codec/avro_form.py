@@ -29,12 +29,12 @@ def encode(event: Event) -> bytes:
     Raises:
         BadRecordError: The event is invalid, or larger than a record may be.
     """
-    version, coder = _writer()
+    version, header = _latest()
     try:
-        value = coder.encode(event)
+        value = _coders()[header].encode(event)
     except Exception:  # noqa: BLE001  (the fast path does not explain: the slow path finds what is wrong)
         check(event)
-        value = _MAGIC + version.fingerprint + avro_fastavro.write_body(version, event)
+        value = header + avro_fastavro.write_body(version, event)
     _refuse_large(value)
     return value
 
@@ -102,10 +102,10 @@ def _coders() -> dict[bytes, Coder]:
 
 
 @cache
-def _writer() -> tuple[schemas.SchemaVersion, Coder]:
-    """Return the version that events are written with, and its coder."""
+def _latest() -> tuple[schemas.SchemaVersion, bytes]:
+    """Return the version that events are written with, and the header of their values."""
     version = schemas.latest()
-    return version, _coders()[_MAGIC + version.fingerprint]
+    return version, _MAGIC + version.fingerprint
 
 
 def _coder(version: schemas.SchemaVersion) -> Coder:
