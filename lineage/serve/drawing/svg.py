@@ -4,6 +4,7 @@ With its style sheet it is self-contained; without, it is part of a page whose s
 node is a link if it has a page, and has a title that says in words what colour and position mean.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 from unicodedata import east_asian_width
@@ -21,6 +22,9 @@ _LETTER: Final = 6.9  # the maximum width of a letter of the first line, in near
 _EASE: Final = 16  # columns of the first line that fit as they are; a few more are drawn narrower
 _SMALL: Final = 6.4  # the maximum width of a letter of the second line and of labels
 _PLACES: Final = (0.5, 0.56, 0.44, 0.62, 0.38, 0.7, 0.3)  # positions along an edge for its label
+_AT_TARGET: Final = (0.8, 0.74, 0.68)  # and of many edges that leave one box, whose middles are close to each other
+_AT_SOURCE: Final = (0.2, 0.26, 0.32)  # and of many that arrive at one
+_FAN: Final = 3  # edges at one box
 _MOST_LABELS: Final = 120  # beyond this, labels would be illegible; titles and the table have the words
 
 STYLE_SHEET: Final = """
@@ -181,12 +185,15 @@ def _labels(
     written = sorted((edge for edge in edges if edge.label), key=lambda edge: (not edge.tone, edge.source, edge.target))
     if len(written) > _MOST_LABELS:
         written = [edge for edge in written if edge.tone in ("bad", "hit")][:_MOST_LABELS]
+    leaving, arriving = Counter(edge.source for edge in written), Counter(edge.target for edge in written)
     occupied = [(spot.x - 2, spot.y - 2, spot.x + WIDE + 2, spot.y + HIGH + 2) for spot in places.values()]
     found: dict[int, tuple[_Spot, str]] = {}
     for edge in written:
         text = safe(edge.label)
         half = columns(text) * (_LETTER if edge.tone == "bad" else _SMALL) / 2
-        boxes = [_label_box(_along(runs[id(edge)], part), half) for part in _PLACES]
+        from_many, to_many = arriving[edge.target] >= _FAN, leaving[edge.source] >= _FAN
+        apart = () if from_many == to_many else _AT_TARGET if to_many else _AT_SOURCE
+        boxes = [_label_box(_along(runs[id(edge)], part), half) for part in (*apart, *_PLACES)]
         free = [box for box in boxes if not any(_overlaps(box, other) for other in occupied)]
         if free or edge.tone == "bad":
             box = (free or boxes)[0]

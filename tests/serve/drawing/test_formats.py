@@ -163,3 +163,23 @@ def test_boxes_do_not_overlap():
         for number, one in enumerate(boxes)
         for other in boxes[:number]
     )
+
+
+@pytest.mark.parametrize("outward", [True, False])
+def test_a_label_of_many_edges_at_one_box_is_at_its_other_end(outward: bool):
+    """
+    Each is at the height of the box that only its edge has, not in the middle, where all the edges are close together.
+    """
+    ends = [f"end-{number}" for number in range(6)]
+    nodes = tuple(
+        Node(key=id_, id=id_, kind="agent", label=id_, under="", title="", href="/x") for id_ in ("hub", *ends)
+    )
+    pairs = [("hub", end) if outward else (end, "hub") for end in ends]
+    edges = tuple(Edge(source=one, target=other, label=f"{n} token", title="") for n, (one, other) in enumerate(pairs))
+    svg = as_svg(Picture("fan", nodes, edges))
+    boxes = {text: float(y) for y, text in re.findall(r'y="([\d.]+)"[^>]*>(end-\d)</text>', svg)}
+    labels = {f"end-{n}": float(y) for y, n in re.findall(r'dg-label" x="\d+" y="(\d+)"[^>]*>(\d) token', svg)}
+
+    assert set(ends) == set(labels)
+    for end, y in labels.items():
+        assert end == min(boxes, key=lambda other, y=y: abs(boxes[other] - y))

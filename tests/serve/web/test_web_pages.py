@@ -171,6 +171,14 @@ def test_a_search_says_what_it_found_and_where_it_looked(world: World):
         assert "A search looks at ids, display names, tools, operations and resources" in page
 
 
+def test_a_time_in_a_sentence_is_to_the_second(world: World):
+    """The whole time is in the title, and what is typed into a range has no zeros after its seconds."""
+    agent = Pages(world).get("/status?of=principal:agent:planner&at=2026-11-02T10:24:59.123456Z").text
+
+    assert 'at <span class="time" title="2026-11-02T10:24:59.123456Z">2026-11-02T10:24:59Z</span>' in agent
+    assert [] == re.findall(r'value="[^"]*\.0*Z"', agent)
+
+
 def test_long_digests_are_shortened_in_links_only(here: World):
     """A link shows the ends of a digest and has the whole id as its title; the page of the thing shows all of it."""
     digest = "560d379e81bbe5488cbf8f1ae533e06dcdb461629ff7987c62a1eb0d0398be0a"
