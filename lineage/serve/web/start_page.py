@@ -4,7 +4,7 @@ An overview reads some thousand facts, and the page reloads by itself, so an ove
 if nothing was recorded since.
 """
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Final, NamedTuple
 
 from starlette.requests import Request
@@ -18,12 +18,15 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import Query
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.overviews.attention import basis_of
+from lineage.serve.text.phrases import ALARMING
 from lineage.serve.web.activity_bars import bars, lasting
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links
 from lineage.serve.web.page_endpoint import ASKED, render_template, with_normalised_query
 
 FRESH: Final = 60_000_000  # microseconds for which an overview is shown again
+
+THEFT: Final = "wielder-mismatch"
 
 
 class _Made(NamedTuple):
@@ -65,6 +68,8 @@ def page(site: AppContext, story: Story | None) -> Callable[[Request], Awaitable
         context = {
             "story": story,
             "overview": document,
+            "alarm": alarm(document["findings"]["worst"]),
+            "thefts": links.to("/findings", kind=THEFT),
             "lasting": lasting,
             "activity": bars(document["activity"], links),
         }
@@ -75,3 +80,16 @@ def page(site: AppContext, story: Story | None) -> Callable[[Request], Awaitable
         return await site.pools.questions.run(caller.name, answer, request, caller)
 
     return start
+
+
+def alarm(worst: Sequence[Document]) -> Document | None:
+    """Return the finding that the page shows in red: of those of the highest severity, a possible theft comes first.
+
+    Args:
+        worst: The first findings, by severity.
+
+    Returns:
+        None if there is none of high severity or above.
+    """
+    grave = [one for one in worst if one["severity"] in ALARMING and one["severity"] == worst[0]["severity"]]
+    return min(grave, key=lambda one: one["kind"] != THEFT, default=None)

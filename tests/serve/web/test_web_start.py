@@ -12,6 +12,7 @@ from lineage.core.model.events import ActionPerformed, Event
 from lineage.serve.cli.demo import ASKED
 from lineage.serve.web.activity_bars import HIGH, bars, lasting
 from lineage.serve.web.links import Links
+from lineage.serve.web.start_page import alarm
 from tests.support.http_worlds import api_over
 from tests.support.web_pages import Pages, text_of
 
@@ -34,7 +35,27 @@ def test_the_start_page_has_findings_and_figures(pages: Pages):
     assert "Possible token theft: agent:scraper" in text
     assert re.search(r"100% of actions.*13 alive.*5 parties", text, re.DOTALL)
     assert '<a href="/tokens?state=active">' in page.text
+    assert '<a href="/findings?kind=wielder-mismatch">Possible thefts</a>' in page.text
     assert '<a href="/graph?view=principals">' in page.text
+
+
+@pytest.mark.parametrize(
+    ("worst", "shown"),
+    [
+        ("", None),
+        ("medium:wielder-mismatch", None),
+        ("high:cycle high:wielder-mismatch high:cycle", 1),
+        ("critical:cycle high:wielder-mismatch", 0),
+        ("high:cycle medium:wielder-mismatch", 0),
+    ],
+)
+def test_a_possible_theft_is_shown_before_others_of_its_severity(worst: str, shown: int | None):
+    """
+    A worse finding still comes first, and one of medium severity is not shown in red.
+    """
+    found = [dict(zip(("severity", "kind"), one.split(":"), strict=True)) for one in worst.split()]
+
+    assert (None if shown is None else found[shown]) is alarm(found)
 
 
 def test_a_bar_is_a_list(pages: Pages):
