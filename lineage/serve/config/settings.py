@@ -251,14 +251,6 @@ class Settings:
         """Whether the log is on Kafka."""
         return (self.log or "").startswith("kafka:")
 
-    @property
-    def listen_address(self) -> tuple[str, int] | None:
-        """The host and port of the consumer's metrics and health."""
-        if self.listen is None:
-            return None
-        host, _, port = self.listen.rpartition(":")
-        return host.removeprefix("[").removesuffix("]"), int(port)
-
     def shown(self) -> dict[str, str]:
         """The settings by name, without secrets."""
         shown = OWN.shown(self, also=("store", "source", "group", *(["collect_http"] if self.sources else [])))

@@ -3,17 +3,12 @@
 from collections.abc import Collection
 from typing import Final
 
-import sqlalchemy as sa
-
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, RevocationAcknowledged
-from lineage.core.model.records import ORDERS, Position
-from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant
-from lineage.store.database.tables import ref
 from lineage.store.reading import statements
-from lineage.store.reading.reader import Reader, fact_of
+from lineage.store.reading.reader import Reader
 
 _PART: Final = 5_000  # elements looked up at a time
 
@@ -28,17 +23,6 @@ def first_orders(reader: Reader, most: int) -> list[Fact] | None:
     """Return every order and lift; None if there are more than the limit."""
     found = reader.facts_found(statements.ORDERED.limit(most + 1), {})
     return None if len(found) > most else found
-
-
-def latest_orders_mentioning(reader: Reader, key: str, most: int) -> list[Fact]:
-    """The facts, authorised and known, among the last on the topic of orders that mention a key; latest first."""
-    numbers = sa.select(ref.c.n).where(
-        ref.c.key == reader.keys(key), ref.c.until == 0, statements.has_role(RefRole.MENTIONS)
-    )
-    latest = numbers.where(ref.c.n >= Position(ORDERS, 0, 0).number).order_by(ref.c.n.desc()).limit(most)
-    found = [int(n) for n in reader.connection.execute(latest).scalars()]
-    rows = sorted(reader.rows_at(found), key=lambda row: -row.n)
-    return [one for row in rows if reader.knows_mention(one := fact_of(row, reader.decode), key)]
 
 
 def load_acknowledgements(reader: Reader, world: World, revocations: Collection[str]) -> None:

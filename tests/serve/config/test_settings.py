@@ -28,6 +28,7 @@ from lineage.plumbing.addresses import without_password
 from lineage.serve.config import http_settings
 from lineage.serve.config import settings as settings_module
 from lineage.serve.config.settings import Settings
+from lineage.serve.server.listening import address_of
 from tests.support.places import ROOT
 
 SECRET = "correct-horse-battery-staple"
@@ -184,14 +185,12 @@ def test_a_variable_that_nothing_reads_is_remembered():
     assert ("DELEGRAPH_KAFKA_PASWORD",) == Settings.of(env=env).unread
 
 
-@pytest.mark.parametrize(
-    ("listen", "address"), [("127.0.0.1:9464", ("127.0.0.1", 9464)), ("[::1]:0", ("::1", 0)), (None, None)]
-)
-def test_where_the_consumer_listens(listen: str | None, address: tuple[str, int] | None):
+@pytest.mark.parametrize(("listen", "address"), [("127.0.0.1:9464", ("127.0.0.1", 9464)), ("[::1]:0", ("::1", 0))])
+def test_where_a_process_listens(listen: str, address: tuple[str, int]):
     """
     `listen` is a host and a port; 0 takes any port that is free.
     """
-    assert address == Settings.of(env={}, listen=listen).listen_address
+    assert address == address_of(Settings.of(env={}, listen=listen).listen or "")
 
 
 def test_every_setting_is_explained():

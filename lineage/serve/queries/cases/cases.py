@@ -5,8 +5,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from lineage.core.cases.case import MOST_CHANGES, RANGE, Case, CaseChange, Contained, case_of
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import CaseChanged, CaseItem, digest
-from lineage.core.model.keys import key_of
+from lineage.core.model.events import digest
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.queries.cases.case_items import present_states
@@ -14,11 +13,10 @@ from lineage.serve.queries.findings.one_finding import briefs_of
 from lineage.serve.queries.lists.list_cursors import BAD_CURSOR
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
-from lineage.store.reading.revocation_facts import latest_orders_mentioning
 
 PAGE: Final = 100
 LATEST: Final = 100  # changes that the document of a case shows
-_AT_ONCE: Final = 100  # cases looked at at once
+_AT_ONCE: Final = 100  # cases examined at once
 _T = TypeVar("_T")
 
 
@@ -160,16 +158,6 @@ def unknown_findings(service: Service, ids: Sequence[str], at: Instant) -> list[
     """Return those of some ids that no finding has."""
     known = briefs_of(service, ids, at=at) if ids else {}
     return [id_ for id_ in ids if id_ not in known]
-
-
-def cases_with(service: Service, kind: str, id_: str) -> list[Document]:
-    """Return the cases that contain a thing, in brief; only the latest changes that name it are examined."""
-    item = CaseItem("principal" if kind == "workload" else kind, id_)
-    with service.reader() as reader:
-        facts = latest_orders_mentioning(reader, key_of(kind, id_), _AT_ONCE)
-        ids = dict.fromkeys(fact.event.body.case for fact in facts if isinstance(fact.event.body, CaseChanged))
-        found = [_read(reader, one) for one in ids]
-    return [_brief(one, is_whole=is_whole) for one, is_whole in found if one is not None and one.contains(item)]
 
 
 def change_document(change: CaseChange) -> Document:
