@@ -321,10 +321,10 @@ class Coverings:
 
 
 class _Unanswered:
-    """What holds alike for the elements of one order that nobody has answered for, by the class of their coverage.
+    """The common outcomes of the elements of one order that nobody has answered for, by the class of their coverage.
 
     Attributes:
-        order: The order, which is kept so that its identity stays its own; an order may be several objects.
+        order: The order. It is referenced here so that its identity is not reused; an order may be several objects.
         by_class: The outcomes at the receivers that cover the class, each with the reason why an element is open there,
             and whether some order that ends it has no receiver.
     """

@@ -41,7 +41,7 @@ class TwoStepProbe(Protocol):
 
 
 class Probed(Protocol):
-    """What opens such a connection (``lineage.serve.queries.service.Service``)."""
+    """Opens such a connection (``lineage.serve.queries.service.Service``)."""
 
     def version_probe(self) -> TwoStepProbe | None:
         """Open a connection, which blocks; None if the store is not on a server."""
