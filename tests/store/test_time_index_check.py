@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from ingest.codec import api as codec
 from ingest.log.port import Log, entry_of
 from ingest.opening import open_log
-from ingest.projector import project
+from ingest.projector import project, read_records
 from ingest.trust_file import Trust
 from lineage.core.model.events import ActionPerformed, DecisionMade, DelegationGranted, Event, TokenIssued
+from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.serve.commands import maintenance
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import ANY, COLUMNS
@@ -147,6 +148,18 @@ def test_facts_of_every_sort_are_compared(service: Service, sort: int):
 
     [found] = time_index_differences(service.store)
     assert f"({['action', 'token', 'delegation', 'other'][sort]}) is missing" in found
+
+
+def test_an_action_reported_in_two_partitions_has_no_faults(fresh: stores.Fresh):
+    """The first row of the second part is that of the earlier fact, which is in the other partition."""
+    with a_store(fresh) as (store, _):
+        for partition, event in enumerate((event_of(1, performed("a", "mail")), event_of(2, performed("a", "crm")))):
+            number = Position(DECISIONS, partition, 0).number
+            batch = Batch(advance={(DECISIONS, partition): (0, 1)})
+            read_records([Record(number, START, codec.encode(event))], None, batch)
+            store.write(batch)
+
+        assert [] == list(time_index_differences(store))
 
 
 def test_an_unused_index_has_no_faults(service: Service):

@@ -59,7 +59,7 @@ def _parts(connection: Connection, scratch: sqlite3.Connection) -> Iterator[tupl
             "first_at": min(row[0] for row in rows),
             "last_at": max(row[0] for row in rows),
             "size": size_of(len(rows)),
-            "lane": lane_of(rows[0][1]),
+            "lane": lane_of(part.part),  # a row may be of an earlier fact in another partition
         }
         for name, value in counted.items():
             if getattr(part, name) != value:
