@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import Final
 
+from lineage.core.authority.action_filter import ActionFilter
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.principals_picture import is_over, picture_of_principals
 from lineage.serve.drawing.svg import as_svg
+from lineage.serve.queries.activity.actions import actions
+from lineage.serve.queries.lists.list_pages import OVER_HTTP
 from lineage.serve.text.render_graph import amounts
 from lineage.serve.web.folding import nearest, without_over
 from lineage.serve.web.page_endpoint import PageRequest
@@ -15,6 +18,7 @@ from lineage.serve.web.templating import drawn
 DRAWN: Final = 16  # principals around it in the picture; the page of the graph has more
 LATEST: Final = 120  # actions in the lanes
 LISTED: Final = 5  # of these in the table below
+_LATEST_ONLY: Final = OVER_HTTP._replace(counted=LATEST)  # more are not counted, which would evaluate them all
 
 
 def party(page: PageRequest, of: str) -> Document:
@@ -42,7 +46,14 @@ def party(page: PageRequest, of: str) -> Document:
 def _done(page: PageRequest, id_: str, *, is_human: bool) -> Document:
     """Return the latest actions with it on the chain, in lanes: for a person by actor, for an agent by tool."""
     role = "human" if is_human else "agent"
-    found = page.more("/actions", **{role: id_}, limit=str(LATEST)) or {"items": [], "complete": True}
+    found = actions(
+        page.site.service,
+        ActionFilter(human=id_) if is_human else ActionFilter(agent=id_),
+        at=page.query.at,
+        known_at=page.query.known_at,
+        limit=LATEST,
+        budget=_LATEST_ONLY,
+    ) or {"items": [], "complete": True}
     lane: Callable[[Document], str | None] = (lambda one: one["actor"]) if is_human else (lambda one: one["tool"])
 
     return {

@@ -1,5 +1,6 @@
 """Find the actions and elements of lists in the order of time, and load what is needed to show some of them."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -91,6 +92,26 @@ def load_held(reader: Reader, world: World, elements: Collection[int]) -> dict[s
 def candidates_in_order(reader: Reader, looked: ListFilter) -> Iterator[Candidate]:
     """Yield facts in chronological order. They are candidates: some may not count, or not at that position."""
     return Acts(reader.connection, reader.keys, reader.decode).in_order(looked)
+
+
+def candidates_about(reader: Reader, looked: ListFilter) -> Iterator[Candidate]:
+    """Yield the same for a filter with subjects, by reading every fact about them: for few, that is faster.
+
+    What the facts state is not compared.
+    """
+    assert looked.about is not None  # noqa: S101 (only for a filter with subjects)
+    found: list[Candidate] = []
+    for part in chunks(looked.about):
+        for row in reader.connection.execute(statements.FACTS_ABOUT, {"keys": part}):
+            event = reader.decode(row.value)
+            found.append(Candidate(ListPosition(event.occurred_at, row.n), reader.keys(about(event))))
+    first = -math.inf if looked.first_at is None else looked.first_at
+    last = math.inf if looked.last_at is None else looked.last_at
+    found = [one for one in found if first <= one.place.at <= last]
+    if looked.after is not None:
+        behind = looked.order(looked.after)
+        found = [one for one in found if looked.order(one.place) > behind]
+    yield from sorted(found, key=lambda one: looked.order(one.place))
 
 
 def count_by_hour(reader: Reader, start: Instant, end: Instant) -> dict[Instant, int]:

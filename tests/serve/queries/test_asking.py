@@ -121,7 +121,12 @@ def test_actions_are_what_a_naive_filter_finds_in_any_order_of_facts(fresh: stor
             filters = some_filter(rng, items)
             known_at = rng.choice([None, rng.choice(worlds.grid)])
             expected = naive(store, facts, filters, table, known_at)
-            budget = Budget(rng.choice([0, 2, 1_000]), rng.choice([3, 20_000]), rng.choice([None, 1, 3]))
+            budget = Budget(
+                counted=rng.choice([0, 2, 1_000]),
+                gathered=rng.choice([3, 20_000]),
+                looked_at=rng.choice([None, 1, 3]),
+                ordered=rng.choice([0, 1_000]),
+            )
             listed = found(service, filters, limit=rng.randint(1, 4), known_at=known_at, budget=budget)
             assert expected == listed, (filters, budget)
         store.close()
@@ -154,6 +159,22 @@ def test_an_action_told_of_by_several_facts_stands_once_at_its_earliest(fresh: s
         for budget in (Budget(), Budget(counted=0)):
             assert ["other", "split"] == found(service, ActionFilter(tool="mail"), limit=1, budget=budget)
             assert ["split"] == found(service, ActionFilter(actor="agent:late", tool="mail"), limit=1, budget=budget)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ordered", [0, 1_000])
+def test_a_few_candidates_are_listed_in_time_order_however_they_are_put_in_order(fresh: stores.Fresh, ordered: int):
+    """By reading their facts or by examining all facts: the same pages, also between two times."""
+    late = [3, 0, 4, 1, 5, 2]  # written in another order than that of time
+    events = [performed(number, NOW - number, f"a{number}", token="t") for number in late]
+    with a_store(fresh) as (store, _):
+        written(store, events)
+        service, budget = service_over(store), Budget(counted=0, ordered=ordered)
+        every = found(service, ActionFilter(token="t"), limit=2, budget=budget)
+        some = found(service, ActionFilter(token="t", start=NOW - 4, end=NOW - 1), limit=2, budget=budget)
+
+    assert [f"a{number}" for number in sorted(late)] == every
+    assert ["a1", "a2", "a3", "a4"] == some
 
 
 @pytest.mark.slow

@@ -24,7 +24,13 @@ from lineage.serve.queries.lists.list_pages import FULL_PAGES, Budget, filled
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import STATED, Candidate, ListFilter, ListPosition, Sort
 from lineage.store.reading.action_candidates import ACTING, MENTIONING, USING, Candidates, TooManyCandidatesError
-from lineage.store.reading.list_items import candidates_in_order, hash_of, hashes_of_party, load_chains
+from lineage.store.reading.list_items import (
+    candidates_about,
+    candidates_in_order,
+    hash_of,
+    hashes_of_party,
+    load_chains,
+)
 from lineage.store.reading.reader import Reader
 
 PAGE: Final = 100
@@ -119,7 +125,9 @@ def select(
     everything = _everything(matcher, reader, looked, budget.counted)
     if everything is None:
         assert limit is not None  # noqa: S101 (only a whole list has no limit)
-        candidates = candidates_in_order(reader, looked._replace(after=after))
+        few = looked.about is not None and len(looked.about) <= budget.ordered
+        in_order = candidates_about if few else candidates_in_order
+        candidates = in_order(reader, looked._replace(after=after))
         filling, following = filled(candidates, matcher.matches, limit, budget.looked_at)
         return Selected([action for action, _ in filling], following, None)
     rest = [one for one in everything if after is None or looked.order(one.place) > looked.order(after)]

@@ -20,11 +20,14 @@ class Budget(NamedTuple):
         gathered: Rows of the index of mentions read for one filter; beyond this, the facts are examined in their order.
         looked_at: Candidates examined for a page, which may end after them with fewer items, or none. None for as
             many as needed.
+        ordered: Candidates from the index of mentions that are put in order by reading their facts; beyond this, all
+            facts are examined in their order.
     """
 
     counted: int = 1_000
     gathered: int = 20_000
     looked_at: int | None = None
+    ordered: int = 1_000
 
 
 FULL_PAGES: Final = Budget()
