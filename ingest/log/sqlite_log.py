@@ -11,7 +11,7 @@ from ingest.log.port import Entry
 from lineage.core.model.errors import AbsentError, ReplacedError, UnavailableError
 from lineage.core.model.records import TOPICS, Position, Record, Slice, position_of
 from lineage.core.model.times import Instant
-from lineage.plumbing.sqlite_file import APPLICATION_ID, PinnedFile, fault_of_file, meaning_of
+from lineage.plumbing.sqlite_file import APPLICATION_ID, PinnedFile, begin_writing, fault_of_file, meaning_of
 
 _BUSY_SECONDS: Final = 10
 _NO_LOG: Final = "it contains no log; create one with 'delegraph init'"
@@ -89,7 +89,7 @@ class SqliteLog:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._faults():
-            self._connection.execute("BEGIN IMMEDIATE")
+            begin_writing(self._connection, _BUSY_SECONDS)
             try:
                 yield
                 self._connection.execute("COMMIT")

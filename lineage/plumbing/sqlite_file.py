@@ -1,4 +1,4 @@
-"""Recognise our SQLite files, and notice when one is replaced by another.
+"""Recognise our SQLite files, notice when one is replaced by another, and take turns at writing them.
 
 The store and the embedded log may share a file, and either may be created first.
 
@@ -7,11 +7,14 @@ SQLite's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2).
 """
 
 import os
+import sqlite3
+import time
 from pathlib import Path
 from typing import Final
 
 APPLICATION_ID: Final = 0x64656C67  # "delg", https://www.sqlite.org/pragma.html#pragma_application_id
-
+_RETRY_SECONDS: Final = 0.002  # between attempts to get the write lock
+_PRIMARY: Final = 0xFF  # the bits of an error code without its details
 
 # Parts of SQLite's messages, and what they mean for the user.
 _MEANINGS: Final = (
@@ -42,6 +45,35 @@ def fault_of_file(*, pages: int, application_id: int, create: bool) -> str | Non
     if application_id != APPLICATION_ID:
         return "is a database, but not a delegraph store; name another file"
     return None
+
+
+def begin_writing(connection: sqlite3.Connection, seconds: int) -> None:
+    """Begin a transaction with the write lock of a file, as soon as the lock is free.
+
+    After a while SQLite itself asks for the lock only every 100 ms. Beside a process that writes with hardly a pause it
+    gets the lock after seconds, or never.
+
+    Args:
+        connection: A connection without a transaction, whose ``busy_timeout`` is ``seconds``.
+        seconds: How long to wait.
+
+    Raises:
+        sqlite3.OperationalError: Another process has had the lock all the time, or the file cannot be written.
+    """
+    until = time.monotonic() + seconds
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {seconds * 1_000}")
 
 
 class PinnedFile:

@@ -21,7 +21,7 @@ from lineage.core.model.errors import (
     ReplacedError,
     UnavailableError,
 )
-from lineage.plumbing.sqlite_file import APPLICATION_ID, PinnedFile, fault_of_file
+from lineage.plumbing.sqlite_file import APPLICATION_ID, PinnedFile, begin_writing, fault_of_file
 
 # How long to wait for a locked store before raising an error.
 _BUSY_SECONDS: Final = 10
@@ -107,8 +107,11 @@ def _on_connect(url: str, create: bool, connection: Any, _record: Any) -> None: 
 
 def _on_begin(connection: Connection) -> None:
     # A writer takes the lock at the beginning, so that nothing it reads changes before it writes.
-    writes = connection.get_execution_options().get("delegraph_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get("delegraph_writes", False):
+        raw: Any = connection.connection.driver_connection
+        begin_writing(raw, _BUSY_SECONDS)
+    else:
+        connection.exec_driver_sql("BEGIN")
 
 
 def reading(engine: Engine) -> Engine:
