@@ -7,6 +7,8 @@ import click
 
 from lineage.core.model.times import Instant
 from lineage.core.model.vocabulary import ACTION_OUTCOMES
+from lineage.serve.cli.completion import ids_of
+from lineage.serve.cli.completion import principals as principals_offered
 from lineage.serve.cli.options import AT, AT_ANY_TIME, KNOWN_AT, TIME, list_options, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Output
 from lineage.serve.cli.several_ids import resolved as one_thing
@@ -36,7 +38,8 @@ _PLAIN: Final = frozenset({"tool", "operation", "resource"})
 
 def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for name, metavar, help_text in reversed(_FILTERS):
-        function = click.option(f"--{name}", metavar=metavar, help=help_text)(function)
+        offered = ids_of(_KINDS.get(name, name))
+        function = click.option(f"--{name}", metavar=metavar, help=help_text, shell_complete=offered)(function)
     return function
 
 
@@ -125,9 +128,11 @@ def _filters(
     return ActionFilter(**resolved, start=start, end=end, outcome=outcome, text=text, of=of)
 
 
-_OWNER: Final = click.option("--owner", metavar="ID", help="The owner of the principal, or of the holder.")
+_OWNER: Final = click.option(
+    "--owner", metavar="ID", help="The owner of the principal, or of the holder.", shell_complete=principals_offered
+)
 _WORDS: Final = click.option("--text", metavar="WORDS", help="Words in an id or a name.")
-_HOLDER: Final = click.option("--holder", metavar="ID", help="The holder.")
+_HOLDER: Final = click.option("--holder", metavar="ID", help="The holder.", shell_complete=principals_offered)
 _STATES: Final = ("revoked", "cascaded", "expired", "suspended", "unknown", "not_yet_valid", "active")
 _STATE: Final = click.option("--state", type=click.Choice(_STATES), help="The state at --at.")
 
@@ -198,7 +203,7 @@ def tokens(settings: "Settings", out: Output, **filters: Any) -> None:
 
 @click.command()
 @_HOLDER
-@click.option("--issuer", metavar="ID", help="The party that granted it.")
+@click.option("--issuer", metavar="ID", help="The party that granted it.", shell_complete=principals_offered)
 @_OWNER
 @_STATE
 @_WORDS

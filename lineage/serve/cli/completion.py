@@ -1,5 +1,6 @@
 """Completion of ids in the shell: what the store knows that begins with what was typed. Never an error, never slow."""
 
+from collections.abc import Callable
 from typing import Final
 
 import click
@@ -13,14 +14,17 @@ def things(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     return [CompletionItem(id_) for id_ in _offered(ctx, incomplete, None)]
 
 
-def actions(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Offer the ids of actions."""
-    return [CompletionItem(id_) for id_ in _offered(ctx, incomplete, "action")]
+def ids_of(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Build a function that offers the ids of a kind."""
+
+    def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+        return [CompletionItem(id_) for id_ in _offered(ctx, incomplete, kind)]
+
+    return offer
 
 
-def principals(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Offer the ids of principals."""
-    return [CompletionItem(id_) for id_ in _offered(ctx, incomplete, "principal")]
+actions = ids_of("action")
+principals = ids_of("principal")
 
 
 def _offered(ctx: click.Context, incomplete: str, kind: str | None) -> list[str]:

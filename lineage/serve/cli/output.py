@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -124,9 +124,17 @@ class Output:
             how = f"--after {shlex.quote(document['next'])}" if document["next"] is not None else "a higher --limit"
             click.echo(f"delegraph: note: there are more; continue with {how}", err=True)
 
-    def not_found(self, typed: str, why: str | None = None) -> None:
-        """Report that no fact names an id, and why if that is known; the command then exits with 3."""
-        self._missing(typed, f"No fact names {printable(typed)}{f' any more: {why}' if why else ''}.", why)
+    def not_found(self, typed: str, why: str | None = None, *, near: Sequence[str] = ()) -> None:
+        """Report that no fact names an id; the command then exits with 3.
+
+        Args:
+            typed: The id.
+            why: Why, if that is known.
+            near: The keys of what may be meant.
+        """
+        meant = (key.removeprefix("action:") for key in near)
+        question = f" Did you mean {printable(', '.join(meant))}?" if near else ""
+        self._missing(typed, f"No fact names {printable(typed)}{f' any more: {why}' if why else ''}.{question}", why)
 
     def no_token(self, typed: str) -> None:
         """Report that there is no API token with an id; the command then exits with 3."""

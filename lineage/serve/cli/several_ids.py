@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so th
 
 
 _SHOWN: Final = 10  # candidates that a refusal names
+_NEAR: Final = 3  # what may be meant by an id that no fact names
 
 
 def one_picture(out: Output, ids: Sequence[str], form: str) -> Output:
@@ -140,17 +141,21 @@ def answer_each(
     """
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.queries.evidence.evidence_line import EvidenceLine
+    from lineage.serve.queries.inventory.resolving import similar
 
     when = now() if at is None else at
     with opened_service(settings) as service:
-        for id_ in ids_asked(ids):
+        typed = tuple(ids)
+        for id_ in ids_asked(typed):
             try:
                 document = question(service, id_, when)
             except RefusedError as fault:
                 out.refused(id_, fault)
                 continue
             if document is None:
-                out.not_found(id_, service.why_missing(id_))
+                is_typed = len(typed) == 1 and typed != ("-",) and out.is_read_by_people
+                near = similar(service, id_, most=_NEAR) if is_typed else ()
+                out.not_found(id_, service.why_missing(id_), near=near)
             elif table is None:
                 out.document(document, render)
             else:

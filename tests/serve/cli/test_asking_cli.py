@@ -214,6 +214,53 @@ def test_ids_are_completed_from_the_store(run: Run, tmp_path: Path):
     assert [["mail-3", "mail-4", "mail-7", "mail-8"], []] == list(found.values())
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("who", "mail-77"), "No fact names mail-77. Did you mean mail-7, mail-3, mail-4?"),
+        (
+            ("status", "principal:agent:mailr"),
+            "No fact names principal:agent:mailr. Did you mean principal:agent:mailer",
+        ),
+        (("chain", "token:relay"), "No fact names token:relay. Did you mean principal:service:smtp-relay, "),
+        (("who", "zzzzzz"), "No fact names zzzzzz.\n"),
+        (("who", "mail-77", "mail-78"), "No fact names mail-77.\nNo fact names mail-78.\n"),
+    ],
+)
+def test_an_unknown_id_gets_suggestions(run: Run, words: tuple[str, ...], sentence: str):
+    """For one id that a person typed; many, and programs, get none."""
+    answer = run(*words)
+
+    assert 3 == answer.exit_code
+    assert sentence in answer.stderr
+    assert "Did you mean" not in run(*words, "--json").stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "typed", "offered"),
+    [
+        ("actions", "human", "al", ["alice@example.com"]),
+        ("actions", "agent", "agent:ma", ["agent:mailer"]),
+        ("actions", "tool", "ma", ["mail"]),
+        ("actions", "resource", "press", ["press@rival.example"]),
+        ("actions", "token", "https://idp.example#mailer", [f"https://idp.example#mailer-{n}" for n in (1, 2)]),
+        ("tokens", "holder", "mailer", ["mailer"]),
+        ("delegations", "issuer", "human:", ["human:alice@example.com", "human:bob@example.com"]),
+        ("principals", "owner", "bob", ["bob@example.com"]),
+        ("actions", "tool", "nothing", []),
+    ],
+)
+def test_the_values_of_filters_are_completed(run: Run, command: str, option: str, typed: str, offered: list[str]):
+    """In the form in which they were begun, which the filter accepts."""
+    of = main.get_command(click.Context(main), command)
+    assert of is not None
+    context = click.Context(of, parent=click.Context(main))
+    context.params = {"store": run.__closure__[0].cell_contents}  # type: ignore[attr-defined]
+    parameter = next(one for one in of.params if one.name == option)
+
+    assert offered == [item.value for item in parameter.shell_complete(context, typed)]
+
+
 def examples_of(command: click.Command) -> list[list[str]]:
     """The examples in the help of a command, as arguments: without what a shell does with their output."""
     lines = [line.strip() for line in re.sub(r"\s*\\\n\s*", " ", command.help or "").splitlines()]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from lineage.core.model.keys import KINDS, key_of, split_key
-from lineage.serve.queries.inventory.search import called
+from lineage.serve.queries.inventory.search import called, search
 from lineage.serve.queries.service import Service
 
 THINGS: Final = ("principal", "token", "delegation", "session", "client")
@@ -50,14 +50,40 @@ def _similar(service: Service, typed: str) -> Iterator[str]:
             yield key
 
 
+def similar(service: Service, typed: str, *, most: int) -> list[str]:
+    """Return the keys of what somebody may have meant by an id that no fact names, the best first.
+
+    It takes a few scans of all names, so it is for one id that a person typed.
+    """
+    kind, id_ = split_key(typed)
+    text = id_ if kind in KINDS else typed
+    if not text.strip():
+        return []
+    found = search(service, text, limit=most)
+    return [key_of(one["kind"], one["id"]) for one in (found["items"] or found["did_you_mean"])][:most]
+
+
 def beginning_with(service: Service, typed: str, *, kind: str | None = None, limit: int) -> list[str]:
-    """Return what begins with a text: ids of one kind, or, for any kind, ids and ``KIND:ID``."""
+    """Return what begins with a text, in the form in which it does.
+
+    Args:
+        service: The service to query.
+        typed: The text.
+        kind: Ids of this kind only; None for ids of any thing, also as ``KIND:ID``.
+        limit: The most that are returned.
+
+    Returns:
+        Ids; those of principals also without ``human:`` and the like, as ``resolve`` accepts them.
+    """
     found: list[str] = []
-    for key in service.store.search(typed, limit=_LOOKED_AT):
+    for key in service.store.search(typed, start=None if kind is None else f"{kind}:", limit=_LOOKED_AT):
         of, id_ = split_key(key)
-        if of not in KINDS or (kind is not None and of != kind):
+        if of not in KINDS if kind is None else of != kind:
             continue
-        value = key if kind is None and key.startswith(typed) else id_
-        if value.startswith(typed):
-            found.append(value)
-    return found[:limit]
+        forms = [key] if kind is None else []
+        forms += [
+            id_,
+            *(id_.removeprefix(prefix) for prefix in _PREFIXES if of == "principal" and id_.startswith(prefix)),
+        ]
+        found += [form for form in forms if form.startswith(typed)][:1]
+    return list(dict.fromkeys(found))[:limit]
