@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from ingest.codec import api as codec
 from ingest.projector import read_record
 from lineage.core.model.errors import FencedError
+from lineage.core.model.events import Fact
 from lineage.core.model.records import Batch, DecodedRecord, Position, Record, position_of
 from lineage.store.store import Store, open_store
-from tests.support import stores
+from tests.support import stores, worlds
 
 SEEDS = st.integers(0, 2**32)
 
@@ -53,6 +54,17 @@ def write(store: Store, records: list[Record]) -> None:
     results = [read_record(record, None) for record in records]
     assert all(isinstance(result, DecodedRecord) for result in results)
     store.write(Batch(readable=results, advance=places))
+
+
+def write_facts(store: Store, facts: list[Fact]) -> None:
+    """Write facts in one batch, each on the topic for its type."""
+    offsets = {"decisions": 0, "orders": 0}
+    records = []
+    for fact in facts:
+        via = "orders" if fact.event.type in worlds.ORDERS else "decisions"
+        records.append(Record(Position(via, 0, offsets[via]).number, fact.recorded_at, codec.encode(fact.event)))
+        offsets[via] += 1
+    write(store, records)
 
 
 def in_batches(store: Store, url: str, records: list[Record], rng: random.Random) -> Store:

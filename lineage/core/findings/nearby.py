@@ -51,6 +51,7 @@ def near(
             others.append(key)  # of a principal, the rules that do not need all facts examine its registrations
     found += (one for one in look(scene, elements, narrow=True, without=found_already) if one.id not in known)
     found += (one for one in look(scene, others, narrow=True) if one.id not in known)
+    scene.close()
     return found
 
 

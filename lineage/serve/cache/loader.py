@@ -129,7 +129,7 @@ class WorldLoader:
                     return None
                 elements = {key for key in world.authorities_named(id_) if world.graph.granted(key)}
                 names = {f"principal:{actor}" for actor in world.acted(id_)}
-                return self._around(reader, world, elements, names)
+                return self._around(reader, world, elements, names, only_stated=True)
             if kind in ELEMENT_KINDS:
                 reader.load_elements(world, [key])
                 reader.load_places(world, list(world.graph))
@@ -147,8 +147,18 @@ class WorldLoader:
             return part._replace(is_whole=part.is_whole and len(below) < _BELOW)
 
     @staticmethod
-    def _around(reader: Reader, world: World, elements: set[str], names: set[str], *, naming: int = 0) -> WorldPart:
-        is_whole = reader.load_surroundings(world, elements, names, most=SURROUNDINGS, naming=naming)
+    def _around(
+        reader: Reader,
+        world: World,
+        elements: set[str],
+        names: set[str],
+        *,
+        naming: int = 0,
+        only_stated: bool = False,
+    ) -> WorldPart:
+        is_whole = reader.load_surroundings(
+            world, elements, names, most=SURROUNDINGS, naming=naming, only_stated=only_stated
+        )
         named = {one for one in world.graph if not names.isdisjoint(_names(world, one))} if naming else set()
         return WorldPart(world, is_whole, frozenset({*elements, *names, *named}))
 

@@ -32,6 +32,7 @@ from lineage.core.model.events import (
 from lineage.core.model.references import RefRole, about, listed, mentions
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
+from lineage.plumbing.gc_pause import gc_paused
 from lineage.serve.cache.loader import Answered, Positions, Question, WorldLoader, WorldPart, as_of
 from lineage.serve.cache.revocation_cache import RevocationCache
 from lineage.serve.documents.core_documents import Document
@@ -212,19 +213,28 @@ class QuestionCache:
         progress = self._as_of(place)
         answer = None if kept is None else kept.answer(question)
         if kept is None or answer is None:
-            loaded = self._loading.load(question.key, None)
-            if loaded is None:
+            with gc_paused():  # nothing stays of a large part, so it is not worth scanning
+                found = self._load(question, seen)
+            if found is None:
                 return None
-            kept = KeptThing(question.key, loaded, seen)
-            answer = kept.answer(question)
-            assert answer is not None  # noqa: S101 (it has a part)
-            self._keep(question.key, kept)
+            kept, answer = found
         return Answered(
             answer.document,
             progress,
             answer.is_whole,
             lambda findings: self._judgements(question.key, kept, findings, seen),
         )
+
+    def _load(self, question: Question, seen: int) -> tuple[KeptThing, _Answer] | None:
+        """Answer a question from the store, and cache the answer; None if no fact mentions the thing."""
+        loaded = self._loading.load(question.key, None)
+        if loaded is None:
+            return None
+        kept = KeptThing(question.key, loaded, seen)
+        answer = kept.answer(question)
+        assert answer is not None  # noqa: S101 (it has a part)
+        self._keep(question.key, kept)
+        return kept, answer
 
     def _judgements(self, key: str, kept: KeptThing, findings: Collection[str], seen: int) -> FactIndex:
         """Return people's judgements of findings, and cache them unless they have changed since a number of changes."""

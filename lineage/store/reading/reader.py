@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from heapq import merge
+from itertools import chain
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -231,17 +232,33 @@ class Reader:
             found |= {hashes[row.key] for row in rows}
         return found
 
-    def load_actions(self, world: World, actions: Collection[str], *, loaded: AbstractSet[str] = frozenset()) -> None:
+    def load_actions(
+        self,
+        world: World,
+        actions: Collection[str],
+        *,
+        loaded: AbstractSet[str] = frozenset(),
+        only_stated: bool = False,
+    ) -> None:
         """Load what is needed to evaluate some actions.
 
         Args:
             world: The world to which they are added.
             actions: The ids of the actions.
             loaded: Elements that the world contains with everything that their evaluation needs, and their names.
+            only_stated: Whether to leave out the orders and registrations that concern their authority, if no actor
+                has to be inferred from that.
         """
         for found in self.facts_about([f"action:{action}" for action in actions]):
             world.add(found)
-        self._load_activity(world, actions, loaded)
+        elements, principals = self.named_by_activity(world, actions)
+        facts = self.facts_above(elements - loaded)
+        if only_stated and _state_actors(world, actions):
+            for found in facts:
+                world.add(found)
+            self.load_parties(world, principals - loaded)
+        else:
+            self.load_around(world, facts, elements, principals, loaded)
 
     def principals(self, *, after: str | None, most: int) -> list[str]:
         """Return the ids of principals that any fact names, sorted, after a given one; some may appear twice."""
@@ -294,11 +311,6 @@ class Reader:
         for found in self.facts_about(keys):
             world.add(found)
 
-    def _load_activity(self, world: World, actions: Collection[str], loaded: AbstractSet[str]) -> None:
-        """Load the decisions of actions, and everything that either names as authority or actor."""
-        elements, principals = self.named_by_activity(world, actions)
-        self.load_around(world, self.facts_above(elements - loaded), elements, principals, loaded)
-
     def named_by_activity(self, world: World, actions: Collection[str]) -> tuple[set[str], set[str]]:
         """Load the decisions of actions, and return the elements and principals that either names."""
         decisions = self.load_decisions(world, actions)
@@ -327,7 +339,14 @@ class Reader:
         return decisions
 
     def load_surroundings(
-        self, world: World, elements: Collection[str], names: Collection[str], *, most: int, naming: int = 0
+        self,
+        world: World,
+        elements: Collection[str],
+        names: Collection[str],
+        *,
+        most: int,
+        naming: int = 0,
+        only_stated: bool = False,
     ) -> bool:
         """Load the basis of findings about elements and names: actions, decisions, and derived elements.
 
@@ -337,6 +356,8 @@ class Reader:
             names: Load the actions and decisions of these, which elements name.
             most: The most facts of each kind.
             naming: For each name, how many elements that name it to include in ``elements``.
+            only_stated: Whether the actions are not evaluated themselves, so that orders on their authority are not
+                needed.
 
         Returns:
             Whether everything was loaded.
@@ -371,7 +392,7 @@ class Reader:
         for one in self.facts_about(decisions):
             world.add(one)
         done = {one.event.body.action for one in facts if isinstance(one.event.body, ActionPerformed)}
-        self.load_actions(world, done, loaded=loaded)
+        self.load_actions(world, done, loaded=loaded, only_stated=only_stated)
         acting_ones = {f"principal:{id_}" for action in world.actions for id_ in world.acted(action)}
         for one in self.facts_referring({*names, *acting_ones}, RefRole.BOUND):
             world.add(one)
@@ -512,3 +533,12 @@ class Reader:
         keys = {key for found in facts if self.keys(key := about(found.event)) in unloaded}
         self.load_around(world, facts, keys)
         return keys
+
+
+def _state_actors(world: World, actions: Collection[str]) -> bool:
+    """Whether every fact about some actions, and about the decisions of a world, states who acted or requested."""
+    facts = chain.from_iterable(
+        (*(world.actions.get(action) for action in actions), *(world.decisions.get(id_) for id_ in world.decisions))
+    )
+    bodies = (fact.event.body for fact in facts)
+    return all(isinstance(body, ActionPerformed | DecisionMade) and body.actor is not None for body in bodies)

@@ -147,6 +147,11 @@ class Scene:
             self._last = (what, make())
         return cast("T", self._last[1])
 
+    def close(self) -> None:
+        """Discard everything, so that it is freed at once: a scene and its parts refer to themselves."""
+        for part in (self.links, self.scopes, self.audiences, self):
+            vars(part).clear()
+
     # Changes
 
     def forget(self, below: Collection[str], above: Collection[str]) -> None:

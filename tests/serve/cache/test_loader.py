@@ -1,0 +1,145 @@
+"""The part of the world for a question: what is left out of it changes no answer."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.codec import api as codec
+from lineage.core.findings.options import Options
+from lineage.core.model.events import ActionPerformed, Fact
+from lineage.core.model.times import Instant, parse_instant
+from lineage.serve.cache import loader
+from lineage.serve.cache.loader import WorldLoader
+from lineage.serve.documents.core_documents import who_answer, with_findings, with_prepared
+from lineage.store.reading import reader
+from lineage.store.store import Store, open_store
+from tests.support import worlds
+from tests.support.compare import facts_of as facts_of_records
+from tests.support.desk import day, derived, done, ordered, registered, token
+from tests.support.finding_cases import CASES, moment
+from tests.support.findings_views import facts_of
+from tests.support.honest_worlds import Honest
+from tests.support.mutated_worlds import MUTATIONS
+from tests.support.store_histories import write_facts
+
+A, B, WORKLOAD = "agent:a", "agent:b", "spiffe://x/w"
+
+
+def answers(store: Store, actions: set[str], at: Instant, options: Options) -> dict[str, Any]:
+    """The answers about some actions, with their findings."""
+    found = {}
+    for action in actions:
+        part = WorldLoader(store, None, None).load(f"action:{action}", None)
+        assert part is not None
+        answer = with_prepared(who_answer(part.world, action, at=at, options=options), options)
+        found[action] = with_findings(answer, options, at=at, is_whole=part.is_whole)
+    return found
+
+
+def with_less_and_with_more(
+    tmp_path: Path, facts: list[Fact], options: Options, at: Instant
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The answers about all actions, and those if everything is loaded that evaluating the surroundings would need."""
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    write_facts(store, facts)
+    actions = {fact.event.body.action for fact in facts if isinstance(fact.event.body, ActionPerformed)}
+    less = answers(store, actions, at, options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "_state_actors", lambda *_: False)
+        more = answers(store, actions, at, options)
+    store.close()
+    return less, more
+
+
+def test_the_scopes_of_an_agents_other_tokens_count(tmp_path: Path):
+    """
+    What a source spells like a scope of another token of the same agent is outside the scopes of this one.
+    """
+    events = [
+        token("t1", subject=A, scopes=["crm.read"]),
+        token("t2", subject=A, scopes=["crm.delete"]),
+        done("x1", operation="crm.delete", token="t2", actor=A),
+        done("a1", operation="crm.delete", token="t1", actor=A),
+    ]
+    less, more = with_less_and_with_more(tmp_path, facts_of(events, {}), Options(), parse_instant(day("12:00")))
+    assert "action-outside-scope" in {one["kind"] for one in less["a1"]["findings"]}
+    assert less == more
+
+
+def test_the_aliases_of_others_at_a_workload_count(tmp_path: Path):
+    """
+    A token that was used under two ids of one agent is not shared.
+    """
+    events = [
+        registered(B, "agent", aliases=["okta|b"]),
+        token("p1", subject="human:x"),
+        derived("t1", "p1", actor=A),
+        done("x1", token="p1", actor=B, workload=WORKLOAD),
+        done("x2", token="p1", actor="okta|b", workload=WORKLOAD),
+        done("a1", token="t1", actor=A, workload=WORKLOAD),
+    ]
+    less, more = with_less_and_with_more(tmp_path, facts_of(events, {}), Options(), parse_instant(day("12:00")))
+    assert "credential-shared" not in {one["kind"] for one in less["a1"]["findings"]}
+    assert less == more
+
+
+@pytest.mark.parametrize(("stated", "orders"), [({"actor": A}, set()), ({}, {"rev"})])
+def test_orders_are_left_out_only_where_actors_are_stated(tmp_path: Path, stated: dict[str, str], orders: set[str]):
+    """
+    If who acted has to be inferred from a token, everything about the token is loaded.
+    """
+    events = [
+        token("t1", subject=A),
+        token("t2", subject=A),
+        ordered("rev", "token", "t2"),
+        done("x1", token="t2", workload=WORKLOAD, **stated),
+        done("a1", token="t1", actor=A, workload=WORKLOAD),
+    ]
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    write_facts(store, facts_of(events, {}))
+    part = WorldLoader(store, None, None).load("action:a1", None)
+    store.close()
+    assert part is not None
+    assert orders == set(part.world.orders.by_id)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_orders_on_what_others_used_change_no_answer_about_an_action(seed: int, tmp_path: Path):
+    """
+    In worlds in which few ids stand for many things.
+    """
+    facts = facts_of_records(worlds.world(random.Random(seed)))
+    less, more = with_less_and_with_more(tmp_path, facts, Options(history=1, burst=1), worlds.grid[-1])
+    assert less == more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_the_same_on_days_on_which_something_is_wrong(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    On an honest day with faults.
+    """
+    monkeypatch.setattr(loader, "SURROUNDINGS", 40)
+    rng = random.Random(seed)
+    events = [dict(one) for one in Honest(seed).make()]
+    for mutation in rng.sample(MUTATIONS, 12):
+        mutation(events, rng)
+    facts = facts_of(events, {})
+    at = max(fact.recorded_at for fact in facts)
+    less, more = with_less_and_with_more(tmp_path, facts, Options(history=1), at)
+    assert less == more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(CASES))
+def test_the_same_in_the_case_of_each_rule(kind: str, tmp_path: Path):
+    """
+    Where a rule finds something, with everything else that its case states.
+    """
+    case = CASES[kind]
+    events = [*case.fires, *(event for more, _ in case.more for event in more), *(case.resolved or ())]
+    facts = facts_of(events, case.recorded)
+    less, more = with_less_and_with_more(tmp_path, facts, case.options, parse_instant(moment(case.at)))
+    assert less == more
