@@ -1391,6 +1391,9 @@ CASES["agent-unbound"] = Case(
     more=(
         ([bound(B, "spiffe://x/b"), granted("d1", AL, A), done("a1", actor=A, delegation="d1")], "medium"),
         ([bound(A, "spiffe://x/a", expires_at=moment(9)), granted("d1", AL, A)], "low"),
+        # what it holds is not the first that names it, and it holds nothing
+        ([bound(B, "spiffe://x/b"), granted("d1", AL, A), granted("c1", A, B, 1, parents=["d1"])], "low"),
+        ([bound(B, "spiffe://x/b"), granted("c1", A, B, 1)], "low"),
     ),
 )
 CASES["excessive-reach"] = Case(

@@ -259,3 +259,18 @@ def test_what_the_settings_do_not_say_is_not_evaluated(kind: str):
 
     assert set() == shown(case, kind, found)
     assert "sett" in found.not_evaluated[kind]
+
+
+@pytest.mark.parametrize(
+    ("world", "said"),
+    [(2, "agent:a was never bound to a workload, and it holds delegation:d1"),
+     (3, "agent:a was never bound to a workload, and delegation:c1 names it")],
+)  # fmt: skip
+def test_an_agent_is_said_to_hold_only_what_it_holds(world: int, said: str):
+    """
+    A delegation that an agent gave names it, and is not its own.
+    """
+    case = CASES["agent-unbound"]
+    found = report(case, "agent-unbound", case.more[world][0])
+
+    assert [said] == [one.why for one in found.findings.values() if one.kind == "agent-unbound"]

@@ -1,6 +1,7 @@
 """Posture rules about agents: registered, owned, bound, with a purpose; and the potential damage of what they hold."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from lineage.core.authority.elements import last_stated
@@ -14,6 +15,7 @@ from lineage.core.model.sentences import keyed, principal, sentence, thing
 from lineage.core.model.times import NEVER
 
 _LEFT: Final = frozenset({"offboarding", "role_change"})
+_MOST_NAMING: Final = 50  # of the elements that name an agent are looked at for one that it holds
 
 
 def agent_unregistered(scene: Scene, key: str) -> Iterator[Finding]:
@@ -102,15 +104,33 @@ def agent_unbound(scene: Scene, key: str) -> Iterator[Finding]:
     ]
     if any(_ends_at(fact) > scene.at for fact in bindings):
         return
-    held = next(scene.alive_naming(id_), None)
+    held = _first_held(scene, id_)
     if held is None:
         return
     acted = scene.tally.acting.get(party)
     state = "the binding of {} to a workload has ended" if bindings else "{} was never bound to a workload"
-    why = sentence(f"{state}, and it holds {{}}", principal(id_), keyed(held)) + (" and acts" if acted else "")
+    if _is_held_by(scene, held, id_):
+        why = sentence(f"{state}, and it holds {{}}", principal(id_), keyed(held)) + (" and acts" if acted else "")
+    else:
+        why = sentence(f"{state}, and {{}} names it", principal(id_), keyed(held)) + (", and it acts" if acted else "")
     facts = (*bindings, *scene.world.graph.facts.get(held), *((acted.fact,) if acted else ()))
     at = max((_ends_at(fact) for fact in bindings), default=scene.world.graph.facts.get(held)[0].given_at)
     yield finding("agent-unbound", key, why, facts, at=at, severity=Severity.MEDIUM if acted else None)
+
+
+def _first_held(scene: Scene, id_: str) -> str | None:
+    """Return a living element that an agent holds; if none of the first that name it is held by it, the first."""
+    first = None
+    for key in islice(scene.alive_naming(id_), _MOST_NAMING):
+        if _is_held_by(scene, key, id_):
+            return key
+        first = first or key
+    return first
+
+
+def _is_held_by(scene: Scene, key: str, id_: str) -> bool:
+    holder = scene.holder(key)
+    return holder is not None and scene.same(holder, id_)
 
 
 def _ends_at(fact: Fact) -> int:
