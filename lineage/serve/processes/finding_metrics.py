@@ -116,8 +116,9 @@ class _IndexMetrics(Collector):
             missing.add_metric([kind], float(kind in state.not_evaluated))
         yield missing
         seconds = CounterMetricFamily("delegraph_rule_seconds", _SECONDS, labels=["rule"])
-        for kind, took in self._keeper.total_seconds.items():
-            seconds.add_metric([kind], took)
+        took = self._keeper.total_seconds
+        for kind in RULES:  # also those of which no evaluation was measured yet: a series that appears later is no rate
+            seconds.add_metric([kind], took.get(kind, 0.0))
         yield seconds
         messages = CounterMetricFamily("delegraph_webhook_messages", _MESSAGES, labels=["webhook", "outcome"])
         for one in self._webhooks():

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 MOST: Final = 3_000_000  # facts: about 9 GB of memory
 _TURN_SECONDS: Final = 0.1
-LOOK_SECONDS: Final = 0.03  # the wait for new facts
+_LOOK_SECONDS: Final = 0.03  # the wait for new facts
 _LONGEST_WAIT_SECONDS: Final = 10.0
 
 
@@ -146,7 +146,7 @@ class FindingProcess:
         threads = {name: partial(self._each_time, turn, news=self._news[name]) for name, turn in tells.items()}
         threads["evaluates"] = partial(self._each_time, self._sweep)
         with background_threads(threads, stopped):
-            self._each_time(self._look, stopped, LOOK_SECONDS)
+            self._each_time(self._look, stopped, _LOOK_SECONDS)
 
     def _look(self) -> bool:
         began = time.monotonic()

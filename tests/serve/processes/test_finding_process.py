@@ -1,15 +1,19 @@
-"""The process that keeps findings: what is written is delivered at once."""
+"""The process that keeps findings: what is written is delivered at once, and every rule is measured."""
 
+import re
 import threading
 from functools import partial
 from pathlib import Path
 
 from ingest.codec import api as codec
 from lineage.core.findings.options import DEFAULT
+from lineage.core.findings.rules.catalogue import RULES
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.settings import Settings
 from lineage.serve.processes.background_threads import background_threads
+from lineage.serve.processes.finding_metrics import FindingMetrics
 from lineage.serve.processes.finding_process import FindingProcess
+from lineage.serve.processes.health_server import Health
 from lineage.store.store import open_store
 
 AN_HOUR = 3_600.0
@@ -42,3 +46,16 @@ def test_what_is_written_wakes_the_threads_that_deliver_it(tmp_path: Path):
             stopped.set()
             news.set()
     store.close()
+
+
+def test_the_metrics_have_the_time_of_every_rule_from_the_beginning(tmp_path: Path):
+    """
+    Also of rules of which no evaluation has been measured yet: Prometheus computes no rate from the first value of a
+    series.
+    """
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    keeper = FindingKeeper(store, None, DEFAULT)
+    shown = FindingMetrics(Health(), store, keeper, list).exposition().decode()
+    store.close()
+
+    assert set(RULES) == set(re.findall(r'^delegraph_rule_seconds_total\{rule="(.*?)"\} 0\.0$', shown, re.MULTILINE))
