@@ -224,6 +224,7 @@ def test_ids_are_completed_from_the_store(run: Run, tmp_path: Path):
         ),
         (("chain", "token:relay"), "No fact names token:relay. Did you mean principal:service:smtp-relay, "),
         (("who", "zzzzzz"), "No fact names zzzzzz.\n"),
+        (("who", "mail-7", "--known-at", "2026-11-01"), "No fact names mail-7.\n"),
         (("who", "mail-77", "mail-78"), "No fact names mail-77.\nNo fact names mail-78.\n"),
     ],
 )

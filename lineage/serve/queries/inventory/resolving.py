@@ -53,14 +53,16 @@ def _similar(service: Service, typed: str) -> Iterator[str]:
 def similar(service: Service, typed: str, *, most: int) -> list[str]:
     """Return the keys of what somebody may have meant by an id that no fact names, the best first.
 
-    It takes a few scans of all names, so it is for one id that a person typed.
+    Nothing if a fact does name it: it was only not known at the time asked about. It takes a few scans of all names,
+    so it is for one id that a person typed.
     """
     kind, id_ = split_key(typed)
     text = id_ if kind in KINDS else typed
     if not text.strip():
         return []
     found = search(service, text, limit=most)
-    return [key_of(one["kind"], one["id"]) for one in (found["items"] or found["did_you_mean"])][:most]
+    keys = [key_of(one["kind"], one["id"]) for one in (found["items"] or found["did_you_mean"])]
+    return [] if {typed, f"action:{typed}"} & set(keys) else keys[:most]
 
 
 def beginning_with(service: Service, typed: str, *, kind: str | None = None, limit: int) -> list[str]:
