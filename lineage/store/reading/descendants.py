@@ -3,6 +3,7 @@
 import math
 from array import array
 from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -105,11 +106,10 @@ def parts_below(
         keys = {key for hashed, key in own.items() if hashed in part}
         for found in nearby:
             world.add(found)
-        for found in reader.facts_above_hashed(part):
+        granting = reader.facts_granting(part)
+        keys.update(about(found.event) for found in granting)
+        for found in chain(granting, reader.facts_beyond(granting, part)):
             world.add(found)
-            key = about(found.event)
-            if reader.keys(key) in part:
-                keys.add(key)
         yield world, keys
 
 
@@ -153,6 +153,8 @@ def load_successes(reader: Reader, world: World, keys: Collection[str], since: I
         for found in used
         if isinstance(found.event.body, ActionPerformed) and found.event.occurred_at >= since
     }
+    if not late:
+        return
     # The outcome may be stated by another fact about the action than the one that names the element.
     bodies = [found.event.body for found in reader.facts_about(late)]
     reader.load_actions(

@@ -179,15 +179,32 @@ class Reader:
 
     def facts_above_hashed(self, hashes: AbstractSet[int]) -> list[Fact]:
         """Return the same for elements given by their hashes; a fact may be repeated."""
-        above = statements.FACTS_ABOVE[self.dialect]
         if len(hashes) < _MANY:
-            return self.facts(above, hashes)
+            return self.facts(statements.FACTS_ABOVE[self.dialect], hashes)
         # Nearly everything that many elements depend on is among them, so it is not looked for from each of them.
-        found = self.facts(statements.GRANTS_ABOUT, hashes)
-        bodies = (one.event.body for one in found)
+        found = self.facts_granting(hashes)
+        return found + self.facts_beyond(found, hashes)
+
+    def facts_granting(self, hashes: Collection[int]) -> list[Fact]:
+        """Return the facts that grant some elements, given by their hashes."""
+        if len(self._hashed) > _HASHED:
+            self._hashed.clear()
+        found: list[Fact] = []
+        decode, known = self.decode, self._hashed
+        for part in chunks(hashes):
+            rows = self.connection.execute(statements.GRANTS_ABOUT, {"keys": part}).all()
+            for _, recorded_at, misrouted, value, again, hashed in rows:  # there may be very many: no call for each
+                event = decode(value)
+                known[about(event)] = hashed
+                found.append(Fact(event, recorded_at if again is None else min(recorded_at, again), bool(misrouted)))
+        return found
+
+    def facts_beyond(self, facts: Iterable[Fact], hashes: AbstractSet[int]) -> list[Fact]:
+        """Return the facts that grant what some facts depend on, at any depth, unless it is among some elements."""
+        bodies = (one.event.body for one in facts)
         grants = (body for body in bodies if isinstance(body, TokenIssued | DelegationGranted))
         depends = {key for grant in grants for key, _ in dependencies_of(grant)}
-        return found + self.facts(above, self.hashes(depends) - hashes)
+        return self.facts(statements.FACTS_ABOVE[self.dialect], self.hashes(depends) - hashes)
 
     def load_elements(self, world: World, keys: Collection[str]) -> None:
         """Load what is needed to evaluate some elements: ancestors, names, revocations and reinstatements."""

@@ -94,7 +94,7 @@ PARTY = {
     "postgresql": sa.select(_party_on_postgresql().c.key),
 }
 FACTS_ABOUT = sa.select(*FACT).where(about_among(values_of("keys")))
-GRANTS_ABOUT = FACTS_ABOUT.where(fact.c.until > 0)
+GRANTS_ABOUT = FACTS_ABOUT.add_columns(fact.c.about).where(fact.c.until > 0)
 FACTS_AT = sa.select(*FACT).where(in_array(fact.c.n, "keys"))
 FACTS_REFERRING = _on_both(
     lambda dialect: sa.select(*FACT).where(

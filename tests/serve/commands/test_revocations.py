@@ -17,7 +17,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import canonical_json
 from lineage.core.model.records import DECISIONS, ORDERS
-from lineage.core.model.times import format_instant
+from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.serve.config.wiring import now
@@ -107,6 +107,20 @@ def test_a_receipt_from_sql_is_that_of_the_model(fresh: stores.Fresh, seed: int)
                 again = sorted((line for _, part in parts for line in part), key=lambda line: line.place)
             assert [line_document(line) for line in again] == (read or [])
         store.close()
+
+
+def test_a_line_of_a_receipt_is_canonical_json(desk: Desk):
+    """Its bytes are hashed, so characters that JSON may write in several ways have their only form (RFC 8785)."""
+    odd = 'x"\\/<&\u00fc\u00df\u00e9\U0001f600'
+    desk.take(derived(odd, "t1", actor=f"agent:{odd}"), ordered("odd", "token", "t1"))
+    store, at = open_store(desk.url, codec.read), parse_instant(LATER)
+
+    with receipt.receipt(service_of(store, at), "odd", at=at) as found:
+        rows = [] if found is None else list(found.lines)
+    store.close()
+
+    assert [odd] == [json.loads(row)["id"] for row in rows if odd in json.loads(row)["id"]]
+    assert [canonical_json(json.loads(row)) for row in rows] == rows
 
 
 @pytest.mark.slow

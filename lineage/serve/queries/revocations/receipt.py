@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
+import orjson
+
 from lineage.core.authority.orders import Order
 from lineage.core.model.events import canonical_json
 from lineage.core.model.keys import split_key
@@ -58,11 +60,19 @@ def receipt(
             yield None
             return
         documents = (
-            (line.place, canonical_json(line_document(line)))
+            (line.place, _canonical(line_document(line)))
             for _, lines in parts_of(reader, world, revocation, at)
             for line in lines
         )
         yield Receipt(in_order(documents), tuple(orders), frozen.as_of())
+
+
+def _canonical(document: Document) -> bytes:
+    """Write a line as ``canonical_json`` does, faster: its names are ASCII and its numbers are small integers."""
+    try:
+        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # an unpaired surrogate
+        return canonical_json(document)
 
 
 def line_document(line: ReceiptLine) -> Document:
@@ -92,7 +102,7 @@ def receipt_summary(found: Receipt, *, at: Instant, known_at: Instant | None) ->
     born_dead = 0
     for row in found.lines:
         hashed.update(row + b"\n")
-        line = json.loads(row)
+        line = orjson.loads(row)
         states[line["state"]] += 1
         depths[line.get("path_length", len(line["path"])) - 1, line["kind"]] += 1
         born_dead += line["born_dead"]
