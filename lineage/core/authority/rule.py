@@ -94,7 +94,12 @@ def verdict_of(world: World, key: str, at: Instant) -> Verdict:
 def verdicts_of(world: World, keys: Collection[str], at: Instant) -> dict[str, Verdict]:
     """Return the states of several elements, such as the hops of a chain; shared dependencies are visited once."""
     cascade = Cascade(world, keys, at)
+    if not cascade:
+        return {key: _UNORDERED[own_state(world.graph.element(key), at)] for key in keys}
     return {key: _state(world, key, at, cascade) for key in keys}
+
+
+_UNORDERED: Final = {state: Verdict(state) for state in State}  # the verdicts that no order causes
 
 
 def _state(world: World, key: str, at: Instant, cascade: Cascade) -> Verdict:

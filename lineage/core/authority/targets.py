@@ -106,6 +106,10 @@ class Cascade:
         if self._hitting:
             self._descend(above)
 
+    def __bool__(self) -> bool:
+        """Whether any order in force hits one of the elements or of their dependencies."""
+        return bool(self._hitting)
+
     def _descend(self, above: set[str]) -> None:
         """Follow the cascading orders down in rank order, entering each element once per mode."""
         children: defaultdict[str, list[str]] = defaultdict(list)  # the elements asked about
