@@ -248,6 +248,7 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
         place = by_id(one.ended.key)
         is_in_order = is_in_order and before < place
         before = place
+    ledger.count_unanswered()
     for order in orders:
         if order.effective_at > at and order.lifted_at > order.effective_at:
             ledger.open.append(OpenItem(order.target.key, None, "not-in-force"))
@@ -320,20 +321,36 @@ class Coverings:
         return self._by_order[order]
 
 
+@dataclass(slots=True)
+class _Alike:
+    """Elements of one order and class of coverage that nobody has answered for.
+
+    Attributes:
+        at_receivers: The outcomes at the receivers that cover them.
+        reasons: Why each is open until it expires, with the receiver; None where no receiver covers it.
+        open: How many are open.
+        expired: How many are not, because they have expired.
+    """
+
+    at_receivers: list[ClosureTally]
+    reasons: list[tuple[str | None, str]]
+    open: int = 0
+    expired: int = 0
+
+
 class _Unanswered:
     """The common outcomes of the elements of one order that nobody has answered for, by the class of their coverage.
 
     Attributes:
         order: The order. It is referenced here so that its identity is not reused; an order may be several objects.
-        by_class: The outcomes at the receivers that cover the class, each with the reason why an element is open there,
-            and whether some order that ends it has no receiver.
+        by_class: The elements of each class.
     """
 
     __slots__ = ("by_class", "order")
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self.by_class: dict[CoverageClass, tuple[list[tuple[ClosureTally, str]], bool]] = {}
+        self.by_class: dict[CoverageClass, _Alike] = {}
 
 
 @dataclass(slots=True)
@@ -422,23 +439,30 @@ class _ClosureBuilder:
         found = alike.by_class.get(one.coverage_class)
         if found is None:
             covering, uncovered = self.coverings.of(one)
-            at_receivers = [(self.tallies[receiver], self._reason(one, receiver, None)) for receiver in covering]
-            found = alike.by_class[one.coverage_class] = at_receivers, uncovered
-        at_receivers, uncovered = found
-        for tally, _ in at_receivers:
-            tally.covers += 1
-            tally.pending += not ended
-            if delivered and (tally.receiver, one.key) in delivered:
-                tally.delivered += 1
+            reasons: list[tuple[str | None, str]] = [(None, "uncovered")] if uncovered else []
+            reasons += [(receiver, self._reason(one, receiver, None)) for receiver in covering]
+            found = alike.by_class[one.coverage_class] = _Alike([self.tallies[each] for each in covering], reasons)
+        if delivered:
+            for tally in found.at_receivers:
+                tally.delivered += (tally.receiver, one.key) in delivered
         if ended:
-            over = one.ends_at if at_receivers or uncovered else 0
+            found.expired += 1
+            over = one.ends_at if found.reasons else 0
             self.over_at = max(over, self.over_at or 0)
             return
-        if uncovered:
-            self.open.append(OpenItem(one.key, None, "uncovered"))
-        self.open += [OpenItem(one.key, tally.receiver, reason) for tally, reason in at_receivers]
-        if not at_receivers and not uncovered:
+        found.open += 1
+        key = one.key
+        self.open += [OpenItem(key, receiver, reason) for receiver, reason in found.reasons]
+        if not found.reasons:
             self.over_at = self.over_at or 0
+
+    def count_unanswered(self) -> None:
+        """Add the elements that nobody has answered for to the outcomes at their receivers, once all are entered."""
+        for unanswered in self.unanswered.values():
+            for alike in unanswered.by_class.values():
+                for tally in alike.at_receivers:
+                    tally.covers += alike.open + alike.expired
+                    tally.pending += alike.open
 
     def _at_receiver(
         self, one: EndedElement, receiver: str, delivered_at: Instant | None, used_at: Instant | None, *, ended: bool

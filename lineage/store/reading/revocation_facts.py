@@ -11,6 +11,7 @@ from lineage.store.reading import statements
 from lineage.store.reading.reader import Reader
 
 _PART: Final = 5_000  # elements looked up at a time
+_FEW: Final = 100  # elements up to which it is not asked first whether anything was published at all
 
 
 def load_orders(reader: Reader, world: World) -> None:
@@ -51,6 +52,8 @@ def deliveries(reader: Reader, keys: Collection[str], at: Instant) -> dict[tuple
     Returns:
         For (receiver, key), when that receiver first accepted the element as ended.
     """
+    if len(keys) > _FEW and reader.connection.execute(statements.ANY_SPREAD).first() is None:
+        return {}  # nothing was ever published, so none of very many keys has to be looked up
     found: dict[str, dict[str, Instant]] = {}
     by = at if reader.known_at is None else min(at, reader.known_at)
     ordered = sorted(keys)

@@ -182,6 +182,7 @@ PRINCIPALS = sa.select(name.c.key).distinct().where(sa.text("key >= 'principal:'
 CASES = sa.select(name.c.key).distinct().where(sa.text("key >= 'case:' AND key < 'case;'"))
 HOLDS = sa.select(name.c.key).distinct().where(sa.text("key >= 'hold:' AND key < 'hold;'"))
 CALLED = sa.select(name.c.key).distinct().where(sa.text("key >= 'called:' AND key < 'called;'"))
+ANY_SPREAD = sa.select(spread.c.seq).limit(1)
 DELIVERED = (
     sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
     .outerjoin(accepted, (accepted.c.seq == spread.c.seq) & (accepted.c.at <= sa.bindparam("by")))

@@ -141,8 +141,11 @@ def _mark_document(mark: HandMark) -> Document:
 def _open_documents(items: Iterable[OpenItem]) -> list[Document]:
     """Convert open items, of which there may be hundreds of thousands."""
     documents: list[Document] = []
+    before = kind = id_ = ""
     for key, receiver, reason in items:
-        kind, _, id_ = key.partition(":")
+        if key is not before:  # an element is open at several receivers
+            before = key
+            kind, _, id_ = key.partition(":")
         documents.append(
             {"kind": kind, "id": id_, "reason": reason}
             if receiver is None
