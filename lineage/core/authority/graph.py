@@ -180,21 +180,17 @@ class AuthorityGraph:
         alive: list[Element] = []
         nearest = list(seen)
         while nearest:
-            frontier = []
-            for key in nearest:
+            level, nearest = nearest, []
+            for key in level:
                 element = known.get(key) or self.element(key)
                 if element is not None and element.ends_at > after:
                     alive.append(element)
-                    frontier.append(key)
-                elif until.get(key, NEVER) > after:
-                    frontier.append(key)
-            nearest = []
-            for key in frontier:
-                # Iterate in insertion order, so that neighbours in memory are visited together.
-                for child in children.get(key, ()):
-                    if child not in seen:
-                        seen.add(child)
-                        nearest.append(child)
+                elif until.get(key, NEVER) <= after:
+                    continue
+                if below := children.get(key):  # in insertion order, so that neighbours in memory are visited together
+                    unseen = [child for child in below if child not in seen]
+                    seen.update(unseen)
+                    nearest += unseen
         return seen, alive
 
     def below(
