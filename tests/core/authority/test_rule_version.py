@@ -9,7 +9,7 @@ from tests.support.verifier import load_verifier
 
 RULE = ROOT / "docs" / "rule-of-authority.md"
 # The SHA-256 of the clauses of each version. Wording that changes no answer keeps the version: set its digest again.
-CLAUSES = {1: "b12a168ea1c6ad688da7bfe4b41c7e48d7dcd5ef1cb8c573f8c956bc30ce4b19"}
+CLAUSES = {1: "87e85afaffe21c82a84a33f1b20dde68dd7bfe5d79ded698495e743b2e88ad63"}
 
 
 def clauses(text: str) -> str:
