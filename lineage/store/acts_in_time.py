@@ -72,6 +72,12 @@ _CROWDED: Final = (
 Row = tuple[int, ...]
 """The values of a fact, in column order."""
 
+# Places in a row of ``act``.
+_LANE: Final = 1
+_SORT: Final = 2
+_FIRST_COLUMN: Final = 6
+_ABOUT: Final = _FIRST_COLUMN + COLUMNS.index("about")
+
 
 class ListPosition(NamedTuple):
     """A position in a list: when something occurred, and the number of the first fact that says so."""
@@ -148,48 +154,79 @@ def row_of(event: Event, number: int, about: int, hashes: Mapping[str, Mapping[s
 # Writing
 
 
+Part = tuple[Any, ...]
+"""A row of ``act``."""
+
+
+def parts_of(rows: Mapping[int, list[Row]]) -> list[Part]:
+    """Build a part of the rows of facts of each sort and partition, as if no action had several facts."""
+    parts: list[Part] = []
+    for sort, some in rows.items():
+        by_lane: dict[int, list[Row]] = {}
+        for row in some:
+            by_lane.setdefault(lane_of(row[1]), []).append(row)
+        parts += [_stored(own[0][1], lane, sort, own) for lane, own in by_lane.items()]
+    return parts
+
+
+def without(parts: list[Part], numbers: AbstractSet[int]) -> list[Part]:
+    """Leave out the rows of some facts."""
+    found: list[Part] = []
+    for each in parts:
+        part, lane, sort = each[:3]
+        rows = _rows(each)
+        kept = [row for row in rows if row[1] not in numbers]
+        if len(kept) == len(rows):
+            found.append(each)
+        elif kept:
+            found.append(_stored(min(row[1] for row in kept) if part in numbers else part, lane, sort, kept))
+    return found
+
+
 def write(
     connection: Connection,
-    rows: Mapping[int, list[Row]],
+    parts: list[Part],
     decode: Callable[[bytes], Event],
     *,
     lanes: Collection[tuple[str, int]],
 ) -> set[int]:
-    """Write the rows of new facts, before the facts themselves are written.
+    """Write the parts of new facts, before the facts themselves are written.
 
     Args:
         connection: In a transaction of a writer.
-        rows: The rows, by sort.
+        parts: The parts (``parts_of``).
         decode: Decodes a stored value.
         lanes: The partitions in which no one else writes until the end of the transaction, by topic and number.
 
     Returns:
         The hashes of the actions, which were looked up.
     """
-    acts = rows.get(Sort.ACTION, ())
-    numbers = {row[2] for row in acts}
+    acts = [about for part in parts if part[_SORT] == Sort.ACTION for about in _numbers(part[_ABOUT])]
+    numbers = set(acts)
     earlier = _earlier(connection, numbers, decode) if numbers else {}
     several = set(earlier)  # actions that several facts report
     if len(numbers) < len(acts):
-        several |= {about for about, count in Counter(row[2] for row in acts).items() if count > 1}
-    parts: list[tuple[Any, ...]] = []
-    written: set[int] = set()
-    for sort, some in rows.items():
-        by_lane: dict[int, list[Row]] = {}
-        for row in some:
-            by_lane.setdefault(lane_of(row[1]), []).append(row)
-        written |= by_lane.keys()
-        for lane, own in by_lane.items():
-            part = own[0][1]
-            if sort == Sort.ACTION and several:
-                own += [each for row in own if row[2] in several for each in _besides(row, earlier)]
-            parts.append(_stored(part, lane, sort, own))
+        several |= {about for about, count in Counter(acts).items() if count > 1}
+    if several:
+        parts = [_with_besides(part, several, earlier) if part[_SORT] == Sort.ACTION else part for part in parts]
     add(connection, act, parts)
-    for lane in sorted(written):
+    for lane in sorted({part[_LANE] for part in parts}):
         first = position_of(lane)
         if (first.topic, first.partition) in lanes:
             _merge_all(connection, lane)
     return numbers
+
+
+def _with_besides(part: Part, several: AbstractSet[int], earlier: Mapping[int, Sequence[ListPosition]]) -> Part:
+    """Add the second rows of actions that several facts report to a part."""
+    rows = _rows(part)
+    if more := [each for row in rows if row[2] in several for each in _besides(row, earlier)]:
+        return _stored(part[0], part[_LANE], part[_SORT], rows + more)
+    return part
+
+
+def _rows(part: Part) -> list[Row]:
+    return list(zip(*map(_numbers, part[_FIRST_COLUMN:]), strict=True))
 
 
 def _besides(row: Row, earlier: Mapping[int, Sequence[ListPosition]]) -> Iterator[Row]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from copy import copy
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final, NamedTuple
@@ -42,8 +42,9 @@ from lineage.store.database.tables import (
 from lineage.store.reading.acted import is_complete
 from lineage.store.reading.reader import Reader, fact_of
 from lineage.store.reading.statements import FACT, with_keys
+from lineage.store.writing.fact_rows import BatchRows, Outcome, row_maker
 from lineage.store.writing.index_entries import IndexRuns, merge_some, state_of
-from lineage.store.writing.projection import Outcome, Projection
+from lineage.store.writing.projection import Projection
 from lineage.store.writing.quarantine_quota import Quota, discharge
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,9 @@ class Store:
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
         self.keys = Keys(secret)
         self.quota = quota or Quota()
-        self._projection = Projection(self.keys, self.decode, self.quota)
+        self._projection = Projection(self.keys, self.decode, self.quota, engine.dialect.name)
+        # Makes what ``write_rows`` writes, also in another process.
+        self.row_maker = partial(row_maker, secret, engine.dialect.name)
         self._unmerged = _SMALLEST_STEP  # one step even by a process that writes little
         self._one_writer = threading.Lock()  # the projection's caches belong to one transaction at a time
 
@@ -222,6 +225,13 @@ class Store:
         with self._write() as connection:
             outcomes = self._projection.write(connection, batch)
         self._merge_runs(len(batch.readable))
+        return outcomes
+
+    def write_rows(self, batch: BatchRows) -> Outcomes:
+        """Write a batch whose rows were made elsewhere, as ``write`` does."""
+        with self._write() as connection:
+            outcomes = self._projection.write_rows(connection, batch)
+        self._merge_runs(len(batch.rows.facts))
         return outcomes
 
     def _merge_runs(self, records: int) -> None:

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.engine import Connection
 
 from ingest.codec import api as codec
 from lineage.core.model.references import RefRole
@@ -22,6 +23,7 @@ from lineage.store.database.sorted_runs import by_about, by_child, by_ident, run
 from lineage.store.database.tables import UPWARD, fact, ref
 from lineage.store.store import Store, open_store
 from lineage.store.writing import index_entries
+from lineage.store.writing.fact_rows import entries_of
 from tests.support import stores
 from tests.support.places import ROOT
 
@@ -54,6 +56,11 @@ def emptied(store: Store) -> None:
 def fact_row(one: Fact) -> tuple[Any, ...]:
     n, ident, about, until = one
     return (n, ident, about, 0, 0, 1, until, 7, None, b"")
+
+
+def add_entries(connection: Connection, facts: list[tuple[Any, ...]], refs: list[Ref]) -> None:
+    """Add the entries of facts, as the projection does."""
+    index_entries.add_entries(connection, len(facts), refs, entries_of(facts, refs))
 
 
 def stored(store: Store) -> tuple[list[Ref], list[Fact], list[Fact], list[Up]]:
@@ -107,7 +114,7 @@ def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot
                             mentioned = rng.sample(range(FEW_KEYS), 2)
                             role = rng.choice([RefRole.DEPENDS, RefRole.NAMES])
                             written += [(other, rng.randrange(3), role, key, n) for other in mentioned]
-                        index_entries.add_entries(connection, [fact_row(one) for one in new], sorted(written))
+                        add_entries(connection, [fact_row(one) for one in new], sorted(written))
                     else:
                         index_entries.merge_some(connection, rng.randrange(1, 40))
                     if dies:
@@ -138,7 +145,7 @@ def test_merging_ends_with_fewer_runs_than_it_merges(store: Store, seed: int, fa
         patched.setattr(index_entries, "FAN", fan)
         for n in range(rng.randrange(60)):
             with store._write() as connection:
-                index_entries.add_entries(connection, [fact_row((n, n, n % FEW_KEYS, 0))], [])
+                add_entries(connection, [fact_row((n, n, n % FEW_KEYS, 0))], [])
         moved: int | None = 0
         while moved is not None:
             with store._write() as connection:
@@ -161,7 +168,7 @@ def test_a_deleted_fact_leaves_no_entry(store: Store):
         connection.exec_driver_sql("DELETE FROM fact")
         index_entries.add(connection, fact, rows)
         refs = [(9, 0, role, n % 2, n) for role in (RefRole.DEPENDS, RefRole.USES) for n in range(4)]
-        index_entries.add_entries(connection, rows, refs)
+        add_entries(connection, rows, refs)
         connection.execute(fact.delete().where(fact.c.n >= 2))
         connection.execute(ref.delete().where(ref.c.n >= 2))
 
@@ -182,7 +189,7 @@ def test_a_migration_copies_the_way_up_run_by_run(store: Store):
         patched.setattr(index_entries, "FAN", 2)
         for n in range(40):
             refs = [(rng.randrange(FEW_KEYS), 3, rng.choice(UPWARD), n % FEW_KEYS, n)]
-            index_entries.add_entries(connection, [fact_row((n, n, n % FEW_KEYS, 3))], refs)
+            add_entries(connection, [fact_row((n, n, n % FEW_KEYS, 3))], refs)
             index_entries.add_raised(connection, [(key, 9, role, about, m) for key, _, role, about, m in refs])
         index_entries.merge_some(connection, 7)
     before = stored(store)
@@ -202,9 +209,10 @@ def test_a_migration_copies_the_way_up_run_by_run(store: Store):
 WRITER = """
 import random, sys
 from ingest.codec import api as codec
+from lineage.store.database.tables import fact
 from lineage.store.store import open_store
 from lineage.store.writing import index_entries
-from tests.store.test_index_runs import fact_row
+from tests.store.test_index_runs import add_entries, fact_row
 index_entries.HOT, index_entries.FAN = 40, 2
 store = open_store(sys.argv[1], codec.read)
 rng = random.Random(int(sys.argv[2]))
@@ -212,8 +220,8 @@ while True:
     with store._write() as connection:
         n = (connection.exec_driver_sql("SELECT max(n) FROM fact").scalar() or 0) + 1
         rows = [fact_row((n + i, rng.getrandbits(63), rng.randrange(50), i)) for i in range(20)]
-        index_entries.add(connection, index_entries.fact, rows)
-        index_entries.add_entries(connection, rows, sorted((rng.randrange(50), 0, 1, row[2], row[0]) for row in rows))
+        index_entries.add(connection, fact, rows)
+        add_entries(connection, rows, sorted((rng.randrange(50), 0, 1, row[2], row[0]) for row in rows))
     for _ in range(3):
         with store._write() as connection:
             index_entries.merge_some(connection, 60)

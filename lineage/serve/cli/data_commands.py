@@ -195,20 +195,29 @@ def quarantine(settings: "Settings", out: Output, retry: bool, everything: bool,
 
 
 @click.command()
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The most processes that read and decode records besides the one that writes: by default as many as there "
+    "are cores, but at most 3, and none for fewer than 100,000 records or with one core. Each takes some 350 MB.",
+)
 @shared_options()
-def rebuild(settings: "Settings", out: Output) -> None:
+def rebuild(settings: "Settings", out: Output, workers: int | None) -> None:
     """Project the log again next to the stored projection, and replace it.
 
     \b
       delegraph rebuild && delegraph fsck
     """  # noqa: D301
     from lineage.serve.commands import maintenance
-    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.commands.rebuild_workers import Workers, default_workers
+    from lineage.serve.config.wiring import log_opener, opened_service
     from lineage.serve.text import render_chain
 
+    most = default_workers() if workers is None else workers
     with opened_service(settings, create=True) as service:
         with out.progress("projecting", maintenance.records_in_log(service)) as progress:
-            document = maintenance.rebuild(service, progress)
+            document = maintenance.rebuild(service, progress, Workers(log_opener(settings), most))
         out.document(document, render_chain.consumed)
 
 

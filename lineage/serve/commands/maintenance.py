@@ -14,6 +14,7 @@ from lineage.core.model.records import DecodedRecord, Record, position_of
 from lineage.core.model.times import Instant
 from lineage.serve.commands import submission_policy
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
+from lineage.serve.commands.rebuild_workers import Workers, project_with_workers
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.evidence.key_rotations import checkpoints_by_retired_keys
 from lineage.serve.queries.records.lost_records import refuse_lost_records
@@ -117,13 +118,22 @@ def records_in_log(service: Service) -> int:
     return sum(service.require_log().ends().values())
 
 
-def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
-    """Build a fresh projection of the log in a second store and swap it in; questions are answered throughout."""
+def rebuild(service: Service, progress: Callable[[int], None], workers: Workers | None = None) -> Document:
+    """Build a fresh projection of the log in a second store and swap it in; questions are answered throughout.
+
+    Args:
+        service: The service of the store.
+        progress: Called after each batch with its number of records.
+        workers: The worker processes, which a small log does not use; None for this process alone.
+    """
     log, trust = service.require_log(), service.trust.table
     refuse_lost_records(log, service.store, "nothing was replaced")
     gone = DeletedRecords(service.store)
     with temporary_store(service.store) as fresh:
-        records = project(log, fresh, trust, progress=progress, deleted=gone)
+        if workers is not None and workers.needed(records_in_log(service)):
+            records = project_with_workers(log, fresh, trust, workers, progress=progress, deleted=gone)
+        else:
+            records = project(log, fresh, trust, progress=progress, deleted=gone)
         # Again, so that little is left to project while writers wait.
         records += project(log, fresh, trust, progress=progress, deleted=gone)
         _refuse_other_history(service, fresh)

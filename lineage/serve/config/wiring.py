@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from ingest.codec import api as codec
@@ -47,6 +48,11 @@ def opened_store(settings: Settings, *, create: bool = False) -> Iterator[Store]
 
 def _open_log(settings: Settings, *, create: bool, file: PinnedFile | None = None) -> Log:
     return open_log(settings.log_url, create=create, clock=now, settings=settings.kafka, file=file)
+
+
+def log_opener(settings: Settings) -> Callable[[], Log]:
+    """Return what opens the log, also in another process."""
+    return partial(open_log, settings.log_url, create=False, clock=now, settings=settings.kafka)
 
 
 @contextmanager

@@ -58,6 +58,11 @@ def engine_of(url: URL, *, create: bool) -> Engine:
     return engine
 
 
+def never_sync(engine: Engine) -> None:
+    """Let commits return before they are on the disk, in a file that nobody needs after a crash."""
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+
+
 def _refuse_replaced(pinned: PinnedFile) -> None:
     if fault := pinned.fault():
         raise ReplacedError(f"the store {fault}")

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 from lineage.store.database.dialects import without_limits
 from lineage.store.database.engine import check, connect, faults, upgrade
 from lineage.store.database.sorted_runs import by_child
+from lineage.store.database.sqlite import never_sync
 from lineage.store.database.tables import UPWARD, fact, meta, name, position, quarantine, ref, release, sighting
 from lineage.store.store import Store
 
@@ -83,8 +84,13 @@ _PAGE: Final = 2_000  # rows in memory at a time
 
 
 def twin(store: Store, file: Path) -> Store:
-    """Create an empty store in a SQLite file with the secret of ``store``, to project the same log into."""
-    return like(store, connect(f"sqlite:///{file}", create=True))
+    """Create an empty store in a SQLite file with the secret of ``store``, to project the same log into.
+
+    It does not survive a power failure, which nobody needs.
+    """
+    engine = connect(f"sqlite:///{file}", create=True)
+    never_sync(engine)
+    return like(store, engine)
 
 
 def like(store: Store, engine: Engine) -> Store:

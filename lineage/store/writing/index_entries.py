@@ -6,7 +6,6 @@ killed leaves a smaller merge, which the next step continues.
 """
 
 from itertools import count
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -15,13 +14,11 @@ from sqlalchemy.engine import Connection
 from lineage.store.database.dialects import add, add_missing
 from lineage.store.database.sorted_runs import SORTED, run, sorted_about, sorted_ident, sorted_ref, sorted_upward
 from lineage.store.database.sqlite import add_to_run
-from lineage.store.database.tables import UPWARD, fact, ref
+from lineage.store.database.tables import ref
+from lineage.store.writing.fact_rows import Entries
 
 HOT: Final = 200_000  # facts after which the newest run is complete: its pages still fit into the cache
 FAN: Final = 6  # runs of one level that are merged into one of the next level
-
-_COLUMNS: Final = [column.name for column in fact.c]
-_ABOUT, _UNTIL, _IDENT, _N = map(_COLUMNS.index, ("about", "until", "ident", "n"))
 
 Row = tuple[Any, ...]
 
@@ -38,24 +35,23 @@ class IndexRuns(NamedTuple):
     waiting: int
 
 
-def add_entries(connection: Connection, facts: list[Row], refs: list[Row]) -> None:
+def add_entries(connection: Connection, facts: int, refs: list[Row], entries: Entries | None) -> None:
     """Add the entries of new facts.
 
     Args:
         connection: In a transaction of a writer.
-        facts: Rows of ``fact``.
+        facts: How many facts there are.
         refs: Rows of ``ref``, sorted.
+        entries: The other entries on SQLite; on PostgreSQL, where they are indexes of ``fact``, None.
     """
-    if connection.dialect.name != "sqlite":  # there the entries of `fact` are its indexes
+    if entries is None:
         add(connection, ref, refs)
         return
     newest = _newest(connection)
     add_to_run(connection, sorted_ref, newest, refs)
-    above = {(about, key, role, n) for key, _, role, about, n in refs if role in UPWARD}
-    add_to_run(connection, sorted_upward, newest, sorted(above))
-    add_to_run(connection, sorted_about, newest, sorted(map(itemgetter(_ABOUT, _UNTIL, _N), facts)))
-    add_to_run(connection, sorted_ident, newest, sorted(map(itemgetter(_IDENT, _N), facts)))
-    _count(connection, newest, len(facts))
+    for table, rows in zip((sorted_upward, sorted_about, sorted_ident), entries, strict=True):
+        add_to_run(connection, table, newest, rows)
+    _count(connection, newest, facts)
 
 
 def add_raised(connection: Connection, refs: list[Row]) -> None:

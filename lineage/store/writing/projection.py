@@ -7,20 +7,19 @@ sighting of a known fact (duplicate), or a row in quarantine.
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from operator import itemgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from lineage.core.evidence.record_entry import Committed
 from lineage.core.model.errors import FencedError
-from lineage.core.model.events import Event, PrincipalRegistered
-from lineage.core.model.keys import ELEMENT_KINDS
-from lineage.core.model.records import Batch, DecodedRecord, Outcomes, RejectedRecord
-from lineage.core.model.references import RefRole, mentions, subject_of
+from lineage.core.model.events import Event
+from lineage.core.model.records import Batch, Outcomes, RejectedRecord
+from lineage.core.model.references import RefRole, mentions
 from lineage.store import acts_in_time
 from lineage.store.database.dialects import add, add_missing, takes_turns, wait_for_turn
 from lineage.store.database.sorted_runs import (
@@ -32,27 +31,26 @@ from lineage.store.database.sorted_runs import (
     upward,
 )
 from lineage.store.database.sql import chunks, found_by, storable, values_of
-from lineage.store.database.tables import (
-    ENDLESS,
-    Hashes,
-    Keys,
-    fact,
-    meta,
-    name,
-    position,
-    quarantine,
-    ref,
-    sighting,
-    span_after,
-)
+from lineage.store.database.tables import Keys, fact, meta, name, position, quarantine, ref, sighting
 from lineage.store.writing import optimistic_commit, trees
+from lineage.store.writing.fact_rows import (
+    BOUNDED,
+    IDENT,
+    MISROUTED,
+    OUTCOME,
+    RECORDED_AT,
+    VALUE,
+    BatchRows,
+    FactRows,
+    N,
+    Outcome,
+    Ref,
+    RowMaker,
+    with_bounds,
+)
 from lineage.store.writing.index_entries import add_entries, add_raised
 from lineage.store.writing.quarantine_quota import Quota, charged, within
 
-# A display name in the table ``name``, and the principal that it belongs to.
-CALLED: Final = "called"
-BETWEEN: Final = "\t"
-_BOUNDED: Final = frozenset({RefRole.DEPENDS, RefRole.NAMES, RefRole.PRIOR})
 # The origin of a record is part of an index, and PostgreSQL limits an index entry to 2,704 bytes.
 _ORIGIN_BYTES: Final = 2_048
 
@@ -75,104 +73,30 @@ _PARENTS: Final = {
 }
 
 
-class Outcome:
-    """The outcome of a decoded record, as stored."""
-
-    ACCEPTED: Final = 0
-    CONFLICT: Final = 1
-    UNAUTHORISED: Final = 2
-
-
-_Ref = tuple[int, int, int, int, int]  # a row of ``ref``
-
-
-@dataclass(slots=True)
-class _Rows:
-    """The rows of some records, as far as they are known before the bounds are computed.
-
-    Attributes:
-        facts: Rows of ``fact``.
-        refs: Rows of ``ref``. A row with a bound has the one that its fact alone implies.
-        granting: For each element that the records grant, the bound that these records imply.
-        uneven: The elements for which the records imply different bounds.
-        upward: The dependencies of each element.
-        acts: Rows of facts about actions and elements, for ``act``, by sort.
-    """
-
-    facts: list[tuple[Any, ...]] = field(default_factory=list)
-    refs: list[_Ref] = field(default_factory=list)
-    granting: dict[int, int] = field(default_factory=dict)
-    uneven: set[int] = field(default_factory=set)
-    upward: dict[int, set[int]] = field(default_factory=dict)
-    acts: defaultdict[int, list[acts_in_time.Row]] = field(default_factory=lambda: defaultdict(list))
-
-
-_New = tuple[DecodedRecord, int, int]  # a record with a new fact, its ident, its outcome
-
-
 @dataclass(slots=True)
 class _WriteResult:
     """The result of writing some records.
 
     Attributes:
-        fresh: The records with new facts.
+        outcomes: The outcomes of the new facts.
         raised: Rows of ``ref`` for stored elements whose bound is raised; still to be written.
         traces: The read set and the write set.
     """
 
-    fresh: list[_New] = field(default_factory=list)
-    raised: list[_Ref] = field(default_factory=list)
+    outcomes: list[int] = field(default_factory=list)
+    raised: list[Ref] = field(default_factory=list)
     traces: optimistic_commit.Traces = field(default_factory=optimistic_commit.Traces)
-
-
-class _Names(Hashes):
-    """Hashes of the ids of one kind; an id that is hashed is queued for the table ``name``.
-
-    An id that was not cached, or no longer is, is queued again, which is harmless.
-    """
-
-    __slots__ = ("_down", "_kind")
-
-    def __init__(self, keys: Keys, kind: str, down: list[tuple[str]]) -> None:
-        super().__init__(keys.blank, kind)
-        self._kind, self._down = kind, down
-
-    def once(self, id_: str) -> int:
-        key = f"{self._kind}:{id_}"
-        self._down.append((storable(key) if self._kind in acts_in_time.STATED else key,))
-        return super().once(id_)
-
-
-def display_name_key(body: PrincipalRegistered) -> str | None:
-    """Return the entry of the table ``name`` for a display name; None if the fact states none."""
-    if not body.display_name:
-        return None
-    name = storable(body.display_name[: acts_in_time.LONGEST]).replace(BETWEEN, " ")
-    return f"{CALLED}:{name}{BETWEEN}{body.principal}"
-
-
-class _NamedThings(dict[str, _Names]):
-    """Hashes of everything that facts mention, by kind, and the queue of rows for the table ``name``."""
-
-    def __init__(self, keys: Keys) -> None:
-        super().__init__()
-        self._keys = keys
-        self.down: list[tuple[str]] = []
-
-    def __missing__(self, kind: str) -> _Names:
-        found = self[kind] = _Names(self._keys, kind, self.down)
-        return found
 
 
 class Projection:
     """Writes batches over one connection at a time."""
 
-    def __init__(self, keys: Keys, decode: Callable[[bytes], Event], quota: Quota) -> None:
-        """Use the store's hash of keys, its decoder of stored values, and its quota of the quarantine."""
+    def __init__(self, keys: Keys, decode: Callable[[bytes], Event], quota: Quota, dialect: str) -> None:
+        """Use the store's hash of keys, its decoder of stored values, its quota of the quarantine, and its database."""
         self._keys = keys
         self._quota = quota
         self._decode = decode
-        self._named = _NamedThings(keys)
+        self._maker = RowMaker(keys, dialect)
         self._edition: bytes | None = None
 
     def write(self, connection: Connection, batch: Batch) -> Outcomes:
@@ -184,37 +108,52 @@ class Projection:
         Raises:
             FencedError: A position is not the one that the batch expects.
         """
-        self._advance(connection, batch)
+        committed = trees.committed_of(batch)
+        _advance(connection, batch.advance, committed)
         self._forget_replaced(connection)
-        trees.extend(connection, batch)
+        rows = BatchRows(self._maker.rows(batch.readable), batch.unreadable, committed, batch.advance)
+        return self._write_advanced(connection, rows, lambda place: batch.readable[place].fact.event)
+
+    def write_rows(self, connection: Connection, batch: BatchRows) -> Outcomes:
+        """Write a batch whose rows were made elsewhere; see ``write``."""
+        _advance(connection, batch.advance, batch.committed)
+        facts = batch.rows.facts
+        return self._write_advanced(connection, batch, lambda place: self._decode(facts[place][VALUE]))
+
+    def _write_advanced(self, connection: Connection, batch: BatchRows, event_at: Callable[[int], Event]) -> Outcomes:
+        trees.extend(connection, batch.advance, batch.committed)
         self.quarantine(connection, batch.unreadable)
-        written = self._write_in_turn(connection, batch.readable, batch.advance) if batch.readable else _WriteResult()
-        became = Counter(outcome for _, _, outcome in written.fresh)
+        records = len(batch.rows.facts)
+        written = self._write_in_turn(connection, batch.rows, event_at, batch.advance) if records else _WriteResult()
+        became = Counter(written.outcomes)
         return Outcomes(
             accepted=became[Outcome.ACCEPTED],
-            duplicates=len(batch.readable) - len(written.fresh),
+            duplicates=records - len(written.outcomes),
             conflicts=became[Outcome.CONFLICT],
             unauthorised=became[Outcome.UNAUTHORISED],
             quarantined=len(batch.unreadable),
         )
 
     def _write_in_turn(
-        self, connection: Connection, records: list[DecodedRecord], lanes: Collection[tuple[str, int]]
+        self,
+        connection: Connection,
+        rows: FactRows,
+        event_at: Callable[[int], Event],
+        lanes: Collection[tuple[str, int]],
     ) -> _WriteResult:
         """Write records with the same result as if no other transaction had written concurrently."""
         if not takes_turns(connection):
-            written = self._write(connection, records, lanes)
+            written = self._write(connection, rows, event_at, lanes)
             add_raised(connection, written.raised)
             return written
         since = optimistic_commit.latest(connection)
         before = connection.begin_nested()
-        written = self._write(connection, records, lanes)
+        written = self._write(connection, rows, event_at, lanes)
         wait_for_turn(connection)
         if optimistic_commit.missed(connection, since, written.traces):
             before.rollback()
-            self.forget()
             wait_for_turn(connection)  # the rollback also released the turn
-            written = self._write(connection, records, lanes)
+            written = self._write(connection, rows, event_at, lanes)
         else:
             before.commit()
         # Concurrent writers may raise the same rows: writing them before our turn could deadlock.
@@ -223,62 +162,31 @@ class Projection:
         return written
 
     def _write(
-        self, connection: Connection, records: list[DecodedRecord], lanes: Collection[tuple[str, int]]
+        self,
+        connection: Connection,
+        rows: FactRows,
+        event_at: Callable[[int], Event],
+        lanes: Collection[tuple[str, int]],
     ) -> _WriteResult:
         """Write the rows of records, except those that raise the bounds of stored elements."""
         written = _WriteResult()
-        written.fresh = self._fresh(connection, records, written.traces.asked)
-        if not written.fresh:
+        rows = self._fresh(connection, rows, event_at, written.traces.asked)
+        if not rows.facts:
             return written
-        rows = self._rows(written.fresh)
         written.raised = self._bounds(connection, rows, written.traces)
         if rows.acts:
             written.traces.acts = acts_in_time.write(connection, rows.acts, self._decode, lanes=lanes)
         add(connection, fact, rows.facts)
-        add_entries(connection, rows.facts, _with_bounds(rows, written.traces.bounds))
-        add(connection, name, self._named.down)
-        self._named.down.clear()
-        written.traces.idents = [ident for _, ident, _ in written.fresh]
+        add_entries(connection, len(rows.facts), with_bounds(rows, written.traces.bounds), rows.entries)
+        add(connection, name, rows.names)
+        written.outcomes = [row[OUTCOME] for row in rows.facts]
+        written.traces.idents = [row[IDENT] for row in rows.facts]
         written.traces.granted = written.traces.acts.union(rows.granting)
         return written
 
-    def _rows(self, fresh: list[_New]) -> _Rows:
-        rows = _Rows()
-        named, sources = self._named, self._keys["source"]
-        stated = {"outcome": self._keys["outcome"], **{kind: named[kind] for kind in ("operation", "tool", "resource")}}
-        add_fact, add_ref = rows.facts.append, rows.refs.append
-        granting, upward, acts = rows.granting, rows.upward, rows.acts
-        depends = int(RefRole.DEPENDS)
-        for (number, (event, recorded_at, misrouted), value, _), ident, outcome in fresh:
-            kind, id_ = subject_of(event)
-            own = named[kind].once(id_) if kind == "action" else named[kind][id_]
-            until = 0
-            if kind in ELEMENT_KINDS:
-                ends_at = event.body.expires_at  # type: ignore[union-attr]
-                until = ENDLESS if ends_at is None else span_after(ends_at)
-                if granting.setdefault(own, until) != until:
-                    granting[own] = max(granting[own], until)
-                    rows.uneven.add(own)
-            for role, mentioned, id_ in mentions(event):
-                hashed = named[mentioned][id_]
-                add_ref((hashed, until if until and role in _BOUNDED else 0, role, own, number))
-                if role == depends:
-                    upward.setdefault(own, set()).add(hashed)
-            if kind == "principal" and isinstance(event.body, PrincipalRegistered):
-                self._call(event.body)
-            acts[acts_in_time.sort_of(kind)].append(acts_in_time.row_of(event, number, own, stated))
-            source = sources[event.source]
-            add_fact((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
-        return rows
-
-    def _call(self, body: PrincipalRegistered) -> None:
-        """Queue a display name for the table ``name``."""
-        if (key := display_name_key(body)) is not None:
-            self._named.down.append((key,))
-
     def forget(self) -> None:
         """Clear the caches, because the transaction was rolled back."""
-        self._named = _NamedThings(self._keys)
+        self._maker.forget()
 
     def _forget_replaced(self, connection: Connection) -> None:
         """Forget what was written before a rebuild: retention may have left out the last that mentions a name."""
@@ -313,75 +221,53 @@ class Projection:
         ]
         add_missing(connection, quarantine, rows)
 
-    def _advance(self, connection: Connection, batch: Batch) -> None:
-        recorded = [record.fact.recorded_at for record in batch.readable]
-        recorded += [record.recorded_at for record in batch.unreadable]
-        recorded += [recorded_at for _, recorded_at, _ in batch.deleted]
-        recorded_at = max(recorded, default=0)
-        # In a fixed order, so that two consumers cannot deadlock.
-        for (topic, partition), (expected, following) in sorted(batch.advance.items()):
-            where = (position.c.topic == topic) & (position.c.partition == partition)
-            moved = connection.execute(
-                position.update()
-                .where(where & (position.c.next_offset == expected))
-                .values(
-                    next_offset=following,
-                    recorded_at=sa.case(
-                        (position.c.recorded_at > recorded_at, position.c.recorded_at), else_=recorded_at
-                    ),
-                )
-            )
-            if moved.rowcount:
-                continue
-            # If two consumers are both about to write the first position of a partition, one of them succeeds.
-            first = [(topic, partition, following, recorded_at)]
-            if expected != 0 or not add_missing(connection, position, first):
-                known = connection.execute(sa.select(position.c.next_offset).where(where)).scalar()
-                raise FencedError(
-                    f"the position of {topic}/{partition} is {known or 0}, not {expected}: "
-                    "another consumer has moved it"
-                )
-
-    def _fresh(self, connection: Connection, records: list[DecodedRecord], asked: set[int]) -> list[_New]:
-        """Find the records with new facts, with ident and outcome; duplicates are written as sightings.
+    def _fresh(
+        self, connection: Connection, rows: FactRows, event_at: Callable[[int], Event], asked: set[int]
+    ) -> FactRows:
+        """Keep the rows of new facts, and mark those in conflict; duplicates are written as sightings.
 
         Args:
             connection: The connection to the store.
-            records: The records.
+            rows: The rows of the records.
+            event_at: Returns the event of the record with an index.
             asked: Receives the identities that are looked up.
         """
-        once = self._keys["event"].once
-        idents = [once(f"{event.source}\0{event.event_id}") for _, (event, _, _), _, _ in records]
+        idents = [row[IDENT] for row in rows.facts]
         asked.update(idents)
         # (source, event_id) -> content -> misrouted -> number. A hash is not an identity: the real ids are compared.
         known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
+        repeated: set[int] = set()
         for part in chunks(sorted(asked)):
-            query = sa.select(fact.c.n, fact.c.misrouted, fact.c.value).where(ident_among(values_of(part)))
-            for n, misrouted, value in connection.execute(query):
+            query = sa.select(fact.c.n, fact.c.ident, fact.c.misrouted, fact.c.value).where(
+                ident_among(values_of(part))
+            )
+            for n, ident, misrouted, value in connection.execute(query):
                 event = self._decode(value)
                 known[event.source, event.event_id].setdefault(event, {})[bool(misrouted)] = n
-        if not known and len(asked) == len(idents):  # nearly every batch
-            return [
-                (record, ident, Outcome.ACCEPTED if record.authorised else Outcome.UNAUTHORISED)
-                for record, ident in zip(records, idents, strict=True)
-            ]
-        fresh: list[_New] = []
-        seen = []
-        for record, ident in zip(records, idents, strict=True):
-            event, recorded_at, misrouted = record.fact
+                repeated.add(ident)
+        if len(asked) < len(idents):
+            repeated.update(ident for ident, count in Counter(idents).items() if count > 1)
+        if not repeated:  # nearly every batch
+            return rows
+        facts: list[tuple[Any, ...]] = []
+        seen: dict[int, tuple[int, int, int]] = {}
+        for place, row in enumerate(rows.facts):
+            if row[IDENT] not in repeated:
+                facts.append(row)
+                continue
+            event, n, misrouted = event_at(place), row[N], bool(row[MISROUTED])
             contents = known[event.source, event.event_id]
-            others = bool(contents) and event not in contents
+            in_conflict = bool(contents) and event not in contents and row[OUTCOME] == Outcome.ACCEPTED
             same = contents.setdefault(event, {})
             if misrouted in same:
-                seen.append((record.number, same[misrouted], recorded_at))
+                seen[n] = (n, same[misrouted], row[RECORDED_AT])
                 continue
-            same[misrouted] = record.number
-            outcome = Outcome.CONFLICT if others else Outcome.ACCEPTED
-            fresh.append((record, ident, outcome if record.authorised else Outcome.UNAUTHORISED))
-        add(connection, sighting, seen)
-        return fresh
+            same[misrouted] = n
+            facts.append((*row[:OUTCOME], Outcome.CONFLICT, *row[OUTCOME + 1 :]) if in_conflict else row)
+        add(connection, sighting, list(seen.values()))
+        return rows.without(seen.keys(), facts) if seen else rows._replace(facts=facts)
 
-    def _bounds(self, connection: Connection, rows: _Rows, traces: optimistic_commit.Traces) -> list[_Ref]:
+    def _bounds(self, connection: Connection, rows: FactRows, traces: optimistic_commit.Traces) -> list[Ref]:
         """Compute the bound of every element of the batch.
 
         The bound of an ancestor must not be below that of its descendants. Otherwise a traversal that skips subtrees
@@ -431,28 +317,41 @@ class Projection:
                 parents.setdefault(child, set()).add(parent)
         return parents
 
-    def _raised(self, connection: Connection, touched: set[int], bounds: dict[int, int]) -> Iterator[_Ref]:
+    def _raised(self, connection: Connection, touched: set[int], bounds: dict[int, int]) -> Iterator[Ref]:
         for part in chunks(touched):
             query = sa.select(fact.c.n, fact.c.about, fact.c.value).where(
                 about_among(values_of(part)), fact.c.until > 0
             )
             for n, own, value in connection.execute(query):
                 for role, kind, id_ in mentions(self._decode(value)):
-                    if role in _BOUNDED:
+                    if role in BOUNDED:
                         yield self._keys[kind][id_], bounds[own], role, own, n
 
 
-def _with_bounds(rows: _Rows, bounds: dict[int, int]) -> list[_Ref]:
-    """The rows of ``ref`` with the computed bounds, sorted by key so that adjacent rows go to the same pages."""
-    values_of = rows.granting
-    other = {own: until for own, until in bounds.items() if values_of.get(own) != until or own in rows.uneven}
-    refs = rows.refs
-    if other:
-        for place, (key, until, role, about, n) in enumerate(refs):
-            if until and about in other:
-                refs[place] = (key, other[about], role, about, n)
-    refs.sort(key=itemgetter(0))
-    return refs
+def _advance(
+    connection: Connection, advance: Mapping[tuple[str, int], tuple[int, int]], committed: list[Committed]
+) -> None:
+    recorded_at = max((each[1] for each in committed), default=0)
+    # In a fixed order, so that two consumers cannot deadlock.
+    for (topic, partition), (expected, following) in sorted(advance.items()):
+        where = (position.c.topic == topic) & (position.c.partition == partition)
+        moved = connection.execute(
+            position.update()
+            .where(where & (position.c.next_offset == expected))
+            .values(
+                next_offset=following,
+                recorded_at=sa.case((position.c.recorded_at > recorded_at, position.c.recorded_at), else_=recorded_at),
+            )
+        )
+        if moved.rowcount:
+            continue
+        # If two consumers are both about to write the first position of a partition, one of them succeeds.
+        first = [(topic, partition, following, recorded_at)]
+        if expected != 0 or not add_missing(connection, position, first):
+            known = connection.execute(sa.select(position.c.next_offset).where(where)).scalar()
+            raise FencedError(
+                f"the position of {topic}/{partition} is {known or 0}, not {expected}: another consumer has moved it"
+            )
 
 
 def _origin(text: str) -> str:

@@ -10,7 +10,7 @@ A damaged tree must not keep facts from being written: it is marked as broken an
 import hashlib
 import logging
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -24,10 +24,8 @@ from lineage.store.database.tables import BROKEN, tile, tree
 logger = logging.getLogger(__name__)
 
 
-def extend(connection: Connection, batch: Batch) -> None:
-    """Extend the trees of the partitions that a batch advances."""
-    if not batch.advance:
-        return
+def committed_of(batch: Batch) -> list[Committed]:
+    """Return what the trees need of every record of a batch, sorted."""
     sha256 = hashlib.sha256
     committed = [(number, fact.recorded_at, sha256(value).digest()) for number, fact, value, _ in batch.readable]
     committed += [
@@ -37,7 +35,20 @@ def extend(connection: Connection, batch: Batch) -> None:
     ]
     committed += batch.deleted
     committed.sort()
-    for lane, (expected, following) in sorted(batch.advance.items()):
+    return committed
+
+
+def extend(
+    connection: Connection, advance: Mapping[tuple[str, int], tuple[int, int]], committed: list[Committed]
+) -> None:
+    """Extend the trees of the partitions that a batch advances.
+
+    Args:
+        connection: In a transaction that has advanced the positions.
+        advance: For (topic, partition): the previous next offset and the new one.
+        committed: All records between these positions, sorted.
+    """
+    for lane, (expected, following) in sorted(advance.items()):
         first = bisect_left(committed, (Position(*lane, expected).number,))
         end = bisect_left(committed, (Position(*lane, following).number,))
         extend_lane(connection, lane, expected, following, committed[first:end])

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,17 @@ from click.testing import CliRunner
 from kafka.structs import TopicPartition
 
 from ingest.kafka.log import KafkaLog
+from ingest.log.port import Entry
+from ingest.opening import open_log
+from ingest.trust_file import Trust
 from lineage.core.model.records import DECISIONS
 from lineage.serve.cli.main import main
-from lineage.serve.config.wiring import Settings
+from lineage.serve.commands import maintenance
+from lineage.serve.commands.rebuild_workers import Workers
+from lineage.serve.config.wiring import Settings, now
 from lineage.serve.processes.consumer_process import consume
 from lineage.serve.processes.live_graph import digest_of_store
+from lineage.serve.queries.service import Service
 from lineage.store.quarantine import quarantined
 from tests.support import servers
 from tests.support.kafka_worlds import (
@@ -563,3 +570,20 @@ def test_the_live_graph_follows_a_rebuild(kafka_url: str, tmp_path: Path):
             wait_until(lambda: lag_of(store, log) == 0 and same_graph(consumer, store))
             consumer.leave()
         assert [] == unequal(store, log, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_rebuild_with_workers_equals_its_log(kafka_url: str, tmp_path: Path):
+    """Each worker reads from the broker itself: many partitions, and records that cannot be read."""
+    url = f"sqlite:///{tmp_path}/delegraph.db"
+    with made_log(kafka_url) as log:
+        append_some(log, 600, 1)
+        log.append([Entry(DECISIONS, NO_EVENT)])
+        asked(url, kafka_url, "consume", "--drain")
+        opener = partial(open_log, kafka_url, create=False, clock=now)
+        with opened(url) as store:
+            before = store.outcomes()
+            service = Service(store, log, Trust(), lambda: 0, source="urn:test")
+            document = maintenance.rebuild(service, lambda _: None, Workers(opener, 2, 1))
+            assert (before, document["records"]) == (store.outcomes(), sum(before))
+        assert [] == unequal(url, log, tmp_path)

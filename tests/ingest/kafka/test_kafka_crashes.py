@@ -59,7 +59,7 @@ STEPS = [
     *(Step("lineage.store.store:Store.write", when, 2) for when in ("before", "after")),
     # Within the transaction: when nothing is written, the positions, everything.
     Step("lineage.store.writing.projection:Projection.write", "before", 2),
-    Step("lineage.store.writing.projection:Projection._advance", "after", 2),
+    Step("lineage.store.writing.projection:_advance", "after", 2),
     Step("lineage.store.writing.projection:Projection.write", "after", 2),
     *(Step(f"{CONSUMER}._settle", when, 2) for when in ("before", "after")),
     *(

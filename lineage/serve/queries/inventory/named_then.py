@@ -12,7 +12,7 @@ from lineage.store.acts_in_time import EVERY_SORT, LONGEST, STATED, ListFilter, 
 from lineage.store.database.sql import storable
 from lineage.store.reading.list_items import candidates_in_order, hash_of
 from lineage.store.reading.reader import Reader
-from lineage.store.writing.projection import BETWEEN, CALLED, display_name_key
+from lineage.store.writing.fact_rows import BETWEEN, CALLED, display_name_key
 
 _FEW: Final = 1_000  # facts that are read without looking for the earliest first
 _READ: Final = 64  # facts read at once

@@ -13,7 +13,7 @@ from lineage.serve.queries.inventory.named_then import is_named_then
 from lineage.serve.queries.lists.list_cursors import cursor_after, digest_of, name_of
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
-from lineage.store.writing.projection import BETWEEN, CALLED
+from lineage.store.writing.fact_rows import BETWEEN, CALLED
 
 PAGE: Final = 1_000  # the default limit of a page
 LOOKED_AT: Final = 2_000  # names examined for a page over HTTP if a time is given

@@ -1,0 +1,192 @@
+"""Project a log with several processes: workers read, decode and make rows, and this process writes them in order.
+
+The result is that of one process. Each worker does every n-th task and has at most one batch that waits to be written,
+so memory is bounded. A worker that dies, or fails, ends the projection with an error; workers end when this process
+does, however it ends, because their pipe is closed.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from ingest.log.port import Log
+from ingest.projection_tasks import ReadingTask, batches_of, reading_tasks
+from ingest.projector import Deleted
+from lineage.core.model.errors import DelegraphError, UnavailableError
+from lineage.core.model.trust import TrustTable
+from lineage.plumbing.gc_pause import gc_paused
+from lineage.store.store import Store
+from lineage.store.writing.fact_rows import RowMaker, load
+
+_SPAWN: Final = multiprocessing.get_context("spawn")  # a forked process would share our connections
+_ENOUGH: Final = 3  # workers that make rows as fast as one process can write them
+_END_SECONDS: Final = 5.0  # how long a worker that is no longer needed may take to end
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The worker processes of a projection.
+
+    Attributes:
+        open_log: Opens the log in a worker; it is sent there.
+        most: How many there may be; 0 for none, so that this process does everything.
+        records_each: There is one for every so many records. For fewer, starting it costs more than it saves.
+    """
+
+    open_log: Callable[[], Log]
+    most: int
+    records_each: int = 100_000
+
+    def needed(self, records: int) -> int:
+        """Return how many workers a projection of so many records uses."""
+        return min(self.most, records // self.records_each)
+
+
+def default_workers() -> int:
+    """Return how many workers a rebuild uses unless it is told: the process that writes cannot keep up with more."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if cores == 1 else min(cores, _ENOUGH)
+
+
+def project_with_workers(
+    log: Log,
+    store: Store,
+    trust: TrustTable | None,
+    workers: Workers,
+    *,
+    progress: Callable[[int], None],
+    deleted: Deleted,
+) -> int:
+    """Project a whole log into an empty store, with at least one worker.
+
+    Args:
+        log: The log.
+        store: A store that nobody else uses.
+        trust: The trust table in force.
+        workers: The workers.
+        progress: Called after each batch with its number of records.
+        deleted: The records that are not projected again.
+
+    Returns:
+        How many records were projected.
+
+    Raises:
+        UnavailableError: A worker ended, or could not read the log.
+    """
+    store.bind(log.identity)
+    ends = log.ends()
+    count = max(workers.needed(sum(ends.values())), 1)
+    arguments = (workers.open_log, store.row_maker, trust)
+    projected = 0
+    ended: set[tuple[str, int]] = set()  # partitions with fewer records than the log said
+    with _started(count, arguments) as started:
+        tasks = reading_tasks(ends, deleted)
+        waiting: list[tuple[_Worker, ReadingTask]] = []  # in the order of the tasks
+        for worker in started:
+            _hand_out(worker, tasks, waiting)
+        while waiting:
+            worker, task = waiting.pop(0)
+            reached = task.first
+            while (dumped := worker.receive()) is not None:
+                with gc_paused():
+                    batch = load(dumped)
+                    reached = batch.advance[task.place][1]
+                    if reached == task.following:  # the last of this task: the worker begins the next meanwhile
+                        worker.receive()
+                        _hand_out(worker, tasks, waiting)
+                    if task.place not in ended:
+                        store.write_rows(batch)
+                        projected += len(batch.committed)
+                        progress(len(batch.committed))
+                if reached == task.following:
+                    break
+            else:
+                ended.add(task.place)
+                _hand_out(worker, tasks, waiting)
+    return projected
+
+
+class _Worker:
+    """A worker process, and the pipe to it."""
+
+    def __init__(self, arguments: tuple[Any, ...]) -> None:
+        self._pipe, theirs = _SPAWN.Pipe()
+        self.process = _SPAWN.Process(target=_work, args=(theirs, *arguments), daemon=True)
+        self.process.start()
+        theirs.close()  # so that the end of the worker is the end of the pipe
+
+    def send(self, task: ReadingTask) -> None:
+        try:
+            self._pipe.send(task)
+        except OSError:
+            raise self._gone() from None
+
+    def receive(self) -> bytes | None:
+        """Return the next batch of the task; None after the last one."""
+        try:
+            kind, content = self._pipe.recv()
+        except (EOFError, OSError):
+            raise self._gone() from None
+        if kind == "fault":
+            raise content
+        return content  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """End the worker."""
+        self._pipe.close()
+        self.process.join(_END_SECONDS)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+    def _gone(self) -> UnavailableError:
+        self.process.join(_END_SECONDS)
+        code = self.process.exitcode
+        how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
+        return UnavailableError(
+            f"a worker process of the rebuild ended {how}; nothing was replaced. If the machine is short of memory, "
+            "use fewer workers"
+        )
+
+
+@contextmanager
+def _started(count: int, arguments: tuple[Any, ...]) -> Iterator[list[_Worker]]:
+    workers: list[_Worker] = []
+    try:
+        for _ in range(count):
+            workers.append(_Worker(arguments))  # noqa: PERF401 (those that were started are closed if one fails)
+        yield workers
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def _hand_out(worker: _Worker, tasks: Iterator[ReadingTask], waiting: list[tuple[_Worker, ReadingTask]]) -> None:
+    """Give a worker the next task, if there is one."""
+    if (task := next(tasks, None)) is not None:
+        worker.send(task)
+        waiting.append((worker, task))
+
+
+def _work(
+    pipe: Connection, open_log: Callable[[], Log], row_maker: Callable[[], RowMaker], trust: TrustTable | None
+) -> None:
+    """Do tasks until the pipe is closed: the main function of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which then closes the pipe
+    try:
+        log, maker = open_log(), row_maker()
+        while True:
+            task: ReadingTask = pipe.recv()
+            with gc_paused():
+                for batch in batches_of(log, task, trust):
+                    pipe.send(("batch", maker.batch_rows(batch).dump()))
+            pipe.send(("end", None))
+    except DelegraphError as fault:
+        pipe.send(("fault", fault))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the parent has ended
