@@ -35,7 +35,7 @@ from lineage.serve.server.connections import Connections
 from lineage.serve.server.listening import address_of, fitting, http_server, listening_socket
 from lineage.serve.web import pages, show_fault
 from lineage.serve.web.demo_path import Story
-from lineage.serve.web.page_endpoint import templates
+from lineage.serve.web.page_endpoint import load_shared_templates, templates
 
 _RECEIVERS: Final = 4  # requests of receivers processed at once; each is short
 _GOODBYE_SECONDS: Final = 3  # for answers in progress; the live tail has no natural end
@@ -124,6 +124,7 @@ def serve(
         )
         mounted: list[BaseRoute] = [*routes, *parts(site), mcp_route(site), *pages(site, story=story)]
         app = create_app(site, parts=mounted, show_fault=show_fault, connections=connections)
+        load_shared_templates()
         say(address)
         server = http_server(
             app,

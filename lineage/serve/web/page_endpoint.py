@@ -185,6 +185,12 @@ def _file_of(request: Request) -> str | None:
     return f"{request.url.path}.csv?{urlencode(params)}"
 
 
+def load_shared_templates() -> None:
+    """Load what nearly every page is made of, which takes longer than the rest of a page."""
+    for name in ("base.html", "page.html", "parts.html", "status.html", "start.html"):
+        TEMPLATES.get_template(name)
+
+
 def templates() -> Iterator[str]:
     """Load every template, one per step, so that the first page does not have to."""
     for name in TEMPLATES.list_templates():

@@ -23,7 +23,7 @@ from lineage.serve.processes.http_warmup import loaded_frozen, warmed
 from lineage.serve.queries.findings.findings import findings as findings_of
 from lineage.serve.queries.preparation import steps_of
 from lineage.serve.queries.service import Service
-from lineage.serve.web.page_endpoint import templates
+from lineage.serve.web.page_endpoint import TEMPLATES, templates
 from lineage.store.database.postgres import KEPT_CONNECTIONS
 from lineage.store.store import open_store
 from tests.support.http_clients import client_of
@@ -75,6 +75,21 @@ def test_a_server_rarely_collects_everything(tmp_path: Path):
 
     assert [(*before[:2], 5 * before[2])] == meanwhile
     assert before == gc.get_threshold()
+
+
+def test_the_parts_of_every_page_are_loaded_before_anybody_can_request_one(tmp_path: Path):
+    """Compiling them takes a quarter of a second, for which the first page would wait."""
+    TEMPLATES.cache.clear()  # type: ignore[union-attr]
+    loaded = set[str]()
+
+    def say(_: str) -> None:
+        loaded.update(name for _, name in TEMPLATES.cache)  # type: ignore[union-attr]
+        raise UnavailableError("stop here")
+
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world, pytest.raises(UnavailableError):
+        serve(world.service, HttpSettings(listen="127.0.0.1:0"), say=say)
+
+    assert {"base.html", "page.html", "parts.html"} <= loaded
 
 
 def test_an_unavailable_database_does_not_prevent_serving():
