@@ -43,8 +43,8 @@ _POLL_MS: Final = 200
 # The broker answers a fetch once it has this many bytes or this time has passed: records come in few batches, each of
 # which costs a transaction. The client leaves a partition out of a fetch while it holds records of it; what is appended
 # there in the meantime waits until that fetch is answered, half a second by default.
-_FETCHED_BYTES: Final = 64 * 1024
-_FETCH_MS: Final = 50
+_FETCHED_BYTES: Final = 256 * 1024
+_FETCH_MS: Final = 100
 # A member that sends no heartbeat for this long loses its partitions to the others.
 _SESSION_MS: Final = 10_000
 _HEARTBEAT_MS: Final = 2_000
