@@ -69,6 +69,7 @@ _LARGEST_STEP: Final = 30_000
 _MOST_UNMERGED: Final = 1_000_000
 _MERGE_SECONDS: Final = 0.2
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
+_ESCAPED: Final = str.maketrans({each: f"\\{each}" for each in "\\%_"})  # for LIKE
 
 
 class Stored(NamedTuple):
@@ -497,6 +498,18 @@ class Store:
                     break
                 behind = name.c.key > rows[-1]
         return found[:limit]
+
+    def search_either(self, pieces: Collection[str], *, limit: int) -> list[str]:
+        """Return the keys that contain at least one of some texts, ignoring ASCII case, sorted. Cost: one scan."""
+        pieces = [piece for piece in pieces if piece == storable(piece)]  # no key contains other characters
+        with self.connection() as connection:
+            if connection.dialect.name == "sqlite":
+                contains = sa.or_(sa.false(), *(name.c.key.contains(piece, autoescape=True) for piece in pieces))
+            else:  # with an OR, lower() would be computed again for each piece
+                patterns = [f"%{piece.translate(_LOWER).translate(_ESCAPED)}%" for piece in pieces]
+                contains = sa.func.lower(name.c.key).like(sa.any_(sa.literal(patterns, sa.ARRAY(sa.Text))))
+            query = sa.select(name.c.key).where(contains).order_by(name.c.key).limit(limit)
+            return list(dict.fromkeys(connection.execute(query).scalars()))
 
     def facts_at(self, numbers: Collection[int]) -> dict[int, Fact]:
         """Return facts by their numbers."""

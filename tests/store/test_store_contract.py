@@ -143,9 +143,11 @@ IDS = st.text(st.sampled_from("aAzZéÉß\u0130\u0131%_/\\0"), min_size=1, max_s
 @pytest.mark.slow
 @settings(max_examples=25)
 @given(
-    ids=st.lists(IDS, min_size=1, max_size=12, unique=True), text=IDS | st.sampled_from(["", "\0", "\ud800", "token:"])
+    ids=st.lists(IDS, min_size=1, max_size=12, unique=True),
+    text=IDS | st.sampled_from(["", "\0", "\ud800", "token:"]),
+    other=IDS | st.just("\0"),
 )
-def test_a_search_finds_keys_that_contain_the_text(fresh: stores.Fresh, ids: list[str], text: str):
+def test_a_search_finds_keys_that_contain_the_text(fresh: stores.Fresh, ids: list[str], text: str, other: str):
     """The case of ASCII letters is ignored, any other character matches itself; the result is in byte order."""
 
     def lower(key: str) -> str:
@@ -167,6 +169,8 @@ def test_a_search_finds_keys_that_contain_the_text(fresh: stores.Fresh, ids: lis
         assert expected == store.search(text, limit=100)
         assert expected[:2] == store.search(text, limit=2)
         assert expected[1:2] == store.search(text, limit=1, start=expected[1] if expected[1:] else "z")
+        either = sorted((key for key in keys if any(lower(one) in lower(key) for one in (text, other))), key=str.encode)
+        assert either == store.search_either([text, other], limit=1_000)
         store.close()
 
 

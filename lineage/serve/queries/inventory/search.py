@@ -19,7 +19,7 @@ PAGE: Final = 1_000  # the default limit of a page
 LOOKED_AT: Final = 2_000  # names examined for a page over HTTP if a time is given
 NEAR: Final = 5  # near misses that are offered
 _EXAMINED: Final = 1_000  # names read at once if not all of them fit
-_PIECES: Final = 200  # ids that contain a piece of the text, examined for near misses
+_PIECES: Final = 400  # ids that contain a piece of the text, examined for near misses
 _COMPARED: Final = 2_000  # names of each kind that are compared with the text
 _LIKE: Final = 0.6  # the least similarity of a near miss, from 0 to 1
 _VERY_LIKE: Final = 0.85  # a similarity at which the search for near misses ends
@@ -154,7 +154,7 @@ def _exact(reader: Reader, text: str, at: Instant | None) -> list[str]:
 def _near(service: Service, text: str, fits: Callable[[str], bool]) -> list[Document]:
     """Return what is most similar to a text: first among names, then among what contains a piece of it.
 
-    Each piece takes a scan of all names, so the search ends once something very similar is found.
+    The pieces take a scan of all names, so the search ends before it if something very similar is found.
     """
     lowered = text.lower()
     match = SequenceMatcher(None, "", lowered)  # this text is prepared once, and compared with many
@@ -187,8 +187,8 @@ def _nearby(service: Service, text: str) -> Iterator[list[str]]:
     with service.reader() as reader:
         people = [f"principal:{id_}" for id_ in reader.principals(after=None, most=_COMPARED)]
         yield [*people, *reader.display_names(_COMPARED)]
-    for piece in _pieces(text):
-        yield service.store.search(piece, limit=_PIECES)
+    if pieces := list(_pieces(text)):
+        yield service.store.search_either(pieces, limit=_PIECES)
 
 
 def _parts(id_: str) -> Iterator[str]:
