@@ -328,8 +328,8 @@ class _Alike:
     Attributes:
         at_receivers: The outcomes at the receivers that cover them.
         reasons: Why each is open until it expires, with the receiver; None where no receiver covers it.
-        open: How many are open.
-        expired: How many are not, because they have expired.
+        open: The number that is open.
+        expired: The number that has expired, so that nothing is open for them.
     """
 
     at_receivers: list[ClosureTally]

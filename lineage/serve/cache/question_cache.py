@@ -76,7 +76,7 @@ class KeptThing:
         answers: By the name of the question.
         judged: People's judgements of findings, as far as they were loaded.
         keys: The hashes of everything that is mentioned by the facts that were loaded, including the thing itself.
-        seen: How many changes had occurred when the keys were last known not to be affected.
+        seen: The number of changes that had occurred when the keys were last known not to be affected.
         size: What it takes, in units of about a KB.
     """
 
@@ -86,7 +86,7 @@ class KeptThing:
         Args:
             key: The thing.
             loaded: The part of the world that contains it.
-            seen: How many changes had occurred before it was loaded.
+            seen: The number of changes that had occurred before it was loaded.
         """
         uses = (_use(one) for one in loaded.watched)
         keys = set(chain([key], uses, *(_mentioned(fact.event) for fact in loaded.world.facts())))

@@ -34,7 +34,7 @@ class Workers:
 
     Attributes:
         open_log: Opens the log in a worker; it is sent there.
-        most: How many there may be; 0 for none, so that this process does everything.
+        most: The maximum number of workers; 0 for none, so that this process does everything.
         records_each: There is one for every so many records. For fewer, starting it costs more than it saves.
     """
 
@@ -73,7 +73,7 @@ def project_with_workers(
         deleted: The records that are not projected again.
 
     Returns:
-        How many records were projected.
+        The number of records that were projected.
 
     Raises:
         UnavailableError: A worker ended, or could not read the log.

@@ -178,7 +178,7 @@ class FindingProcess:
         seconds: float = _TURN_SECONDS,
         news: threading.Event | None = None,
     ) -> None:
-        """Take turns until stopped, ``seconds`` apart, or sooner if there are news."""
+        """Take turns until stopped, ``seconds`` apart, or sooner if ``news`` is set."""
         backoff = Backoff(2 * _TURN_SECONDS, _LONGEST_WAIT_SECONDS)
         while not stopped.is_set():
             woken = stopped if news is None else news

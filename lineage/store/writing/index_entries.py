@@ -40,7 +40,7 @@ def add_entries(connection: Connection, facts: int, refs: list[Row], entries: En
 
     Args:
         connection: In a transaction of a writer.
-        facts: How many facts there are.
+        facts: The number of facts.
         refs: Rows of ``ref``, sorted.
         entries: The other entries on SQLite; on PostgreSQL, where they are indexes of ``fact``, None.
     """

@@ -15,7 +15,7 @@ from lineage.core.model.sentences import keyed, principal, sentence, thing
 from lineage.core.model.times import NEVER
 
 _LEFT: Final = frozenset({"offboarding", "role_change"})
-_MOST_NAMING: Final = 50  # of the elements that name an agent are looked at for one that it holds
+_MOST_NAMING: Final = 50  # elements that name an agent, examined for one that it holds
 
 
 def agent_unregistered(scene: Scene, key: str) -> Iterator[Finding]:
