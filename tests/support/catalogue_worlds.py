@@ -1058,6 +1058,27 @@ honest(
     "long-lived-credential", "refresh 29 d",
     issued(FIRST, ALICE, PLANNER, token_type="refresh_token", expires_at=29 * DAY),
 )
+ENDLESS = issued(FIRST, ALICE, PLANNER, delegation="d1", expires_at=None)
+attack(
+    "long-lived-credential", "suspended", D1, ENDLESS, ordered("r1", "token", FIRST, mode="suspend"),
+    of=f"token:{FIRST}", sev="medium",
+)
+attack(
+    "long-lived-credential", "its delegation has ended", granted("d1", ALICE, PLANNER, expires_at=60), ENDLESS,
+    of=f"token:{FIRST}", sev="medium",
+)
+attack(
+    "long-lived-credential", "revocation of another", D1, ENDLESS, ordered("r1", "token", SECOND),
+    of=f"token:{FIRST}", sev="medium",
+)
+honest("long-lived-credential", "revoked", D1, ENDLESS, THEN, ordered("r1", "token", FIRST))
+honest("long-lived-credential", "revoked from above", D1, ENDLESS, THEN, ordered("r1", "principal", ALICE))
+honest("long-lived-credential", "arrives after its revocation", ordered("r1", "delegation", "d1"), THEN, D1, ENDLESS)
+honest(
+    "long-lived-credential", "expired", issued(FIRST, ALICE, PLANNER, -2 * DAY, expires_at=-60),
+    issued(SECOND, ALICE, PLANNER, expires_at=60),
+)
+honest("long-lived-credential", "expired by time", issued(FIRST, ALICE, PLANNER, expires_at=2 * DAY), at=3 * DAY)
 
 # standing-access
 attack(
@@ -1075,6 +1096,18 @@ attack(
 attack(
     "standing-access", "by time", granted("d1", ALICE, PLANNER, expires_at=60 * DAY), at=35 * DAY,
     of="delegation:d1", sev="medium",
+)
+ENDLESS_GRANT = granted("d1", ALICE, PLANNER, expires_at=None)
+attack(
+    "standing-access", "suspended", ENDLESS_GRANT, ordered("r1", "delegation", "d1", mode="suspend"),
+    of="delegation:d1", sev="medium",
+)
+honest("standing-access", "revoked", ENDLESS_GRANT, THEN, ordered("r1", "delegation", "d1"))
+honest("standing-access", "agent revoked", ENDLESS_GRANT, THEN, ordered("r1", "principal", PLANNER))
+honest("standing-access", "expired by time", granted("d1", ALICE, PLANNER, expires_at=60 * DAY), at=61 * DAY)
+honest(
+    "standing-access", "parent revoked", D1, granted("d2", PLANNER, MAILER, 2, parents=["d1"], expires_at=None), THEN,
+    ordered("r1", "delegation", "d1"),
 )
 honest("standing-access", "short", D1)
 honest("standing-access", "alive 29 d", granted("d1", ALICE, PLANNER, -29 * DAY, expires_at=1 * DAY))

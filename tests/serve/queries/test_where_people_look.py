@@ -56,9 +56,9 @@ FOUND = {
     ("who", "no-authority"): {"unattributed-action"},
     ("who", "after-expiry"): {"used-after-expiry", "credential-shared"},
     ("chain", "token:i#t1"): {"credential-shared", "used-after-expiry"},
-    ("chain", "token:i#t3"): {"granted-after-revocation", "outlives-parent", "long-lived-credential"},
-    ("chain", "delegation:d3"): {"delegation-depth-exceeded", "self-approval", "standing-access"},
-    ("status", "token:i#t2"): {"action-after-deny", "scope-exceeds-parent", "long-lived-credential"},
+    ("chain", "token:i#t3"): {"granted-after-revocation", "outlives-parent"},
+    ("chain", "delegation:d3"): {"delegation-depth-exceeded", "self-approval"},
+    ("status", "token:i#t2"): {"action-after-deny", "scope-exceeds-parent"},
     ("status", "delegation:d2"): {"scope-exceeds-parent", "audience-exceeds-parent", "outlives-parent"},
     ("status", "principal:agent:b"): {"action-after-deny", "decision-mismatch", "unattributed-action"},
     ("status", "principal:agent:c"): {"delegation-depth-exceeded", "self-approval"},
@@ -93,6 +93,21 @@ def test_all_of_them_are_listed_and_cite_facts_that_exist(faults: Desk):
     assert 14 <= len(filters)
     assert all(one["facts"] for one in found)
     assert set() == {fact["event_id"] for one in found for fact in one["facts"]} - stated
+
+
+def test_what_lives_too_long_is_found_until_it_is_revoked(faults: Desk):
+    """
+    A revocation resolves the findings that say that a grant and a token last too long, and no others.
+    """
+    long_lived = {("standing-access", "delegation:d2"), ("long-lived-credential", "token:i#t2")}
+    before, after = (
+        {(one["kind"], one["of"]) for one in faults.one("findings", "--at", f"2026-11-02T08:{minute}:00Z")["items"]}
+        for minute in ("09", "11")
+    )
+
+    assert long_lived == long_lived & before
+    assert set() == long_lived & after
+    assert ("scope-exceeds-parent", "delegation:d2") in after
 
 
 @pytest.mark.parametrize(

@@ -571,6 +571,10 @@ class Scene:
         """Whether an element is alive at the instant asked about, and nothing that it depends on has ended."""
         return self.state(key) in ALIVE and self.end(key).at > self.at
 
+    def is_over(self, key: str) -> bool:
+        """Whether an element has expired or was revoked, by itself or with what it depends on."""
+        return self.state(key) not in ALIVE
+
     def alive_naming(self, id_: str) -> Iterator[str]:
         """Yield the living elements that name a principal or an alias, in an order determined by the facts."""
         for member in sorted(self.world.principals.party(id_)):
