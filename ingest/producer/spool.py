@@ -7,7 +7,7 @@ after a crash.
 
 Events of callers that arrive during another caller's disk write are written together, in one transaction.
 
-Why it is a separate file, what it guarantees after a power failure, and its cost: docs/adr/0012-the-spool.md.
+Why it is a separate file, what it guarantees after a power failure, and its cost: docs/adr/0012-producer-spool.md.
 """
 
 import fcntl
