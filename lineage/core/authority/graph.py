@@ -9,7 +9,7 @@ down at an instant skips subtrees that ended before it, so its cost depends on w
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Any, Final
@@ -130,7 +130,7 @@ class AuthorityGraph:
         """Return the direct dependencies of an element."""
         return self._parents.get(key, ())
 
-    def children(self, key: str) -> Iterable[str]:
+    def children(self, key: str) -> Sequence[str]:
         """Return the direct dependents of an element."""
         return self._children.get(key, ())
 

@@ -5,9 +5,11 @@ import random
 import pytest
 
 from lineage.core.authority.world import World
-from lineage.core.findings.keeping.neighbourhoods import ONLY_OF, can_find
+from lineage.core.findings.evaluation import others, subject_of
+from lineage.core.findings.keeping.neighbourhoods import ONLY_AROUND, ONLY_OF, can_find
 from lineage.core.findings.options import Options
 from lineage.core.findings.rules.catalogue import RULES
+from lineage.core.findings.scene.around import offered_around
 from lineage.core.findings.scene.entering import action_entry, decision_entry, element_entry, enter_all
 from lineage.core.findings.scene.links import ChainLink
 from lineage.core.findings.scene.scene import Scene
@@ -30,13 +32,14 @@ def undeclared(facts: list[Fact], options: Options, at: Instant = 0) -> set[tupl
     entries = {key: element_entry(scene, key) for key in scene.world.graph.facts}
     entries |= {f"action:{id_}": action_entry(scene, f"action:{id_}") for id_ in scene.world.actions}
     entries |= {f"decision:{id_}": decision_entry(scene, f"decision:{id_}") for id_ in scene.world.decisions}
+    offered = {key: entry.inputs for key, entry in entries.items() if entry is not None}
+    offered |= dict.fromkeys(others(scene))
     return {
         (rule.kind, key)
-        for key, entry in entries.items()
-        if entry is not None
+        for key, own in offered.items()
         for rule in RULES.values()
-        if key.partition(":")[0] in rule.of
-        and not can_find(rule.kind, entry.inputs)
+        if subject_of(key) in rule.of
+        and not can_find(rule.kind, own, offered_around(scene, subject_of(key), key))
         and next(iter(rule.check(scene, key)), None) is not None
     }
 
@@ -87,6 +90,15 @@ def test_a_wrong_declaration_is_noticed(kind: str, monkeypatch: pytest.MonkeyPat
     assert kind in {found for found, _ in undeclared_in(kind)}
 
 
+@pytest.mark.parametrize("kind", sorted(ONLY_AROUND))
+def test_a_wrong_declaration_of_surroundings_is_noticed(kind: str, monkeypatch: pytest.MonkeyPatch):
+    """
+    The same for what the surroundings of a thing offer.
+    """
+    monkeypatch.setitem(ONLY_AROUND, kind, "something that nothing offers")
+    assert kind in {found for found, _ in undeclared_in(kind)}
+
+
 @pytest.mark.parametrize(
     ("part", "missed"),
     [
@@ -110,4 +122,4 @@ def test_only_rules_are_named():
     """
     The table names rules that there are.
     """
-    assert ONLY_OF.keys() <= RULES.keys()
+    assert ONLY_OF.keys() | ONLY_AROUND.keys() <= RULES.keys()

@@ -12,6 +12,7 @@ which they arrived.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Final
 
@@ -35,6 +36,7 @@ from lineage.core.findings.keeping.surroundings import Surroundings
 from lineage.core.findings.options import Options
 from lineage.core.findings.rules.catalogue import RULES, is_on, severity_of
 from lineage.core.findings.rules.rule import PRINCIPAL, RULE, Rule
+from lineage.core.findings.scene.around import offered_around
 from lineage.core.findings.scene.clock import Horizon, Moving
 from lineage.core.findings.scene.ledger import Ledger
 from lineage.core.findings.scene.reaches import Reaches
@@ -46,6 +48,7 @@ from lineage.core.model.trust import TrustTable, authorised
 
 # Rules that are evaluated even while their input is missing, because it may appear and disappear with every fact.
 _ALWAYS: Final = frozenset({"action-without-decision"})
+_NOTHING: Final[frozenset[str]] = frozenset()
 _SAMPLE: Final = 32  # one of this many evaluations is measured
 
 
@@ -104,7 +107,7 @@ class LiveFindings:
         self._party: dict[str, str] = {}  # of a serious finding
         self._due_marks = Due()
         self._due_status = Due()
-        self._rules: dict[tuple[str, int, frozenset[str] | None], tuple[Rule, ...]] = {}
+        self._rules: dict[tuple[str, int, frozenset[str] | None, frozenset[str] | None], tuple[Rule, ...]] = {}
         self._on = tuple(rule for rule in RULES.values() if is_on(rule, options) and rule.kind != REPEAT)
         for each in options.exempted:
             self._marks.aspects[f"{RULE}:{each.rule}"] = EVERYTHING
@@ -197,29 +200,35 @@ class LiveFindings:
             if aspect := subjects.get(subject_of(key)):
                 self._marks.aspects[key] |= aspect
 
-    def _rules_for(self, subject: str, aspect: int, offered: frozenset[str] | None) -> tuple[Rule, ...]:
+    def _rules_for(
+        self, subject: str, aspect: int, offered: frozenset[str] | None, around: frozenset[str] | None
+    ) -> tuple[Rule, ...]:
         """Return the rules that depend on some aspects of a kind of thing, and can find anything in its inputs."""
-        known = self._rules.get((subject, aspect, offered))
+        known = self._rules.get((subject, aspect, offered, around))
         if known is None:
-            known = self._rules[subject, aspect, offered] = tuple(
+            known = self._rules[subject, aspect, offered, around] = tuple(
                 rule
                 for rule in self._on
                 if subject in rule.of
                 and neighbourhood(rule.kind) & aspect
                 and (rule.kind not in self._missing_of or rule.kind in _ALWAYS)
-                and can_find(rule.kind, offered)
+                and can_find(rule.kind, offered, around)
             )
         return known
 
-    def _look(self, key: str, aspect: int) -> set[str]:
+    def _look(self, key: str, aspect: int) -> AbstractSet[str]:
         """Evaluate the rules that depend on some aspects of a thing; return the ids of the findings that changed."""
         scene, subject = self._scene, subject_of(key)
         is_entered, offered = self._ledger.offered(subject, key)
         had = self._found.get(key)
-        # Its inputs may have been others before.
-        rules = self._rules_for(subject, aspect, offered if had is None else None)
+        if had is None:
+            rules = self._rules_for(subject, aspect, offered, None)
+            if rules and is_entered:
+                rules = self._rules_for(subject, aspect, offered, offered_around(scene, subject, key))
+        else:  # its inputs may have been others before
+            rules = self._rules_for(subject, aspect, None, None)
         if not rules:
-            return set()
+            return _NOTHING
         self._horizon.restart()
         known = is_entered and is_subject(scene, key)
         stirred: set[str] = set()

@@ -4,7 +4,8 @@ Time is not listed: a rule that compares something with the current time is eval
 comparison changes (``clock.py``). A rule without an entry is evaluated again after every change.
 
 ``ONLY_OF`` has the input that a grant, a token, an action or a decision must offer for a rule to find anything, so that
-nearly all rules can skip the things about which they can find nothing.
+nearly all rules can skip the things about which they can find nothing. ``ONLY_AROUND`` has the same for what its
+surroundings must offer when it is examined.
 """
 
 from typing import Final
@@ -191,12 +192,28 @@ ONLY_OF: Final[dict[str, str]] = {
     "no-human-root": inputs.MACHINE_ROOT,
 }
 
+ONLY_AROUND: Final[dict[str, str]] = {
+    "refresh-token-reuse": inputs.REPLACED,
+    "credential-shared": inputs.SHARED,
+    "credential-across-tools": inputs.MANY_TOOLS,
+    "fan-out-burst": inputs.CROWDED,
+    "granted-after-revocation": inputs.ORDERED,
+    "unknown-issuer": inputs.FOREIGN,
+    "excessive-reach": inputs.MANY_BELOW,
+    "action-without-decision": inputs.USUALLY_DECIDED,
+    "repeated-denials": inputs.DENIED,
+    "kind-contradiction": inputs.REGISTRATION,
+}
 
-def can_find(kind: str, offered: frozenset[str] | None) -> bool:
+
+def can_find(kind: str, offered: frozenset[str] | None, around: frozenset[str] | None = None) -> bool:
     """Whether a rule can find anything about a thing.
 
     Args:
         kind: The rule.
         offered: The inputs that the thing offers; None for a thing that is not a grant, token, action or decision.
+        around: The inputs that its surroundings offer; None if this is not known.
     """
-    return offered is None or (needed := ONLY_OF.get(kind)) is None or needed in offered
+    return (offered is None or (needed := ONLY_OF.get(kind)) is None or needed in offered) and (
+        around is None or (needed := ONLY_AROUND.get(kind)) is None or needed in around
+    )

@@ -74,6 +74,17 @@ MISFIT: Final = "action that states another actor, workload or key than its toke
 EARLY_USE: Final = "success before its authority was valid"
 LATE_USE: Final = "success that may be after the end of its authority"
 
+# Of a thing's surroundings (``around.py``), likewise.
+MANY_BELOW: Final = "thing that may have very many living elements below it"
+ORDERED: Final = "grant or token that an order could end"
+FOREIGN: Final = "token of an issuer that sends nothing"
+REPLACED: Final = "token that another one replaced"
+SHARED: Final = "token used by several parties"
+MANY_TOOLS: Final = "token used with many tools"
+CROWDED: Final = "grant or token with very many uses or grants below it"
+USUALLY_DECIDED: Final = "action of a kind that usually has a decision"
+DENIED: Final = "party that was denied something"
+
 MACHINES: Final = frozenset({"agent", "service", "workload"})
 _WIELDERS: Final = frozenset({"human", "agent"})
 _PARENTS: Final = frozenset({"parent", "delegation", "subject", "refresh", "replaced"})

@@ -52,9 +52,9 @@ def _beyond(scene: Scene, element: Element, above: Granted) -> Iterator[str]:
     issued_at = scene.issued_at_least(element)
     for parent, roles in above:
         parent_element = scene.element(parent)
-        if scopes and not _SCOPED.isdisjoint(roles) and not _is_within(scopes, scene.scopes.held(parent)):
+        if scopes and not _SCOPED.isdisjoint(roles) and _may_exceed(scopes, scene.scopes.held(parent)):
             yield inputs.WIDER
-        if places and not _MADE_FOR.isdisjoint(roles) and not _is_within(places, scene.audiences.held((parent,))):
+        if places and not _MADE_FOR.isdisjoint(roles) and _may_exceed(places, scene.audiences.held((parent,))):
             yield inputs.FARTHER
         if not _OUTLIVING.isdisjoint(roles) and parent_element is not None and element.ends_at > parent_element.ends_at:
             yield inputs.LONGER
@@ -62,8 +62,8 @@ def _beyond(scene: Scene, element: Element, above: Granted) -> Iterator[str]:
             yield inputs.TOO_LATE
 
 
-def _is_within(scopes: frozenset[str], held: Scopes) -> bool:
-    return held is not None and scopes <= held
+def _may_exceed(scopes: frozenset[str], held: Scopes) -> bool:
+    return held is not None and not scopes <= held
 
 
 def _lasting(scene: Scene, element: Element) -> Iterator[str]:
