@@ -364,6 +364,27 @@ attack(
     sev="informational",
 )
 attack(
+    "delegation-from-untrusted-instruction", "the first of its delegator", D1,
+    granted("d2", PLANNER, MAILER, 2, parents=["d1"], instruction_source="document"), of="delegation:d2", sev="high",
+    cites=["grant-d2"],
+)
+attack(
+    "delegation-from-untrusted-instruction", "the first to this delegatee", *HANDED_BEFORE,
+    granted("d2", PLANNER, CRAWLER, 2, parents=["d1"], instruction_source="tool_result"), of="delegation:d2",
+    sev="high",
+)
+attack(
+    "delegation-from-untrusted-instruction", "the earlier one arrives late", D1,
+    granted("d2", PLANNER, MAILER, 2, parents=["d1"], instruction_source="document"), THEN, *HANDED_BEFORE[1:],
+    of="delegation:d2", sev="informational", n=1,
+)
+attack(
+    "delegation-from-untrusted-instruction", "handed back under another name",
+    registered(MAILER, "agent", id="al", aliases=["m-7"], owner=ALICE, purpose="crm work"), *HANDED_BEFORE,
+    granted("d2", PLANNER, "m-7", 2, parents=["d1"], instruction_source="document"), of="delegation:d2",
+    sev="informational",
+)
+attack(
     "delegation-from-untrusted-instruction", "split", *HANDED_BEFORE,
     granted("d2", PLANNER, MAILER, 2, parents=["d1"], scopes=["pay:send"]), THEN,
     granted("d2", PLANNER, MAILER, 2.2, parents=["d1"], scopes=["pay:send"], instruction_source="document", id="g2b"),
@@ -732,6 +753,15 @@ attack(
     "action-from-untrusted-instruction", "first use", D1, FIRST_TOKEN, *USUAL,
     done("a", token=FIRST, actor=PLANNER, operation="crm.delete", instruction_source="child_result"), of="action:a",
     sev="high",
+)
+attack(
+    "action-from-untrusted-instruction", "the first of all", D1, FIRST_TOKEN,
+    done("a", token=FIRST, actor=PLANNER, instruction_source="document"), of="action:a", sev="high",
+)
+attack(
+    "action-from-untrusted-instruction", "a child's result, within scope", D1, FIRST_TOKEN,
+    done("a", token=FIRST, actor=PLANNER, instruction_source="child_result", required_scopes=["crm:read"]),
+    of="action:a", sev="informational",
 )
 attack(
     "action-from-untrusted-instruction", "alone", D1, FIRST_TOKEN, *USUAL,

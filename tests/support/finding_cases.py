@@ -366,14 +366,9 @@ CASES["delegation-from-untrusted-instruction"] = Case(
     cites=("grant d2", "grant d1"),
     quiet=(reissued(scopes=["crm:read", "crm:write"], instruction_source="user"), reissued()),
     more=(
-        (reissued(instruction_source="child_result"), "informational"),
-        (
-            [
-                *(granted(f"e{number}", A, B, number - 5) for number in range(3)),
-                granted("d2", A, C, instruction_source="tool_result"),
-            ],
-            "high",
-        ),
+        ([D1, granted("d0", A, B, 4, parents=["d1"]), {**DOWN, "instruction_source": "child_result"}], "informational"),
+        (reissued(instruction_source="child_result"), "high"),  # the first from the one to the other
+        ([D1, granted("e1", A, B, 4), granted("d2", A, C, 5, instruction_source="tool_result")], "high"),
         # it delegates what nobody gave it, or what was given to another party
         ([granted("d2", A, B, scopes=["pay:all"], instruction_source="document")], "high"),
         ([D1, granted("d2", C, B, 5, parents=["d1"], expires_at=moment(60), instruction_source="document")], "high"),
@@ -833,13 +828,21 @@ CASES["action-from-untrusted-instruction"] = Case(
     quiet=([D1, T1, done("a1", token="t1", required_scopes=["pay"], instruction_source="user")],),
     missing=[D1, T1, done("a1", token="t1")],
     more=(
-        ([D1, T1, done("a1", token="t1", instruction_source="tool_result")], "informational"),
+        (
+            [D1, T1, done("b1", at=2, token="t1"), done("a1", token="t1", instruction_source="tool_result")],
+            "informational",
+        ),
         (
             [
-                *(D1, T1, *(done(f"b{number}", at=number + 3, token="t1") for number in range(3))),
+                *(D1, T1, done("b1", at=2, token="t1")),
                 done("a1", "mail.send", at=9, token="t1", instruction_source="document"),
             ],
             "high",
+        ),
+        ([D1, T1, done("a1", token="t1", instruction_source="child_result")], "high"),  # what it needs is not known
+        (
+            [D1, T1, done("a1", token="t1", instruction_source="child_result", required_scopes=["crm:read"])],
+            "informational",
         ),
     ),
     resolved=[done("a1", at=2.9, event_id="instruct a1", instruction_source="user")],

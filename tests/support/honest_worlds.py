@@ -39,6 +39,7 @@ class Honest:
         self.people = [f"human:p{number}" for number in range(self.rng.randint(1, 3))]
         self.agents = [f"agent:a{number}" for number in range(self.rng.randint(2, 5))]
         self.number = 0
+        self._handed: set[tuple[str, str]] = set()  # who has delegated to whom
 
     def make(self) -> list[Event]:
         """Return all its events."""
@@ -81,7 +82,7 @@ class Honest:
         grant, name = self.next("grant"), f"{ISSUER}#{self.next('token')}"
         parents = [above["grant"]] if above["grant"] else []
         delegator = self._alias(above["by"])
-        extra = {"instruction_source": self.rng.choice(["user", "document"])} if parents else {"purpose": "a task"}
+        extra = {"instruction_source": self._instruction(above["by"], agent)} if parents else {"purpose": "a task"}
         self.events.append(
             granted(
                 grant,
@@ -115,6 +116,12 @@ class Honest:
         )
         subject = above.get("subject", above["by"])
         return {**above, "scopes": scopes, "by": agent, "grant": grant, "token": name, "subject": subject}
+
+    def _instruction(self, delegator: str, delegatee: str) -> str:
+        """Return whose word a delegation follows: a document's only if it is not the first of its pair."""
+        known = (delegator, delegatee) in self._handed
+        self._handed.add((delegator, delegatee))
+        return self.rng.choice(["user", "document"] if known else ["user"])
 
     def _act(self, above: dict[str, Any], agent: str, at: float) -> None:
         scope = self.rng.choice(above["scopes"])

@@ -82,7 +82,7 @@ def test_worlds_full_of_collisions(seed: int):
     facts = facts_of_records(worlds.world(rng))
     facts += [fact._replace(recorded_at=fact.recorded_at + rng.randint(-5, 5)) for fact in rng.sample(facts, 3)]
     rng.shuffle(facts)
-    options = Options(rules=EVERY_RULE, history=rng.choice([1, 3]), reach_agents=2, reach_elements=3, burst=1)
+    options = Options(rules=EVERY_RULE, history=rng.choice([0, 1, 3]), reach_agents=2, reach_elements=3, burst=1)
     follow(facts, options, rng, min(fact.recorded_at for fact in facts))
 
 
@@ -103,7 +103,7 @@ def test_actions_that_state_the_same(seed: int):
         facts, at = facts_of(events, {})[: 60 if seed % 4 else 30], parse_instant(moment(-120))
     facts = with_alike_actions(facts, rng)
     rng.shuffle(facts)
-    options = Options(rules=EVERY_RULE, history=rng.choice([1, 3]), decision_least=2)
+    options = Options(rules=EVERY_RULE, history=rng.choice([0, 1, 3]), decision_least=2)
     follow(facts, options, rng, at, sizes=(1, 40, 150))
 
 

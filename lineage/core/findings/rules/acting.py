@@ -48,14 +48,27 @@ def action_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Findin
 
 
 def _is_new(scene: Scene, act: Act) -> bool:
-    """Whether an agent with enough history does something for the first time."""
+    """Whether an agent with enough history does something for the first time.
+
+    What it does on the result of a child, within its scopes, is normal also for the first time.
+    """
     actor = scene.actor(act)
     if actor is None or scene.kind(actor) != "agent":
+        return False
+    if act.instruction_source == "child_result" and _is_within_scopes(scene, act):
         return False
     party = scene.party(actor)
     before = [at for at in scene.tally.successes.get(party, ()) if at < act.occurred_at]
     first = scene.tally.operations.get(party, {}).get(act.operation)
-    return len(before) >= scene.options.history and first is not None and first >= act.occurred_at
+    return len(before) >= scene.least_history and first is not None and first >= act.occurred_at
+
+
+def _is_within_scopes(scene: Scene, act: Act) -> bool:
+    """Whether an action certainly needed nothing but what its authority effectively allows."""
+    needed = scene.needed(act)
+    if act.element is None or not needed:
+        return False
+    return all(scene.allows(act.element.key, scope) for scope in needed)
 
 
 def impersonating_exchange(scene: Scene, key: str) -> Iterator[Finding]:

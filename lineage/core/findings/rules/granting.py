@@ -211,7 +211,7 @@ def delegation_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Fi
     delegator, delegatee = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
     before = [at for at in scene.tally.grants.get(delegator, ()) if at < element.issued_at]
     first = scene.tally.pairs.get(delegator, {}).get(delegatee, element.issued_at)
-    new = first >= element.issued_at and len(before) >= scene.options.history
+    new = first >= element.issued_at and len(before) >= scene.least_history
     reasons: list[str] = sorted({one.kind for one in other})
     if _is_sensitive(scene, key):
         reasons.append("sensitive scopes")
