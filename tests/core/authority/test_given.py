@@ -166,7 +166,8 @@ def desk(tmp_path) -> Desk:
 
 def test_an_order_of_a_process_whose_clock_is_ahead_is_in_force_at_once(desk: Desk):
     """
-    Its target is revoked by the log's clock, also in its own answer; a lift takes effect likewise. Clause 5.1.
+    By the log's clock its target is revoked immediately, also in the answer to the order; the same applies to a lift.
+    Clause 5.1.
     """
     moment = [worlds.moment_of("2024-05-02T10:00:00+00:00")]
     store = open_store(desk.url, codec.read)

@@ -1,7 +1,7 @@
-"""Anyone who can only add facts, like a producer, makes nothing dead look alive, and silences nobody.
+"""Adding facts, which is all that a producer can do, makes nothing dead look alive and silences nobody.
 
-Worlds of everything, and then the worst that producers can send: facts of every type that they may send, about the same
-ids, with any date, recorded after everything else. What the orders require must not shrink.
+Worlds of everything are followed by the worst that producers can send: facts of every type that they may send, about
+the same ids, with any date, recorded after everything else. What the orders require must not shrink.
 """
 
 import random

@@ -59,7 +59,7 @@ def test_a_receiver_registers_itself_a_responder_any_and_a_producer_none(
     api: World, roles: list[str], receiver: str, status: int
 ):
     """
-    Whatever other roles they have; the name is the one with which they authenticated.
+    This holds whatever other roles they have; the receiver's name is the one with which it authenticated.
     """
     response = api.as_("receiver", roles=roles).post("/v1/events", json=[registration(receiver)])
 
@@ -97,7 +97,7 @@ def test_a_caller_without_the_producer_role_may_only_send_registrations(api: Wor
 @pytest.mark.parametrize("change", [{"more": 1}, {"kinds": "token"}, {"receiver": None}])
 def test_an_unreadable_registration_is_not_quarantined(api: World, roles: list[str], change: Any):
     """
-    A later version might read it, when nobody could tell any more who was allowed to send it.
+    A later version might be able to read it, but could no longer tell whether its sender was allowed to send it.
     """
     response = api.as_("producer", roles=roles).post("/v1/events", json=[registration() | change])
 
@@ -179,7 +179,7 @@ def test_a_registration_needs_a_source_that_may_send_it(
     tmp_path: Path, types: list[str], prefixes: list[str], covers: bool
 ):
     """
-    By the trust file: of its type, and about that receiver. Otherwise it is kept, counted, and covers nothing. Clause
+    The trust file must allow its type and that receiver. Otherwise it is kept, counted, and covers nothing. Clause
     2.12.
     """
     trust = tmp_path / "trust.toml"

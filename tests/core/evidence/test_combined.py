@@ -1,4 +1,4 @@
-"""The combined checkpoint of all partitions: its text, and what is not one."""
+"""The text of the combined checkpoint of all partitions."""
 
 import pytest
 
@@ -15,7 +15,7 @@ orders/12 3 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 """
 
 
-def test_it_names_the_head_of_each_partition():
+def test_a_combined_checkpoint_names_the_head_of_each_partition():
     combined = CombinedCheckpoint(ORIGIN, HEADS)
 
     assert TEXT == combined.text
@@ -24,7 +24,7 @@ def test_it_names_the_head_of_each_partition():
 
 
 def test_neither_kind_of_checkpoint_is_taken_for_the_other():
-    """Else a signature of one would be a signature of the other."""
+    """Otherwise a signature of one would be valid for the other."""
     assert is_combined(Note(TEXT, ()))
     assert not is_combined(Note(HEADS[0].text, ()))
     with pytest.raises(NoteError):

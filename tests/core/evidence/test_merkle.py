@@ -1,4 +1,4 @@
-"""Trees and proofs: against the definition in RFC 6962, and the vectors of another implementation."""
+"""Merkle trees and proofs, against the definition in RFC 6962 and the vectors of another implementation."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ LEAVES = [hash_leaf(f"entry {number}".encode()) for number in range(600)]
 
 
 def root_by_definition(leaves: list[bytes]) -> bytes:
-    """The root as RFC 6962 section 2.1 defines it."""
+    """Compute the root as RFC 6962 section 2.1 defines it."""
     if not leaves:
         return merkle.EMPTY_ROOT
     if len(leaves) == 1:
@@ -33,7 +33,7 @@ def subtree(level: int, index: int) -> bytes:
 
 @st.composite
 def sizes(draw: st.DrawFn) -> tuple[int, int]:
-    """A size of the tree, and one that is not larger."""
+    """Generate a size of the tree, and one that is not larger."""
     size = draw(st.integers(1, len(LEAVES)))
     return draw(st.integers(0, size)), size
 
@@ -46,7 +46,7 @@ def test_the_root_is_the_one_that_the_rfc_defines(size: int):
 @given(sizes(), st.integers(0, 599))
 @settings(max_examples=200)
 def test_an_inclusion_proof_leads_to_the_root(two: tuple[int, int], index: int):
-    """And to no root for another index, size, leaf or path."""
+    """It leads to no root for another index, size, leaf or path."""
     _, size = two
     index %= size
     proof = merkle.inclusion_proof(index, size, subtree)
@@ -64,7 +64,7 @@ def test_an_inclusion_proof_leads_to_the_root(two: tuple[int, int], index: int):
 @given(sizes())
 @settings(max_examples=200)
 def test_a_consistency_proof_connects_two_sizes_of_a_tree(two: tuple[int, int]):
-    """And no other roots, sizes or hashes."""
+    """It connects no other roots, sizes or hashes."""
     old, new = two
     proof = merkle.consistency_proof(old, new, subtree)
     roots = merkle.root(old, subtree), merkle.root(new, subtree)
@@ -78,7 +78,7 @@ def test_a_consistency_proof_connects_two_sizes_of_a_tree(two: tuple[int, int]):
         assert not merkle.is_consistent(new, old, *roots, proof)
 
 
-def test_what_a_tree_does_not_have_cannot_be_proved():
+def test_an_absent_leaf_cannot_be_proved():
     with pytest.raises(ValueError, match="a tree of 3 leaves has no leaf 3"):
         merkle.inclusion_proof(3, 3, subtree)
     with pytest.raises(ValueError, match="a tree of 3 leaves does not extend one of 4"):
@@ -87,7 +87,7 @@ def test_what_a_tree_does_not_have_cannot_be_proved():
 
 @pytest.mark.parametrize("length", [31, 33, 0])
 def test_hashes_of_another_length_prove_nothing(length: int):
-    """Else the border between two hashes could be moved."""
+    """Otherwise the border between two hashes could be moved."""
     proof = merkle.inclusion_proof(5, 8, subtree)
     assert merkle.root_of_inclusion(LEAVES[5], 5, 8, [bytes(length), *proof[1:]]) is None
     assert not merkle.is_consistent(3, 8, subtree(0, 0), merkle.root(8, subtree), [bytes(length)])
@@ -95,7 +95,7 @@ def test_hashes_of_another_length_prove_nothing(length: int):
 
 @pytest.mark.parametrize("kind", ["inclusion", "consistency"])
 def test_vectors_of_another_implementation(kind: str):
-    """Right proofs are accepted, and wrong ones refused."""
+    """Valid proofs are accepted, and invalid ones are refused."""
     files = sorted((VECTORS / kind).rglob("*.json"))
     if not files:
         pytest.skip(f"there are no vectors at {VECTORS}; name the folder of real data in DELEGRAPH_TEST_DATA")

@@ -1,4 +1,4 @@
-"""Signed notes, checkpoints and proofs: written, read again, and refused where they are not right."""
+"""Signed notes, checkpoints and proofs: they are read as they were written, and refused if they are invalid."""
 
 import base64
 import hashlib
@@ -39,7 +39,7 @@ def signed(text: str = HEAD.text) -> Note:
 
 
 def test_a_note_is_read_as_it_is_written():
-    """A text may have empty lines of its own."""
+    """The text may contain empty lines."""
     raw = str(signed("one\n\nperché\n"))
     note = notes.parse_note(raw)
     assert raw == str(note)
@@ -47,15 +47,15 @@ def test_a_note_is_read_as_it_is_written():
     assert [LOG.name, WITNESS.name] == [signature.name for signature in note.signatures]
 
 
-def test_the_id_of_a_key_is_of_its_name_kind_and_bytes():
-    """As C2SP signed-note defines it."""
+def test_a_key_id_depends_on_name_kind_and_bytes():
+    """C2SP signed-note defines the id of a key."""
     expected = hashlib.sha256(b"log.example/orders/0\n\x01" + PUBLIC).digest()[:4]
     assert expected == LOG.id
     assert f"log.example/orders/0+{expected.hex()}+{base64.b64encode(bytes([1]) + PUBLIC).decode()}" == LOG.text
 
 
 def test_signatures_of_known_keys_are_verified():
-    """That of a witness says when it signed; those by other keys are ignored."""
+    """The signature of a witness states when it signed; signatures by unknown keys are ignored."""
     stranger = VerifierKey("stranger.example", KeyKind.ED25519, PUBLIC)
     assert {LOG: None, WITNESS: 1_790_000_000} == notes.verified(signed(), [LOG, WITNESS, stranger], check)
     assert {} == notes.verified(signed(), [stranger], check)
@@ -63,7 +63,7 @@ def test_signatures_of_known_keys_are_verified():
 
 @given(st.data())
 def test_a_changed_note_is_refused(data: st.DataObject):
-    """Whatever byte of it changes, the note is not read, or a known signature is not valid or is missing."""
+    """Whichever byte is changed, the note is unreadable, or a known signature is invalid or missing."""
     raw = bytearray(str(signed()).encode())
     at = data.draw(st.integers(0, len(raw) - 1))
     raw[at] ^= 1 << data.draw(st.integers(0, 7))
@@ -86,7 +86,7 @@ def test_a_key_is_read_as_it_is_written(key: VerifierKey):
         f"a b+{LOG.id.hex()}+{base64.b64encode(b'x').decode()}", "name+12+" + base64.b64encode(bytes(33)).decode(),
     ],
 )  # fmt: skip
-def test_other_texts_are_no_keys(text: str):
+def test_other_texts_are_not_keys(text: str):
     with pytest.raises(NoteError, match="key"):
         notes.parse_key(text)
 
@@ -100,7 +100,7 @@ def test_other_texts_are_no_keys(text: str):
         "a\0\n\n— n AAAAAAAA\n",
     ],
 )  # fmt: skip
-def test_other_texts_are_no_notes(raw: str):
+def test_other_texts_are_not_notes(raw: str):
     with pytest.raises(NoteError):
         notes.parse_note(raw)
 
@@ -120,7 +120,7 @@ def test_a_checkpoint_is_read_as_it_is_written():
         "o\n" + "9" * 20 + "\nAAAA\n",
     ],
 )
-def test_other_notes_are_no_checkpoints(text: str):
+def test_other_notes_are_not_checkpoints(text: str):
     with pytest.raises(NoteError, match="checkpoint"):
         checkpoints.parse_checkpoint(Note(text, ()))
 
@@ -143,7 +143,7 @@ def test_a_proof_is_read_as_it_is_written(extra: bytes):
         ("\n\n", "\n"),
     ],
 )
-def test_other_texts_are_no_proofs(part: str, instead: str):
+def test_other_texts_are_not_proofs(part: str, instead: str):
     raw = str(checkpoints.RecordProof(5, (bytes(32),), signed()))
     with pytest.raises(NoteError):
         checkpoints.parse_proof(raw.replace(part, instead))

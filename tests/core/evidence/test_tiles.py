@@ -1,4 +1,4 @@
-"""Trees in tiles: however a tree grows it is the same, and it has the shape that tlog-tiles describes."""
+"""Trees in tiles: the result does not depend on how a tree grew, and has the shape that tlog-tiles describes."""
 
 import hashlib
 
@@ -15,7 +15,7 @@ ENTRIES = encode_entries([(number, number, bytes([number % 251] * 32)) for numbe
 
 
 def grown_in(steps: list[int]) -> dict[tuple[int, int], bytes]:
-    """The tiles of a tree that grew in steps."""
+    """Return the tiles of a tree that grew in steps."""
     stored: dict[tuple[int, int], bytes] = {}
     size = 0
     for step in steps:
@@ -27,7 +27,7 @@ def grown_in(steps: list[int]) -> dict[tuple[int, int], bytes]:
 
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=8))
 @settings(max_examples=100)
-def test_how_a_tree_grew_leaves_no_trace(steps: list[int]):
+def test_tiles_do_not_depend_on_how_a_tree_grew(steps: list[int]):
     assert grown_in([sum(steps)]) == grown_in(steps)
 
 
@@ -74,7 +74,7 @@ def test_the_path_of_the_specification():
         "0/001.p/01", "0/001.p/", "0/001/", "0/١٢٣", "0/../001", "data/001", "0/" + "x999/" * 100 + "001", "0/001\n",
     ],
 )  # fmt: skip
-def test_other_paths_are_none(path: str):
+def test_other_paths_are_refused(path: str):
     assert tiles.parse_tile_path(path) is None
 
 
@@ -85,8 +85,8 @@ def test_other_paths_are_none(path: str):
         unique_by=lambda record: record[0],
     )
 )
-def test_an_entry_says_what_its_record_is(records: list[tuple[int, int, bytes]]):
-    """Position, gap, time and digest; with a gap of any length before it."""
+def test_an_entry_identifies_its_record(records: list[tuple[int, int, bytes]]):
+    """It has position, gap, time and digest, and a gap of any length before it."""
     lane = Position("orders", 7, 0).number
     committed = sorted((lane + offset, at, digest) for offset, at, digest in records)
     after = 0
@@ -99,12 +99,12 @@ def test_an_entry_says_what_its_record_is(records: list[tuple[int, int, bytes]])
 @pytest.mark.parametrize(
     "entry", [b"", b"\x01" * (ENTRY_BYTES - 1), b"\x02" * ENTRY_BYTES, b"\x01" * (ENTRY_BYTES + 1)]
 )
-def test_other_bytes_are_no_entry(entry: bytes):
+def test_other_bytes_are_not_an_entry(entry: bytes):
     assert decode_entry(entry) is None
 
 
 def test_the_vector_of_the_documentation():
-    """The entry that docs/evidence.md prints."""
+    """docs/evidence.md prints this entry."""
     number, after = Position("orders", 3, 12).number, Position("orders", 3, 10).number
     (entry,) = encode_entries([(number, 1_790_000_000_000_000, bytes(range(32)))], after)
     assert "01 100003000000000c 0000000002 00065bfeda25e000".replace(" ", "") + bytes(range(32)).hex() == entry.hex()

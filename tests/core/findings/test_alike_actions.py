@@ -1,4 +1,4 @@
-"""Actions that state the same contribute together what each would contribute by itself."""
+"""Equal actions contribute as a group exactly what each of them would contribute alone."""
 
 import random
 from copy import deepcopy
@@ -35,7 +35,7 @@ def facts_with_alike_actions(rng: random.Random, *, colliding: bool) -> list[Fac
 
 
 def contents(tally: Tally) -> dict[str, Any]:
-    """Everything in a tally, in a form without the order in which it was entered."""
+    """Return everything in a tally, independent of the order in which it was entered."""
     found = deepcopy(vars(tally))
     for used in found["used"].values():
         used.times = sorted(used.times)
@@ -46,8 +46,8 @@ def contents(tally: Tally) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(30))
 def test_alike_actions_contribute_what_each_contributes(seed: int):
     """
-    Each contribution of a group is the one that is determined for the action alone, and entering the group gives the
-    same aggregates, and the same members of everything that actions share, as entering one after the other.
+    Each contribution of a group equals the one determined for the action alone. Entering the group gives the same
+    aggregates and the same shared members as entering its actions one after the other.
     """
     rng = random.Random(f"contributions {seed}")
     facts = facts_with_alike_actions(rng, colliding=seed % 2 == 1)
@@ -76,9 +76,9 @@ def test_alike_actions_contribute_what_each_contributes(seed: int):
     assert seed % 2 or any(len(group) > 1 for group in groups)
 
 
-def test_the_first_of_a_time_is_the_smallest():
+def test_the_sample_of_a_time_is_the_first_in_the_order_of_facts():
     """
-    Of alike actions at one time the sample is the first in the order of facts, however they come.
+    Of equal actions at one time, the sample is the first in the order of facts, however they arrive.
     """
     rng = random.Random(1)
     facts = facts_with_alike_actions(rng, colliding=False)

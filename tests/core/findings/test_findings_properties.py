@@ -107,8 +107,8 @@ def test_the_day_of_the_benchmarks_is_honest():
 )
 def test_hiding_does_not_help(how: str, kind: str):
     """
-    An adversary who splits facts, sends them late, twice or in another order, or under other names of a party, another
-    source or a workload, is found: in the plain world, and in one where honest parties do the same.
+    An adversary who splits facts, sends them late, repeated or reordered, or under another name of a party, source or
+    workload is found: in the plain world, and in one where honest parties do the same.
     """
     case = CASES[kind]
     worlds_of_it = [case.fires, *(events for events, severity in case.more if severity != "informational")]
@@ -172,7 +172,7 @@ def test_one_fault_in_an_honest_world_is_found(mutation: Mutation):
 
 def test_each_of_the_most_important_rules_is_among_the_mutations():
     """
-    An attempt is made to hide from each of them, in a world with everything else.
+    For each of them there is an attempt to hide from it, in a world with everything else.
     """
     done = {mutation(events, random.Random(seed)) for seed in range(12) for mutation in MUTATIONS
             for events in [[dict(one) for one in Honest(seed).make()]]}  # fmt: skip

@@ -1,4 +1,4 @@
-"""A second source reports an action late, with the time of its report: after the token has ended."""
+"""A second source reports an action late, with the time of its report, after the token has ended."""
 
 import pytest
 
@@ -15,7 +15,7 @@ LATER = parse_instant(moment(600))
 
 
 def severities(recorded: float, *uses: Event) -> list[str]:
-    """What is found of late use, where everything was recorded at some minute."""
+    """Return the severities of late-use findings, with everything recorded at a given minute."""
     facts = facts_of([D1, T1, *uses], dict.fromkeys(("do a1", "report a1"), recorded))
     found = evaluate(facts, DEFAULT, LATER).findings.values()
     return [severity_of(one.kind, one.severity, DEFAULT).word for one in found if one.kind == "used-after-expiry"]
@@ -23,16 +23,16 @@ def severities(recorded: float, *uses: Event) -> list[str]:
 
 def test_an_action_that_the_log_knew_before_the_end_is_not_late():
     """
-    The use was recorded before the token ended, so it did happen before: what comes later is a report of it.
+    The use was recorded before the token ended, so it happened before the end; later records are reports of it.
     """
     assert [] == severities(59, IN_TIME, REPORTED)
 
 
 @pytest.mark.parametrize("order", [(IN_TIME, REPORTED), (REPORTED, IN_TIME)])
-def test_an_action_that_somebody_dates_before_the_end_is_no_alarm(order: tuple[Event, ...]):
+def test_an_action_dated_before_the_end_is_informational(order: tuple[Event, ...]):
     """
-    Everything came later, as with an import: two sources state two times, of which one is in time. Whether that one
-    is true cannot be told, so that it is said, and is informational.
+    Everything was recorded later, as in an import: two sources state two times, one of which is before the end. Which
+    one is true cannot be known, so the finding is informational.
     """
     assert ["informational"] == severities(90, *order)
 
@@ -42,8 +42,8 @@ def test_an_action_that_somebody_dates_before_the_end_is_no_alarm(order: tuple[E
     [{"token": None}, {"outcome": "denied"}, {"token": "t2"}],
     ids=["names no token", "was denied", "names another token"],
 )
-def test_a_part_of_an_action_before_the_end_excuses_nothing(fields: dict[str, str | None]):
+def test_a_partial_statement_before_the_end_does_not_make_a_use_timely(fields: dict[str, str | None]):
     """
-    What was stated earlier is no use of this token: the use is that which was reported later.
+    The earlier statement does not mention this token; its use was only reported later.
     """
     assert ["high"] == severities(59, {**IN_TIME, **fields}, REPORTED)

@@ -38,7 +38,7 @@ def earliest(facts: list[Fact]) -> list[Fact]:
 
 
 def check(live: LiveFindings, known: list[Fact], options: Options) -> None:
-    """Compare with an evaluation of everything."""
+    """Compare the live findings with an evaluation of everything."""
     facts = [fact for fact in earliest(known) if authorised(fact, None)]
     world = World(facts)
     report = evaluate(facts, options, live.at, world=world, intake=intake_of(earliest(known)))
@@ -76,7 +76,8 @@ def follow(
 @pytest.mark.parametrize("seed", [*range(40), 204, 237, 245, 248, 255, 263, 414])
 def test_worlds_full_of_collisions(seed: int):
     """
-    In worlds of cycles, conflicts, aliases and duplicates, in any order, each batch leaves what an evaluation finds.
+    In worlds of cycles, conflicts, aliases and duplicates, in any order, the findings after each batch equal an
+    evaluation.
     """
     rng = random.Random(seed)
     facts = facts_of_records(worlds.world(rng))
@@ -87,10 +88,10 @@ def test_worlds_full_of_collisions(seed: int):
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_actions_that_state_the_same(seed: int):
+def test_equal_actions(seed: int):
     """
-    The same where many actions in a batch state the same as others: at the same time, before and after the end of
-    their token, with other causes, and some told by several facts.
+    This also holds where many actions of a batch are equal: at the same time, before and after the end of their token,
+    with different causes, and some of them reported by several facts.
     """
     rng = random.Random(f"alike {seed}")
     if seed % 2:
@@ -112,7 +113,7 @@ def test_actions_that_state_the_same(seed: int):
 @pytest.mark.parametrize("seed", range(2))
 def test_the_case_of_each_rule(kind: str, seed: int):
     """
-    The facts for which a rule finds something, and those that resolve it, in any order.
+    The facts for which a rule finds something, and those that resolve it, arrive in any order.
     """
     rng = random.Random(f"{kind} {seed}")
     case = CASES[kind]
@@ -124,9 +125,9 @@ def test_the_case_of_each_rule(kind: str, seed: int):
 
 
 @pytest.mark.parametrize("kind", sorted(CASES))
-def test_other_guises(kind: str):
+def test_the_other_worlds_of_each_rule(kind: str):
     """
-    The same for each other world in which a rule finds something, fact by fact in the order of time, and long after.
+    Each further world in which a rule finds something is added fact by fact in time order, and then long after.
     """
     for number, (events, _) in enumerate(CASES[kind].more):
         facts = sorted(facts_of(events, {}), key=lambda fact: fact.recorded_at)
@@ -145,7 +146,7 @@ def test_other_guises(kind: str):
 @pytest.mark.parametrize("seed", range(30))
 def test_days_with_faults(seed: int):
     """
-    Honest days with some faults, facts late, twice and in any order.
+    Honest days have some faults, and their facts arrive late, twice and in any order.
     """
     rng = random.Random(seed)
     events = [dict(one) for one in Honest(seed).make()]
@@ -161,6 +162,6 @@ def test_days_with_faults(seed: int):
 
 def test_each_rule_declares_its_surroundings():
     """
-    The table of neighbourhoods names all existing rules, and no other.
+    The table of neighbourhoods names exactly the existing rules.
     """
     assert RULES.keys() - {REPEAT} == NEIGHBOURHOODS.keys()

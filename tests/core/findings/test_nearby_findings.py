@@ -1,4 +1,4 @@
-"""Findings around one thing: the same whether all aggregates were entered, or only those that the rules read."""
+"""Findings around one thing do not depend on whether all aggregates were entered or only those that the rules read."""
 
 import random
 
@@ -30,7 +30,7 @@ ENTERED = frozenset(
 
 
 def subjects(world: World) -> list[str]:
-    """Everything that an answer about one thing may examine."""
+    """Return everything that an answer about one thing may examine."""
     principals = {name for name in world.graph.names() if name.startswith("principal:")}
     principals |= {f"principal:{id_}" for id_ in (*world.principals.registrations, *world.principals.bindings)}
     return [
@@ -43,14 +43,14 @@ def subjects(world: World) -> list[str]:
 
 
 def with_everything(world: World, keys: list[str], at: Instant, options: Options) -> dict[str, Finding]:
-    """The findings of the same rules after every aggregate was entered."""
+    """Return the findings of the same rules after every aggregate was entered."""
     scene = Scene(world, options, at, whole=False)
     enter_all(scene, world.facts())
     return merged(look(scene, keys, narrow=True))
 
 
 def differences(facts: list[Fact], options: Options, at: Instant = 0) -> tuple[dict[str, Finding], dict[str, Finding]]:
-    """The findings near everything, and those with all aggregates."""
+    """Compare the findings near each thing with those based on all aggregates."""
     world = World(facts)
     at = at or world.latest
     keys = subjects(world)
@@ -60,7 +60,7 @@ def differences(facts: list[Fact], options: Options, at: Instant = 0) -> tuple[d
 @pytest.mark.parametrize("kind", sorted(CASES))
 def test_the_case_of_each_rule(kind: str):
     """
-    Where a rule finds something, and with everything else that its case states.
+    Findings are the same in the world of each rule, with everything else that its case states.
     """
     case = CASES[kind]
     events = [*case.fires, *(event for more, _ in case.more for event in more), *(case.resolved or ())]
@@ -70,9 +70,9 @@ def test_the_case_of_each_rule(kind: str):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_where_everything_collides(seed: int):
+def test_worlds_full_of_collisions(seed: int):
     """
-    In worlds in which few ids stand for many things.
+    In these worlds few ids stand for many things.
     """
     records = worlds.world(random.Random(seed))
     found, expected = differences(facts_of_records(records), Options(history=1, burst=1))
@@ -80,9 +80,9 @@ def test_where_everything_collides(seed: int):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_days_on_which_something_is_wrong(seed: int):
+def test_days_with_faults(seed: int):
     """
-    On an honest day with faults.
+    An honest day has some faults.
     """
     rng = random.Random(seed)
     events = [dict(one) for one in Honest(seed).make()]
@@ -95,7 +95,7 @@ def test_days_on_which_something_is_wrong(seed: int):
 @pytest.mark.parametrize("kind", sorted(CASES))
 def test_no_rule_reads_an_aggregate_that_is_not_entered(kind: str):
     """
-    Without the other aggregates, each rule still finds what it finds.
+    Each rule finds the same without the other aggregates.
     """
     case = CASES[kind]
     world = World(facts_of(case.fires, case.recorded))
@@ -110,7 +110,7 @@ def test_no_rule_reads_an_aggregate_that_is_not_entered(kind: str):
 
 def test_an_operation_that_is_a_scope_of_another_token():
     """
-    The scopes of all tokens count when a source spells its operations like scopes.
+    If a source spells its operations like scopes, the scopes of all tokens count.
     """
     events = [
         issued("t1", scopes=["crm.read"]),

@@ -1,4 +1,4 @@
-"""What a thing offers if a rule finds anything about it: stated beside the rules, and true of every evaluation."""
+"""What a thing must offer for a rule to find something: the declarations hold in every evaluation."""
 
 import random
 
@@ -24,7 +24,7 @@ from tests.support.mutated_worlds import MUTATIONS
 
 
 def undeclared(facts: list[Fact], options: Options, at: Instant = 0) -> set[tuple[str, str]]:
-    """The rules that find something about a thing that does not offer what they are said to need."""
+    """Return the rules that find something about a thing that does not offer what they declare to need."""
     known = list(dict.fromkeys(facts))
     at = at or max((fact.recorded_at for fact in known), default=0)
     scene = Scene(World(known), options, at, whole=True)
@@ -45,13 +45,13 @@ def undeclared(facts: list[Fact], options: Options, at: Instant = 0) -> set[tupl
 
 
 def undeclared_in(kind: str) -> set[tuple[str, str]]:
-    """The same in the case of a rule."""
+    """Return the same for the case of a rule."""
     case = CASES[kind]
     return undeclared(facts_of(case.fires, case.recorded), case.options, parse_instant(moment(case.at)))
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_where_everything_collides(seed: int):
+def test_worlds_full_of_collisions(seed: int):
     """
     No rule finds anything about a thing without what the rule is said to need.
     """
@@ -61,7 +61,7 @@ def test_where_everything_collides(seed: int):
 @pytest.mark.parametrize("kind", sorted(CASES))
 def test_the_case_of_each_rule(kind: str):
     """
-    The same for the facts of which each rule finds something, and all that is stated in its case.
+    The declarations hold for the facts of each rule's case, and everything else stated in it.
     """
     assert undeclared_in(kind) == set()
     case = CASES[kind]
@@ -70,7 +70,7 @@ def test_the_case_of_each_rule(kind: str):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_days_on_which_something_is_wrong(seed: int):
+def test_days_with_faults(seed: int):
     """
     The same for an honest day with faults.
     """
@@ -82,9 +82,9 @@ def test_days_on_which_something_is_wrong(seed: int):
 
 
 @pytest.mark.parametrize("kind", sorted(ONLY_OF))
-def test_a_wrong_declaration_is_noticed(kind: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_wrong_declaration_is_detected(kind: str, monkeypatch: pytest.MonkeyPatch):
     """
-    The comparison fails where a rule is said to need something that it does not need.
+    The comparison fails if a rule declares a need that it does not have.
     """
     monkeypatch.setitem(ONLY_OF, kind, "something that nothing offers")
     assert kind in {found for found, _ in undeclared_in(kind)}
@@ -108,9 +108,9 @@ def test_a_wrong_declaration_of_surroundings_is_noticed(kind: str, monkeypatch: 
         ("keeps_the_subject", "subject-change"),
     ],
 )
-def test_a_link_taken_for_plain_too_easily_is_noticed(part: str, missed: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_condition_of_a_plain_link_is_detected(part: str, missed: str, monkeypatch: pytest.MonkeyPatch):
     """
-    The comparison fails if a link counts as plain without one of the conditions for it.
+    The comparison fails if a link counts as plain without one of its conditions.
     """
     monkeypatch.setattr(ChainLink, "is_plain", property(lambda link: all(link._replace(**{part: True}))))
     circle = [granted("d1", A, B, parents=["d2"]), granted("d2", B, A, parents=["d1"])]
@@ -118,8 +118,8 @@ def test_a_link_taken_for_plain_too_easily_is_noticed(part: str, missed: str, mo
     assert missed in {found for found, _ in undeclared(facts_of(events, {}), Options())}
 
 
-def test_only_rules_are_named():
+def test_the_table_names_existing_rules_only():
     """
-    The table names rules that there are.
+    The table names existing rules only.
     """
     assert ONLY_OF.keys() | ONLY_AROUND.keys() <= RULES.keys()

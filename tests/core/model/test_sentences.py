@@ -1,4 +1,4 @@
-"""Sentences know what their words name, and so do those of every rule."""
+"""Sentences tag the ids and times in them, and so do the sentences of every rule."""
 
 import copy
 import json
@@ -35,17 +35,17 @@ A_TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
 def part(text: str, names: str | None) -> str:
-    """A part of a sentence that names something, or not."""
+    """Generate a part of a sentence, with or without a tag."""
     if names is None:
         return text
     return keyed(names) if text == names else thing(names.partition(":")[0], text)
 
 
 @given(PARTS, st.text(alphabet="ab {", max_size=4))
-def test_a_sentence_is_its_parts_and_knows_which_of_them_name_something(parts: list[tuple[str, str | None]], word: str):
+def test_a_sentence_keeps_the_words_and_tags_of_its_parts(parts: list[tuple[str, str | None]], word: str):
     """
-    However the parts are put together, and whatever is in them: the words are those of the parts, and the pieces name
-    what the parts name.
+    However the parts are combined and whatever they contain, the words are those of the parts, and each tag stays with
+    its part.
     """
     given_parts = [part(*each) for each in parts]
     words = "".join(text for text, _ in parts)
@@ -64,7 +64,7 @@ def test_a_sentence_is_its_parts_and_knows_which_of_them_name_something(parts: l
 
 def test_a_sentence_is_an_ordinary_string_elsewhere():
     """
-    It is equal to its words, is written to JSON as a string, and copies and pickles keep what it names.
+    It equals its words and is written to JSON as a string; copies and pickles keep the tags.
     """
     made = sentence("{} ended at {}", keyed("token:t1"), moment(0))
 
@@ -78,7 +78,7 @@ def test_a_sentence_is_an_ordinary_string_elsewhere():
 
 def test_a_template_has_as_many_places_as_parts():
     """
-    One too many or too few is an error, not a sentence with a hole.
+    One part too many or too few is an error, not a sentence with a gap.
     """
     for parts in ((), ("a", "b")):
         with pytest.raises(ValueError, match="1 places"):
@@ -86,14 +86,14 @@ def test_a_template_has_as_many_places_as_parts():
 
 
 def worlds(kind: str) -> Iterator[list[Event]]:
-    """Every world in which a rule finds something."""
+    """Return every world in which a rule finds something."""
     case = CASES[kind]
     yield case.fires
     yield from (world for world, _ in case.more)
 
 
 def ids_of(facts: list[Fact]) -> set[str]:
-    """Every id that facts are about or mention, or that sent them, alone and with its kind."""
+    """Return every id that facts are about, mention, or were sent by, with and without its kind."""
     things = {subject_of(fact.event) for fact in facts}
     things |= {(kind, id_) for fact in facts for _, kind, id_ in mentions(fact.event)}
     things |= {("source", fact.event.source) for fact in facts}
@@ -103,7 +103,7 @@ def ids_of(facts: list[Fact]) -> set[str]:
 @pytest.mark.parametrize("kind", sorted(CASES))
 def test_the_sentence_of_every_rule_tags_each_id_and_time(kind: str):
     """
-    What a rule says is what its pieces say; every id of a fact and every time in it is tagged, as what it is.
+    The pieces add up to the sentence, and every id of a fact and every time in it has the right tag.
     """
     case = CASES[kind]
     result = 0

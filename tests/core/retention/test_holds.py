@@ -1,4 +1,4 @@
-"""Which holds are in force, whatever the order and the repetitions of the facts about them."""
+"""Holds in force do not depend on the order or repetition of their facts."""
 
 import random
 

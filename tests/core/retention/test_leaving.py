@@ -101,8 +101,8 @@ def test_what_remains_answers_as_before(part: int, seed: int):
                for one in (other.fact for other in seen) if one not in remaining)  # fmt: skip
 
 
-def test_worlds_lose_records():
-    """The property above is about something: most worlds have records that leave."""
+def test_records_leave_most_worlds():
+    """Records leave in most worlds, so the property above is not vacuous."""
     lost = 0
     for seed in range(100):
         facts = compare.facts_of(worlds.world(random.Random(seed)))
@@ -114,7 +114,7 @@ def test_worlds_lose_records():
 @given(seed=st.integers(0, 2**32))
 def test_a_hold_keeps_what_it_names(seed: int):
     """
-    With any holds, in any order: nothing that names the person leaves, nor what is in the span or the case.
+    With any holds, in any order, nothing leaves that names the person, is in the span, or belongs to the case.
     """
     rng = random.Random(seed)
     facts = compare.facts_of(worlds.world(rng))
@@ -143,7 +143,8 @@ def test_a_hold_keeps_what_it_names(seed: int):
 @given(seed=st.integers(0, 2**32))
 def test_a_hold_keeps_what_would_leave_without_any(seed: int):
     """
-    What is counted for a hold is exactly what leaves without holds and stays with this one alone; and all together.
+    The count of a hold is exactly what leaves without any hold and stays with this one alone; the same applies to all
+    together.
     """
     rng = random.Random(seed)
     facts = compare.facts_of(worlds.world(rng))
@@ -206,7 +207,7 @@ def test_below_an_element_without_an_end_only_actions_leave():
     assert "cascaded" == verdict_of(World([*remaining, late, order]), "token:t3", 22_000_000).state
 
 
-def test_what_one_source_lets_end_and_another_does_not_stays():
+def test_an_element_without_an_end_by_any_source_stays():
     """Either source may lose its trust, and the token has no end then."""
     other = Fact(Event("o", "urn:other", 1, OLD._replace(expires_at=None)), 1)
     assert "token:t1" not in leaving(seen_of([*STORY, other]), 10_000_000, 4)
@@ -233,7 +234,7 @@ def test_an_order_after_the_end_keeps_nothing():
     assert 3 == len(leaving(seen_of([*STORY, order]), 10_000_000, 3))
 
 
-def test_a_renewal_that_was_recorded_lately_keeps_the_token():
+def test_a_recently_recorded_renewal_keeps_the_token():
     renewal = fact_of(9, OLD._replace(expires_at=50_000_000))
     assert {"action:a1"} == leaving(seen_of([*STORY, renewal]), 10_000_000, 3).keys()
 
@@ -252,6 +253,6 @@ def test_conditions_of_one_hold_narrow_each_other():
     assert 3 == len(leaving(seen_of(STORY), 10_000_000, 3, (held,)))
 
 
-def test_partitions_are_told_apart():
+def test_the_same_offset_in_two_partitions_is_two_records():
     number = Position("orders", 3, 9).number
     assert Position("orders", 3, 0).number == lane_of(number)

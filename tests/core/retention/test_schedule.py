@@ -1,4 +1,4 @@
-"""When retention is due and overdue."""
+"""When a retention run is due and when it is overdue."""
 
 import pytest
 
@@ -14,7 +14,7 @@ FAILED = RetentionRun(started_at=100 * HOUR, by="human:dpo", before=0, ended_at=
     ("last", "every", "expected"),
     [(None, 24, 0), (WELL, 24, 124), (WELL, 1, 101), (RUN, 24, 101), (FAILED, 24, 101), (FAILED, 1, 101)],
 )
-def test_what_failed_or_was_interrupted_is_due_within_an_hour(last: RetentionRun | None, every: int, expected: int):
+def test_a_failed_or_interrupted_run_is_due_within_an_hour(last: RetentionRun | None, every: int, expected: int):
     assert expected * HOUR == due_at(last, every)
 
 
@@ -22,7 +22,7 @@ def test_what_failed_or_was_interrupted_is_due_within_an_hour(last: RetentionRun
     ("last", "now", "expected"),
     [(None, 0, True), (WELL, 149, False), (WELL, 150, True), (RUN, 100, True), (FAILED, 101, True)],
 )
-def test_it_is_overdue_if_none_has_succeeded_for_twice_the_time(last: RetentionRun | None, now: int, expected: bool):
+def test_it_is_overdue_after_twice_the_interval_without_success(last: RetentionRun | None, now: int, expected: bool):
     assert expected == is_overdue(last, 24, now * HOUR)
 
 

@@ -79,8 +79,8 @@ def test_the_verdict_equals_that_of_the_model(seed: int):
 @pytest.mark.parametrize("seed", range(50))
 def test_an_acknowledgement_of_something_else_changes_no_figure(seed: int):
     """
-    Elements of which nobody has said anything are counted together; one acknowledgement of another token, by somebody
-    else, and each is looked at alone, with the same result.
+    Elements that nobody has acknowledged are counted together; an acknowledgement of another token makes the verdict
+    examine them one by one, with the same result.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)

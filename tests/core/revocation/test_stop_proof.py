@@ -63,7 +63,7 @@ def test_the_worse_reply_of_overlapping_questions_counts():
 
 
 def test_a_use_recorded_after_the_denial_undoes_it():
-    """It is unknown which point accepted it, so that no point that covers it has shown anything."""
+    """It is unknown which point accepted it, so the denials of all points that cover it no longer count."""
     lines = [reply("a", Reply.DENIED), reply("b", Reply.DENIED)]
     found = prove([stopped(T1, "a", "b", used_at=ASKED + SECOND)], lines, ASKED + 60 * SECOND)
 
@@ -72,7 +72,7 @@ def test_a_use_recorded_after_the_denial_undoes_it():
 
 
 def test_a_denial_before_the_order_was_in_force_proves_nothing():
-    """It was denied for another reason, which may end."""
+    """The element was denied for another reason, which may end."""
     assert "UNKNOWN" == prove([stopped(T1, "a")], [reply("a", Reply.DENIED, at=ORDERED - 1)], ASKED).verdict
 
 
@@ -246,7 +246,7 @@ def is_stopped(world: Real, elements: list[Stopped], observations: list[Observat
 def is_hidden(world: Real, observations: list[Observation], made_at: int) -> bool:
     """Whether a point lied about an element that it still accepts, without a use recorded since it was asked.
 
-    Nobody who only asks can tell it from one that does not lie.
+    A prober cannot distinguish such a point from an honest one.
     """
     by_name = {one.name: one for one in world.points}
     return any(

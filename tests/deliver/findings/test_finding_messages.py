@@ -1,4 +1,4 @@
-"""Messages about findings: in order, until accepted, and none disappears."""
+"""Messages about findings are sent in order until they are accepted, and none is lost."""
 
 import json
 import time
@@ -41,7 +41,7 @@ class NotifiedStore:
         self._secret.write_text(SECRET, encoding="utf-8")
 
     def write(self, *changes: tuple[str, str]) -> None:
-        """Changes of findings: what became of which; ``kind/number`` is the name of a finding."""
+        """Write changes of findings: what happened to each; ``kind/number`` names a finding."""
         before = kept_findings.state_of(self.store)
         kept = [(change, finding(name, change)) for change, name in changes]
         kept_findings.write(self.store, before, before, kept, self.now)
@@ -93,7 +93,7 @@ def test_changes_are_sent_in_order(notified: NotifiedStore):
     assert sender.counts.accepted == 4
 
 
-def test_a_message_is_sent_until_it_is_accepted_and_nothing_overtakes_it(notified: NotifiedStore):
+def test_a_message_is_sent_until_accepted_and_none_overtakes_it(notified: NotifiedStore):
     """
     After 503 and after no response the same message is sent again under the same id, and the next only then.
     """
@@ -133,7 +133,7 @@ def test_a_permanently_refused_message_is_a_dead_letter(notified: NotifiedStore)
 
 def test_messages_held_back_are_sent_as_a_number(notified: NotifiedStore):
     """
-    Each rule has a limit per minute; further findings are counted by rule and reported once the minute is over, even
+    Each rule has a limit per minute; further findings are counted by rule and reported when the minute is over, even
     after a crash.
     """
     sender = notified.sender(most_per_minute=2)
@@ -152,10 +152,10 @@ def test_messages_held_back_are_sent_as_a_number(notified: NotifiedStore):
     assert 5 == sender.counts.held_back
 
 
-def test_what_a_webhook_does_not_want_is_passed_in_one_transaction(notified: NotifiedStore):
+def test_unwanted_versions_are_skipped_in_one_transaction(notified: NotifiedStore):
     """
-    Versions that are not sent cost no transaction each: on SQLite that would be a wait for the disk. A message that
-    fails is still the next one, and what is before it is not read again.
+    Versions that are not sent do not cost a transaction each, which on SQLite would be a wait for the disk. A failed
+    message is still the next one, and earlier versions are not read again.
     """
     sender = notified.sender()
     sender.turn()

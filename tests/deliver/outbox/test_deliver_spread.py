@@ -1,4 +1,4 @@
-"""The outbox writer publishes what the rule says about elements, whatever led to it."""
+"""The outbox writer publishes the states that the rule gives, whatever caused them."""
 
 import json
 import random
@@ -133,7 +133,7 @@ class Delivering:
         self.spreads = [OutboxWriter(store, None), OutboxWriter(store, None)]
 
     def round(self, at: int) -> None:
-        """Let one process do a round; now and then it replaces one that died."""
+        """Let one process do a round; occasionally a new process replaces one that died."""
         place = self.rng.randrange(2)
         if self.rng.random() < 0.3:
             self.spreads[place] = OutboxWriter(self.store, None)

@@ -1,4 +1,4 @@
-"""Children issued while the order is given: the race in which systems that mark revoked elements leave survivors."""
+"""Children issued while an order is given: systems that mark revoked elements miss some of them."""
 
 import json
 import threading
@@ -50,7 +50,7 @@ def child(token: str, parent: str) -> dict[str, Any]:
 
 
 class Producer:
-    """Issues children of the root, and children of these, from before an order until after it."""
+    """Issues children of the root, and children of those, from before an order until after it."""
 
     def __init__(self, url: str, number: int) -> None:
         self.url = url

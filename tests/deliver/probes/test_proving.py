@@ -1,4 +1,4 @@
-"""``delegraph prove`` against real endpoints: their behaviour counts, not what they acknowledged."""
+"""``delegraph prove`` against real endpoints: what they do counts, not what they acknowledge."""
 
 import json
 import time

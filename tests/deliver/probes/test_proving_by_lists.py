@@ -1,4 +1,4 @@
-"""``delegraph prove`` at enforcement points that decide by status lists: the list that we serve, or a copy of it."""
+"""``delegraph prove`` for enforcement points that decide by status lists: our list, or their copy of it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ GATEWAY = "urn:gw"
 
 
 class Listing:
-    """Our status lists on a real server, and a copy that an enforcement point uses, which may be old."""
+    """Our status lists on a real server, and an enforcement point's copy, which may be old."""
 
     def __init__(self, desk: Desk, lists: StatusLists, keys: SigningKeys, address: str) -> None:
         self.desk, self.lists, self.keys, self.address = desk, lists, keys, address
@@ -50,7 +50,7 @@ class Listing:
         return jwt.decode(self.current(self.uri), options={"verify_signature": False})
 
     def ask(self, **settings: Any) -> dict[str, Any]:
-        """Prove by lists: with these settings of the enforcement point."""
+        """Prove with these list settings of the enforcement point."""
         table = {"kind": "status_list", "url": self.lists.base, "timeout_seconds": 5, **settings}
         configure(self.desk, **{GATEWAY: table})
         return dict(self.desk.one("prove", "r1")["proof"])
@@ -58,7 +58,7 @@ class Listing:
 
 @pytest.fixture
 def listing(tmp_path: Path) -> Iterator[Listing]:
-    """Two tokens that a revocation has ended stand in a list of ours."""
+    """Create two tokens that a revocation has ended, in one of our lists."""
     desk = Desk(tmp_path, env={"DELEGRAPH_CONFIG": str(tmp_path / "delegraph.toml")})
     configure(desk)
     desk.take(receiver(GATEWAY))
@@ -86,7 +86,7 @@ def listed(listing: Listing, id_: str, idx: int, parent: str | None = None) -> d
 
 
 def test_what_the_list_denies_is_closed_once_no_older_copy_lives(listing: Listing):
-    """Right after the order it is unknown, since a copy lives ten minutes; where none is kept it is closed."""
+    """Right after the order the result is unknown, because a copy lives ten minutes; without copies it is closed."""
     fresh = listing.ask()
     no_copy = listing.ask(cached_seconds=0)
 
@@ -96,8 +96,8 @@ def test_what_the_list_denies_is_closed_once_no_older_copy_lives(listing: Listin
     assert LIFE_SECONDS == listing.claims()["exp"] - listing.claims()["iat"]
 
 
-def test_the_copy_that_is_in_use_counts_as_it_is(listing: Listing):
-    """An old one accepts both; the current one denies both, at once."""
+def test_the_current_content_of_a_copy_counts(listing: Listing):
+    """An old copy accepts both tokens; the current one denies both immediately."""
     url = f"{listing.address}/copy?uri={{uri}}"
     current = listing.ask(url=url)
     old = {**listing.claims(), "status_list": {"bits": 2, "lst": encoded(bytes(100))}}
@@ -108,8 +108,8 @@ def test_the_copy_that_is_in_use_counts_as_it_is(listing: Listing):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["signature", "key", "uri", "end", "future", "type", "text", "bits", "short"])
-def test_a_list_that_does_not_count_is_no_denial(listing: Listing, change: str):
-    """Whatever is wrong with it: the enforcement point is unavailable, and nothing is proved."""
+def test_an_invalid_list_is_not_a_denial(listing: Listing, change: str):
+    """Whatever is wrong with the list, the enforcement point counts as unavailable, and nothing is proved."""
     result, at = listing.claims(), now() // SECOND
     stranger = file_of(listing.desk.folder, pem(Ed25519PrivateKey.generate()), name="other.pem")
     status_list = result["status_list"]
@@ -131,8 +131,10 @@ def test_a_list_that_does_not_count_is_no_denial(listing: Listing, change: str):
     assert ("UNKNOWN", 2) == (proof["verdict"], proof["points"][0]["revocation_unavailable"])
 
 
-def test_what_stands_in_no_list_cannot_be_said(listing: Listing):
-    """A token without an entry, one in somebody else's list, and a delegation; nothing else is fetched."""
+def test_an_element_without_an_entry_is_unsupported(listing: Listing):
+    """This covers a token without an entry, one in a list of another publisher, and a delegation; nothing else is
+    fetched.
+    """
     listing.desk.take(
         derived("https://idp#t3", "https://idp#t1", expires_at=LATER),
         {
@@ -151,7 +153,7 @@ def test_what_stands_in_no_list_cannot_be_said(listing: Listing):
 
 
 def test_a_use_since_the_order_keeps_an_older_copy_possible(listing: Listing):
-    """It counts as accepted just now: a copy that lives for a minute may be in use."""
+    """The use counts as just accepted, so a copy that lives for a minute may still be in use."""
     listing.desk.take(done("late", "13:00", token="https://idp#t1"))
     proof = listing.ask(cached_seconds=60)
 
@@ -159,7 +161,7 @@ def test_a_use_since_the_order_keeps_an_older_copy_possible(listing: Listing):
 
 
 def test_a_list_shows_how_fast_it_denies_a_canary(listing: Listing):
-    """Valid before, invalid as soon as the list is made again, which takes a second at most."""
+    """The canary is valid before, and invalid once the list is built again, within a second."""
     listing.desk.take(listed(listing, "canary", 9))
     configure(listing.desk, **{GATEWAY: {"kind": "status_list", "url": listing.lists.base}})
     by = ("--by", "human:ruth", "--wait", "20")
@@ -170,8 +172,8 @@ def test_a_list_shows_how_fast_it_denies_a_canary(listing: Listing):
     assert 0 < point["milliseconds"] < 20_000
 
 
-def test_lists_that_somebody_else_signs_are_verified_with_their_keys(listing: Listing):
-    """The keys are in a file; one that cannot be read is named, and nobody is asked."""
+def test_lists_of_another_publisher_are_verified_with_its_keys(listing: Listing):
+    """The keys are in a file; an unreadable file is named, and no point is asked."""
     other = load_keys([file_of(listing.desk.folder, pem(Ed25519PrivateKey.generate()), name="other.pem")])
     (listing.desk.folder / "issuer.jwks").write_text(json.dumps(other.jwks()), encoding="utf-8")
     url = f"{listing.address}/copy?uri={{uri}}"
@@ -193,7 +195,7 @@ def test_lists_that_somebody_else_signs_are_verified_with_their_keys(listing: Li
         ({"kind": "status_list", "cached_seconds": True}, "must be a number from 0 to"),
     ],
 )
-def test_a_wrong_setting_of_lists_is_named(tmp_path: Path, table: dict[str, Any], message: str):
+def test_an_invalid_list_setting_is_named(tmp_path: Path, table: dict[str, Any], message: str):
     """Exit code 2."""
     desk = Desk(tmp_path, env={"DELEGRAPH_CONFIG": str(tmp_path / "delegraph.toml")})
     configure(desk, **{GATEWAY: {"url": "https://gw.example/", **table}})

@@ -1,4 +1,4 @@
-"""``delegraph prove --ready`` over real ways to an enforcement point: how fast each denies a canary."""
+"""``delegraph prove --ready`` over real connections to enforcement points measures how fast each denies a canary."""
 
 import json
 import threading
@@ -31,7 +31,7 @@ CANARY = "token:https://idp.example#canary"
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """A canary, and two enforcement points that cover it."""
+    """Create a canary, and two enforcement points that cover it."""
     desk = Desk(tmp_path, env={"DELEGRAPH_CONFIG": str(tmp_path / "delegraph.toml")})
     configure(desk)
     desk.take(token("https://idp.example#canary", expires_at=LATER), receiver("urn:called"), receiver("urn:fed"))
@@ -131,7 +131,7 @@ def test_a_receiver_of_shared_signals_shows_how_fast_it_enforces(tmp_path: Path)
 
 @contextmanager
 def delivered(world: World) -> Iterator[None]:
-    """``delegraph deliver`` runs within the block."""
+    """Run ``delegraph deliver`` within the block."""
     run = world.delivering()
     try:
         yield
@@ -141,13 +141,13 @@ def delivered(world: World) -> Iterator[None]:
 
 
 def _deny_once_pushed(pushed: SsfReceiver, point: Introspecting) -> None:
-    """The receiver denies what it was told."""
+    """Let the receiver deny what was pushed to it."""
     wait_until(lambda: "token:https://idp.example#canary" in {key for key, _ in versions_in(pushed.claims())})
     point.active.discard("canary")
 
 
 def _deny_once_revoked(called: Gateway, following: Following) -> None:
-    """The follower hears of it half a second after the endpoint was called."""
+    """Let the follower learn of the revocation half a second after the endpoint was called."""
     while not called.revoked:
         threading.Event().wait(0.05)
     threading.Event().wait(0.5)

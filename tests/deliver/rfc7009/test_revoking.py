@@ -304,7 +304,7 @@ def test_invalid_settings_are_reported(tmp_path: Path, more: dict[str, Any], mes
 
 @pytest.fixture
 def desk(tmp_path: Path, endpoint: Endpoint) -> Desk:
-    """Create a token, one below it, and a called server that covers both."""
+    """Create a token and one derived from it, with a called server that covers both."""
     desk = Desk(tmp_path)
     file_of(tmp_path, "word", name="word")
     (tmp_path / "delegraph.toml").write_text(

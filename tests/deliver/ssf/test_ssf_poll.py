@@ -128,7 +128,7 @@ def test_a_security_event_token_has_the_required_claims(world: World):
 @pytest.mark.slow
 def test_nobody_sees_or_changes_the_stream_of_another(world: World):
     """
-    To another receiver a stream does not exist; a caller without the role, or without a name, is told so; a second
+    For another receiver the stream does not exist; a caller without the role or without a name gets an error; a second
     stream is refused.
     """
     gateway, stranger, other = (world.client(name) for name in ("gateway", "stranger", "other"))

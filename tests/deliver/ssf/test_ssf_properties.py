@@ -73,7 +73,7 @@ class Gateway:
 
 
 def history(rng: random.Random) -> list[Callable[[World], None]]:
-    """Generate orders: suspensions and their lifts, and now and then a revocation."""
+    """Generate orders: suspensions with their lifts, and occasionally a revocation."""
     numbers = iter(range(1_000))
 
     def suspend(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints in files and on a topic: complete at every moment, and never of a second history."""
+"""Checkpoints in files and on a topic: each is complete at every moment, and never of a second history."""
 
 import json
 import shutil
@@ -54,7 +54,7 @@ def test_the_file_has_the_latest_checkpoints(store: Store, tmp_path: Path):
 
 
 def test_the_history_has_every_checkpoint_once(store: Store, tmp_path: Path):
-    """Written by several at once, and again after a crash in the middle of a line."""
+    """Several processes write at once, and one continues after a crash in the middle of a line."""
     file = tmp_path / "history.jsonl"
     sign(store)
     append_history(file, store)
@@ -85,7 +85,7 @@ def test_other_files_are_left_alone(store: Store, tmp_path: Path, content: bytes
 
 
 def test_a_store_restored_from_a_backup_does_not_sign(store: Store, tmp_path: Path):
-    """It would sign another history over what was published."""
+    """It would sign a history that contradicts what was published."""
     file, backup = tmp_path / "checkpoints.jsonl", tmp_path / "backup.db"
     sign(store)
     store.close()
@@ -109,7 +109,7 @@ def test_a_store_restored_from_a_backup_does_not_sign(store: Store, tmp_path: Pa
 
 @pytest.mark.kafka
 def test_the_topic_has_the_latest_note_of_each_origin(kafka_url: str, tmp_path: Path):
-    """Through the command line, with a log on Kafka."""
+    """The test uses the command line, with a log on Kafka."""
     env = {
         "DELEGRAPH_STORE": f"sqlite:///{tmp_path}/store.db",
         "DELEGRAPH_LOG": kafka_url,

@@ -1,4 +1,4 @@
-"""Checkpoints of a store that grows: of every partition and of all together, by one process or by several."""
+"""Checkpoints of a growing store, for each partition and for all together, signed by one process or several."""
 
 import os
 import re
@@ -67,7 +67,7 @@ def assert_one_history(store: Store) -> Mapping[str, list[int]]:
 
 
 def test_all_partitions_that_have_grown_are_signed_together(store: Store):
-    """The combined checkpoint names the latest head of each, also of those that have not grown."""
+    """The combined checkpoint names the latest head of every partition, including those that have not grown."""
     for lane in LANES:
         grow(store, lane, 3)
     assert 3 == len(sign_checkpoints(store, KEYS, START).new)
@@ -87,8 +87,8 @@ def test_all_partitions_that_have_grown_are_signed_together(store: Store):
     ("records", "seconds", "due"),
     [(99, 59, False), (100, 0, True), (1, 60, True), (0, 1_000, False), (1, -60, True), (1, -59, False)],
 )
-def test_a_checkpoint_is_due_after_so_many_records_or_seconds(store: Store, records: int, seconds: int, due: bool):
-    """Without new records never. A clock that goes back does not stop them."""
+def test_a_checkpoint_is_due_after_a_number_of_records_or_seconds(store: Store, records: int, seconds: int, due: bool):
+    """Without new records none is due. A clock that is set back does not stop them."""
     grow(store, LANES[0], 1)
     assert is_due(store, ORIGIN, START, Pace(100, 60))
     sign_checkpoints(store, KEYS, START)
@@ -107,7 +107,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_tree_that_was_changed_is_not_signed_and_the_others_are(store: Store, damage: str):
+def test_a_changed_tree_is_not_signed_but_the_others_are(store: Store, damage: str):
     for lane in LANES:
         grow(store, lane, 5)
     sign_checkpoints(store, KEYS, START)
@@ -126,7 +126,7 @@ def test_a_tree_that_was_changed_is_not_signed_and_the_others_are(store: Store, 
 
 
 def test_several_signers_sign_one_history(url: str, store: Store):
-    """While the trees grow: no partition is signed twice at one size."""
+    """While the trees grow, no partition is signed twice at one size."""
     done = threading.Event()
     faults: list[BaseException] = []
 
@@ -169,8 +169,8 @@ def is_signed(store: Store, size: int) -> bool:
 
 
 @pytest.mark.slow
-def test_two_processes_of_which_one_is_killed_sign_one_history(url: str, tmp_path: Path):
-    """``kill -9`` in between, and a successor: what was signed stays, and nothing contradicts it."""
+def test_two_processes_sign_one_history_if_one_is_killed(url: str, tmp_path: Path):
+    """After ``kill -9`` a successor continues: what was signed stays, and nothing contradicts it."""
     env = {
         "DELEGRAPH_STORE": url,
         "DELEGRAPH_LOG": f"sqlite:///{tmp_path}/log.db",
@@ -207,8 +207,8 @@ def test_two_processes_of_which_one_is_killed_sign_one_history(url: str, tmp_pat
         assert [1, 2, 3, 4, 5, 6] == assert_one_history(store)[f"{ORIGIN}/decisions/0"]
 
 
-def test_the_combined_checkpoint_in_the_documentation_is_signed_as_it_says():
-    """The vector: text, key and signature line."""
+def test_the_documented_combined_checkpoint_has_a_valid_signature():
+    """The vector has text, key and signature line."""
     text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     note_text, line = re.findall(
         r"```text\n(audit\.example/agents\npartitions .*?)```.*?```text\n(— .*?)```", text, re.DOTALL

@@ -1,4 +1,4 @@
-"""How many witnesses must cosign, and witnesses that are slow, lie, replay, or have a wrong clock."""
+"""How many witnesses must cosign; witnesses that are slow, lie, replay, or have a wrong clock."""
 
 import threading
 import time
@@ -31,13 +31,13 @@ Answer = Callable[[str], tuple[int, str, str]]  # the body of a request: status,
 
 
 class Start(Protocol):
-    """Starts a witness; without an answer one that is away."""
+    """Start a witness; without an answer, one that is unavailable."""
 
     def __call__(self, name: str, answer: Answer | None, keys: NoteKeys | None = None) -> "Site": ...
 
 
 class Site:
-    """A witness over HTTP, which answers as a function says."""
+    """A witness over HTTP whose answers come from a function."""
 
     def __init__(self, answer: Answer, keys: NoteKeys) -> None:
         self.keys = keys
@@ -125,10 +125,10 @@ def latest(store: Store) -> evidence_trees.SignedCheckpoint:
 
 
 @pytest.mark.parametrize(("needed", "witnessed"), [(1, True), (2, True), (3, False)])
-def test_so_many_of_all_witnesses_must_have_cosigned(
+def test_the_required_number_of_witnesses_must_have_cosigned(
     store: Store, sites: Start, tmp_path: Path, needed: int, witnessed: bool
 ):
-    """Two of three do; the third is asked again, and only what it lacks."""
+    """Two of three have cosigned; the third is asked again, and only for what it lacks."""
     keys = [keys_of(f"w{number}.example") for number in range(2)]
     found = [sites(one.name, honest(one, tmp_path / f"{one.name}.db"), one) for one in keys]
     away = sites("away.example", None)
@@ -166,7 +166,7 @@ def test_a_slow_witness_is_not_waited_for(store: Store, sites: Start):
 
 
 def lies(keys: NoteKeys, other: NoteKeys) -> dict[str, Answer]:
-    """Answers of a witness that are not a cosignature of what it was asked for."""
+    """Return answers that are not a cosignature of the submitted checkpoint."""
 
     def text_of(raw: str) -> str:
         return parse_submission(raw).note.text
@@ -196,7 +196,7 @@ def lies(keys: NoteKeys, other: NoteKeys) -> dict[str, Answer]:
 
 @pytest.mark.parametrize("lie", lies(keys_of("w.example"), keys_of("x.example")))
 def test_a_lying_witness_is_not_counted(store: Store, sites: Start, lie: str):
-    """It is said why, in one line, and the note stays as it was."""
+    """One line says why, and the note is unchanged."""
     keys = keys_of("liar.example")
     before = latest(store).note
     faults = ask(store, 1, sites("liar.example", lies(keys, keys_of("other.example"))[lie], keys))
@@ -216,7 +216,7 @@ def test_a_clock_that_differs_a_little_is_accepted(store: Store, sites: Start, t
 
 
 def test_a_replayed_submission_moves_no_witness_back(store: Store, tmp_path: Path):
-    """An old checkpoint is not cosigned again after a newer one, whoever sends it."""
+    """An old checkpoint is not cosigned again after a newer one, no matter who sends it."""
     keys = keys_of("w.example")
     answer = honest(keys, tmp_path / "state.db")
     old = latest(store)
@@ -234,7 +234,7 @@ def test_a_replayed_submission_moves_no_witness_back(store: Store, tmp_path: Pat
 
 
 def test_cosignatures_of_two_processes_are_both_kept(store: Store):
-    """Each asks another witness at the same time, and adds to what is stored."""
+    """Each process asks another witness at the same time, and adds to the stored note."""
     one, other = keys_of("w1.example"), keys_of("w2.example")
     stored = latest(store)
     lines = [keys.cosign(stored.head.text, START // SECOND).line for keys in (one, other)]

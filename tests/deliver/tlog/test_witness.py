@@ -1,4 +1,4 @@
-"""Witnesses: what extends the last checkpoint is cosigned, and nothing else, over real HTTP."""
+"""A witness cosigns what extends the last checkpoint and nothing else, over real HTTP."""
 
 import base64
 import json
@@ -63,7 +63,7 @@ def post(client: TestClient, asked: Submission | str | bytes) -> httpx.Response:
 
 
 def test_what_extends_the_last_checkpoint_is_cosigned(client: TestClient):
-    """With the time; also the same one again, since the answer may have been lost."""
+    """The cosignature states the time; the same checkpoint is cosigned again, since the answer may have been lost."""
     for old, size in ((0, 5), (5, 5), (5, 300), (300, 600)):
         asked = submission(old, size)
         response = post(client, asked)
@@ -97,7 +97,7 @@ def test_an_old_size_that_is_not_the_last_one_is_corrected(client: TestClient):
     ids=["a fork", "a fork of the same size", "fewer records", "another key", "no proof"],
 )
 def test_what_does_not_extend_it_is_refused(client: TestClient, asked: Submission, status: HTTPStatus):
-    """And afterwards the witness goes on from where it was."""
+    """The witness then continues from where it was."""
     assert post(client, submission(0, 7)).status_code == HTTPStatus.OK
     assert status == post(client, asked).status_code
     assert post(client, submission(7, 9)).status_code == HTTPStatus.OK
@@ -139,7 +139,7 @@ def test_a_submission_is_read_as_it_is_written():
 
 
 def test_a_witness_remembers_after_a_restart(tmp_path: Path):
-    """Else it would cosign a second history."""
+    """Otherwise it would cosign a second history."""
     state = tmp_path / "state.db"
     for asked, status in ((submission(0, 7), HTTPStatus.OK), (submission(0, 7, FORK), HTTPStatus.CONFLICT)):
         witness = Witness(OWN, {ORIGIN: LOG.verifiers}, state, lambda: SECONDS * 1_000_000)
@@ -147,7 +147,7 @@ def test_a_witness_remembers_after_a_restart(tmp_path: Path):
 
 
 def test_a_key_that_was_replaced_is_refused(tmp_path: Path):
-    """Once a later key has signed a checkpoint that was cosigned, also after a restart."""
+    """The old key is refused once a later key has signed a cosigned checkpoint, also after a restart."""
     later = keys_of("log.example", KeyKind.ED25519)
     both = (*LOG.verifiers, *later.verifiers)
     for asked, status in (
@@ -220,7 +220,7 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.mark.slow
 def test_a_checkpoint_is_cosigned_by_another_process(site: Site):
-    """It counts as witnessed, the bundle is verified with the witness's key, and later records are cosigned too."""
+    """It counts as witnessed, the bundle verifies with the witness's key, and later records are cosigned too."""
     with site.witness() as (url, key):
         site.follow(url, key)
         (first,) = site.checkpoint()["checkpoints"]
@@ -241,8 +241,8 @@ def test_a_checkpoint_is_cosigned_by_another_process(site: Site):
 
 
 @pytest.mark.slow
-def test_a_witness_that_is_away_is_said(site: Site):
-    """The checkpoint is signed all the same, and cosigned when the witness is back."""
+def test_an_unavailable_witness_is_reported(site: Site):
+    """The checkpoint is signed anyway, and is cosigned when the witness is back."""
     with site.witness() as (url, key):
         pass
     site.follow(url, key)
@@ -258,7 +258,7 @@ def test_a_witness_that_is_away_is_said(site: Site):
 
 @pytest.mark.slow
 def test_a_second_history_is_not_cosigned(site: Site, tmp_path: Path):
-    """The log's operator signs another history of the same name with the same key; the witness has seen the first."""
+    """The operator signs another history under the same name with the same key; the witness has seen the first."""
     with site.witness() as (url, key):
         site.follow(url, key)
         site.checkpoint()
@@ -296,7 +296,7 @@ def test_a_number_of_witnesses_that_cannot_be_reached_is_refused(site: Site, nee
         ('url = "https://w.example"\nkey = "KEY"\ntimeout_seconds = -1\n', "must be a positive number"),
     ],
 )
-def test_wrong_settings_are_named(site: Site, table: str, message: str):
+def test_invalid_settings_are_named(site: Site, table: str, message: str):
     keys = {"KEY": OWN.verifiers[0].text, "LOG": LOG.verifiers[0].text}
     for word, key in keys.items():
         table = table.replace(f'"{word}"', f'"{key}"')

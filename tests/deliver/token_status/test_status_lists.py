@@ -42,7 +42,7 @@ VALID, INVALID, SUSPENDED = 0, 1, 2
 
 
 def test_the_vectors_of_the_draft():
-    """Those in its text: least significant bits first, and every status at its position."""
+    """The vectors are those in its text: least significant bits first, and every status at its position."""
     one, two = bytes.fromhex("b9a3"), bytes.fromhex("c944f9")
 
     assert ("eNrbuRgAAhcBXQ", "eNo76fITAAPfAgc") == (encoded(one), encoded(two))
@@ -65,7 +65,7 @@ def test_the_vectors_of_the_draft_repository():
 
 @given(st.data(), st.sampled_from([1, 2, 4, 8]))
 def test_packed_statuses_are_read_back(data: st.DataObject, bits: int):
-    """Of any width, at any index; beyond the end there is none."""
+    """Any width and index work; beyond the end there is no status."""
     size = data.draw(st.integers(1, 100))
     statuses = data.draw(st.dictionaries(st.integers(0, size - 1), st.integers(0, 2**bits - 1)))
     array = decoded(encoded(packed(statuses, size, bits)))
