@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +16,19 @@ from ingest.codec import api as codec
 from ingest.log.port import entry_of
 from ingest.opening import open_log
 from ingest.trust_file import Trust
+from lineage.core.authority.verdict import State
 from lineage.core.findings.options import DEFAULT, Exempted, Options
 from lineage.core.findings.rules.catalogue import RULES
+from lineage.core.findings.scene.scene import Scene
+from lineage.core.model.events import Fact
 from lineage.core.model.times import parse_instant
+from lineage.core.revocation.closure import Closure
 from lineage.serve.commands import live_index
 from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
 from lineage.serve.commands.judgements import judge
 from lineage.serve.commands.kept_form import kept_report
+from lineage.serve.queries.findings import finding_basis, kept_list, one_finding
 from lineage.serve.queries.findings import findings as found_by
-from lineage.serve.queries.findings import kept_list, one_finding
 from lineage.serve.queries.findings import posture as posture_module
 from lineage.serve.queries.findings.findings import FindingFilter, exported, findings, gate, survey
 from lineage.serve.queries.findings.posture import posture
@@ -532,6 +537,58 @@ def test_other_settings_make_the_index_of_no_use(tmp_path: Path):
         assert "kept" not in findings(made.service, at=made.now)
 
         assert FindingKeeper(made.service.store, None, Options(leeway=0)).is_due()
+
+
+def test_rules_of_another_version_make_the_index_of_no_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    An index that an earlier release kept answers nothing, and is evaluated again by the rules of this one.
+    """
+    with world(in_file(tmp_path), tmp_path) as made, monkeypatch.context() as earlier:
+        earlier.setattr(finding_basis, "rules_version", lambda: "earlier")
+        made.take(STOLEN)
+        made.keeper.sweep(made.now)
+        assert "kept" in findings(made.service, at=made.now)
+        earlier.undo()
+        assert "kept" not in findings(made.service, at=made.now)
+
+        keeper = FindingKeeper(made.service.store, None, DEFAULT)
+        assert keeper.is_due()
+        keeper.sweep(made.now)
+        assert "kept" in findings(made.service, at=made.now)
+
+
+@pytest.mark.parametrize("change", ["edited", "moved", "added"])
+def test_a_change_of_the_code_is_another_version_of_the_rules(tmp_path: Path, change: str):
+    """
+    Whatever is changed in the rules, no release has to remember to say so.
+    """
+    folders = [tmp_path / "core" / package for package in ("findings", "model")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "one.py").write_text("A = 1\n", encoding="utf-8")
+    before = finding_basis.digest_of_code(folders)
+    assert before == finding_basis.digest_of_code(folders)
+    match change:
+        case "edited":
+            (folders[1] / "one.py").write_text("A = 2\n", encoding="utf-8")
+        case "moved":
+            (folders[0] / "one.py").rename(folders[0] / "two.py")
+        case "added":
+            (folders[0] / "rules").mkdir()
+            (folders[0] / "rules" / "one.py").write_text("", encoding="utf-8")
+
+    assert before != finding_basis.digest_of_code(folders)
+
+
+def test_the_version_is_that_of_all_rules():
+    """
+    The code of every rule, and of what it is given, is part of the version.
+    """
+    folders = [folder for package in finding_basis.PACKAGES for folder in package.__path__]
+    code = {Path(str(sys.modules[rule.check.__module__].__file__)) for rule in RULES.values()}
+    code |= {Path(str(sys.modules[made.__module__].__file__)) for made in (Fact, Scene, State, Closure)}
+
+    assert set() == {file for file in code if not any(file.is_relative_to(folder) for folder in folders)}
 
 
 @pytest.mark.slow
