@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from copy import copy
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -25,11 +24,12 @@ from lineage.store.database.dialects import add_missing, backend_of, wait_for_tu
 from lineage.store.database.engine import check, connect, faults, sqlite_path, upgrade
 from lineage.store.database.postgres import RemoteProbe
 from lineage.store.database.sorted_runs import ident_among, repeated_idents
-from lineage.store.database.sql import chunks, in_array, storable, values_of
+from lineage.store.database.sql import ascii_lower, chunks, in_array, storable, values_of
 from lineage.store.database.tables import (
     Keys,
     deletion,
     fact,
+    folded_name,
     meta,
     name,
     plan,
@@ -68,7 +68,6 @@ _SMALLEST_STEP: Final = 10_000
 _LARGEST_STEP: Final = 30_000
 _MOST_UNMERGED: Final = 1_000_000
 _MERGE_SECONDS: Final = 0.2
-_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 _ESCAPED: Final = str.maketrans({each: f"\\{each}" for each in "\\%_"})  # for LIKE
 
 
@@ -479,10 +478,10 @@ class Store:
             return []
         found: list[str] = []
         with self.connection() as connection:
-            # SQLite's LIKE ignores the case of ASCII letters; with lower() the search would take twice as long.
+            # SQLite's LIKE ignores the case of ASCII letters.
             on_sqlite = connection.dialect.name == "sqlite"
-            column = name.c.key if on_sqlite else sa.func.lower(name.c.key)
-            texts = words if on_sqlite else [word.translate(_LOWER) for word in words]
+            column = name.c.key if on_sqlite else folded_name
+            texts = words if on_sqlite else [ascii_lower(word) for word in words]
             # With repeats: DISTINCT over all matches costs more than querying again after the last row.
             query = (
                 sa.select(name.c.key)
@@ -501,15 +500,21 @@ class Store:
 
     def search_either(self, pieces: Collection[str], *, limit: int) -> list[str]:
         """Return the keys that contain at least one of some texts, ignoring ASCII case, sorted. Cost: one scan."""
-        pieces = [piece for piece in pieces if piece == storable(piece)]  # no key contains other characters
         with self.connection() as connection:
-            if connection.dialect.name == "sqlite":
-                contains = sa.or_(sa.false(), *(name.c.key.contains(piece, autoescape=True) for piece in pieces))
-            else:  # with an OR, lower() would be computed again for each piece
-                patterns = [f"%{piece.translate(_LOWER).translate(_ESCAPED)}%" for piece in pieces]
-                contains = sa.func.lower(name.c.key).like(sa.any_(sa.literal(patterns, sa.ARRAY(sa.Text))))
-            query = sa.select(name.c.key).where(contains).order_by(name.c.key).limit(limit)
+            query = sa.select(name.c.key).where(_contains_any(connection, pieces)).order_by(name.c.key).limit(limit)
             return list(dict.fromkeys(connection.execute(query).scalars()))
+
+    def search_rare(self, pieces: Collection[str], *, most: int) -> list[str] | None:
+        """Return all keys that contain at least one of some texts, ignoring ASCII case, sorted; None if many do.
+
+        Cost:
+            At most one scan; of common texts, only until enough is found.
+        """
+        with self.connection() as connection:
+            self._backend.scan_in_parallel(connection)
+            query = sa.select(name.c.key).where(_contains_any(connection, pieces)).limit(most + 1)
+            found = connection.execute(query).scalars().all()
+        return None if len(found) > most else sorted(set(found))
 
     def facts_at(self, numbers: Collection[int]) -> dict[int, Fact]:
         """Return facts by their numbers."""
@@ -619,6 +624,15 @@ def open_store(
     except BaseException:
         engine.dispose()
         raise
+
+
+def _contains_any(connection: Connection, pieces: Collection[str]) -> sa.ColumnElement[bool]:
+    """Build the condition that a name contains at least one of some texts, ignoring ASCII case."""
+    pieces = [piece for piece in pieces if piece == storable(piece)]  # no key contains other characters
+    if connection.dialect.name == "sqlite":
+        return sa.or_(sa.false(), *(name.c.key.contains(piece, autoescape=True) for piece in pieces))
+    patterns = [f"%{ascii_lower(piece).translate(_ESCAPED)}%" for piece in pieces]
+    return folded_name.like(sa.any_(sa.literal(patterns, sa.ARRAY(sa.Text))))
 
 
 def _spans(positions: Mapping[tuple[str, int], int], until: Mapping[tuple[str, int], int]) -> Iterator[tuple[int, int]]:

@@ -171,6 +171,7 @@ def test_a_search_finds_keys_that_contain_the_text(fresh: stores.Fresh, ids: lis
         assert expected[1:2] == store.search(text, limit=1, start=expected[1] if expected[1:] else "z")
         either = sorted((key for key in keys if any(lower(one) in lower(key) for one in (text, other))), key=str.encode)
         assert either == store.search_either([text, other], limit=1_000)
+        assert [either, None if either else []] == [store.search_rare([text, other], most=most) for most in (1_000, 0)]
         store.close()
 
 

@@ -53,6 +53,10 @@ class Backend(Protocol):
         """Remove the time limits on the statements of this transaction and on the pauses between them."""
         ...
 
+    def scan_in_parallel(self, connection: Connection) -> None:
+        """Let the server scan large tables with several processes until the end of the transaction."""
+        ...
+
     def low_memory(self, connection: Connection) -> AbstractContextManager[None]:
         """Limit the memory for cached pages within the block."""
         ...

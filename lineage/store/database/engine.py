@@ -15,7 +15,7 @@ from lineage.store.database import postgres, sqlite
 from lineage.store.database.dialects import backend_of
 from lineage.store.database.tables import meta
 
-REVISION: Final = "0022"  # of the newest migration in this version
+REVISION: Final = "0024"  # of the newest migration in this version
 _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 # Tables that every version has had. A database without them is not ours.
 _OURS: Final = {"alembic_version", "meta", "position", "fact", "sighting"}

@@ -62,6 +62,10 @@ _NO_LIMITS: Final = "SELECT " + ", ".join(
         "enable_seqscan": "on",
     }.items()
 )
+# For a statement that scans a whole table: its LIMIT makes the planner expect an early end, which one process would do.
+_IN_PARALLEL: Final = (
+    "SELECT set_config('parallel_setup_cost', '0', true), set_config('parallel_tuple_cost', '0', true)"
+)
 # The advisory lock that the writers of a database take in turn; its number is arbitrary.
 _TURN: Final = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'delegrap', 'big')})"
 # PostgreSQL's names of types. The order matters: BigInteger and SmallInteger are subclasses of Integer.
@@ -242,6 +246,11 @@ def hold(connection: Connection, table: sa.Table) -> None:
 def without_limits(connection: Connection) -> None:
     """Remove the time limits on the statements of this transaction and on the pauses between them."""
     connection.exec_driver_sql(_NO_LIMITS)
+
+
+def scan_in_parallel(connection: Connection) -> None:
+    """Let the server scan large tables with several processes until the end of the transaction."""
+    connection.exec_driver_sql(_IN_PARALLEL)
 
 
 def add(connection: Connection, table: sa.Table, columns: list[sa.Column[Any]], rows: list[tuple[Any, ...]]) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 # Keys in one statement: few enough for any database, and enough that the cost of round trips is negligible.
+_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 CHUNK: Final = 50_000
 
 
@@ -154,3 +156,8 @@ def lateral_for_each(keys: sa.FromClause, rows: sa.Select[Any] | sa.CompoundSele
 def storable(text: str) -> str:
     """Make a text acceptable to every database: unpaired surrogates and NUL become escape sequences."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
+def ascii_lower(text: str) -> str:
+    """Return a text with its ASCII letters in lower case, as a search compares it."""
+    return text.translate(_LOWER)

@@ -181,6 +181,10 @@ def without_limits(connection: Connection) -> None:
     """Do nothing: statements have no time limits."""
 
 
+def scan_in_parallel(_connection: Connection) -> None:
+    """Do nothing: SQLite scans with one thread."""
+
+
 @contextmanager
 def low_memory(connection: Connection) -> Iterator[None]:
     """Limit the page cache and keep temporary tables in files within the block, which is one whole transaction."""

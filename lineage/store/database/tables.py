@@ -18,6 +18,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
+    literal_column,
     text,
 )
 
@@ -139,6 +141,8 @@ release = Table(
 # Every id that a fact mentions, as KIND:ID, for searching: a bag that is scanned as a whole. An index would cost every
 # event more than it saves a search; duplicates are removed when searching.
 name = Table("name", metadata, Column("id", _Big, primary_key=True), Column("key", Text, nullable=False))
+# A name in lower case, on PostgreSQL only: its column ``folded`` is null if the name has no capital letter.
+folded_name = func.coalesce(literal_column("folded", Text), name.c.key)
 # The exception: receivers, which every plan and every closure needs.
 _receivers = text("key >= 'receiver:' AND key < 'receiver;'")
 Index("name_receiver", name.c.key, sqlite_where=_receivers, postgresql_where=_receivers)

@@ -277,7 +277,7 @@ def test_a_search_is_a_naive_search_through_all_names(fresh: stores.Fresh, seed:
     with a_store(fresh) as (empty, url):
         store = in_batches(empty, url, records_of(items, rng), rng)
         service = service_over(store)
-        for text in ("a", "T1", "agent: a", "name", "A name", "send", "%", "_", "\\", "no such"):
+        for text in ("a", "T1", "agent: a", "agent:a", "ToKeN:t", "name", "A name", "send", "%", "_", "\\", "no such"):
             limit, looked_at = rng.randint(1, 4), rng.choice([None, 1, 5])
             moment: dict[str, Any] = {one: rng.choice([None, rng.choice(worlds.grid)]) for one in ("at", "known_at")}
             named, called = names_of(items, **moment)
@@ -297,6 +297,34 @@ def test_a_search_is_a_naive_search_through_all_names(fresh: stores.Fresh, seed:
             for near in search(service, f"{text}x", **moment)["did_you_mean"]:
                 assert (near["kind"], near["id"]) in named | {("principal", id_) for id_, _ in called}
         store.close()
+
+
+def test_a_search_is_the_same_whether_pieces_of_its_text_are_rare_or_common(
+    fresh: stores.Fresh, monkeypatch: pytest.MonkeyPatch
+):
+    """One scan or several: the same items and suggestions, on all pages, whatever the case of letters."""
+    names = ["mailer-1", "MAILER-2", "mailroom", "railway", "Élan-mail", "mail%er"]
+    events = [Event(f"e{n}", "urn:s", 1_000, TokenIssued(token=one, subject="a")) for n, one in enumerate(names)]
+    texts = ("mailer", "MAILER-2", "mailex-1", "mail%er", "élan-mail", "Élan-MAIL", "nothing-like-it", "token:mailer")
+    with a_store(fresh) as (store, _):
+        write(store, [Record(Position("decisions", 0, n).number, 1_000, codec.encode(e)) for n, e in enumerate(events)])
+        service = service_over(store)
+
+        def answers() -> list[Any]:
+            return [
+                (search(service, text), pages(lambda after, text=text: search(service, text, after=after, limit=1)))
+                for text in texts
+            ]
+
+        in_one_scan = answers()
+        monkeypatch.setattr("lineage.serve.queries.inventory.search._RARE", 0)
+        in_several = answers()
+
+    assert in_several == in_one_scan
+    assert [["MAILER-2", "mailer-1"], ["mailer-1"]] == [
+        sorted(one["id"] for one in found["items"] or found["did_you_mean"][:1])
+        for found in (in_one_scan[0][0], in_one_scan[2][0])
+    ]
 
 
 def test_a_name_that_very_many_facts_mention_is_found_as_of_any_moment(fresh: stores.Fresh):

@@ -12,6 +12,7 @@ from lineage.serve.documents.core_documents import Document, instant, listing
 from lineage.serve.queries.inventory.named_then import is_named_then
 from lineage.serve.queries.lists.list_cursors import cursor_after, digest_of, name_of
 from lineage.serve.queries.service import Service
+from lineage.store.database.sql import ascii_lower
 from lineage.store.reading.reader import Reader
 from lineage.store.writing.fact_rows import BETWEEN, CALLED
 
@@ -19,6 +20,7 @@ PAGE: Final = 1_000  # the default limit of a page
 LOOKED_AT: Final = 2_000  # names examined for a page over HTTP if a time is given
 NEAR: Final = 5  # near misses that are offered
 _EXAMINED: Final = 1_000  # names read at once if not all of them fit
+_RARE: Final = 2_000  # names that contain a piece of the text, up to which one scan finds everything
 _PIECES: Final = 400  # ids that contain a piece of the text, examined for near misses
 _COMPARED: Final = 2_000  # names of each kind that are compared with the text
 _LIKE: Final = 0.6  # the least similarity of a near miss, from 0 to 1
@@ -74,11 +76,18 @@ def search(
     as_of = service.as_of()
     digest = digest_of({"search": words})
     start = None if after is None else name_of(after, digest)
+    rough = _rough(service, text.strip()) if words == [text.strip()] and start is None else None
+
+    def named(begin: str | None, most: int) -> list[str]:
+        if rough is None:
+            return service.store.search(*words, start=begin, limit=most)
+        return [key for key in rough.whole if begin is None or key >= begin][:most]
+
     with service.reader(known_at=known_at) as reader:
         exact = _exact(reader, text.strip(), at)
         is_any_time = at is None and known_at is None
         fits = _anything if is_any_time else partial(is_named_then, reader, at=at)
-        found, following = _page(service, words, start, limit, None if is_any_time else looked_at, fits)
+        found, following = _page(named, start, limit, None if is_any_time else looked_at, fits)
         items = [{**_thing(key), "exact": True} for key in exact] if start is None else []
         listed = (_item(key, words) for key in found if key not in exact)
         items += [item for item in listed if item is not None]
@@ -89,7 +98,7 @@ def search(
                 total=len(items) if is_whole else None,
                 following=None if following is None else cursor_after(following, digest),
             ),
-            "did_you_mean": [] if items or not is_whole else _near(service, text.strip(), fits),
+            "did_you_mean": [] if items or not is_whole else _near(service, text.strip(), rough, fits),
             "at": instant(at),
             "known_at": instant(known_at),
             "as_of": as_of,
@@ -100,20 +109,39 @@ def _anything(_key: str) -> bool:
     return True
 
 
+class _Rough(NamedTuple):
+    """What contains a text, and the first of what contains a piece of it, sorted."""
+
+    whole: list[str]
+    pieces: list[str]
+
+
+def _rough(service: Service, text: str) -> _Rough | None:
+    """Find what contains a text and what contains a piece of it, in one scan; None if its pieces are common."""
+    pieces = list(_pieces(text))
+    keys = service.store.search_rare(pieces, most=_RARE) if pieces else None
+    if keys is None:
+        return None
+    lowered = ascii_lower(text)
+    return _Rough([key for key in keys if lowered in ascii_lower(key)], keys[:_PIECES])
+
+
 def _page(
-    service: Service,
-    words: list[str],
+    named: Callable[[str | None, int], list[str]],
     start: str | None,
     limit: int,
     looked_at: int | None,
     fits: Callable[[str], bool],
 ) -> tuple[list[str], str | None]:
-    """Return a page of names that contain the words and fit, and the name with which the next page starts."""
+    """Return a page of names that contain the words and fit, and the name with which the next page starts.
+
+    ``named`` returns the names that contain the words from a given one on, at most so many.
+    """
     page: list[str] = []
     left = looked_at
     while True:
         size = limit if fits is _anything else max(limit, _EXAMINED)
-        part = service.store.search(*words, start=start, limit=size + 1)
+        part = named(start, size + 1)
         for key in part[:size]:
             if len(page) == limit or left == 0:
                 return page, key
@@ -151,15 +179,15 @@ def _exact(reader: Reader, text: str, at: Instant | None) -> list[str]:
     return [key for key in keys if is_named_then(reader, key, at)]
 
 
-def _near(service: Service, text: str, fits: Callable[[str], bool]) -> list[Document]:
+def _near(service: Service, text: str, rough: _Rough | None, fits: Callable[[str], bool]) -> list[Document]:
     """Return what is most similar to a text: first among names, then among what contains a piece of it.
 
-    The pieces take a scan of all names, so the search ends before it if something very similar is found.
+    The pieces may take a scan of all names, so the search ends before it if something very similar is found.
     """
     lowered = text.lower()
     match = SequenceMatcher(None, "", lowered)  # this text is prepared once, and compared with many
     alike: dict[tuple[str, str], float] = {}
-    for batch in _nearby(service, text):
+    for batch in _nearby(service, text, rough):
         for key in batch:
             name = called(key)
             kind, id_ = split_key(key) if name is None else ("principal", name.id)
@@ -182,12 +210,14 @@ def _likeness(match: "SequenceMatcher[str]", text: str, other: str) -> float:
     return match.ratio() if match.quick_ratio() >= _LIKE else 0.0
 
 
-def _nearby(service: Service, text: str) -> Iterator[list[str]]:
+def _nearby(service: Service, text: str, rough: _Rough | None) -> Iterator[list[str]]:
     """Yield what may be similar to a text, the cheapest first: names of people, then what contains a piece of it."""
     with service.reader() as reader:
         people = [f"principal:{id_}" for id_ in reader.principals(after=None, most=_COMPARED)]
         yield [*people, *reader.display_names(_COMPARED)]
-    if pieces := list(_pieces(text)):
+    if rough is not None:
+        yield rough.pieces
+    elif pieces := list(_pieces(text)):
         yield service.store.search_either(pieces, limit=_PIECES)
 
 
