@@ -536,6 +536,37 @@ attack(
     "used-before-valid", "issue", D1, issued(FIRST, ALICE, PLANNER, 30, delegation="d1"),
     done("a", 20, token=FIRST, actor=PLANNER), of="action:a", sev="medium",
 )
+LATER_GRANT = granted("d1", ALICE, PLANNER, not_before=30)
+attack(
+    "used-before-valid", "its delegation's not_before", LATER_GRANT, FIRST_TOKEN,
+    done("a", 20, token=FIRST, actor=PLANNER), of="action:a", sev="medium", cites=["do-a", "grant-d1"], n=1,
+)
+attack(
+    "used-before-valid", "by delegation", LATER_GRANT, done("a", 20, delegation="d1", actor=PLANNER), of="action:a",
+    sev="medium", cites=["do-a", "grant-d1"],
+)
+attack(
+    "used-before-valid", "the delegation above its own", LATER_GRANT, D2, SECOND_TOKEN,
+    done("a", 20, token=SECOND, actor=MAILER), of="action:a", sev="medium", cites=["do-a", "grant-d1"],
+)
+attack(
+    "used-before-valid", "a delegation that only the action names", FIRST_TOKEN,
+    granted("d7", ALICE, PLANNER, not_before=30),
+    done("a", 20, token=FIRST, delegation="d7", actor=PLANNER), of="action:a", sev="medium", cites=["grant-d7"],
+)
+attack(
+    "used-before-valid", "delegation arrives late", FIRST_TOKEN, done("a", 20, token=FIRST, actor=PLANNER), THEN,
+    LATER_GRANT, of="action:a", sev="medium",
+)
+honest(
+    "used-before-valid", "after the delegation began", LATER_GRANT, FIRST_TOKEN,
+    done("a", 29.6, token=FIRST, actor=PLANNER),
+)
+honest(
+    "used-before-valid", "a token it was exchanged from begins later", D1,
+    issued(FIRST, ALICE, PLANNER, delegation="d1", not_before=30), D2, SECOND_TOKEN,
+    done("a", 20, token=SECOND, actor=MAILER),
+)
 honest(
     "used-before-valid", "leeway", D1, issued(FIRST, ALICE, PLANNER, delegation="d1", not_before=20.4),
     done("a", 20, token=FIRST, actor=PLANNER),

@@ -163,23 +163,22 @@ def _uses_in_time(scene: Scene, act: Act, under: str, limit: Instant) -> list[Fa
 
 
 def used_before_valid(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find uses before the token or delegation was issued or valid."""
+    """Find uses before a token or delegation was issued, or before it or its delegation was valid."""
     act = success(scene, key)
     if act is None or act.element is None:
         return
-    element = act.element
-    begins = max(element.issued_at, element.not_before or 0)
-    if act.occurred_at < begins - scene.options.leeway:
+    beginning = scene.beginning_of(act)
+    if act.occurred_at < beginning.at - scene.options.leeway:
+        used = act.element.key
         why = sentence(
             "{} succeeded at {} under {}, which is valid from {}",
             keyed(key),
             moment(act.occurred_at),
-            keyed(element.key),
-            moment(begins),
+            keyed(used) if used == beginning.key else sentence("{} of {}", keyed(used), keyed(beginning.key)),
+            moment(beginning.at),
         )
-        yield finding(
-            "used-before-valid", key, why, (*act.facts, *element.facts), at=act.occurred_at, about=element.key
-        )
+        facts = (*act.facts, *facts_of(scene, used, beginning.key))
+        yield finding("used-before-valid", key, why, facts, at=act.occurred_at, about=beginning.key)
 
 
 def used_after_revocation(scene: Scene, key: str) -> Iterator[Finding]:

@@ -120,8 +120,11 @@ def _out_of_time(scene: Scene, act: Act) -> Iterator[str]:
 
 def valid_time(scene: Scene, act: Act) -> tuple[Instant, Instant]:
     """Return when the authority of an action began, and when the first of what the action names ended."""
-    element = act.element
-    since = 0 if element is None else max(element.issued_at, element.not_before or 0)
+    since = 0
+    if act.element is not None:
+        since = max(act.element.issued_at, scene.beginning(act.element.key).at)
+        if act.delegation is not None and act.delegation != act.authority:
+            since = max(since, scene.beginning(act.delegation).at)
     named = {act.authority, act.token, act.delegation} - {None}
     return since, min((scene.end(str(key)).at for key in named), default=NEVER)
 

@@ -43,6 +43,13 @@ class End(NamedTuple):
     key: str
 
 
+class Beginning(NamedTuple):
+    """The time before which something is not valid, and the element that states it."""
+
+    at: Instant
+    key: str
+
+
 class DepthLeft(NamedTuple):
     """The number of further delegations allowed below one, and what limits it; negative if it is too deep."""
 
@@ -128,6 +135,7 @@ class Scene:
         self.scopes = ScopeIndex(world.graph, world.principals, options)
         self.audiences = AudienceIndex(world.graph.element, self.scopes.sources)
         self._ends = Upward[End](self._delegations_above, self._fold_end)
+        self._beginnings = Upward[Beginning](self._delegations_above, self._fold_beginning)
         self._depths = Upward[DepthLeft | None](self._parents, self._fold_depth)
         self._activity = Upward[Instant](self._children, self._fold_activity)
         self._needs = Upward[Needs](self._children, self._fold_needs)
@@ -167,6 +175,7 @@ class Scene:
         self.audiences.forget(below)
         self.links.forget(below)
         self._ends.forget(below)
+        self._beginnings.forget(below)
         self._depths.forget(below)
         self._activity.forget(above)
         self._needs.forget(above)
@@ -415,6 +424,25 @@ class Scene:
         element = self.element(key)
         own = End(element.ends_at if element else NEVER, key)
         return min([own, *above.values()], key=lambda end: (end.at, end.key != key, end.key))
+
+    def beginning(self, key: str) -> Beginning:
+        """Return when an element becomes valid by its own ``not_before`` and those of the delegations it depends on.
+
+        0 if none of them states any.
+        """
+        return self._beginnings.of(key)
+
+    def beginning_of(self, act: Act) -> Beginning:
+        """Return when what an action names becomes valid: not before its authority was issued."""
+        named = [one for one in (act.authority, act.delegation) if one is not None and self.element(one) is not None]
+        issued = [Beginning(act.element.issued_at, act.element.key)] if act.element is not None else []
+        begins = [*issued, *(self.beginning(one) for one in named)]
+        return max(begins, key=lambda one: (one.at, one.key == act.authority, one.key), default=Beginning(0, act.key))
+
+    def _fold_beginning(self, key: str, above: Mapping[str, Beginning]) -> Beginning:
+        element = self.element(key)
+        own = Beginning((element.not_before or 0) if element else 0, key)
+        return max([own, *above.values()], key=lambda one: (one.at, one.key == key, one.key))
 
     def issued_at_least(self, element: Element) -> Instant:
         """Return the time before which an element was not issued, although its source may split what it states.
