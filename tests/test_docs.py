@@ -437,19 +437,20 @@ def test_every_invariant_names_its_test():
 
 def test_every_decision_is_in_the_list():
     """
-    The list has each decision record once, in order, with its title.
+    The list has each decision record once, in order, with its title and with the first word of its status.
     """
     listed = re.findall(
-        r"^\| \[(\d{4})\]\(([^)]+)\) \| (.+?) \|$",
+        r"^\| \[(\d{4})\]\(([^)]+)\) \| (.+?) \| (\w+).*? \|$",
         (ROOT / "docs" / "adr" / "README.md").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
-    titles = [page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for page in DECISIONS]
+    records = [page.read_text(encoding="utf-8").split("\n", 3) for page in DECISIONS]
 
     assert len(DECISIONS) == len({page.name[:4] for page in DECISIONS})
-    assert [(page.name[:4], page.name, title) for page, title in zip(DECISIONS, titles, strict=True)] == sorted(
-        (number, name, f"{number}: {title}") for number, name, title in listed
-    )
+    assert [
+        (page.name[:4], page.name, title.removeprefix("# "), re.split(r"\W", status)[0].lower())
+        for page, (title, _, status, _) in zip(DECISIONS, records, strict=True)
+    ] == sorted((number, name, f"{number}: {title}", status) for number, name, title, status in listed)
 
 
 @pytest.mark.slow
