@@ -1,4 +1,4 @@
-"""The verifier of evidence by its parts: the rule of authority as the model has it, Avro as the codec writes it."""
+"""The parts of the evidence verifier: its rule of authority equals the model, its Avro decoder equals the codec."""
 
 import random
 from types import ModuleType
@@ -23,7 +23,7 @@ NEVER = 1 << 62
 @settings(max_examples=100)
 @given(SEEDS)
 def test_the_rule_is_that_of_the_model(seed: int):
-    """States, chains and gaps of every action and element of random worlds, with trust and without."""
+    """States, chains and gaps are equal for every action and element of random worlds, with or without trust."""
     rng = random.Random(seed)
     records = worlds.world(rng)
     trust = worlds.trust(rng) if rng.random() < 0.2 else None
@@ -60,7 +60,7 @@ def test_the_rule_is_that_of_the_model(seed: int):
 @settings(max_examples=60)
 @given(SEEDS)
 def test_records_are_decoded_as_the_codec_wrote_them(seed: int):
-    """By the schema in the bundle, to the same content with the same digest."""
+    """With the schema in the bundle, the content and its digest are the same."""
     latest = schemas.latest()
     known = {latest.fingerprint.hex(): VERIFIER.named_types(latest.definition)}
     for record in worlds.world(random.Random(seed)):
@@ -72,7 +72,7 @@ def test_records_are_decoded_as_the_codec_wrote_them(seed: int):
 
 @pytest.mark.parametrize("vector", list(schemas.vectors()), ids=lambda vector: vector["name"])
 def test_every_field_is_decoded(vector: dict[str, object]):
-    """Also those that random worlds do not have."""
+    """This includes fields that random worlds do not have."""
     known = {one.fingerprint.hex(): VERIFIER.named_types(one.definition) for one in schemas.versions()}
     found = VERIFIER.event_of(bytes.fromhex(str(vector["bytes"])), known)
     assert vector["digest"] == VERIFIER.digest_of(found)
@@ -80,7 +80,7 @@ def test_every_field_is_decoded(vector: dict[str, object]):
 
 @given(st.binary(max_size=80), st.binary(min_size=32, max_size=32))
 @settings(max_examples=25)
-def test_signatures_are_verified_as_by_the_library(message: bytes, seed: bytes):
+def test_signatures_verify_as_in_the_library(message: bytes, seed: bytes):
     private = Ed25519PrivateKey.from_private_bytes(seed)
     public, signature = private.public_key().public_bytes_raw(), private.sign(message)
 
@@ -94,5 +94,5 @@ def test_signatures_are_verified_as_by_the_library(message: bytes, seed: bytes):
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc3\x01", b"\xc3\x01" + bytes(8), b"x" * 50])
-def test_other_values_are_no_events(value: bytes):
+def test_other_values_are_not_events(value: bytes):
     assert VERIFIER.event_of(value, {}) is None

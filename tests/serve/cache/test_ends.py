@@ -69,7 +69,7 @@ class RandomOutbox:
 @pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=SEEDS)
-def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: int):
+def test_cached_answers_equal_those_of_a_fresh_read(fresh: stores.Fresh, seed: int):
     """
     This holds after each event and each delivery, at any instant: entries that may have changed are dropped.
     """
@@ -107,7 +107,7 @@ def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: i
 @pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=SEEDS)
-def test_what_comes_bit_by_bit_is_ingested(fresh: stores.Fresh, seed: int):
+def test_effects_updated_step_by_step_are_complete(fresh: stores.Fresh, seed: int):
     """
     Asked at one instant, after all others, cached effects are repeatedly updated with what arrived.
     """
@@ -181,7 +181,7 @@ def verdict(service: Service, at: int = AT) -> tuple[Any, ...]:
     return found["verdict"], found["elements"], sorted(one["of"] for one in found["findings"])
 
 
-def test_what_was_ended_is_read_once(desk: Desk):
+def test_ended_elements_are_read_once(desk: Desk):
     """
     The second question looks up no element, whatever receivers have acknowledged meanwhile; the answer is current.
     """

@@ -1,4 +1,4 @@
-"""What is kept between questions: answers are those of a store that was just read, whatever came in between."""
+"""The question cache: its answers equal those of a store that was just read, whatever happened in between."""
 
 import random
 import threading
@@ -34,7 +34,7 @@ def desk(tmp_path: Path) -> Desk:
 def asked(
     service: Service, things: list[tuple[str, str]], actions: list[str], at: int
 ) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Every question about some things, with its answer; of a service that may not wait only those that it has."""
+    """Return every answer about some things; a non-blocking service gives only the cached ones."""
     for kind, id_ in things:
         with suppress(WouldBlockError):
             yield ("status", kind, id_, at), service.status(kind, id_, at=at)
@@ -49,9 +49,10 @@ def asked(
 @pytest.mark.slow
 @settings(max_examples=10)
 @given(seed=SEEDS)
-def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: int):
+def test_cached_answers_equal_those_of_a_fresh_read(fresh: stores.Fresh, seed: int):
     """
-    After each batch, at any moment, every answer is that of a store that was just read: what could change, was dropped.
+    After each batch, at any moment, every answer equals that of a fresh read: entries that might have changed were
+    dropped.
     """
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -79,10 +80,11 @@ def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: i
 @pytest.mark.slow
 @settings(max_examples=10)
 @given(seed=SEEDS)
-def test_what_is_kept_without_its_part_answers_as_what_is_read_again(fresh: stores.Fresh, seed: int):
+def test_answers_cached_without_facts_equal_those_of_a_fresh_read(fresh: stores.Fresh, seed: int):
     """
-    With bounds at which answers are kept alone, evicted, and compared with changes that have been forgotten since.
-    Some things are asked about now and then, and findings that answers show are judged.
+    The limits are so low that answers are cached alone, evicted, and compared with changes that were forgotten since.
+
+    Some things are asked about rarely, and findings in answers are judged.
     """
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -112,7 +114,7 @@ def test_what_is_kept_without_its_part_answers_as_what_is_read_again(fresh: stor
 
 
 def judged(finding: str, rng: random.Random, number: int) -> dict[str, Any]:
-    """A person's judgement of a finding."""
+    """Build a person's judgement of a finding."""
     judgement = {"finding": finding, "judgement": rng.choice(["acknowledged", "suppressed"]), "by": "human:judge"}
     until = {"until": worlds.written(rng, rng.choice(worlds.grid))} if rng.random() < 0.3 else {}
     recorded_at = rng.choice(worlds.grid)
@@ -128,9 +130,9 @@ def state(service: Service, of: str, when: str = "12:30") -> str:
     return str(document["state"])
 
 
-def test_what_was_asked_is_not_looked_up_again(desk: Desk):
+def test_a_repeated_question_runs_no_statement(desk: Desk):
     """
-    The second answer about a token runs no statement, whichever moment it is about, and needs no waiting.
+    The second answer about a token runs no statement and does not block, whichever moment it is about.
     """
     desk.take(token("t1"), derived("t2", "t1", "subject"))
     with keeping_at(desk) as (store, service):
@@ -144,9 +146,9 @@ def test_what_was_asked_is_not_looked_up_again(desk: Desk):
         assert (["active", "not_yet_valid", "active", "active"], []) == (states, result)
 
 
-def test_the_answer_about_much_is_kept_without_it(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_a_large_answer_is_cached_without_its_facts(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """
-    The second answer at a time with the same facts before and after runs no statement; another time is read again.
+    The second answer between the same two times of facts runs no statement; for another time the facts are read again.
     """
     monkeypatch.setattr(keeping, "SMALL", 3)
     desk.take(token("t1"), derived("t2", "t1"))
@@ -161,9 +163,9 @@ def test_the_answer_about_much_is_kept_without_it(desk: Desk, monkeypatch: pytes
         assert (["active", "active", "active", "not_yet_valid"], [], True) == (states, same, bool(other))
 
 
-def test_what_comes_from_another_process_counts_at_once(desk: Desk):
+def test_facts_of_another_process_count_at_once(desk: Desk):
     """
-    Anyone who asks after an order on the client of a far parent was projected, by whomever, is told of it.
+    An order on the client of a distant parent is in every answer as soon as it is projected, by whichever process.
     """
     desk.take(token("t1", client="urn:idp#app"), derived("t2", "t1"), derived("t3", "t2"), token("other"))
     with keeping_at(desk) as (_, service):
@@ -178,9 +180,9 @@ def test_what_comes_from_another_process_counts_at_once(desk: Desk):
         assert ["cascaded", "active"] == [state(service, of) for of in ("token:t3", "token:other")]
 
 
-def test_what_does_not_touch_it_leaves_it(desk: Desk):
+def test_unrelated_facts_keep_a_cached_answer(desk: Desk):
     """
-    A token that names the same people and depends on the same parent changes nothing for its neighbour: that is kept.
+    A token that names the same people and depends on the same parent does not affect its sibling, which stays cached.
     """
     desk.take(token("t1"), derived("t2", "t1"))
     with keeping_at(desk) as (store, service):
@@ -195,7 +197,7 @@ def test_what_does_not_touch_it_leaves_it(desk: Desk):
 
 def test_a_duplicate_that_was_recorded_first_counts(fresh: stores.Fresh):
     """
-    With partitions a duplicate may be what was recorded first: "as known then" is asked of that moment.
+    With several partitions a duplicate may have been recorded first: answers as known then use its time.
     """
     events = [token("t1"), ordered("rev", "token", "t1", "09:30"), done("a1", "10:00", token="t1")]
     moments = [day("09:00"), day("10:30"), day("11:00"), day("10:10")]  # the last is the action's duplicate
@@ -217,9 +219,9 @@ def test_a_duplicate_that_was_recorded_first_counts(fresh: stores.Fresh):
     assert ["revoked", "active"] == lines
 
 
-def test_a_store_that_was_put_together_again_is_read_again(desk: Desk):
+def test_a_rebuilt_store_is_read_again(desk: Desk):
     """
-    A rebuild, and what is taken up from quarantine, put facts where nobody looks for news: nothing is kept across them.
+    A rebuild, or a release from quarantine, adds facts outside the positions: nothing cached before it is used.
     """
     desk.take(token("t1"))
     with keeping_at(desk) as (store, service):
@@ -231,9 +233,10 @@ def test_a_store_that_was_put_together_again_is_read_again(desk: Desk):
         assert ("active", True) == (after, bool(result))
 
 
-def test_a_file_that_is_locked_for_a_moment_is_waited_for(desk: Desk):
+def test_a_briefly_locked_file_refuses_no_question(desk: Desk):
     """
-    Where the probe cannot say whether anything came, the store is asked, which waits: nothing is refused for it.
+    If the cheap check cannot tell whether anything changed, the store itself is asked, which waits; no question is
+    refused.
     """
     desk.take(token("t1"))
     with keeping_at(desk) as (store, service):
@@ -248,9 +251,9 @@ def test_a_file_that_is_locked_for_a_moment_is_waited_for(desk: Desk):
         assert "active" == state(service, "token:t1")
 
 
-def test_a_file_that_is_gone_is_not_made_again(desk: Desk):
+def test_a_removed_file_is_not_created_again(desk: Desk):
     """
-    A store whose file was removed is unavailable; to look at it leaves nothing in its place.
+    If its file was removed, the store is unavailable, and the check does not create a new one.
     """
     desk.take(token("t1"))
     with keeping_at(desk) as (_, service):
@@ -261,9 +264,9 @@ def test_a_file_that_is_gone_is_not_made_again(desk: Desk):
         assert not desk.file.exists()
 
 
-def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_the_size_of_the_cache_is_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """
-    What was asked longest ago goes first, what is too large by itself is not kept, and answers are the same.
+    The least recently used entry is dropped first, a too large one is never cached, and answers are the same.
     """
     monkeypatch.setattr(keeping, "KEPT", 40)
     desk.take(*(token(f"t{number}") for number in range(30)), derived("t30", "t29"))
@@ -277,9 +280,9 @@ def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):
         assert ({"active"}, 0, True) == (states, len(recent), bool(old))
 
 
-def test_a_judgement_counts_in_every_answer_that_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_a_judgement_counts_in_every_cached_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """
-    Answers about one thing that are kept without it share the judgements that were loaded for the first of them.
+    Answers that are cached alone share the judgements that were loaded for the first of them.
     """
     monkeypatch.setattr(keeping, "SMALL", 0)
     desk.take(token("t1", expires_at=day("10:00")), derived("t2", "t1", expires_at=day("11:00")))
@@ -300,9 +303,9 @@ def test_a_judgement_counts_in_every_answer_that_is_kept(desk: Desk, monkeypatch
 
 
 @pytest.mark.parametrize("changes", [0, 50_000])
-def test_what_came_while_an_answer_was_found_drops_it(desk: Desk, monkeypatch: pytest.MonkeyPatch, changes: int):
+def test_an_answer_overtaken_by_an_order_is_not_cached(desk: Desk, monkeypatch: pytest.MonkeyPatch, changes: int):
     """
-    An answer that was begun before an order is not kept, even if the order was already noted for another question.
+    An answer that was begun before an order is not cached, even if the order was already noted for another question.
     """
     monkeypatch.setattr(keeping, "CHANGES", changes)
     desk.take(token("t1"), token("t2"))
@@ -326,11 +329,11 @@ def test_what_came_while_an_answer_was_found_drops_it(desk: Desk, monkeypatch: p
 
 
 @pytest.mark.parametrize(("depth", "is_kept"), [(8, True), (30, False)])
-def test_one_deep_chain_may_take_half_of_what_is_kept(
+def test_one_deep_chain_may_take_half_of_the_cache(
     depth: int, is_kept: bool, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ):
     """
-    The second answer about a deep chain needs no statement, unless it has more keys than half of all that are kept.
+    The second answer about a deep chain runs no statement, unless it has more keys than half of the cache.
     """
     monkeypatch.setattr(keeping, "KEPT", 40)
     desk.take(token("t0"), *(derived(f"t{number}", f"t{number - 1}") for number in range(1, depth)))
@@ -342,9 +345,10 @@ def test_one_deep_chain_may_take_half_of_what_is_kept(
         assert ("active", "active", is_kept) == (first, again, not asked)
 
 
-def test_no_thread_is_told_what_no_longer_holds(desk: Desk):
+def test_no_thread_gets_an_outdated_answer(desk: Desk):
     """
-    While many ask, orders come; anyone who begins to ask after one was projected is told that the token is dead.
+    While many threads ask, orders arrive: a question that begins after an order was projected reports the token as
+    dead.
     """
     desk.take(*(token(f"t{number}") for number in range(20)))
     wrong: list[str] = []
@@ -375,9 +379,9 @@ def test_no_thread_is_told_what_no_longer_holds(desk: Desk):
 # Over HTTP
 
 
-def test_a_question_that_was_answered_before_waits_for_no_worker(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_cached_answer_waits_for_no_worker(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """
-    It is answered beside all that is slow, under the same rules: by whom, to whom, and with one line of the access log.
+    It does not wait for slow questions, and follows the same rules: roles, and one line in the access log.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, log_inside=True) as api:
         path = "/v1/who?action=mail-7"

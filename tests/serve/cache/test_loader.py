@@ -1,4 +1,4 @@
-"""The part of the world for a question: what is left out of it changes no answer."""
+"""The part of the world that is loaded for a question: leaving the rest out changes no answer."""
 
 import random
 from pathlib import Path
@@ -28,7 +28,7 @@ A, B, WORKLOAD = "agent:a", "agent:b", "spiffe://x/w"
 
 
 def answers(store: Store, actions: set[str], at: Instant, options: Options) -> dict[str, Any]:
-    """The answers about some actions, with their findings."""
+    """Return the answers about some actions, with their findings."""
     found = {}
     for action in actions:
         part = WorldLoader(store, None, None).load(f"action:{action}", None)
@@ -41,7 +41,9 @@ def answers(store: Store, actions: set[str], at: Instant, options: Options) -> d
 def with_less_and_with_more(
     tmp_path: Path, facts: list[Fact], options: Options, at: Instant
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The answers about all actions, and those if everything is loaded that evaluating the surroundings would need."""
+    """Return the answers about all actions, and those with everything loaded that evaluating the surroundings would
+    need.
+    """
     store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
     write_facts(store, facts)
     actions = {fact.event.body.action for fact in facts if isinstance(fact.event.body, ActionPerformed)}
@@ -55,7 +57,7 @@ def with_less_and_with_more(
 
 def test_the_scopes_of_an_agents_other_tokens_count(tmp_path: Path):
     """
-    What a source spells like a scope of another token of the same agent is outside the scopes of this one.
+    An operation that is spelled like a scope of another token of the same agent is outside the scopes of this token.
     """
     events = [
         token("t1", subject=A, scopes=["crm.read"]),
@@ -70,7 +72,7 @@ def test_the_scopes_of_an_agents_other_tokens_count(tmp_path: Path):
 
 def test_the_aliases_of_others_at_a_workload_count(tmp_path: Path):
     """
-    A token that was used under two ids of one agent is not shared.
+    A token that was used under two ids of one agent does not count as shared.
     """
     events = [
         registered(B, "agent", aliases=["okta|b"]),
@@ -88,7 +90,7 @@ def test_the_aliases_of_others_at_a_workload_count(tmp_path: Path):
 @pytest.mark.parametrize(("stated", "orders"), [({"actor": A}, set()), ({}, {"rev"})])
 def test_orders_are_left_out_only_where_actors_are_stated(tmp_path: Path, stated: dict[str, str], orders: set[str]):
     """
-    If who acted has to be inferred from a token, everything about the token is loaded.
+    If the actor has to be inferred from a token, everything about the token is loaded.
     """
     events = [
         token("t1", subject=A),
@@ -108,7 +110,7 @@ def test_orders_are_left_out_only_where_actors_are_stated(tmp_path: Path, stated
 @pytest.mark.parametrize("seed", range(16))
 def test_orders_on_what_others_used_change_no_answer_about_an_action(seed: int, tmp_path: Path):
     """
-    In worlds in which few ids stand for many things.
+    In these worlds few ids stand for many things.
     """
     facts = facts_of_records(worlds.world(random.Random(seed)))
     less, more = with_less_and_with_more(tmp_path, facts, Options(history=1, burst=1), worlds.grid[-1])
@@ -117,9 +119,9 @@ def test_orders_on_what_others_used_change_no_answer_about_an_action(seed: int, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
-def test_the_same_on_days_on_which_something_is_wrong(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_answers_are_the_same_on_days_with_faults(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    On an honest day with faults.
+    An honest day has some faults.
     """
     monkeypatch.setattr(loader, "SURROUNDINGS", 40)
     rng = random.Random(seed)
@@ -134,9 +136,9 @@ def test_the_same_on_days_on_which_something_is_wrong(seed: int, tmp_path: Path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(CASES))
-def test_the_same_in_the_case_of_each_rule(kind: str, tmp_path: Path):
+def test_answers_are_the_same_in_the_case_of_each_rule(kind: str, tmp_path: Path):
     """
-    Where a rule finds something, with everything else that its case states.
+    The world is that of a rule's finding, with everything else that its case states.
     """
     case = CASES[kind]
     events = [*case.fires, *(event for more, _ in case.more for event in more), *(case.resolved or ())]

@@ -52,21 +52,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         ("2026-11-01T10:25+01:00", "2026-11-01T09:25"),
     ],
 )
-def test_a_time_is_taken_as_it_is_typed(typed: str, moment: str):
+def test_informal_times_are_understood(typed: str, moment: str):
     """Words, durations ago, a time of today, a date, and both are accepted; without a zone they are UTC."""
     assert moment == format_instant(typed_time(typed, NOW))[:16]
 
 
 @pytest.mark.parametrize("typed", ["", "soon", "25:00", "2026-13-01", "-2x", "2026-11-02T", "1030", "-999999w", "Z"])
-def test_what_is_no_time_is_refused(run: Run, typed: str):
-    """It is a usage error that names the option, and no question is asked."""
+def test_an_invalid_time_is_refused(run: Run, typed: str):
+    """It is a usage error that names the option, and nothing is answered."""
     with pytest.raises(ValueError, match=r"not|must|offset|before"):
         typed_time(typed, NOW)
     refused = run("actions", "--from", typed)
     assert (2, True) == (refused.exit_code, "--from" in refused.stderr)
 
 
-def test_what_was_understood_is_said_beside_the_answer(run: Run):
+def test_the_interpretation_of_an_argument_is_printed_on_standard_error(run: Run):
     """A name and a date are resolved with a note on standard error; standard output stays one JSON document."""
     found = run("actions", "--human", "alice", "--tool", "mail", "--from", "2026-11-02", "--json")
     document = json.loads(found.stdout)
@@ -86,7 +86,7 @@ def test_what_was_understood_is_said_beside_the_answer(run: Run):
         ("mailer-1", "token", "https://idp.example#mailer-1"),
     ],
 )
-def test_an_id_needs_no_kind_where_one_thing_has_it(run: Run, asked: str, kind: str, id_: str):
+def test_an_unambiguous_id_needs_no_kind(run: Run, asked: str, kind: str, id_: str):
     """An agent is found without its prefix, a person by name, a token by the end of its id."""
     document = json.loads(run("status", asked, "--json").stdout)
     assert (kind, id_) == (document["kind"], document["id"])
@@ -124,7 +124,7 @@ def test_an_id_of_several_things_is_refused_with_the_candidates(tmp_path: Path):
         ("search", " "),
     ],
 )
-def test_a_filter_that_cannot_be_is_refused_by_its_name(run: Run, args: tuple[str, ...]):
+def test_an_invalid_filter_is_refused_by_name(run: Run, args: tuple[str, ...]):
     """Nothing is answered, and the message names what is wrong."""
     refused = run(*args)
     assert (2, "") == (refused.exit_code, refused.stdout)
@@ -166,7 +166,7 @@ def test_a_search_finds_words_names_and_tools_and_offers_what_is_near(run: Run):
 
 
 def test_a_search_says_what_it_found(run: Run):
-    """Each id stands on a line of its own, as commands accept it; the next line says what it is."""
+    """Each id has its own line, in the form that commands accept; the next line describes it."""
     lines = run("search", "mailer", "--at", "2026-11-02T10:25:00Z").stdout.splitlines()
     missed = run("search", "alcie").stdout
 
@@ -194,7 +194,7 @@ def test_the_help_lists_every_command_with_its_whole_summary(run: Run):
     assert [] == [name for name in main.list_commands(click.Context(main)) if f"\n  {name} " not in shown]
 
 
-def test_open_refuses_what_nobody_knows(run: Run):
+def test_open_refuses_an_unknown_id(run: Run):
     """Nothing is served for an id that no fact names."""
     assert 2 == run("open", "nosuchthing").exit_code
     assert 3 == run("open", "action:nosuchthing").exit_code
@@ -229,7 +229,7 @@ def test_ids_are_completed_from_the_store(run: Run, tmp_path: Path):
     ],
 )
 def test_an_unknown_id_gets_suggestions(run: Run, words: tuple[str, ...], sentence: str):
-    """For one id that a person typed; many, and programs, get none."""
+    """A single id typed by a person gets suggestions; several ids, and programs, get none."""
     answer = run(*words)
 
     assert 3 == answer.exit_code
@@ -252,7 +252,7 @@ def test_an_unknown_id_gets_suggestions(run: Run, words: tuple[str, ...], senten
     ],
 )
 def test_the_values_of_filters_are_completed(run: Run, command: str, option: str, typed: str, offered: list[str]):
-    """In the form in which they were begun, which the filter accepts."""
+    """Values are offered in the form in which the user began to type them, which the filter accepts."""
     of = main.get_command(click.Context(main), command)
     assert of is not None
     context = click.Context(of, parent=click.Context(main))
@@ -263,7 +263,7 @@ def test_the_values_of_filters_are_completed(run: Run, command: str, option: str
 
 
 def examples_of(command: click.Command) -> list[list[str]]:
-    """The examples in the help of a command, as arguments: without what a shell does with their output."""
+    """Return the examples in the help of a command, as arguments, without shell redirections."""
     lines = [line.strip() for line in re.sub(r"\s*\\\n\s*", " ", command.help or "").splitlines()]
     alone = [re.split(r"\s{3,}| > | \|\|? | && ", line)[0] for line in lines if line.startswith("delegraph ")]
     return [shlex.split(line)[1:] for line in alone]
@@ -273,7 +273,9 @@ def examples_of(command: click.Command) -> list[list[str]]:
 def test_the_examples_in_the_help_of_a_question_run(
     run: Run, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Each question has examples; each answers, or says which thing or file there is not, and none is used wrongly."""
+    """Each question has examples; each one answers, or names the thing or file that is missing, and none is a usage
+    error.
+    """
     monkeypatch.chdir(tmp_path)  # where an example writes a file
     command = main.get_command(click.Context(main), name)
     assert command is not None
@@ -300,7 +302,7 @@ IS_MISSING = re.compile(
 
 
 def commands_below(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """A command and all commands of its group, with the words that name each."""
+    """Yield a command and all commands of its group, with their full names."""
     yield path, command
     if isinstance(command, click.Group):
         context = click.Context(command)
@@ -321,8 +323,7 @@ def test_the_examples_in_the_help_of_the_other_commands_run(
     run: Run, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """
-    Each command has examples, or its group has; each example of the group and of its commands does what it says, or
-    says what there is not: a thing, a file, a key.
+    Each command or its group has examples; each one succeeds, or names the thing, file or key that is missing.
     """
     monkeypatch.chdir(tmp_path)
     examples = {tuple(one) for _, command in commands_below(named(name), name) for one in examples_of(command)}
@@ -337,10 +338,8 @@ def test_the_examples_in_the_help_of_the_other_commands_run(
 
 
 @pytest.mark.parametrize("name", NOT_RUN)
-def test_the_options_in_the_examples_of_what_is_not_run_here_exist(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Each option and argument of them exists and takes the value, and none is missing."""
+def test_the_options_in_examples_that_are_not_run_exist(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each of their options and arguments exists and accepts the value, and no required one is missing."""
     monkeypatch.chdir(tmp_path)
     command = named(name)
     examples = [words for words in examples_of(command) if words[0] == name]

@@ -1,4 +1,4 @@
-"""Labelled worlds of the rules of posture and pipelines, and of the others that ``labelled_traces`` leaves out."""
+"""Labelled worlds for the rules about posture and pipelines, and for the others that ``labelled_traces`` leaves out."""
 
 import random
 import tomllib
@@ -28,7 +28,7 @@ BY_RULE = sorted({world.rule for world in WORLDS})
 
 
 def events_of(world: Labelled, start: datetime, arrived: datetime) -> list[list[Event]]:
-    """Return the parts of a world, of which each arrives as a whole."""
+    """Return the parts of a world, each of which arrives as a whole."""
     return [[dated(one, start, arrived) for one in part] for part in world.parts]
 
 
@@ -59,7 +59,7 @@ def evaluated(
 
 
 def asked(desk: Desk, world: Labelled) -> tuple[list[Found], str | None]:
-    """Return what the command line says of a world, taken part by part."""
+    """Return the findings that the command line reports for a world, ingested part by part."""
     start = datetime.fromisoformat(START.isoformat()) + (_clock() - ARRIVED)
     for part in world.parts:
         assert 0 == desk.take(*(dated(one, start, _clock()) for one in part))["quarantined"]
@@ -91,10 +91,10 @@ def check(world: Labelled, found: list[Found], why_not: str | None) -> None:
 
 
 @pytest.mark.parametrize("rule", BY_RULE)
-def test_what_a_rule_says_is_what_the_label_says(rule: str):
+def test_a_rule_reports_what_the_label_says(rule: str):
     """
-    Attacks are found, with their severity and evidence; twins are not; and what cannot be evaluated has not passed. The
-    order in which the facts arrive makes no difference.
+    Attacks are found with their severity and evidence, honest twins are not, and a rule without its input has not
+    passed. The order in which the facts arrive makes no difference.
     """
     for world in (one for one in WORLDS if one.rule == rule):
         check(world, *evaluated(world))
@@ -104,7 +104,7 @@ def test_what_a_rule_says_is_what_the_label_says(rule: str):
 @pytest.mark.parametrize("rule", sorted({one.rule for one in WORLDS if one.kind == "attack"} - REGISTERED))
 def test_aliases_do_not_hide_an_attack(rule: str):
     """
-    If parties have other names, which are registered with each part, as much is found.
+    The same is found if parties have other names, which are registered with each part.
     """
     for world in (one for one in WORLDS if one.rule == rule and one.kind == "attack"):
         for seed in range(3):
@@ -115,9 +115,9 @@ def test_aliases_do_not_hide_an_attack(rule: str):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", BY_RULE)
-def test_the_command_line_says_the_same(tmp_path: Path, rule: str):
+def test_the_command_line_reports_the_same(tmp_path: Path, rule: str):
     """
-    The same through ``ingest`` and ``findings``, where everything is recorded when it is taken.
+    ``ingest`` and ``findings`` give the same result; everything is recorded when it is ingested.
     """
     for number, world in enumerate(one for one in WORLDS if one.rule == rule):
         folder = tmp_path / str(number)
@@ -129,7 +129,7 @@ def test_the_command_line_says_the_same(tmp_path: Path, rule: str):
 
 def test_every_rule_has_labelled_worlds():
     """
-    Here or among the labelled traces, but for the facts that only ingestion sees.
+    They are here or among the labelled traces, except for findings about ingestion itself.
     """
     labelled = {one.rule for one in WORLDS} | {one.rule for one in TRACES}
 

@@ -142,7 +142,7 @@ def answers(desk: Desk) -> list[dict[str, Any]]:
 # The documents
 
 
-def test_who_says_what_design_says_it_says(world: Desk):
+def test_the_document_of_who_has_its_keys(world: Desk):
     """
     The document of `who` has exactly these keys, in their order.
     """
@@ -155,7 +155,7 @@ def test_who_says_what_design_says_it_says(world: Desk):
     assert [HOP_KEYS] * 3 == [list(hop) for hop in who["chain"]]
 
 
-def test_a_hop_says_how_people_know_the_party(desk):
+def test_a_hop_has_the_name_that_people_know(desk):
     """
     It also has the smallest alias that declares a kind, which people see first, and the last stated name.
     """
@@ -219,7 +219,7 @@ def test_an_agent_at_the_root_has_an_owner_who_is_accountable(world: Desk):
     assert ("agent:planner", None, "human:alice") == (who["root"], who["human"], who["accountable"])
 
 
-def test_chain_says_what_design_says_it_says(world: Desk):
+def test_the_document_of_chain_has_its_keys(world: Desk):
     """
     The document of `chain` has exactly these keys, for tokens and delegations.
     """
@@ -234,7 +234,7 @@ def test_chain_says_what_design_says_it_says(world: Desk):
     )  # fmt: skip
 
 
-def test_status_says_what_design_says_it_says(world: Desk):
+def test_the_document_of_status_has_its_keys(world: Desk):
     """
     The document of `status` has exactly these keys, and names the order that causes the state.
     """
@@ -269,7 +269,7 @@ def test_everything_that_an_order_can_target_has_a_state(world: Desk, of: str):
     assert (*of.split(":", 1), "active") == (status["kind"], status["id"], status["state"])
 
 
-def test_reach_says_what_design_says_it_says(world: Desk):
+def test_the_document_of_reach_has_its_keys(world: Desk):
     """
     The document of `reach` has these keys and, as every plan does, says which trust file is in force.
     """
@@ -314,14 +314,14 @@ def test_reach_of_a_principal_names_what_survives(world: Desk):
         (["session:idp#s1"], {"tokens": ["t1", "t2"], "delegations": []}),
     ],
 )
-def test_reach_takes_how_the_order_would_be_given(world: Desk, words: list[str], kills: dict[str, list[str]]):
+def test_the_options_of_the_order_change_its_reach(world: Desk, words: list[str], kills: dict[str, list[str]]):
     """
     `--no-cascade`, `--issued-before`, `--mode` and `--at` change what would end.
     """
     assert kills == world.one("reach", *words)["kills"]
 
 
-def test_what_is_dead_already_is_counted(world: Desk):
+def test_elements_that_are_already_dead_are_counted(world: Desk):
     """
     What the order would also end, if it had not ended already, is counted.
     """
@@ -364,7 +364,7 @@ def test_ids_are_read_from_standard_input(world: Desk, command: str, known: str,
     ]
 
 
-def test_people_are_told_on_standard_error_what_is_not_found(world: Desk):
+def test_unknown_ids_are_reported_on_standard_error(world: Desk):
     """
     Without `--json` answers go to standard output and unknown ids to standard error.
     """
@@ -413,7 +413,7 @@ def test_invalid_arguments_are_usage_errors(world: Desk, words: list[str]):
 
 
 @pytest.mark.parametrize("command", ["who", "chain", "status", "reach", "uses", "timeline"])
-def test_an_id_that_is_no_utf_8_is_not_found(world: Desk, command: str):
+def test_an_id_that_is_not_utf_8_is_not_found(world: Desk, command: str):
     """
     Ids are UTF-8, so no fact names one that is not: exit code 3, the others still answered.
     """
@@ -456,7 +456,7 @@ def test_exit_codes_are_what_the_shell_sees(world: Desk, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_what_is_piped_is_plain(own_world: Desk):
+def test_piped_output_is_plain(own_world: Desk):
     """
     No command writes colours or other escape sequences into a pipe.
     """
@@ -542,7 +542,7 @@ def test_shells_can_complete(shell: str):
     assert "quarantine" in commands.stdout
 
 
-def test_every_command_of_the_design_is_there():
+def test_every_command_exists():
     """
     The commands that need no broker, no HTTP and no delivery exist.
     """
@@ -691,7 +691,7 @@ def test_emit_and_consume_are_ingest(desk: Desk, tmp_path: Path):
     assert 0 == desk.one("consume", "--drain")["records"]
 
 
-def test_emit_refuses_what_is_no_event_by_name(desk: Desk):
+def test_emit_names_the_lines_that_are_not_events(desk: Desk):
     """
     The message names the bad line and the reason; the others are published, and the exit code is 2.
     """
@@ -706,7 +706,7 @@ def test_emit_refuses_what_is_no_event_by_name(desk: Desk):
     assert ["active", "active"] == [desk.state("token:t1"), desk.state("token:t2")]
 
 
-def test_init_is_harmless_to_repeat(own_world: Desk):
+def test_init_can_be_repeated(own_world: Desk):
     """
     `init` on a store that has facts changes nothing.
     """
@@ -742,7 +742,7 @@ def test_the_log_may_be_a_separate_file(desk: Desk):
 
 
 @pytest.mark.parametrize("size", [3, 30])
-def test_what_another_log_holds_is_projected_or_refused(own_world: Desk, size: int):
+def test_the_records_of_another_log_are_projected_or_refused(own_world: Desk, size: int):
     """
     If a store is used with another log, nothing may be counted as accepted and then be missing.
     """
@@ -1201,7 +1201,7 @@ def test_quarantine_lists_reason_and_place(desk: Desk):
     assert {"read": 3, "taken_up": 0, "waiting": 3} == without_as_of(desk.one("quarantine", "--retry"))
 
 
-def test_retry_releases_what_can_be_read_now(desk: Desk):
+def test_retry_releases_records_that_have_become_readable(desk: Desk):
     """
     After an upgrade, a line of a file is appended, and a record of the log becomes a fact at its own position.
     """
@@ -1363,7 +1363,7 @@ def test_a_consistent_world_has_no_findings(desk: Desk):
     assert set() == {item["kind"] for item in desk.one("findings")["items"]} - posture
 
 
-def test_findings_come_a_page_at_a_time(desk: Desk):
+def test_findings_are_listed_page_by_page(desk: Desk):
     """
     A page that is not the last says so, and its `next` leads on until everything was seen.
     """
@@ -1406,7 +1406,7 @@ def test_uses_say_who_held_a_token(world: Desk):
     assert [] == world.one("uses", "token:t3")["items"]
 
 
-def test_a_use_by_way_of_a_decision_is_a_use(desk: Desk):
+def test_a_use_through_a_decision_is_a_use(desk: Desk):
     """
     An action that names only its decision was done with the decision's token: `uses`, `reach` and `who` say so.
     """
@@ -1497,7 +1497,7 @@ def test_search_finds_ids_that_contain_a_text(world: Desk):
         ["init"],
     ],
 )
-def test_people_get_words(world: Desk, words: list[str]):
+def test_output_for_people_is_text(world: Desk, words: list[str]):
     """
     Without `--json` every command prints text for people, without a brace of a document.
     """
@@ -1520,7 +1520,7 @@ def test_who_for_people_begins_with_the_answer(own_world: Desk):
         assert word in first, first
 
 
-def test_a_plan_for_people_says_what_it_stands_for(own_world: Desk):
+def test_a_plan_for_people_explains_its_effect(own_world: Desk):
     """
     An order on a principal applies until it is lifted; what survives is named.
     """
@@ -1619,7 +1619,7 @@ def seen_twice(own_world: Desk) -> Desk:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_fsck_finds_what_someone_did_to_the_store(seen_twice: Desk, damage: str):
+def test_fsck_finds_changes_made_by_hand(seen_twice: Desk, damage: str):
     """
     Whatever was changed by hand, fsck says where and exits with 6; rebuild repairs it.
     """
@@ -1635,7 +1635,7 @@ def test_fsck_finds_what_someone_did_to_the_store(seen_twice: Desk, damage: str)
     assert before == answers(seen_twice)
 
 
-def test_fsck_says_it_to_people_as_well(own_world: Desk):
+def test_fsck_reports_differences_as_text(own_world: Desk):
     """
     Without `--json` the difference is on standard output, the remedy on standard error, and the exit code is 6.
     """
@@ -1701,7 +1701,7 @@ def test_a_log_with_a_changed_record_is_noticed(own_world: Desk):
     assert not own_world.one("fsck", exit=6)["ok"]
 
 
-def test_doctor_says_what_answers_and_what_does_not(own_world: Desk, tmp_path: Path):
+def test_doctor_reports_what_is_available_and_what_is_not(own_world: Desk, tmp_path: Path):
     """
     If all is well the exit code is 0; without a store it is 5, and the document is printed nevertheless.
     """

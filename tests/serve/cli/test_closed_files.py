@@ -20,7 +20,7 @@ def _logs(tmp_path):
 
 
 @pytest.mark.slow
-def test_try_reads_the_rest_of_a_folder_and_names_what_it_may_not_read(logs):
+def test_try_reads_the_rest_of_a_folder_and_names_unreadable_files(logs):
     """They are on the screen, and in the document with the reason for each."""
     shown, found = run("try", logs), json.loads(run("try", logs, "--json").stdout)
 
@@ -33,7 +33,7 @@ def test_try_reads_the_rest_of_a_folder_and_names_what_it_may_not_read(logs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["shut.log", "closed"])
-def test_try_says_that_what_was_named_may_not_be_read(logs, name):
+def test_try_reports_a_named_file_as_unreadable(logs, name):
     """It does not say that the format is unknown."""
     ended = run("try", logs / name)
 
@@ -44,7 +44,7 @@ def test_try_says_that_what_was_named_may_not_be_read(logs, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["shut.log", "closed/within.log"])
-def test_ingest_takes_nothing_if_it_may_not_read_a_file(logs, tmp_path, name):
+def test_ingest_reads_nothing_if_one_file_is_unreadable(logs, tmp_path, name):
     """The readable files are not ingested either."""
     store = f"sqlite:///{tmp_path}/store.db"
     ended = run("ingest", logs / "open.log", logs / name, "--store", store)

@@ -154,7 +154,7 @@ def test_a_world_readable_secret_is_a_fault(tmp_path: Path, settings_of: Callabl
     assert f"chmod o-r {file}" in message
 
 
-def test_a_variable_that_nothing_reads_is_told_with_what_was_meant(settings_of: Callable[..., Settings]):
+def test_an_unknown_variable_is_reported_with_a_suggestion(settings_of: Callable[..., Settings]):
     """
     A misspelled variable is shown, but is not a fault, because it may belong to another program.
     """
@@ -220,7 +220,7 @@ def test_a_healthy_kafka_passes_every_check(kafka_url: str, settings_of: Callabl
 
 
 @pytest.mark.kafka
-def test_a_client_that_is_not_known_from_within_is_a_fault(
+def test_an_unreviewed_client_version_is_a_fault(
     kafka_url: str, settings_of: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ):
     """
@@ -383,7 +383,7 @@ def test_an_unavailable_kafka_is_reported_with_the_cause(settings_of: Callable[.
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("user", ["consumer", "responder", "producer"])
-def test_each_credential_gets_what_it_may_see(
+def test_each_credential_sees_what_its_rights_allow(
     secured_kafka: SecuredKafka, settings_of: Callable[..., Settings], user: str
 ):
     """

@@ -30,7 +30,7 @@ def examined(desk: Configured, *words: str) -> dict[str, tuple[bool, str]]:
     return {check["check"]: (check["ok"], check["says"]) for check in document["checks"]}
 
 
-def test_a_source_that_was_read_says_how_much_came_and_how_far_it_is(desk):
+def test_a_source_that_was_read_has_its_counts_and_its_lag(desk):
     """
     For a file it reports the bytes that were not read yet; a gzip counts as a whole until it was read.
     """
@@ -73,7 +73,7 @@ def test_the_inputs_are_checked_without_a_store_as_well(desk):
         ("closed", "closed: it may not be read"),
     ],
 )
-def test_a_path_that_cannot_be_followed_is_named_with_what_to_do(desk, follow, message):
+def test_a_path_that_cannot_be_followed_is_named_with_the_remedy(desk, follow, message):
     """
     This covers a missing path, one with another system's records, and one that may not be read.
     """
@@ -93,7 +93,7 @@ def test_a_path_that_cannot_be_followed_is_named_with_what_to_do(desk, follow, m
 
 
 @pytest.mark.slow
-def test_addresses_are_free_our_collectors_or_another_programs(desk):
+def test_an_address_is_free_or_used_by_a_collector_or_another_program(desk):
     """
     A collector is recognised by its answer, and over TCP by its process.
     """
@@ -144,7 +144,7 @@ def test_sources_without_a_usable_token_or_trust_are_faults(desk):
     assert f'add [sources."urn:opa:without"] to {trust}' in found["source without"][1]
 
 
-def test_a_topic_says_how_many_records_were_not_taken(desk, kafka):
+def test_a_topic_has_the_number_of_records_not_ingested_yet(desk, kafka):
     """
     A missing topic is named, with its setting.
     """

@@ -49,7 +49,7 @@ def of_kind(document: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 def test_a_finding_says_what_is_wrong_and_what_to_do(desk: Desk):
     """
-    The document of a finding has these keys, the facts that show it, what it maps to, and a remedy.
+    The document of a finding has these keys: the facts that show it, the frameworks it maps to, and a remedy.
     """
     desk.take(*WIDE)
     document = desk.one("findings")
@@ -66,7 +66,8 @@ def test_a_finding_says_what_is_wrong_and_what_to_do(desk: Desk):
 
 def test_a_chain_says_what_each_hop_effectively_allows(desk: Desk):
     """
-    Own scopes cut by everything above; nothing stated is what is above, and null if nobody says anything.
+    Own scopes are limited by everything above; a hop without scopes has those above it, and null if none are stated
+    anywhere.
     """
     desk.take(
         *reissued(scopes=["crm:read", "crm:write"]),
@@ -86,9 +87,10 @@ def test_a_chain_says_what_each_hop_effectively_allows(desk: Desk):
     assert "effectively crm:read" in desk.run("chain", "delegation:d2").output
 
 
-def test_every_answer_shows_what_is_wrong_with_what_is_in_it(desk: Desk):
+def test_every_answer_has_the_findings_about_its_contents(desk: Desk):
     """
-    A theft stands first in who, chain, status and uses of the action, the token, both agents; judged, it says so.
+    A theft comes first in who, chain, status and uses of the action, the token and both agents; once judged, it says
+    so.
     """
     desk.run("ingest", str(EXAMPLES / "incident.jsonl"))
     leaked = "token:https://idp.example#mailer-1"
@@ -106,9 +108,9 @@ def test_every_answer_shows_what_is_wrong_with_what_is_in_it(desk: Desk):
     assert {"acknowledged"} == {desk.one(*question)["findings"][0]["status"] for question in questions}
 
 
-def test_what_is_not_looked_at_is_said(desk: Desk):
+def test_an_incomplete_examination_is_reported(desk: Desk):
     """
-    Of a token that was used very often not every use is looked at, and the answer says so.
+    Not every use of a very frequently used token is examined, and the answer says so.
     """
     few = [D1, issued("t1", actor=A, delegation="d1"), *(done(f"a{n}", token="t1", actor=A) for n in range(5))]
     desk.take(*few)
@@ -122,7 +124,7 @@ def test_what_is_not_looked_at_is_said(desk: Desk):
 
 def test_findings_are_filtered(desk: Desk):
     """
-    By what they are of or about, by rule, severity, status and time; what there is not is refused.
+    Filters are the thing or subject, rule, severity, status and time; an unknown value is refused.
     """
     desk.take(*WIDE, issued("t1", actor=A))
     every = {item["kind"] for item in desk.one("findings")["items"]}
@@ -145,9 +147,9 @@ def test_findings_are_filtered(desk: Desk):
         assert value in " ".join(desk.run("findings", *asked, "--fail-on", "high", exit=2).output.split())
 
 
-def test_no_finding_stands_on_two_pages(desk: Desk):
+def test_no_finding_is_on_two_pages(desk: Desk):
     """
-    Pages follow one another by severity, then by the time seen last, then by id; late facts do not disturb them.
+    Pages are sorted by severity, then by the time last seen, then by id; late facts do not disturb them.
     """
     desk.take(*WIDE, *(issued(f"t{number}", actor=A, at=number) for number in range(5)))
     whole = desk.one("findings")
@@ -165,9 +167,9 @@ def test_no_finding_stands_on_two_pages(desk: Desk):
     assert "begin again" in desk.run("findings", "--after", "nonsense", exit=2).output
 
 
-def test_a_gate_fails_on_what_is_new(desk: Desk):
+def test_a_gate_fails_on_new_findings(desk: Desk):
     """
-    Exit 7 for one at or above the severity, 0 else; what the baseline holds does not count.
+    Exit code 7 for a new finding at or above the severity, otherwise 0; findings in the baseline do not count.
     """
     desk.take(*WIDE)
     file = desk.folder / "known.json"
@@ -185,7 +187,7 @@ def test_a_gate_fails_on_what_is_new(desk: Desk):
 
 def test_findings_are_judged_by_facts(desk: Desk):
     """
-    Acknowledged, suppressed and reopened: each is a fact of the log, with who, why and until when.
+    Acknowledging, suppressing and reopening are facts of the log, with author, reason and end.
     """
     desk.take(*WIDE)
     [found] = of_kind(desk.one("findings"), "scope-exceeds-parent")
@@ -214,9 +216,9 @@ def test_findings_are_judged_by_facts(desk: Desk):
         (("ack", "ID", "--by", "human:x"), 2),
     ],
 )
-def test_a_judgement_that_cannot_be_judges_nothing(desk: Desk, words: tuple[str, ...], exit: int):
+def test_an_invalid_judgement_is_refused(desk: Desk, words: tuple[str, ...], exit: int):
     """
-    Of nothing, without an end or a reason, or with an end that has passed: it is refused, and nothing is suppressed.
+    A judgement of nothing, without an end or a reason, or with a past end is refused, and nothing is suppressed.
     """
     desk.take(*WIDE)
     before = desk.one("findings", "--at", UNTIL)
@@ -226,7 +228,7 @@ def test_a_judgement_that_cannot_be_judges_nothing(desk: Desk, words: tuple[str,
     assert before["items"] == desk.one("findings", "--at", UNTIL)["items"]
 
 
-def test_a_judgement_by_the_wrong_topic_hides_nothing(desk: Desk):
+def test_a_judgement_on_the_wrong_topic_hides_nothing(desk: Desk):
     """
     Anyone who may only send decisions cannot suppress a finding: such a fact is unauthorised.
     """
@@ -245,8 +247,8 @@ def test_a_judgement_by_the_wrong_topic_hides_nothing(desk: Desk):
 @pytest.mark.parametrize("lacking", ["until", "reason"])
 def test_a_suppression_in_a_file_needs_an_end_and_a_reason_as_well(desk: Desk, lacking: str):
     """
-    A judgement that comes by another way than the command and lacks one is taken, shown, and suppresses nothing; one
-    that has both counts, and stays in force although one that lacks something comes later.
+    An incomplete judgement from another source than the command is accepted, shown, and suppresses nothing; a complete
+    one counts, and stays in force although an incomplete one follows.
     """
     desk.take(*WIDE)
     [found] = of_kind(desk.one("findings"), "scope-exceeds-parent")
@@ -272,7 +274,7 @@ def test_a_suppression_in_a_file_needs_an_end_and_a_reason_as_well(desk: Desk, l
 
 def test_the_posture_says_pass_fail_and_not_evaluated(desk: Desk):
     """
-    Each check has one outcome, and what cannot be looked at is no pass.
+    Each check has one outcome, and a check that cannot be evaluated has not passed.
     """
     desk.take(*WIDE, done("a1", token="ghost", actor=B))
     document = desk.one("posture")
@@ -290,9 +292,9 @@ def test_the_posture_says_pass_fail_and_not_evaluated(desk: Desk):
     }
 
 
-def test_the_posture_of_nothing_passes_nothing(desk: Desk):
+def test_no_check_passes_for_an_empty_store(desk: Desk):
     """
-    Of an empty store no check has passed, in any framework: each says what there is not.
+    For an empty store no check has passed, in any framework: each names the missing input.
     """
     desk.run("init")
     documents = [desk.one("posture"), *(desk.one("posture", "--framework", name) for name in ("ASI", "NHI", "RMF"))]
@@ -318,9 +320,9 @@ def test_the_posture_names_who_suppressed_what_until_when_and_why(desk: Desk):
         assert all(word in text for word in ("human:ir", "a pilot", UNTIL[:10], found["of"]))
 
 
-def test_the_verdict_on_a_revocation_names_who_is_overdue_and_that_very_much_was_ended(desk: Desk):
+def test_the_verdict_has_the_findings_about_its_revocation(desk: Desk):
     """
-    As the list of findings does: the same findings, with the same ids, stand in the answer about the revocation.
+    The findings in the answer about the revocation have the ids that they have in the list.
     """
     settings = desk.folder / "delegraph.toml"
     settings.write_text("[findings]\nrevocation_kills = 1\n", encoding="utf-8")
@@ -346,7 +348,7 @@ def api(tmp_path: Path) -> Iterator[World]:
 
 def test_http_says_the_same_with_filters_and_pages(api: World):
     """
-    `/v1/findings` is the document of the command line; its pages together are the whole.
+    `/v1/findings` returns the document of the command line; its pages together are the whole list.
     """
     whole = api.get("/v1/findings").json()
     pages = [api.get("/v1/findings", params={"limit": 3}).json()]
@@ -360,9 +362,9 @@ def test_http_says_the_same_with_filters_and_pages(api: World):
     assert 400 <= api.get("/v1/findings", params={"kind": "no-such-rule"}).status_code < 500
 
 
-def test_a_late_grant_takes_a_finding_back_and_known_at_brings_it(desk: Desk):
+def test_a_late_grant_resolves_a_finding_and_known_at_still_shows_it(desk: Desk):
     """
-    What is known now resolves it; as known before, it was a finding.
+    With everything known now it is resolved; as known before the grant, it was a finding.
     """
     desk.take(done("a1", token="ghost", actor=B))
     before = desk.one("findings")
@@ -374,9 +376,9 @@ def test_a_late_grant_takes_a_finding_back_and_known_at_brings_it(desk: Desk):
     assert 1 == len(of_kind(desk.one("findings", "--known-at", known), "unattributed-action"))
 
 
-def test_findings_are_judged_over_http_by_who_was_authenticated(api: World):
+def test_a_judgement_over_http_is_in_the_name_of_the_caller(api: World):
     """
-    Whatever the body says, it is the caller's word; from then on every answer says so, until it is taken back.
+    The author is the caller, whatever the body says; every answer then shows the judgement until it is reopened.
     """
     theft = {"kind": "wielder-mismatch", "of": "action:mail-7"}
     [id_, *_] = [one["id"] for one in api.get("/v1/findings", params=theft).json()["items"]]
@@ -407,9 +409,9 @@ def test_findings_are_judged_over_http_by_who_was_authenticated(api: World):
     assert "new" == status()
 
 
-def test_one_finding_is_shown_with_its_evidence_and_what_is_connected_with_it(desk: Desk):
+def test_a_finding_is_shown_with_its_evidence_and_related_findings(desk: Desk):
     """
-    What caused it and what it led to name each other; the facts come in time order; what was decided is listed.
+    Its causes and effects name each other; the facts are in time order; judgements are listed.
     """
     desk.take(*WIDE)
     [found] = of_kind(desk.one("findings"), "scope-exceeds-parent")
@@ -429,9 +431,9 @@ def test_one_finding_is_shown_with_its_evidence_and_what_is_connected_with_it(de
     assert "Evidence (2), the earliest first" in result
 
 
-def test_a_finding_that_does_not_exist_is_said_so(desk: Desk):
+def test_an_unknown_finding_is_not_found(desk: Desk):
     """
-    An id of no finding exits with 3 and names the remedy; so does judging it, and nothing is written.
+    An unknown id exits with 3 and names the remedy, for showing and for judging, and nothing is written.
     """
     desk.take(*WIDE)
     before = desk.one("findings")["as_of"]
@@ -444,9 +446,9 @@ def test_a_finding_that_does_not_exist_is_said_so(desk: Desk):
     assert before == desk.one("findings")["as_of"]
 
 
-def test_an_answer_says_that_a_part_of_a_long_chain_was_not_looked_at(desk: Desk):
+def test_an_answer_about_a_long_chain_says_that_it_was_cut(desk: Desk):
     """
-    Of a chain the fifty elements nearest to its end are looked at; an answer about a longer one says that it is cut.
+    The fifty elements nearest to the end of a chain are examined; the answer about a longer one says that it was cut.
     """
     chain = [issued("t0", actor=A)]
     chain += [issued(f"t{n}", actor=A, at=n, of=[("subject", f"t{n - 1}")]) for n in range(1, 60)]
@@ -462,7 +464,7 @@ def test_an_answer_says_that_a_part_of_a_long_chain_was_not_looked_at(desk: Desk
 @pytest.mark.slow
 def test_raw_credentials_that_were_sent_are_found(desk: Desk):
     """
-    What is refused because it holds a raw credential is counted by where it came from, and no part of it is shown.
+    Records refused because of a raw credential are counted by their origin, and no part of the credential is shown.
     """
     raw = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.abcdefghijklmnopqrstuvwxyz012345"
     desk.take(issued(raw), issued(raw, event_id="again"), issued("t1"))

@@ -1,4 +1,4 @@
-"""Labelled attacks and honest twins through the command line: plain, and hidden in every way that an adversary has."""
+"""Labelled attacks and honest twins through the command line: plain, and hidden in every way an adversary can."""
 
 import random
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.support.labelled_traces import NOW, TRACES, Trace
 
 
 def told_by_clocks_that_differ(events: list[Event], rng: random.Random) -> list[Event]:
-    """Each source's clock is a few seconds off."""
+    """Shift each source's clock by a few seconds."""
     off = {one["source"]: timedelta(seconds=rng.uniform(-8, 8)) for one in events}
 
     def moved(one: Event) -> Event:
@@ -39,7 +39,7 @@ HOW: dict[str, Callable[[list[Event], random.Random], list[Event]]] = {
 
 
 def found_in(desk: Desk, trace: Trace, hide: Callable[[list[Event], random.Random], list[Event]]) -> list[Any]:
-    """Take a trace in, file by file, and return its findings."""
+    """Ingest a trace, file by file, and return its findings."""
     rng = random.Random(trace.label)
     for part in trace.parts:
         moment = format_instant(now())
@@ -52,10 +52,10 @@ def found_in(desk: Desk, trace: Trace, hide: Callable[[list[Event], random.Rando
 @pytest.mark.slow
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("rule", sorted({trace.rule for trace in TRACES}))
-def test_a_rule_tells_attacks_from_honest_twins(tmp_path: Path, rule: str, how: str):
+def test_a_rule_distinguishes_attacks_from_honest_twins(tmp_path: Path, rule: str, how: str):
     """
-    Each attack gives the finding of what it is about, which cites facts of the trace and lets the gate exit with 7; no
-    honest twin gives one above informational.
+    Each attack gives the finding about its subject, which cites facts of the trace and lets the gate exit with 7; no
+    honest twin gives a finding above informational.
     """
     for number, trace in enumerate(one for one in TRACES if one.rule == rule):
         folder = tmp_path / str(number)
@@ -72,7 +72,7 @@ def test_a_rule_tells_attacks_from_honest_twins(tmp_path: Path, rule: str, how: 
 
 def test_there_are_attacks_and_twins_of_each_of_the_first_rules():
     """
-    Of no rule are there only attacks, or only twins, but for the one that a twin of another covers.
+    Each rule has both attacks and twins, except for the one that a twin of another rule covers.
     """
     attacked, spared = ({one.rule for one in TRACES if (one.of is None) is kind} for kind in (False, True))
 

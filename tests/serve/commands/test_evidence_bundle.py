@@ -1,4 +1,4 @@
-"""Bundles of evidence: verified by one file that knows nothing of delegraph, and wrong wherever a byte is changed."""
+"""Bundles of evidence: one file that knows nothing of delegraph verifies them, and finds any changed byte."""
 
 import base64
 import collections
@@ -32,7 +32,7 @@ from tests.support.verifier import load_verifier
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> IncidentStore:
-    """With a case."""
+    """Create the incident with a case."""
     store = IncidentStore(tmp_path_factory.mktemp("incident"))
     store.open_case("INC-1")
     store.export("case", "INC-1")
@@ -56,7 +56,7 @@ def test_a_bundle_is_verified_by_one_file(store: IncidentStore, name: str):
 
 
 def test_other_pythons_verify_it_too(store: IncidentStore):
-    """The oldest that it promises, where there is one."""
+    """The oldest supported version is used, if it is installed."""
     others = [path for each in ("3.9", "3.10", "3.12", "3.13") if (path := shutil.which(f"python{each}"))]
     others += map(str, sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python")))
     runnable = [
@@ -73,7 +73,7 @@ def test_the_command_prints_the_verifier(store: IncidentStore):
 
 
 def test_the_verifier_is_one_file_of_the_standard_library():
-    """Of at most 500 lines, and it knows every shipped schema."""
+    """It has at most 500 lines, and knows every shipped schema."""
     text = VERIFIER.read_text(encoding="utf-8")
     imported = {
         word.strip(",") for line in text.splitlines() if line.startswith("import ") for word in line.split()[1:]
@@ -122,7 +122,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_is_found_even_if_it_is_signed_again(store: IncidentStore, tmp_path: Path, change: str):
-    """By whoever has the key of the bundle; the records are under checkpoints that were signed before."""
+    """The attacker has the key of the bundle, but the records are under checkpoints that were signed before."""
     envelope = json.loads((store.folder / "who.json").read_text())
     statement = statement_of(envelope)
     before = json.dumps(statement)
@@ -148,14 +148,14 @@ def test_a_state_of_the_receipt_is_derived_again(store: IncidentStore, tmp_path:
 
 
 def statements(fields: dict[str, Any], of: str) -> dict[str, Any]:
-    """The first statement of a kind in the case of a statement."""
+    """Return the first statement of a kind in the case of a statement."""
     items = fields["predicate"]["answer"]["items"]
     found: dict[str, Any] = next(one for item in items for one in item["statements"] if one["says"] == of)
     return found
 
 
 def action_in(fields: dict[str, Any]) -> dict[str, Any]:
-    """The first item of a case with a chain."""
+    """Return the first item of a case with a chain."""
     items = fields["predicate"]["answer"]["items"]
     return next(one for one in items if any(each["says"] == "named" for each in one["statements"]))
 
@@ -216,7 +216,7 @@ def test_a_changed_case_is_found_even_if_it_is_signed_again(store: IncidentStore
 
 def test_states_of_principals_are_derived_too(store: IncidentStore):
     """
-    Suspended, revoked under an alias, and untouched.
+    One is suspended, one revoked under an alias, and one unaffected.
     """
     by = ("--by", "human:dana@example.com", "--execute")
     store.run("revoke", "principal:agent:scraper", "--mode", "suspend", "--reason", "risk_elevated", *by)
@@ -234,7 +234,7 @@ def test_states_of_principals_are_derived_too(store: IncidentStore):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["who", "receipt", "case"])
 def test_a_changed_byte_is_found_wherever_it_is(store: IncidentStore, verifier: ModuleType, name: str):
-    """Eight hundred of them: in the envelope, and in what it holds."""
+    """Eight hundred single-byte changes are tried, in the envelope and in its content."""
     raw = (store.folder / f"{name}.json").read_bytes()
     envelope = json.loads(raw)
     payload = base64.b64decode(envelope["payload"])
@@ -261,7 +261,7 @@ def changed(data: bytes, rng: random.Random) -> bytes:
     return bytes(found)
 
 
-def test_an_order_that_is_withheld_may_say_otherwise(store: IncidentStore, tmp_path: Path):
+def test_a_withheld_order_is_not_claimed_to_be_absent(store: IncidentStore, tmp_path: Path):
     """The answer may still follow from the rest, but the verifier does not claim that no order changes it."""
     statement = statement_of(json.loads((store.folder / "who.json").read_text()))
     tree_of(statement, "orders")["records"][0]["value"] = None
@@ -275,8 +275,8 @@ def test_an_order_that_is_withheld_may_say_otherwise(store: IncidentStore, tmp_p
     assert "No order in the log" not in result.stdout
 
 
-def test_a_partition_of_orders_that_is_left_out_is_noticed(store: IncidentStore, tmp_path: Path):
-    """Although nothing in the bundle refers to it: the combined checkpoint names it."""
+def test_an_omitted_partition_of_orders_is_detected(store: IncidentStore, tmp_path: Path):
+    """Nothing in the bundle refers to it, but the combined checkpoint names it."""
     statement = statement_of(json.loads((store.folder / "who.json").read_text()))
     statement["predicate"]["trees"].remove(tree_of(statement, "orders"))
     statement["predicate"]["answer"]["authority"]["now"] = {"state": "active", "because": None}
@@ -299,7 +299,7 @@ def test_a_partition_of_orders_that_is_left_out_is_noticed(store: IncidentStore,
     ],
     ids=range(11),
 )  # fmt: skip
-def test_what_is_no_bundle_is_said(store: IncidentStore, tmp_path: Path, content: str, code: int):
+def test_a_file_that_is_not_a_bundle_is_reported(store: IncidentStore, tmp_path: Path, content: str, code: int):
     file = tmp_path / "other.json"
     file.write_text(content, encoding="utf-8")
     result = verified_alone(file, "--key", store.key)
@@ -325,11 +325,11 @@ def test_ten_gigabytes_are_refused_without_being_read(store: IncidentStore, tmp_
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(1_000, marks=pytest.mark.slow)])
-def test_whatever_the_verifier_is_fed_it_says_a_sentence(
+def test_the_verifier_answers_any_input_with_a_sentence(
     store: IncidentStore, verifier: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int
 ):
     """
-    Random bytes, random documents, and bundles with a part replaced, signed again or not.
+    Random bytes, random documents, and bundles with a replaced part, signed again or not, all get a one-sentence error.
     """
     rng = random.Random(18)
     file = tmp_path / "fed.json"
@@ -348,7 +348,7 @@ def test_whatever_the_verifier_is_fed_it_says_a_sentence(
 
 
 def _fed(rng: random.Random, number: int, genuine: dict[str, Any], keys: NoteKeys) -> bytes:
-    """An input that is not a bundle: of four sorts in turn."""
+    """Yield inputs that are not bundles, of four kinds in turn."""
     if number % 4 == 0:
         return rng.randbytes(rng.randrange(200))
     if number % 4 == 1:
@@ -386,7 +386,7 @@ def _replace(rng: random.Random, document: Any, value: Any) -> None:
     at[key] = value
 
 
-def test_another_key_verifies_nothing(store: IncidentStore, tmp_path: Path):
+def test_a_bundle_does_not_verify_with_another_key(store: IncidentStore, tmp_path: Path):
     other = tmp_path / "other.pem"
     store.run("evidence", "keygen", str(other))
     stranger = load_note_keys("stranger.example", KeyKind.ED25519, other).verifiers[0].text
@@ -398,7 +398,7 @@ def test_another_key_verifies_nothing(store: IncidentStore, tmp_path: Path):
     )
 
 
-def test_a_missing_witness_is_said(store: IncidentStore):
+def test_a_missing_witness_is_reported(store: IncidentStore):
     result = verified_alone(store.folder / "who.json", "--key", store.key, "--need", "1")
 
     assert result.returncode == 1
@@ -406,7 +406,7 @@ def test_a_missing_witness_is_said(store: IncidentStore):
 
 
 @pytest.mark.parametrize(("name", "asked"), [("who", "nobody-did"), ("receipt", "rev-none"), ("case", "INC-0")])
-def test_what_no_fact_names_has_no_bundle(store: IncidentStore, tmp_path: Path, name: str, asked: str):
+def test_an_unknown_id_has_no_bundle(store: IncidentStore, tmp_path: Path, name: str, asked: str):
     target = tmp_path / "none.json"
     result = CliRunner().invoke(main, ("evidence", name, asked, "--out", str(target)), env=store.env)
 
@@ -424,7 +424,7 @@ def test_a_file_is_not_overwritten(store: IncidentStore):
 
 def test_an_exported_case_carries_the_proofs_of_its_events(store: IncidentStore):
     """
-    Each leads from the entry, which has the digest of the record, to a checkpoint that the key signed.
+    Each proof leads from the entry, which has the digest of the record, to a signed checkpoint.
     """
     document = json.loads(store.run("case", "export", "INC-1"))
     evidence = document["evidence"]
@@ -459,7 +459,7 @@ PARTS: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 def other_byte(text: str) -> str:
-    """Base64 with its first byte changed."""
+    """Change the first byte of a base64 text."""
     data = bytearray(base64.b64decode(text))
     data[0] ^= 1
     return base64.b64encode(data).decode()
@@ -472,9 +472,9 @@ def in_payload(envelope: dict[str, Any], old: str, new: str) -> None:
     envelope["payload"] = base64.b64encode(payload.replace(old, new, 1).encode()).decode()
 
 
-def test_a_changed_byte_of_each_part_is_said_by_the_copied_verifier(store: IncidentStore, tmp_path: Path):
+def test_the_copied_verifier_reports_a_changed_byte_in_each_part(store: IncidentStore, tmp_path: Path):
     """
-    Alone in an empty folder, by the oldest Python that is here.
+    It runs alone in an empty folder, with the oldest Python that is installed.
     """
     old = sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python"))
     python = str(old[0]) if old else sys.executable
@@ -490,11 +490,9 @@ def test_a_changed_byte_of_each_part_is_said_by_the_copied_verifier(store: Incid
         assert re.fullmatch(r"WRONG: the (bundle is not signed|envelope).*\n", result.stdout), (part, result.stdout)
 
 
-def test_a_history_with_too_many_orders_does_not_claim_that_none_says_otherwise(
-    store: IncidentStore, verifier: ModuleType
-):
+def test_with_too_many_orders_the_bundle_does_not_claim_completeness(store: IncidentStore, verifier: ModuleType):
     """
-    Then only the orders that matter are in the bundle, each with a proof.
+    The bundle then contains only the relevant orders, each with a proof.
     """
     settings = Settings.of(env=store.env)
     with opened_service(settings) as service:

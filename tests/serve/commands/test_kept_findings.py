@@ -1,4 +1,4 @@
-"""The index of findings: whatever happens, it comes to equal an evaluation of all facts."""
+"""The index of findings equals an evaluation of all facts, whatever happens."""
 
 import json
 import random
@@ -55,7 +55,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 class World:
-    """A store with its log, under a clock of its own, and what keeps its findings."""
+    """A store with its log and its own clock, and a keeper of its findings."""
 
     def __init__(self, store: Store, folder: Path, options: Options) -> None:
         self.now = parse_instant(moment(-120))
@@ -65,20 +65,20 @@ class World:
         self.keeper = FindingKeeper(store, None, options, monotonic=lambda: self.seconds)
 
     def take(self, events: list[Event]) -> None:
-        """Facts come in, at once as they happen: the clock of the log goes with them."""
+        """Add facts as they happen; the clock of the log advances with them."""
         for event in events:
             self.now = max(self.now, parse_instant(event["occurred_at"]))
             self.log.append([entry_of(codec.decode_line(json.dumps(event).encode()))])
         self.service.catch_up()
 
     def kept(self) -> dict[str, Any]:
-        """What the index holds."""
+        """Return what the index contains."""
         store = self.service.store
         ids = [id_ for id_, one in kept_findings.current(store).items() if one.change != kept_findings.RESOLVED]
         return {id_: one.document for id_, one in kept_findings.kept_of(store, ids).items()}
 
     def computed(self) -> dict[str, Any]:
-        """What an evaluation of everything finds now."""
+        """Return what an evaluation of everything finds now."""
         found = survey(self.service, self.now)
         rows = kept_report(found.report, found.world, self.service.options, self.now)
         return {id_: one.document for id_, one in rows.items()}
@@ -102,9 +102,9 @@ def test_the_index_equals_an_evaluation_after_every_batch(
     seed: int, places: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """
-    Facts in any order, some twice, in batches of any size, with one keeper or two, with time passing, judgements and
-    keepers that start anew in between: after each look the index holds what an evaluation of everything finds, and
-    where sentences lag behind it is still the same findings with the same severity, status and times.
+    Facts arrive in any order, some twice, in batches of any size, with one keeper or two, passing time, judgements and
+    restarted keepers: after each look the index contains what an evaluation finds; where sentences lag, the findings
+    still have the same severity, status and times.
     """
     rng = random.Random(seed)
     monkeypatch.setattr(live_index, "TOGETHER", rng.choice([1, 3, 2_000]))
@@ -148,7 +148,7 @@ def test_the_index_equals_an_evaluation_after_every_batch(
 
 
 def same(documents: dict[str, Any]) -> dict[str, Any]:
-    """What is exact after every batch; the rest of a finding may lag by two seconds."""
+    """Return what is exact after every batch; the rest of a finding may lag by two seconds."""
     fields = ("kind", "of", "about", "severity", "status", "first_seen", "last_seen")
     return {id_: [one[field] for field in fields] for id_, one in documents.items()}
 
@@ -162,7 +162,7 @@ def test_a_look_finds_what_surroundings_show_while_facts_are_read(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """
-    Each rule that needs no more than surroundings finds its case within a look, before all facts have been read.
+    Each rule that needs only its surroundings finds its case within a look, before all facts have been read.
     """
     case = CASES[kind]
     if any(value is not None for value in case.recorded.values()):
@@ -194,10 +194,9 @@ def test_nothing_is_written_while_nothing_is_new(places: Fresh, tmp_path: Path):
         assert kept_findings.state_of(made.service.store).turn == written
 
 
-def test_a_look_after_which_nothing_has_changed_is_one_check_of_the_store(places: Fresh, tmp_path: Path):
+def test_an_idle_look_is_one_check_of_the_store(places: Fresh, tmp_path: Path):
     """
-    A keeper looks some thirty times a second, so an idle one must cost next to nothing: at most one statement, which
-    asks for the positions.
+    A keeper looks some thirty times a second, so an idle look must be cheap: at most one statement, for the positions.
     """
     with world(places, tmp_path) as made:
         made.take([dict(one) for one in CASES["client-shared"].fires])
@@ -212,7 +211,7 @@ def test_a_look_after_which_nothing_has_changed_is_one_check_of_the_store(places
 
 @contextmanager
 def statements(store: Store) -> Iterator[list[str]]:
-    """The statements that a store is asked meanwhile."""
+    """Record the statements that a store runs within the block."""
     asked: list[str] = []
 
     def note(*arguments: Any) -> None:
@@ -229,8 +228,8 @@ def test_a_keeper_is_not_behind_once_another_thread_has_read_the_rest(
     places: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """
-    A look that leaves a part says so; after a sweep has read that part, the next look, which finds nothing, says that
-    there is nothing left: else its thread would look again without a pause.
+    A look that leaves something unread says so; after a sweep has read the rest, the next look, which finds nothing
+    new, reports that nothing is left. Otherwise its thread would look again without a pause.
     """
     monkeypatch.setattr(live_index, "AT_ONCE", 1)
     with world(places, tmp_path) as made:
@@ -279,9 +278,10 @@ STOLEN = [
 
 
 @pytest.mark.slow
-def test_what_a_late_fact_takes_back_is_resolved(tmp_path: Path):
+def test_a_late_fact_resolves_a_finding(tmp_path: Path):
     """
-    A token that nobody granted is told of at once; once its grant comes that is resolved at once, and said.
+    A token that nobody granted is reported at once; when its grant arrives, the finding is resolved and reported as
+    such.
     """
     with world(in_file(tmp_path), tmp_path) as made:
         made.keeper.sweep(made.now)
@@ -303,7 +303,7 @@ def test_what_a_late_fact_takes_back_is_resolved(tmp_path: Path):
 @pytest.mark.slow
 def test_pages_of_the_index_are_of_one_state(tmp_path: Path):
     """
-    What changes while someone turns pages moves nothing from one page to another: each id stands once, and all stand.
+    Changes while someone reads page by page move nothing from one page to another: each id occurs exactly once.
     """
     with world(in_file(tmp_path), tmp_path) as made:
         made.take(
@@ -327,9 +327,9 @@ def test_pages_of_the_index_are_of_one_state(tmp_path: Path):
         assert len(expected) > 4
 
 
-def test_the_list_from_the_index_is_the_list_that_is_worked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_list_from_the_index_equals_the_evaluated_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    The same items in the same order, with the same filters; the answer says how far the index is.
+    The items, their order and the filters are the same; the answer says how current the index is.
     """
     with world(in_file(tmp_path), tmp_path) as made:
         made.take([*Honest(3).make(), *STOLEN, *CASES["credential-shared"].fires])
@@ -360,7 +360,7 @@ def test_the_list_from_the_index_is_the_list_that_is_worked_out(tmp_path: Path, 
 
 def test_gates_and_exports_read_the_index_only_where_it_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    The same ids and the same lines as worked out; an index that is behind, or ``fresh``, is worked out.
+    Ids and lines equal the evaluated ones; if the index is behind, or with ``fresh``, everything is evaluated.
     """
     with world(in_file(tmp_path), tmp_path) as made:
         made.take([*Honest(3).make(), *STOLEN, *CASES["credential-shared"].fires])
@@ -398,10 +398,10 @@ EXEMPTED = Exempted(
 )
 
 
-def test_the_posture_of_the_index_is_the_posture_that_is_worked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_posture_from_the_index_equals_the_evaluated_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    The same checks with the same counts, examples and suppressions (by a person, and by an exception whose pattern
-    only the cited facts can answer), without an evaluation; an index that is behind says so, in a large store.
+    The checks have the same counts, examples and suppressions (by a person, and by an exception whose pattern only the
+    cited facts can answer), without an evaluation. In a large store an index that is behind says so.
     """
     options = Options(exempted=(EXEMPTED,))
     with world(in_file(tmp_path), tmp_path, options) as made:
@@ -430,8 +430,8 @@ def test_the_posture_of_the_index_is_the_posture_that_is_worked_out(tmp_path: Pa
 
 def test_a_finding_of_a_large_store_is_read_from_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    The same finding with the same evidence and causes as worked out, and judged as quickly; what is not looked up is
-    said. One that was resolved stays readable, and is not judged.
+    It has the same evidence and causes as if evaluated, and is judged as quickly; what is not looked up is named. A
+    resolved finding stays readable, and cannot be judged.
     """
     with world(in_file(tmp_path), tmp_path) as made:
         made.take([*Honest(3).make(), *STOLEN, *CASES["credential-shared"].fires])
@@ -463,10 +463,10 @@ def test_a_finding_of_a_large_store_is_read_from_the_index(tmp_path: Path, monke
 
 
 @pytest.mark.slow
-def test_stored_sentences_still_know_what_they_name(places: Fresh, tmp_path: Path):
+def test_stored_sentences_keep_their_tags(places: Fresh, tmp_path: Path):
     """
-    Read from the index a sentence has the tags it was written with. They are no part of the document, so an index that
-    an earlier version kept without them answers as before, with plain sentences, and nothing of it is written again.
+    A sentence read from the index has the tags with which it was written. The tags are not part of the document, so an
+    index stored without them by an earlier version answers as before, with plain sentences, and is not rewritten.
     """
     with world(places, tmp_path) as made:
         made.take([*STOLEN, *CASES["credential-shared"].fires])
@@ -490,7 +490,7 @@ def test_stored_sentences_still_know_what_they_name(places: Fresh, tmp_path: Pat
 
 
 def tags_of(documents: dict[str, Any]) -> dict[str, Any]:
-    """What the sentences of findings name, by finding."""
+    """Return the tags in the sentences of findings, by finding."""
     return {id_: getattr(one["why"], "tags", ()) for id_, one in documents.items()}
 
 
@@ -507,7 +507,8 @@ def without_tags(store: Store) -> None:
 
 def test_a_small_store_is_evaluated_unless_the_index_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    Facts that the index does not know are in the answer, of a small store; of a large one the answer says what is not.
+    In a small store, facts that the index does not know yet are in the answer; in a large one the answer says what is
+    not.
     """
     with world(in_file(tmp_path), tmp_path) as made:
         made.take(STOLEN[:3])
@@ -525,9 +526,9 @@ def test_a_small_store_is_evaluated_unless_the_index_is_exact(tmp_path: Path, mo
         assert (0, 0) == (looked["as_of"]["behind"], looked["kept"]["not_looked_at"])
 
 
-def test_other_settings_make_the_index_of_no_use(tmp_path: Path):
+def test_other_settings_invalidate_the_index(tmp_path: Path):
     """
-    An index that was kept under other settings answers nothing, and is evaluated again at once.
+    An index kept under other settings answers nothing, and is evaluated again at once.
     """
     with world(in_file(tmp_path), tmp_path) as made:
         made.take(STOLEN)
@@ -594,7 +595,7 @@ def test_the_version_is_that_of_all_rules():
 @pytest.mark.slow
 def test_several_keepers_of_one_index_agree(places: Fresh, tmp_path: Path):
     """
-    What one has worked out from an older state of the index is not written; each finding has one latest version.
+    A result evaluated from an older state of the index is not written; each finding has one latest version.
     """
     with world(places, tmp_path) as made:
         other = FindingKeeper(made.service.store, None, DEFAULT)
@@ -616,8 +617,8 @@ def test_several_keepers_of_one_index_agree(places: Fresh, tmp_path: Path):
 @pytest.mark.slow
 def test_the_command_keeps_an_index_that_fsck_compares(desk: Desk):
     """
-    After ``findings keep --once`` the list comes from the index; what is changed in it by hand is found by ``fsck``,
-    and ``rebuild`` makes it again.
+    After ``findings keep --once`` the list comes from the index; ``fsck`` finds changes made to it by hand, and
+    ``rebuild`` creates it again.
     """
     desk.take(*STOLEN)
     worked_out = desk.one("findings")
@@ -638,9 +639,9 @@ def test_the_command_keeps_an_index_that_fsck_compares(desk: Desk):
     assert total == desk.one("findings")["total"]
 
 
-def test_too_many_facts_are_not_evaluated_unasked(desk: Desk):
+def test_too_many_facts_are_evaluated_only_on_request(desk: Desk):
     """
-    What would take the machine's memory is refused, and the refusal says how to allow it.
+    An evaluation that would exhaust the memory is refused, and the refusal says how to allow it.
     """
     desk.take(*STOLEN)
 

@@ -1,4 +1,4 @@
-"""Rotation of the key that signs checkpoints: a stolen old key signs nothing that anybody accepts."""
+"""Rotation of the key that signs checkpoints: nobody accepts what a stolen old key signs."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ class Desk:
         self.sign_with("old.pem")
 
     def sign_with(self, *files: str) -> None:
-        """Use keys, of which the first signs."""
+        """Use these keys, of which the first signs."""
         combined = self.folder / "keys.pem"
         combined.write_text(
             "".join((self.folder / file).read_text() for file in files if (self.folder / file).exists())
@@ -81,7 +81,7 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def rotated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desk, dict[str, str]]:
-    """The incident under a checkpoint by the old key, a rotation, and one by the new key; the keys and the notes."""
+    """Create the incident, a checkpoint by the old key, a rotation, and one by the new key; return keys and notes."""
     desk = Desk(tmp_path_factory.mktemp("rotated"))
     for name in ("old.pem", "new.pem"):
         assert desk.run("evidence", "keygen", str(desk.folder / name)).exit_code == 0
@@ -99,13 +99,13 @@ def rotated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desk, dict[str, s
 
 
 def resigned(desk: Desk, note: str) -> str:
-    """The same text, signed by whoever has stolen the old key."""
+    """Sign the same text with the stolen old key."""
     stolen = load_note_keys(ORIGIN, KeyKind.ED25519, desk.folder / "old.pem")
     text = note.rpartition("\n\n")[0] + "\n"
     return str(Note(text, (stolen.sign(text),)))
 
 
-def test_each_key_signs_its_own_part(rotated: tuple[Desk, dict[str, str]]):
+def test_each_key_is_valid_for_its_own_checkpoints(rotated: tuple[Desk, dict[str, str]]):
     desk, notes = rotated
     for note, key in (
         (notes["before"], "old"),
@@ -116,8 +116,8 @@ def test_each_key_signs_its_own_part(rotated: tuple[Desk, dict[str, str]]):
         assert result.exit_code == 0, result.stderr
 
 
-def test_a_stolen_old_key_signs_nothing_later(rotated: tuple[Desk, dict[str, str]]):
-    """Not even what is true."""
+def test_a_stolen_old_key_is_refused_later(rotated: tuple[Desk, dict[str, str]]):
+    """Not even genuine records are accepted."""
     desk, notes = rotated
     result = desk.check(resigned(desk, notes["after"]), notes["old"], notes["new"])
 
@@ -135,7 +135,7 @@ def test_a_stolen_old_key_signs_nothing_later(rotated: tuple[Desk, dict[str, str
     ],
     ids=["a size", "an origin", "a text", "nothing"],
 )
-def test_what_is_no_checkpoint_of_this_log_is_said(
+def test_a_checkpoint_of_another_log_is_refused(
     rotated: tuple[Desk, dict[str, str]], change: Any, code: int, message: str
 ):
     desk, known = rotated
@@ -146,7 +146,7 @@ def test_what_is_no_checkpoint_of_this_log_is_said(
 
 
 def test_a_second_history_is_refused(rotated: tuple[Desk, dict[str, str]]):
-    """Signed with the right key."""
+    """It is signed with the right key."""
     desk, notes = rotated
     keys = load_note_keys(ORIGIN, KeyKind.ED25519, desk.folder / "new.pem")
     for head, filters in (
@@ -170,7 +170,7 @@ def test_the_old_key_cannot_be_rotated_again(rotated: tuple[Desk, dict[str, str]
 
 @pytest.mark.parametrize("part", ["nothing", "the envelope", "the checkpoint of orders", "the combined checkpoint"])
 def test_the_verifier_refuses_a_stolen_old_key(rotated: tuple[Desk, dict[str, str]], tmp_path: Path, part: str):
-    """Of a bundle that contains the rotation, even if it is true, and the reader still trusts the old key."""
+    """The bundle contains the rotation and its content is true, but the reader still trusts the old key."""
     desk, result = rotated
     bundle = tmp_path / "who.json"
     assert desk.run("evidence", "who", "mail-7", "--out", str(bundle)).exit_code == 0
@@ -209,7 +209,7 @@ def test_a_bundle_names_the_rotations_even_if_it_has_not_all_orders(rotated: tup
 
 
 def test_fsck_finds_what_a_stolen_old_key_signed(rotated: tuple[Desk, dict[str, str]], tmp_path: Path):
-    """A checkpoint of genuine records, of a partition or the combined one; what it signed before is left alone."""
+    """It reports a later checkpoint of genuine records, of a partition or the combined one, but not earlier ones."""
     desk, notes = rotated
     shutil.copytree(desk.folder, tmp_path, dirs_exist_ok=True)
     copied = Desk(tmp_path)
@@ -242,7 +242,7 @@ def test_a_rotation_is_read_as_it_is_written():
     assert ROTATION == parse_rotation(note_of(ROTATION, NEW), is_valid)  # the old key was lost
 
 
-def test_a_rotation_forbids_what_is_beyond_its_sizes():
+def test_the_old_key_signs_nothing_beyond_the_sizes_of_its_rotation():
     allowed = [("decisions/0", 44), ("orders/0", 3), ("decisions/1", 0)]
     for tree, size in allowed:
         assert not ROTATION.forbids(Checkpoint(f"{ORIGIN}/{tree}", size, bytes(32)))
@@ -264,8 +264,8 @@ def test_a_rotation_forbids_what_is_beyond_its_sizes():
     ],
     ids=range(9),
 )
-def test_what_is_no_rotation_retires_nothing(raw: str):
-    """One that the new key has not signed, for example."""
+def test_an_invalid_rotation_retires_no_key(raw: str):
+    """An example is one that the new key has not signed."""
     with pytest.raises(NoteError):
         parse_rotation(raw, is_valid)
     assert [] == rotations_in([raw], ORIGIN, is_valid)
@@ -277,8 +277,8 @@ def test_the_earliest_rotation_of_a_key_counts():
     assert [] == rotations_in([note_of()], "other.example", is_valid)
 
 
-def test_the_rotation_in_the_documentation_is_signed_as_it_says():
-    """The vector: text, keys and signature lines."""
+def test_the_documented_rotation_has_valid_signatures():
+    """The vector has text, keys and signature lines."""
     text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     pattern = r"```text\n(audit\.example/agents\ncheckpoint key rotated.*?)```.*?```text\n(— .*?)```"
     [(result, lines)] = re.findall(pattern, text, re.DOTALL)

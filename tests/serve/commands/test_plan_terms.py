@@ -1,4 +1,4 @@
-"""A plan's digest executes the order of that plan: another target, mode, cascade or issued_before is refused."""
+"""The digest of a plan executes that plan only: another target, mode, cascade or issued_before is refused."""
 
 import json
 from collections.abc import Iterator
@@ -50,9 +50,9 @@ def service(desk: Desk) -> Iterator[Service]:
     store.close()
 
 
-def test_of_all_orders_only_that_of_the_plan_is_given(service: Service):
+def test_only_the_order_of_the_plan_is_given(service: Service):
     """
-    Every order under the plan of every other one: refused with the terms that differ, though it kills nothing more.
+    Each order under the plan of any other one is refused with the differing terms, though it kills nothing more.
     """
     variants = [dict(zip(TERMS, terms, strict=True)) for terms in product(*TERMS.values())]
     digests = []
@@ -76,7 +76,7 @@ def test_of_all_orders_only_that_of_the_plan_is_given(service: Service):
 
 def test_an_order_of_another_mode_is_refused_with_the_difference(desk: Desk):
     """
-    Exit code 4; the document and the message say what the plan says and what the order does; nothing is ordered.
+    Exit code 4; document and message state the terms of the plan and of the order; nothing is ordered.
     """
     digest = desk.one(*REVOKE_T1)["plan_digest"]
     refused = desk.run(
@@ -95,7 +95,7 @@ def test_an_order_of_another_mode_is_refused_with_the_difference(desk: Desk):
 
 def test_an_order_on_another_target_shows_what_it_would_kill_as_well(desk: Desk):
     """
-    With another target the elements that the plan does not list are named beside the terms.
+    The elements that the plan does not list are named next to the terms.
     """
     desk.take(token("t2"), derived("t3", "t2"))
     digest = desk.one(*REVOKE_T1)["plan_digest"]
@@ -106,9 +106,9 @@ def test_an_order_on_another_target_shows_what_it_would_kill_as_well(desk: Desk)
     assert {"kind": "token", "id": "t1"} == refused["differs"]["target"]["plan"]
 
 
-def test_an_unknown_digest_is_refused_also_if_nothing_would_be_killed(desk: Desk):
+def test_an_unknown_digest_is_refused_even_if_nothing_would_be_killed(desk: Desk):
     """
-    Of a plan that is not kept here nobody can say whose order it is; that of this very order is known by its content.
+    A plan that is not stored here has unknown terms; the digest of this very order is recognised by its content.
     """
     nothing = ("revoke", "token:none", "--unseen", "--reason", "test", "--by", "human:ruth")
     desk.one(*nothing, "--execute", "--plan-digest", "0" * 64, exit=4)
@@ -136,9 +136,9 @@ def api(tmp_path) -> Iterator[World]:
         ("issued_before", "2026-11-02T10:00:00.000000Z"),
     ],
 )
-def test_over_http_it_is_a_conflict_with_the_difference(api: World, name: str, value: Any):
+def test_another_order_is_a_conflict_over_http(api: World, name: str, value: Any):
     """
-    409 names the term, with what the plan says and what the order does; the plan's own order is given.
+    409 states the term in the plan and in the order; the plan's own order is given.
     """
     digest = api.get("/v1/reach", params={"of": LEAKED}).json()["plan_digest"]
     refused = api.post("/v1/revocations", json={**ORDER, name: value, "plan_digest": digest})
@@ -155,9 +155,9 @@ NO_DIGESTS = ["", " ", "abc", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "0" * 64 +
 
 @pytest.mark.slow
 @pytest.mark.parametrize("digest", [*NO_DIGESTS, "--execute"])
-def test_what_is_no_digest_is_refused_at_the_command_line(desk: Desk, digest: str):
+def test_an_invalid_digest_is_refused_on_the_command_line(desk: Desk, digest: str):
     """
-    An empty shell variable, quoted or not, neither gives the order nor prints a plan as if it had been asked for.
+    An empty shell variable, quoted or not, neither gives the order nor prints a plan.
     """
     refused = desk.run(*REVOKE_T1, "--plan-digest", digest, *([] if digest == "--execute" else ["--execute"]), exit=2)
 
@@ -169,7 +169,7 @@ def test_what_is_no_digest_is_refused_at_the_command_line(desk: Desk, digest: st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("digest", NO_DIGESTS)
-def test_what_is_no_digest_is_refused_over_http(api: World, digest: str):
+def test_an_invalid_digest_is_refused_over_http(api: World, digest: str):
     refused = api.post("/v1/revocations", json={**ORDER, "plan_digest": digest})
 
     assert 400 == refused.status_code

@@ -45,7 +45,7 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
 
 
 def hostile_values(rng: random.Random, count: int) -> list[tuple[str, bytes | None]]:
-    """Events of small worlds with their topics: many are repeated, in conflict, misrouted or unreadable."""
+    """Generate events of small worlds with their topics: many are repeated, in conflict, misrouted or unreadable."""
     values: list[tuple[str, bytes | None]] = []
     while len(values) < count:
         for item in worlds.world(rng):
@@ -65,7 +65,7 @@ def hostile_values(rng: random.Random, count: int) -> list[tuple[str, bytes | No
 
 
 def hostile_log(rng: random.Random, count: int, *, gaps: bool = False, most: int = 1_000_000) -> PartitionedLog:
-    """Records of hostile values in several partitions."""
+    """Build a log of hostile values in several partitions."""
     partitions: dict[tuple[str, int], list[Record]] = {place: [] for place in PARTITIONS}
     offsets = dict.fromkeys(PARTITIONS, 0)
     for at, (topic, value) in enumerate(hostile_values(rng, count)):
@@ -94,10 +94,10 @@ def rows_of(store: Store) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("gaps", [False, True])
 def test_workers_make_the_rows_of_one_process(fresh: stores.Fresh, monkeypatch: pytest.MonkeyPatch, gaps: bool):
-    """Several partitions with duplicates, conflicts, misrouted and unreadable records, in many batches.
+    """The log has several partitions with duplicates, conflicts, misrouted and unreadable records, in many batches.
 
-    Where offsets are missing, or slices of the log are short, batches are other ones, and with them the parts of the
-    index by time, which then is only as right as that of one process.
+    Where offsets are missing or slices are short, batches differ, and so do the parts of the index by time, whose
+    content is then compared.
     """
     monkeypatch.setattr(projector, "BATCH", 70)
     monkeypatch.setattr(projection_tasks, "BATCH", 70)
@@ -127,7 +127,7 @@ def test_workers_make_the_rows_of_one_process(fresh: stores.Fresh, monkeypatch: 
 
 
 def store_outcomes(rows: dict[str, list[Any]]) -> list[int]:
-    """Count what makes a log hostile, so that the test examines it: conflicts, duplicates, unreadable records."""
+    """Count conflicts, duplicates and unreadable records, so that the test can check that the log is hostile."""
     outcome = [column.name for column in fact.c].index("outcome")
     return [sum(row[outcome] == 1 for row in rows["fact"]), len(rows["sighting"]), len(rows["quarantine"])]
 
@@ -180,7 +180,7 @@ def _no_log() -> PartitionedLog:
     raise UnavailableError("there is no log")
 
 
-def test_the_fault_of_a_worker_is_that_of_the_rebuild(tmp_path: Path):
+def test_the_rebuild_reports_the_fault_of_a_worker(tmp_path: Path):
     """A worker that cannot open the log says why."""
     log = hostile_log(random.Random(5), 100)
     store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)

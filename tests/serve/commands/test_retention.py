@@ -1,4 +1,4 @@
-"""Retention on real stores: answers stay, proofs hold, holds keep, and a deletion is certified and can be seen."""
+"""Retention on real stores: answers and proofs stay valid, holds keep what they name, and deletions are certified."""
 
 import json
 import random
@@ -68,7 +68,7 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
 
 @contextmanager
 def service_of(fresh: stores.Fresh, folder: Path, records: list[dict[str, Any]]) -> Iterator[tuple[Service, Clock]]:
-    """A service over a log with these records, and others after them."""
+    """Create a service over a log with these records, followed by others."""
     clock = Clock()
     file = folder / "log.db"
     file.unlink(missing_ok=True)
@@ -91,7 +91,7 @@ def service_of(fresh: stores.Fresh, folder: Path, records: list[dict[str, Any]])
 
 
 def answers(service: Service, records: list[dict[str, Any]]) -> dict[Any, Any]:
-    """Every answer without findings, which may be about what is deleted."""
+    """Return every answer without findings, which may be about deleted records."""
     values: dict[Any, Any] = {}
     for kind, id_ in worlds.questions(records):
         values[kind, id_] = service.status(kind, id_, at=LATE)
@@ -111,16 +111,16 @@ def answers(service: Service, records: list[dict[str, Any]]) -> dict[Any, Any]:
 @pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32))
-def test_answers_about_what_remains_are_those_from_before(tmp_path_factory: pytest.TempPathFactory, seed: int):
+def test_answers_about_remaining_records_do_not_change(tmp_path_factory: pytest.TempPathFactory, seed: int):
     """
-    Whatever is deleted, in whatever steps, with holds placed and released and events repeated in between: an answer is
-    the one from before, or says what was deleted; and the store is what a fresh projection makes.
+    Whatever is deleted, in whatever steps, with holds placed and released and events repeated in between: each answer
+    equals the earlier one or says what was deleted, and the store equals a fresh projection.
     """
     compare_answers(stores.in_a_file, tmp_path_factory.mktemp("log"), seed)
 
 
 @pytest.mark.slow
-def test_the_same_holds_on_both_databases(fresh: stores.Fresh, tmp_path: Path):
+def test_deletions_are_the_same_on_both_databases(fresh: stores.Fresh, tmp_path: Path):
     """One world with several deletions."""
     assert compare_answers(fresh, tmp_path, 3) > 0
 
@@ -167,12 +167,10 @@ def compare_answers(fresh: stores.Fresh, folder: Path, seed: int) -> int:
 @pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32))
-def test_what_comes_late_below_what_was_deleted_never_looks_more_alive(
-    tmp_path_factory: pytest.TempPathFactory, seed: int
-):
+def test_late_children_of_deleted_elements_never_look_more_alive(tmp_path_factory: pytest.TempPathFactory, seed: int):
     """
-    A child of every token and delegation, and an action under it, and then an order on a party: where an answer is not
-    the one of a store that has everything, it says at once what was deleted.
+    Every token and delegation gets a late child with an action, and then a party is revoked: an answer that differs
+    from that of a complete store says at once what was deleted.
     """
     rng = random.Random(seed)
     tokens = [f"t{number}" for number in range(6)]
@@ -205,7 +203,7 @@ def test_what_comes_late_below_what_was_deleted_never_looks_more_alive(
 
 
 def ended_token(rng: random.Random, tokens: list[str], number: int) -> dict[str, Any]:
-    """A record of a token that has ended, most often derived from an earlier one."""
+    """Build a record of an ended token, most often derived from an earlier one."""
     above = [{"token": rng.choice(tokens[:number]), "role": "subject"}] if number and rng.random() < 0.8 else []
     ends = format_instant(rng.choice(worlds.grid))
     party = {"actor": rng.choice((None, "agent:p")), "session": rng.choice((None, "s1"))}
@@ -214,7 +212,7 @@ def ended_token(rng: random.Random, tokens: list[str], number: int) -> dict[str,
 
 
 def answers_about_late(service: Service, count: int) -> dict[tuple[str, int], tuple[dict[str, Any], str]]:
-    """The answers about each late token and its action, and what stands above the details where people read them."""
+    """Return the answers about each late token and its action, with the text above the details."""
     found: dict[tuple[str, int], tuple[dict[str, Any], str]] = {}
     at = LATE + 2
     for number in range(count):
@@ -236,7 +234,7 @@ def answers_about_late(service: Service, count: int) -> dict[tuple[str, int], tu
 
 
 def old_desk(desk: Desk) -> Desk:
-    """A log whose first tile has an ended chain, a revoked token and what was done under both."""
+    """Create a log whose first tile has an ended chain, a revoked token and the actions under both."""
     desk.take(
         token("t1", expires_at="2026-11-01T10:00:00Z"),
         derived("t2", "t1", expires_at="2026-11-01T10:00:00Z"),
@@ -256,13 +254,13 @@ def desk(tmp_path: Path) -> Desk:
     return old_desk(Desk(tmp_path))
 
 
-def test_a_trial_deletes_nothing(desk: Desk):
+def test_a_dry_run_deletes_nothing(desk: Desk):
     result = desk.one("retain", "--before", "now", "--dry-run")
     assert (510, 512, []) == (result["records"], result["old"], result["deletions"])
     assert 606 == desk.one("fsck")["records"]
 
 
-def test_what_is_deleted_is_certified_and_every_proof_holds(desk: Desk):
+def test_a_deletion_is_certified_and_every_proof_remains_valid(desk: Desk):
     desk.one("evidence", "checkpoint")
     before = desk.one("closure", "r1", "--at", "2026-11-02T00:00:00Z")
     done_ = desk.one("retain", "--before", "now", "--by", "human:dpo")
@@ -284,7 +282,7 @@ def test_what_is_deleted_is_certified_and_every_proof_holds(desk: Desk):
 
 
 def test_no_deleted_value_is_left_in_the_file(desk: Desk):
-    """Not in the log, the store, an index, or a free page of the file."""
+    """It is in neither the log, the store, an index, nor a free page of the file."""
     secret = "agent:somebody-to-forget"
     desk.take(
         token("gone", subject=secret, expires_at="2026-11-01T10:00:00Z", event_id="gone"),
@@ -304,7 +302,7 @@ def wal_of(desk: Desk) -> bytes:
     return file.read_bytes() if file.exists() else b""
 
 
-def test_answers_about_what_is_gone_say_so(desk: Desk):
+def test_answers_about_deleted_records_say_so(desk: Desk):
     desk.one("retain", "--before", "now")
 
     for words in (("who", "a1"), ("status", "token:t1"), ("chain", "token:t2")):
@@ -317,7 +315,7 @@ def test_answers_about_what_is_gone_say_so(desk: Desk):
     assert not [one for one in desk.one("findings")["items"] if one["kind"] == "sequence-gap"]
 
 
-def test_a_late_child_of_what_was_deleted_names_the_gap(desk: Desk):
+def test_a_late_child_of_a_deleted_element_names_the_gap(desk: Desk):
     desk.one("retain", "--before", "now")
     desk.take(derived("child", "t2", event_id="late", at="11:00"))
 
@@ -374,7 +372,7 @@ def test_a_hold_on_a_case_keeps_its_items_after_the_case_is_closed(desk: Desk):
         (("hold", "place", "--by", "human:c", "--reason", "x", "--from", "10:00", "--to", "09:00"), "before it begins"),
     ],
 )
-def test_bad_input_is_refused_with_the_remedy(desk: Desk, words: tuple[str, ...], message: str):
+def test_invalid_input_is_refused_with_the_remedy(desk: Desk, words: tuple[str, ...], message: str):
     assert message in desk.run(*words, exit=2).output.replace("\n", " ")
 
 
@@ -385,7 +383,7 @@ def test_without_a_key_nothing_is_deleted(desk: Desk):
 
 
 def test_a_plan_of_too_many_records_is_refused(fresh: stores.Fresh, tmp_path: Path):
-    """As over HTTP, where others wait."""
+    """This protects other callers of a server."""
     with service_of(fresh, tmp_path, []) as (service, _):
         with pytest.raises(RefusedError, match="300 records, and at most 299"):
             retention.survey(service, LATE, most=FILLER - 1)
@@ -428,7 +426,7 @@ class Failing:
 
 
 def test_an_interrupted_run_is_completed_by_the_next(fresh: stores.Fresh, tmp_path: Path):
-    """The deletion is recorded, and the projection still has the records: fsck says so, and the next run mends it."""
+    """The deletion is recorded, but the projection still has the records: fsck says so; the next run completes it."""
     with service_of(fresh, tmp_path, []) as (service, _):
         log = service.require_log()
         service.log = cast("Log", Failing(log, FILLER, UnavailableError("the broker is gone")))
@@ -446,7 +444,7 @@ def test_an_interrupted_run_is_completed_by_the_next(fresh: stores.Fresh, tmp_pa
 
 
 def test_a_log_that_no_longer_begins_at_the_start_is_rebuilt_and_checked(fresh: stores.Fresh, tmp_path: Path):
-    """On Kafka the operator of the broker deletes the first records of a partition, once retention has."""
+    """On Kafka the operator of the broker deletes the first records of a partition after retention has deleted them."""
     with service_of(fresh, tmp_path, []) as (service, _):
         sign(service, KEYS)
         retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
@@ -459,7 +457,9 @@ def test_a_log_that_no_longer_begins_at_the_start_is_rebuilt_and_checked(fresh: 
 
 @pytest.mark.parametrize("pauses", [1, 2])
 def test_a_run_that_is_stopped_is_completed_by_the_next(fresh: stores.Fresh, tmp_path: Path, pauses: int):
-    """While it examines the facts, and while it builds the projection; the run that is recorded has not ended well."""
+    """It is stopped while it examines the facts, or while it builds the projection; its record says that it did not
+    succeed.
+    """
     with service_of(fresh, tmp_path, []) as (service, clock):
         remaining = [pauses]
 
@@ -509,7 +509,7 @@ def test_with_witnesses_only_what_they_have_seen_is_deleted(fresh: stores.Fresh,
         ]
 
 
-def test_a_trial_says_which_hold_keeps_how_much(desk: Desk):
+def test_a_dry_run_reports_how_much_each_hold_keeps(desk: Desk):
     hold, *_ = (
         desk.one("hold", "place", *words, "--by", "human:counsel", "--reason", "A lawsuit", "--id", id_)
         for id_, *words in (("LIT-1", "--principal", "human:alice"), ("LIT-2", "--everything"))
@@ -539,9 +539,9 @@ class BeginsLater:
         return {**self._log.begins(), ("decisions", 0): self._begin}
 
 
-def test_what_the_broker_lost_is_told_from_what_retention_deleted(fresh: stores.Fresh, tmp_path: Path):
+def test_records_lost_by_the_broker_are_distinguished_from_deleted_ones(fresh: stores.Fresh, tmp_path: Path):
     """
-    Retention deletes the first 256 decisions. If the log begins there, nothing is missing; one more, and it is.
+    Retention deletes the first 256 decisions. A log that begins after them is complete; one that begins later is not.
     """
     with service_of(fresh, tmp_path, []) as (service, _):
         log, store = service.require_log(), service.store
@@ -554,8 +554,8 @@ def test_what_the_broker_lost_is_told_from_what_retention_deleted(fresh: stores.
     assert [[], [], [], [said.format(257, 256)]] == [[one.partition(" deleted")[0] for one in each] for each in after]
 
 
-def test_what_comes_again_after_it_was_deleted_is_indexed_again(fresh: stores.Fresh, tmp_path: Path):
-    """In the process that deleted it, which had written its name before: fsck finds it, and so does a search."""
+def test_an_event_sent_again_after_its_deletion_is_indexed_again(fresh: stores.Fresh, tmp_path: Path):
+    """This also holds in the process that deleted it and had indexed its name before: fsck and search find it."""
     event = token("t1", event_id="e1", expires_at=format_instant(MOMENT + 1))
     with service_of(fresh, tmp_path, [{"event": event, "recorded_at": MOMENT, "via": "decisions"}]) as (service, _):
         retention.retain(service, KEYS, LATE, rule="old", by="human:dpo")
@@ -587,8 +587,8 @@ HOLD = HoldChanged("LIT-1", "placed", "human:c", "A lawsuit", principal="human:a
 
 
 @pytest.mark.parametrize("body", [CHILD, HOLD, ENDED._replace(expires_at=LATE * 2)], ids=["child", "hold", "renewal"])
-def test_what_comes_while_a_deletion_is_prepared_is_respected(fresh: stores.Fresh, tmp_path: Path, body: Body):
-    """The token that the event needs is in the plan already, and still stays; the others are deleted."""
+def test_events_that_arrive_during_the_preparation_are_respected(fresh: stores.Fresh, tmp_path: Path, body: Body):
+    """A token in the plan that a new event needs stays; the others are deleted."""
     first = {"type": "token.issued", "event_id": "e1", "source": "urn:idp", "occurred_at": format_instant(MOMENT)}
     first |= {"token": "t1", "subject": "human:alice", "expires_at": format_instant(MOMENT + 1)}
     record = {"event": first, "recorded_at": MOMENT, "via": "decisions"}
@@ -607,7 +607,7 @@ def test_what_comes_while_a_deletion_is_prepared_is_respected(fresh: stores.Fres
 @pytest.mark.slow
 @pytest.mark.kafka
 def test_records_that_stay_on_kafka_are_not_projected_again(kafka_url: str, tmp_path: Path):
-    """The broker keeps them in three partitions; the store, a rebuild and fsck do without."""
+    """The broker still has them in three partitions; the store, a rebuild and fsck ignore them."""
     with made_log(kafka_url, partitions=3) as log:
         others = (ActionPerformed(f"filler-{number}", "noop", "succeeded") for number in range(3_000))
         log.append(entry_of(Event(body.action, "urn:filler", now(), body)) for body in others)

@@ -251,7 +251,7 @@ def moment() -> str:
     return format_instant(now())
 
 
-def test_a_revocation_goes_from_unknown_over_partial_to_closed_and_back(desk: Desk):
+def test_a_revocation_goes_from_unknown_to_partial_to_closed_and_back(desk: Desk):
     """
     First no receiver covers it; then one element of two is enforced, then both; then a late use, a new confirmation.
     """
@@ -559,7 +559,7 @@ def test_a_lifted_order_repeated_says_what_is_still_dead(desk: Desk):
     assert {"tokens": ["t1", "t2"], "delegations": ["d1", "d2"]} == again["kills"]
 
 
-def test_an_approval_that_is_no_id_is_refused(desk: Desk):
+def test_an_approval_with_an_invalid_id_is_refused(desk: Desk):
     """
     A raw credential in place of a person is refused before it is stored.
     """
@@ -588,7 +588,7 @@ def test_another_order_under_the_same_id_is_refused(desk: Desk, words: tuple[str
     assert ["r1", "r0"] == orders(desk)
 
 
-def test_above_a_number_it_takes_a_second_person(desk: Desk):
+def test_above_the_limit_a_second_person_is_needed(desk: Desk):
     """
     The same person, an alias of theirs and an agent are not a second person; at exactly the number none is required.
     """
@@ -639,7 +639,7 @@ def test_a_lift_without_effect_is_not_shown_as_one(desk: Desk):
     assert "lifted" not in desk.run("receipt", "r1").stdout
 
 
-def test_a_lift_of_many_takes_a_second_person(desk: Desk):
+def test_a_lift_above_the_limit_needs_a_second_person(desk: Desk):
     """
     The number is that of the elements that would be reinstated.
     """

@@ -124,9 +124,9 @@ def test_a_target_that_is_added_to_an_incident_is_not_ordered(desk: Desk, more: 
         assert ("active", 2) == (desk.state(added), orders_in(desk))
 
 
-def test_caps_and_second_persons_count_what_all_would_end_together(desk: Desk):
+def test_limits_count_what_all_orders_would_end_together(desk: Desk):
     """
-    Three elements by three orders are more than two, though no order ends so many.
+    Three elements ended by three orders exceed a limit of two, though no single order ends so many.
     """
     targets = ("--targets", listed(desk, "token:t2", "token:t9", "token:t5"))
     desk.run("revoke", *targets, *BY, "--execute", "--max-kills", "2", exit=2)
@@ -148,7 +148,7 @@ def test_caps_and_second_persons_count_what_all_would_end_together(desk: Desk):
         (("--targets", "no-such-file"), ""),
     ],
 )
-def test_what_names_no_targets_is_a_usage_error(desk: Desk, words: tuple[str, ...], text: str):
+def test_invalid_lists_of_targets_are_usage_errors(desk: Desk, words: tuple[str, ...], text: str):
     """
     This covers two ways at once, none, an empty file, a line without a kind, something without a state, and too many.
     """

@@ -47,7 +47,7 @@ def of_kind(desk: Desk, kind: str, *options: str) -> list[dict[str, Any]]:
 
 def test_every_threshold_that_a_rule_reads_can_be_set():
     """
-    The table of thresholds names fields that there are, and what rules declare to read is in it or another setting.
+    Each threshold in the table is an existing field, and each setting that rules declare is in the table or elsewhere.
     """
     others = {"sensitive", "broad", "caching", "restating", "exceptions", "scope_match", "implies", "operations"}
     others |= {"audiences"}
@@ -56,9 +56,9 @@ def test_every_threshold_that_a_rule_reads_can_be_set():
     assert all(hasattr(DEFAULT, threshold.field) for threshold in THRESHOLDS.values())
 
 
-def test_a_rule_is_switched_off_or_weighs_less(desk: Desk):
+def test_a_rule_can_be_switched_off_or_made_less_severe(desk: Desk):
     """
-    In the list, in the chain and for a gate: what is set of a rule counts.
+    The setting of a rule counts in the list, in the chain and for a gate.
     """
     desk.take(*WIDE)
     set_(desk, '[findings.scope-exceeds-parent]\nseverity = "low"')
@@ -85,9 +85,9 @@ def test_the_table_of_scopes_says_what_an_operation_needs(desk: Desk):
 
 
 @pytest.mark.parametrize("pattern", ['of = "delegation:d*"', 'principal = "agent:b"', 'source = "https://idp*"', ""])
-def test_an_exception_suppresses_until_it_runs_out(desk: Desk, pattern: str):
+def test_an_exception_suppresses_until_it_expires(desk: Desk, pattern: str):
     """
-    What it covers is suppressed, and no longer once its end has come: then it is a finding itself.
+    What it covers is suppressed until its end; then the expired exception is itself a finding.
     """
     desk.take(*WIDE)
     set_(desk, ACCEPTED.format(pattern=pattern, until="2099-01-01T00:00:00Z"))
@@ -102,7 +102,7 @@ def test_an_exception_suppresses_until_it_runs_out(desk: Desk, pattern: str):
 
 def test_an_exception_covers_nothing_else(desk: Desk):
     """
-    Another thing, another rule, another party: told as before.
+    Another thing, rule or party is reported as before.
     """
     desk.take(*WIDE)
     for pattern in ('of = "delegation:x*"', 'principal = "agent:z"', 'source = "urn:*"'):
@@ -139,9 +139,9 @@ def test_an_exception_covers_nothing_else(desk: Desk):
         ("findings = 3", "must be a table"),
     ],
 )
-def test_what_cannot_be_is_refused(tmp_path: Path, text: str, message: str):
+def test_invalid_input_is_refused(tmp_path: Path, text: str, message: str):
     """
-    The message names what is wrong, where it stands, and what there is.
+    The message names what is wrong, where, and the valid values.
     """
     with pytest.raises(RefusedError, match=message) as refused:
         options(tmp_path, text)

@@ -106,7 +106,7 @@ def test_what_no_fact_names_is_not_added(client: Client):
         ("/v1/cases/none/changes", {"change": "closed"}, 404, "not-found", "none"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused(
+def test_invalid_input_is_refused(
     api: World, client: Client, path: str, body: dict[str, object], status: int, type: str, detail: str
 ):
     """
