@@ -23,9 +23,8 @@ from lineage.core.model.events import ActionPerformed, Event
 from lineage.core.model.records import lane_of, position_of
 from lineage.core.model.references import subject_of
 from lineage.core.model.times import HOUR, Instant
-from lineage.store.database.dialects import add
+from lineage.store.database.dialects import add, chunks, in_array, values_of
 from lineage.store.database.sorted_runs import about_among
-from lineage.store.database.sql import chunks, in_array, values_of
 from lineage.store.database.tables import Keys, act, fact, meta
 
 ANY: Final = -(1 << 63)

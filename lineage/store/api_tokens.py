@@ -9,9 +9,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from lineage.core.model.times import Instant
-from lineage.store.database.dialects import add_missing
-from lineage.store.database.engine import writing
-from lineage.store.database.sql import storable
+from lineage.store.database.dialects import add_missing, storable, writing
 from lineage.store.database.tables import api_token, api_token_end
 from lineage.store.store import Store
 

@@ -16,10 +16,8 @@ from lineage.core.model.records import Position, position_of
 from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant
 from lineage.store import evidence_trees
-from lineage.store.database.dialects import add_missing, wait_for_turn
-from lineage.store.database.engine import writing
+from lineage.store.database.dialects import CHUNK, add_missing, chunks, in_array, wait_for_turn, writing
 from lineage.store.database.sorted_runs import upward
-from lineage.store.database.sql import CHUNK, chunks, in_array
 from lineage.store.database.tables import (
     deleted_key,
     deleted_sequence,

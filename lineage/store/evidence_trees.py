@@ -15,10 +15,8 @@ from lineage.core.evidence.tiles import WIDTH, subtrees
 from lineage.core.model.errors import IntegrityError
 from lineage.core.model.records import Position, position_of
 from lineage.core.model.times import Instant
-from lineage.store.database.dialects import add_missing, hold
-from lineage.store.database.engine import writing
+from lineage.store.database.dialects import add_missing, chunks, hold, in_array, values_of, writing
 from lineage.store.database.sorted_runs import ident_among
-from lineage.store.database.sql import chunks, in_array, values_of
 from lineage.store.database.tables import BROKEN, checkpoint, fact, meta, position, sighting, tile, tree
 from lineage.store.store import Store
 from lineage.store.writing.trees import extend_lane

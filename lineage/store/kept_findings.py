@@ -21,9 +21,7 @@ from lineage.core.model.events import canonical_json
 from lineage.core.model.finding import Severity
 from lineage.core.model.sentences import Sentence, Tag
 from lineage.core.model.times import DAY, HOUR, MINUTE, Instant
-from lineage.store.database.dialects import add, without_limits
-from lineage.store.database.engine import writing
-from lineage.store.database.sql import chunks, in_array, storable
+from lineage.store.database.dialects import add, chunks, in_array, storable, without_limits, writing
 from lineage.store.database.tables import finding
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Cursor

@@ -9,9 +9,7 @@ import sqlalchemy as sa
 
 from lineage.core.model.events import canonical_json
 from lineage.core.model.times import Instant
-from lineage.store.database.dialects import add_missing
-from lineage.store.database.engine import writing
-from lineage.store.database.sql import storable
+from lineage.store.database.dialects import add_missing, storable, writing
 from lineage.store.database.tables import approval, claim, plan
 from lineage.store.store import Store
 

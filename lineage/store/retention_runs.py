@@ -13,8 +13,7 @@ import sqlalchemy as sa
 
 from lineage.core.model.errors import UnavailableError
 from lineage.core.retention.schedule import RetentionRun
-from lineage.store.database.dialects import backend_of, wait_for_turn
-from lineage.store.database.engine import faults
+from lineage.store.database.dialects import backend_of, faults, wait_for_turn
 from lineage.store.database.tables import meta
 from lineage.store.store import Store
 

@@ -9,9 +9,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from lineage.core.model.times import Instant
-from lineage.store.database.dialects import wait_for_turn
-from lineage.store.database.engine import writing
-from lineage.store.database.sql import storable
+from lineage.store.database.dialects import storable, wait_for_turn, writing
 from lineage.store.database.tables import source_count, source_memory
 from lineage.store.store import Store
 

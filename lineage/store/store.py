@@ -20,11 +20,20 @@ from lineage.core.model.records import Batch, DecodedRecord, Outcomes, Position,
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
 from lineage.plumbing.gc_pause import gc_paused
-from lineage.store.database.dialects import add_missing, backend_of, wait_for_turn
-from lineage.store.database.engine import check, connect, faults, sqlite_path, upgrade
+from lineage.store.database.dialects import (
+    add_missing,
+    ascii_lower,
+    backend_of,
+    chunks,
+    faults,
+    in_array,
+    storable,
+    values_of,
+    wait_for_turn,
+)
+from lineage.store.database.engine import check, connect, sqlite_path, upgrade
 from lineage.store.database.postgres import RemoteProbe
 from lineage.store.database.sorted_runs import ident_among, repeated_idents
-from lineage.store.database.sql import ascii_lower, chunks, in_array, storable, values_of
 from lineage.store.database.tables import (
     Keys,
     deletion,

@@ -14,8 +14,8 @@ from benchmarks import events
 from ingest.codec import api as codec
 from ingest.projector import read_records
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
+from lineage.store.database.dialects import values_of
 from lineage.store.database.sorted_runs import ident_among
-from lineage.store.database.sql import values_of
 from lineage.store.database.tables import fact
 from lineage.store.reading import acted, statements
 from lineage.store.store import Store, open_store

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from lineage.core.model.errors import RefusedError
-from lineage.store.database.sql import storable
+from lineage.store.database.dialects import storable
 from lineage.store.delivery.ssf_streams import DISABLED, ENABLED, PAUSED, StreamSettings
 
 PUSH: Final = "urn:ietf:rfc:8935"

@@ -1,8 +1,6 @@
-"""Open a store: its connection, its schema version, its secret. Errors are translated into clear messages."""
+"""Open a store: its connection, its schema version, its secret. Nothing here runs for a question or an order."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
-from lineage.core.model.errors import AbsentError, IntegrityError, OverloadedError, RefusedError
+from lineage.core.model.errors import AbsentError, IntegrityError, RefusedError
 from lineage.store.database import postgres, sqlite
-from lineage.store.database.dialects import backend_of
+from lineage.store.database.dialects import backend_of, faults
 from lineage.store.database.tables import meta
 
 REVISION: Final = "0024"  # of the newest migration in this version
@@ -56,32 +54,6 @@ def sqlite_path(url: str) -> Path | None:
     """The file of a SQLite URL; None for a database in memory or elsewhere."""
     parsed = sa.make_url(url)
     return sqlite.file_of(parsed) if parsed.get_backend_name() == "sqlite" else None
-
-
-@contextmanager
-def faults(engine: Engine) -> Iterator[None]:
-    """Translate database errors raised within the block."""
-    where = engine.url.render_as_string(hide_password=True)
-    try:
-        yield
-    except exc.IntegrityError as error:
-        raise IntegrityError(
-            f"the store {where} contradicts the log ({error.orig}); check with 'delegraph fsck', repair with "
-            "'delegraph rebuild'"
-        ) from error
-    except exc.TimeoutError as error:
-        raise OverloadedError(f"the store {where} has all its connections in use; try again") from error
-    except exc.DBAPIError as error:
-        raise backend_of(engine.dialect).fault_of(error.orig or error, where) from error
-    except engine.dialect.loaded_dbapi.Error as error:  # raised by calls that bypass SQLAlchemy
-        raise backend_of(engine.dialect).fault_of(error, where) from error
-
-
-@contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that writes; database errors within it are translated."""
-    with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
-        yield connection
 
 
 def revision_of(connection: Connection) -> str | None:

@@ -14,7 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, Table
 
-from lineage.store.database.sql import OnSQLite, in_array
+from lineage.store.database.dialects import OnSQLite, in_array
 from lineage.store.database.tables import UPWARD, fact, ref
 
 on_sqlite = MetaData()

@@ -15,9 +15,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.model.errors import FencedError
 from lineage.core.model.times import Instant
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
-from lineage.store.database.dialects import add, add_missing
-from lineage.store.database.engine import writing
-from lineage.store.database.sql import in_array, texts_of
+from lineage.store.database.dialects import add, add_missing, in_array, texts_of, writing
 from lineage.store.database.tables import accepted, delivered, meta, spread
 from lineage.store.store import Store
 

@@ -15,9 +15,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.model.errors import FencedError
 from lineage.core.model.times import Instant
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
-from lineage.store.database.dialects import add_missing
-from lineage.store.database.engine import writing
-from lineage.store.database.sql import storable
+from lineage.store.database.dialects import add_missing, storable, writing
 from lineage.store.database.tables import dead_letter, notice, spread, stream
 from lineage.store.store import Store
 

@@ -13,7 +13,7 @@ from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
 from lineage.core.model.references import RefRole, about, mentions
 from lineage.core.model.times import Instant
-from lineage.store.database.sql import chunks
+from lineage.store.database.dialects import chunks
 from lineage.store.database.tables import span_of
 from lineage.store.reading import statements
 from lineage.store.reading.reader import Reader

@@ -6,7 +6,7 @@ from typing import Any
 
 from lineage.core.authority.world import World
 from lineage.core.model.times import Instant
-from lineage.store.database.sql import chunks
+from lineage.store.database.dialects import chunks
 from lineage.store.reading import statements
 from lineage.store.reading.latest_elements import latest_elements
 from lineage.store.reading.reader import Reader

@@ -11,7 +11,7 @@ from lineage.core.model.keys import is_element
 from lineage.core.model.references import about, mentions
 from lineage.core.model.times import Instant
 from lineage.store.acts_in_time import STATED, Acts, Candidate, ListFilter, ListPosition, value_hash
-from lineage.store.database.sql import chunks
+from lineage.store.database.dialects import chunks
 from lineage.store.reading import statements
 from lineage.store.reading.reader import Reader, fact_of
 

@@ -32,8 +32,8 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.references import RefRole, about, dependencies_of, listed, mentions, mentions_key
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
+from lineage.store.database.dialects import chunks
 from lineage.store.database.sorted_runs import about_is, run
-from lineage.store.database.sql import chunks
 from lineage.store.database.tables import Keys, fact, name, ref
 from lineage.store.reading import statements
 

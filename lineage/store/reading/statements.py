@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from lineage.core.model.records import ORDERS, Position
 from lineage.core.model.references import RefRole
+from lineage.store.database.dialects import found_by, in_array, lateral_for_each, nothing_of, texts_of, values_of
 from lineage.store.database.sorted_runs import about_among, about_is, sorted_ref, upward
-from lineage.store.database.sql import found_by, in_array, lateral_for_each, nothing_of, texts_of, values_of
 from lineage.store.database.tables import accepted, fact, name, ref, sighting, spread
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()

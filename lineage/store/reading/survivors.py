@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from lineage.core.model.times import Instant
-from lineage.store.database.sql import chunks
+from lineage.store.database.dialects import chunks
 from lineage.store.database.tables import span_of
 from lineage.store.reading import statements
 from lineage.store.reading.reader import Reader

@@ -13,8 +13,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from lineage.store.database.dialects import without_limits
-from lineage.store.database.engine import check, connect, faults, upgrade
+from lineage.store.database.dialects import faults, without_limits
+from lineage.store.database.engine import check, connect, upgrade
 from lineage.store.database.sorted_runs import by_child
 from lineage.store.database.sqlite import never_sync
 from lineage.store.database.tables import UPWARD, fact, meta, name, position, quarantine, ref, release, sighting

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from lineage.core.model.errors import IntegrityError, RefusedError, UnavailableError
 from lineage.core.model.records import Outcomes, Position
 from lineage.store.database import postgres
-from lineage.store.database.engine import faults
+from lineage.store.database.dialects import faults
 from lineage.store.database.postgres import quoted
 from lineage.store.database.sorted_runs import SORTED
 from lineage.store.rebuild.diff import like, twin

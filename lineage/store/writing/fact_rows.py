@@ -17,7 +17,7 @@ from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import Batch, DecodedRecord, RejectedRecord
 from lineage.core.model.references import RefRole, mentions, subject_of
 from lineage.store import acts_in_time
-from lineage.store.database.sql import storable
+from lineage.store.database.dialects import storable
 from lineage.store.database.tables import ENDLESS, UPWARD, Hashes, Keys, fact, span_after
 from lineage.store.writing import trees
 

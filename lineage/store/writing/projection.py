@@ -21,7 +21,16 @@ from lineage.core.model.events import Event
 from lineage.core.model.records import Batch, Outcomes, RejectedRecord
 from lineage.core.model.references import RefRole, mentions
 from lineage.store import acts_in_time
-from lineage.store.database.dialects import add, add_missing, takes_turns, wait_for_turn
+from lineage.store.database.dialects import (
+    add,
+    add_missing,
+    chunks,
+    found_by,
+    storable,
+    takes_turns,
+    values_of,
+    wait_for_turn,
+)
 from lineage.store.database.sorted_runs import (
     about_among,
     highest_in_runs,
@@ -30,7 +39,6 @@ from lineage.store.database.sorted_runs import (
     sorted_ref,
     upward,
 )
-from lineage.store.database.sql import chunks, found_by, storable, values_of
 from lineage.store.database.tables import Keys, fact, meta, name, position, quarantine, ref, sighting
 from lineage.store.writing import optimistic_commit, trees
 from lineage.store.writing.fact_rows import (

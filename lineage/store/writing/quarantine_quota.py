@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from lineage.core.model.records import RejectedRecord
-from lineage.store.database.dialects import takes_turns
-from lineage.store.database.sql import chunks, in_array, storable
+from lineage.store.database.dialects import chunks, in_array, storable, takes_turns
 from lineage.store.database.tables import quarantine
 
 RECORDS: Final = 10_000

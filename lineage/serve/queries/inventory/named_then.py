@@ -9,7 +9,7 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.references import mentions_key
 from lineage.core.model.times import Instant
 from lineage.store.acts_in_time import EVERY_SORT, LONGEST, STATED, ListFilter, Sort
-from lineage.store.database.sql import storable
+from lineage.store.database.dialects import storable
 from lineage.store.reading.list_items import candidates_in_order, hash_of
 from lineage.store.reading.reader import Reader
 from lineage.store.writing.fact_rows import BETWEEN, CALLED, display_name_key

@@ -12,7 +12,7 @@ from lineage.serve.documents.core_documents import Document, instant, listing
 from lineage.serve.queries.inventory.named_then import is_named_then
 from lineage.serve.queries.lists.list_cursors import cursor_after, digest_of, name_of
 from lineage.serve.queries.service import Service
-from lineage.store.database.sql import ascii_lower
+from lineage.store.database.dialects import ascii_lower
 from lineage.store.reading.reader import Reader
 from lineage.store.writing.fact_rows import BETWEEN, CALLED
 
