@@ -27,8 +27,8 @@ from lineage.core.model.events import ActionPerformed, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.plumbing.gc_pause import gc_paused
 from lineage.serve.queries.service import Service
+from lineage.store.database.sorted_runs import FAN, HOT
 from lineage.store.store import Store, open_store
-from lineage.store.writing.index_entries import FAN, HOT
 
 BATCH = 20_000
 ASKED = 300

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
 from compose.native.secured import SecuredKafka
-from lineage.store.writing import index_entries
+from lineage.store.database import sorted_runs
 from tests.support import servers, stores
 from tests.support.servers import MISSING, had
 
@@ -29,8 +29,8 @@ RUN = pytest.StashKey[servers.Run]()
 @pytest.fixture(autouse=True)
 def _small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the index of a small store on SQLite consist of several runs, some of which are being merged."""
-    monkeypatch.setattr(index_entries, "HOT", 40)
-    monkeypatch.setattr(index_entries, "FAN", 3)
+    monkeypatch.setattr(sorted_runs, "HOT", 40)
+    monkeypatch.setattr(sorted_runs, "FAN", 3)
 
 
 @pytest.fixture(autouse=True, scope="session")

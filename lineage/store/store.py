@@ -33,7 +33,7 @@ from lineage.store.database.dialects import (
 )
 from lineage.store.database.engine import check, connect, sqlite_path, upgrade
 from lineage.store.database.postgres import RemoteProbe
-from lineage.store.database.sorted_runs import ident_among, repeated_idents
+from lineage.store.database.sorted_runs import IndexRuns, ident_among, merge_some, repeated_idents, state_of
 from lineage.store.database.tables import (
     Keys,
     deletion,
@@ -52,7 +52,6 @@ from lineage.store.reading.acted import is_complete
 from lineage.store.reading.reader import Reader, fact_of
 from lineage.store.reading.statements import FACT, with_keys
 from lineage.store.writing.fact_rows import BatchRows, Outcome, row_maker
-from lineage.store.writing.index_entries import IndexRuns, merge_some, state_of
 from lineage.store.writing.projection import Projection
 from lineage.store.writing.quarantine_quota import Quota, discharge
 

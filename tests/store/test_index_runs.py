@@ -19,10 +19,10 @@ from sqlalchemy.engine import Connection
 
 from ingest.codec import api as codec
 from lineage.core.model.references import RefRole
+from lineage.store.database import sorted_runs
 from lineage.store.database.sorted_runs import by_about, by_child, by_ident, run
 from lineage.store.database.tables import UPWARD, fact, ref
 from lineage.store.store import Store, open_store
-from lineage.store.writing import index_entries
 from lineage.store.writing.fact_rows import entries_of
 from tests.support import stores
 from tests.support.places import ROOT
@@ -60,7 +60,7 @@ def fact_row(one: Fact) -> tuple[Any, ...]:
 
 def add_entries(connection: Connection, facts: list[tuple[Any, ...]], refs: list[Ref]) -> None:
     """Add the entries of facts, as the projection does."""
-    index_entries.add_entries(connection, len(facts), refs, entries_of(facts, refs))
+    sorted_runs.add_entries(connection, len(facts), refs, entries_of(facts, refs))
 
 
 def stored(store: Store) -> tuple[list[Ref], list[Fact], list[Fact], list[Up]]:
@@ -99,8 +99,8 @@ def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot
     facts: list[Fact] = []
     emptied(store)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(index_entries, "HOT", hot)
-        patched.setattr(index_entries, "FAN", fan)
+        patched.setattr(sorted_runs, "HOT", hot)
+        patched.setattr(sorted_runs, "FAN", fan)
         for _ in range(rng.randrange(3, 30)):
             dies = rng.random() < 0.25
             new: list[Fact] = []
@@ -116,7 +116,7 @@ def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot
                             written += [(other, rng.randrange(3), role, key, n) for other in mentioned]
                         add_entries(connection, [fact_row(one) for one in new], sorted(written))
                     else:
-                        index_entries.merge_some(connection, rng.randrange(1, 40))
+                        sorted_runs.merge_some(connection, rng.randrange(1, 40))
                     if dies:
                         raise KilledError  # noqa: TRY301 (it ends the transaction)
             except KilledError:
@@ -141,15 +141,15 @@ def test_merging_ends_with_fewer_runs_than_it_merges(store: Store, seed: int, fa
     rng = random.Random(seed)
     emptied(store)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(index_entries, "HOT", 2)
-        patched.setattr(index_entries, "FAN", fan)
+        patched.setattr(sorted_runs, "HOT", 2)
+        patched.setattr(sorted_runs, "FAN", fan)
         for n in range(rng.randrange(60)):
             with store._write() as connection:
                 add_entries(connection, [fact_row((n, n, n % FEW_KEYS, 0))], [])
         moved: int | None = 0
         while moved is not None:
             with store._write() as connection:
-                moved = index_entries.merge_some(connection, 7)
+                moved = sorted_runs.merge_some(connection, 7)
         with store.connection() as connection:
             levels = Counter(connection.execute(sa.select(run.c.level)).scalars())
         state = store.runs()
@@ -166,7 +166,7 @@ def test_a_deleted_fact_leaves_no_entry(store: Store):
     rows = [fact_row((n, n + 100, n % 2, 0)) for n in range(4)]
     with store._write() as connection:
         connection.exec_driver_sql("DELETE FROM fact")
-        index_entries.add(connection, fact, rows)
+        sorted_runs.add(connection, fact, rows)
         refs = [(9, 0, role, n % 2, n) for role in (RefRole.DEPENDS, RefRole.USES) for n in range(4)]
         add_entries(connection, rows, refs)
         connection.execute(fact.delete().where(fact.c.n >= 2))
@@ -185,13 +185,13 @@ def test_a_migration_copies_the_way_up_run_by_run(store: Store):
     emptied(store)
     rng = random.Random(4)
     with pytest.MonkeyPatch.context() as patched, store._write() as connection:
-        patched.setattr(index_entries, "HOT", 5)
-        patched.setattr(index_entries, "FAN", 2)
+        patched.setattr(sorted_runs, "HOT", 5)
+        patched.setattr(sorted_runs, "FAN", 2)
         for n in range(40):
             refs = [(rng.randrange(FEW_KEYS), 3, rng.choice(UPWARD), n % FEW_KEYS, n)]
             add_entries(connection, [fact_row((n, n, n % FEW_KEYS, 3))], refs)
-            index_entries.add_raised(connection, [(key, 9, role, about, m) for key, _, role, about, m in refs])
-        index_entries.merge_some(connection, 7)
+            sorted_runs.add_raised(connection, [(key, 9, role, about, m) for key, _, role, about, m in refs])
+        sorted_runs.merge_some(connection, 7)
     before = stored(store)
     runs = store.runs()
 
@@ -211,20 +211,20 @@ import random, sys
 from ingest.codec import api as codec
 from lineage.store.database.tables import fact
 from lineage.store.store import open_store
-from lineage.store.writing import index_entries
+from lineage.store.database import sorted_runs
 from tests.store.test_index_runs import add_entries, fact_row
-index_entries.HOT, index_entries.FAN = 40, 2
+sorted_runs.HOT, sorted_runs.FAN = 40, 2
 store = open_store(sys.argv[1], codec.read)
 rng = random.Random(int(sys.argv[2]))
 while True:
     with store._write() as connection:
         n = (connection.exec_driver_sql("SELECT max(n) FROM fact").scalar() or 0) + 1
         rows = [fact_row((n + i, rng.getrandbits(63), rng.randrange(50), i)) for i in range(20)]
-        index_entries.add(connection, fact, rows)
+        sorted_runs.add(connection, fact, rows)
         add_entries(connection, rows, sorted((rng.randrange(50), 0, 1, row[2], row[0]) for row in rows))
     for _ in range(3):
         with store._write() as connection:
-            index_entries.merge_some(connection, 60)
+            sorted_runs.merge_some(connection, 60)
     print("written", flush=True)
 """
 

@@ -23,10 +23,10 @@ from lineage.serve.queries.retention.retention_status import run_status
 from lineage.serve.text import render_retention
 from lineage.serve.text.text_page import Page
 from lineage.store import deletions
+from lineage.store.database.sorted_runs import IndexRuns
 from lineage.store.quarantine import beyond_quota, count_beyond_quota, count_quarantined
 from lineage.store.server_info import database_of
 from lineage.store.store import Store
-from lineage.store.writing.index_entries import IndexRuns
 
 _LIBRARIES: Final = (
     "delegraph", "sqlalchemy", "networkx", "fastavro", "alembic", "click", "rich", "structlog", "prometheus-client",

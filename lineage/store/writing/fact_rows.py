@@ -18,6 +18,7 @@ from lineage.core.model.records import Batch, DecodedRecord, RejectedRecord
 from lineage.core.model.references import RefRole, mentions, subject_of
 from lineage.store import acts_in_time
 from lineage.store.database.dialects import storable
+from lineage.store.database.sorted_runs import Entries
 from lineage.store.database.tables import ENDLESS, UPWARD, Hashes, Keys, fact, span_after
 from lineage.store.writing import trees
 
@@ -45,24 +46,6 @@ class Outcome:
     ACCEPTED: Final = 0
     CONFLICT: Final = 1
     UNAUTHORISED: Final = 2
-
-
-class Entries(NamedTuple):
-    """The sorted entries of facts in the index on SQLite, besides those of ``ref``; the number of the fact comes last.
-
-    Attributes:
-        upward: What is found on the way up.
-        about: The facts by subject.
-        ident: The facts by identity.
-    """
-
-    upward: list[Row]
-    about: list[Row]
-    ident: list[Row]
-
-    def without(self, numbers: AbstractSet[int]) -> "Entries":
-        """Leave out the entries of some facts."""
-        return Entries(*([row for row in rows if row[-1] not in numbers] for rows in self))
 
 
 def entries_of(facts: list[Row], refs: list[Ref]) -> Entries:

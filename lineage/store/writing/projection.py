@@ -33,6 +33,8 @@ from lineage.store.database.dialects import (
 )
 from lineage.store.database.sorted_runs import (
     about_among,
+    add_entries,
+    add_raised,
     highest_in_runs,
     ident_among,
     sorted_about,
@@ -56,7 +58,6 @@ from lineage.store.writing.fact_rows import (
     RowMaker,
     with_bounds,
 )
-from lineage.store.writing.index_entries import add_entries, add_raised
 from lineage.store.writing.quarantine_quota import Quota, charged, within
 
 # The origin of a record is part of an index, and PostgreSQL limits an index entry to 2,704 bytes.
