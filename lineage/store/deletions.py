@@ -10,8 +10,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from lineage.core.evidence.record_entry import Committed, RecordEntry
-from lineage.core.evidence.tiles import WIDTH
+from lineage.core.evidence.record_tree import WIDTH, Committed, RecordEntry
 from lineage.core.model.records import Position, position_of
 from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant

@@ -10,8 +10,7 @@ from sqlalchemy.engine import Connection
 
 from lineage.core.evidence import merkle
 from lineage.core.evidence.checkpoints import Checkpoint
-from lineage.core.evidence.record_entry import ENTRY_BYTES, Committed, RecordEntry, decode_entry
-from lineage.core.evidence.tiles import WIDTH, subtrees
+from lineage.core.evidence.record_tree import ENTRY_BYTES, WIDTH, Committed, RecordEntry, decode_entry, subtrees
 from lineage.core.model.errors import IntegrityError
 from lineage.core.model.records import Position, position_of
 from lineage.core.model.times import Instant

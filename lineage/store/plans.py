@@ -3,15 +3,17 @@
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from lineage.core.model.events import canonical_json
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.store.database.dialects import add_missing, storable, writing
 from lineage.store.database.tables import approval, claim, plan
 from lineage.store.store import Store
+
+APPROVED_SECONDS: Final = 60 * 60  # long enough to find the other person, too short to be forgotten
 
 
 def stored_plan(store: Store, digest: str) -> dict[str, Any] | None:
@@ -37,16 +39,21 @@ def add_approval(store: Store, digest: str, approved_by: str, approved_at: Insta
         connection.execute(approval.insert(), [row])
 
 
-def plan_approvals(store: Store, digest: str, *, after: Instant, until: Instant) -> list[tuple[str, Instant]]:
-    """Return the approvals of a plan later than ``after`` and not after ``until``: who and when, earliest first."""
+def valid_approvals(store: Store, digest: str, at: Instant) -> list[tuple[str, Instant]]:
+    """Return who approved a plan and when, as far as that is valid at an instant, earliest first.
+
+    An approval covers exactly what the plan lists and expires after an hour. A second one by the same person extends
+    the first.
+    """
     query = (
         sa.select(approval.c.approved_by, approval.c.approved_at)
         .where(approval.c.plan == storable(digest))
-        .where(approval.c.approved_at > after, approval.c.approved_at <= until)
+        .where(approval.c.approved_at > at - APPROVED_SECONDS * SECOND, approval.c.approved_at <= at)
         .order_by(approval.c.approved_at, approval.c.id)
     )
     with store.connection() as connection:
-        return [(who, when) for who, when in connection.execute(query)]
+        latest = {who: when for who, when in connection.execute(query)}
+    return sorted(latest.items(), key=lambda item: (item[1], item[0]))
 
 
 def claim_revocation(store: Store, revocation: str, value: bytes) -> bytes:

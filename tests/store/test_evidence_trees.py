@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ingest.codec import api as codec
 from ingest.projector import read_records
 from lineage.core.evidence import merkle
-from lineage.core.evidence.record_entry import NO_VALUE, decode_entry
+from lineage.core.evidence.record_tree import NO_VALUE, decode_entry
 from lineage.core.model.errors import FencedError, IntegrityError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record

@@ -31,9 +31,8 @@ from lineage.core.evidence import merkle
 from lineage.core.evidence.checkpoints import Checkpoint, parse_checkpoint
 from lineage.core.evidence.merkle import consistency_proof
 from lineage.core.evidence.notes import KeyKind, Note, NoteError, VerifierKey, parse_note, verified
-from lineage.core.evidence.record_entry import Committed, digest_of, encode_entries
+from lineage.core.evidence.record_tree import WIDTH, Committed, digest_of, encode_entries, grown, subtrees
 from lineage.core.evidence.rotation import Rotation, signed_rotation
-from lineage.core.evidence.tiles import WIDTH, grown, subtrees
 from lineage.core.evidence.witnessing import Submission, refusal
 from lineage.core.model.events import (
     ActionPerformed,

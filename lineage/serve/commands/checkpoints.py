@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from lineage.core.evidence.notes import KeyKind
-from lineage.core.evidence.record_entry import Committed, digest_of
+from lineage.core.evidence.record_tree import Committed, digest_of
 from lineage.core.model.errors import IntegrityError, RefusedError
 from lineage.core.model.records import position_of
 from lineage.deliver.tlog.checkpointing import origin_of, sign_checkpoints

@@ -15,7 +15,7 @@ import schemas
 from lineage.core.authority.rule import RULE_VERSION
 from lineage.core.evidence.checkpoints import encoded_hashes
 from lineage.core.evidence.merkle import inclusion_proof
-from lineage.core.evidence.record_entry import digest_of
+from lineage.core.evidence.record_tree import digest_of
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, canonical_json
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of

@@ -393,7 +393,7 @@ tree = Table(
     Column("after", BigInteger, nullable=False),  # the offset after its last record
 )
 
-# The tiles of the trees: on level 0 up to 256 entries of records, on higher levels hashes (``core.evidence.tiles``).
+# The tiles of the trees (``core.evidence.record_tree``): on level 0 up to 256 entries of records, above that hashes.
 tile = Table(
     "tile",
     metadata,

@@ -8,8 +8,7 @@ import sqlalchemy as sa
 from lineage.core.evidence.checkpoints import Checkpoint, parse_checkpoint
 from lineage.core.evidence.combined import is_combined, parse_combined
 from lineage.core.evidence.notes import NoteError, parse_note
-from lineage.core.evidence.record_entry import ENTRY_BYTES, decode_entry
-from lineage.core.evidence.tiles import WIDTH, unit_of
+from lineage.core.evidence.record_tree import ENTRY_BYTES, WIDTH, decode_entry, unit_of
 from lineage.core.model.records import Position
 from lineage.core.model.times import format_instant
 from lineage.store import evidence_trees

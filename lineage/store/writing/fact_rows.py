@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from lineage.core.evidence.record_entry import Committed
+from lineage.core.evidence.record_tree import Committed
 from lineage.core.model.events import PrincipalRegistered
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import Batch, DecodedRecord, RejectedRecord

@@ -15,7 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lineage.core.evidence.record_entry import Committed
+from lineage.core.evidence.record_tree import Committed
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Event
 from lineage.core.model.records import Batch, Outcomes, RejectedRecord

@@ -15,8 +15,16 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lineage.core.evidence.record_entry import NO_VALUE, Committed, encode_entries
-from lineage.core.evidence.tiles import HEIGHT, WIDTH, grown, partial_tiles, unit_of
+from lineage.core.evidence.record_tree import (
+    HEIGHT,
+    NO_VALUE,
+    WIDTH,
+    Committed,
+    encode_entries,
+    grown,
+    partial_tiles,
+    unit_of,
+)
 from lineage.core.model.records import Batch, Position, RejectedRecord
 from lineage.store.database.dialects import add
 from lineage.store.database.tables import BROKEN, tile, tree

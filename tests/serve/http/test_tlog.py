@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lineage.core.evidence.combined import parse_combined
 from lineage.core.evidence.notes import KeyKind, parse_note
-from lineage.core.evidence.record_entry import decode_entry
+from lineage.core.evidence.record_tree import decode_entry
 from lineage.core.model.records import DECISIONS, ORDERS, Position
 from lineage.deliver.tlog.checkpointing import sign_checkpoints
 from lineage.deliver.tlog.note_keys import note_keys

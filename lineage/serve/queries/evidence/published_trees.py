@@ -2,8 +2,15 @@
 
 from typing import Final
 
-from lineage.core.evidence.record_entry import ENTRY_BYTES
-from lineage.core.evidence.tiles import HEIGHT, WIDTH, TilePath, entry_bundle, hashes_of, parse_tile_path
+from lineage.core.evidence.record_tree import (
+    ENTRY_BYTES,
+    HEIGHT,
+    WIDTH,
+    TilePath,
+    entry_bundle,
+    hashes_of,
+    parse_tile_path,
+)
 from lineage.core.model.records import TOPICS
 from lineage.deliver.tlog.checkpointing import origin_of_lane
 from lineage.serve.queries.service import Service

@@ -5,7 +5,7 @@ from typing import Final
 from lineage.core.evidence.checkpoints import RecordProof, encoded_hashes
 from lineage.core.evidence.merkle import consistency_proof, inclusion_proof
 from lineage.core.evidence.notes import parse_note
-from lineage.core.evidence.record_entry import RecordEntry
+from lineage.core.evidence.record_tree import RecordEntry
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.records import TOPICS, Position
 from lineage.core.model.times import format_instant

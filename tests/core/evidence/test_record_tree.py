@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.evidence import merkle, tiles
+from lineage.core.evidence import merkle, record_tree
 from lineage.core.evidence.merkle import hash_leaf, hash_node
-from lineage.core.evidence.record_entry import ENTRY_BYTES, decode_entry, encode_entries
+from lineage.core.evidence.record_tree import ENTRY_BYTES, decode_entry, encode_entries
 from lineage.core.model.records import Position
 
 ENTRIES = encode_entries([(number, number, bytes([number % 251] * 32)) for number in range(70_000)], 0)
@@ -19,8 +19,8 @@ def grown_in(steps: list[int]) -> dict[tuple[int, int], bytes]:
     stored: dict[tuple[int, int], bytes] = {}
     size = 0
     for step in steps:
-        partial = {level: stored[level, index] for level, index in tiles.partial_tiles(size)}
-        stored.update(tiles.grown(size, partial, ENTRIES[size : size + step]))
+        partial = {level: stored[level, index] for level, index in record_tree.partial_tiles(size)}
+        stored.update(record_tree.grown(size, partial, ENTRIES[size : size + step]))
         size += step
     return stored
 
@@ -39,18 +39,18 @@ def test_the_tiles_give_the_root_of_the_entries(size: int):
         pairs = [hash_node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
         level = pairs + level[len(level) & ~1 :]
 
-    assert level[0] == merkle.root(size, tiles.subtrees(lambda *key: stored[key]))
+    assert level[0] == merkle.root(size, record_tree.subtrees(lambda *key: stored[key]))
 
 
 def test_the_example_of_the_specification():
     """70,000 entries: 273 full tiles and one of 112; one full and one of 17; one of 1."""
     stored = grown_in([70_000])
-    widths = {key: len(data) // tiles.unit_of(key[0]) for key, data in stored.items()}
+    widths = {key: len(data) // record_tree.unit_of(key[0]) for key, data in stored.items()}
 
     assert {112: 1, 256: 273} == counted([width for (level, _), width in widths.items() if level == 0])
     assert {17: 1, 256: 1} == counted([width for (level, _), width in widths.items() if level == 1])
     assert {1: 1} == counted([width for (level, _), width in widths.items() if level == 2])
-    assert [(0, 273), (1, 1), (2, 0)] == tiles.partial_tiles(70_000)
+    assert [(0, 273), (1, 1), (2, 0)] == record_tree.partial_tiles(70_000)
 
 
 def counted(widths: list[int]) -> dict[int, int]:
@@ -59,12 +59,14 @@ def counted(widths: list[int]) -> dict[int, int]:
 
 @given(st.integers(0, 1 << 50))
 def test_the_path_of_a_tile_is_read_as_it_is_written(index: int):
-    assert tiles.parse_tile_path(f"3/{tiles.tile_index(index)}") == tiles.TilePath(3, index, 256)
-    assert tiles.parse_tile_path(f"entries/{tiles.tile_index(index)}.p/255") == tiles.TilePath(None, index, 255)
+    assert record_tree.parse_tile_path(f"3/{record_tree.tile_index(index)}") == record_tree.TilePath(3, index, 256)
+    assert record_tree.parse_tile_path(f"entries/{record_tree.tile_index(index)}.p/255") == record_tree.TilePath(
+        None, index, 255
+    )
 
 
 def test_the_path_of_the_specification():
-    assert tiles.tile_index(1_234_067) == "x001/x234/067"
+    assert record_tree.tile_index(1_234_067) == "x001/x234/067"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_the_path_of_the_specification():
     ],
 )  # fmt: skip
 def test_other_paths_are_refused(path: str):
-    assert tiles.parse_tile_path(path) is None
+    assert record_tree.parse_tile_path(path) is None
 
 
 @given(
@@ -112,4 +114,4 @@ def test_the_vector_of_the_documentation():
 
 
 def test_a_bundle_gives_each_entry_with_its_length():
-    assert tiles.entry_bundle(b"".join(ENTRIES[:2])) == b"\x00\x36" + ENTRIES[0] + b"\x00\x36" + ENTRIES[1]
+    assert record_tree.entry_bundle(b"".join(ENTRIES[:2])) == b"\x00\x36" + ENTRIES[0] + b"\x00\x36" + ENTRIES[1]

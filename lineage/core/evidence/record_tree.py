@@ -1,16 +1,30 @@
-"""The hashes of a tree in tiles of 256 (C2SP tlog-tiles), and how a tree grows.
+"""The tree of the records of a partition: its entries, how it grows, and its hashes in tiles of 256 (C2SP tlog-tiles).
+
+An entry is what the tree says of one record, in 54 bytes (docs/evidence.md). It is a function of the partition alone,
+so that every consumer, rebuild and store of one log has the same tree.
 
 A tile of level 0 holds the entries themselves, from which their hashes follow. A tile of a higher level holds the
 hashes of full tiles of the level below. The last tile of each level may be partial.
 """
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from lineage.core.evidence.merkle import HASH_BYTES, Subtree, hash_complete, hash_leaves
-from lineage.core.evidence.record_entry import ENTRY_BYTES
+from lineage.core.model.records import Position, position_of
+from lineage.core.model.times import Instant
+
+_ENTRY_VERSION: Final = 1
+ENTRY_BYTES: Final = 54
+NO_VALUE: Final = bytes(32)  # the digest of a record without a value, which Kafka permits
+
+# version, Position.number, the upper byte of the gap, its other four bytes, recorded_at, SHA-256 of the value
+_LAYOUT: Final = struct.Struct(">BQBIq32s")
+assert _LAYOUT.size == ENTRY_BYTES  # noqa: S101 (with the prefix of a leaf, one block of SHA-256)
 
 WIDTH: Final = 256  # entries or hashes of a full tile
 HEIGHT: Final = 8  # levels of the tree in one tile
@@ -18,8 +32,53 @@ HEIGHT: Final = 8  # levels of the tree in one tile
 _PATH: Final = re.compile(r"(entries|0|[1-9]\d?)/((?:x\d{3}/)*\d{3})(?:\.p/([1-9]\d{0,2}))?", re.ASCII)
 _LONGEST_PATH: Final = 64
 
+Committed = tuple[int, Instant, bytes]  # the number (``Position.number``), recorded_at and digest of a record
 Key = tuple[int, int]  # level and index of a tile
 Fetch = Callable[[int, int], bytes]  # the stored data of a tile, given its level and index
+
+
+class RecordEntry(NamedTuple):
+    """The content of a leaf about a record.
+
+    Attributes:
+        position: The position of the record in the log.
+        gap: The number of offsets without a record directly before this one.
+        recorded_at: When the log recorded it.
+        digest: The SHA-256 of its value; ``NO_VALUE`` if it has none.
+    """
+
+    position: Position
+    gap: int
+    recorded_at: Instant
+    digest: bytes
+
+
+def digest_of(value: bytes | None) -> bytes:
+    """Return the digest of the value of a record."""
+    return NO_VALUE if value is None else hashlib.sha256(value).digest()
+
+
+def encode_entries(records: Iterable[Committed], after: int) -> list[bytes]:
+    """Encode the entries of consecutive records of a partition.
+
+    Args:
+        records: The records, by offset.
+        after: The number (``Position.number``) that follows the record before the first of them.
+    """
+    pack, entries = _LAYOUT.pack, []
+    for number, recorded_at, digest in records:
+        gap = number - after
+        entries.append(pack(_ENTRY_VERSION, number, gap >> 32, gap & 0xFFFFFFFF, recorded_at, digest))
+        after = number + 1
+    return entries
+
+
+def decode_entry(entry: bytes) -> RecordEntry | None:
+    """Decode an entry; None if it is not one."""
+    if len(entry) != ENTRY_BYTES or entry[0] != _ENTRY_VERSION:
+        return None
+    _, number, upper, lower, recorded_at, digest = _LAYOUT.unpack(entry)
+    return RecordEntry(position_of(number), upper << 32 | lower, recorded_at, digest)
 
 
 @dataclass(frozen=True, slots=True)
