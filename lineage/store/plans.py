@@ -52,7 +52,7 @@ def valid_approvals(store: Store, digest: str, at: Instant) -> list[tuple[str, I
         .order_by(approval.c.approved_at, approval.c.id)
     )
     with store.connection() as connection:
-        latest = {who: when for who, when in connection.execute(query)}
+        latest = {row.approved_by: row.approved_at for row in connection.execute(query)}
     return sorted(latest.items(), key=lambda item: (item[1], item[0]))
 
 

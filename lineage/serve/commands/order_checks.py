@@ -12,9 +12,9 @@ from lineage.core.revocation.batch import BatchReach
 from lineage.core.revocation.reach import Reach, differences
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.approvals import approval_document, good_approvals
+from lineage.serve.queries.plan_report import approval_document
 from lineage.serve.queries.service import Service
-from lineage.store.plans import add_approval
+from lineage.store.plans import add_approval, valid_approvals
 from lineage.store.reading.reader import Reader
 
 
@@ -134,8 +134,8 @@ def approver_of(service: Service, reader: Reader, digest: str, *, by: str, at: I
 
     None if there is none.
     """
-    good = good_approvals(service.store, digest, at)
-    return next((who for who, _ in good if is_no_second_person(reader, by, who) is None), None)
+    valid = valid_approvals(service.store, digest, at)
+    return next((who for who, _ in valid if is_no_second_person(reader, by, who) is None), None)
 
 
 def approve_plan(service: Service, digest: str, *, approved_by: str) -> Document | None:

@@ -23,7 +23,7 @@ from lineage.serve.commands.order_checks import orders_about, refuse_drift, refu
 from lineage.serve.commands.order_request import OrderRequest, differing, other_order
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.activity.uses import findings_beside_all
-from lineage.serve.queries.approvals import approvals_of
+from lineage.serve.queries.plan_report import approvals_of
 from lineage.serve.queries.service import Service, acted_by
 from lineage.store.plans import claim_revocation, claimed_event, keep_plan
 

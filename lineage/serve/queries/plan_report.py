@@ -1,4 +1,4 @@
-"""The extended plan: what a responder needs to know about a reach in addition to what it ends.
+"""The extended plan: what a responder needs to know about a reach in addition to what it ends, and who approved it.
 
 The digest covers none of it.
 """
@@ -10,7 +10,7 @@ from lineage.core.authority.rule import ALIVE, verdicts_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Target
 from lineage.core.model.keys import key_of
-from lineage.core.model.times import HOUR, Instant, format_instant
+from lineage.core.model.times import HOUR, SECOND, Instant, format_instant
 from lineage.core.revocation.plan_details import (
     actions_between,
     by_tool,
@@ -24,6 +24,7 @@ from lineage.core.revocation.plan_details import (
 )
 from lineage.core.revocation.reach import Reach
 from lineage.serve.documents.core_documents import Document, depth_documents
+from lineage.store.plans import APPROVED_SECONDS, valid_approvals
 from lineage.store.quarantine import count_quarantined_holding
 from lineage.store.reading.reader import Reader
 from lineage.store.reading.revocation_facts import load_receivers
@@ -139,3 +140,17 @@ def _narrower(reader: Reader, world: World, reach: Reach) -> Document | None:
             target = name
             break
     return None if target is None else target._asdict()
+
+
+def approvals_of(store: Store, digest: str, at: Instant) -> list[Document]:
+    """List the approvals of a plan that are valid at an instant, one per person, earliest first."""
+    return [approval_document(who, when) for who, when in valid_approvals(store, digest, at)]
+
+
+def approval_document(approved_by: str, approved_at: Instant) -> Document:
+    """Convert one approval."""
+    return {
+        "approved_by": approved_by,
+        "approved_at": format_instant(approved_at),
+        "expires_at": format_instant(approved_at + APPROVED_SECONDS * SECOND),
+    }

@@ -35,8 +35,7 @@ from lineage.serve.documents.core_documents import (
     with_prepared,
 )
 from lineage.serve.documents.refusal_wording import COMMAND_LINE, Remedies
-from lineage.serve.queries.approvals import approvals_of
-from lineage.serve.queries.plan_report import plan_details
+from lineage.serve.queries.plan_report import approvals_of, plan_details
 from lineage.store import deletions
 from lineage.store.plans import keep_plan, stored_plan
 from lineage.store.reading.acted import count_acted

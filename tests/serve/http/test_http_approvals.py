@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from lineage.core.model.times import SECOND, format_instant
-from lineage.serve.queries.approvals import APPROVED_SECONDS
 from lineage.serve.text import render_orders
+from lineage.store.plans import APPROVED_SECONDS
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.support.http_writes import KILLED, ORDER, event
