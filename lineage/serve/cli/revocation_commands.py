@@ -107,8 +107,7 @@ def revoke(
     reinstated (lift): until then authority issued for it is never valid, and what was revoked never comes back.
     """  # noqa: D301
     from lineage.core.model.events import Target
-    from lineage.serve.commands.order_checks import refuse_people
-    from lineage.serve.commands.order_request import OrderRequest
+    from lineage.serve.commands.order_request import OrderRequest, refuse_people
     from lineage.serve.commands.revoke import give_order
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.documents.core_documents import split_of

@@ -13,7 +13,7 @@ from lineage.core.model.keys import key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.vocabulary import CASE_ITEM_KINDS
 from lineage.serve.commands.append import append, event_of
-from lineage.serve.commands.order_checks import refuse_people
+from lineage.serve.commands.order_request import refuse_people
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.cases.cases import case_in_brief, known_case, unknown_findings
 from lineage.serve.queries.service import Service

@@ -9,7 +9,7 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.core.retention.holds import PLACED, RELEASED, Hold, changed_by
 from lineage.serve.commands.append import append, event_of
 from lineage.serve.commands.cases import id_of_day
-from lineage.serve.commands.order_checks import refuse_people
+from lineage.serve.commands.order_request import refuse_people
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.cases.cases import known_case
 from lineage.serve.queries.inventory.identity import identity

@@ -10,7 +10,7 @@ from lineage.core.model.times import format_instant
 from lineage.core.model.trust import may_lift
 from lineage.core.revocation.receipt import receipt_of
 from lineage.serve.commands.append import append, event_of
-from lineage.serve.commands.order_checks import orders_about, refuse_one_person, refuse_people
+from lineage.serve.commands.order_request import orders_about, refuse_one_person, refuse_people
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
 from lineage.store.reading.descendants import load_below

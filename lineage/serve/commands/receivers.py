@@ -15,7 +15,7 @@ from lineage.core.model.events import Event, ReceiverRegistered, RevocationAckno
 from lineage.core.model.times import format_instant
 from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.commands.append import append, event_of
-from lineage.serve.commands.order_checks import is_no_second_person, refuse_people
+from lineage.serve.commands.order_request import is_no_second_person, refuse_people
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.revocations.closure import closure
 from lineage.serve.queries.revocations.receivers import registration_document

@@ -17,8 +17,15 @@ from lineage.core.model.events import Event, RevocationOrdered
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.reach import Reach, reach_of
 from lineage.serve.commands.append import append, event_of
-from lineage.serve.commands.order_checks import orders_about, refuse_drift, refuse_people, second_person
-from lineage.serve.commands.order_request import OrderRequest, differing, other_order
+from lineage.serve.commands.order_request import (
+    OrderRequest,
+    differing,
+    orders_about,
+    other_order,
+    refuse_drift,
+    refuse_people,
+    second_person,
+)
 from lineage.serve.documents.core_documents import Document, reach_document
 from lineage.serve.queries.service import Service, acted_by
 from lineage.store.plans import claim_revocation, claimed_event

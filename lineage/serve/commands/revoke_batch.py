@@ -19,8 +19,15 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.batch import BatchReach
 from lineage.core.revocation.reach import reach_of
 from lineage.serve.commands.append import event_of
-from lineage.serve.commands.order_checks import orders_about, refuse_drift, refuse_people, second_person
-from lineage.serve.commands.order_request import OrderRequest, differing, other_order
+from lineage.serve.commands.order_request import (
+    OrderRequest,
+    differing,
+    orders_about,
+    other_order,
+    refuse_drift,
+    refuse_people,
+    second_person,
+)
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.activity.uses import findings_beside_all
 from lineage.serve.queries.plan_report import approvals_of

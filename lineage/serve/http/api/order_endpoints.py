@@ -17,8 +17,7 @@ from lineage.deliver.http.callers import Caller
 from lineage.serve.commands import acknowledgements as acknowledging
 from lineage.serve.commands.judgements import judge as judge_finding
 from lineage.serve.commands.lift import lift_order
-from lineage.serve.commands.order_checks import approve_plan
-from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.order_request import OrderRequest, approve_plan
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import AppContext
