@@ -16,13 +16,13 @@ from lineage.serve.http.api import order_endpoints as orders
 from lineage.serve.http.auth.csrf import HEADER, refuse_forgery
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.json_body import read_body
-from lineage.serve.http.core.query import ParameterError, Query, kind_and_id
+from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, normalise_fields
 from lineage.serve.text import render_orders
 from lineage.serve.web import page_context as shown
 from lineage.serve.web import view_models
 from lineage.serve.web.linked_text import lines_of
 from lineage.serve.web.links import Links
-from lineage.serve.web.page_endpoint import ASKED, PageRequest, normalise_fields, render_template
+from lineage.serve.web.page_endpoint import ASKED, PageRequest, render_template
 
 MOST_BYTES: Final = 32 * 1024
 _FIELDS: Final = 32

@@ -3,7 +3,7 @@
 A page calls ``answered``, as the API does; related documents come from the same functions.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -14,19 +14,15 @@ from starlette.responses import HTMLResponse, Response
 from lineage.core.model.times import Instant
 from lineage.deliver.http.callers import Caller, Role
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.documents.typed_times import complete_time
 from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import TIMES
-from lineage.serve.http.core.query import Parameter, ParameterError, Query
+from lineage.serve.http.core.query import Parameter, ParameterError, Query, normalise_fields
 from lineage.serve.http.core.question import AnsweredQuery, Question, answered
 from lineage.serve.web.links import Links
 from lineage.serve.web.templating import environment
 
-TIME_FIELDS: Final = frozenset(
-    {"at", "known_at", "from", "to", "issued_before", "since", "until", "before", "starts_at", "ends_at"}
-)
 MOMENT: Final = frozenset({"at", "known_at"})
 PAGED: Final = frozenset({"after", "limit"})
 SHOWN: Final = 20  # items of a list on its page, which is then a few screens tall, also on a phone
@@ -124,12 +120,6 @@ def page_of(
 def first_entry(query: Query) -> int:
     """Return how many entries the previous pages had."""
     return query.number("after", default=1, most=_MOST_ENTRIES) if query.text("after") else 0
-
-
-def normalise_fields(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Drop empty fields of a form, strip the others (no id begins or ends with white space), and complete times."""
-    params = [(name, value.strip()) for name, value in items]
-    return [(name, complete_time(value) if name in TIME_FIELDS else value) for name, value in params if value]
 
 
 def with_normalised_query(request: Request) -> Request:

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lineage.serve.web.page_endpoint import TIME_FIELDS, path_of, render_template
+from lineage.serve.http.core.query import TIME_PARAMETERS
+from lineage.serve.web.page_endpoint import path_of, render_template
 
 _ADVICE: Final = {
     HTTPStatus.UNAUTHORIZED: "Sign in with the link that 'delegraph serve' printed, or with your identity provider.",
@@ -43,7 +44,7 @@ def show_fault(request: Request, response: Response) -> Response:
     context = {
         "problem": problem,
         "navigable": status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),
-        "advice": _TIME if problem.get("parameter") in TIME_FIELDS else _ADVICE.get(status, ""),
+        "advice": _TIME if problem.get("parameter") in TIME_PARAMETERS else _ADVICE.get(status, ""),
         "looked_for": problem.get("id", ""),
         "retry_after": response.headers.get("retry-after"),
         "same": _address(request),

@@ -9,9 +9,13 @@ from ingest.codec import limits
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant, parse_instant
 from lineage.serve.documents.core_documents import split_of
+from lineage.serve.documents.typed_times import complete_time
 
 _LONGEST_OF: Final = 1_024  # characters; an id has at most 512 bytes, and a kind a few
 _DIGITS: Final = 9  # characters of a number
+TIME_PARAMETERS: Final = frozenset(
+    {"at", "known_at", "from", "to", "issued_before", "since", "until", "before", "starts_at", "ends_at"}
+)
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -147,6 +151,16 @@ class Query:
         if value not in choices:
             raise ParameterError(name, f"{value[:64]!r} is none of {', '.join(choices)}")
         return value
+
+
+def normalise_fields(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Normalise a query or a form that a person filled in, before it is read as strictly as any other.
+
+    Empty fields are dropped, white space around the others is too (no id begins or ends with it), and times are
+    completed.
+    """
+    params = [(name, value.strip()) for name, value in items]
+    return [(name, complete_time(value) if name in TIME_PARAMETERS else value) for name, value in params if value]
 
 
 def kind_and_id(of: str, *, kinds: Collection[str] = (), parameter: str = "of") -> tuple[str, str]:
