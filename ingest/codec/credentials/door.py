@@ -41,7 +41,11 @@ def may_hold(text: str) -> bool:
         or "auth/token/" in text
         or (" " in text and _WORDS.search(text) is not None)
         # A long run of letters and digits is the base64 of something readable.
-        or (packed.LONG_RUN.search(text) is not None and packed.may_hold_base64(text))
+        or (
+            packed.LONG_RUN.search(text) is not None
+            and (packed.AT_START.match(text) is not None or packed.FURTHER_ON.search(text) is not None)
+            and packed.holds_base64(text)
+        )
     )
 
 

@@ -41,14 +41,16 @@ _FOUR: Final = (  # the letters of three bytes that can be printed
 )
 _OF_TWO_BYTES: Final = "[A-Za-z0-9+/_-][AQgw][A-D][A-Za-z0-9+/_-]A[A-P]"  # UTF-16
 _READABLE: Final = f"(?:{_FOUR * 4}|H4[s-v]|ww[E-H]|{_OF_TWO_BYTES})"
-_BEGINS: Final = re.compile(_READABLE)
-_BEGINS_FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9+_-]{_READABLE}")
+AT_START: Final = re.compile(_READABLE)
+FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9+_-]{_READABLE}")
 
 
-def may_hold_base64(text: str) -> bool:
-    """Whether a run of letters and digits in a text that has a ``LONG_RUN`` is the base64 of something readable."""
-    if "\n" not in text and _BEGINS.match(text) is None and _BEGINS_FURTHER_ON.search(text) is None:
-        return False  # the usual case
+def holds_base64(text: str) -> bool:
+    """Whether a run of letters and digits in a text is the base64 of something readable.
+
+    In a text without line breaks that takes a ``LONG_RUN`` and a beginning ``AT_START`` or ``FURTHER_ON``, which
+    ``door.may_hold`` looks for first, since that is faster.
+    """
     for match in _RUN.finditer(text):
         run = match.group()
         if _is_readable(run) or ("/" in run and any(_is_readable(part) for part in run.split("/"))):
