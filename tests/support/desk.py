@@ -94,9 +94,9 @@ def derived(id: str, parent: str, role: str = "subject", **fields: Any) -> dict[
     return token(id, derived_from=[{"token": parent, "role": role}], **fields)
 
 
-def granted(id: str, delegator: str, delegatee: str, **fields: Any) -> dict[str, Any]:
+def granted(id: str, delegator: str, delegatee: str, at: str = "09:00", **fields: Any) -> dict[str, Any]:
     return raw_event(
-        "delegation.granted", f"grant {id}", delegation=id, delegator=delegator, delegatee=delegatee, **fields
+        "delegation.granted", f"grant {id}", at, delegation=id, delegator=delegator, delegatee=delegatee, **fields
     )
 
 

@@ -11,6 +11,7 @@ from lineage.core.authority.principals import Principals
 from lineage.core.authority.receivers import Receivers
 from lineage.core.model.events import (
     ActionPerformed,
+    Body,
     CaseChanged,
     CheckpointKeyRotated,
     DecisionMade,
@@ -72,7 +73,7 @@ class World:
         body = fact.event.body
         if isinstance(body, ActionPerformed):  # most facts
             self.actions.add(body.action, fact)
-            for key in _authorities(body):
+            for key in authorities_of(body):
                 self.uses[key].add(body.action)
             if body.decision is not None:
                 self.uses[f"decision:{body.decision}"].add(body.action)
@@ -88,7 +89,7 @@ class World:
             self.receivers.add(fact)
         elif isinstance(body, DecisionMade):
             self.decisions.add(body.decision, fact)
-            for key in _authorities(body):
+            for key in authorities_of(body):
                 self.decided[key].add(body.decision)
         elif isinstance(body, FindingJudged):
             self.judgements.add(body.finding, fact)
@@ -204,8 +205,11 @@ def _named_by(action_facts: tuple[Fact, ...], decision_facts: tuple[Fact, ...]) 
     ]
 
 
-def _authorities(body: DecisionMade | ActionPerformed) -> list[str]:
-    named = []
+def authorities_of(body: Body) -> list[str]:
+    """Return the elements that one fact about an action or a decision names as its authority."""
+    named: list[str] = []
+    if not isinstance(body, ActionPerformed | DecisionMade):
+        return named
     if body.token is not None:
         named.append(f"token:{body.token}")
     if body.delegation is not None:

@@ -8,13 +8,14 @@ from typing import Final, NamedTuple, Protocol
 from ingest.log.port import Log
 from lineage.core.authority.elements import FactIndex
 from lineage.core.authority.world import World
+from lineage.core.findings.nearby import grants_read_near
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import Trusted, in_force
 from lineage.serve.documents.core_documents import Document
 from lineage.store.reading.graph_parts import load_nearby
-from lineage.store.reading.reader import Reader
+from lineage.store.reading.reader import Choose, Reader
 from lineage.store.store import Store
 
 Positions = Mapping[tuple[str, int], int]
@@ -32,11 +33,13 @@ class WorldPart(NamedTuple):
             was derived from it.
         is_whole: Whether all of that was loaded.
         watched: The keys whose uses and children were loaded.
+        left_out: The keys of what was looked at and left out, because no rule reads it (``Surroundings``).
     """
 
     world: World
     is_whole: bool
     watched: frozenset[str]
+    left_out: frozenset[str] = frozenset()
 
 
 Answer = Callable[[WorldPart], Document]
@@ -129,7 +132,7 @@ class WorldLoader:
                     return None
                 elements = {key for key in world.authorities_named(id_) if world.graph.granted(key)}
                 names = {f"principal:{actor}" for actor in world.acted(id_)}
-                return self._around(reader, world, elements, names, only_stated=True)
+                return self._around(reader, world, elements, names, choose=partial(grants_read_near, action=id_))
             if kind in ELEMENT_KINDS:
                 reader.load_elements(world, [key])
                 reader.load_places(world, list(world.graph))
@@ -154,13 +157,13 @@ class WorldLoader:
         names: set[str],
         *,
         naming: int = 0,
-        only_stated: bool = False,
+        choose: Choose | None = None,
     ) -> WorldPart:
-        is_whole = reader.load_surroundings(
-            world, elements, names, most=SURROUNDINGS, naming=naming, only_stated=only_stated
+        is_whole, left_out = reader.load_surroundings(
+            world, elements, names, most=SURROUNDINGS, naming=naming, choose=choose
         )
         named = {one for one in world.graph if not names.isdisjoint(_names(world, one))} if naming else set()
-        return WorldPart(world, is_whole, frozenset({*elements, *names, *named}))
+        return WorldPart(world, is_whole, frozenset({*elements, *names, *named}), left_out)
 
 
 def judgements_of(reader: Reader, findings: Collection[str]) -> FactIndex:

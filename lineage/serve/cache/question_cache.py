@@ -89,7 +89,7 @@ class KeptThing:
             seen: The number of changes that had occurred before it was loaded.
         """
         uses = (_use(one) for one in loaded.watched)
-        keys = set(chain([key], uses, *(_mentioned(fact.event) for fact in loaded.world.facts())))
+        keys = set(chain([key], uses, loaded.left_out, *(_mentioned(fact.event) for fact in loaded.world.facts())))
         self.keys = array("q", set(map(hash, keys)))
         self.seen = seen
         self.size = 0

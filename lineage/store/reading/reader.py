@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from heapq import merge
-from itertools import chain
-from typing import Any, Final
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -51,6 +51,23 @@ def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
 def _recorded_at(row: Any) -> Instant:
     _, recorded_at, _, _, again = row
     return int(recorded_at if again is None or again > recorded_at else again)
+
+
+Choose = Callable[[World, list[Fact]], tuple[list[Fact], frozenset[str]]]
+"""Chooses from some grants those that are read, and returns the keys of what the others are about and depend on."""
+
+
+class Surroundings(NamedTuple):
+    """The outcome of loading the basis of findings about some things.
+
+    Attributes:
+        is_whole: Whether everything was loaded.
+        left_out: The keys of elements that were looked at but are not in the world, because no rule reads them, and of
+            what these depend on. Further facts about them may be read by a rule.
+    """
+
+    is_whole: bool
+    left_out: frozenset[str]
 
 
 class Reader:
@@ -255,7 +272,6 @@ class Reader:
         actions: Collection[str],
         *,
         loaded: AbstractSet[str] = frozenset(),
-        only_stated: bool = False,
     ) -> None:
         """Load what is needed to evaluate some actions.
 
@@ -263,19 +279,11 @@ class Reader:
             world: The world to which they are added.
             actions: The ids of the actions.
             loaded: Elements that the world contains with everything that their evaluation needs, and their names.
-            only_stated: Whether to leave out the orders and registrations that concern their authority, if no actor
-                has to be inferred from that.
         """
         for found in self.facts_about([f"action:{action}" for action in actions]):
             world.add(found)
         elements, principals = self.named_by_activity(world, actions)
-        facts = self.facts_above(elements - loaded)
-        if only_stated and _state_actors(world, actions):
-            for found in facts:
-                world.add(found)
-            self.load_parties(world, principals - loaded)
-        else:
-            self.load_around(world, facts, elements, principals, loaded)
+        self.load_around(world, self.facts_above(elements - loaded), elements, principals, loaded)
 
     def principals(self, *, after: str | None, most: int) -> list[str]:
         """Return the ids of principals that any fact names, sorted, after a given one; some may appear twice."""
@@ -363,8 +371,8 @@ class Reader:
         *,
         most: int,
         naming: int = 0,
-        only_stated: bool = False,
-    ) -> bool:
+        choose: Choose | None = None,
+    ) -> Surroundings:
         """Load the basis of findings about elements and names: actions, decisions, and derived elements.
 
         Args:
@@ -373,11 +381,8 @@ class Reader:
             names: Load the actions and decisions of these, which elements name.
             most: The most facts of each kind.
             naming: For each name, how many elements that name it to include in ``elements``.
-            only_stated: Whether the actions are not evaluated themselves, so that orders on their authority are not
-                needed.
-
-        Returns:
-            Whether everything was loaded.
+            choose: If the actions are not evaluated themselves: chooses those of the grants behind them that are read
+                nevertheless. Orders on what they used are left out then, and registrations of whom that names.
         """
         loaded = world.graph.above(*(key for key in elements if key in world.graph))
         loaded.update(name for key in tuple(loaded) if (element := world.graph.element(key)) for name in element.names)
@@ -390,17 +395,25 @@ class Reader:
             self.load_hashed(world, found[:naming])
             hashes.update(found[:naming])
         facts: list[Fact] = []
-        for role, keys in ((RefRole.USES, hashes), (RefRole.ACTS, parties), (RefRole.ASKS, parties)):
+        for role, keys in ((RefRole.USES, hashes), (RefRole.ASKS, parties)):
             for part in chunks(keys):
                 some = self.facts_found(
                     statements.SOME_REFERRING[self.dialect], {"keys": part, "role": role, "most": most + 1}
                 )
                 is_whole = is_whole and len(some) <= most
                 facts += some[:most]
+        acts: set[int] = set()  # the hashes of actions
+        for part in chunks(parties):
+            rows = self.connection.execute(statements.SOME_ACTS[self.dialect], {"keys": part, "most": most + 1}).all()
+            by_number = dict(sorted((n, hashed) for n, hashed in rows))
+            is_whole = is_whole and len(by_number) <= most
+            acts.update(islice(by_number.values(), most))
         children: set[int] = set()
         for part in chunks(hashes):
-            rows = self.connection.execute(statements.SOME_CHILDREN[self.dialect], {"keys": part, "most": most + 1})
-            children.update(rows.scalars())
+            some_children = self.connection.execute(
+                statements.SOME_CHILDREN[self.dialect], {"keys": part, "most": most + 1}
+            )
+            children.update(some_children.scalars())
         is_whole = is_whole and len(children) <= most
         for found_fact in self.facts(statements.FACTS_ABOUT, sorted(children)[:most]):
             world.add(found_fact)
@@ -408,12 +421,32 @@ class Reader:
         facts += self.facts_referring(decisions, RefRole.USES)
         for one in self.facts_about(decisions):
             world.add(one)
-        done = {one.event.body.action for one in facts if isinstance(one.event.body, ActionPerformed)}
-        self.load_actions(world, done, loaded=loaded, only_stated=only_stated)
+        acts |= self.hashes(about(one.event) for one in facts if isinstance(one.event.body, ActionPerformed))
+        left_out = self._load_activity(world, acts, loaded, choose)
         acting_ones = {f"principal:{id_}" for action in world.actions for id_ in world.acted(action)}
         for one in self.facts_referring({*names, *acting_ones}, RefRole.BOUND):
             world.add(one)
-        return is_whole
+        return Surroundings(is_whole, left_out)
+
+    def _load_activity(
+        self, world: World, hashes: Collection[int], loaded: AbstractSet[str], choose: Choose | None
+    ) -> frozenset[str]:
+        """Load some actions, given by their hashes, with what is behind them, and return what was left out of that."""
+        done = set()
+        for found in self.facts(statements.FACTS_ABOUT, hashes):
+            if isinstance(found.event.body, ActionPerformed):
+                world.add(found)
+                done.add(found.event.body.action)
+        elements, principals = self.named_by_activity(world, done)
+        facts = self.facts_above(elements - loaded)
+        if choose is None or not _state_actors(world, done):
+            self.load_around(world, facts, elements, principals, loaded)
+            return frozenset()
+        chosen, left_out = choose(world, [found for found in facts if self.knows(found)])
+        for found in chosen:
+            world.add(found)
+        self.load_parties(world, principals - loaded)
+        return left_out
 
     def load_name(self, world: World, key: str) -> None:
         """Load what is needed to evaluate a principal, session or client."""

@@ -112,6 +112,12 @@ SOME_REFERRING = _on_both(
         )
     )
 )
+# Of the same rows, those of actions: the number of the fact, and the hash of the action.
+SOME_ACTS = _on_both(
+    lambda dialect: _mentioning(dialect, [ref.c.n, ref.c.about], ref.c.until == 0, has_role(RefRole.ACTS)).limit(
+        sa.bindparam("most")
+    )
+)
 # Streamed, so the first row is fast however many there are; a fact that mentions the key twice is returned twice.
 FACTS_MENTIONING = sa.union_all(
     sa.select(*FACT).where(about_is(sa.bindparam("key", type_=sa.BigInteger))),

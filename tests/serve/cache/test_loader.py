@@ -8,6 +8,7 @@ import pytest
 
 from ingest.codec import api as codec
 from lineage.core.findings.options import Options
+from lineage.core.findings.scene import entering
 from lineage.core.model.events import ActionPerformed, Fact
 from lineage.core.model.times import Instant, parse_instant
 from lineage.serve.cache import loader
@@ -17,7 +18,7 @@ from lineage.store.reading import reader
 from lineage.store.store import Store, open_store
 from tests.support import worlds
 from tests.support.compare import facts_of as facts_of_records
-from tests.support.desk import day, derived, done, ordered, registered, token
+from tests.support.desk import day, derived, done, granted, ordered, registered, token
 from tests.support.finding_cases import CASES, moment
 from tests.support.findings_views import facts_of
 from tests.support.honest_worlds import Honest
@@ -50,6 +51,7 @@ def with_less_and_with_more(
     less = answers(store, actions, at, options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "_state_actors", lambda *_: False)
+        patch.setattr(entering, "_reads_any_action", lambda *_: True)
         more = answers(store, actions, at, options)
     store.close()
     return less, more
@@ -85,6 +87,71 @@ def test_the_aliases_of_others_at_a_workload_count(tmp_path: Path):
     less, more = with_less_and_with_more(tmp_path, facts_of(events, {}), Options(), parse_instant(day("12:00")))
     assert "credential-shared" not in {one["kind"] for one in less["a1"]["findings"]}
     assert less == more
+
+
+# What a rule reads of the grants behind other actions of an agent, and whether it finds anything then.
+READ = {
+    "how often something on the chain was used": (
+        "credential-replay",
+        False,
+        [
+            granted("d1", "human:x", A, single_use=True),
+            token("t1", subject=A, delegation="d1"),
+            token("t2", subject=A),
+            done("x1", token="t2", delegation="d1", actor=A),
+        ],
+    ),
+    "what was derived from something on the chain": (
+        "refresh-token-reuse",
+        True,
+        [
+            token("p1", subject=A),
+            derived("t1", "p1", role="replaced"),
+            derived("t2", "p1", role="refresh", at="09:30"),
+            done("x1", token="t2", actor=A),
+        ],
+    ),
+    "to whom a party had delegated before": (
+        "delegation-from-untrusted-instruction",
+        True,
+        [
+            granted("d0", "human:x", B, at="08:00"),
+            granted("d1", "human:x", A, instruction_source="document"),
+            token("t1", subject=A, delegation="d1"),
+            token("t2", subject=B, delegation="d0"),
+            done("x1", token="t2", actor=A),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "is_found", "events"), READ.values(), ids=READ)
+def test_grants_of_others_that_a_rule_reads(kind: str, is_found: bool, events: list[dict[str, Any]], tmp_path: Path):
+    """
+    The grants behind other actions of the agent are left out, but not these.
+    """
+    facts = facts_of([*events, done("a1", token="t1", actor=A)], {})
+    less, more = with_less_and_with_more(tmp_path, facts, Options(history=1), parse_instant(day("12:00")))
+    assert is_found == (kind in {one["kind"] for one in less["a1"]["findings"]})
+    assert less == more
+
+
+def test_what_others_used_is_left_out(tmp_path: Path):
+    """
+    Nothing of it is in the part, but a later fact about it affects the answer.
+    """
+    events = [
+        token("t1", subject=A),
+        derived("t2", "p2"),
+        done("x1", token="t2", actor=A),
+        done("a1", token="t1", actor=A),
+    ]
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    write_facts(store, facts_of(events, {}))
+    part = WorldLoader(store, None, None).load("action:a1", None)
+    store.close()
+    assert part is not None
+    assert (["token:t1"], {"token:t2", "token:p2"}) == (list(part.world.graph), part.left_out)
 
 
 @pytest.mark.parametrize(("stated", "orders"), [({"actor": A}, set()), ({}, {"rev"})])

@@ -6,13 +6,24 @@ order.
 
 from bisect import insort
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.receivers import issuer_of
+from lineage.core.authority.world import World, authorities_of
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import inputs
-from lineage.core.findings.scene.acts import ANY_TOOL, Act, Decided, permits, plain_operation, statement_of
+from lineage.core.findings.scene.acts import (
+    ANY_TOOL,
+    UNTRUSTED,
+    Act,
+    Decided,
+    permits,
+    plain_operation,
+    statement_of,
+)
 from lineage.core.findings.scene.offering import offered_by_action, offered_by_element, valid_time
 from lineage.core.findings.scene.scene import Scene
 from lineage.core.findings.scene.scopes import Scopes
@@ -135,26 +146,35 @@ def enter_all(scene: Scene, facts: Iterable[Fact]) -> None:
         if (element := element_entry(scene, key)) is not None:
             enter_element(tally, element)
             enter_scopes(tally, scene.world.graph.facts.get(key))
-    _enter_activity(scene)
+    _enter_decisions(scene)
+    _enter_actions(scene, scene.world.actions)
 
 
-def _enter_activity(scene: Scene) -> None:
-    """Enter every decision and action of the scene's world."""
+def _enter_decisions(scene: Scene) -> None:
+    """Enter every decision of the scene's world."""
     tally = scene.tally
     for id_ in scene.world.decisions:
         if (decision := decision_entry(scene, f"decision:{id_}")) is not None:
             enter_decision(tally, decision)
             enter_policies(tally, scene.world.decisions.get(id_))
-    for id_ in scene.world.actions:
+
+
+def _enter_actions(scene: Scene, actions: Iterable[str]) -> None:
+    """Enter some actions, given by their ids."""
+    for id_ in actions:
         if (action := action_entry(scene, f"action:{id_}")) is not None:
-            enter_action(tally, action)
+            enter_action(scene.tally, action)
 
 
-def enter_for_narrow_rules(scene: Scene) -> None:
+def enter_for_narrow_rules(scene: Scene, keys: AbstractSet[str]) -> None:
     """Enter from a scene's world only the aggregates that rules read which do not need all facts.
 
     These rules read nothing about sources, and of elements only which delegations a party granted and, if an action is
     spelled like a scope, all scopes. For a chain of thousands of elements this is a small part of ``enter_all``.
+
+    Args:
+        scene: The scene.
+        keys: What is examined. Of other actions, only those are entered that a rule about it reads.
     """
     tally, graph = scene.tally, scene.world.graph
     for key in graph.facts:
@@ -163,11 +183,47 @@ def enter_for_narrow_rules(scene: Scene) -> None:
             if element is not None and scene.is_known(element.facts):
                 delegator, delegatee = element.first("delegator"), element.first("delegatee")
                 enter_grant(tally, scene.party(delegator), scene.party(delegatee), element.issued_at)
-    _enter_activity(scene)
+    _enter_decisions(scene)
+    if _reads_any_action(scene, keys):
+        _enter_actions(scene, scene.world.actions)
+    else:
+        _enter_actions(scene, [id_ for id_ in scene.world.actions if _may_use(scene.world, id_, keys)])
     if tally.spelled_alike:
         for key in graph.facts:
             if scene.is_known(facts := graph.facts.get(key)):
                 enter_scopes(tally, facts)
+
+
+def _reads_any_action(scene: Scene, keys: AbstractSet[str]) -> bool:
+    """Whether a rule about one of some things reads more of other actions than the uses of these things.
+
+    That is what an agent did before, if something untrusted instructed an action; whether a source names the authority
+    of actions, if one names none; and how a source spells operations, if one is a scope, but not of its own authority.
+    """
+    scopes: set[str] | None = None
+    for key in keys:
+        act = scene.act(key) if key.startswith("action:") else None
+        if act is None or not act.succeeded:
+            continue
+        if act.instruction_source in UNTRUSTED or act.element is None:
+            return True
+        if act.operation not in scene.stated_scopes(act.authority):
+            if scopes is None:
+                facts = chain.from_iterable(map(scene.world.graph.facts.get, scene.world.graph.facts))
+                scopes = {scope for fact in facts for scope in getattr(fact.event.body, "scopes", ())}
+            if act.operation in scopes:
+                return True
+    return False
+
+
+def _may_use(world: World, id_: str, keys: AbstractSet[str]) -> bool:
+    """Whether an action is among some things, or it or its decision names one of them as an authority."""
+    facts = world.actions.get(id_)
+    named = chain(
+        (f"action:{id_}",),
+        *(authorities_of(fact.event.body) for fact in (*facts, *world.decision_facts(facts))),
+    )
+    return not keys.isdisjoint(named)
 
 
 # Elements

@@ -108,7 +108,7 @@ def _findings(
     """
     if len(shown) > EXAMINED:
         return {}, False
-    is_whole = reader.load_surroundings(world, shown, (), most=SURROUNDINGS)
+    is_whole = reader.load_surroundings(world, shown, (), most=SURROUNDINGS).is_whole
     reader.load_places(world, shown)
     under = {
         f"action:{action}": keys

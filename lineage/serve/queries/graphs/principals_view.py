@@ -101,7 +101,7 @@ def _read(reader: Reader, shown: Shown, at: Instant) -> _Read:
     has_surroundings = False
     if is_examined:
         names = {name for key in keys for name in _principals(world, key)}
-        has_surroundings = reader.load_surroundings(world, keys, names, most=SURROUNDINGS)
+        has_surroundings = reader.load_surroundings(world, keys, names, most=SURROUNDINGS).is_whole
     if shown.tool is not None:
         used = {
             authority
