@@ -1,4 +1,4 @@
-"""Findings and posture as other tools read them: OCSF, SARIF, CSV, JSON lines, and the report in HTML."""
+"""Findings and posture in the formats of other tools: OCSF, SARIF, CSV, JSON lines, and the HTML report."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def suppress(desk: Desk, kind: str) -> str:
 
 def test_lines_and_json_are_the_documents(desk: Desk):
     """
-    JSON lines have one document a line, JSON the list, and filters count for both.
+    JSON lines have one document per line, JSON has the list, and filters apply to both.
     """
     listed = desk.one("findings")
 
@@ -49,7 +49,7 @@ def test_lines_and_json_are_the_documents(desk: Desk):
 
 def test_a_table_has_a_row_for_each_finding_and_no_formula(desk: Desk):
     """
-    Every finding is a row under the header, and no cell begins as a formula does.
+    Every finding is a row below the header, and no cell begins like a formula.
     """
     desk.take(granted("=cmd()", A, "agent:z", 8, parents=["d1"], scopes=["pay"]), issued("=t()", actor=A, at=9))
     rows = list(csv.DictReader(io.StringIO(desk.run("findings", "--format", "csv").output)))
@@ -61,9 +61,9 @@ def test_a_table_has_a_row_for_each_finding_and_no_formula(desk: Desk):
     }
 
 
-def test_ocsf_tells_detections_from_posture(desk: Desk):
+def test_ocsf_distinguishes_detections_from_posture(desk: Desk):
     """
-    A detection is of class 2004, a check of posture of 2003; status and severity are OCSF's numbers.
+    A detection has class 2004, a posture check 2003; status and severity are OCSF's numbers.
     """
     suppressed = suppress(desk, "scope-exceeds-parent")
     events = {
@@ -136,7 +136,8 @@ def test_a_gate_counts_in_every_format(desk: Desk):
 
 def test_a_posture_is_a_report_and_compliance_findings(desk: Desk):
     """
-    Pass, fail, suppressed by whom and why, not evaluated and why: for an auditor, and for a SIEM.
+    The report for an auditor and the events for a SIEM state pass, fail, who suppressed what and why, and what was not
+    evaluated and why.
     """
     suppress(desk, "scope-exceeds-parent")
     items = desk.one("posture")["items"]

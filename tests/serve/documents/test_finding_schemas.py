@@ -1,4 +1,4 @@
-"""What other tools read of findings holds by their schemas: OCSF 1.8 and 1.9, and SARIF 2.1.0."""
+"""Findings exported for other tools are valid by their schemas: OCSF 1.8 and 1.9, and SARIF 2.1.0."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ DELEGATION = {
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The incident, faults of other kinds, and findings of every status."""
+    """Create the incident, faults of other kinds, and findings of every status."""
     desk = Desk(tmp_path_factory.mktemp("schemas"))
     desk.run("ingest", str(INCIDENT))
     desk.take(
@@ -50,7 +50,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @cache
 def validators(class_uid: int) -> tuple[Any, ...]:
-    """The validators of a class of OCSF: of the newest schema with both classes, and of 1.9 where there is one."""
+    """Return the validators of an OCSF class: for the newest schema with both classes, and for 1.9 if available."""
     known = OcsfJsonSchemaEmbedded(get_ocsf_schema("1.8.0")).get_class_schema(CLASSES[class_uid])
     newest = Draft202012Validator(known)
     return (newest, carried("ocsf-1.9.0-detection_finding.schema.json")) if class_uid == 2004 else (newest,)
@@ -71,9 +71,9 @@ def events_of(desk: Desk, *asked: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("asked", [("findings", "--all"), ("posture",)])
-def test_every_ocsf_event_holds_by_the_schema(desk: Desk, asked: tuple[str, ...]):
+def test_every_ocsf_event_is_valid(desk: Desk, asked: tuple[str, ...]):
     """
-    Detections and compliance findings, of every severity and status, with ids that need escaping.
+    Detections and compliance findings have every severity and status, and ids that need escaping.
     """
     events = events_of(desk, *asked)
 
@@ -88,16 +88,16 @@ def test_every_ocsf_event_holds_by_the_schema(desk: Desk, asked: tuple[str, ...]
 )
 def test_the_schema_refuses_what_is_wrong(desk: Desk, class_uid: int, wrong: dict[str, Any]):
     """
-    The check above can fail: an attribute of another type, one that is missing, one that there is not.
+    The check above can fail: for an attribute of the wrong type, a missing one and an unknown one.
     """
     event = next(event for event in events_of(desk, "findings", "--all") if event["class_uid"] == class_uid)
 
     assert [] != list(faults({**event, **wrong}))
 
 
-def test_delegations_are_written_as_the_object_of_that_name(desk: Desk):
+def test_delegations_are_objects_of_the_schema(desk: Desk):
     """
-    Root first, each naming the one before as its parent, with its own attributes of the right types and no other.
+    They are root first, each names the one before as its parent, and all attributes are known and have the right types.
     """
     chains = [event["unmapped"]["delegations"] for event in events_of(desk, "findings", "--all") if "unmapped" in event]
     every = [one for chain in chains for one in chain]
@@ -111,9 +111,9 @@ def test_delegations_are_written_as_the_object_of_that_name(desk: Desk):
         assert [None, *(one["uid"] for one in chain)][: len(chain)] == [one.get("parent_uid") for one in chain]
 
 
-def test_the_sarif_log_holds_by_the_schema(desk: Desk):
+def test_the_sarif_log_is_valid(desk: Desk):
     """
-    With suppressions and a baseline; and a level that there is not is refused.
+    It has suppressions and a baseline; an unknown level is refused.
     """
     known = desk.folder / "known.json"
     desk.run("findings", "--write-baseline", str(known), "--severity", "high")

@@ -1,4 +1,4 @@
-"""Lists as CSV: every field has a column, no cell is a formula, nothing is lost, and what is cut says so."""
+"""Lists as CSV: every field has a column, no cell is a formula, nothing is lost, and a truncated table says so."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs a command over a store with the incident and an order."""
+    """Return a function that runs a command over a store with the incident and an order."""
     store = f"sqlite:///{tmp_path_factory.mktemp('tables')}/store.db"
 
     def invoke(*args: str) -> Result:
@@ -61,7 +61,7 @@ def rows_of(result: Result) -> list[dict[str, str]]:
 
 
 def fields_of(schema: Any) -> Iterator[str]:
-    """The fields of a document, with those of the documents inside it that have a column each."""
+    """Return the fields of a document, and those of its inner documents that have a column each."""
     for name, kind in typing.get_type_hints(schema).items():
         choices = () if typing.get_origin(kind) is list else typing.get_args(kind)
         inside = [one for one in (kind, *choices) if is_typeddict(one)]
@@ -71,13 +71,13 @@ def fields_of(schema: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_every_field_of_an_item_has_a_column(name: str):
-    """A field that is added to a list is missed here until it has a column."""
+    """This test fails for a field that is added to a list without a column."""
     assert set(fields_of(SCHEMAS[name])) <= set(COLUMNS[name])
 
 
 @given(value=st.text(st.sampled_from("=+-@\t\r\n'\"a,; ＝"), max_size=6))  # noqa: RUF001 (fullwidth)
-def test_a_cell_is_no_formula_and_gives_its_value_back(value: str):
-    """What a spreadsheet would calculate begins with an apostrophe; without it the value is what it was."""
+def test_a_cell_is_not_a_formula_and_keeps_its_value(value: str):
+    """A cell that a spreadsheet would calculate begins with an apostrophe; without it the value is unchanged."""
     [row] = csv.DictReader(io.StringIO(csv_text(["a"], [{"a": value}]) if value else "a\r\n''\r\n", newline=""))
     result = row["a"] if value else ""
 
@@ -99,7 +99,7 @@ def test_a_cell_is_no_formula_and_gives_its_value_back(value: str):
     ],
 )
 def test_a_value_is_a_cell(value: object, shown: str):
-    """Numbers stay numbers, and what a semicolon would divide wrongly is JSON."""
+    """Numbers stay numbers, and a list that contains a semicolon is JSON."""
     assert shown == cell(value)
 
 
@@ -128,7 +128,7 @@ def test_a_value_is_a_cell(value: object, shown: str):
     ],
 )
 def test_every_list_is_a_table_with_a_row_for_each_item(run: Run, name: str, command: tuple[str, ...]):
-    """Also where it is empty: then the header stands alone."""
+    """An empty list is a header alone."""
     rows = rows_of(run(*command, "--csv"))
     document = [json.loads(line) for line in run(*command, "--json").stdout.splitlines()]
     items = document if name == "receipt" else document[0]["items"]
@@ -142,16 +142,16 @@ def test_every_list_is_a_table_with_a_row_for_each_item(run: Run, name: str, com
 @pytest.mark.parametrize(
     "command", [("actions",), ("timeline", LEAKED), ("uses", LEAKED), ("governance", "done", "agent:mailer")]
 )
-def test_a_table_that_is_cut_says_so(run: Run, command: tuple[str, ...]):
-    """Standard output holds the table alone; how to go on is said on standard error."""
+def test_a_truncated_table_says_so(run: Run, command: tuple[str, ...]):
+    """Standard output has the table alone; standard error says how to continue."""
     few, whole = run(*command, "--csv", "--limit", "1"), run(*command, "--csv")
 
     assert (1, True) == (len(rows_of(few)), "there are more" in few.stderr)
     assert (True, "") == (len(rows_of(whole)) > 1, whole.stderr)
 
 
-def test_the_pages_of_a_timeline_are_all_of_it(run: Run):
-    """``--after`` goes on where the page before ended."""
+def test_the_pages_of_a_timeline_add_up_to_the_whole(run: Run):
+    """``--after`` continues where the previous page ended."""
     whole = json.loads(run("timeline", LEAKED, "--json").stdout)["items"]
     pages, after = [], ()
     while True:
@@ -165,8 +165,8 @@ def test_the_pages_of_a_timeline_are_all_of_it(run: Run):
 
 
 @pytest.mark.parametrize("command", ["timeline", "uses", "diff"])
-def test_one_table_is_of_one_thing(run: Run, command: str):
-    """Two tables below each other would be no file, and a place is of one list."""
+def test_a_table_is_about_one_thing(run: Run, command: str):
+    """Two tables below each other would not be a valid file, and a cursor belongs to one list."""
     more = ("--from", "now", "--to", "now") if command == "diff" else ()
     found = [run(command, LEAKED, "token:x", *more, "--csv"), run(command, "-", *more, "--csv")]
     if command != "diff":

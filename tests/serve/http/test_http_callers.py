@@ -211,7 +211,7 @@ def public_pem() -> bytes:
 
 
 def with_the_public_key_as_a_secret(claims: dict[str, Any]) -> str:
-    """What a library that lets a token choose its algorithm would take."""
+    """Build the token that a library would accept if it let a token choose its algorithm."""
     import hashlib
     import hmac
 
@@ -269,8 +269,8 @@ def test_a_token_of_the_issuer_is_accepted(api: World):
 )
 def test_an_invalid_token_is_refused(api: World, attack: str):
     """
-    Whatever is wrong with a token, nobody is let in by it, and the answer repeats nothing of it. That the token was the
-    fault is in the header, where the libraries of clients look for it (RFC 6750 section 3).
+    Whatever is wrong with a token, it authenticates nobody, and the answer repeats nothing of it. A header says that
+    the token is at fault, where client libraries look for it (RFC 6750 section 3).
     """
     now = api.clock.now // 1_000_000
     tokens = {
@@ -321,8 +321,8 @@ def test_an_invalid_token_is_refused(api: World, attack: str):
 
 def test_a_challenge_reflects_nothing_of_the_request():
     """
-    A description is of the characters that one may have, so that it ends where it should, and the header with it; who
-    asks is not named in it.
+    The description contains only permitted characters, so it cannot end the header early, and it does not name the
+    caller.
     """
     eve = Caller(name='human:eve", scope="all\r\nX-Injected: 1', roles=frozenset(), by_token=True)
     bad = BadTokenError('the claim "näme\\" is\r\nX-Injected: 1')

@@ -1,4 +1,4 @@
-"""Cases over HTTP and by the Python client: opened, changed, read page by page, and refused."""
+"""Cases over HTTP and through the Python client: opened, changed, read page by page, and refused."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,20 +18,20 @@ RANGE = "from=2026-11-02T09:40:00Z&agent=agent:mailer"
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[World]:
-    """The incident."""
+    """Return the API over the incident."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         yield world
 
 
 @pytest.fixture
 def client(api: World) -> Client:
-    """A responder's client."""
+    """Return a responder's client."""
     return client_of(api, "responder")
 
 
 def test_a_case_is_opened_changed_and_read_by_the_client(api: World, client: Client):
     """
-    The author is the caller; items carry their present state; the history has everything.
+    The author is the caller; items have their present state; the history has every change.
     """
     opened = client.open_case("Leaked token", items=[LEAKED, "action:mail-7"], case="INC/1 é")
     client.change_case("INC/1 é", "added", items=[{"kind": "actions", "id": RANGE}], note="after the leak")
@@ -54,7 +54,7 @@ def test_a_case_is_opened_changed_and_read_by_the_client(api: World, client: Cli
 
 def test_a_key_opens_one_case(client: Client):
     """
-    Repeated with the same key it is the same case; in other words it is refused.
+    The same request with the same key returns the same case; a different one is refused.
     """
     first = client.open_case("Leak", key="k1")
     again = client.open_case("Leak", key="k1")
@@ -64,9 +64,9 @@ def test_a_key_opens_one_case(client: Client):
         client.open_case("Another leak", key="k1")
 
 
-def test_two_people_who_close_and_assign_at_once_lose_nothing(client: Client):
+def test_concurrent_changes_of_a_case_lose_nothing(client: Client):
     """
-    The second states the version that she saw, and is told what changed; without a version both changes stand.
+    The second request states a version, is refused, and learns what changed; without a version both changes count.
     """
     seen = client.open_case("Leak", case="INC-1")["version"]
     client.change_case("INC-1", "closed", note="over", version=seen)
@@ -77,9 +77,9 @@ def test_two_people_who_close_and_assign_at_once_lose_nothing(client: Client):
     assert ["opened", "closed", "assigned"] == [one["change"] for one in client.case_changes("INC-1")]
 
 
-def test_what_no_fact_names_is_not_added(client: Client):
+def test_an_unknown_item_is_not_added(client: Client):
     """
-    All items or none.
+    Either all items are added, or none.
     """
     client.open_case("Leak", case="INC-1")
     with pytest.raises(MissingError, match="action:none"):
@@ -123,9 +123,9 @@ def test_invalid_input_is_refused(
 
 
 @pytest.mark.parametrize("query", ["?after=x", "?of=none", "?status=odd", "/INC-1?after=x", "/INC-1/changes?after=x"])
-def test_a_question_that_cannot_be_names_its_parameter(api: World, client: Client, query: str):
+def test_an_invalid_question_names_its_parameter(api: World, client: Client, query: str):
     """
-    A cursor of another list, a filter that is none.
+    This covers a cursor of another list and an invalid filter.
     """
     client.open_case("Leak", case="INC-1")
     response = api.as_("responder").get(f"/v1/cases{query}")
@@ -135,7 +135,7 @@ def test_a_question_that_cannot_be_names_its_parameter(api: World, client: Clien
 
 def test_an_export_is_that_of_the_command_line_and_signed(api: World, client: Client):
     """
-    As JSON and as a page of its own; the signature, where there is a key, is over the canonical JSON.
+    It is available as JSON and as a separate page; with a key, its canonical JSON is signed.
     """
     client.open_case("Leak", items=[LEAKED, "action:mail-7"], case="INC-1")
     found = client.case_export("INC-1")

@@ -43,9 +43,9 @@ def test_answers_are_the_documents(api: World):
     assert (None, None, None) == (client.who("none"), client.status("token:none"), client.revocation("none"))
 
 
-def test_the_graph_the_dossier_and_the_progress_are_asked_for(api: World):
+def test_the_client_gets_the_graph_the_dossier_and_the_progress(api: World):
     """
-    Without findings a node has none; the plan may be made from what the store has.
+    Without findings no node has any; the plan may be made from what the store has.
     """
     client = client_of(api)
     graph, dossier = client.graph(LEAKED, findings=False, most=5), client.dossier(LEAKED)

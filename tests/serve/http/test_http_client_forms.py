@@ -106,7 +106,7 @@ def test_both_clients_ask_the_same_questions():
 
 def test_the_client_asks_every_question():
     """
-    Whatever the HTTP API answers, a method of the client asks.
+    The client has a method for every question of the HTTP API.
     """
     source = Path(client_module.__file__).read_text(encoding="utf-8")
 
@@ -142,7 +142,7 @@ def test_without_pandas_it_says_what_to_install(api: World, monkeypatch: pytest.
 
 def test_the_graph_of_principals_becomes_a_graph_of_networkx(api: World):
     """
-    It has the same nodes and edges with their fields; whoever acted for Alice is reachable from her.
+    It has the same nodes and edges with their fields; everyone who acted for Alice is reachable from her.
     """
     answer = client_of(api).principals_graph()
     assert answer is not None

@@ -1,4 +1,6 @@
-"""The Python clients are whole: every path of the API has a method in both, and every parameter an argument."""
+"""The Python clients are complete: both have a method for every path of the API, and an argument
+for every parameter.
+"""
 
 import asyncio
 import inspect
@@ -33,7 +35,7 @@ PATHS = {(method, path) for method, path in OPERATIONS if path.startswith("/v1/"
 
 
 def template_of(method: str, path: str) -> tuple[str, str] | None:
-    """The path of the API that a request is about; in a request every id is ``x`` or a token."""
+    """Return the path of the API that a request is about; every id in the request is ``x`` or a token."""
     parts = path.split("/")
     for known in sorted(PATHS, key=lambda one: "{" in one[1]):
         other = known[1].split("/")
@@ -46,7 +48,7 @@ def template_of(method: str, path: str) -> tuple[str, str] | None:
 
 
 def asked_by(client: type) -> dict[str, set[tuple[str, str]]]:
-    """What each method of a client asks for; nothing is answered."""
+    """Return what each method of a client requests, without an answer."""
     asked: dict[str, set[tuple[str, str]]] = {}
     for name, method in inspect.getmembers(client, inspect.isfunction):
         if name.startswith("_") or name in ("close", "aclose"):
@@ -87,7 +89,7 @@ async def _call(client: type, method: Callable[..., Any], answer: Callable[[http
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 def test_every_path_of_the_api_has_a_method(client: type):
-    """And every method asks for a path that there is."""
+    """Every method requests an existing path."""
     asked = asked_by(client)
 
     assert {} == {name: found for name, found in asked.items() if not found}
@@ -96,7 +98,7 @@ def test_every_path_of_the_api_has_a_method(client: type):
 
 
 def test_both_clients_have_the_same_methods_with_the_same_arguments():
-    """Whoever knows one knows the other."""
+    """A user of one client knows the other."""
     of = [
         {
             name: [(one.name, one.default) for one in inspect.signature(method).parameters.values()]
@@ -110,7 +112,7 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments():
 
 
 def test_every_parameter_of_a_question_is_an_argument():
-    """Named as in the API, or as ``NAMES`` says."""
+    """It has the name of the API, or the one in ``NAMES``."""
     asked = asked_by(Client)
     missing = []
     for question in QUESTIONS:

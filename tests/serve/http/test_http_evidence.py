@@ -1,4 +1,4 @@
-"""Proofs over HTTP: a stranger's arithmetic verifies them, and what cannot be proved is said."""
+"""Proofs over HTTP: an independent verifier accepts them, and what cannot be proved is reported."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ RECORDS = 44
 
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, NoteKeys]]:
-    """The API over the incident, whose records are under a checkpoint."""
+    """Create the API over the incident, with a checkpoint over its records."""
     folder = tmp_path_factory.mktemp("evidence")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         private = Ed25519PrivateKey.generate()
@@ -41,7 +41,7 @@ def asked(signed: tuple[World, NoteKeys], path: str) -> Any:
     return response.json()
 
 
-def test_every_record_is_proved_to_a_stranger(signed: tuple[World, NoteKeys]):
+def test_every_record_has_a_proof_that_anyone_can_verify(signed: tuple[World, NoteKeys]):
     for offset in range(RECORDS):
         (item,) = asked(signed, f"record?fact=decisions/0/{offset}")["items"]
         proof = parse_proof(item["first"]["tlog_proof"])
@@ -79,13 +79,13 @@ def test_trees_and_checkpoints_agree(signed: tuple[World, NoteKeys]):
         ("absence?source=urn:x&sequence=x", 400, "parameter"),
     ],
 )
-def test_what_cannot_be_proved_is_said(signed: tuple[World, NoteKeys], path: str, status: int, kind: str):
+def test_a_missing_proof_is_reported(signed: tuple[World, NoteKeys], path: str, status: int, kind: str):
     response = signed[0].get(f"/v1/evidence/{path}")
 
     assert (status, kind) == (response.status_code, problem_type(response))
 
 
-def test_the_client_asks_for_all_of_it(signed: tuple[World, NoteKeys]):
+def test_the_client_has_every_question_about_evidence(signed: tuple[World, NoteKeys]):
     world, _ = signed
     headers = {"Host": "us.example"}
     with served(world.app) as url, httpx.Client(headers=headers) as http:
@@ -106,7 +106,7 @@ def test_the_client_asks_for_all_of_it(signed: tuple[World, NoteKeys]):
     "path", ["who?action=mail-7", "status?of=token:none", "actions?limit=1", "actions?format=csv", "overview"]
 )
 def test_every_answer_says_what_covers_the_log(signed: tuple[World, NoteKeys], path: str):
-    """The header has the sentence that people read under an answer; an error has none."""
+    """The header has the sentence that people read below an answer; an error has none."""
     response = signed[0].get(f"/v1/{path}")
     expected = signed[0].get("/v1/evidence").json()["says"]
 
@@ -119,8 +119,8 @@ def test_an_answer_over_an_unsigned_log_says_nothing_about_evidence(tmp_path: Pa
         assert "Delegraph-Evidence" not in world.get("/v1/who", params={"action": "mail-7"}).headers
 
 
-def test_answers_share_one_reading_a_second():
-    """A sentence is at most a second old; one that cannot be read is not replaced by an older one."""
+def test_answers_share_one_reading_per_second():
+    """A sentence is at most a second old, and one that cannot be read is left out."""
     now, read = 10.0, list[float]()
 
     async def sentence() -> str | None:
@@ -146,7 +146,7 @@ def test_answers_share_one_reading_a_second():
 
 
 def test_an_answer_does_not_wait_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch):
-    """It has no header then, and later ones have it again."""
+    """It then has no header; later answers have it again."""
     monkeypatch.setattr(middleware, "EVIDENCE_SECONDS", 0.05)
 
     async def asked_twice() -> list[int]:

@@ -186,18 +186,18 @@ def test_the_example_of_a_refused_request_says_so():
     assert refused == values
 
 
-def test_the_examples_have_names_of_their_own():
+def test_the_names_of_examples_are_unique():
     """
-    No example hides another: a name stands once at an operation.
+    Names are unique within an operation, so no example hides another.
     """
     names = [(one["operation"], one["name"]) for one in LINES_HELD]
 
     assert sorted(set(names)) == sorted(names)
 
 
-def test_what_is_signed_is_signed_by_the_key_that_is_shown():
+def test_signed_examples_verify_with_the_shown_key():
     """
-    Anyone who follows the examples can verify each signed event and status list with the key of the example of keys.
+    Anyone who follows the examples can verify each signed event and status list with the key in the example of keys.
     """
     answers = {(one["operation"], one["name"]): one["answer"] for one in LINES_HELD}
     key = jwt.PyJWK(answers["jwks", "ed25519"]["keys"][0])
@@ -214,7 +214,7 @@ def test_what_is_signed_is_signed_by_the_key_that_is_shown():
 
 def test_the_page_shows_every_example(published: tuple[Json, str]):
     """
-    Each is to be read on /docs, which has no script and nothing of others.
+    Each is shown on /docs, which has no script and loads nothing from elsewhere.
     """
     document, page = published
     shown = re.findall(r"<details><summary>(.*?)</summary>", page)

@@ -1,4 +1,4 @@
-"""Legal holds and deletions over HTTP and by the Python client: placed, listed, released, and refused."""
+"""Legal holds and deletions over HTTP and through the Python client: placed, listed, released, and refused."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +15,14 @@ from tests.support.secrets import JWT
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[World]:
-    """The incident."""
+    """Return the API over the incident."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         yield world
 
 
 @pytest.fixture
 def client(api: World) -> Client:
-    """A responder's client."""
+    """Return a responder's client."""
     return client_of(api, "responder")
 
 
@@ -38,7 +38,7 @@ def test_a_hold_is_placed_listed_and_released_by_the_client(client: Client):
     assert [] == client.deletions()["items"]
 
 
-def test_what_cannot_be_held_is_refused(client: Client):
+def test_an_invalid_hold_is_refused(client: Client):
     with pytest.raises(RefusedError, match="names a principal"):
         client.place_hold("Lawsuit")
     with pytest.raises(RefusedError, match="there is no case"):
@@ -65,7 +65,7 @@ def test_a_bad_body_is_a_problem(api: World, body: dict[str, object], word: str)
 
 
 def test_a_repetition_with_the_same_key_changes_nothing(client: Client):
-    """A repeated placement and a repeated release answer with the hold as it is; other words are refused."""
+    """A repeated placement or release returns the hold as it is; a different one is refused."""
     alice = "human:alice@example.com"
     first = client.place_hold("Lawsuit", principal=alice, key="k1")
     again = client.place_hold("Lawsuit", principal=alice, key="k1")
@@ -83,7 +83,7 @@ def test_a_repetition_with_the_same_key_changes_nothing(client: Client):
 
 
 def test_the_key_of_another_caller_is_another_key(api: World):
-    """So nobody learns of a hold by guessing a key."""
+    """Nobody can learn of a hold by guessing a key."""
     body = {"reason": "x", "everything": True}
     for name in ("human:dana@example.com", "human:eve@example.com"):
         caller = api.as_("responder", sub=name)
@@ -98,13 +98,13 @@ def test_a_released_hold_cannot_be_released_again(client: Client):
         client.release_hold(placed["hold"], "Settled again")
 
 
-def test_a_party_that_no_event_names_is_held_only_if_that_is_meant(client: Client):
+def test_an_unknown_party_is_held_only_on_request(client: Client):
     with pytest.raises(RefusedError, match="no fact names the principal human:alcie"):
         client.place_hold("Lawsuit", principal="human:alcie")
     assert client.place_hold("Lawsuit", principal="human:alcie", unseen=True)["in_force"]
 
 
-def test_the_plan_and_the_state_say_what_holds_keep(client: Client, api: World):
+def test_the_plan_and_the_state_list_what_holds_keep(client: Client, api: World):
     placed = client.place_hold("Lawsuit", everything=True)
     state = client.retention()
     plan = client.retention_plan("2026-11-02T10:00:00Z")

@@ -101,7 +101,7 @@ def test_a_server_that_is_gone_is_reported_and_asked_again(postgres_url: str, tm
 
 
 class Server:
-    """A server whose version changes, and which answers when it is told to."""
+    """A server whose version changes, and which answers on command."""
 
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
@@ -134,7 +134,7 @@ class Server:
 
 def test_requests_share_a_check_that_begins_after_they_came():
     """
-    While a check is in progress, what comes waits for the next one, together: what was committed in between counts.
+    Requests that arrive while a check is in progress share the next one, so commits in between count.
     """
     server = Server()
 
@@ -157,7 +157,7 @@ def test_requests_share_a_check_that_begins_after_they_came():
 
 def test_a_request_that_is_cancelled_does_not_end_the_check_of_the_others():
     """
-    Whether its check is in progress or still to begin.
+    This holds whether its check is in progress or still to begin.
     """
     server = Server()
 
@@ -184,7 +184,7 @@ def test_a_request_that_is_cancelled_does_not_end_the_check_of_the_others():
 
 
 def test_a_check_that_takes_too_long_is_given_up():
-    """Its requests get no version, and ask on a thread."""
+    """Its requests get no version, and are answered on a thread."""
     server = Server()
 
     async def checked() -> object:

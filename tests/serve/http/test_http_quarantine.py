@@ -79,8 +79,8 @@ def test_events_with_their_own_endpoint_are_never_imported(
     here: World, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], roles: list[str]
 ):
     """
-    An order, lift, acknowledgement or judgement that an older version could not recognise stays in quarantine, whoever
-    sent it.
+    An order, lift, acknowledgement or judgement that an older version could not recognise stays in quarantine, no
+    matter who sent it.
     """
     sent_to_an_older_version(monkeypatch, here, ENVELOPE | body, roles=roles)
 

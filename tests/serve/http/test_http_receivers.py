@@ -105,8 +105,8 @@ def test_the_client_registers_and_marks(here: World):
 
 
 @pytest.mark.parametrize("nonce", ["", "x" * 129, "x" * 1_000_000, "ü", "a\nb", 7])
-def test_a_nonce_that_cannot_be_used_is_refused_and_nobody_is_asked(here: World, nonce: Any):
-    """A megabyte, nothing, a line feed, no ASCII, no text: each is an error that does not repeat it."""
+def test_an_invalid_nonce_is_refused_before_any_point_is_asked(here: World, nonce: Any):
+    """An oversized, empty, multi-line, non-ASCII or non-text nonce is an error that does not repeat it."""
     here.site = replace(here.site, keys=new_keys())
     id_ = here.post("/v1/revocations", json=ORDER).json()["revocation"]
     world = replace(here, app=create_app(here.site))
@@ -116,8 +116,8 @@ def test_a_nonce_that_cannot_be_used_is_refused_and_nobody_is_asked(here: World,
     assert len(response.text) < 1_000
 
 
-def test_what_was_lifted_has_no_proof(here: World):
-    """400, with when it was lifted; and of what nobody ordered there is none."""
+def test_a_lifted_order_has_no_proof(here: World):
+    """The answer is 400 with the time of the lift; an unknown order has no proof either."""
     here.site = replace(here.site, keys=new_keys())
     world = replace(here, app=create_app(here.site))
     id_ = world.post("/v1/revocations", json={**ORDER, "mode": "suspend"}).json()["revocation"]

@@ -1,4 +1,4 @@
-"""The recipes of docs/scripts.md, run by a shell against a server."""
+"""The recipes of docs/scripts.md run in a shell against a server."""
 
 import os
 import re
@@ -22,7 +22,7 @@ BLOCK = re.compile(r"^```console[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server over the incident of the demo, with a signing key."""
+    """Serve the incident of the demo, with a signing key."""
     desk = Desk(tmp_path)
     desk.run("ingest", str(ROOT / "examples" / "incident.jsonl"))
     desk.run("token", "list")
@@ -35,7 +35,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every command of the page with what it prints."""
+    """Return every command of the page with its expected output."""
     blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     found = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(blocks), re.MULTILINE)
     assert len(found) > 10

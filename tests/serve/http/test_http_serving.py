@@ -242,7 +242,7 @@ def test_listeners_receive_findings(api: tuple[World, str]):
     assert "wielder-mismatch" in {one["finding"]["kind"] for one in received}
 
 
-def test_a_listener_that_missed_too_much_is_told_so(api: tuple[World, str], monkeypatch: pytest.MonkeyPatch):
+def test_omitted_events_are_reported_to_the_listener(api: tuple[World, str], monkeypatch: pytest.MonkeyPatch):
     """
     Omitted events are reported as omitted.
     """

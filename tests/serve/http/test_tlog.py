@@ -1,4 +1,4 @@
-"""The trees over HTTP: a client written from the specification verifies them, and no tile is ever wrong."""
+"""The trees over HTTP: a client written from the specification verifies them, and no served tile is ever wrong."""
 
 import random
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ KEYS = note_keys(ORIGIN, KeyKind.ED25519, _PRIVATE, [_PRIVATE.public_key()])
 
 
 def grow(store: Store, lane: tuple[str, int], records: int) -> None:
-    """Extend the tree of a partition only, which is quick; the records themselves are not asked for here."""
+    """Extend only the tree of a partition, which is quick; the records themselves are not read here."""
     number = Position(*lane, 0).number
     with store.engine.begin() as connection:
         first = heads_of(connection).get(lane, TreeState(0, 0, 0)).size
@@ -37,7 +37,7 @@ def grow(store: Store, lane: tuple[str, int], records: int) -> None:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The API over a partition of 70,000 records under a checkpoint, and ten more that are under none."""
+    """Create the API over a partition with 70,000 records under a checkpoint, and ten later ones."""
     folder = tmp_path_factory.mktemp("tlog")
     with api_over(f"sqlite:///{folder}/store.db", folder, empty=True) as world:
         grow(world.service.store, (DECISIONS, 1), SIZE)
@@ -68,7 +68,7 @@ def test_a_client_of_the_specification_verifies_the_whole_tree(api: World, tree:
 
 
 def test_no_request_ever_yields_a_wrong_tile(api: World):
-    """Of 1,000 random ones: a tile that the checkpoint covers is right, and every other one is missing."""
+    """In 1,000 random requests, a tile that the checkpoint covers is right, and every other one is missing."""
     get, client = get_from(api, TREE), api.as_("investigator")
     right: dict[str, bytes] = {}
     for level in (0, 1, 2, "entries"):
@@ -98,7 +98,7 @@ def test_no_request_ever_yields_a_wrong_tile(api: World):
     assert min(outcomes.values()) > 50
 
 
-def test_a_tile_may_be_kept_for_ever_and_a_checkpoint_for_seconds(api: World):
+def test_a_tile_is_cached_forever_and_a_checkpoint_for_seconds(api: World):
     client = api.as_(None)
     tile, checkpoint = (client.get(f"/tlog/{TREE}/{path}") for path in ("tile/0/000", "checkpoint"))
 
@@ -133,7 +133,7 @@ def test_the_combined_checkpoint_is_at_the_origin_of_the_log(api: World):
     ],
 )
 def test_hashes_are_public_and_entries_are_not(api: World, role: str | None, path: str, status: int):
-    """An entry has the digest of a record; what only those may keep who may ask is not cached by others."""
+    """An entry has the digest of a record; entries must not be stored in shared caches."""
     response = api.as_(role).get(f"/tlog/{TREE}/{path}")
 
     assert status == response.status_code
@@ -141,7 +141,7 @@ def test_hashes_are_public_and_entries_are_not(api: World, role: str | None, pat
         assert "private, max-age=31536000, immutable" == response.headers["cache-control"]
 
 
-def test_all_of_it_may_be_closed_to_strangers(tmp_path_factory: pytest.TempPathFactory):
+def test_public_access_can_be_switched_off(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("closed")
     with api_over(f"sqlite:///{folder}/store.db", folder, empty=True, public_tlog=False) as world:
         grow(world.service.store, (DECISIONS, 1), 300)
@@ -171,7 +171,7 @@ def test_all_of_it_may_be_closed_to_strangers(tmp_path_factory: pytest.TempPathF
         "x%00y/checkpoint",
     ],
 )
-def test_what_is_not_there_is_not_found(api: World, path: str):
+def test_unknown_paths_are_not_found(api: World, path: str):
     response = api.as_("investigator").get(f"/tlog/{path}")
     assert 404 == response.status_code
     assert problem_type(response) in {"not-found", "no-such-path"}

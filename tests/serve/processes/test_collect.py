@@ -15,7 +15,7 @@ follow = "opa.jsonl"
 
 @pytest.fixture
 def desk(tmp_path):
-    """An empty folder."""
+    """Create an empty folder."""
     return Configured(tmp_path)
 
 
@@ -33,7 +33,7 @@ def test_without_an_input_there_is_nothing_to_collect(desk):
     assert "give one follow, http, tcp, kafka_topic or otlp" in desk.run("collect", exit=2).output
 
 
-def test_a_drain_takes_what_is_there_and_projects_it(desk):
+def test_a_drain_ingests_and_projects_existing_records(desk):
     """
     Paths are relative to the settings file; a second run ingests nothing.
     """
@@ -49,7 +49,7 @@ def test_a_drain_takes_what_is_there_and_projects_it(desk):
     assert 1 == len(desk.one("quarantine")["items"])
 
 
-def test_a_drain_that_could_not_read_a_file_says_so_and_does_not_exit_well(desk):
+def test_a_drain_that_could_not_read_a_file_fails(desk):
     """
     Readable files are ingested; a file of unknown format in a folder is only reported in the log.
     """
@@ -66,7 +66,7 @@ def test_a_drain_that_could_not_read_a_file_says_so_and_does_not_exit_well(desk)
     assert "unread" not in desk.one("collect", "--drain")["sources"][0]
 
 
-def test_what_is_written_is_seen_within_two_seconds(desk):
+def test_a_written_record_is_seen_within_two_seconds(desk):
     """
     A signal ends the process cleanly.
     """
@@ -84,7 +84,7 @@ def test_what_is_written_is_seen_within_two_seconds(desk):
     assert seconds < 2.5, "a question takes some of it"
 
 
-def test_a_source_that_the_trust_file_does_not_list_is_told_of(desk):
+def test_a_source_that_the_trust_file_does_not_list_is_reported(desk):
     """
     Its facts are kept, but have no effect.
     """

@@ -60,7 +60,7 @@ class Asked:
 
 @pytest.fixture
 def asked(tmp_path):
-    """A receiver that answers."""
+    """Start a receiver."""
     one = Asked(tmp_path)
     with one.receiver:
         yield one
@@ -118,7 +118,7 @@ def test_nobody_writes_for_a_source_without_its_token(asked, stranger, caplog):
         assert not token or token not in value
 
 
-def test_a_token_file_that_changes_counts_within_seconds(asked):
+def test_a_changed_token_file_takes_effect_within_seconds(asked):
     """
     The old token is accepted only while both are in the file.
     """
@@ -193,7 +193,7 @@ def test_a_bad_record_among_good_ones_is_in_quarantine_once(asked):
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", [0, 1])
-def test_what_is_not_in_the_log_is_not_answered_for(asked, step, after):
+def test_a_record_that_is_not_in_the_log_is_not_confirmed(asked, step, after):
     """
     The sender is asked to repeat it; then it is stored once, or recognised as a duplicate.
     """
@@ -216,9 +216,9 @@ def test_an_event_list_of_kubernetes(asked):
     assert 200 == asked.post(body.replace(json.dumps([POD]).encode(), b"[]"), OTHER, "/v1/foreign/prod")[0]
 
 
-def test_real_bodies_of_opa_and_kubernetes_are_taken_whole(asked):
+def test_real_bodies_of_opa_and_kubernetes_are_ingested_completely(asked):
     """
-    Recorded from the real programs.
+    The bodies were recorded from the real programs.
     """
     if not DATA.is_dir():
         pytest.skip(f"there are no logs at {DATA}; name their folder in DELEGRAPH_TEST_DATA")
@@ -256,7 +256,7 @@ def spans_of(exporter_endpoint: str, token: str) -> None:
 
 def test_spans_of_a_real_exporter(asked):
     """
-    In protobuf, as it sends them by itself.
+    The exporter sends them itself, in protobuf.
     """
     spans_of(f"http://127.0.0.1:{asked.receiver.port}/v1/traces", "a-token-of-the-agents")
 
@@ -266,7 +266,7 @@ def test_spans_of_a_real_exporter(asked):
 
 def test_answers_to_exporters_are_in_their_own_form(asked):
     """
-    JSON to JSON, protobuf to protobuf, refusals too.
+    JSON is answered with JSON and protobuf with protobuf, also in refusals.
     """
     token = "a-token-of-the-agents"
     protobuf = {"Content_Type": "application/x-protobuf"}
@@ -281,7 +281,7 @@ def test_answers_to_exporters_are_in_their_own_form(asked):
 # The process
 
 
-def test_the_process_takes_requests_and_projects_them(tmp_path):
+def test_the_process_accepts_requests_and_projects_their_records(tmp_path):
     """
     It reports a source without a token at its start.
     """
@@ -314,7 +314,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
-def test_a_token_that_cannot_be(tmp_path, setting):
+def test_an_invalid_token_is_refused_at_the_start(tmp_path, setting):
     """
     The message names the source and contains no token.
     """

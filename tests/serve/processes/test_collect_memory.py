@@ -1,4 +1,4 @@
-"""The memory of a process that collects and projects does not depend on how many records it has had."""
+"""The memory of a process that collects and projects does not depend on the number of records that it has processed."""
 
 import gc
 import json
@@ -27,9 +27,9 @@ BOUND = 32_768  # entries of each cache of strings
 
 
 def sizes() -> dict[int, tuple[object, int]]:
-    """Return every container of this process with its length, without the caches whose bound is tested on its own.
+    """Return every container of this process with its length, except for caches whose bound is tested separately.
 
-    The garbage collector does not track a dictionary of plain values: what refers to it leads to it.
+    The garbage collector does not track a dictionary of plain values, so it is found through what refers to it.
     """
     tracked = gc.get_objects()
     found = chain(tracked, *(gc.get_referents(one) for one in tracked if isinstance(one, dict | list | tuple)))
@@ -42,7 +42,7 @@ def sizes() -> dict[int, tuple[object, int]]:
 
 def test_nothing_grows_with_the_records_that_are_collected(tmp_path):
     """
-    Of all lists, sets and dictionaries none has an entry more for every fourth record, but for the bounded caches.
+    No list, set or dictionary gains more than one entry for every fourth record, except for bounded caches.
     """
     url = f"sqlite:///{tmp_path / 'store.db'}"
     named = NamedSource(name="opa-eu", format="opa")
@@ -72,7 +72,7 @@ def test_nothing_grows_with_the_records_that_are_collected(tmp_path):
 
 def test_the_cached_hashes_of_ids_are_bounded():
     """
-    However many ids of a kind are hashed, the cache has a bound; it costs no more after several times as many.
+    However many ids of a kind are hashed, the cache keeps its bound; several times as many ids cost no more memory.
     """
     hashes = Keys(b"secret")["token"]
 

@@ -1,4 +1,4 @@
-"""The process that keeps findings: what is written is delivered at once, and every rule is measured."""
+"""The process that keeps findings: it delivers what it writes at once, and measures every rule."""
 
 import re
 import threading
@@ -19,9 +19,9 @@ from lineage.store.store import open_store
 AN_HOUR = 3_600.0
 
 
-def test_what_is_written_wakes_the_threads_that_deliver_it(tmp_path: Path):
+def test_a_write_wakes_the_delivering_threads(tmp_path: Path):
     """
-    A thread that would look again in an hour looks as soon as something is written, also if it is in its turn then.
+    A thread that would look again in an hour looks as soon as something is written, even during its turn.
     """
     store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
     process = FindingProcess(Settings(), store, FindingKeeper(store, None, DEFAULT), 1)
@@ -50,8 +50,7 @@ def test_what_is_written_wakes_the_threads_that_deliver_it(tmp_path: Path):
 
 def test_the_metrics_have_the_time_of_every_rule_from_the_beginning(tmp_path: Path):
     """
-    Also of rules of which no evaluation has been measured yet: Prometheus computes no rate from the first value of a
-    series.
+    Rules that have not been evaluated yet have a series too, because Prometheus computes no rate from its first value.
     """
     store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
     keeper = FindingKeeper(store, None, DEFAULT)

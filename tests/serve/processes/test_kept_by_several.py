@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.kafka, pytest.mark.postgres]
 
 
 def wrong_days(rng: random.Random) -> list[Event]:
-    """Honest days with faults among them, and the facts of which some rules find something."""
+    """Generate honest days with some faults, and facts for which some rules find something."""
     events: list[Event] = []
     for seed in range(4):
         day = [dict(one) for one in Honest(seed).make()]
@@ -42,7 +42,7 @@ def entries(events: list[Event]) -> list[Entry]:
 
 @contextmanager
 def keeping(store: str, log: str, file: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a keeper; it is killed in the end if it is still running."""
+    """Run a keeper; kill it in the end if it is still running."""
     with file.open("ab") as result:
         run = started("findings", "keep", "--store", store, "--log", log, stderr=result)
         try:
@@ -53,7 +53,7 @@ def keeping(store: str, log: str, file: Path) -> Iterator[subprocess.Popen[bytes
 
 
 def is_exact(store: Store) -> bool:
-    """Whether the index knows every record, and nothing about it is outstanding."""
+    """Whether the index includes every record, and nothing about it is outstanding."""
     state = kept_findings.state_of(store)
     return dict(state.swept or {}) == store.positions() and not state.lagging
 
@@ -63,8 +63,8 @@ def test_the_index_equals_an_evaluation_after_consumers_and_keepers_were_killed(
     kafka_url: str, postgres_url: str, tmp_path: Path, seed: int
 ):
     """
-    Two consumers of two partitions and two keepers of one index, on a real broker and PostgreSQL; one of each is killed
-    while records come, and comes again. In the end the index holds what an evaluation of every fact finds.
+    Two consumers of two partitions and two keepers of one index run on a real broker and PostgreSQL; one of each is
+    killed while records arrive, and restarted. In the end the index equals an evaluation of every fact.
     """
     rng = random.Random(seed)
     given = entries(wrong_days(rng))

@@ -1,4 +1,4 @@
-"""The live graph: whatever came by whichever way, it says what the store says."""
+"""The live graph answers like the store, whichever way its facts arrived."""
 
 import gc
 import json
@@ -36,7 +36,7 @@ def store_in(folder: Path) -> Store:
 
 
 def batches_of(world: list[worlds.Record], rng: random.Random, trust: Any) -> list[Batch]:
-    """The records of a world on any partitions of their topics, as consumers would write them, in any order."""
+    """Return the records of a world on any partitions of their topics, as consumers would write them, in any order."""
     parts: dict[tuple[str, int], list[Record]] = {}
     for record in world:
         value = codec.encode(codec.decode_line(json.dumps(record["event"]).encode()))
@@ -59,10 +59,10 @@ def batches_of(world: list[worlds.Record], rng: random.Random, trust: Any) -> li
 @pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=60)
-def test_the_live_graph_is_the_store_s(tmp_path_factory: Any, seed: int):
+def test_the_live_graph_equals_the_store(tmp_path_factory: Any, seed: int):
     """
-    Batches of our own and of others', told or followed at any moment: the digest is that of the store, the positions
-    are, and every status and chain is the one that SQL gives.
+    Batches of this consumer are applied and those of others followed, at any moment: digest and positions are those of
+    the store, and every status and chain equals the one from SQL.
     """
     rng = random.Random(seed)
     world = worlds.world(rng)
@@ -90,9 +90,8 @@ def test_the_live_graph_is_the_store_s(tmp_path_factory: Any, seed: int):
 
 
 def assert_same(stored: dict[str, Any] | None, found: dict[str, Any] | None) -> None:
-    """Equal; but the live graph does not know what is only mentioned: by an action, a decision, or as who ordered.
-
-    Nor does it know what was done, which findings rest on.
+    """Check that answers are equal, except for what the live graph does not contain: parties that are only mentioned by
+    an action, a decision or an order, and actions, on which findings depend.
     """
     if found is not None and stored is not None:
         assert {name: value for name, value in stored.items() if not name.startswith("findings")} == {
@@ -104,9 +103,9 @@ def assert_same(stored: dict[str, Any] | None, found: dict[str, Any] | None) -> 
         assert not stored.get("chain")
 
 
-def test_a_graph_that_is_read_in_pages_is_whole(tmp_path: Path, monkeypatch: Any):
+def test_a_graph_that_is_loaded_in_pages_is_complete(tmp_path: Path, monkeypatch: Any):
     """
-    However many facts there are at once, `load` reads each of them once.
+    However many facts there are, `load` reads each of them once.
     """
     monkeypatch.setattr(of_stores, "_READ", 3)
     rng = random.Random(5)
@@ -129,9 +128,9 @@ class Turning:
     table: TrustTable | None = None
 
 
-def test_a_graph_that_is_loaded_again_gives_the_old_one_back(tmp_path: Path):
+def test_reloading_frees_the_old_graph(tmp_path: Path):
     """
-    What the collector was told to leave alone is freed when another graph takes its place, cycles or not.
+    What was excluded from garbage collection is freed when another graph replaces it, including cycles.
     """
     store = store_in(tmp_path)
     for batch in batches_of(worlds.world(random.Random(2)), random.Random(2), None):
@@ -153,7 +152,8 @@ def test_a_graph_that_is_loaded_again_gives_the_old_one_back(tmp_path: Path):
 
 def test_a_live_graph_answers_nothing_before_it_is_loaded(tmp_path: Path):
     """
-    A batch of our own may grant what an order of another partition has killed: half a graph is no answer.
+    A batch of its own consumer may grant what an order of another partition has killed, so half a graph must not
+    answer.
     """
     store = store_in(tmp_path)
     live = LiveGraph(store, None, lambda: NOW)
@@ -181,8 +181,8 @@ def assert_no_answer(live: LiveGraph, why: str) -> None:
 
 def test_a_live_graph_that_does_not_keep_up_answers_nothing(tmp_path: Path):
     """
-    What others have projected since the store was last asked is not in it, whatever its own consumer puts in; once it
-    has followed again it answers as before.
+    It lacks what others have projected since the store was last asked, whatever its own consumer adds; once it has
+    followed again, it answers as before.
     """
     moment = [100.0]
     store = store_in(tmp_path)

@@ -1,4 +1,4 @@
-"""Operations: what a consumer shows of itself. Metrics, health over real HTTP, log lines, traces."""
+"""What a consumer exposes to operators: metrics, health over real HTTP, log lines and traces."""
 
 import http.client
 import io
@@ -50,7 +50,7 @@ SECOND = 1_000_000  # of an instant
 
 
 class Clock:
-    """A clock that goes when it is told to."""
+    """A clock that advances only when the test says so."""
 
     def __init__(self, now: float = 1_000.0) -> None:
         self.now = now
@@ -63,7 +63,7 @@ class Clock:
 
 
 def samples(metrics: ConsumerMetrics) -> dict[str, float]:
-    """Every sample of the exposition, by its name and labels as Prometheus writes them."""
+    """Return every sample of the exposition, by its name and labels as Prometheus writes them."""
     found = {}
     for family in text_string_to_metric_families(metrics.exposition().decode()):
         for sample in family.samples:
@@ -84,7 +84,7 @@ def measured(clock: Clock | None = None) -> tuple[ConsumerMetrics, Health]:
 @given(st.lists(st.builds(Outcomes, *[st.integers(0, 50)] * 5), max_size=20))
 def test_every_record_is_counted_under_one_outcome(batches: list[Outcomes]):
     """
-    Over any batches the outcomes add up to the records, and each outcome to its own sum.
+    Over any batches the outcomes add up to the number of records, and each outcome to its own total.
     """
     metrics, _ = measured()
 
@@ -109,7 +109,7 @@ def test_every_outcome_is_there_before_it_happens():
     assert [0.0] * 5 == [found[f"delegraph_events_total{{outcome={name}}}"] for name in Outcomes._fields]
 
 
-def test_what_is_not_known_is_not_shown():
+def test_unknown_values_have_no_sample():
     """
     Before the first commit there is neither an age of the position nor a time of the commit.
     """
@@ -118,9 +118,9 @@ def test_what_is_not_known_is_not_shown():
     assert not {"delegraph_position_age_seconds", "delegraph_last_commit_timestamp_seconds"} & samples(metrics).keys()
 
 
-def test_the_position_ages_by_itself():
+def test_the_age_of_the_position_grows_without_batches():
     """
-    The age of the position is computed when it is asked for, and is never below zero.
+    The age is computed when the metrics are read, and is never negative.
     """
     clock = Clock(1_000.0)
     metrics, _ = measured(clock)
@@ -135,9 +135,9 @@ def test_the_position_ages_by_itself():
     assert samples(metrics)["delegraph_last_commit_timestamp_seconds"] == 1_000.0
 
 
-def test_lag_is_of_the_partitions_that_are_ours():
+def test_lag_is_shown_for_assigned_partitions_only():
     """
-    What went to another consumer in a rebalance is no longer shown here, even if its lag is told late.
+    A partition that a rebalance assigned to another consumer is no longer shown, even if its lag is reported late.
     """
     metrics, _ = measured()
     metrics.assigned([("decisions", 0), ("decisions", 1)])
@@ -156,7 +156,7 @@ def test_lag_is_of_the_partitions_that_are_ours():
 
 def test_faults_graph_and_quarantine_are_shown():
     """
-    Faults are counted by kind with the time that they cost; sizes are those told last.
+    Faults are counted by kind, with the time that they cost; sizes are the last reported ones.
     """
     metrics, _ = measured()
     metrics.fault("UnavailableError", 0.5)
@@ -178,9 +178,9 @@ def test_faults_graph_and_quarantine_are_shown():
     )
 
 
-def test_two_consumers_in_a_process_do_not_mix():
+def test_two_consumers_in_a_process_have_separate_metrics():
     """
-    Each has a registry of its own.
+    Each has its own registry.
     """
     one, _ = measured()
     other, _ = measured()
@@ -191,7 +191,7 @@ def test_two_consumers_in_a_process_do_not_mix():
 
 def test_every_metric_is_explained(tmp_path: Path):
     """
-    docs/monitoring.md names every metric of ours and no other.
+    docs/monitoring.md lists every metric of delegraph and no other.
     """
     metrics, health = measured()
     delivery = DeliveryMetrics(health, lambda: 0, delivered)
@@ -210,7 +210,7 @@ def test_every_metric_is_explained(tmp_path: Path):
 
 
 def names_of(registry: CollectorRegistry) -> set[str]:
-    """The names under which a query finds what is ours, without what a histogram and a client library add."""
+    """Return the names of our series in queries, without the suffixes that histograms and the client library add."""
     families = [family for family in registry.collect() if family.name.startswith("delegraph_")]
     names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     return names | {"delegraph_position_age_seconds", "delegraph_last_commit_timestamp_seconds"}
@@ -219,9 +219,9 @@ def names_of(registry: CollectorRegistry) -> set[str]:
 # Health
 
 
-def test_a_loop_lives_while_it_turns():
+def test_a_loop_that_stops_turning_is_not_alive():
     """
-    A start may take its time; a loop that turned and then does not for too long is taken for dead.
+    A start may take long; a loop that has run and then stops for too long is considered dead.
     """
     clock = Clock()
     health = Health(clock, stalled_seconds=60)
@@ -235,9 +235,9 @@ def test_a_loop_lives_while_it_turns():
     assert (None, None, "the loop has not turned for 61 s") == (at_start, in_time, health.stalled())
 
 
-def test_a_consumer_is_ready_when_it_knows_how_far_behind_it_is():
+def test_a_consumer_is_ready_once_it_knows_its_lag():
     """
-    It is ready from its first lag on; not while a fault is waited for, and not right after a rebalance.
+    It is ready once it knows its lag; not while it waits after a fault, and not right after a rebalance.
     """
     metrics, health = measured()
     seen = [health.reasons()]
@@ -291,7 +291,7 @@ def ask(serving: Serving, path: str, method: str = "GET", **headers: str) -> tup
 
 
 def say(serving: Serving, raw: bytes) -> bytes:
-    """Everything that comes back for some bytes."""
+    """Send some bytes and return everything that comes back."""
     with socket.create_connection(("127.0.0.1", serving.port), timeout=30) as connection:
         connection.sendall(raw)
         return connection.makefile("rb").read()
@@ -314,7 +314,7 @@ def test_metrics_are_served_as_prometheus_reads_them():
 
 def test_health_and_readiness_say_why_not():
     """
-    A loop that hangs is told by 503 and a problem document (RFC 9457) with the reason; one that is well by 200.
+    A loop that hangs gives 503 and a problem document (RFC 9457) with the reason; a healthy one gives 200.
     """
     clock = Clock()
     health = Health(clock, stalled_seconds=60)
@@ -338,9 +338,9 @@ def test_health_and_readiness_say_why_not():
     assert ["application/problem+json"] * 2 == [headers["content-type"] for _, headers, _ in after]
 
 
-def test_nothing_says_what_the_server_is():
+def test_no_answer_identifies_the_server_software():
     """
-    No answer has a Server header or a version, not even the answer to what is no HTTP.
+    No answer has a Server header or a version, not even the answer to something that is not HTTP.
     """
     with served() as serving:
         none = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -353,7 +353,7 @@ def test_nothing_says_what_the_server_is():
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "BREW"])
 def test_only_reading_is_allowed(method: str):
     """
-    Another method than GET and HEAD is refused with 405, whatever the path.
+    Any method except GET and HEAD is refused with 405, whatever the path.
     """
     with served() as serving:
         status, headers, body = ask(serving, "/metrics", method)
@@ -364,7 +364,7 @@ def test_only_reading_is_allowed(method: str):
 
 def test_head_is_get_without_the_body():
     """
-    HEAD has the head of GET and nothing after it.
+    HEAD answers with the headers of GET and no body.
     """
     with served() as serving:
         (_, of_get, _), (status, of_head, body) = ask(serving, "/healthz"), ask(serving, "/healthz", "HEAD")
@@ -375,7 +375,7 @@ def test_head_is_get_without_the_body():
 @pytest.mark.slow
 def test_a_large_body_does_not_lose_the_answer():
     """
-    Who sends a megabyte where none is wanted is told so anyway.
+    A client that sends a megabyte where no body is expected still gets its answer.
     """
     with served() as serving:
         head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
@@ -396,7 +396,7 @@ def test_a_large_body_does_not_lose_the_answer():
 )
 def test_a_huge_head_is_refused(raw: bytes):
     """
-    A request line, a header or a number of headers beyond the bound is 431, as soon as the bound is passed.
+    A request line, a header or a number of headers beyond the limit gets 431 as soon as the limit is exceeded.
     """
     with served() as serving:
         assert 431 == status_of(say(serving, raw))
@@ -405,7 +405,7 @@ def test_a_huge_head_is_refused(raw: bytes):
 @given(st.binary(max_size=300))
 def test_any_bytes_are_answered_or_dropped(raw: bytes):
     """
-    Whatever comes in as a request, the answer is a status line or nothing, and the server continues.
+    Whatever arrives as a request, the answer is a status line or nothing, and the server continues.
     """
     with _shared() as serving:
         answer = say(serving, raw + b"\r\n\r\n")
@@ -419,7 +419,7 @@ _open: list[Serving] = []
 
 @contextmanager
 def _shared() -> Iterator[Serving]:
-    """One server for all examples of a property."""
+    """Share one server among all examples of a property."""
     if not _open:
         _open.append(Serving("127.0.0.1:0", lambda: b"", Health(), {}))
         _open[0].start()
@@ -448,7 +448,7 @@ def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def test_routes_are_answered_on_loopback():
     """
-    What is handed in is asked with its query, and its status and document are the answer.
+    A mounted route is called with the query, and the response has its status and document.
     """
     asked = []
 
@@ -473,7 +473,7 @@ def test_routes_are_answered_on_loopback():
 )
 def test_a_route_that_fails_is_a_problem(fault: Exception, status: int, detail: str):
     """
-    A fault of ours is told; any other is logged and not told.
+    One of our own errors is reported; any other exception is logged and not reported.
     """
 
     def route(_query: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
@@ -486,9 +486,9 @@ def test_a_route_that_fails_is_a_problem(fault: Exception, status: int, detail: 
 
 
 @pytest.mark.parametrize("query", ["of=%ff", "&".join(f"a{n}=1" for n in range(65))], ids=["no UTF-8", "many"])
-def test_a_query_that_cannot_be_is_refused(query: str):
+def test_an_invalid_query_is_refused(query: str):
     """
-    A query that is no UTF-8, or has more fields than any question, is 400.
+    A query that is not UTF-8, or has more fields than any question, gets 400.
     """
     with served(routes={"/x": lambda _query: (200, {})}) as serving:
         assert 400 == ask(serving, f"/x?{query}")[0]
@@ -508,15 +508,15 @@ def test_a_query_that_cannot_be_is_refused(query: str):
 )
 def test_a_web_page_cannot_read_routes_through_a_browser(host: str, status: int):
     """
-    A route is only answered under a name of this machine, so that a page whose name resolves to it gets nothing.
+    A route answers only under a name of this machine, so a page whose host name resolves to it gets nothing.
     """
     with served(routes={"/x": lambda _query: (200, {})}) as serving:
         assert status == ask(serving, "/x", Host=host)[0]
 
 
-def test_routes_are_not_served_to_the_world(capsys: pytest.CaptureFixture[str]):
+def test_routes_are_served_on_loopback_only(capsys: pytest.CaptureFixture[str]):
     """
-    On an address that is not loopback there are metrics and health, a warning, and nothing else.
+    On an address other than loopback only metrics and health are served, with a warning.
     """
     lines = io.StringIO()
     with (
@@ -535,7 +535,7 @@ def test_routes_are_not_served_to_the_world(capsys: pytest.CaptureFixture[str]):
 )
 def test_a_bad_address_is_one_clear_error(address: str):
     """
-    What is no host:port is refused by name before anything is bound.
+    An address that is not host:port is refused by name before anything is bound.
     """
     with pytest.raises(RefusedError, match="is no address to listen on"):
         address_of(address)
@@ -544,7 +544,7 @@ def test_a_bad_address_is_one_clear_error(address: str):
 @pytest.mark.parametrize("address", ["no-such-host.invalid:0", "..:1", f"{'a' * 70}:1", "192.0.2.1:0"])
 def test_an_address_that_is_not_ours_is_one_clear_error(address: str):
     """
-    A host that cannot be found, or is no address of this machine, is refused with the setting to change.
+    A host that cannot be found, or is not an address of this machine, is refused with the setting to change.
     """
     with pytest.raises(RefusedError, match=r"cannot listen on .*DELEGRAPH_LISTEN"):
         Serving(address, lambda: b"", Health())
@@ -552,7 +552,7 @@ def test_an_address_that_is_not_ours_is_one_clear_error(address: str):
 
 def test_a_port_in_use_is_one_clear_error():
     """
-    A port that someone has is refused, and stays with whom has it.
+    A port in use is refused, and its owner keeps it.
     """
     with served() as serving:
         with pytest.raises(RefusedError, match=f"cannot listen on 127.0.0.1:{serving.port}: Address already in use"):
@@ -563,7 +563,7 @@ def test_a_port_in_use_is_one_clear_error():
 
 def test_a_port_is_free_again_at_once():
     """
-    After stop the same port can be bound, and connections are refused in between.
+    After stop the same port can be bound; connections in between are refused.
     """
     with served() as serving:
         ask(serving, "/healthz")
@@ -584,7 +584,7 @@ def lines_of(format_: str, speak: Callable[[], None], level: str = "info", clock
     return stream.getvalue()
 
 
-def test_a_line_has_time_level_logger_and_what_was_said():
+def test_a_line_has_time_level_logger_and_message():
     """
     A JSON line has these four, then the extra fields, then the exception with its traceback.
     """
@@ -612,7 +612,7 @@ HOSTILE = st.text(
 @given(text=HOSTILE)
 def test_no_text_breaks_a_line(format_: str, text: str):
     """
-    Whatever stands in a message, an argument, an extra or an exception: one line, and none of it steers a terminal.
+    Whatever a message, an argument, an extra or an exception contains, it is one line without terminal controls.
     """
 
     def speak() -> None:
@@ -649,7 +649,7 @@ def test_no_exception_forges_a_line_of_text(text: str):
 @pytest.mark.parametrize("format_", FORMATS)
 def test_no_credential_is_logged(format_: str):
     """
-    A raw token, a password in a URL and what is called a secret are not in the line, wherever they stood.
+    No raw token, password in a URL, or value named as a secret is in the line, wherever it was.
     """
 
     def speak() -> None:
@@ -669,7 +669,7 @@ def test_no_credential_is_logged(format_: str):
 
 def test_a_long_text_is_cut_and_says_so():
     """
-    The beginning and the end are kept, with the number of characters that there were.
+    The beginning and the end are kept, with the original number of characters.
     """
     cut = clean_text("a" * 10_000 + "b" * 10_000)
 
@@ -677,18 +677,18 @@ def test_a_long_text_is_cut_and_says_so():
     assert re.fullmatch(r"a+ \.\.\. \(20,000 characters\) \.\.\. b+", cut)
 
 
-def test_a_message_that_cannot_be_made_is_told_in_a_line():
+def test_a_message_that_cannot_be_formatted_is_one_line():
     """
-    A call with wrong arguments is a line that says so, not a traceback among JSON lines.
+    A logging call with wrong arguments is one line that says so, not a traceback among JSON lines.
     """
     document = json.loads(lines_of("json", lambda: logging.getLogger("ingest.x").info("%d %d", 1)))  # noqa: PLE1206 (the mistake)
 
     assert "a log message could not be written" in document["event"]
 
 
-def test_numbers_that_json_does_not_have_are_words():
+def test_numbers_that_json_lacks_are_strings():
     """
-    NaN and infinity do not make a line that is no JSON.
+    NaN and infinity are written as strings, so the line is valid JSON.
     """
     extra = {"a": float("nan"), "b": float("inf"), "c": 1.5}
     line = lines_of("json", lambda: logging.getLogger("ingest.x").info("n", extra=extra))
@@ -697,9 +697,9 @@ def test_numbers_that_json_does_not_have_are_words():
     assert ("nan", "inf", 1.5) == (document["a"], document["b"], document["c"])
 
 
-def test_a_library_speaks_up_only_when_something_is_wrong():
+def test_libraries_log_from_warning_on():
     """
-    Ours are heard at the level asked for, others from WARNING on; at DEBUG Kafka's client tells what it does.
+    Our loggers write at the configured level, others from WARNING on; at DEBUG Kafka's client writes too.
     """
 
     def speak() -> None:
@@ -720,9 +720,9 @@ def test_a_library_speaks_up_only_when_something_is_wrong():
     assert [("ingest.x", "warning"), ("lineage.x", "warning"), *others] == messages_at("warning")
 
 
-def test_a_flood_of_a_library_becomes_a_line_now_and_then():
+def test_repeated_lines_of_a_library_are_limited():
     """
-    A statement of Kafka's client speaks once in some seconds and says how often it was silent; ours always speak.
+    A statement of Kafka's client is logged once in a few seconds with the number of suppressed lines; ours always are.
     """
     clock = Clock()
 
@@ -743,7 +743,7 @@ def test_a_flood_of_a_library_becomes_a_line_now_and_then():
 
 def test_a_warning_and_a_thread_that_dies_are_lines():
     """
-    What would go to standard error by itself goes through the log.
+    Warnings and uncaught exceptions, which would go to standard error, are log lines.
     """
 
     def speak() -> None:
@@ -763,7 +763,7 @@ def test_a_warning_and_a_thread_that_dies_are_lines():
 
 def test_logging_is_as_it_was_afterwards():
     """
-    Anyone who runs a command within another program finds its own logging again.
+    A program that runs a command in its own process keeps its logging configuration.
     """
     root, ours = logging.getLogger(), logging.getLogger("ingest")
     before = (root.handlers[:], root.level, ours.level, threading.excepthook)
@@ -784,15 +784,15 @@ def test_logging_is_as_it_was_afterwards():
 )
 def test_how_to_log_is_a_setting(environ: dict[str, str], terminal: bool, expected: LogSettings):
     """
-    By default people at a terminal read text, and machines JSON.
+    The default is text on a terminal and JSON elsewhere.
     """
     assert expected == LogSettings.of(environ, terminal=terminal)
 
 
 @pytest.mark.parametrize("environ", [{"DELEGRAPH_LOG_FORMAT": "xml"}, {"DELEGRAPH_LOG_LEVEL": "loud"}])
-def test_a_setting_that_cannot_be_is_refused(environ: dict[str, str]):
+def test_an_invalid_logging_setting_is_refused(environ: dict[str, str]):
     """
-    A format or level that is none is refused by name, with those that there are.
+    An unknown format or level is refused by name, with the valid ones.
     """
     with pytest.raises(RefusedError, match=f"{next(iter(environ))} is '(xml|loud)'; it can be"):
         LogSettings.of(environ, terminal=True)
@@ -802,7 +802,7 @@ def test_a_setting_that_cannot_be_is_refused(environ: dict[str, str]):
 
 
 def exported(work: Callable[[Any], None]) -> list[Any]:
-    """The spans that some work leaves at an exporter."""
+    """Return the spans that some work leaves at an exporter."""
     memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
     exporter = memory.InMemorySpanExporter()
     with tracer_to(exporter) as traced:
@@ -812,7 +812,7 @@ def exported(work: Callable[[Any], None]) -> list[Any]:
 
 def test_the_steps_of_a_batch_are_spans():
     """
-    What is done within a batch is a child of its span, with the numbers that were noted.
+    Each step of a batch is a child of its span, with its counts as attributes.
     """
 
     def work(traced: Any) -> None:
@@ -836,7 +836,7 @@ def test_the_steps_of_a_batch_are_spans():
 
 def test_a_batch_is_linked_to_a_few_of_the_traces_it_comes_from():
     """
-    The first traceparents that can be read become links, each once; what is no traceparent is passed over.
+    The first valid traceparents become links, each once; invalid ones are skipped.
     """
     good = [f"00-{n:032x}-{n:016x}-01" for n in range(1, 40)]
     bad = ["", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", good[0].replace("00-", "ff-"), good[0] + "-x", "\n" + good[0]]
@@ -852,7 +852,7 @@ def test_a_batch_is_linked_to_a_few_of_the_traces_it_comes_from():
 
 def test_a_fault_marks_its_span():
     """
-    What fails leaves a span that says so, and fails anyway.
+    The span of a failed step has an error status, and the exception propagates.
     """
 
     def work(traced: Any) -> None:
@@ -870,7 +870,7 @@ def test_a_fault_marks_its_span():
 )
 def test_without_an_endpoint_nothing_is_traced(environ: dict[str, str]):
     """
-    The tracer does nothing, and does not even look at what would be linked.
+    The tracer does nothing, and does not even read what would be linked.
     """
 
     def never() -> Iterator[str]:
@@ -884,9 +884,9 @@ def test_without_an_endpoint_nothing_is_traced(environ: dict[str, str]):
     assert no_tracer is traced
 
 
-def test_an_endpoint_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatch):
+def test_an_unavailable_endpoint_delays_nothing(monkeypatch: pytest.MonkeyPatch):
     """
-    Work continues, and the end comes within a few seconds, if nobody takes the spans.
+    If nobody accepts the spans, work continues, and shutdown takes a few seconds at most.
     """
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http.trace_exporter")
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # accepts by its backlog, and never answers
@@ -906,10 +906,10 @@ def test_an_endpoint_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
-def test_a_consumer_shows_itself(tmp_path: Path):
+def test_a_consumer_reports_its_state(tmp_path: Path):
     """
-    A real consumer says where it listens, becomes ready, counts what it projects, leaves within two seconds of SIGTERM,
-    and everything on its standard error is JSON lines.
+    A real consumer reports its address, becomes ready, counts what it projects, ends within two seconds of SIGTERM, and
+    writes only JSON lines to standard error.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("DELEGRAPH_")}
     env |= {"DELEGRAPH_STORE": f"sqlite:///{tmp_path}/store.db", "PYTHONPATH": str(ROOT)}
@@ -962,9 +962,9 @@ def get(port: int, path: str) -> tuple[int, bytes]:
 @pytest.mark.parametrize(
     ("command", "message"), [("consume", "does not exist; create it first"), ("deliver", "no store at")]
 )
-def test_what_does_not_come_by_itself_is_not_waited_for(command: str, message: str, tmp_path: Path):
+def test_a_missing_folder_or_store_is_reported_at_once(command: str, message: str, tmp_path: Path):
     """
-    A folder or a store that nobody has made is named at once: to wait would hide a mistyped path.
+    A missing folder or store is reported at once: waiting would hide a mistyped path.
     """
     words = [sys.executable, "-c", "from lineage.serve.cli.main import main; main()", command]
     run = subprocess.run(

@@ -1,4 +1,4 @@
-"""``delegraph deliver`` deletes old records when that is due: two processes, killed ones, and what it reports."""
+"""``delegraph deliver`` applies retention when it is due: with two processes, killed ones, and in its reports."""
 
 import json
 import signal
@@ -39,7 +39,7 @@ RECORDS = 3_000  # of which 2,816 are in full tiles
 
 @pytest.fixture(params=stores.KINDS)
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Settings of a store whose log has records of two days ago."""
+    """Write the settings of a store whose log has records of two days ago."""
     for fresh in stores.fresh_places(request):
         with fresh() as url:
             yield prepared(url, tmp_path)
@@ -74,13 +74,13 @@ def store_of(settings: dict[str, str]) -> Iterator[Store]:
 
 
 def earlier(store: Store) -> None:
-    """Let two hours pass since the last run began."""
+    """Pretend that the last run began two hours earlier."""
     run = last_run(store)
     assert run is not None
     note_run(store, replace(run, started_at=run.started_at - 2 * HOUR))
 
 
-def test_a_turn_deletes_if_that_is_due_and_reports_it(settings: dict[str, str]):
+def test_a_due_run_deletes_and_is_reported(settings: dict[str, str]):
     with store_of(settings) as store:
         clock = [now()]
         retaining = Retaining(of(settings), store, lambda: clock[0])
@@ -179,7 +179,9 @@ def is_free(store: Store) -> bool:
 
 
 def assert_deleted_once(settings: dict[str, str]) -> None:
-    """Every record is in one deletion, whose certificate is valid, and the store is what a fresh projection makes."""
+    """Check that every record is in one deletion with a valid certificate, and that the store
+    equals a fresh projection.
+    """
     with opened_service(of(settings)) as service:
         keys = keys_of(service, Path(settings["evidence_key_file"]), None)
         items = deleted(service, keys.verifiers)["items"]
@@ -192,7 +194,7 @@ def assert_deleted_once(settings: dict[str, str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", [has_begun, is_recorded])
 def test_of_three_processes_one_is_killed_and_every_record_is_deleted_once(settings: dict[str, str], moment: object):
-    """``kill -9`` while the facts are examined, or while the projection is built; two successors begin together."""
+    """It is killed while it examines the facts, or while it builds the projection; two successors begin together."""
     with ExitStack() as stack, store_of(settings) as store:
         running = [stack.enter_context(delivering(settings))]
         wait_until(partial(moment, store), 240)  # type: ignore[arg-type]

@@ -197,7 +197,7 @@ def test_a_changed_tree_is_not_signed(desk: Desk):
         (("evidence", "keygen", "/nowhere/at/all/key.pem"), 2, "cannot be written"),
     ],
 )
-def test_what_cannot_be_proved_is_said(signed: Desk, arguments: tuple[str, ...], code: int, message: str):
+def test_a_missing_proof_is_reported(signed: Desk, arguments: tuple[str, ...], code: int, message: str):
     result = signed.run(*(str(signed.key) if each == "KEY" else each for each in arguments))
 
     assert code == result.exit_code
