@@ -27,8 +27,8 @@ from lineage.serve.http.auth.login_link import SigningIn
 from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, AppContext
 from lineage.serve.http.core.workers import Pools
 from lineage.serve.mcp.http_endpoint import route as mcp_route
-from lineage.serve.processes.http_warmup import loaded_frozen, warmed
-from lineage.serve.queries.preparation import ends_of, steps_of
+from lineage.serve.processes.http_warmup import loaded_frozen, prepare, warmed
+from lineage.serve.queries.preparation import connections_of, ends_of, steps_of
 from lineage.serve.queries.retention.retention_status import KEPT, RetentionPolicy
 from lineage.serve.queries.service import Service
 from lineage.serve.server.connections import Connections
@@ -125,22 +125,19 @@ def serve(
         mounted: list[BaseRoute] = [*routes, *parts(site), mcp_route(site), *pages(site, story=story)]
         app = create_app(site, parts=mounted, show_fault=show_fault, connections=connections)
         load_shared_templates()
-        say(address)
+        prepare(steps_of(service))
+
+        def begin() -> None:
+            site.non_blocking.open()
+            # Limits the threads of the delivery endpoints, which the framework runs, so that orders find connections.
+            to_thread.current_default_thread_limiter().total_tokens = _RECEIVERS
+            say(address)
+
         server = http_server(
-            app,
-            connections,
-            goodbye_seconds=_GOODBYE_SECONDS,
-            beginning=lambda: _begin(site),
-            ending=site.non_blocking.close,
+            app, connections, goodbye_seconds=_GOODBYE_SECONDS, beginning=begin, ending=site.non_blocking.close
         )
-        with warmed(chain(templates(), steps_of(service), ends_of(service), loaded_frozen())):
+        with warmed(chain(templates(), connections_of(service), ends_of(service), loaded_frozen())):
             server.run(sockets=[listening])
-
-
-def _begin(site: AppContext) -> None:
-    """Limit the threads of the delivery endpoints, which the framework runs, so that orders find free connections."""
-    site.non_blocking.open()
-    to_thread.current_default_thread_limiter().total_tokens = _RECEIVERS
 
 
 def this_user() -> str:

@@ -1,4 +1,4 @@
-"""Warm caches in a background thread, step by step, so that the first request does not pay for it.
+"""Warm caches before a server announces its address, or in a background thread, so that no request pays for it.
 
 Nothing depends on it: what is not warm yet is loaded by the question that needs it.
 """
@@ -18,6 +18,15 @@ _BREATH_SECONDS: Final = 0.1  # between two steps, for requests in the meantime
 _GOODBYE_SECONDS: Final = 3
 
 
+def prepare(steps: Iterable[object]) -> None:
+    """Run some short steps before a server announces its address, for which its first answer would wait."""
+    try:
+        for _ in steps:
+            pass
+    except DelegraphError as fault:
+        _log_interruption(fault)
+
+
 @contextmanager
 def warmed(steps: Iterable[object]) -> Iterator[None]:
     """Run some steps in the background within the block."""
@@ -29,7 +38,7 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
                 if stopping.wait(_BREATH_SECONDS):
                     return
         except DelegraphError as fault:  # the database is unavailable; requests will report that
-            logger.info("warming the caches was interrupted: %s", fault)
+            _log_interruption(fault)
 
     thread = threading.Thread(target=run, name="delegraph-warming", daemon=True)
     thread.start()
@@ -44,3 +53,7 @@ def loaded_frozen() -> Iterator[None]:
     """Exempt what is loaded from garbage collection; otherwise a page sometimes waits for it to scan all templates."""
     gc_freeze()
     yield
+
+
+def _log_interruption(fault: DelegraphError) -> None:
+    logger.info("warming the caches was interrupted: %s", fault)

@@ -33,7 +33,6 @@ def steps_of(service: Service) -> Iterator[None]:
     now = service.clock()
     service.store.facts(limit=1)
     yield
-    yield from service.store.warm()
     for kind in ("token", "principal"):
         service.status(kind, _NOBODY, at=now)
         yield
@@ -61,6 +60,11 @@ def steps_of(service: Service) -> Iterator[None]:
         reader.last_mentions([principal], (RefRole.ACTS,), 1)
         count_by_hour(reader, now, now + 1)
         near(world, [principal], now, service.options)
+
+
+def connections_of(service: Service) -> Iterator[None]:
+    """Open the connections to the store that stay open."""
+    yield from service.store.warm()
 
 
 def ends_of(service: Service) -> Iterator[None]:

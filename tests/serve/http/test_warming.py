@@ -1,5 +1,6 @@
 """Preparations before the first request: they end by themselves, and when serving ends."""
 
+import asyncio
 import gc
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.serve.cli.demo import ASKED
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.processes.http_process import serve
-from lineage.serve.processes.http_warmup import loaded_frozen, warmed
+from lineage.serve.processes.http_warmup import loaded_frozen, prepare, warmed
 from lineage.serve.queries.findings.findings import findings as findings_of
 from lineage.serve.queries.preparation import steps_of
 from lineage.serve.queries.service import Service
@@ -92,6 +93,30 @@ def test_the_parts_of_every_page_are_loaded_before_anybody_can_request_one(tmp_p
     assert {"base.html", "page.html", "parts.html"} <= loaded
 
 
+def test_decoders_and_statements_are_prepared_before_anybody_can_request_a_page(tmp_path: Path):
+    """They take another quarter of a second; and requests are already answered when the address is announced."""
+    decoded: list[bytes] = []
+
+    def read(value: bytes) -> Event:
+        decoded.append(value)
+        return codec.read(value)
+
+    announced: list[tuple[int, bool]] = []
+
+    def say(_: str) -> None:
+        announced.append((len(decoded), asyncio.get_running_loop().is_running()))
+        raise UnavailableError("stop here")
+
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        store = open_store(world.service.store.url, read)
+        service = Service(store, world.service.log, Trust(), world.service.clock, source="urn:test")
+        with pytest.raises(UnavailableError):
+            serve(service, HttpSettings(listen="127.0.0.1:0"), say=say)
+        store.close()
+
+    assert [(1, True)] == announced
+
+
 def test_an_unavailable_database_does_not_prevent_serving():
     """What cannot be prepared is skipped: requests get the reason."""
 
@@ -99,6 +124,7 @@ def test_an_unavailable_database_does_not_prevent_serving():
         yield 1
         raise UnavailableError("away")
 
+    prepare(steps())
     with warmed(steps()):
         wait_until(lambda: not warming())
 
