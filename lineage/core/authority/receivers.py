@@ -6,6 +6,7 @@ count: a later one can widen what must be enforced, and none can narrow it (ADR 
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -273,6 +274,10 @@ class Answers:
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self._named or self._general)
+
+    def keys(self) -> AbstractSet[str]:
+        """Return the keys of the elements that any acknowledgement names."""
+        return {key for _, key in self._named}
 
     def record_delivery(self, key: str, delivered: Deliveries) -> None:
         """Record the receivers to which an element was delivered, and when."""

@@ -8,7 +8,8 @@ the receipt, the actions and the acknowledgements.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -25,7 +26,6 @@ from lineage.core.authority.receivers import (
     Deliveries,
     HandMark,
     Receivers,
-    coverage_class_of,
     precedes,
     said_by_hand,
 )
@@ -40,10 +40,11 @@ from lineage.core.revocation.closure_findings import (
     unmatched_findings,
     use_finding,
 )
-from lineage.core.revocation.enforced_elsewhere import Endings, WordsElsewhere, endings_elsewhere, place_of
-from lineage.core.revocation.late_uses import LateUse, in_force_at, last_used, uses_under
-from lineage.core.revocation.proof import known_since
-from lineage.core.revocation.receipt import ReceiptLine, receipt_of
+from lineage.core.revocation.ended import EndedElement, EndedGroups, ended_in
+from lineage.core.revocation.enforced_elsewhere import WordsElsewhere, endings_elsewhere, place_of
+from lineage.core.revocation.late_uses import LateUse, in_force_at, uses_under
+from lineage.core.revocation.open_items import OpenItems, Reasons
+from lineage.core.revocation.receipt import receipt_of
 
 
 class ClosureVerdict(StrEnum):
@@ -52,97 +53,6 @@ class ClosureVerdict(StrEnum):
     PARTIAL = "PARTIAL"
     UNKNOWN = "UNKNOWN"
     CLOSED = "CLOSED"
-
-
-class EndedElement(NamedTuple):
-    """The part of a receipt line that a verdict needs; kept small because there may be very many.
-
-    Attributes:
-        key: ``KIND:ID`` of the element.
-        order: The order that causes its state, among those that count.
-        ends_at: When it expires; NEVER if it has no end.
-        alike: The properties that determine its receivers.
-        others: The other orders of the id that count for it; usually none.
-        endings: All orders that ever end it, if one of another id does; usually none.
-        used_at: When it was last used with success, if ever.
-        known: If there are others: for each of ``orders``, when it was known to end the element.
-    """
-
-    key: str
-    order: Order
-    ends_at: Instant
-    coverage_class: CoverageClass
-    others: tuple[Order, ...] = ()
-    endings: Endings = ()
-    used_at: Instant | None = None
-    known: tuple[Instant, ...] = ()
-
-    @property
-    def orders(self) -> tuple[Order, ...]:
-        """All orders of the id that count for it."""
-        return (self.order, *self.others)
-
-    @property
-    def given_at(self) -> Instant:
-        """The time at which the first of these orders was given; older acknowledgements apply to none of them."""
-        if not self.others:  # the usual case
-            return self.order.given_at
-        return min(order.given_at for order in self.orders)
-
-    def is_spoken_of(self, answer: Answer) -> bool:
-        """Whether an acknowledgement under the id applies to one of these orders.
-
-        The order must have been given no later than the acknowledgement. If there are several, it must also have been
-        known to end the element when the acknowledgement was recorded; otherwise a link that arrives later would
-        close an order given after the acknowledgement. The same holds for an acknowledgement without ``token`` if
-        orders of other ids end the element too: it may have been delivered because of those alone.
-        """
-        if not self.others:
-            return self.order.given_at <= answer.said_at and (
-                not self.endings or answer.names_token or self._is_known(answer)
-            )
-        return any(
-            order.given_at <= answer.said_at and known_at <= answer.fact.recorded_at
-            for order, known_at in zip(self.orders, self.known, strict=True)
-        )
-
-    def _is_known(self, answer: Answer) -> bool:
-        """Whether it was known that the order ends the element when an acknowledgement was recorded."""
-        by = answer.fact.recorded_at
-        return any(one.order == self.order and one.known_at <= by for one in self.endings)
-
-
-def ended_in(
-    world: World, lines: Collection[ReceiptLine], endings: Mapping[str, Endings], at: Instant
-) -> list[EndedElement]:
-    """Extract the data that a verdict needs from receipt lines.
-
-    Args:
-        world: The elements, and the actions under those that orders of other ids end.
-        lines: The lines.
-        endings: The result of ``endings_elsewhere`` for them.
-        at: The instant asked about.
-    """
-    used = last_used(world, endings.keys(), at) if endings else {}
-    several = [line for line in lines if len(line.counting) > 1]
-    known: dict[Order, dict[str, Instant]] = {}
-    if several:  # the rare case
-        above = world.graph.above(*(line.key for line in several))
-        known = {
-            order: known_since(world, order, above) for order in {one for line in several for one in line.counting}
-        }
-    return [_ended(line, endings.get(line.key, ()), used.get(line.key), known) for line in lines]
-
-
-def _ended(
-    line: ReceiptLine, endings: Endings, used_at: Instant | None, known: Mapping[Order, Mapping[str, Instant]]
-) -> EndedElement:
-    coverage_class = coverage_class_of(line.key, line.element, line.counting)
-    if len(line.counting) == 1:  # the usual case
-        return EndedElement(line.key, line.order, line.ends_at, coverage_class, (), endings, used_at)
-    others = tuple(order for order in line.counting if order is not line.order)
-    known_at = tuple(known[order][line.key] for order in (line.order, *others))
-    return EndedElement(line.key, line.order, line.ends_at, coverage_class, others, endings, used_at, known_at)
 
 
 class ElementEvidence(NamedTuple):
@@ -157,17 +67,6 @@ class ElementEvidence(NamedTuple):
     ended: EndedElement
     uses: Sequence[LateUse]
     delivered: Deliveries
-
-
-class OpenItem(NamedTuple):
-    """A reason why a revocation is not complete: an element, a receiver (None if no one covers it), and a reason.
-
-    The reasons: ``pending``, ``overdue``, ``rejected``, ``used-after-revocation``, ``uncovered``, ``not-in-force``.
-    """
-
-    key: str
-    receiver: str | None
-    reason: str
 
 
 @dataclass(slots=True)
@@ -209,7 +108,7 @@ class Closure:
     enforced_at: Instant | None
     elements: int
     receivers: tuple[ClosureTally, ...]
-    open: tuple[OpenItem, ...]
+    open: OpenItems
     reopened_by: tuple[str, ...]
     findings: tuple[Finding, ...]
     by_hand: tuple[HandMark, ...] = ()
@@ -236,27 +135,60 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
         at: The instant asked about.
         judged: The lines of the receipt.
     """
+    ledger = _begin(world, revocation, at)
+    for one in judged:
+        ledger.enter(one)
+    ledger.open.sort(key=lambda entry: by_id(entry[0]))
+    return _finish(world, revocation, ledger)
+
+
+def compute_closure_of_groups(world: World, revocation: str, at: Instant, groups: EndedGroups) -> Closure:
+    """Compute the same verdict if nothing was delivered to any receiver; elements of a group are counted together.
+
+    Args:
+        world: As for ``compute_closure``.
+        revocation: The id.
+        at: The instant asked about.
+        groups: The elements.
+
+    Cost:
+        Hardly anything for each element, unless it was used, several orders end it, or a receiver acknowledged it.
+    """
+    ledger = _begin(world, revocation, at)
+    answered = ledger.answers.keys() & groups.ended.keys()
+    apart = dict.fromkeys((*(one.key for one in groups.apart), *answered))
+    for key in apart:
+        ledger.enter(ElementEvidence(groups.ended[key], groups.uses.get(key, ()), {}))
+    is_merged = bool(ledger.open)
+    ledger.enter_groups(groups, answered)
+    if is_merged:
+        ledger.open.sort(key=lambda entry: by_id(entry[0]))
+    return _finish(world, revocation, ledger)
+
+
+def _begin(world: World, revocation: str, at: Instant) -> "_ClosureBuilder":
     orders = world.orders.with_id(revocation)
     acknowledgements = [
         fact for fact in world.receivers.acknowledgements.get(revocation) if not is_too_early(fact, orders)
     ]
     answers = Answers(acknowledgements, at)
-    ledger = _ClosureBuilder(world.receivers, orders, answers, WordsElsewhere(world.receivers, revocation, at), at)
-    is_in_order, before = True, ("", "")
-    for one in judged:
-        ledger.enter(one)
-        place = by_id(one.ended.key)
-        is_in_order = is_in_order and before < place
-        before = place
+    return _ClosureBuilder(world.receivers, orders, answers, WordsElsewhere(world.receivers, revocation, at), at)
+
+
+def _finish(world: World, revocation: str, ledger: "_ClosureBuilder") -> Closure:
+    """Compute the verdict once all elements are entered and what is open is in receipt order."""
+    at, orders, answers = ledger.at, ledger.orders, ledger.answers
     ledger.count_unanswered()
-    for order in orders:
-        if order.effective_at > at and order.lifted_at > order.effective_at:
-            ledger.open.append(OpenItem(order.target.key, None, "not-in-force"))
-            is_in_order = False
-    if any(one.receiver is not None for one in ledger.open):
+    waiting: list[tuple[str, Reasons]] = [
+        (order.target.key, ((None, "not-in-force"),))
+        for order in orders
+        if order.effective_at > at and order.lifted_at > order.effective_at
+    ]
+    still_open = OpenItems.sorted(ledger.open + waiting) if waiting else OpenItems(ledger.open)
+    if any(receiver is not None for receiver, _ in still_open.by_receiver):
         verdict = ClosureVerdict.PARTIAL
     else:
-        verdict = ClosureVerdict.UNKNOWN if ledger.open else ClosureVerdict.CLOSED
+        verdict = ClosureVerdict.UNKNOWN if still_open else ClosureVerdict.CLOSED
     found = [finding for _, finding in sorted(ledger.findings, key=lambda one: by_id(one[0]))]
     given = min(order.given_at for order in orders)
     started = min(in_force_at(order) for order in orders)
@@ -269,7 +201,7 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
         enforced_at=ledger.enforced_at,
         elements=ledger.elements,
         receivers=tuple(ledger.tallies.values()),
-        open=tuple(ledger.open if is_in_order else sorted(ledger.open, key=_place_of_open)),
+        open=still_open,
         reopened_by=tuple(action for _, action in sorted(ledger.reopening)),
         findings=(
             *found,
@@ -281,12 +213,7 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
     )
 
 
-def _place_of_open(one: OpenItem) -> tuple[str, str, str]:
-    """Return the sort key of open items: receipt order, then what no receiver covers, then by receiver."""
-    return (*by_id(one.key), one.receiver or "")
-
-
-def _closed_at(orders: list[Order], ledger: "_ClosureBuilder", at: Instant) -> Instant:
+def _closed_at(orders: Sequence[Order], ledger: "_ClosureBuilder", at: Instant) -> Instant:
     """Return when the last element was closed; for an empty receipt, when the orders had nothing left to end."""
     if ledger.over_at is not None:
         return ledger.over_at
@@ -333,7 +260,7 @@ class _Alike:
     """
 
     at_receivers: list[ClosureTally]
-    reasons: list[tuple[str | None, str]]
+    reasons: Reasons
     open: int = 0
     expired: int = 0
 
@@ -365,7 +292,7 @@ class _ClosureBuilder:
     elements: int = 0
     over_at: Instant | None = None
     enforced_at: Instant | None = None
-    open: list[OpenItem] = field(default_factory=list)
+    open: list[tuple[str, Reasons]] = field(default_factory=list)  # what is open, by element
     reopening: list[tuple[Instant, str]] = field(default_factory=list)
     findings: list[tuple[str, Finding]] = field(default_factory=list)  # with the element
     tallies: dict[str, ClosureTally] = field(init=False)
@@ -410,29 +337,40 @@ class _ClosureBuilder:
         used_at = known[-1].occurred_at if known else None
         # Expiry closes it, unless it was accepted even afterwards.
         ended = self.at >= one.ends_at and (used_at is None or used_at < one.ends_at)
-        before = len(self.open)
+        reasons: list[tuple[str | None, str]] = []
         over = 0
         covering, uncovered = self.coverings.of(one)
         if uncovered and not ended:
-            self.open.append(OpenItem(one.key, None, "uncovered"))
+            reasons.append((None, "uncovered"))
         for receiver in covering:
-            at_receiver = self._at_receiver(one, receiver, delivered.get((receiver, one.key)), used_at, ended=ended)
+            delivered_at = delivered.get((receiver, one.key))
+            at_receiver, reason = self._at_receiver(one, receiver, delivered_at, used_at, ended=ended)
             over = max(over, at_receiver)
+            if reason is not None:
+                reasons.append((receiver, reason))
         if uncovered:
             over = one.ends_at
-        if len(self.open) > before:
+        if reasons:
+            self.open.append((one.key, tuple(reasons)))
             self.reopening += [(use.occurred_at, use.action) for use in known]
         else:
             over = min(over, one.ends_at) if ended else over
             self.over_at = max(over, self.over_at or 0)
 
     def _enter_unanswered(self, one: EndedElement, delivered: Deliveries) -> None:
-        """Process one element if nobody has acknowledged anything, or used it: what most of a new revocation is.
-
-        It is open at every receiver that covers it until it expires, for the same reason as others of its order.
-        """
+        """Process one element if nobody has acknowledged anything, or used it: what most of a new revocation is."""
         self.elements += 1
-        ended = self.at >= one.ends_at
+        found = self._alike(one)
+        if delivered:
+            for tally in found.at_receivers:
+                tally.delivered += (tally.receiver, one.key) in delivered
+        self._count_alike(found, one.key, one.ends_at)
+
+    def _alike(self, one: EndedElement) -> _Alike:
+        """Return the common outcome of the elements of an order and a class that nobody has answered for.
+
+        Each is open at every receiver that covers it until it expires, for the same reasons.
+        """
         alike = self.unanswered.get(id(one.order))
         if alike is None:
             alike = self.unanswered[id(one.order)] = _Unanswered(one.order)
@@ -441,20 +379,39 @@ class _ClosureBuilder:
             covering, uncovered = self.coverings.of(one)
             reasons: list[tuple[str | None, str]] = [(None, "uncovered")] if uncovered else []
             reasons += [(receiver, self._reason(one, receiver, None)) for receiver in covering]
-            found = alike.by_class[one.coverage_class] = _Alike([self.tallies[each] for each in covering], reasons)
-        if delivered:
-            for tally in found.at_receivers:
-                tally.delivered += (tally.receiver, one.key) in delivered
-        if ended:
-            found.expired += 1
-            over = one.ends_at if found.reasons else 0
-            self.over_at = max(over, self.over_at or 0)
+            tallies = [self.tallies[receiver] for receiver in covering]
+            found = alike.by_class[one.coverage_class] = _Alike(tallies, tuple(reasons))
+        return found
+
+    def _count_alike(self, alike: _Alike, key: str, ends_at: Instant) -> None:
+        if self.at >= ends_at:
+            alike.expired += 1
+            self.over_at = max(ends_at if alike.reasons else 0, self.over_at or 0)
             return
-        found.open += 1
-        key = one.key
-        self.open += [OpenItem(key, receiver, reason) for receiver, reason in found.reasons]
-        if not found.reasons:
+        alike.open += 1
+        if alike.reasons:
+            self.open.append((key, alike.reasons))
+        else:
             self.over_at = self.over_at or 0
+
+    def enter_groups(self, groups: EndedGroups, answered: AbstractSet[str]) -> None:
+        """Process the elements of groups, except those that a receiver has answered for, if nothing was delivered."""
+        alike = [self._alike(sample) for sample in groups.samples]
+        if answered or self.at >= groups.first_end:
+            for key, ends_at, group in zip(groups.keys, groups.ends, groups.groups, strict=True):
+                if key not in answered:
+                    self.elements += 1
+                    self._count_alike(alike[group], key, ends_at)
+            return
+        self.elements += len(groups.keys)
+        for one, size in zip(alike, groups.sizes, strict=True):
+            one.open += size
+            if not one.reasons:
+                self.over_at = self.over_at or 0
+        reasons = [one.reasons for one in alike]
+        self.open += [
+            (key, reasons[group]) for key, group in zip(groups.keys, groups.groups, strict=True) if reasons[group]
+        ]
 
     def count_unanswered(self) -> None:
         """Add the elements that nobody has answered for to the outcomes at their receivers, once all are entered."""
@@ -466,8 +423,12 @@ class _ClosureBuilder:
 
     def _at_receiver(
         self, one: EndedElement, receiver: str, delivered_at: Instant | None, used_at: Instant | None, *, ended: bool
-    ) -> Instant:
-        """Process an element at a receiver that covers it; return when it was closed there."""
+    ) -> tuple[Instant, str | None]:
+        """Process an element at a receiver that covers it.
+
+        Returns:
+            When it was closed there, and why it is still open; None if it is not.
+        """
         tally = self.tallies[receiver]
         tally.covers += 1
         tally.delivered += delivered_at is not None
@@ -484,13 +445,13 @@ class _ClosureBuilder:
             # A receiver whose clock is slow cannot have enforced an order that was not in force.
             enforced_at = max(enforced.said_at, in_force_at(one.order))
             self.enforced_at = max(enforced_at, self.enforced_at or 0)
-            return enforced_at
+            return enforced_at, None
         rejected = answer is not None and answer.outcome == REJECTED
         tally.rejected += rejected
-        if not ended:
-            tally.pending += not rejected
-            self.open.append(OpenItem(one.key, receiver, self._reason(one, receiver, answer)))
-        return one.ends_at
+        if ended:
+            return one.ends_at, None
+        tally.pending += not rejected
+        return one.ends_at, self._reason(one, receiver, answer)
 
     def _elsewhere(
         self, one: EndedElement, receiver: str, delivered_at: Instant | None, answer: Answer | None
@@ -507,17 +468,3 @@ class _ClosureBuilder:
         deadline = self.deadlines.get(receiver)
         late = deadline is not None and self.at >= in_force_at(one.order) + deadline * SECOND
         return "overdue" if late else "pending"
-
-
-__all__ = [
-    "Closure",
-    "ClosureTally",
-    "ClosureVerdict",
-    "Coverings",
-    "ElementEvidence",
-    "EndedElement",
-    "OpenItem",
-    "closure_of",
-    "compute_closure",
-    "ended_in",
-]

@@ -8,6 +8,7 @@ the same state.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from typing import Final, NamedTuple
 from weakref import WeakSet
@@ -30,7 +31,7 @@ from lineage.core.model.keys import by_id, key_of
 from lineage.core.model.references import RefRole, about, dependencies_of, mentions, names_of
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.model.trust import Trusted
-from lineage.core.revocation.closure import EndedElement
+from lineage.core.revocation.ended import EndedElement, EndedGroups
 from lineage.core.revocation.late_uses import LateUse
 from lineage.store.follower import Follower, StoreState
 from lineage.store.reading.reader import Reader
@@ -41,7 +42,7 @@ _CAME: Final = 10_000  # records at once; beyond this, starting empty is faster
 _TOUCHED: Final = 1_000  # stale elements of an entry; beyond this, computing it from scratch is faster
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RevocationEffects:
     """The effects of the orders of an id at any instant from ``since`` until before ``until``.
 
@@ -63,6 +64,11 @@ class RevocationEffects:
     keys: frozenset[str]
     targets: frozenset[str]
     around: frozenset[int] = frozenset()
+
+    @cached_property
+    def groups(self) -> EndedGroups:
+        """The elements in groups with the same outcome, as long as nobody answers for them."""
+        return EndedGroups(self.ended, self.uses)
 
 
 def elements_and_names(part: World) -> set[int]:

@@ -38,7 +38,7 @@ def board_of(documents: Sequence[Document], contacts: Mapping[str, str], now: In
     """Combine the verdicts on some orders.
 
     Args:
-        documents: The revocations, as ``GET /v1/revocations/{id}`` answers; at least one.
+        documents: The revocations, as the query ``revocation`` returns them; at least one.
         contacts: How to reach who runs each enforcement point.
         now: The instant of the verdicts.
     """
@@ -48,9 +48,9 @@ def board_of(documents: Sequence[Document], contacts: Mapping[str, str], now: In
             row = points.setdefault(one["receiver"], {**dict.fromkeys(_COUNTS, 0), "open": 0, "by_hand": []})
             for name in _COUNTS:
                 row[name] += one[name]
-        for one in document["open"]:
-            if "receiver" in one:
-                points[one["receiver"]]["open"] += 1
+        for (receiver, _), items in document["open"].items.by_receiver.items():
+            if receiver is not None:
+                points[receiver]["open"] += items
         for one in document.get("by_hand", ()):
             points[one["receiver"]]["by_hand"].append(one["by"])
     rows = [{"receiver": name, "contact": contacts.get(name), **row} for name, row in sorted(points.items())]
@@ -61,7 +61,7 @@ def board_of(documents: Sequence[Document], contacts: Mapping[str, str], now: In
         waiting=[row["receiver"] for row in rows if row["open"]],
         seconds=_seconds(documents, now, is_over=is_over),
         is_over=is_over,
-        uncovered=sum(one["reason"] == "uncovered" for document in documents for one in document["open"]),
+        uncovered=sum(document["open"].items.by_receiver[None, "uncovered"] for document in documents),
     )
 
 

@@ -111,7 +111,7 @@ def _open_at(site: AppContext, incident: str, receiver: str | None) -> Sequence[
     found = [
         order["revocation"]
         for order in _orders(site, incident, SHOWN)
-        if any("receiver" in one and receiver in (None, one["receiver"]) for one in order["open"])
+        if any(each is not None and receiver in (None, each) for each, _ in order["open"].items.by_receiver)
     ]
     if not found:
         raise RefusedError(f"nothing of {incident} is open at {receiver or 'an enforcement point'}")

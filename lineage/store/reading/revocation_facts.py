@@ -44,6 +44,11 @@ def load_receivers(reader: Reader, world: World) -> None:
         world.add(found)
 
 
+def is_any_published(reader: Reader) -> bool:
+    """Whether any state of any element was ever published to receivers."""
+    return reader.connection.execute(statements.ANY_SPREAD).first() is not None
+
+
 def deliveries(reader: Reader, keys: Collection[str], at: Instant) -> dict[tuple[str, str], Instant]:
     """Return when receivers accepted elements as ended, as of an instant.
 
@@ -52,7 +57,7 @@ def deliveries(reader: Reader, keys: Collection[str], at: Instant) -> dict[tuple
     Returns:
         For (receiver, key), when that receiver first accepted the element as ended.
     """
-    if len(keys) > _FEW and reader.connection.execute(statements.ANY_SPREAD).first() is None:
+    if len(keys) > _FEW and not is_any_published(reader):
         return {}  # nothing was ever published, so none of very many keys has to be looked up
     found: dict[str, dict[str, Instant]] = {}
     by = at if reader.known_at is None else min(at, reader.known_at)

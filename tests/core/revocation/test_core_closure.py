@@ -28,11 +28,13 @@ from lineage.core.revocation.closure import (
     ElementEvidence,
     closure_of,
     compute_closure,
-    ended_in,
+    compute_closure_of_groups,
 )
+from lineage.core.revocation.ended import EndedGroups, ended_in
 from lineage.core.revocation.enforced import orders_ending
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import uses_under
+from lineage.core.revocation.open_items import OpenItem, OpenItems
 from lineage.core.revocation.receipt import receipt_of
 from tests.support import compare, model, worlds
 from tests.support.enforcement import RECEIVERS, ack, enforcement, fact
@@ -109,6 +111,53 @@ def test_an_acknowledgement_of_something_else_changes_no_figure(seed: int):
         assert list(found.open) == sorted(found.open, key=lambda one: (*by_id(one.key), one.receiver or ""))
 
 
+@pytest.mark.parametrize("seed", range(100))
+def test_elements_counted_in_groups_have_the_verdict_of_each_alone(seed: int):
+    """
+    For any registrations, acknowledgements and actions, while nothing was delivered: every figure is the same at any
+    instant, also if some of the elements have expired by then.
+    """
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    records += enforcement(rng, records)
+    facts = compare.facts_of(records)
+    if rng.random() < 0.5:
+        facts.append(fact(ReceiverRegistered("urn:all"), min(worlds.grid)))
+    world = World(facts)
+    for revocation in sorted(world.orders.by_id):
+        at = rng.choice(worlds.grid[3:])
+        lines = receipt_of(world, revocation, at)
+        uses, endings = (
+            uses_under(world, lines, at),
+            endings_elsewhere(world, revocation, [line.key for line in lines]),
+        )
+        groups = EndedGroups({one.key: one for one in ended_in(world, lines, endings, at)}, uses)
+        for then in (at, max(worlds.grid), rng.choice(worlds.grid[3:])):
+            judged = [ElementEvidence(one, uses.get(one.key, ()), {}) for one in groups.ended.values()]
+            expected = compute_closure(world, revocation, then, judged)
+            assert expected == compute_closure_of_groups(world, revocation, then, groups), (revocation, then)
+
+
+def test_open_items_are_read_one_by_one_and_in_parts():
+    """
+    Like a tuple of the same items, whatever the number of reasons of each element.
+    """
+    entries = [("token:a", ((None, "uncovered"), ("urn:gw", "pending"))), ("token:b", (("urn:gw", "overdue"),))]
+    whole = (
+        OpenItem("token:a", None, "uncovered"),
+        OpenItem("token:a", "urn:gw", "pending"),
+        OpenItem("token:b", "urn:gw", "overdue"),
+    )
+    found = OpenItems(entries)
+    assert (3, whole, whole[1], whole[-1]) == (len(found), tuple(found), found[1], found[-1])
+    assert [list(whole[part]) for part in PARTS] == [found[part] for part in PARTS]
+    assert {(None, "uncovered"): 1, ("urn:gw", "pending"): 1, ("urn:gw", "overdue"): 1} == found.by_receiver
+    assert (0, ()) == (len(OpenItems()), OpenItems())
+    with pytest.raises(IndexError):
+        found[3]
+
+
+PARTS = [slice(None), slice(1, 2), slice(-2, None), slice(5, 9), slice(None, None, 2)]
 HALF_HOUR = 1_800_000_000
 
 

@@ -19,7 +19,7 @@ from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.keys import split_key
 from lineage.core.model.sentences import principal, sentence, thing
 from lineage.core.model.times import Instant
-from lineage.core.revocation.closure import Closure, OpenItem, closure_of
+from lineage.core.revocation.closure import Closure, closure_of
 from lineage.core.revocation.closure_findings import acknowledgement_findings, coverage_findings
 
 _OVERDUE: Final = frozenset({"overdue", REJECTED})
@@ -37,13 +37,10 @@ def revocation_overdue(scene: Scene, key: str) -> Iterator[Finding]:
 def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]:
     """Find in a verdict the receivers whose deadline has passed, or that refuse."""
     id_ = closure.revocation
-    late_at: dict[str, list[OpenItem]] = {}
-    for one in closure.open:
-        if one.receiver is not None and one.reason in _OVERDUE:
-            late_at.setdefault(one.receiver, []).append(one)
+    still_open = closure.open.by_receiver
     for tally in closure.receivers:
-        late = len(late_at.get(tally.receiver, ()))
-        rejected = any(one.reason == REJECTED for one in late_at.get(tally.receiver, ()))
+        late = sum(still_open[tally.receiver, reason] for reason in _OVERDUE)
+        rejected = still_open[tally.receiver, REJECTED] > 0
         if tally.pending and _refuses(world, closure, tally.receiver, at):
             # It may not have been told of every element: what it refuses is the order.
             late, rejected = max(late, tally.pending + tally.rejected), True

@@ -15,13 +15,13 @@ from starlette.types import Message, Receive, Scope, Send
 from lineage.serve.documents.core_documents import Document
 
 TAKEN_SECONDS: Final = 30.0  # how long a client may leave a part of a stream unread
-_AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=list).encode
 
 
 def encoded(document: Document) -> bytes:
-    """Encode a document. Unpaired surrogates, which a value may contain, are replaced."""
+    """Encode a document, whose lists may be any sequences. Unpaired surrogates in its values are replaced."""
     try:
-        return orjson.dumps(document)
+        return orjson.dumps(document, default=list)
     except orjson.JSONEncodeError:  # orjson rejects unpaired surrogates and very deep nesting
         return _AS_JSON(document).encode(errors="replace")
 

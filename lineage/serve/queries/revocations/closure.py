@@ -1,15 +1,24 @@
 """Whether a revocation is complete, and what is open (clauses 10.3 to 10.16)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import overload
 
 from lineage.core.authority.receivers import HandMark
 from lineage.core.authority.world import World
 from lineage.core.findings.nearby import in_verdict, near
 from lineage.core.model.times import SECOND, Instant, format_instant
-from lineage.core.revocation.closure import Closure, ClosureTally, ElementEvidence, OpenItem, compute_closure, ended_in
+from lineage.core.revocation.closure import (
+    Closure,
+    ClosureTally,
+    ElementEvidence,
+    compute_closure,
+    compute_closure_of_groups,
+)
+from lineage.core.revocation.ended import ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import uses_under
+from lineage.core.revocation.open_items import OpenItem, OpenItems
 from lineage.core.revocation.receipt import receipt_of
 from lineage.serve.cache.loader import judgements_of
 from lineage.serve.cache.revocation_cache import (
@@ -22,14 +31,16 @@ from lineage.serve.queries.revocations.revocation_snapshot import RevocationMome
 from lineage.serve.queries.service import Service
 from lineage.store.reading.descendants import PART, load_successes
 from lineage.store.reading.reader import Reader
-from lineage.store.reading.revocation_facts import deliveries, load_receivers
+from lineage.store.reading.revocation_facts import deliveries, is_any_published, load_receivers
 
 
 def closure(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
     """Answer whether a revocation is complete, and what is open; None if there is no such order."""
     with moment_of(service, known_at) as moment:
         found = closed(moment, revocation, at)
-        return None if found is None else {**found[1], "as_of": moment.service.as_of()}
+        if found is None:
+            return None
+        return {**found[1], "open": list(found[1]["open"]), "as_of": moment.service.as_of()}
 
 
 def closed(moment: RevocationMoment, revocation: str, at: Instant) -> tuple[World, Document] | None:
@@ -64,6 +75,10 @@ def close_at(moment: RevocationMoment, world: World, revocation: str, at: Instan
     Raises:
         TooManyError: It concerns more elements than can be cached.
     """
+    ends = moment.ends(world, revocation, at)
+    if ends is not None and not is_any_published(moment.reader):
+        OtherWords(moment.reader, world, revocation).bring(ends.groups.apart)
+        return compute_closure_of_groups(world, revocation, at, ends.groups)
     return compute_closure(world, revocation, at, evidence(moment, world, revocation, at))
 
 
@@ -117,7 +132,7 @@ def closure_document(found: Closure) -> Document:
         "seconds": seconds,
         "elements": found.elements,
         "receivers": [_tally_document(tally) for tally in found.receivers],
-        "open": _open_documents(found.open),
+        "open": OpenDocuments(found.open),
         "reopened_by": list(found.reopened_by),
         **({"by_hand": [_mark_document(mark) for mark in found.by_hand]} if found.by_hand else {}),
     }
@@ -138,20 +153,47 @@ def _mark_document(mark: HandMark) -> Document:
     return {**mark._asdict(), "said_at": format_instant(mark.said_at)}
 
 
-def _open_documents(items: Iterable[OpenItem]) -> list[Document]:
-    """Convert open items, of which there may be hundreds of thousands."""
-    documents: list[Document] = []
-    before = kind = id_ = ""
-    for key, receiver, reason in items:
-        if key is not before:  # an element is open at several receivers
-            before = key
-            kind, _, id_ = key.partition(":")
-        documents.append(
-            {"kind": kind, "id": id_, "reason": reason}
-            if receiver is None
-            else {"kind": kind, "id": id_, "receiver": receiver, "reason": reason}
-        )
-    return documents
+class OpenDocuments(Sequence[Document]):
+    """Open items, of which there may be hundreds of thousands; each is converted when it is read.
+
+    Attributes:
+        items: The items.
+    """
+
+    def __init__(self, items: OpenItems) -> None:
+        """Convert some items when they are read."""
+        self.items = items
+
+    def __len__(self) -> int:
+        """The number of items."""
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, place: int) -> Document: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Document]: ...
+    def __getitem__(self, place: int | slice) -> Document | list[Document]:
+        """Convert one item, or a list of several."""
+        if isinstance(place, slice):
+            return list(map(_open_document, self.items[place]))
+        return _open_document(self.items[place])
+
+    def __iter__(self) -> Iterator[Document]:
+        """Convert all items, one after the other."""
+        return map(_open_document, self.items)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the items are the same."""
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+
+def _open_document(one: OpenItem) -> Document:
+    kind, _, id_ = one.key.partition(":")
+    if one.receiver is None:
+        return {"kind": kind, "id": id_, "reason": one.reason}
+    return {"kind": kind, "id": id_, "receiver": one.receiver, "reason": one.reason}
 
 
 def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, successes: bool = True) -> Document:

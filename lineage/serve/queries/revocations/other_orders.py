@@ -6,7 +6,7 @@ from typing import Final
 from lineage.core.authority.targets import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact
-from lineage.core.revocation.closure import EndedElement
+from lineage.core.revocation.ended import EndedElement
 from lineage.store.reading.reader import Reader
 from lineage.store.reading.revocation_facts import first_orders, load_acknowledgements
 

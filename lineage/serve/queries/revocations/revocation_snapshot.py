@@ -15,7 +15,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
-from lineage.core.revocation.closure import EndedElement, ended_in
+from lineage.core.revocation.ended import EndedElement, ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import LateUse, uses_under
 from lineage.core.revocation.receipt import ReceiptLine, receipt_of
