@@ -51,6 +51,9 @@ class RevocationEffects:
         uses: The successes under them after they ended, by element.
         since: The latest time in all its inputs before the instant asked about.
         until: The next such time.
+        orders_since: The same as ``since`` without the times of actions: from then until ``since``, only what was
+            done under the elements differs.
+        acted: The elements that any action or decision names.
         keys: The elements and everything done under them: keys of actions, decisions, and what these name.
         targets: The targets of the orders, with all aliases.
         around: The hashes of the elements, their transitive dependencies, and everything these name; an order on any
@@ -61,6 +64,8 @@ class RevocationEffects:
     uses: Mapping[str, Sequence[LateUse]]
     since: Instant
     until: Instant
+    orders_since: Instant
+    acted: frozenset[str]
     keys: frozenset[str]
     targets: frozenset[str]
     around: frozenset[int] = frozenset()
@@ -89,6 +94,8 @@ class EffectsBuilder:
         self._ended: list[EndedElement] = []
         self._uses: dict[str, Sequence[LateUse]] = {}
         self._keys: set[str] = set()
+        self._acts: set[str] = set()  # what actions and decisions name
+        self._acted_at: set[Instant] = set()
         self._moments = {moment for order in self._orders for moment in (order.effective_at, order.lifted_at)}
         self._targets = {name for order in self._orders for name in (order.key, *aliases(world, order.key))}
 
@@ -107,8 +114,8 @@ class EffectsBuilder:
             self._uses.update(uses)
             self._around |= around
             self._keys.update(one.key for one in ended)
-            self._keys.update(chain.from_iterable(_of_an_act(fact.event) for fact in done))
-            self._moments.update(fact.event.occurred_at for fact in done)
+            self._acts.update(chain.from_iterable(_of_an_act(fact.event) for fact in done))
+            self._acted_at.update(fact.event.occurred_at for fact in done)
 
     def ends(self) -> RevocationEffects | None:
         """Return the result; None if it is too large to cache."""
@@ -118,12 +125,16 @@ class EffectsBuilder:
             # A suspension is over when the suspended element has expired, so elements expired by then are not
             # included.
             self._moments.update((self.at, *(one.ends_at for one in self._ended)))
+        ended = _as_in_a_receipt(self._ended)
+        moments = self._moments | self._acted_at
         return RevocationEffects(
-            ended=_as_in_a_receipt(self._ended),
+            ended=ended,
             uses=self._uses,
-            since=max((moment for moment in self._moments if moment <= self.at), default=self.at),
-            until=min((moment for moment in self._moments if moment > self.at), default=NEVER),
-            keys=frozenset(self._keys),
+            since=max((moment for moment in moments if moment <= self.at), default=self.at),
+            until=min((moment for moment in moments if moment > self.at), default=NEVER),
+            orders_since=max((moment for moment in self._moments if moment <= self.at), default=self.at),
+            acted=frozenset(self._acts & ended.keys()),
+            keys=frozenset(self._keys | self._acts),
             targets=frozenset(self._targets),
             around=frozenset(self._around),
         )
@@ -147,6 +158,8 @@ def patched(ends: RevocationEffects, keys: AbstractSet[str], recomputed: Revocat
         uses={**{key: uses for key, uses in ends.uses.items() if key not in keys}, **recomputed.uses},
         since=max(ends.since, recomputed.since),
         until=min(ends.until, recomputed.until),
+        orders_since=max(ends.orders_since, recomputed.orders_since),
+        acted=ends.acted | recomputed.acted,
         keys=ends.keys | recomputed.keys,
         targets=ends.targets,
         around=ends.around | recomputed.around,
@@ -196,13 +209,19 @@ class RevocationCache:
     def of(self, revocation: str, at: Instant, watch: ChangeWatch) -> tuple[RevocationEffects, "Invalidation"] | None:
         """Return the cached effects of an id at an instant and a watch's start, with what must be recomputed.
 
-        None if all of it must be computed.
+        At an earlier instant at which the same orders were in force, what was used must be recomputed.
+
+        Returns:
+            None if all of it must be computed.
         """
         with self._follower.held():
             found = self._ends.get(revocation)
-            if found is None or not found.since <= at < found.until or not watch.holds(revocation, found):
+            if found is None or not found.orders_since <= at < found.until or not watch.holds(revocation, found):
                 return None
-            return found, self._stale.get(revocation, NOTHING)
+            stale = self._stale.get(revocation, NOTHING)
+            if at < found.since:
+                stale = stale.and_also(Invalidation(elements=found.acted))
+            return None if len(stale.grants) + len(stale.elements) > _TOUCHED else (found, stale)
 
     def keep(self, revocation: str, ends: RevocationEffects, watch: ChangeWatch) -> None:
         """Cache what was computed from a watch's start, unless newer events affect it."""

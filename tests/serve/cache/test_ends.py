@@ -277,7 +277,16 @@ def test_an_element_with_very_many_paths_is_found_once():
     names = [(f"token:a{n}", f"token:b{n}") for n in range(101)]
     above = {one: set(names[n]) for n in range(100) for one in names[n + 1]}
     touched = RelevantChanges(grants={one for layer in names for one in layer}, above=above)
-    kept = RevocationEffects(ended={}, uses={}, since=0, until=1, keys=frozenset(), targets=frozenset(names[0]))
+    kept = RevocationEffects(
+        ended={},
+        uses={},
+        since=0,
+        until=1,
+        orders_since=0,
+        acted=frozenset(),
+        keys=frozenset(),
+        targets=frozenset(names[0]),
+    )
 
     assert Invalidation(grants=touched.grants) == touched.stale("rev", kept)
 
@@ -406,6 +415,22 @@ def test_cached_effects_are_valid_from_the_last_time_in_them(desk: Desk):
         before = verdict(service, last - 1)
 
     assert ((3, ["action:a1"]), (3, ["action:a1"]), (3, [])) == tuple(found[1:] for found in (now, then, before))
+    assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
+
+
+def test_an_earlier_time_reads_only_what_was_used(desk: Desk):
+    """
+    Before a use, but under the same order, only the used element is evaluated again; the effects of now stay cached.
+    """
+    desk.take(done("a1", "09:40", token="t3"), done("a2", "09:50", token="t3"))
+    with keeping_at(desk) as (store, service):
+        now = verdict(service)
+        with counted(store) as ran:
+            found = [verdict(service, moment_of(day(at))) for at in ("09:39", "09:40", "09:50", "10:00")]
+        before = verdict(service, moment_of(day("09:29")))
+
+    assert [[], ["action:a1"], ["action:a1", "action:a2"], now[2]] == [each[2] for each in found]
+    assert ({3}, 0) == ({each[1] for each in found}, before[1])
     assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
 
 

@@ -109,7 +109,8 @@ class RevocationMoment:
         if stale == NOTHING:
             return ends
         brought_up = self._mended(world, revocation, at, ends, stale)
-        self.keep(revocation, brought_up)
+        if ends.since <= at:  # otherwise those at a later instant stay cached
+            self.keep(revocation, brought_up)
         return brought_up
 
     def _mended(
