@@ -1,8 +1,10 @@
 """The start page: what needs attention and what is happening, each number with a link to its list."""
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,10 +12,13 @@ from ingest.log.port import entry_of
 from ingest.projector import project
 from lineage.core.model.events import ActionPerformed, Event
 from lineage.serve.cli.demo import ASKED
+from lineage.serve.queries.overviews.attention import worst_findings
+from lineage.serve.queries.service import Service
 from lineage.serve.web.activity_bars import HIGH, bars, lasting
 from lineage.serve.web.links import Links
 from lineage.serve.web.start_page import alarm
 from tests.support.http_worlds import api_over
+from tests.support.kafka_worlds import wait_until
 from tests.support.web_pages import Pages, text_of
 
 
@@ -86,6 +91,66 @@ def test_a_duration_is_shown_in_its_largest_unit(seconds: float, expected: str):
     Readers should not have to convert seconds.
     """
     assert expected == lasting(seconds)
+
+
+def test_a_number_of_conflicts_leads_to_their_list(tmp_path: Path):
+    """
+    The tile has the number of identities that the list has.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        pages = Pages(world)
+        before = pages.get("/").text
+        record(world.service, *(action(f"act-{n}", "same") for n in (1, 2)), action("act-3", "other"))
+        after = pages.get("/").text
+
+    assert ["0 identities", "1 identity"] == [
+        re.search(r'<a href="/conflicts">([0-9][^<]*)</a>', html)[1] for html in (before, after)
+    ]
+
+
+def test_findings_that_take_long_are_those_known_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    Nobody waits for them: the page says that they are being evaluated, or as of when they are known, until they are
+    evaluated again; also the number of conflicts.
+    """
+    monkeypatch.setattr("lineage.serve.queries.overviews.attention.QUICK", 0)
+    may_end, evaluated = threading.Event(), []
+
+    def slowly(*args: Any) -> Any:
+        may_end.wait()
+        evaluated.append(1)
+        return worst_findings(*args)
+
+    monkeypatch.setattr("lineage.serve.web.start_page.worst_findings", slowly)
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        pages = Pages(world)
+        first, then = pages.get("/").text, pages.get("/?at=2020-01-01T00:00:00Z").text
+        may_end.set()
+        wait_until(lambda: "Possible token theft" in pages.get("/").text)
+        may_end.clear()
+        record(world.service, action("late-1", "late-1"), action("late-2", "late-1"))
+        old = pages.get("/").text
+        may_end.set()
+        wait_until(lambda: "is being evaluated" not in pages.get("/").text)
+        wait_until(lambda: "1 identity" in pages.get("/").text)
+
+    assert "not counted: they are being evaluated" in first
+    assert "not counted: evaluating them as of another time" in then
+    assert "Findings are known as of" in old
+    assert "Possible token theft" in old
+    assert [True, False, True] == ["data-due" in html for html in (first, then, old)]
+    assert 2 == len(evaluated)
+
+
+def action(id_: str, event_id: str) -> Event:
+    """Return the event of an action."""
+    return Event(event_id, "urn:late", ASKED - 1, ActionPerformed(action=id_, operation="op", outcome="succeeded"))
+
+
+def record(service: Service, *events: Event) -> None:
+    """Append some events to the log, and project it."""
+    service.require_log().append([entry_of(event) for event in events])
+    project(service.require_log(), service.store, service.trust.table)
 
 
 def test_the_start_page_shows_new_facts_immediately(tmp_path: Path):

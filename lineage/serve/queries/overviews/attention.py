@@ -17,7 +17,7 @@ from lineage.core.model.finding import SEVERITIES
 from lineage.core.model.times import HOUR, Instant, format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.activity.actions import ActionMatcher
-from lineage.serve.queries.findings.findings import findings
+from lineage.serve.queries.findings.findings import findings as every_finding
 from lineage.serve.queries.findings.kept_list import COMPUTED, asked_of_index
 from lineage.serve.queries.records.projection_status import projection_status
 from lineage.serve.queries.revocations.revocations import revocations
@@ -29,6 +29,7 @@ from lineage.store.reading.list_items import candidates_in_order, count_by_hour,
 from lineage.store.reading.reader import Reader
 
 ORDERS: Final = 20  # the latest orders, whose verdicts are examined
+QUICK: Final = 1_000  # records of the log up to which evaluating them takes less than a page may
 SAMPLED: Final = 500  # the latest actions, and the latest tokens, that are examined
 DAYS: Final = 7
 _WORST: Final = 5  # findings that are shown
@@ -36,19 +37,22 @@ _SILENT: Final = 10  # times the usual pause after which a source is silent
 _SHORTEST: Final = 600.0  # seconds of a pause that is no silence
 
 
-def attention(service: Service, *, at: Instant, known_at: Instant | None = None) -> Document:
+def attention(
+    service: Service, *, at: Instant, known_at: Instant | None = None, findings: Document | None = None
+) -> Document:
     """Return what needs attention: findings, open revocations, quarantine, silent sources; and the amount of activity.
 
     Args:
         service: The service to query.
         at: The instant of states and verdicts, and the end of the activity that is shown.
         known_at: Only what was recorded by then; None for everything. Quarantine and sources are the current ones.
+        findings: What ``worst_findings`` returned before; None to evaluate them.
     """
     as_of = service.as_of()  # read first, so it never claims more than is looked up
     with service.reader(known_at=known_at) as reader:
         actions, tokens, activity = _actions(reader), _tokens(reader, at), _activity(reader, at)
     return {
-        "findings": _findings(service, at, known_at),
+        "findings": worst_findings(service, at, known_at) if findings is None else findings,
         "revocations": _revocations(service, at, known_at),
         "quarantine": {
             "records": count_quarantined(service.store),
@@ -77,13 +81,25 @@ def basis_of(service: Service) -> Hashable:
     )
 
 
-def _findings(service: Service, at: Instant, known_at: Instant | None) -> Document:
+def is_small(service: Service) -> bool:
+    """Whether everything in the store can be evaluated while somebody waits for a page."""
+    return sum(service.store.positions().values()) <= QUICK
+
+
+def are_findings_quick(service: Service, at: Instant, known_at: Instant | None = None) -> bool:
+    """Whether the worst findings are known within the time of a page: of a small store, or from the index."""
+    if not QUICK < sum(service.store.positions().values()) <= COMPUTED:
+        return True
+    return known_at is None and asked_of_index(service, at) is not None
+
+
+def worst_findings(service: Service, at: Instant, known_at: Instant | None = None) -> Document:
     """Count the findings of each severity, and list the worst; null if only an index could tell."""
     is_kept = known_at is None and asked_of_index(service, at, None) is not None
     if not is_kept and sum(service.store.positions().values()) > COMPUTED:
         why = "the index of findings is not up to date; a consumer, or the command 'delegraph findings', computes them"
         return {"total": None, "by_severity": None, "suppressed": None, "worst": [], "why": why}
-    found = findings(service, at=at, known_at=known_at, limit=_WORST)
+    found = every_finding(service, at=at, known_at=known_at, limit=_WORST)
     counted = {word: found["by_severity"][word] for word in SEVERITIES if found["by_severity"].get(word)}
     return {
         "total": found["total"],

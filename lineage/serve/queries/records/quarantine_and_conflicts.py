@@ -83,3 +83,8 @@ def conflicts(service: Service, *, after: str | None = None, limit: int | None =
         items.append((identity, {"source": event.source, "event_id": event.event_id, "contents": contents}))
     page, following = ranked_page(items, after, digest_of({"list": "conflicts"}), limit)
     return {**listing(page, total=len(items), following=following), "as_of": service.as_of()}
+
+
+def count_conflicts(service: Service) -> int:
+    """Count the identities under which different contents were sent. Cost: one pass over an index of every fact."""
+    return len(service.store.conflicts())

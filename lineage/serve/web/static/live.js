@@ -7,6 +7,13 @@
   if (!part || new URLSearchParams(location.search).has("at")) return;
   const hears = part.dataset.hears.split(" ");
   const pause = Number(part.dataset.pause); // milliseconds between two updates; longer for expensive parts
+  // What the server is still computing is asked for again soon.
+  let due;
+  const askWhenDue = () => {
+    const soon = Number(document.getElementById("live")?.dataset.due);
+    clearTimeout(due);
+    if (soon && !document.hidden) due = setTimeout(ask, soon);
+  };
   const ask = () => htmx.trigger(document.getElementById("live"), "recorded");
   let waiting;
   // One update for all facts that arrive meanwhile: a busy log must neither prevent updates nor cause them all the time.
@@ -57,10 +64,12 @@
   const begin = () => {
     leave();
     every = setInterval(ask, Math.max(20_000, pause));
+    askWhenDue();
     listen();
   };
   const leave = () => {
     clearInterval(every);
+    clearTimeout(due);
     clearTimeout(again);
     tail?.close();
   };
@@ -80,6 +89,7 @@
   document.addEventListener("htmx:before:swap", () => { unfolded = new Map(folds().map((one) => [named(one), one.open])); });
   document.addEventListener("htmx:after:swap", () => {
     for (const one of folds()) if (unfolded.has(named(one))) one.open = unfolded.get(named(one));
+    askWhenDue();
   });
   if (!document.hidden) begin();
 })();
