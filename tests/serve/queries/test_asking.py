@@ -145,7 +145,7 @@ def written(store: Store, events: list[Event]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("order", list(permutations(range(4))))
-def test_an_action_told_of_by_several_facts_stands_once_at_its_earliest(fresh: stores.Fresh, order: tuple[int, ...]):
+def test_an_action_of_several_facts_is_listed_once_at_its_earliest(fresh: stores.Fresh, order: tuple[int, ...]):
     """What one fact states is found at the position of another, whichever came first, on every page."""
     events = [
         performed(1, NOW - 50, "split"),
@@ -163,8 +163,8 @@ def test_an_action_told_of_by_several_facts_stands_once_at_its_earliest(fresh: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ordered", [0, 1_000])
-def test_a_few_candidates_are_listed_in_time_order_however_they_are_put_in_order(fresh: stores.Fresh, ordered: int):
-    """By reading their facts or by examining all facts: the same pages, also between two times."""
+def test_a_few_candidates_are_listed_in_time_order(fresh: stores.Fresh, ordered: int):
+    """Reading their facts and examining all facts give the same pages, also between two times."""
     late = [3, 0, 4, 1, 5, 2]  # written in another order than that of time
     events = [performed(number, NOW - number, f"a{number}", token="t") for number in late]
     with a_store(fresh) as (store, _):
@@ -200,7 +200,7 @@ def test_a_store_of_an_older_version_finds_the_same(fresh: stores.Fresh):
         assert ["a0", "a1", "a2", "a3", "a4"] == found(service_over(store), ActionFilter(tool="mail"), limit=2)
 
 
-def test_a_cursor_is_only_good_for_its_own_question(fresh: stores.Fresh):
+def test_a_cursor_is_valid_for_its_own_question_only(fresh: stores.Fresh):
     """The `next` of one list is refused by another, and so is an arbitrary text."""
     with a_store(fresh) as (store, _):
         written(store, [performed(n, NOW - n, f"a{n}", tool="mail") for n in range(3)])

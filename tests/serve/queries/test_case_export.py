@@ -1,4 +1,4 @@
-"""The export of a case: checked by a program that knows only its documentation, which finds what was tampered with."""
+"""The export of a case, checked by a program that knows only its documentation and finds any tampering."""
 
 import copy
 import json
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The incident, two orders, and a case with an item of each kind and a history."""
+    """Create the incident, two orders, and a case with an item of each kind and a history."""
     desk = Desk(tmp_path_factory.mktemp("export"))
     desk.run("ingest", str(incident_path()))
     desk.run("revoke", "principal:agent:mailer", "--reason", "compromise", *BY, "--id", "P1", "--execute")
@@ -46,9 +46,9 @@ def document(desk: Desk) -> Json:
     return desk.one("case", "export", "INC-1")
 
 
-def test_a_stranger_can_check_every_statement(desk: Desk):
+def test_an_independent_program_checks_every_statement(desk: Desk):
     """
-    The program gets the file and nothing else: it imports nothing of ours.
+    The program gets only the file, and imports nothing from delegraph.
     """
     file = desk.folder / "case.json"
     desk.run("case", "export", "INC-1", "--out", str(file))
@@ -61,7 +61,7 @@ def test_a_stranger_can_check_every_statement(desk: Desk):
 
 def test_an_export_states_something_of_each_kind(document: Json):
     """
-    Otherwise the checks below would check nothing.
+    Otherwise the checks below would be vacuous.
     """
     values = {one["says"] for item in document["export"]["items"] for one in item["statements"]}
     kinds = {item["kind"] for item in document["export"]["items"]}
@@ -74,7 +74,7 @@ def test_an_export_states_something_of_each_kind(document: Json):
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where every text, number and word of a document is."""
+    """Yield the path of every text, number and word of a document."""
     if isinstance(value, dict | list):
         for key in value if isinstance(value, dict) else range(len(value)):
             yield from leaves(value[key], (*path, key))
@@ -83,7 +83,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def changed(document: Json, path: tuple[Any, ...]) -> Json:
-    """The document with one leaf changed."""
+    """Return the document with one leaf changed."""
     other = copy.deepcopy(document)
     at = other
     for key in path[:-1]:
@@ -92,9 +92,9 @@ def changed(document: Json, path: tuple[Any, ...]) -> Json:
     return other
 
 
-def test_whatever_is_changed_is_found(document: Json):
+def test_every_change_of_an_export_is_found(document: Json):
     """
-    Every leaf of the export, one after the other.
+    Every leaf of the export is changed, one after the other.
     """
     assert [] == list(case_checker.faults(document))
     paths = list(leaves(document["export"], ("export",)))
@@ -167,11 +167,9 @@ TAMPERING: dict[str, Callable[[Json], Any]] = {
 
 
 @pytest.mark.parametrize("tamper", TAMPERING.values(), ids=TAMPERING)
-def test_tampering_is_found_even_if_the_digest_of_the_whole_is_computed_again(
-    document: Json, tamper: Callable[[Json], Any]
-):
+def test_tampering_is_found_even_with_a_new_digest(document: Json, tamper: Callable[[Json], Any]):
     """
-    Each statement stands on its own events, so it does not help to make the whole consistent.
+    Each statement follows from its own events, so making the whole consistent does not help.
     """
     other = copy.deepcopy(document)
     tamper(other["export"])
@@ -181,7 +179,7 @@ def test_tampering_is_found_even_if_the_digest_of_the_whole_is_computed_again(
 
 
 class Loading(HTMLParser):
-    """What a page loads or runs, and what of it is a link to elsewhere."""
+    """Collects what a page loads or runs, and its links to other sites."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,9 +197,9 @@ class Loading(HTMLParser):
             self.ids.add(f"#{name}")
 
 
-def test_the_page_stands_alone(desk: Desk, document: Json):
+def test_the_page_is_self_contained(desk: Desk, document: Json):
     """
-    It loads nothing, runs nothing and shows what was written as text; every event that is cited is in it.
+    It loads nothing, runs nothing and shows all input as text; it contains every cited event.
     """
     file = desk.folder / "case.html"
     desk.run("case", "export", "INC-1", "--format", "html", "--out", str(file))
@@ -216,9 +214,9 @@ def test_the_page_stands_alone(desk: Desk, document: Json):
     assert "url(" not in text
 
 
-def test_what_cannot_be_exported_writes_no_file(desk: Desk):
+def test_a_failed_export_writes_no_file(desk: Desk):
     """
-    A case that does not exist, a place that cannot be written.
+    This covers a missing case, and a path that cannot be written.
     """
     file = desk.folder / "none.json"
     desk.run("case", "export", "INC-9", "--out", str(file), exit=3)

@@ -1,4 +1,4 @@
-"""Cases through the command line, and read from either database."""
+"""Cases on the command line, and read from either database."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ LEAK = ("case", "open", "Leaked token of the mailer", "token:t2", *BY, "--id", "
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """WORLD, and an open case with a token in it."""
+    """Create WORLD, and an open case that contains a token."""
     desk = Desk(tmp_path)
     desk.take(*WORLD)
     desk.run(*LEAK)
@@ -38,7 +38,7 @@ def desk(tmp_path: Path) -> Desk:
 
 @pytest.fixture(params=stores.KINDS)
 def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
-    """WORLD in a store of either kind."""
+    """Create WORLD in a store of either kind."""
     for fresh in stores.fresh_places(request):
         log = open_log(f"sqlite:///{tmp_path}/log.db", create=True, clock=now)
         with fresh() as url:
@@ -55,7 +55,7 @@ def contained(document: dict[str, Any]) -> list[str]:
     return [f"{item['kind']}:{item['id']}" for item in document["items"]]
 
 
-def test_a_case_says_what_it_contains_who_has_it_and_who_did_what(desk: Desk):
+def test_a_case_has_items_assignee_and_history(desk: Desk):
     """
     Every change is a fact with its author; each item has its present state.
     """
@@ -80,7 +80,7 @@ def test_a_case_says_what_it_contains_who_has_it_and_who_did_what(desk: Desk):
 
 def test_a_case_is_closed_and_reopened_with_a_reason(desk: Desk):
     """
-    Closing is refused where it is closed; the reason is a note.
+    A closed case cannot be closed again; the reason is a note.
     """
     desk.run("case", "close", "INC-1", *BY, exit=2)
     closed = desk.one("case", "close", "INC-1", "--reason", "over", *BY)
@@ -92,9 +92,9 @@ def test_a_case_is_closed_and_reopened_with_a_reason(desk: Desk):
     assert [] == desk.one("case", "list", "--status", "closed")["items"]
 
 
-def test_what_was_meant_for_an_earlier_version_changes_nothing(desk: Desk):
+def test_a_change_for_an_outdated_version_is_refused(desk: Desk):
     """
-    Two people who assign at once: the second, who states the version that she saw, is refused and told what changed.
+    If two people assign at the same time, the second states an outdated version, is refused, and learns what changed.
     """
     seen = desk.one("case", "show", "INC-1")["version"]
     desk.run("case", "assign", "INC-1", "human:sam", *BY, "--if-version", seen)
@@ -107,9 +107,9 @@ def test_what_was_meant_for_an_earlier_version_changes_nothing(desk: Desk):
     assert desk.one("case", "assign", "INC-1", *BY)["assignee"] is None
 
 
-def test_a_case_that_is_opened_again_in_the_same_words_is_the_same(desk: Desk):
+def test_opening_a_case_again_with_the_same_content_gives_the_same_case(desk: Desk):
     """
-    In other words it is refused, because the id is that of another case.
+    With other content it is refused, because the id is that of another case.
     """
     assert desk.one(*LEAK)["repeated"]
     assert 1 == desk.one("case", "show", "INC-1")["changes"]["total"]
@@ -144,9 +144,9 @@ def test_a_case_that_is_opened_again_in_the_same_words_is_the_same(desk: Desk):
         (("open", "ok", "token:t2", "token:nowhere"), 3, "No fact names token:nowhere"),
     ],
 )
-def test_what_cannot_be_changes_nothing(desk: Desk, words: tuple[str, ...], exit: int, why: str):
+def test_an_invalid_change_changes_nothing(desk: Desk, words: tuple[str, ...], exit: int, why: str):
     """
-    It is refused with what is wrong and what to do, nothing is half-done, and no credential is repeated.
+    An invalid change is refused with the remedy, nothing is half-done, and no credential is repeated.
     """
     before = desk.one("case", "list")["items"]
     by = () if words[0] == "show" else BY
@@ -157,7 +157,7 @@ def test_what_cannot_be_changes_nothing(desk: Desk, words: tuple[str, ...], exit
     assert before == desk.one("case", "list")["items"]
 
 
-def test_a_change_by_the_wrong_topic_changes_no_case(desk: Desk):
+def test_a_change_on_the_wrong_topic_changes_no_case(desk: Desk):
     """
     Anyone who may only send decisions cannot close a case: such a fact is unauthorised.
     """
@@ -172,7 +172,7 @@ def test_a_change_by_the_wrong_topic_changes_no_case(desk: Desk):
 
 def test_a_source_that_the_trust_file_does_not_name_opens_no_case(desk: Desk):
     """
-    What a source may send is in one place, also for cases.
+    The trust file decides about cases like about any other event.
     """
     trust = desk.folder / "trust.toml"
     trust.write_text('[sources."urn:ir"]\ntypes = ["revocation.ordered"]\nprefixes = [""]\n', encoding="utf-8")
@@ -184,7 +184,7 @@ def test_a_source_that_the_trust_file_does_not_name_opens_no_case(desk: Desk):
     assert "open" == opened["status"]
 
 
-def test_a_log_that_is_away_changes_nothing(tmp_path: Path):
+def test_an_unavailable_log_changes_nothing(tmp_path: Path):
     """
     The command says so, and exits with 5.
     """
@@ -213,9 +213,9 @@ def test_a_case_is_read_page_by_page(service: Service):
     assert "added" == changes_of_case(service, "INC-1", limit=1, after=history["next"])["items"][0]["change"]  # type: ignore[index]
 
 
-def test_cases_are_listed_by_id_backwards(service: Service):
+def test_cases_are_listed_by_descending_id(service: Service):
     """
-    Whichever pages they are read in; by status, assignee and content.
+    Pages of any size add up; filters are status, assignee and content.
     """
     for number in range(7):
         items = [CaseItem("token", "t2")] if number % 2 else []
@@ -250,7 +250,7 @@ def test_cases_are_listed_by_id_backwards(service: Service):
 @pytest.mark.slow
 def test_a_case_is_bounded(service: Service):
     """
-    One change adds so many items, a case has so many, and the refusal says what to do.
+    The items of a change and of a case are limited, and the refusal says what to do.
     """
     items = [CaseItem("token", f"x{number}") for number in range(MOST_ITEMS)]
     log = service.require_log()
@@ -272,7 +272,7 @@ def test_a_case_is_bounded(service: Service):
 
 def test_the_changes_of_a_case_are_in_the_timeline_of_what_it_contains(desk: Desk):
     """
-    Whoever looks at a token sees that somebody put it into a case.
+    The timeline of a token shows that somebody added it to a case.
     """
     facts = desk.one("timeline", "token:t2")["items"]
 

@@ -1,4 +1,4 @@
-"""A status list index that very many tokens share: bounded work, and the same finding wherever it is shown."""
+"""A status list index that very many tokens share: the work is bounded, and every answer shows the same finding."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,9 +27,9 @@ def shared(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("others", [1, 2, MOST_SHARING, MOST_SHARING + 1, 3 * MOST_SHARING])
-def test_every_question_says_the_same_of_a_crowded_place(tmp_path, others: int):
+def test_every_question_shows_the_same_finding_for_a_shared_index(tmp_path, others: int):
     """
-    The others are named up to a limit; beyond it the sentence says that there are more, in chain, who and findings.
+    Other tokens are named up to a limit; beyond it the sentence says that there are more, in chain, who and findings.
     """
     desk = Desk(tmp_path)
     desk.take(*(token(f"t{number}", status_list=PLACE) for number in range(others + 1)), done("a1", token="t0"))

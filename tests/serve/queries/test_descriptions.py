@@ -25,7 +25,7 @@ EARLIER = parse_instant("2026-11-02T09:15:00Z")
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """The incident on each database."""
+    """Create the incident on each database."""
     url = f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     with api_over(url, tmp_path) as world:
         yield world
@@ -43,13 +43,13 @@ def recorded(service: Service, events: list[Event]) -> None:
 
 
 def everything(service: Service) -> list[dict[str, Any]]:
-    """Every name that a search can find."""
+    """Return every name that a search can find."""
     return [{"kind": one["kind"], "id": one["id"]} for text in (":", "Alice") for one in search(service, text)["items"]]
 
 
 @pytest.mark.parametrize("until", [None, EARLIER], ids=["now", "earlier"])
 def test_a_description_is_the_item_of_its_list(anywhere: World, until: int | None):
-    """An action, a token, a delegation are as their lists show them; a tool's actions are the latest in that list."""
+    """Actions, tokens and delegations are described as in their lists; a tool's actions are the latest in that list."""
     service = anywhere.service
     things = everything(service)
     at = ASKED if until is None else until
@@ -97,8 +97,8 @@ def test_a_person_recognises_what_has_no_list(anywhere: World):
     )  # fmt: skip
 
 
-def test_what_nothing_is_known_about_has_no_description(anywhere: World):
-    """Neither an unknown action nor a tool that nobody used, nor an id of a character that no database stores."""
+def test_an_unknown_thing_has_no_description(anywhere: World):
+    """This covers an unknown action, a tool that nobody used, and an id with a character that no database stores."""
     assert [None, None, None] == described(anywhere.service, "action:none", "tool:none", "resource:a\\u0000")
     assert [{}] == described(anywhere.service, "token:none")
 

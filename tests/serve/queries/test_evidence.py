@@ -1,4 +1,4 @@
-"""Checkpoints and proofs at the command line: right ones are verified by others, and every change is found."""
+"""Checkpoints and proofs on the command line: others can verify valid ones, and every change is found."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The incident, with a checkpoint of its first half and one of all of it."""
+    """Create the incident, with a checkpoint of its first half and one of all of it."""
     desk = Desk(tmp_path_factory.mktemp("signed"))
     lines = INCIDENT.read_text(encoding="utf-8").splitlines(keepends=True)
     assert desk.run("evidence", "keygen", str(desk.key)).exit_code == 0
@@ -59,13 +59,13 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture
 def desk(signed: Desk, tmp_path: Path) -> Desk:
-    """A copy that a test may change."""
+    """Return a copy that a test may change."""
     shutil.copytree(signed.file.parent, tmp_path, dirs_exist_ok=True)
     return Desk(tmp_path)
 
 
 def test_every_record_is_proved_under_the_earliest_checkpoint(signed: Desk):
-    """By what a stranger has: the public key, and the proof."""
+    """Only the public key and the proof are needed."""
     key = parse_key(signed.document("evidence", "checkpoint")["key"])
     for offset in range(RECORDS):
         proof = parse_proof(signed.run("prove-record", f"decisions/0/{offset}").stdout)
@@ -78,13 +78,13 @@ def test_every_record_is_proved_under_the_earliest_checkpoint(signed: Desk):
 
 
 def test_a_proof_as_a_document_says_what_the_record_is(signed: Desk):
-    """By its position, or as the event of a source."""
+    """The record is named by its position, or as the event of a source."""
     result = signed.document("prove-record", "gw-7", "--source", "https://gateway.example")
     assert result == signed.document("prove-record", result["position"])
     assert result["proof"] == [base64.b64encode(each).decode() for each in parse_proof(result["tlog_proof"]).path]
 
 
-def test_adjacent_records_show_that_nothing_lies_between(signed: Desk):
+def test_adjacent_records_prove_that_there_is_none_between(signed: Desk):
     result = signed.document("prove-record", "decisions/0/7", "--next")
     assert (7, 8) == (result["first"]["index"], result["next"]["index"])
     assert ("decisions/0/7", "decisions/0/8", 0) == (
@@ -104,7 +104,7 @@ def test_two_checkpoints_are_consistent(signed: Desk):
     assert roots[1] == parse_checkpoint(parse_note(note)).root
 
 
-def test_what_has_not_grown_is_not_signed_again(signed: Desk):
+def test_an_unchanged_partition_is_not_signed_again(signed: Desk):
     again = signed.document("evidence", "checkpoint")
     assert (0, [RECORDS], [False]) == (
         again["signed"],
@@ -121,7 +121,7 @@ def test_a_rebuild_keeps_checkpoints_and_makes_equal_trees(desk: Desk):
 
 
 def test_a_rotated_key_verifies_what_it_signed(desk: Desk):
-    """The new key stands first in the file, and the old one after it."""
+    """The new key is first in the file, and the old one follows."""
     old = desk.document("evidence", "checkpoint")
     fresh = desk.file.with_name("fresh.pem")
     assert desk.run("evidence", "keygen", str(fresh)).exit_code == 0
@@ -152,7 +152,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_change_is_found(desk: Desk, change: str):
-    """By fsck, which says where."""
+    """fsck reports where."""
     desk.execute(CHANGES[change])
     result = desk.run("fsck", "--json")
 
@@ -162,7 +162,7 @@ def test_every_change_is_found(desk: Desk, change: str):
 
 @pytest.mark.parametrize("change", [name for name in CHANGES if "log" in name])
 def test_a_rebuild_refuses_a_log_that_was_changed(desk: Desk, change: str):
-    """Else it would remove the only trace of the change."""
+    """Otherwise it would remove the only trace of the change."""
     desk.execute(CHANGES[change])
     result = desk.run("rebuild")
 
@@ -223,19 +223,19 @@ def test_a_file_without_a_key_is_refused(desk: Desk, content: str):
     assert str(desk.key) in result.stderr
 
 
-def test_without_a_key_it_says_how_to_make_one(signed: Desk):
+def test_without_a_key_the_error_says_how_to_make_one(signed: Desk):
     result = signed.run("evidence", "checkpoint", DELEGRAPH_EVIDENCE_KEY_FILE=None)
 
     assert result.exit_code == 2
     assert "delegraph evidence keygen" in result.stderr
 
 
-def test_a_key_is_for_its_owner_alone(signed: Desk):
+def test_a_key_file_is_readable_by_its_owner_only(signed: Desk):
     assert signed.key.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_sequence_number_that_never_came_has_neighbours(desk: Desk):
-    """Each of which is proved."""
+def test_a_missing_sequence_number_has_proved_neighbours(desk: Desk):
+    """Each neighbour is proved."""
     events = [json.loads(line) for line in INCIDENT.read_text(encoding="utf-8").splitlines()]
     numbers = sorted({one.get("sequence", 0) for one in events if one["source"] == "https://gateway.example"} - {0})
     beyond = desk.document("evidence", "absence", "https://gateway.example", str((numbers or [0])[-1] + 5))

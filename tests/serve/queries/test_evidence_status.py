@@ -41,7 +41,7 @@ def token(number: int) -> dict[str, Any]:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """A store with three records, and a key."""
+    """Create a store with three records, and a key."""
     desk = Desk(tmp_path, (), {"DELEGRAPH_EVIDENCE_KEY_FILE": str(tmp_path / "key.pem")})
     desk.run("evidence", "keygen", str(tmp_path / "key.pem"))
     desk.take(token(1), token(2), token(3))
@@ -69,7 +69,7 @@ def cosign(store: Store, keys: NoteKeys) -> None:
     evidence_trees.add_cosignature(store, found.id, line, lambda _: True, found.signed_at)
 
 
-def test_what_is_signed_and_witnessed_is_counted_with_what_came_later(desk: Desk):
+def test_signed_witnessed_and_later_records_are_counted(desk: Desk):
     with store_of(desk) as store:
         assert (None, None) == coverages(store, None)
         assert coverages(store, None).sentence is None
@@ -114,14 +114,14 @@ def checks_of(desk: Desk, exit: int = 0) -> dict[str, tuple[bool, str]]:
     return {one["check"]: (one["ok"], one["says"]) for one in found}
 
 
-def test_the_doctor_says_nothing_of_evidence_where_there_is_none(tmp_path: Path):
+def test_the_doctor_does_not_mention_evidence_without_a_key(tmp_path: Path):
     desk = Desk(tmp_path)
     desk.take(token(1))
 
     assert not {"trees", "checkpoint", "witnessed"} & set(checks_of(desk))
 
 
-def test_the_doctor_says_what_is_not_signed_and_not_extended(desk: Desk):
+def test_the_doctor_reports_unsigned_records_and_broken_trees(desk: Desk):
     ok, message = checks_of(desk, exit=5)["checkpoint"]
     assert not ok
     assert message.startswith("nothing is signed yet: run 'delegraph evidence checkpoint'")
@@ -152,7 +152,7 @@ class _Refusing(BaseHTTPRequestHandler):
 
 @contextmanager
 def refusing() -> Iterator[str]:
-    """A witness that has seen another history."""
+    """Start a witness that has seen another history."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
@@ -161,9 +161,9 @@ def refusing() -> Iterator[str]:
             server.shutdown()
 
 
-def test_a_witness_that_is_silent_and_one_that_disagrees_are_told_apart(desk: Desk, tmp_path: Path):
+def test_a_silent_witness_and_a_refusing_one_are_distinguished(desk: Desk, tmp_path: Path):
     """
-    By the doctor, and by what the metrics of a delivery are made of.
+    The doctor and the metrics of a delivery distinguish them.
     """
     with refusing() as url:
         config = tmp_path / "delegraph.toml"
@@ -204,9 +204,9 @@ def test_a_note_that_cannot_be_read_has_no_cosignature(desk: Desk):
     assert [(None, 1)] == [(one["cosigned_at"], len(one["lacking"])) for one in found["witnesses"]]
 
 
-def test_people_read_under_an_answer_which_checkpoint_the_log_is_under(desk: Desk):
+def test_answers_for_people_name_the_checkpoint_of_the_log(desk: Desk):
     """
-    Programs do not: the documents are as they were.
+    Documents for programs are unchanged.
     """
     before = desk.run("status", "token:t1")
     desk.run("evidence", "checkpoint")
@@ -220,7 +220,7 @@ def test_people_read_under_an_answer_which_checkpoint_the_log_is_under(desk: Des
 
 def test_the_line_under_a_page_follows_the_store(desk: Desk):
     """
-    After a checkpoint, and after records; in between it is not computed again.
+    It is computed again after a checkpoint or new records, and not in between.
     """
     settings = Settings.of(env={**desk.env, "DELEGRAPH_STORE": desk.url})
     with opened_shared_service(settings) as service:

@@ -1,4 +1,4 @@
-"""What the rules of findings are given, from a store on either database."""
+"""The facts that a store of either database provides to the rules of findings."""
 
 import random
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def store(fresh: stores.Fresh) -> Iterator[Store]:
 
 
 def write(store: Store, offset: int, source: str, sequence: int) -> None:
-    """Write an event with a sequence number, recorded a second after the one before."""
+    """Write an event with a sequence number, recorded a second after the previous one."""
     issued = TokenIssued(token=f"t{offset}", subject="human:alice", expires_at=START * 2)
     event = Event(f"e{offset}", source, START, issued)._replace(sequence=sequence)
     batch = Batch(advance={(DECISIONS, 0): (offset, offset + 1)})
@@ -46,7 +46,7 @@ def holes(store: Store, known_at: int | None = None) -> list[tuple[int | None, i
 
 
 def test_a_hole_in_a_sequence_is_known_at_once_and_closed_at_once(store: Store):
-    """What is written after a question is part of the next answer: a new hole, and what fills an old one."""
+    """The next answer after a write shows a new hole, or that an old one was filled."""
     seen = []
     for offset, (source, sequence) in enumerate([("urn:a", 1), ("urn:b", 7), ("urn:a", 4), ("urn:a", 2), ("urn:a", 3)]):
         write(store, offset, source, sequence)
@@ -55,8 +55,8 @@ def test_a_hole_in_a_sequence_is_known_at_once_and_closed_at_once(store: Store):
     assert [[], [], [(1, 4)], [(2, 4)], []] == seen
 
 
-def test_a_hole_is_of_one_source_and_of_what_was_known(store: Store):
-    """Numbers of two sources leave no hole in each other, and no hole is told of before both its ends were known."""
+def test_a_hole_is_per_source_and_as_known(store: Store):
+    """Numbers of two sources leave no hole in each other, and no hole is reported before both its ends were known."""
     for offset, (source, sequence) in enumerate([("urn:a", 1), ("urn:b", 2), ("urn:a", 3), ("urn:b", 5)]):
         write(store, offset, source, sequence)
 
@@ -67,8 +67,8 @@ def test_a_hole_is_of_one_source_and_of_what_was_known(store: Store):
 @pytest.mark.parametrize("seed", range(3))
 def test_conflicts_are_noticed_as_facts_arrive(store: Store, seed: int):
     """
-    Contents that share an identity, in any order and partition, repeated, unauthorised and on the wrong topic: what is
-    noticed batch by batch is what a look at everything finds.
+    Contents that share an identity arrive in any order and partition, repeated, unauthorised or on the wrong topic: the
+    conflicts noticed batch by batch are those that an examination of everything finds.
     """
     rng = random.Random(seed)
     trust = TrustTable(

@@ -1,4 +1,4 @@
-"""The rules of the catalogue, each in worlds of its own: what it finds, and what it leaves alone."""
+"""The rules of the catalogue, each in its own worlds: what it finds, and what it does not report."""
 
 import random
 from dataclasses import replace
@@ -26,7 +26,7 @@ def report(case: Case, kind: str, events: list[dict[str, Any]]) -> Report:
 
 
 def shown(case: Case, kind: str, found: Report) -> set[Shown]:
-    """The findings of a rule: of what, about what, how bad."""
+    """Return the findings of a rule: thing, subject and severity."""
     options = options_of(case, kind)
     return {
         (one.of, one.about, severity_of(kind, one.severity, options).word)
@@ -41,7 +41,7 @@ def cases() -> Any:
 
 def test_every_rule_has_a_case():
     """
-    A rule without a world in which it finds something is a rule that nobody has tried.
+    A rule without a world in which it finds something is untested.
     """
     assert set(CASES) | ELSEWHERE == set(RULES)
 
@@ -49,7 +49,7 @@ def test_every_rule_has_a_case():
 @cases()
 def test_a_rule_finds_what_is_wrong(kind: str, case: Case):
     """
-    Of the right thing, about the right thing, as bad as it is, with the facts that show it.
+    The finding has the right thing, subject and severity, and the facts that show it.
     """
     found = report(case, kind, case.fires)
 
@@ -65,9 +65,9 @@ def test_a_rule_finds_what_is_wrong(kind: str, case: Case):
     ("kind", "number"),
     [(kind, number) for kind, case in CASES.items() for number in range(len(case.more))],
 )
-def test_a_rule_finds_it_in_other_guises(kind: str, number: int):
+def test_a_rule_finds_the_same_problem_in_other_forms(kind: str, number: int):
     """
-    Split over several facts, under another name, by another way, the same is found, and as bad as it is.
+    Split over several facts, under another name or in another way, the same is found with the same severity.
     """
     case = CASES[kind]
     events, severity = case.more[number]
@@ -79,9 +79,9 @@ def test_a_rule_finds_it_in_other_guises(kind: str, number: int):
     ("kind", "number"),
     [(kind, number) for kind, case in CASES.items() for number in range(len(case.quiet))],
 )
-def test_a_rule_leaves_honest_worlds_alone(kind: str, number: int):
+def test_a_rule_finds_nothing_in_honest_worlds(kind: str, number: int):
     """
-    What looks much the same and is as it should be gives no finding.
+    Behaviour that looks similar but is correct gives no finding.
     """
     case = CASES[kind]
 
@@ -89,9 +89,9 @@ def test_a_rule_leaves_honest_worlds_alone(kind: str, number: int):
 
 
 @pytest.mark.parametrize("kind", [kind for kind, case in CASES.items() if case.resolved])
-def test_a_late_fact_takes_a_finding_back(kind: str):
+def test_a_late_fact_resolves_a_finding(kind: str):
     """
-    Once everything is known there is nothing wrong; as known before, there was.
+    With everything known the finding is gone; as known before the fact, it exists.
     """
     case = CASES[kind]
     events = [*case.fires, *case.resolved]
@@ -105,17 +105,18 @@ def test_a_late_fact_takes_a_finding_back(kind: str):
 
 
 @cases()
-def test_a_rule_says_what_takes_its_findings_back_or_why_nothing_does(kind: str, case: Case):
+def test_each_rule_has_a_resolving_fact_or_a_reason_for_none(kind: str, case: Case):
     """
-    The table is complete: a late fact that resolves it, or the reason why there is none.
+    The table is complete: for each rule it has a late fact that resolves the finding, or the reason why there is none.
     """
     assert bool(case.resolved) != bool(case.stands), kind
 
 
 @pytest.mark.parametrize("kind", [kind for kind, case in CASES.items() if case.stands])
-def test_no_late_fact_takes_back_what_stands(kind: str):
+def test_no_late_fact_resolves_a_lasting_finding(kind: str):
     """
-    Contradicted, lifted, stated earlier, later or by another source, one at a time and all together: it is found.
+    The facts contradict it, lift it, or state it earlier, later or by another source, one at a time and all together:
+    it is still found.
     """
     case = CASES[kind]
     late = list(against(case.fires))
@@ -126,9 +127,9 @@ def test_no_late_fact_takes_back_what_stands(kind: str):
 
 
 @pytest.mark.parametrize("kind", [kind for kind, case in CASES.items() if case.missing is not None])
-def test_what_cannot_be_evaluated_says_why(kind: str):
+def test_a_rule_without_its_input_says_why(kind: str):
     """
-    Where nobody sends what a rule needs it neither accuses nor passes: it says what is missing.
+    If nobody sends what a rule needs, it neither accuses nor passes, and names what is missing.
     """
     case = CASES[kind]
     assert case.missing is not None
@@ -141,7 +142,7 @@ def test_what_cannot_be_evaluated_says_why(kind: str):
 
 def test_a_rule_about_nothing_has_not_passed():
     """
-    Of a store without facts no rule says that all is well: each says that there was nothing to look at.
+    For a store without facts no rule passes: each says that there was nothing to examine.
     """
     found = evaluate([], Options(), parse_instant(moment(0)))
 
@@ -152,7 +153,7 @@ def test_a_rule_about_nothing_has_not_passed():
 @pytest.mark.parametrize("kind", [kind for kind, case in CASES.items() if case.quiet])
 def test_a_rule_that_finds_nothing_wrong_has_passed(kind: str):
     """
-    In a world that has what the rule looks at, and nothing wrong with it, the rule was evaluated.
+    In a world with the input of a rule and nothing wrong with it, the rule was evaluated.
     """
     case = CASES[kind]
 
@@ -160,9 +161,9 @@ def test_a_rule_that_finds_nothing_wrong_has_passed(kind: str):
 
 
 @pytest.mark.parametrize("kind", [kind for kind, rule in RULES.items() if rule.looks_at and kind in CASES])
-def test_a_rule_found_something_only_where_there_was_something_to_look_at(kind: str):
+def test_a_finding_implies_the_input_of_its_rule(kind: str):
     """
-    Whatever a rule finds, it looked at what it declares: no world gives a finding and lacks the input.
+    No world gives a finding of a rule while it lacks the input that the rule declares.
     """
     case = CASES[kind]
     without = replace(RULES[kind], check=lambda _scene, _key: ())
@@ -176,7 +177,7 @@ def test_a_rule_found_something_only_where_there_was_something_to_look_at(kind: 
 @cases()
 def test_order_and_repetition_change_nothing(kind: str, case: Case):
     """
-    Any permutation of the facts, with duplicates, gives the same findings to the letter.
+    Any permutation of the facts, with duplicates, gives exactly the same findings.
     """
     facts = facts_of(case.fires, case.recorded)
     at, options = parse_instant(moment(case.at)), options_of(case, kind)
@@ -192,7 +193,7 @@ def test_order_and_repetition_change_nothing(kind: str, case: Case):
 @cases()
 def test_a_rule_that_is_switched_off_finds_nothing_and_says_so(kind: str, case: Case):
     """
-    The settings decide which rules are evaluated, and a rule that is not is listed.
+    The settings decide which rules are evaluated, and the others are listed.
     """
     options = replace(case.options, rules={kind: RuleOptions(enabled=False)})
     facts = facts_of(case.fires, case.recorded)
@@ -203,9 +204,9 @@ def test_a_rule_that_is_switched_off_finds_nothing_and_says_so(kind: str, case: 
 
 
 @cases()
-def test_what_is_rejected_before_it_happened_is_not_told(kind: str, case: Case):
+def test_nothing_is_found_before_anything_happened(kind: str, case: Case):
     """
-    At a moment before anything was said there is nothing to find, whatever is known by now.
+    At a moment before the first fact there is nothing to find, whatever is known by now.
     """
     facts = [fact for fact in facts_of(case.fires, case.recorded) if kind not in _OF_THE_SETTINGS]
     at = parse_instant("2020-01-01T00:00:00Z")
@@ -220,9 +221,9 @@ _KNOWN_BEFORE = {*_OF_THE_SETTINGS, "source-silent"}  # without its last fact a 
 
 
 @cases()
-def test_a_rule_that_is_broken_is_noticed(kind: str, case: Case, monkeypatch: pytest.MonkeyPatch):
+def test_a_broken_rule_is_detected(kind: str, case: Case, monkeypatch: pytest.MonkeyPatch):
     """
-    With a check that finds nothing the test of the rule fails: no other rule finds the same, and no test is empty.
+    With a check that finds nothing, the test of the rule fails: no other rule finds the same, and no test is vacuous.
     """
     monkeypatch.setitem(RULES, kind, replace(RULES[kind], check=lambda _scene, _key: ()))
 
@@ -233,7 +234,7 @@ def test_a_rule_that_is_broken_is_noticed(kind: str, case: Case, monkeypatch: py
 @cases()
 def test_before_its_evidence_was_known_nothing_is_found(kind: str, case: Case):
     """
-    As known before the first fact that it cites was recorded there is no such finding.
+    As known before the first cited fact was recorded, there is no such finding.
     """
     facts = facts_of(case.fires, case.recorded)
     [one] = [
@@ -250,7 +251,7 @@ def test_before_its_evidence_was_known_nothing_is_found(kind: str, case: Case):
 
 
 @pytest.mark.parametrize("kind", ["unapproved-delegation", "action-outside-audience"])
-def test_what_the_settings_do_not_say_is_not_evaluated(kind: str):
+def test_a_rule_without_its_settings_is_not_evaluated(kind: str):
     """
     A rule that needs a table of the settings neither accuses nor passes without it, and names the table.
     """
@@ -266,9 +267,9 @@ def test_what_the_settings_do_not_say_is_not_evaluated(kind: str):
     [(2, "agent:a was never bound to a workload, and it holds delegation:d1"),
      (3, "agent:a was never bound to a workload, and delegation:c1 names it")],
 )  # fmt: skip
-def test_an_agent_is_said_to_hold_only_what_it_holds(world: int, said: str):
+def test_an_agent_does_not_hold_what_it_delegated(world: int, said: str):
     """
-    A delegation that an agent gave names it, and is not its own.
+    A delegation that an agent gave names the agent, but the agent does not hold it.
     """
     case = CASES["agent-unbound"]
     found = report(case, "agent-unbound", case.more[world][0])

@@ -1,4 +1,6 @@
-"""Findings by severity of each principal of the list: from the index as from an evaluation, and null without either."""
+"""Findings by severity of each principal in the list: the same from the index and by evaluation,
+and null without either.
+"""
 
 import time
 from pathlib import Path
@@ -17,7 +19,7 @@ from tests.support.web_pages import Pages, text_of
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    """The incident on each database."""
+    """Create the incident on each database."""
     url = f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     with api_over(url, tmp_path) as world:
         yield world
@@ -30,7 +32,7 @@ def severities(service: Service) -> dict[str, dict[str, int] | None]:
 
 def test_the_thief_and_the_mailer_have_severe_findings(anywhere: World):
     """
-    The thief has the theft, for it did it; the mailer what is wrong with its token; Bob has nothing severe.
+    The thief has the theft, because it acted; the mailer has the findings about its token; Bob has nothing severe.
     """
     found = severities(anywhere.service)
 
@@ -42,7 +44,7 @@ def test_the_thief_and_the_mailer_have_severe_findings(anywhere: World):
 @pytest.mark.slow
 def test_the_index_says_the_same(anywhere: World, monkeypatch: pytest.MonkeyPatch):
     """
-    From the index as from an evaluation; where the store is large and no index is kept, it is not known.
+    The index and an evaluation agree; in a large store without an index the numbers are unknown.
     """
     service = anywhere.service
     evaluated = severities(service)

@@ -1,4 +1,4 @@
-"""Findings a page at a time: each stands on one page, and all pages together have as many as one list of all."""
+"""Findings page by page: each is on one page, and all pages together equal the whole list."""
 
 import json
 import random
@@ -20,7 +20,7 @@ from tests.support.store_histories import SEEDS, a_store, records_of, write
 
 
 def pages(store: Store, trust: Any, at: int, **size: int) -> list[str]:
-    """What stands on all pages, one after the other."""
+    """Return the findings of all pages, one after the other."""
     service = Service(store, None, Trust(table=trust), lambda: at, source="urn:test")
     after, items = None, []
     while True:
@@ -34,9 +34,9 @@ def pages(store: Store, trust: Any, at: int, **size: int) -> list[str]:
 @pytest.mark.slow
 @settings(max_examples=25)
 @given(seed=SEEDS)
-def test_no_finding_stands_on_two_pages_and_none_on_no_page(fresh: stores.Fresh, seed: int):
+def test_each_finding_is_on_exactly_one_page(fresh: stores.Fresh, seed: int):
     """
-    However many items a page has and wherever the facts about a thing lie: the same findings, each once, in order.
+    Whatever the page size and the positions of facts, the pages have the same findings, each once, in order.
     """
     rng = random.Random(seed)
     items = worlds.world(rng) + worlds.world(rng)
@@ -54,7 +54,7 @@ def test_no_finding_stands_on_two_pages_and_none_on_no_page(fresh: stores.Fresh,
 
 def test_the_first_fact_about_a_thing_may_be_unauthorised(fresh: stores.Fresh):
     """
-    A thing is looked at on the page with the first fact about it that counts.
+    A thing is examined on the page of the first authorised fact about it.
     """
     twice = [done("a1", tool="one"), {**done("a1", tool="two"), "event_id": "again"}]
     rogue = {**done("a1", tool="three"), "event_id": "rogue", "source": "urn:rogue"}
@@ -71,7 +71,7 @@ def test_the_first_fact_about_a_thing_may_be_unauthorised(fresh: stores.Fresh):
 
 def test_over_http_there_are_as_many_as_on_the_command_line(tmp_path):
     """
-    A thing told of at both ends of the log, a circle and a place in a list that a later fact states: each once.
+    A thing with facts at both ends of the log, a cycle, and a status list entry that a later fact states: each once.
     """
     desk = Desk(tmp_path)
     place = {"uri": "https://idp/list", "idx": 7}
@@ -103,9 +103,9 @@ def test_over_http_there_are_as_many_as_on_the_command_line(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/v1/findings", "/v1/findings?severity=high", "/v1/posture", "/v1/findings/F-none"])
-def test_no_request_evaluates_more_than_it_may_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str):
+def test_a_request_that_would_evaluate_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str):
     """
-    Without an index of findings, a log that would keep a thread busy for long is refused at once, with the remedy.
+    Without an index of findings, a log that would occupy a thread for long is refused at once, with the remedy.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as api:
         before = api.get(path).status_code

@@ -1,4 +1,4 @@
-"""The four questions of governance: which agents were active, what one might do, what it held, what it did."""
+"""The four questions of governance: which agents were active, what one might do, what it held, and what it did."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def desk(tmp_path: Path) -> Desk:
 
 def test_active_agents_are_counted_between_two_instants(desk: Desk):
     """
-    Who acted or was given anything; aliases are one agent, people are none, what lies outside does not count.
+    Agents that acted or were granted something count; aliases are one agent, and people are not agents.
     """
     whole = {item["known_as"]: item for item in desk.one("governance", "active")["items"]}
     later = desk.one("governance", "active", "--from", moment(80), "--to", moment(95))["items"]
@@ -42,9 +42,9 @@ def test_active_agents_are_counted_between_two_instants(desk: Desk):
     assert [(B, 1, 0)] == [(item["known_as"], item["actions"], item["tokens"]) for item in later]
 
 
-def test_what_an_agent_might_do_is_cut_by_what_is_above(desk: Desk):
+def test_what_an_agent_might_do_is_limited_by_the_grants_above(desk: Desk):
     """
-    Live grants alone, with effective scopes; after the revocation and after the end there is nothing.
+    Only live grants count, with effective scopes; after a revocation or the expiry there are none.
     """
     then = desk.one("governance", "allowed", B, "--at", moment(30))
 
@@ -58,7 +58,7 @@ def test_what_an_agent_might_do_is_cut_by_what_is_above(desk: Desk):
 
 def test_what_an_agent_held_says_what_ended_it(desk: Desk):
     """
-    A token by its expiry, a delegation by the revocation; what was over before, or came after, is left out.
+    A token ended by expiry, a delegation by revocation; elements outside the span are left out.
     """
     between = ("--from", moment(50), "--to", moment(120))
 
@@ -73,7 +73,7 @@ def test_what_an_agent_held_says_what_ended_it(desk: Desk):
 
 def test_what_an_agent_did_has_the_chain(desk: Desk):
     """
-    The latest first, each from the human down.
+    Actions are latest first, each with its chain from the human down.
     """
     did = desk.one("governance", "done", B, "--to", moment(95))["items"]
 
@@ -85,7 +85,7 @@ def test_what_an_agent_did_has_the_chain(desk: Desk):
 
 def test_nothing_is_cut_without_saying_so(desk: Desk):
     """
-    A limit shows in document and text; an agent that nothing names is not found, a span of no time is refused.
+    Document and text show a limit; an unknown agent is not found, and an empty span is refused.
     """
     cut = desk.one("governance", "done", B, "--limit", "1")
 

@@ -1,4 +1,4 @@
-"""The four questions of governance on random worlds, compared with answers put together from single questions."""
+"""The four questions of governance on random worlds, compared with answers assembled from single questions."""
 
 import random
 from collections.abc import Iterator
@@ -24,7 +24,9 @@ _ORDERS: Final = ("revocation.ordered", "revocation.lifted")
 
 
 def random_events(rng: random.Random) -> list[Event]:
-    """An honest world with some practices, of which much was lost: actors, ends, scopes; and with more revocations."""
+    """Generate an honest world with some practices and more revocations, from which actors, ends
+    and scopes were lost.
+    """
     world = Honest(rng.randrange(1_000))
     events = world.make()
     for number, practice in enumerate(rng.sample(PRACTICES, 3)):
@@ -69,7 +71,7 @@ def _place(one: Event) -> tuple[int, str, str]:
 
 
 class Naive:
-    """Answers put together from the status and the chain of one thing at a time, and from the events themselves."""
+    """Answers assembled from the status and the chain of one thing at a time, and from the events themselves."""
 
     def __init__(self, service: Service, events: list[Event]) -> None:
         self.service = service
@@ -157,7 +159,7 @@ class Naive:
 @pytest.mark.slow
 def test_the_answers_are_those_of_single_questions(asked: tuple[Service, list[Event], random.Random]):
     """
-    Who was active, what an agent might do at an instant, what it held and what it did: as asked one by one.
+    Who was active, what an agent might do at an instant, what it held and what it did, each asked separately.
     """
     service, events, rng = asked
     naive = Naive(service, events)

@@ -1,4 +1,4 @@
-"""The graph around a thing: its document is bounded and whole, and its layout is the same for the same graph."""
+"""The graph around a thing: its document is bounded and complete, and the same graph always has the same layout."""
 
 import itertools
 import random
@@ -21,7 +21,7 @@ LEAKED = "https://idp.example#mailer-1"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident; nothing here adds to it."""
+    """Create the incident; nothing here adds to it."""
     folder = tmp_path_factory.mktemp("graph")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         yield world
@@ -30,9 +30,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 # The layout
 
 
-def test_what_depends_on_something_stands_to_its_right():
+def test_dependents_are_to_the_right():
     """
-    The layer of a node is the longest way to it from a root, so that every edge leads from left to right.
+    The layer of a node is its longest distance from a root, so every edge leads from left to right.
     """
     edges = [("a", "b"), ("b", "c"), ("a", "c"), ("c", "d"), ("x", "d")]
     found = layout("abcdx", edges).places
@@ -40,18 +40,18 @@ def test_what_depends_on_something_stands_to_its_right():
     assert {"a": 0, "b": 1, "c": 2, "d": 3, "x": 0} == {node: place.layer for node, place in found.items()}
 
 
-def test_a_cycle_has_a_place_for_each():
+def test_the_members_of_a_cycle_are_laid_out():
     """
-    What depends on itself, by itself or through others, is laid out like anything else.
+    An element that depends on itself, directly or through others, is laid out like any other.
     """
     found = layout("abc", [("a", "b"), ("b", "c"), ("c", "b"), ("a", "a")]).places
 
     assert [0, 1, 2] == [found[node].layer for node in "abc"]
 
 
-def test_the_layout_does_not_know_in_which_order_things_came():
+def test_the_layout_does_not_depend_on_the_order_of_facts():
     """
-    The same nodes and edges in any order give the same places.
+    The same nodes and edges in any order have the same positions.
     """
     chance = random.Random(7)
     nodes = [f"n{number}" for number in range(60)]
@@ -61,9 +61,9 @@ def test_the_layout_does_not_know_in_which_order_things_came():
     assert [layout(nodes, edges)] * 3 == [layout(some, chance.sample(edges, len(edges))) for some in shuffled]
 
 
-def test_no_two_stand_in_one_place():
+def test_no_two_nodes_have_one_position():
     """
-    Whatever the graph, each node has a place of its own.
+    In any graph, each node has its own position.
     """
     edges = [(f"n{number // 3}", f"n{number}") for number in range(1, 300)]
     found = layout([f"n{number}" for number in range(300)], edges).places
@@ -71,9 +71,9 @@ def test_no_two_stand_in_one_place():
     assert 300 == len({(place.x, place.y) for place in found.values()})
 
 
-def test_a_line_over_several_layers_runs_past_what_stands_between():
+def test_a_long_edge_passes_no_node():
     """
-    In each layer between its ends an edge has a place of its own: no line leads behind what it has nothing to do with.
+    In each layer between its ends an edge has its own position, so no line passes behind an unrelated node.
     """
     edges = [("a", "b"), ("b", "c"), ("c", "d"), ("a", "d"), ("x", "d"), ("b", "d")]
     found = layout("abcdx", edges)
@@ -85,9 +85,9 @@ def test_a_line_over_several_layers_runs_past_what_stands_between():
     assert len(points) == len({(place.x, place.y) for place in points})
 
 
-def test_a_drawing_does_not_grow_without_end_for_its_lines():
+def test_the_size_of_a_drawing_is_limited_despite_its_edges():
     """
-    Where edges would need more places than people could look at they run straight.
+    If edges would need more positions than a drawing can have, they are straight lines.
     """
     nodes = [f"n{number:04}" for number in range(MOST_BENDS + 3)]
     chain = list(itertools.pairwise(nodes))
@@ -96,9 +96,9 @@ def test_a_drawing_does_not_grow_without_end_for_its_lines():
     assert {} == layout(nodes, [*chain, (nodes[0], nodes[-1])]).bends
 
 
-def test_what_stands_for_others_above_stands_right_before_what_depends_on_them():
+def test_a_count_of_parents_is_next_to_their_dependents():
     """
-    A number is not drawn at the far left, with a line through all that lies between.
+    A count is not drawn at the far left, with a line through everything in between.
     """
     found = layout(["a", "b", "c", "+1"], [("a", "b"), ("b", "c"), ("+1", "c")], before={"+1"})
 
@@ -108,9 +108,9 @@ def test_what_stands_for_others_above_stands_right_before_what_depends_on_them()
 # The document
 
 
-def test_the_graph_of_a_token_is_what_it_depends_on_and_what_depends_on_it(world: World):
+def test_the_graph_of_a_token_has_its_ancestors_and_descendants(world: World):
     """
-    All above and all below stand in it; what is beside is counted where it would hang.
+    It has all ancestors and descendants; their other neighbours are counted where they would be attached.
     """
     found = graph(world.service, "token", LEAKED, at=ASKED)
 
@@ -123,7 +123,7 @@ def test_the_graph_of_a_token_is_what_it_depends_on_and_what_depends_on_it(world
 
 def test_every_edge_is_shown_or_counted(world: World):
     """
-    However few are shown, what a shown element depends on, and what depends on it, is an edge or part of a number.
+    However few elements are shown, every dependency of a shown element is an edge or part of a count.
     """
     whole = graph(world.service, "principal", "human:alice@example.com", at=ASKED)
     edges = {(edge["from"], edge["to"]) for edge in whole["edges"]}
@@ -140,9 +140,9 @@ def test_every_edge_is_shown_or_counted(world: World):
         assert (below + collapsed, above) == (counted.get((key, "below"), 0), counted.get((key, "above"), 0))
 
 
-def test_what_nobody_granted_stands_in_the_graph_and_says_so(world: World):
+def test_an_ungranted_element_is_a_node_of_unknown_state(world: World):
     """
-    A missing parent is a node of state unknown: a gap is an answer.
+    A missing parent is a node with the state unknown.
     """
     found = graph(world.service, "token", "https://idp.example#relay-2", at=ASKED)
     missing = next(node for node in found["nodes"] if node["id"].endswith("mailer-2"))
@@ -150,16 +150,16 @@ def test_what_nobody_granted_stands_in_the_graph_and_says_so(world: World):
     assert (False, "unknown") == (missing["granted"], missing["state"])
 
 
-def test_what_no_fact_names_has_no_graph(world: World):
+def test_an_unknown_id_has_no_graph(world: World):
     """
-    An id that was never heard of is no graph of one node.
+    The graph of an unknown id is not a graph of one node.
     """
     assert graph(world.service, "token", "nothing", at=ASKED) is None
 
 
 def test_the_drawing_has_every_node_and_every_line(world: World):
     """
-    What is drawn is what the document says: each node, each number, each edge; long ids keep their end.
+    The drawing has each node, each count and each edge of the document; long ids keep their end.
     """
     found = graph(world.service, "token", LEAKED, at=ASKED)
     drawn = view_models.drawing(found)
@@ -174,7 +174,7 @@ def test_the_drawing_has_every_node_and_every_line(world: World):
 
 def test_the_table_says_what_depends_on_what(world: World):
     """
-    Anyone who does not see the drawing reads each of its lines in the table, in the case as on the page.
+    Readers who cannot see the drawing find each of its edges in the table, in the dossier and on the page.
     """
     of = "token:https%3A%2F%2Fidp.example%23relay-1"
     found = graph(world.service, "token", "https://idp.example#relay-1", at=ASKED)
@@ -188,9 +188,9 @@ def test_the_table_says_what_depends_on_what(world: World):
         assert "https://idp.example#smtp-relay-id actor" in text
 
 
-def test_a_workload_is_asked_for_by_the_name_of_a_principal(world: World):
+def test_a_workload_is_found_by_the_name_of_a_principal(world: World):
     """
-    Principals and workloads are one namespace, in a graph as everywhere.
+    Principals and workloads share one namespace, in a graph as everywhere.
     """
     id_ = "spiffe://example.com/ns/agents/sa/mailer"
     found = graph(world.service, "workload", id_, at=ASKED)
@@ -200,7 +200,7 @@ def test_a_workload_is_asked_for_by_the_name_of_a_principal(world: World):
 
 
 def issue_to_zoe(world: World, count: int, **more: Any) -> None:
-    """So many tokens of one person."""
+    """Issue a number of tokens to one person."""
     issued = {"type": "token.issued", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z", **more}
     events = [
         {**issued, "event_id": f"e{number}", "token": f"of-zoe-{number}", "subject": "human:zoe"}
@@ -211,7 +211,7 @@ def issue_to_zoe(world: World, count: int, **more: Any) -> None:
 
 def test_five_hundred_at_most_are_shown(tmp_path: Path):
     """
-    Of more than five hundred the rest is one number, and the document says that it is not complete.
+    The others are one count, and the document says that it is not complete.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         issue_to_zoe(world, 812, derived_from=[{"token": "parent", "role": "subject"}])
@@ -222,9 +222,9 @@ def test_five_hundred_at_most_are_shown(tmp_path: Path):
         )  # fmt: skip
 
 
-def test_a_graph_that_leaves_out_some_that_name_it_says_so(tmp_path: Path):
+def test_an_incomplete_graph_says_so(tmp_path: Path):
     """
-    Of many tokens of one person some are shown; that there are more is in the document, and on its page.
+    Some of a person's many tokens are shown; document and page say that there are more.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         issue_to_zoe(world, 41)

@@ -1,4 +1,4 @@
-"""Who a principal is: what was stated last, by whom, of whom else, and as what it runs; on both databases."""
+"""Who a principal is: last stated values with their sources, aliases, and workloads; on both databases."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
 
 @pytest.fixture
 def opened(fresh: stores.Fresh, tmp_path: Path) -> Iterator[Opened]:
-    """Makes an API over an empty store, and says where that is."""
+    """Return an API over an empty store, with its location."""
     with ExitStack() as stack:
 
         def opening(**fields: Any) -> tuple[World, str]:
@@ -83,9 +83,9 @@ def value(stated: dict[str, Any] | None) -> Any:
     return stated and stated["value"]
 
 
-def test_the_last_stated_counts_whatever_came_last_to_the_log(api: World):
+def test_the_last_statement_counts_in_whatever_order_they_arrived(api: World):
     """
-    Of what changes the last statement by the clock of its source counts; of how deep it may delegate the first.
+    For values that change, the last statement by its source's clock counts; for the delegation depth, the first.
     """
     send(
         api,
@@ -103,7 +103,7 @@ def test_the_last_stated_counts_whatever_came_last_to_the_log(api: World):
 
 def test_a_fact_from_the_future_does_not_stay_the_last(api: World):
     """
-    A statement dated 9999 counts as given when it was recorded: the next honest one takes its place.
+    A statement dated 9999 counts as given when it was recorded, so the next honest one replaces it.
     """
     api.clock.now = parse_instant("2026-11-02T12:00:00Z")
     future = registered(1, owner="human:mallory", purpose="p", environment="e", display_name="d")
@@ -117,7 +117,7 @@ def test_a_fact_from_the_future_does_not_stay_the_last(api: World):
 
 def test_aliases_are_one_party_from_either_side_and_over_several_steps(api: World):
     """
-    Anyone who of a party is asked for, it is known by all other ids, and by what was stated of any of them.
+    Asked for by any of its ids, a party has all other ids as aliases, and everything stated about any of them.
     """
     send(
         api,
@@ -136,7 +136,7 @@ def test_aliases_are_one_party_from_either_side_and_over_several_steps(api: Worl
 
 def test_what_was_not_known_then_is_not_in_the_answer(api: World):
     """
-    As known at an earlier moment the former owner holds, and an alias of later is none.
+    As known earlier, the former owner still counts, and a later alias does not exist.
     """
     api.clock.now = parse_instant("2026-11-02T12:00:00Z")
     send(api, registered(1, owner="human:old"))
@@ -150,9 +150,9 @@ def test_what_was_not_known_then_is_not_in_the_answer(api: World):
     assert 404 == api.get(f"/v1/identity?of=principal:okta%7C9&known_at={NOON}").status_code
 
 
-def test_what_a_source_may_not_say_is_not_said(opened: Opened):
+def test_unauthorised_statements_are_ignored(opened: Opened):
     """
-    An unauthorised registration, binding or alias is no part of who someone is, and names nobody.
+    An unauthorised registration, binding or alias is not part of the answer, and makes nothing known.
     """
     trusted = SourceGrant(types=frozenset({"principal.registered"}), prefixes=("agent:",))
     world, _ = opened(trust=Trust(table=TrustTable({"urn:test:a": trusted}), file="trust.toml"))
@@ -172,7 +172,7 @@ def test_what_a_source_may_not_say_is_not_said(opened: Opened):
 
 def test_a_workload_is_bound_from_its_binding_until_its_end(api: World):
     """
-    At the first instant it is bound, at the instant of its end no more; what is bound stands first.
+    It is bound at the first instant and no longer at the end; current bindings come first.
     """
     send(
         api,
@@ -194,7 +194,7 @@ def test_a_workload_is_bound_from_its_binding_until_its_end(api: World):
 
 def test_bindings_are_those_of_the_whole_party_and_of_either_end(api: World):
     """
-    What an alias runs as the agent runs as, and a workload says whose it is.
+    The workloads of an alias are those of the agent, and a workload names its agent.
     """
     send(api, registered(1, aliases=["okta|a"]), bound(2, "spiffe://x/w", agent="okta|a"))
     ends = [asked(api, one)["workloads"] for one in (AGENT, "okta|a", "spiffe://x/w")]
@@ -203,9 +203,9 @@ def test_bindings_are_those_of_the_whole_party_and_of_either_end(api: World):
     assert ("workload", False) == tuple(asked(api, "spiffe://x/w")[field] for field in ("principal_kind", "registered"))
 
 
-def test_who_is_only_named_is_not_registered(api: World):
+def test_a_mentioned_principal_is_not_registered(api: World):
     """
-    A principal that an action names is known and nothing is known of it; one that nothing names is not found.
+    A principal that only an action names has no stated values; one that nothing names is not found.
     """
     act = event(1, "action.performed", action="x1", operation="mail.send", outcome="succeeded", actor="ghost")
     send(api, act, registered(2, owner="human:zoe"))
@@ -219,9 +219,9 @@ def test_who_is_only_named_is_not_registered(api: World):
     assert (404, "not-found") == (missing.status_code, problem_type(missing))
 
 
-def test_what_a_principal_did_is_not_read(opened: Opened):
+def test_only_facts_about_the_identity_are_read(opened: Opened):
     """
-    However many facts mention a principal, only those are read that say who it is.
+    However many facts mention a principal, only those about its identity are read.
     """
     world, url = opened()
     deeds = [
@@ -251,7 +251,7 @@ def test_what_a_principal_did_is_not_read(opened: Opened):
 
 def test_a_hostile_name_is_text(api: World):
     """
-    Markup in what was stated of a principal is shown as the characters that it is.
+    Markup in the stated values of a principal is shown as text.
     """
     texts = dict.fromkeys(("display_name", "purpose", "environment"), HOSTILE)
     send(api, registered(1, owner=HOSTILE, aliases=[f"okta{HOSTILE}"], **texts), bound(2, f"spiffe://{HOSTILE}"))
@@ -261,9 +261,9 @@ def test_a_hostile_name_is_text(api: World):
     assert [] == re.findall(r"<img|<script(?![^>]*\ssrc=)|2962962", page.text)
 
 
-def test_a_page_holds_few_of_very_many_and_says_how_many_more(api: World):
+def test_a_page_shows_a_few_aliases_and_counts_the_rest(api: World):
     """
-    The page of a principal with many aliases and bindings stays short, and leads to the document that has them all.
+    The page of a principal with many aliases and bindings stays short, and links the document that has all of them.
     """
     aliases = [f"okta|{number:03}" for number in range(50)]
     send(api, registered(1, aliases=aliases), *(bound(number, f"spiffe://x/{number}") for number in range(2, 34)))
@@ -273,9 +273,9 @@ def test_a_page_holds_few_of_very_many_and_says_how_many_more(api: World):
     assert "/v1/identity?of=principal%3Aagent%3Aa" in page.text
 
 
-def test_a_workload_that_has_ended_is_said_to(api: World):
+def test_an_ended_binding_is_shown_as_ended(api: World):
     """
-    What an agent ran as once is not shown as what it runs as now; moved back in time it is.
+    A former workload of an agent is shown as ended; at an earlier time it is current.
     """
     send(api, bound(1, "spiffe://x/a", expires_at="2026-11-02T09:00:00Z"))
     pages = [Pages(api).get(f"/status?of=principal:{AGENT}{at}") for at in ("", "&at=2026-11-02T08:30:00Z")]

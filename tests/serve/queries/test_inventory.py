@@ -1,4 +1,4 @@
-"""The inventory against a naive list of everything, judged by the core on the whole world."""
+"""The inventory compared with a naive list of everything, evaluated by the core on the whole world."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def service_over(store: Store, table: Any = None) -> Service:
 
 
 def pages(ask: Callable[[str | None], Document]) -> list[Document]:
-    """All items of a list, put together."""
+    """Return all items of a list, from all its pages."""
     items: list[Document] = []
     after = None
     while True:
@@ -85,7 +85,7 @@ def expected_elements(world: World, kind: str, filters: ElementFilter, at: int) 
 @settings(max_examples=25, deadline=None)
 @given(seed=SEEDS)
 def test_the_inventory_is_what_a_naive_list_finds(fresh: stores.Fresh, seed: int):
-    """Tokens, delegations and principals, whatever is trusted and known: each once, on whatever pages."""
+    """Tokens, delegations and principals are listed once each, for any trust table, knowledge and page size."""
     rng = random.Random(seed)
     items = worlds.world(rng)
     table = compare.table_of(worlds.trust(rng)) if rng.random() < 0.3 else None
@@ -139,7 +139,7 @@ def test_the_inventory_is_what_a_naive_list_finds(fresh: stores.Fresh, seed: int
 
 
 def with_types(items: list[dict[str, Any]], rng: random.Random) -> list[dict[str, Any]]:
-    """The same world, in which some tokens say of what type they are."""
+    """Return the same world, in which some tokens state their type."""
     for item in items:
         if item["event"]["type"] == "token.issued" and rng.random() < 0.6:
             item["event"]["token_type"] = rng.choice(["access_token", "refresh_token"])
@@ -147,12 +147,12 @@ def with_types(items: list[dict[str, Any]], rng: random.Random) -> list[dict[str
 
 
 def has_words(text: str | None, value: list[str]) -> bool:
-    """Whether each word stands in one of some texts."""
+    """Whether each word occurs in one of some texts."""
     return all(any(word in one.casefold() for one in value) for word in (text or "").casefold().split())
 
 
 def texts_of(world: World, item: Document) -> list[str]:
-    """What the words of a filter are compared with: everything in an item but times and states, and aliases."""
+    """Return what the words of a filter are compared with: everything in an item except times, states and aliases."""
     lines = [value for name, value in item.items() if isinstance(value, str) and not name.endswith("_at")]
     lines = [value for value in lines if value != item["state"]]
     people = [item["holder"], item["human"]] if "holder" in item else [item["id"]]
@@ -160,7 +160,7 @@ def texts_of(world: World, item: Document) -> list[str]:
 
 
 def one_of_each(rng: random.Random, choices: dict[str, list[Any]]) -> dict[str, Any]:
-    """Any combination of filters: none, some or all."""
+    """Generate any combination of filters: none, some or all."""
     return {name: rng.choice(choices[name]) for name in rng.sample(sorted(choices), rng.randint(0, len(choices)))}
 
 
@@ -169,8 +169,8 @@ def one_of_each(rng: random.Random, choices: dict[str, list[Any]]) -> dict[str, 
 @given(seed=SEEDS)
 def test_any_combination_of_filters_is_a_naive_filter_over_the_whole_list(fresh: stores.Fresh, seed: int):
     """
-    Tokens, delegations and principals at any moment, as known at any: what fits every filter, in the order of the
-    whole list, which is that of time (the latest first) or of ids, on pages of any size.
+    Tokens, delegations and principals, at any moment and as known at any: the items that match every filter, in the
+    order of the whole list (latest first, or by id), on pages of any size.
     """
     rng = random.Random(seed)
     items = with_types(worlds.world(rng), rng)
@@ -227,14 +227,14 @@ def test_any_combination_of_filters_is_a_naive_filter_over_the_whole_list(fresh:
 
 
 def _is_told_once(items: list[dict[str, Any]], kind: str, id_: str) -> bool:
-    """Whether one fact tells of an element, so that its place is that of its issue."""
+    """Whether a single fact states an element, so that its position is that of its issue."""
     mentions = [item["event"] for item in items if item["event"].get(kind) == id_]
     issues = [one for one in mentions if one["type"] in ("token.issued", "delegation.granted")]
     return len(issues) == 1 and issues[0].get("issued_at") is None
 
 
 def _is_asked_for(world: World, one: Document, asked: PrincipalFilter, at: int) -> bool:
-    """Whether a principal fits every filter, by the rule alone."""
+    """Whether a principal matches every filter, by the rule alone."""
     id_, owner = one["id"], world.principals.owner(one["id"])
     lines = [*world.principals.party(id_), *filter(None, [world.principals.display_name(id_)])]
     return (
@@ -248,7 +248,7 @@ def _is_asked_for(world: World, one: Document, asked: PrincipalFilter, at: int) 
 def names_of(
     world: list[dict[str, Any]], at: int | None, known_at: int | None
 ) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-    """Everything that the events of a world are about or mention, and what principals are called, as of then."""
+    """Return every id and display name that the events of a world mention, as of a moment."""
     named, called = set(), set()
     for fact in compare.facts_of(world):
         event, body = fact.event, fact.event.body
@@ -269,8 +269,8 @@ def names_of(
 @given(seed=SEEDS)
 def test_a_search_is_a_naive_search_through_all_names(fresh: stores.Fresh, seed: int):
     """
-    Every id, name, tool, operation and resource that has all words, each once, in the order of ids, on all pages; as
-    of any moment, those that a fact names that occurred by then and was recorded by then.
+    It finds every id, name, tool, operation and resource that contains all words, each once, in the order of ids, on
+    all pages; as of a moment, those named by a fact that had occurred and was recorded by then.
     """
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -328,7 +328,7 @@ def test_a_search_is_the_same_whether_pieces_of_its_text_are_rare_or_common(
 
 
 def test_a_name_that_very_many_facts_mention_is_found_as_of_any_moment(fresh: stores.Fresh):
-    """A client that 1,500 tokens name, and a tool that 1,500 actions used, from the first of them on."""
+    """A client that 1,500 tokens name, and a tool that 1,500 actions used, are found from their first fact on."""
     first = 1_000_000
     events = [
         Event(f"e{n}", "urn:s", first + n, TokenIssued(token=f"t{n}", subject="a", client="crowd", expires_at=None))
@@ -358,7 +358,7 @@ def test_a_name_that_very_many_facts_mention_is_found_as_of_any_moment(fresh: st
 
 
 def test_a_cursor_of_another_list_is_refused(fresh: stores.Fresh):
-    """The `next` of tokens is none of delegations, and what never was one is none of principals."""
+    """The `next` of tokens is invalid for delegations, and a forged cursor is invalid for principals."""
     with a_store(fresh) as (store, _):
         service = service_over(store)
         for after in ("", "1.2", "x.y.z", "abc.human:alice", "é" * 400):

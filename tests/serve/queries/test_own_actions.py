@@ -1,4 +1,4 @@
-"""Of someone who acted it is never said that nothing was done: own actions in documents, sentences and pages."""
+"""The actions of the party itself: documents, sentences and pages never say that someone who acted did nothing."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ def test_what_a_principal_did_is_counted_once_where_it_belongs(
     desk: Desk, facts: list[dict[str, Any]], under: int, own: int
 ):
     """
-    Each action stands among those under what would be killed, or among her own, and never in both; the sentence of
+    Each action counts either under the elements that would be killed or as the party's own, never both; the sentence of
     the command line claims no more than that.
     """
     desk.take(*facts, {**raw_event("principal.registered", "ann"), "principal": "human:ann", "kind": "human"})
@@ -90,7 +90,7 @@ def test_what_a_principal_did_is_counted_once_where_it_belongs(
 @pytest.mark.parametrize(("facts", "under", "own"), DONE.values(), ids=DONE)
 def test_a_store_of_an_older_version_counts_the_same(desk: Desk, facts: list[dict[str, Any]], under: int, own: int):
     """
-    Where the index of who acted lacks what an older version wrote, the facts are counted; doctor names the remedy.
+    If the index lacks the actors of older records, the facts are counted; doctor names the remedy.
     """
     desk.take(*facts, {**raw_event("principal.registered", "ann"), "principal": "human:ann", "kind": "human"})
     with sqlite3.connect(desk.file) as connection:
@@ -110,9 +110,9 @@ def test_a_store_of_an_older_version_counts_the_same(desk: Desk, facts: list[dic
     assert (True, False) == (remedy in report, remedy in after)
 
 
-def test_only_a_principal_has_actions_of_its_own(desk: Desk):
+def test_only_a_principal_has_own_actions(desk: Desk):
     """
-    The document of every target has the same keys; what a token, a session or a client has done is under it.
+    The document of every target has the same keys; the actions of a token, session or client are under it.
     """
     desk.take(token("t1", session="idp#s"), derived("t2", "t1"), done("a1", token="t2", session="idp#s"))
 
@@ -128,7 +128,7 @@ def test_very_many_are_counted_by_the_index(
     trusted: bool | None,
 ):
     """
-    However many there are, none is read that says itself who did it; trust and what was known are applied anyway.
+    However many there are, actions that state their actor are not read; trust and knowledge are applied anyway.
     """
     many = 5_000
     bodies = [ActionPerformed(f"a{n}", "op", "succeeded", token="aws#AKIA", actor="agent:busy") for n in range(many)]
@@ -171,7 +171,7 @@ def api(tmp_path) -> Iterator[World]:
 
 def test_the_page_says_what_the_document_does(api: World):
     """
-    The scraper used the mailer's token: its page says that it acted, under nothing that would fall with it.
+    The scraper used the mailer's token: its page says that it acted, under nothing that its revocation would end.
     """
     of = "principal:agent:scraper"
     document = api.get("/v1/reach", params={"of": of}).json()

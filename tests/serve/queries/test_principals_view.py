@@ -1,4 +1,4 @@
-"""Who handed what to whom, as a document: the incident, what is cut and said to be, the filters, the command line."""
+"""The graph of principals as a document: the incident, truncation, the filters, and the command line."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ ALICE = "human:alice@example.com"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident; nothing here adds to it."""
+    """Create the incident; nothing here adds to it."""
     folder = tmp_path_factory.mktemp("principals")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         yield world
@@ -40,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """The incident on each database."""
+    """Create the incident on each database."""
     url = f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     with api_over(url, tmp_path) as world:
         yield world
@@ -58,7 +58,7 @@ def edges(document: dict[str, Any]) -> set[tuple[str, str]]:
 
 def test_the_incident_in_one_picture(anywhere: World):
     """
-    On both databases: Alice let the planner, the planner the mailer; the scraper used what the mailer holds.
+    On both databases: Alice delegated to the planner, the planner to the mailer; the scraper used the mailer's token.
     """
     found = drawn(anywhere.service, of=("token", ID))
 
@@ -73,7 +73,7 @@ def test_the_incident_in_one_picture(anywhere: World):
 
 def test_the_whole_store_and_what_surrounds_a_person_agree(anywhere: World):
     """
-    What is drawn of everything holds what is drawn around one person, with the same counts.
+    The graph of everything contains the graph around one person, with the same counts.
     """
     whole = {(edge["from"], edge["to"]): edge for edge in drawn(anywhere.service)["edges"]}
     around = drawn(anywhere.service, of=("principal", "agent:mailer"))
@@ -84,7 +84,7 @@ def test_the_whole_store_and_what_surrounds_a_person_agree(anywhere: World):
 
 def test_a_day_is_replayed(world: World):
     """
-    Before anything was granted there is nobody; each grant appears when it was given.
+    Before the first grant it is empty; each grant appears when it was given.
     """
     moments = [ASKED - hours * HOUR for hours in (24, 2, 1, 0)]
     found = [drawn(world.service, at) for at in moments]
@@ -96,7 +96,7 @@ def test_a_day_is_replayed(world: World):
 
 def test_only_what_was_known_then(world: World):
     """
-    Nothing was recorded before the first event came.
+    Nothing is known before the first event was recorded.
     """
     found = principals_view(world.service, Shown(), at=ASKED, known_at=1)
 
@@ -105,9 +105,9 @@ def test_only_what_was_known_then(world: World):
 
 
 @pytest.mark.slow
-def test_what_is_too_large_to_be_looked_at_is_marked_from_the_index(anywhere: World, monkeypatch: pytest.MonkeyPatch):
+def test_a_large_graph_has_its_findings_from_the_index(anywhere: World, monkeypatch: pytest.MonkeyPatch):
     """
-    Where findings are not looked for, the theft is drawn if an index of findings is kept, and else it is not.
+    If findings are not evaluated, the theft is marked only if there is an index of findings.
     """
     service, looked = anywhere.service, drawn(anywhere.service)
     monkeypatch.setattr(view, "EXAMINED", 0)
@@ -124,9 +124,9 @@ def test_what_is_too_large_to_be_looked_at_is_marked_from_the_index(anywhere: Wo
     assert not kept["findings_complete"]
 
 
-def test_the_blast_radius_is_laid_over_it(world: World):
+def test_the_blast_radius_is_marked(world: World):
     """
-    What the plan says of the leaked token is what the picture marks.
+    The elements of the plan for the leaked token are marked.
     """
     found = drawn(world.service, target=("token", ID))
     marked = {(edge["from"], edge["to"]): edge["would_end"] for edge in found["edges"] if edge["would_end"]}
@@ -146,14 +146,14 @@ def test_the_blast_radius_is_laid_over_it(world: World):
 )
 def test_filters_leave_what_was_asked_for(world: World, how: dict[str, Any], kept: set[tuple[str, str]]):
     """
-    By the kind of a principal, by the state, by the tool that something was used at.
+    Filters are the kind of a principal, the state, and a tool that was used.
     """
     assert kept <= edges(drawn(world.service, **how))
 
 
-def test_a_filter_for_what_is_nowhere_leaves_nothing(world: World):
+def test_a_filter_without_matches_gives_an_empty_graph(world: World):
     """
-    A tool that nobody used, and a state that nothing is in, are answers.
+    A tool that nobody used, or a state that nothing has, gives an empty graph.
     """
     assert ([], []) == (
         drawn(world.service, tool="no such tool")["edges"],
@@ -170,17 +170,17 @@ def test_a_filter_for_what_is_nowhere_leaves_nothing(world: World):
         ({"target": ("action", "mail-7")}, "no kind of target 'action'"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(world: World, how: dict[str, Any], message: str):
+def test_an_invalid_filter_is_refused_by_name(world: World, how: dict[str, Any], message: str):
     """
-    A filter that is wrong names what is wrong and what there is.
+    An invalid filter is named, with the valid values.
     """
     with pytest.raises(RefusedError, match=message):
         drawn(world.service, **how)
 
 
-def test_what_nobody_names_is_not_found(world: World):
+def test_an_unknown_id_is_not_found(world: World):
     """
-    An id that no fact names is not an empty picture, and neither is a target.
+    An unknown id, as the centre or as the target, is not an empty graph.
     """
     nobody = ("principal", "agent:nobody")
 
@@ -193,7 +193,7 @@ def test_what_nobody_names_is_not_found(world: World):
 @pytest.mark.parametrize("most", [1, 3, 5])
 def test_what_is_left_out_is_counted(world: World, most: int):
     """
-    However few are shown, the numbers say how many are not; who is shown stands with those above them.
+    However few principals are shown, the others are counted, and the shown ones come with those above them.
     """
     whole, some = drawn(world.service), drawn(world.service, most=most)
 
@@ -205,7 +205,7 @@ def test_what_is_left_out_is_counted(world: World, most: int):
 
 def test_of_many_elements_the_living_and_latest_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    Of a long day so many are read, those of the moment asked about, and the rest is counted.
+    Of a long day a limited number is read, the active ones at the requested time first, and the rest is counted.
     """
     url = f"sqlite:///{tmp_path}/store.db"
     events = [*a_day(3_000)]
@@ -232,7 +232,8 @@ def test_of_many_elements_the_living_and_latest_are_read(tmp_path: Path, monkeyp
 
 def test_the_command_line_draws_in_every_form(tmp_path: Path):
     """
-    A table for people, and the document and four pictures for tools; bad input is refused with 2, no id with 3.
+    There are a table for people, and the document and four pictures for tools; invalid input exits with 2, an unknown
+    id with 3.
     """
     store = f"sqlite:///{tmp_path}/store.db"
     invoke("ingest", "examples/incident.jsonl", "--store", store)
@@ -255,7 +256,7 @@ def test_the_command_line_draws_in_every_form(tmp_path: Path):
 
 def test_a_chain_is_a_picture_with_a_broken_link(world: World):
     """
-    From Alice to the effect; where the token was in other hands the link is broken, and the rest is not.
+    It leads from Alice to the effect; the link where another party used the token is broken, and no other.
     """
     document = world.service.who("mail-7", at=ASKED)
     assert document is not None
@@ -266,9 +267,9 @@ def test_a_chain_is_a_picture_with_a_broken_link(world: World):
     assert ["5 scopes", "2 scopes (3 fewer)", "possible theft", "succeeded"] == [edge.label for edge in picture.edges]
 
 
-def test_several_chains_are_no_one_picture(tmp_path: Path):
+def test_several_chains_cannot_be_one_picture(tmp_path: Path):
     """
-    Two drawings in one file would be none.
+    Two drawings in one file would be invalid.
     """
     found = invoke("who", "a", "b", "--format", "svg", "--store", f"sqlite:///{tmp_path}/store.db")
 

@@ -27,7 +27,7 @@ ALGORITHMS: dict[str, Callable[[], Private]] = {
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """A token that an order ended, an enforcement point that has not answered, and a signing key."""
+    """Create a token that an order ended, an enforcement point that has not answered, and a signing key."""
     key = file_of(tmp_path, pem(Ed25519PrivateKey.generate()))
     desk = Desk(tmp_path, env={"DELEGRAPH_SIGNING_KEY_FILE": str(key)})
     unusual = "tôken 😀"
@@ -40,7 +40,7 @@ def close(desk: Desk) -> None:
 
 
 def canonical(value: Any) -> bytes:
-    """As the documentation says."""
+    """Serialise as the documentation says."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -53,7 +53,7 @@ def verified(signed: dict[str, Any]) -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_what_is_closed_is_signed_and_verified(desk: Desk, algorithm: str):
     """
-    For each kind of key its content is that of closure and receipt, and the header has the key and the type.
+    For each kind of key the content is that of closure and receipt, and the header has the key id and the type.
     """
     file_of(desk.folder, pem(ALGORITHMS[algorithm]()))
     close(desk)
@@ -91,7 +91,7 @@ def test_cryptography_alone_verifies_it(desk: Desk):
 @pytest.mark.parametrize("field", ["revocation", "verdict", "closed_at", "elements", "receivers", "by_hand", "orders"])
 def test_a_changed_receipt_is_not_verified(desk: Desk, field: str):
     """
-    Whichever field is changed.
+    Any changed field is detected.
     """
     close(desk)
     signed = copy.deepcopy(desk.one("receipt", "r1", "--signed"))
@@ -103,7 +103,7 @@ def test_a_changed_receipt_is_not_verified(desk: Desk, field: str):
 
 def test_an_open_revocation_has_no_signed_receipt(desk: Desk):
     """
-    It exits with 2, the verdict and the remedy; a missing order is 3; another time is a usage error.
+    It exits with 2, the verdict and the remedy; an unknown order exits with 3, another time is a usage error.
     """
     text = " ".join(desk.run("receipt", "r1", "--signed", exit=2).output.split())
     desk.run("receipt", "none", "--signed", exit=3)

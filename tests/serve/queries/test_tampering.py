@@ -1,4 +1,4 @@
-"""Random changes of a log and of all that is kept of it: each is found, and it is said where."""
+"""Random changes of a log and of everything derived from it: each is found, and its place is reported."""
 
 import random
 import sqlite3
@@ -27,7 +27,8 @@ def site() -> Iterator[Site]:
 
 def test_every_change_is_found(site: Site):
     """
-    Of each part in each way; ``tamper`` fails with the first that is missed. docs/evidence.md has the table of 100,000.
+    Every part is changed in every way; ``tamper`` fails with the first change that is missed. docs/evidence.md has the
+    table of 100,000.
     """
     found = tamper(site, random.Random("tampering"), 120)
 
@@ -37,21 +38,19 @@ def test_every_change_is_found(site: Site):
     assert {"fsck", "the witness", "a reader of checkpoints", "the verifier"} == {by for *_, by in found}
 
 
-def test_what_is_not_changed_is_not_accused(site: Site):
+def test_an_unchanged_site_has_no_faults(site: Site):
     """
-    Otherwise the test above would pass with anything.
+    Otherwise the test above would be vacuous.
     """
     assert [] == site.faults()
 
 
 @pytest.mark.slow
 @pytest.mark.kafka
-def test_records_that_the_operator_of_a_broker_rewrote_are_found_when_they_are_read_again(
-    kafka_url: str, tmp_path: Path
-):
+def test_records_rewritten_by_a_broker_operator_are_found(kafka_url: str, tmp_path: Path):
     """
-    The topic is deleted and made again with one record changed and every time kept. The next consumer refuses it as
-    another log. If the operator holds the store too, and binds it to that log, fsck and a rebuild find the record.
+    The topic is deleted and created again with one record changed and the same times. The next consumer refuses it as
+    another log. If the operator also controls the store and binds it to that log, fsck and a rebuild find the record.
     """
     desk = Desk(tmp_path, ("--log", kafka_url), {"DELEGRAPH_EVIDENCE_KEY_FILE": str(tmp_path / "key.pem")})
     desk.run("init", "--partitions", "1")
@@ -81,12 +80,10 @@ def test_records_that_the_operator_of_a_broker_rewrote_are_found_when_they_are_r
 
 @pytest.mark.slow
 @pytest.mark.kafka
-def test_records_that_the_operator_of_a_broker_deleted_are_found_when_the_log_is_read_again(
-    kafka_url: str, tmp_path: Path
-):
+def test_records_deleted_by_a_broker_operator_are_found(kafka_url: str, tmp_path: Path):
     """
-    The beginning of a partition, then the topic made again with its first records alone: it is said which partition
-    and from which offset. What comes later is still projected, since an order must not be held up.
+    First the beginning of a partition is deleted, then the topic is created again with only its first records: the
+    partition and the offset are reported. Later records are still projected, since an order must not be held up.
     """
     desk = Desk(tmp_path, ("--log", kafka_url), {"DELEGRAPH_EVIDENCE_KEY_FILE": str(tmp_path / "key.pem")})
     desk.run("init", "--partitions", "1")
@@ -123,7 +120,7 @@ def test_records_that_the_operator_of_a_broker_deleted_are_found_when_the_log_is
 
 
 def _write_again(log: KafkaLog, values: list[bytes], records: Sequence[Record]) -> None:
-    """Delete the topic of decisions, and make it again with other values at the same times."""
+    """Delete the topic of decisions, and create it again with other values at the same times."""
     name = log.topic_name(DECISIONS)
     with administering(log.servers) as admin:
         admin.delete_topics([name])

@@ -1,4 +1,4 @@
-"""A selection is a question: lists write targets, which ``revoke --targets`` reads."""
+"""Lists write targets, which ``revoke --targets`` reads."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def targets(desk: Desk, *words: str) -> list[str]:
 
 
 def test_each_list_writes_what_can_be_revoked_in_it(desk: Desk):
-    """The tokens of one agent; everything done since a moment, each token once; people and agents."""
+    """The lists are the tokens of one agent, the actions since a moment (each token once), people and agents."""
     since = targets(desk, "actions", "--from", "2024-05-01T09:40:00Z")
 
     assert ["token:t1", "token:t2"] == sorted(targets(desk, "tokens", "--holder", "agent:mailer"))
@@ -32,7 +32,7 @@ def test_each_list_writes_what_can_be_revoked_in_it(desk: Desk):
 
 
 def test_what_a_list_writes_is_revoked_together(desk: Desk):
-    """By way of a file or of standard input; what is not whole says so."""
+    """The targets come from a file or standard input; an incomplete list says so."""
     found = desk.run("tokens", "--holder", "agent:mailer", "--format", "targets")
     order = ("revoke", "--targets", "-", "--reason", "compromise", "--by", "human:ruth", "--execute")
     desk.run(*order, stdin=found.stdout.encode())

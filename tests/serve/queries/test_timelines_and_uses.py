@@ -227,7 +227,7 @@ def test_uses_of_a_page_say_which_came_after_its_end(fresh: stores.Fresh):
 
 
 @pytest.mark.parametrize("after", ["", "x", "1.2", "1.2.ab", "-1.2.ab", "fffffffffffffffff.1.ab"])
-def test_no_page_begins_where_no_page_ended(fresh: stores.Fresh, after: str):
+def test_only_a_cursor_of_the_same_list_is_accepted(fresh: stores.Fresh, after: str):
     """Only a cursor from the previous page of the same list is accepted."""
     with a_store(fresh) as (store, _):
         write(store, recorded([use(1, START), use(2, START)]))
@@ -265,7 +265,7 @@ def test_a_store_of_an_older_version_gives_the_same_lists(fresh: stores.Fresh):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident, and a token with one use more than a counted list may have."""
+    """Create the incident, and a token with one use more than a counted list may have."""
     folder = tmp_path_factory.mktemp("long")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         issued = TokenIssued(token="busy", subject="agent:x", client="busy")
@@ -279,7 +279,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.mark.parametrize(("path", "items"), [("timeline", COUNTED + 2), ("uses", COUNTED + 1)])
-def test_the_pages_of_a_long_list_are_all_of_it_in_the_order_of_time(world: World, path: str, items: int):
+def test_the_pages_of_a_long_list_add_up_to_it_in_time_order(world: World, path: str, items: int):
     """A list that is not counted says so, and its pages have all of it, in the order of a short one."""
     found = []
     address = f"/v1/{path}?of={BUSY}&limit=900"
@@ -303,7 +303,7 @@ def test_a_cursor_of_another_list_is_refused_by_name(world: World):
 
 
 @pytest.mark.parametrize("path", ["timeline", "actions", "uses", "status", "chain", "dossier", "graph"])
-def test_the_pages_of_what_very_many_facts_mention_are_shown(world: World, path: str):
+def test_the_pages_of_a_frequently_mentioned_token_are_shown(world: World, path: str):
     """Every page of a frequently used token is shown like any other."""
     app = create_app(world.site, parts=web_pages(world.site))
     asking = Asking(app, {"Authorization": f"Bearer {world.token()}", "Accept": "text/html"})

@@ -19,7 +19,7 @@ from tests.support.http_worlds import World, api_over
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """The incident on each database."""
+    """Create the incident on each database."""
     url = f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     with api_over(url, tmp_path) as world:
         yield world
@@ -27,7 +27,7 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """The incident, for a test that adds to it."""
+    """Create the incident, for a test that adds to it."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         yield world
 

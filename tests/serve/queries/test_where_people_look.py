@@ -23,7 +23,7 @@ OF = quote(LEAKED, safe="")
 
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The store with twenty planted faults; nothing here adds to it."""
+    """Create a store with twenty planted faults; nothing here adds to it."""
     desk = Desk(tmp_path_factory.mktemp("faults"))
     desk.run("ingest", str(FAULTS))
     return desk
@@ -31,7 +31,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture(scope="module")
 def incident(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """The incident of the demo; nothing here adds to it."""
+    """Create the incident of the demo; nothing here adds to it."""
     desk = Desk(tmp_path_factory.mktemp("incident"))
     desk.run("ingest", str(INCIDENT))
     return desk
@@ -39,7 +39,7 @@ def incident(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident of the demo behind the API; nothing here adds to it."""
+    """Create the incident of the demo behind the API; nothing here adds to it."""
     folder = tmp_path_factory.mktemp("pages")
     with api_over(f"sqlite:///{folder}/store.db", folder) as made:
         yield made
@@ -95,7 +95,7 @@ def test_all_of_them_are_listed_and_cite_facts_that_exist(faults: Desk):
     assert set() == {fact["event_id"] for one in found for fact in one["facts"]} - stated
 
 
-def test_what_lives_too_long_is_found_until_it_is_revoked(faults: Desk):
+def test_a_long_lived_element_is_a_finding_until_it_is_revoked(faults: Desk):
     """
     A revocation resolves the findings that say that a grant and a token last too long, and no others.
     """
@@ -230,7 +230,7 @@ def test_a_session_has_the_findings_of_tokens_that_were_exchanged_from_its_own(t
     assert "wielder-mismatch" in kinds(desk.one("status", f"{name}:https://idp.example#{name}-1"))
 
 
-def test_a_principal_has_what_is_wrong_with_the_line_of_its_tokens(tmp_path: Path):
+def test_a_principal_has_the_findings_of_its_tokens_ancestors(tmp_path: Path):
     """
     If a token was exchanged for another subject, its holder and both subjects show the finding.
     """
