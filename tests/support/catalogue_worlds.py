@@ -952,6 +952,68 @@ honest(
 )
 honest("client-shared", "humans", issued(FIRST, ALICE, None, client=APP), issued(SECOND, "human:bob", None, client=APP))
 
+# credential-shared
+GHOST = "https://idp#ghost"
+
+
+def by_two(**other: Any) -> list[Event]:
+    return [done("a", 6, token=GHOST, actor=PLANNER), done("b", 7, **{"token": GHOST, **other})]
+
+
+attack(
+    "credential-shared", "a token that nobody granted", D1, *by_two(actor=MAILER), of=f"token:{GHOST}", sev="medium",
+    cites=["do-a", "do-b"], n=1,
+)
+attack(
+    "credential-shared", "the same, by workload",
+    done("a", 6, token=GHOST, actor=PLANNER, workload="spiffe://x/p1"),
+    done("b", 7, token=GHOST, actor=PLANNER, workload="spiffe://x/p2"), of=f"token:{GHOST}", sev="high", n=1,
+)
+attack(
+    "credential-shared", "the same, by key, in parts",
+    done("a", 6, token=GHOST, actor=PLANNER, key_thumbprint="k1"), THEN,
+    done("b", 7, token=GHOST, actor=PLANNER, key_thumbprint="k2", src="urn:gw2"), of=f"token:{GHOST}", sev="high", n=1,
+)
+attack(
+    "credential-shared", "granted afterwards", *by_two(actor=MAILER), THEN, issued(GHOST, ALICE, PLANNER),
+    of=f"token:{GHOST}", sev="medium", cites=["do-a", "do-b", f"iss-{GHOST}"], n=1,
+)
+honest("credential-shared", "nobody granted it, one agent", *by_two(actor=PLANNER))
+honest(
+    "credential-shared", "nobody granted it, one agent under two names",
+    registered(PLANNER, "agent", id="al", aliases=["p-7"], owner=ALICE, purpose="crm work"), *by_two(actor="p-7"),
+)
+honest("credential-shared", "nobody granted it, the agent and its workload", *by_two(actor=WORKLOADS[PLANNER]))
+honest("credential-shared", "nobody granted it, the other one fails", *by_two(actor=MAILER, outcome="denied"))
+honest("credential-shared", "two that nobody granted", *by_two(token="https://idp#ghost2", actor=MAILER))
+unknown("credential-shared", "no hands", D1, FIRST_TOKEN, done("a", token=FIRST))
+
+# refresh-token-reuse
+OLD_REFRESH = "https://idp#rt0"
+attack(
+    "refresh-token-reuse", "of a token that nobody granted", issued(FIRST, ALICE, PLANNER, 5, rep=OLD_REFRESH),
+    issued(SECOND, ALICE, PLANNER, 8, rep=OLD_REFRESH), of=f"token:{OLD_REFRESH}", sev="high",
+    cites=[f"iss-{FIRST}", f"iss-{SECOND}"], n=1,
+)
+attack(
+    "refresh-token-reuse", "the same, in parts", issued(SECOND, ALICE, PLANNER, 8, ref=OLD_REFRESH), THEN,
+    issued(FIRST, ALICE, PLANNER, 5, rep=OLD_REFRESH), of=f"token:{OLD_REFRESH}", sev="high",
+)
+attack(
+    "refresh-token-reuse", "used after it was replaced, and nobody granted it",
+    issued(FIRST, ALICE, PLANNER, 5, rep=OLD_REFRESH), done("a", 9, token=OLD_REFRESH, actor=PLANNER),
+    of=f"token:{OLD_REFRESH}", sev="high", cites=["do-a"],
+)
+honest(
+    "refresh-token-reuse", "a lost answer, and nobody granted it", issued(FIRST, ALICE, PLANNER, 5, rep=OLD_REFRESH),
+    issued(SECOND, ALICE, PLANNER, 5.1, rep=OLD_REFRESH),
+)
+honest(
+    "refresh-token-reuse", "refreshed without rotation, and nobody granted it",
+    issued(FIRST, ALICE, PLANNER, 5, ref=OLD_REFRESH), issued(SECOND, ALICE, PLANNER, 8, ref=OLD_REFRESH),
+)
+unknown("refresh-token-reuse", "no renewals", *CHAIN)
+
 # credential-across-tools
 def used_at(*uses: tuple[float, str], **fields: Any) -> list[Event]:
     return [

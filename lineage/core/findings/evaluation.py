@@ -19,6 +19,8 @@ from lineage.core.findings.rules.rule import (
     RULE,
     SOURCE,
     SUBJECTS,
+    TOKEN,
+    UNGRANTED,
     Rule,
 )
 from lineage.core.findings.scene import inputs
@@ -98,7 +100,7 @@ def look(
     by_subject = _by_subject(scene.options, narrow=narrow, without=without)
     for key in keys:
         if is_known(scene, key):
-            for rule in by_subject.get(subject_of(key), ()):
+            for rule in by_subject.get(subject_of(scene, key), ()):
                 if timing is None:
                     yield from rule.check(scene, key)
                 else:
@@ -119,9 +121,11 @@ def conclude(scene: Scene, found: Iterable[Finding], *, timing: Timing | None = 
     return Report(report, missing)
 
 
-def subject_of(key: str) -> str:
+def subject_of(scene: Scene, key: str) -> str:
     """Return the kind of subject by which rules are selected for a thing."""
     kind = key.partition(":")[0]
+    if kind == TOKEN:
+        return TOKEN if scene.world.graph.granted(key) else UNGRANTED
     return NAMED if kind in ("client", "session") else kind
 
 
@@ -139,6 +143,9 @@ def is_known(scene: Scene, key: str) -> bool:
     kind, _, id_ = key.partition(":")
     world = scene.world
     match kind:
+        case "token" if not world.graph.granted(key):
+            children = (world.graph.facts.get(child) for child in world.graph.children(key))
+            return key in scene.tally.used or any(scene.is_known(facts) for facts in children)
         case "token" | "delegation":
             return scene.is_known(world.graph.facts.get(key))
         case "action":
@@ -155,6 +162,7 @@ def others(scene: Scene) -> Iterator[str]:
     principals = {*tally.principals, *tally.denied, *scene.orders_by, *world.principals.registrations}
     principals |= set(world.principals.bindings)
     yield from (f"{PRINCIPAL}:{id_}" for id_ in sorted(principals))
+    yield from sorted(_ungranted(scene))
     yield from sorted(tally.wielded)
     yield from (f"{KEY}:{thumbprint}" for thumbprint in sorted(scene.bound_by_key))
     revocations = {*world.orders.by_id, *world.orders.lifts, *world.receivers.acknowledgements}
@@ -166,6 +174,12 @@ def others(scene: Scene) -> Iterator[str]:
     sources |= {sent.source for sent in scene.intake.credentials}
     yield from (f"{SOURCE}:{source}" for source in sorted(sources))
     yield from sorted({f"{RULE}:{each.rule}" for each in scene.options.exempted})
+
+
+def _ungranted(scene: Scene) -> set[str]:
+    """Return the tokens that are used or drawn on, and that nobody granted."""
+    graph = scene.world.graph
+    return {key for key in (*scene.tally.used, *graph) if key.startswith("token:") and not graph.granted(key)}
 
 
 def is_subject(scene: Scene, key: str) -> bool:

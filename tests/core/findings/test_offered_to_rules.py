@@ -38,8 +38,8 @@ def undeclared(facts: list[Fact], options: Options, at: Instant = 0) -> set[tupl
         (rule.kind, key)
         for key, own in offered.items()
         for rule in RULES.values()
-        if subject_of(key) in rule.of
-        and not can_find(rule.kind, own, offered_around(scene, subject_of(key), key))
+        if subject_of(scene, key) in rule.of
+        and not can_find(rule.kind, own, offered_around(scene, subject_of(scene, key), key))
         and next(iter(rule.check(scene, key)), None) is not None
     }
 

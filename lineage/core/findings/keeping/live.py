@@ -197,7 +197,7 @@ class LiveFindings:
                 self._marks.mark((key for key, _ in self._by_id[id_]), neighbourhood(rule.kind))
         decisions, actions = (f"decision:{id_}" for id_ in world.decisions), (f"action:{id_}" for id_ in world.actions)
         for key in chain(world.graph.facts, decisions, actions, others(self._scene)):
-            if aspect := subjects.get(subject_of(key)):
+            if aspect := subjects.get(subject_of(self._scene, key)):
                 self._marks.aspects[key] |= aspect
 
     def _rules_for(
@@ -218,7 +218,7 @@ class LiveFindings:
 
     def _look(self, key: str, aspect: int) -> AbstractSet[str]:
         """Evaluate the rules that depend on some aspects of a thing; return the ids of the findings that changed."""
-        scene, subject = self._scene, subject_of(key)
+        scene, subject = self._scene, subject_of(self._scene, key)
         is_entered, offered = self._ledger.offered(subject, key)
         had = self._found.get(key)
         if had is None:

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from lineage.core.authority.elements import Element
-from lineage.core.findings.rules.rule import DELEGATION, TOKEN, Rule
+from lineage.core.findings.rules.rule import DELEGATION, TOKEN, UNGRANTED, Rule
 from lineage.core.findings.rules.widening import facts_of
 from lineage.core.findings.scene import inputs
 from lineage.core.findings.scene.scene import Scene
@@ -191,9 +191,9 @@ def _at(fact: Fact) -> int:
 
 
 def credential_shared(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find tokens used by several parties: with different keys, workloads or actors."""
+    """Find tokens, whether or not anybody granted them, that were used with different keys, workloads or actors."""
     used = scene.tally.used.get(key)
-    if used is None or scene.element(key) is None:
+    if used is None:
         return
     hands = {"key": used.keys, "workload": used.workloads, "actor": used.actors}
     several = {name: found for name, found in hands.items() if len(found) >= _MULTIPLE}
@@ -265,7 +265,7 @@ RULES: Final = (
         kind="refresh-token-reuse",
         severity=Severity.HIGH,
         title="Used again after it was replaced",
-        of=(TOKEN,),
+        of=(TOKEN, UNGRANTED),
         check=refresh_token_reuse,
         needs="derivations of tokens",
         looks_at=(inputs.RENEWED,),
@@ -277,10 +277,10 @@ RULES: Final = (
         kind="credential-shared",
         severity=Severity.HIGH,
         title="One token in several hands",
-        of=(TOKEN,),
+        of=(TOKEN, UNGRANTED),
         check=credential_shared,
         needs="actors, workloads or keys of actions",
-        looks_at=(inputs.WIELDED,),
+        looks_at=(inputs.PRESENTED,),
         maps_to=("NHI9", "ASI03", "T0091.000", "M0027"),
         fix="Revoke the token, and bind the next one to a key or a workload.",
     ),

@@ -16,6 +16,7 @@ Missing = Callable[["Scene"], str | None]
 """Explains why a rule cannot be evaluated in a scene, as a clause; None if it can."""
 
 TOKEN: Final = "token"
+UNGRANTED: Final = "ungranted"  # tokens that are used or drawn on, although nobody granted them
 DELEGATION: Final = "delegation"
 ACTION: Final = "action"
 DECISION: Final = "decision"
@@ -26,7 +27,9 @@ REVOCATION: Final = "revocation"
 RECEIVER: Final = "receiver"
 SOURCE: Final = "source"
 RULE: Final = "rule"  # exceptions in the settings
-SUBJECTS: Final = (TOKEN, DELEGATION, ACTION, DECISION, PRINCIPAL, NAMED, KEY, REVOCATION, RECEIVER, SOURCE, RULE)
+SUBJECTS: Final = (
+    TOKEN, UNGRANTED, DELEGATION, ACTION, DECISION, PRINCIPAL, NAMED, KEY, REVOCATION, RECEIVER, SOURCE, RULE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

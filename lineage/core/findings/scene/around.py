@@ -20,7 +20,7 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 def offered_around(scene: Scene, subject: str, key: str) -> frozenset[str] | None:
     """Return what the surroundings of a thing offer to rules; None for a thing of which this is not determined."""
     match subject:
-        case "token" | "delegation":
+        case "token" | "delegation" | "ungranted":
             found = [*_around_element(scene, key)]
         case "action":
             found = [*_around_action(scene, key)]

@@ -37,6 +37,7 @@ AGENT: Final = "agent"
 SUCCESS: Final = "action that succeeded"
 USE: Final = "success under something that was granted"
 WIELDED: Final = "action with a known token that states its actor, workload or key"
+PRESENTED: Final = "success with a token that states its actor, workload or key"
 PLACED: Final = "action with a known token that states its delegation"
 ON_BEHALF: Final = "action with a known token that states on_behalf_of"
 AT_TOOL: Final = "success under something that was granted that states its tool"
@@ -87,6 +88,7 @@ DENIED: Final = "party that was denied something"
 
 MACHINES: Final = frozenset({"agent", "service", "workload"})
 _WIELDERS: Final = frozenset({"human", "agent"})
+_RENEWING: Final = frozenset({"refresh", "replaced"})
 _PARENTS: Final = frozenset({"parent", "delegation", "subject", "refresh", "replaced"})
 
 
@@ -101,6 +103,7 @@ class Shape(NamedTuple):
         holder_kind: The kind of its holder.
         delegator_kind: The kind of its delegator; ``unknown`` for a token.
         granted: The roles of the granted elements that it draws on.
+        is_renewal: Whether it renews or replaces a token, granted or not.
     """
 
     is_token: bool
@@ -110,6 +113,7 @@ class Shape(NamedTuple):
     holder_kind: str
     delegator_kind: str
     granted: frozenset[str]
+    is_renewal: bool
 
 
 def shape_of(element: Element, holder_kind: str, delegator_kind: str, *, granted: frozenset[str]) -> Shape:
@@ -130,6 +134,7 @@ def shape_of(element: Element, holder_kind: str, delegator_kind: str, *, granted
         holder_kind,
         delegator_kind,
         granted,
+        not _RENEWING.isdisjoint(role for roles in element.parents.values() for role in roles),
     )
 
 
@@ -156,7 +161,7 @@ def in_element(shape: Shape) -> frozenset[str]:
         found.add(UNACTED)
     if is_token and granted - {"delegation"}:
         found.add(DERIVED)
-    if granted & {"refresh", "replaced"}:
+    if shape.is_renewal:
         found.add(RENEWED)
     if holder_kind == "agent":
         found |= {OF_AGENT, *({SCOPED_OF_AGENT} if "scopes" in stated else ()), *(() if is_token else (TO_AGENT,))}
@@ -193,6 +198,7 @@ def in_action(act: Act, *, known_token: bool) -> frozenset[str]:
         is_restated=len(act.facts) > 1,
         is_instructed=act.instruction_source is not None,
         is_wielded=known_token and bool(act.actor or act.workload or act.key_thumbprint),
+        is_presented=act.token is not None and bool(act.actor or act.workload or act.key_thumbprint),
         is_placed=known_token and bool(act.delegation),
         is_on_behalf=known_token and bool(act.on_behalf_of),
         is_use=act.element is not None or known_token,
@@ -210,6 +216,7 @@ def _in_action(
     is_restated: bool,
     is_instructed: bool,
     is_wielded: bool,
+    is_presented: bool,
     is_placed: bool,
     is_on_behalf: bool,
     is_use: bool,
@@ -224,6 +231,7 @@ def _in_action(
         RESTATED: is_restated,
         UNTRUSTED: is_instructed,
         WIELDED: is_wielded,
+        PRESENTED: succeeded and is_presented,
         PLACED: is_placed,
         ON_BEHALF: is_on_behalf,
         SUCCESS: succeeded,
