@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
@@ -472,17 +473,22 @@ def test_a_suspension_is_not_shown_as_an_end():
     ]
 
 
+def _grant_along_a_chain(world: World, grants: int) -> None:
+    """Record delegations ``hop-0``, ``hop-1`` and so on, each from the holder of the one before."""
+    fact = {"type": "delegation.granted", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z"}
+    events = [
+        fact | {"event_id": f"hop-{number}", "delegation": f"hop-{number}", "delegator": f"agent:{number}"}
+        | {"delegatee": f"agent:{number + 1}", "parents": [f"hop-{number - 1}"] if number else []}
+        for number in range(grants)
+    ]  # fmt: skip
+    assert 200 == world.post("/v1/events", "producer", json=events).status_code
+
+
 def test_a_long_chain_shows_the_end_of_each_element(here: World):
     """
     An order on the first of eighty delegations ended all of them, and each bar shows it.
     """
-    fact = {"type": "delegation.granted", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z"}
-    grants = [
-        fact | {"event_id": f"hop-{number}", "delegation": f"hop-{number}", "delegator": f"agent:{number}"}
-        | {"delegatee": f"agent:{number + 1}", "parents": [f"hop-{number - 1}"] if number else []}
-        for number in range(80)
-    ]  # fmt: skip
-    assert 200 == here.post("/v1/events", "producer", json=grants).status_code
+    _grant_along_a_chain(here, 80)
     give_order(here.service, _order("delegation", "hop-0", "rev-1"))
     chart = re.search(
         r'<section class="sheet chart".*?</section>', Pages(here).get("/chain?of=delegation:hop-79").text, re.DOTALL
@@ -490,6 +496,24 @@ def test_a_long_chain_shows_the_end_of_each_element(here: World):
     assert chart
 
     assert (1, 79) == tuple(chart[0].count(f">{word}</strong> from") for word in ("revoked", "revoked (inherited)"))
+
+
+@pytest.mark.parametrize(
+    ("grants", "shown", "folded"),
+    [(4, [0, 1, 2, 3, 4], []), (6, [0, 1, 2, 5, 6], [3, 4]), (80, [0, 1, 2, 79, 80], [*range(3, 20), *range(61, 79)])],
+)
+def test_a_long_chain_shows_its_ends_and_folds_the_rest(here: World, grants: int, shown: list[int], folded: list[int]):
+    """
+    Up to five parties are shown; of more the first three and the last two, with the others to unfold, in order.
+    """
+    _grant_along_a_chain(here, grants)
+    page = Pages(here).get(f"/chain?of=delegation:hop-{grants - 1}").text
+    section = re.search(r'<section class="sheet" aria-labelledby="chain">.*?</section>', page, re.DOTALL)
+    assert section
+    parts = re.split(r"<details.*?</summary>(.*?)</details>", section[0], flags=re.DOTALL)
+    found = [[int(one) for one in re.findall(r'class="head"><a[^>]*>agent:(?:<wbr>)?(\d+)<', part)] for part in parts]
+
+    assert (shown, folded) == ([*chain.from_iterable(found[::2])], [*chain.from_iterable(found[1::2])])
 
 
 def test_a_reactivated_element_says_what_had_suspended_it(here: World):
