@@ -150,7 +150,7 @@ def modules_imported() -> dict[str, set[str]]:
 
 
 def rooms_imported(folder: str) -> dict[str, set[str]]:
-    """What stands in a folder, modules and folders, each with what it imports of the others."""
+    """Return the modules and folders of a folder, each with what it imports of the others."""
     found: dict[str, set[str]] = {}
     for name, imported in modules_imported().items():
         if name.startswith(f"{folder}."):
@@ -215,7 +215,7 @@ def test_interfaces_use_the_service_only(name: str, tree: ast.Module):
 
 
 def taken_of_a_service(tree: ast.Module) -> Iterator[str]:
-    """``service.store``, ``service.log`` and ``service.trust.table``, each with its line."""
+    """Yield each ``service.store``, ``service.log`` and ``service.trust.table``, with its line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             found = ast.unparse(node)

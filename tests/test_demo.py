@@ -26,7 +26,7 @@ SCREEN_COLUMNS = 80
 
 
 def demo_output(width: int = SCREEN_COLUMNS, **options) -> tuple[int, str]:
-    """The exit code of the demo, and what it prints where there is no terminal."""
+    """Return the exit code of the demo, and its output without a terminal."""
     console = Console(file=StringIO(), width=width)
     code = demo.run(console, **options)
     return code, console.file.getvalue()
@@ -125,7 +125,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def without_order(service: Service, request: OrderRequest) -> Document | None:
-    """What a service would say that gives no order at all."""
+    """Make a service report an order that it does not give."""
     with demo.throw_away() as (other, clock, _):
         clock.now = demo.ORDERED
         demo.ingest(other, demo.incident_path())
@@ -133,13 +133,13 @@ def without_order(service: Service, request: OrderRequest) -> Document | None:
 
 
 def without_cascade(service: Service, request: OrderRequest) -> Document | None:
-    """An order that leaves the children alive."""
+    """Give an order that leaves the children alive."""
     give_order(service, replace(request, cascade=False, plan_digest=None))
     return without_order(service, request)
 
 
 def on_too_much(service: Service, request: OrderRequest) -> Document | None:
-    """An order that kills siblings as well."""
+    """Give an order that kills siblings as well."""
     give_order(service, replace(request, target=Target("delegation", "grant-renewals"), plan_digest=None))
     return without_order(service, request)
 

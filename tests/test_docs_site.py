@@ -34,7 +34,7 @@ def mkdocs() -> Path:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built from this checkout."""
+    """Build the site from this checkout."""
     program = had(mkdocs)
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
@@ -98,7 +98,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(site: Path) -> Iterator[str]:
-    """The address of a server of the site on loopback."""
+    """Serve the site on loopback, and return its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=site)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

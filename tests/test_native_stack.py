@@ -34,7 +34,7 @@ from tests.support.kafka_worlds import wait_until
 from tests.support.places import ROOT
 from tests.support.servers import had
 
-EVERY_WAY_IN = [
+LISTENERS = [
     ("SASL", "SCRAM-SHA-512"),
     ("SASL", "PLAIN"),
     ("SASL_TLS", "SCRAM-SHA-512"),
@@ -326,12 +326,12 @@ def guarded(secured_kafka: SecuredKafka) -> SecuredKafka:
 
 
 def outcome_of_sending(
-    broker: SecuredKafka, user: str, topic: str, way_in: tuple[str, str], *, idempotent: bool = True
+    broker: SecuredKafka, user: str, topic: str, listener_and_mechanism: tuple[str, str], *, idempotent: bool = True
 ) -> str:
     from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
-    producer = KafkaProducer(**client_of(broker, user, *way_in), enable_idempotence=idempotent)
+    producer = KafkaProducer(**client_of(broker, user, *listener_and_mechanism), enable_idempotence=idempotent)
     try:
         producer.send(topic, b"x").get(timeout=30)
     except KafkaError as error:
@@ -343,13 +343,15 @@ def outcome_of_sending(
 
 @pytest.mark.slow
 @pytest.mark.kafka
-@pytest.mark.parametrize("way_in", EVERY_WAY_IN, ids=" ".join)
-def test_the_credential_of_a_producer_cannot_write_orders(guarded: SecuredKafka, way_in: tuple[str, str]):
+@pytest.mark.parametrize("listener_and_mechanism", LISTENERS, ids=" ".join)
+def test_the_credential_of_a_producer_cannot_write_orders(
+    guarded: SecuredKafka, listener_and_mechanism: tuple[str, str]
+):
     """
     On every listener, the broker accepts decisions but no orders from a producer, and both from a responder.
     """
     outcomes = {
-        (user, topic): outcome_of_sending(guarded, user, f"guarded.{topic}", way_in)
+        (user, topic): outcome_of_sending(guarded, user, f"guarded.{topic}", listener_and_mechanism)
         for user in ("producer", "responder")
         for topic in ("decisions", "orders")
     }
@@ -369,7 +371,7 @@ def test_the_credential_of_a_consumer_cannot_write(guarded: SecuredKafka):
     """
     # An idempotent producer is refused before it names a topic.
     outcomes = {
-        outcome_of_sending(guarded, "consumer", f"guarded.{topic}", EVERY_WAY_IN[0], idempotent=False)
+        outcome_of_sending(guarded, "consumer", f"guarded.{topic}", LISTENERS[0], idempotent=False)
         for topic in ("decisions", "orders")
     }
 

@@ -1,4 +1,4 @@
-"""A reader who follows a request through the code opens the modules that docs/architecture.md lists, and no more."""
+"""A reader who follows a request through the code opens only the modules that docs/architecture.md lists."""
 
 import re
 from importlib.util import find_spec
@@ -30,7 +30,7 @@ def listed(title: str) -> list[str]:
 
 def test_no_request_enters_more_modules_than_the_page_says(recorded: dict[str, Walk]):
     """
-    A change that sends a reader through another module is seen here, and is made or explained.
+    A change that makes a request enter another module fails here, and must be avoided or documented.
     """
     more = {
         title: (len(walk.modules), walk.findings)

@@ -1,4 +1,4 @@
-"""The trees over the log as stored: a function of each partition alone, on both databases."""
+"""The stored trees over the log: each is a function of its partition alone, on both databases."""
 
 import hashlib
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def store(fresh: stores.Fresh) -> Iterator[Store]:
 
 
 def value(number: int) -> bytes | None:
-    """A fact, a repetition of an earlier one, a record that cannot be read, an empty one, or one without a value."""
+    """Generate a fact, a repetition of an earlier one, an unreadable record, an empty one, or one without a value."""
     if number % 7 in {3, 4, 5}:
         return (None, b"", b"?%d" % number)[number % 7 - 3]
     body = TokenIssued(token=f"t{number % 90}", subject="human:alice", expires_at=START * 2)
@@ -50,14 +50,14 @@ def records_of(lane: Lane, offsets: list[int]) -> list[Record]:
 
 
 def write(store: Store, *parts: tuple[Lane, int, int, list[Record]]) -> None:
-    """Write a batch of parts: the lane, from where to where, and the records between."""
+    """Write a batch of parts: the partition, the first and the next offset, and the records between."""
     batch = Batch(advance={lane: (first, following) for lane, first, following, _ in parts})
     read_records([record for *_, records in parts for record in records], None, batch)
     store.write(batch)
 
 
 def tiles_of(store: Store) -> list[tuple[object, ...]]:
-    """Every row of both tables."""
+    """Return every row of both tables."""
     with store.connection() as connection:
         tables = [sa.select(each).order_by(*each.primary_key) for each in (tree, tile)]
         return [tuple(row) for query in tables for row in connection.execute(query)]
@@ -75,7 +75,9 @@ def root_of(store: Store, lane: Lane) -> bytes:
 )
 @settings(max_examples=15)
 def test_a_tree_is_a_function_of_its_partition_alone(fresh: stores.Fresh, offsets: list[int], cuts: list[int]):
-    """Of the records and the offsets that have none; not of batches, other partitions, databases or what is known."""
+    """It depends on the records and on offsets without a record, but not on batches, other
+    partitions, databases or known facts.
+    """
     here, other = (DECISIONS, 3), (ORDERS, 0)
     end = offsets[-1] + 1
     found = []
@@ -96,8 +98,8 @@ def test_a_tree_is_a_function_of_its_partition_alone(fresh: stores.Fresh, offset
     assert found[0] == found[1]
 
 
-def test_leaves_say_what_records_are(store: Store):
-    """Position, gap, time and the digest of the value, also of what is in quarantine or was repeated."""
+def test_leaves_identify_records(store: Store):
+    """Each has position, gap, time and digest of the value, also of quarantined and repeated records."""
     lane = (DECISIONS, 0)
     offsets = [0, 1, 2, 3, 4, 5, 6, 90, 95]
     write(store, (lane, 0, 100, records_of(lane, offsets)))
@@ -114,7 +116,7 @@ def test_leaves_say_what_records_are(store: Store):
 
 @pytest.mark.parametrize("step", [1, 3])
 def test_a_record_is_found_by_its_offset(store: Store, step: int):
-    """With gaps and without, over several tiles; where there is no record, none is found."""
+    """This works with and without gaps, over several tiles; an offset without a record finds none."""
     lane = (ORDERS, 1)
     offsets = list(range(0, 700 * step, step))
     write(store, (lane, 0, 5_000, records_of(lane, offsets)))
@@ -142,8 +144,8 @@ def test_a_fenced_batch_leaves_no_leaf(store: Store):
     assert before == tiles_of(store)
 
 
-def test_what_an_older_version_projected_is_added_later(store: Store):
-    """Until then the tree does not grow, and afterwards it is the same as if it had grown from the start."""
+def test_records_projected_by_an_older_version_are_added_later(store: Store):
+    """Until then the tree does not grow; afterwards it is the same as if it had grown from the start."""
     lane = (DECISIONS, 0)
     records = records_of(lane, list(range(600)))
     write(store, (lane, 0, 300, records[:300]))
@@ -198,7 +200,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_tree_does_not_stop_intake(store: Store, damage: str):
-    """It is not extended, and said to be broken; facts and other trees go on."""
+    """The tree is not extended and is reported as broken; facts and other trees continue."""
     lane, other = (DECISIONS, 0), (ORDERS, 0)
     write(store, (lane, 0, 300, records_of(lane, list(range(300)))))
     with store.engine.begin() as connection:

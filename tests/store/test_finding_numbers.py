@@ -1,4 +1,4 @@
-"""The numbers of a state of the index of findings: those of the last state, and those of earlier ones."""
+"""The counts of findings in a state of their index, for the last state and for earlier ones."""
 
 import random
 from collections import Counter
@@ -57,7 +57,7 @@ def is_shown(one: StoredFinding, filters: Filters) -> bool:
 
 def test_numbers_of_every_state(store: Store):
     """
-    The numbers of each state are those of the findings as they were then, the last state and earlier ones alike.
+    The counts of each state are those of its findings, for the last state and earlier ones.
     """
     rng = random.Random(7)
     state = kept_findings.state_of(store)

@@ -35,7 +35,7 @@ Up = tuple[int, int, int, int]
 
 
 class KilledError(Exception):
-    """A process that ends within a transaction."""
+    """Ends a process within a transaction."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def add_entries(connection: Connection, facts: list[tuple[Any, ...]], refs: list
 
 
 def stored(store: Store) -> tuple[list[Ref], list[Fact], list[Fact], list[Up]]:
-    """Return the entries that the views have, with repetitions."""
+    """Return the entries of the views, with repetitions."""
     with store.connection() as connection:
         refs = sorted(tuple(row) for row in connection.execute(sa.select(*ref.c)))
         abouts = sorted(tuple(row) for row in connection.execute(sa.select(by_about)))
@@ -74,7 +74,7 @@ def stored(store: Store) -> tuple[list[Ref], list[Fact], list[Fact], list[Up]]:
 
 
 def ways_up(refs: list[Ref]) -> list[Up]:
-    """Return what the way up must have for some rows of ``ref``."""
+    """Return the expected way up for some rows of ``ref``."""
     return sorted({(about, key, role, n) for key, _, role, about, n in refs if role in UPWARD})
 
 
@@ -91,8 +91,8 @@ def found(store: Store, key: int) -> tuple[list[Ref], int | None]:
 @given(seed=st.integers(0, 2**32), hot=st.integers(1, 9), fan=st.integers(2, 4))
 def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot: int, fan: int):
     """
-    Batches, steps of merges of any size, and processes that end within a transaction, in any order: after each of them
-    the views have what a list has, and a look-up finds it.
+    Batches, merge steps of any size, and processes that end within a transaction come in any order: after each of them
+    the views equal a list, and a look-up finds the entry.
     """
     rng = random.Random(seed)
     refs: list[Ref] = []
@@ -137,7 +137,7 @@ def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32), fan=st.integers(2, 5))
 def test_merging_ends_with_fewer_runs_than_it_merges(store: Store, seed: int, fan: int):
-    """Once nothing is due, each level has fewer runs than are merged, and nothing waits."""
+    """Once no merge is due, each level has fewer runs than are merged at once, and nothing waits."""
     rng = random.Random(seed)
     emptied(store)
     with pytest.MonkeyPatch.context() as patched:
@@ -161,7 +161,7 @@ def test_merging_ends_with_fewer_runs_than_it_merges(store: Store, seed: int, fa
 
 
 def test_a_deleted_fact_leaves_no_entry(store: Store):
-    """Whatever deletes facts and rows of ``ref``, their entries go with them, and those of others stay."""
+    """Whatever deletes facts and rows of ``ref``, their entries are deleted too, and no others."""
     emptied(store)
     rows = [fact_row((n, n + 100, n % 2, 0)) for n in range(4)]
     with store._write() as connection:
@@ -181,7 +181,7 @@ def test_a_deleted_fact_leaves_no_entry(store: Store):
 
 
 def test_a_migration_copies_the_way_up_run_by_run(store: Store):
-    """Entries of a store of the version before are found from below as before, also while runs are merged."""
+    """Entries of a store of the previous version are found from below as before, also during merges."""
     emptied(store)
     rng = random.Random(4)
     with pytest.MonkeyPatch.context() as patched, store._write() as connection:
@@ -231,7 +231,7 @@ while True:
 
 @pytest.mark.slow
 def test_a_process_killed_while_it_merges_loses_nothing(tmp_path: Path):
-    """SIGKILL at any moment: each fact has its entries once, and the next process goes on merging."""
+    """After SIGKILL at any moment each fact has its entries once, and the next process continues the merge."""
     url = f"sqlite:///{tmp_path}/store.db"
     store = open_store(url, codec.read, create=True)
     rng = random.Random(3)

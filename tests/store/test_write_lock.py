@@ -24,8 +24,8 @@ def opened(file: Path) -> Iterator[sqlite3.Connection]:
 
 def test_a_writer_asks_for_the_lock_until_it_is_free(tmp_path: Path):
     """
-    It asks itself, again and again, instead of leaving that to SQLite, whose pauses grow; then it has the lock, and
-    SQLite waits for it as before.
+    It retries by itself instead of leaving that to SQLite, whose pauses grow; once it has the lock, SQLite waits for
+    locks as before.
     """
     with opened(tmp_path / "file.db") as other, opened(tmp_path / "file.db") as own:
         other.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Worlds in which many actions state the same."""
+"""Worlds in which many actions are equal."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Pages in a real Chromium: the server behind them, who is signed in, and the pages that are looked at one by one."""
+"""Pages in a real Chromium: starting a server, signing in, and examining pages."""
 
 import re
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ PAGES = (
 
 @contextmanager
 def site(folder: Path, *words: str) -> Iterator[str]:
-    """A command that serves pages, and the link that it prints for signing in."""
+    """Start a command that serves pages, and return the sign-in link that it prints."""
     with process(folder, *words) as (server, first):
         assert server.stdout is not None
         output = first
@@ -94,7 +94,7 @@ def eventually(page: Page, selector: str, text: str | re.Pattern[str]) -> None:
 
 
 def serious(page: Page, how: dict[str, object]) -> list[tuple[str, str, str]]:
-    """What axe holds against a page."""
+    """Return the serious violations that axe reports for a page."""
     return [
         (page.url, violation["id"], node["html"][:200])
         for violation in Axe().run(page, options=how).response["violations"]

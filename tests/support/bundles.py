@@ -89,7 +89,7 @@ def statement_of(envelope: dict[str, Any]) -> dict[str, Any]:
 
 
 def resigned(keys: NoteKeys, statement: dict[str, Any]) -> dict[str, Any]:
-    """Sign a changed statement again, with its digests corrected: what a thief of the key would do."""
+    """Sign a changed statement again with its digests corrected, as a thief of the key would."""
     predicate = statement["predicate"]
     statement["subject"][0]["digest"]["sha256"] = hashlib.sha256(canonical_json(predicate["answer"])).hexdigest()
     trust = predicate["trust"]

@@ -1,8 +1,8 @@
-"""Labelled worlds of every rule: attacks, honest twins that look much like them, and worlds without what a rule needs.
+"""Labelled worlds of every rule: attacks, honest twins that look similar, and worlds without the input of a rule.
 
-Written from the catalogue of rules alone, as somebody would who has only the command line. Times are minutes from a
-start, so that a world can be as recent as a question; what happens ``NOW`` happens when its part is taken, and ``THEN``
-separates parts that arrive one after another.
+They are written from the catalogue of rules alone, as a user could. Times are minutes from a start, so that a world can
+be as recent as a question; an event with ``NOW`` happens when its part is ingested, and ``THEN`` separates parts that
+arrive one after another.
 """
 
 from collections.abc import Iterable
@@ -154,17 +154,17 @@ def _add(kind: str, rule: str, label: str, events: tuple[Event | str, ...], base
 
 
 def attack(rule: str, label: str, *events: Event | str, base: list[Event] = BASE, **fields: Any) -> None:
-    """Add an attack, of which the rule has to speak."""
+    """Add an attack, which the rule has to report."""
     _add("attack", rule, label, events, base, fields)
 
 
 def honest(rule: str, label: str, *events: Event | str, base: list[Event] = BASE, **fields: Any) -> None:
-    """Add an honest twin, of which the rule says nothing."""
+    """Add an honest twin, about which the rule reports nothing."""
     _add("honest", rule, label, events, base, fields)
 
 
 def unknown(rule: str, label: str, *events: Event | str, base: list[Event] = BASE, **fields: Any) -> None:
-    """Add a world that lacks what the rule needs, of which the rule says that it is not evaluated."""
+    """Add a world without the input of the rule, which must then report that it is not evaluated."""
     _add("unknown", rule, label, events, base, fields)
 
 

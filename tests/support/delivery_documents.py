@@ -1,10 +1,10 @@
-"""What a delivery process reports when everything is switched on, for tests of its metrics."""
+"""The report of a delivery process with everything switched on, for tests of its metrics."""
 
 from typing import Any
 
 
 def delivered() -> dict[str, Any]:
-    """A document with every part."""
+    """Return a document with every part."""
     called = {"receiver": "r", **dict.fromkeys(("enforced", "rejected", "failed"), 0)}
     covered = {"at": "2026-11-02T09:41:00.000000Z", "age_seconds": 60, "size": 44, "records_after": 3, "old": False}
     run = {"succeeded_at": covered["at"], "fault": "the broker is gone", "records": 3, "held": 2, "unwitnessed": 1}

@@ -25,7 +25,7 @@ def moment(minutes: float) -> str:
 
 
 def event(type_: str, event_id: str, source: str, at: float, **fields: Any) -> Event:
-    """An event."""
+    """Build an event."""
     return {"type": type_, "event_id": event_id, "source": source, "occurred_at": moment(at), **fields}
 
 

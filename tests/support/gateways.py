@@ -24,7 +24,7 @@ class Gateway:
 
     @contextmanager
     def up(self) -> Iterator[None]:
-        """It answers within the block."""
+        """Answer requests within the block."""
         gateway = self
 
         class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""A store whose partitions grow by records that nothing depends on, and a key that signs its trees."""
+"""A store whose partitions grow by records on which nothing depends, and a key that signs its trees."""
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -21,7 +21,7 @@ def new_store(url: str) -> Store:
 
 
 def grow(store: Store, lane: tuple[str, int], records: int, *, mark: bytes = b"?") -> None:
-    """Append records that cannot be read, which are in the tree as all others."""
+    """Append unreadable records, which are in the tree like all others."""
     first = store.positions().get(lane, 0)
     offsets = range(first, first + records)
     batch = Batch(advance={lane: (first, first + records)})

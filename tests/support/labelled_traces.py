@@ -1,7 +1,7 @@
-"""Labelled traces: attacks, each with the rule that has to tell and of what, and honest twins of them.
+"""Labelled traces: attacks, each with the rule that must find it and the subject, and honest twins of them.
 
-Written from the catalogue alone, as somebody would who has only the command line: the facts of a trace come in one or
-two files, and what happens ``NOW`` happens when its file is taken.
+They are written from the catalogue alone, as a user could: the facts of a trace come in one or two files, and an event
+with ``NOW`` happens when its file is ingested.
 """
 
 from typing import Any, Final, NamedTuple
@@ -21,7 +21,7 @@ END, FAR = moment(60), moment(90 * 24 * 60)
 
 
 class Trace(NamedTuple):
-    """A trace: what it is, its files, and what the rule says of it; None for an honest one."""
+    """A trace with its files, and the expected finding; None for an honest one."""
 
     rule: str
     label: str
@@ -33,12 +33,12 @@ TRACES: list[Trace] = []
 
 
 def attack(rule: str, label: str, of: str, *parts: Events) -> None:
-    """Add an attack, of which a rule has to speak."""
+    """Add an attack, which a rule has to report."""
     TRACES.append(Trace(rule, label, list(parts), of))
 
 
 def honest(rule: str, label: str, *parts: Events) -> None:
-    """Add an honest twin, of which a rule says nothing."""
+    """Add an honest twin, about which a rule reports nothing."""
     TRACES.append(Trace(rule, label, list(parts), None))
 
 
@@ -101,7 +101,7 @@ def lifted(id_: str, at: float = 11) -> Event:
 
 
 def base(g: Fields | None = None, t: Fields | None = None) -> Events:
-    """Ann delegates to the planner, which has a token for it: an hour, two scopes."""
+    """Let Ann delegate to the planner, which has a token for it: an hour, two scopes."""
     grants = {"scopes": ["crm.read", "mail.send"], "expires_at": END, **(g or {})}
     token = {"actor": P, "delegation": "g1", "scopes": ["crm.read"], "expires_at": END, **(t or {})}
     people = [registered(ANN), registered(BEN), *(registered(agent, owner=ANN, purpose="x") for agent in (P, W, X))]
@@ -110,7 +110,7 @@ def base(g: Fields | None = None, t: Fields | None = None) -> Events:
 
 
 def child(at: float | str = 2, **fields: Any) -> Event:
-    """The planner hands a part on to the worker."""
+    """Let the planner delegate a part to the worker."""
     return granted("g2", P, W, at, parents=["g1"], **{"scopes": ["crm.read"], "expires_at": END, **fields})
 
 
@@ -314,7 +314,7 @@ honest(
 
 # decision-mismatch
 def permitted(stated: Fields, acted: Fields, extra: Events = ()) -> Events:
-    """An action by a decision, with what each of them states."""
+    """Build an action under a decision, with the statements of both."""
     stated, acted = {"op": "crm.read", **stated}, {"op": "crm.read", **acted}
     return [*base(), *extra, decided("p1", True, **stated), done("x1", decision="p1", **acted)]
 
@@ -395,7 +395,7 @@ honest(
 
 # action-outside-scope
 def used(world: Events, **fields: Any) -> Events:
-    """A use of the token in a world."""
+    """Build a use of the token in a world."""
     return [*world, done("x1", **{"token": "t1", "actor": P, **fields})]
 
 

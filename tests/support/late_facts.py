@@ -1,4 +1,4 @@
-"""Facts by which somebody might try to undo a finding: each contradicts a fact of a world, or adds to it."""
+"""Facts with which somebody might try to resolve a finding: each contradicts a fact of a world, or adds to it."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Files that tests read: of the repository, and real logs beside it."""
+"""Files that tests read: those of the repository, and real logs outside of it."""
 
 import os
 from pathlib import Path

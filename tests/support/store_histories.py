@@ -68,7 +68,7 @@ def write_facts(store: Store, facts: list[Fact]) -> None:
 
 
 def in_batches(store: Store, url: str, records: list[Record], rng: random.Random) -> Store:
-    """Write the records in batches of any size, now and then as a new process, now and then a batch twice."""
+    """Write the records in batches of any size, occasionally as a new process or a batch twice."""
     rest = list(records)
     while rest:
         size = rng.randint(1, 8)

@@ -69,7 +69,7 @@ Records = dict[Lane, list[Record]]
 
 
 class Found(NamedTuple):
-    """What found a change, in which words, and the words that say where."""
+    """What found a change, its message, and the place that it reports."""
 
     by: str
     sentence: str
@@ -81,11 +81,11 @@ class Missed(Exception):  # noqa: N818 (it is what happened)
 
 
 class SameError(Exception):
-    """A change made no difference, such as a bit of base64 that encodes nothing: another one is drawn."""
+    """A change made no difference, such as a bit of base64 that encodes nothing; another one is drawn."""
 
 
 def events() -> Iterator[tuple[str, Event]]:
-    """Six hundred decisions, so that their tree has three tiles, and thirty orders."""
+    """Generate six hundred decisions, so that their tree has three tiles, and thirty orders."""
     for number in range(300):
         above = (Derivation(f"idp#{number - 1}", "subject"),) if number % 5 else ()
         issued = TokenIssued(f"idp#{number}", "human:alice", derived_from=above)
@@ -98,7 +98,7 @@ def events() -> Iterator[tuple[str, Event]]:
 
 
 class Site:
-    """A log, its store, a fresh projection of it, a witness, and a bundle; all of them agree."""
+    """A log, its store, a fresh projection of it, a witness, and a bundle, all of which agree."""
 
     def __init__(self, folder: Path, log: Log, store: Store) -> None:
         self.folder, self.log, self.stored = folder, log, store
@@ -125,7 +125,7 @@ class Site:
         return like(self.stored, connect(f"sqlite:///{self.folder}/{name}", create=True))
 
     def _grow(self) -> None:
-        """Record the events in two parts, each under a checkpoint, with a rotation between; the witness cosigns."""
+        """Record the events in two parts, each under a checkpoint, with a rotation in between; the witness cosigns."""
         everything = list(events())
         size = -(-len(everything) // 2)
         for number in range(2):
@@ -143,7 +143,7 @@ class Site:
                 connection.execute(checkpoint.update().where(checkpoint.c.id == one.id).values(note=text))
 
     def _rotation(self) -> Event:
-        """The old key is replaced, after what it has signed."""
+        """Replace the old key after its last checkpoint."""
         sizes = [
             (f"{topic}/{number}", head.size) for (topic, number), head in evidence_trees.heads(self.stored).items()
         ]
@@ -153,7 +153,7 @@ class Site:
         return Event("rotated", "urn:soc", START + 450 * SECOND, body)
 
     def faults(self) -> list[str]:
-        """What each of those that find changes says of the site as it is."""
+        """Return what each checker reports about the unchanged site."""
         found = [*differences(self.stored, self.fresh), *tree_differences(self.stored, self.fresh)]
         found += checkpoints_by_retired_keys(self.stored, self.fresh, None)
         found += tree_differences(self.stored, self.rebuilt(self.records))
@@ -165,7 +165,7 @@ class Site:
         return found
 
     def rebuilt(self, records: Records) -> Store:
-        """The trees of another log, as a projection builds them."""
+        """Return the trees of another log, as a projection builds them."""
         with self.scratch.engine.begin() as connection:
             connection.execute(tile.delete())
             connection.execute(tree.delete())
@@ -191,12 +191,12 @@ class Site:
 
 
 def committed(records: Sequence[Record]) -> list[Committed]:
-    """What a tree has of records."""
+    """Return what a tree contains of records."""
     return [(record.number, record.recorded_at, digest_of(record.value)) for record in records]
 
 
 def flipped(rng: random.Random, data: bytes) -> bytes:
-    """Data with one bit changed."""
+    """Return the data with one bit changed."""
     found = bytearray(data)
     found[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     return bytes(found)
@@ -267,13 +267,13 @@ def _another_log(site: Site, rng: random.Random, change: str) -> tuple[Lane, Rec
 
 
 def _first(sentences: Generator[str], filters: Container[str] | None = None) -> str:
-    """The first sentence, or the first of those wanted; the rest is not computed."""
+    """Return the first sentence, or the first of those wanted; the rest is not computed."""
     with closing(sentences):
         return next((one for one in sentences if filters is None or one in filters), "")
 
 
 def tampered_log(site: Site, rng: random.Random, change: str) -> Found:
-    """Change the log alone: the stored tree says at which offset."""
+    """Change the log alone: the stored tree shows the offset."""
     lane, records, at = _another_log(site, rng, change)
     name = f"tree: {lane[0]}/{lane[1]} differs"
     places = [f"{name} from offset {offset:,} on" for offset in (at, at + 1)]  # after a gap, from the next record on
@@ -282,7 +282,7 @@ def tampered_log(site: Site, rng: random.Random, change: str) -> Found:
 
 
 def tampered_log_and_store(site: Site, rng: random.Random, change: str) -> Found:
-    """Change the log, and rebuild the store from it: the first checkpoint that covers the record says so."""
+    """Change the log, and rebuild the store from it: the first checkpoint that covers the record contradicts it."""
     lane, records, at = _another_log(site, rng, change)
     origin = f"{ORIGIN}/{lane[0]}/{lane[1]}"
     own = [one for one in site.checkpoints if one.head.origin == origin]
@@ -332,7 +332,7 @@ def _rows(store: Store, table: sa.Table) -> list[dict[str, Any]]:
 
 
 def tampered_store(site: Site, rng: random.Random, change: str) -> Found:
-    """Change facts in the store: compared with a fresh projection."""
+    """Change facts in the store, which is compared with a fresh projection."""
     rows = _rows(site.stored, fact)
     one, two = rng.sample(rows, 2)
     changes: dict[str, list[dict[str, Any]]] = {
@@ -349,7 +349,7 @@ def tampered_store(site: Site, rng: random.Random, change: str) -> Found:
 
 
 def tampered_tiles(site: Site, rng: random.Random, change: str) -> Found:
-    """Change the stored tree: compared with that of a fresh projection."""
+    """Change the stored tree, which is compared with that of a fresh projection."""
     rows = _rows(site.stored, tile)
     one, two = rng.sample(rows, 2)
     key, other = ((row["lane"], row["level"], row["place"]) for row in (one, two))
@@ -378,7 +378,7 @@ def resigned_checkpoint(site: Site, rng: random.Random, _change: str) -> Found:
 
 
 def _signed_again(site: Site, note: str) -> str:
-    """A note with the signature of a stolen old key in place of the present one; cosignatures are still valid."""
+    """Return a note with the signature of a stolen old key instead of the present one; cosignatures stay valid."""
     text, (_, *cosignatures) = parse_note(note)
     return str(Note(text, (site.old.sign(text), *cosignatures)))
 
@@ -410,7 +410,7 @@ def tampered_checkpoint(site: Site, rng: random.Random, change: str) -> Found:
 
 
 def _reader_says(raw: str, head: Checkpoint, trusted: Sequence[VerifierKey]) -> str:
-    """What a reader of a checkpoint finds wrong with it."""
+    """Return what a reader of a checkpoint finds wrong with it."""
     try:
         note = parse_note(raw)
         signers = verified(note, trusted, is_valid)

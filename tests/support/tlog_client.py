@@ -13,7 +13,7 @@ def node(left: bytes, right: bytes) -> bytes:
 
 
 def root_of(hashes: list[bytes]) -> bytes:
-    """MTH of RFC 6962 section 2.1, of hashes of leaves."""
+    """Compute the Merkle tree hash (RFC 6962 section 2.1) of leaf hashes."""
     if not hashes:
         return hashlib.sha256(b"").digest()
     if len(hashes) == 1:
@@ -25,7 +25,7 @@ def root_of(hashes: list[bytes]) -> bytes:
 
 
 def index_path(index: int) -> str:
-    """Three digits in each part, all but the last after an x."""
+    """Format an index in groups of three digits, all but the last after an ``x``."""
     text = str(index)
     text = text.zfill(-(-len(text) // 3) * 3)
     parts = [text[at : at + 3] for at in range(0, len(text), 3)]
@@ -33,7 +33,7 @@ def index_path(index: int) -> str:
 
 
 def tile_paths(size: int, level: int | str) -> list[tuple[str, int]]:
-    """The tiles of a level of a tree of this size, each with its width."""
+    """Yield the tiles of a level of a tree of this size, each with its width."""
     there = size if level == "entries" else size // 256 ** int(level)
     found = [(f"tile/{level}/{index_path(index)}", 256) for index in range(there // 256)]
     if there % 256:

@@ -1,8 +1,8 @@
-"""Which of our modules a request enters, in order.
+"""Records which of our modules a request enters, in order.
 
 ``python -m tests.support.walks`` prints the table and the lists of docs/architecture.md. A module is entered when one
-of its functions runs during the request. The process has answered the same before, from another store, so that nothing
-is counted that is only imported or compiled once.
+of its functions runs during the request. The process has answered the same before, from another store, so that modules
+that are only imported or compiled once do not count.
 """
 
 import sys
@@ -24,7 +24,7 @@ FINDINGS = ("lineage.core.findings.", "lineage.core.model.finding")
 
 
 class Walk(NamedTuple):
-    """What a request entered.
+    """The modules that a request entered.
 
     Attributes:
         title: The request.

@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Receiver:
-    """The messages, and the responses: the next of ``answers``, else 204."""
+    """The received messages, and the responses: the next of ``answers``, otherwise 204."""
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret

@@ -92,7 +92,7 @@ class Pool:
         self.actions = rng.sample(ACTIONS, rng.randint(1, 3))
 
     def chance(self, probability: float) -> bool:
-        """Whether something happens."""
+        """Whether an event with this probability happens."""
         return self.rng.random() < probability
 
     def instant(self) -> str:
@@ -112,7 +112,7 @@ class Pool:
         return ids if self.chance(0.1) else [id_ for id_ in ids if id_ != own]
 
     def some(self, ids: list[str], most: int) -> list[str]:
-        """Return a few ids, now and then one of them twice."""
+        """Return a few ids, occasionally one of them twice."""
         found = self.rng.sample(ids, min(len(ids), self.rng.randint(1, most)))
         return [*found, found[0]] if self.chance(0.05) else found
 
@@ -121,7 +121,7 @@ class Pool:
         return {field: value() for field, (probability, value) in fields.items() if self.chance(probability)}
 
     def principal(self) -> str:
-        """A principal."""
+        """Return a principal."""
         return self.rng.choice(self.principals)
 
 
@@ -505,7 +505,7 @@ def orderly(pool: Pool) -> list[Event]:
 
 
 def recorded(rng: random.Random, event: Event) -> Record:
-    """Record an event, immediately or later; an order or a lift now and then on the wrong topic."""
+    """Record an event, immediately or later; occasionally an order or a lift on the wrong topic."""
     rightly = event["type"] in ORDERS and rng.random() > 0.06
     recorded_at = moment_of(event["occurred_at"]) if rng.random() < 0.5 else rng.choice(grid)
     return {"event": event, "recorded_at": recorded_at, "via": "orders" if rightly else "decisions"}

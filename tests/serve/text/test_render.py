@@ -59,7 +59,7 @@ def first_sentence(page: RenderableType) -> str:
 
 @contextmanager
 def incident() -> Iterator[Service]:
-    """A service that knows the incident of the demo, before any order."""
+    """Return a service that knows the incident of the demo, before any order."""
     with demo.throw_away() as (service, clock, _):
         demo.ingest(service, demo.incident_path())
         clock.now = demo.ORDERED
@@ -68,7 +68,7 @@ def incident() -> Iterator[Service]:
 
 @contextmanager
 def knowing(*events: Event) -> Iterator[Service]:
-    """Return a service with some events, each given by its fields beyond the envelope."""
+    """Return a service with some events, each given by its fields besides the envelope."""
     with demo.throw_away() as (service, clock, folder):
         file = folder / "events.jsonl"
         envelope = {"source": "urn:idp", "occurred_at": "2026-11-02T09:00:00Z"}

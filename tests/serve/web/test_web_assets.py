@@ -41,8 +41,8 @@ def test_each_vendored_library_has_its_licence_next_to_it():
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
 def test_nothing_is_inline_and_nothing_is_from_elsewhere(path):
     """
-    A template holds no style attribute, no handler and no script of its own, and no file of ours names another host;
-    the dossier, which stands alone, has its styles in it.
+    A template has no style attribute, no handler and no inline script, and none of our files names another host; the
+    dossier, a file by itself, contains its styles.
     """
     text = path.read_text("utf-8")
     inline = re.findall(r"<[^>]+\s(?:style|on[a-z]+)=|<script(?![^>]*\ssrc=)|javascript:", text)

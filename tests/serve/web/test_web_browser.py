@@ -57,9 +57,9 @@ def _somebody(link: str, browser: Browser, kept: Path, complaints: list[str], **
 
 
 @pytest.mark.slow
-def test_a_part_of_a_name_finds_principals_in_the_graph(person: BrowserContext):
+def test_part_of_a_name_finds_principals_in_the_graph(person: BrowserContext):
     """
-    What has the word is marked and counted, the rest is pale, Enter goes on, and Escape ends it.
+    Matches are highlighted and counted, the rest is pale, Enter goes to the next one, and Escape ends the search.
     """
     page = person.new_page()
     page.goto("/graph?view=principals")
@@ -585,8 +585,8 @@ def test_pages_are_accessible(link: str, browser: Browser, signed_in: Path):
 @pytest.mark.slow
 def test_the_incident_of_the_tour_is_proved_to_be_over(link: str, browser: Browser, signed_in: Path):
     """
-    From the start page to a signed CLOSED, with nothing but its links and buttons: plan, order, the gateway enforces
-    it, and says so when it is asked.
+    It leads from the start page to a signed CLOSED by links and buttons only: plan, order, enforcement by the gateway,
+    and its reply to the proof.
     """
     context = _somebody(link, browser, signed_in, [], accept_downloads=True)
     page = context.new_page()

@@ -23,7 +23,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def opened(person: Pages, **form: str) -> str:
-    """The address of a case that was just opened."""
+    """Open a case, and return its address."""
     response = person.send("/cases", **{"title": "Leaked token", **form})
     assert 303 == response.status_code, response.text
     return response.headers["location"]
@@ -31,7 +31,7 @@ def opened(person: Pages, **form: str) -> str:
 
 def test_a_finding_becomes_a_case_and_lists_fill_it(world: World):
     """
-    Each page has Add to case; it offers the open cases, and a new one.
+    Each page has "Add to case", which offers the open cases and a new one.
     """
     person = Pages(world)
     [button] = re.findall(r'href="(/add-to-case\?[^"]*)"', person.get("/findings/F-7ad89a5c2ebaf0cbebb4").text)
@@ -54,7 +54,7 @@ def test_a_finding_becomes_a_case_and_lists_fill_it(world: World):
 
 def test_a_case_is_assigned_noted_closed_and_its_items_removed(world: World):
     """
-    Each form is one change by the person who is signed in.
+    Each form is one change by the signed-in person.
     """
     person = Pages(world)
     page = opened(person, items=LEAKED)
@@ -77,7 +77,7 @@ def test_a_case_is_assigned_noted_closed_and_its_items_removed(world: World):
 
 def test_the_export_is_a_download_of_the_page(world: World):
     """
-    Both forms lead to the API, which the session of the page may ask.
+    Both links lead to the API, which accepts the session of the page.
     """
     person = Pages(world)
     page = opened(person, items="action:mail-7")
@@ -95,7 +95,7 @@ def test_the_export_is_a_download_of_the_page(world: World):
         ({"title": f"see {JWT}"}, "raw credential"),
     ],
 )
-def test_what_cannot_be_opens_nothing(world: World, form: dict[str, str], why: str):
+def test_an_invalid_case_is_not_opened(world: World, form: dict[str, str], why: str):
     """
     The page says what is wrong, and repeats no credential.
     """
@@ -108,9 +108,9 @@ def test_what_cannot_be_opens_nothing(world: World, form: dict[str, str], why: s
     assert "No case" in text_of(person.get("/cases"))
 
 
-def test_who_may_only_look_changes_nothing(world: World):
+def test_an_investigator_cannot_change_a_case(world: World):
     """
-    An investigator sees cases, without forms; a form from elsewhere is refused.
+    An investigator sees cases without forms; a form from another site is refused.
     """
     page = opened(Pages(world), items=LEAKED)
     looking = Pages(world, "investigator")

@@ -1,4 +1,4 @@
-"""A case in a real Chromium, by clicking and typing alone: from the finding on the start page to the export."""
+"""A case in a real Chromium, by clicking and typing only: from the finding on the start page to the export."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.support.browsing import SECONDS, eventually, serious, sign_in, site
 
 @pytest.fixture(scope="module")
 def person(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
-    """Somebody who is signed in to the demo; nobody else was asked, and nothing ran into an error."""
+    """Yield a page that is signed in to the demo; check afterwards that it used no other host and no error occurred."""
     complaints: list[str] = []
     with site(tmp_path_factory.mktemp("demo"), "demo", "--serve") as link:
         kept = sign_in(browser, link, tmp_path_factory.mktemp("browser"))
@@ -32,7 +32,7 @@ def person(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.mark.slow
 def test_a_person_takes_a_finding_to_an_export(person: BrowserContext, tmp_path: Path):
     """
-    From the start page: the finding, a case, a token, an action and a range, a note, a colleague, the export.
+    The steps are start page, finding, case, a token, an action and a range, a note, a colleague, and the export.
     """
     page = person.new_page()
     page.goto("/")
@@ -92,7 +92,7 @@ def test_a_person_takes_a_finding_to_an_export(person: BrowserContext, tmp_path:
 
 
 def _looks_right(page: Page, address: str) -> None:
-    """Whatever the width and the colours, axe has no serious complaint, and nothing is beside the page."""
+    """Check at several widths and in both themes that axe reports nothing serious and nothing overflows."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         for width in (1_440, 390):

@@ -20,13 +20,13 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def hold_of(person: Pages) -> str:
-    """The id of the first hold on the page."""
+    """Return the id of the first hold on the page."""
     return re.findall(r'id="hold-([^"]+)"', person.get("/retention").text)[0]
 
 
 def test_a_hold_is_placed_shown_where_it_applies_and_released(world: World):
     """
-    The page of the party, and of an alias of it, has a line that leads to the hold; then nothing has.
+    The pages of the party and of an alias link to the hold until it is released.
     """
     person = Pages(world)
     placed = person.send("/holds", principal=ALICE, reason="Lawsuit 4711", key="k1")
@@ -62,7 +62,7 @@ def test_a_case_says_that_it_is_held(world: World):
     assert "Audit of everything" in text
 
 
-def test_what_was_typed_wrongly_releases_nothing(world: World):
+def test_a_mistyped_confirmation_releases_nothing(world: World):
     person = Pages(world)
     person.send("/holds", everything="true", reason="Audit")
     hold = hold_of(person)
@@ -86,7 +86,7 @@ def test_what_was_typed_wrongly_releases_nothing(world: World):
         ({"starts_at": "soon", "reason": "x"}, "starts_at"),
     ],
 )
-def test_what_cannot_be_held_is_refused_and_what_was_entered_stays(world: World, form: dict[str, str], said: str):
+def test_an_invalid_hold_is_refused_and_the_input_stays(world: World, form: dict[str, str], said: str):
     response = Pages(world).send("/holds", **form)
 
     assert (400, True) == (response.status_code, said in text_of(response))
@@ -104,7 +104,7 @@ def test_only_a_responder_changes_holds(world: World):
     assert "needs the role responder" in text_of(page)
 
 
-def test_nothing_that_was_typed_becomes_markup(world: World):
+def test_input_never_becomes_markup(world: World):
     person = Pages(world)
     person.send("/holds", principal=HOSTILE, unseen="true", reason=HOSTILE)
     response = person.get("/retention")

@@ -1,4 +1,4 @@
-"""The pages of evidence and of retention in a real Chromium, over a log that is signed and from which was deleted."""
+"""The pages of evidence and retention in a real Chromium, over a signed log from which records were deleted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ OLD = now() - 48 * 3_600_000_000
 def person(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BrowserContext]:
-    """Somebody who is signed in to a server whose log is signed, and from which records were deleted."""
+    """Yield a page that is signed in to a server with a signed log from which records were deleted."""
     desk = Desk(tmp_path, (), {"DELEGRAPH_EVIDENCE_KEY_FILE": str(tmp_path / "key.pem")})
     log = open_log(desk.url, create=True, clock=lambda: OLD)
     acted = (ActionPerformed(f"a{number}", "noop", "succeeded", actor="agent:mailer") for number in range(700))
@@ -42,7 +42,7 @@ def person(
 
 @pytest.mark.slow
 def test_a_person_places_and_releases_a_hold_and_downloads_a_certificate(person: BrowserContext, tmp_path: Path):
-    """From the page of evidence, by clicking and typing alone; then each page is looked at."""
+    """It starts from the page of evidence, by clicking and typing only; then each page is examined."""
     page = person.new_page()
     page.goto("/evidence")
     page.get_by_role("link", name="retention and legal holds").click()
@@ -74,7 +74,7 @@ def test_a_person_places_and_releases_a_hold_and_downloads_a_certificate(person:
 
 
 def _looks_right(page: Page, address: str) -> None:
-    """Whatever the width and the colours, axe has no serious complaint, and nothing is beside the page."""
+    """Check at several widths and in both themes that axe reports nothing serious and nothing overflows."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         for width in (1_440, 390):

@@ -1,4 +1,4 @@
-"""Ids as long as they may be, in many scripts: every page shows them whole and stays in its frame."""
+"""Ids of maximum length in many scripts: every page shows them completely and stays within its width."""
 
 import time
 from collections.abc import Iterator
@@ -41,13 +41,13 @@ NOW = time.time_ns() // 1_000
 
 
 def long_id(prefix: str, letters: str) -> str:
-    """An id of as many bytes as it may have."""
+    """Return an id of the maximum number of bytes."""
     room = MOST_BYTES - len(prefix.encode())
     return prefix + (letters * MOST_BYTES).encode()[:room].decode(errors="ignore")
 
 
 def story(letters: str) -> list[Body]:
-    """A person, an agent, a grant, a token and an action, all with long ids in one script."""
+    """Return a person, an agent, a grant, a token and an action, all with long ids in one script."""
     person, agent = long_id("human:", letters), long_id("agent:", letters)
     grant, token = long_id("grant-", letters), long_id("https://idp.example#", letters)
     return [
@@ -67,7 +67,7 @@ def story(letters: str) -> list[Body]:
 
 
 def pages_of(letters: str) -> dict[str, str]:
-    """The pages that show these, and the id that each is about."""
+    """Return the pages that show these, and the id that each is about."""
     ids = {
         "/who?action=": long_id("act-", letters),
         "/chain?of=token:": long_id("https://idp.example#", letters),
@@ -87,7 +87,7 @@ def pages_of(letters: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The pages over a store with one story in each script."""
+    """Serve the pages over a store with one story in each script."""
     folder = tmp_path_factory.mktemp("scripts")
     url = f"sqlite:///{folder}/store.db"
     store, log = open_store(url, codec.read, create=True), open_log(url, create=True, clock=lambda: NOW)
@@ -102,7 +102,7 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_ids_of_any_script_stay_in_the_frame_and_are_shown_whole(browser: Browser, link: str, tmp_path: Path):
-    """On a telephone no page scrolls sideways; the id is there to be read, and turns nothing round beside it."""
+    """On a phone no page scrolls sideways; the id is legible, and does not reverse the text next to it."""
     kept = sign_in(browser, link, tmp_path)
     context = browser.new_context(
         base_url=link.partition("/sign-in")[0], storage_state=kept, viewport={"width": 390, "height": 844}

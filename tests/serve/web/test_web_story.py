@@ -1,7 +1,7 @@
-"""A responder in a real Chromium, by clicking and typing alone: from a suspicion to a signed CLOSED.
+"""A responder in a real Chromium, by clicking and typing only: from a suspicion to a signed CLOSED.
 
-Three enforcement points on loopback: one confirms by itself, one is confirmed by hand, one is down and comes back.
-``DELEGRAPH_TEST_PICTURES`` names a folder for a picture of every step.
+Three enforcement points run on loopback: one confirms by itself, one is confirmed by hand, one is down and comes back.
+``DELEGRAPH_TEST_PICTURES`` names a folder for a screenshot of every step.
 """
 
 import json
@@ -36,7 +36,7 @@ NAMES = {"edge": "urn:point:edge", "appliance": "urn:point:appliance", "branch":
 
 @dataclass
 class Incident:
-    """A desk with a server before it, a delivery process, and the enforcement points."""
+    """A store with a server, a delivery process, and the enforcement points."""
 
     desk: Desk
     link: str
@@ -64,7 +64,7 @@ def issued(id_: str, minutes_ago: int = 50, **fields: Any) -> dict[str, Any]:
 
 
 def history() -> list[dict[str, Any]]:
-    """An assistant with three sessions; the token of one of them was used by somebody else."""
+    """Build the events of an assistant with three sessions; somebody else used the token of one of them."""
     used = {"operation": "mail.send", "outcome": "succeeded", "tool": "mail", "token": LEAKED}
     return [
         event("principal.registered", "p1", 60, principal="human:alice", kind="human", display_name="Alice Ng"),
@@ -124,7 +124,7 @@ def running_beside(folder: Path, command: str) -> Iterator[None]:
 
 
 class Walk:
-    """The steps of a person; each is looked at by axe, and pictured where a folder is named."""
+    """The steps of a person; axe examines each page, and a screenshot is taken if a folder is named."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -152,8 +152,9 @@ class Walk:
 @pytest.mark.slow
 def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browser):  # noqa: PLR0915 (one story)
     """
-    Start page, finding, a case, the tokens of the agent, three ticked, a plan that drifts, the new plan confirmed, the
-    board with a point that confirms by itself, one by hand, and one that comes back; the proof and the case, exported.
+    The steps are: start page, finding, a case, the tokens of the agent, three selected, a plan that drifts, the new
+    plan confirmed, the board with one point that confirms by itself, one by hand and one that comes back, and the
+    export of proof and case.
     """
     page = browser.new_context(accept_downloads=True).new_page()
     page.set_default_timeout(SECONDS * 1_000)
@@ -240,7 +241,7 @@ def test_from_a_suspicion_to_a_signed_closed(incident: Incident, browser: Browse
 
 
 def _verified(signed: dict[str, Any]) -> str:
-    """The verdict of a proof whose signature is valid."""
+    """Return the verdict of a proof after verifying its signature."""
     payload = json.dumps(signed["proof"], sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     key = jwt.PyJWK(signed["jwk"])
     jwt.PyJWS().decode(signed["jws"], key.key, algorithms=[key.algorithm_name], detached_payload=payload)
