@@ -9,6 +9,7 @@ from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.model.vocabulary import REASONS
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.chain_picture import picture_of_chain
+from lineage.serve.queries.activity.usage import findings_of_actions
 from lineage.serve.queries.graphs.graph_view import MOST
 from lineage.serve.queries.history.timeline import is_mentioned_more_than
 from lineage.serve.queries.inventory.descriptions import descriptions
@@ -212,7 +213,10 @@ def governance(question: str, title: str) -> Callable[[PageRequest], Shown]:
 
 
 def search(page: PageRequest) -> Shown:
-    """Build the page of what contains a text, by kind, with a line about each and the actions with it."""
+    """Build the page of what contains a text, by kind, with a line about each, the actions with it and their findings.
+
+    Only the actions that are seen first are examined for findings.
+    """
     doc = page.document
     things = [*doc["items"], *doc["did_you_mean"]]
     described = descriptions(page.site.service, things, at=page.query.at, until=page.at, known_at=page.query.known_at)
@@ -220,11 +224,16 @@ def search(page: PageRequest) -> Shown:
     listed = {one["id"] for one in doc["items"] if one["kind"] == "action"}
     used = (one for about in described if about for one in about.get("actions", ()))
     done = {one["action"]: one for one in used if one["action"] not in listed}
+    latest = sorted(done.values(), key=lambda one: (one["occurred_at"], one["action"]), reverse=True)[:DONE]
+    seen = [*(one["action"] for one in latest), *(one["id"] for one in doc["items"] if one["kind"] == "action")]
     return {
         "q": page.query.text("q"),
         "kinds": _by_kind(shown[: len(doc["items"])]),
         "near": shown[len(doc["items"]) :],
-        "done": sorted(done.values(), key=lambda one: (one["occurred_at"], one["action"]), reverse=True)[:DONE],
+        "done": latest,
+        "findings": findings_of_actions(
+            page.site.service, seen[: 2 * DONE], at=page.query.at, known_at=page.query.known_at
+        ),
         "looks_at": render_search.LOOKS_AT,
     }
 

@@ -155,6 +155,16 @@ def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: Wor
         assert "never used" not in text
 
 
+def test_a_search_begins_with_what_is_wrong_with_the_actions_it_shows(world: World):
+    """
+    Who looks for the rival's mailbox sees the theft first; one that nothing wrong was done to shows none.
+    """
+    pages = [Pages(world).get(f"/search?q={word}").text for word in ("rival", "mail-7", "price")]
+
+    theft = "Possible token theft: agent:scraper used a token issued to agent:mailer"
+    assert [True, True, False] == [theft in re.sub(r"<[^>]*>", "", page.partition("<h1")[0]) for page in pages]
+
+
 def test_a_search_says_what_it_found_and_where_it_looked(world: World):
     """Each result has a line by which a person recognises it; a file leads to what was done with it in one step."""
     mail, price, nothing = (

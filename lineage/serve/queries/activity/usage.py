@@ -4,7 +4,7 @@ Only the latest actions are examined; the answer says whether these are all.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.action_filter import ActionFilter
@@ -18,6 +18,7 @@ from lineage.serve.documents.core_documents import Document, decision_document, 
 from lineage.serve.queries.activity.actions import actions
 from lineage.serve.queries.lists.list_pages import OVER_HTTP
 from lineage.serve.queries.service import Service
+from lineage.store.reading.reader import Reader
 
 USED: Final = ("operation", "resource", "tool")
 LATEST: Final = 200  # actions that are looked at
@@ -51,12 +52,7 @@ def usage(service: Service, used: UsageSubject, *, at: Instant, known_at: Instan
     with service.reader(known_at=known_at) as reader:
         world = reader.world()
         reader.load_actions(world, [item["action"] for item in items])
-        near_it = [item["action"] for item in items[:EXAMINED]]
-        findings = _findings(service, world, near_it, at)
-        judged = reader.world()
-        reader.load_about(judged, [f"finding:{one.id}" for one in findings])
-    documents = finding_documents(findings, service.options, judgements=judged.judgements, at=at)
-    unsuppressed = [one for one in documents if one["status"] != SUPPRESSED]
+        findings = _findings(service, reader, world, [item["action"] for item in items[:EXAMINED]], at)
     return {
         "kind": used.kind,
         "id": used.id,
@@ -70,19 +66,36 @@ def usage(service: Service, used: UsageSubject, *, at: Instant, known_at: Instan
         "humans": _parties(((item["human_known_as"], item["human_name"]), item) for item in items),
         **{f"{name}s": _counted(_value(item[name]) for item in items) for name in USED if name != used.kind},
         "items": items,
-        "findings": sorted(unsuppressed, key=lambda one: (-SEVERITIES[one["severity"]], one["kind"], one["id"])),
+        "findings": findings,
         "findings_complete": found["complete"] and len(items) <= EXAMINED,
         "as_of": found["as_of"],
     }
 
 
-def _findings(service: Service, world: World, done: list[str], at: Instant) -> list[Any]:
-    """Find what is wrong with some actions and their decisions."""
+def findings_of_actions(
+    service: Service, done: Collection[str], *, at: Instant, known_at: Instant | None = None
+) -> list[Document]:
+    """Find what is wrong with some actions and their decisions, the worst first; without what is suppressed."""
+    if not done:
+        return []
+    with service.reader(known_at=known_at) as reader:
+        world = reader.world()
+        reader.load_actions(world, done)
+        return _findings(service, reader, world, done, at)
+
+
+def _findings(service: Service, reader: Reader, world: World, done: Collection[str], at: Instant) -> list[Document]:
+    """Find what is wrong with some actions that are loaded, and with their decisions."""
     keys = [f"action:{action}" for action in done]
     keys += [
         f"decision:{named.value}" for action in done if (named := first_stated(world.actions.get(action), "decision"))
     ]
-    return near(world, keys, at, service.options)
+    findings = near(world, keys, at, service.options)
+    judged = reader.world()
+    reader.load_about(judged, [f"finding:{one.id}" for one in findings])
+    documents = finding_documents(findings, service.options, judgements=judged.judgements, at=at)
+    unsuppressed = [one for one in documents if one["status"] != SUPPRESSED]
+    return sorted(unsuppressed, key=lambda one: (-SEVERITIES[one["severity"]], one["kind"], one["id"]))
 
 
 def _decided(world: World, action: str) -> str:
