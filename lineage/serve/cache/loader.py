@@ -134,14 +134,14 @@ class WorldLoader:
                 names = {f"principal:{actor}" for actor in world.acted(id_)}
                 return self._around(reader, world, elements, names, choose=partial(grants_read_near, action=id_))
             if kind in ELEMENT_KINDS:
-                reader.load_elements(world, [key])
+                reader.load_grants(world, [key])
                 reader.load_places(world, list(world.graph))
             else:
                 reader.load_name(world, key)
             if not world.graph.granted(key) and not reader.is_named(key):
                 return None
             if kind in ELEMENT_KINDS:
-                return self._around(reader, world, {key}, set())
+                return self._around(reader, world, {key}, set(), with_orders=True)
             if kind == "principal":
                 names = {f"principal:{one}" for one in world.principals.party(id_)}
                 return self._around(reader, world, set(), names, naming=_NAMING)
@@ -158,9 +158,16 @@ class WorldLoader:
         *,
         naming: int = 0,
         choose: Choose | None = None,
+        with_orders: bool = False,
     ) -> WorldPart:
         is_whole, left_out = reader.load_surroundings(
-            world, elements, names, most=SURROUNDINGS, naming=naming, choose=choose
+            world,
+            elements,
+            names,
+            most=SURROUNDINGS,
+            naming=naming,
+            choose=choose,
+            with_orders=with_orders,
         )
         named = {one for one in world.graph if not names.isdisjoint(_names(world, one))} if naming else set()
         return WorldPart(world, is_whole, frozenset({*elements, *names, *named}), left_out)

@@ -5,11 +5,12 @@ of them at once. More may be loaded than a query needs (hashes collide, unauthor
 less: the core compares the real ids and applies trust and ``known_at``.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from heapq import merge
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -223,6 +224,11 @@ class Reader:
         depends = {key for grant in grants for key, _ in dependencies_of(grant)}
         return self.facts(statements.FACTS_ABOVE[self.dialect], self.hashes(depends) - hashes)
 
+    def load_grants(self, world: World, keys: Collection[str]) -> None:
+        """Load some elements and their ancestors, without the orders and registrations that evaluating them needs."""
+        for found in self.facts_above(keys):
+            world.add(found)
+
     def load_elements(self, world: World, keys: Collection[str]) -> None:
         """Load what is needed to evaluate some elements: ancestors, names, revocations and reinstatements."""
         facts = self.facts_above(keys)
@@ -372,6 +378,7 @@ class Reader:
         most: int,
         naming: int = 0,
         choose: Choose | None = None,
+        with_orders: bool = False,
     ) -> Surroundings:
         """Load the basis of findings about elements and names: actions, decisions, and derived elements.
 
@@ -383,6 +390,7 @@ class Reader:
             naming: For each name, how many elements that name it to include in ``elements``.
             choose: If the actions are not evaluated themselves: chooses those of the grants behind them that are read
                 nevertheless. Orders on what they used are left out then, and registrations of whom that names.
+            with_orders: Whether the world contains no orders and registrations yet: they are loaded for all of it.
         """
         loaded = world.graph.above(*(key for key in elements if key in world.graph))
         loaded.update(name for key in tuple(loaded) if (element := world.graph.element(key)) for name in element.names)
@@ -394,53 +402,58 @@ class Reader:
             is_whole = is_whole and len(found) <= naming
             self.load_hashed(world, found[:naming])
             hashes.update(found[:naming])
-        facts: list[Fact] = []
-        for role, keys in ((RefRole.USES, hashes), (RefRole.ASKS, parties)):
-            for part in chunks(keys):
-                some = self.facts_found(
-                    statements.SOME_REFERRING[self.dialect], {"keys": part, "role": role, "most": most + 1}
-                )
-                is_whole = is_whole and len(some) <= most
-                facts += some[:most]
-        acts: set[int] = set()  # the hashes of actions
-        for part in chunks(parties):
-            rows = self.connection.execute(statements.SOME_ACTS[self.dialect], {"keys": part, "most": most + 1}).all()
-            by_number = dict(sorted((n, hashed) for n, hashed in rows))
-            is_whole = is_whole and len(by_number) <= most
-            acts.update(islice(by_number.values(), most))
-        children: set[int] = set()
-        for part in chunks(hashes):
-            some_children = self.connection.execute(
-                statements.SOME_CHILDREN[self.dialect], {"keys": part, "most": most + 1}
-            )
-            children.update(some_children.scalars())
-        is_whole = is_whole and len(children) <= most
-        for found_fact in self.facts(statements.FACTS_ABOUT, sorted(children)[:most]):
-            world.add(found_fact)
+        near: set[int] = set()  # the hashes of actions, decisions and children
+        nobody: list[int] = []
+        for under, by in zip_longest(chunks(hashes), chunks(parties), fillvalue=nobody):
+            found_near, is_all = self._nearby(under, by, most)
+            near |= found_near
+            is_whole = is_whole and is_all
+        facts = self.facts(statements.FACTS_ABOUT, near)
         decisions = {about(one.event) for one in facts if isinstance(one.event.body, DecisionMade)}
-        facts += self.facts_referring(decisions, RefRole.USES)
-        for one in self.facts_about(decisions):
+        if decisions:
+            acts = self.hashes(about(one.event) for one in self.facts_referring(decisions, RefRole.USES))
+            facts += self.facts(statements.FACTS_ABOUT, acts - near)
+        for one in facts:
             world.add(one)
-        acts |= self.hashes(about(one.event) for one in facts if isinstance(one.event.body, ActionPerformed))
-        left_out = self._load_activity(world, acts, loaded, choose)
+        done = {one.event.body.action for one in facts if isinstance(one.event.body, ActionPerformed)}
+        ordered_on = frozenset(elements) if with_orders else None
+        left_out = self._load_behind(world, done, loaded, choose, ordered_on)
         acting_ones = {f"principal:{id_}" for action in world.actions for id_ in world.acted(action)}
         for one in self.facts_referring({*names, *acting_ones}, RefRole.BOUND):
             world.add(one)
         return Surroundings(is_whole, left_out)
 
-    def _load_activity(
-        self, world: World, hashes: Collection[int], loaded: AbstractSet[str], choose: Choose | None
+    def _nearby(self, elements: list[int], parties: list[int], most: int) -> tuple[set[int], bool]:
+        """Return the hashes of what was done under, and derived from, elements, and of what parties did and asked for.
+
+        Also whether that is everything: of each kind, ``most`` facts or children are included.
+        """
+        asked = {"elements": elements, "parties": parties, "most": most + 1}
+        by_role: defaultdict[int, dict[int, int]] = defaultdict(dict)
+        for role, number, hashed in self.connection.execute(statements.NEARBY[self.dialect], asked):
+            by_role[role][hashed if role == RefRole.DEPENDS else number] = hashed
+        kept = (islice(dict(sorted(found.items())).values(), most) for found in by_role.values())
+        return set(chain.from_iterable(kept)), all(len(found) <= most for found in by_role.values())
+
+    def _load_behind(
+        self,
+        world: World,
+        done: Collection[str],
+        loaded: AbstractSet[str],
+        choose: Choose | None,
+        ordered_on: AbstractSet[str] | None,
     ) -> frozenset[str]:
-        """Load some actions, given by their hashes, with what is behind them, and return what was left out of that."""
-        done = set()
-        for found in self.facts(statements.FACTS_ABOUT, hashes):
-            if isinstance(found.event.body, ActionPerformed):
-                world.add(found)
-                done.add(found.event.body.action)
+        """Load what is behind some actions of a world, and return what was left out of that.
+
+        If the orders on the world are not loaded yet, ``ordered_on`` are elements that they may target besides.
+        """
         elements, principals = self.named_by_activity(world, done)
         facts = self.facts_above(elements - loaded)
         if choose is None or not _state_actors(world, done):
-            self.load_around(world, facts, elements, principals, loaded)
+            if ordered_on is not None:
+                self.load_around(world, facts, elements | ordered_on, principals)
+            else:
+                self.load_around(world, facts, elements, principals, loaded)
             return frozenset()
         chosen, left_out = choose(world, [found for found in facts if self.knows(found)])
         for found in chosen:

@@ -101,23 +101,6 @@ FACTS_REFERRING = _on_both(
         fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
     )
 )
-# At most `most` facts, the first in index order: an element may have been used a million times.
-SOME_REFERRING = _on_both(
-    lambda dialect: sa.select(*FACT).where(
-        fact.c.n.in_(
-            _mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role"))
-            .limit(sa.bindparam("most"))
-            .subquery()
-            .select()
-        )
-    )
-)
-# Of the same rows, those of actions: the number of the fact, and the hash of the action.
-SOME_ACTS = _on_both(
-    lambda dialect: _mentioning(dialect, [ref.c.n, ref.c.about], ref.c.until == 0, has_role(RefRole.ACTS)).limit(
-        sa.bindparam("most")
-    )
-)
 # Streamed, so the first row is fast however many there are; a fact that mentions the key twice is returned twice.
 FACTS_MENTIONING = sa.union_all(
     sa.select(*FACT).where(about_is(sa.bindparam("key", type_=sa.BigInteger))),
@@ -179,7 +162,28 @@ LONGEST_NAMING_IN_RUN = {"sqlite": _longest_naming(sorted_ref, sorted_ref.c.run 
 # `until > 0` holds for all children, but excludes rows without a bound: an element can have very many actions.
 _CHILD: Final = sa.and_(ref.c.until > 0, has_role(RefRole.DEPENDS))
 CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))
-SOME_CHILDREN = _on_both(lambda dialect: _mentioning(dialect, [ref.c.about], _CHILD).limit(sa.bindparam("most")))
+
+
+def _nearby(dialect: str) -> sa.CompoundSelect[Any]:
+    """Select the uses and the children of some elements, and what some parties did and asked for.
+
+    At most `most` rows of each kind, the first in index order: an element may have been used a million times.
+    """
+
+    def some(role: int, keys: str, bound: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        columns = [sa.literal_column(str(role)).label("role"), ref.c.n, ref.c.about]
+        rows = found_by(dialect, ref.c.key, keys, columns, bound, has_role(role)).limit(sa.bindparam("most"))
+        return sa.select(*rows.subquery().c)
+
+    return sa.union_all(
+        some(RefRole.USES, "elements", ref.c.until == 0),
+        some(RefRole.DEPENDS, "elements", ref.c.until > 0),
+        some(RefRole.ACTS, "parties", ref.c.until == 0),
+        some(RefRole.ASKS, "parties", ref.c.until == 0),
+    )
+
+
+NEARBY = {dialect: _nearby(dialect) for dialect in ("sqlite", "postgresql")}
 COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _CHILD)))
 # Revocations are on a separate topic, whose numbers are the highest.
 ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
@@ -211,5 +215,5 @@ def with_keys(dialect: sa.Dialect) -> Iterator[tuple[sa.Select[Any] | sa.Compoun
         if isinstance(statement, sa.Select | sa.CompoundSelect):
             binds: dict[str, sa.BindParameter[Any]] = statement.compile(dialect=dialect).binds
             nothing = {name: nothing_of(bind.type) for name, bind in binds.items() if bind.required}
-            if not nothing.keys().isdisjoint(("key", "keys")):
+            if not nothing.keys().isdisjoint(("key", "keys", "elements")):
                 yield statement, nothing

@@ -22,6 +22,7 @@ from tests.support.desk import day, derived, done, granted, ordered, registered,
 from tests.support.finding_cases import CASES, moment
 from tests.support.findings_views import facts_of
 from tests.support.honest_worlds import Honest
+from tests.support.kept_questions import counted
 from tests.support.mutated_worlds import MUTATIONS
 from tests.support.store_histories import write_facts
 
@@ -172,6 +173,39 @@ def test_orders_are_left_out_only_where_actors_are_stated(tmp_path: Path, stated
     store.close()
     assert part is not None
     assert orders == set(part.world.orders.by_id)
+
+
+@pytest.mark.parametrize("more", [[], [done("a1", token="t1", actor=A)], [derived("t2", "t1")], [token("t1")]])
+def test_an_order_is_found_whatever_else_names_its_target(tmp_path: Path, more: list[dict[str, Any]]):
+    """
+    Also if no event granted the token, so that it is not in the graph.
+    """
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    write_facts(store, facts_of([ordered("rev", "token", "t1"), *more], {}))
+    part = WorldLoader(store, None, None).load("token:t1", None)
+    store.close()
+    assert part is not None
+    assert ["rev"] == list(part.world.orders.by_id)
+
+
+def test_a_question_about_a_token_takes_few_statements(tmp_path: Path):
+    """
+    However much was done under it and derived from it: on a server each statement is a round trip.
+    """
+    events = [
+        *(registered(id_, "agent") for id_ in (A, B)),
+        token("p1", subject=A),
+        derived("t1", "p1", actor=B),
+        *(derived(f"c{number}", "t1") for number in range(20)),
+        *(done(f"x{number}", token="t1", actor=B, workload=WORKLOAD) for number in range(20)),
+    ]
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    write_facts(store, facts_of(events, {}))
+    with counted(store) as statements:
+        part = WorldLoader(store, None, None).load("token:t1", None)
+    store.close()
+    assert part is not None
+    assert (22, 20, 8) == (len(part.world.graph), len(part.world.actions), len(statements)), statements
 
 
 @pytest.mark.parametrize("seed", range(16))
