@@ -92,28 +92,23 @@ def verdict_of(world: World, key: str, at: Instant) -> Verdict:
 
 
 def verdicts_of(world: World, keys: Collection[str], at: Instant) -> dict[str, Verdict]:
-    """Return the states of several elements, such as the hops of a chain; shared dependencies are visited once."""
+    """Return the states of several elements, such as the hops of a chain; shared dependencies are visited once.
+
+    The state of each is the first of clauses 6.1 to 6.7 that applies: its own state, unless an order decides.
+    """
+    verdicts = {key: _WITHOUT_ORDER[own_state(world.graph.element(key), at)] for key in keys}  # 6.3, 6.5 to 6.7
     cascade = Cascade(world, keys, at)
-    if not cascade:
-        return {key: _UNORDERED[own_state(world.graph.element(key), at)] for key in keys}
-    return {key: _state(world, key, at, cascade) for key in keys}
+    for key in cascade.killed & verdicts.keys():
+        element = world.graph.element(key)
+        counted = counting(cascade.deciding(key), NEVER if element is None else element.ends_at)  # 6.8
+        by_order = decided(key, counted)  # 6.1, 6.2, 6.4, 6.9
+        if by_order is None or (by_order.state is State.SUSPENDED and verdicts[key].state is State.EXPIRED):
+            continue  # no order counts, or 6.3 precedes 6.4
+        verdicts[key] = Verdict(by_order.state, Because(by_order.order, cascade.path(by_order.order, key)))  # 6.10
+    return verdicts
 
 
-_UNORDERED: Final = {state: Verdict(state) for state in State}  # the verdicts that no order causes
-
-
-def _state(world: World, key: str, at: Instant, cascade: Cascade) -> Verdict:
-    """Apply the first of clauses 6.1 to 6.7 that matches."""
-    element = world.graph.element(key)
-    ends_at = NEVER if element is None else element.ends_at
-    by_order = decided(key, counting(cascade.deciding(key), ends_at))  # 6.8, 6.9
-    if by_order is not None and by_order.state is not State.SUSPENDED:  # 6.1, 6.2
-        return Verdict(by_order.state, Because(by_order.order, cascade.path(by_order.order, key)))
-    if at >= ends_at:  # 6.3
-        return Verdict(State.EXPIRED)
-    if by_order is not None:  # 6.4
-        return Verdict(State.SUSPENDED, Because(by_order.order, cascade.path(by_order.order, key)))
-    return Verdict(own_state(element, at))
+_WITHOUT_ORDER: Final = {state: Verdict(state) for state in State}
 
 
 def own_state(element: Element | None, at: Instant) -> State:

@@ -106,10 +106,6 @@ class Cascade:
         if self._hitting:
             self._descend(above)
 
-    def __bool__(self) -> bool:
-        """Whether any order in force hits one of the elements or of their dependencies."""
-        return bool(self._hitting)
-
     def _descend(self, above: set[str]) -> None:
         """Follow the cascading orders down in rank order, entering each element once per mode."""
         children: defaultdict[str, list[str]] = defaultdict(list)  # the elements asked about
@@ -139,6 +135,11 @@ class Cascade:
         found = list(self._hitting.get(key, ()))
         found.extend(first[key] for first in self._first.values() if key in first)
         return found
+
+    @property
+    def killed(self) -> set[str]:
+        """The elements asked about, and their dependencies, that an order kills, whether or not it counts there."""
+        return self._hitting.keys() | self._first[False].keys() | self._first[True].keys()
 
     def revoked(self, keys: AbstractSet[str]) -> set[str]:
         """Return the given elements that a revocation kills, whether or not it took effect before their end."""
