@@ -60,7 +60,7 @@ class Chain:
 
 
 def chain_of(world: World, key: str) -> Chain:
-    """Build the chain of a token or a delegation; empty if no event granted it.
+    """Build the chain of a token or a delegation (clauses 7.1 to 7.4, 7.6); empty if no event granted it.
 
     Cost:
         The length of the paths, times the parents of each element on them.
@@ -80,7 +80,7 @@ def chain_of(world: World, key: str) -> Chain:
     tokens = _path(world, key, branches)
     users = [wielder(world, token) for token in tokens]
     stated = _said_by_tokens(world, tokens[0], users)
-    # Clause 7.3: the token, or the nearest one above it on its path, that names a granted delegation.
+    # Clause 7.3: what the delegations say, if the token, or the nearest above it on its path, names a granted one.
     for position in range(len(tokens) - 1, -1, -1):
         delegation = _delegation_of(world, tokens[position])
         if delegation is not None:
@@ -93,22 +93,22 @@ def chain_of(world: World, key: str) -> Chain:
     granted += [hop for hop in users[position:] if hop is not None]
     first = granted[0].principal
     above = next((i for i, hop in enumerate(stated) if world.principals.same(hop.principal, first)), None)
-    front: list[Hop] = []
+    front: list[Hop] = []  # clause 7.3: what the tokens have above the first delegator
     if above is not None:
         front = stated[:above]
     mismatch = _broken_links(world, delegations)
-    if not _stands_in(world, _collapse(world, stated), front + granted):
+    if not _stands_in(world, _collapse(world, stated), front + granted):  # clause 7.6
         mismatch = (*mismatch, "what the tokens say does not stand, in order, in what the delegations say")
     if above is None and world.principals.kind(first) != "human" and not _among(world, stated[0], granted):
-        front = [stated[0]]
+        front = [stated[0]]  # clause 7.3: or only the oldest token's subject
     return Chain(_collapse(world, front + granted), tokens, delegations, branches, mismatch)
 
 
 def chain_of_action(world: World, action: str) -> Chain:
-    """Build the chain of an action: that of its authority, with the actor last if the chain does not include it.
+    """Build the chain of an action: of its authority (clause 7.7), with a missing actor at the end (clause 7.8).
 
     If nothing was granted, the chain is what the action, or else its decision, asserts: the party it was done for,
-    the prior actors from root to leaf, and the actor.
+    the prior actors from root to leaf, and the actor (clause 7.9).
     """
     authority = world.authority(action)
     actor = world.action_field(action, "actor")
@@ -127,7 +127,7 @@ def chain_of_action(world: World, action: str) -> Chain:
 
 
 def action_gaps(world: World, action: str, chain: Chain) -> list[Gap]:
-    """List the missing evidence behind an action.
+    """List the missing evidence behind an action (clause 8.1).
 
     Every dependency of its authority, at any depth, that no event granted; everything it names that no event granted;
     and its root, if that is only asserted.
@@ -148,7 +148,7 @@ def action_gaps(world: World, action: str, chain: Chain) -> list[Gap]:
 
 
 def wielder(world: World, token: str) -> Hop | None:
-    """Determine who uses a token, according to the tokens.
+    """Determine who uses a token, according to the tokens (clause 7.2).
 
     Its actor; else the actor or subject of the ``actor`` token that it was exchanged with (if several, the earliest
     issued, then the smallest id). None if it has neither, because then the subject itself acts.
@@ -194,6 +194,7 @@ def _path(world: World, key: str, branches: dict[str, tuple[str, ...]]) -> tuple
 
 
 def _fits(world: World, parent: Element, child: Element) -> bool:
+    """Whether a parent matches its child, so that the path takes it first (clause 7.1)."""
     if child.key.startswith("token:"):
         return world.principals.same(parent.first("subject"), child.first("subject"))
     return world.principals.same(parent.first("delegatee"), child.first("delegator"))
@@ -213,6 +214,7 @@ def _said_by_tokens(world: World, first: str, users: Sequence[Hop | None]) -> li
 
 
 def _said_by_delegations(world: World, delegations: Sequence[str]) -> list[Hop]:
+    """List each delegator and delegatee down the path (clause 7.3)."""
     hops = []
     for key in delegations:
         element = world.graph.element(key)
@@ -234,7 +236,7 @@ def _delegation_of(world: World, token: str) -> str | None:
 
 
 def _broken_links(world: World, delegations: Sequence[str]) -> tuple[str, ...]:
-    """Describe each delegator on a path who is not the delegatee of any granted parent."""
+    """Describe each delegator on a path who is not the delegatee of any granted parent (clause 7.6)."""
     broken = []
     for key in delegations:
         element = world.graph.element(key)

@@ -22,7 +22,7 @@ class Stated(NamedTuple):
 
 
 def in_order(facts: Iterable[Fact]) -> tuple[Fact, ...]:
-    """Sort facts into the order in which they combine, each content once with the earliest time it was recorded."""
+    """Sort facts into the order in which they combine (clause 3.4), each content once, as it was first recorded."""
     once: dict[Event, Fact] = {}
     for fact in facts:
         known = once.setdefault(fact.event, fact)
@@ -70,7 +70,7 @@ class FactIndex:
 
 
 def first_stated(facts: Sequence[Fact], field: str) -> Stated | None:
-    """Return the first fact, in order, that states the field. Absent, null and the empty list state nothing."""
+    """Return the first fact, in order, that states a field (clause 3.4): absent, null and empty lists state nothing."""
     for fact in facts:
         value = getattr(fact.event.body, field, None)
         if value is not None and value != ():
@@ -81,7 +81,7 @@ def first_stated(facts: Sequence[Fact], field: str) -> Stated | None:
 def last_stated(facts: Sequence[Fact], field: str) -> Stated | None:
     """Return the last fact, by the time it was given, that states the field.
 
-    Used for the display name, owner, purpose and environment of a principal, which change over time.
+    Used for the display name, owner, purpose and environment of a principal, which change over time (clause 3.5).
     """
     return first_stated(by_given(facts)[::-1], field)
 
@@ -95,7 +95,7 @@ def by_given(facts: Iterable[Fact]) -> list[Fact]:
 
 
 def disagreements(facts: Sequence[Fact], fields: Iterable[str]) -> list[tuple[str, list[Stated]]]:
-    """Return the fields with several stated values, each value with the first fact that states it."""
+    """Return the fields with several stated values, each value with the first fact that states it (clause 3.7)."""
     found = []
     for field in fields:
         values: dict[Any, Stated] = {}
@@ -180,7 +180,7 @@ def granted_key(body: object) -> str | None:
 
 
 def merge_facts(key: str, facts: tuple[Fact, ...]) -> Element:
-    """Combine everything that was claimed about one element into one value.
+    """Combine everything that was claimed about one element into one value (clauses 3.2 to 3.4).
 
     Args:
         key: ``KIND:ID``.

@@ -27,7 +27,7 @@ _NO_ATTRIBUTES: Final[Mapping[str, Any]] = MappingProxyType({})  # of every node
 
 
 class AuthorityGraph:
-    """Elements and their dependencies."""
+    """Elements and their dependencies (clause 4.1)."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -162,7 +162,7 @@ class AuthorityGraph:
         return nx.freeze(View())
 
     def above(self, *keys: str) -> set[str]:
-        """Return the elements and their transitive dependencies, granted or not."""
+        """Return the elements and all they depend on, at any depth, granted or not (clause 1.1)."""
         parents = self._parents
         seen = set(keys)
         waiting = list(seen)

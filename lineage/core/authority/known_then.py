@@ -3,7 +3,7 @@
 Facts about an element combine, and a first value may narrow it: an element without an audience is covered by every
 receiver, and one without an end never expires. Anyone who can add facts could therefore silence an enforcement point,
 or have an ended element reported as active. So a value that had not been stated when an order was recorded counts as
-unstated for that order (ADR 0031).
+unstated for that order (clause 10.8, ADR 0031).
 """
 
 from collections.abc import Collection, Sequence

@@ -1,7 +1,7 @@
 """Orders and lifts: when an order is in force, and which issue times it hits.
 
 Section 5 of docs/rule-of-authority.md. Each fact is a separate order or lift; they neither combine nor replace one
-another. How an order spreads down the graph is in ``rule.py``.
+another (clause 3.8). What an order hits, and how it spreads down the graph, is in ``targets.py``.
 """
 
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ class Order:
     Attributes:
         fact: The order as recorded.
         body: What was ordered.
-        given_at: When it was given.
-        effective_at: When it takes effect: its ``effective_at``, or when it was given.
+        given_at: When it was given (clause 5.1).
+        effective_at: When it takes effect: its ``effective_at``, or when it was given (clause 5.2).
         lifted_at: When the earliest applicable lift takes effect; NEVER if there is none.
     """
 
@@ -66,19 +66,22 @@ class Order:
 
     @cached_property
     def rank(self) -> tuple[Any, ...]:
-        """Its sort key among orders that count equally: earliest effect, then smallest id, then fact order."""
+        """Its sort key among orders that count: earliest effect, then smallest id, then fact order (clause 6.9)."""
         return self.effective_at, self.body.revocation, fact_order(self.fact)
 
+    @property
+    def takes_effect(self) -> bool:
+        """Whether it ever takes effect: not if it is lifted before that, or at the same time (clause 5.8)."""
+        return self.effective_at < self.lifted_at
+
     def in_force(self, at: Instant) -> bool:
-        """Whether it is in force: not if lifted before it took effect; a suspension only until it is lifted."""
-        if not self.effective_at <= at or self.lifted_at <= self.effective_at:
-            return False
-        return at < self.lifted_at if self.suspends else True
+        """Whether it is in force at an instant (clause 5.2); a suspension only until it is lifted (clause 5.5)."""
+        return self.takes_effect and self.effective_at <= at and (at < self.lifted_at or not self.suspends)
 
     @property
     def is_lifted(self) -> bool:
-        """Whether a lift has an effect: it has none on a revocation of a token or delegation that took effect."""
-        for_good = self.on_element and not self.suspends and self.effective_at < self.lifted_at
+        """Whether a lift has an effect: none on a revocation of a token or delegation that took effect (clause 5.8)."""
+        for_good = self.on_element and not self.suspends and self.takes_effect
         return self.lifted_at != NEVER and not for_good
 
     @cached_property
@@ -139,7 +142,7 @@ class Orders:
         return others
 
     def resolve(self, fact: Fact) -> Order:
-        """Combine an order with its lift: of the applicable lifts, the first to take effect."""
+        """Combine an order with its lift: of the applicable lifts, the first to take effect (clause 5.7)."""
         body = fact.event.body
         assert isinstance(body, RevocationOrdered)  # noqa: S101 (only orders are indexed)
         lifted = [lift_effect(lift) for lift in self.lifts.get(body.revocation) if self.applies(lift, fact)]
@@ -149,7 +152,8 @@ class Orders:
     def applies(self, lift: Fact, order: Fact) -> bool:
         """Whether a lift applies to an order of its id.
 
-        The order was given no later than the lift, and the source of the lift may speak about the order's target.
+        The order was given no later than the lift (clause 5.7), and the source of the lift may speak about the order's
+        target (clause 2.13).
         """
         body = order.event.body
         assert isinstance(body, RevocationOrdered)  # noqa: S101 (the caller says that it is one)
@@ -157,7 +161,7 @@ class Orders:
 
 
 def lift_effect(lift: Fact) -> Instant:
-    """Return when a lift takes effect: its ``effective_at`` or when it was given, whichever is later."""
+    """Return when a lift takes effect: its ``effective_at`` or when it was given, whichever is later (clause 5.7)."""
     body = lift.event.body
     assert isinstance(body, RevocationLifted)  # noqa: S101 (only lifts are asked about)
     return max(lift.given_at, body.effective_at or 0)

@@ -15,7 +15,7 @@ _KINDS: Final = {"human": "human", "agent": "agent", "service": "service"}
 
 @lru_cache(maxsize=16_384)
 def declared_kind(id_: str) -> str | None:
-    """Return the kind that an id's prefix declares, if any."""
+    """Return the kind that an id's prefix declares, if any (clause 2.4)."""
     prefix, _, rest = id_.partition(":")
     if prefix == "spiffe":
         return "workload" if rest.startswith("//") else None
@@ -54,7 +54,7 @@ class Principals:
             self._parties[member] = large
 
     def party(self, id_: str) -> frozenset[str] | set[str]:
-        """Return all ids of the same party: aliases, symmetric and transitive, including the id itself."""
+        """Return all ids of the same party: aliases, symmetric and transitive (clause 4.3), including the id itself."""
         return self._parties.get(id_) or frozenset((id_,))
 
     def one_of(self, id_: str) -> str:
@@ -74,7 +74,7 @@ class Principals:
         return in_order(fact for member in party for fact in self.registrations.get(member))
 
     def kind(self, id_: str) -> str:
-        """Return the kind: by its prefix, else by an alias's (smallest id), else as registered, else ``unknown``."""
+        """Return the kind (clause 2.4): by its prefix, else by an alias's (smallest id), else as registered."""
         if (kind := declared_kind(id_)) is not None:
             return kind
         for member in sorted(self.party(id_)):
@@ -85,18 +85,18 @@ class Principals:
         return first.kind if isinstance(first, PrincipalRegistered) else "unknown"
 
     def known_as(self, id_: str) -> str:
-        """Return the id to show: the smallest of the party whose prefix declares a kind, else the id itself."""
+        """Return the id to show (clause 2.6): the smallest of the party whose prefix declares a kind, else the id."""
         party = self._parties.get(id_)
         if party is None:
             return id_
         return min((member for member in party if declared_kind(member) is not None), default=id_)
 
     def display_name(self, id_: str) -> str | None:
-        """Return the display name: the last name stated for the principal or an alias."""
+        """Return the display name: the last one stated for the principal or an alias (clause 3.5)."""
         facts = self.facts_of(id_)
         stated = last_stated(facts, "display_name") if facts else None
         return None if stated is None else str(stated.value)
 
     def owner(self, id_: str) -> Stated | None:
-        """Return the owner: the last one stated for the principal or an alias."""
+        """Return the owner: the last one stated for the principal or an alias (clause 3.5)."""
         return last_stated(self.facts_of(id_), "owner")

@@ -182,7 +182,7 @@ def _finish(world: World, revocation: str, ledger: "_ClosureBuilder") -> Closure
     waiting: list[tuple[str, Reasons]] = [
         (order.target.key, ((None, "not-in-force"),))
         for order in orders
-        if order.effective_at > at and order.lifted_at > order.effective_at
+        if order.effective_at > at and order.takes_effect
     ]
     still_open = OpenItems.sorted(ledger.open + waiting) if waiting else OpenItems(ledger.open)
     if any(receiver is not None for receiver, _ in still_open.by_receiver):

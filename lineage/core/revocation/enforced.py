@@ -17,6 +17,6 @@ def orders_ending(world: World, key: str) -> list[Order]:
         The transitive dependencies, times the names of each.
     """
     above = world.graph.above(key)
-    hitting = orders_hitting(world, above, lambda order: order.effective_at < order.lifted_at)
+    hitting = orders_hitting(world, above, lambda order: order.takes_effect)
     found = {order for node, orders in hitting.items() for order in orders if node == key or order.body.cascade}
     return sorted(in_time(world.graph.element(key), list(found)), key=lambda order: order.rank)

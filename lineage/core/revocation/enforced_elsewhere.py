@@ -81,7 +81,7 @@ def endings_elsewhere(world: World, revocation: str, keys: Collection[str]) -> d
     above = world.graph.above(*keys)
     own: list[Order] = []
     others: list[Order] = []
-    hitting = orders_hitting(world, above, lambda order: order.effective_at < order.lifted_at)
+    hitting = orders_hitting(world, above, lambda order: order.takes_effect)
     for order in {order for orders in hitting.values() for order in orders}:
         (own if order.body.revocation == revocation else others).append(order)
     found: dict[str, list[Ending]] = {}

@@ -196,7 +196,10 @@ def struck_by(world: World, proposal: Proposal) -> set[str]:
 
 
 def dead_among(world: World, keys: set[str], at: Instant) -> set[str]:
-    """Return the elements that an order in force revokes, directly or through any dependency."""
+    """Return the elements that an order in force revokes, directly or through any dependency.
+
+    It counts for those that end after the instant (clause 6.8), and the callers look at no others.
+    """
     return Cascade(world, keys, at).revoked(keys)
 
 

@@ -100,7 +100,7 @@ def _refuse_unless_in_force(world: World, revocation: str, at: Instant) -> None:
     if all(order.is_lifted and order.lifted_at <= at for order in orders):
         lifted_at = format_instant(max(order.lifted_at for order in orders))
         raise RefusedError(f"{revocation} was lifted at {lifted_at}, so nothing has to be stopped any more")
-    if waiting := [order for order in orders if at < order.effective_at < order.lifted_at]:
+    if waiting := [order for order in orders if at < order.effective_at and order.takes_effect]:
         since = format_instant(max(order.effective_at for order in waiting))
         raise RefusedError(f"{revocation} takes effect at {since}; nothing can be proved before")
 
