@@ -46,6 +46,7 @@ def _facets(doc: Document, links: Links, of: dict[str, str]) -> list[Document]:
 
     def row(item: Document, filter_: str | None, kind: str, value: str | None) -> Document:
         found = {"name": item.get("display_name") or value or UNKNOWN, "count": item["count"], "href": "", "list": ""}
+        found |= {"actions": item.get("actions", [])}
         if value in (None, UNKNOWN) or filter_ is None:
             return found
         return {**found, "href": links.of(kind, str(value)), "list": links.to("/actions", **of, **{filter_: value})}

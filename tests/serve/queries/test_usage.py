@@ -56,6 +56,9 @@ def test_the_mail_tool_of_the_incident(anywhere: World):
         counts(found["outcomes"]),
         counts(found["decisions"]),
     )
+    assert {"permitted": ["mail-7", "mail-4"], "denied": ["mail-3"]} == {
+        one["name"]: one["actions"] for one in found["decisions"]
+    }
     assert {"renewals-november": 2, "press@rival.example": 1} == counts(found["resources"])
     assert ("high", "wielder-mismatch") == (found["findings"][0]["severity"], found["findings"][0]["kind"])
     assert (3, True, True) == (found["looked_at"], found["complete"], found["findings_complete"])

@@ -165,6 +165,17 @@ def test_a_search_begins_with_what_is_wrong_with_the_actions_it_shows(world: Wor
     assert [True, True, False] == [theft in re.sub(r"<[^>]*>", "", page.partition("<h1")[0]) for page in pages]
 
 
+def test_the_number_of_decisions_on_the_page_of_a_tool_unfolds_their_actions(world: World):
+    """
+    No list of actions has a filter for decisions, so the page lists them.
+    """
+    page = Pages(world).get("/usage?tool=mail").text
+    found = re.search(r"<summary>denied <span[^>]*>1</span></summary>(.*?)</details>", page, re.DOTALL)
+    assert found
+
+    assert ["/who?action=mail-3"] == re.findall(r'href="([^"]*)"', found[1])
+
+
 def test_a_search_says_what_it_found_and_where_it_looked(world: World):
     """Each result has a line by which a person recognises it; a file leads to what was done with it in one step."""
     mail, price, nothing = (

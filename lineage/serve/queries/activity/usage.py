@@ -61,7 +61,7 @@ def usage(service: Service, used: UsageSubject, *, at: Instant, known_at: Instan
         "looked_at": len(items),
         "complete": found["complete"],
         "outcomes": _counted(item["outcome"] for item in items),
-        "decisions": _counted(_decided(world, item["action"]) for item in items),
+        "decisions": _decisions(world, [item["action"] for item in items]),
         "actors": _parties((_actor(item), item) for item in items),
         "humans": _parties(((item["human_known_as"], item["human_name"]), item) for item in items),
         **{f"{name}s": _counted(_value(item[name]) for item in items) for name in USED if name != used.kind},
@@ -96,6 +96,15 @@ def _findings(service: Service, reader: Reader, world: World, done: Collection[s
     documents = finding_documents(findings, service.options, judgements=judged.judgements, at=at)
     unsuppressed = [one for one in documents if one["status"] != SUPPRESSED]
     return sorted(unsuppressed, key=lambda one: (-SEVERITIES[one["severity"]], one["kind"], one["id"]))
+
+
+def _decisions(world: World, done: list[str]) -> list[Document]:
+    """Count the outcomes of the decisions about some actions, the most frequent first, with the actions of each."""
+    outcomes = {action: _decided(world, action) for action in done}
+    return [
+        {**counted, "actions": [action for action in done if outcomes[action] == counted["name"]]}
+        for counted in _counted(iter(outcomes.values()))
+    ]
 
 
 def _decided(world: World, action: str) -> str:

@@ -57,6 +57,12 @@ class Counted(TypedDict):
     count: int
 
 
+class CountedDecisions(Counted):
+    """The number of actions whose decisions had an outcome."""
+
+    actions: list[str]
+
+
 class CountedParty(TypedDict):
     """The number of actions of a party."""
 
@@ -76,7 +82,7 @@ class Usage(TypedDict):
     looked_at: int
     complete: bool
     outcomes: list[Counted]
-    decisions: list[Counted]
+    decisions: list[CountedDecisions]
     actors: list[CountedParty]
     humans: list[CountedParty]
     tools: NotRequired[list[Counted]]
