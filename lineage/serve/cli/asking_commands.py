@@ -68,7 +68,7 @@ def actions(
     limit: int,
     **ids: str | None,
 ) -> None:
-    """What was done, the latest first, by what you know of it: for whom, by which agent, with which tool, when.
+    """List actions, latest first, by whatever you know: for whom, by which agent, with which tool, when.
 
     \b
       delegraph actions --human alice --tool mail --since -2h
@@ -158,7 +158,7 @@ def principals(
     after: str | None,
     limit: int,
 ) -> None:
-    """Who there is: people, agents, services and workloads, with owner, state and the tokens that are alive.
+    """List people, agents, services and workloads, with owner, state and number of active tokens.
 
     \b
       delegraph principals --kind agent
@@ -191,7 +191,7 @@ def principals(
 @shared_options()
 @list_options(100, "targets")
 def tokens(settings: "Settings", out: Output, **filters: Any) -> None:
-    """Which tokens there are, the latest first: who holds each, for whom, its state, and when it was last used.
+    """List tokens, latest first: who holds each, for whom, its state, and when it was last used.
 
     \b
       delegraph tokens --holder mailer --state active
@@ -212,7 +212,7 @@ def tokens(settings: "Settings", out: Output, **filters: Any) -> None:
 @shared_options()
 @list_options(100, "targets")
 def delegations(settings: "Settings", out: Output, **filters: Any) -> None:
-    """Which delegations there are, the latest first: who granted each to whom, and its state.
+    """List delegations, latest first: who granted each to whom, and its state.
 
     \b
       delegraph delegations --issuer alice
@@ -280,7 +280,7 @@ def search(
     after: str | None,
     limit: int,
 ) -> None:
-    """Find what contains every word of a text: ids, names, tools, operations and resources. An exact id comes first.
+    """Find ids, names, tools, operations and resources that contain every word of a text. An exact id comes first.
 
     Below each a line says what it is: who, when, in which state; of a tool, an operation or a resource its last use.
 
@@ -311,7 +311,7 @@ def search(
 @KNOWN_AT
 @shared_options()
 def overview(settings: "Settings", out: Output, at: Instant | None, known_at: Instant | None) -> None:
-    """What needs attention: findings, open revocations, quarantine, silent sources; and the amount of activity.
+    """Show what needs attention: findings, open revocations, quarantine, silent sources; and how much happens.
 
     \b
       delegraph overview

@@ -31,7 +31,7 @@ _RANGES: Final = click.option(
 
 @click.group("case")
 def case_() -> None:
-    """Cases: what belongs to one incident, and its assignee.
+    """Collect what belongs to one incident in a case, and assign it.
 
     \b
       delegraph case open 'Leaked token of the mailer' token:https://idp.example#mailer-1 --by human:you
@@ -183,7 +183,7 @@ def show(
     limit: int,
     after: str | None,
 ) -> None:
-    """A case: what it contains with the present state of each item, and who changed what when."""
+    """Show a case: its items with their present state, and who changed what and when."""
     from lineage.serve.queries.cases.cases import case as case_of
     from lineage.serve.text import render_cases
 

@@ -251,7 +251,7 @@ def fsck(settings: "Settings", out: Output, live: str | None) -> None:
 @click.option("--vectors", is_flag=True, help="The test vectors instead: event, bytes and digest, one on each line.")
 @shared_options(json_only=True)
 def schema(settings: "Settings", out: Output, vectors: bool) -> None:  # noqa: ARG001
-    """The wire contract: the Avro schema of the newest version, for producers in other languages.
+    """Print the wire contract: the newest Avro schema, for producers in other languages.
 
     \b
       delegraph schema > decision_event.avsc
@@ -282,7 +282,7 @@ def schema(settings: "Settings", out: Output, vectors: bool) -> None:  # noqa: A
 @shared_options()
 @table_options()
 def sources(settings: "Settings", out: Output) -> None:
-    """The systems whose logs are read: how many records, which were skipped and why, and ids without an identity.
+    """List the systems whose logs are read: how many records, which were skipped and why, and unmapped ids.
 
     \b
       delegraph sources

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so th
 )
 @click.pass_context
 def evidence(context: click.Context, *, verifier: bool) -> None:
-    """Evidence that a stranger can check: signed checkpoints of the log, proofs about its records, and whole answers.
+    """Create evidence that anyone can check: signed checkpoints of the log, proofs about records, whole answers.
 
     \b
       delegraph evidence keygen log-key.pem

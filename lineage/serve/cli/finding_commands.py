@@ -57,7 +57,7 @@ def findings(
     write_baseline: Path | None,
     fresh: bool,
 ) -> None:
-    """What is wrong, the worst first, each with the facts that show it and what to do.
+    """List what is wrong, worst first, each finding with the facts that show it and what to do.
 
     \b
       delegraph findings
@@ -124,7 +124,7 @@ def _write(file: Path, ids: list[str]) -> None:
 @KNOWN_AT
 @shared_options()
 def show(settings: "Settings", out: Output, finding: str, at: Instant | None, known_at: Instant | None) -> None:
-    """One finding: why, the evidence in time order, what it is connected with, and who judged it."""
+    """Show a finding: why, the evidence in time order, related findings, and who judged it."""
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.queries.findings.one_finding import finding as finding_of
     from lineage.serve.text import render_finding
@@ -219,7 +219,7 @@ def posture(
     format_: str,
     fresh: bool,
 ) -> None:
-    """Every check with its outcome: pass, fail, suppressed, or not evaluated and why.
+    """List every check with its outcome: pass, fail, suppressed, or not evaluated and why.
 
     \b
       delegraph posture

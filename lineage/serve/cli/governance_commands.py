@@ -22,7 +22,7 @@ _AGENT: Final = click.argument("agent")
 
 @click.group()
 def governance() -> None:
-    """Which agents were active, what one could do at an instant, what it held, and what it did.
+    """Review agents: which were active, what one could do at an instant, what it held, and what it did.
 
     \b
       delegraph governance active --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z
@@ -47,7 +47,7 @@ def active(
     after: str | None,
     limit: int,
 ) -> None:
-    """The agents that acted, or were granted anything, between two instants."""
+    """List the agents that acted, or were granted anything, between two instants."""
     from lineage.serve.queries.activity import governance as queries
     from lineage.serve.text import render_governance as render
 
@@ -77,7 +77,7 @@ def allowed(
     after: str | None,
     limit: int,
 ) -> None:
-    """What an agent could do at an instant: its live grants with their effective scopes, and where it used them."""
+    """Show what an agent could do at an instant: its live grants, their effective scopes, where it used them."""
     from lineage.serve.queries.activity import governance as queries
     from lineage.serve.text import render_governance as render
 

@@ -40,7 +40,7 @@ def graph(
     most: int,
     format_: str,
 ) -> None:
-    """Who handed what to whom: people and agents as nodes; or what depends on what around one thing.
+    """Show who delegated what to whom, as a graph of people and agents; or the dependencies around one thing.
 
     \b
       delegraph graph --view principals

@@ -186,7 +186,7 @@ def serving_logs() -> Iterator[Callable[[str], None]]:
 )
 @shared_options(json_only=True)
 def demo(settings: "Settings", out: Output, everywhere: bool, serve: bool, **_from_settings: str | None) -> None:
-    """A worked incident in a temporary store: who did it, what a revocation ends, and the proof.
+    """Show a worked incident in a temporary store: who did it, what a revocation ends, and the proof.
 
     \b
       delegraph demo
@@ -215,7 +215,7 @@ def demo(settings: "Settings", out: Output, everywhere: bool, serve: bool, **_fr
 @click.command()
 @shared_options()
 def doctor(settings: "Settings", out: Output) -> None:
-    """What is configured, what works, what does not, and why.
+    """Check what is configured, what works, what does not, and why.
 
     \b
       delegraph doctor

@@ -42,7 +42,7 @@ def who(
     known_at: Instant | None,
     format_: str,
 ) -> None:
-    """Who stood behind an action: human, agents, tokens, hop by hop; the state then and now; the gaps.
+    """Show who stood behind an action: human, agents, tokens, hop by hop; the state then and now; the gaps.
 
     \b
       delegraph who mail-7
@@ -76,7 +76,7 @@ def chain(
     known_at: Instant | None,
     format_: str,
 ) -> None:
-    """Who stood behind a token or a delegation.
+    """Show who stood behind a token or a delegation.
 
     \b
       delegraph chain token:https://idp.example#4711
@@ -101,7 +101,7 @@ def chain(
 def status(
     settings: "Settings", out: Output, ids: tuple[str, ...], at: Instant | None, known_at: Instant | None
 ) -> None:
-    """The state of a token, delegation, principal, workload, session or client, and the order that caused it.
+    """Show the state of a token, delegation, principal, workload, session or client, and what caused it.
 
     \b
       delegraph status token:t1 principal:agent:planner
@@ -134,7 +134,7 @@ def reach(
     stale: bool,
     how: TargetOptions,
 ) -> None:
-    """What a revocation at --at would end of what is alive then (the blast radius).
+    """Preview a revocation: what would end if it were given at --at (the blast radius).
 
     \b
       delegraph reach token:t1
@@ -165,7 +165,7 @@ def uses(
     after: str | None,
     limit: int | None,
 ) -> None:
-    """Where a token was used, by whom (compared with whom it was issued to) and when; earliest first.
+    """List the uses of a token, earliest first: where, when, and by whom (compared with its holder).
 
     \b
       delegraph uses token:https://idp.example#mailer-1
@@ -201,7 +201,7 @@ def timeline(
     after: str | None,
     limit: int | None,
 ) -> None:
-    """Every fact that mentions a thing, earliest first.
+    """List every fact that mentions a thing, earliest first.
 
     \b
       delegraph timeline principal:agent:planner
@@ -237,7 +237,7 @@ def timeline(
 def diff(
     settings: "Settings", out: Output, ids: tuple[str, ...], start: Instant, end: Instant, known_at: Instant | None
 ) -> None:
-    """What changed its state between two instants: a thing, and everything that depends on it.
+    """List what changed state between two instants: a thing, and everything that depends on it.
 
     \b
       delegraph diff principal:agent:planner --from 2026-11-02T09:00:00Z --to now
@@ -260,7 +260,7 @@ def diff(
 @shared_options()
 @table_options()
 def conflicts(settings: "Settings", out: Output) -> None:
-    """Identities (source, event id) under which different contents were sent; all of them count.
+    """List identities (source, event id) under which different contents were sent; all contents count.
 
     \b
       delegraph conflicts --json

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so th
 
 @click.group()
 def receiver() -> None:
-    """Enforcement points: who has to confirm a revocation.
+    """Manage enforcement points, which have to confirm revocations.
 
     \b
       delegraph receiver register https://gateway.example --issuer https://idp.example
@@ -70,7 +70,7 @@ def register(
 @shared_options()
 @table_options()
 def list_(settings: "Settings", out: Output) -> None:
-    """All enforcement points, and what each covers."""
+    """List all enforcement points, and what each covers."""
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.queries.revocations.receivers import receivers
     from lineage.serve.text import render_receivers

@@ -38,7 +38,7 @@ def retain(
     dry_run: bool,
     **_from_settings: str | None,  # read from the settings
 ) -> None:
-    """Delete old records of decisions on which nothing depends any longer, under a signed certificate.
+    """Delete old records of decisions on which nothing depends any more, with a signed certificate.
 
     Their hashes stay, so every proof still holds. Orders, registrations, what an order ended, what may still be alive,
     and what a legal hold or an open case names is never deleted.
@@ -71,7 +71,7 @@ def retain(
 @click.command()
 @shared_options()
 def deletions(settings: "Settings", out: Output) -> None:
-    """What retention deleted, the latest first, with the certificates. Exits with 6 if one is not valid.
+    """List what retention deleted, latest first, with the certificates. Exits with 6 if one is invalid.
 
     With the key of the log (evidence_key_file), the signatures are verified too.
 
@@ -96,7 +96,7 @@ def deletions(settings: "Settings", out: Output) -> None:
 
 @click.group()
 def hold() -> None:
-    """Legal holds: what retention must not delete.
+    """Manage legal holds: what retention must not delete.
 
     \b
       delegraph hold place --principal human:alice --reason 'Lawsuit 4711' --by human:counsel
@@ -186,7 +186,7 @@ def release(
 @hold.command("list")
 @shared_options()
 def list_(settings: "Settings", out: Output) -> None:
-    """Every hold, those in force first, with who placed and released it and why."""
+    """List every hold, those in force first, with who placed and released it and why."""
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.queries.retention.holds import holds
     from lineage.serve.text import render_retention

@@ -55,11 +55,11 @@ class _Digest(click.ParamType[str]):
     metavar="FILE",
     help="Revoke several targets, one KIND:ID a line (`-`: standard input), all or none.",
 )
-@click.option("--reason", type=click.Choice(REASONS), required=True, help="Why.")
+@click.option("--reason", type=click.Choice(REASONS), required=True, help="The reason.")
 @click.option("--by", "by", required=True, metavar="PRINCIPAL", help="Who revokes, such as human:you@example.com.")
 @target_options
 @click.option("--note", help="A remark for people.")
-@click.option("--approved-by", metavar="PRINCIPAL", help="The second person.")
+@click.option("--approved-by", metavar="PRINCIPAL", help="The second person, who approved it.")
 @click.option("--effective-at", type=TIME, metavar="TIME", help="When it takes effect. [default: now]")
 @click.option(
     "--id",
@@ -72,7 +72,13 @@ class _Digest(click.ParamType[str]):
 @click.option(
     "--plan-digest", type=_Digest(), help="The plan that was checked: refused (4) if it would end anything else."
 )
-@click.option("--max-kills", type=click.IntRange(0), default=1000, show_default=True, help="Without a digest.")
+@click.option(
+    "--max-kills",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    help="The most elements it may end without --plan-digest.",
+)
 @FOUR_EYES
 @UNSEEN
 @STALE
@@ -200,7 +206,7 @@ def _revoke_all(
 @click.command()
 @click.argument("revocation")
 @click.option("--by", required=True, metavar="PRINCIPAL", help="Who reinstates.")
-@click.option("--approved-by", metavar="PRINCIPAL", help="The second person.")
+@click.option("--approved-by", metavar="PRINCIPAL", help="The second person, who approved it.")
 @click.option("--note", help="A remark for people.")
 @click.option("--source", metavar="URI", help="The source to send it under. [env: DELEGRAPH_SOURCE]")
 @FOUR_EYES
@@ -244,7 +250,7 @@ def lift(
 def receipt(
     settings: "Settings", out: Output, revocation: str, at: Instant | None, known_at: Instant | None, signed: bool
 ) -> None:
-    """What a revocation ended, including elements issued after it; with --json one line for each element.
+    """List what a revocation ended, including elements issued later; with --json one line per element.
 
     \b
       delegraph receipt rev-4711
@@ -315,7 +321,7 @@ def revocations(
     after: str | None,
     limit: int,
 ) -> None:
-    """All revocations, latest first, each with what it ended and whether it is enforced.
+    """List all revocations, latest first, each with what it ended and whether it is enforced.
 
     \b
       delegraph revocations
@@ -339,7 +345,7 @@ def revocations(
 def closure(
     settings: "Settings", out: Output, ids: tuple[str, ...], at: Instant | None, known_at: Instant | None
 ) -> None:
-    """Whether a revocation is enforced: CLOSED, PARTIAL or UNKNOWN, and what is open, element by element.
+    """Show whether a revocation is enforced: CLOSED, PARTIAL or UNKNOWN, and what is open, element by element.
 
     \b
       delegraph closure rev-4711

@@ -61,7 +61,7 @@ def create(
 @shared_options()
 @table_options()
 def list_(settings: "Settings", out: Output) -> None:
-    """All tokens, the latest first: whose they are, what they may do, and until when."""
+    """List all API tokens, latest first: whose they are, what they may do, and until when."""
     from lineage.serve.commands.api_tokens import list_tokens
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.text import render_tokens
