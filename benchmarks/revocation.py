@@ -148,11 +148,11 @@ def polled(folder: Path) -> Iterator[Figure]:
 
 
 def _poll_all(transmitter: Transmitter, stream: str) -> None:
-    count, heard = 0, frozenset[str]()
+    count, received = 0, frozenset[str]()
     while found := poll(
-        transmitter, "urn:bench", stream, PollRequest(MOST_EVENTS, at_once=True, acknowledged=heard, refused={})
+        transmitter, "urn:bench", stream, PollRequest(MOST_EVENTS, at_once=True, acknowledged=received, refused={})
     )["sets"]:
-        count, heard = count + len(found), frozenset(found)
+        count, received = count + len(found), frozenset(found)
     assert count == DELIVERED
 
 

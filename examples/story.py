@@ -227,12 +227,12 @@ def archive_gateway(story: Story, tokens: list[str]) -> None:
         body = {"delivery": {"method": "urn:ietf:rfc:8936"}}
         stream = http.post(endpoint, json=body).raise_for_status().json()
         told: dict[str, str] = {}
-        heard: list[str] = []
+        received: list[str] = []
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not told.keys() >= set(tokens) and time.monotonic() < deadline:
-            polled = http.post(stream["delivery"]["endpoint_url"], json={"ack": heard}).raise_for_status().json()
-            heard = list(polled["sets"])
-            for event in map(polled["sets"].get, heard):
+            polled = http.post(stream["delivery"]["endpoint_url"], json={"ack": received}).raise_for_status().json()
+            received = list(polled["sets"])
+            for event in map(polled["sets"].get, received):
                 kid = jwt.get_unverified_header(event)["kid"]
                 verified = jwt.decode(
                     event, keys[kid], ["RS256"], audience=stream["aud"], issuer=configuration["issuer"],
@@ -244,7 +244,7 @@ def archive_gateway(story: Story, tokens: list[str]) -> None:
         expected = dict.fromkeys(tokens, "session-revoked")
         seen = {token: told.get(token) for token in tokens}
         story.check("the archive gateway has received signed events about both", expected=expected, seen=seen)
-        http.post(stream["delivery"]["endpoint_url"], json={"ack": heard, "maxEvents": 0}).raise_for_status()
+        http.post(stream["delivery"]["endpoint_url"], json={"ack": received, "maxEvents": 0}).raise_for_status()
         for token in tokens:
             answer = http.post(
                 f"{api}/v1/revocations/{story.revocation}/acknowledgements",

@@ -1,3 +1,3 @@
-"""The delegation graph: what the facts mean, how they are kept, how an order is told, what is answered."""
+"""The delegation graph: the meaning of facts, their storage, the delivery of revocations, and the answers."""
 
 __version__ = "0.1.0"

@@ -87,7 +87,7 @@ def replies_of(answer: bytes, nonce: str, keys: Sequence[str]) -> list[bool | No
         raise ValueError("it repeats another nonce")
     dead = parsed.get("dead")
     if not isinstance(dead, list) or len(dead) != len(keys):
-        raise ValueError("it does not say one word for each element")
+        raise ValueError("it does not have one reply for each element")
     if parsed.get("current") is not True:
         return [None] * len(keys)
     return [one if isinstance(one, bool) else None for one in dead]

@@ -29,7 +29,7 @@ class Walk(NamedTuple):
     Attributes:
         title: The request.
         modules: The modules, in the order of their first function.
-        findings: How many more belong to the findings beside the answer.
+        findings: How many more belong to the findings in the answer.
     """
 
     title: str

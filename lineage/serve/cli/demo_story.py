@@ -71,7 +71,7 @@ _STEPS: Final = (
     DemoStep(
         title="Prove that it has stopped",
         text="A confirmation is a word. On the page of the revocation, 'Prove it now' asks the gateway what it does "
-        "and signs the reply; the signed receipt is for anybody who has to be told.",
+        "and signs the reply; the signed receipt is for everyone who needs proof.",
         link=("/revocations", "Open the revocation, and prove it"),
     ),
     DemoStep(

@@ -35,7 +35,7 @@ class Workers:
     Attributes:
         open_log: Opens the log in a worker; it is sent there.
         most: The maximum number of workers; 0 for none, so that this process does everything.
-        records_each: There is one for every so many records. For fewer, starting it costs more than it saves.
+        records_each: A worker is started for each so many records; for fewer, starting it costs more than it saves.
     """
 
     open_log: Callable[[], Log]
@@ -43,12 +43,12 @@ class Workers:
     records_each: int = 100_000
 
     def needed(self, records: int) -> int:
-        """Return how many workers a projection of so many records uses."""
+        """Return how many workers a projection of this many records uses."""
         return min(self.most, records // self.records_each)
 
 
 def default_workers() -> int:
-    """Return how many workers a rebuild uses unless it is told: the process that writes cannot keep up with more."""
+    """Return the default number of workers of a rebuild: the process that writes cannot keep up with more."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 0 if cores == 1 else min(cores, _ENOUGH)
 

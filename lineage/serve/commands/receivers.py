@@ -78,7 +78,7 @@ def mark_by_hand(service: Service, revocation: str, *, receiver: str, by: str, r
         return None
     if receiver not in {one["receiver"] for one in verdict["receivers"]}:
         raise RefusedError(
-            f"{receiver} is not registered for {revocation}, so a word for it would close nothing; register it first: "
+            f"{receiver} is not registered for {revocation}, so a statement would close nothing; register it first: "
             "delegraph receiver register"
         )
     keys = [f"{one['kind']}:{one['id']}" for one in verdict["open"] if one.get("receiver") == receiver]

@@ -79,7 +79,7 @@ def _orders(site: AppContext, incident: str, most: int) -> Sequence[Document]:
 
 
 def marking(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
-    """``POST /incidents/{id}/marks``: record the word of the person who is signed in, for each order that is open."""
+    """``POST /incidents/{id}/marks``: record the signed-in person's statement for each open order."""
 
     def each(caller: Caller, incident: str, form: Form) -> Response:
         receiver = form.get("receiver", "")

@@ -27,7 +27,7 @@ EXPAND: Final = Parameter(
     "expand", {"type": "string"}, "A principal of which all relations are drawn.", repeatable=True
 )
 BLAST: Final = "blast"  # a short name of ``target`` on this page
-DRAWN: Final = 60  # principals in a picture that people can take in at once; the next size is all of them
+DRAWN: Final = 60  # principals in a picture that people can grasp at a glance; the next size is all of them
 EXPANDED: Final = 10  # the most principals that are expanded at once
 _ASKED: Final = ("view", "of", "kind", "state", "tool", "target", "most", "over")
 

@@ -50,7 +50,7 @@ def page_of(document: dict[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f'<title>{title}</title><link rel="stylesheet" href="/{_STYLE}"></head><body><main>',
         f"<h1>{title}</h1><p>{escape(document['info']['description'])}</p>",
-        '<p>The same for machines: <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>',
+        '<p>Machine-readable: <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>',
     ]
     lines += ["<h2>Paths</h2><ul>", *_contents(document), "</ul>"]
     for path, method, operation in _operations(document):
