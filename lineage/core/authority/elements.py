@@ -3,14 +3,14 @@
 Section 3 and clause 4.1 of docs/rule-of-authority.md. Pure: facts in, values out.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
 from lineage.core.model.events import DelegationGranted, Event, Fact, StatusList, TokenIssued, digest, fact_order
 from lineage.core.model.keys import split_key
-from lineage.core.model.references import dependencies_of, names_of
+from lineage.core.model.references import names_of, parents_of
 from lineage.core.model.times import NEVER, Instant
 
 
@@ -128,7 +128,7 @@ class Element(NamedTuple):
     issued_at: Instant
     not_before: Instant | None
     ends_at: Instant
-    parents: dict[str, tuple[str, ...]]
+    parents: Mapping[str, tuple[str, ...]]
     names: tuple[str, ...]
 
     @property
@@ -190,15 +190,8 @@ def merge_facts(key: str, facts: tuple[Fact, ...]) -> Element:
         occurred_at, body = facts[0].event.occurred_at, facts[0].event.body
         assert isinstance(body, TokenIssued | DelegationGranted)  # noqa: S101 (the caller chose them by granted_key)
         issued_at = body.issued_at if isinstance(body, TokenIssued) and body.issued_at is not None else occurred_at
-        parents: dict[str, tuple[str, ...]] = {}
-        for parent, role in dependencies_of(body):
-            known = parents.get(parent)
-            if known is None:
-                parents[parent] = (role,)
-            elif role not in known:
-                parents[parent] = (*known, role)
         ends_at = NEVER if body.expires_at is None else body.expires_at
-        return Element(key, facts, issued_at, body.not_before, ends_at, parents, tuple(dict.fromkeys(names_of(body))))
+        return Element(key, facts, issued_at, body.not_before, ends_at, parents_of(body), names_of(body))
     singles = [merge_facts(key, (fact,)) for fact in facts]
     merged: dict[str, tuple[str, ...]] = {}
     for single in singles:

@@ -3,6 +3,8 @@
 Keys are ``KIND:ID`` as ``key_of`` builds them. Pure.
 """
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, assert_never
 
 from lineage.core.model.events import (
@@ -11,6 +13,7 @@ from lineage.core.model.events import (
     CheckpointKeyRotated,
     DecisionMade,
     DelegationGranted,
+    Derivation,
     Event,
     FindingJudged,
     HoldChanged,
@@ -45,6 +48,7 @@ class RefRole:
     ASKS: Final = 11  # a decision names it as the requester
 
 
+_SHARED: Final = 1 << 13  # what as many tokens name or depend on is kept, since very many share it
 _NAMES: Final = RefRole.NAMES  # read for every name of every grant
 
 Mention = tuple[int, str, str]
@@ -91,20 +95,23 @@ def about(event: Event) -> str:
     return f"{kind}:{id_}"
 
 
-def names_of(body: TokenIssued | DelegationGranted) -> list[str]:
-    """Return the keys of everything that a grant names (clause 4.1)."""
+def names_of(body: TokenIssued | DelegationGranted) -> tuple[str, ...]:
+    """Return the keys of everything that a grant names, each once (clause 4.1)."""
     if isinstance(body, DelegationGranted):
-        return [f"principal:{body.delegator}", f"principal:{body.delegatee}"]
-    found = [f"principal:{body.subject}"]
-    if body.actor is not None:
-        found.append(f"principal:{body.actor}")
-    if body.workload is not None:
-        found.append(f"principal:{body.workload}")
-    if body.session is not None:
-        found.append(f"session:{body.session}")
-    if body.client is not None:
-        found.append(f"client:{body.client}")
-    return found
+        return tuple(dict.fromkeys((f"principal:{body.delegator}", f"principal:{body.delegatee}")))
+    return _names_of_token(body.subject, body.actor, body.workload, body.session, body.client)
+
+
+@lru_cache(_SHARED)
+def _names_of_token(
+    subject: str, actor: str | None, workload: str | None, session: str | None, client: str | None
+) -> tuple[str, ...]:
+    found = dict.fromkeys(f"principal:{id_}" for id_ in (subject, actor, workload) if id_ is not None)
+    if session is not None:
+        found[f"session:{session}"] = None
+    if client is not None:
+        found[f"client:{client}"] = None
+    return tuple(found)
 
 
 def _named(body: TokenIssued | DelegationGranted) -> list[Mention]:
@@ -130,6 +137,27 @@ def dependencies_of(body: TokenIssued | DelegationGranted) -> list[tuple[str, st
     found = [(f"token:{token}", role) for token, role in body.derived_from]
     if body.delegation is not None:
         found.append((f"delegation:{body.delegation}", "delegation"))
+    return found
+
+
+def parents_of(body: TokenIssued | DelegationGranted) -> Mapping[str, tuple[str, ...]]:
+    """Return the key of everything that a grant depends on, with the roles in which it does (clause 4.1)."""
+    if isinstance(body, DelegationGranted):
+        return _with_roles(body)
+    return _parents_of_token(body.derived_from, body.delegation)
+
+
+@lru_cache(_SHARED)
+def _parents_of_token(derived_from: tuple[Derivation, ...], delegation: str | None) -> Mapping[str, tuple[str, ...]]:
+    return _with_roles(TokenIssued("", "", derived_from=derived_from, delegation=delegation))
+
+
+def _with_roles(body: TokenIssued | DelegationGranted) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for key, role in dependencies_of(body):
+        known = found.get(key, ())
+        if role not in known:
+            found[key] = (*known, role)
     return found
 
 

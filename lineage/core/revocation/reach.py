@@ -223,7 +223,7 @@ def latest_actions(world: World, actions: Iterable[str]) -> list[str]:
 
 
 def _principals(elements: Iterable[Element]) -> set[str]:
-    names: set[str] = set().union(*map(attrgetter("names"), elements))
+    names: set[str] = set().union(*set(map(attrgetter("names"), elements)))  # very many share the same names
     return {name.removeprefix("principal:") for name in names if name.startswith("principal:")}
 
 
