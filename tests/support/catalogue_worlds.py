@@ -786,12 +786,11 @@ attack(
     sev="high",
 )
 attack(
-    "action-from-untrusted-instruction", "the first of all", D1, FIRST_TOKEN,
-    done("a", token=FIRST, actor=PLANNER, instruction_source="document"), of="action:a", sev="high",
-)
-attack(
-    "action-from-untrusted-instruction", "a child's result, within scope", D1, FIRST_TOKEN,
-    done("a", token=FIRST, actor=PLANNER, instruction_source="child_result", required_scopes=["crm:read"]),
+    "action-from-untrusted-instruction", "a child's result, within scope", D1, FIRST_TOKEN, *USUAL,
+    done(
+        "a", token=FIRST, actor=PLANNER, operation="look", instruction_source="child_result",
+        required_scopes=["crm:read"],
+    ),
     of="action:a", sev="informational",
 )
 attack(

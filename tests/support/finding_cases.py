@@ -828,20 +828,19 @@ CASES["action-from-untrusted-instruction"] = Case(
     quiet=([D1, T1, done("a1", token="t1", required_scopes=["pay"], instruction_source="user")],),
     missing=[D1, T1, done("a1", token="t1")],
     more=(
-        (
-            [D1, T1, done("b1", at=2, token="t1"), done("a1", token="t1", instruction_source="tool_result")],
-            "informational",
-        ),
+        ([D1, T1, done("a1", token="t1", instruction_source="tool_result")], "informational"),
         (
             [
-                *(D1, T1, done("b1", at=2, token="t1")),
+                *(D1, T1, *(done(f"b{number}", at=number + 3, token="t1") for number in range(3))),
                 done("a1", "mail.send", at=9, token="t1", instruction_source="document"),
             ],
             "high",
         ),
-        ([D1, T1, done("a1", token="t1", instruction_source="child_result")], "high"),  # what it needs is not known
-        (
-            [D1, T1, done("a1", token="t1", instruction_source="child_result", required_scopes=["crm:read"])],
+        (  # a child's result, within its scopes
+            [
+                *(D1, T1, *(done(f"b{number}", at=number + 3, token="t1") for number in range(3))),
+                done("a1", "read", at=9, token="t1", instruction_source="child_result", required_scopes=["crm:read"]),
+            ],
             "informational",
         ),
     ),
@@ -1213,7 +1212,7 @@ CASES["long-lived-credential"] = Case(
     ),
     resolved=[issued("t1", actor=A, event_id="end t1", expires_at=moment(60))],
     more=(
-        ([issued("t1", "service:s", expires_at=moment(2 * DAY))], "medium"),
+        ([issued("t1", "service:s", expires_at=moment(25 * DAY))], "medium"),
         ([issued("t1", A, token_type="refresh_token", expires_at=moment(40 * DAY))], "medium"),
     ),
 )

@@ -64,7 +64,7 @@ class Options:
         broad: Scopes that are too wide for an agent, besides wildcards.
         caching: Sources whose permits are intentionally used more than once.
         restating: Sources that state their grants again after a restart, under new event ids.
-        history: How many earlier delegations or actions of a party must be known before something is new for it.
+        history: How many earlier actions of an agent must be known before an operation is new for it.
     """
 
     rules: Mapping[str, RuleOptions] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class Options:
     decision_window: Instant = 30 * DAY
     decision_least: int = 10
     rotation_grace: Instant = 10 * SECOND
-    history: int = 0
+    history: int = 3
     tools: int = 3
     tools_window: Instant = HOUR
     client_agents: int = 2

@@ -402,6 +402,7 @@ class Reader:
             is_whole = is_whole and len(found) <= naming
             self.load_hashed(world, found[:naming])
             hashes.update(found[:naming])
+        is_whole &= self._load_handed_before(world, loaded, most)
         near: set[int] = set()  # the hashes of actions, decisions and children
         nobody: list[int] = []
         for under, by in zip_longest(chunks(hashes), chunks(parties), fillvalue=nobody):
@@ -422,6 +423,25 @@ class Reader:
         for one in self.facts_referring({*names, *acting_ones}, RefRole.BOUND):
             world.add(one)
         return Surroundings(is_whole, left_out)
+
+    def _load_handed_before(self, world: World, loaded: AbstractSet[str], most: int) -> bool:
+        """Load what names the delegatees of delegations because of something that was read; return whether all of it.
+
+        Such a delegation is judged by whether it is the first between its two parties.
+        """
+        delegatees = {
+            member
+            for key in loaded
+            if (element := world.graph.element(key)) is not None
+            and element.first("instruction_source") not in (None, "user")
+            for member in world.principals.party(str(element.first("delegatee")))
+        }
+        is_whole = True
+        for hashed in sorted(self.hashes(f"principal:{id_}" for id_ in delegatees)):
+            found = self.elements_naming(hashed, most + 1)
+            is_whole = is_whole and len(found) <= most
+            self.load_hashed(world, found[:most])
+        return is_whole
 
     def _nearby(self, elements: list[int], parties: list[int], most: int) -> tuple[set[int], bool]:
         """Return the hashes of what was done under, and derived from, elements, and of what parties did and asked for.

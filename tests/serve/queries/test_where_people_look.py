@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.desk import Desk
-from tests.support.finding_cases import AL, BO, D1, T1, A, B, done, granted, issued, moment
+from tests.support.finding_cases import AL, BO, D1, T1, A, B, C, done, granted, issued, moment
 from tests.support.http_worlds import LEAKED, World, api_over
 from tests.support.places import CASES, INCIDENT
 from tests.support.web_pages import Pages, text_of
@@ -108,6 +108,23 @@ def test_a_long_lived_element_is_a_finding_until_it_is_revoked(faults: Desk):
     assert long_lived == long_lived & before
     assert set() == long_lived & after
     assert ("scope-exceeds-parent", "delegation:d2") in after
+
+
+def test_a_grant_that_is_not_the_first_of_its_pair_is_told_as_in_the_list(tmp_path: Path):
+    """
+    What came before is in no chain, and makes the difference between a high finding and an informational one.
+    """
+    desk = Desk(tmp_path)
+    by_document = {"instruction_source": "document", "expires_at": moment(60)}
+    first, second = (granted(f"d{number}", B, C, number, scopes=["crm:read"], **by_document) for number in (1, 2))
+    desk.take(granted("d0", A, B, 0, scopes=["crm:read"], expires_at=moment(60)), first, second)
+    kind = "delegation-from-untrusted-instruction"
+    listed = {one["of"]: one for one in desk.one("findings", "--kind", kind)["items"]}
+
+    assert ["high", "informational"] == [listed[f"delegation:d{number}"]["severity"] for number in (1, 2)]
+    for of, one in listed.items():
+        for question in ("chain", "status"):
+            assert [one] == [found for found in desk.one(question, of)["findings"] if found["kind"] == kind]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from lineage.core.findings.rules.rule import ACTION, TOKEN, Rule
 from lineage.core.findings.rules.using import success
 from lineage.core.findings.rules.widening import facts_of
 from lineage.core.findings.scene import inputs
-from lineage.core.findings.scene.acts import UNTRUSTED, Act
+from lineage.core.findings.scene.acts import SAID_BY, UNTRUSTED, Act
 from lineage.core.findings.scene.scene import Scene
 from lineage.core.findings.scene.scopes import matches
 from lineage.core.model.events import Fact
@@ -30,11 +30,9 @@ def action_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Findin
     if any(matches(scene.options.sensitive, word) for word in {act.operation} | (scene.needed(act) or set())):
         reasons.append("a sensitive operation")
     if _is_new(scene, act):
-        reasons.append(f"the first {act.operation} of this agent")
-    why = sentence(
-        "{} ({}) was done on the word of a {}", keyed(key), act.operation, act.instruction_source.replace("_", " ")
-    )
-    why += f"; {', '.join(reasons)}" if reasons else ""
+        reasons.append(f"the agent's first {act.operation}")
+    why = sentence("{} because of {}", using.done(act), SAID_BY[act.instruction_source])
+    why += f"; this is {', and '.join(reasons)}" if reasons else ""
     parent = scene.world.actions.get(act.parent_action) if act.parent_action is not None else ()
     yield finding(
         "action-from-untrusted-instruction",
@@ -60,7 +58,7 @@ def _is_new(scene: Scene, act: Act) -> bool:
     party = scene.party(actor)
     before = [at for at in scene.tally.successes.get(party, ()) if at < act.occurred_at]
     first = scene.tally.operations.get(party, {}).get(act.operation)
-    return len(before) >= scene.least_history and first is not None and first >= act.occurred_at
+    return len(before) >= scene.options.history and first is not None and first >= act.occurred_at
 
 
 def _is_within_scopes(scene: Scene, act: Act) -> bool:
@@ -122,7 +120,7 @@ def human_uses_agent_credential(scene: Scene, key: str) -> Iterator[Finding]:
     if any(approver is not None and scene.kind(approver) == "human" for approver in approvers):
         return
     why = sentence(
-        "{}, a person, did {} ({}) with {}, which is {}'s",
+        "{}, a person, did {} ({}) with {}, which belongs to {}",
         principal(act.actor),
         act.operation,
         keyed(key),

@@ -5,7 +5,7 @@ from typing import Final
 
 from lineage.core.authority.verdict import State
 from lineage.core.findings.rules.rule import ACTION, DECISION, Rule
-from lineage.core.findings.rules.using import success
+from lineage.core.findings.rules.using import done, success
 from lineage.core.findings.rules.widening import facts_of
 from lineage.core.findings.scene import inputs
 from lineage.core.findings.scene.acts import ANY_TOOL, Act, Decided, plain_operation
@@ -30,9 +30,8 @@ def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
         shares = scene.tally.shares[act.source, act.operation]
         count, decided = shares.until(act.occurred_at, scene.options.decision_window)
         why = sentence(
-            "{} ({}) succeeded without a decision; {} of {} successes of this operation that {} reports have one",
-            keyed(key),
-            act.operation,
+            "{} without a decision; {} of {} successes of this operation that {} reports have one",
+            done(act),
             decided,
             count,
             thing("source", act.source),
@@ -47,7 +46,7 @@ def action_after_deny(scene: Scene, key: str) -> Iterator[Finding]:
         return
     if act.decided is not None and (denials := act.decided.denials(act.occurred_at + scene.options.leeway)):
         reasons = [reason for fact in denials for reason in getattr(fact.event.body, "reasons", ())]
-        why = sentence("{} ({}) succeeded although {} denies it", keyed(key), act.operation, keyed(act.decided.key))
+        why = sentence("{} although {} denied it", done(act), keyed(act.decided.key))
         why += f": {'; '.join(reasons)}" if reasons else ""
         facts = (*act.facts, *denials)
         yield finding("action-after-deny", key, why, facts, at=act.occurred_at, about=act.decided.key)
@@ -99,7 +98,7 @@ def decision_mismatch(scene: Scene, key: str) -> Iterator[Finding]:
         return
     if other := [*_differences(scene, act, act.decided)]:
         what = listed((_difference(*each) for each in other), "; ")
-        why = sentence("{} is not what {} permits: {}", keyed(key), keyed(act.decided.key), what)
+        why = sentence("{}, which is not what {} permitted: {}", done(act), keyed(act.decided.key), what)
         facts = (*act.facts, *act.decided.facts)
         yield finding("decision-mismatch", key, why, facts, at=act.occurred_at, about=act.decided.key)
 
@@ -133,7 +132,7 @@ def _may_be_one_type(one: str | None, other: str | None) -> bool:
 def _difference(field: str, permitted: str, done: str) -> Sentence:
     kind = {"actor": "principal", "on_behalf_of": "principal", "token": "token", "resource": "resource"}.get(field)
     both = (permitted, done) if kind is None else (thing(kind, permitted), thing(kind, done))
-    return sentence("{} {} was permitted, {} was used", field, *both)
+    return sentence("{} {} was permitted, {} was used", field.replace("_", " "), *both)
 
 
 def _is_same_operation(scene: Scene, act: Act, decided: Decided) -> bool:
@@ -188,7 +187,7 @@ def decision_stale(scene: Scene, key: str) -> Iterator[Finding]:
         return
     changed = [*_changes(scene, act, decided, permitted_at)]
     if changed or age > scene.options.decision_age:
-        why = sentence("{} was done {} s after {} permitted it", keyed(key), f"{age / SECOND:g}", keyed(decided.key))
+        why = sentence("{} {} s after {} permitted it", done(act), f"{age / SECOND:g}", keyed(decided.key))
         why += sentence(", and {} in between", listed((change for change, _ in changed), " and ")) if changed else ""
         facts = (*act.facts, *decided.facts, *(fact for _, facts in changed for fact in facts))
         yield finding(
@@ -213,7 +212,7 @@ def _changes(scene: Scene, act: Act, decided: Decided, permitted_at: Instant) ->
             versions = scene.tally.policies.get((decided.source, policy.id), {})
             newer = _newer(versions, policy.version, fact.event.occurred_at, act.occurred_at)
             if newer is not None:
-                yield f"version {newer} of {policy.id} came", ()
+                yield f"version {newer} of the policy {policy.id} came into use", ()
 
 
 def _newer(versions: dict[str, Instant], version: str, after: Instant, until: Instant) -> str | None:

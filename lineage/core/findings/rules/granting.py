@@ -9,7 +9,7 @@ from lineage.core.findings.rules import consistency, widening
 from lineage.core.findings.rules.rule import DECISION, DELEGATION, REVOCATION, TOKEN, Rule
 from lineage.core.findings.rules.widening import facts_of
 from lineage.core.findings.scene import inputs
-from lineage.core.findings.scene.acts import UNTRUSTED
+from lineage.core.findings.scene.acts import SAID_BY, UNTRUSTED
 from lineage.core.findings.scene.entering import grant_alike
 from lineage.core.findings.scene.scene import Scene
 from lineage.core.findings.scene.scopes import claimed, contains, first_stated, lacking, matches
@@ -87,7 +87,7 @@ def renewal_widened(scene: Scene, key: str) -> Iterator[Finding]:
     more = lacking(first_stated(earlier.facts), claimed(element), scene.options)
     longer = element.ends_at - element.issued_at > earlier.ends_at - earlier.issued_at + scene.options.leeway
     if more or longer:
-        what = f"has {', '.join(more)} besides" if more else "lives longer"
+        what = f"also gives {', '.join(more)}" if more else "lasts longer"
         why = sentence("{} renews {} for the same task, and {}", keyed(key), keyed(earlier.key), what)
         facts = facts_of(scene, earlier.key, key)
         yield finding("renewal-widened", key, why, facts, at=element.issued_at, about=earlier.key)
@@ -109,7 +109,7 @@ def ungrounded_delegation(scene: Scene, key: str) -> Iterator[Finding]:
             return
     what = ", ".join(sorted(claims)) or "authority"
     why = sentence(
-        "{} hands on {} by {}, which has no parent, and nothing gave it that before",
+        "{} delegated {} by {}, which has no parent, and had not received that from anybody",
         principal(delegator),
         what,
         keyed(key),
@@ -118,16 +118,23 @@ def ungrounded_delegation(scene: Scene, key: str) -> Iterator[Finding]:
     yield finding("ungrounded-delegation", key, why, facts, at=element.issued_at, about=f"principal:{delegator}")
 
 
+_PARTS: Final = {
+    "delegator": "granted it",
+    "delegatee": "received it",
+    "actor": "requested it",
+    "ordered_by": "ordered it",
+    "lifted_by": "lifted it",
+}
+
+
 def self_approval(scene: Scene, key: str) -> Iterator[Finding]:
     """Find parties that approve what they request, give, receive or order themselves."""
     for fact, roles in _approved(scene, key):
         approver = fact.event.body.approved_by  # type: ignore[union-attr]
         for role, party in roles.items():
             if approver is not None and party is not None and scene.runner(approver) == scene.runner(party):
-                as_known = "" if approver == party else sentence(", who is {}", principal(party))
-                why = sentence(
-                    "{}{}, approved {} as its own {}", principal(approver), as_known, keyed(key), role.replace("_", " ")
-                )
+                as_known = "" if approver == party else sentence(", the same party as {},", principal(party))
+                why = sentence("{}{} approved {} and {}", principal(approver), as_known, keyed(key), _PARTS[role])
                 order = isinstance(fact.event.body, RevocationOrdered | RevocationLifted)
                 severe = order or _is_sensitive(scene, key)
                 yield finding(
@@ -186,7 +193,7 @@ def unapproved_delegation(scene: Scene, key: str) -> Iterator[Finding]:
         above = scene.element(other)
         if above is not None and other.startswith("delegation:") and _approved_by_a_person(scene, above):
             return
-    why = sentence("{} hands on {}, and no person approved that, here or above", keyed(key), ", ".join(sensitive))
+    why = sentence("{} delegates {}, and no person approved that, here or above", keyed(key), ", ".join(sensitive))
     yield finding("unapproved-delegation", key, why, element.facts, at=element.issued_at)
 
 
@@ -209,16 +216,15 @@ def delegation_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Fi
         if one.of == key and (one.severity or rule.severity) > Severity.INFORMATIONAL
     ]
     delegator, delegatee = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
-    before = [at for at in scene.tally.grants.get(delegator, ()) if at < element.issued_at]
-    first = scene.tally.pairs.get(delegator, {}).get(delegatee, element.issued_at)
-    new = first >= element.issued_at and len(before) >= scene.least_history
+    new = scene.tally.pairs.get(delegator, {}).get(delegatee, element.issued_at) >= element.issued_at
     reasons: list[str] = sorted({one.kind for one in other})
     if _is_sensitive(scene, key):
         reasons.append("sensitive scopes")
-    if new:
-        reasons.append(sentence("the first to {}", principal(element.first("delegatee"))))
-    why = sentence("{} was granted on the word of a {}", keyed(key), word.replace("_", " "))
-    why += sentence("; {}", listed(reasons)) if reasons else ""
+    giver, receiver = principal(element.first("delegator")), principal(element.first("delegatee"))
+    why = sentence("{} delegated to {} ({}) because of {}", giver, receiver, keyed(key), SAID_BY[word])
+    why += ", for the first time" if new else ""
+    why += sentence("; also found: {}", listed(reasons)) if reasons else ""
+    reasons += ["new"] if new else []
     yield finding(
         "delegation-from-untrusted-instruction",
         key,
@@ -318,7 +324,7 @@ RULES: Final = (
         check=delegation_from_untrusted_instruction,
         needs="instruction_source of delegations",
         looks_at=(inputs.INSTRUCTED,),
-        settings=("sensitive", "history"),
+        settings=("sensitive",),
         maps_to=("ASI01", "ASI06", "T0051.001", "T0080", "M Agent Goal Manipulation", "M0030"),
         fix="Suspend the delegation until a person has seen what was read; then revoke it or approve it.",
     ),

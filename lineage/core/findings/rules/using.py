@@ -16,7 +16,7 @@ from lineage.core.findings.scene.scopes import audiences, may_cover
 from lineage.core.model.events import ActionPerformed, Fact
 from lineage.core.model.finding import Finding, Severity, finding
 from lineage.core.model.keys import split_key
-from lineage.core.model.sentences import keyed, listed, moment, principal, sentence, thing
+from lineage.core.model.sentences import Sentence, keyed, listed, moment, principal, sentence, thing
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.revocation.late_uses import in_force_at, successes_of
 
@@ -31,6 +31,14 @@ def success(scene: Scene, key: str) -> Act | None:
     return act if act is not None and act.succeeded else None
 
 
+def done(act: Act) -> Sentence:
+    """Say what was done, and by whom if anybody says that; begins a sentence."""
+    actor = act.actor or (act.decided.actor if act.decided else None) or act.workload
+    if actor is None:
+        return sentence("{} ({}) was done", keyed(act.key), act.operation)
+    return sentence("{} did {} ({})", principal(actor), act.operation, keyed(act.key))
+
+
 def action_outside_scope(scene: Scene, key: str) -> Iterator[Finding]:
     """Find actions that need a scope their authority does not effectively have."""
     act = success(scene, key)
@@ -42,12 +50,11 @@ def action_outside_scope(scene: Scene, key: str) -> Iterator[Finding]:
     if missing:
         effective = sorted(scene.scopes.effective(authority) or ())
         why = sentence(
-            "{} ({}) needs {}, which {} does not effectively have ({})",
-            keyed(key),
-            act.operation,
+            "{}, which needs {}; {} effectively allows {}",
+            done(act),
             ", ".join(missing),
             keyed(authority),
-            ", ".join(effective) or "no scopes",
+            f"only {', '.join(effective)}" if effective else "nothing",
         )
         yield finding(
             "action-outside-scope",
@@ -75,8 +82,8 @@ def action_outside_audience(scene: Scene, key: str) -> Iterator[Finding]:
     if stated and not any(may_cover(found, audience.rstrip("/")) for found in stated):
         audiences_stated = ", ".join(sorted(frozenset().union(*stated)))
         why = sentence(
-            "{} was done at {} ({}), and {} is meant for {}",
-            keyed(key),
+            "{} at {} ({}), but {} is meant for {}",
+            done(act),
             thing("tool", str(act.tool)),
             audience,
             keyed(act.element.key),
@@ -99,8 +106,8 @@ def action_outside_task(scene: Scene, key: str) -> Iterator[Finding]:
             if not any(_is_part(act.task, task) for task in granted.values()):
                 node = min(granted)
                 why = sentence(
-                    "{} was done for the task {}, and {} was granted for {}",
-                    keyed(key),
+                    "{} for the task {}, but {} was granted for {}",
+                    done(act),
                     repr(act.task),
                     keyed(node),
                     repr(granted[node]),
@@ -130,14 +137,9 @@ def used_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
     end, under, at = min(late, key=lambda each: (each[0].at, each[2], each[1]), default=(None, "", 0))
     if end is None:
         return
-    why = sentence(
-        "{} succeeded at {} under {}, after {} had ended at {}",
-        keyed(key),
-        moment(at),
-        keyed(under),
-        keyed(end.key),
-        moment(end.at),
-    )
+    why = sentence("{} at {} under {}, ", done(act), moment(at), keyed(under))
+    ended = "which" if end.key == under else sentence("although {}", keyed(end.key))
+    why += sentence("{} had ended at {}", ended, moment(end.at))
     severity = None
     if in_time := _uses_in_time(scene, act, under, end.at + scene.options.leeway):
         if min(fact.recorded_at for fact in in_time) < end.at + scene.options.leeway:
@@ -171,8 +173,8 @@ def used_before_valid(scene: Scene, key: str) -> Iterator[Finding]:
     if act.occurred_at < beginning.at - scene.options.leeway:
         used = act.element.key
         why = sentence(
-            "{} succeeded at {} under {}, which is valid from {}",
-            keyed(key),
+            "{} at {} under {}, which is only valid from {}",
+            done(act),
             moment(act.occurred_at),
             keyed(used) if used == beginning.key else sentence("{} of {}", keyed(used), keyed(beginning.key)),
             moment(beginning.at),
@@ -222,22 +224,22 @@ def _used(scene: Scene, act: Act, kind: str, order: Order, use: tuple[str, Insta
     used, at = use
     how = "suspended" if order.suspends else "revoked"
     why = sentence(
-        "{} succeeded at {} under {}, which {} had {} (by {}) at {}",
-        keyed(act.key),
+        "{} at {} under {}, which {} had {} at {}",
+        done(act),
         moment(at),
         keyed(used),
         thing("revocation", order.body.revocation),
         how,
-        keyed(order.key),
         moment(in_force_at(order)),
     )
+    why += "" if order.key == used else sentence(" with everything that depends on {}", keyed(order.key))
     return finding(kind, act.key, why, (*act.facts, order.fact, *facts_of(scene, used)), at=at, about=used)
 
 
 def _tainted(act: Act, order: Order, at: Instant) -> Finding:
     revocation = order.body.revocation
     why = sentence(
-        "successes under what {} ended, between {}, when it took effect, and {}, when it could be known",
+        "actions succeeded under what {} ended, between {}, when it took effect, and {}, when it could be known",
         thing("revocation", revocation),
         moment(order.effective_at),
         moment(in_force_at(order)),
@@ -280,7 +282,10 @@ def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
         )
         yield finding(_UNATTRIBUTED, key, why, act.facts, at=at, about=act.named[0])
     elif act.named and kind == "unknown":
-        why = sentence("successes under {}, which nobody granted, by nobody of a known kind", keyed(act.named[0]))
+        why = sentence(
+            "actions succeeded under {}, which nobody granted; what kind of party did them is not known",
+            keyed(act.named[0]),
+        )
         yield finding(_UNATTRIBUTED, act.named[0], why, act.facts, at=at, severity=Severity.LOW)
     elif act.decision is not None and act.decided is None and kind in _ACTING_FOR_OTHERS and scene.tally.decisions:
         named = f"decision:{act.decision}"
@@ -306,9 +311,9 @@ def unattributed_source(scene: Scene, key: str) -> Iterator[Finding]:
         return
     count, sample = tally.unattributed, tally.samples["unattributed"]
     why = sentence(
-        "{} reports {} successes of agents, but never a token, a delegation or a decision",
+        "{} reports {} of agents, but never a token, a delegation or a decision",
         thing("source", source),
-        count,
+        "a successful action" if count == 1 else f"{count} successful actions",
     )
     facts, first, last = (sample.fact,), sample.first, sample.last
     yield finding(_UNATTRIBUTED, key, why, facts, at=first, last=last, count=count, severity=Severity.MEDIUM)

@@ -8,8 +8,14 @@ from lineage.core.authority.world import World
 from lineage.core.model.events import ActionPerformed, Fact, Resource
 from lineage.core.model.times import NEVER, Instant
 
-UNTRUSTED: frozenset[str] = frozenset({"document", "tool_result", "child_result"})
-"""Sources of instructions other than the agent's user."""
+SAID_BY: Final = {
+    "document": "a document",
+    "tool_result": "the result of a tool",
+    "child_result": "the result of a child agent",
+}
+"""Sources of instructions other than the agent's user, in words."""
+UNTRUSTED: Final = frozenset(SAID_BY)
+"""These sources."""
 
 ANY_TOOL: Final = "tools.call"
 """MCP's operation of any tool, normalised."""

@@ -29,7 +29,6 @@ from lineage.core.model.times import NEVER, Instant
 
 T = TypeVar("T")
 _MOST_ALIKE: Final = 8_192
-_LEAST_HISTORY_NEARBY: Final = 3
 _REGISTERS: Final = (
     "bound_by_key", "orders_by", "coverage", "agents_are_registered", "people_are_registered", "known_issuers",
     "registered_inputs",
@@ -347,14 +346,6 @@ class Scene:
     def known_issuers(self) -> frozenset[str]:
         """The issuers that receivers cover."""
         return frozenset(issuer for one in self.world.receivers.registered() for issuer in one.issuers)
-
-    @property
-    def least_history(self) -> int:
-        """How much must be known about a party before something is new for it.
-
-        In the surroundings of a thing some more, because what came before it may not be among them.
-        """
-        return self.options.history if self.whole else max(self.options.history, _LEAST_HISTORY_NEARBY)
 
     # Scopes
 
