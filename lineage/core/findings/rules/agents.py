@@ -75,16 +75,20 @@ def owner_offboarded(scene: Scene, key: str) -> Iterator[Finding]:
     if orders:
         order = min(orders, key=lambda one: one.rank)
         why = sentence(
-            "{} owns {}, and {} ended what they may do: {}",
+            "{}, the owner of {}, was revoked by {} ({}), and the agent still holds live authority",
             principal(owner.value),
             principal(id_),
             thing("revocation", order.body.revocation),
-            order.body.reason,
+            order.body.reason.replace("_", " "),
         )
         facts = (owner.fact, order.fact)
         yield finding("owner-offboarded", key, why, facts, at=order.effective_at, about=f"principal:{owner.value}")
     elif scene.people_are_registered and not scene.world.principals.facts_of(owner.value):
-        why = sentence("{} owns {}, and nobody registered them", principal(owner.value), principal(id_))
+        why = sentence(
+            "{}, the owner of {}, is not registered, and the agent holds live authority",
+            principal(owner.value),
+            principal(id_),
+        )
         yield finding(
             "owner-offboarded", key, why, (owner.fact,), at=owner.fact.given_at, about=f"principal:{owner.value}"
         )

@@ -31,7 +31,8 @@ def fan_out_burst(scene: Scene, key: str) -> Iterator[Finding]:
     for what, times in (("delegations", granted), ("actions", list(used.times) if used else [])):
         count, first, last = densest(times, options.burst_window) if len(times) > options.burst else (0, 0, 0)
         if count > options.burst:
-            why = sentence("{} {} under {} within {} s", count, what, keyed(key), f"{(last - first) / 1000000:g}")
+            happened = f"{count} {what} were {'granted' if what == 'delegations' else 'done'}"
+            why = sentence("{} under {} within {} s", happened, keyed(key), f"{(last - first) / 1000000:g}")
             evidence = used.acts.values() if used and what == "actions" else ()
             facts = (*element.facts, *evidence)
             yield finding("fan-out-burst", key, why, facts, at=first, last=last, count=count, about=what)
@@ -44,7 +45,9 @@ def repeated_denials(scene: Scene, key: str) -> Iterator[Finding]:
     denied = scene.tally.denied.get(id_, [])
     if ordered := crowded(denied, options.denials_window, least=options.denials, kinds=options.denials_kinds):
         kinds = {one.what for one in ordered}
-        why = sentence("{} was denied {} times, {} different things", principal(id_), len(ordered), len(kinds))
+        why = sentence(
+            "{} was denied {} times, for {} different operations or resources", principal(id_), len(ordered), len(kinds)
+        )
         yield finding(
             "repeated-denials",
             key,

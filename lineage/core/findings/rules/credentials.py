@@ -13,7 +13,7 @@ from lineage.core.findings.scene.scopes import audiences
 from lineage.core.findings.scene.tally import Sample, Used
 from lineage.core.model.events import Fact
 from lineage.core.model.finding import Finding, Severity, finding
-from lineage.core.model.sentences import keyed, listed, sentence, thing
+from lineage.core.model.sentences import Sentence, keyed, listed, principal, sentence, thing
 from lineage.core.model.times import NEVER, SECOND, Instant
 
 _MULTIPLE: Final = 2
@@ -87,7 +87,7 @@ def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
         again = [fact for fact in restated[source][0] if fact.event.occurred_at not in renewed]
         if again:
             why = sentence(
-                "{} states {} {} times, with nothing new", thing("source", source), keyed(element.key), len(again) + 1
+                "{} stated {} {} times, with nothing new", thing("source", source), keyed(element.key), len(again) + 1
             )
             yield finding(
                 "credential-replay",
@@ -201,8 +201,9 @@ def credential_shared(scene: Scene, key: str) -> Iterator[Finding]:
         return
     name, found = next(iter(several.items()))
     parties = sorted(found)
-    named = listed(thing("key" if name == "key" else "principal", party) for party in parties[:3])
-    why = sentence("{} was used by {} {}s: {}", keyed(key), len(parties), name, named)
+    how = "with" if name == "key" else "by"
+    why = sentence("{} was used {} {} {}s: ", keyed(key), how, len(parties), name)
+    why += listed(_hand(scene, name, party) for party in parties[:3])
     why += ", …" if len(parties) > 3 else ""  # noqa: PLR2004  (those that are named)
     samples = [found[party] for found in several.values() for party in sorted(found)]
     yield finding(
@@ -215,6 +216,14 @@ def credential_shared(scene: Scene, key: str) -> Iterator[Finding]:
         count=len(parties),
         severity=Severity.MEDIUM if name == "actor" else None,
     )
+
+
+def _hand(scene: Scene, name: str, party: str) -> Sentence:
+    """Name a key, a workload or an actor; of a key or workload that is bound to one agent, that agent is known."""
+    if name == "actor" or (name == "workload" and scene.kind(party) == "workload"):
+        return principal(party)
+    is_bound = name == "workload" or (party not in scene.bound_by_key and scene.kind(party) != "unknown")
+    return sentence("that of {}", principal(party)) if is_bound else thing("key", party)
 
 
 def _second(found: dict[str, Sample]) -> int:

@@ -86,6 +86,22 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
                 keyed(key),
                 made_for,
             )
+            if kind == "subject-mismatch":
+                why = sentence(
+                    "{} was done on behalf of {} with {}, which acts for {}",
+                    keyed(f"action:{action}"),
+                    used,
+                    keyed(key),
+                    made_for,
+                )
+            elif kind == "delegation-mismatch":
+                why = sentence(
+                    "{} was done under delegation {} with {}, which was issued under delegation {}",
+                    keyed(f"action:{action}"),
+                    used,
+                    keyed(key),
+                    made_for,
+                )
             if kind == "wielder-mismatch" and severity != Severity.INFORMATIONAL:
                 why = sentence(_THEFTS[field], used, made_for, keyed(f"action:{action}"), keyed(key))
             yield Finding(kind, f"action:{action}", why, cited, about=field, severity=severity)

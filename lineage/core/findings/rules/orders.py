@@ -12,7 +12,7 @@ def order_findings(world: World, revocation: str) -> list[Finding]:
     of = f"revocation:{revocation}"
     found = []
     if len(orders) > 1:
-        why = sentence("{} orders share the id {}; all of them stand", len(orders), thing("revocation", revocation))
+        why = sentence("{} orders share the id {}; all of them count", len(orders), thing("revocation", revocation))
         found.append(Finding("shared-order-id", of, why, orders))
     for given in orders:
         order = world.orders.resolve(given)

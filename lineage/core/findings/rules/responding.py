@@ -51,7 +51,7 @@ def overdue_in(world: World, closure: Closure, at: Instant) -> Iterator[Finding]
                 "refuses to enforce" if rejected else "has not enforced",
                 thing("revocation", id_),
             )
-            why += f"for {late} of {closure.elements}" + ("" if rejected else ", and its deadline has passed")
+            why += f"for {late} of {closure.elements} elements" + ("" if rejected else ", and its deadline has passed")
             registered = world.receivers.registrations.get(tally.receiver)
             overdue = [
                 fact
@@ -103,8 +103,8 @@ def mass_revocation(scene: Scene, key: str) -> Iterator[Finding]:
             within = [fact for fact in orders if first <= fact.given_at <= last]
             planned = all(getattr(fact.event.body, "plan_digest", None) for fact in within)
             minutes = options.revocations_window // 60_000_000
-            why = sentence("{} gave {} orders within {} minutes", principal(id_), count, minutes)
-            why += ", each by a plan" if planned else ""
+            why = sentence("{} ordered {} revocations within {} minutes", principal(id_), count, minutes)
+            why += ", each from a plan" if planned else ""
             severity = Severity.LOW if planned else None
             yield finding("mass-revocation", key, why, within, at=first, last=last, count=count, severity=severity)
         return
@@ -129,7 +129,7 @@ def mass_order(fact: Fact, body: RevocationOrdered, elements: int, options: Opti
         yield finding(
             "mass-revocation",
             f"revocation:{body.revocation}",
-            why + (" by a plan" if body.plan_digest else ""),
+            why + (" from a plan" if body.plan_digest else ""),
             (fact,),
             at=fact.given_at,
             count=elements,

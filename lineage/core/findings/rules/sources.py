@@ -50,10 +50,11 @@ def late_fact(scene: Scene, key: str) -> Iterator[Finding]:
         sample = tally.samples["late"]
         hours = scene.options.late // HOUR
         why = sentence(
-            "{} facts of {} were recorded more than {} h after they happened",
-            tally.late,
-            thing("source", key.removeprefix("source:")),
+            "{} of {} recorded more than {} h after {} happened",
+            "a fact" if tally.late == 1 else f"{tally.late} facts",
+            sentence("{} {}", thing("source", key.removeprefix("source:")), "was" if tally.late == 1 else "were"),
             hours,
+            "it" if tally.late == 1 else "they",
         )
         yield finding("late-fact", key, why, (sample.fact,), at=sample.first, last=sample.last, count=tally.late)
 
@@ -64,8 +65,10 @@ def future_fact(scene: Scene, key: str) -> Iterator[Finding]:
     if tally is not None and tally.early:
         sample = tally.samples["early"]
         why = sentence(
-            "{} facts of {} happened later than they were recorded",
-            tally.early,
+            "{} of {}: recorded before the time at which it says to have happened"
+            if tally.early == 1
+            else "{} of {}: recorded before the times at which they say to have happened",
+            "a fact" if tally.early == 1 else f"{tally.early} facts",
             thing("source", key.removeprefix("source:")),
         )
         at = sample.fact.given_at
@@ -92,7 +95,7 @@ def conflict(scene: Scene, key: str) -> Iterator[Finding]:
         event = group[0].event
         if f"source:{event.source}" == key:
             why = sentence(
-                "{} sent {} different contents as {}; all of them stand",
+                "{} sent {} different contents as {}; all of them count",
                 thing("source", event.source),
                 len(group),
                 thing("event", event.event_id),

@@ -28,7 +28,7 @@ def long_lived_credential(scene: Scene, key: str) -> Iterator[Finding]:
         endless = element.ends_at == NEVER
         sensitive = any(matches(scene.options.sensitive, scope) for scope in claimed(element))
         why = sentence("{}, held by {}, ", keyed(key), principal(holder))
-        why += "has no end" if endless else f"lives {life / HOUR:.0f} h, more than {most / HOUR:.0f} h"
+        why += "never expires" if endless else f"is valid for {life / HOUR:.0f} h, more than {most / HOUR:.0f} h"
         severity = Severity.HIGH if endless and sensitive else None
         yield finding("long-lived-credential", key, why, element.facts, at=element.issued_at, severity=severity)
 
@@ -41,7 +41,10 @@ def standing_access(scene: Scene, key: str) -> Iterator[Finding]:
     life = element.ends_at - element.issued_at
     if (element.ends_at == NEVER or life > scene.options.delegation_life) and not scene.is_over(key):
         why = sentence("{} to {} ", keyed(key), principal(element.first("delegatee")))
-        why += "has no end" if element.ends_at == NEVER else f"is granted for {life / DAY:.0f} days"
+        most = scene.options.delegation_life
+        why += (
+            "never expires" if element.ends_at == NEVER else f"lasts {life / DAY:.0f} days, more than {most / DAY:.0f}"
+        )
         yield finding("standing-access", key, why, element.facts, at=element.issued_at)
 
 
@@ -56,7 +59,7 @@ def broad_scope(scene: Scene, key: str) -> Iterator[Finding]:
     wide = [scope for scope in wide if scope not in above]
     many = len(scopes) > scene.options.scopes and not scopes <= above
     if wide or many:
-        what = ", ".join(wide) if wide else f"{len(scopes)} scopes"
+        what = f"broad scopes: {', '.join(wide)}" if wide else f"{len(scopes)} scopes"
         why = sentence("{} gives {} {}", keyed(key), principal(holder), what)
         yield finding("broad-scope", key, why, element.facts, at=element.issued_at)
 
@@ -116,7 +119,8 @@ def unused_access(scene: Scene, key: str) -> Iterator[Finding]:
     if unused:
         days = scene.options.unused // DAY
         why = sentence(
-            "{} of {} {} not needed for {} days",
+            "{} {} of {} {} not needed in the last {} days",
+            "the scope" if len(unused) == 1 else "the scopes",
             ", ".join(unused),
             keyed(key),
             "was" if len(unused) == 1 else "were",

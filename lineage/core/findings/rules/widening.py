@@ -64,11 +64,11 @@ def scope_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
     for edge, held, too_much in widened(scene, key):
         subject = edge.role == "subject"
         why = sentence(
-            "{} claims {}, which {} {} not hold ({})",
+            "{} claims {}, but {} {} only {}",
             keyed(key),
             _words(too_much),
-            listed(map(keyed, edge.parents)),
-            "does" if len(edge.parents) == 1 else "do",
+            listed(map(keyed, edge.parents), " and "),
+            "holds" if len(edge.parents) == 1 else "hold",
             _words(sorted(held or ())) or "no scopes",
         )
         yield finding(
@@ -118,7 +118,7 @@ def audience_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
         held = scene.audiences.held(edge.parents) if edge.role != "subject" else None
         if held is not None and (too_much := sorted(one for one in claimed if not may_cover(held, one))):
             why = sentence(
-                "{} may be used at {}, and {} only at {}",
+                "{} may be used at {}, but {} only at {}",
                 keyed(key),
                 _words(too_much),
                 listed(map(keyed, edge.parents)),
@@ -138,7 +138,7 @@ def outlives_parent(scene: Scene, key: str) -> Iterator[Finding]:
             above = scene.element(parent)
             ends_at = above.ends_at if above else NEVER
             if element.ends_at > _later(ends_at, scene.options.leeway):
-                why = sentence("{} {}, and {} {}", keyed(key), _end(element.ends_at), keyed(parent), _end(ends_at))
+                why = sentence("{} {}, but {} {}", keyed(key), _end(element.ends_at), keyed(parent), _end(ends_at))
                 severity = Severity.INFORMATIONAL if role == "subject" else None
                 yield finding(
                     "outlives-parent",
@@ -165,13 +165,14 @@ def delegation_depth_exceeded(scene: Scene, key: str) -> Iterator[Finding]:
             for fact in scene.world.principals.facts_of(id_)
             if getattr(fact.event.body, "max_delegation_depth", None) is not None
         )
-        what = sentence("{} may hand authority on {} deep", principal(id_), most)
+        what = sentence("{} may delegate {}", principal(id_), _levels(most))
     else:
         limit = scene.element(allowed.limit)
         most = limit.first("max_depth") if limit else None
         limits = limit.facts if limit else ()
-        what = sentence("{} allows {} below it", keyed(allowed.limit), most)
-    why = sentence("{} is {} too deep: {}", keyed(key), -allowed.left, what)
+        what = sentence("{} may be delegated {}", keyed(allowed.limit), _levels(most))
+    beyond = "1 level" if allowed.left == -1 else f"{-allowed.left} levels"
+    why = sentence("{} is {} too deep: {}", keyed(key), beyond, what)
     causes = [
         finding_id(_DEPTH, parent, above.limit)
         for parent in scene.granted_parents(element, "parent")
@@ -201,6 +202,12 @@ def issued_at(scene: Scene, key: str) -> Instant:
 
 def _later(at: Instant, by: Instant) -> Instant:
     return at if at == NEVER else at + by
+
+
+def _levels(most: int | None) -> str:
+    if not most:
+        return "no further"
+    return "1 level further" if most == 1 else f"{most} levels further"
 
 
 def _end(at: Instant) -> str:
