@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+import orjson
 import sqlalchemy as sa
 
 from lineage.core.findings.judging import NEW, STATUSES
 from lineage.core.model.errors import FencedError
-from lineage.core.model.events import canonical_json
 from lineage.core.model.finding import Severity
 from lineage.core.model.sentences import Sentence, Tag
 from lineage.core.model.times import DAY, HOUR, MINUTE, Instant
@@ -391,7 +391,8 @@ def _conditions(store: Store, filters: Filters, version: sa.ColumnElement[bool])
 
 def digest_of(document: Mapping[str, Any]) -> int:
     """Compute a digest of a document, as a signed 64-bit number."""
-    return int.from_bytes(hashlib.blake2b(canonical_json(document), digest_size=8).digest(), "little", signed=True)
+    canonical = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)  # as ``canonical_json``: its names are ASCII
+    return int.from_bytes(hashlib.blake2b(canonical, digest_size=8).digest(), "little", signed=True)
 
 
 def _row(store: Store, place: tuple[int, int], change: str, kept: StoredFinding, now: Instant) -> tuple[Any, ...]:
@@ -402,14 +403,14 @@ def _row(store: Store, place: tuple[int, int], change: str, kept: StoredFinding,
         store.keys(kept.of),
         None if kept.about is None else store.keys(kept.about),
         *(-kept.severity, -kept.last_seen, kept.status, kept.recorded_at, now),
-        *(kept.digest, zlib.compress(json.dumps(_with_tags(kept.document), ensure_ascii=False).encode())),
+        *(kept.digest, zlib.compress(orjson.dumps(_with_tags(kept.document)))),
     )
 
 
 def _with_tags(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a document with the ids that its sentence names, which are not part of the document or its digest."""
     why = document.get("why")
-    return {**document, _TAGS: why.tags} if isinstance(why, Sentence) and why.tags else document
+    return {**document, _TAGS: [list(tag) for tag in why.tags]} if isinstance(why, Sentence) and why.tags else document
 
 
 def _kept(row: Any) -> StoredFinding:
