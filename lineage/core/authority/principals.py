@@ -53,6 +53,11 @@ class Principals:
         for member in (*small, one, other):
             self._parties[member] = large
 
+    @property
+    def have_aliases(self) -> bool:
+        """Whether any party has several ids."""
+        return bool(self._parties)
+
     def party(self, id_: str) -> frozenset[str] | set[str]:
         """Return all ids of the same party: aliases, symmetric and transitive (clause 4.3), including the id itself."""
         return self._parties.get(id_) or frozenset((id_,))
@@ -77,7 +82,7 @@ class Principals:
         """Return the kind (clause 2.4): by its prefix, else by an alias's (smallest id), else as registered."""
         if (kind := declared_kind(id_)) is not None:
             return kind
-        for member in sorted(self.party(id_)):
+        for member in sorted(self._parties.get(id_, ())):
             if (kind := declared_kind(member)) is not None:
                 return kind
         facts = self.facts_of(id_)

@@ -32,14 +32,17 @@ def undeclared(facts: list[Fact], options: Options, at: Instant = 0) -> set[tupl
     entries = {key: element_entry(scene, key) for key in scene.world.graph.facts}
     entries |= {f"action:{id_}": action_entry(scene, f"action:{id_}") for id_ in scene.world.actions}
     entries |= {f"decision:{id_}": decision_entry(scene, f"decision:{id_}") for id_ in scene.world.decisions}
-    offered = {key: entry.inputs for key, entry in entries.items() if entry is not None}
-    offered |= dict.fromkeys(others(scene))
+    entered = {key: entry for key, entry in entries.items() if entry is not None}
     return {
         (rule.kind, key)
-        for key, own in offered.items()
+        for key in [*entered, *others(scene)]
         for rule in RULES.values()
         if subject_of(scene, key) in rule.of
-        and not can_find(rule.kind, own, offered_around(scene, subject_of(scene, key), key))
+        and not can_find(
+            rule.kind,
+            entered[key].inputs if key in entered else None,
+            offered_around(scene, subject_of(scene, key), key, entered.get(key)),
+        )
         and next(iter(rule.check(scene, key)), None) is not None
     }
 

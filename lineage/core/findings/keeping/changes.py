@@ -100,7 +100,8 @@ class Changes:
     def take(self, fact: Fact, batch: ChangeSet) -> None:
         """Add a fact, and note its subject; do nothing if it is known already."""
         body, source = fact.event.body, fact.event.source
-        known = next((one for one in self._alike(fact) if one.event == fact.event), None)
+        alike = self._alike(fact)
+        known = next((one for one in alike if one.event == fact.event), None) if alike else None
         if known is not None and known.recorded_at <= fact.recorded_at:
             return
         batch.sources.add(source)
@@ -116,11 +117,11 @@ class Changes:
                 self._take_grant(fact, body, batch)
             case ActionPerformed():
                 batch.actions.add(body.action)
-                self._mention(f"action:{body.action}", body.actor, body.on_behalf_of, body.workload, *body.prior_actors)
+                named = [body.actor, body.on_behalf_of, body.workload, *body.prior_actors]
                 if body.tool is not None:
-                    self._mention(f"action:{body.action}", body.tool, f"service:{body.tool}")
-                if body.key_thumbprint is not None:
-                    self._mention(f"action:{body.action}", f"{KEY}:{body.key_thumbprint}")
+                    named += [body.tool, f"service:{body.tool}"]
+                key = None if body.key_thumbprint is None else f"{KEY}:{body.key_thumbprint}"
+                self._mention(f"action:{body.action}", *named, key)
             case DecisionMade():
                 batch.decisions.add(body.decision)
                 key = f"decision:{body.decision}"
@@ -154,8 +155,9 @@ class Changes:
         batch.granted[key] = None
         if isinstance(body, DelegationGranted):
             self._mention(key, body.approved_by)
-        batch.scopes.update(scope for scope in body.scopes if scope not in self._scene.tally.scopes)
-        enter_scopes(self._scene.tally, (fact,))
+        if not self._scene.tally.scopes.issuperset(body.scopes):
+            batch.scopes.update(scope for scope in body.scopes if scope not in self._scene.tally.scopes)
+            enter_scopes(self._scene.tally, (fact,))
 
     def _alike(self, fact: Fact) -> tuple[Fact, ...]:
         """Return the known facts about the subject of a fact."""
@@ -327,7 +329,7 @@ class Changes:
     def enter(self, batch: ChangeSet) -> Stirred:
         """Enter the contributions of the changed things into the aggregates."""
         scene, ledger = self._scene, self._ledger
-        scene.forget(batch.below, ())
+        scene.forget(batch.below, set())
         for key in (*batch.granted, *(batch.below - batch.granted.keys())):  # nearly always parents first
             ledger.element(key, element_entry(scene, key))
         for id_ in batch.decisions:

@@ -95,6 +95,7 @@ class LiveFindings:
         self._scene.reaches = reaches
         self._options = options
         self._ledger = Ledger(self._scene.tally, self.world.graph, options.history)
+        self._entries = self._ledger.by_subject()
         self._marks = Marks(self.world)
         self._living = Living(self._scene, reaches, options, self._marks, self._horizon)
         self._changes = Changes(self._scene, self._ledger, options, self._marks, self._living.keys)
@@ -164,8 +165,8 @@ class LiveFindings:
         again: set[str] = set()
         for key, aspect in self._marks.take().items():
             stirred |= self._look(key, aspect)
-            if aspect & Aspect.OWN:
-                again.update(one.id for found in self._found.get(key, {}).values() for one in found)
+            if aspect & Aspect.OWN and key in self._found:
+                again.update(one.id for found in self._found[key].values() for one in found)
         for id_ in stirred:
             self._merge(id_)
         asked = stirred | again | (batch.judged & self._merged.keys())
@@ -218,13 +219,17 @@ class LiveFindings:
 
     def _look(self, key: str, aspect: int) -> AbstractSet[str]:
         """Evaluate the rules that depend on some aspects of a thing; return the ids of the findings that changed."""
-        scene, subject = self._scene, subject_of(self._scene, key)
-        is_entered, offered = self._ledger.offered(subject, key)
+        scene = self._scene
+        subject = subject_of(scene, key)
+        entries = self._entries.get(subject)
+        entry = None if entries is None else entries.get(key)
+        is_entered = entries is None or entry is not None
+        offered = None if entry is None else entry.inputs
         had = self._found.get(key)
         if had is None:
             rules = self._rules_for(subject, aspect, offered, None)
             if rules and is_entered:
-                rules = self._rules_for(subject, aspect, offered, offered_around(scene, subject, key))
+                rules = self._rules_for(subject, aspect, offered, offered_around(scene, subject, key, entry))
         else:  # its inputs may have been others before
             rules = self._rules_for(subject, aspect, None, None)
         if not rules:

@@ -48,7 +48,7 @@ class Living:
         above = graph.above(*used)
         self._watch(batch)
         before = {key: scene.activity_before(key) for key in above & self._lasting}
-        scene.forget((), above)
+        scene.forget(set(), above)
         self._mark_activity(before, at)
         asked = batch.below | batch.ordered
         asked.update(key for key, _ in self.due.reached(at))

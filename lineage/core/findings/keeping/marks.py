@@ -28,8 +28,9 @@ class Marks:
 
     def mark(self, keys: Iterable[str], aspect: int) -> None:
         """Mark things."""
+        aspects = self.aspects
         for key in keys:
-            self.aspects[key] |= aspect
+            aspects[key] |= aspect
 
     def mark_party(self, id_: str, aspect: int) -> None:
         """Mark every principal of a party."""
@@ -38,12 +39,18 @@ class Marks:
 
     def mark_parties(self, keys: Iterable[str], aspect: int) -> None:
         """Mark the parties of the principals that elements name."""
+        if not self._world.principals.have_aliases:
+            self.mark([name for name in self._names(keys) if name.startswith("principal:")], aspect)
+            return
         for name in self._names(keys):
             if name.startswith("principal:"):
                 self.mark_party(name.removeprefix("principal:"), aspect)
 
     def mark_names(self, keys: Iterable[str], aspect: int, unless: Callable[[str], bool]) -> None:
         """Mark what elements name, with the parties of their principals, except some things."""
+        if not self._world.principals.have_aliases:
+            self.mark([name for name in self._names(keys) if not unless(name)], aspect)
+            return
         for name in self._names(keys):
             party = self._world.principals.party(name.removeprefix("principal:")) if name[:10] == "principal:" else ()
             for one in (f"{PRINCIPAL}:{member}" for member in party) if len(party) > 1 else (name,):

@@ -5,7 +5,7 @@ comparison changes (``clock.py``). A rule without an entry is evaluated again af
 
 ``ONLY_OF`` has the input that a grant, a token, an action or a decision must offer for a rule to find anything, so that
 nearly all rules can skip the things about which they can find nothing. ``ONLY_AROUND`` has the same for what its
-surroundings must offer when it is examined.
+surroundings must offer when it is examined, unless it offers that itself.
 """
 
 from typing import Final
@@ -203,6 +203,7 @@ ONLY_AROUND: Final[dict[str, str]] = {
     "action-without-decision": inputs.USUALLY_DECIDED,
     "repeated-denials": inputs.DENIED,
     "kind-contradiction": inputs.REGISTRATION,
+    "disagreement": inputs.RESTATED,
 }
 
 
@@ -214,6 +215,8 @@ def can_find(kind: str, offered: frozenset[str] | None, around: frozenset[str] |
         offered: The inputs that the thing offers; None for a thing that is not a grant, token, action or decision.
         around: The inputs that its surroundings offer; None if this is not known.
     """
-    return (offered is None or (needed := ONLY_OF.get(kind)) is None or needed in offered) and (
-        around is None or (needed := ONLY_AROUND.get(kind)) is None or needed in around
-    )
+    if offered is not None and (needed := ONLY_OF.get(kind)) is not None and needed not in offered:
+        return False
+    if around is None or (needed := ONLY_AROUND.get(kind)) is None or needed in around:
+        return True
+    return offered is not None and needed in offered

@@ -1,5 +1,6 @@
 """Actions and decisions as rules see them: all facts about one, combined once."""
 
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +25,7 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 _PUNCTUATION: Final = str.maketrans({":": ".", "/": ".", "_": ".", "-": ".", " ": "."})
 
 
+@lru_cache(maxsize=4_096)
 def plain_operation(word: str) -> str:
     """Normalise an operation: without case and punctuation, in which the spellings of two sources may differ."""
     return word.casefold().translate(_PUNCTUATION)
@@ -152,42 +154,13 @@ def act_of(world: World, id_: str) -> Act | None:
     facts = world.actions.get(id_)
     if not facts:
         return None
+    body = facts[0].event.body
+    if len(facts) == 1 and isinstance(body, ActionPerformed):  # nearly every action
+        return _act_of_one(world, id_, facts, body)
     decision = _first(facts, "decision")
     decided = decided_of(world, decision) if decision is not None else None
     token, delegation = _key("token", _first(facts, "token")), _key("delegation", _first(facts, "delegation"))
-    if decided is None:
-        named = tuple(key for key in (token, delegation) if key is not None)
-    else:
-        named = tuple(world.authorities_named(id_))
-    authority = next((key for key in named if world.graph.granted(key)), named[0] if named else None)
-    element = world.graph.element(authority) if authority is not None else None
-    body = facts[0].event.body
-    if len(facts) == 1 and isinstance(body, ActionPerformed):  # nearly every action
-        return Act(
-            f"action:{id_}",
-            facts,
-            facts[0].event.occurred_at,
-            body.parent_action,
-            body.params_digest,
-            body.outcome == "succeeded",
-            body.operation,
-            body.tool,
-            body.resource,
-            token,
-            delegation,
-            body.decision,
-            body.actor,
-            body.workload,
-            body.key_thumbprint,
-            body.on_behalf_of,
-            body.instruction_source,
-            body.task,
-            named,
-            authority,
-            element,
-            decided,
-            frozenset(body.required_scopes) or (decided.required_scopes if decided else _NOTHING),
-        )
+    named, authority = _named(world, id_, token, delegation, decided)
     required = _all(facts, "required_scopes")
     return Act(
         key=f"action:{id_}",
@@ -210,10 +183,56 @@ def act_of(world: World, id_: str) -> Act | None:
         parent_action=_first(facts, "parent_action"),
         named=named,
         authority=authority,
-        element=element,
+        element=None if authority is None else world.graph.element(authority),
         decided=decided,
         required_scopes=required or (decided.required_scopes if decided else _NOTHING),
     )
+
+
+def _act_of_one(world: World, id_: str, facts: tuple[Fact, ...], body: ActionPerformed) -> Act:
+    """Build an action that a single fact is about."""
+    decided = None if body.decision is None else decided_of(world, body.decision)
+    token, delegation = _key("token", body.token), _key("delegation", body.delegation)
+    named, authority = _named(world, id_, token, delegation, decided)
+    return Act(
+        f"action:{id_}",
+        facts,
+        facts[0].event.occurred_at,
+        body.parent_action,
+        body.params_digest,
+        body.outcome == "succeeded",
+        body.operation,
+        body.tool,
+        body.resource,
+        token,
+        delegation,
+        body.decision,
+        body.actor,
+        body.workload,
+        body.key_thumbprint,
+        body.on_behalf_of,
+        body.instruction_source,
+        body.task,
+        named,
+        authority,
+        None if authority is None else world.graph.element(authority),
+        decided,
+        frozenset(body.required_scopes) or (decided.required_scopes if decided else _NOTHING),
+    )
+
+
+def _named(
+    world: World, id_: str, token: str | None, delegation: str | None, decided: Decided | None
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the elements that an action or its decision names, and its authority among them."""
+    if decided is not None:
+        named = tuple(world.authorities_named(id_))
+    elif token is not None and delegation is None:  # nearly always
+        return (token,), token
+    else:
+        named = tuple([key for key in (token, delegation) if key is not None])
+    granted = world.graph.facts
+    return named, next((key for key in named if key in granted), named[0] if named else None)
 
 
 def statement_of(facts: tuple[Fact, ...]) -> tuple[Any, ...] | None:

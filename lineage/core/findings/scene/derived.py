@@ -4,12 +4,12 @@ In a cycle a value must not depend on where the walk began, so edges between the
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Generic, TypeVar, cast
+from collections.abc import Set as AbstractSet
+from typing import Final, Generic, TypeVar
 
 import networkx as nx
 
 T = TypeVar("T")
-_UNKNOWN: Final = object()
 _MOST: Final = 8_192
 
 
@@ -58,17 +58,15 @@ class Upward(Generic[T]):
     def of(self, start: str) -> T:
         """Return the value of a node. Cost: the nodes above it not computed before."""
         known = self._known
-        value = known.get(start, _UNKNOWN)
-        if value is not _UNKNOWN:
-            return cast("T", value)
+        if start in known:
+            return known[start]
         if start not in self._cycle:  # nearly always everything above it is known
             above: dict[str, T] = {}
             for one in self._above(start):
                 if one != start:
-                    value = known.get(one, _UNKNOWN)
-                    if value is _UNKNOWN:
+                    if one not in known:
                         return self._walk(start)
-                    above[one] = cast("T", value)
+                    above[one] = known[one]
             folded = known[start] = self._fold(start, above)
             return folded
         return self._walk(start)
@@ -102,15 +100,15 @@ class Upward(Generic[T]):
         """Whether a node is in a cycle, as far as its value was derived; ``fold`` may ask this of its node."""
         return node in self._cycle
 
-    def forget(self, nodes: Iterable[str]) -> None:
+    def forget(self, nodes: AbstractSet[str]) -> None:
         """Discard the values of some nodes, so that they are computed again when needed.
 
         Args:
             nodes: The nodes; with each node, all nodes whose value depends on it.
         """
-        for node in nodes:
-            self._known.pop(node, None)
-            self._cycle.pop(node, None)
+        for of_each in (self._known, self._cycle):
+            for node in of_each.keys() & nodes:
+                del of_each[node]
 
     def _outside_its_cycle(self, node: str) -> list[str]:
         nodes = [one for one in dict.fromkeys(self._above(node)) if one != node]

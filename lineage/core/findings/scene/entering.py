@@ -30,11 +30,13 @@ from lineage.core.findings.scene.scopes import Scopes
 from lineage.core.findings.scene.tally import Denied, Sample, SourceTally, Tally, Used, first_few, seen
 from lineage.core.model.events import DecisionMade, Fact, fact_order
 from lineage.core.model.finding import CITED
+from lineage.core.model.keys import split_key
 from lineage.core.model.times import MINUTE, Instant
 
 HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting needs
 
 
+_PRINCIPAL: Final = "principal:"
 Alike = tuple[str, str, str]
 """The party that requests or acts, the operation, the resource; "" for a request that names none."""
 
@@ -235,7 +237,7 @@ def element_entry(scene: Scene, key: str) -> ElementEntry | None:
     if element is None or not scene.is_known(element.facts):
         return None
     holder = scene.holder(key)
-    names = tuple(name.removeprefix("principal:") for name in element.names if name.startswith("principal:"))
+    names = tuple([name[len(_PRINCIPAL) :] for name in element.names if name.startswith(_PRINCIPAL)])
     issuer = binds = delegator = delegatee = None
     wielding: tuple[str, ...] = ()
     alike: tuple[object, ...] = ()
@@ -244,7 +246,7 @@ def element_entry(scene: Scene, key: str) -> ElementEntry | None:
         if element.first("workload") is not None or element.first("key_thumbprint") is not None:
             binds = issuer_or_source(element)
         if holder is not None and scene.kind(holder) == "agent":
-            wielding = tuple(name for name in element.names if name.startswith(("client:", "session:")))
+            wielding = tuple([name for name in element.names if name.startswith(("client:", "session:"))])
     else:
         delegator, delegatee = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
         alike = grant_alike(scene, element)
@@ -389,7 +391,8 @@ def enter_decision(tally: Tally, entry: DecisionEntry) -> None:
 def action_entry(scene: Scene, key: str) -> ActionEntry | None:
     """Return the contribution of an action; None if it is unknown."""
     act = scene.act(key)
-    return None if act is None or not scene.is_known(act.facts) else _action_entry(scene, act)
+    known = act is not None and scene.is_known(act.facts)
+    return _action_entry(scene, act, valid_time(scene, act)) if act is not None and known else None
 
 
 class _Uses(NamedTuple):
@@ -397,11 +400,13 @@ class _Uses(NamedTuple):
 
     Attributes:
         since, until: From when and before when that was valid.
+        same: What their contributions have in common.
     """
 
     entries: list[ActionEntry]
     since: Instant
     until: Instant
+    same: tuple[Any, ...]
 
 
 def action_entries(scene: Scene, keys: Iterable[str]) -> tuple[dict[str, ActionEntry | None], list[list[ActionEntry]]]:
@@ -412,20 +417,27 @@ def action_entries(scene: Scene, keys: Iterable[str]) -> tuple[dict[str, ActionE
     """
     alone: dict[str, ActionEntry | None] = {}
     alike: dict[tuple[Any, ...], _Uses] = {}
+    actions = scene.world.actions
     for key in keys:
+        facts = actions.get(split_key(key)[1])
+        statement = statement_of(facts)
+        uses = alike.get(statement) if statement is not None else None
+        if uses is not None and uses.since <= (event := facts[0].event).occurred_at < uses.until:
+            if scene.is_known(facts):
+                parent = event.body.parent_action  # type: ignore[union-attr]  # of an action
+                uses.entries.append(ActionEntry(key, event.occurred_at, facts[0], parent, *uses.same))
+            else:
+                alone[key] = None
+            continue
         act = scene.act(key)
-        if act is None or not scene.is_known(act.facts):
+        if act is None or not scene.is_known(facts):
             alone[key] = None
             continue
-        statement = statement_of(act.facts) if act.succeeded else None
-        uses = alike.get(statement) if statement is not None else None
-        if uses is not None and uses.since <= act.occurred_at < uses.until:
-            same: Any = uses.entries[0][_OWN:]
-            uses.entries.append(ActionEntry(key, act.occurred_at, act.facts[0], act.parent_action, *same))
-            continue
-        entry = _action_entry(scene, act)
-        if statement is not None and uses is None and entry.inputs.isdisjoint((inputs.EARLY_USE, inputs.LATE_USE)):
-            alike[statement] = _Uses([entry], *valid_time(scene, act))
+        valid = valid_time(scene, act)
+        entry = _action_entry(scene, act, valid)
+        in_time = entry.inputs.isdisjoint((inputs.EARLY_USE, inputs.LATE_USE))
+        if act.succeeded and uses is None and statement is not None and in_time:
+            alike[statement] = _Uses([entry], *valid, entry[_OWN:])
         else:
             alone[key] = entry
     return alone, [uses.entries for uses in alike.values()]
@@ -434,7 +446,7 @@ def action_entries(scene: Scene, keys: Iterable[str]) -> tuple[dict[str, ActionE
 _OWN: Final = ActionEntry._fields.index("source")  # the fields before it are those in which alike actions differ
 
 
-def _action_entry(scene: Scene, act: Act) -> ActionEntry:
+def _action_entry(scene: Scene, act: Act, valid: tuple[Instant, Instant]) -> ActionEntry:
     actor = scene.actor(act)
     party = None if actor is None else scene.party(actor)
     stated = scene.stated_scopes(act.authority) if act.succeeded else frozenset()
@@ -463,7 +475,7 @@ def _action_entry(scene: Scene, act: Act) -> ActionEntry:
         actor=None if act.actor is None else scene.runner(act.actor),
         workload=None if act.workload is None else scene.runner(act.workload),
         key_holder=None if act.key_thumbprint is None else scene.key_holder(act.key_thumbprint),
-        inputs=offered_by_action(scene, act),
+        inputs=offered_by_action(scene, act, valid),
     )
 
 
@@ -537,11 +549,21 @@ def _outermost(entries: Sequence[ActionEntry]) -> Sequence[ActionEntry]:
     """Return the first of some actions, with all others of the same time, and the last: all that samples remember."""
     if len(entries) == 1:
         return entries
-    first, last = min(one.at for one in entries), max(entries, key=lambda one: one.at)
-    return [*(one for one in entries if one.at == first), last]
+    first = last = entries[0]
+    for one in entries:
+        if one.at < first.at:
+            first = one
+        elif one.at > last.at:
+            last = one
+    return [*[one for one in entries if one.at == first.at], last]
 
 
-def _see(samples: dict[str, Sample], key: str, ends: Iterable[ActionEntry]) -> None:
+def _see(samples: dict[str, Sample], key: str, ends: Sequence[ActionEntry]) -> None:
+    known = samples.get(key)
+    if known is not None and known.first < ends[0].at:  # nearly always
+        if ends[-1].at > known.last:
+            samples[key] = Sample(known.first, ends[-1].at, known.fact)
+        return
     for one in ends:
         seen(samples, key, one.at, one.fact)
 

@@ -4,12 +4,13 @@ A rule for which no fact has any of its inputs has not passed: it was not evalua
 """
 
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.world import World
 from lineage.core.findings.scene.acts import Act, Decided
-from lineage.core.model.events import Fact, PrincipalRegistered
+from lineage.core.model.events import DelegationGranted, Fact, PrincipalRegistered, TokenIssued
 
 FACT: Final = "fact"
 ELEMENT: Final = "grant or token"
@@ -118,16 +119,17 @@ class Shape(NamedTuple):
 
 def shape_of(element: Element, holder_kind: str, delegator_kind: str, *, granted: frozenset[str]) -> Shape:
     """Return the shape of a grant or a token."""
-    if len(element.facts) == 1:  # nearly always
-        body = element.facts[0].event.body
-        stated = tuple([field for field in _FIELDS if getattr(body, field, None)])
-    else:
-        bodies = [fact.event.body for fact in element.facts]
-        stated = tuple(field for field in _FIELDS if any(getattr(body, field, None) for body in bodies))
-    if any(getattr(fact.event.body, "max_depth", None) is not None for fact in element.facts):  # it may be 0
+    is_token = element.key.startswith("token:")
+    fields, values_of = (_OF_TOKEN, _VALUES_OF_TOKEN) if is_token else (_OF_DELEGATION, _VALUES_OF_DELEGATION)
+    values = values_of(element.facts[0].event.body)
+    if len(element.facts) > 1:
+        each = (values_of(fact.event.body) for fact in element.facts)
+        values = tuple(any(stated_values) for stated_values in zip(*each, strict=True))
+    stated = tuple([field for field, value in zip(fields, values, strict=True) if value])
+    if not is_token and element.first("max_depth") is not None:  # it may be 0
         stated += ("max_depth",)
     return Shape(
-        element.key.startswith("token:"),
+        is_token,
         stated,
         len(element.facts) > 1,
         element.key in element.parents,
@@ -184,6 +186,10 @@ _OF_FIELD: Final = {
     "status_list": LISTED,
 }
 _FIELDS: Final = ("scopes", "audience", "task", "single_use", "exchange", *_OF_FIELD)
+_OF_TOKEN: Final = tuple(field for field in _FIELDS if field in TokenIssued._fields)
+_OF_DELEGATION: Final = tuple(field for field in _FIELDS if field in DelegationGranted._fields)
+_VALUES_OF_TOKEN: Final = attrgetter(*_OF_TOKEN)
+_VALUES_OF_DELEGATION: Final = attrgetter(*_OF_DELEGATION)
 
 
 def in_decision(decided: Decided) -> frozenset[str]:

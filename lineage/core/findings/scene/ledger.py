@@ -6,9 +6,9 @@ computed again from the things that contribute to it.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
 from lineage.core.authority.graph import AuthorityGraph
 from lineage.core.findings.scene.entering import (
@@ -29,9 +29,6 @@ from lineage.core.findings.scene.entering import (
 )
 from lineage.core.findings.scene.tally import Sample, Tally, seen
 from lineage.core.model.times import DAY, Instant
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 _ACTION: Final = "action:"
 SourceOperation = tuple[str, str]  # a source, an operation
@@ -115,20 +112,14 @@ class Ledger:
         self._begin()
         return stirred
 
-    def offered(self, subject: str, key: str) -> tuple[bool, frozenset[str] | None]:
-        """Return whether a thing is known, and what it offers to rules; None for what is not entered here."""
-        entries: Mapping[str, ElementEntry | ActionEntry | DecisionEntry]
-        match subject:
-            case "action":
-                entries = self.actions
-            case "token" | "delegation":
-                entries = self.elements
-            case "decision":
-                entries = self.decisions
-            case _:
-                return True, None
-        entry = entries.get(key)
-        return entry is not None, None if entry is None else entry.inputs
+    def by_subject(self) -> Mapping[str, Mapping[str, ElementEntry | ActionEntry | DecisionEntry]]:
+        """Return the contributions by kind of subject; what is of another kind is not entered here."""
+        return {
+            "action": self.actions,
+            "token": self.elements,
+            "delegation": self.elements,
+            "decision": self.decisions,
+        }
 
     # Elements
 
@@ -156,8 +147,8 @@ class Ledger:
         tally, stirred = self._tally, self.stirred
         for name in entry.names:
             stirred.names.setdefault(name, tally.principals.get(name))
-        if entry.holder is not None:
-            _remember(stirred.granted, entry.holder, lambda: dict(tally.granted.get(str(entry.holder), {})))
+        if entry.holder is not None and entry.holder not in stirred.granted:
+            stirred.granted[entry.holder] = dict(tally.granted.get(entry.holder, {}))
         if entry.issuer is not None:
             stirred.issuers.setdefault(entry.issuer, tally.issuers.get(entry.issuer))
         if entry.binds is not None:
@@ -263,40 +254,40 @@ class Ledger:
                     self.action(one.key, one)
         if not new:
             return
-        self._stir_action(new[0])
-        self.stirred.shares[new[0].source, new[0].operation].update(one.at // DAY for one in new)
+        first = new[0]
+        self._stir_action(first)
+        self.stirred.shares[first.source, first.operation].update([one.at // DAY for one in new])
         enter_alike(self._tally, new)
         keys = [one.key for one in new]
         self.actions.update(zip(keys, new, strict=True))
-        for members in self._shared_by_alike(new[0]):
+        for members in self._shared_by_alike(first):
             members.update(keys)
+        days = self.undecided[first.source, first.operation] if first.undecided else None
         for one in new:
-            for members in self._shared_by_time(one):
-                members.add(one.key)
+            if one.parent is not None:
+                self.caused[one.parent].add(one.key)
+            if days is not None:
+                days[one.at // DAY].add(one.key)
 
-    def _shared_by(self, entry: ActionEntry) -> Iterator[set[str]]:
-        yield from self._shared_by_alike(entry)
-        yield from self._shared_by_time(entry)
-
-    def _shared_by_alike(self, entry: ActionEntry) -> Iterator[set[str]]:
-        for name in entry.names:
-            yield self.naming[name]
-        if not entry.succeeded:
-            return
-        yield self.of_source[entry.source]
-        if entry.party is not None:
-            yield self.of_party[entry.party]
-        for element in entry.elements:
-            yield self.under[element]
-        if entry.alike is not None:
-            yield self.retried[entry.alike]
-
-    def _shared_by_time(self, entry: ActionEntry) -> Iterator[set[str]]:
-        """Yield the groups that alike actions do not share: of what caused them, and of days."""
+    def _shared_by(self, entry: ActionEntry) -> list[set[str]]:
+        shared = self._shared_by_alike(entry)
         if entry.parent is not None:
-            yield self.caused[entry.parent]
+            shared.append(self.caused[entry.parent])
         if entry.succeeded and entry.undecided:
-            yield self.undecided[entry.source, entry.operation][entry.at // DAY]
+            shared.append(self.undecided[entry.source, entry.operation][entry.at // DAY])
+        return shared
+
+    def _shared_by_alike(self, entry: ActionEntry) -> list[set[str]]:
+        """Return the groups that alike actions share: all but those of what caused them, and of days."""
+        shared = [self.naming[name] for name in entry.names]
+        if entry.succeeded:
+            shared.append(self.of_source[entry.source])
+            if entry.party is not None:
+                shared.append(self.of_party[entry.party])
+            shared += [self.under[element] for element in entry.elements]
+            if entry.alike is not None:
+                shared.append(self.retried[entry.alike])
+        return shared
 
     def _stir_action(self, entry: ActionEntry) -> None:
         tally, stirred = self._tally, self.stirred
@@ -405,9 +396,3 @@ class Ledger:
         line = self._tally.renewals.get(alike, [])
         place = bisect_right(line, (issued_at, key))
         return line[place][1] if place < len(line) else None
-
-
-def _remember(known: dict[K, V], key: K, value: Callable[[], V]) -> None:
-    """Store the value of an aggregate before its first change."""
-    if key not in known:
-        known[key] = value()

@@ -4,7 +4,8 @@ A chain grows by one link at a time, and nearly every link is plain: one parent,
 nothing that could contradict what the chain above it says. So the chain of such an element need not be built.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from lineage.core.authority.chain import PATH_ROLES, chain_of
@@ -50,7 +51,7 @@ class ChainLinks:
         """Return the link of a granted element."""
         return self._known.of(key)
 
-    def forget(self, keys: Collection[str]) -> None:
+    def forget(self, keys: AbstractSet[str]) -> None:
         """Discard the links of some elements, which include everything below each."""
         self._known.forget(keys)
 
@@ -59,17 +60,17 @@ class ChainLinks:
         element = graph.element(key)
         if element is None:
             return ChainLink(is_ordered=False, agrees=False, has_one_parent=False, keeps_the_subject=False)
-        parents = self._granted_above(key)
-        path = [parent for parent, roles in parents if not PATH_ROLES.isdisjoint(roles)]
-        is_ordered = key not in element.parents and all(
-            parent in above
-            and above[parent].is_ordered
-            and (one := graph.element(parent)) is not None
-            and one.issued_at < element.issued_at
-            for parent, _ in parents
-        )
-        subjects = {element.first("subject"), *(one.first("subject") for name in path if (one := graph.element(name)))}
-        return ChainLink(is_ordered, self._agrees(element, path, above), len(path) <= 1, len(subjects) == 1)
+        path: list[str] = []
+        subject = element.first("subject")
+        is_ordered, keeps_the_subject = key not in element.parents, True
+        for parent, roles in self._granted_above(key):
+            one, link = graph.element(parent), above.get(parent)
+            if one is None or link is None or not link.is_ordered or one.issued_at >= element.issued_at:
+                is_ordered = False
+            if not PATH_ROLES.isdisjoint(roles):
+                path.append(parent)
+                keeps_the_subject &= one is None or one.first("subject") == subject
+        return ChainLink(is_ordered, self._agrees(element, path, above), len(path) <= 1, keeps_the_subject)
 
     def _begins_alike(self, path: list[str], delegations: list[str]) -> bool:
         """Whether a token is drawn from one of a party that has delegated by itself: the usual beginning."""
@@ -89,8 +90,7 @@ class ChainLinks:
         of what the delegations and tokens together say: if these agree above it, they still do.
         """
         world = self._world
-        named = {f"delegation:{one}" for fact in element.facts if (one := getattr(fact.event.body, "delegation", None))}
-        granted = [key for key in named if world.graph.granted(key)]
+        granted = [key for key, roles in self._granted_above(element.key) if "delegation" in roles]
         if len(path) > 1 or any(parent not in above for parent in path):
             return not chain_of(world, element.key).mismatch
         if granted:

@@ -27,7 +27,7 @@ def offered_by_element(scene: Scene, element: Element, holder: str | None) -> fr
     """Return what a grant or a token offers to rules."""
     above = scene.granted_above(element)
     holder_kind = scene.kind(holder or "")
-    delegator = element.first("delegator")
+    delegator = None if element.key.startswith("token:") else element.first("delegator")
     shape = inputs.shape_of(
         element,
         holder_kind=holder_kind,
@@ -78,7 +78,7 @@ def _lasting(scene: Scene, element: Element) -> Iterator[str]:
 
 def _of_agent(scene: Scene, element: Element) -> Iterator[str]:
     options, scopes = scene.options, claimed(element)
-    if len(scopes) > options.scopes or any(is_wildcard(one) or one in options.broad for one in scopes):
+    if len(scopes) > options.scopes or _has_broad(scopes, options.broad):
         yield inputs.BROAD
     if scene.scopes.held(element.key) is None:
         yield inputs.UNSCOPED
@@ -90,10 +90,15 @@ def _of_agent(scene: Scene, element: Element) -> Iterator[str]:
         yield inputs.UNBOUND
 
 
-def offered_by_action(scene: Scene, act: Act) -> frozenset[str]:
-    """Return what an action offers to rules."""
+@lru_cache(maxsize=4_096)
+def _has_broad(scopes: frozenset[str], broad: frozenset[str]) -> bool:
+    return any(is_wildcard(one) or one in broad for one in scopes)
+
+
+def offered_by_action(scene: Scene, act: Act, valid: tuple[Instant, Instant]) -> frozenset[str]:
+    """Return what an action offers to rules, given its ``valid_time``."""
     token = None if act.token is None else scene.element(act.token)
-    more = [*_out_of_time(scene, act)] if act.succeeded else []
+    more = [*_out_of_time(act, *valid)] if act.succeeded else []
     if token is not None and _is_misfit(scene, act, token):
         more.append(inputs.MISFIT)
     return _together(inputs.in_action(act, known_token=token is not None), *more)
@@ -108,9 +113,8 @@ def _is_misfit(scene: Scene, act: Act, token: Element) -> bool:
     )
 
 
-def _out_of_time(scene: Scene, act: Act) -> Iterator[str]:
+def _out_of_time(act: Act, since: Instant, until: Instant) -> Iterator[str]:
     """Yield whether an action may have been done before or after the time of its authority."""
-    since, until = valid_time(scene, act)
     if act.occurred_at < since:
         yield inputs.EARLY_USE
     is_told_once = len(act.facts) == 1 and (act.decided is None or len(act.decided.facts) == 1)
@@ -125,8 +129,9 @@ def valid_time(scene: Scene, act: Act) -> tuple[Instant, Instant]:
         since = max(act.element.issued_at, scene.beginning(act.element.key).at)
         if act.delegation is not None and act.delegation != act.authority:
             since = max(since, scene.beginning(act.delegation).at)
-    named = {act.authority, act.token, act.delegation} - {None}
-    return since, min((scene.end(str(key)).at for key in named), default=NEVER)
+    named = {act.authority, act.token, act.delegation}
+    named.discard(None)
+    return since, min([scene.end(str(key)).at for key in named], default=NEVER)
 
 
 @lru_cache(maxsize=1_024)

@@ -3,8 +3,8 @@
 For things with many living elements these are stored, so that adding or removing one requires no walk over all of them.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
@@ -32,7 +32,7 @@ def reach_of(world: World, elements: Iterable[str]) -> ReachSize | None:
 def most_added(element: Element | None) -> int:
     """Return an upper bound of what an element adds to a reach: to its elements, and to its agents."""
     names = element.names if element is not None else ()
-    return max(1, sum(name.startswith(_PRINCIPAL) for name in names))
+    return max(1, sum([name.startswith(_PRINCIPAL) for name in names]))
 
 
 class Reaches:
@@ -53,7 +53,7 @@ class Reaches:
         self._world = world
         self._below = below
         self._few = most
-        self._most: dict[str, int] = {}
+        self._most: defaultdict[str, int] = defaultdict(int)
         self._hubs: dict[str, _Hub] = {}
 
     def are_few(self, key: str) -> bool:
@@ -82,49 +82,48 @@ class Reaches:
         above: dict[str, set[str]] = {}
         for key in changed:
             is_alive = key in alive
-            added = most_added(self._world.graph.element(key))
-            member: _Member | None = None
-            for unit in self._above(key, above):
-                hub = hubs.get(unit)
-                if hub is not None:
-                    if is_alive and member is None:
-                        member = _member(self._world, key)
-                    hub.replace(key, member)
-                elif is_alive:
-                    most[unit] = most.get(unit, 0) + added
+            units = self._above(key, above)
+            if is_alive:
+                added = most_added(self._world.graph.element(key))
+                for unit in units:
+                    most[unit] += added
+            if not hubs.keys().isdisjoint(units):
+                member = _member(self._world, key) if is_alive else None
+                for unit in hubs.keys() & units:
+                    hubs[unit].replace(key, member)
 
     def _above(self, key: str, known: dict[str, set[str]]) -> set[str]:
         """Return every thing whose reach includes an element, from what is known for others."""
         graph = self._world.graph
         parents = graph.parents(key)
         found = {key, *self._named_by(key)}
-        if all(parent in known for parent in parents):
-            found.update(*(known[parent] for parent in parents))
-        else:
-            for node in graph.above(*parents):
-                found.add(node)
-                found.update(self._named_by(node))
+        for parent in parents:
+            if parent not in known:
+                for node in graph.above(parent):
+                    found.add(node)
+                    found.update(self._named_by(node))
+            else:
+                found |= known[parent]
         known[key] = found
         return found
 
-    def _named_by(self, node: str) -> Iterator[str]:
-        """Yield everything that an element names, with the aliases of principals."""
-        element, party = self._world.graph.element(node), self._world.principals.party
-        for name in element.names if element is not None else ():
-            yield name
-            if name.startswith(_PRINCIPAL) and len(members := party(name.removeprefix(_PRINCIPAL))) > 1:
-                yield from (f"{_PRINCIPAL}{member}" for member in members)
+    def _named_by(self, node: str) -> Iterable[str]:
+        """Return everything that an element names, with the aliases of principals."""
+        element, principals = self._world.graph.element(node), self._world.principals
+        names = element.names if element is not None else ()
+        if not principals.have_aliases:
+            return names
+        ids = [name[len(_PRINCIPAL) :] for name in names if name.startswith(_PRINCIPAL)]
+        return {*names, *(f"{_PRINCIPAL}{member}" for id_ in ids for member in principals.party(id_))}
 
 
 def _member(world: World, key: str) -> _Member:
     """Return when an element was granted, and the agents that it names."""
     principals = world.principals
     element = world.graph.element(key)
-    agents = {
-        principals.one_of(id_)
-        for name in (element.names if element is not None else ())
-        if name.startswith(_PRINCIPAL) and principals.kind(id_ := name.removeprefix(_PRINCIPAL)) == "agent"
-    }
+    names = element.names if element is not None else ()
+    ids = [name[len(_PRINCIPAL) :] for name in names if name.startswith(_PRINCIPAL)]
+    agents = {principals.one_of(id_) for id_ in ids if principals.kind(id_) == "agent"}
     return world.graph.facts.get(key)[0].given_at, tuple(agents)
 
 
@@ -150,7 +149,8 @@ class _Hub:
                     del self._agents[agent]
         if member is not None:
             self.members[key] = member
-            self._agents.update(member[1])
+            for agent in member[1]:
+                self._agents[agent] += 1
             heappush(self._first, (member[0], key))
 
     def reach(self) -> ReachSize | None:

@@ -1,7 +1,8 @@
 """The input of rules: a world, aggregates, settings and the time, with cached intermediate results."""
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeVar, cast
@@ -99,6 +100,10 @@ class Scene:
 
     Attributes:
         world: The known facts.
+        element: Returns a token or a delegation, if it was granted.
+        party: Returns one id for a principal and its aliases.
+        kind: Returns the kind of a principal.
+        same: Whether two ids are one party.
         options: The settings.
         at: The instant asked about.
         tally: The aggregates.
@@ -124,6 +129,10 @@ class Scene:
     ) -> None:
         """Create a scene; ``entering`` fills its tally."""
         self.world = world
+        self.element = world.graph.element
+        self.party = world.principals.one_of
+        self.kind = world.principals.kind
+        self.same = world.principals.same
         self.options = options
         self.at = at
         self.whole = whole
@@ -162,7 +171,7 @@ class Scene:
 
     # Changes
 
-    def forget(self, below: Collection[str], above: Collection[str]) -> None:
+    def forget(self, below: AbstractSet[str], above: AbstractSet[str]) -> None:
         """Discard the results derived from elements that changed.
 
         Args:
@@ -199,10 +208,6 @@ class Scene:
         return self._activity.known(key)
 
     # Things
-
-    def element(self, key: str) -> Element | None:
-        """Return a token or a delegation, if it was granted."""
-        return self.world.graph.element(key)
 
     def act(self, key: str) -> Act | None:
         """Return an action."""
@@ -241,23 +246,11 @@ class Scene:
         return self._granted.of(element.key) if element.parents else ()
 
     def _find_granted(self, key: str) -> Granted:
-        element, graph = self.element(key), self.world.graph
+        element, granted = self.element(key), self.world.graph.facts
         parents = sorted(element.parents.items()) if element is not None else ()
-        return tuple((parent, frozenset(had)) for parent, had in parents if parent != key and graph.granted(parent))
+        return tuple([(parent, frozenset(had)) for parent, had in parents if parent in granted and parent != key])
 
     # Parties
-
-    def party(self, id_: str) -> str:
-        """Return one id for a principal and its aliases."""
-        return self.world.principals.one_of(id_)
-
-    def kind(self, id_: str) -> str:
-        """Return the kind of a principal."""
-        return self.world.principals.kind(id_)
-
-    def same(self, one: str, other: str) -> bool:
-        """Whether two ids are one party."""
-        return self.world.principals.same(one, other)
 
     def runner(self, id_: str) -> str:
         """Return the party that acts through a workload: the agent bound to it, if that is a single party."""
@@ -287,6 +280,8 @@ class Scene:
             return None
         if not key.startswith("token:"):
             return str(element.first("delegatee"))
+        if len(element.facts) == 1 and (actor := element.first("actor")) is not None:  # nearly always
+            return str(actor)
         hop = wielder(self.world, key)
         return hop.principal if hop else str(element.first("subject"))
 
@@ -385,6 +380,9 @@ class Scene:
     def _find_stated(self, key: str) -> frozenset[str]:
         if self.element(key) is None:
             return frozenset()
+        sources = self.scopes.sources
+        if not sources(key):
+            return self.scopes.held(key) or frozenset()
         found: set[str] = set()
         waiting, entered = [key], {key}
         while waiting:
@@ -414,6 +412,8 @@ class Scene:
     def _fold_end(self, key: str, above: Mapping[str, End]) -> End:
         element = self.element(key)
         own = End(element.ends_at if element else NEVER, key)
+        if not above:
+            return own
         return min([own, *above.values()], key=lambda end: (end.at, end.key != key, end.key))
 
     def beginning(self, key: str) -> Beginning:
@@ -456,7 +456,7 @@ class Scene:
 
     def is_known(self, facts: tuple[Fact, ...]) -> bool:
         """Whether anything was known about a thing at the instant asked about."""
-        if facts and facts[0].given_at <= self.at:  # nearly always
+        if facts and facts[0].given_at <= int(self.at):  # nearly always; what is known stays so as time passes
             return True
         return any(fact.given_at <= self.at for fact in facts)
 
@@ -597,6 +597,8 @@ class Scene:
 
     def is_alive(self, key: str) -> bool:
         """Whether an element is alive at the instant asked about, and nothing that it depends on has ended."""
+        if self.whole and key not in self.affected:  # no order ends it, so nothing but time does
+            return self.element(key) is not None and self.end(key).at > self.at
         return self.state(key) in ALIVE and self.end(key).at > self.at
 
     def is_over(self, key: str) -> bool:
