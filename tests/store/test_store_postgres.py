@@ -196,6 +196,26 @@ def test_a_frozen_writer_soon_loses_its_turn(postgres_url: str):
 # Errors of a store in use
 
 
+def test_a_connection_that_breaks_in_a_question_is_not_used_again(postgres_url: str):
+    """
+    The question fails with one clear sentence, and the next one is answered.
+    """
+    with a_store(postgres_url) as store, a_store(postgres_url, create=False) as other:
+
+        def ask() -> None:
+            with store.reader(trust=None) as reader:
+                assert [] == reader.facts_about(["token:t1"])
+                raw: Any = reader.connection.connection.driver_connection
+                with other.connection() as killing:
+                    killing.exec_driver_sql("SELECT pg_terminate_backend(%s, 10000)", (raw.info.backend_pid,))
+                reader.facts_about(["token:t1"])
+
+        with pytest.raises(UnavailableError, match=r"does not answer|cannot be reached|terminat"):
+            ask()
+        with store.reader(trust=None) as reader:
+            assert [] == reader.facts_about(["token:t1"])
+
+
 def test_a_query_that_takes_too_long_is_cancelled(postgres_url: str):
     """The error says how to allow more time."""
     with (

@@ -5,8 +5,10 @@ words in its own way: a set of keys as one parameter, conditions, and text that 
 """
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
+from functools import lru_cache
 from itertools import islice
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final, Protocol
@@ -121,6 +123,49 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that writes; database errors within it are translated."""
     with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
         yield connection
+
+
+def rows_found(
+    connection: Connection, statement: sa.Select[Any] | sa.CompoundSelect[Any], parameters: Mapping[str, Any]
+) -> list[Row]:
+    """Run a statement that was built once, and return its rows.
+
+    SQLAlchemy compiles the statement, once, and begins the transaction. It takes longer to run a statement than most
+    look-ups take, so the driver runs it, unless something listens to statements.
+    """
+    if connection.dispatch.before_cursor_execute:
+        return [tuple(row) for row in connection.execute(statement, parameters)]
+    if not connection.in_transaction():
+        connection.begin()
+    text, names, values = _compiled(statement, connection.dialect, tuple(parameters))
+    found = {**values, **{name: convert(parameters[name]) for name, convert in names}}
+    raw: Any = connection.connection.driver_connection
+    rows: list[Row] = raw.execute(text, found).fetchall()
+    return rows
+
+
+_Compiled = tuple[str, list[tuple[str, Callable[[Any], Any]]], dict[str, Any]]
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    statement: sa.Select[Any] | sa.CompoundSelect[Any], dialect: Dialect, given: tuple[str, ...]
+) -> _Compiled:
+    """Return the text of a statement with named parameters, how to convert those that are given, and all others."""
+    named = copy(dialect)
+    named.paramstyle, named.positional = _NAMED[dialect.name], False
+    compiled = statement.compile(dialect=named)
+    convert = compiled._bind_processors  # noqa: SLF001 (how SQLAlchemy converts them)
+    names = [(name, convert.get(name, _unchanged)) for name in given]
+    values = compiled.construct_params(dict.fromkeys(given))
+    return str(compiled), names, {name: value for name, value in values.items() if name not in given}
+
+
+_NAMED: Final = {"sqlite": "named", "postgresql": "pyformat"}
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def add(connection: Connection, table: sa.Table, rows: list[Row]) -> None:

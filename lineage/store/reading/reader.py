@@ -33,7 +33,7 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.references import RefRole, about, dependencies_of, listed, mentions, mentions_key
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
-from lineage.store.database.dialects import chunks
+from lineage.store.database.dialects import chunks, rows_found
 from lineage.store.database.sorted_runs import about_is, run
 from lineage.store.database.tables import Keys, fact, name, ref
 from lineage.store.reading import statements
@@ -210,7 +210,7 @@ class Reader:
         found: list[Fact] = []
         decode, known = self.decode, self._hashed
         for part in chunks(hashes):
-            rows = self.connection.execute(statements.GRANTS_ABOUT, {"keys": part}).all()
+            rows = rows_found(self.connection, statements.GRANTS_ABOUT, {"keys": part})
             for _, recorded_at, misrouted, value, again, hashed in rows:  # there may be very many: no call for each
                 event = decode(value)
                 known[about(event)] = hashed
@@ -450,7 +450,7 @@ class Reader:
         """
         asked = {"elements": elements, "parties": parties, "most": most + 1}
         by_role: defaultdict[int, dict[int, int]] = defaultdict(dict)
-        for role, number, hashed in self.connection.execute(statements.NEARBY[self.dialect], asked):
+        for role, number, hashed in rows_found(self.connection, statements.NEARBY[self.dialect], asked):
             by_role[role][hashed if role == RefRole.DEPENDS else number] = hashed
         kept = (islice(dict(sorted(found.items())).values(), most) for found in by_role.values())
         return set(chain.from_iterable(kept)), all(len(found) <= most for found in by_role.values())
@@ -537,7 +537,7 @@ class Reader:
         """Return the hashes of some principals and of all aliases of their parties."""
         hashes = self.hashes(names)
         for part in chunks(hashes.copy()):
-            hashes.update(key for (key,) in self.connection.execute(statements.PARTY[self.dialect], {"keys": part}))
+            hashes.update(key for (key,) in rows_found(self.connection, statements.PARTY[self.dialect], {"keys": part}))
         return hashes
 
     def hashes(self, keys: Iterable[str]) -> set[int]:
@@ -553,10 +553,11 @@ class Reader:
         return found
 
     def facts(self, query: sa.Select[Any], hashes: Collection[int], **parameters: Any) -> list[Fact]:
-        """Return the facts that a statement finds for some hashes, its parameter ``keys``, in parts."""
+        """Return the facts that a statement, built once, finds for some hashes, its parameter ``keys``, in parts."""
         found: list[Fact] = []
         for part in chunks(hashes):
-            found += self.facts_found(query, {"keys": part, **parameters})
+            rows = rows_found(self.connection, query, {"keys": part, **parameters})
+            found += [fact_of(row, self.decode) for row in rows]
         return found
 
     def facts_found(self, query: sa.Select[Any], parameters: dict[str, Any]) -> list[Fact]:

@@ -203,8 +203,11 @@ def test_a_question_about_a_token_takes_few_statements(tmp_path: Path):
     write_facts(store, facts_of(events, {}))
     with counted(store) as statements:
         part = WorldLoader(store, None, None).load("token:t1", None)
+    unheard = WorldLoader(store, None, None).load("token:t1", None)  # the driver runs the statements
     store.close()
     assert part is not None
+    assert unheard is not None
+    assert set(part.world.facts()) == set(unheard.world.facts())
     assert (22, 20, 8) == (len(part.world.graph), len(part.world.actions), len(statements)), statements
 
 
