@@ -26,7 +26,7 @@ from ingest.producer.sender import Sender
 from ingest.producer.spool import RefusedEvent, Spool, SpoolEntry
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Body, Event
-from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.times import SECOND, Instant, format_instant
 
 logger = logging.getLogger(__name__)
 
@@ -236,7 +236,7 @@ class Producer:
             spooled=holding.waiting,
             spooled_bytes=holding.size,
             retries=self._sender.retries,
-            oldest_age_seconds=0.0 if oldest is None else max(0, self._clock() - oldest) / 1_000_000,
+            oldest_age_seconds=0.0 if oldest is None else max(0, self._clock() - oldest) / SECOND,
             fault=self._sender.fault,
             sender_alive=self._sender.alive,
         )

@@ -22,7 +22,7 @@ from ingest.codec import credentials, limits
 from ingest.codec.params_digest import canonical, digest_of
 from ingest.codec.validation import refuse_credentials
 from lineage.core.model.errors import BadRecordError
-from lineage.core.model.times import EARLIEST, LATEST, Instant, format_instant
+from lineage.core.model.times import EARLIEST, LATEST, SECOND, Instant, format_instant
 
 Document = dict[str, Any]
 
@@ -282,7 +282,7 @@ def _micros(seconds: object, name: str, since: Instant) -> Instant:
     # RFC 7519 section 2, NumericDate: seconds since 1970, with or without a fraction.
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
         raise BadRecordError("bad-time", f"{name} is not a number of seconds")
-    moment = since + (seconds * 1_000_000 if isinstance(seconds, int) else round(seconds * 1_000_000))
+    moment = since + (seconds * SECOND if isinstance(seconds, int) else round(seconds * SECOND))
     if not EARLIEST <= moment <= LATEST:
         raise BadRecordError("bad-time", f"{name} is outside the years 1970 to 9999")
     return moment

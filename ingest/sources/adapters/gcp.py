@@ -24,7 +24,7 @@ from ingest.sources.adapters.kit import (
     text,
     texts,
 )
-from lineage.core.model.times import LATEST, format_instant
+from lineage.core.model.times import LATEST, SECOND, format_instant
 
 _AUDIT: Final = "type.googleapis.com/google.cloud.audit.AuditLog"
 _DENIED: Final = frozenset({7, 16})  # PERMISSION_DENIED, UNAUTHENTICATED of google.rpc.Code
@@ -123,7 +123,7 @@ def _minted(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source
         return
     lifetime = _SECONDS.fullmatch(text(payload, "request", "lifetime") or "")
     at = _time(value)
-    end = instant(at, "timestamp") + (int(lifetime[1]) if lifetime else _HOUR) * 1_000_000
+    end = instant(at, "timestamp") + (int(lifetime[1]) if lifetime else _HOUR) * SECOND
     yield _event(
         value,
         source,

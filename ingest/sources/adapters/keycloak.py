@@ -28,7 +28,7 @@ from ingest.sources.adapters.kit import (
     skipped,
 )
 from ingest.sources.adapters.parties import registrations
-from lineage.core.model.times import LATEST, format_instant
+from lineage.core.model.times import LATEST, SECOND, format_instant
 
 # The events that may issue tokens. All but the first are requested by a client, for its user.
 _ISSUES: Final = (
@@ -130,7 +130,7 @@ def _ends(entry: KeycloakEntry, kind: str, source: Source) -> str | None:
     seconds = source.lifetimes.get(kind) or (
         int(lifetime) if lifetime and lifetime.isascii() and lifetime.isdigit() else None
     )
-    end = instant(entry.at, "time") + (seconds or 0) * 1_000_000
+    end = instant(entry.at, "time") + (seconds or 0) * SECOND
     return format_instant(end) if seconds and end <= LATEST else None
 
 

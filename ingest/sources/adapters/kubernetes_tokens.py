@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ingest.sources.adapters.kit import Document, Memory, Source, instant, member, stated, text, texts
 from ingest.sources.adapters.kubernetes_parties import Call, account_id, pod_id, token_id
-from lineage.core.model.times import LATEST, format_instant
+from lineage.core.model.times import LATEST, SECOND, format_instant
 
 _ISSUED: Final = "authentication.kubernetes.io/issued-credential-id"
 _BOUND: Final = "bound"  # token -> the pod that it is bound to
@@ -123,7 +123,7 @@ def _end(call: Call) -> str | None:
         instant(stated_end, "expirationTimestamp")
         return stated_end
     lives = call.source.lifetimes.get("token")
-    end = instant(call.time, "stageTimestamp") + (lives or 0) * 1_000_000
+    end = instant(call.time, "stageTimestamp") + (lives or 0) * SECOND
     return format_instant(end) if lives is not None and end <= LATEST else None
 
 

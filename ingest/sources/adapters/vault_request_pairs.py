@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from ingest.sources.adapters.kit import HELD, Document, Memory, Source, Translation, skipped, text
 from ingest.sources.adapters.vault_line import VaultLine, line_of
-from lineage.core.model.times import Instant
+from lineage.core.model.times import HOUR, Instant
 
 # Vault ends a request after 90 s unless max_request_duration is set: allow for larger values.
-PATIENCE: Final[Instant] = 3600 * 1_000_000
+PATIENCE: Final[Instant] = HOUR
 # No Vault has this many requests in flight, but a log without responses would seem to.
 MAX_WAITING: Final = 10_000
 

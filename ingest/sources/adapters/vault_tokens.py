@@ -12,7 +12,7 @@ from ingest.sources.adapters.kit import Document, Memory, Source, instant, membe
 from ingest.sources.adapters.vault_hops import shown
 from ingest.sources.adapters.vault_line import VaultLine, made_by
 from ingest.sources.adapters.vault_names import digest, native_token, session_id, subject, token_id, wielder
-from lineage.core.model.times import LATEST, Instant, format_instant
+from lineage.core.model.times import LATEST, SECOND, Instant, format_instant
 
 TOKEN: Final = "token"  # digest of a token -> its native id
 _HOLDER: Final = "holder"  # native id -> its holder
@@ -187,6 +187,6 @@ def _wrapping(line: VaultLine) -> Document | None:
 
 
 def _after(start: Instant, seconds: Any) -> str | None:
-    if type(seconds) is not int or not 0 < seconds <= (LATEST - start) // 1_000_000:
+    if type(seconds) is not int or not 0 < seconds <= (LATEST - start) // SECOND:
         return None
-    return format_instant(start + seconds * 1_000_000)
+    return format_instant(start + seconds * SECOND)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ingest.kafka.revocation_topic import ElementStatus, RevocationTopic, heartbeat, value_of
-from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import OutboxRow
 from lineage.store.store import Store
@@ -19,7 +19,7 @@ FEED: Final = "feed"  # its name among the receivers in `delivered`
 GRACE_SECONDS: Final = 300  # because of clock skew, an enforcement point may honour an expired element for this long
 BEAT_SECONDS: Final = 1.0
 _TOGETHER: Final = 2_500  # rows in one transaction: followers apply one while the next is written
-_GRACE: Final = GRACE_SECONDS * 1_000_000
+_GRACE: Final = GRACE_SECONDS * SECOND
 
 
 def take_over(topic: RevocationTopic, store: Store, receiver: str) -> tuple[bytes, outbox.Cursor]:

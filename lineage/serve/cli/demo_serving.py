@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ingest.kafka.revocation_answers import answering
 from ingest.secrets import read_secret
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.http.signing_keys import new_keys
 from lineage.deliver.probes.probe_settings import ANSWERS, Probe
 from lineage.serve.cli.demo import ASKED, RESPONDER, SOURCE, StoryClock, incident_path
@@ -32,7 +32,7 @@ def run_serving(settings: HttpSettings, *, say: Say) -> None:
         story, began = StoryClock(), time.monotonic()
 
         def clock() -> Instant:
-            return ASKED + round((time.monotonic() - began) * 1_000_000)
+            return ASKED + round((time.monotonic() - began) * SECOND)
 
         with opened_embedded_service(url, story, source=SOURCE, create=True) as service:
             read_files(service, [str(incident_path())], format="jsonl")

@@ -6,6 +6,7 @@ from typing import Final
 from ingest.kafka.cluster_report import JUDGED, KafkaAdmin, faults_of_copies, faults_of_settings, opened_admin
 from ingest.kafka.log import KafkaLog, refuse_lost
 from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError
+from lineage.core.model.times import SECOND
 from lineage.serve.cli.doctor_checks import Checks, ago, seconds
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now
@@ -14,7 +15,7 @@ from lineage.serve.queries.records.lost_records import refuse_lost_records
 from lineage.serve.text.text_page import many
 from lineage.store.store import Store
 
-_MOST_AHEAD: Final = 1_000_000  # microseconds, for a record that was just written, by our clock
+_MOST_AHEAD: Final = SECOND  # of a record that was just written, by our clock
 
 
 def examine(

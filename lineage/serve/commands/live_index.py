@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from lineage.core.findings.keeping.live import LiveFindings
 from lineage.core.findings.options import Options
 from lineage.core.model.errors import FencedError
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.core.model.trust import TrustTable
 from lineage.plumbing.gc_pause import gc_freeze, gc_paused
 from lineage.serve.commands.kept_form import differences, kept, resolved
@@ -208,7 +208,7 @@ class LiveIndex:
             swept=self._positions,
             swept_at=self._live.at,
             recorded_at=self._recorded_at,
-            took=int(self.took * 1_000_000),
+            took=int(self.took * SECOND),
             basis=self._basis,
             not_evaluated=self._live.not_evaluated,
             lagging=0 if refreshed else len(self._late),

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lineage.core.model.times import DAY, HOUR, Instant, format_instant
+from lineage.core.model.times import DAY, HOUR, SECOND, Instant, format_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.principals_picture import Sign, is_over, picture_of_principals
 from lineage.serve.drawing.svg import as_svg
@@ -136,9 +136,9 @@ def replay(at: Instant, now: Instant) -> Document:
     hours = [begins + number * HOUR for number in range(25) if begins + number * HOUR <= ends]
     return {
         "day": format_instant(begins)[:10],
-        "begins": begins // 1_000_000,
-        "ends": -(-ends // 1_000_000),
-        "at": at // 1_000_000,
+        "begins": begins // SECOND,
+        "ends": -(-ends // SECOND),
+        "at": at // SECOND,
         "hours": [
             {"name": f"{(hour - begins) // HOUR:02}", "at": format_instant(hour), "current": hour == at}
             for hour in hours

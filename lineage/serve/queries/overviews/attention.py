@@ -14,7 +14,7 @@ from lineage.core.authority.chain import chain_of
 from lineage.core.authority.rule import verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.model.finding import SEVERITIES
-from lineage.core.model.times import HOUR, Instant, format_instant, parse_instant
+from lineage.core.model.times import HOUR, SECOND, Instant, format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.activity.actions import ActionMatcher
 from lineage.serve.queries.findings.findings import findings as every_finding
@@ -125,7 +125,7 @@ def _revocations(service: Service, at: Instant, known_at: Instant | None) -> Doc
                 "mode": item["mode"],
                 "verdict": item["verdict"],
                 "ordered_at": item["ordered_at"],
-                "age_seconds": max(at - parse_instant(item["ordered_at"]), 0) / 1_000_000,
+                "age_seconds": max(at - parse_instant(item["ordered_at"]), 0) / SECOND,
                 "elements": item["elements"],
                 "missing": item["open"],
             }
@@ -140,7 +140,7 @@ def _sources(service: Service) -> Document:
     now, items = service.clock(), []
     pauses = _pauses(service)
     for source in known["sources"]:
-        age = max(now - parse_instant(source["recorded_at"]), 0) / 1_000_000
+        age = max(now - parse_instant(source["recorded_at"]), 0) / SECOND
         usual = pauses.get(source["source"])
         items.append(
             {
@@ -171,7 +171,7 @@ def _pauses(service: Service) -> dict[str, float]:
         times.sort()
         between = [later - earlier for earlier, later in pairwise(times)]
         if between and times[-1] - times[0] >= HOUR:  # events from one file have no usual pause
-            found[source] = median(between) / 1_000_000
+            found[source] = median(between) / SECOND
     return found
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from lineage.core.model.errors import UnavailableError
-from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.service import Service
 from lineage.store.quarantine import count_quarantined
@@ -70,4 +70,4 @@ def _ends(service: Service) -> dict[tuple[str, int], int] | None:
 
 
 def _age(now: Instant, recorded_at: Instant | None) -> float | None:
-    return None if recorded_at is None else max(now - recorded_at, 0) / 1_000_000
+    return None if recorded_at is None else max(now - recorded_at, 0) / SECOND
