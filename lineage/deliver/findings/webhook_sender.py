@@ -24,6 +24,7 @@ from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.deliver.findings.messages import is_published, message_of
 from lineage.deliver.findings.webhook_settings import Webhook
+from lineage.plumbing.backoff import delay_seconds
 from lineage.store import kept_findings
 from lineage.store.delivery import outbox, ssf_streams
 from lineage.store.delivery.outbox import Cursor
@@ -190,7 +191,7 @@ class WebhookSender:
     def _failed(self, why: str) -> NotAcceptedError:
         self.counts.failed += 1
         self._failures += 1
-        wait = min(_LONGEST_WAIT_SECONDS, _SHORTEST_WAIT_SECONDS * 2 ** min(self._failures - 1, 10))
+        wait = delay_seconds(self._failures, _SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         self._not_before = time.monotonic() + wait
         return NotAcceptedError(f"the webhook {self.webhook.name!r}: {why}; the message is sent again in {wait:g} s")
 

@@ -34,6 +34,7 @@ from lineage.core.revocation.receipt import receipt_of
 from lineage.deliver.http.certificates import trusting
 from lineage.deliver.http.signing_keys import SigningKeys, load_keys
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint
+from lineage.plumbing.backoff import delay_seconds
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import OutboxRow
 from lineage.store.store import Store
@@ -118,7 +119,7 @@ class RevocationEndpointClient:
             trust_env=False,  # a .netrc file would override our credentials
             headers={"Accept": "application/json", "User-Agent": "delegraph"},
         )
-        self._tried_again = 0
+        self._failures = 0
         self._not_before = 0.0
 
     def turn(self) -> int:
@@ -269,13 +270,13 @@ class RevocationEndpointClient:
     def _pause(self, fault: NotAnsweredError | None) -> None:
         """Wait before the next attempt after an error, longer each time."""
         if fault is None:
-            self._tried_again, self._not_before = 0, 0.0
+            self._failures, self._not_before = 0, 0.0
             return
-        wait = min(_SHORTEST_WAIT_SECONDS * 2**self._tried_again, LONGEST_WAIT_SECONDS)
+        self._failures += 1
+        wait = delay_seconds(self._failures, _SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         wait *= 0.5 + secrets.randbelow(1_000) / 2_000  # jitter, so that many clients do not retry at once
         if fault.wait_seconds is not None:
             wait = max(wait, min(fault.wait_seconds, LONGEST_WAIT_SECONDS))
-        self._tried_again = min(self._tried_again + 1, 16)
         self._not_before = time.monotonic() + wait
 
     def _refuse_untrusted(self) -> None:

@@ -14,6 +14,7 @@ from lineage.deliver.ssf.push_request import Accepted, Failed, Post, RefusedPush
 from lineage.deliver.ssf.security_event_tokens import update_of
 from lineage.deliver.ssf.stream_requests import PUSH
 from lineage.deliver.ssf.transmitter import Transmitter
+from lineage.plumbing.backoff import delay_seconds
 from lineage.store.delivery import ssf_streams
 from lineage.store.delivery.ssf_streams import ENABLED, PAUSED, Stream
 
@@ -33,7 +34,7 @@ class PushBackoff(NamedTuple):
 
     def wait_seconds(self, tries: int, asked_seconds: float) -> float:
         """Return the wait after a number of failed attempts; the receiver may have requested ``asked_seconds``."""
-        wait = min(self.longest_seconds, self.first_seconds * 2 ** min(tries, 30))
+        wait = delay_seconds(tries + 1, self.first_seconds, self.longest_seconds)
         return max(_CHANCE.uniform(wait / 2, wait), min(asked_seconds, self.longest_asked_seconds))
 
 
