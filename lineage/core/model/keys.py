@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from lineage.core.model.errors import RefusedError
+
 ELEMENT_KINDS: Final = frozenset({"token", "delegation"})
 NAME_KINDS: Final = frozenset({"principal", "workload", "session", "client"})
 KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")  # of any thing
@@ -20,6 +22,18 @@ def is_element(key: str) -> bool:
 def split_key(key: str) -> tuple[str, str]:
     """Split a key into kind and id, at the first colon."""
     kind, _, id_ = key.partition(":")
+    return kind, id_
+
+
+def split_of(of: str) -> tuple[str, str]:
+    """Split what somebody typed as ``KIND:ID`` into kind and id.
+
+    Raises:
+        RefusedError: It does not have that form.
+    """
+    kind, id_ = split_key(of)
+    if not id_:
+        raise RefusedError(f"{of!r} is not KIND:ID, such as token:t1 or principal:agent:planner")
     return kind, id_
 
 

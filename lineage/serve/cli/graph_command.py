@@ -48,8 +48,9 @@ def graph(
       delegraph graph --view principals --target token:https://idp.example#mailer-1 --format svg > radius.svg
       delegraph graph --of token:https://idp.example#mailer-1 --format mermaid
     """  # noqa: D301
+    from lineage.core.model.keys import split_of
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.documents.core_documents import Document, split_of
+    from lineage.serve.documents.core_documents import Document
     from lineage.serve.queries.graphs.graph_view import graph as elements_of
     from lineage.serve.queries.graphs.principals_drawn import Shown
     from lineage.serve.queries.graphs.principals_view import principals_view

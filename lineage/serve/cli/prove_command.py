@@ -44,9 +44,9 @@ def prove(
     CLOSED: all of them deny all of it. PARTIAL: one accepts something. UNKNOWN: one cannot say, or was not asked.
     """  # noqa: D301
     from lineage.core.model.events import Target
+    from lineage.core.model.keys import split_of
     from lineage.serve.commands import readiness, stop_proof
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.documents.core_documents import split_of
     from lineage.serve.text import render_proof
 
     if (revocation is None) == (ready is None):

@@ -113,10 +113,10 @@ def revoke(
     reinstated (lift): until then authority issued for it is never valid, and what was revoked never comes back.
     """  # noqa: D301
     from lineage.core.model.events import Target
+    from lineage.core.model.keys import split_of
     from lineage.serve.commands.order_request import OrderRequest, refuse_people
     from lineage.serve.commands.revoke import give_order
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.documents.core_documents import split_of
     from lineage.serve.queries.activity.uses import findings_about
     from lineage.serve.text import render_chain
 
@@ -180,9 +180,9 @@ def _revoke_all(
     execute: bool,
 ) -> None:
     """Print the plan of revoking several targets, or do it."""
+    from lineage.core.model.keys import split_of
     from lineage.serve.commands.revoke_batch import BatchRequest, UnknownTargetsError, give_batch, plan_batch
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.documents.core_documents import split_of
     from lineage.serve.text import render_batch
 
     keys = [line.strip() for line in targets if line.strip() and not line.startswith("#")]

@@ -85,8 +85,7 @@ def resolved(service: "Service", typed: str, kinds: Collection[str] = ()) -> tup
     Raises:
         RefusedError: It is neither ``KIND:ID`` nor the id of exactly one thing; the message names the candidates.
     """
-    from lineage.core.model.keys import KINDS
-    from lineage.serve.documents.core_documents import split_of
+    from lineage.core.model.keys import KINDS, split_of
     from lineage.serve.queries.inventory import resolving
 
     kind, _, id_ = typed.partition(":")

@@ -18,7 +18,6 @@ from lineage.core.findings.rules.catalogue import RULES, severity_of
 from lineage.core.findings.rules.chains import chain_findings
 from lineage.core.findings.rules.mismatches import action_findings
 from lineage.core.findings.scene.scopes import ScopeIndex
-from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, document
 from lineage.core.model.finding import SEVERITIES, Finding, first_seen, last_seen, merged
 from lineage.core.model.keys import ELEMENT_KINDS, key_of, split_key
@@ -387,18 +386,6 @@ def fact_document(fact: Fact) -> Document:
 def listing(items: list[Document], *, total: int | None, following: str | None = None) -> Document:
     """Build a list that says whether it is complete (docs/http-api.md)."""
     return {"items": items, "total": total, "complete": following is None, "next": following}
-
-
-def split_of(of: str) -> tuple[str, str]:
-    """Split ``KIND:ID`` at the first colon.
-
-    Raises:
-        RefusedError: It does not have that form.
-    """
-    kind, id_ = split_key(of)
-    if not id_:
-        raise RefusedError(f"{of!r} is not KIND:ID, such as token:t1 or principal:agent:planner")
-    return kind, id_
 
 
 def order_document(order: Order) -> Document:

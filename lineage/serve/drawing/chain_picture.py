@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from lineage.core.model.keys import split_key
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.picture import EFFECT, Edge, Href, Node, Picture, Tone, nowhere
 from lineage.serve.text import phrases
@@ -90,7 +91,7 @@ def _link(number: int, hops: Sequence[Document], href: Href) -> Edge:
     ]
     notes = [f"{len(lost)} fewer"] if lost else []
     notes += [f"{len(gained)} too many"] if gained else []
-    kind, _, id_ = element(hop).partition(":")
+    kind, id_ = split_key(element(hop))
     return Edge(
         source=str(number - 1),
         target=str(number),

@@ -19,18 +19,11 @@ from lineage.core.authority.world import World
 from lineage.core.findings.options import DEFAULT
 from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.events import Event, digest
-from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key, split_of
 from lineage.core.model.records import Batch
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.model.trust import Trusted, TrustTable
-from lineage.serve.documents.core_documents import (
-    Document,
-    chain_answer,
-    split_of,
-    status_answer,
-    with_findings,
-    with_prepared,
-)
+from lineage.serve.documents.core_documents import Document, chain_answer, status_answer, with_findings, with_prepared
 from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.follower import StoreState
 from lineage.store.store import Store

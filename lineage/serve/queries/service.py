@@ -18,7 +18,7 @@ from lineage.core.authority.world import World
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.errors import RefusedError, TooManyError, UnavailableError, WouldBlockError
 from lineage.core.model.events import Target
-from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.reach import Proposal, Reach, reach_of
 from lineage.serve.cache.loader import Answer, Question, WorldLoader, WorldPart, WorldSource, as_of
@@ -187,7 +187,7 @@ class Service:
 
     def why_missing(self, named: str) -> str | None:
         """Explain that retention deleted what no fact names: an action, or ``KIND:ID``; None if it did not."""
-        kind, _, id_ = named.partition(":")
+        kind, id_ = split_key(named)
         keys = {f"action:{named}", key_of(kind, id_)}
         return next(iter(self.when_deleted(keys).values()), None)
 

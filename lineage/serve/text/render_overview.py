@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Final
 
 from lineage.core.authority.rule import MissingEvidence
+from lineage.core.model.keys import split_key
 from lineage.core.model.sentences import Sentence
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.documents.unread_files import Unread
@@ -191,7 +192,7 @@ def _sum(files: Sequence[Document]) -> Document:
 
 
 def _question(key: str) -> list[str]:
-    kind, _, id_ = key.partition(":")
+    kind, id_ = split_key(key)
     return ["delegraph", "who", id_] if kind == "action" else ["delegraph", "chain", key]
 
 

@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from lineage.core.model.keys import split_key
+
 _PAGES: Final = {
     "token": "/chain",
     "delegation": "/chain",
@@ -44,7 +46,7 @@ class Links:
         """Return the address of a page by ``KIND:ID``."""
         if key is None:
             return ""
-        kind, _, id_ = key.partition(":")
+        kind, id_ = split_key(key)
         return self.of(kind, id_)
 
 

@@ -8,6 +8,7 @@ from lineage.core.authority.world import World
 from lineage.core.findings.keeping.touched import Touched
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import ActionPerformed
+from lineage.core.model.keys import split_key
 from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant
 from lineage.store.reading.descendants import load_below
@@ -77,6 +78,6 @@ def _sharing(world: World, granted: set[str]) -> Iterator[str]:
 def _asserting(world: World, targets: set[str]) -> Iterator[str]:
     """Yield the tokens that assert one of some targets as a prior actor."""
     for target in targets:
-        kind, _, id_ = target.partition(":")
+        kind, id_ = split_key(target)
         for member in world.principals.party(id_) if kind == "principal" else ():
             yield from world.graph.asserted.get(member, ())

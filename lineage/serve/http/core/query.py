@@ -7,8 +7,8 @@ from starlette.datastructures import QueryParams
 
 from ingest.codec import limits
 from lineage.core.model.errors import RefusedError
+from lineage.core.model.keys import split_of
 from lineage.core.model.times import Instant, parse_instant
-from lineage.serve.documents.core_documents import split_of
 from lineage.serve.documents.typed_times import complete_time
 
 _LONGEST_OF: Final = 1_024  # characters; an id has at most 512 bytes, and a kind a few

@@ -16,9 +16,9 @@ from lineage.core.findings.options import Options
 from lineage.core.findings.rules.catalogue import RULES, severity_of
 from lineage.core.model.errors import RefusedError, TooManyError
 from lineage.core.model.finding import SEVERITIES, Finding, Severity, last_seen
-from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key, split_of
 from lineage.core.model.times import Instant, format_instant, parse_instant
-from lineage.serve.documents.core_documents import Document, finding_document, listing, split_of
+from lineage.serve.documents.core_documents import Document, finding_document, listing
 from lineage.serve.documents.finding_formats import as_csv, as_lines, as_ocsf, as_sarif
 from lineage.serve.documents.refusal_wording import no_such
 from lineage.serve.queries.findings.finding_facts import gathered

@@ -7,6 +7,7 @@ from typing import overload
 from lineage.core.authority.receivers import HandMark
 from lineage.core.authority.world import World
 from lineage.core.findings.nearby import in_verdict, near
+from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.core.revocation.closure import (
     Closure,
@@ -190,7 +191,7 @@ class OpenDocuments(Sequence[Document]):
 
 
 def _open_document(one: OpenItem) -> Document:
-    kind, _, id_ = one.key.partition(":")
+    kind, id_ = split_key(one.key)
     if one.receiver is None:
         return {"kind": kind, "id": id_, "reason": one.reason}
     return {"kind": kind, "id": id_, "receiver": one.receiver, "reason": one.reason}
