@@ -10,7 +10,7 @@ Stricter than fastavro in one respect: the branch of a union and the symbol of a
 every writer does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -25,6 +25,10 @@ _HEADER: Final = 10
 _ONE_BYTE: Final = 63  # the largest index of a branch or a symbol that zigzag writes in one byte
 # The last fields of a record are the newest and rarely set: one comparison finds that all of them are absent.
 _TAIL: Final = 3
+# Many grants differ only in their id and their times: what is between these is read once, up to a limit, which is 8 MB.
+_LEAST_SHARED: Final = 4  # fields
+_SHARED: Final = 1 << 13
+_SHARED_BYTES: Final = 500
 # Unique in every event, so not worth caching.
 _UNIQUE: Final = frozenset({"event_id", "traceparent", "action"})
 
@@ -52,6 +56,9 @@ def _names(shape: FieldShape) -> dict[str, Any]:
     """The global names of the generated code, including its own caches."""
     names: dict[str, Any] = {name: value for name, value in vars(avro_parts).items() if not name.startswith("__")}
     names |= RECORDS | {"Event": Event, "new": tuple.__new__}
+    for number in range(len(shape.bodies)):
+        names |= {f"shared_{number}": {}, f"rest_{number}": [0]}
+    names["sources"] = Memo(bytes.decode)
     names["ids"], names["texts"] = Memo(avro_parts.checked_id), Memo(avro_parts.checked_text)
     for kind in ("id", "text", "stated"):
         names[f"{kind}_memo"] = Memo(names[f"{kind}_bytes"])
@@ -120,10 +127,9 @@ def reader_source(shape: FieldShape, *, checked: bool) -> str:
             if checked:
                 with out.block(f"if kind != {kind.encode()!r}:"):
                     out("raise SlowPathError")
-            _read_body(out, body, checked=checked)
+            _read_body(out, body, number, checked=checked)
             out(f"body_ = {_built(body, '')}")
-            for field in tail:
-                _read_field(out, shape.envelope[field], _variable(field), checked=checked)
+            _read_rarely_set(out, [shape.envelope[field] for field in tail], checked=checked)
             with out.block("if p != len(v):"):
                 out("raise ValueError('the value does not end where the record ends')")
             out(f"return new(Event, ({', '.join(_slot(slot, order) for slot in Event._fields)},))")
@@ -146,29 +152,77 @@ def _slot(name: str, known: tuple[str, ...]) -> str:
     return _variable(name) if name in known else repr(Event._field_defaults[name])
 
 
-def _read_body(out: _PythonLines, record: RecordShape, *, checked: bool) -> None:
+def _read_body(out: _PythonLines, record: RecordShape, number: int, *, checked: bool) -> None:
+    first, shared, times, rest = _parts(record)
+    _read_fields(out, first, "", checked=checked)
+    if shared and not checked:  # a stored grant: intake meets fewer that are alike, and validates each
+        _read_shared(out, shared, number)
+        _read_fields(out, times, "", checked=False)
+        _read_rarely_set(out, rest, checked=False)
+        return
     head, tail = _split(record)
-    _read_fields(out, head, "", checked=checked)
-    if tail.fields:
-        with out.block(f"if v[p:p + {len(tail.fields)}] == {bytes(len(tail.fields))!r}:"):
-            out(f"p += {len(tail.fields)}")
-            out(*(f"{_variable(field.name)} = {'()' if field.many else None}" for field in tail.fields))
+    _read_fields(out, head.fields[1:], "", checked=checked)
+    _read_rarely_set(out, tail.fields, checked=checked)
+
+
+def _parts(record: RecordShape) -> tuple[Sequence[Field], ...]:
+    """Divide the fields of a grant: its id; what it may share with others; its times; what follows them."""
+    fields = record.fields
+    timed = [place for place, field in enumerate(fields) if field.kind == "time"]
+    if not timed or timed[0] <= _LEAST_SHARED or not all(_may_be_absent(field) for field in fields[timed[-1] + 1 :]):
+        return fields[:1], (), (), fields[1:]
+    return fields[:1], fields[1 : timed[0]], fields[timed[0] : timed[-1] + 1], fields[timed[-1] + 1 :]
+
+
+def _read_shared(out: _PythonLines, fields: Sequence[Field], number: int) -> None:
+    """Generate code that reads fields at once if the same bytes were read before.
+
+    Where they end is not known before they are read, but the last value with such a body tells how much followed. If
+    the bytes up to there are exactly those of these fields in an earlier value, they are these fields: no encoding of a
+    record is the beginning of another one.
+    """
+    values = f"({', '.join(_variable(field.name) for field in fields)},)"
+    out("start = p", f"end = len(v) - rest_{number}[0]")
+    out(f"known = shared_{number}.get(v[p:end]) if end > p else None")
+    with out.block("if known is not None:"):
+        out(f"{values} = known", "p = end")
+    with out.block("else:"):
+        _read_fields(out, fields, "", checked=False)
+        out(f"rest_{number}[0] = len(v) - p")
+        # Beyond the end of the value, a string would be too short.
+        with out.block(f"if p <= len(v) and p - start <= {_SHARED_BYTES}:"):
+            with out.block(f"if len(shared_{number}) >= {_SHARED}:"):
+                out(f"shared_{number}.clear()")
+            out(f"shared_{number}[v[start:p]] = {values}")
+
+
+def _read_rarely_set(out: _PythonLines, fields: Sequence[Field], *, checked: bool) -> None:
+    """Generate code that reads the last fields; one comparison finds that all of them are absent."""
+    if not all(map(_may_be_absent, fields)):
+        _read_fields(out, fields, "", checked=checked)
+    elif fields:
+        with out.block(f"if v[p:p + {len(fields)}] == {bytes(len(fields))!r}:"):
+            out(f"p += {len(fields)}")
+            out(*(f"{_variable(field.name)} = {'()' if field.many else None}" for field in fields))
         with out.block("else:"):
-            _read_fields(out, tail, "", checked=checked)
+            _read_fields(out, fields, "", checked=checked)
+
+
+def _may_be_absent(field: Field) -> bool:
+    """Whether the encoding of a field is one zero byte if it is absent."""
+    return field.optional or bool(field.many)
 
 
 def _split(record: RecordShape) -> tuple[RecordShape, RecordShape]:
     """Split off up to ``_TAIL`` trailing fields that may be absent; each is one zero byte when it is."""
     start = len(record.fields)
-    while start > max(0, len(record.fields) - _TAIL) and (
-        record.fields[start - 1].optional or record.fields[start - 1].many
-    ):
+    while start > max(1, len(record.fields) - _TAIL) and _may_be_absent(record.fields[start - 1]):
         start -= 1
     return record._replace(fields=record.fields[:start]), record._replace(fields=record.fields[start:])
 
 
-def _read_fields(out: _PythonLines, record: RecordShape, prefix: str, *, checked: bool) -> None:
-    for field in record.fields:
+def _read_fields(out: _PythonLines, fields: Sequence[Field], prefix: str, *, checked: bool) -> None:
+    for field in fields:
         _read_field(out, field, prefix + _variable(field.name), checked=checked)
 
 
@@ -201,7 +255,7 @@ def _read_field(out: _PythonLines, field: Field, to: str, *, checked: bool) -> N
 
 def _read_one(out: _PythonLines, field: Field, to: str, *, checked: bool) -> None:
     if field.record is not None:
-        _read_fields(out, field.record, f"{to}_", checked=checked)
+        _read_fields(out, field.record.fields, f"{to}_", checked=checked)
         out(f"{to} = {_built(field.record, f'{to}_')}")
     elif field.kind in {"id", "text"}:
         _read_string(out, f"{to} = {_string_expression(field, checked=checked)}")
@@ -224,7 +278,7 @@ def _read_one(out: _PythonLines, field: Field, to: str, *, checked: bool) -> Non
 
 def _string_expression(field: Field, *, checked: bool) -> str:
     if not checked:
-        return "{}.decode()"
+        return "sources[{}]" if field.name == "source" else "{}.decode()"
     if field.name in _UNIQUE:
         return f"checked_{field.kind}({{}})"
     return f"{field.kind}s[{{}}]"

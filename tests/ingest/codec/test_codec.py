@@ -571,6 +571,19 @@ def test_repeated_strings_are_one_object():
     assert first.body.actor is second.body.actor
 
 
+def test_what_stored_grants_share_is_one_object():
+    """
+    Tokens that differ only in their id and their times are read at once between these, but not if anything differs.
+    """
+    alike = TokenIssued("t1", "human:alice", actor="agent:a", scopes=("read", "write"), expires_at=2**50)
+    bodies = [alike, alike._replace(token="t2", expires_at=2**50 + 1), alike._replace(token="t3", scopes=("read",))]
+    values = [encode(Event(event_id=body.token, source="s", occurred_at=1, body=body)) for body in bodies]
+    first, second, third = (read(value).body for value in values)
+
+    assert bodies == [first, second, third]
+    assert first.scopes is second.scopes
+
+
 def test_the_cache_of_strings_is_bounded():
     """
     However many different strings occur, they take limited memory.
