@@ -282,13 +282,13 @@ def measure_on_servers(count: int) -> Iterator[Figure]:
         yield from queries(port, token, things, folder)
 
 
-def signed_in(folder: Path) -> tuple[Path, str]:
-    """Create a signing key: the file with its public half, and a bearer token that it signed."""
+def signed_in(folder: Path, seconds: int = 3_600) -> tuple[Path, str]:
+    """Create a signing key: the file with its public half, and a bearer token that it signed, valid for some time."""
     key = ec.generate_private_key(ec.SECP256R1())
     keys = folder / "keys.json"
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
     keys.write_text(json.dumps({"keys": [public | {"kid": "1"}]}), encoding="utf-8")
-    return keys, token_of(key)
+    return keys, token_of(key, seconds)
 
 
 def queries(port: int, token: str, things: Things, folder: Path) -> Iterator[Figure]:
@@ -497,12 +497,12 @@ def fill(url: str, events: Iterator[Event], log_url: str = "") -> None:
     store.close()
 
 
-def token_of(key: ec.EllipticCurvePrivateKey) -> str:
-    """A bearer token that is valid for an hour."""
+def token_of(key: ec.EllipticCurvePrivateKey, seconds: int = 3_600) -> str:
+    """Create a bearer token that is valid for some time."""
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     at = now() // 1_000_000
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "human:benchmark", "roles": ["investigator", "receiver"]}
-    return jwt.encode(claims | {"iat": at, "exp": at + 3_600}, pem, algorithm="ES256", headers={"kid": "1"})
+    return jwt.encode(claims | {"iat": at, "exp": at + seconds}, pem, algorithm="ES256", headers={"kid": "1"})
 
 
 def main() -> None:
