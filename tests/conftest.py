@@ -28,9 +28,10 @@ RUN = pytest.StashKey[servers.Run]()
 
 @pytest.fixture(autouse=True)
 def _small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the index of a small store on SQLite consist of several runs, some of which are being merged."""
+    """Let the index of a small store consist of several runs; on SQLite some of them are being merged."""
     monkeypatch.setattr(sorted_runs, "HOT", 40)
     monkeypatch.setattr(sorted_runs, "FAN", 3)
+    monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)  # of the usual 128 MiB
 
 
 @pytest.fixture(autouse=True, scope="session")

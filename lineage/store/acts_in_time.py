@@ -24,7 +24,7 @@ from lineage.core.model.records import lane_of, position_of
 from lineage.core.model.references import subject_of
 from lineage.core.model.times import HOUR, Instant
 from lineage.store.database.dialects import add, chunks, in_array, values_of
-from lineage.store.database.sorted_runs import about_among
+from lineage.store.database.sorted_runs import about_among, asked_rows, fact_in_run
 from lineage.store.database.tables import Keys, act, fact, meta
 
 ANY: Final = -(1 << 63)
@@ -67,6 +67,18 @@ _CROWDED: Final = (
     .group_by(act.c.sort, act.c.size)
     .having(sa.func.count() >= _MERGED)
 )
+# The number of facts about some things, and one of them; on PostgreSQL in each run that is asked.
+_EARLIER: Final = {
+    "sqlite": sa.select(fact.c.about, sa.func.count(), sa.func.min(fact.c.n))
+    .where(about_among(values_of("keys")))
+    .group_by(fact.c.about),
+    "postgresql": asked_rows(
+        fact_in_run,
+        fact_in_run.c.about,
+        [fact_in_run.c.about, sa.func.count().label("facts"), sa.func.min(fact_in_run.c.n).label("first")],
+        group_by=fact_in_run.c.about,
+    ),
+}
 
 Row = tuple[int, ...]
 """The values of a fact, in column order."""
@@ -188,6 +200,7 @@ def write(
     decode: Callable[[bytes], Event],
     *,
     lanes: Collection[tuple[str, int]],
+    asked: Callable[[Collection[int]], Iterable[dict[str, list[int]]]],
 ) -> set[int]:
     """Write the parts of new facts, before the facts themselves are written.
 
@@ -196,13 +209,14 @@ def write(
         parts: The parts (``parts_of``).
         decode: Decodes a stored value.
         lanes: The partitions in which no one else writes until the end of the transaction, by topic and number.
+        asked: Makes the parameters of statements that look up keys.
 
     Returns:
         The hashes of the actions, which were looked up.
     """
     acts = [about for part in parts if part[_SORT] == Sort.ACTION for about in _numbers(part[_ABOUT])]
     numbers = set(acts)
-    earlier = _earlier(connection, numbers, decode) if numbers else {}
+    earlier = _earlier(connection, asked(numbers), decode) if numbers else {}
     several = set(earlier)  # actions that several facts report
     if len(numbers) < len(acts):
         several |= {about for about, count in Counter(acts).items() if count > 1}
@@ -242,19 +256,19 @@ def size_of(rows: int) -> int:
 
 
 def _earlier(
-    connection: Connection, abouts: Collection[int], decode: Callable[[bytes], Event]
+    connection: Connection, asked: Iterable[dict[str, list[int]]], decode: Callable[[bytes], Event]
 ) -> dict[int, list[ListPosition]]:
     """Return the actions with stored facts; for one with a single fact, its position."""
-    found: dict[int, list[ListPosition]] = {}
-    single: list[int] = []
-    for part in chunks(abouts):
-        query = sa.select(fact.c.about, sa.func.count(), sa.func.min(fact.c.n)).where(about_among(values_of(part)))
-        for about, count, number in connection.execute(query.group_by(fact.c.about)):
-            found[about] = []
-            if count == 1:
-                single.append(number)
-    for part in chunks(single):
-        query = sa.select(fact.c.about, fact.c.n, fact.c.value).where(in_array(fact.c.n, part))
+    counts: Counter[int] = Counter()
+    first: dict[int, int] = {}
+    for part in asked:
+        for about, count, number in connection.execute(_EARLIER[connection.dialect.name], part):
+            counts[about] += count
+            first[about] = number
+    found: dict[int, list[ListPosition]] = {about: [] for about in counts}
+    single = [first[about] for about, count in counts.items() if count == 1]
+    for numbers in chunks(single):
+        query = sa.select(fact.c.about, fact.c.n, fact.c.value).where(in_array(fact.c.n, numbers))
         for about, number, value in connection.execute(query):
             found[about].append(ListPosition(decode(value).occurred_at, number))
     return found

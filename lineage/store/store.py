@@ -76,6 +76,7 @@ _SMALLEST_STEP: Final = 10_000
 _LARGEST_STEP: Final = 30_000
 _MOST_UNMERGED: Final = 1_000_000
 _MERGE_SECONDS: Final = 0.2
+_FILTERED_PER_RECORD: Final = 10  # keys of a complete run; a fact has some three, so the filter is built much sooner
 _ESCAPED: Final = str.maketrans({each: f"\\{each}" for each in "\\%_"})  # for LIKE
 
 
@@ -243,8 +244,12 @@ class Store:
         return outcomes
 
     def _merge_runs(self, records: int) -> None:
-        """Merge the runs of the index in proportion to what was written, with pauses for other writers."""
-        if self.engine.dialect.name != "sqlite":
+        """Merge the runs of the index in proportion to what was written, with pauses for other writers.
+
+        On PostgreSQL, build the filters of complete runs.
+        """
+        if self._backend.TAKES_TURNS:
+            self._build_filters(records)
             return
         self._unmerged = min(self._unmerged + records * _MERGED_PER_RECORD, _MOST_UNMERGED)
         give_up = time.monotonic() + _MERGE_SECONDS
@@ -256,8 +261,18 @@ class Store:
         except UnavailableError as fault:  # the batch is written, and the next one merges more
             logger.warning("runs of the index were not merged: %s", fault)
 
-    def runs(self) -> IndexRuns | None:
-        """Return the state of the index; None on PostgreSQL, where it has no runs."""
+    def _build_filters(self, records: int) -> None:
+        filters = self._projection.filters
+        if not filters.is_due:
+            return
+        try:
+            with self._write() as connection:
+                filters.build_some(connection, max(records * _FILTERED_PER_RECORD, _SMALLEST_STEP))
+        except UnavailableError as fault:  # the batch is written, and a later one builds the filter
+            logger.warning("the filter of a run of the index was not built: %s", fault)
+
+    def runs(self) -> IndexRuns:
+        """Return the state of the index."""
         with self.connection() as connection:
             return state_of(connection)
 

@@ -207,7 +207,7 @@ def test_a_store_of_the_first_version_is_upgraded(fresh: stores.Fresh):
         engine = store_engine.connect(url, create=True)
         with backend_of(engine.dialect).writing(engine).begin() as connection:
             for table in sa.inspect(connection).get_table_names():
-                connection.exec_driver_sql(f'DROP TABLE "{table}"')
+                connection.exec_driver_sql(f'DROP TABLE "{table}" CASCADE')
             config = Config()
             config.set_main_option("script_location", str(store_engine._MIGRATIONS))
             config.attributes["connection"] = connection

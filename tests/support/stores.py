@@ -14,6 +14,7 @@ from alembic.config import Config
 from sqlalchemy.engine import Engine
 
 from lineage.store.database import engine as opening
+from lineage.store.database.sorted_runs import on_postgresql, sorted_ref
 from lineage.store.database.tables import metadata
 from tests.support import servers
 
@@ -53,10 +54,12 @@ def in_schemas(database: str) -> Fresh:
         with engine.connect() as connection:
             connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         yield f"{database}?options={quote(f'-c search_path={schema}')}"
-        tables = ", ".join(f'{schema}."{table}"' for table in metadata.tables if table != "meta")
+        written = {*metadata.tables, *on_postgresql.tables, sorted_ref.name} - {"meta", "ref"}
+        tables = ", ".join(f'{schema}."{table}"' for table in sorted(written))
         with engine.connect() as connection:
             connection.exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY")
             connection.exec_driver_sql(f"DELETE FROM {schema}.meta WHERE name NOT IN ('id', 'secret')")
+            connection.exec_driver_sql(f"INSERT INTO {schema}.run VALUES (1, 0, 0, (random() * 1e18)::bigint)")
         free.append(schema)
 
     return in_a_schema

@@ -127,8 +127,7 @@ def _version(name: str) -> str | None:
 
 
 def _store(store: Store) -> str:
-    runs = store.runs()
-    text = f"{store.url}: {store.sizes()['fact']:,} facts{'' if runs is None else _runs(runs)}, "
+    text = f"{store.url}: {store.sizes()['fact']:,} facts{_runs(store.runs())}, "
     text += f"{count_quarantined(store):,} records in quarantine"
     if not (over_quota := count_beyond_quota(store)):
         return text

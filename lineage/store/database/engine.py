@@ -1,6 +1,9 @@
 """Open a store: its connection, its schema version, its secret. Nothing here runs for a question or an order."""
 
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +16,10 @@ from lineage.store.database import postgres, sqlite
 from lineage.store.database.dialects import backend_of, faults
 from lineage.store.database.tables import meta
 
-REVISION: Final = "0024"  # of the newest migration in this version
+REVISION: Final = "0025"  # of the newest migration in this version
+_PREPARED_FROM: Final = {"0022", "0024"}  # versions from which the newest migration does its long part online
+_MIGRATING: Final = int.from_bytes(b"migrate", "big")  # the advisory lock of the process that migrates
+_PAUSE_SECONDS: Final = 0.1
 _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 # Tables that every version has had. A database without them is not ours.
 _OURS: Final = {"alembic_version", "meta", "position", "fact", "sighting"}
@@ -85,8 +91,9 @@ def upgrade(engine: Engine) -> bool:
     from alembic.config import Config  # noqa: PLC0415
 
     backend = backend_of(engine.dialect)
-    with faults(engine), backend.writing(engine).begin() as connection:
-        backend.wait_for_turn(connection)  # if two processes start at once, the second finds the migrated store
+    # If two processes start at once, the second finds the migrated store.
+    with _prepared(engine), faults(engine), backend.writing(engine).begin() as connection:
+        backend.wait_for_turn(connection)
         found = revision_of(connection)
         if found == REVISION:
             return False
@@ -100,6 +107,32 @@ def upgrade(engine: Engine) -> bool:
                 meta.insert(), [{"name": name, "value": secrets.token_bytes(16)} for name in ("id", "secret")]
             )
         return True
+
+
+@contextmanager
+def _prepared(engine: Engine) -> Iterator[None]:
+    """Do the long part of the newest migration on PostgreSQL while others use the store, and then what is in the block.
+
+    One process at a time does: the others wait.
+    """
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    with faults(engine), engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        # Asking repeatedly: an index is built once all transactions have ended, also one that waits for a lock.
+        while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_MIGRATING})").scalar():
+            time.sleep(_PAUSE_SECONDS)
+        try:
+            if revision_of(connection) in _PREPARED_FROM:
+                from lineage.store.migrations.versions import v0025_runs_on_postgresql  # noqa: PLC0415 (Alembic)
+
+                connection.exec_driver_sql("SET statement_timeout = 0")
+                v0025_runs_on_postgresql.prepare(connection)
+            yield
+        finally:
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
+            for limit in ("statement_timeout", "lock_timeout"):
+                connection.exec_driver_sql(f"RESET {limit}")
 
 
 def check(engine: Engine) -> bytes:

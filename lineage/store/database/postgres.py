@@ -296,7 +296,9 @@ def grant_reader(connection: Connection, role: str) -> None:
     if connection.exec_driver_sql("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).first() is None:
         raise RefusedError(f"there is no role {role!r} in the database; create it with CREATE ROLE")
     schema = quoted(str(connection.exec_driver_sql("SELECT current_schema()").scalar_one()))
-    tables = ", ".join(f"{schema}.{quoted(table)}" for table in ("alembic_version", *metadata.tables))
+    tables = ", ".join(
+        f"{schema}.{quoted(table)}" for table in ("alembic_version", "run", "sorted_ref", *metadata.tables)
+    )
     connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {quoted(role)}")
     connection.exec_driver_sql(f"GRANT SELECT ON {tables} TO {quoted(role)}")
 

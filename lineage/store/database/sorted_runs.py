@@ -1,32 +1,40 @@
-"""The index of facts on SQLite, in sorted runs: what a batch writes fits into the cache, however large the store is.
+"""The index of facts in sorted runs: what a batch writes fits into the cache, however large the store is.
 
 A B-tree of random keys costs more the larger it is: a batch changes nearly every page of it. So the first column of
-every index is the run, and new entries go to the newest one. When that is large enough, another one is started, and
-runs are merged later. A look-up searches every run; there are a handful.
+every index is the run, and new entries go to the newest one. When that is large enough, another one is started. A
+look-up searches every run; there are a handful.
 
-Merging moves entries from some runs to a new one, in order and a few thousand at a time. Every step is a transaction in
-which each entry is moved from one run to the other, so a look-up finds it once at any time, and a process that is
-killed leaves a smaller merge, which the next step continues.
+On SQLite every index is a table of its own, and runs are merged: entries are moved from some runs to a new one, in
+order and a few thousand at a time. Every step is a transaction in which each entry is moved from one run to the other,
+so a look-up finds it once at any time, and a process that is killed leaves a smaller merge, which the next step
+continues.
 
-The views have the columns without the run, and ``ref`` is one of them, so that statements are the same as on
-PostgreSQL, which keeps its indexes: there ``about_among`` and ``ident_among`` search the indexes of ``fact``.
+On PostgreSQL the run is a column of ``fact`` and of ``sorted_ref``, the first of their indexes. A run is complete when
+its indexes fill about half of the server's page cache. Runs are not merged, so there are only so many: the last one has
+whatever comes then. A batch asks only the runs that may have its keys (``writing.run_filters``).
+
+The view ``ref`` has the columns without the run, so that statements are the same on both databases.
 """
 
+import secrets
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from itertools import count
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Column, Integer, MetaData, SmallInteger, Table
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, Table
 from sqlalchemy.engine import Connection
 
-from lineage.store.database.dialects import OnSQLite, add, add_missing, in_array
+from lineage.store.database import postgres
+from lineage.store.database.dialects import OnSQLite, add, in_array, lateral_for_each, values_of
 from lineage.store.database.sqlite import add_to_run
 from lineage.store.database.tables import UPWARD, fact, ref
 
-HOT: Final = 200_000  # facts after which the newest run is complete: its pages still fit into the cache
+HOT: Final = 200_000  # facts after which the newest run is complete on SQLite: its pages still fit into the cache
 FAN: Final = 6  # runs of one level that are merged into one of the next level
+BYTES_OF_CACHE: Final = 640  # of PostgreSQL's page cache for each fact of a run: twice what its entries take
+MOST_RUNS: Final = 12  # on PostgreSQL
 
 Row = tuple[Any, ...]
 
@@ -73,6 +81,64 @@ sorted_upward = _sorted(
 
 SORTED: Final = (sorted_ref, sorted_about, sorted_ident, sorted_upward)
 
+# PostgreSQL
+
+on_postgresql = MetaData()
+
+# The runs there. New entries go to the one on level 0; level 1 is complete, nobody adds to it any more.
+run_on_postgresql = Table(
+    "run",
+    on_postgresql,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("level", SmallInteger, nullable=False),
+    Column("facts", BigInteger, nullable=False),  # about how many it has
+    Column("mark", BigInteger, nullable=False),  # random, so that a run of a rebuilt store is another one
+)
+
+# For complete runs: which keys they may have.
+run_filter = Table(
+    "run_filter",
+    on_postgresql,
+    Column("mark", BigInteger, primary_key=True, autoincrement=False),
+    Column("words", LargeBinary, nullable=False),  # of a ``KeyFilter``
+)
+
+# The table ``fact`` with the run in which each fact was written.
+fact_in_run = Table(
+    "fact", on_postgresql, *(Column(column.name, column.type) for column in fact.c), Column("run", SmallInteger)
+)
+
+_RUNS: Final = "SELECT id FROM run ORDER BY id"
+# Every run is searched for each key, by one scan of the index.
+_IN_ANY_RUN: Final[sa.ColumnElement[bool]] = sa.literal_column(f"fact.run = ANY (ARRAY({_RUNS}))", sa.Boolean)
+
+# Keys, each with a run in which to look for it.
+asked = (
+    sa.func.unnest(
+        sa.cast(sa.bindparam("runs"), sa.ARRAY(SmallInteger)), sa.cast(sa.bindparam("keys"), sa.ARRAY(BigInteger))
+    )
+    .table_valued(sa.column("run", SmallInteger), sa.column("key", BigInteger))
+    .render_derived(name="asked")
+)
+
+
+def asked_rows(
+    table: Table,
+    column: Column[int],
+    columns: list[sa.ColumnElement[Any]],
+    *where: sa.ColumnElement[bool],
+    group_by: Column[int] | None = None,
+) -> sa.Select[Any]:
+    """Select columns of the rows of a table in which a column is one of the keys, in the run asked for each."""
+    rows = sa.select(*columns).where(table.c.run == asked.c.run, column == asked.c.key, *where)
+    if group_by is not None:
+        rows = rows.group_by(group_by)
+    return lateral_for_each(asked, rows.correlate(asked))
+
+
+# Look-ups
+
+
 by_about = sa.table("by_about", sa.column("key", BigInteger), sa.column("until", Integer), sa.column("n", BigInteger))
 by_ident = sa.table("by_ident", sa.column("key", BigInteger), sa.column("n", BigInteger))
 by_child = sa.table(
@@ -84,32 +150,48 @@ by_child = sa.table(
 )
 
 
+def _in_any_run(column: sa.ColumnElement[int], keys: sa.Select[int]) -> sa.ColumnElement[bool]:
+    """Build the condition that a column of ``fact`` is one of some keys, on PostgreSQL.
+
+    As arrays, because for a join the planner, without statistics, would read all of each run.
+    """
+    array = sa.func.array(keys.scalar_subquery(), type_=sa.ARRAY(BigInteger))
+    return sa.and_(_IN_ANY_RUN, column == sa.any_(array))
+
+
 def about_among(keys: sa.Select[int]) -> sa.ColumnElement[bool]:
     """Build the condition that the subject of a fact has one of some hashes."""
     numbers = sa.select(by_about.c.n).where(by_about.c.key.in_(keys))
-    return OnSQLite(fact.c.n.in_(numbers), fact.c.about.in_(keys))
+    return OnSQLite(fact.c.n.in_(numbers), _in_any_run(fact.c.about, keys))
 
 
 def about_is(key: sa.ColumnElement[int] | int) -> sa.ColumnElement[bool]:
     """Build the condition that the subject of a fact has a hash."""
-    return OnSQLite(fact.c.n.in_(sa.select(by_about.c.n).where(by_about.c.key == key)), fact.c.about == key)
+    numbers = sa.select(by_about.c.n).where(by_about.c.key == key)
+    return OnSQLite(fact.c.n.in_(numbers), sa.and_(_IN_ANY_RUN, fact.c.about == key))
 
 
 def ident_among(keys: sa.Select[int]) -> sa.ColumnElement[bool]:
     """Build the condition that the identity of a fact has one of some hashes."""
     numbers = sa.select(by_ident.c.n).where(by_ident.c.key.in_(keys))
-    return OnSQLite(fact.c.n.in_(numbers), fact.c.ident.in_(keys))
+    return OnSQLite(fact.c.n.in_(numbers), _in_any_run(fact.c.ident, keys))
 
 
 def upward(dialect: str, role: int) -> tuple[sa.FromClause, tuple[sa.ColumnElement[bool], ...]]:
     """Return where the way up is found (``about``, ``key``, ``n``), and the condition for a role of UPWARD.
 
-    On PostgreSQL the condition is worded like the partial index of ``ref``, so that it is used.
+    On PostgreSQL the condition is worded like the partial index, so that it is used.
     """
-    of_role: sa.ColumnElement[int] = sa.literal_column(str(role))
     if dialect == "sqlite":
-        return by_child, (by_child.c.role == of_role,)
-    return ref, (ref.c.role.in_([sa.literal_column(str(each)) for each in UPWARD]), ref.c.role == of_role)
+        return by_child, (by_child.c.role == sa.literal_column(str(role)),)
+    return ref, (is_upward(ref.c.role, role),)
+
+
+def is_upward(column: sa.ColumnElement[int], role: int) -> sa.ColumnElement[bool]:
+    """Build the condition for a role of UPWARD, worded like PostgreSQL's partial index."""
+    return sa.and_(
+        column.in_([sa.literal_column(str(each)) for each in UPWARD]), column == sa.literal_column(str(role))
+    )
 
 
 def repeated_idents(dialect: str, among: Collection[int] | None = None) -> sa.Select[int]:
@@ -120,7 +202,9 @@ def repeated_idents(dialect: str, among: Collection[int] | None = None) -> sa.Se
         among: The hashes to look at; None for all.
     """
     column = by_ident.c.key if dialect == "sqlite" else fact.c.ident
-    some = sa.true() if among is None else in_array(column, among)
+    some: sa.ColumnElement[bool] = sa.true()
+    if among is not None:
+        some = in_array(column, among) if dialect == "sqlite" else _in_any_run(column, values_of(among))
     return sa.select(column).where(some).group_by(column).having(sa.func.count() > 1)
 
 
@@ -148,19 +232,32 @@ class Entries(NamedTuple):
         return Entries(*([row for row in rows if row[-1] not in numbers] for rows in self))
 
 
-def add_entries(connection: Connection, facts: int, refs: list[Row], entries: Entries | None) -> None:
-    """Add the entries of new facts.
+def add_facts(connection: Connection, facts: list[Row], refs: list[Row], entries: Entries | None, into: int) -> None:
+    """Add new facts and their entries.
 
     Args:
         connection: In a transaction of a writer.
-        facts: The number of facts.
+        facts: Rows of ``fact``.
         refs: Rows of ``ref``, sorted.
         entries: The other entries on SQLite; on PostgreSQL, where they are indexes of ``fact``, None.
+        into: The newest run, on PostgreSQL.
     """
     if entries is None:
-        add(connection, ref, refs)
+        _add_to_run(connection, fact_in_run, [(*row, into) for row in facts])
+        _add_to_run(connection, sorted_ref, [(into, *row) for row in refs])
         return
-    newest = _newest(connection)
+    add(connection, fact, facts)
+    add_entries(connection, len(facts), refs, entries)
+
+
+def _add_to_run(connection: Connection, table: sa.Table, rows: list[Row]) -> None:
+    if rows:
+        postgres.add(connection, table, list(table.c), rows)
+
+
+def add_entries(connection: Connection, facts: int, refs: list[Row], entries: Entries) -> None:
+    """Add the entries of some number of new facts on SQLite, where that completes a run."""
+    newest = newest_run(connection)
     add_to_run(connection, sorted_ref, newest, refs)
     for table, rows in zip((sorted_upward, sorted_about, sorted_ident), entries, strict=True):
         add_to_run(connection, table, newest, rows)
@@ -169,14 +266,44 @@ def add_entries(connection: Connection, facts: int, refs: list[Row], entries: En
 
 def add_raised(connection: Connection, refs: list[Row]) -> None:
     """Add further rows of ``ref`` for facts that have entries already; rows that exist are not added again."""
-    if connection.dialect.name != "sqlite":
-        add_missing(connection, ref, refs)
-    elif refs:
-        add_to_run(connection, sorted_ref, _newest(connection), refs)
+    if not refs:
+        return
+    newest = newest_run(connection)
+    if connection.dialect.name == "sqlite":
+        add_to_run(connection, sorted_ref, newest, refs)
+    else:
+        postgres.add_missing(connection, sorted_ref, list(sorted_ref.c), [(newest, *row) for row in refs])
 
 
-def _newest(connection: Connection) -> int:
+def newest_run(connection: Connection) -> int:
+    """Return the run that receives new entries."""
     return int(connection.execute(sa.select(run.c.id).where(run.c.level == 0)).scalar_one())
+
+
+def count_in_turn(connection: Connection, newest: int, facts: int) -> None:
+    """Count the facts of the newest run on PostgreSQL, and start another one when it is complete.
+
+    Args:
+        connection: In the turn of a writer, whose entries are written: nobody may add to the run afterwards.
+        newest: The run.
+        facts: How many facts were added to it.
+    """
+    grown = run_on_postgresql.update().where(run_on_postgresql.c.id == newest)
+    grown = grown.values(facts=run_on_postgresql.c.facts + facts)
+    cache = sa.func.pg_size_bytes(sa.func.current_setting("shared_buffers"))
+    runs = sa.select(sa.func.count()).select_from(run_on_postgresql.alias()).scalar_subquery()
+    row = connection.execute(grown.returning(run_on_postgresql.c.facts, cache, runs)).one()
+    counted, bytes_of_cache, existing = row
+    if counted * BYTES_OF_CACHE < bytes_of_cache or existing >= MOST_RUNS:
+        return
+    connection.execute(run_on_postgresql.update().where(run_on_postgresql.c.id == newest).values(level=1))
+    another = {"id": newest + 1, "level": 0, "facts": 0, "mark": new_mark()}
+    connection.execute(run_on_postgresql.insert(), [another])
+
+
+def new_mark() -> int:
+    """Return a mark for a run that no other run has."""
+    return int.from_bytes(secrets.token_bytes(8), "big", signed=True)
 
 
 def _count(connection: Connection, newest: int, facts: int) -> None:
@@ -200,17 +327,18 @@ class IndexRuns(NamedTuple):
 
     Attributes:
         runs: The number of runs.
-        waiting: The number of facts whose entries wait to be merged or are being merged.
+        waiting: The number of facts whose entries wait to be merged or are being merged; 0 on PostgreSQL.
     """
 
     runs: int
     waiting: int
 
 
-def state_of(connection: Connection) -> IndexRuns | None:
-    """Return the state of the index; None on PostgreSQL, where it has no runs."""
+def state_of(connection: Connection) -> IndexRuns:
+    """Return the state of the index."""
     if connection.dialect.name != "sqlite":
-        return None
+        count_runs = sa.select(sa.func.count()).select_from(run_on_postgresql)
+        return IndexRuns(connection.execute(count_runs).scalar_one(), 0)
     runs = connection.execute(sa.select(run)).all()
     complete = [each for each in runs if each.level]
     waiting = sum(each.facts for each in complete if each.target is not None)

@@ -55,14 +55,12 @@ fact = Table(
     Column("source", BigInteger, nullable=False),  # hash of the source
     Column("sequence", BigInteger),
     Column("value", LargeBinary, nullable=False),  # the event in Avro single-object encoding
-    # On PostgreSQL; on SQLite these are tables, see ``sorted_runs``.
-    Index("fact_ident", "ident"),
-    Index("fact_about", "about"),
+    # By identity and by subject facts are found in sorted runs, see ``sorted_runs``.
 )
 
 # Everything that a fact mentions. A row with `until` > 0 says that `about` depends on `key`, or names it (or asserts it
 # as a prior actor), and that everything at or below `about` ends before that Span. When a late child raises the bound
-# of its ancestors, further rows with the higher bound are added. On SQLite it is a view, see ``sorted_runs``.
+# of its ancestors, further rows with the higher bound are added. It is a view, see ``sorted_runs``.
 ref = Table(
     "ref",
     metadata,
@@ -74,9 +72,6 @@ ref = Table(
     sqlite_with_rowid=False,
 )
 UPWARD: Final = (RefRole.DEPENDS, RefRole.ALIAS)
-_upward = text(f"role IN ({', '.join(str(role) for role in UPWARD)})")
-Index("ref_upward", ref.c.about, ref.c.key, ref.c.role, sqlite_where=_upward, postgresql_where=_upward)
-
 
 # The facts about actions, tokens and delegations by the time at which they occurred, in parts of up to some thousands.
 # Each column has one 64-bit integer for each fact, sorted by ``at`` and ``n``; tools and the like are hashed.

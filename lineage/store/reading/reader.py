@@ -590,13 +590,10 @@ class Reader:
         return list(found)
 
     def _rows_naming(self, name: int, span: int) -> Iterator[sa.Result[Any]]:
-        """Yield rows of the elements that name a key, latest end first; on SQLite those of each run separately."""
+        """Yield rows of the elements that name a key, latest end first, those of each run separately."""
         asked = {"key": name, "span": span}
-        if self.dialect != "sqlite":
-            yield self.connection.execute(statements.LONGEST_NAMING, asked)
-            return
         for id_ in self.connection.execute(sa.select(run.c.id)).scalars().all():
-            yield self.connection.execute(statements.LONGEST_NAMING_IN_RUN[self.dialect], {**asked, "run": id_})
+            yield self.connection.execute(statements.LONGEST_NAMING_IN_RUN, {**asked, "run": id_})
 
     def first_hashes(self, statement: sa.Select[Any], asked: dict[str, Any], most: int) -> set[int]:
         """Return the ``most`` smallest hashes that a statement returns, possibly repeatedly."""

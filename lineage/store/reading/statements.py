@@ -157,8 +157,7 @@ def _longest_naming(rows: sa.TableClause, *where: sa.ColumnElement[bool]) -> sa.
     return query.execution_options(stream_results=True)
 
 
-LONGEST_NAMING = _longest_naming(ref)
-LONGEST_NAMING_IN_RUN = {"sqlite": _longest_naming(sorted_ref, sorted_ref.c.run == sa.bindparam("run"))}
+LONGEST_NAMING_IN_RUN = _longest_naming(sorted_ref, sorted_ref.c.run == sa.bindparam("run"))
 # `until > 0` holds for all children, but excludes rows without a bound: an element can have very many actions.
 _CHILD: Final = sa.and_(ref.c.until > 0, has_role(RefRole.DEPENDS))
 CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))

@@ -20,7 +20,7 @@ from lineage.core.model.records import Outcomes, Position
 from lineage.store.database import postgres
 from lineage.store.database.dialects import faults
 from lineage.store.database.postgres import quoted
-from lineage.store.database.sorted_runs import SORTED
+from lineage.store.database.sorted_runs import SORTED, run_filter, run_on_postgresql, sorted_ref
 from lineage.store.rebuild.diff import like, twin
 from lineage.store.store import Store, new_edition
 
@@ -31,11 +31,12 @@ _NOTHING: Final = Outcomes(0, 0, 0, 0, 0)
 # The projected tables, which are replaced; others, such as plans, are kept, and so are quarantined lines that are not
 # in the log. Writers begin with the position, so locking that table blocks them.
 _PLAIN: Final = ("position", "fact", "act", "sighting", "name", "tree", "tile")
-_PROJECTED: Final = (*_PLAIN, "ref")
+_TABLES: Final = (*_PLAIN, *(table.name for table in (run_on_postgresql, run_filter, sorted_ref)))
+_VIEW: Final = "ref"
 # The index on SQLite. It is deleted first, so that a deleted fact has no entries left to delete.
 _IN_RUNS: Final = ("run", *(table.name for table in SORTED))
 # Checkpoints are kept, but none may be signed of a tree that is being replaced.
-_WRITTEN: Final = (*_PROJECTED, "quarantine", "release", "checkpoint")
+_WRITTEN: Final = (*_TABLES, "quarantine", "release", "checkpoint")
 _ASIDE: Final = "n, origin, place, recorded_at, reason, detail, sha256, size, value, headers, charged_to, kept"
 # All actions are indexed now: see ``reading.acted`` and ``acts_in_time``.
 _INDEXED: Final = "DELETE FROM meta WHERE name IN ('actors', 'acts')"
@@ -215,13 +216,15 @@ def _exchange_schemas(
     held = ", ".join(f"{quoted(schema)}.{quoted(table)}" for table in _WRITTEN)
     connection.exec_driver_sql(f"LOCK TABLE {held} IN SHARE ROW EXCLUSIVE MODE")  # readers are not blocked
     _catch_up(store, rebuilt, catch_up)
-    for table in _PROJECTED:
+    for table in _TABLES:
         connection.exec_driver_sql(f"ANALYZE {quoted(other)}.{quoted(table)}")
-    _hold_readers(connection, store, [f"{quoted(schema)}.{quoted(table)}" for table in _PROJECTED])
-    for relation in (*_PROJECTED, "name_id_seq"):
+    _hold_readers(connection, store, [f"{quoted(schema)}.{quoted(table)}" for table in (*_TABLES, _VIEW)])
+    for relation in (*_TABLES, _VIEW, "name_id_seq"):
         for statement in _rights(connection, schema, other, relation):
             connection.exec_driver_sql(statement)
-    for table in _PROJECTED:
+    connection.exec_driver_sql(f"DROP VIEW {quoted(schema)}.{_VIEW}")
+    connection.exec_driver_sql(f"ALTER VIEW {quoted(other)}.{_VIEW} SET SCHEMA {quoted(schema)}")
+    for table in _TABLES:
         connection.exec_driver_sql(f"DROP TABLE {quoted(schema)}.{quoted(table)}")
         connection.exec_driver_sql(f"ALTER TABLE {quoted(other)}.{quoted(table)} SET SCHEMA {quoted(schema)}")
     _exchange_quarantine(connection.exec_driver_sql, quoted(schema), quoted(other))

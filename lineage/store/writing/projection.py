@@ -33,15 +33,21 @@ from lineage.store.database.dialects import (
 )
 from lineage.store.database.sorted_runs import (
     about_among,
-    add_entries,
+    add_facts,
     add_raised,
+    asked,
+    asked_rows,
+    count_in_turn,
+    fact_in_run,
     highest_in_runs,
     ident_among,
+    is_upward,
+    newest_run,
     sorted_about,
     sorted_ref,
     upward,
 )
-from lineage.store.database.tables import Keys, fact, meta, name, position, quarantine, ref, sighting
+from lineage.store.database.tables import Keys, fact, meta, name, position, quarantine, sighting
 from lineage.store.writing import optimistic_commit, trees
 from lineage.store.writing.fact_rows import (
     BOUNDED,
@@ -59,26 +65,41 @@ from lineage.store.writing.fact_rows import (
     with_bounds,
 )
 from lineage.store.writing.quarantine_quota import Quota, charged, within
+from lineage.store.writing.run_filters import RunFilters, RunsToAsk
 
 # The origin of a record is part of an index, and PostgreSQL limits an index entry to 2,704 bytes.
 _ORIGIN_BYTES: Final = 2_048
 
-_asked = values_of("keys").subquery()
+_keys = values_of("keys").subquery()
 # The highest bound takes one index lookup (in each run), however many children there are.
 _BOUNDS: Final = {
     "sqlite": sa.select(
-        _asked.c.key, highest_in_runs(sorted_ref, _asked.c.key), highest_in_runs(sorted_about, _asked.c.key)
+        _keys.c.key, highest_in_runs(sorted_ref, _keys.c.key), highest_in_runs(sorted_about, _keys.c.key)
     ),
     "postgresql": sa.select(
-        _asked.c.key,
-        sa.select(sa.func.max(ref.c.until)).where(ref.c.key == _asked.c.key).scalar_subquery(),
-        sa.select(sa.func.max(fact.c.until)).where(fact.c.about == _asked.c.key).scalar_subquery(),
+        asked.c.key,
+        *(
+            sa.select(sa.func.max(table.c.until))
+            .where(table.c.run == asked.c.run, key == asked.c.key)
+            .scalar_subquery()
+            for table, key in ((sorted_ref, sorted_ref.c.key), (fact_in_run, fact_in_run.c.about))
+        ),
     ),
 }
+_way, _depends = upward("sqlite", RefRole.DEPENDS)
 _PARENTS: Final = {
-    dialect: found_by(dialect, way.c.about, "keys", [way.c.about, way.c.key], *depends)
-    for dialect in ("sqlite", "postgresql")
-    for way, depends in [upward(dialect, RefRole.DEPENDS)]
+    "sqlite": found_by("sqlite", _way.c.about, "keys", [_way.c.about, _way.c.key], *_depends),
+    "postgresql": asked_rows(
+        sorted_ref,
+        sorted_ref.c.about,
+        [sorted_ref.c.about, sorted_ref.c.key],
+        is_upward(sorted_ref.c.role, RefRole.DEPENDS),
+    ),
+}
+_known = [fact.c.n, fact.c.ident, fact.c.misrouted, fact.c.value]
+_KNOWN: Final = {
+    "sqlite": sa.select(*_known).where(ident_among(values_of("keys"))),
+    "postgresql": asked_rows(fact_in_run, fact_in_run.c.ident, [fact_in_run.c[column.name] for column in _known]),
 }
 
 
@@ -90,11 +111,13 @@ class _WriteResult:
         outcomes: The outcomes of the new facts.
         raised: Rows of ``ref`` for stored elements whose bound is raised; still to be written.
         traces: The read set and the write set.
+        run: The run to which the facts were added, on PostgreSQL.
     """
 
     outcomes: list[int] = field(default_factory=list)
     raised: list[Ref] = field(default_factory=list)
     traces: optimistic_commit.Traces = field(default_factory=optimistic_commit.Traces)
+    run: int = 0
 
 
 class Projection:
@@ -107,6 +130,8 @@ class Projection:
         self._decode = decode
         self._maker = RowMaker(keys, dialect)
         self._edition: bytes | None = None
+        self.filters = RunFilters()
+        self._runs: RunsToAsk | None = None  # of the batch that is being written, on PostgreSQL
 
     def write(self, connection: Connection, batch: Batch) -> Outcomes:
         """Write a batch, within the transaction of the caller.
@@ -159,7 +184,9 @@ class Projection:
         before = connection.begin_nested()
         written = self._write(connection, rows, event_at, lanes)
         wait_for_turn(connection)
-        if optimistic_commit.missed(connection, since, written.traces):
+        # Nobody may add to a complete run, because its filter would miss what is added.
+        completed = written.run and written.run != newest_run(connection)
+        if completed or optimistic_commit.missed(connection, since, written.traces):
             before.rollback()
             wait_for_turn(connection)  # the rollback also released the turn
             written = self._write(connection, rows, event_at, lanes)
@@ -168,6 +195,8 @@ class Projection:
         # Concurrent writers may raise the same rows: writing them before our turn could deadlock.
         add_raised(connection, written.raised)
         optimistic_commit.note(connection, written.traces)
+        if written.run:
+            count_in_turn(connection, written.run, len(written.outcomes))
         return written
 
     def _write(
@@ -179,19 +208,31 @@ class Projection:
     ) -> _WriteResult:
         """Write the rows of records, except those that raise the bounds of stored elements."""
         written = _WriteResult()
+        self._runs = self.filters.runs(connection) if takes_turns(connection) else None
         rows = self._fresh(connection, rows, event_at, written.traces.asked)
         if not rows.facts:
             return written
         written.raised = self._bounds(connection, rows, written.traces)
         if rows.acts:
-            written.traces.acts = acts_in_time.write(connection, rows.acts, self._decode, lanes=lanes)
-        add(connection, fact, rows.facts)
-        add_entries(connection, len(rows.facts), with_bounds(rows, written.traces.bounds), rows.entries)
+            written.traces.acts = acts_in_time.write(
+                connection, rows.acts, self._decode, lanes=lanes, asked=self._asked
+            )
+        written.run = 0 if self._runs is None else self._runs.newest
+        refs = with_bounds(rows, written.traces.bounds)
+        add_facts(connection, rows.facts, refs, rows.entries, written.run)
         add(connection, name, rows.names)
         written.outcomes = [row[OUTCOME] for row in rows.facts]
         written.traces.idents = [row[IDENT] for row in rows.facts]
         written.traces.granted = written.traces.acts.union(rows.granting)
         return written
+
+    def _asked(self, keys: Collection[int]) -> Iterator[dict[str, list[int]]]:
+        """Yield the parameters of statements that look up keys, in parts."""
+        if self._runs is not None:
+            yield from self._runs.asked(keys)
+            return
+        for part in chunks(keys):
+            yield {"keys": part}
 
     def forget(self) -> None:
         """Clear the caches, because the transaction was rolled back."""
@@ -246,11 +287,8 @@ class Projection:
         # (source, event_id) -> content -> misrouted -> number. A hash is not an identity: the real ids are compared.
         known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
         repeated: set[int] = set()
-        for part in chunks(sorted(asked)):
-            query = sa.select(fact.c.n, fact.c.ident, fact.c.misrouted, fact.c.value).where(
-                ident_among(values_of(part))
-            )
-            for n, ident, misrouted, value in connection.execute(query):
+        for part in self._asked(sorted(asked)):
+            for n, ident, misrouted, value in connection.execute(_KNOWN[connection.dialect.name], part):
                 event = self._decode(value)
                 known[event.source, event.event_id].setdefault(event, {})[bool(misrouted)] = n
                 repeated.add(ident)
@@ -312,17 +350,15 @@ class Projection:
             rising = higher
         return sorted(set(self._raised(connection, touched, bounds)))
 
-    @staticmethod
-    def _load_bounds(connection: Connection, keys: set[int], into: dict[int, int]) -> None:
-        for part in chunks(sorted(keys)):
-            for key, below, own in connection.execute(_BOUNDS[connection.dialect.name], {"keys": part}):
-                into[key] = max(below or 0, own or 0)
+    def _load_bounds(self, connection: Connection, keys: set[int], into: dict[int, int]) -> None:
+        for part in self._asked(sorted(keys)):
+            for key, below, own in connection.execute(_BOUNDS[connection.dialect.name], part):
+                into[key] = max(below or 0, own or 0, into.get(key, 0))
 
-    @staticmethod
-    def _stored_parents(connection: Connection, keys: set[int]) -> dict[int, set[int]]:
+    def _stored_parents(self, connection: Connection, keys: set[int]) -> dict[int, set[int]]:
         parents: dict[int, set[int]] = {}
-        for part in chunks(keys):
-            for child, parent in connection.execute(_PARENTS[connection.dialect.name], {"keys": part}):
+        for part in self._asked(keys):
+            for child, parent in connection.execute(_PARENTS[connection.dialect.name], part):
                 parents.setdefault(child, set()).add(parent)
         return parents
 

@@ -1,0 +1,64 @@
+"""A set of random 64-bit keys that may say yes too often, but never no to a key that was added: a blocked Bloom filter.
+
+The keys must be random already (keyed hashes): their own bits choose the places. Each key sets up to four bits of one
+64-bit word, so that asking costs one look at memory, and the four bits are computed once for many filters.
+"""
+
+import sys
+from array import array
+from collections.abc import Iterable
+from typing import Final
+
+_KEYS_PER_WORD: Final = 4  # 16 bits for each key: some 0.5 % of the other keys are taken for added ones
+_LEAST_WORDS: Final = 64
+_MOST_WORDS: Final = 1 << 32  # the word is chosen by the lower half of a key, the bits by the upper one
+
+
+def bits_of(key: int) -> int:
+    """Return the bits that a key sets in its word."""
+    return 1 << (key >> 32 & 63) | 1 << (key >> 38 & 63) | 1 << (key >> 44 & 63) | 1 << (key >> 50 & 63)
+
+
+class KeyFilter:
+    """A filter to which keys can be added."""
+
+    def __init__(self, words: "array[int]") -> None:
+        """Use the words of a filter, a power of two."""
+        self._words = words
+        self._mask = len(words) - 1
+
+    @classmethod
+    def for_keys(cls, count: int) -> "KeyFilter":
+        """Create an empty filter for about this many keys; with more it says yes more often."""
+        words = _LEAST_WORDS
+        while words * _KEYS_PER_WORD < count and words < _MOST_WORDS:
+            words *= 2
+        return cls(array("Q", bytes(8 * words)))
+
+    @classmethod
+    def load(cls, dumped: bytes) -> "KeyFilter":
+        """Read what ``dump`` has written."""
+        words = array("Q")
+        words.frombytes(dumped)
+        if sys.byteorder == "big":
+            words.byteswap()
+        return cls(words)
+
+    def dump(self) -> bytes:
+        """Return the words, little-endian."""
+        words = self._words
+        if sys.byteorder == "big":
+            words = words[:]
+            words.byteswap()
+        return words.tobytes()
+
+    def add(self, keys: Iterable[int]) -> None:
+        """Add some keys."""
+        words, mask = self._words, self._mask
+        for key in keys:
+            words[key & mask] |= bits_of(key)
+
+    def possible(self, asked: Iterable[tuple[int, int]]) -> list[int]:
+        """Return the keys, given with their bits, that may have been added; hot path."""
+        words, mask = self._words, self._mask
+        return [key for key, bits in asked if words[key & mask] & bits == bits]
