@@ -104,7 +104,7 @@ def line_of(service: Service, kind: str, id_: str) -> object:
     return timeline(service, kind, id_, limit=PAGE, budget=OVER_HTTP._replace(counted=2_000))
 
 
-def asked(question: Callable[[int], object]) -> tuple[list[float], list[float]]:
+def time_question(question: Callable[[int], object]) -> tuple[list[float], list[float]]:
     """Repeat a query; return the milliseconds of each repetition by the clock, and of the processor."""
     clock, cores = [], []
     for turn in range(TURNS):
@@ -140,7 +140,7 @@ def main() -> None:
     for name, question in questions(service):
         if not name.startswith(options.only):
             continue
-        clock, cores = asked(question)
+        clock, cores = time_question(question)
         cuts = [statistics.quantiles(took, n=20, method="inclusive") for took in (clock, cores)]
         row = [clock[0], *(cut[place] for cut in cuts for place in (9, 18))]
         figures.append({"question": name, "first": row[0], "p50": row[1], "p95": row[2], "core": row[3:]})

@@ -367,7 +367,7 @@ def pages(port: int, token: str, things: Things) -> Iterator[Figure]:
     middle = quote(format_instant(events.START + events.HOUR // 2), safe="")
     past, known = f"&at={middle}", f"&known_at={quote(format_instant(now()), safe='')}"
 
-    def asked(path: str, kind: str, more: str = "") -> list[str]:
+    def addresses_of(path: str, kind: str, more: str = "") -> list[str]:
         return [f"{path}?of={quote(one, safe='')}{more}" for one in of[kind]]
 
     who = [f"/who?action={quote(action, safe='')}" for action in things.actions]
@@ -376,12 +376,12 @@ def pages(port: int, token: str, things: Things) -> Iterator[Figure]:
     yield from page("/ (start)", port, token, ["/"] * ASKED)
     for kind in of:
         for path in PAGES_OF_ELEMENTS if kind in ("token", "delegation") else PAGES_OF_NAMES:
-            yield from page(f"{path} of a {kind}", port, token, asked(path, kind))
+            yield from page(f"{path} of a {kind}", port, token, addresses_of(path, kind))
         for path in ("/reach", "/status", "/timeline"):
             if (kind, path) != ("shared client", "/reach"):  # too many living tokens for a page
                 name = f"{path} of a {kind}, when most elements were alive"
                 more = known if path == "/timeline" else past + known
-                yield from page(name, port, token, asked(path, kind, more))
+                yield from page(name, port, token, addresses_of(path, kind, more))
     # Not /findings: without an index it is refused for so many events, and `benchmarks.findings` measures it with one.
     for path in ("/search?q=user{}", "/search?q=no-such-{}", "/conflicts", "/quarantine", "/health"):
         yield from page(path.format("N"), port, token, [path.format(number) for number in range(ASKED)])
@@ -459,7 +459,7 @@ def filled(url: str, count: int, log_url: str = "") -> Things:
     principals: dict[str, None] = {}
     sessions: dict[str, None] = {}
 
-    def told() -> Iterator[Event]:
+    def events_of_the_log() -> Iterator[Event]:
         for event in events.a_day(count):
             yield event
             match event.body:
@@ -472,7 +472,7 @@ def filled(url: str, count: int, log_url: str = "") -> Things:
                 case DelegationGranted():
                     principals.setdefault(event.body.delegatee)
 
-    fill(url, told(), log_url)
+    fill(url, events_of_the_log(), log_url)
     rng = random.Random(1)
     some = rng.sample(actions, min(ASKED, len(actions))), rng.sample(tokens, min(ASKED, len(tokens)))
     return Things(*some, rng.sample([*principals], len(principals)), len(sessions))

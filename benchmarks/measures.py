@@ -175,13 +175,13 @@ def questions(count: int) -> Iterator[Figure]:
         tokens = [event.body.token for event in day if isinstance(event.body, TokenIssued)][::step]
         actions = [event.body.action for event in day if isinstance(event.body, ActionPerformed)][::step]
         del day  # a real service would not keep it in memory, and the garbage collector would scan it
-        yield from asked(service, f"at {count:,} events", tokens, actions)
+        yield from time_questions(service, f"at {count:,} events", tokens, actions)
         for hops, goal in ((5, 1.0), (1_000, 20.0), (10_000, None)):
             name = f"chain{hops}"
             put(service, events.a_chain(hops, name=name, first=(41 + hops) << 41))
             ids = [f"{name}-{hops - 1}"] * 25, [f"{name}-act"] * 25
-            yield from asked(service, f"at {hops:,} hops", *ids, milliseconds=goal)
-            yield from asked(caching(service), f"at {hops:,} hops, asked before", *ids)
+            yield from time_questions(service, f"at {hops:,} hops", *ids, milliseconds=goal)
+            yield from time_questions(caching(service), f"at {hops:,} hops, asked before", *ids)
         for children in (1, 1_000, 100_000):
             root = f"root{children}"
             put(service, events.a_tree(children, root=root, first=(50 + children) << 43))
@@ -201,7 +201,7 @@ def caching(service: Service) -> Service:
     )
 
 
-def asked(
+def time_questions(
     service: Service, where: str, tokens: list[str], actions: list[str], *, milliseconds: float | None = None
 ) -> Iterator[Figure]:
     """Queries for many ids; the goal, if there is one, is for ``who``."""

@@ -58,8 +58,8 @@ def compare(bench: Bench, document: Mapping[str, Any]) -> tuple[list[str], int]:
     """Measure, and return a table with the costs of the last release, and an exit code.
 
     Returns:
-        The code is 1 if something costs more than the check allows, unless that cannot be told: the figures come from
-        elsewhere, or the machine is too busy.
+        The code is 1 if something costs more than the check allows, unless nothing can be compared: the figures come
+        from elsewhere, or the machine is too busy.
     """
     then = document["ratios"]
     now = measured(bench, then)

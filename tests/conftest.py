@@ -14,7 +14,7 @@ from compose.native.postgres import Postgres
 from compose.native.secured import SecuredKafka
 from lineage.store.database import sorted_runs
 from tests.support import servers, stores
-from tests.support.servers import MISSING, had
+from tests.support.servers import MISSING, started_or_skip
 
 # Runs in CI are reproducible: a failure there can be repeated here.
 settings.register_profile(
@@ -87,7 +87,7 @@ def run_folder(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def kafka(run_folder: Path) -> str:
     """Return ``host:port`` of a real broker, shared by all tests, without access lists."""
-    return os.environ.get("DELEGRAPH_TEST_KAFKA") or had(lambda: servers.shared_kafka(run_folder)).servers
+    return os.environ.get("DELEGRAPH_TEST_KAFKA") or started_or_skip(lambda: servers.shared_kafka(run_folder)).servers
 
 
 @pytest.fixture
@@ -102,13 +102,15 @@ def secured_kafka(run_folder: Path) -> SecuredKafka:
 
     ``grant`` the users their rights on a prefix, then use the ``settings`` or the ``environment`` of one of them.
     """
-    return had(lambda: servers.shared_secured_kafka(run_folder))
+    return started_or_skip(lambda: servers.shared_secured_kafka(run_folder))
 
 
 @pytest.fixture(scope="session")
 def postgres(run_folder: Path) -> str:
     """Return the URL of a real server, shared by all tests, with the rights to create databases and roles."""
-    return os.environ.get("DELEGRAPH_TEST_POSTGRES") or had(lambda: servers.shared_postgres(run_folder)).url()
+    return (
+        os.environ.get("DELEGRAPH_TEST_POSTGRES") or started_or_skip(lambda: servers.shared_postgres(run_folder)).url()
+    )
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def own_kafka(run_folder: Path) -> Iterator[Callable[[Path], Kafka]]:
     made: list[Kafka] = []
 
     def start(folder: Path) -> Kafka:
-        made.append(had(lambda: servers.own_kafka(run_folder, folder)))
+        made.append(started_or_skip(lambda: servers.own_kafka(run_folder, folder)))
         return made[-1]
 
     yield start
@@ -138,7 +140,7 @@ def own_postgres(run_folder: Path) -> Iterator[Callable[[Path], Postgres]]:
     made: list[Postgres] = []
 
     def start(folder: Path) -> Postgres:
-        made.append(had(lambda: servers.own_postgres(run_folder, folder)))
+        made.append(started_or_skip(lambda: servers.own_postgres(run_folder, folder)))
         return made[-1]
 
     yield start

@@ -16,7 +16,7 @@ from compose.native.chromium import ARGUMENTS, chromium
 from docs.site.hooks import OUTSIDE, site_text
 from lineage.core.model.errors import UnavailableError
 from tests.support.places import ROOT
-from tests.support.servers import had
+from tests.support.servers import started_or_skip
 
 MKDOCS = ROOT / "build" / "docs-venv" / "bin" / "mkdocs"
 # What a browser fetches by itself when it shows a page; a link waits for a click.
@@ -35,7 +35,7 @@ def mkdocs() -> Path:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site from this checkout."""
-    program = had(mkdocs)
+    program = started_or_skip(mkdocs)
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [program, "build", "--strict", "--site-dir", folder],
@@ -110,7 +110,7 @@ def test_a_browser_asks_only_the_site(served: str):
     """
     Reading a page and searching the site sends no request to another server.
     """
-    executable = had(chromium)
+    executable = started_or_skip(chromium)
     asked: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)

@@ -411,13 +411,13 @@ PLACES: dict[str, Callable[[str], bytes]] = {
         | {"type": "decision.made", "decision": "q", "permitted": True, "operation": "x"}
         | {"context": {"authorization": secret}}
     ),
-    "in what is no JSON": lambda secret: f"GET /?token={secret} HTTP/1.1".encode(),
+    "in something that is not JSON": lambda secret: f"GET /?token={secret} HTTP/1.1".encode(),
     "in half an object": lambda secret: line(token(secret, event_id="bad"))[:-5],
-    "in what is no UTF-8": lambda secret: b"\xff" + line(token("bad", subject=secret)),
+    "in something that is not UTF-8": lambda secret: b"\xff" + line(token("bad", subject=secret)),
     "under a key that stands twice": lambda secret: raw(token=json.dumps(secret)),
     "in a record above the limit": lambda secret: line(token("bad", token_type=secret + "," * bounds.RECORD_BYTES)),
     "in escapes": lambda secret: raw(actor=f'"{escaped(secret)}"'),
-    "in escapes in what is no JSON": lambda secret: f'{{"token": "{escaped(secret)}"'.encode(),
+    "in escapes in something that is not JSON": lambda secret: f'{{"token": "{escaped(secret)}"'.encode(),
     "with its dots escaped": lambda secret: raw(
         actor=json.dumps(secret).replace(".", "\\u002e").replace("-", "\\u002d")
     ),

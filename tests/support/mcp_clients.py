@@ -29,11 +29,11 @@ def in_process(site: AppContext, ask: Callable[[Client], Awaitable[_T]], *, call
     async def caller_of(_context: object) -> Caller:
         return caller
 
-    async def asked() -> _T:
+    async def query_session() -> _T:
         async with Client(create_server(site, caller_of)) as client:
             return await ask(client)
 
-    return anyio.run(asked)
+    return anyio.run(query_session)
 
 
 def over_stdio(folder: Path, ask: Callable[[Client], Awaitable[_T]], *words: str) -> _T:
@@ -46,18 +46,18 @@ def over_stdio(folder: Path, ask: Callable[[Client], Awaitable[_T]], *words: str
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
-    async def asked() -> _T:
+    async def query_session() -> _T:
         with (folder / "mcp.log").open("w", encoding="utf-8") as errlog:
             async with Client(stdio_client(started, errlog=errlog)) as client:
                 return await ask(client)
 
-    return anyio.run(asked)
+    return anyio.run(query_session)
 
 
 def over_http(url: str, ask: Callable[[Client], Awaitable[_T]], *, token: str) -> _T:
     """Query ``/mcp`` of a server."""
 
-    async def asked() -> _T:
+    async def query_session() -> _T:
         headers = {"Authorization": f"Bearer {token}"}
         async with (
             httpx2.AsyncClient(headers=headers) as http,
@@ -65,7 +65,7 @@ def over_http(url: str, ask: Callable[[Client], Awaitable[_T]], *, token: str) -
         ):
             return await ask(client)
 
-    return anyio.run(asked)
+    return anyio.run(query_session)
 
 
 def problem_in(result: CallToolResult) -> dict[str, Any]:

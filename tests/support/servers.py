@@ -82,7 +82,7 @@ def own_postgres(run: Path, folder: Path) -> Postgres:
     return server
 
 
-def had(start: Callable[[], T]) -> T:
+def started_or_skip(start: Callable[[], T]) -> T:
     """Return the result of a server's start; if it is not available the test is skipped, in CI it fails."""
     try:
         return start()

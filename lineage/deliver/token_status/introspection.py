@@ -53,7 +53,7 @@ def route(
     """
 
     async def introspect(request: Request) -> Response:
-        ids = await asked(request)
+        ids = await _token_ids(request)
         try:  # switching to a thread and back takes longer than the answer
             return JSONResponse(answered_at_once(request, ids), headers=_HEADERS)
         except WouldBlockError:
@@ -80,7 +80,7 @@ def route(
     return Route("POST", "/introspect", introspect)
 
 
-async def asked(request: Request) -> tuple[str, ...]:
+async def _token_ids(request: Request) -> tuple[str, ...]:
     """Read the request, and return the ids of its token. The token itself is discarded.
 
     Raises:

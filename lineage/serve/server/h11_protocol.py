@@ -22,7 +22,7 @@ _GRACE_SECONDS: Final = 1.0  # so that the application can refuse a slow body fi
 _SLOWEST_BYTES_A_SECOND: Final = 16 * 1024  # the time a client has to read a complete answer
 _CHUNKED: Final = (b"transfer-encoding", b"chunked")
 _WORDS: Final = {
-    HTTPStatus.BAD_REQUEST: ("malformed", "That is no HTTP request"),
+    HTTPStatus.BAD_REQUEST: ("malformed", "This is not a valid HTTP request"),
     HTTPStatus.REQUEST_TIMEOUT: ("too-slow", "The request came too slowly"),
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: ("too-large", "The request is too large"),
     HTTPStatus.SERVICE_UNAVAILABLE: ("overloaded", "Too much is asked at once"),

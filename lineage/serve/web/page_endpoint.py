@@ -166,7 +166,7 @@ def _written(
 
 
 def _file_of(request: Request) -> str | None:
-    """Return the address of the same list as CSV; None if the document is no list."""
+    """Return the address of the same list as CSV; None if the document is not a list."""
     question = ASKED.get(request.url.path)
     if question is None or "csv" not in question.formats:
         return None
@@ -176,7 +176,7 @@ def _file_of(request: Request) -> str | None:
 
 
 def load_shared_templates() -> None:
-    """Load what nearly every page is made of, which takes longer than the rest of a page."""
+    """Load the templates that nearly every page uses, which takes longer than the rest of a page."""
     for name in ("base.html", "page.html", "parts.html", "status.html", "start.html"):
         TEMPLATES.get_template(name)
 

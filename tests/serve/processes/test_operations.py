@@ -663,7 +663,7 @@ def test_no_credential_is_logged(format_: str):
     lines = lines_of(format_, speak)
 
     assert not [secret for secret in ("hunter2", *TOKEN.split(".")[:2]) if secret in lines]
-    assert "https://idp.example#1" in lines  # an id is no credential
+    assert "https://idp.example#1" in lines  # an id is not a credential
     assert "sha256:" in lines
 
 

@@ -643,7 +643,7 @@ def test_several_targets_go_from_a_list_to_a_signed_receipt(person: BrowserConte
         eventually(page, "h1", "CLOSED")
         eventually(page, "main", "its operator showed me the refusal")
     page.get_by_role("button", name="Prove it now").click()
-    eventually(page, "h1", "Something is still accepted")  # a word is no proof
+    eventually(page, "h1", "Something is still accepted")  # a statement is not a proof
     eventually(page, "main", "0 of 3 denied")
     page.go_back()
     page.get_by_role("link", name="Signed receipt").click()

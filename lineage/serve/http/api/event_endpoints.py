@@ -156,7 +156,7 @@ def _of_array(raw: bytes) -> Iterator[bytes]:
     skip, scan = json.decoder.WHITESPACE.match, json.JSONDecoder(parse_int=str).raw_decode  # type: ignore[attr-defined]
     place = skip(text, 0).end()
     if text[place : place + 1] != "[":
-        raise ParameterError("body", "is no JSON array; one event a line is application/x-ndjson")
+        raise ParameterError("body", "is not a JSON array; for one event per line use application/x-ndjson")
     place = skip(text, place + 1).end()
     if text[place : place + 1] == "]":
         _refuse_rest(text, skip(text, place + 1).end())

@@ -143,7 +143,7 @@ class RequestGuard:
         # A foreign page can make its name resolve to our address (DNS rebinding), but cannot hide that name.
         name = _name_of(headers.get(b"host", b""))
         if name is None:
-            title, detail = "That is no HTTP request", "the header Host names a host, with or without a port"
+            title, detail = "This is not a valid HTTP request", "the header Host names a host, with or without a port"
             return problem(HTTPStatus.BAD_REQUEST, "malformed", title, detail, headers={"Connection": "close"})
         if name not in self._hosts:
             status = HTTPStatus.MISDIRECTED_REQUEST
