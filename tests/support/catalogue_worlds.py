@@ -1196,11 +1196,14 @@ attack(
 honest("long-lived-credential", "revoked", D1, ENDLESS, THEN, ordered("r1", "token", FIRST))
 honest("long-lived-credential", "revoked from above", D1, ENDLESS, THEN, ordered("r1", "principal", ALICE))
 honest("long-lived-credential", "arrives after its revocation", ordered("r1", "delegation", "d1"), THEN, D1, ENDLESS)
-honest(
+attack(
     "long-lived-credential", "expired", issued(FIRST, ALICE, PLANNER, -2 * DAY, expires_at=-60),
-    issued(SECOND, ALICE, PLANNER, expires_at=60),
+    issued(SECOND, ALICE, PLANNER, expires_at=60), of=f"token:{FIRST}", sev="medium",
 )
-honest("long-lived-credential", "expired by time", issued(FIRST, ALICE, PLANNER, expires_at=2 * DAY), at=3 * DAY)
+attack(
+    "long-lived-credential", "expired by time", issued(FIRST, ALICE, PLANNER, expires_at=2 * DAY), at=3 * DAY,
+    of=f"token:{FIRST}", sev="medium",
+)
 
 # standing-access
 attack(
@@ -1226,7 +1229,10 @@ attack(
 )
 honest("standing-access", "revoked", ENDLESS_GRANT, THEN, ordered("r1", "delegation", "d1"))
 honest("standing-access", "agent revoked", ENDLESS_GRANT, THEN, ordered("r1", "principal", PLANNER))
-honest("standing-access", "expired by time", granted("d1", ALICE, PLANNER, expires_at=60 * DAY), at=61 * DAY)
+attack(
+    "standing-access", "expired by time", granted("d1", ALICE, PLANNER, expires_at=60 * DAY), at=61 * DAY,
+    of="delegation:d1", sev="medium",
+)
 honest(
     "standing-access", "parent revoked", D1, granted("d2", PLANNER, MAILER, 2, parents=["d1"], expires_at=None), THEN,
     ordered("r1", "delegation", "d1"),

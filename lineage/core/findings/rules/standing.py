@@ -17,14 +17,14 @@ _MACHINES: Final = frozenset({"agent", "service", "workload"})
 
 
 def long_lived_credential(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find machine tokens without an end, or with a distant one, that are not over."""
+    """Find machine tokens without an end, or with a distant one, that were not revoked."""
     element, holder = scene.element(key), scene.holder(key)
     if element is None or holder is None or scene.kind(holder) not in _MACHINES:
         return
     refresh = "refresh" in str(element.first("token_type")).casefold()
     most = scene.options.refresh_life if refresh else scene.options.token_life
     life = element.ends_at - element.issued_at
-    if (element.ends_at == NEVER or life > most) and not scene.is_over(key):
+    if (element.ends_at == NEVER or life > most) and not scene.is_revoked(key):
         endless = element.ends_at == NEVER
         sensitive = any(matches(scene.options.sensitive, scope) for scope in claimed(element))
         why = sentence("{}, held by {}, ", keyed(key), principal(holder))
@@ -34,12 +34,12 @@ def long_lived_credential(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def standing_access(scene: Scene, key: str) -> Iterator[Finding]:
-    """Find delegations to agents without an end, or with a distant one, that are not over."""
+    """Find delegations to agents without an end, or with a distant one, that were not revoked."""
     element = scene.element(key)
     if element is None or scene.kind(str(element.first("delegatee"))) != "agent":
         return
     life = element.ends_at - element.issued_at
-    if (element.ends_at == NEVER or life > scene.options.delegation_life) and not scene.is_over(key):
+    if (element.ends_at == NEVER or life > scene.options.delegation_life) and not scene.is_revoked(key):
         why = sentence("{} to {} ", keyed(key), principal(element.first("delegatee")))
         most = scene.options.delegation_life
         why += (

@@ -30,6 +30,7 @@ from lineage.core.model.times import NEVER, Instant
 
 T = TypeVar("T")
 _MOST_ALIKE: Final = 8_192
+_REVOKED: Final = frozenset({State.REVOKED, State.CASCADED})
 _REGISTERS: Final = (
     "bound_by_key", "orders_by", "coverage", "agents_are_registered", "people_are_registered", "known_issuers",
     "registered_inputs",
@@ -601,9 +602,9 @@ class Scene:
             return self.element(key) is not None and self.end(key).at > self.at
         return self.state(key) in ALIVE and self.end(key).at > self.at
 
-    def is_over(self, key: str) -> bool:
-        """Whether an element has expired or was revoked, by itself or with what it depends on."""
-        return self.state(key) not in ALIVE
+    def is_revoked(self, key: str) -> bool:
+        """Whether an element was revoked, by itself or with what it depends on."""
+        return self.state(key) in _REVOKED
 
     def alive_naming(self, id_: str) -> Iterator[str]:
         """Yield the living elements that name a principal or an alias, in an order determined by the facts."""
