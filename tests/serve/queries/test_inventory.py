@@ -327,6 +327,25 @@ def test_a_search_is_the_same_whether_pieces_of_its_text_are_rare_or_common(
     ]
 
 
+@pytest.mark.parametrize(
+    ("id_", "display_name", "text"),
+    [
+        ("human:k", "ΚΩΣΤΑΣ", "ΚΩΣ"),  # in lower case the last letter of the text is another one
+        ("human:k", "ΚΩΣΤΑΣ", "ΣΤΑΣ human:K"),
+        ("human:élan", "ÉLAN", "ÉLAN"),  # the id has it in another case, which the store does not find
+        ("human:i", "İPEK", "İpek"),
+    ],
+)
+def test_a_display_name_is_found_whatever_its_alphabet(fresh: stores.Fresh, id_: str, display_name: str, text: str):
+    """What the store finds by a display name is an item: only the case of ASCII letters is ignored, in both."""
+    event = Event("e1", "urn:s", 1_000, PrincipalRegistered(principal=id_, kind="human", display_name=display_name))
+    with a_store(fresh) as (store, _):
+        write(store, [Record(Position("decisions", 0, 0).number, 1_000, codec.encode(event))])
+        found = search(service_over(store), text)["items"]
+
+    assert [{"kind": "principal", "id": id_, "display_name": display_name}] == found
+
+
 def test_a_name_that_very_many_facts_mention_is_found_as_of_any_moment(fresh: stores.Fresh):
     """A client that 1,500 tokens name, and a tool that 1,500 actions used, are found from their first fact on."""
     first = 1_000_000

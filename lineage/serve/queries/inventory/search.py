@@ -163,9 +163,10 @@ def _item(key: str, words: list[str]) -> Document | None:
     """Convert a match to an item; None for a display name whose id was found too and is listed already."""
     if (name := called(key)) is None:
         return _thing(key)
-    if all(word.lower() in f"principal:{name.id}".lower() for word in words):
+    lowered = [ascii_lower(word) for word in words]  # as the store compares them
+    if all(word in ascii_lower(f"principal:{name.id}") for word in lowered):
         return None
-    if not all(word.lower() in f"{name.display_name} {name.id}".lower() for word in words):
+    if not all(word in ascii_lower(f"{name.display_name} {name.id}") for word in lowered):
         return None
     return {"kind": "principal", "id": name.id, "display_name": name.display_name}
 
