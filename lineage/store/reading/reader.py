@@ -5,7 +5,7 @@ of them at once. More may be loaded than a query needs (hashes collide, unauthor
 less: the core compares the real ids and applies trust and ``known_at``.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
@@ -446,14 +446,17 @@ class Reader:
     def _nearby(self, elements: list[int], parties: list[int], most: int) -> tuple[set[int], bool]:
         """Return the hashes of what was done under, and derived from, elements, and of what parties did and asked for.
 
-        Also whether that is everything: of each kind, ``most`` facts or children are included.
+        Also whether that is everything: of each kind, ``most`` facts or children are included. It is unknown if there
+        are more rows than that, and a fact or a child may have several.
         """
         asked = {"elements": elements, "parties": parties, "most": most + 1}
         by_role: defaultdict[int, dict[int, int]] = defaultdict(dict)
+        rows_of: Counter[int] = Counter()
         for role, number, hashed in rows_found(self.connection, statements.NEARBY[self.dialect], asked):
+            rows_of[role] += 1
             by_role[role][hashed if role == RefRole.DEPENDS else number] = hashed
         kept = (islice(dict(sorted(found.items())).values(), most) for found in by_role.values())
-        return set(chain.from_iterable(kept)), all(len(found) <= most for found in by_role.values())
+        return set(chain.from_iterable(kept)), max(rows_of.values(), default=0) <= most
 
     def _load_behind(
         self,

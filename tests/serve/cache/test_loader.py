@@ -249,3 +249,52 @@ def test_answers_are_the_same_in_the_case_of_each_rule(kind: str, tmp_path: Path
     facts = facts_of(events, case.recorded)
     less, more = with_less_and_with_more(tmp_path, facts, case.options, parse_instant(moment(case.at)))
     assert less == more
+
+
+# Several rows of the index for each thing around another.
+SEVERAL_ROWS = {
+    "children that two sources report": (
+        "token:t1",
+        [derived(f"c{n}", "t1", event_id=f"c{n} {by}", source=by) for by in ("urn:a", "urn:b") for n in range(5)],
+    ),
+    "children whose end was extended": (
+        "token:t1",
+        [
+            derived(f"c{n}", "t1", event_id=f"c{n} {end}", expires_at=day(end))
+            for end in ("10:00", "11:00", "12:00")
+            for n in range(5)
+        ],
+    ),
+    "actions that name two elements": (
+        "action:x0",
+        [
+            done(f"x{n}", actor=f"agent:{n}", **named)
+            for n, named in enumerate(
+                [*[{"token": "t1", "delegation": "d1"}] * 3, *[{"token": "t1"}] * 3, *[{"delegation": "d1"}] * 3]
+            )
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("key", "events"), SEVERAL_ROWS.values(), ids=SEVERAL_ROWS)
+def test_a_part_is_whole_only_if_nothing_was_cut_off(
+    key: str, events: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    With any limit, a part that is said to be whole contains the same facts as without a limit.
+    """
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    write_facts(store, facts_of([granted("d1", "human:x", A), token("t1", actor=A, delegation="d1"), *events], {}))
+    everything = WorldLoader(store, None, None).load(key, None)
+    assert everything is not None
+    whole, lacking = [], []
+    for most in range(1, 40):
+        monkeypatch.setattr(loader, "SURROUNDINGS", most)
+        part = WorldLoader(store, None, None).load(key, None)
+        assert part is not None
+        if part.is_whole:
+            whole.append(most)
+            lacking += [] if set(part.world.facts()) == set(everything.world.facts()) else [most]
+    store.close()
+    assert ([], True) == (lacking, bool(whole))
