@@ -32,7 +32,7 @@ class WorldPart(NamedTuple):
         world: What is needed to judge one thing, and the basis of findings about it: the actions under it, and what
             was derived from it.
         is_whole: Whether all of that was loaded.
-        watched: The keys whose uses and children were loaded.
+        watched: The keys whose uses and children were loaded, or whose earlier delegations.
         left_out: The keys of what was looked at and left out, because no rule reads it (``Surroundings``).
     """
 
@@ -160,7 +160,7 @@ class WorldLoader:
         choose: Choose | None = None,
         with_orders: bool = False,
     ) -> WorldPart:
-        is_whole, left_out = reader.load_surroundings(
+        is_whole, left_out, delegatees = reader.load_surroundings(
             world,
             elements,
             names,
@@ -170,7 +170,7 @@ class WorldLoader:
             with_orders=with_orders,
         )
         named = {one for one in world.graph if not names.isdisjoint(_names(world, one))} if naming else set()
-        return WorldPart(world, is_whole, frozenset({*elements, *names, *named}), left_out)
+        return WorldPart(world, is_whole, frozenset({*elements, *names, *named, *delegatees}), left_out)
 
 
 def judgements_of(reader: Reader, findings: Collection[str]) -> FactIndex:

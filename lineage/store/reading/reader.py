@@ -65,10 +65,13 @@ class Surroundings(NamedTuple):
         is_whole: Whether everything was loaded.
         left_out: The keys of elements that were looked at but are not in the world, because no rule reads them, and of
             what these depend on. Further facts about them may be read by a rule.
+        delegatees: The keys of principals whose earlier delegations a rule reads: further elements that name one of
+            them may be read as well.
     """
 
     is_whole: bool
     left_out: frozenset[str]
+    delegatees: frozenset[str]
 
 
 class Reader:
@@ -402,7 +405,8 @@ class Reader:
             is_whole = is_whole and len(found) <= naming
             self.load_hashed(world, found[:naming])
             hashes.update(found[:naming])
-        is_whole &= self._load_handed_before(world, loaded, most)
+        delegatees, is_all = self._load_handed_before(world, loaded, most)
+        is_whole = is_whole and is_all
         near: set[int] = set()  # the hashes of actions, decisions and children
         nobody: list[int] = []
         for under, by in zip_longest(chunks(hashes), chunks(parties), fillvalue=nobody):
@@ -422,26 +426,32 @@ class Reader:
         acting_ones = {f"principal:{id_}" for action in world.actions for id_ in world.acted(action)}
         for one in self.facts_referring({*names, *acting_ones}, RefRole.BOUND):
             world.add(one)
-        return Surroundings(is_whole, left_out)
+        return Surroundings(is_whole, left_out, delegatees)
 
-    def _load_handed_before(self, world: World, loaded: AbstractSet[str], most: int) -> bool:
-        """Load what names the delegatees of delegations because of something that was read; return whether all of it.
+    def _load_handed_before(self, world: World, loaded: AbstractSet[str], most: int) -> tuple[frozenset[str], bool]:
+        """Load what names the delegatees of delegations because of something that was read.
 
         Such a delegation is judged by whether it is the first between its two parties.
+
+        Returns:
+            The keys of these delegatees and their aliases, and whether everything that names them was loaded.
         """
-        delegatees = {
-            member
+        stated = {
+            str(element.first("delegatee"))
             for key in loaded
             if (element := world.graph.element(key)) is not None
             and element.first("instruction_source") not in (None, "user")
-            for member in world.principals.party(str(element.first("delegatee")))
         }
+        if not stated:
+            return frozenset(), True
+        self.load_parties(world, [f"principal:{id_}" for id_ in stated])  # the world may have no registrations yet
+        delegatees = frozenset(f"principal:{member}" for id_ in stated for member in world.principals.party(id_))
         is_whole = True
-        for hashed in sorted(self.hashes(f"principal:{id_}" for id_ in delegatees)):
+        for hashed in sorted(self.hashes(delegatees)):
             found = self.elements_naming(hashed, most + 1)
             is_whole = is_whole and len(found) <= most
             self.load_hashed(world, found[:most])
-        return is_whole
+        return delegatees, is_whole
 
     def _nearby(self, elements: list[int], parties: list[int], most: int) -> tuple[set[int], bool]:
         """Return the hashes of what was done under, and derived from, elements, and of what parties did and asked for.

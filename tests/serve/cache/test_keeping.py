@@ -20,7 +20,7 @@ from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support import compare, stores, worlds
-from tests.support.desk import Desk, day, derived, done, ordered, raw_event, token
+from tests.support.desk import Desk, day, derived, done, granted, ordered, raw_event, registered, token
 from tests.support.http_worlds import api_over
 from tests.support.kept_questions import AT, counted, in_order, keeping_at, service_of
 from tests.support.store_histories import SEEDS, a_store, next_records, records_of, write
@@ -217,6 +217,64 @@ def test_a_duplicate_that_was_recorded_first_counts(fresh: stores.Fresh):
             lines.append(document["authority"]["then_as_known_then"]["state"])
 
     assert ["revoked", "active"] == lines
+
+
+BOT, BOT_ALIAS, SUB = "agent:bot", "agent:bot-v1", "agent:sub"
+BY_DOCUMENT = {"instruction_source": "document", "expires_at": day("18:00")}
+# What is recorded after a delegation at 09:00 because of a document; the last makes it the second of its pair.
+EARLIER = {
+    "an earlier delegation": [granted("d0", "human:alice", BOT, "08:00")],
+    "an alias, then an earlier delegation to it": [
+        registered(BOT, "agent", aliases=[BOT_ALIAS]),
+        granted("d0", "human:alice", BOT_ALIAS, "08:00"),
+    ],
+    "an earlier delegation, then the alias": [
+        granted("d0", "human:alice", BOT_ALIAS, "08:00"),
+        registered(BOT, "agent", aliases=[BOT_ALIAS]),
+    ],
+    "an earlier delegation by another id of the delegator": [
+        granted("d0", "okta|alice", BOT, "08:00"),
+        registered("human:alice", "human", aliases=["okta|alice"]),
+    ],
+    "aliases of an alias": [
+        registered(BOT, "agent", aliases=["okta|bot"]),
+        registered("okta|bot", "agent", aliases=[BOT_ALIAS]),
+        granted("d0", "human:alice", BOT_ALIAS, "08:00"),
+    ],
+}
+
+
+@pytest.mark.parametrize("facts", EARLIER.values(), ids=EARLIER)
+def test_an_earlier_delegation_counts_in_every_cached_answer(desk: Desk, facts: list[dict[str, Any]]):
+    """
+    Whether a delegation is the first of its pair is the same in each cached answer as in the list, after each fact.
+    """
+    kind = "delegation-from-untrusted-instruction"
+    desk.take(
+        granted("d1", "human:alice", BOT, **BY_DOCUMENT),
+        granted("d2", BOT, SUB, parents=["d1"], expires_at=day("18:00")),
+        token("t1", actor=SUB, delegation="d2", expires_at=day("18:00")),
+        done("a1", "09:30", token="t1", actor=SUB),
+    )
+    severities = []
+    with keeping_at(desk) as (_, service):
+        for fact in [None, *facts]:
+            desk.take(*([] if fact is None else [fact]))
+            listed = [(one["severity"], one["why"]) for one in desk.one("findings", "--kind", kind)["items"]]
+            severities.append(listed[0][0])
+            answers = {
+                "status of it": service.status("delegation", "d1", at=AT),
+                "status of a token": service.status("token", "t1", at=AT),
+                "chain": service.chain("token", "t1", at=AT),
+                "who": service.who("a1", at=AT),
+                **{f"status of {id_}": service.status("principal", id_, at=AT) for id_ in (BOT, "human:alice")},
+            }
+            for question, answer in answers.items():
+                assert answer is not None
+                found = [(one["severity"], one["why"]) for one in answer["findings"] if one["kind"] == kind]
+                assert (question, listed) == (question, found)
+
+    assert ["high"] * len(facts) + ["informational"] == severities
 
 
 def test_a_rebuilt_store_is_read_again(desk: Desk):
