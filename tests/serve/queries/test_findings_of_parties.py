@@ -32,11 +32,12 @@ def severities(service: Service) -> dict[str, dict[str, int] | None]:
 
 def test_the_thief_and_the_mailer_have_severe_findings(anywhere: World):
     """
-    The thief has the theft, because it acted; the mailer has the findings about its token; Bob has nothing severe.
+    The thief has the theft, because it acted, and the delegation to it on an untrusted instruction; the mailer has the
+    findings about its token; Bob has nothing severe.
     """
     found = severities(anywhere.service)
 
-    assert 2 == found["agent:scraper"]["high"]
+    assert 3 == found["agent:scraper"]["high"]
     assert 1 == found["agent:mailer"]["high"]
     assert "high" not in found["human:bob@example.com"]
 
