@@ -11,7 +11,8 @@ from typing import Final
 
 _KEYS_PER_WORD: Final = 4  # 16 bits for each key: some 0.5 % of the other keys are taken for added ones
 _LEAST_WORDS: Final = 64
-_MOST_WORDS: Final = 1 << 32  # the word is chosen by the lower half of a key, the bits by the upper one
+# 256 MiB: PostgreSQL cannot send much larger values as text. The lower half of a key chooses the word.
+_MOST_WORDS: Final = 1 << 25
 
 
 def bits_of(key: int) -> int:

@@ -27,20 +27,32 @@ from ingest.trust_file import Trust
 from lineage.core.model.errors import AbsentError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
+from lineage.plumbing import key_filter
+from lineage.plumbing.key_filter import KeyFilter
 from lineage.serve.commands import maintenance
 from lineage.serve.queries.service import Service
 from lineage.store.database import engine as opening
-from lineage.store.database import sorted_runs
+from lineage.store.database import postgres, sorted_runs
 from lineage.store.database.sorted_runs import fact_in_run, run_filter, run_on_postgresql, sorted_ref
 from lineage.store.rebuild.diff import differences, twin
+from lineage.store.rebuild.index_check import entry_differences
 from lineage.store.store import Store, open_store
-from lineage.store.writing import projection
+from lineage.store.writing import projection, run_filters
 from lineage.store.writing.run_filters import RunFilters
 from tests.support import stores, worlds
 from tests.support.places import ROOT
 
 pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(autouse=True)
+def filters_for_small_batches(monkeypatch: pytest.MonkeyPatch):
+    """Load filters for batches of every size."""
+    monkeypatch.setattr(run_filters, "_FEW", 0)
+
+
 START = 1_790_000_000_000_000
+MANY = 1_000_000  # records in a batch for which filters are loaded
 
 
 @contextmanager
@@ -125,7 +137,7 @@ def overlooked(store: Store) -> int:
     """Count the keys of complete runs that writers would not look for there."""
     count = 0
     with store._write() as connection:
-        now = RunFilters().runs(connection)
+        now = RunFilters().runs(connection, MANY)
         for run in now.filters:
             for table, column, which in (
                 (fact_in_run, fact_in_run.c.ident, sa.true()),
@@ -169,7 +181,7 @@ def test_a_batch_asks_a_complete_run_only_for_what_it_may_have(postgres_url: str
             store.write(a_batch([token(number) for number in range(start, start + 40)], start=start))
         complete = [run for run, level, filtered in runs_of(store) if level and filtered]
         with store._write() as connection:
-            now = RunFilters().runs(connection)
+            now = RunFilters().runs(connection, MANY)
             of_old = connection.scalars(sa.select(fact_in_run.c.ident).where(fact_in_run.c.run == 1)).all()
         rng = random.Random(1)
         new = [rng.getrandbits(63) for _ in range(10_000)]
@@ -234,6 +246,89 @@ def test_the_last_run_has_whatever_comes_then(postgres_url: str, monkeypatch: py
     assert [1] * (len(runs) - 1) == [level for *_, level, _ in runs[:-1]]
 
 
+def test_a_run_gets_another_mark_when_it_is_complete(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
+    """
+    What a process has read of a run is not taken for its content if the database loses the completion, as after a
+    failover, and other facts follow.
+    """
+    monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)
+    monkeypatch.setattr(run_filters, "_STEP", 4)
+    with opened(postgres_url) as store:
+        [(mark,)] = execute(postgres_url, "SELECT mark FROM run")
+        filters = store._projection.filters
+        build_some = filters.build_some
+        monkeypatch.setattr(filters, "build_some", lambda connection, _: build_some(connection, 50))
+        store.write(a_batch([token(number) for number in range(40)]))
+        store.write(a_batch([token(40)], start=40))
+        assert filters._building is not None
+        assert filters._building.source > 0
+        # What a server does that has lost the last transactions.
+        execute(
+            postgres_url,
+            "DELETE FROM fact WHERE n IN (SELECT n FROM fact ORDER BY n OFFSET 20)",
+            "DELETE FROM run WHERE id > 1",
+            f"UPDATE run SET level = 0, facts = 20, mark = {mark} WHERE id = 1",
+            "UPDATE position SET next_offset = 20",
+        )
+        monkeypatch.setattr(filters, "build_some", build_some)
+        store.write(a_batch([token(number) for number in range(50, 90)], start=20))
+        store.write(a_batch([token(90)], start=60))
+        assert [True] == [filtered for _, level, filtered in runs_of(store) if level]
+        assert [] == [*entry_differences(store)]
+
+
+def test_two_processes_may_store_one_filter(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
+    """The second changes nothing, and a thread that finds nothing left to build does nothing."""
+    monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)
+    with opened(postgres_url) as store:
+        monkeypatch.setattr(store, "_build_filters", lambda _: None)
+        store.write(a_batch([token(number) for number in range(40)]))
+        both = [RunFilters(), RunFilters()]
+        with store._write() as connection:
+            for each in both:
+                each.runs(connection, MANY)
+            for each in both:
+                each.build_some(connection, MANY)
+                each.build_some(connection, MANY)
+        assert [True] == [filtered for _, level, filtered in runs_of(store) if level]
+
+
+def test_few_records_load_no_filters(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
+    """An order does not wait for megabytes of filters: it asks every run, and finds what is there."""
+    monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)
+    with opened(postgres_url) as store:
+        store.write(a_batch([token(number) for number in range(40)]))
+        store.write(a_batch([token(40)], start=40))
+    monkeypatch.setattr(run_filters, "_FEW", 1_000)
+    with opened(postgres_url) as store:
+        assert 1 == store.write(a_batch([token(7)], start=41)).duplicates
+        assert {} == store._projection.filters._loaded
+
+
+def test_fsck_finds_a_filter_that_denies_a_key(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
+    """A filter without its keys is reported with its run, and a fact in no run as well."""
+    monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)
+    with opened(postgres_url) as store:
+        store.write(a_batch([token(number) for number in range(40)]))
+        store.write(a_batch([token(40)], start=40))
+        assert [] == [*entry_differences(store)]
+        execute(
+            postgres_url,
+            "UPDATE run_filter SET words = decode(repeat('00', length(words)), 'hex')",
+            "UPDATE fact SET run = 99 WHERE run = 2",
+        )
+        stray, denied = entry_differences(store)
+    assert "index: 1 facts are in a run that does not exist" == stray
+    assert denied.startswith("index: the filter of run 1 denies ")
+
+
+@pytest.mark.parametrize("count", [0, 1_000, 10**10])
+def test_a_filter_has_a_size_that_the_database_can_send(count: int, monkeypatch: pytest.MonkeyPatch):
+    """Text takes two characters for each byte, and a value may have 1 GiB."""
+    monkeypatch.setattr(key_filter, "_MOST_WORDS", key_filter._MOST_WORDS >> 10)  # so that the test needs less memory
+    assert len(KeyFilter.for_keys(count).dump()) << 10 < 1 << 29
+
+
 # The migration
 
 
@@ -245,14 +340,18 @@ def at_the_version_before(url: str, log: Log) -> None:
 
 
 def add_without_a_run(url: str) -> None:
-    """Add a fact and what it mentions as a consumer of the previous version does."""
+    """Add a fact and what it mentions as a consumer of the previous version does: the latter in its turn."""
     execute(
         url,
+        "BEGIN",
         "INSERT INTO fact (n, ident, about, outcome, misrouted, recorded_at, until, source, value) "
         "VALUES (99999, 9, 9, 0, 0, 1, 0, 1, '')",
+        "SELECT pg_sleep(0.01)",
+        postgres._TURN,
         "INSERT INTO ref (key, until, role, about, n) VALUES (9, 0, 3, 9, 99999)",
         "DELETE FROM fact WHERE n = 99999",
         "DELETE FROM ref WHERE n = 99999",
+        "COMMIT",
     )
 
 
@@ -333,8 +432,10 @@ def test_a_migration_waits_for_no_writer_and_delays_none(postgres_url: str, tmp_
             while not stopped.is_set():
                 try:
                     add_without_a_run(postgres_url)
-                except sa.exc.DBAPIError:  # it was migrated
-                    return count
+                except sa.exc.DBAPIError as error:
+                    if getattr(error.orig, "sqlstate", None) in postgres.LOCKED:
+                        raise
+                    return count  # it was migrated
                 count += 1
             return count
 

@@ -19,7 +19,10 @@ from lineage.store.database.tables import meta
 REVISION: Final = "0025"  # of the newest migration in this version
 _PREPARED_FROM: Final = {"0022", "0024"}  # versions from which the newest migration does its long part online
 _MIGRATING: Final = int.from_bytes(b"migrate", "big")  # the advisory lock of the process that migrates
+# While the last step waits for a lock, others wait behind it: so it waits briefly, and is tried again.
+_WAIT_MILLISECONDS: Final = 200
 _PAUSE_SECONDS: Final = 0.1
+_PATIENCE_SECONDS: Final = 120
 _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 # Tables that every version has had. A database without them is not ours.
 _OURS: Final = {"alembic_version", "meta", "position", "fact", "sighting"}
@@ -87,13 +90,31 @@ def upgrade(engine: Engine) -> bool:
     Raises:
         AbsentError: The store is newer than this delegraph, or belongs to another application.
     """
+    with _prepared(engine), faults(engine):
+        give_up = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return _upgrade(engine)
+            except exc.DBAPIError as error:
+                # A query or a writer has what the migration needs.
+                is_held = getattr(error.orig, "sqlstate", None) in postgres.LOCKED
+                if not is_held or time.monotonic() > give_up:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _upgrade(engine: Engine) -> bool:
+    """Migrate in one transaction; see ``upgrade``."""
     from alembic import command  # noqa: PLC0415 (slow to import, and needed once in the life of a store)
     from alembic.config import Config  # noqa: PLC0415
 
     backend = backend_of(engine.dialect)
-    # If two processes start at once, the second finds the migrated store.
-    with _prepared(engine), faults(engine), backend.writing(engine).begin() as connection:
-        backend.wait_for_turn(connection)
+    with backend.writing(engine).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_WAIT_MILLISECONDS}ms'")
+            if revision_of(connection) in _PREPARED_FROM:  # before the turn, for which a writer that has them may wait
+                connection.exec_driver_sql("LOCK TABLE fact, ref IN ACCESS EXCLUSIVE MODE")
+        backend.wait_for_turn(connection)  # if two processes start at once, the second finds the migrated store
         found = revision_of(connection)
         if found == REVISION:
             return False

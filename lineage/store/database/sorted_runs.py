@@ -296,7 +296,10 @@ def count_in_turn(connection: Connection, newest: int, facts: int) -> None:
     counted, bytes_of_cache, existing = row
     if counted * BYTES_OF_CACHE < bytes_of_cache or existing >= MOST_RUNS:
         return
-    connection.execute(run_on_postgresql.update().where(run_on_postgresql.c.id == newest).values(level=1))
+    # With a mark that nobody has seen: if the database loses this transaction and others follow instead, what was read
+    # of the run until then is not taken for its content.
+    complete = run_on_postgresql.update().where(run_on_postgresql.c.id == newest)
+    connection.execute(complete.values(level=1, mark=new_mark()))
     another = {"id": newest + 1, "level": 0, "facts": 0, "mark": new_mark()}
     connection.execute(run_on_postgresql.insert(), [another])
 

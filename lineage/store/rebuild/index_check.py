@@ -1,4 +1,7 @@
-"""Compare the index of facts on SQLite with the facts: the entries of ``ref`` are compared by ``rebuild.diff``."""
+"""Compare the index of facts with the facts: the entries of ``ref`` are compared by ``rebuild.diff``.
+
+On SQLite its other entries are tables of their own. On PostgreSQL they are indexes, but complete runs have filters.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -6,9 +9,10 @@ from typing import Final
 import sqlalchemy as sa
 
 from lineage.core.model.records import position_of
-from lineage.store.database.sorted_runs import by_about, by_ident
+from lineage.store.database.sorted_runs import by_about, by_ident, fact_in_run, run_on_postgresql
 from lineage.store.database.tables import fact
 from lineage.store.store import Store
+from lineage.store.writing.run_filters import denied_keys
 
 _ENTRIES: Final = {
     "about": (by_about, (by_about.c.key == fact.c.about) & (by_about.c.until == fact.c.until)),
@@ -17,11 +21,15 @@ _ENTRIES: Final = {
 
 
 def entry_differences(store: Store) -> Iterator[str]:
-    """Find facts without their entries, and entries that do not fit their facts: a sentence about each kind.
-
-    On PostgreSQL there is nothing to find: the entries are indexes of the table.
-    """
+    """Find facts without their entries, and entries that do not fit their facts: a sentence about each kind."""
     if store.engine.dialect.name != "sqlite":
+        with store.connection() as connection:
+            listed = sa.select(run_on_postgresql.c.id)
+            strays = sa.select(sa.func.count()).where(fact_in_run.c.run.not_in(listed))
+            if count := connection.execute(strays).scalar_one():
+                yield f"index: {count:,} facts are in a run that does not exist"
+            for run, denied in denied_keys(connection):
+                yield f"index: the filter of run {run} denies {denied:,} of its keys"
         return
     with store.connection() as connection:
         for name, (entries, fits) in _ENTRIES.items():

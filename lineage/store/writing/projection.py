@@ -208,7 +208,7 @@ class Projection:
     ) -> _WriteResult:
         """Write the rows of records, except those that raise the bounds of stored elements."""
         written = _WriteResult()
-        self._runs = self.filters.runs(connection) if takes_turns(connection) else None
+        self._runs = self.filters.runs(connection, len(rows.facts)) if takes_turns(connection) else None
         rows = self._fresh(connection, rows, event_at, written.traces.asked)
         if not rows.facts:
             return written

@@ -5,14 +5,15 @@ subjects of its facts, and what has a bound in its rows of ``ref``. A run withou
 never misses a key: an identity that is not found would be accepted twice, and a bound that is not found would hide a
 living child from a revocation.
 
-A filter is built from the run itself, a part after each batch, and belongs to the mark of the run, which no other run
-ever has. If the process ends before it is stored, the next one begins again.
+A filter is built from the run itself, a part after each batch, and belongs to the mark that the run got when it became
+complete, which no other run ever has. If the process ends before it is stored, the next one begins again.
 """
 
 from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from lineage.plumbing.key_filter import KeyFilter, bits_of
@@ -21,6 +22,7 @@ from lineage.store.database.sorted_runs import fact_in_run, run_filter, sorted_r
 from lineage.store.database.sorted_runs import run_on_postgresql as run
 
 _STEP: Final = 10_000  # keys that are read at a time
+_FEW: Final = 1_000  # records for which no filter is loaded: an order should not wait for megabytes
 _KEYS_PER_FACT: Final = 3
 _LEAST: Final = -(1 << 63) - 1
 
@@ -80,21 +82,20 @@ class RunFilters:
         self._missing: list[Any] = []  # the complete runs without a filter, when a batch last looked
         self._building: _Building | None = None
 
-    def runs(self, connection: Connection) -> RunsToAsk:
-        """Read which runs there are, and load filters that are new."""
+    def runs(self, connection: Connection, records: int) -> RunsToAsk:
+        """Read which runs there are, and load filters that are new if that is worth it for the records of a batch."""
         runs = connection.execute(_RUNS).all()
-        filtered = [each for each in runs if each.filtered]
-        loaded = {each.mark: self._loaded.get(each.mark) for each in filtered}
-        self._loaded = {
-            mark: KeyFilter.load(connection.execute(_WORDS, {"mark": mark}).scalar_one()) if found is None else found
-            for mark, found in loaded.items()
-        }
+        filtered = {each.mark for each in runs if each.filtered}
+        self._loaded = {mark: found for mark, found in self._loaded.items() if mark in filtered}
+        if records > _FEW:
+            for mark in filtered - self._loaded.keys():
+                self._loaded[mark] = KeyFilter.load(connection.execute(_WORDS, {"mark": mark}).scalar_one())
         self._missing = [each for each in runs if each.level and not each.filtered]
         [newest] = [each.id for each in runs if each.level == 0]
         return RunsToAsk(
             newest,
-            [each.id for each in runs if not each.filtered],
-            {each.id: self._loaded[each.mark] for each in filtered},
+            [each.id for each in runs if each.mark not in self._loaded],
+            {each.id: self._loaded[each.mark] for each in runs if each.mark in self._loaded},
         )
 
     @property
@@ -110,6 +111,8 @@ class RunFilters:
             most: About how many keys to read.
         """
         due = {each.mark: each for each in self._missing}
+        if not due:  # another thread has stored it meanwhile
+            return
         if self._building is None or self._building.mark not in due:
             each = self._missing[0]
             empty = KeyFilter.for_keys(each.facts * _KEYS_PER_FACT)
@@ -136,8 +139,22 @@ class RunFilters:
     @staticmethod
     def _store(connection: Connection, built: _Building) -> None:
         """Store a filter, unless another process has, or the run belongs to a store that was replaced."""
-        same = run.c.mark == built.mark
-        stored = sa.exists().where(run_filter.c.mark == built.mark)
         words = sa.literal(built.filter.dump(), sa.LargeBinary)
-        rows = sa.select(run.c.mark, words).where(same, run.c.level > 0, ~stored)
-        connection.execute(run_filter.insert().from_select(["mark", "words"], rows))
+        rows = sa.select(run.c.mark, words).where(run.c.mark == built.mark, run.c.level > 0)
+        stored = postgresql.insert(run_filter).from_select(["mark", "words"], rows)
+        connection.execute(stored.on_conflict_do_nothing())
+
+
+def denied_keys(connection: Connection) -> Iterator[tuple[int, int]]:
+    """Yield each run with a filter that denies keys of it, and how many: there should be none."""
+    for id_, mark in connection.execute(
+        sa.select(run.c.id, run.c.mark).join(run_filter, run_filter.c.mark == run.c.mark)
+    ):
+        kept = KeyFilter.load(connection.execute(_WORDS, {"mark": mark}).scalar_one())
+        denied = 0
+        for table, column, which in _SOURCES:
+            query = sa.select(column).where(table.c.run == id_, which).execution_options(yield_per=_STEP)
+            for part in connection.execute(query).scalars().partitions():
+                denied += len(part) - len(kept.possible((key, bits_of(key)) for key in part))
+        if denied:
+            yield id_, denied
