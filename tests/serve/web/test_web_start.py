@@ -12,12 +12,13 @@ from ingest.log.port import entry_of
 from ingest.projector import project
 from lineage.core.model.events import ActionPerformed, Event
 from lineage.serve.cli.demo import ASKED
-from lineage.serve.queries.overviews.attention import worst_findings
+from lineage.serve.queries.overviews import attention
 from lineage.serve.queries.service import Service
+from lineage.serve.web import start_page
 from lineage.serve.web.activity_bars import HIGH, bars, lasting
 from lineage.serve.web.links import Links
 from lineage.serve.web.start_page import alarm
-from tests.support.http_worlds import api_over
+from tests.support.http_worlds import World, api_over
 from tests.support.kafka_worlds import wait_until
 from tests.support.web_pages import Pages, text_of
 
@@ -108,38 +109,141 @@ def test_a_number_of_conflicts_leads_to_their_list(tmp_path: Path):
     ]
 
 
-def test_findings_that_take_long_are_those_known_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def slow_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Return a world in which nothing is quick, and which evaluates again without a pause."""
+    monkeypatch.setattr("lineage.serve.queries.overviews.attention.QUICK", 0)
+    monkeypatch.setattr("lineage.serve.web.latest_result.PAUSE", 0)
+    monkeypatch.setattr("lineage.serve.web.latest_result.SHARE", 0)
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
+
+
+class Gate:
+    """What the start page computes, which waits until it may continue."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.may_end, self.ended = threading.Event(), 0
+        compute = getattr(start_page, name)
+
+        def slowly(*args: Any) -> Any:
+            assert self.may_end.wait(60)
+            self.ended += 1
+            return compute(*args)
+
+        monkeypatch.setattr(start_page, name, slowly)
+
+
+@pytest.fixture
+def findings(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    return Gate(monkeypatch, "worst_findings")
+
+
+@pytest.fixture
+def conflicts(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    return Gate(monkeypatch, "count_conflicts")
+
+
+def test_findings_that_take_long_are_those_known_last(findings: Gate, slow_world: World):
     """
     Nobody waits for them: the page says that they are being evaluated, or as of when they are known, until they are
-    evaluated again; also the number of conflicts.
+    evaluated again.
     """
-    monkeypatch.setattr("lineage.serve.queries.overviews.attention.QUICK", 0)
-    may_end, evaluated = threading.Event(), []
-
-    def slowly(*args: Any) -> Any:
-        may_end.wait()
-        evaluated.append(1)
-        return worst_findings(*args)
-
-    monkeypatch.setattr("lineage.serve.web.start_page.worst_findings", slowly)
-    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
-        pages = Pages(world)
-        first, then = pages.get("/").text, pages.get("/?at=2020-01-01T00:00:00Z").text
-        may_end.set()
-        wait_until(lambda: "Possible token theft" in pages.get("/").text)
-        may_end.clear()
-        record(world.service, action("late-1", "late-1"), action("late-2", "late-1"))
-        old = pages.get("/").text
-        may_end.set()
-        wait_until(lambda: "is being evaluated" not in pages.get("/").text)
-        wait_until(lambda: "1 identity" in pages.get("/").text)
+    pages = Pages(slow_world)
+    first, then = pages.get("/").text, pages.get("/?at=2020-01-01T00:00:00Z").text
+    findings.may_end.set()
+    wait_until(lambda: "Possible token theft" in pages.get("/").text)
+    findings.may_end.clear()
+    record(slow_world.service, action("late-1", "late-1"))
+    old = pages.get("/").text
+    findings.may_end.set()
+    wait_until(lambda: "data-due" not in pages.get("/").text)
+    last = pages.get("/").text
 
     assert "not counted: they are being evaluated" in first
     assert "not counted: evaluating them as of another time" in then
     assert "Findings are known as of" in old
     assert "Possible token theft" in old
-    assert [True, False, True] == ["data-due" in html for html in (first, then, old)]
-    assert 2 == len(evaluated)
+    assert [True, False, True, False] == ["data-due" in html for html in (first, then, old, last)]
+    assert "known as of" not in last
+    assert 2 == findings.ended
+
+
+def test_an_old_number_of_conflicts_is_shown_with_its_time(findings: Gate, conflicts: Gate, slow_world: World):
+    """
+    A number from before the last facts is not shown as the current one.
+    """
+    pages = Pages(slow_world)
+    findings.may_end.set()
+    first = tile(pages)
+    conflicts.may_end.set()
+    wait_until(lambda: "0 identities" in tile(pages))
+    current = tile(pages)
+    conflicts.may_end.clear()
+    record(slow_world.service, action("late-1", "late-1"), action("late-2", "late-1"))
+    old = tile(pages)
+    conflicts.may_end.set()
+    wait_until(lambda: "1 identity" in tile(pages))
+
+    assert "See the list" in first
+    assert "0 identities" in old
+    assert [False, True, False] == ["known as of" in html for html in (current, old, tile(pages))]
+
+
+def test_an_evaluation_that_fails_is_named_on_the_page(
+    slow_world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """
+    The page does not promise findings in a moment, the log has the reason, and the next success is shown.
+    """
+    broken = threading.Event()
+    broken.set()
+
+    def failing(compute: Any) -> Any:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if broken.is_set():
+                raise LookupError("a page of the store is damaged")
+            return compute(*args, **kwargs)
+
+        return run
+
+    service = slow_world.service
+    monkeypatch.setattr(service.store, "conflicts", failing(service.store.conflicts))
+    monkeypatch.setattr(attention, "every_finding", failing(attention.every_finding))
+    pages = Pages(slow_world)
+    wait_until(lambda: "evaluating them failed" in pages.get("/").text and "counting them failed" in tile(pages))
+    failed = pages.get("/").text
+    broken.clear()
+    wait_until(lambda: "data-due" not in pages.get("/").text)
+    broken.set()
+    record(service, action("late-1", "late-1"))
+    wait_until(lambda: "evaluating them again failed" in pages.get("/").text)
+    broken.clear()
+    wait_until(lambda: "failed" not in pages.get("/").text)
+
+    assert "they are being evaluated" not in failed
+    assert {"a page of the store is damaged"} == {str(line.exc_info[1]) for line in caplog.records if line.exc_info}
+
+
+def test_authentication_does_not_wait_for_the_start_page(findings: Gate, conflicts: Gate, slow_world: World):
+    """
+    What the start page computes in the background uses one thread, which nothing else needs.
+    """
+    pages = Pages(slow_world)
+    pages.get("/")
+    assert 200 == slow_world.get("/readyz").status_code
+    working = [one.name for one in threading.enumerate() if one.name.startswith("delegraph-background")]
+    for gate in (findings, conflicts):
+        gate.may_end.set()
+    slow_world.site.pools.close()
+
+    assert 1 == len(working)
+    assert not [one for one in threading.enumerate() if one.name in working]
+
+
+def tile(pages: Pages) -> str:
+    """Return the part of the start page about conflicts."""
+    return re.search(r'<span class="label">Conflicts</span>.*?</li>', pages.get("/").text, re.DOTALL)[0]
 
 
 def action(id_: str, event_id: str) -> Event:

@@ -201,6 +201,7 @@ class Pools:
         events: Batches of events.
         acknowledgements: Acknowledgements by receivers.
         own: The server's own queries, and authentication that needs network access.
+        background: One thread for work that no request waits for.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -211,13 +212,15 @@ class Pools:
         self.events = Workers("events", 2, limits, by_caller=by_caller, is_write=True)
         self.acknowledgements = Workers("acknowledgements", 1, limits, by_caller=by_caller, is_write=True)
         self.own = Workers("own", 2, limits)
+        self.background = ThreadPoolExecutor(1, thread_name_prefix="delegraph-background")
 
     @property
     def all(self) -> tuple[Workers, ...]:
-        """Return the workers of every kind."""
+        """Return the workers for every kind of request."""
         return self.questions, self.orders, self.events, self.acknowledgements, self.own
 
     def close(self) -> None:
         """Release the threads."""
         for workers in self.all:
             workers.close()
+        self.background.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,111 @@
+"""The latest result of a computation that may take longer than a page: it is repeated in the background.
+
+A result says as of when it is known. After a computation there is a pause of several times as long as it took, so that
+it uses a small share of a processor. If it fails, the error is logged, and the last result is kept.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from lineage.core.model.times import Instant
+
+logger = logging.getLogger(__name__)
+
+FRESH: Final = 60_000_000  # microseconds for which a result is shown again
+PAUSE: Final = 5.0  # the least seconds between the end of a computation and its repetition
+SHARE: Final = 10  # the pause is at least this many times as long as the computation took
+
+
+class Result(NamedTuple):
+    """A current value, what it was made from, and when."""
+
+    basis: Hashable
+    at: Instant
+    value: Any
+
+    def is_fresh(self, basis: Hashable, at: Instant) -> bool:
+        """Whether it is shown again at a time, although it was made before."""
+        return self.basis == basis and 0 <= at - self.at < FRESH
+
+
+class Known(NamedTuple):
+    """What is known of a computation.
+
+    Attributes:
+        result: The latest result; None if there is none yet.
+        is_fresh: Whether that is current.
+        has_failed: Whether the last attempt failed.
+    """
+
+    result: Result | None
+    is_fresh: bool
+    has_failed: bool = False
+
+
+class Latest:
+    """The latest result of a computation."""
+
+    def __init__(
+        self,
+        name: str,
+        compute: Callable[[Instant], Any],
+        later: Callable[[Callable[[], object]], object],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep the latest result of a computation.
+
+        Args:
+            name: What is computed, for the log.
+            compute: Computes it as of a time.
+            later: Runs something in the background.
+            monotonic: A monotonic clock.
+        """
+        self._name = name
+        self._compute = compute
+        self._later = later
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._result: Result | None = None
+        self._has_failed = False
+        self._is_running = False
+        self._paused_until = monotonic()
+
+    def at(self, basis: Hashable, now: Instant, *, is_quick: bool) -> Known:
+        """Return the latest result, computed now if that is quick, and else in the background.
+
+        Args:
+            basis: What it depends on besides the time.
+            now: The time of the result.
+            is_quick: Whether it takes no longer than a page may.
+        """
+        result = self._result
+        if result is not None and result.is_fresh(basis, now):
+            return Known(result, is_fresh=True)
+        if is_quick:
+            result = self._result = Result(basis, now, self._compute(now))
+            return Known(result, is_fresh=True)
+        with self._lock:
+            begins = not self._is_running and self._monotonic() >= self._paused_until
+            self._is_running |= begins
+        if begins:
+            self._later(partial(self._repeat, basis, now))
+        return Known(result, is_fresh=False, has_failed=self._has_failed)
+
+    def _repeat(self, basis: Hashable, now: Instant) -> None:
+        begun = self._monotonic()
+        try:
+            self._result = Result(basis, now, self._compute(now))
+            self._has_failed = False
+        except Exception:
+            logger.exception("%s could not be computed", self._name)
+            self._has_failed = True
+        finally:
+            ended = self._monotonic()
+            with self._lock:
+                self._paused_until = ended + max(PAUSE, SHARE * (ended - begun))
+                self._is_running = False
