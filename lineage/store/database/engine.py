@@ -145,10 +145,11 @@ def _prepared(engine: Engine) -> Iterator[None]:
             time.sleep(_PAUSE_SECONDS)
         try:
             if revision_of(connection) in _PREPARED_FROM:
-                from lineage.store.migrations.versions import v0025_runs_on_postgresql  # noqa: PLC0415 (Alembic)
+                from alembic.script import ScriptDirectory  # noqa: PLC0415 (slow to import)
 
                 connection.exec_driver_sql("SET statement_timeout = 0")
-                v0025_runs_on_postgresql.prepare(connection)
+                newest = ScriptDirectory(str(_MIGRATIONS)).get_revision(REVISION)
+                newest.module.prepare(connection)
             yield
         finally:
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")
