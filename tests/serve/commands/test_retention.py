@@ -133,19 +133,21 @@ def compare_answers(fresh: stores.Fresh, folder: Path, seed: int) -> int:
         sign(service, KEYS)
         before = answers(service, records)
         held = None
+        named: set[tuple[str, str]] = set()  # by a hold: from then on there is an answer about it
         removed = 0
         for _ in range(rng.randint(1, 3)):
             clock.now += 1
             if held is None and rng.random() < 0.5:
-                held = holds.place_hold(
-                    service, by="human:c", reason="x", principal=rng.choice(["human:alice", "agent:p"]), unseen=True
-                )
+                principal = rng.choice(["human:alice", "agent:p"])
+                held = holds.place_hold(service, by="human:c", reason="x", principal=principal, unseen=True)
+                named.add(("principal", principal))
             elif held is not None and rng.random() < 0.5:
                 holds.release_hold(service, held["hold"], by="human:c", reason="over")
                 held = None
             if rng.random() < 0.3:
-                event = codec.decode_line(json.dumps(rng.choice(records)["event"]).encode())
-                service.require_log().append([entry_of(event)])
+                again = rng.choice(records)  # on its own topic: a misrouted event would be authorised on the right one
+                event = codec.decode_line(json.dumps(again["event"]).encode())
+                service.require_log().append([Entry(again["via"], codec.encode(event))])
                 service.catch_up()
             instant = rng.choice([LATE - 1, LATE, clock.now])
             removed += retention.retain(service, KEYS, instant, rule="old", by="human:dpo")["records"]
@@ -155,7 +157,7 @@ def compare_answers(fresh: stores.Fresh, folder: Path, seed: int) -> int:
             if after[key] is None:
                 asked = key[-1] if key[0] == "who" else ":".join(key[-2:])
                 assert expected is None or service.why_missing(asked)
-            elif after[key] != expected:
+            elif after[key] != expected and not (expected is None and key in named):
                 assert "deleted by retention on" in json.dumps(after[key]), key
         checked = maintenance.fsck(service, lambda _records: None)
         assert [] == checked["differences"]
