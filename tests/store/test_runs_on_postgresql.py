@@ -376,6 +376,9 @@ def test_an_existing_store_is_its_first_run(postgres_url: str, tmp_path: Path):
                 assert [] == unequal(store, log, tmp_path)
                 assert 0 == overlooked(store)
             assert before == after
+            assert [("fact",), ("sorted_ref",)] == execute(
+                postgres_url, "SELECT tablename FROM pg_stats WHERE attname = 'run' ORDER BY 1"
+            )
             assert execute(postgres_url, f"SET ROLE {role}", "SELECT count(*) FROM ref, sorted_ref, run")[0][0] > 0
         finally:
             execute(postgres_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
