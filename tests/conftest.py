@@ -32,6 +32,7 @@ def _small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sorted_runs, "HOT", 40)
     monkeypatch.setattr(sorted_runs, "FAN", 3)
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)  # of the usual 128 MiB
+    monkeypatch.setattr(sorted_runs, "LEAST_FACTS", 0)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -34,6 +34,9 @@ from lineage.store.database.tables import UPWARD, fact, ref
 HOT: Final = 200_000  # facts after which the newest run is complete on SQLite: its pages still fit into the cache
 FAN: Final = 6  # runs of one level that are merged into one of the next level
 BYTES_OF_CACHE: Final = 640  # of PostgreSQL's page cache for each fact of a run: twice what its entries take
+# A run on PostgreSQL has at least this many facts: every run makes questions slower, and a smaller index is in the page
+# cache of the operating system anyway.
+LEAST_FACTS: Final = 2_000_000
 MOST_RUNS: Final = 12  # on PostgreSQL
 
 Row = tuple[Any, ...]
@@ -202,10 +205,16 @@ def repeated_idents(dialect: str, among: Collection[int] | None = None) -> sa.Se
         among: The hashes to look at; None for all.
     """
     column = by_ident.c.key if dialect == "sqlite" else fact.c.ident
-    some: sa.ColumnElement[bool] = sa.true()
+    repeated = sa.select(column).group_by(column).having(sa.func.count() > 1)
     if among is not None:
-        some = in_array(column, among) if dialect == "sqlite" else _in_any_run(column, values_of(among))
-    return sa.select(column).where(some).group_by(column).having(sa.func.count() > 1)
+        return repeated.where(in_array(column, among) if dialect == "sqlite" else _in_any_run(column, values_of(among)))
+    if dialect == "sqlite":
+        return repeated
+    # Within one run the index has the identities in order, so a store of one run needs no sorting or hashing.
+    runs = sa.select(sa.func.count()).select_from(run_on_postgresql).scalar_subquery()
+    in_one = sa.select(fact_in_run.c.ident).group_by(fact_in_run.c.run, fact_in_run.c.ident)
+    found = sa.union(in_one.having(sa.func.count() > 1), repeated.where(runs > 1)).subquery()
+    return sa.select(found.c.ident)
 
 
 def highest_in_runs(table: Table, key: sa.ColumnElement[int]) -> sa.ScalarSelect[int]:
@@ -294,7 +303,7 @@ def count_in_turn(connection: Connection, newest: int, facts: int) -> None:
     runs = sa.select(sa.func.count()).select_from(run_on_postgresql.alias()).scalar_subquery()
     row = connection.execute(grown.returning(run_on_postgresql.c.facts, cache, runs)).one()
     counted, bytes_of_cache, existing = row
-    if counted * BYTES_OF_CACHE < bytes_of_cache or existing >= MOST_RUNS:
+    if counted < LEAST_FACTS or counted * BYTES_OF_CACHE < bytes_of_cache or existing >= MOST_RUNS:
         return
     # With a mark that nobody has seen: if the database loses this transaction and others follow instead, what was read
     # of the run until then is not taken for its content.
