@@ -7,12 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -34,13 +32,14 @@ from lineage.serve.queries.service import Service
 from lineage.store.database import engine as opening
 from lineage.store.database import postgres, sorted_runs
 from lineage.store.database.sorted_runs import fact_in_run, run_filter, run_on_postgresql, sorted_ref
-from lineage.store.rebuild.diff import differences, twin
 from lineage.store.rebuild.index_check import entry_differences
 from lineage.store.store import Store, open_store
 from lineage.store.writing import projection, run_filters
 from lineage.store.writing.run_filters import RunFilters
 from tests.support import stores, worlds
+from tests.support.kafka_worlds import wait_until
 from tests.support.places import ROOT
+from tests.support.postgres_stores import a_store, execute, unequal
 
 pytestmark = pytest.mark.postgres
 
@@ -53,15 +52,6 @@ def filters_for_small_batches(monkeypatch: pytest.MonkeyPatch):
 
 START = 1_790_000_000_000_000
 MANY = 1_000_000  # records in a batch for which filters are loaded
-
-
-@contextmanager
-def opened(url: str, *, create: bool = True) -> Iterator[Store]:
-    store = open_store(url, codec.read, create=create)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 @contextmanager
@@ -93,30 +83,6 @@ def a_batch(events: list[Event], *, partition: int = 0, start: int = 0) -> Batch
     ]
     read_records(records, None, batch)
     return batch
-
-
-def execute(url: str, *statements: str) -> list[Any]:
-    engine = sa.create_engine(
-        sa.make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
-    )
-    with engine.connect() as connection:
-        results = [connection.exec_driver_sql(statement) for statement in statements]
-        return results[-1].all() if results[-1].returns_rows else []
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    give_up = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
-
-
-def unequal(store: Store, log: Log, folder: Path) -> list[str]:
-    alone = twin(store, folder / f"{uuid4().hex}.db")
-    project(log, alone, None, ends=store.positions())
-    found = list(differences(store, alone))
-    alone.close()
-    return found
 
 
 def in_small_batches(log: Log, store: Store) -> None:
@@ -164,7 +130,7 @@ def test_random_worlds_in_many_runs_equal_those_on_sqlite(
 ):
     """Whatever is in complete runs is found: duplicates, conflicts, bounds. And no filter denies a key of its run."""
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 16_000_000)  # a run has 8 facts
-    with a_log(tmp_path, seed) as log, opened(postgres_url) as store:
+    with a_log(tmp_path, seed) as log, a_store(postgres_url) as store:
         in_small_batches(log, store)
         runs = runs_of(store)
         assert len(runs) > 4
@@ -176,7 +142,7 @@ def test_random_worlds_in_many_runs_equal_those_on_sqlite(
 def test_a_batch_asks_a_complete_run_only_for_what_it_may_have(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
     """New keys are looked up only in the newest run; the run of an older key is found again."""
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)
-    with opened(postgres_url) as store:
+    with a_store(postgres_url) as store:
         for start in range(0, 200, 40):
             store.write(a_batch([token(number) for number in range(start, start + 40)], start=start))
         complete = [run for run, level, filtered in runs_of(store) if level and filtered]
@@ -200,7 +166,7 @@ def test_a_writer_whose_run_is_completed_by_another_writes_again(postgres_url: s
     but not committed, is written to the newest one instead.
     """
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 1 << 27)  # each batch completes a run
-    with opened(postgres_url) as one, opened(postgres_url) as other:
+    with a_store(postgres_url) as one, a_store(postgres_url) as other:
         wait_for_turn = projection.wait_for_turn
         between = iter([lambda: [other.write(a_batch([token(n)], partition=1, start=n)) for n in range(2)]])
 
@@ -224,7 +190,7 @@ def test_a_writer_whose_run_is_completed_by_another_writes_again(postgres_url: s
 def test_filters_of_a_replaced_store_are_not_used(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A process that goes on writing after a rebuild finds what the rebuild put into other runs."""
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 8_000_000)
-    with a_log(tmp_path, 5) as log, opened(postgres_url) as store:
+    with a_log(tmp_path, 5) as log, a_store(postgres_url) as store:
         in_small_batches(log, store)
         monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 3_000_000)
         maintenance.rebuild(Service(store, log, Trust(), lambda: START, source="urn:test"), lambda _: None)
@@ -237,7 +203,7 @@ def test_filters_of_a_replaced_store_are_not_used(postgres_url: str, tmp_path: P
 def test_the_last_run_has_whatever_comes_then(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
     """Every look-up searches all runs, so there are only so many."""
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 1 << 27)
-    with opened(postgres_url) as store:
+    with a_store(postgres_url) as store:
         for number in range(sorted_runs.MOST_RUNS + 5):
             store.write(a_batch([token(number)], start=number))
         runs = runs_of(store)
@@ -253,7 +219,7 @@ def test_a_run_gets_another_mark_when_it_is_complete(postgres_url: str, monkeypa
     """
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)
     monkeypatch.setattr(run_filters, "_STEP", 4)
-    with opened(postgres_url) as store:
+    with a_store(postgres_url) as store:
         [(mark,)] = execute(postgres_url, "SELECT mark FROM run")
         filters = store._projection.filters
         build_some = filters.build_some
@@ -280,7 +246,7 @@ def test_a_run_gets_another_mark_when_it_is_complete(postgres_url: str, monkeypa
 def test_two_processes_may_store_one_filter(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
     """The second changes nothing, and a thread that finds nothing left to build does nothing."""
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)
-    with opened(postgres_url) as store:
+    with a_store(postgres_url) as store:
         monkeypatch.setattr(store, "_build_filters", lambda _: None)
         store.write(a_batch([token(number) for number in range(40)]))
         both = [RunFilters(), RunFilters()]
@@ -296,11 +262,11 @@ def test_two_processes_may_store_one_filter(postgres_url: str, monkeypatch: pyte
 def test_few_records_load_no_filters(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
     """An order does not wait for megabytes of filters: it asks every run, and finds what is there."""
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)
-    with opened(postgres_url) as store:
+    with a_store(postgres_url) as store:
         store.write(a_batch([token(number) for number in range(40)]))
         store.write(a_batch([token(40)], start=40))
     monkeypatch.setattr(run_filters, "_FEW", 1_000)
-    with opened(postgres_url) as store:
+    with a_store(postgres_url) as store:
         assert 1 == store.write(a_batch([token(7)], start=41)).duplicates
         assert {} == store._projection.filters._loaded
 
@@ -308,7 +274,7 @@ def test_few_records_load_no_filters(postgres_url: str, monkeypatch: pytest.Monk
 def test_fsck_finds_a_filter_that_denies_a_key(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
     """A filter without its keys is reported with its run, and a fact in no run as well."""
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)
-    with opened(postgres_url) as store:
+    with a_store(postgres_url) as store:
         store.write(a_batch([token(number) for number in range(40)]))
         store.write(a_batch([token(40)], start=40))
         assert [] == [*entry_differences(store)]
@@ -334,7 +300,7 @@ def test_a_filter_has_a_size_that_the_database_can_send(count: int, monkeypatch:
 
 def at_the_version_before(url: str, log: Log) -> None:
     """Fill a store, and bring it back to the version without runs."""
-    with opened(url) as store:
+    with a_store(url) as store:
         project(log, store, None)
         stores.downgrade(store.engine, "0022")
 
@@ -369,7 +335,7 @@ def test_an_existing_store_is_its_first_run(postgres_url: str, tmp_path: Path):
             )
             files = "SELECT pg_relation_filenode('fact'), pg_relation_filenode('{}')"
             before = execute(postgres_url, files.format("ref"))
-            with opened(postgres_url) as store:
+            with a_store(postgres_url) as store:
                 after = execute(postgres_url, files.format("sorted_ref"))
                 log.append(entry_of(each) for each in some_events(3))
                 in_small_batches(log, store)
@@ -405,7 +371,7 @@ def test_a_migration_that_is_killed_is_continued(postgres_url: str, tmp_path: Pa
             old.exec_driver_sql("SELECT 1 FROM pg_class")  # an index is complete only when this snapshot has ended
             migration = subprocess.Popen([sys.executable, "-c", _INIT, postgres_url], cwd=ROOT)
             try:
-                wait_until(lambda: execute(postgres_url, _INVALID))
+                wait_until(lambda: execute(postgres_url, _INVALID), 120)
             finally:
                 os.kill(migration.pid, signal.SIGKILL)
                 migration.wait()
@@ -419,7 +385,7 @@ def test_a_migration_that_is_killed_is_continued(postgres_url: str, tmp_path: Pa
                 open_store(postgres_url, codec.read)
             assert execute(postgres_url, _INVALID)
         engine.dispose()
-        with opened(postgres_url) as store:
+        with a_store(postgres_url) as store:
             assert [] == unequal(store, log, tmp_path)
         assert [] == execute(postgres_url, _INVALID)
 
@@ -457,5 +423,5 @@ def test_a_migration_waits_for_no_writer_and_delays_none(postgres_url: str, tmp_
             writing.result()
         assert [False, True] == did
         execute(postgres_url, "DELETE FROM fact WHERE n = 99999", "DELETE FROM sorted_ref WHERE n = 99999")
-        with opened(postgres_url) as store:
+        with a_store(postgres_url) as store:
             assert [] == unequal(store, log, tmp_path)

@@ -29,9 +29,9 @@ from lineage.store.acts_in_time import COLUMNS
 from lineage.store.plans import stored_plan
 from lineage.store.reading.descendants import load_below
 from lineage.store.rebuild import swap
-from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
 from tests.support import worlds
+from tests.support.postgres_stores import a_store, execute, unequal
 
 pytestmark = pytest.mark.postgres
 START = 1_790_000_000_000_000
@@ -50,32 +50,8 @@ def a_log(folder: Path, events: int) -> Iterator[Log]:
     log.close()
 
 
-@contextmanager
-def a_store(url: str, *, create: bool = True) -> Iterator[Store]:
-    store = open_store(url, codec.read, create=create)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
 def a_service(store: Store, log: Log | None) -> Service:
     return Service(store, log, Trust(), lambda: START, source="urn:test")
-
-
-def execute(url: str, *statements: str) -> list[Any]:
-    engine = sa.create_engine(sa.make_url(url), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        results = [connection.exec_driver_sql(statement) for statement in statements]
-        return results[-1].all() if results[-1].returns_rows else []
-
-
-def unequal(store: Store, log: Log, folder: Path) -> list[str]:
-    alone = twin(store, folder / f"{uuid4().hex}.db")
-    project(log, alone, None, ends=store.positions())
-    found = list(differences(store, alone))
-    alone.close()
-    return found
 
 
 # Connecting
