@@ -10,8 +10,8 @@ so a look-up finds it once at any time, and a process that is killed leaves a sm
 continues.
 
 On PostgreSQL the run is a column of ``fact`` and of ``sorted_ref``, the first of their indexes. A run is complete when
-its indexes fill about half of the server's page cache. Runs are not merged, so there are only so many: the last one has
-whatever comes then. A batch asks only the runs that may have its keys (``writing.run_filters``).
+its indexes fill about half of the server's page cache, and it is not small. Runs are not merged, so there are only so
+many: the last one has whatever comes then. A batch asks only the runs that may have its keys (``writing.run_filters``).
 
 The view ``ref`` has the columns without the run, so that statements are the same on both databases.
 """
