@@ -10,11 +10,13 @@ from lineage.core.findings.nearby import near
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene.entering import enter_all, enter_for_narrow_rules
 from lineage.core.findings.scene.scene import Scene
+from lineage.core.findings.scene.scopes import ScopeIndex
 from lineage.core.model.events import Fact
 from lineage.core.model.finding import Finding, merged
 from lineage.core.model.times import Instant, parse_instant
 from tests.support import worlds
 from tests.support.compare import facts_of as facts_of_records
+from tests.support.desk import granted, token
 from tests.support.finding_cases import CASES, done, issued, moment
 from tests.support.findings_views import facts_of
 from tests.support.honest_worlds import Honest
@@ -129,3 +131,59 @@ def test_an_operation_that_is_a_scope_of_another_token():
     found, expected = differences(facts_of(events, {}), Options())
     assert {one.of for one in found.values() if one.kind == "action-outside-scope"} == {"action:a2"}
     assert found == expected
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_scopes_reported_above_do_not_depend_on_the_order_of_questions(seed: int):
+    """
+    Also where delegations are in cycles, and where humans hold some of them.
+    """
+    rng = random.Random(seed)
+    holders = ["human:x", "agent:a", "agent:b"]
+    events = []
+    for number in range(12):
+        parents = [f"d{rng.randrange(12)}" for _ in range(rng.randrange(3))]
+        stated = {"parents": parents} if parents else {}
+        scopes = [f"s{rng.randrange(6)}:*" for _ in range(rng.randrange(3))]
+        events.append(granted(f"d{number}", rng.choice(holders), rng.choice(holders), scopes=scopes, **stated))
+        events.append(token(f"t{number}", subject="agent:a", delegation=f"d{number}", scopes=["s1:*"]))
+    world = World(facts_of(events, {}))
+    tokens = [element for number in range(12) if (element := world.graph.element(f"token:t{number}")) is not None]
+    expected = {one.key: walked_above(world, one.key) for one in tokens}
+    for _ in range(3):
+        rng.shuffle(tokens)
+        scene = Scene(world, Options(), world.latest, whole=False)
+        assert expected == {one.key: scene.scopes_reported_above(one) for one in tokens}
+
+
+def walked_above(world: World, key: str) -> frozenset[str]:
+    """Return the scopes of all delegations above a token that an agent holds."""
+    above = [world.graph.element(one) for one in world.graph.above(key) if one.startswith("delegation:")]
+    held = [one for one in above if one is not None and str(one.first("delegatee")).startswith("agent:")]
+    return frozenset(scope for one in held for scope in one.first("scopes") or ())
+
+
+def test_a_long_chain_is_not_walked_for_each_of_its_tokens(monkeypatch: pytest.MonkeyPatch):
+    """
+    A token of each delegation has a broad scope that is reported for the first of the delegations.
+    """
+    hops = 200
+    events = [granted("d0", "human:x", "agent:a0", scopes=["*"])]
+    events += [
+        granted(f"d{hop}", f"agent:a{hop - 1}", f"agent:a{hop}", parents=[f"d{hop - 1}"], scopes=["*"])
+        for hop in range(1, hops)
+    ]
+    events += [token(f"t{hop}", subject=f"agent:a{hop}", delegation=f"d{hop}", scopes=["*"]) for hop in range(hops)]
+    world = World(facts_of(events, {}))
+    asked = 0
+    sources = ScopeIndex.sources
+
+    def counted(index: ScopeIndex, key: str) -> list[str]:
+        nonlocal asked
+        asked += 1
+        return sources(index, key)
+
+    monkeypatch.setattr(ScopeIndex, "sources", counted)
+    found = near(world, [f"token:t{hop}" for hop in range(hops)], world.latest, Options())
+    assert "broad-scope" not in {one.kind for one in found}
+    assert asked < 20 * hops, asked

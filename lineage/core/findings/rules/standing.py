@@ -51,38 +51,19 @@ def standing_access(scene: Scene, key: str) -> Iterator[Finding]:
 def broad_scope(scene: Scene, key: str) -> Iterator[Finding]:
     """Find wildcards, scopes that the settings call broad, or very many scopes, held by an agent."""
     element, holder = scene.element(key), scene.holder(key)
-    if element is None or holder is None or scene.kind(holder) != "agent":
+    if element is None or holder is None or not scene.is_of_an_agent(key):
         return
     scopes = claimed(element)
-    above = _reported_above(scene, element)
     wide = sorted(scope for scope in scopes if (is_wildcard(scope) or scope in scene.options.broad)) if scopes else []
-    wide = [scope for scope in wide if scope not in above]
-    many = len(scopes) > scene.options.scopes and not scopes <= above
+    many = len(scopes) > scene.options.scopes
+    if wide or many:
+        above = scene.scopes_reported_above(element)
+        wide = [scope for scope in wide if scope not in above]
+        many = many and not scopes <= above
     if wide or many:
         what = f"broad scopes: {', '.join(wide)}" if wide else f"{len(scopes)} scopes"
         why = sentence("{} gives {} {}", keyed(key), principal(holder), what)
         yield finding("broad-scope", key, why, element.facts, at=element.issued_at)
-
-
-def _reported_above(scene: Scene, element: Element) -> set[str]:
-    """Return the scopes of a token that are reported for a delegation above it, because an agent holds that too."""
-    found: set[str] = set()
-    waiting = scene.granted_parents(element, "delegation")
-    entered = {element.key, *waiting}
-    while waiting:
-        node = waiting.pop()
-        above = scene.element(node)
-        if above is not None and _is_an_agents(scene, node):
-            found |= claimed(above)
-        fresh = [one for one in scene.scopes.sources(node) if one not in entered]
-        entered.update(fresh)
-        waiting += fresh
-    return found
-
-
-def _is_an_agents(scene: Scene, key: str) -> bool:
-    holder = scene.holder(key)
-    return holder is not None and scene.kind(holder) == "agent"
 
 
 def scope_unstated(scene: Scene, key: str) -> Iterator[Finding]:
@@ -90,7 +71,7 @@ def scope_unstated(scene: Scene, key: str) -> Iterator[Finding]:
     element, holder = scene.element(key), scene.holder(key)
     if element is None or holder is None or scene.kind(holder) != "agent" or scene.scopes.held(key) is not None:
         return
-    above = [parent for parent in scene.scopes.sources(key) if _is_an_agents(scene, parent)]
+    above = [parent for parent in scene.scopes.sources(key) if scene.is_of_an_agent(parent)]
     if any(scene.scopes.held(parent) is None for parent in above):
         return  # reported for the element above
     why = sentence(

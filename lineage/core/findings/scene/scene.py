@@ -21,7 +21,7 @@ from lineage.core.findings.scene.acts import Act, Decided, act_of, alike, decide
 from lineage.core.findings.scene.derived import Recent, Upward
 from lineage.core.findings.scene.links import ChainLinks, Granted
 from lineage.core.findings.scene.reaches import Reaches, ReachSize, most_added, reach_of
-from lineage.core.findings.scene.scopes import AudienceIndex, ScopeIndex, contains, first_stated
+from lineage.core.findings.scene.scopes import AudienceIndex, ScopeIndex, Scopes, claimed, contains, first_stated
 from lineage.core.findings.scene.tally import Tally
 from lineage.core.model.events import Fact, RevocationOrdered, WorkloadBound
 from lineage.core.model.finding import Finding
@@ -143,6 +143,7 @@ class Scene:
         self.serious: dict[str, list[Finding]] = {}
         self.scopes = ScopeIndex(world.graph, world.principals, options)
         self.audiences = AudienceIndex(world.graph.element, self.scopes.sources)
+        self._agents_scopes = Upward[Scopes](self.scopes.sources, self._fold_agents_scopes)
         self._ends = Upward[End](self._delegations_above, self._fold_end)
         self._beginnings = Upward[Beginning](self._delegations_above, self._fold_beginning)
         self._depths = Upward[DepthLeft | None](self._parents, self._fold_depth)
@@ -183,6 +184,7 @@ class Scene:
         self.scopes.forget(below)
         self.audiences.forget(below)
         self.links.forget(below)
+        self._agents_scopes.forget(below)
         self._ends.forget(below)
         self._beginnings.forget(below)
         self._depths.forget(below)
@@ -285,6 +287,11 @@ class Scene:
             return str(actor)
         hop = wielder(self.world, key)
         return hop.principal if hop else str(element.first("subject"))
+
+    def is_of_an_agent(self, key: str) -> bool:
+        """Whether an agent may use an element."""
+        holder = self.holder(key)
+        return holder is not None and self.kind(holder) == "agent"
 
     def actor(self, act: Act) -> str | None:
         """Return who acted: by the action, else by its decision, else the token's user, else the workload."""
@@ -390,6 +397,43 @@ class Scene:
             node = waiting.pop()
             element = self.element(node)
             found |= (first_stated(element.facts) if element else None) or frozenset()
+            fresh = [one for one in self.scopes.sources(node) if one not in entered]
+            entered.update(fresh)
+            waiting += fresh
+        return frozenset(found)
+
+    def scopes_reported_above(self, element: Element) -> frozenset[str]:
+        """Return the scopes that agents hold by the delegations above a token: they are reported for these."""
+        found: set[str] = set()
+        for key in self.granted_parents(element, "delegation"):
+            scopes = self._agents_scopes.of(key)
+            if scopes is None:
+                return self._scopes_walked_above(element)
+            found |= scopes
+        return frozenset(found)
+
+    def _fold_agents_scopes(self, key: str, above: Mapping[str, Scopes]) -> Scopes:
+        """Combine the scopes that agents hold by an element and everything above it; None if a cycle is there."""
+        if self._agents_scopes.is_in_cycle(key) or None in above.values():
+            return None
+        element = self.element(key)
+        own = claimed(element) if element is not None and self.is_of_an_agent(key) else frozenset[str]()
+        held = [scopes for scopes in above.values() if scopes]
+        largest = max(held, key=len, default=own)
+        if own <= largest and all(scopes <= largest for scopes in held):
+            return largest  # so that a chain shares one set
+        return own.union(*held)
+
+    def _scopes_walked_above(self, element: Element) -> frozenset[str]:
+        """Return the same from one walk, which enters everything in a cycle except the token itself."""
+        found: set[str] = set()
+        waiting = self.granted_parents(element, "delegation")
+        entered = {element.key, *waiting}
+        while waiting:
+            node = waiting.pop()
+            above = self.element(node)
+            if above is not None and self.is_of_an_agent(node):
+                found |= claimed(above)
             fresh = [one for one in self.scopes.sources(node) if one not in entered]
             entered.update(fresh)
             waiting += fresh
