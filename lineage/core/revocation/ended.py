@@ -50,6 +50,10 @@ class EndedElement(NamedTuple):
             return self.order.given_at
         return min(order.given_at for order in self.orders)
 
+    def is_over(self, at: Instant) -> bool:
+        """Whether the order only suspends it, and it has expired."""
+        return self.order.suspends and at >= self.ends_at
+
     def is_spoken_of(self, answer: Answer) -> bool:
         """Whether an acknowledgement under the id applies to one of these orders.
 

@@ -116,7 +116,9 @@ class ReceiptLine(NamedTuple):
         return by_id(self.key)
 
 
-def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str] | None = None) -> list[ReceiptLine]:
+def receipt_of(
+    world: World, revocation: str, at: Instant, keys: Collection[str] | None = None, *, with_expired: bool = False
+) -> list[ReceiptLine]:
     """Compute the lines of a receipt, sorted by id, then by kind.
 
     Args:
@@ -125,6 +127,8 @@ def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str]
         revocation: The id.
         at: The instant asked about.
         keys: The elements to include; None means all.
+        with_expired: Whether to include elements whose suspension is over because they have expired, as receipts do
+            not.
 
     Cost:
         What the world contains at and below the targets, and the length of the paths.
@@ -139,7 +143,8 @@ def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str]
         for walked in walks:
             for key in walked[1] if keys is None else walked[1].keys() & keys:
                 found.setdefault(key, []).append(walked)
-    lines = (_line(world, key, at, walked) for key, walked in found.items())
+    until = -1 if with_expired else at
+    lines = (_line(world, key, until, walked) for key, walked in found.items())
     return sorted((line for line in lines if line is not None), key=lambda line: line.place)
 
 
@@ -166,7 +171,10 @@ def walk(world: World, order: Order) -> dict[str, Step]:
 
 
 def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> ReceiptLine | None:
-    """Build the line of an element that some orders in force kill; None if they do not affect it at the instant."""
+    """Build the line of an element that some orders in force kill; None if they do not affect it at the instant.
+
+    By then expired elements are no longer suspended.
+    """
     element = world.graph.element(key)
     counted = in_time(element, [order for order, _ in walks])
     found = decided(key, counted)

@@ -7,13 +7,14 @@ the same state.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from typing import Final, NamedTuple
 from weakref import WeakSet
 
 from lineage.core.authority.elements import granted_key
+from lineage.core.authority.orders import Order
 from lineage.core.authority.targets import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import (
@@ -42,17 +43,36 @@ _CAME: Final = 10_000  # records at once; beyond this, starting empty is faster
 _TOUCHED: Final = 1_000  # stale elements of an entry; beyond this, computing it from scratch is faster
 
 
+class Phase(NamedTuple):
+    """A time in which the same orders of an id are in force: from ``since`` until before ``until``."""
+
+    since: Instant
+    until: Instant
+
+
+def phase_of(orders: Iterable[Order], at: Instant) -> Phase:
+    """Return the time around an instant in which the same orders are in force; a lift ends only a suspension."""
+    moments = {moment for order in orders for moment in (order.effective_at, order.lifted_at if order.suspends else 0)}
+    return Phase(*_around(moments, at))
+
+
+def _around(moments: Iterable[Instant], at: Instant) -> tuple[Instant, Instant]:
+    """Return the last of some times that is not after an instant (0 if none is), and the next one."""
+    every = set(moments)
+    since = max((moment for moment in every if moment <= at), default=0)
+    return since, min((moment for moment in every if moment > at), default=NEVER)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RevocationEffects:
     """The effects of the orders of an id at any instant from ``since`` until before ``until``.
 
     Attributes:
-        ended: The elements by key, in receipt order.
+        ended: The elements by key, in receipt order, including suspended ones that expire in the meantime.
         uses: The successes under them after they ended, by element.
         since: The latest time in all its inputs before the instant asked about.
         until: The next such time.
-        orders_since: The same as ``since`` without the times of actions: from then until ``since``, only what was
-            done under the elements differs.
+        phase: The time in which the same orders are in force: within it, only what was done under the elements differs.
         acted: The elements that any action or decision names.
         keys: The elements and everything done under them: keys of actions, decisions, and what these name.
         targets: The targets of the orders, with all aliases.
@@ -64,7 +84,7 @@ class RevocationEffects:
     uses: Mapping[str, Sequence[LateUse]]
     since: Instant
     until: Instant
-    orders_since: Instant
+    phase: Phase
     acted: frozenset[str]
     keys: frozenset[str]
     targets: frozenset[str]
@@ -74,6 +94,21 @@ class RevocationEffects:
     def groups(self) -> EndedGroups:
         """The elements in groups with the same outcome, as long as nobody answers for them."""
         return EndedGroups(self.ended, self.uses)
+
+    @cached_property
+    def _first_over(self) -> Instant:
+        """When the first suspended element expires."""
+        return min((one.ends_at for one in self.ended.values() if one.order.suspends), default=NEVER)
+
+    def at(self, at: Instant) -> "RevocationEffects":
+        """Return the effects without the elements whose suspension is over at an instant, because they have expired."""
+        if at < self._first_over:
+            return self
+        return replace(self, ended={key: one for key, one in self.ended.items() if not one.is_over(at)})
+
+    def covers(self, at: Instant) -> bool:
+        """Whether the actions done by an instant are those by which the uses were determined."""
+        return self.since <= at < self.until
 
 
 def elements_and_names(part: World) -> set[int]:
@@ -96,7 +131,6 @@ class EffectsBuilder:
         self._keys: set[str] = set()
         self._acts: set[str] = set()  # what actions and decisions name
         self._acted_at: set[Instant] = set()
-        self._moments = {moment for order in self._orders for moment in (order.effective_at, order.lifted_at)}
         self._targets = {name for order in self._orders for name in (order.key, *aliases(world, order.key))}
 
     def take(
@@ -121,18 +155,15 @@ class EffectsBuilder:
         """Return the result; None if it is too large to cache."""
         if self._left < 0:
             return None
-        if any(order.suspends for order in self._orders):
-            # A suspension is over when the suspended element has expired, so elements expired by then are not
-            # included.
-            self._moments.update((self.at, *(one.ends_at for one in self._ended)))
         ended = _as_in_a_receipt(self._ended)
-        moments = self._moments | self._acted_at
+        phase = phase_of(self._orders, self.at)
+        since, until = _around({*phase, *self._acted_at}, self.at)
         return RevocationEffects(
             ended=ended,
             uses=self._uses,
-            since=max((moment for moment in moments if moment <= self.at), default=self.at),
-            until=min((moment for moment in moments if moment > self.at), default=NEVER),
-            orders_since=max((moment for moment in self._moments if moment <= self.at), default=self.at),
+            since=since,
+            until=until,
+            phase=phase,
             acted=frozenset(self._acts & ended.keys()),
             keys=frozenset(self._keys | self._acts),
             targets=frozenset(self._targets),
@@ -158,7 +189,7 @@ def patched(ends: RevocationEffects, keys: AbstractSet[str], recomputed: Revocat
         uses={**{key: uses for key, uses in ends.uses.items() if key not in keys}, **recomputed.uses},
         since=max(ends.since, recomputed.since),
         until=min(ends.until, recomputed.until),
-        orders_since=max(ends.orders_since, recomputed.orders_since),
+        phase=ends.phase,
         acted=ends.acted | recomputed.acted,
         keys=ends.keys | recomputed.keys,
         targets=ends.targets,
@@ -187,15 +218,18 @@ class ChangeWatch:
         return not self.is_over and not any(touched.is_in(revocation, ends) for touched in self.missed)
 
 
+_Entry = tuple[str, Instant]  # the id of a revocation, and when the phase began
+
+
 class RevocationCache:
-    """Caches what revocations end. Thread-safe."""
+    """Caches what revocations end, for each phase of their orders that was asked about. Thread-safe."""
 
     def __init__(self, store: Store, trust: Trusted | None = None) -> None:
         """Create an empty cache for a store and the trust table in force."""
         self._follower = Follower(store, load=self._begin, apply=self._take, trust=trust, most=_CAME)
         # All of these are protected by the follower's lock.
-        self._ends: dict[str, RevocationEffects] = {}
-        self._stale: dict[str, Invalidation] = {}  # of all entries
+        self._ends: dict[_Entry, RevocationEffects] = {}
+        self._stale: dict[_Entry, Invalidation] = {}  # of all entries
         self._size = 0
         self._watches: WeakSet[ChangeWatch] = WeakSet()
 
@@ -206,38 +240,48 @@ class RevocationCache:
             self._watches.add(watch)
             return watch
 
-    def of(self, revocation: str, at: Instant, watch: ChangeWatch) -> tuple[RevocationEffects, "Invalidation"] | None:
+    def of(
+        self, revocation: str, orders: Iterable[Order], at: Instant, watch: ChangeWatch
+    ) -> tuple[RevocationEffects, "Invalidation"] | None:
         """Return the cached effects of an id at an instant and a watch's start, with what must be recomputed.
 
-        At an earlier instant at which the same orders were in force, what was used must be recomputed.
+        Between other actions, but under the same orders, what was used must be recomputed.
+
+        Args:
+            revocation: The id.
+            orders: Its orders, as of the watch's start.
+            at: The instant.
+            watch: The watch.
 
         Returns:
             None if all of it must be computed.
         """
+        entry = revocation, phase_of(orders, at).since
         with self._follower.held():
-            found = self._ends.get(revocation)
-            if found is None or not found.orders_since <= at < found.until or not watch.holds(revocation, found):
+            found = self._ends.get(entry)
+            if found is None or not watch.holds(revocation, found):
                 return None
-            stale = self._stale.get(revocation, NOTHING)
-            if at < found.since:
+            stale = self._stale.get(entry, NOTHING)
+            if not found.covers(at):
                 stale = stale.and_also(Invalidation(elements=found.acted))
             return None if len(stale.grants) + len(stale.elements) > _TOUCHED else (found, stale)
 
     def keep(self, revocation: str, ends: RevocationEffects, watch: ChangeWatch) -> None:
         """Cache what was computed from a watch's start, unless newer events affect it."""
+        entry = revocation, ends.phase.since
         with self._follower.held():
-            known = self._ends.get(revocation)
+            known = self._ends.get(entry)
             if not watch.holds(revocation, ends) or (known is not None and known.since > ends.since):
                 return
-            self._drop(revocation)
-            self._ends[revocation] = ends
+            self._drop(entry)
+            self._ends[entry] = ends
             self._size += len(ends.keys)
             while self._size > KEPT:
                 self._drop(next(iter(self._ends)))
 
-    def _drop(self, revocation: str) -> None:
-        gone = self._ends.pop(revocation, None)
-        self._stale.pop(revocation, None)
+    def _drop(self, entry: "_Entry") -> None:
+        gone = self._ends.pop(entry, None)
+        self._stale.pop(entry, None)
         self._size -= len(gone.keys) if gone is not None else 0
 
     def _begin(self, _still: Store) -> None:
@@ -255,15 +299,16 @@ class RevocationCache:
             touched = change_set(reader, came)
         for watch in self._watches:
             watch.missed.append(touched)
-        for revocation, ends in list(self._ends.items()):
+        for entry, ends in list(self._ends.items()):
+            revocation, _ = entry
             if touched.is_in(revocation, ends):
                 stale = touched.stale(revocation, ends)
                 if stale is not None:
-                    stale = stale.and_also(self._stale.get(revocation, NOTHING))
+                    stale = stale.and_also(self._stale.get(entry, NOTHING))
                 if stale is None or len(stale.grants) + len(stale.elements) > _TOUCHED:
-                    self._drop(revocation)
+                    self._drop(entry)
                 else:
-                    self._stale[revocation] = stale
+                    self._stale[entry] = stale
 
 
 # How events change what a revocation ends

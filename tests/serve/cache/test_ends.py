@@ -16,7 +16,7 @@ from lineage.core.model.errors import TooManyError
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.serve.cache import revocation_cache as ends
-from lineage.serve.cache.revocation_cache import NOTHING, Invalidation, RelevantChanges, RevocationEffects
+from lineage.serve.cache.revocation_cache import NOTHING, Invalidation, Phase, RelevantChanges, RevocationEffects
 from lineage.serve.queries import preparation
 from lineage.serve.queries.revocations import closure, other_orders, receipt, revocation_snapshot, revocations
 from lineage.serve.queries.service import Service
@@ -282,7 +282,7 @@ def test_an_element_with_very_many_paths_is_found_once():
         uses={},
         since=0,
         until=1,
-        orders_since=0,
+        phase=Phase(0, 1),
         acted=frozenset(),
         keys=frozenset(),
         targets=frozenset(names[0]),
@@ -434,6 +434,60 @@ def test_an_earlier_time_reads_only_what_was_used(desk: Desk):
     assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
 
 
+@pytest.mark.parametrize(
+    ("came", "asked", "elements"),
+    [
+        # a second order of the id
+        ([token("t9"), ordered("rev", "token", "t9", "09:40")], ["10:00", "09:39", "09:31", "09:40"], [4, 3, 3, 4]),
+        # a lift, which ends no revocation of a token
+        ([lifted("rev", "09:40")], ["10:00", "09:39", "09:30", "09:41"], [3, 3, 3, 3]),
+    ],
+)
+def test_other_times_under_the_same_orders_look_nothing_up(
+    desk: Desk, came: list[dict[str, Any]], asked: list[str], elements: list[int]
+):
+    """
+    Each time is answered from the effects of its orders, which stay cached side by side.
+    """
+    desk.take(*came)
+    with keeping_at(desk) as (store, service):
+        first, second, *more = (moment_of(day(at)) for at in asked)
+        found = [verdict(service, first), verdict(service, second)]
+        with counted(store) as ran:
+            found += [verdict(service, at) for at in (first, *more)]
+
+    assert [*elements[:2], elements[0], *elements[2:]] == [each[1] for each in found]
+    assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
+
+
+def test_a_suspension_is_cached_until_it_is_lifted(desk: Desk):
+    """
+    Whichever of its elements have expired at a time before the lift, nothing is looked up again, also after asking
+    about a time after it.
+    """
+    held = [token("h1", expires_at=day("13:00")), derived("h2", "h1", expires_at=day("11:00"))]
+    desk.take(*held, ordered("held", "token", "h1", "09:30", mode="suspend"), lifted("held", "12:00"))
+    with keeping_at(desk) as (store, service):
+        asked = [moment_of(day(at)) for at in ("11:30", "12:01", "10:00", "11:00", "11:59", "12:00")]
+
+        def ended(at: int) -> tuple[Any, ...]:
+            found, page = (
+                revocations.revocation(service, "held", at=at),
+                receipt.receipt_page(service, "held", 0, 9, at=at),
+            )
+            assert found is not None
+            assert page is not None
+            return found["elements"], [line["id"] for line in page]
+
+        first = [ended(at) for at in asked[:2]]
+        with counted(store) as ran:
+            then = [ended(at) for at in asked[2:]]
+
+    assert [(1, ["h1"]), (0, [])] == first
+    assert [(2, ["h1", "h2"]), (1, ["h1"]), (1, ["h1"]), (0, [])] == then
+    assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
+
+
 def test_a_use_counts_from_when_it_happened(desk: Desk):
     """
     A use dated in the future by a clock that is ahead is known already, but counts later.
@@ -515,6 +569,22 @@ def test_the_latest_revocations_are_computed_before_the_first_question(desk: Des
     assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
 
 
+def test_what_a_lifted_suspension_ended_is_computed_before_the_first_question(desk: Desk):
+    """
+    A warmed process looks up no element for a time at which it was in force.
+    """
+    desk.take(ordered("held", "token", "t1", "09:30", mode="suspend"), lifted("held", "09:50"))
+    with keeping_at(desk) as (store, service):
+        list(preparation.ends_of(service))
+        with counted(store) as ran:
+            found = [
+                revocations.revocation(service, "held", at=moment_of(day(at))) for at in ("09:40", "09:49", "09:50")
+            ]
+
+    assert [3, 3, 0] == [one and one["elements"] for one in found]
+    assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
+
+
 def test_warming_keeps_the_latest_revocation(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """
     Warming goes from the earliest to the latest, because the oldest entry is dropped first.
@@ -537,18 +607,20 @@ def test_facts_that_arrive_during_the_computation_are_not_missed(desk: Desk):
         kept = service.ends
         assert kept is not None
         verdict(service)
+        with service.reader() as reader:
+            orders = revocation_snapshot.around(reader, "rev").orders.with_id("rev")
         watch = kept.watch()
-        found = kept.of("rev", AT, watch)
+        found = kept.of("rev", orders, AT, watch)
         assert found is not None
         worked_out, _ = found
         desk.take(token("other"))
         kept.watch()
         kept.keep("rev", worked_out, watch)
-        concurrent = kept.of("rev", AT, kept.watch())
+        concurrent = kept.of("rev", orders, AT, kept.watch())
         desk.take(derived("t4", "t2"))
         kept.watch()
         kept.keep("rev", worked_out, watch)
-        after = kept.of("rev", AT, kept.watch())
+        after = kept.of("rev", orders, AT, kept.watch())
 
         assert ((worked_out, NOTHING), (worked_out, Invalidation(grants={"token:t4"}))) == (concurrent, after)
 

@@ -7,7 +7,7 @@ verdict lists.
 import math
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from ingest.trust_file import Trust
@@ -37,16 +37,23 @@ from lineage.store.reading.reader import Reader
 
 
 def parts_of(
-    reader: Reader, world: World, revocation: str, at: Instant, *, size: int = PART, most: float = math.inf
+    reader: Reader,
+    world: World,
+    revocation: str,
+    at: Instant,
+    *,
+    size: int = PART,
+    most: float = math.inf,
+    with_expired: bool = False,
 ) -> Iterator[tuple[World, list[ReceiptLine]]]:
-    """Yield the lines of a receipt in parts, each with the world it was computed in.
+    """Yield the lines of a receipt in parts, each with the world it was computed in; ``with_expired`` as there.
 
     Raises:
         TooManyError: It has more elements than ``most``.
     """
     targets = [(order.key, order.effective_at) for order in world.orders.with_id(revocation) if order.in_force(at)]
     for part, keys in parts_below(reader, targets, nearby_of(world, revocation), size=size, most=most):
-        yield part, receipt_of(part, revocation, at, keys)
+        yield part, receipt_of(part, revocation, at, keys, with_expired=with_expired)
 
 
 def part_of(reader: Reader, keys: Collection[str], nearby: Iterable[Fact]) -> World:
@@ -102,16 +109,19 @@ class RevocationMoment:
 
     def ends(self, world: World, revocation: str, at: Instant) -> RevocationEffects | None:
         """Return the cached effects of a revocation, updated to this snapshot; None if they must be computed."""
-        found = None if self.kept is None else self.kept[0].of(revocation, at, self.kept[1])
+        if self.kept is None:
+            return None
+        cache, watch = self.kept
+        found = cache.of(revocation, world.orders.with_id(revocation), at, watch)
         if found is None:
             return None
         ends, stale = found
         if stale == NOTHING:
-            return ends
+            return ends.at(at)
         brought_up = self._mended(world, revocation, at, ends, stale)
         if ends.since <= at:  # otherwise those at a later instant stay cached
             self.keep(revocation, brought_up)
-        return brought_up
+        return None if brought_up is None else brought_up.at(at)
 
     def _mended(
         self, world: World, revocation: str, at: Instant, ends: RevocationEffects, stale: Invalidation
@@ -126,10 +136,15 @@ class RevocationMoment:
         parts.append((part_of(self.reader, stale.elements, nearby), set(stale.elements)))
         again: set[str] = set()
         for part, keys in parts:
-            self._take(gathering, part, receipt_of(part, revocation, at, keys - again), since)
+            lines = receipt_of(part, revocation, at, keys - again, with_expired=True)
+            self._take(gathering, part, lines, since)
             again |= keys
         recomputed = gathering.ends()
-        return None if recomputed is None else patched(ends, again, recomputed)
+        if recomputed is None:
+            return None
+        if not ends.covers(at):  # then everything was recomputed that an action names
+            ends = replace(ends, since=ends.phase.since, until=ends.phase.until)
+        return patched(ends, again, recomputed)
 
     def keep(self, revocation: str, ends: RevocationEffects | None) -> None:
         """Cache what was computed; None means it is too large."""
@@ -147,8 +162,9 @@ class RevocationMoment:
         since = min(order.effective_at for order in world.orders.with_id(revocation))
         most = math.inf if self.service.ends is None else KEPT
         try:
-            for part, lines in parts_of(self.reader, world, revocation, at, most=most):
-                yield self._take(gathering, part, lines, since)
+            for part, lines in parts_of(self.reader, world, revocation, at, most=most, with_expired=True):
+                ended, uses = self._take(gathering, part, lines, since)
+                yield [one for one in ended if not one.is_over(at)], uses
         except TooManyError as fault:
             raise TooManyError(
                 f"{revocation} ends too much to be looked at here: {fault}; on the command line it takes its time: "
@@ -186,7 +202,7 @@ class RevocationMoment:
             pass
         found = gathering.ends()
         self.keep(revocation, found)
-        return found
+        return None if found is None else found.at(at)
 
 
 @contextmanager
@@ -202,9 +218,12 @@ def moment_of(service: Service, known_at: Instant | None) -> Iterator[Revocation
 
 
 def work_out(service: Service, revocation: str) -> None:
-    """Compute what a revocation ends now, so that it is cached."""
+    """Compute what a revocation ends now, or ended until it was lifted, so that it is cached."""
     at = service.clock()
     with moment_of(service, None) as moment:
         world = around(moment.reader, revocation)
-        if world.orders.by_id.get(revocation):
+        orders = world.orders.with_id(revocation)
+        if not any(order.in_force(at) for order in orders):
+            at = max((order.lifted_at - 1 for order in orders if order.in_force(order.lifted_at - 1)), default=at)
+        if orders:
             moment.worked_out(world, revocation, at)
