@@ -168,8 +168,14 @@ def _kept(store: Store, settings: Settings) -> str:
 
 def _runs(found: IndexRuns) -> str:
     text = f", {found.runs:,} sorted run{'s' if found.runs > 1 else ''} of the index"
-    merging = f" ({found.waiting:,} facts are being merged, a little with every batch that is written)"
-    return text + merging if found.waiting else text
+    if found.waiting:
+        text += f" ({found.waiting:,} facts are being merged, a little with every batch that is written)"
+    if found.is_full:
+        text += (
+            " (no more are started: each further event costs more, and every question searches all of them; "
+            "raise shared_buffers, restart PostgreSQL and run 'delegraph rebuild', which makes larger ones)"
+        )
+    return text
 
 
 def _log(settings: Settings, log: Log) -> str:

@@ -209,7 +209,8 @@ class _ConsumerObserver:
                     self._metrics.graph(*self._live.size())
                 if time.monotonic() - counted >= _COUNT_SECONDS:
                     self._metrics.quarantine(count_quarantined(self._store), count_beyond_quota(self._store))
-                    self._metrics.index(*self._store.runs())
+                    index = self._store.runs()
+                    self._metrics.index(index.runs, index.waiting)
                     counted = time.monotonic()
             except (UnavailableError, IntegrityError) as fault:
                 logger.warning("the live graph is not kept up: %s", fault)

@@ -340,24 +340,27 @@ class IndexRuns(NamedTuple):
     Attributes:
         runs: The number of runs.
         waiting: The number of facts whose entries wait to be merged or are being merged; 0 on PostgreSQL.
+        is_full: Whether no further run is started, however many facts are added: on PostgreSQL.
     """
 
     runs: int
     waiting: int
+    is_full: bool
 
 
 def state_of(connection: Connection) -> IndexRuns:
     """Return the state of the index."""
     if connection.dialect.name != "sqlite":
         count_runs = sa.select(sa.func.count()).select_from(run_on_postgresql)
-        return IndexRuns(connection.execute(count_runs).scalar_one(), 0)
+        existing = int(connection.execute(count_runs).scalar_one())
+        return IndexRuns(existing, 0, existing >= MOST_RUNS)
     runs = connection.execute(sa.select(run)).all()
     complete = [each for each in runs if each.level]
     waiting = sum(each.facts for each in complete if each.target is not None)
     for level in {each.level for each in complete}:
         ready = [each for each in _ready(complete) if each.level == level]
         waiting += sum(each.facts for each in ready[: len(ready) // FAN * FAN])
-    return IndexRuns(len(runs), waiting)
+    return IndexRuns(len(runs), waiting, is_full=False)
 
 
 def merge_some(connection: Connection, most: int) -> int | None:

@@ -27,6 +27,7 @@ from lineage.serve.cli.main import main
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now, opened_log, opened_store
 from lineage.serve.text import render_chain
+from lineage.store.database import sorted_runs
 from tests.support.kafka_worlds import wait_until
 from tests.support.places import INCIDENT
 
@@ -413,6 +414,26 @@ def test_each_credential_sees_what_its_rights_allow(
 
 
 # PostgreSQL
+
+
+@pytest.mark.postgres
+def test_a_store_whose_last_run_grows_is_reported_with_the_remedy(
+    postgres_url: str, settings_of: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+):
+    """
+    It works, so the check is passed; but it becomes slower, and no run is started any more.
+    """
+    settings = settings_of(store=postgres_url)
+    with opened_store(settings, create=True):
+        pass
+    assert "shared_buffers" not in checks(doctor(settings))["store"][1]
+    monkeypatch.setattr(sorted_runs, "MOST_RUNS", 1)
+
+    ok, message = checks(doctor(settings))["store"]
+
+    assert ok
+    assert "1 sorted run of the index (no more are started: " in message
+    assert "raise shared_buffers, restart PostgreSQL and run 'delegraph rebuild'" in message
 
 
 @pytest.mark.postgres
