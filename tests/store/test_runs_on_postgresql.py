@@ -350,6 +350,25 @@ def test_an_existing_store_is_its_first_run(postgres_url: str, tmp_path: Path):
             execute(postgres_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
+def test_a_store_with_many_runs_can_be_taken_back_to_the_version_before(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A row that is in several runs is kept once; nothing else is lost."""
+    monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 16_000_000)
+    rows = "SELECT key, until, role, about, n FROM ref ORDER BY 1, 2, 3, 4, 5"
+    with a_log(tmp_path, 7) as log, a_store(postgres_url) as store:
+        in_small_batches(log, store)
+        assert len(runs_of(store)) > 4
+        before = execute(postgres_url, rows)
+        execute(
+            postgres_url,
+            "INSERT INTO sorted_ref (run, key, until, role, about, n) "
+            "SELECT run + 1, key, until, role, about, n FROM sorted_ref WHERE run IN (1, 2)",
+        )
+        stores.downgrade(store.engine, "0022")
+        assert before == execute(postgres_url, rows)
+
+
 _INIT = """
 import sys
 from lineage.store.database.engine import connect, upgrade
