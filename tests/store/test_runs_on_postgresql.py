@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -257,6 +258,25 @@ def test_two_processes_may_store_one_filter(postgres_url: str, monkeypatch: pyte
                 each.build_some(connection, MANY)
                 each.build_some(connection, MANY)
         assert [True] == [filtered for _, level, filtered in runs_of(store) if level]
+
+
+def test_a_rebuild_is_not_waited_for_with_a_filter(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
+    """
+    The exchange of a rebuild locks the filters, and then waits for everybody who has read a run: a process that waited
+    for it in turn would delay it until its own lock timeout. The filter is stored after a later batch.
+    """
+    monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 4_000_000)
+    with a_store(postgres_url) as store:
+        store.write(a_batch([token(number) for number in range(40)]))
+        with store._writing.begin() as rebuild:
+            rebuild.exec_driver_sql("LOCK TABLE run_filter IN SHARE ROW EXCLUSIVE MODE")
+            began = time.monotonic()
+            store.write(a_batch([token(40)], start=40))
+            assert time.monotonic() - began < 30  # half the lock timeout of a writer
+            assert [(1, 1, False), (2, 0, False)] == runs_of(store)
+        store.write(a_batch([token(41)], start=41))
+        assert [(1, 1, True), (2, 0, False)] == runs_of(store)
+        assert 0 == overlooked(store)
 
 
 def test_few_records_load_no_filters(postgres_url: str, monkeypatch: pytest.MonkeyPatch):

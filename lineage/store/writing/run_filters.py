@@ -25,6 +25,8 @@ _STEP: Final = 10_000  # keys that are read at a time
 _FEW: Final = 1_000  # records for which no filter is loaded: an order should not wait for megabytes
 _KEYS_PER_FACT: Final = 3
 _LEAST: Final = -(1 << 63) - 1
+# A rebuild that replaces the runs locks the filters, and waits for whoever has read a run: do not wait for it in turn.
+_BRIEFLY: Final = "SET LOCAL lock_timeout = '200ms'"
 
 _RUNS: Final = (
     sa.select(run.c.id, run.c.level, run.c.facts, run.c.mark, run_filter.c.mark.is_not(None).label("filtered"))
@@ -138,7 +140,12 @@ class RunFilters:
 
     @staticmethod
     def _store(connection: Connection, built: _Building) -> None:
-        """Store a filter, unless another process has, or the run belongs to a store that was replaced."""
+        """Store a filter, unless another process has, or the run belongs to a store that was replaced.
+
+        Raises:
+            OperationalError: The table of filters is locked; the next attempt reads the last keys again.
+        """
+        connection.exec_driver_sql(_BRIEFLY)
         words = sa.literal(built.filter.dump(), sa.LargeBinary)
         rows = sa.select(run.c.mark, words).where(run.c.mark == built.mark, run.c.level > 0)
         stored = postgresql.insert(run_filter).from_select(["mark", "words"], rows)
