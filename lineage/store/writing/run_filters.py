@@ -125,8 +125,9 @@ class RunFilters:
             query = sa.select(column).where(table.c.run == now.run, which).order_by(column).limit(_STEP)
             if now.last != _LEAST:
                 query = query.where(column > now.last)
-            keys = connection.execute(query).scalars().all()
-            now.filter.add(keys)
+            # As one value: reading rows takes twice the time of adding their keys.
+            keys = connection.execute(sa.select(sa.func.array(query.scalar_subquery()))).scalar_one()
+            now.filter.add(set(keys))
             most -= max(len(keys), 1)
             if len(keys) == _STEP:
                 self._building = now._replace(last=keys[-1])
