@@ -349,9 +349,9 @@ def producing(servers: str, count: int, folder: Path) -> Iterator[Figure]:
 def latency(servers: str, stores: Databases, folder: Path) -> Iterator[Figure]:
     """The latency from ``emit`` until queries see the event, which is when its batch is committed."""
     for each in RATES:
-        url = f"kafka://{servers}/paced{each}"
-        KafkaLog(url).create(partitions=PARTITIONS, replication=1)
         for kind, store in (("SQLite", stores.sqlite()), ("PostgreSQL", stores.postgresql())):
+            url = f"kafka://{servers}/paced-{kind}-{each}"  # one log for both would hold every identity twice
+            KafkaLog(url).create(partitions=PARTITIONS, replication=1)
             waits = _waits(url, store, each, folder / f"spool-{kind}-{each}.db")
             p50, p99 = statistics.median(waits), statistics.quantiles(waits, n=100)[98]
             yield Figure(name=f"emit to answerable, {each:,}/s, {kind}, p50", value=p50 * 1e3, unit="ms")
@@ -360,22 +360,21 @@ def latency(servers: str, stores: Databases, folder: Path) -> Iterator[Figure]:
 
 
 def _waits(url: str, store: str, each: int, spool: Path) -> list[float]:
-    kept, stopped = open_store(store, codec.read), threading.Event()
+    kept, joined, stopped = open_store(store, codec.read), threading.Event(), threading.Event()
     waits: list[float] = []
 
     class Waiting(Clocked):
+        def assigned(self, partitions: object) -> None:
+            joined.set()
+
         def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
             at = now()
             waits.extend((at - record.fact.event.occurred_at) / 1e6 for record in batch.readable)
 
-    log = KafkaLog(url)
-    before = sum(log.ends().values())
-    consumer = Consumer(log, kept, None, group=f"paced-{store[-12:]}", observer=Waiting(None))
+    consumer = Consumer(KafkaLog(url), kept, None, group=f"paced-{store[-12:]}", observer=Waiting(None))
     running = threading.Thread(target=consumer.run, args=(stopped,))
     running.start()
-    while sum(kept.positions().values()) < before:
-        time.sleep(0.1)
-    waits.clear()
+    joined.wait(60)
     run("paced", url, str(each), str(spool))
     deadline = time.monotonic() + 60
     while len(waits) < each * LATENCY_SECONDS and time.monotonic() < deadline:
