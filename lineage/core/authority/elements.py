@@ -3,6 +3,7 @@
 Section 3 and clause 4.1 of docs/rule-of-authority.md. Pure: facts in, values out.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -31,7 +32,31 @@ def in_order(facts: Iterable[Fact]) -> tuple[Fact, ...]:
     return tuple(once.values()) if len(once) == 1 else tuple(sorted(once.values(), key=fact_order))
 
 
-class FactIndex:
+class FactsByKey(ABC):
+    """Facts by key."""
+
+    @abstractmethod
+    def get(self, key: str) -> tuple[Fact, ...]:
+        """Return the facts under a key, sorted by ``in_order``; empty if there are none."""
+
+    def of(self, keys: Iterable[str]) -> tuple[Fact, ...]:
+        """Return the facts under some keys, in the order of the keys."""
+        return tuple(chain.from_iterable(map(self.get, keys)))
+
+    @abstractmethod
+    def __contains__(self, key: object) -> bool:
+        """Whether there is any fact under a key."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[str]:
+        """The keys."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of keys."""
+
+
+class FactIndex(FactsByKey):
     """Facts by key, sorted lazily when they are read."""
 
     def __init__(self) -> None:
@@ -51,10 +76,6 @@ class FactIndex:
         if self._added and key in self._added:
             self._ordered[key] = in_order((*self._ordered[key], *self._added.pop(key)))
         return self._ordered.get(key, ())
-
-    def of(self, keys: Iterable[str]) -> tuple[Fact, ...]:
-        """Return the facts under some keys, in the order of the keys."""
-        return tuple(chain.from_iterable(map(self.get, keys)))
 
     def __contains__(self, key: object) -> bool:
         """Whether there is any fact under a key."""

@@ -9,14 +9,14 @@ down at an instant skips subtrees that ended before it, so its cost depends on w
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Any, Final
 
 import networkx as nx
 
-from lineage.core.authority.elements import Element, FactIndex, granted_key, merge_facts
+from lineage.core.authority.elements import Element, FactsByKey, granted_key, in_order, merge_facts
 from lineage.core.model.events import Fact, TokenIssued
 from lineage.core.model.times import NEVER, Instant
 
@@ -31,14 +31,12 @@ class AuthorityGraph:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.facts = FactIndex()
+        self.facts = _GrantedElements()
         self.until: dict[str, Instant] = {}  # of every node
-        self._parents: dict[str, Mapping[str, object]] = {}  # for nodes that have any; only the keys count
         self._children: dict[str, list[str]] = {}
         self.asserted: defaultdict[str, set[str]] = defaultdict(set)  # prior actor -> elements that assert it
-        self._elements: dict[str, Element] = {}
+        self._elements = self.facts.elements
         self._named: defaultdict[str, defaultdict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
-        self._names: dict[str, tuple[str, ...]] = {}
 
     def add(self, fact: Fact) -> None:
         """Add a fact that grants an element; any other fact is ignored."""
@@ -47,21 +45,7 @@ class AuthorityGraph:
         if key is None:
             return
         alone = merge_facts(key, (fact,))  # what this fact alone claims
-        parents = alone.parents
-        if key not in self._names:  # the first fact about it
-            self._elements[key] = alone
-            self._names[key] = new = alone.names
-            if parents:
-                self._parents[key] = parents
-        else:
-            self._elements.pop(key, None)  # recomputed on the next read
-            known, above = self._names[key], self._parents.get(key, {})
-            new = tuple(name for name in alone.names if name not in known)
-            self._names[key] = known + new
-            parents = {parent: roles for parent, roles in parents.items() if parent not in above}
-            if parents:
-                self._parents[key] = {**above, **parents}
-        self.facts.add(key, fact)
+        new, parents = self.facts.enter(alone)
         bound = self.until.get(key, -1)
         if bound >= 0:  # already indexed under its bound (its children may have arrived first)
             for name in new:
@@ -91,21 +75,20 @@ class AuthorityGraph:
                 continue
             self.until[node] = until
             bucket = until >> _BUCKET_BITS
-            if before >> _BUCKET_BITS != bucket:
-                for name in self._names.get(node, ()):
-                    self._named[name][bucket].append(node)
-            rising.extend(self._parents.get(node, ()))
+            element = self._elements.get(node)
+            if element is not None:
+                if before >> _BUCKET_BITS != bucket:
+                    for name in element.names:
+                        self._named[name][bucket].append(node)
+                rising.extend(element.parents)
 
     def element(self, key: str) -> Element | None:
         """Return the combined claims about an element; None if no event granted it."""
-        element = self._elements.get(key)
-        if element is None and key in self.facts:
-            element = self._elements[key] = merge_facts(key, self.facts.get(key))
-        return element
+        return self.facts.element(key)
 
     def granted(self, key: str) -> bool:
         """Whether any event granted it."""
-        return key in self.facts
+        return key in self._elements
 
     def naming(self, name: str, *, after: Instant = -1) -> Iterator[str]:
         """Yield the elements that name something (a key as ``names_of`` gives it), each once.
@@ -128,7 +111,8 @@ class AuthorityGraph:
 
     def parents(self, key: str) -> Iterable[str]:
         """Return the direct dependencies of an element."""
-        return self._parents.get(key, ())
+        element = self._elements.get(key)
+        return () if element is None else element.parents
 
     def children(self, key: str) -> Sequence[str]:
         """Return the direct dependents of an element."""
@@ -148,12 +132,12 @@ class AuthorityGraph:
 
     def count_edges(self) -> int:
         """Count the dependencies."""
-        return sum(map(len, self._parents.values()))
+        return sum(len(element.parents) for element in self._elements.values())
 
     def view(self) -> nx.DiGraph:
         """Return a read-only networkx view of the graph, without copying it."""
         # Networkx requests the maps of a graph through these factories: first the successors, then the predecessors.
-        maps = iter((_LinkedNodes(self.until, self._children), _LinkedNodes(self.until, self._parents)))
+        maps = iter((_LinkedNodes(self.until, self.children), _LinkedNodes(self.until, self.parents)))
 
         class View(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
             adjlist_outer_dict_factory = staticmethod(lambda: next(maps))
@@ -163,11 +147,12 @@ class AuthorityGraph:
 
     def above(self, *keys: str) -> set[str]:
         """Return the elements and all they depend on, at any depth, granted or not (clause 1.1)."""
-        parents = self._parents
+        elements = self._elements
         seen = set(keys)
         waiting = list(seen)
         while waiting:
-            for parent in parents.get(waiting.pop(), ()):
+            element = elements.get(waiting.pop())
+            for parent in element.parents if element is not None else ():
                 if parent not in seen:
                     seen.add(parent)
                     waiting.append(parent)
@@ -175,14 +160,15 @@ class AuthorityGraph:
 
     def alive_below(self, keys: Iterable[str], after: Instant) -> tuple[set[str], list[Element]]:
         """Return the elements and their transitive dependents, and those of them that end after an instant."""
-        known, children, until = self._elements, self._children, self.until
+        element_of = self.facts.element
+        children, until = self._children, self.until
         seen = set(keys)
         alive: list[Element] = []
         nearest = list(seen)
         while nearest:
             level, nearest = nearest, []
             for key in level:
-                element = known.get(key) or self.element(key)
+                element = element_of(key)
                 if element is not None and element.ends_at > after:
                     alive.append(element)
                 elif until.get(key, NEVER) <= after:
@@ -219,6 +205,57 @@ class AuthorityGraph:
         return seen
 
 
+class _GrantedElements(FactsByKey):
+    """The facts that granted elements, by key, and these elements: an element contains its facts.
+
+    Attributes:
+        elements: The elements. Their names and dependencies are complete, in any order; ``element`` completes the rest.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.elements: dict[str, Element] = {}
+        self._added: dict[str, list[Fact]] = {}  # further facts, combined with the others on the next read
+
+    def enter(self, alone: Element) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
+        """Add what a fact alone claims, and return those of its names and dependencies that are new."""
+        key, names, parents = alone.key, alone.names, alone.parents
+        known = self.elements.get(key)
+        if known is None:  # the first fact about it
+            self.elements[key] = alone
+            return names, parents
+        self._added.setdefault(key, []).extend(alone.facts)
+        names = tuple(name for name in names if name not in known.names)
+        parents = {parent: roles for parent, roles in parents.items() if parent not in known.parents}
+        if names or parents:
+            self.elements[key] = known._replace(names=known.names + names, parents={**known.parents, **parents})
+        return names, parents
+
+    def element(self, key: str) -> Element | None:
+        """Return the combined claims about an element; None if no event granted it."""
+        element = self.elements.get(key)
+        if self._added and element is not None and key in self._added:
+            element = self.elements[key] = merge_facts(key, in_order((*element.facts, *self._added.pop(key))))
+        return element
+
+    def get(self, key: str) -> tuple[Fact, ...]:
+        """Return the facts that granted an element, sorted by ``in_order``; empty if there are none."""
+        element = self.element(key)
+        return () if element is None else element.facts
+
+    def __contains__(self, key: object) -> bool:
+        """Whether any event granted an element."""
+        return key in self.elements
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys of the elements."""
+        return iter(self.elements)
+
+    def __len__(self) -> int:
+        """The number of elements."""
+        return len(self.elements)
+
+
 class _Nodes(Mapping[str, Mapping[str, Any]]):
     """The nodes of the graph as networkx reads them, each with an empty attribute map."""
 
@@ -240,11 +277,11 @@ class _Nodes(Mapping[str, Mapping[str, Any]]):
 class _LinkedNodes(_Nodes):
     """The nodes with their adjacency maps and the (empty) edge attributes."""
 
-    def __init__(self, nodes: Mapping[str, object], links: Mapping[str, Iterable[str]]) -> None:
+    def __init__(self, nodes: Mapping[str, object], links: Callable[[str], Iterable[str]]) -> None:
         super().__init__(nodes)
         self._links = links
 
     def __getitem__(self, key: str) -> Mapping[str, Any]:
         if key not in self._nodes:
             raise KeyError(key)
-        return dict.fromkeys(self._links.get(key, ()), _NO_ATTRIBUTES)
+        return dict.fromkeys(self._links(key), _NO_ATTRIBUTES)

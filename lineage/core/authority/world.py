@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from lineage.core.authority.elements import FactIndex, Stated, first_stated
+from lineage.core.authority.elements import FactIndex, FactsByKey, Stated, first_stated
 from lineage.core.authority.graph import AuthorityGraph
 from lineage.core.authority.orders import Orders
 from lineage.core.authority.principals import Principals
@@ -123,7 +123,7 @@ class World:
             for key in index:
                 index.get(key)
 
-    def _indexes(self) -> tuple[FactIndex, ...]:
+    def _indexes(self) -> tuple[FactsByKey, ...]:
         """The indexes that together contain every fact."""
         return (
             self.graph.facts,

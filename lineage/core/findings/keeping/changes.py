@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from lineage.core.authority.elements import FactIndex, granted_key
+from lineage.core.authority.elements import FactsByKey, granted_key
 from lineage.core.authority.targets import aliases, targets
 from lineage.core.findings.keeping.marks import Marks
 from lineage.core.findings.keeping.neighbourhoods import EVERYTHING, Aspect
@@ -162,7 +162,7 @@ class Changes:
     def _alike(self, fact: Fact) -> tuple[Fact, ...]:
         """Return the known facts about the subject of a fact."""
         world, body = self._world, fact.event.body
-        index: FactIndex
+        index: FactsByKey
         match body:
             case TokenIssued() | DelegationGranted():
                 index, key = world.graph.facts, str(granted_key(body))
