@@ -1,14 +1,15 @@
 """Evaluate the rules over all facts, or over the surroundings of the answer to one question."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Final
 
 from lineage.core.authority.receivers import Deliveries
 from lineage.core.authority.world import World
 from lineage.core.findings.judging import SUPPRESSED, status_of
-from lineage.core.findings.options import Options
+from lineage.core.findings.options import Options, RuleOptions
 from lineage.core.findings.rules.catalogue import RULES, is_on, severity_of
 from lineage.core.findings.rules.rule import (
     KEY,
@@ -97,7 +98,7 @@ def look(
         without: The kinds of rules to leave out.
         timing: Measures how long each rule takes.
     """
-    by_subject = _by_subject(scene.options, narrow=narrow, without=without)
+    by_subject = _by_subject(tuple(scene.options.rules.items()), narrow=narrow, without=without)
     for key in keys:
         if is_known(scene, key):
             for rule in by_subject.get(subject_of(scene, key), ()):
@@ -129,8 +130,13 @@ def subject_of(scene: Scene, key: str) -> str:
     return NAMED if kind in ("client", "session") else kind
 
 
-def _by_subject(options: Options, *, narrow: bool, without: frozenset[str]) -> dict[str, list[Rule]]:
+@lru_cache(maxsize=64)
+def _by_subject(
+    settings: tuple[tuple[str, RuleOptions], ...], *, narrow: bool, without: frozenset[str]
+) -> Mapping[str, list[Rule]]:
+    """Return the rules by what they examine; kept, because an answer about one thing asks for them twice."""
     found: dict[str, list[Rule]] = {subject: [] for subject in SUBJECTS}
+    options = Options(rules=dict(settings))
     for rule in RULES.values():
         if is_on(rule, options) and rule.kind not in {REPEAT, *without} and not (narrow and rule.wide):
             for subject in rule.of:

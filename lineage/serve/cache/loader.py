@@ -15,7 +15,7 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import Trusted, in_force
 from lineage.serve.documents.core_documents import Document
 from lineage.store.reading.graph_parts import load_nearby
-from lineage.store.reading.reader import Choose, Reader
+from lineage.store.reading.reader import Choose, Named, Nearby, Reader
 from lineage.store.store import Store
 
 Positions = Mapping[tuple[str, int], int]
@@ -126,22 +126,24 @@ class WorldLoader:
         with self._store.reader(trust=in_force(self._trust), known_at=known_at) as reader:
             world = reader.world()
             if kind == "action":
-                reader.load_actions(world, [id_])
-                reader.load_places(world, list(world.graph))
+                nearby, named = reader.load_action_with_nearby(world, id_, SURROUNDINGS)
                 if id_ not in world.actions:
                     return None
+                reader.load_places(world, list(world.graph))
                 elements = {key for key in world.authorities_named(id_) if world.graph.granted(key)}
                 names = {f"principal:{actor}" for actor in world.acted(id_)}
-                return self._around(reader, world, elements, names, choose=partial(grants_read_near, action=id_))
+                choose = partial(grants_read_near, action=id_)
+                return self._around(reader, world, elements, names, choose=choose, orders_on=named, nearby=nearby)
             if kind in ELEMENT_KINDS:
-                reader.load_grants(world, [key])
+                nearby = reader.load_grants_with_nearby(world, [key], [key], [], SURROUNDINGS)
                 reader.load_places(world, list(world.graph))
             else:
                 reader.load_name(world, key)
             if not world.graph.granted(key) and not reader.is_named(key):
                 return None
             if kind in ELEMENT_KINDS:
-                return self._around(reader, world, {key}, set(), with_orders=True)
+                named = Named({key}, frozenset())
+                return self._around(reader, world, {key}, set(), orders_on=named, nearby=nearby)
             if kind == "principal":
                 names = {f"principal:{one}" for one in world.principals.party(id_)}
                 return self._around(reader, world, set(), names, naming=_NAMING)
@@ -158,7 +160,8 @@ class WorldLoader:
         *,
         naming: int = 0,
         choose: Choose | None = None,
-        with_orders: bool = False,
+        orders_on: Named | None = None,
+        nearby: Nearby | None = None,
     ) -> WorldPart:
         is_whole, left_out, delegatees = reader.load_surroundings(
             world,
@@ -167,7 +170,8 @@ class WorldLoader:
             most=SURROUNDINGS,
             naming=naming,
             choose=choose,
-            with_orders=with_orders,
+            orders_on=orders_on,
+            nearby=nearby,
         )
         named = {one for one in world.graph if not names.isdisjoint(_names(world, one))} if naming else set()
         return WorldPart(world, is_whole, frozenset({*elements, *names, *named, *delegatees}), left_out)

@@ -58,6 +58,27 @@ Choose = Callable[[World, list[Fact]], tuple[list[Fact], frozenset[str]]]
 """Chooses from some grants those that are read, and returns the keys of what the others are about and depend on."""
 
 
+class Nearby(NamedTuple):
+    """What was done under and derived from some elements, and what some parties did and asked for.
+
+    Attributes:
+        facts: The facts about that; they are not in the world yet.
+        hashes: The hashes of what they are about.
+        is_whole: Whether that is everything.
+    """
+
+    facts: list[Fact]
+    hashes: AbstractSet[int]
+    is_whole: bool
+
+
+class Named(NamedTuple):
+    """The elements and the other things, such as principals, on which orders matter; as keys."""
+
+    elements: AbstractSet[str]
+    others: AbstractSet[str]
+
+
 class Surroundings(NamedTuple):
     """The outcome of loading the basis of findings about some things.
 
@@ -232,6 +253,51 @@ class Reader:
         for found in self.facts_above(keys):
             world.add(found)
 
+    def load_grants_with_nearby(
+        self, world: World, keys: Collection[str], elements: Collection[str], parties: Collection[str], most: int
+    ) -> Nearby:
+        """Load some elements like ``load_grants``, and find what is near elements and parties, in one statement.
+
+        Args:
+            world: The world to which the grants are added.
+            keys: The elements.
+            elements, parties: See ``load_surroundings``; few.
+            most: The most facts of each kind.
+        """
+        asked = {name: list(self.hashes(of)) for name, of in (("elements", elements), ("parties", parties))}
+        asked = {"keys": list(self.hashes(keys)), **asked}
+        rows: list[tuple[int, int, int]] = []
+        found_near: list[tuple[int, Fact]] = []
+        with_nearby = statements.WITH_NEARBY[self.dialect]
+        for part, *row, hashed in rows_found(self.connection, with_nearby, {**asked, "most": most + 1}):
+            if part == statements.ABOVE:
+                world.add(fact_of(row, self.decode))
+            elif part == statements.NEAR:
+                found_near.append((hashed, fact_of(row, self.decode)))
+            else:
+                rows.append((part, row[0], hashed))
+        near, is_whole = _first_of_each_role(rows, most)
+        return Nearby([found for hashed, found in found_near if hashed in near], near, is_whole)
+
+    def load_action_with_nearby(self, world: World, action: str, most: int) -> tuple[Nearby | None, Named]:
+        """Load an action with its chain, and find what is near its authorities and its actors, in few statements.
+
+        Returns:
+            What is nearby, None if that has to be looked for after all, because an authority was never granted; and
+            that on which orders matter, which are not loaded yet.
+        """
+        for found in self.facts_about([f"action:{action}"]):
+            world.add(found)
+        if action not in world.actions:
+            return None, Named(set(), set())
+        elements, principals = self.named_by_activity(world, [action])
+        authorities = world.authorities_named(action)
+        actors = [f"principal:{actor}" for actor in world.acted(action)]
+        nearby = self.load_grants_with_nearby(world, elements, authorities, actors, most)
+        is_granted = all(map(world.graph.granted, authorities))
+        named = Named({*elements, *world.graph}, {*principals, *world.graph.names()})
+        return nearby if is_granted else None, named
+
     def load_elements(self, world: World, keys: Collection[str]) -> None:
         """Load what is needed to evaluate some elements: ancestors, names, revocations and reinstatements."""
         facts = self.facts_above(keys)
@@ -381,7 +447,8 @@ class Reader:
         most: int,
         naming: int = 0,
         choose: Choose | None = None,
-        with_orders: bool = False,
+        orders_on: Named | None = None,
+        nearby: Nearby | None = None,
     ) -> Surroundings:
         """Load the basis of findings about elements and names: actions, decisions, and derived elements.
 
@@ -393,7 +460,9 @@ class Reader:
             naming: For each name, how many elements that name it to include in ``elements``.
             choose: If the actions are not evaluated themselves: chooses those of the grants behind them that are read
                 nevertheless. Orders on what they used are left out then, and registrations of whom that names.
-            with_orders: Whether the world contains no orders and registrations yet: they are loaded for all of it.
+            orders_on: If the world contains no orders and registrations yet: they are loaded for these, and without
+                ``choose`` for all of it.
+            nearby: What is near the elements and names, if that is known; there is no ``naming`` then.
         """
         loaded = world.graph.above(*(key for key in elements if key in world.graph))
         loaded.update(name for key in tuple(loaded) if (element := world.graph.element(key)) for name in element.names)
@@ -406,26 +475,17 @@ class Reader:
             self.load_hashed(world, found[:naming])
             hashes.update(found[:naming])
         delegatees, is_all = self._load_handed_before(world, loaded, most)
-        is_whole = is_whole and is_all
-        near: set[int] = set()  # the hashes of actions, decisions and children
-        nobody: list[int] = []
-        for under, by in zip_longest(chunks(hashes), chunks(parties), fillvalue=nobody):
-            found_near, is_all = self._nearby(under, by, most)
-            near |= found_near
-            is_whole = is_whole and is_all
-        facts = self.facts(statements.FACTS_ABOUT, near)
+        nearby = self._nearby(hashes, parties, most) if nearby is None else nearby
+        is_whole = is_whole and is_all and nearby.is_whole
+        facts = nearby.facts
         decisions = {about(one.event) for one in facts if isinstance(one.event.body, DecisionMade)}
         if decisions:
             acts = self.hashes(about(one.event) for one in self.facts_referring(decisions, RefRole.USES))
-            facts += self.facts(statements.FACTS_ABOUT, acts - near)
+            facts = [*facts, *self.facts(statements.FACTS_ABOUT, acts - nearby.hashes)]
         for one in facts:
             world.add(one)
         done = {one.event.body.action for one in facts if isinstance(one.event.body, ActionPerformed)}
-        ordered_on = frozenset(elements) if with_orders else None
-        left_out = self._load_behind(world, done, loaded, choose, ordered_on)
-        acting_ones = {f"principal:{id_}" for action in world.actions for id_ in world.acted(action)}
-        for one in self.facts_referring({*names, *acting_ones}, RefRole.BOUND):
-            world.add(one)
+        left_out = self._load_behind(world, done, loaded, names=names, choose=choose, orders_on=orders_on)
         return Surroundings(is_whole, left_out, delegatees)
 
     def _load_handed_before(self, world: World, loaded: AbstractSet[str], most: int) -> tuple[frozenset[str], bool]:
@@ -453,45 +513,51 @@ class Reader:
             self.load_hashed(world, found[:most])
         return delegatees, is_whole
 
-    def _nearby(self, elements: list[int], parties: list[int], most: int) -> tuple[set[int], bool]:
-        """Return the hashes of what was done under, and derived from, elements, and of what parties did and asked for.
-
-        Also whether that is everything: of each kind, ``most`` facts or children are included. It is unknown if there
-        are more rows than that, and a fact or a child may have several.
-        """
-        asked = {"elements": elements, "parties": parties, "most": most + 1}
-        by_role: defaultdict[int, dict[int, int]] = defaultdict(dict)
-        rows_of: Counter[int] = Counter()
-        for role, number, hashed in rows_found(self.connection, statements.NEARBY[self.dialect], asked):
-            rows_of[role] += 1
-            by_role[role][hashed if role == RefRole.DEPENDS else number] = hashed
-        kept = (islice(dict(sorted(found.items())).values(), most) for found in by_role.values())
-        return set(chain.from_iterable(kept)), max(rows_of.values(), default=0) <= most
+    def _nearby(self, elements: AbstractSet[int], parties: AbstractSet[int], most: int) -> Nearby:
+        """Find what is near some elements and parties, given by their hashes."""
+        near: set[int] = set()
+        is_whole = True
+        nobody: list[int] = []
+        for under, by in zip_longest(chunks(elements), chunks(parties), fillvalue=nobody):
+            asked = {"elements": under, "parties": by, "most": most + 1}
+            rows = rows_found(self.connection, statements.NEARBY[self.dialect], asked)
+            found_near, is_all = _first_of_each_role(rows, most)
+            near |= found_near
+            is_whole = is_whole and is_all
+        return Nearby(self.facts(statements.FACTS_ABOUT, near), near, is_whole)
 
     def _load_behind(
         self,
         world: World,
         done: Collection[str],
         loaded: AbstractSet[str],
+        *,
+        names: Collection[str],
         choose: Choose | None,
-        ordered_on: AbstractSet[str] | None,
+        orders_on: Named | None,
     ) -> frozenset[str]:
-        """Load what is behind some actions of a world, and return what was left out of that.
+        """Load what is behind some actions of a world, and return what was left out of that; see ``load_surroundings``.
 
-        If the orders on the world are not loaded yet, ``ordered_on`` are elements that they may target besides.
+        Also the bindings of all who act, and of some names.
         """
         elements, principals = self.named_by_activity(world, done)
         facts = self.facts_above(elements - loaded)
+        bound = {*names, *(f"principal:{id_}" for action in world.actions for id_ in world.acted(action))}
         if choose is None or not _state_actors(world, done):
-            if ordered_on is not None:
-                self.load_around(world, facts, elements | ordered_on, principals)
+            for found in facts:
+                world.add(found)
+            if orders_on is None:
+                self.load_orders_on(world, elements, principals, loaded=loaded, bound=bound)
             else:
-                self.load_around(world, facts, elements, principals, loaded)
+                self.load_orders_on(world, elements | orders_on.elements, principals | orders_on.others, bound=bound)
             return frozenset()
+        on = Named(frozenset(), frozenset()) if orders_on is None else orders_on
+        parties = {name for name in on.others if name.startswith("principal:")}
+        registered = {name for name in principals - loaded if name.startswith("principal:")}
+        self._load_around(world, parties, on.elements | (on.others - parties), registered, bound)
         chosen, left_out = choose(world, [found for found in facts if self.knows(found)])
         for found in chosen:
             world.add(found)
-        self.load_parties(world, principals - loaded)
         return left_out
 
     def load_name(self, world: World, key: str) -> None:
@@ -518,6 +584,8 @@ class Reader:
         principals: Collection[str] = (),
         *,
         loaded: AbstractSet[str] = frozenset(),
+        registered: Collection[str] = (),
+        bound: Collection[str] = (),
     ) -> None:
         """Load into a world the orders on its elements and on everything that these name, with lifts and registrations.
 
@@ -526,25 +594,30 @@ class Reader:
             elements: Further elements.
             principals: Further principals that may be named.
             loaded: Elements and names whose orders and registrations the world contains already.
+            registered: Principals of which only the registrations are loaded.
+            bound: Principals whose bindings of agents and workloads are loaded as well.
         """
         names = {*principals, *world.graph.names()} - loaded
         targets = {*elements, *world.graph} - loaded
-        party = self.party({name for name in names if name.startswith("principal:")})
-        registered = [
-            found
-            for found in self.facts(statements.FACTS_ABOUT, party)
-            if isinstance(found.event.body, PrincipalRegistered)
-        ]
-        for found in registered:
-            world.add(found)
-        hashes = party | self.hashes(targets | names)
-        ordered = self.facts(statements.FACTS_REFERRING[self.dialect], hashes, role=RefRole.TARGET)
-        revocations = {about(found.event) for found in ordered}
-        for found in ordered:
-            world.add(found)
-        for found in self.facts_about(revocations):
-            if isinstance(found.event.body, RevocationLifted | RevocationOrdered):
-                world.add(found)
+        parties = {name for name in names if name.startswith("principal:")}
+        self._load_around(world, parties, targets | (names - parties), registered, bound)
+
+    def _load_around(
+        self,
+        world: World,
+        parties: Collection[str],
+        targets: Collection[str],
+        registered: Collection[str],
+        bound: Collection[str],
+    ) -> None:
+        asked = tuple(map(self.hashes, (parties, targets, registered, bound)))
+        nothing: list[int] = []
+        for part in zip_longest(*map(chunks, asked), fillvalue=nothing):
+            parameters = dict(zip(("parties", "targets", "registered", "bound"), part, strict=True))
+            for *row, binds in rows_found(self.connection, statements.AROUND[self.dialect], parameters):
+                found = fact_of(row, self.decode)
+                if binds or isinstance(found.event.body, PrincipalRegistered | RevocationLifted | RevocationOrdered):
+                    world.add(found)
 
     def party(self, names: Collection[str]) -> set[int]:
         """Return the hashes of some principals and of all aliases of their parties."""
@@ -585,10 +658,8 @@ class Reader:
 
     def load_parties(self, world: World, names: Collection[str]) -> None:
         """Load the registrations of principals and of all aliases of their parties."""
-        party = self.party([key for key in names if key.startswith("principal:")])
-        for found in self.facts(statements.FACTS_ABOUT, party):
-            if isinstance(found.event.body, PrincipalRegistered):
-                world.add(found)
+        principals = [key for key in names if key.startswith("principal:")]
+        self._load_around(world, (), (), principals, ())
 
     def elements_naming(self, name: int, most: int, *, without: Collection[int] = (), span: int = 0) -> list[int]:
         """Return the elements that name a key and are alive in a span (see ``tables.span_of``), latest end first."""
@@ -627,6 +698,21 @@ class Reader:
         keys = {key for found in facts if self.keys(key := about(found.event)) in unloaded}
         self.load_around(world, facts, keys)
         return keys
+
+
+def _first_of_each_role(rows: Iterable[tuple[int, int, int]], most: int) -> tuple[set[int], bool]:
+    """Return the hashes of what is nearby by rows of ``statements.NEARBY``, and whether that is everything.
+
+    Of each kind, ``most`` facts or children are included. It is unknown if there are more rows than that, and a fact or
+    a child may have several.
+    """
+    by_role: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    rows_of: Counter[int] = Counter()
+    for role, number, hashed in rows:
+        rows_of[role] += 1
+        by_role[role][hashed if role == RefRole.DEPENDS else number] = hashed
+    kept = (islice(dict(sorted(found.items())).values(), most) for found in by_role.values())
+    return set(chain.from_iterable(kept)), max(rows_of.values(), default=0) <= most
 
 
 def _state_actors(world: World, actions: Collection[str]) -> bool:

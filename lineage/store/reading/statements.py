@@ -41,9 +41,9 @@ _BEHIND: Final = ref.c.about > sa.bindparam("after")
 _LINKS: Final = sa.and_(ref.c.until == 0, has_role(RefRole.ALIAS))
 
 
-def _party_on_sqlite() -> sa.CTE:
+def _party_on_sqlite(keys: str) -> sa.CTE:
     """Select the keys of some principals, and of all that aliases declare to be the same party."""
-    found = values_of("keys").cte("party", recursive=True)
+    found = values_of(keys).cte(f"party_of_{keys}", recursive=True)
     way, linked = upward("sqlite", RefRole.ALIAS)
     # Two recursive terms: for a join over both conditions, the planner would use no index.
     return found.union(
@@ -52,7 +52,7 @@ def _party_on_sqlite() -> sa.CTE:
     )
 
 
-def _party_on_postgresql() -> sa.CTE:
+def _party_on_postgresql(keys: str) -> sa.CTE:
     """Select the same without the given ones, with one subquery for each direction, so that an index is used."""
     way, linked = upward("postgresql", RefRole.ALIAS)
 
@@ -61,13 +61,21 @@ def _party_on_postgresql() -> sa.CTE:
         by = sa.select(way.c.key).where(way.c.about == keys.c.key, *linked)
         return lateral_for_each(keys, to.correlate(keys).union_all(by.correlate(keys)))
 
-    found = linked_with(values_of("keys").subquery()).cte("party", recursive=True)
+    found = linked_with(values_of(keys).subquery()).cte(f"party_of_{keys}", recursive=True)
     return found.union(linked_with(found))
 
 
-def _mentioning(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select columns of the rows of ``ref`` that mention one of the keys."""
-    return found_by(dialect, ref.c.key, "keys", columns, *where)
+def _whole_party(dialect: str, keys: str) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """Select the keys of some principals, and those of all that aliases declare to be the same party."""
+    found = _party_on_sqlite(keys) if dialect == "sqlite" else _party_on_postgresql(keys)
+    return values_of(keys), sa.select(found.c.key)
+
+
+def _mentioning(
+    dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool], keys: str = "keys"
+) -> sa.Select[Any]:
+    """Select columns of the rows of ``ref`` that mention one of the keys, the parameter of that name."""
+    return found_by(dialect, ref.c.key, keys, columns, *where)
 
 
 def _first(elements: sa.Select[Any]) -> sa.Select[Any]:
@@ -90,8 +98,8 @@ FACTS_ABOVE = _on_both(
 )
 KEYS_BELOW = _on_both(lambda dialect: sa.select(_below(dialect).c.key))
 PARTY = {
-    "sqlite": sa.select(_party_on_sqlite().c.key),
-    "postgresql": sa.select(_party_on_postgresql().c.key),
+    "sqlite": sa.select(_party_on_sqlite("keys").c.key),
+    "postgresql": sa.select(_party_on_postgresql("keys").c.key),
 }
 FACTS_ABOUT = sa.select(*FACT).where(about_among(values_of("keys")))
 GRANTS_ABOUT = FACTS_ABOUT.add_columns(fact.c.about).where(fact.c.until > 0)
@@ -101,6 +109,25 @@ FACTS_REFERRING = _on_both(
         fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
     )
 )
+
+
+def _around(dialect: str) -> sa.CompoundSelect[Any]:
+    """Select facts about some parties, about the orders on these and on targets, and bindings of some principals.
+
+    Of further parties, the facts about these alone. The last column says whether a row was found as a binding.
+    """
+    party = sa.union(*_whole_party(dialect, "parties")).cte("party")
+    hit = sa.union(sa.select(party.c.key), values_of("targets")).cte("hit")
+    ordered = found_by(dialect, ref.c.key, hit, [ref.c.about.label("key")], ref.c.until == 0, has_role(RefRole.TARGET))
+    subjects = sa.union(sa.select(party.c.key), *_whole_party(dialect, "registered"), ordered).subquery()
+    bound = _mentioning(dialect, [ref.c.n], ref.c.until == 0, has_role(RefRole.BOUND), keys="bound")
+    return sa.union_all(
+        sa.select(*FACT, sa.literal_column("0").label("binds")).where(about_among(sa.select(subjects.c.key))),
+        sa.select(*FACT, sa.literal_column("1").label("binds")).where(fact.c.n.in_(bound)),
+    )
+
+
+AROUND = {dialect: _around(dialect) for dialect in ("sqlite", "postgresql")}
 # Streamed, so the first row is fast however many there are; a fact that mentions the key twice is returned twice.
 FACTS_MENTIONING = sa.union_all(
     sa.select(*FACT).where(about_is(sa.bindparam("key", type_=sa.BigInteger))),
@@ -182,7 +209,29 @@ def _nearby(dialect: str) -> sa.CompoundSelect[Any]:
     )
 
 
+def _with_nearby(dialect: str) -> sa.CompoundSelect[Any]:
+    """Select the facts that grant some elements, with everything above, what is nearby, and the facts about that.
+
+    The first column is the role of what is nearby, or one of these two for a fact; the last one is the subject.
+    """
+    rows = _nearby(dialect).cte("near").prefix_with("MATERIALIZED")
+    above = about_among(sa.select(_above(dialect).c.key)), fact.c.until > 0
+    nothing = [sa.null().label(column.name) for column in FACT[1:]]
+
+    def facts(part: int, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        return sa.select(sa.literal_column(str(part)).label("part"), *FACT, fact.c.about).where(*where)
+
+    return sa.union_all(
+        facts(ABOVE, *above),
+        facts(NEAR, about_among(sa.select(rows.c.about))),
+        sa.select(rows.c.role, rows.c.n, *nothing, rows.c.about),
+    )
+
+
+ABOVE: Final = 0  # a fact that grants an element or what is above it
+NEAR: Final = -1  # a fact about something nearby
 NEARBY = {dialect: _nearby(dialect) for dialect in ("sqlite", "postgresql")}
+WITH_NEARBY = {dialect: _with_nearby(dialect) for dialect in ("sqlite", "postgresql")}
 COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _CHILD)))
 # Revocations are on a separate topic, whose numbers are the highest.
 ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
@@ -214,5 +263,5 @@ def with_keys(dialect: sa.Dialect) -> Iterator[tuple[sa.Select[Any] | sa.Compoun
         if isinstance(statement, sa.Select | sa.CompoundSelect):
             binds: dict[str, sa.BindParameter[Any]] = statement.compile(dialect=dialect).binds
             nothing = {name: nothing_of(bind.type) for name, bind in binds.items() if bind.required}
-            if not nothing.keys().isdisjoint(("key", "keys", "elements")):
+            if not nothing.keys().isdisjoint(("key", "keys", "elements", "targets")):
                 yield statement, nothing
