@@ -1,17 +1,16 @@
 """The authority graph in memory: all facts that grant or end authority. It follows a store, and has an age.
 
 Introspection and status lists need the current graph; the live graph of a consumer accepts one that is a few seconds
-old; the outbox writer also observes new facts in it.
+old.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from lineage.core.authority.world import World
-from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
 from lineage.core.model.records import Batch
 from lineage.core.model.trust import Trusted, in_force
 from lineage.plumbing.gc_pause import gc_freeze
@@ -19,16 +18,6 @@ from lineage.store.follower import Follower, StoreState
 from lineage.store.store import Store
 
 _MANY: Final = 10_000  # records in a batch while a consumer catches up
-
-
-class ReplicaObserver(Protocol):
-    """Observes changes of the graph; it does not change during a call."""
-
-    def loaded(self, world: World) -> None:
-        """The whole graph was loaded again."""
-
-    def added(self, facts: list[Fact]) -> None:
-        """Handle facts that were added."""
 
 
 class Aged(NamedTuple):
@@ -53,7 +42,6 @@ class AuthorityReplica:
         store: Store,
         trust: Trusted | None,
         *,
-        observer: ReplicaObserver | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Create a replica. The first query loads everything.
@@ -61,11 +49,9 @@ class AuthorityReplica:
         Args:
             store: The store that it follows.
             trust: The trust table in force.
-            observer: Is notified of changes of the graph.
             monotonic: A monotonic clock.
         """
         self._trust = trust
-        self._observer = observer
         self._world = World(trust=in_force(trust))
         self._follower = Follower(store, load=self._load, apply=self._take, trust=trust, monotonic=monotonic)
 
@@ -124,16 +110,9 @@ class AuthorityReplica:
             world.add_authority(fact)
         loaded_before = len(self._world.graph) > 0
         self._world = world
-        if self._observer is not None:
-            self._observer.loaded(world)
         # Otherwise queries would wait for seconds, now and then, while the collector scans the whole graph.
         gc_freeze(collect_first=loaded_before)
 
     def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
-        added = []
         for fact in still.facts_after(positions):
-            if not isinstance(fact.event.body, ActionPerformed | DecisionMade):
-                self._world.add(fact)
-                added.append(fact)
-        if self._observer is not None:
-            self._observer.added(added)
+            self._world.add_authority(fact)

@@ -1,66 +1,88 @@
 """The outbox writer: finds the elements whose state revocations have changed, and writes them to the outbox.
 
-It follows the store, keeps the authority graph in memory, and writes a row for every element whose state has changed.
+It follows the store. For new facts, and when an order takes effect, it reads the part of the graph that they may have
+changed, and writes a row for every element whose state has changed. It keeps none of it, so its memory does not grow
+with the history. When it starts, and after a rebuild or a change of trust, all orders and rows count as new.
+
 It runs outside the transactions of the projection, so a revocation costs the same however many elements depend on its
 target. Any number of processes may run it at once, and each may crash at any time: a process reads the rows of
 others, and writes again if it has newer facts.
 """
 
-import heapq
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from lineage.core.authority.elements import granted_key
 from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
-from lineage.core.model.events import Fact
+from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
+from lineage.core.model.records import ORDERS
 from lineage.core.model.times import Instant
-from lineage.core.model.trust import Trusted
-from lineage.core.revocation.state_changes import (
-    PublishedState,
-    affected,
-    affected_by,
-    changes,
-    effective_times,
-    widened,
-)
-from lineage.store.authority_replica import AuthorityReplica
+from lineage.core.model.trust import Trusted, TrustTable, in_force
+from lineage.core.revocation.state_changes import Change, affected, affected_by, changes, effective_times, widened
 from lineage.store.delivery import outbox
-from lineage.store.delivery.outbox import SPREAD, Standing
+from lineage.store.delivery.outbox import SPREAD, OutboxRow, Standing
+from lineage.store.reading.affected import load_affected
 from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-_PAGE: Final = 50_000  # facts or rows read at a time
+_FACTS: Final = 5_000  # new records examined at a time
+_ROWS: Final = 5_000  # rows examined at a time
 _ATTEMPTS: Final = 20  # while other processes also write
 # After a restart, a fact projected up to this long after it was recorded is still recognised as new.
 _LATE: Final = 600_000_000  # microseconds
+
+Positions = Mapping[tuple[str, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where it began to follow the store.
+
+    Attributes:
+        edition: The edition of the store.
+        trust: The trust table in force.
+        known: The last row that had been examined before.
+        last: The last row at that time.
+    """
+
+    edition: bytes
+    trust: TrustTable | None
+    known: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What is examined next.
+
+    Attributes:
+        facts: New facts, except actions and decisions, on which no state depends.
+        rows: Rows by other writers, or all after a start. They may have had older facts than we have.
+        due: The ids of revocations that have changed states by themselves.
+    """
+
+    facts: list[Fact]
+    rows: list[OutboxRow]
+    due: set[str]
 
 
 class OutboxWriter:
     """Writes state changes to the outbox. Used by one thread."""
 
     def __init__(self, store: Store, trust: Trusted | None) -> None:
-        """Follow a store; the first round loads all of its facts."""
+        """Follow a store; the first round examines all orders and rows."""
         self._store = store
-        self._replica = AuthorityReplica(store, trust, observer=self)
-        self._world = World()  # the world of the replica
-        self._published: dict[str, PublishedState] = {}
-        self._seq = 0  # the last row that is in `_published`
+        self._trust = trust
+        self._start: _Start | None = None
+        self._positions: Positions = {}  # the facts that have been examined
+        self._seq = 0  # the last row that has been examined
         self._at: Instant = 0
-        self._doubtful: set[str] = set()  # elements whose published state may be out of date
-        self._again: set[str] = set()  # ended elements to publish again, since more receivers cover them
         self._repeated: set[str] = set()  # elements to publish again on request
-        self._verify = False  # whether all elements are doubtful
-        self._published_at: dict[str, Instant] = {}  # the time for which each was published, while all are doubtful
-        self._new: list[Fact] = []  # facts in the world that have not been examined yet
-        self._coming: list[tuple[Instant, str]] = []  # a heap: when a revocation will change states by itself
-
-    @property
-    def seq(self) -> int:
-        """The last row of the outbox that it knows."""
-        return self._seq
+        self._coming: set[tuple[Instant, str]] = set()  # when a revocation will change states by itself
 
     def publish_again(self, keys: Iterable[str]) -> None:
         """Publish the ends of some elements again in the next round, so that every receiver gets them again."""
@@ -76,68 +98,93 @@ class OutboxWriter:
             FencedError: Other writers were faster every time; try again.
             UnavailableError: The store is unavailable; try again.
         """
-        for _ in range(_ATTEMPTS):
-            place = self._replica.follow()
-            self._read_back()
-            self._find_doubtful(now)
-            keys, repeated = self._doubtful | self._repeated, self._again | self._repeated
-            found = changes(self._world, keys, self._at, self._published, repeated)
+        written = attempts = 0
+        while attempts < _ATTEMPTS:
             try:
-                if found:
-                    standing = Standing(place.edition, place.positions)
-                    self._seq = outbox.write(self._store, found, after=self._seq, at=self._at, standing=standing)
-                    self._published.update((change.key, change.version) for change in found)
+                found, is_done = self._examine_some(now)
             except FencedError:
                 logger.debug("another outbox writer was faster")
+                attempts += 1
                 continue
-            self._doubtful.clear()
-            self._again.clear()
-            self._repeated.clear()
-            return len(found)
+            written, attempts = written + found, 0
+            if is_done:
+                return written
         raise FencedError(f"other outbox writers were faster {_ATTEMPTS} times in a row")
 
-    def loaded(self, world: World) -> None:
-        """The replica has been loaded again: all elements are doubtful."""
-        self._world, self._coming, self._verify = world, effective_times(world.facts()), True
-        heapq.heapify(self._coming)
-        self._new.clear()
+    def _examine_some(self, now: Instant) -> tuple[int, bool]:
+        """Examine some of what may have changed states; nothing counts as examined if that fails.
 
-    def added(self, facts: list[Fact]) -> None:
-        """Handle new facts of the replica."""
-        self._new += facts
+        Returns:
+            The number of rows that were written, and whether everything has been examined.
+        """
+        with self._store.snapshot() as still:
+            edition, positions = still.version()
+            cursor = outbox.cursor_of(still, SPREAD)
+            start = self._started(edition, positions, cursor.seq)
+            at = self._at = max(self._at, cursor.at, now)  # a clock that is set back does not undo anything
+            until = _some_of(self._positions, positions)
+            news = _News(
+                [
+                    stored.fact
+                    for stored in still.stored_after(self._positions, until)
+                    if not isinstance(stored.fact.event.body, ActionPerformed | DecisionMade)
+                ],
+                outbox.rows(still, after=self._seq, limit=_ROWS) if self._seq < cursor.seq else [],
+                {revocation for moment, revocation in self._coming if moment <= at},
+            )
+            found = self._found(still, news, start, at)
+        seq = news.rows[-1].seq if news.rows else self._seq
+        if found:
+            written = outbox.write(self._store, found, after=cursor.seq, at=at, standing=Standing(edition, positions))
+            seq = written if seq == cursor.seq else seq
+        self._positions, self._seq = until, seq
+        self._repeated.clear()
+        self._coming = {each for each in (*self._coming, *effective_times(news.facts)) if each[0] > at}
+        return len(found), until == positions and seq >= cursor.seq
 
-    def _read_back(self) -> None:
-        """Read the rows of other writers. They may have had older facts than we have, so they are checked again."""
-        while found := outbox.rows(self._store, after=self._seq, limit=_PAGE):
-            for seq, change, at in found:
-                self._published[change.key] = change.version
-                self._doubtful.add(change.key)
-                self._seq = seq
-                if self._verify:
-                    self._published_at[change.key] = at
-        self._at = max(self._at, outbox.cursor_of(self._store, SPREAD).at)
+    def _started(self, edition: bytes, positions: Positions, last: int) -> _Start:
+        """Start, or start again where facts may have been added anywhere, or are judged differently."""
+        trust, before = in_force(self._trust), self._start
+        if before is not None and before.edition == edition and before.trust is trust:
+            return before
+        self._start = _Start(edition, trust, self._seq, last)
+        # Whatever became known before matters only if an order reaches it, or if it was published.
+        self._positions = {place: 0 if place[0] == ORDERS else following for place, following in positions.items()}
+        self._seq = 0
+        self._coming.clear()
+        return self._start
 
-    def _find_doubtful(self, now: Instant) -> None:
-        """Find the elements whose state may have changed, because of new facts or of the time that has passed."""
-        self._at = max(self._at, now)  # a clock that is set back does not undo anything
-        if self._verify:
-            every = {order.body.revocation for order in self._world.orders.all()}
-            self._doubtful |= affected_by(self._world, every, self._at) | self._published.keys()
-            self._again |= widened(self._world, self._published_at, self._came_later)
-            self._published_at.clear()
-            self._verify = False
-        for moment in effective_times(self._new):
-            heapq.heappush(self._coming, moment)
-        self._doubtful |= affected(self._world, self._new, self._at)
-        new = [fact for fact in self._new if granted_key(fact.event.body) in self._published]
-        granted = {str(granted_key(fact.event.body)) for fact in new}
-        self._again |= widened(self._world, granted, lambda _, fact: fact in new)
-        self._new.clear()
-        due = set()
-        while self._coming and self._coming[0][0] <= self._at:
-            due.add(heapq.heappop(self._coming)[1])
-        self._doubtful |= affected_by(self._world, due, self._at)
+    def _found(self, still: Store, news: _News, start: _Start, at: Instant) -> list[Change]:
+        """List the changes to publish."""
+        if not (news.facts or news.rows or news.due or self._repeated):
+            return []
+        told = {row.change.key for row in news.rows}
+        with still.reader(trust=start.trust) as reader:
+            world = load_affected(reader, news.facts, news.due, told | self._repeated, at)
+            doubtful = affected(world, news.facts, at) | affected_by(world, news.due, at) | told | self._repeated
+            latest = outbox.latest_rows(still, doubtful)
+            again = self._repeated | _covered_by_more(world, news, latest, start)
+            published = {key: row.change.version for key, row in latest.items()}
+            return changes(world, doubtful, at, published, again)
 
-    def _came_later(self, key: str, fact: Fact) -> bool:
-        """Whether a fact may have become known only after the latest row of an element, as found at the start."""
-        return fact.recorded_at > self._published_at[key] - _LATE
+
+def _some_of(examined: Positions, positions: Positions) -> Positions:
+    """Return the positions up to which the next records are examined."""
+    left, until = _FACTS, dict(positions)
+    for place, following in positions.items():
+        first = examined.get(place, 0)
+        until[place] = min(following, first + left)
+        left -= until[place] - first
+    return until
+
+
+def _covered_by_more(world: World, news: _News, latest: Mapping[str, OutboxRow], start: _Start) -> set[str]:
+    """Return the published elements that more receivers cover than were notified.
+
+    Their ends are published again. After a start, it is not known which facts are new, only when each was recorded.
+    """
+    new = [fact for fact in news.facts if granted_key(fact.event.body) in latest]
+    found = widened(world, {str(granted_key(fact.event.body)) for fact in new}, lambda _, fact: fact in new)
+    told = (row for row in news.rows if start.known < row.seq <= start.last)
+    checked = {row.change.key: row.recorded_at for row in told if row.seq == latest[row.change.key].seq}
+    return found | widened(world, checked, lambda key, fact: fact.recorded_at > checked[key] - _LATE)

@@ -165,12 +165,14 @@ def accepted_at(store: Store, receiver: str, seqs: Collection[int]) -> dict[int,
 
 def ended_rows(store: Store, keys: Collection[str]) -> dict[str, int]:
     """Return the number of the latest row of each element, if that row says that it has ended."""
-    query = sa.select(spread.c.key, spread.c.seq, spread.c.state).where(spread.c.key.in_(texts_of("keys")))
-    found: dict[str, tuple[int, str]] = {}
+    return {key: row.seq for key, row in latest_rows(store, keys).items() if row.change.version.outcome.ended}
+
+
+def latest_rows(store: Store, keys: Collection[str]) -> dict[str, OutboxRow]:
+    """Return the latest row of each element; elements that were never published are omitted."""
+    query = sa.select(spread).where(spread.c.key.in_(texts_of("keys"))).order_by(spread.c.seq)
     with store.connection() as connection:
-        for key, seq, state in connection.execute(query, {"keys": sorted(keys)}):
-            found[key] = max((seq, state), found.get(key, (seq, state)))
-    return {key: seq for key, (seq, state) in found.items() if state != State.ACTIVE}
+        return {row.key: _row(row) for row in connection.execute(query, {"keys": sorted(keys)})}
 
 
 def latest(store: Store, key: str) -> Change | None:

@@ -35,10 +35,10 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
         starts = set()
         for role in (RefRole.NAMES, RefRole.PRIOR):
             for part in chunks(ids):
-                _collect_hashes(reader, starts, statements.NAMING, {"keys": part, "span": span, "role": role}, most)
+                collect_hashes(reader, starts, statements.NAMING, {"keys": part, "span": span, "role": role}, most)
     below: set[int] = set(starts)
     for part in chunks(starts):
-        _collect_hashes(reader, below, statements.KEYS_BELOW, {"keys": part, "span": span}, most)
+        collect_hashes(reader, below, statements.KEYS_BELOW, {"keys": part, "span": span}, most)
     facts = reader.facts_above_hashed(below)
     nearby = reader.facts(statements.FACTS_REFERRING[reader.dialect], ids, role=RefRole.BOUND)
     nearby += reader.facts(statements.FACTS_REFERRING[reader.dialect], ids, role=RefRole.OWNER)
@@ -59,8 +59,12 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
     reader.load_actions(world, actions, loaded=loaded)
 
 
-def _collect_hashes(
-    reader: Reader, found: set[int], query: dict[str, sa.Select[Any]], parameters: dict[str, Any], most: float
+def collect_hashes(
+    reader: Reader,
+    found: set[int],
+    query: dict[str, sa.Select[Any]],
+    parameters: dict[str, Any],
+    most: float = math.inf,
 ) -> None:
     """Collect the hashes that a query finds; raise TooManyError if there are more than ``most``."""
     streamed = {"yield_per": _FETCHED}
