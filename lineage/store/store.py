@@ -76,7 +76,7 @@ _SMALLEST_STEP: Final = 10_000
 _LARGEST_STEP: Final = 30_000
 _MOST_UNMERGED: Final = 1_000_000
 _MERGE_SECONDS: Final = 0.2
-_FILTERED_PER_RECORD: Final = 10  # keys of a complete run; a fact has some three, so the filter is built much sooner
+_FILTERED_PER_RECORD: Final = 25  # keys of a complete run; a fact has three or four, so the filter is built much sooner
 _ESCAPED: Final = str.maketrans({each: f"\\{each}" for each in "\\%_"})  # for LIKE
 
 
