@@ -8,7 +8,7 @@ events, and then each is asked the same questions.
     python -m benchmarks.growth --server /tmp/growth --filled 0 20000000 --events 1000000 --part 100000
 
 The second command starts a PostgreSQL server on loopback, with its data in that folder, and creates one database for
-each number of facts; some 12 GB and a quarter of an hour for 20,000,000. Run again, it takes only the events that a
+each number of facts; some 13 GB and a quarter of an hour for 20,000,000. Run again, it takes only the events that a
 store does not have yet, and asks again: the comparison can be repeated, or continued with more events.
 
 On PostgreSQL the pages, the WAL and the processor time of the whole server are counted: nothing else should use it. The

@@ -36,7 +36,7 @@ FAN: Final = 6  # runs of one level that are merged into one of the next level
 BYTES_OF_CACHE: Final = 640  # of PostgreSQL's page cache for each fact of a run: twice what its entries take
 # A run on PostgreSQL has at least this many facts: every run makes questions slower, and a smaller index is in the page
 # cache of the operating system anyway.
-LEAST_FACTS: Final = 2_000_000
+LEAST_FACTS: Final = 4_000_000
 MOST_RUNS: Final = 12  # on PostgreSQL
 
 Row = tuple[Any, ...]
