@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from lineage.store.database.postgres import writing
+from lineage.store.database.dialects import writing
 from lineage.store.database.sorted_runs import (
     BYTES_OF_CACHE,
     FAN,
@@ -39,6 +39,15 @@ def fill(store: Store, facts: int) -> None:
         _fill_postgresql(store.engine, facts)
     else:
         _fill_sqlite(str(store.file), facts)
+    build_filters(store.engine)
+
+
+def build_filters(engine: Engine) -> None:
+    """Build the filters of all complete runs, as consumers do."""
+    filters, built = RunFilters(), 1
+    while built:
+        with writing(engine) as connection:
+            built = filters.build_some(connection, _FILTERED_KEYS)
 
 
 def _fill_sqlite(file: str, facts: int) -> None:
@@ -52,7 +61,7 @@ def _fill_sqlite(file: str, facts: int) -> None:
             if facts - start < size:
                 size, level = size // FAN, level - 1
                 continue
-            database.execute("INSERT INTO run VALUES (?, ?, ?, NULL)", (run, level, size))
+            database.execute("INSERT INTO run VALUES (?, ?, ?, NULL, random())", (run, level, size))
             _fill_run_on_sqlite(database, run, _FIRST + start, _FIRST + start + size)
             start, run = start + size, run + 1
 
@@ -103,11 +112,11 @@ ORDER BY n / {_BATCH}, key
 
 
 def _fill_postgresql(engine: Engine, facts: int) -> None:
-    """Fill whole runs, and build their filters as a consumer does.
+    """Fill whole runs.
 
     The indexes are built at the end, sorted, with pages as full as random inserts leave them.
     """
-    with writing(engine).begin() as connection:
+    with writing(engine) as connection:
         connection.exec_driver_sql("SELECT set_config('maintenance_work_mem', '1GB', true)")
         connection.exec_driver_sql("SELECT set_config('work_mem', '256MB', true)")
         indexes = connection.exec_driver_sql(_INDEXES).all()
@@ -135,13 +144,6 @@ def _fill_postgresql(engine: Engine, facts: int) -> None:
         connection.exec_driver_sql("SET statement_timeout = 0")
         connection.exec_driver_sql("VACUUM (ANALYZE) fact, sorted_ref")
         connection.exec_driver_sql("RESET statement_timeout")
-    filters = RunFilters()
-    while True:
-        with writing(engine).begin() as connection:
-            filters.runs(connection, 0)
-            if not filters.is_due:
-                return
-            filters.build_some(connection, _FILTERED_KEYS)
 
 
 def _facts_of_run(connection: Connection) -> int:

@@ -13,11 +13,13 @@ _KEYS_PER_WORD: Final = 4  # 16 bits for each key: some 0.5 % of the other keys 
 _LEAST_WORDS: Final = 64
 # 256 MiB: PostgreSQL cannot send much larger values as text. The lower half of a key chooses the word.
 _MOST_WORDS: Final = 1 << 25
+# Two bits of a word, chosen by twelve bits of a key: half the time of two shifts.
+_TWO_BITS: Final = [1 << (twelve & 63) | 1 << (twelve >> 6) for twelve in range(1 << 12)]
 
 
 def bits_of(key: int) -> int:
     """Return the bits that a key sets in its word."""
-    return 1 << (key >> 32 & 63) | 1 << (key >> 38 & 63) | 1 << (key >> 44 & 63) | 1 << (key >> 50 & 63)
+    return _TWO_BITS[key >> 32 & 4095] | _TWO_BITS[key >> 44 & 4095]
 
 
 class KeyFilter:
@@ -45,19 +47,22 @@ class KeyFilter:
             words.byteswap()
         return cls(words)
 
-    def dump(self) -> bytes:
-        """Return the words, little-endian."""
-        words = self._words
+    def __len__(self) -> int:
+        """The number of words, of 8 bytes each."""
+        return len(self._words)
+
+    def dump(self, first: int = 0, beyond: int | None = None) -> bytes:
+        """Return the words from one on until before another, little-endian; all if none is given."""
+        words = self._words[first:beyond]
         if sys.byteorder == "big":
-            words = words[:]
             words.byteswap()
         return words.tobytes()
 
     def add(self, keys: Iterable[int]) -> None:
         """Add some keys."""
-        words, mask = self._words, self._mask
+        words, mask, two = self._words, self._mask, _TWO_BITS
         for key in keys:
-            words[key & mask] |= bits_of(key)
+            words[key & mask] |= two[key >> 32 & 4095] | two[key >> 44 & 4095]  # as ``bits_of``
 
     def possible(self, asked: Iterable[tuple[int, int]]) -> list[int]:
         """Return the keys, given with their bits, that may have been added; hot path."""

@@ -23,8 +23,8 @@ from lineage.core.model.events import ActionPerformed, Event
 from lineage.core.model.records import lane_of, position_of
 from lineage.core.model.references import subject_of
 from lineage.core.model.times import HOUR, Instant
-from lineage.store.database.dialects import add, chunks, in_array, values_of
-from lineage.store.database.sorted_runs import about_among, asked_rows, fact_in_run
+from lineage.store.database.dialects import add, chunks, in_array
+from lineage.store.database.sorted_runs import asked_rows, fact_in_run, in_asked, sorted_about
 from lineage.store.database.tables import Keys, act, fact, meta
 
 ANY: Final = -(1 << 63)
@@ -67,11 +67,11 @@ _CROWDED: Final = (
     .group_by(act.c.sort, act.c.size)
     .having(sa.func.count() >= _MERGED)
 )
-# The number of facts about some things, and one of them; on PostgreSQL in each run that is asked.
+# The number of facts about some things, and one of them, in each run that is asked.
 _EARLIER: Final = {
-    "sqlite": sa.select(fact.c.about, sa.func.count(), sa.func.min(fact.c.n))
-    .where(about_among(values_of("keys")))
-    .group_by(fact.c.about),
+    "sqlite": sa.select(sorted_about.c.key, sa.func.count(), sa.func.min(sorted_about.c.n))
+    .where(in_asked(sorted_about, sorted_about.c.key))
+    .group_by(sorted_about.c.key),
     "postgresql": asked_rows(
         fact_in_run,
         fact_in_run.c.about,

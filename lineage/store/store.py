@@ -115,6 +115,7 @@ class Store:
         # Makes what ``write_rows`` writes, also in another process.
         self.row_maker = partial(row_maker, secret, engine.dialect.name)
         self._unmerged = _SMALLEST_STEP  # one step even by a process that writes little
+        self._unfiltered = 0
         self._one_writer = threading.Lock()  # the projection's caches belong to one transaction at a time
 
     def decode(self, value: bytes) -> Event:
@@ -244,26 +245,44 @@ class Store:
         return outcomes
 
     def _merge_runs(self, records: int) -> None:
-        """Merge the runs of the index in proportion to what was written, with pauses for other writers.
+        """Merge the runs of the index, and build their filters, with pauses for other writers.
 
-        On PostgreSQL, build the filters of complete runs.
+        As much as is in proportion to what was written. On PostgreSQL runs are not merged.
         """
         if self._backend.TAKES_TURNS:
             self._build_filters(records)
             return
         self._unmerged = min(self._unmerged + records * _MERGED_PER_RECORD, _MOST_UNMERGED)
+        self._unfiltered = min(self._unfiltered + records * _MERGED_PER_RECORD, _MOST_UNMERGED)
         give_up = time.monotonic() + _MERGE_SECONDS
         try:
-            while self._unmerged >= _SMALLEST_STEP and time.monotonic() < give_up:
-                with self._write() as connection:
-                    moved = merge_some(connection, min(self._unmerged, _LARGEST_STEP))
-                self._unmerged = 0 if moved is None else self._unmerged - moved
+            while any([self._build_filter(), self._merge_run()]) and time.monotonic() < give_up:
+                pass
         except UnavailableError as fault:  # the batch is written, and the next one merges more
             logger.warning("runs of the index were not merged: %s", fault)
 
+    def _merge_run(self) -> bool:
+        """Take a step of a merge on SQLite, and return whether there may be another."""
+        if self._unmerged < _SMALLEST_STEP:
+            return False
+        with self._write() as connection:
+            moved = merge_some(connection, min(self._unmerged, _LARGEST_STEP), patient=True)
+        self._unmerged = 0 if moved is None else self._unmerged - moved
+        return True
+
+    def _build_filter(self) -> bool:
+        """Take a step of building a filter on SQLite, and return whether there may be another."""
+        filters = self._projection.filters
+        if self._unfiltered < _SMALLEST_STEP or not filters.is_due:
+            return False
+        with self._write() as connection:
+            read = filters.build_some(connection, min(self._unfiltered, _LARGEST_STEP))
+        self._unfiltered = self._unfiltered - read if read else 0
+        return True
+
     def _build_filters(self, records: int) -> None:
         filters = self._projection.filters
-        if not filters.is_due:
+        if not filters.due:
             return
         try:
             with self._write() as connection:

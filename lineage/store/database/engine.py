@@ -16,8 +16,10 @@ from lineage.store.database import postgres, sqlite
 from lineage.store.database.dialects import backend_of, faults
 from lineage.store.database.tables import meta
 
-REVISION: Final = "0025"  # of the newest migration in this version
-_PREPARED_FROM: Final = {"0022", "0024"}  # versions from which the newest migration does its long part online
+REVISION: Final = "0026"  # of the newest migration in this version
+# The migration on PostgreSQL that does its long part online, and the versions from which it does.
+_PREPARED: Final = "0025"
+_PREPARED_FROM: Final = {"0022", "0024"}
 _MIGRATING: Final = int.from_bytes(b"migrate", "big")  # the advisory lock of the process that migrates
 # While the last step waits for a lock, others wait behind it: so it waits briefly, and is tried again.
 _WAIT_MILLISECONDS: Final = 200
@@ -132,7 +134,7 @@ def _upgrade(engine: Engine) -> bool:
 
 @contextmanager
 def _prepared(engine: Engine) -> Iterator[None]:
-    """Do the long part of the newest migration on PostgreSQL while others use the store, and then what is in the block.
+    """Do the long part of a migration on PostgreSQL while others use the store, and then what is in the block.
 
     One process at a time does: the others wait.
     """
@@ -148,8 +150,7 @@ def _prepared(engine: Engine) -> Iterator[None]:
                 from alembic.script import ScriptDirectory  # noqa: PLC0415 (slow to import)
 
                 connection.exec_driver_sql("SET statement_timeout = 0")
-                newest = ScriptDirectory(str(_MIGRATIONS)).get_revision(REVISION)
-                newest.module.prepare(connection)
+                ScriptDirectory(str(_MIGRATIONS)).get_revision(_PREPARED).module.prepare(connection)
             yield
         finally:
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATING})")

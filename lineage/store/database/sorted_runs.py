@@ -7,17 +7,19 @@ look-up searches every run; there are a handful.
 On SQLite every index is a table of its own, and runs are merged: entries are moved from some runs to a new one, in
 order and a few thousand at a time. Every step is a transaction in which each entry is moved from one run to the other,
 so a look-up finds it once at any time, and a process that is killed leaves a smaller merge, which the next step
-continues.
+continues. A complete run receives entries only while others are merged into it.
 
 On PostgreSQL the run is a column of ``fact`` and of ``sorted_ref``, the first of their indexes. A run is complete when
 its indexes fill about half of the server's page cache, and it is not small. Runs are not merged, so there are only so
-many: the last one has whatever comes then. A batch asks only the runs that may have its keys (``writing.run_filters``).
+many: the last one has whatever comes then.
+
+A batch asks only the runs that may have its keys (``writing.run_filters``).
 
 The view ``ref`` has the columns without the run, so that statements are the same on both databases.
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import count
 from typing import Any, Final, NamedTuple
@@ -57,6 +59,27 @@ run = Table(
     Column("level", SmallInteger, nullable=False),  # a run of level 2 was merged from some of level 1
     Column("facts", BigInteger, nullable=False),  # whose entries it received
     Column("target", Integer),  # the run into which it is being merged
+    Column("mark", BigInteger),  # random, since it is complete and nothing is merged into it any more
+)
+
+# The filters of complete runs: which keys they may have.
+filter_on_sqlite = Table(
+    "run_filter",
+    on_sqlite,
+    Column("mark", BigInteger, primary_key=True, autoincrement=False),  # random
+    # The mark of the run of whose keys it has some. A run that was merged has the filters of those that were merged
+    # until it has one of its own, and always either all of them or none.
+    Column("of", BigInteger, nullable=False),
+    Column("words", Integer, nullable=False),  # how many it has in all its parts
+)
+
+# The words of a filter of keys, in parts, so that none takes long to write.
+filter_part = Table(
+    "run_filter_part",
+    on_sqlite,
+    Column("mark", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("words", LargeBinary, nullable=False),
 )
 
 # The entries of ``ref``.
@@ -115,7 +138,11 @@ _RUNS: Final = "SELECT id FROM run ORDER BY id"
 # Every run is searched for each key, by one scan of the index.
 _IN_ANY_RUN: Final[sa.ColumnElement[bool]] = sa.literal_column(f"fact.run = ANY (ARRAY({_RUNS}))", sa.Boolean)
 
-# Keys, each with a run in which to look for it.
+# Keys to look up, and the runs in which to look for them: on SQLite for all of them in each of the runs.
+_asked_keys: Final = values_of("keys")
+_asked_runs: Final = values_of("runs")
+
+# On PostgreSQL for each in the run with the same place.
 asked = (
     sa.func.unnest(
         sa.cast(sa.bindparam("runs"), sa.ARRAY(SmallInteger)), sa.cast(sa.bindparam("keys"), sa.ARRAY(BigInteger))
@@ -137,6 +164,26 @@ def asked_rows(
     if group_by is not None:
         rows = rows.group_by(group_by)
     return lateral_for_each(asked, rows.correlate(asked))
+
+
+def in_asked(table: Table, column: Column[int]) -> sa.ColumnElement[bool]:
+    """Build the condition on SQLite that a column of entries is one of the keys, in the runs that are asked."""
+    return sa.and_(table.c.run.in_(_asked_runs), column.in_(_asked_keys))
+
+
+def highest_in_asked() -> sa.Select[Any]:
+    """Select on SQLite the highest bounds of each key among those it mentions and those about it, in each run asked.
+
+    That takes one look-up in each index, however many entries it has.
+    """
+    runs, keys = _asked_runs.subquery("in_runs"), _asked_keys.subquery("of_keys")
+    highest = (
+        sa.select(sa.func.max(table.c.until))
+        .where(table.c.run == runs.c.key, table.c.key == keys.c.key)
+        .scalar_subquery()
+        for table in (sorted_ref, sorted_about)
+    )
+    return sa.select(keys.c.key, *highest).select_from(runs).join(keys, sa.true())
 
 
 # Look-ups
@@ -215,12 +262,6 @@ def repeated_idents(dialect: str, among: Collection[int] | None = None) -> sa.Se
     in_one = sa.select(fact_in_run.c.ident).group_by(fact_in_run.c.run, fact_in_run.c.ident)
     found = sa.union(in_one.having(sa.func.count() > 1), repeated.where(runs > 1)).subquery()
     return sa.select(found.c.ident)
-
-
-def highest_in_runs(table: Table, key: sa.ColumnElement[int]) -> sa.ScalarSelect[int]:
-    """Select the highest ``until`` of the entries with a key: one look-up in each run, however many entries it has."""
-    in_run = sa.select(sa.func.max(table.c.until)).where(table.c.run == run.c.id, table.c.key == key)
-    return sa.select(sa.func.max(in_run.correlate_except(table).scalar_subquery())).select_from(run).scalar_subquery()
 
 
 class Entries(NamedTuple):
@@ -321,7 +362,7 @@ def new_mark() -> int:
 def _count(connection: Connection, newest: int, facts: int) -> None:
     """Count the facts of the newest run, and start another one when it is complete."""
     connection.execute(run.update().where(run.c.id == newest).values(facts=run.c.facts + facts))
-    complete = run.update().where(run.c.id == newest, run.c.facts >= HOT).values(level=1)
+    complete = run.update().where(run.c.id == newest, run.c.facts >= HOT).values(level=1, mark=new_mark())
     if connection.execute(complete).rowcount:
         _start(connection, level=0, facts=0)
 
@@ -363,12 +404,14 @@ def state_of(connection: Connection) -> IndexRuns:
     return IndexRuns(len(runs), waiting, is_full=False)
 
 
-def merge_some(connection: Connection, most: int) -> int | None:
+def merge_some(connection: Connection, most: int, *, patient: bool = False) -> int | None:
     """Move some entries of runs that are being merged, beginning a merge if one is due.
 
     Args:
         connection: In a transaction of a writer on SQLite.
         most: The most entries to move.
+        patient: Whether a merge waits for the filters of its runs, which cannot be built once it has begun, but only
+            until one more run is complete.
 
     Returns:
         The number of entries moved; None if no merge is due.
@@ -376,8 +419,11 @@ def merge_some(connection: Connection, most: int) -> int | None:
     runs = connection.execute(sa.select(run).order_by(run.c.level, run.c.id)).all()
     ready = _ready(runs)
     for level in sorted({each.level for each in ready}):
-        due = [each for each in ready if each.level == level][:FAN]
-        if len(due) == FAN:
+        of_level = [each for each in ready if each.level == level]
+        due = of_level[:FAN]
+        if len(due) == FAN and (
+            not patient or len(of_level) > FAN or _are_filtered(connection, [each.mark for each in due])
+        ):
             target = _start(connection, level=level + 1, facts=sum(each.facts for each in due))
             merged = run.c.id.in_([each.id for each in due])
             connection.execute(run.update().where(merged).values(target=target))
@@ -390,8 +436,25 @@ def merge_some(connection: Connection, most: int) -> int | None:
     for table in SORTED:
         if moved := _move(connection, table, sources, under_way, most):
             return moved
-    connection.execute(run.delete().where(run.c.target == under_way))
+    _finish(connection, under_way)
     return 0
+
+
+def _are_filtered(connection: Connection, marks: Sequence[int]) -> bool:
+    """Return whether there are filters of all runs with some marks."""
+    of = filter_on_sqlite.c.of
+    return {*connection.execute(sa.select(of).where(of.in_(marks))).scalars()} == {*marks}
+
+
+def _finish(connection: Connection, target: int) -> None:
+    """Delete the runs that were merged into another, which takes over their filters if each of them has any."""
+    mark = new_mark()
+    sources = connection.execute(sa.select(run.c.mark).where(run.c.target == target)).scalars().all()
+    if _are_filtered(connection, sources):
+        taken = filter_on_sqlite.update().where(filter_on_sqlite.c.of.in_(sources)).values(of=mark)
+        connection.execute(taken)
+    connection.execute(run.delete().where(run.c.target == target))
+    connection.execute(run.update().where(run.c.id == target).values(mark=mark))
 
 
 def _ready(runs: Any) -> list[Any]:

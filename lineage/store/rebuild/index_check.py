@@ -1,12 +1,13 @@
 """Compare the index of facts with the facts: the entries of ``ref`` are compared by ``rebuild.diff``.
 
-On SQLite its other entries are tables of their own. On PostgreSQL they are indexes, but complete runs have filters.
+On SQLite its other entries are tables of their own, on PostgreSQL indexes. Complete runs have filters.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from lineage.core.model.records import position_of
 from lineage.store.database.sorted_runs import by_about, by_ident, fact_in_run, run_on_postgresql
@@ -28,8 +29,7 @@ def entry_differences(store: Store) -> Iterator[str]:
             strays = sa.select(sa.func.count()).where(fact_in_run.c.run.not_in(listed))
             if count := connection.execute(strays).scalar_one():
                 yield f"index: {count:,} facts are in a run that does not exist"
-            for run, denied in denied_keys(connection):
-                yield f"index: the filter of run {run} denies {denied:,} of its keys"
+            yield from _denied(connection)
         return
     with store.connection() as connection:
         for name, (entries, fits) in _ENTRIES.items():
@@ -43,3 +43,9 @@ def entry_differences(store: Store) -> Iterator[str]:
                     topic, partition, offset = position_of(first)
                     more = "" if found == 1 else f" ({found:,} such facts)"
                     yield f"index by {name}: the fact at {topic}/{partition}/{offset} {fault}{more}"
+        yield from _denied(connection)
+
+
+def _denied(connection: Connection) -> Iterator[str]:
+    for run, denied in denied_keys(connection):
+        yield f"index: the filter of run {run} denies {denied:,} of its keys"

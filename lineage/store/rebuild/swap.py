@@ -20,7 +20,7 @@ from lineage.core.model.records import Outcomes, Position
 from lineage.store.database import postgres
 from lineage.store.database.dialects import faults
 from lineage.store.database.postgres import quoted
-from lineage.store.database.sorted_runs import SORTED, run_filter, run_on_postgresql, sorted_ref
+from lineage.store.database.sorted_runs import on_sqlite, run_filter, run_on_postgresql, sorted_ref
 from lineage.store.rebuild.diff import like, twin
 from lineage.store.store import Store, new_edition
 
@@ -34,7 +34,7 @@ _PLAIN: Final = ("position", "fact", "act", "sighting", "name", "tree", "tile")
 _TABLES: Final = (*_PLAIN, *(table.name for table in (run_on_postgresql, run_filter, sorted_ref)))
 _VIEW: Final = "ref"
 # The index on SQLite. It is deleted first, so that a deleted fact has no entries left to delete.
-_IN_RUNS: Final = ("run", *(table.name for table in SORTED))
+_IN_RUNS: Final = tuple(on_sqlite.tables)
 # Checkpoints are kept, but none may be signed of a tree that is being replaced.
 _WRITTEN: Final = (*_TABLES, "quarantine", "release", "checkpoint")
 _ASIDE: Final = "n, origin, place, recorded_at, reason, detail, sha256, size, value, headers, charged_to, kept"

@@ -25,7 +25,6 @@ from lineage.store.database.dialects import (
     add,
     add_missing,
     chunks,
-    found_by,
     storable,
     takes_turns,
     values_of,
@@ -39,13 +38,13 @@ from lineage.store.database.sorted_runs import (
     asked_rows,
     count_in_turn,
     fact_in_run,
-    highest_in_runs,
-    ident_among,
+    highest_in_asked,
+    in_asked,
     is_upward,
     newest_run,
-    sorted_about,
+    sorted_ident,
     sorted_ref,
-    upward,
+    sorted_upward,
 )
 from lineage.store.database.tables import Keys, fact, meta, name, position, quarantine, sighting
 from lineage.store.writing import optimistic_commit, trees
@@ -70,12 +69,9 @@ from lineage.store.writing.run_filters import RunFilters, RunsToAsk
 # The origin of a record is part of an index, and PostgreSQL limits an index entry to 2,704 bytes.
 _ORIGIN_BYTES: Final = 2_048
 
-_keys = values_of("keys").subquery()
-# The highest bound takes one index lookup (in each run), however many children there are.
+# The highest bound takes one index lookup in each run that is asked, however many children there are.
 _BOUNDS: Final = {
-    "sqlite": sa.select(
-        _keys.c.key, highest_in_runs(sorted_ref, _keys.c.key), highest_in_runs(sorted_about, _keys.c.key)
-    ),
+    "sqlite": highest_in_asked(),
     "postgresql": sa.select(
         asked.c.key,
         *(
@@ -86,9 +82,10 @@ _BOUNDS: Final = {
         ),
     ),
 }
-_way, _depends = upward("sqlite", RefRole.DEPENDS)
 _PARENTS: Final = {
-    "sqlite": found_by("sqlite", _way.c.about, "keys", [_way.c.about, _way.c.key], *_depends),
+    "sqlite": sa.select(sorted_upward.c.about, sorted_upward.c.key).where(
+        in_asked(sorted_upward, sorted_upward.c.about), sorted_upward.c.role == RefRole.DEPENDS
+    ),
     "postgresql": asked_rows(
         sorted_ref,
         sorted_ref.c.about,
@@ -98,7 +95,9 @@ _PARENTS: Final = {
 }
 _known = [fact.c.n, fact.c.ident, fact.c.misrouted, fact.c.value]
 _KNOWN: Final = {
-    "sqlite": sa.select(*_known).where(ident_among(values_of("keys"))),
+    "sqlite": sa.select(*_known).where(
+        fact.c.n.in_(sa.select(sorted_ident.c.n).where(in_asked(sorted_ident, sorted_ident.c.key)))
+    ),
     "postgresql": asked_rows(fact_in_run, fact_in_run.c.ident, [fact_in_run.c[column.name] for column in _known]),
 }
 
@@ -111,7 +110,7 @@ class _WriteResult:
         outcomes: The outcomes of the new facts.
         raised: Rows of ``ref`` for stored elements whose bound is raised; still to be written.
         traces: The read set and the write set.
-        run: The run to which the facts were added, on PostgreSQL.
+        run: The run to which the facts were added; 0 if there were none.
     """
 
     outcomes: list[int] = field(default_factory=list)
@@ -131,7 +130,7 @@ class Projection:
         self._maker = RowMaker(keys, dialect)
         self._edition: bytes | None = None
         self.filters = RunFilters()
-        self._runs: RunsToAsk | None = None  # of the batch that is being written, on PostgreSQL
+        self._runs: RunsToAsk  # of the batch that is being written
 
     def write(self, connection: Connection, batch: Batch) -> Outcomes:
         """Write a batch, within the transaction of the caller.
@@ -208,16 +207,16 @@ class Projection:
     ) -> _WriteResult:
         """Write the rows of records, except those that raise the bounds of stored elements."""
         written = _WriteResult()
-        self._runs = self.filters.runs(connection, len(rows.facts)) if takes_turns(connection) else None
+        self._runs = self.filters.runs(connection, len(rows.facts))
         rows = self._fresh(connection, rows, event_at, written.traces.asked)
         if not rows.facts:
             return written
         written.raised = self._bounds(connection, rows, written.traces)
         if rows.acts:
             written.traces.acts = acts_in_time.write(
-                connection, rows.acts, self._decode, lanes=lanes, asked=self._asked
+                connection, rows.acts, self._decode, lanes=lanes, asked=self._runs.asked
             )
-        written.run = 0 if self._runs is None else self._runs.newest
+        written.run = self._runs.newest
         refs = with_bounds(rows, written.traces.bounds)
         add_facts(connection, rows.facts, refs, rows.entries, written.run)
         add(connection, name, rows.names)
@@ -225,14 +224,6 @@ class Projection:
         written.traces.idents = [row[IDENT] for row in rows.facts]
         written.traces.granted = written.traces.acts.union(rows.granting)
         return written
-
-    def _asked(self, keys: Collection[int]) -> Iterator[dict[str, list[int]]]:
-        """Yield the parameters of statements that look up keys, in parts."""
-        if self._runs is not None:
-            yield from self._runs.asked(keys)
-            return
-        for part in chunks(keys):
-            yield {"keys": part}
 
     def forget(self) -> None:
         """Clear the caches, because the transaction was rolled back."""
@@ -287,7 +278,7 @@ class Projection:
         # (source, event_id) -> content -> misrouted -> number. A hash is not an identity: the real ids are compared.
         known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
         repeated: set[int] = set()
-        for part in self._asked(sorted(asked)):
+        for part in self._runs.asked(sorted(asked)):
             for n, ident, misrouted, value in connection.execute(_KNOWN[connection.dialect.name], part):
                 event = self._decode(value)
                 known[event.source, event.event_id].setdefault(event, {})[bool(misrouted)] = n
@@ -351,13 +342,13 @@ class Projection:
         return sorted(set(self._raised(connection, touched, bounds)))
 
     def _load_bounds(self, connection: Connection, keys: set[int], into: dict[int, int]) -> None:
-        for part in self._asked(sorted(keys)):
+        for part in self._runs.asked(sorted(keys)):
             for key, below, own in connection.execute(_BOUNDS[connection.dialect.name], part):
                 into[key] = max(below or 0, own or 0, into.get(key, 0))
 
     def _stored_parents(self, connection: Connection, keys: set[int]) -> dict[int, set[int]]:
         parents: dict[int, set[int]] = {}
-        for part in self._asked(keys):
+        for part in self._runs.asked(keys):
             for child, parent in connection.execute(_PARENTS[connection.dialect.name], part):
                 parents.setdefault(child, set()).add(parent)
         return parents

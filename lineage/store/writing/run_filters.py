@@ -1,4 +1,4 @@
-"""Which runs of the index a batch has to ask for its keys on PostgreSQL, so that it does not read all of them.
+"""Which runs of the index a batch has to ask for its keys, so that it does not read all of them.
 
 A complete run, to which nobody adds any more, gets a filter of the keys that writers look up: the identities and the
 subjects of its facts, and what has a bound in its rows of ``ref``. A run without a filter is always asked. A filter
@@ -7,38 +7,168 @@ living child from a revocation.
 
 A filter is built from the run itself, a part after each batch, and belongs to the mark that the run got when it became
 complete, which no other run ever has. If the process ends before it is stored, the next one begins again.
+
+On SQLite runs are merged. Only a run that is not being merged gets a filter, because what is read of it later would be
+less than it had. As long as its entries are moved, and until the run into which they were moved has a filter of its
+own, its filter answers for both runs. A filter is stored in parts there, of which none takes long to write, and is used
+once all of them are stored.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from lineage.plumbing.key_filter import KeyFilter, bits_of
-from lineage.store.database.dialects import CHUNK
-from lineage.store.database.sorted_runs import fact_in_run, run_filter, sorted_ref
-from lineage.store.database.sorted_runs import run_on_postgresql as run
+from lineage.store.database.dialects import CHUNK, chunks, rows_found
+from lineage.store.database.sorted_runs import (
+    fact_in_run,
+    filter_on_sqlite,
+    filter_part,
+    new_mark,
+    run,
+    run_filter,
+    run_on_postgresql,
+    sorted_about,
+    sorted_ident,
+    sorted_ref,
+)
 
 _STEP: Final = 10_000  # keys that are read at a time
 _FEW: Final = 1_000  # records for which no filter is loaded: an order should not wait for megabytes
 _KEYS_PER_FACT: Final = 3
-_LEAST: Final = -(1 << 63) - 1
+_LEAST: Final = -(1 << 63)
+_MOST_WORDS: Final = 1 << 26  # of all filters in memory: 512 MiB; the largest runs are asked without one
+_WORDS_OF_PART: Final = 1 << 19  # 4 MiB, which is written as fast as some 30,000 keys are read
+_KEYS_OF_PART: Final = 30_000
 # A rebuild that replaces the runs locks the filters, and waits for whoever has read a run: do not wait for it in turn.
 _BRIEFLY: Final = "SET LOCAL lock_timeout = '200ms'"
 
-_RUNS: Final = (
-    sa.select(run.c.id, run.c.level, run.c.facts, run.c.mark, run_filter.c.mark.is_not(None).label("filtered"))
-    .outerjoin(run_filter, run_filter.c.mark == run.c.mark)
+_ON_POSTGRESQL: Final = (
+    sa.select(
+        run_on_postgresql.c.id,
+        run_on_postgresql.c.level,
+        run_on_postgresql.c.facts,
+        run_on_postgresql.c.mark,
+        (sa.func.length(run_filter.c.words) // 8).label("words"),
+    )
+    .outerjoin(run_filter, run_filter.c.mark == run_on_postgresql.c.mark)
+    .order_by(run_on_postgresql.c.id)
+)
+_ON_SQLITE: Final = (
+    sa.select(
+        run.c.id,
+        run.c.level,
+        run.c.facts,
+        run.c.mark,
+        run.c.target,
+        filter_on_sqlite.c.mark.label("filter"),
+        filter_on_sqlite.c.words,
+    )
+    .outerjoin(filter_on_sqlite, filter_on_sqlite.c.of == run.c.mark)
     .order_by(run.c.id)
 )
-_WORDS: Final = sa.select(run_filter.c.words).where(run_filter.c.mark == sa.bindparam("mark"))
-_SOURCES: Final = (
-    (fact_in_run, fact_in_run.c.ident, sa.true()),
-    (fact_in_run, fact_in_run.c.about, sa.true()),
-    (sorted_ref, sorted_ref.c.key, sorted_ref.c.until > 0),
+_WORDS: Final = {
+    "postgresql": sa.select(run_filter.c.words).where(run_filter.c.mark == sa.bindparam("mark")),
+    "sqlite": sa.select(filter_part.c.words)
+    .where(filter_part.c.mark == sa.bindparam("mark"))
+    .order_by(filter_part.c.part),
+}
+
+
+def _keys_of(table: sa.Table, column: sa.Column[int], *where: sa.ColumnElement[bool]) -> sa.Select[int]:
+    """Select keys of a run in order, from one on."""
+    of_run = sa.select(column).where(table.c.run == sa.bindparam("run"), *where)
+    return of_run.where(column >= sa.bindparam("first")).order_by(column).limit(sa.bindparam("most"))
+
+
+_BOUNDED: Final = _keys_of(sorted_ref, sorted_ref.c.key, sorted_ref.c.until > 0)
+_SOURCES: Final = {
+    "postgresql": (_keys_of(fact_in_run, fact_in_run.c.ident), _keys_of(fact_in_run, fact_in_run.c.about), _BOUNDED),
+    "sqlite": (_keys_of(sorted_ident, sorted_ident.c.key), _keys_of(sorted_about, sorted_about.c.key), _BOUNDED),
+}
+_ORPHANS: Final = (
+    sa.select(filter_part.c.mark, filter_part.c.part)
+    .where(filter_part.c.mark.not_in(sa.select(filter_on_sqlite.c.mark)))
+    .limit(1)
 )
+
+
+class _Due(NamedTuple):
+    """A complete run without a filter of its own."""
+
+    id: int
+    facts: int
+    mark: int
+
+
+class _Runs(NamedTuple):
+    """The runs and their filters as of one transaction.
+
+    Attributes:
+        newest: The run to which a batch adds.
+        ids: All runs.
+        filters: The filters of each run that has some: together they have all its keys.
+        words: The size of each filter.
+        due: The runs that can get a filter of their own.
+    """
+
+    newest: int
+    ids: list[int]
+    filters: dict[int, list[int]]
+    words: dict[int, int]
+    due: list[_Due]
+
+
+def _read(connection: Connection) -> _Runs:
+    return _read_on_sqlite(connection) if connection.dialect.name == "sqlite" else _read_on_postgresql(connection)
+
+
+def _read_on_postgresql(connection: Connection) -> _Runs:
+    rows = connection.execute(_ON_POSTGRESQL).all()
+    filtered = [each for each in rows if each.words is not None]
+    [newest] = [each.id for each in rows if each.level == 0]
+    return _Runs(
+        newest,
+        [each.id for each in rows],
+        {each.id: [each.mark] for each in filtered},
+        {each.mark: each.words for each in filtered},
+        [_Due(each.id, each.facts, each.mark) for each in rows if each.level and each.words is None],
+    )
+
+
+def _read_on_sqlite(connection: Connection) -> _Runs:
+    newest = 0
+    filters: dict[int, list[int]] = {}
+    sources: defaultdict[int, list[int]] = defaultdict(list)
+    words: dict[int, int] = {}
+    complete: dict[int, _Due] = {}
+    for id_, level, facts, mark, target, own, size in rows_found(connection, _ON_SQLITE, {}):
+        filters.setdefault(id_, [])
+        if own is not None:
+            filters[id_].append(own)
+            words[own] = size
+        if not level:
+            newest = id_
+        elif target is None and mark is not None:
+            complete[id_] = _Due(id_, facts, mark)
+        if target is not None and id_ not in sources[target]:
+            sources[target].append(id_)
+    for target, some in sources.items():
+        if all(filters[each] for each in some):
+            filters[target] = [own for each in some for own in filters[each]]
+    return _Runs(
+        newest,
+        list(filters),
+        {id_: some for id_, some in filters.items() if some},
+        words,
+        # One that has those of several runs still needs its own.
+        [each for id_, each in complete.items() if len(filters[id_]) != 1],
+    )
 
 
 class RunsToAsk(NamedTuple):
@@ -47,122 +177,228 @@ class RunsToAsk(NamedTuple):
     Attributes:
         newest: The run to which it adds.
         unfiltered: All runs that are always asked, the newest among them.
-        filters: The filters of the others.
+        filters: The filters, each with the other runs of which it has keys. The filters of a run have all its keys.
+        in_pairs: Whether statements get each key together with a run, as on PostgreSQL.
     """
 
     newest: int
     unfiltered: list[int]
-    filters: dict[int, KeyFilter]
+    filters: list[tuple[KeyFilter, list[int]]]
+    in_pairs: bool
 
     def asked(self, keys: Collection[int]) -> Iterator[dict[str, list[int]]]:
-        """Yield the parameters of statements that look up keys (``sorted_runs.asked``): each with the runs to ask."""
+        """Yield the parameters of statements that look up keys (``sorted_runs.asked``, ``in_asked``), in parts.
+
+        Every key is looked up once in each run that may have it, and in the newest one.
+        """
+        possible: defaultdict[int, set[int]] = defaultdict(set)
         with_bits = [(key, bits_of(key)) for key in keys] if self.filters else []
-        found = [(id_, keys) for id_ in self.unfiltered]
-        found += [(id_, each.possible(with_bits)) for id_, each in self.filters.items()]
-        runs = [id_ for id_, some in found for _ in some]
-        in_runs = [key for _, some in found for key in some]
-        for start in range(0, len(runs), CHUNK):
-            yield {"runs": runs[start : start + CHUNK], "keys": in_runs[start : start + CHUNK]}
+        for each, ids in self.filters:
+            if some := each.possible(with_bits):
+                for id_ in ids:
+                    possible[id_].update(some)
+        if self.in_pairs:
+            found = [(id_, keys) for id_ in self.unfiltered] + [*possible.items()]
+            runs = [id_ for id_, some in found for _ in some]
+            in_runs = [key for _, some in found for key in some]
+            for start in range(0, len(runs), CHUNK):
+                yield {"runs": runs[start : start + CHUNK], "keys": in_runs[start : start + CHUNK]}
+            return
+        for part in chunks(keys):
+            yield {"runs": self.unfiltered, "keys": part}
+        for id_, some_keys in possible.items():
+            for part in chunks(sorted(some_keys)):
+                yield {"runs": [id_], "keys": part}
 
 
-class _Building(NamedTuple):
-    """A filter that is being built: the run, and how far its keys were read."""
+@dataclass(slots=True)
+class _Building:
+    """A filter that is being built: how far the keys of its run were read, and how much of it is stored.
 
-    run: int
-    mark: int
+    Attributes:
+        run: The run.
+        filter: The filter.
+        mark: The mark of the filter, on SQLite.
+        source: The column that is read.
+        first: The lowest key that was not read of it.
+        stored: How many parts are stored.
+    """
+
+    run: _Due
     filter: KeyFilter
-    source: int
-    last: int
+    mark: int
+    source: int = 0
+    first: int = _LEAST
+    stored: int = 0
 
 
 class RunFilters:
-    """The filters that a process has loaded, and the one that it builds. For one transaction at a time."""
+    """The filters that a process has loaded, and those that it builds. For one transaction at a time."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self._loaded: dict[int, KeyFilter] = {}
-        self._missing: list[Any] = []  # the complete runs without a filter, when a batch last looked
-        self._building: _Building | None = None
+        self._building: dict[int, _Building] = {}  # by the mark of the run
+        self.due: list[int] = []  # the marks of the runs without a filter of their own, when they were last read
+        self._has_orphans = True  # unless we have looked: of a process that was killed while it stored one
 
     def runs(self, connection: Connection, records: int) -> RunsToAsk:
         """Read which runs there are, and load filters that are new if that is worth it for the records of a batch."""
-        runs = connection.execute(_RUNS).all()
-        filtered = {each.mark for each in runs if each.filtered}
-        self._loaded = {mark: found for mark, found in self._loaded.items() if mark in filtered}
+        now = self._noted(_read(connection))
+        wanted: dict[int, int] = {}
+        for mark, size in sorted(now.words.items(), key=lambda each: each[1]):
+            if sum(wanted.values()) + size <= _MOST_WORDS:
+                wanted[mark] = size
+        self._loaded = {mark: found for mark, found in self._loaded.items() if mark in wanted}
         if records > _FEW:
-            for mark in filtered - self._loaded.keys():
-                self._loaded[mark] = KeyFilter.load(connection.execute(_WORDS, {"mark": mark}).scalar_one())
-        self._missing = [each for each in runs if each.level and not each.filtered]
-        [newest] = [each.id for each in runs if each.level == 0]
-        return RunsToAsk(
-            newest,
-            [each.id for each in runs if each.mark not in self._loaded],
-            {each.id: self._loaded[each.mark] for each in runs if each.mark in self._loaded},
-        )
+            for mark in wanted.keys() - self._loaded.keys():
+                found = _load(connection, mark)
+                if len(found) == wanted[mark]:  # or the store is damaged, as `fsck` says
+                    self._loaded[mark] = found
+        runs_of: defaultdict[int, list[int]] = defaultdict(list)
+        unfiltered: list[int] = []
+        for id_ in now.ids:
+            marks = now.filters.get(id_, [])
+            if not marks or not self._loaded.keys() >= {*marks}:
+                unfiltered.append(id_)
+                continue
+            for mark in marks:
+                runs_of[mark].append(id_)
+        filters = [(self._loaded[mark], ids) for mark, ids in runs_of.items()]
+        return RunsToAsk(now.newest, unfiltered, filters, connection.dialect.name != "sqlite")
+
+    def _noted(self, now: _Runs) -> _Runs:
+        self.due = [each.mark for each in now.due]
+        self._building = {mark: each for mark, each in self._building.items() if mark in self.due}
+        return now
 
     @property
     def is_due(self) -> bool:
-        """Whether a complete run had no filter when a batch last looked."""
-        return bool(self._missing)
+        """Whether there is something to do, as far as is known."""
+        return bool(self.due) or self._has_orphans
 
-    def build_some(self, connection: Connection, most: int) -> None:
+    def build_some(self, connection: Connection, most: int) -> int:
         """Continue to build a filter, and store it when it is complete.
 
         Args:
-            connection: In a transaction of a writer, which begins after the run was found to be complete.
+            connection: In a transaction of a writer.
             most: About how many keys to read.
-        """
-        due = {each.mark: each for each in self._missing}
-        if not due:  # another thread has stored it meanwhile
-            return
-        if self._building is None or self._building.mark not in due:
-            each = self._missing[0]
-            empty = KeyFilter.for_keys(each.facts * _KEYS_PER_FACT)
-            self._building = _Building(each.id, each.mark, empty, 0, _LEAST)
-        while most > 0:
-            now = self._building
-            table, column, which = _SOURCES[now.source]
-            query = sa.select(column).where(table.c.run == now.run, which).order_by(column).limit(_STEP)
-            if now.last != _LEAST:
-                query = query.where(column > now.last)
-            # As one value: reading rows takes twice the time of adding their keys.
-            keys = connection.execute(sa.select(sa.func.array(query.scalar_subquery()))).scalar_one()
-            now.filter.add(set(keys))
-            most -= max(len(keys), 1)
-            if len(keys) == _STEP:
-                self._building = now._replace(last=keys[-1])
-            elif now.source + 1 < len(_SOURCES):
-                self._building = now._replace(source=now.source + 1, last=_LEAST)
-            else:
-                self._store(connection, now)
-                self._missing = [each for each in self._missing if each.mark != now.mark]
-                self._building = None
-                return
 
-    @staticmethod
-    def _store(connection: Connection, built: _Building) -> None:
-        """Store a filter, unless another process has, or the run belongs to a store that was replaced.
-
-        Raises:
-            OperationalError: The table of filters is locked; the next attempt reads the last keys again.
+        Returns:
+            About how many were read; 0 if nothing is left to do.
         """
-        connection.exec_driver_sql(_BRIEFLY)
-        words = sa.literal(built.filter.dump(), sa.LargeBinary)
-        rows = sa.select(run.c.mark, words).where(run.c.mark == built.mark, run.c.level > 0)
-        stored = postgresql.insert(run_filter).from_select(["mark", "words"], rows)
-        connection.execute(stored.on_conflict_do_nothing())
+        # Read again, since what is read below is only the whole of a run that is not being merged.
+        due = self._noted(_read(connection)).due
+        if not due:
+            return self._delete_orphan(connection)
+        least = min(due, key=lambda each: (each.facts, each.id))  # a larger one takes many batches, and is not lost
+        if least.mark not in self._building:
+            filter_ = KeyFilter.for_keys(least.facts * _KEYS_PER_FACT)
+            self._building[least.mark] = _Building(least, filter_, new_mark())
+        now, done = self._building[least.mark], 0
+        sources = _SOURCES[connection.dialect.name]
+        while done < most:
+            if now.source == len(sources):
+                done += _KEYS_OF_PART
+                if self._store_some(connection, now):
+                    del self._building[least.mark]
+                    break
+                continue
+            keys = _some_keys(connection, sources[now.source], now.run.id, now.first)
+            now.filter.add({*keys})
+            done += max(len(keys), 1)
+            now.source, now.first = (now.source, keys[-1] + 1) if _goes_on(keys) else (now.source + 1, _LEAST)
+        return done
+
+    def _store_some(self, connection: Connection, built: _Building) -> bool:
+        """Store a filter or a part of it, unless another process has, or the run belongs to a store that was replaced.
+
+        Returns:
+            Whether it is stored.
+        """
+        if connection.dialect.name != "sqlite":
+            _store_on_postgresql(connection, built)
+            self.due.remove(built.run.mark)
+            return True
+        first = built.stored * _WORDS_OF_PART
+        if first < len(built.filter):
+            words = built.filter.dump(first, first + _WORDS_OF_PART)
+            connection.execute(filter_part.insert(), [{"mark": built.mark, "part": built.stored, "words": words}])
+            built.stored += 1
+            return False
+        parts = sa.select(sa.func.count()).where(filter_part.c.mark == built.mark)
+        if connection.execute(parts).scalar_one() != built.stored:  # a transaction that stored some was not committed
+            built.mark, built.stored = new_mark(), 0
+            return False
+        connection.execute(filter_on_sqlite.delete().where(filter_on_sqlite.c.of == built.run.mark))
+        row = {"mark": built.mark, "of": built.run.mark, "words": len(built.filter)}
+        connection.execute(filter_on_sqlite.insert(), [row])
+        self.due.remove(built.run.mark)
+        self._has_orphans = True
+        return True
+
+    def _delete_orphan(self, connection: Connection) -> int:
+        """Delete a part of a filter that is not used any more, where no process may still be storing it."""
+        if connection.dialect.name == "sqlite" and self._has_orphans:
+            marks = sa.select(run.c.mark).where(run.c.mark.is_not(None))
+            connection.execute(filter_on_sqlite.delete().where(filter_on_sqlite.c.of.not_in(marks)))
+            for mark, part in connection.execute(_ORPHANS).all():
+                connection.execute(filter_part.delete().where(filter_part.c.mark == mark, filter_part.c.part == part))
+                return _KEYS_OF_PART
+        self._has_orphans = False
+        return 0
+
+
+def _some_keys(connection: Connection, source: sa.Select[int], run: int, first: int) -> list[int]:
+    values = {"run": run, "first": first, "most": _STEP}
+    if connection.dialect.name == "sqlite":
+        return [key for (key,) in rows_found(connection, source, values)]
+    # As one value: reading rows takes twice the time of adding their keys.
+    keys: list[int] = connection.execute(sa.select(sa.func.array(source.scalar_subquery())), values).scalar_one()
+    return keys
+
+
+def _goes_on(keys: list[int]) -> bool:
+    """Return whether there may be keys beyond some that were read."""
+    return len(keys) == _STEP and keys[-1] < -_LEAST - 1
+
+
+def _load(connection: Connection, mark: int) -> KeyFilter:
+    parts = connection.execute(_WORDS[connection.dialect.name], {"mark": mark}).scalars()
+    return KeyFilter.load(b"".join(parts))
+
+
+def _store_on_postgresql(connection: Connection, built: _Building) -> None:
+    """Store a filter.
+
+    Raises:
+        OperationalError: The table of filters is locked; the next attempt goes on from here.
+    """
+    connection.exec_driver_sql(_BRIEFLY)
+    words = sa.literal(built.filter.dump(), sa.LargeBinary)
+    complete = (run_on_postgresql.c.mark == built.run.mark, run_on_postgresql.c.level > 0)
+    rows = sa.select(run_on_postgresql.c.mark, words).where(*complete)
+    stored = postgresql.insert(run_filter).from_select(["mark", "words"], rows)
+    connection.execute(stored.on_conflict_do_nothing())
 
 
 def denied_keys(connection: Connection) -> Iterator[tuple[int, int]]:
-    """Yield each run with a filter that denies keys of it, and how many: there should be none."""
-    for id_, mark in connection.execute(
-        sa.select(run.c.id, run.c.mark).join(run_filter, run_filter.c.mark == run.c.mark)
-    ):
-        kept = KeyFilter.load(connection.execute(_WORDS, {"mark": mark}).scalar_one())
+    """Yield each run whose filters deny keys of it, and how many: there should be none."""
+    now = _read(connection)
+    for id_, marks in now.filters.items():
+        kept = [_load(connection, mark) for mark in marks]
+        if [len(each) for each in kept] != [now.words[mark] for mark in marks]:
+            kept = []
         denied = 0
-        for table, column, which in _SOURCES:
-            query = sa.select(column).where(table.c.run == id_, which).execution_options(yield_per=_STEP)
-            for part in connection.execute(query).scalars().partitions():
-                denied += len(part) - len(kept.possible((key, bits_of(key)) for key in part))
+        for source in _SOURCES[connection.dialect.name]:
+            first, goes_on = _LEAST, True
+            while goes_on:
+                keys = _some_keys(connection, source, id_, first)
+                left = {*keys}
+                for each in kept:
+                    left.difference_update(each.possible((key, bits_of(key)) for key in keys))
+                denied += len(left)
+                goes_on = _goes_on(keys)
+                first = keys[-1] + 1 if goes_on else _LEAST
         if denied:
             yield id_, denied
