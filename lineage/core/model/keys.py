@@ -1,11 +1,13 @@
 """Keys: the kind and the id of a thing as one string, ``KIND:ID``."""
 
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 from lineage.core.model.errors import RefusedError
 
 ELEMENT_KINDS: Final = frozenset({"token", "delegation"})
 NAME_KINDS: Final = frozenset({"principal", "workload", "session", "client"})
+_T = TypeVar("_T")
 KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")  # of any thing
 
 
@@ -41,3 +43,11 @@ def by_id(key: str) -> tuple[str, str]:
     """Return the sort key of receipts and verdicts: by id, then by kind."""
     kind, _, id_ = key.partition(":")
     return id_, kind
+
+
+def sorted_by_id(things: Iterable[_T], key: Callable[[_T], str]) -> list[_T]:
+    """Sort things into the order of receipts and verdicts; ``key`` returns the ``KIND:ID`` of one."""
+    listed = list(things)
+    if all(key(one).startswith("token:") for one in listed):  # the usual case: no key has to be divided
+        return sorted(listed, key=key)
+    return sorted(listed, key=lambda one: by_id(key(one)))

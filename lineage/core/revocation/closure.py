@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 from typing import NamedTuple
 
 from lineage.core.authority.orders import Order
@@ -31,7 +32,7 @@ from lineage.core.authority.receivers import (
 )
 from lineage.core.authority.world import World
 from lineage.core.model.finding import Finding
-from lineage.core.model.keys import by_id
+from lineage.core.model.keys import by_id, sorted_by_id
 from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.closure_findings import (
     acknowledgement_findings,
@@ -138,7 +139,7 @@ def compute_closure(world: World, revocation: str, at: Instant, judged: Iterable
     ledger = _begin(world, revocation, at)
     for one in judged:
         ledger.enter(one)
-    ledger.open.sort(key=lambda entry: by_id(entry[0]))
+    ledger.open = sorted_by_id(ledger.open, itemgetter(0))
     return _finish(world, revocation, ledger)
 
 
@@ -162,7 +163,7 @@ def compute_closure_of_groups(world: World, revocation: str, at: Instant, groups
     is_merged = bool(ledger.open)
     ledger.enter_groups(groups, answered)
     if is_merged:
-        ledger.open.sort(key=lambda entry: by_id(entry[0]))
+        ledger.open = sorted_by_id(ledger.open, itemgetter(0))
     return _finish(world, revocation, ledger)
 
 

@@ -10,6 +10,7 @@ receipt to be computed in parts.
 """
 
 from collections.abc import Collection, Mapping
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element
@@ -18,7 +19,7 @@ from lineage.core.authority.orders import Order
 from lineage.core.authority.targets import targets
 from lineage.core.authority.verdict import State, decided
 from lineage.core.authority.world import World
-from lineage.core.model.keys import by_id
+from lineage.core.model.keys import by_id, sorted_by_id
 from lineage.core.model.times import Instant
 from lineage.core.revocation.proof import Proof, linked_at
 
@@ -145,7 +146,7 @@ def receipt_of(
                 found.setdefault(key, []).append(walked)
     until = -1 if with_expired else at
     lines = (_line(world, key, until, walked) for key, walked in found.items())
-    return sorted((line for line in lines if line is not None), key=lambda line: line.place)
+    return sorted_by_id((line for line in lines if line is not None), attrgetter("key"))
 
 
 def walk(world: World, order: Order) -> dict[str, Step]:

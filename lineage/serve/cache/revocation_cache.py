@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from operator import attrgetter
 from typing import Final, NamedTuple
 from weakref import WeakSet
 
@@ -28,7 +29,7 @@ from lineage.core.model.events import (
     TokenIssued,
     WorkloadBound,
 )
-from lineage.core.model.keys import by_id, key_of
+from lineage.core.model.keys import key_of, sorted_by_id
 from lineage.core.model.references import RefRole, about, dependencies_of, mentions, names_of
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.model.trust import Trusted
@@ -117,12 +118,19 @@ def elements_and_names(part: World) -> set[int]:
 
 
 class EffectsBuilder:
-    """Accumulates what a revocation ends from a receipt that arrives in parts, unless it becomes too large to cache."""
+    """Accumulates what a revocation ends from a receipt that arrives in parts, unless it becomes too large to cache.
 
-    def __init__(self, world: World, revocation: str, at: Instant) -> None:
+    Attributes:
+        revocation: The id.
+        at: The instant asked about.
+        is_over: Whether nothing is accumulated: it became too large, or nothing caches it.
+    """
+
+    def __init__(self, world: World, revocation: str, at: Instant, *, is_over: bool = False) -> None:
         """Start from a world with the orders and lifts of the id and all names of their targets."""
         self.revocation = revocation
         self.at = at
+        self.is_over = is_over
         self._orders = world.orders.with_id(revocation)
         self._around: set[int] = set()
         self._left = KEPT
@@ -141,19 +149,25 @@ class EffectsBuilder:
         around: AbstractSet[int],
     ) -> None:
         """Add a part: the ended elements, the actions under them, and the hashes of what may end them as well."""
+        if self.is_over:
+            return
         done = [fact for index in (part.actions, part.decisions) for key in index for fact in index.get(key)]
         self._left -= len(ended) + len(done)
-        if self._left >= 0:
-            self._ended += ended
-            self._uses.update(uses)
-            self._around |= around
-            self._keys.update(one.key for one in ended)
-            self._acts.update(chain.from_iterable(_of_an_act(fact.event) for fact in done))
-            self._acted_at.update(fact.event.occurred_at for fact in done)
+        if self._left < 0:
+            self.is_over = True
+            for gathered in (self._ended, self._uses, self._around, self._keys, self._acts, self._acted_at):
+                gathered.clear()
+            return
+        self._ended += ended
+        self._uses.update(uses)
+        self._around |= around
+        self._keys.update(one.key for one in ended)
+        self._acts.update(chain.from_iterable(_of_an_act(fact.event) for fact in done))
+        self._acted_at.update(fact.event.occurred_at for fact in done)
 
     def ends(self) -> RevocationEffects | None:
         """Return the result; None if it is too large to cache."""
-        if self._left < 0:
+        if self.is_over:
             return None
         ended = _as_in_a_receipt(self._ended)
         phase = phase_of(self._orders, self.at)
@@ -172,7 +186,7 @@ class EffectsBuilder:
 
 
 def _as_in_a_receipt(ended: Iterable[EndedElement]) -> dict[str, EndedElement]:
-    return {one.key: one for one in sorted(ended, key=lambda one: by_id(one.key))}
+    return {one.key: one for one in sorted_by_id(ended, attrgetter("key"))}
 
 
 def patched(ends: RevocationEffects, keys: AbstractSet[str], recomputed: RevocationEffects) -> RevocationEffects | None:

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -18,6 +19,7 @@ from lineage.core.model.errors import (
     RefusedError,
     UnavailableError,
 )
+from lineage.plumbing.gc_pause import gc_paused
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from rich.console import Console, RenderableType
@@ -36,6 +38,8 @@ EXIT_UNAVAILABLE: Final = 5
 # Something was changed that must not change.
 EXIT_INTEGRITY: Final = 6
 
+
+_ENTRIES: Final = 1_000  # of a long list that are written at once
 
 # Error class -> exit code; the first match applies.
 _EXIT_CODES: Final[tuple[tuple[type[DelegraphError], int], ...]] = (
@@ -86,7 +90,10 @@ class Output:
     def document(self, document: Document, render: "Callable[[Document], RenderableType]") -> None:
         """Print a document."""
         if self.as_json:
-            click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+            with gc_paused():  # entries that are built when they are read contain no cycles
+                for piece in json_pieces(document):
+                    click.echo(piece, nl=False)
+            click.echo()
         elif self.form != "text":
             from lineage.serve.drawing import formats
 
@@ -200,6 +207,34 @@ class Output:
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
             yield lambda done: bar.advance(task, done)
+
+
+def json_pieces(document: Document) -> Iterator[str]:
+    """Yield a document as JSON, in pieces if it contains a sequence whose entries are built when they are read."""
+    if not any(map(_is_built_when_read, document.values())):
+        yield _json(document)
+        return
+    before = "{"
+    for name, value in document.items():
+        yield f"{before}{_json(name)}:"
+        before = ","
+        if not _is_built_when_read(value):
+            yield _json(value)
+            continue
+        entries, between = iter(value), "["
+        while part := list(islice(entries, _ENTRIES)):
+            yield between + _json(part)[1:-1]
+            between = ","
+        yield "[]" if between == "[" else "]"
+    yield "}"
+
+
+def _is_built_when_read(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | list | tuple)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def printable(text: str) -> str:

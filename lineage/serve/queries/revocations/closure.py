@@ -36,12 +36,12 @@ from lineage.store.reading.revocation_facts import deliveries, is_any_published,
 
 
 def closure(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-    """Answer whether a revocation is complete, and what is open; None if there is no such order."""
+    """Answer whether a revocation is complete, and what is open (``OpenDocuments``); None if there is no such order."""
     with moment_of(service, known_at) as moment:
         found = closed(moment, revocation, at)
         if found is None:
             return None
-        return {**found[1], "open": list(found[1]["open"]), "as_of": moment.service.as_of()}
+        return {**found[1], "as_of": moment.service.as_of()}
 
 
 def closed(moment: RevocationMoment, revocation: str, at: Instant) -> tuple[World, Document] | None:
@@ -100,7 +100,7 @@ def evidence(moment: RevocationMoment, world: World, revocation: str, at: Instan
     if ends is not None:
         yield from _evidence_again(moment.reader, ends, at, words)
         return
-    gathering = EffectsBuilder(world, revocation, at)
+    gathering = EffectsBuilder(world, revocation, at, is_over=moment.kept is None)
     for ended, uses in moment.gathered(world, revocation, at, gathering):
         words.bring(ended)
         delivered = deliveries(moment.reader, [one.key for one in ended], at)

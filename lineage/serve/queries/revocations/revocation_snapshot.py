@@ -176,7 +176,7 @@ class RevocationMoment:
     ) -> tuple[list[EndedElement], dict[str, list[LateUse]]]:
         """Gather some lines and the actions under them."""
         revocation, at, keys = gathering.revocation, gathering.at, {line.key for line in lines}
-        around = elements_and_names(part)
+        around = set() if gathering.is_over else elements_and_names(part)
         self.others.bring(part, revocation, keys)
         endings = endings_elsewhere(part, revocation, keys)
         load_successes(self.reader, part, keys, since)
