@@ -1,6 +1,7 @@
 """Findings around one thing do not depend on whether all aggregates were entered or only those that the rules read."""
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -8,6 +9,7 @@ from lineage.core.authority.world import World
 from lineage.core.findings.evaluation import look
 from lineage.core.findings.nearby import near
 from lineage.core.findings.options import Options
+from lineage.core.findings.scene.derived import Upward
 from lineage.core.findings.scene.entering import enter_all, enter_for_narrow_rules
 from lineage.core.findings.scene.scene import Scene
 from lineage.core.findings.scene.scopes import ScopeIndex
@@ -187,3 +189,18 @@ def test_a_long_chain_is_not_walked_for_each_of_its_tokens(monkeypatch: pytest.M
     found = near(world, [f"token:t{hop}" for hop in range(hops)], world.latest, Options())
     assert "broad-scope" not in {one.kind for one in found}
     assert asked < 20 * hops, asked
+
+
+def test_a_value_along_a_chain_asks_once_for_what_each_element_depends_on():
+    """
+    Only the element asked about is asked twice: before its ancestors are walked, and then.
+    """
+    asked: Counter[str] = Counter()
+
+    def above(node: str) -> list[str]:
+        asked[node] += 1
+        return [str(int(node) - 1)] if node != "0" else []
+
+    depth = Upward[int](above, lambda _, values: 1 + max(values.values(), default=0))
+    assert 100 == depth.of("99")
+    assert Counter({str(number): 1 for number in range(100)}) + Counter({"99": 1}) == asked

@@ -73,23 +73,27 @@ class Upward(Generic[T]):
 
     def _walk(self, start: str) -> T:
         known = self._known
-        path, entered = [start], set[str]()
+        path = [start]
+        entered: dict[str, list[str]] = {}  # the nodes that wait for others, with those that they depend on
         while path:
             node = path[-1]
             if node in known:
                 path.pop()
                 continue
-            nodes = self._outside_its_cycle(node)
+            nodes = entered.get(node)
+            if nodes is None:
+                nodes = self._outside_its_cycle(node)
             waiting = [one for one in nodes if one not in known]
             if not waiting:
                 known[node] = self._fold(node, {one: known[one] for one in nodes})
                 path.pop()
-            elif entered.isdisjoint(waiting):
-                entered.add(node)
+            elif entered.keys().isdisjoint(waiting):
+                entered[node] = nodes
                 path += waiting
             else:  # one of them waits for this node
                 self._mark_cycles(start)
-                path, entered = [start], set()
+                path = [start]
+                entered.clear()
         return known[start]
 
     def known(self, node: str) -> T | None:

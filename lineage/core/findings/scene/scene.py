@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from lineage.core.authority.chain import wielder
@@ -30,6 +30,7 @@ from lineage.core.model.times import NEVER, Instant
 
 T = TypeVar("T")
 _MOST_ALIKE: Final = 8_192
+_as_set: Final = lru_cache(maxsize=1_024)(frozenset[str])  # the roles of nearly all parents are the same few
 _REVOKED: Final = frozenset({State.REVOKED, State.CASCADED})
 _REGISTERS: Final = (
     "bound_by_key", "orders_by", "coverage", "agents_are_registered", "people_are_registered", "known_issuers",
@@ -251,7 +252,7 @@ class Scene:
     def _find_granted(self, key: str) -> Granted:
         element, granted = self.element(key), self.world.graph.facts
         parents = sorted(element.parents.items()) if element is not None else ()
-        return tuple([(parent, frozenset(had)) for parent, had in parents if parent in granted and parent != key])
+        return tuple([(parent, _as_set(had)) for parent, had in parents if parent in granted and parent != key])
 
     # Parties
 
