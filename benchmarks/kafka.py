@@ -9,6 +9,7 @@ import argparse
 import io
 import json
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -38,9 +39,10 @@ from ingest.kafka.log import READING, KafkaLog
 from ingest.log.port import entry_of
 from ingest.producer.api import Producer
 from ingest.projector import project
-from lineage.core.model.records import DECISIONS, TOPICS, Batch, Outcomes
+from lineage.core.model.records import DECISIONS, TOPICS, Outcomes, ProjectedBatch
 from lineage.serve.config.wiring import now
 from lineage.serve.processes.live_graph import LiveGraph
+from lineage.serve.processes.row_worker import RowProcess
 from lineage.store.store import open_store
 
 QUICK, FULL = 50_000, 1_000_000
@@ -130,7 +132,9 @@ class Clocked:
         self.ended = 0.0
         self.records = 0
 
-    def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
+    def committed(
+        self, batch: ProjectedBatch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float
+    ) -> None:
         """Note the time, and update the live graph."""
         if self.live is not None:
             self.live.projected(batch)
@@ -152,19 +156,23 @@ class Clocked:
         sys.stderr.write(f"{kind} is unavailable\n")
 
 
-def ours(url: str, store: str, live: str) -> dict[str, float]:
-    """Run our consumer until the store has everything."""
+def ours(url: str, store: str, live: str, workers: str = "0") -> dict[str, float]:
+    """Run our consumer until the store has everything, alone or with its worker process."""
     log, kept = KafkaLog(url), open_store(store, codec.read)
     ends = {place: end for place, end in log.ends().items() if end}
     clocked = Clocked(LiveGraph(kept, None, now) if live == "live" else None)
     stopped = threading.Event()
-    consumer = Consumer(KafkaLog(url), kept, None, group=f"bench-{store[-12:]}", observer=clocked)
+    worker = RowProcess(kept, traced=False, failed=lambda: None) if workers == "1" else None
+    group = f"bench-{store[-12:]}"
+    consumer = Consumer(KafkaLog(url), kept, None, group=group, observer=clocked, worker=worker)
     running = threading.Thread(target=consumer.run, args=(stopped,))
     running.start()
     while running.is_alive() and kept.positions() != ends:
         time.sleep(0.05)
     stopped.set()
     running.join()
+    if worker is not None:
+        worker.close()
     return {"records": clocked.records, "seconds": clocked.ended - clocked.began, "until": time.time()}
 
 
@@ -307,6 +315,11 @@ def intake(url: str, stores: Databases, folder: Path) -> Iterator[Figure]:
             times = rate(found) / rate(slow)
             yield Figure(name="ours to PostgreSQL", value=rate(found), unit="events/s", against="naive", ratio=times,
                          goal=">= 6", met=times >= 6)  # fmt: skip
+    for kind, store in (("SQLite", stores.sqlite()), ("PostgreSQL", stores.postgresql())):
+        helped = run("ours", url, store, "-", "1")
+        yield from _against(f"ours to {kind}, with a worker", helped, ceiling, goal=0.8)
+        yield Figure(name=f"the worker for {kind}, of a core", value=helped["worker_cpu"] / helped["records"] * 1e6,
+                     unit="us/event")  # fmt: skip
     shared = stores.postgresql()
     began = time.time()
     both = [result(process) for process in [start("ours", url, shared, "-") for _ in range(2)]]
@@ -367,9 +380,11 @@ def _waits(url: str, store: str, each: int, spool: Path) -> list[float]:
         def assigned(self, partitions: object) -> None:
             joined.set()
 
-        def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
+        def committed(
+            self, batch: ProjectedBatch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float
+        ) -> None:
             at = now()
-            waits.extend((at - record.fact.event.occurred_at) / 1e6 for record in batch.readable)
+            waits.extend((at - fact.event.occurred_at) / 1e6 for fact in batch.facts())
 
     consumer = Consumer(KafkaLog(url), kept, None, group=f"paced-{store[-12:]}", observer=Waiting(None))
     running = threading.Thread(target=consumer.run, args=(stopped,))
@@ -389,7 +404,9 @@ def run_as_process(processes: Mapping[str, Callable[..., dict[str, Any]]], name:
     """Run one function in this process, and print its result with the processor time that it took, as JSON."""
     before = time.process_time()
     found = processes[name](*arguments)
-    print(json.dumps({**found, "cpu": time.process_time() - before}))
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = {"cpu": time.process_time() - before, "worker_cpu": children.ru_utime + children.ru_stime}
+    print(json.dumps({**found, **took}))
 
 
 def main() -> None:

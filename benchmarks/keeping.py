@@ -37,7 +37,7 @@ from lineage.core.findings.keeping.live import LiveFindings
 from lineage.core.findings.options import Options
 from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.model.events import Fact
-from lineage.core.model.records import Batch, Outcomes
+from lineage.core.model.records import Outcomes, ProjectedBatch
 from lineage.deliver.findings.finding_feed import FEED
 from lineage.plumbing.gc_pause import gc_freeze, gc_paused
 from lineage.serve.commands.finding_keeper import FindingKeeper
@@ -148,11 +148,13 @@ class _IntakeDelays(Clocked):
         self.found: list[tuple[float, float]] = []
         self.has_partitions = threading.Event()
 
-    def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
+    def committed(
+        self, batch: ProjectedBatch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float
+    ) -> None:
         """Note the delays."""
         super().committed(batch, outcomes, batch_seconds, transaction_seconds)
         at = now()
-        self.found.extend((at / 1e6, (at - record.fact.recorded_at) / 1e6) for record in batch.readable)
+        self.found.extend((at / 1e6, (at - fact.recorded_at) / 1e6) for fact in batch.facts())
 
     def assigned(self, _partitions: object) -> None:
         """Note that the consumer has joined its group."""

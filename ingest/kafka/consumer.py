@@ -5,15 +5,19 @@ consumer expects. So after any crash, and with any number of stale consumers, th
 positions, and resuming from them loses nothing and repeats nothing. Offsets committed to the group are only for lag
 tools.
 
-While a separate thread writes one batch, the next is polled and decoded.
+While a separate thread writes one batch, the next is polled and decoded. Large batches, as there are while it catches
+up, may instead be decoded by another process (``RowWorker``): then one batch is polled while another is with that
+process, and a third is being written.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final, Protocol
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -28,15 +32,17 @@ from ingest.kafka.records import records_of
 from ingest.projector import ProjectionPort, read_records
 from ingest.tracing import Tracer, no_tracer
 from lineage.core.model.errors import FencedError, UnavailableError
-from lineage.core.model.records import TOPICS, Batch, Outcomes
-from lineage.core.model.trust import Trusted, in_force
+from lineage.core.model.records import TOPICS, Batch, Outcomes, ProjectedBatch, Record
+from lineage.core.model.trust import Trusted, TrustTable, in_force
 from lineage.plumbing.backoff import Backoff
 from lineage.plumbing.gc_pause import gc_paused
 
 logger = logging.getLogger(__name__)
 
 Place = tuple[str, int]  # topic and partition, as in positions
-_Settled = tuple[Batch, Outcomes, float, float]  # the arguments of ``Observer.committed``
+Advance = dict[Place, tuple[int, int]]  # the previous next offset and the new one
+_Polled = Mapping[Place, list[Record]]
+_Settled = tuple[ProjectedBatch, Outcomes, float, float]  # the arguments of ``Observer.committed``
 
 BATCH: Final = 20_000  # the most records in one transaction
 _POLL_MS: Final = 200
@@ -60,7 +66,9 @@ _CLOSE_MS: Final = 1_000
 class ConsumerObserver(Protocol):
     """Receives notifications of what the consumer does, mostly for metrics. Its methods must not raise."""
 
-    def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
+    def committed(
+        self, batch: ProjectedBatch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float
+    ) -> None:
         """A batch has been committed to the store, ``batch_seconds`` after it was polled."""
         ...
 
@@ -81,6 +89,34 @@ class ConsumerObserver(Protocol):
         ...
 
 
+class PreparedBatch(Protocol):
+    """A batch that another process decodes."""
+
+    def made(self) -> ProjectedBatch | None:
+        """Wait for the other process, and return the batch; None if it did not make it."""
+        ...
+
+    def traceparents(self) -> Iterable[str]:
+        """Return where its events were created, for links between traces."""
+        ...
+
+    def write(self) -> Outcomes | None:
+        """Write it with its positions, in one transaction; None, and nothing written, if it is out of date."""
+        ...
+
+
+class RowWorker(Protocol):
+    """Another process that decodes batches and makes their rows, so that this one only has to write them."""
+
+    def takes(self, records: int) -> bool:
+        """Whether the next batch, which has this many records, should be given to it."""
+        ...
+
+    def prepare(self, polled: _Polled, advance: Advance, trust: TrustTable | None) -> PreparedBatch:
+        """Give it the records of a batch."""
+        ...
+
+
 class Consumer:
     """One member of a consumer group."""
 
@@ -93,6 +129,7 @@ class Consumer:
         group: str,
         observer: ConsumerObserver,
         traced: Tracer = no_tracer,
+        worker: RowWorker | None = None,
     ) -> None:
         """Create a consumer; ``run`` starts it.
 
@@ -103,6 +140,7 @@ class Consumer:
             group: The consumer group that shares the partitions.
             observer: Is notified of progress and faults.
             traced: Creates the spans of the work.
+            worker: Decodes large batches; None if this process decodes everything.
         """
         self._log = log
         self._store = store
@@ -110,6 +148,7 @@ class Consumer:
         self._group = group
         self._observer = observer
         self._traced = traced
+        self._worker = worker
         self._backoff = Backoff(_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         self._asked = "log"  # what is in use now, and therefore the origin of a fault
         self.records = 0  # projected so far
@@ -181,25 +220,34 @@ class Consumer:
         self._observer.turned()
         generation = member.generation
         began = time.monotonic()
-        polled = member.poll()
-        batch = self._read(polled) if polled else Batch()
-        settled = self._settle(member)
+        polled = {place: records_of(*place, records) for place, records in member.poll().items()}
+        worker = self._worker
+        if worker is not None and not worker.takes(sum(map(len, polled.values()))):
+            worker = None
+        batch = Batch() if worker is not None else self._read(polled)
+        self._settle(member, left=0 if worker is None else 1)
         try:
             # A batch that is polled but not written is polled again, here or by the partition's next owner.
-            if not stopped.is_set() and member.claim(batch, polled, generation):
-                member.writing = member.writer.submit(self._write, batch, began)
+            if not stopped.is_set() and (advance := member.claim(polled, generation)):
+                if worker is None:
+                    batch.advance.update(advance)
+                    member.submit(partial(self._write, batch, began))
+                else:
+                    prepared = worker.prepare(polled, advance, in_force(self._trust))
+                    member.submit(partial(self._write_prepared, prepared, polled, advance, began))
         finally:
-            self._announce(member, settled)  # while the next batch is being written
+            self._announce(member)  # while the next batch is being written
         if not polled:
             self._finish(member)
             member.commit_pending()  # includes the last batch before a pause
         self._observer.lag(member.lag())
 
-    def _read(self, polled: Mapping[Place, list[Any]]) -> Batch:
+    def _read(self, polled: _Polled) -> Batch:
         batch = Batch()
-        with self._traced("decode"):
-            for (topic, partition), records in polled.items():
-                read_records(records_of(topic, partition, records), in_force(self._trust), batch)
+        if polled:
+            with self._traced("decode"):
+                for records in polled.values():
+                    read_records(records, in_force(self._trust), batch)
         return batch
 
     def _write(self, batch: Batch, began: float) -> _Settled:
@@ -211,32 +259,56 @@ class Consumer:
         done = time.monotonic()
         return batch, outcomes, done - began, done - start
 
-    def _settle(self, member: "_Member") -> _Settled | None:
-        """Wait for the batch that is being written; return its result if it was committed, else None."""
-        writing, member.writing = member.writing, None
-        if writing is None:
-            return None
-        try:
-            with self._asking_store():
-                settled = writing.result()
-        except FencedError as fault:  # another consumer has one of the partitions, or had it in the meantime
-            logger.info("%s; resuming from the positions in the store", fault)
-            member.resume()
-            self._asked = "log"
-            return None
-        self._backoff.reset()
-        return settled
+    def _write_prepared(self, prepared: PreparedBatch, polled: _Polled, advance: Advance, began: float) -> _Settled:
+        """Write what another process has decoded; if it cannot be used, decode and write it here."""
+        made = prepared.made()
+        start = time.monotonic()
+        if made is not None:
+            with self._traced("transaction") as span:
+                span.link(prepared.traceparents())
+                if (outcomes := prepared.write()) is not None:
+                    span.note(**outcomes._asdict())
+            if outcomes is not None:
+                done = time.monotonic()
+                return made, outcomes, done - began, done - start
+        batch = self._read(polled)
+        batch.advance.update(advance)
+        return self._write(batch, began)
 
-    def _announce(self, member: "_Member", settled: _Settled | None) -> None:
-        """Notify the observer and the group that a batch is in the store."""
-        if settled is not None:
+    def _settle(self, member: "_Member", left: int = 0) -> None:
+        """Wait until at most some batches are still to be written; those that were committed are announced later."""
+        while len(member.writing) > left:
+            try:
+                with self._asking_store():
+                    member.settled.append(member.writing[0].result())
+            except FencedError as fault:  # another consumer has one of the partitions, or had it in the meantime
+                logger.info("%s; resuming from the positions in the store", fault)
+                member.writing.popleft()
+                self._asked = "log"
+                with suppress(FencedError):  # it may be of other partitions, and was written then
+                    self._settle(member)
+                member.resume()
+                return
+            except BaseException:
+                member.writing.popleft()
+                raise
+            member.writing.popleft()
+            self._backoff.reset()
+
+    def _announce(self, member: "_Member") -> None:
+        """Notify the observer and the group of the batches that are in the store."""
+        while member.settled:
+            settled = member.settled.popleft()
             batch = settled[0]
-            self.records += len(batch.readable) + len(batch.unreadable)
+            self.records += batch.records
             self._observer.committed(*settled)
             member.commit({place: following for place, (_, following) in batch.advance.items()})
 
     def _finish(self, member: "_Member") -> None:
-        self._announce(member, self._settle(member))
+        try:
+            self._settle(member)
+        finally:
+            self._announce(member)
 
 
 class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
@@ -259,7 +331,8 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         # Waiting for an assignment since then; None once there is one, even an empty one.
         self._waiting_since: float | None = time.monotonic()
         self.generation = 0
-        self.writing: Future[_Settled] | None = None
+        self.writing: deque[Future[_Settled]] = deque()  # in the order of the log
+        self.settled: deque[_Settled] = deque()  # written, but not announced yet
         self.writer = ThreadPoolExecutor(1, "delegraph-writer")
         self._consumer = new_client(
             KafkaConsumer,
@@ -306,7 +379,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         self._observer.assigned(ours)
 
     def _seek(self, partitions: Collection[TopicPartition]) -> None:
-        if (writing := self.writing) is not None:
+        for writing in tuple(self.writing):
             with suppress(Exception):  # _settle raises it on the consumer's thread
                 writing.result()
         positions = self._store.positions()
@@ -335,31 +408,36 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
             timeout_ms = 0
         return polled
 
-    def claim(self, batch: Batch, polled: Mapping[Place, list[Any]], generation: int) -> bool:
-        """Set the positions that a batch advances.
+    def claim(self, polled: _Polled, generation: int) -> Advance:
+        """Advance the positions by what was polled.
 
         Returns:
-            Whether the batch may be written. If the assignment has changed since ``generation``, the batch is
-            discarded, and the consumer seeks back to the positions before it.
+            The positions before and after. If the assignment has changed since ``generation``, it is empty: the batch
+            is discarded, and the consumer seeks back to the positions before it.
         """
+        advance: Advance = {}
         with self._lock:
             if generation != self.generation:
                 self._rewind()
-                return False
+                return {}
             for place in polled or tuple(self._following):
                 expected = self._following.get(place)
                 if expected is None:  # it was revoked, but its records were still delivered
                     self._rewind()
-                    return False
+                    return {}
                 following = self._position(place)
                 if following > expected:
-                    batch.advance[place] = (expected, following)
+                    advance[place] = (expected, following)
                 elif place in polled:  # the position after its records is unknown
                     self._rewind()
-                    return False
-            for place, (_, following) in batch.advance.items():
+                    return {}
+            for place, (_, following) in advance.items():
                 self._following[place] = following
-            return bool(batch.advance)
+            return advance
+
+    def submit(self, write: Callable[[], _Settled]) -> None:
+        """Let the writer's thread write a batch after those before."""
+        self.writing.append(self.writer.submit(write))
 
     def _position(self, place: Place) -> int:
         """The offset that is polled next, which may be after a gap; 0 while a partition is being revoked."""

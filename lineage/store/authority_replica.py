@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from lineage.core.authority.world import World
-from lineage.core.model.records import Batch
+from lineage.core.model.records import ProjectedBatch
 from lineage.core.model.trust import Trusted, in_force
 from lineage.plumbing.gc_pause import gc_freeze
 from lineage.store.follower import Follower, StoreState
@@ -94,14 +94,14 @@ class AuthorityReplica:
         with self._follower.caught_up() as place:
             return place
 
-    def pushed(self, batch: Batch) -> None:
+    def pushed(self, batch: ProjectedBatch) -> None:
         """Apply a batch that this process has just committed, if it directly follows the graph's version."""
         self._follower.pushed(batch, self._push)
 
-    def _push(self, batch: Batch) -> None:
-        for record in batch.readable:
-            self._world.add_authority(record.fact)
-        if len(batch.readable) >= _MANY:
+    def _push(self, batch: ProjectedBatch) -> None:
+        for fact in batch.authority():
+            self._world.add_authority(fact)
+        if batch.records >= _MANY:
             gc_freeze()
 
     def _load(self, still: Store) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from lineage.core.model.errors import WouldBlockError
-from lineage.core.model.records import Batch
+from lineage.core.model.records import ProjectedBatch
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable, in_force
 from lineage.store.store import Store
@@ -135,7 +135,7 @@ class Follower:
     def _age(self) -> float:
         return math.inf if self._place is None else self._monotonic() - self._followed_at
 
-    def pushed(self, batch: Batch, take: Callable[[Batch], None]) -> None:
+    def pushed(self, batch: ProjectedBatch, take: Callable[[ProjectedBatch], None]) -> None:
         """Apply a batch that this process has just committed, without reading it from the store.
 
         A batch that does not directly follow the copy, or comes during a check, is left to the next check. This does
@@ -149,8 +149,7 @@ class Follower:
                 return
             take(batch)
             positions = {**place.positions, **{where: end for where, (_, end) in batch.advance.items()}}
-            moments = [record.fact.recorded_at for record in batch.readable]
-            recorded_at = max((*moments, place.recorded_at or 0), default=0) or None
+            recorded_at = max(batch.recorded_at, place.recorded_at or 0) or None
             self._place = place._replace(positions=positions, recorded_at=recorded_at)
         finally:
             self._lock.release()

@@ -237,10 +237,18 @@ class Store:
         self._merge_runs(len(batch.readable))
         return outcomes
 
-    def write_rows(self, batch: BatchRows) -> Outcomes:
-        """Write a batch whose rows were made elsewhere, as ``write`` does."""
+    def write_rows(self, batch: BatchRows, edition: bytes | None = None) -> Outcomes:
+        """Write a batch whose rows were made elsewhere, as ``write`` does.
+
+        Args:
+            batch: The batch.
+            edition: The edition of the store for which they were made, if it may change.
+
+        Raises:
+            StaleRowsError: The store has another edition by now; nothing was written.
+        """
         with self._write() as connection:
-            outcomes = self._projection.write_rows(connection, batch)
+            outcomes = self._projection.write_rows(connection, batch, edition)
         self._merge_runs(len(batch.rows.facts))
         return outcomes
 

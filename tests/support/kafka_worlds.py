@@ -34,6 +34,10 @@ from tests.support.crashes import events
 from tests.support.places import ROOT
 
 LINE = "from lineage.serve.cli.main import main; main(prog_name='delegraph')"
+# The same for a consumer that gives every batch to its worker process. Every test of a consumer can run with it: set
+# this variable.
+WITH_WORKER = f"from tests.support.kafka_worlds import force_worker; force_worker(); {LINE}"
+FORCED = "DELEGRAPH_TEST_WORKER"
 PARTITIONS = 3
 Event = dict[str, Any]
 T = TypeVar("T")
@@ -173,6 +177,8 @@ def started(*words: str, code: str = LINE, stderr: Any = subprocess.PIPE, **sett
 
     A process whose output is not read while it runs needs a file for its ``stderr``: a full pipe would block it.
     """
+    if os.environ.get(FORCED) and "consume" in code + " ".join(words):
+        code = f"from tests.support.kafka_worlds import force_worker; force_worker()\n{code}"
     variables = {f"DELEGRAPH_{name.upper()}": value for name, value in settings.items()}
     return subprocess.Popen(
         [sys.executable, "-c", code, *words],
@@ -359,6 +365,35 @@ def consume_here(store: str, log: str, group: str) -> None:
     ingest.kafka.consumer.BATCH = SMALL
     ingest.kafka.consumer._SESSION_MS = SESSION_MS
     main(["consume", "--json", "--store", store, "--log", log, "--group", group])
+
+
+def force_worker() -> None:
+    """Make this process give every batch to the worker of its consumer, wait for its start, and replace it at once."""
+    from lineage.serve.processes import row_worker
+
+    row_worker.LEAST, row_worker._AGAIN_SECONDS = 1, 0.0
+    is_ready = row_worker._Worker.is_ready
+
+    def is_ready_soon(self: row_worker._Worker) -> bool:
+        if not self._is_ready:
+            self._process.pipe.poll(60)
+        return is_ready(self)
+
+    row_worker._Worker.is_ready = is_ready_soon  # type: ignore[method-assign]
+
+
+def workers_of(pid: int) -> list[int]:
+    """Return the worker processes of a process."""
+    children = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for child in " ".join(children).split() if b"spawn_main" in _command_of(child)]
+
+
+def _command_of(pid: str) -> bytes:
+    """Return the command line of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 SMALL = 100  # records in a batch

@@ -18,7 +18,8 @@ DelegraphError
 │   └── WouldBlockError       not available without waiting; retry where waiting is allowed
 └── IntegrityError            what is stored contradicts itself or the log
     ├── DamagedError          a file is corrupt; a backup has to be restored
-    └── FencedError           another consumer has moved the position; nothing was written
+    ├── FencedError           another consumer has moved the position; nothing was written
+    └── StaleRowsError        rows were made for a store that was replaced; nothing was written
 """
 
 from collections.abc import Mapping, Sequence
@@ -146,5 +147,11 @@ class DamagedError(IntegrityError):
 
 class FencedError(IntegrityError):
     """Another consumer has moved the position: nothing of the batch was written; read the positions again."""
+
+    retriable = True
+
+
+class StaleRowsError(IntegrityError):
+    """The store was rebuilt since the rows of a batch were made: nothing of it was written; make them again."""
 
     retriable = True

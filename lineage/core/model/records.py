@@ -1,7 +1,8 @@
 """Records of the log and their positions: the values that pass between ingestion and the store."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
@@ -137,3 +138,49 @@ class Batch:
     unreadable: list[RejectedRecord] = field(default_factory=list)
     deleted: list[tuple[int, Instant, bytes]] = field(default_factory=list)
     advance: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def records(self) -> int:
+        """The number of records, without deleted ones."""
+        return len(self.readable) + len(self.unreadable)
+
+    @property
+    def recorded_at(self) -> Instant:
+        """When the log recorded the last of them; 0 if there are none."""
+        readable = max((record.fact.recorded_at for record in self.readable), default=0)
+        return max(readable, max((record.recorded_at for record in self.unreadable), default=0))
+
+    def facts(self) -> Iterator[Fact]:
+        """Iterate over the facts, including duplicates."""
+        return (record.fact for record in self.readable)
+
+    def authority(self) -> Iterator[Fact]:
+        """Iterate over at least those facts on which the state of an element may depend."""
+        return self.facts()
+
+
+class ProjectedBatch(Protocol):
+    """A batch that is in the store, as far as an observer may ask about it."""
+
+    @property
+    def advance(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+        """For (topic, partition): the previous next offset and the new one."""
+        ...
+
+    @property
+    def records(self) -> int:
+        """The number of records, without deleted ones."""
+        ...
+
+    @property
+    def recorded_at(self) -> Instant:
+        """When the log recorded the last of them; 0 if there are none."""
+        ...
+
+    def facts(self) -> Iterator[Fact]:
+        """Iterate over the facts, including duplicates."""
+        ...
+
+    def authority(self) -> Iterator[Fact]:
+        """Iterate over at least those facts on which the state of an element may depend."""
+        ...

@@ -41,6 +41,13 @@ def init(
 @click.option("--drain", is_flag=True, help="Stop at the current end of the log.")
 @click.option("--group", metavar="NAME", help="The consumer group. [env: DELEGRAPH_GROUP; default: delegraph]")
 @click.option(
+    "--workers",
+    "consume_workers",
+    metavar="N",
+    help="How many processes decode for this one while many records wait, on Kafka: 0 or 1. "
+    "[env: DELEGRAPH_CONSUME_WORKERS; default: 1 on more than one core]",
+)
+@click.option(
     "--listen",
     metavar="HOST:PORT",
     help="Metrics, health and the live graph, such as 127.0.0.1:9464. [env: DELEGRAPH_LISTEN; default: none]",

@@ -5,7 +5,6 @@ so memory is bounded. A worker that dies, or fails, ends the projection with an 
 does, however it ends, because their pipe is closed.
 """
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -20,12 +19,11 @@ from ingest.projector import Deleted
 from lineage.core.model.errors import DelegraphError, UnavailableError
 from lineage.core.model.trust import TrustTable
 from lineage.plumbing.gc_pause import gc_paused
+from lineage.plumbing.worker_process import WorkerProcess
 from lineage.store.store import Store
 from lineage.store.writing.fact_rows import RowMaker, load
 
-_SPAWN: Final = multiprocessing.get_context("spawn")  # a forked process would share our connections
 _ENOUGH: Final = 3  # workers that make rows as fast as one process can write them
-_END_SECONDS: Final = 5.0  # how long a worker that is no longer needed may take to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +110,21 @@ def project_with_workers(
 
 
 class _Worker:
-    """A worker process, and the pipe to it."""
+    """A worker process of a rebuild."""
 
     def __init__(self, arguments: tuple[Any, ...]) -> None:
-        self._pipe, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=_work, args=(theirs, *arguments), daemon=True)
-        self.process.start()
-        theirs.close()  # so that the end of the worker is the end of the pipe
+        self._process = WorkerProcess(_work, *arguments)
 
     def send(self, task: ReadingTask) -> None:
         try:
-            self._pipe.send(task)
+            self._process.pipe.send(task)
         except OSError:
             raise self._gone() from None
 
     def receive(self) -> bytes | None:
         """Return the next batch of the task; None after the last one."""
         try:
-            kind, content = self._pipe.recv()
+            kind, content = self._process.pipe.recv()
         except (EOFError, OSError):
             raise self._gone() from None
         if kind == "fault":
@@ -138,19 +133,12 @@ class _Worker:
 
     def close(self) -> None:
         """End the worker."""
-        self._pipe.close()
-        self.process.join(_END_SECONDS)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+        self._process.close()
 
     def _gone(self) -> UnavailableError:
-        self.process.join(_END_SECONDS)
-        code = self.process.exitcode
-        how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
         return UnavailableError(
-            f"a worker process of the rebuild ended {how}; nothing was replaced. If the machine is short of memory, "
-            "use fewer workers"
+            f"a worker process of the rebuild ended {self._process.ending()}; nothing was replaced. If the machine is "
+            "short of memory, use fewer workers"
         )
 
 

@@ -85,6 +85,14 @@ class Settings:
     )
     source: str = setting(DEFAULT_SOURCE, "the source of orders and lifts that are given here; also `--source`")
     group: str = setting(DEFAULT_GROUP, "the consumer group that shares the partitions; also `--group`")
+    consume_workers: int | None = setting(
+        None,
+        "how many processes [decode for a consumer](../operations.md#the-consumer-is-behind) on Kafka while many "
+        "records wait: 0 or 1; also `consume --workers`",
+        kind=SettingKind.NUMBER,
+        most=1,
+        default_text="1 on more than one core",
+    )
     listen: str | None = setting(
         None, "`host:port` of a consumer's [metrics, health and live graph](../monitoring.md); also `--listen`"
     )

@@ -74,6 +74,12 @@ class ConsumerMetrics:
         for kind in ("log", "store"):
             self._faults.labels(kind)
             self._waited.labels(kind)
+        self._by_worker = Counter(
+            "delegraph_worker_records", "Records that the worker process decoded.", registry=registry
+        )
+        self._worker_failures = Counter(
+            "delegraph_worker_failures", "How often the worker process ended or did not answer.", registry=registry
+        )
         self._quarantine = Gauge("delegraph_quarantine_waiting", "Records in quarantine.", registry=registry)
         self._beyond_quota = Gauge(
             "delegraph_quarantine_beyond_quota",
@@ -107,6 +113,14 @@ class ConsumerMetrics:
         self._transaction.observe(transaction_seconds)
         self._committed_at = self._clock()
         self._health.answered()
+
+    def made_by_worker(self, records: int) -> None:
+        """Count the records of a committed batch that the worker process decoded."""
+        self._by_worker.inc(records)
+
+    def worker_failed(self) -> None:
+        """Count a failure of the worker process."""
+        self._worker_failures.inc()
 
     def lag(self, by_partition: Mapping[Place, int]) -> None:
         """Set the lag of the projection, for each partition that is read."""

@@ -15,8 +15,9 @@ from typing import Final
 from ingest.log.port import Log
 from ingest.log.sqlite_log import SqliteLog
 from ingest.projector import project
+from ingest.tracing import no_tracer
 from lineage.core.model.errors import IntegrityError, UnavailableError
-from lineage.core.model.records import Batch, Outcomes
+from lineage.core.model.records import Outcomes, ProjectedBatch
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.config.wiring import Settings, opened_service
@@ -24,6 +25,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.consumer_metrics import ConsumerMetrics
 from lineage.serve.processes.health_server import Health, Serving
 from lineage.serve.processes.live_graph import LiveGraph, routes
+from lineage.serve.processes.row_worker import RowProcess, RowsBatch, is_worthwhile
 from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.startup_retry import opened_in_time
 from lineage.serve.processes.tracing import tracer
@@ -120,9 +122,21 @@ def _follow(service: Service, progress: Callable[[int], None], stopped: threadin
 
             assert isinstance(log, KafkaLog)  # noqa: S101 (there are two kinds)
             traced = stack.enter_context(tracer(os.environ))
-            Consumer(log, service.store, service.trust, group=settings.group, observer=keeper, traced=traced).run(
-                stopped
+            worker = None
+            if settings.consume_workers or (settings.consume_workers is None and is_worthwhile()):
+                with_links = traced is not no_tracer
+                worker = RowProcess(service.store, traced=with_links, failed=keeper.worker_failed)
+                stack.callback(worker.close)
+            consumer = Consumer(
+                log,
+                service.store,
+                service.trust,
+                group=settings.group,
+                observer=keeper,
+                traced=traced,
+                worker=worker,
             )
+            consumer.run(stopped)
     return keeper.records
 
 
@@ -160,15 +174,16 @@ class _ConsumerObserver:
         self._progress = progress
         self.records = 0
 
-    def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
-        records = len(batch.readable) + len(batch.unreadable)
-        self.records += records
-        self._progress(records)
-        self._metrics.committed(outcomes, records, batch_seconds, transaction_seconds)
-        if records:
-            readable = max((record.fact.recorded_at for record in batch.readable), default=0)
-            unreadable = max((record.recorded_at for record in batch.unreadable), default=0)
-            self._metrics.position(max(readable, unreadable))
+    def committed(
+        self, batch: ProjectedBatch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float
+    ) -> None:
+        self.records += batch.records
+        self._progress(batch.records)
+        self._metrics.committed(outcomes, batch.records, batch_seconds, transaction_seconds)
+        if isinstance(batch, RowsBatch):
+            self._metrics.made_by_worker(batch.records)
+        if batch.records:
+            self._metrics.position(batch.recorded_at)
         if self._shown:
             self._live.projected(batch)
 
@@ -183,6 +198,10 @@ class _ConsumerObserver:
 
     def fault(self, kind: str, wait: float) -> None:
         self._metrics.fault(kind, wait)
+
+    def worker_failed(self) -> None:
+        """Count a failure of the worker process."""
+        self._metrics.worker_failed()
 
     @contextmanager
     def serving(self, listen: str, limits: ConnectionLimits, stopped: threading.Event) -> Iterator[None]:

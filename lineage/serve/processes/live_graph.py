@@ -20,7 +20,7 @@ from lineage.core.findings.options import DEFAULT
 from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.events import Event, digest
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key, split_of
-from lineage.core.model.records import Batch
+from lineage.core.model.records import ProjectedBatch
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.model.trust import Trusted, TrustTable
 from lineage.serve.documents.core_documents import Document, chain_answer, status_answer, with_findings, with_prepared
@@ -47,7 +47,7 @@ class LiveGraph:
         self.clock = clock
         self._replica = AuthorityReplica(store, trust, monotonic=monotonic)
 
-    def projected(self, batch: Batch) -> None:
+    def projected(self, batch: ProjectedBatch) -> None:
         """Apply a batch that is in the store, without reading it.
 
         One that does not directly follow is left to ``follow``.

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from lineage.core.evidence.record_tree import Committed
-from lineage.core.model.errors import FencedError
+from lineage.core.model.errors import FencedError, StaleRowsError
 from lineage.core.model.events import Event
 from lineage.core.model.records import Batch, Outcomes, RejectedRecord
 from lineage.core.model.references import RefRole, mentions
@@ -147,9 +147,15 @@ class Projection:
         rows = BatchRows(self._maker.rows(batch.readable), batch.unreadable, committed, batch.advance)
         return self._write_advanced(connection, rows, lambda place: batch.readable[place].fact.event)
 
-    def write_rows(self, connection: Connection, batch: BatchRows) -> Outcomes:
-        """Write a batch whose rows were made elsewhere; see ``write``."""
+    def write_rows(self, connection: Connection, batch: BatchRows, edition: bytes | None = None) -> Outcomes:
+        """Write a batch whose rows were made elsewhere; see ``write``.
+
+        Raises:
+            StaleRowsError: The edition is not the one given, so names that were written before may be missing.
+        """
         _advance(connection, batch.advance, batch.committed)
+        if edition is not None and edition != _edition(connection):
+            raise StaleRowsError("the store was rebuilt since the rows of this batch were made")
         facts = batch.rows.facts
         return self._write_advanced(connection, batch, lambda place: self._decode(facts[place][VALUE]))
 
@@ -231,7 +237,7 @@ class Projection:
 
     def _forget_replaced(self, connection: Connection) -> None:
         """Forget what was written before a rebuild: retention may have left out the last that mentions a name."""
-        edition = connection.execute(sa.select(meta.c.value).where(meta.c.name == "edition")).scalar()
+        edition = _edition(connection)
         if edition != self._edition:
             self.forget()
             self._edition = edition
@@ -362,6 +368,10 @@ class Projection:
                 for role, kind, id_ in mentions(self._decode(value)):
                     if role in BOUNDED:
                         yield self._keys[kind][id_], bounds[own], role, own, n
+
+
+def _edition(connection: Connection) -> bytes:
+    return connection.execute(sa.select(meta.c.value).where(meta.c.name == "edition")).scalar() or b""
 
 
 def _advance(

@@ -32,6 +32,7 @@ from tests.support import servers
 from tests.support.kafka_worlds import (
     LINE,
     PARTITIONS,
+    WITH_WORKER,
     Consuming,
     Event,
     account,
@@ -104,7 +105,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def world(store_url: str, kafka: str) -> Iterator[World]:
-    """Append to the log before the consumer starts and while it runs."""
+    """Append to the log before the consumer starts and while it runs; on PostgreSQL it gives batches to its worker."""
     url = f"kafka://{kafka}/world-{uuid4().hex}"
     made = history(MANY)
     half = len(made) // 2
@@ -113,7 +114,8 @@ def world(store_url: str, kafka: str) -> Iterator[World]:
     [order] = entries_of([misrouted])
     with made_log(url) as log:
         log.append(entries_of(made[:half]))
-        with consuming(store_url, url) as consumer, producing(log.servers) as producer:
+        code = LINE if store_url.startswith("sqlite") else WITH_WORKER
+        with consuming(store_url, url, code=code) as consumer, producing(log.servers) as producer:
             wait_until(lambda: consumer.run.poll() is not None or _has_begun(store_url))
             producer.send(log.topic_name(DECISIONS), NO_EVENT, headers=HEADERS, partition=1).get(30)
             log.append([*entries_of(made[half:]), order._replace(topic=DECISIONS)])

@@ -5,6 +5,7 @@ an uninterrupted projection of the same log.
 """
 
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -23,10 +24,12 @@ from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
 from ingest.kafka.log import KafkaLog
 from lineage.core.model.errors import UnavailableError
+from tests.support.hostile_logs import is_alive
 from tests.support.kafka_worlds import (
     LINE,
     PARTITIONS,
     SMALL,
+    WITH_WORKER,
     Consuming,
     Step,
     account,
@@ -44,6 +47,7 @@ from tests.support.kafka_worlds import (
     producing,
     started,
     wait_until,
+    workers_of,
 )
 
 pytestmark = pytest.mark.kafka
@@ -69,6 +73,17 @@ STEPS = [
     *(Step(f"{MEMBER}.commit", when, 2) for when in ("before", "after")),
     *(Step(f"{MEMBER}.close", when, 1, leaving=True) for when in ("before", "after")),
 ]
+WORKER = "lineage.serve.processes.row_worker"
+# The same with a worker: from giving it a batch to the transaction with its rows, and leaving while it has one.
+WORKER_STEPS = [
+    *(Step(f"{WORKER}:RowProcess.prepare", when, 2) for when in ("before", "after")),
+    *(Step(f"{WORKER}:_Prepared.made", when, 2) for when in ("before", "after")),
+    Step("lineage.store.writing.projection:_advance", "after", 2),
+    Step("lineage.store.writing.projection:Projection.write_rows", "after", 2),
+    Step("lineage.store.store:Store.write_rows", "after", 2),
+    Step(f"{CONSUMER}._announce", "before", 3),
+    Step(f"{MEMBER}.close", "after", 1, leaving=True),
+]
 # One process forks each process that will die, so that it need not be loaded repeatedly.
 DYING = """
 import sys
@@ -81,6 +96,7 @@ from tests.support.kafka_worlds import Step, dies_at
 for step in eval(sys.argv[3]):
     dies_at(step, *sys.argv[1:3])
 """
+DYING_WITH_WORKER = f"from tests.support.kafka_worlds import force_worker; force_worker()\n{DYING}"
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -96,18 +112,23 @@ def digests_of(made: list[dict[str, Any]]) -> set[str]:
 
 
 @pytest.mark.slow
-def test_a_consumer_that_dies_at_any_step_loses_nothing(kafka_url: str, store_url: str, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("steps", "code"), [(STEPS, DYING), (WORKER_STEPS, DYING_WITH_WORKER)], ids=["alone", "with a worker"]
+)
+def test_a_consumer_that_dies_at_any_step_loses_nothing(
+    kafka_url: str, store_url: str, tmp_path: Path, steps: list[Step], code: str
+):
     """
-    Twenty consumers are each killed at another step between poll and group commit: their results add up, and the last
-    one completes them.
+    Consumers are each killed at another step between poll and group commit: their results add up, and the last one
+    completes them.
     """
-    made = history(len(STEPS) * 4 * SMALL)
+    made = history(len(steps) * 4 * SMALL)
     with made_log(kafka_url) as log:
         log.append(entries_of(made))
         with opened(store_url, create=True):
             pass
-        run = started(store_url, kafka_url, repr(STEPS), code=DYING)
-        _, stderr = run.communicate(timeout=100)
+        run = started(store_url, kafka_url, repr(steps), code=code)
+        _, stderr = run.communicate(timeout=200)
         assert run.returncode == 0, stderr.decode()[-2000:]
         left = account(store_url, log)
         drained(store_url, kafka_url)
@@ -115,6 +136,55 @@ def test_a_consumer_that_dies_at_any_step_loses_nothing(kafka_url: str, store_ur
         assert left.outcomes == left.moved
         assert SMALL < left.moved < left.records
         assert_whole(store_url, log, digests_of(made), tmp_path)
+
+
+# A worker that dies
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_repeatedly_loses_nothing(kafka_url: str, store_url: str, tmp_path: Path):
+    """
+    The consumer says so, counts it, decodes what the worker had by itself, and starts another. When the consumer is
+    killed as well, its last worker ends.
+    """
+    made = history(60 * SMALL)
+    load = iter(entries_of(made))
+    killed: set[int] = set()
+
+    def kill_another() -> bool:
+        """Send more events once the earlier ones are processed, and kill a worker; return whether that was enough."""
+        if lag_of(store_url, log) == 0:
+            log.append(islice(load, 3 * SMALL))
+        for worker in set(workers_of(consumer.run.pid)) - killed:
+            time.sleep(random.random() * 0.1)  # so that it dies before, while or after it decodes
+            os.kill(worker, signal.SIGKILL)
+            killed.add(worker)
+        return len(killed) >= 5
+
+    with opened(store_url, create=True), made_log(kafka_url) as log:
+        with consuming(store_url, kafka_url, code=WITH_WORKER) as consumer:
+            wait_until(kill_another)
+            log.append(load)
+            wait_until(lambda: lag_of(store_url, log) == 0 and by_workers(consumer) > 0)
+            assert "ended by signal 9" in consumer.output()
+            assert worker_failures(consumer) >= 4
+            [last] = workers_of(consumer.run.pid)
+        wait_until(lambda: not is_alive(last))
+
+        assert_whole(store_url, log, digests_of(made), tmp_path)
+
+
+def by_workers(consumer: Consuming) -> float:
+    return number_of(consumer, "delegraph_worker_records_total")
+
+
+def worker_failures(consumer: Consuming) -> float:
+    return number_of(consumer, "delegraph_worker_failures_total")
+
+
+def number_of(consumer: Consuming, name: str) -> float:
+    [value] = [line.split()[1] for line in consumer.get("/metrics")[1].splitlines() if line.startswith(f"{name} ")]
+    return float(value)
 
 
 # Servers that stop and start

@@ -1,6 +1,5 @@
 """A rebuild with worker processes makes the same store as one process, and a worker that dies changes nothing."""
 
-import json
 import multiprocessing
 import os
 import random
@@ -10,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -20,76 +18,23 @@ from ingest.codec import api as codec
 from ingest.projector import project
 from ingest.trust_file import Trust
 from lineage.core.model.errors import UnavailableError
-from lineage.core.model.records import DECISIONS, ORDERS, TOPICS, Position, Record
 from lineage.serve.commands import maintenance
 from lineage.serve.commands.rebuild_workers import Workers, project_with_workers
 from lineage.serve.queries.service import Service
-from lineage.store.database.sorted_runs import SORTED
-from lineage.store.database.tables import act, fact, name, position, quarantine, ref, sighting, tile, tree
+from lineage.store.database.tables import fact
 from lineage.store.deletions import DeletedRecords
 from lineage.store.rebuild.swap import temporary_store
 from lineage.store.rebuild.time_index_check import time_index_differences
 from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
+from tests.support.hostile_logs import START, hostile_log, is_alive, rows_of, store_outcomes
 from tests.support.partitioned_log import PartitionedLog
 from tests.support.places import ROOT
-
-START = 1_790_000_000_000_000
-PARTITIONS = [(DECISIONS, 0), (DECISIONS, 1), (DECISIONS, 2), (ORDERS, 0), (ORDERS, 1)]
-TABLES = (fact, sighting, position, act, tree, tile)
 
 
 @pytest.fixture(scope="module", params=stores.KINDS)
 def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
     yield from stores.fresh_places(request)
-
-
-def hostile_values(rng: random.Random, count: int) -> list[tuple[str, bytes | None]]:
-    """Generate events of small worlds with their topics: many are repeated, in conflict, misrouted or unreadable."""
-    values: list[tuple[str, bytes | None]] = []
-    while len(values) < count:
-        for item in worlds.world(rng):
-            values.append((item["via"], codec.encode(codec.decode_line(json.dumps(item["event"]).encode()))))
-            kind = rng.random()
-            if kind < 0.15:
-                values.append(rng.choice(values))  # again, maybe in another partition
-            elif kind < 0.2:
-                values.append((rng.choice(TOPICS), rng.randbytes(rng.randrange(80))))
-            elif kind < 0.25:
-                values.append((rng.choice(TOPICS), values[-1][1]))  # an order among decisions does not count
-            elif kind < 0.27:
-                values.append((rng.choice(TOPICS), None))
-            elif kind < 0.3 and (broken := values[-1][1]):
-                values.append((rng.choice(TOPICS), broken[: rng.randrange(len(broken))]))
-    return values
-
-
-def hostile_log(rng: random.Random, count: int, *, gaps: bool = False, most: int = 1_000_000) -> PartitionedLog:
-    """Build a log of hostile values in several partitions."""
-    partitions: dict[tuple[str, int], list[Record]] = {place: [] for place in PARTITIONS}
-    offsets = dict.fromkeys(PARTITIONS, 0)
-    for at, (topic, value) in enumerate(hostile_values(rng, count)):
-        place = rng.choice([each for each in PARTITIONS if each[0] == topic])
-        headers = (("origin", rng.randbytes(4)),) if rng.random() < 0.1 else ()
-        number = Position(*place, offsets[place]).number
-        partitions[place].append(Record(number, START + at * 1_000, value, headers))
-        offsets[place] += 1 + (rng.randrange(1, 9) if gaps and rng.random() < 0.03 else 0)
-    return PartitionedLog(partitions, most=most)
-
-
-def rows_of(store: Store) -> dict[str, list[Any]]:
-    """Return everything that a projection wrote, in order; entries of the index without the runs that they are in."""
-    columns = {table.name: list(table.c) for table in TABLES}
-    columns |= {table.name: [column for column in table.c if column.name != "id"] for table in (quarantine, name)}
-    if store.engine.dialect.name == "sqlite":
-        columns |= {table.name: [column for column in table.c if column.name != "run"] for table in SORTED}
-    else:
-        columns[ref.name] = list(ref.c)
-    with store.connection() as connection:
-        return {
-            table: [tuple(row) for row in connection.execute(sa.select(*some).distinct().order_by(*some))]
-            for table, some in columns.items()
-        }
 
 
 @pytest.mark.parametrize("gaps", [False, True])
@@ -124,12 +69,6 @@ def test_workers_make_the_rows_of_one_process(fresh: stores.Fresh, monkeypatch: 
     assert all(store_outcomes(one))
     assert [] == [what for what, rows in one.items() if several[what] != rows]
     assert not multiprocessing.active_children()
-
-
-def store_outcomes(rows: dict[str, list[Any]]) -> list[int]:
-    """Count conflicts, duplicates and unreadable records, so that the test can check that the log is hostile."""
-    outcome = [column.name for column in fact.c].index("outcome")
-    return [sum(row[outcome] == 1 for row in rows["fact"]), len(rows["sighting"]), len(rows["quarantine"])]
 
 
 def a_service(store: Store, log: PartitionedLog) -> Service:
@@ -206,7 +145,7 @@ from ingest.codec import api as codec
 from lineage.serve.commands.rebuild_workers import Workers, project_with_workers
 from lineage.store.deletions import DeletedRecords
 from lineage.store.store import open_store
-from tests.serve.commands.test_rebuild_workers import hostile_log
+from tests.support.hostile_logs import hostile_log
 
 def progress(_records):
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
@@ -229,13 +168,5 @@ def test_workers_end_when_the_rebuild_is_killed(tmp_path: Path):
         process.kill()
 
     assert 2 == len(workers)
-    while any(map(_is_alive, workers)):  # the timeout of the test ends it
+    while any(map(is_alive, workers)):  # the timeout of the test ends it
         time.sleep(0.05)
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended but is not reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
