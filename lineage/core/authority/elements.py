@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
+from sys import intern
 from typing import Any, NamedTuple
 
 from lineage.core.model.events import DelegationGranted, Event, Fact, StatusList, TokenIssued, digest, fact_order
@@ -190,12 +191,15 @@ def audience_of(facts: Sequence[Fact]) -> tuple[str, ...]:
 
 
 def granted_key(body: object) -> str | None:
-    """Return the key of the element that a body grants, or None."""
+    """Return the key of the element that a body grants, or None.
+
+    Equal keys are one object, since whoever keeps many elements keeps each key in many places.
+    """
     match body:
         case TokenIssued():
-            return f"token:{body.token}"
+            return intern(f"token:{body.token}")
         case DelegationGranted():
-            return f"delegation:{body.delegation}"
+            return intern(f"delegation:{body.delegation}")
         case _:
             return None
 

@@ -5,6 +5,7 @@ Keys are ``KIND:ID`` as ``key_of`` builds them. Pure.
 
 from collections.abc import Mapping
 from functools import lru_cache
+from sys import intern
 from typing import Final, assert_never
 
 from lineage.core.model.events import (
@@ -98,7 +99,7 @@ def about(event: Event) -> str:
 def names_of(body: TokenIssued | DelegationGranted) -> tuple[str, ...]:
     """Return the keys of everything that a grant names, each once (clause 4.1)."""
     if isinstance(body, DelegationGranted):
-        return tuple(dict.fromkeys((f"principal:{body.delegator}", f"principal:{body.delegatee}")))
+        return tuple(dict.fromkeys((intern(f"principal:{body.delegator}"), intern(f"principal:{body.delegatee}"))))
     return _names_of_token(body.subject, body.actor, body.workload, body.session, body.client)
 
 
@@ -106,11 +107,11 @@ def names_of(body: TokenIssued | DelegationGranted) -> tuple[str, ...]:
 def _names_of_token(
     subject: str, actor: str | None, workload: str | None, session: str | None, client: str | None
 ) -> tuple[str, ...]:
-    found = dict.fromkeys(f"principal:{id_}" for id_ in (subject, actor, workload) if id_ is not None)
+    found = dict.fromkeys(intern(f"principal:{id_}") for id_ in (subject, actor, workload) if id_ is not None)
     if session is not None:
-        found[f"session:{session}"] = None
+        found[intern(f"session:{session}")] = None
     if client is not None:
-        found[f"client:{client}"] = None
+        found[intern(f"client:{client}")] = None
     return tuple(found)
 
 
@@ -157,7 +158,7 @@ def _with_roles(body: TokenIssued | DelegationGranted) -> Mapping[str, tuple[str
     for key, role in dependencies_of(body):
         known = found.get(key, ())
         if role not in known:
-            found[key] = (*known, role)
+            found[intern(key)] = (*known, role)
     return found
 
 

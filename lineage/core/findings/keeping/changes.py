@@ -1,6 +1,7 @@
 """The changes by a batch of facts: the elements, decisions and actions it is about, and their contributions."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,6 +11,7 @@ from lineage.core.authority.elements import FactsByKey, granted_key
 from lineage.core.authority.targets import aliases, targets
 from lineage.core.findings.keeping.marks import Marks
 from lineage.core.findings.keeping.neighbourhoods import EVERYTHING, Aspect
+from lineage.core.findings.keeping.sharing import sharing_texts
 from lineage.core.findings.options import Options
 from lineage.core.findings.rules.rule import KEY, PRINCIPAL, RECEIVER, REVOCATION
 from lineage.core.findings.scene.entering import (
@@ -92,7 +94,10 @@ class Changes:
         self._options = options
         self._marks = marks
         self._alive = alive
-        self._mentions: defaultdict[str, set[str]] = defaultdict(set)  # id -> things other than elements that name it
+        # By what they name: the ids of actions and of decisions, perhaps more than once, and the keys of other things.
+        self._actions_naming: defaultdict[str, list[str]] = defaultdict(list)
+        self._decisions_naming: defaultdict[str, list[str]] = defaultdict(list)
+        self._mentions: defaultdict[str, set[str]] = defaultdict(set)
         self.policies: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
 
     # The subjects of facts
@@ -104,6 +109,8 @@ class Changes:
         known = next((one for one in alike if one.event == fact.event), None) if alike else None
         if known is not None and known.recorded_at <= fact.recorded_at:
             return
+        fact = sharing_texts(fact)
+        body = fact.event.body
         batch.sources.add(source)
         if known is None:
             if source not in self._scene.tally.sources:
@@ -117,15 +124,11 @@ class Changes:
                 self._take_grant(fact, body, batch)
             case ActionPerformed():
                 batch.actions.add(body.action)
-                named = [body.actor, body.on_behalf_of, body.workload, *body.prior_actors]
-                if body.tool is not None:
-                    named += [body.tool, f"service:{body.tool}"]
-                key = None if body.key_thumbprint is None else f"{KEY}:{body.key_thumbprint}"
-                self._mention(f"action:{body.action}", *named, key)
+                _list_under(self._actions_naming, _named_by(body), body.action)
             case DecisionMade():
                 batch.decisions.add(body.decision)
-                key = f"decision:{body.decision}"
-                self._mention(key, body.actor, body.on_behalf_of, body.workload, body.approved_by, *body.prior_actors)
+                named = [body.actor, body.on_behalf_of, body.workload, body.approved_by, *body.prior_actors]
+                _list_under(self._decisions_naming, named, body.decision)
                 if body.policy is not None and body.policy.version is not None:
                     self.policies[source, body.policy.id].add(body.decision)
             case PrincipalRegistered():
@@ -238,7 +241,7 @@ class Changes:
         uses = [*batch.below, *(f"decision:{id_}" for id_ in batch.decisions)]
         for key in uses:
             batch.actions |= world.uses.get(key, set())
-        caused = [other for id_ in batch.actions for other in self._ledger.caused.get(id_, ())]
+        caused = [other.key for id_ in batch.actions for other in self._ledger.caused_by(id_)]
         self._marks.mark(caused, Aspect.OWN)
         if batch.targets or batch.answered or batch.receivers:
             self._spread_orders(batch)
@@ -264,21 +267,16 @@ class Changes:
             for fact in world.principals.bindings.get(id_):
                 if (key := getattr(fact.event.body, "key_thumbprint", None)) is not None:
                     self._marks.aspects[f"{KEY}:{key}"] |= Aspect.OWN
-                    signed = self._mentions.get(f"{KEY}:{key}", ())
-                    batch.actions.update(split_key(action)[1] for action in signed)
+                    batch.actions.update(self._actions_naming.get(f"{KEY}:{key}", ()))
             if f"principal:{id_}" in world.orders.by_target:
                 batch.targets.add(f"principal:{id_}")
+            batch.actions.update(self._actions_naming.get(id_, ()))
+            batch.decisions.update(self._decisions_naming.get(id_, ()))
             for key in self._mentions.get(id_, ()):
-                kind, name = split_key(key)
-                match kind:
-                    case "action":
-                        batch.actions.add(name)
-                    case "decision":
-                        batch.decisions.add(name)
-                    case "revocation":
-                        self._marks.aspects[key] |= Aspect.OWN
-                    case _:
-                        batch.elements.add(key)
+                if split_key(key)[0] == REVOCATION:
+                    self._marks.aspects[key] |= Aspect.OWN
+                else:
+                    batch.elements.add(key)
 
     def _spread_orders(self, batch: ChangeSet) -> None:
         world, graph, scene = self._world, self._world.graph, self._scene
@@ -293,7 +291,7 @@ class Changes:
             answered = {*world.orders.by_id, *world.receivers.acknowledgements}
             self._marks.mark((f"{REVOCATION}:{id_}" for id_ in answered), EVERYTHING)
             for issuer in issuers ^ scene.known_issuers:
-                self._marks.mark(self._ledger.issued.get(issuer, ()), Aspect.ISSUER)
+                self._marks.mark((one.key for one in self._ledger.issued_by(issuer)), Aspect.ISSUER)
         hit: set[str] = set()
         for target in batch.targets:
             hit.update(targets(world, target))
@@ -356,3 +354,22 @@ class Changes:
                     latest = fact.event.occurred_at if known == NEVER else known
                     batch.policies[alike] = max(latest, batch.policies.get(alike, latest))
         enter_policies(tally, facts)
+
+
+def _named_by(body: ActionPerformed) -> list[str | None]:
+    """Return the principals and the key that an action names."""
+    named = [body.actor, body.on_behalf_of, body.workload, *body.prior_actors]
+    if body.tool is not None:
+        named += [body.tool, f"service:{body.tool}"]
+    if body.key_thumbprint is not None:
+        named.append(f"{KEY}:{body.key_thumbprint}")
+    return named
+
+
+def _list_under(lists: defaultdict[str, list[str]], names: Iterable[str | None], id_: str) -> None:
+    """Add the id of a thing to the lists of what it names; once if it is only repeated."""
+    for name in names:
+        if name is not None:
+            members = lists[name]
+            if not members or members[-1] != id_:
+                members.append(id_)

@@ -50,6 +50,7 @@ from lineage.core.model.trust import TrustTable, authorised
 _ALWAYS: Final = frozenset({"action-without-decision"})
 _NOTHING: Final[frozenset[str]] = frozenset()
 _SAMPLE: Final = 32  # one of this many evaluations is measured
+_DERIVED: Final = 32_768  # results of each kind that are kept between batches: what some minutes of traffic need
 
 
 class LiveFindings:
@@ -70,6 +71,7 @@ class LiveFindings:
         *,
         trust: TrustTable | None = None,
         monotonic: Callable[[], float] | None = None,
+        derived: int = _DERIVED,
     ) -> None:
         """Start without facts.
 
@@ -77,6 +79,7 @@ class LiveFindings:
             options: The settings.
             trust: Decides which facts count.
             monotonic: Measures how long rules take; None to measure nothing.
+            derived: How many results of each kind that can be derived again are kept between batches.
         """
         self.at: Instant = 0
         self.world = World(trust=trust)
@@ -86,6 +89,7 @@ class LiveFindings:
         self._missing_of: dict[str, str] = {}  # rules that cannot be evaluated, and why
         self.seconds: dict[str, float] = {}
         self._monotonic = monotonic
+        self._derived = derived
         self._looks = 0
         self._horizon = Horizon()
         self._scene = Scene(self.world, options, Moving.at(0, self._horizon), whole=True)
@@ -157,7 +161,10 @@ class LiveFindings:
             self._marks.mark((f"{PRINCIPAL}:{id_}" for id_ in self.world.principals.registrations), Aspect.OWN)
         for key, aspect in self._due_marks.reached(self.at):
             self._marks.aspects[key] |= aspect
-        return self._settle(batch)
+        asked = self._settle(batch)
+        scene.trim(self._derived)
+        self._ledger.trim(self._derived)
+        return asked
 
     def _settle(self, batch: ChangeSet) -> set[str]:
         """Evaluate the marked things, and those that depend on the results."""

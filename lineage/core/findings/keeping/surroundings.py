@@ -53,7 +53,7 @@ class Surroundings:
         self._marks.mark((f"decision:{id_}" for id_ in stirred.decisions), Aspect.USES)
         self._marks.mark((f"{PRINCIPAL}:{party}" for party in stirred.denied), Aspect.DENIALS)
         for alike in stirred.alike:
-            self._marks.mark(self._ledger.retried.get(alike, ()), Aspect.DENIALS)
+            self._marks.mark((one.key for one in self._ledger.successes_alike(alike)), Aspect.DENIALS)
         wielder = self._scene.tally.wielder
         wielded = (name for (name, party), first in stirred.wielded.items() if wielder(name, party) != first)
         self._marks.mark(wielded, Aspect.OWN)
@@ -100,21 +100,21 @@ class Surroundings:
         tally, ledger, most = self._scene.tally, self._ledger, self._options.history + 1
         for party, times in stirred.successes.items():
             if tuple(tally.successes.get(party, ())[:most]) != times:
-                self._marks.mark(ledger.of_party.get(party, ()), Aspect.HISTORY)
+                self._marks.mark((one.key for one in ledger.successes_by(party)), Aspect.HISTORY)
         for (party, operation), first in stirred.operations.items():
             if first is not None and tally.operations.get(party, {}).get(operation) != first:
-                own = (one for one in ledger.of_party.get(party, ()) if ledger.actions[one].operation == operation)
+                own = (one.key for one in ledger.successes_by(party) if one.operation == operation)
                 self._marks.mark(own, Aspect.HISTORY)
         for party, given in stirred.granted.items():
             if tally.granted.get(party, {}) != given:
-                own = (key for key in ledger.handing.get(party, ()) if self._is_ungrounded(key))
+                own = (one.key for one in ledger.handed_by(party) if self._is_ungrounded(one.key))
                 self._marks.mark(own, Aspect.HISTORY)
         for party, times in stirred.grants.items():
             if tuple(tally.grants.get(party, ())[:most]) != times:
-                self._marks.mark(ledger.handing.get(party, ()), Aspect.HISTORY)
+                self._marks.mark((one.key for one in ledger.handed_by(party)), Aspect.HISTORY)
         for (party, other), first in stirred.pairs.items():
             if first is not None and tally.pairs.get(party, {}).get(other) != first:
-                self._marks.mark(ledger.handing.get(party, ()), Aspect.HISTORY)
+                self._marks.mark((one.key for one in ledger.handed_by(party)), Aspect.HISTORY)
         for alike, issued_at, key in stirred.renewals:
             following = ledger.next_renewal(alike, issued_at, key)
             self._marks.mark((key, *((following,) if following is not None else ())), Aspect.HISTORY)
@@ -124,25 +124,25 @@ class Surroundings:
         return not any(graph.granted(parent) for parent in graph.parents(key) if parent != key)
 
     def _mark_issuers(self, batch: ChangeSet, stirred: Stirred) -> None:
-        tally, issued = self._scene.tally, self._ledger.issued
+        tally, ledger = self._scene.tally, self._ledger
         changed = {issuer for issuer, first in stirred.issuers.items() if tally.issuers.get(issuer) != first}
         changed |= {issuer for issuer, bound in stirred.binding.items() if bound != (issuer in tally.binding_issuers)}
         for issuer in changed | batch.new_sources:
-            self._marks.mark(issued.get(issuer, ()), Aspect.ISSUER)
+            self._marks.mark((one.key for one in ledger.issued_by(issuer)), Aspect.ISSUER)
 
     def _mark_words(self, batch: ChangeSet, stirred: Stirred) -> None:
         tally, ledger = self._scene.tally, self._ledger
         for source, before in stirred.spelled.items():
             if before != (source in tally.spelled_alike):
-                self._marks.mark(ledger.of_source.get(source, ()), Aspect.WORDS)
+                self._marks.mark((one.key for one in ledger.successes_from(source)), Aspect.WORDS)
         for source in tally.spelled_alike if batch.scopes else ():
             if any((source, scope) in tally.shares for scope in batch.scopes):
-                own = (one for one in ledger.of_source.get(source, ()) if ledger.actions[one].operation in batch.scopes)
+                own = (one.key for one in ledger.successes_from(source) if one.operation in batch.scopes)
                 self._marks.mark(own, Aspect.WORDS)
         for source, named in stirred.attributed.items():
             source_tally = tally.sources.get(source)
             if named != (source_tally is not None and source_tally.names_authority > 0):
-                own = (one for one in ledger.of_source.get(source, ()) if not ledger.actions[one].attributed)
+                own = (one.key for one in ledger.successes_from(source) if not one.attributed)
                 self._marks.mark(own, Aspect.SOURCE)
 
     def _mark_shares(self, stirred: Stirred) -> None:

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from operator import attrgetter
+from sys import intern
 from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.elements import Element, first_stated
@@ -273,4 +274,4 @@ def _all(facts: tuple[Fact, ...], field: str) -> frozenset[str]:
 
 
 def _key(kind: str, id_: str | None) -> str | None:
-    return None if id_ is None else f"{kind}:{id_}"
+    return None if id_ is None else intern(f"{kind}:{id_}")

@@ -5,6 +5,7 @@ In a cycle a value must not depend on where the walk began, so edges between the
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 import networkx as nx
@@ -37,6 +38,13 @@ class Recent(Generic[T]):
     def forget(self) -> None:
         """Discard all values, so that they are computed again when needed."""
         self._known.clear()
+
+
+def latest(known: dict[str, T], most: int) -> dict[str, T]:
+    """Return the values that were added last: half of ``most`` if there are more than that, else all."""
+    if len(known) <= most:
+        return known
+    return dict(islice(known.items(), len(known) - most // 2, None))
 
 
 class Upward(Generic[T]):
@@ -113,6 +121,13 @@ class Upward(Generic[T]):
         for of_each in (self._known, self._cycle):
             for node in of_each.keys() & nodes:
                 del of_each[node]
+
+    def trim(self, most: int) -> None:
+        """Discard the values that were computed first, if there are more than ``most``; half of that remain.
+
+        Values are computed again when needed, so this may be called at any time, but not by ``fold``.
+        """
+        self._known = latest(self._known, most)
 
     def _outside_its_cycle(self, node: str) -> list[str]:
         nodes = [one for one in dict.fromkeys(self._above(node)) if one != node]

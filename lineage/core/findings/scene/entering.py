@@ -8,6 +8,7 @@ from bisect import insort
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
+from sys import intern
 from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.elements import Element
@@ -26,7 +27,7 @@ from lineage.core.findings.scene.acts import (
 )
 from lineage.core.findings.scene.offering import offered_by_action, offered_by_element, valid_time
 from lineage.core.findings.scene.scene import Scene
-from lineage.core.findings.scene.scopes import Scopes
+from lineage.core.findings.scene.scopes import Scopes, alone
 from lineage.core.findings.scene.tally import Denied, Sample, SourceTally, Tally, Used, first_few, seen
 from lineage.core.model.events import DecisionMade, Fact, fact_order
 from lineage.core.model.finding import CITED
@@ -37,6 +38,7 @@ HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting n
 
 
 _PRINCIPAL: Final = "principal:"
+_NOTHING: Final[frozenset[str]] = frozenset()
 Alike = tuple[str, str, str]
 """The party that requests or acts, the operation, the resource; "" for a request that names none."""
 
@@ -237,7 +239,7 @@ def element_entry(scene: Scene, key: str) -> ElementEntry | None:
     if element is None or not scene.is_known(element.facts):
         return None
     holder = scene.holder(key)
-    names = tuple([name[len(_PRINCIPAL) :] for name in element.names if name.startswith(_PRINCIPAL)])
+    names = tuple([intern(name[len(_PRINCIPAL) :]) for name in element.names if name.startswith(_PRINCIPAL)])
     issuer = binds = delegator = delegatee = None
     wielding: tuple[str, ...] = ()
     alike: tuple[object, ...] = ()
@@ -449,7 +451,7 @@ _OWN: Final = ActionEntry._fields.index("source")  # the fields before it are th
 def _action_entry(scene: Scene, act: Act, valid: tuple[Instant, Instant]) -> ActionEntry:
     actor = scene.actor(act)
     party = None if actor is None else scene.party(actor)
-    stated = scene.stated_scopes(act.authority) if act.succeeded else frozenset()
+    spelled = act.succeeded and act.operation in scene.stated_scopes(act.authority)
     return ActionEntry(
         key=act.key,
         at=act.occurred_at,
@@ -466,10 +468,10 @@ def _action_entry(scene: Scene, act: Act, valid: tuple[Instant, Instant]) -> Act
         denied=None if act.succeeded or party is None or act.decided is not None else _denied(act),
         attributed=bool(act.named) or act.decision is not None,
         undecided=act.decided is None,
-        spelled=act.operation in stated,
+        spelled=spelled,
         tasked=act.task is not None,
         instructed=act.instruction_source is not None,
-        needed=act.required_scopes or scene.needed_as_set(act) or (stated & {act.operation}),
+        needed=act.required_scopes or scene.needed_as_set(act) or (alone(act.operation) if spelled else _NOTHING),
         alike=_alike(scene, act, actor),
         elements=_used_by(act),
         actor=None if act.actor is None else scene.runner(act.actor),
@@ -542,7 +544,7 @@ def enter_alike(tally: Tally, entries: Sequence[ActionEntry]) -> None:
     if entry.spelled:
         tally.spelled_alike[entry.source] += len(entries)
     for key in entry.elements:
-        enter_use(tally.used_of(key), entries, ends)
+        enter_use(tally.used.of(key), entries, ends)
 
 
 def _outermost(entries: Sequence[ActionEntry]) -> Sequence[ActionEntry]:

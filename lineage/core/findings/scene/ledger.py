@@ -2,11 +2,14 @@
 
 A contribution that can be undone exactly is undone. An aggregate that only keeps the first or the largest value is
 computed again from the things that contribute to it.
+
+The things that share an aggregate are listed: nothing is removed from a list, but whoever reads it asks the current
+contribution of each. A list takes a fifth of the memory of a set, and every action is in five or six of them.
 """
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,7 +30,7 @@ from lineage.core.findings.scene.entering import (
     enter_use,
     enter_wielded,
 )
-from lineage.core.findings.scene.tally import Sample, Tally, seen
+from lineage.core.findings.scene.tally import Sample, Tally, Used, UsedElements, seen
 from lineage.core.model.times import DAY, Instant
 
 _ACTION: Final = "action:"
@@ -63,14 +66,7 @@ class Ledger:
 
     Attributes:
         elements, decisions, actions: The contribution of each, by key.
-        of_party, of_source: The successes of a party, and those that a source reports.
-        under: The successes under an element.
-        naming: The actions that name a principal.
-        holding, handing: The elements that a party may use, and the delegations that it made.
-        issued: The tokens of an issuer, or of a source if they name no issuer.
-        undecided: The successes without a decision, by source and operation, then by day.
-        retried: The successes, by party, operation and resource.
-        caused: The actions by the action that caused them.
+        undecided: The successes without a decision, by source and operation, then by day; some may have one by now.
     """
 
     def __init__(self, tally: Tally, graph: AuthorityGraph, history: int) -> None:
@@ -87,17 +83,36 @@ class Ledger:
         self.elements: dict[str, ElementEntry] = {}
         self.decisions: dict[str, DecisionEntry] = {}
         self.actions: dict[str, ActionEntry] = {}
-        self.of_party: defaultdict[str, set[str]] = defaultdict(set)
-        self.of_source: defaultdict[str, set[str]] = defaultdict(set)
-        self.under: defaultdict[str, set[str]] = defaultdict(set)
-        self.naming: defaultdict[str, set[str]] = defaultdict(set)
-        self.holding: defaultdict[str, set[str]] = defaultdict(set)
-        self.handing: defaultdict[str, set[str]] = defaultdict(set)
-        self.issued: defaultdict[str, set[str]] = defaultdict(set)
-        self.undecided: defaultdict[SourceOperation, defaultdict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-        self.retried: defaultdict[Alike, set[str]] = defaultdict(set)
-        self.caused: defaultdict[str, set[str]] = defaultdict(set)
+        tally.used = UsedElements(self._uses_of, lambda: self._under)
+        self._list_all()
         self._begin()
+
+    def _list_all(self) -> None:
+        """List all things again, by what they share, without what is outdated."""
+        self._outdated = 0
+        self._of_party: defaultdict[str, list[str]] = defaultdict(list)  # successes
+        self._of_source: defaultdict[str, list[str]] = defaultdict(list)  # successes
+        self._under: defaultdict[str, list[str]] = defaultdict(list)  # successes, by element
+        self._naming: defaultdict[str, list[str]] = defaultdict(list)  # actions, by principal
+        self._retried: defaultdict[Alike, list[str]] = defaultdict(list)  # successes
+        self._caused: defaultdict[str, list[str]] = defaultdict(list)  # actions, by what caused them
+        self._holding: defaultdict[str, list[str]] = defaultdict(list)  # elements, by the party that may use them
+        self._handing: defaultdict[str, list[str]] = defaultdict(list)  # delegations, by delegator
+        self._issued: defaultdict[str, list[str]] = defaultdict(list)  # tokens, by issuer, or source if they name none
+        self.undecided: defaultdict[SourceOperation, defaultdict[int, list[str]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        for element in self.elements.values():
+            self._list_element(element)
+        for action in self.actions.values():
+            for members in self._lists_of_action(action):
+                members.append(action.key)
+
+    def trim(self, most: int) -> None:
+        """Keep the uses of about ``most`` elements, and remove what is outdated from the lists if it is a lot."""
+        self._tally.used.trim(most)
+        if self._outdated > most + 2 * (len(self.actions) + len(self.elements)):
+            self._list_all()
 
     def _begin(self) -> None:
         self.stirred = Stirred()
@@ -121,6 +136,47 @@ class Ledger:
             "decision": self.decisions,
         }
 
+    # The things that share something
+
+    def successes_by(self, party: str) -> Iterator[ActionEntry]:
+        """Yield the successes of a party."""
+        return self._acts(self._of_party.get(party, ()), lambda one: one.succeeded and one.party == party)
+
+    def successes_from(self, source: str) -> Iterator[ActionEntry]:
+        """Yield the successes that a source reports."""
+        return self._acts(self._of_source.get(source, ()), lambda one: one.succeeded and one.source == source)
+
+    def successes_alike(self, alike: Alike) -> Iterator[ActionEntry]:
+        """Yield the successes of a party with an operation on a resource."""
+        return self._acts(self._retried.get(alike, ()), lambda one: one.succeeded and one.alike == alike)
+
+    def caused_by(self, action: str) -> Iterator[ActionEntry]:
+        """Yield the actions that an action caused, given by its id."""
+        return self._acts(self._caused.get(action, ()), lambda one: one.parent == action)
+
+    def handed_by(self, party: str) -> Iterator[ElementEntry]:
+        """Yield the delegations by a party."""
+        return self._granted(self._handing.get(party, ()), lambda one: one.delegator == party)
+
+    def issued_by(self, issuer: str) -> Iterator[ElementEntry]:
+        """Yield the tokens of an issuer, or of a source if they name no issuer."""
+        return self._granted(
+            self._issued.get(issuer, ()),
+            lambda one: one.delegator is None and (one.issuer or one.fact.event.source) == issuer,
+        )
+
+    def _acts(self, keys: Iterable[str], belongs: Callable[[ActionEntry], bool]) -> Iterator[ActionEntry]:
+        actions = self.actions
+        for key in dict.fromkeys(keys):
+            if (entry := actions.get(key)) is not None and belongs(entry):
+                yield entry
+
+    def _granted(self, keys: Iterable[str], belongs: Callable[[ElementEntry], bool]) -> Iterator[ElementEntry]:
+        elements = self.elements
+        for key in dict.fromkeys(keys):
+            if (entry := elements.get(key)) is not None and belongs(entry):
+                yield entry
+
     # Elements
 
     def element(self, key: str, entry: ElementEntry | None) -> bool:
@@ -135,13 +191,16 @@ class Ledger:
             self._stir_element(entry)
             self.elements[key] = entry
             enter_element(self._tally, entry)
-            if entry.holder is not None:
-                self.holding[entry.holder].add(key)
-            if entry.delegator is not None:
-                self.handing[entry.delegator].add(key)
-            else:
-                self.issued[entry.issuer or entry.fact.event.source].add(key)
+            self._list_element(entry)
         return True
+
+    def _list_element(self, entry: ElementEntry) -> None:
+        if entry.holder is not None:
+            self._holding[entry.holder].append(entry.key)
+        if entry.delegator is not None:
+            self._handing[entry.delegator].append(entry.key)
+        else:
+            self._issued[entry.issuer or entry.fact.event.source].append(entry.key)
 
     def _stir_element(self, entry: ElementEntry) -> None:
         tally, stirred = self._tally, self.stirred
@@ -165,10 +224,10 @@ class Ledger:
     def _take_back_element(self, entry: ElementEntry) -> None:
         tally = self._tally
         del self.elements[entry.key]
+        self._outdated += 2
         self._offer_less(entry.inputs)
         self._lossy[self._names_again].update(entry.names)
         if entry.holder is not None:
-            self.holding[entry.holder].discard(entry.key)
             self._lossy[self._holder_again].add(entry.holder)
         if entry.binds is not None:
             tally.binding_issuers[entry.binds] -= 1
@@ -177,11 +236,8 @@ class Ledger:
         own = (name for name in entry.wielding if tally.wielder(name, str(entry.holder)) == entry.key)
         self._lossy[self._wielded_again].update(own)
         if entry.delegator is not None:
-            self.handing[entry.delegator].discard(entry.key)
             self._lossy[self._delegator_again].add(entry.delegator)
             tally.renewals[entry.alike].remove((entry.issued_at, entry.key))
-        else:
-            self.issued[entry.issuer or entry.fact.event.source].discard(entry.key)
 
     # Decisions
 
@@ -239,10 +295,10 @@ class Ledger:
             self._take_back_action(known)
         if entry is not None:
             self._stir_action(entry)
+            enter_action(self._tally, entry)  # before it is among the uses of an element, which are counted from lists
             self.actions[key] = entry
-            enter_action(self._tally, entry)
-            for members in self._shared_by(entry):
-                members.add(key)
+            for members in self._lists_of_action(entry):
+                members.append(key)
         return True
 
     def alike(self, entries: Sequence[ActionEntry]) -> None:
@@ -260,34 +316,34 @@ class Ledger:
         enter_alike(self._tally, new)
         keys = [one.key for one in new]
         self.actions.update(zip(keys, new, strict=True))
-        for members in self._shared_by_alike(first):
-            members.update(keys)
+        for members in self._lists_of_alike(first):
+            members.extend(keys)
         days = self.undecided[first.source, first.operation] if first.undecided else None
         for one in new:
             if one.parent is not None:
-                self.caused[one.parent].add(one.key)
+                self._caused[one.parent].append(one.key)
             if days is not None:
-                days[one.at // DAY].add(one.key)
+                days[one.at // DAY].append(one.key)
 
-    def _shared_by(self, entry: ActionEntry) -> list[set[str]]:
-        shared = self._shared_by_alike(entry)
+    def _lists_of_action(self, entry: ActionEntry) -> list[list[str]]:
+        lists = self._lists_of_alike(entry)
         if entry.parent is not None:
-            shared.append(self.caused[entry.parent])
+            lists.append(self._caused[entry.parent])
         if entry.succeeded and entry.undecided:
-            shared.append(self.undecided[entry.source, entry.operation][entry.at // DAY])
-        return shared
+            lists.append(self.undecided[entry.source, entry.operation][entry.at // DAY])
+        return lists
 
-    def _shared_by_alike(self, entry: ActionEntry) -> list[set[str]]:
-        """Return the groups that alike actions share: all but those of what caused them, and of days."""
-        shared = [self.naming[name] for name in entry.names]
+    def _lists_of_alike(self, entry: ActionEntry) -> list[list[str]]:
+        """Return the lists in which alike actions are: all but those of what caused them, and of days."""
+        lists = [self._naming[name] for name in entry.names]
         if entry.succeeded:
-            shared.append(self.of_source[entry.source])
+            lists.append(self._of_source[entry.source])
             if entry.party is not None:
-                shared.append(self.of_party[entry.party])
-            shared += [self.under[element] for element in entry.elements]
+                lists.append(self._of_party[entry.party])
+            lists += [self._under[element] for element in entry.elements]
             if entry.alike is not None:
-                shared.append(self.retried[entry.alike])
-        return shared
+                lists.append(self._retried[entry.alike])
+        return lists
 
     def _stir_action(self, entry: ActionEntry) -> None:
         tally, stirred = self._tally, self.stirred
@@ -318,8 +374,7 @@ class Ledger:
         tally = self._tally
         del self.actions[entry.key]
         self._offer_less(entry.inputs)
-        for members in self._shared_by(entry):
-            members.discard(entry.key)
+        self._outdated += 4 + len(entry.names) + len(entry.elements)
         self._lossy[self._names_again].update(entry.names)
         if entry.party is not None and entry.denied is not None:
             self._forgive(entry.party, entry.key)
@@ -347,14 +402,13 @@ class Ledger:
         for key in self._graph.naming(f"principal:{name}"):
             if (element := self.elements.get(key)) is not None:
                 seen(self._tally.principals, name, element.issued_at, element.fact)
-        for key in self.naming.get(name, ()):
-            action = self.actions[key]
+        for action in self._acts(self._naming.get(name, ()), lambda one: name in one.names):
             seen(self._tally.principals, name, action.at, action.fact)
 
     def _holder_again(self, party: str) -> None:
         self._tally.granted.pop(party, None)
-        for key in self.holding[party]:
-            enter_held(self._tally, self.elements[key])
+        for element in self._granted(self._holding.get(party, ()), lambda one: one.holder == party):
+            enter_held(self._tally, element)
 
     def _wielded_again(self, name: str) -> None:
         self._tally.wielded.pop(name, None)
@@ -366,30 +420,34 @@ class Ledger:
     def _delegator_again(self, party: str) -> None:
         self._tally.pairs.pop(party, None)
         self._tally.grants.pop(party, None)
-        for key in self.handing[party]:
-            entry = self.elements[key]
+        for entry in self.handed_by(party):
             enter_grant(self._tally, str(entry.delegator), str(entry.delegatee), entry.issued_at)
 
     def _source_again(self, source: str) -> None:
         source_tally = self._tally.sources[source]
         source_tally.names_authority = source_tally.unattributed = 0
         source_tally.samples.pop("unattributed", None)
-        for key in self.of_source[source]:
-            entry = self.actions[key]
+        for entry in self.successes_from(source):
             enter_attribution(source_tally, (entry,), (entry,))
 
     def _party_again(self, party: str) -> None:
         for samples in (self._tally.acting, self._tally.operations, self._tally.successes):
             samples.pop(party, None)
-        for key in self.of_party[party]:
-            entry = self.actions[key]
+        for entry in self.successes_by(party):
             enter_success(self._tally, (entry,), (entry,))
 
     def _use_again(self, element: str) -> None:
-        self._tally.used.pop(element, None)
-        for key in self.under[element]:
-            entry = self.actions[key]
-            enter_use(self._tally.used_of(element), (entry,), (entry,))
+        self._tally.used.forget(element)
+
+    def _uses_of(self, element: str) -> Used | None:
+        """Count the uses of an element; None if there are none."""
+        if (keys := self._under.get(element)) is None:  # many elements
+            return None
+        used = None
+        for entry in self._acts(keys, lambda one: one.succeeded and element in one.elements):
+            used = used or Used()
+            enter_use(used, (entry,), (entry,))
+        return used
 
     def next_renewal(self, alike: tuple[object, ...], issued_at: Instant, key: str) -> str | None:
         """Return the delegation after a position among renewals."""

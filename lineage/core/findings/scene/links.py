@@ -55,6 +55,10 @@ class ChainLinks:
         """Discard the links of some elements, which include everything below each."""
         self._known.forget(keys)
 
+    def trim(self, most: int) -> None:
+        """Keep at most ``most`` links; others are determined again when needed."""
+        self._known.trim(most)
+
     def _fold(self, key: str, above: Mapping[str, ChainLink]) -> ChainLink:
         graph = self._world.graph
         element = graph.element(key)

@@ -193,6 +193,16 @@ class Scene:
         self._needs.forget(above)
         self._sizes.forget(above)
 
+    def trim(self, most: int) -> None:
+        """Keep at most ``most`` results of each kind that depend on what elements draw on.
+
+        They are computed again when needed. Results that depend on what is below an element are kept, because one
+        element may have very many below it.
+        """
+        own = (self._agents_scopes, self._ends, self._beginnings, self._depths)
+        for each in (self.scopes, self.audiences, self.links, *own):
+            each.trim(most)
+
     def forget_recent(self) -> None:
         """Discard the results cached last, because there are more facts about some things."""
         self._last = (None, None)

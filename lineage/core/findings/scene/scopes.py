@@ -88,6 +88,12 @@ _as_set: Final = lru_cache(maxsize=4_096)(frozenset[str])
 
 
 @lru_cache(maxsize=4_096)
+def alone(scope: str) -> frozenset[str]:
+    """Return the set of one scope, which very many actions share."""
+    return frozenset((scope,))
+
+
+@lru_cache(maxsize=4_096)
 def _permitting(scopes: tuple[str, ...]) -> frozenset[str]:
     return frozenset(scopes) - LOGIN_SCOPES
 
@@ -127,6 +133,11 @@ class ScopeIndex:
         """Discard the scopes of some elements, which include everything below each."""
         self._held.forget(keys)
         self._effective.forget(keys)
+
+    def trim(self, most: int) -> None:
+        """Keep the scopes of at most ``most`` elements; others are computed again when needed."""
+        self._held.trim(most)
+        self._effective.trim(most)
 
     def sources(self, key: str) -> list[str]:
         """Return the granted elements that an element draws its scopes from.
@@ -225,6 +236,10 @@ class AudienceIndex:
     def forget(self, keys: AbstractSet[str]) -> None:
         """Discard the audiences of some elements, which include everything below each."""
         self._held.forget(keys)
+
+    def trim(self, most: int) -> None:
+        """Keep the audiences of at most ``most`` elements; others are computed again when needed."""
+        self._held.trim(most)
 
     def _fold(self, key: str, above: Mapping[str, Scopes]) -> Scopes:
         element = self._element(key)

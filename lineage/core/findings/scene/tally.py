@@ -6,8 +6,9 @@ Each action, decision and element is entered once, in any order, and the result 
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from lineage.core.model.events import Fact, fact_order
@@ -15,6 +16,7 @@ from lineage.core.model.times import DAY, NEVER, Instant
 
 Moments = array  # of 64-bit integers
 _NAMED: Final = 3  # of the agents that share something
+_BUSY: Final = 32  # uses of an element, beyond which they are not counted again for each batch
 
 
 class Sample(NamedTuple):
@@ -78,6 +80,68 @@ class Used:
     def after(self, moment: Instant) -> int:
         """Count the uses after an instant."""
         return sum(at > moment for at in self.times)
+
+
+class UsedElements:
+    """The uses of elements: those that are kept, and those that can be counted again.
+
+    The uses of an element are a dozen objects for a few actions, and after some minutes nearly nobody asks for them.
+    """
+
+    __slots__ = ("_again", "_busy", "_kept", "_others")
+
+    def __init__(
+        self, again: Callable[[str], Used | None] | None = None, others: Callable[[], Iterable[str]] = tuple[str]
+    ) -> None:
+        """Start empty.
+
+        Args:
+            again: Counts the uses of an element; None if all are kept.
+            others: Returns all elements that may have uses besides those that are kept.
+        """
+        self._again = again
+        self._others = others
+        self._kept: dict[str, Used] = {}
+        self._busy = 0  # how many of them were when they were last trimmed
+
+    def get(self, key: str) -> Used | None:
+        """Return the uses of an element, if there are any."""
+        known = self._kept.get(key)
+        if known is None and self._again is not None and (known := self._again(key)) is not None:
+            self._kept[key] = known
+        return known
+
+    def of(self, key: str) -> Used:
+        """Return the uses of an element, to which a use is added."""
+        known = self.get(key)
+        if known is None:
+            known = self._kept[key] = Used()
+        return known
+
+    def forget(self, key: str) -> None:
+        """Discard the uses of an element, so that they are counted again when needed."""
+        self._kept.pop(key, None)
+
+    def trim(self, most: int) -> None:
+        """Discard the uses that were counted first, if those of more than ``most`` are kept, but not of busy ones."""
+        kept = self._kept
+        if self._again is None or len(kept) <= self._busy + most:
+            return
+        busy = {key: used for key, used in kept.items() if len(used.times) > _BUSY}
+        self._busy = len(busy)
+        self._kept = busy | dict(islice(kept.items(), len(kept) - most // 2, None))
+
+    def __contains__(self, key: str) -> bool:
+        """Whether an element has any uses."""
+        return self.get(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the elements that have any uses."""
+        yield from [key for key in {**self._kept, **dict.fromkeys(self._others())} if key in self]
+
+    def __bool__(self) -> bool:
+        """Whether any element has uses."""
+        return bool(self._kept) or any(key in self for key in self._others())
 
 
 @dataclass(slots=True)
@@ -169,7 +233,7 @@ class Tally:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.used: dict[str, Used] = {}
+        self.used = UsedElements()
         self.decision_uses: defaultdict[str, dict[str, Fact]] = defaultdict(dict)
         self.denials: defaultdict[tuple[str, str, str], list[Denied]] = defaultdict(list)
         self.permits: defaultdict[tuple[str, str, str], list[Instant]] = defaultdict(list)
@@ -200,13 +264,6 @@ class Tally:
         """Return the smallest key of an agent's tokens that a client or session uses."""
         wielders = self.wielded.get(name)
         return None if wielders is None else wielders.token_of(agent)
-
-    def used_of(self, key: str) -> Used:
-        """Return the uses of an element."""
-        known = self.used.get(key)
-        if known is None:
-            known = self.used[key] = Used()
-        return known
 
 
 def first_few(times: list[Instant], at: Instant, most: int) -> None:
