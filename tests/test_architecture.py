@@ -238,6 +238,15 @@ def test_the_core_is_pure():
             assert libraries.isdisjoint(IMPURE), f"{name} imports {libraries & IMPURE}"
 
 
+def test_texts_are_interned_in_two_places():
+    """Only a keeper interns texts as they are, since Python 3.12 never frees them; see ``shared_text``."""
+    attributes = {(name, node.attr) for name, tree in ALL for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    interning = {name for name, attribute in attributes if attribute == "intern"}
+    interning |= {name for name, tree in ALL if "sys.intern" in imports(name, tree)}
+
+    assert interning == {"lineage.core.model.keys", "lineage.core.findings.keeping.sharing"}
+
+
 def test_the_core_never_calls_itself():
     """A chain may be 100,000 deep: no function of the core is recursive, except over the fixed depth of a record."""
     bounded = {

@@ -7,11 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
-from sys import intern
 from typing import Any, NamedTuple
 
 from lineage.core.model.events import DelegationGranted, Event, Fact, StatusList, TokenIssued, digest, fact_order
-from lineage.core.model.keys import split_key
+from lineage.core.model.keys import shared_text, split_key
 from lineage.core.model.references import names_of, parents_of
 from lineage.core.model.times import NEVER, Instant
 
@@ -197,9 +196,9 @@ def granted_key(body: object) -> str | None:
     """
     match body:
         case TokenIssued():
-            return intern(f"token:{body.token}")
+            return shared_text(f"token:{body.token}")
         case DelegationGranted():
-            return intern(f"delegation:{body.delegation}")
+            return shared_text(f"delegation:{body.delegation}")
         case _:
             return None
 

@@ -1,5 +1,6 @@
 """Keys: the kind and the id of a thing as one string, ``KIND:ID``."""
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
@@ -8,6 +9,8 @@ from lineage.core.model.errors import RefusedError
 ELEMENT_KINDS: Final = frozenset({"token", "delegation"})
 NAME_KINDS: Final = frozenset({"principal", "workload", "session", "client"})
 _T = TypeVar("_T")
+# Python 3.12 never frees interned texts, and a server reads ids without end.
+shared_text: Callable[[str], str] = str if sys.version_info[:2] == (3, 12) else sys.intern
 KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")  # of any thing
 
 

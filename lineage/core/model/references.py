@@ -5,7 +5,6 @@ Keys are ``KIND:ID`` as ``key_of`` builds them. Pure.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from sys import intern
 from typing import Final, assert_never
 
 from lineage.core.model.events import (
@@ -28,6 +27,7 @@ from lineage.core.model.events import (
     TokenIssued,
     WorkloadBound,
 )
+from lineage.core.model.keys import shared_text
 
 
 class RefRole:
@@ -99,7 +99,8 @@ def about(event: Event) -> str:
 def names_of(body: TokenIssued | DelegationGranted) -> tuple[str, ...]:
     """Return the keys of everything that a grant names, each once (clause 4.1)."""
     if isinstance(body, DelegationGranted):
-        return tuple(dict.fromkeys((intern(f"principal:{body.delegator}"), intern(f"principal:{body.delegatee}"))))
+        parties = (body.delegator, body.delegatee)
+        return tuple(dict.fromkeys(shared_text(f"principal:{party}") for party in parties))
     return _names_of_token(body.subject, body.actor, body.workload, body.session, body.client)
 
 
@@ -107,11 +108,11 @@ def names_of(body: TokenIssued | DelegationGranted) -> tuple[str, ...]:
 def _names_of_token(
     subject: str, actor: str | None, workload: str | None, session: str | None, client: str | None
 ) -> tuple[str, ...]:
-    found = dict.fromkeys(intern(f"principal:{id_}") for id_ in (subject, actor, workload) if id_ is not None)
+    found = dict.fromkeys(shared_text(f"principal:{id_}") for id_ in (subject, actor, workload) if id_ is not None)
     if session is not None:
-        found[intern(f"session:{session}")] = None
+        found[shared_text(f"session:{session}")] = None
     if client is not None:
-        found[intern(f"client:{client}")] = None
+        found[shared_text(f"client:{client}")] = None
     return tuple(found)
 
 
@@ -158,7 +159,7 @@ def _with_roles(body: TokenIssued | DelegationGranted) -> Mapping[str, tuple[str
     for key, role in dependencies_of(body):
         known = found.get(key, ())
         if role not in known:
-            found[intern(key)] = (*known, role)
+            found[shared_text(key)] = (*known, role)
     return found
 
 

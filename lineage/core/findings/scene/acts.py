@@ -2,12 +2,12 @@
 
 from functools import lru_cache
 from operator import attrgetter
-from sys import intern
 from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.elements import Element, first_stated
 from lineage.core.authority.world import World
 from lineage.core.model.events import ActionPerformed, Fact, Resource
+from lineage.core.model.keys import shared_text
 from lineage.core.model.times import NEVER, Instant
 
 SAID_BY: Final = {
@@ -274,4 +274,4 @@ def _all(facts: tuple[Fact, ...], field: str) -> frozenset[str]:
 
 
 def _key(kind: str, id_: str | None) -> str | None:
-    return None if id_ is None else intern(f"{kind}:{id_}")
+    return None if id_ is None else shared_text(f"{kind}:{id_}")

@@ -8,7 +8,6 @@ from bisect import insort
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
-from sys import intern
 from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.elements import Element
@@ -31,7 +30,7 @@ from lineage.core.findings.scene.scopes import Scopes, alone
 from lineage.core.findings.scene.tally import Denied, Sample, SourceTally, Tally, Used, first_few, seen
 from lineage.core.model.events import DecisionMade, Fact, fact_order
 from lineage.core.model.finding import CITED
-from lineage.core.model.keys import split_key
+from lineage.core.model.keys import shared_text, split_key
 from lineage.core.model.times import MINUTE, Instant
 
 HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting needs
@@ -239,7 +238,7 @@ def element_entry(scene: Scene, key: str) -> ElementEntry | None:
     if element is None or not scene.is_known(element.facts):
         return None
     holder = scene.holder(key)
-    names = tuple([intern(name[len(_PRINCIPAL) :]) for name in element.names if name.startswith(_PRINCIPAL)])
+    names = tuple([shared_text(name[len(_PRINCIPAL) :]) for name in element.names if name.startswith(_PRINCIPAL)])
     issuer = binds = delegator = delegatee = None
     wielding: tuple[str, ...] = ()
     alike: tuple[object, ...] = ()
