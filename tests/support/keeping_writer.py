@@ -2,7 +2,7 @@
 
 from lineage.core.authority.elements import granted_key
 from lineage.core.authority.world import World
-from lineage.core.model.events import Fact
+from lineage.core.model.events import Event, Fact
 from lineage.core.revocation.state_changes import (
     PublishedState,
     affected,
@@ -36,11 +36,14 @@ class KeepingWriter:
         edition, positions = self._store.version()
         started = edition != self._edition
         new: list[Fact] = []
+        known: dict[str, set[Event]] = {}
         if started:
             self._world = World(self._store.every_fact())
             self._coming = set(effective_times(self._world.facts()))
         else:
             new = list(self._store.facts_after(self._positions))
+            granted = {str(granted_key(fact.event.body)) for fact in new}
+            known = {key: {fact.event for fact in self._world.graph.facts.get(key)} for key in granted}
             for fact in new:
                 self._world.add(fact)
             self._coming |= set(effective_times(new))
@@ -56,9 +59,7 @@ class KeepingWriter:
             again |= widened(self._world, published_at, lambda key, fact: fact.recorded_at > published_at[key] - LATE)
         due = {revocation for moment, revocation in self._coming if moment <= at}
         doubtful |= affected(self._world, new, at) | affected_by(self._world, due, at)
-        granting = [fact for fact in new if granted_key(fact.event.body) in self._published]
-        granted = {str(granted_key(fact.event.body)) for fact in granting}
-        again |= widened(self._world, granted, lambda _, fact: fact in granting)
+        again |= widened(self._world, known.keys() & self._published, lambda key, fact: fact.event not in known[key])
         found = changes(self._world, doubtful, at, self._published, again)
         self._seq = cursor.seq
         if found:

@@ -10,21 +10,22 @@ others, and writes again if it has newer facts.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from lineage.core.authority.elements import granted_key
 from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
-from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
-from lineage.core.model.records import ORDERS
+from lineage.core.model.events import ActionPerformed, DecisionMade, Event, Fact
+from lineage.core.model.records import ORDERS, position_of
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable, in_force
 from lineage.core.revocation.state_changes import Change, affected, affected_by, changes, effective_times, widened
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import SPREAD, OutboxRow, Standing
 from lineage.store.reading.affected import load_affected
+from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -163,9 +164,26 @@ class OutboxWriter:
             world = load_affected(reader, news.facts, news.due, told | self._repeated, at)
             doubtful = affected(world, news.facts, at) | affected_by(world, news.due, at) | told | self._repeated
             latest = outbox.latest_rows(still, doubtful)
-            again = self._repeated | _covered_by_more(world, news, latest, start)
+            examined = self._examined(reader, world, news.facts, latest)
+            again = self._repeated | _covered_by_more(world, news, latest, start, examined)
             published = {key: row.change.version for key, row in latest.items()}
             return changes(world, doubtful, at, published, again)
+
+    def _examined(
+        self, reader: Reader, world: World, facts: list[Fact], published: Collection[str]
+    ) -> dict[str, set[Event]]:
+        """Return what was examined before about the published elements for which new facts may state more audiences.
+
+        The world also contains the facts of the next steps, which count as new now: then they will not be new.
+        """
+        granted = {str(granted_key(fact.event.body)) for fact in facts}.intersection(published)
+        found: dict[str, set[Event]] = {key: set() for key in widened(world, granted, lambda *_: True)}
+        for number, fact in reader.numbered_about(found) if found else ():
+            topic, partition, offset = position_of(number)
+            key = granted_key(fact.event.body)
+            if key in found and offset < self._positions.get((topic, partition), 0):
+                found[key].add(fact.event)
+        return found
 
 
 def _some_of(examined: Positions, positions: Positions) -> Positions:
@@ -178,13 +196,18 @@ def _some_of(examined: Positions, positions: Positions) -> Positions:
     return until
 
 
-def _covered_by_more(world: World, news: _News, latest: Mapping[str, OutboxRow], start: _Start) -> set[str]:
+def _covered_by_more(
+    world: World,
+    news: _News,
+    latest: Mapping[str, OutboxRow],
+    start: _Start,
+    examined: Mapping[str, set[Event]],
+) -> set[str]:
     """Return the published elements that more receivers cover than were notified.
 
     Their ends are published again. After a start, it is not known which facts are new, only when each was recorded.
     """
-    new = [fact for fact in news.facts if granted_key(fact.event.body) in latest]
-    found = widened(world, {str(granted_key(fact.event.body)) for fact in new}, lambda _, fact: fact in new)
+    found = widened(world, examined, lambda key, fact: fact.event not in examined[key])
     told = (row for row in news.rows if start.known < row.seq <= start.last)
     checked = {row.change.key: row.recorded_at for row in told if row.seq == latest[row.change.key].seq}
     return found | widened(world, checked, lambda key, fact: fact.recorded_at > checked[key] - _LATE)

@@ -145,6 +145,14 @@ class Reader:
         """Return the facts about some keys."""
         return self.facts(statements.FACTS_ABOUT, self.hashes(keys))
 
+    def numbered_about(self, keys: Collection[str]) -> list[tuple[int, Fact]]:
+        """Return the facts about some keys, each with its number."""
+        return [
+            (row[0], fact_of(row, self.decode))
+            for part in chunks(self.hashes(keys))
+            for row in rows_found(self.connection, statements.FACTS_ABOUT, {"keys": part})
+        ]
+
     def facts_mentioning(self, key: str) -> list[Fact]:
         """Return the facts, authorised and known, that are about a key or mention it."""
         rows = self._stream(statements.FACTS_MENTIONING, {"key": self.keys(key)})

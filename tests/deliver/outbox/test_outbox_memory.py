@@ -1,8 +1,10 @@
 """The outbox writer keeps nothing of the graph, and writes the rows of one that keeps everything."""
 
 import gc
+import json
 import random
 import weakref
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.codec import api as codec
+from lineage.core.authority.elements import audience_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import (
     Body,
@@ -56,26 +59,46 @@ def started_over(store: Store) -> None:
         new_edition(connection)
 
 
-def compare(stores: list[Store], seed: int) -> list[list[OutboxRow]]:
-    """Write one history to two stores, with a writer of each kind that does the same rounds; return both outboxes.
+Told = defaultdict[str, set[str]]
+"""For each published element, the receivers that were notified of its last state, as the audiences that they cover."""
+
+
+def with_audiences(world: list[dict[str, Any]], rng: random.Random) -> list[dict[str, Any]]:
+    """State an audience for most grants of a world; equal events stay equal."""
+    chosen: dict[str, list[str]] = {}
+    for item in world:
+        if item["event"]["type"] in ("token.issued", "delegation.granted"):
+            audience = chosen.setdefault(json.dumps(item["event"]), rng.choice([["a"], ["b"], ["c"], []]))
+            item["event"] = {**item["event"], "audience": audience}
+    return world
+
+
+def compare(stores: list[Store], seed: int) -> tuple[list[list[OutboxRow]], list[Told]]:
+    """Write one history to two stores, with a writer of each kind that does the same rounds.
 
     The facts come in any order and in any batches, time passes, and of two processes that write to an outbox each may
     be replaced by a new one at any time.
+
+    Returns:
+        Both outboxes, and which receivers each has notified.
     """
     rng = random.Random(seed)
-    records = records_of(worlds.world(rng), rng)
+    records = records_of(with_audiences(worlds.world(rng), rng), rng)
+    told = [Told(set), Told(set)]
     kinds: list[Any] = [lambda store: OutboxWriter(store, None), KeepingWriter]
     writers: list[list[Writer]] = [[kind(store), kind(store)] for kind, store in zip(kinds, stores, strict=True)]
     at = worlds.grid[0]
 
     def round_() -> None:
         place, is_new, is_rebuilt = rng.randrange(2), rng.random() < 0.2, rng.random() < 0.1
-        for kind, store, pair in zip(kinds, stores, writers, strict=True):
+        for kind, store, pair, notified in zip(kinds, stores, writers, told, strict=True):
             if is_rebuilt:
                 started_over(store)
             if is_new:
                 pair[place] = kind(store)
+            seen = written(store)
             pair[place].round(at)
+            notify(notified, World(store.every_fact()), seen, written(store)[len(seen) :])
 
     while records:
         size = rng.randint(1, 8)
@@ -87,7 +110,18 @@ def compare(stores: list[Store], seed: int) -> list[list[OutboxRow]]:
     while later := [moment for moment in worlds.grid if moment > at]:
         at = later[0]
         round_()
-    return [written(store) for store in stores]
+    return [written(store) for store in stores], told
+
+
+def notify(told: Told, world: World, before: list[OutboxRow], new: list[OutboxRow]) -> None:
+    """Add the receivers that new rows notify: those that share an audience that is known then, or all."""
+    states = last_states(before)
+    for row in new:
+        key, state = row.change.key, row.change.version.outcome
+        if states.get(key) != state:
+            told[key].clear()
+        states[key] = state
+        told[key].update(audience_of(world.graph.facts.get(key)) or {"a", "b", "c", "none"})
 
 
 @pytest.mark.slow
@@ -99,7 +133,7 @@ def test_the_rows_are_those_of_a_writer_that_keeps_everything(fresh: Fresh, seed
     rows, in the same order.
     """
     with a_store(fresh) as (one, _), a_store(fresh) as (other, _):
-        found, expected = compare([one, other], seed)
+        (found, expected), _ = compare([one, other], seed)
 
     assert expected == found
 
@@ -109,14 +143,16 @@ def test_the_rows_are_those_of_a_writer_that_keeps_everything(fresh: Fresh, seed
 @given(seed=SEEDS)
 def test_the_states_are_the_same_if_little_is_examined_at_a_time(fresh: Fresh, seed: int):
     """
-    However many steps a round takes, the last published state of each element is the same.
+    However many steps a round takes, the last published state of each element is the same, and no receiver that
+    would be notified of it in one step is not.
     """
     with pytest.MonkeyPatch.context() as patch, a_store(fresh) as (one, _), a_store(fresh) as (other, _):
         patch.setattr(outbox_writer, "_FACTS", 2)
         patch.setattr(outbox_writer, "_ROWS", 2)
-        found, expected = compare([one, other], seed)
+        (found, expected), (told, expected_told) = compare([one, other], seed)
 
     assert last_states(expected) == last_states(found)
+    assert {key: told[key] | notified for key, notified in expected_told.items()} == told
 
 
 def last_states(outbox: list[OutboxRow]) -> dict[str, Any]:
@@ -153,9 +189,9 @@ class Installation:
         return Record(Position(topic, 0, offset).number, at, codec.encode(event))
 
 
-def token(id_: str, *parents: str, expires_at: int | None = None, subject: str = "human:a") -> TokenIssued:
+def token(id_: str, *parents: str, subject: str = "human:a", **fields: Any) -> TokenIssued:
     derived = tuple(Derivation(parent, "subject") for parent in parents)
-    return TokenIssued(id_, subject, derived_from=derived, expires_at=expires_at)
+    return TokenIssued(id_, subject, derived_from=derived, **fields)
 
 
 def order(id_: str, kind: str, target: str, **fields: Any) -> RevocationOrdered:
@@ -232,6 +268,25 @@ def test_an_order_takes_effect_and_is_lifted_by_itself(installed: Installation, 
 
     suspended, active = [("token:a", "suspended", "r1")], [("token:a", "active", None)]
     assert [[], [], suspended, [], active, []] == found
+
+
+@pytest.mark.parametrize("facts", [5_000, 2])
+def test_a_further_audience_that_two_facts_state_is_published_once(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch, facts: int
+):
+    """
+    Also if a round examines the two facts in two steps, each of which reads both. A later fact that states the same
+    audience once more changes nothing.
+    """
+    monkeypatch.setattr(outbox_writer, "_FACTS", facts)
+    assert [("token:t", "revoked", "r1")] == installed.state(
+        NOON, token("t", audience=("a",)), order("r1", "token", "t")
+    )
+    others = [token(f"other {number}") for number in range(5)]
+    wider = token("t", audience=("b",)), *others, token("t", audience=("b",), client="c")
+
+    assert [("token:t", "revoked", "r1")] == installed.state(NOON + HOUR, *wider)
+    assert [] == installed.state(NOON + 2 * HOUR, token("t", audience=("b", "a"), client="d"))
 
 
 def test_what_is_read_does_not_grow_with_the_history(installed: Installation, monkeypatch: pytest.MonkeyPatch):
