@@ -16,6 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -37,7 +38,9 @@ Place = tuple[str, int]  # topic and partition
 _Polled = Mapping[Place, list[Record]]
 
 LEAST: Final = 5_000  # records in a batch: while it keeps up with the log, a batch is smaller
-_ANSWER_SECONDS: Final = 60.0  # how long it may take to make one batch
+# How long it may take to make a batch, which needs less than a second of a core, or to accept one, for which it first
+# makes the one before. A consumer that is asked to stop may wait as long.
+_ANSWER_SECONDS: Final = 20.0
 _IDLE_SECONDS: Final = 60.0  # how long it is kept without a large batch
 _AGAIN_SECONDS: Final = 60.0  # until another is started after a failure
 _PLAIN: Final = 2  # the version of marshal that does not look for repeated objects
@@ -73,7 +76,7 @@ class RowProcess:
         """Whether the next batch, which has this many records, should be given to it."""
         now, worker = time.monotonic(), self._worker
         is_idle = records < LEAST and now - self._wanted_at > _IDLE_SECONDS
-        if worker is not None and (worker.is_broken or (is_idle and not worker.is_busy)):
+        if worker is not None and (worker.is_broken or is_idle) and not worker.is_busy:
             self.close()
             if worker.is_broken:
                 self._not_before = now + _AGAIN_SECONDS
@@ -140,25 +143,38 @@ class _Worker:
         self._sent += 1
         table = None if trust is self._trust else pickle.dumps(trust)
         columns = [(place, tuple(zip(*records, strict=True))) for place, records in polled.items()]
-        try:
-            self._process.pipe.send_bytes(marshal.dumps((epoch, table, columns), _PLAIN))
+        task = marshal.dumps((epoch, table, columns), _PLAIN)
+        with self._in_time():
+            self._process.pipe.send_bytes(task)
             self._trust = trust
-        except OSError:
-            self.fail()
         return epoch
 
     def receive(self) -> bytes | None:
         """Return the next answer; None if it has failed."""
-        self._received += 1
-        if self.is_broken:
-            return None
         try:
-            if self._process.pipe.poll(_ANSWER_SECONDS):
-                return self._process.pipe.recv_bytes()
-            self.fail(f"did not answer within {_ANSWER_SECONDS:.0f} s")
+            if not self.is_broken:
+                with self._in_time():
+                    return self._process.pipe.recv_bytes()
+            return None
+        finally:
+            self._received += 1
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Fail if the pipe is broken, or if the block, which uses it, takes too long.
+
+        A send or a receive, also of half a batch, waits without a limit for a process that is stopped or stuck. The
+        other end of the pipe is closed when that process is killed, which ends the wait.
+        """
+        how = f"did not answer within {_ANSWER_SECONDS:.0f} s"
+        watchdog = threading.Timer(_ANSWER_SECONDS, self.fail, [how])
+        watchdog.start()
+        try:
+            yield
         except (EOFError, OSError):
             self.fail()
-        return None
+        finally:
+            watchdog.cancel()
 
     def forget(self) -> None:
         """Begin a new epoch, because something that it made was not written."""

@@ -24,6 +24,7 @@ from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
 from ingest.kafka.log import KafkaLog
 from lineage.core.model.errors import UnavailableError
+from lineage.core.model.records import DECISIONS
 from tests.support.hostile_logs import is_alive
 from tests.support.kafka_worlds import (
     LINE,
@@ -172,6 +173,50 @@ def test_a_worker_that_is_killed_repeatedly_loses_nothing(kafka_url: str, store_
         wait_until(lambda: not is_alive(last))
 
         assert_whole(store_url, log, digests_of(made), tmp_path)
+
+
+# A consumer whose first worker is stopped before it gets its first batch.
+HANGING = """
+import os, signal
+from lineage.serve.processes import row_worker
+from tests.support.kafka_worlds import Step, at_step, send_self, workers_of
+row_worker._ANSWER_SECONDS = 3.0
+def hang():
+    for worker in workers_of(os.getpid()):
+        os.kill(worker, signal.SIGSTOP)
+at_step(Step("lineage.serve.processes.row_worker:_Worker.send", "before", 1), hang)
+"""
+LEAVING = """
+at_step(Step("lineage.serve.processes.row_worker:_Worker.send", "before", 1), lambda: send_self(signal.SIGTERM))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leaving", [False, True], ids=["goes on", "is asked to stop"])
+def test_a_consumer_whose_worker_hangs_goes_on(kafka_url: str, tmp_path: Path, leaving: bool):
+    """The pipe has no place for the first batch, and the consumer waits there only so long, also when it should end."""
+    store = f"sqlite:///{tmp_path}/delegraph.db"
+    made = history(3 * SMALL)
+    code = HANGING + LEAVING * leaving + WITH_WORKER
+    with opened(store, create=True), made_log(kafka_url) as log:
+        with producing(log.servers) as producer:
+            producer.send(log.topic_name(DECISIONS), b"x" * 500_000).get(30)  # more than the buffer of the pipe
+        with consuming(store, kafka_url, code=code) as consumer:
+            if leaving:
+                consumer.run.wait(60)
+                assert consumer.run.returncode == 0
+                assert 1 == account(store, log).moved
+            else:
+                wait_until(lambda: lag_of(store, log) == 0)
+                assert worker_failures(consumer) == 1
+                log.append(entries_of(made))
+                wait_until(lambda: lag_of(store, log) == 0 and by_workers(consumer) > 0)
+            assert "did not answer within 3 s" in consumer.output()
+        if leaving:
+            log.append(entries_of(made))
+            drained(store, kafka_url)
+
+        assert_whole(store, log, digests_of(made), tmp_path)
 
 
 def by_workers(consumer: Consuming) -> float:

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from ingest.codec import api as codec
 from ingest.projector import read_records
 from lineage.core.model.errors import FencedError
-from lineage.core.model.events import ActionPerformed, DecisionMade
-from lineage.core.model.records import Batch, Outcomes, Record, position_of
+from lineage.core.model.events import ActionPerformed, DecisionMade, Event, TokenIssued
+from lineage.core.model.records import DECISIONS, Batch, Outcomes, Position, Record, position_of
 from lineage.core.model.trust import TrustTable
 from lineage.serve.processes import row_worker
 from lineage.serve.processes.row_worker import RowProcess, RowsBatch
@@ -42,7 +42,7 @@ def any_batch_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def row_process(store: Store, failed: list[None] | None = None) -> Iterator[RowProcess]:
     """Start a worker, and wait until it is ready."""
-    process = RowProcess(store, traced=True, failed=lambda: (failed or []).append(None))
+    process = RowProcess(store, traced=True, failed=lambda: None if failed is None else failed.append(None))
     try:
         while not process.takes(1):
             worker = process._worker
@@ -214,6 +214,62 @@ def test_a_worker_that_does_not_answer_is_killed(
 
         assert written(process, batch) is None
         assert "did not answer within" in caplog.text
+
+
+def a_large_batch() -> tuple[Polled, dict[Place, tuple[int, int]]]:
+    """Return a batch of some megabytes: the buffer of the pipe has no place for it, nor for its rows."""
+    bodies = [TokenIssued(token=f"t{number}", subject=f"human:{'h' * 400}{number}") for number in range(5_000)]
+    events = [Event(event_id=body.token, source="urn:s", occurred_at=1, body=body) for body in bodies]
+    numbered = enumerate(map(codec.encode, events))
+    records = [Record(Position(DECISIONS, 0, offset).number, 1, value) for offset, value in numbered]
+    return {(DECISIONS, 0): records}, {(DECISIONS, 0): (0, len(records))}
+
+
+def test_a_worker_that_does_not_accept_a_large_batch_is_killed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """The thread that polls waits while it is sent, as long as a batch may take; those after it do not wait again."""
+    monkeypatch.setattr(row_worker, "_ANSWER_SECONDS", 0.2)
+    batch, failed = a_large_batch(), list[None]()
+    with row_process(store, failed) as process:
+        [child] = multiprocessing.active_children()
+        os.kill(child.pid or 0, signal.SIGSTOP)
+        prepared = [process.prepare(*batch, None) for _ in range(2)]
+
+        assert [None, None] == [each.made() for each in prepared]
+        assert [None] == failed
+        assert "did not answer within" in caplog.text
+        assert not process.takes(1)
+
+
+def test_a_worker_that_stops_in_the_middle_of_an_answer_is_killed(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """What has arrived of its rows is not used."""
+    failed: list[None] = []
+    with row_process(store, failed) as process:
+        [child] = multiprocessing.active_children()
+        prepared = process.prepare(*a_large_batch(), None)
+        assert process._worker is not None
+        assert process._worker._process.pipe.poll(60)
+        os.kill(child.pid or 0, signal.SIGSTOP)
+        monkeypatch.setattr(row_worker, "_ANSWER_SECONDS", 0.2)
+
+        assert prepared.made() is None
+        assert [None] == failed
+
+
+def test_a_worker_that_has_failed_is_closed_after_its_batches(store: Store):
+    """The writer's thread may still be reading from the pipe."""
+    [batch, *_] = polls(random.Random(8), 50, 30)
+    with row_process(store) as process:
+        worker, prepared = process._worker, process.prepare(*batch, None)
+        assert worker is not None
+        worker.fail("failed")
+
+        assert not process.takes(1)
+        assert not worker._process.pipe.closed
+        assert prepared.made() is None
+        assert not process.takes(1)
+        assert worker._process.pipe.closed
 
 
 def test_the_worker_ends_when_there_are_no_large_batches(store: Store, monkeypatch: pytest.MonkeyPatch):
