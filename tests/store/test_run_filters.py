@@ -363,6 +363,33 @@ def test_parts_that_are_lost_with_their_transaction_are_stored_again(tmp_path: P
         assert [] == [*entry_differences(store)]
 
 
+def test_parts_of_a_filter_that_another_process_has_stored_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """This one stops building it, and deletes what it has stored of it once it has nothing else to do."""
+    monkeypatch.setattr(Store, "_build_filter", lambda _: False)
+    with a_store(f"sqlite:///{tmp_path}/store.db") as store:
+        write(store, tokens(30))
+        ours, theirs = store._projection.filters, RunFilters()
+        while ours.is_due:
+            build(store, ours)
+        write(store, tokens(30, 2), start=30)
+        while not any(building.stored for building in ours._building.values()):
+            build(store, ours)
+        build(store, theirs)
+        while theirs.due:
+            build(store, theirs)
+        build(store, ours)
+        while ours.is_due:
+            build(store, ours)
+        with store.connection() as connection:
+            used = {*connection.scalars(sa.select(filter_on_sqlite.c.mark))}
+            assert used == {*connection.scalars(sa.select(filter_part.c.mark))}
+
+
+def build(store: Store, filters: RunFilters) -> None:
+    with store._write() as connection:
+        filters.build_some(connection, 4)
+
+
 WRITER = """
 import random, sys
 from ingest.codec import api as codec

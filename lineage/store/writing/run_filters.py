@@ -240,7 +240,7 @@ class RunFilters:
         self._loaded: dict[int, KeyFilter] = {}
         self._building: dict[int, _Building] = {}  # by the mark of the run
         self.due: list[int] = []  # the marks of the runs without a filter of their own, when they were last read
-        self._has_orphans = True  # unless we have looked: of a process that was killed while it stored one
+        self._has_orphans = True  # until we have looked: of a process that was killed while it stored one
 
     def runs(self, connection: Connection, records: int) -> RunsToAsk:
         """Read which runs there are, and load filters that are new if that is worth it for the records of a batch."""
@@ -269,7 +269,10 @@ class RunFilters:
 
     def _noted(self, now: _Runs) -> _Runs:
         self.due = [each.mark for each in now.due]
-        self._building = {mark: each for mark, each in self._building.items() if mark in self.due}
+        going_on = {mark: each for mark, each in self._building.items() if mark in self.due}
+        if len(going_on) < len(self._building):  # the run is merged, or another process has stored its filter
+            self._has_orphans = True
+        self._building = going_on
         return now
 
     @property
