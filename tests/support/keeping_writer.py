@@ -9,6 +9,7 @@ from lineage.core.revocation.state_changes import (
     affected_by,
     changes,
     effective_times,
+    perhaps_widened,
     widened,
 )
 from lineage.store.delivery import outbox
@@ -56,6 +57,8 @@ class KeepingWriter:
         if started:
             every = {order.body.revocation for order in self._world.orders.all()}
             doubtful |= affected_by(self._world, every, at) | self._published.keys()
+            if self._edition is not None:
+                again |= perhaps_widened(self._world, self._world, self._published)
             again |= widened(self._world, published_at, lambda key, fact: fact.recorded_at > published_at[key] - LATE)
         due = {revocation for moment, revocation in self._coming if moment <= at}
         doubtful |= affected(self._world, new, at) | affected_by(self._world, due, at)

@@ -151,6 +151,23 @@ def widened(world: World, keys: Iterable[str], is_new: Callable[[str, Fact], boo
     return found
 
 
+def perhaps_widened(world: World, stated: World, keys: Iterable[str]) -> set[str]:
+    """Return the elements that more receivers may cover, since other facts count than when they were published.
+
+    Args:
+        world: What counts now.
+        stated: Every grant of these elements, whether or not it counts now or counted then.
+        keys: The elements.
+    """
+    found = set()
+    for key in keys:
+        audiences = {audience for fact in stated.graph.facts.get(key) if (audience := audience_of((fact,)))}
+        # With one audience, either the receivers that share it were notified or all; now all may cover the element.
+        if len(audiences) > 1 or (audiences and not audience_of(world.graph.facts.get(key))):
+            found.add(key)
+    return found
+
+
 def changes(
     world: World,
     keys: Collection[str],

@@ -21,7 +21,15 @@ from lineage.core.model.events import ActionPerformed, DecisionMade, Event, Fact
 from lineage.core.model.records import ORDERS, position_of
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable, in_force
-from lineage.core.revocation.state_changes import Change, affected, affected_by, changes, effective_times, widened
+from lineage.core.revocation.state_changes import (
+    Change,
+    affected,
+    affected_by,
+    changes,
+    effective_times,
+    perhaps_widened,
+    widened,
+)
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import SPREAD, OutboxRow, Standing
 from lineage.store.reading.affected import load_affected
@@ -46,14 +54,14 @@ class _Start:
     Attributes:
         edition: The edition of the store.
         trust: The trust table in force.
-        known: The last row that had been examined before.
         last: The last row at that time.
+        is_change: Whether the edition or the trust table was another one before, so that any fact may be new.
     """
 
     edition: bytes
     trust: TrustTable | None
-    known: int
     last: int
+    is_change: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,7 @@ class OutboxWriter:
         trust, before = in_force(self._trust), self._start
         if before is not None and before.edition == edition and before.trust is trust:
             return before
-        self._start = _Start(edition, trust, self._seq, last)
+        self._start = _Start(edition, trust, last, is_change=before is not None)
         # Whatever became known before matters only if an order reaches it, or if it was published.
         self._positions = {place: 0 if place[0] == ORDERS else following for place, following in positions.items()}
         self._seq = 0
@@ -164,26 +172,24 @@ class OutboxWriter:
             world = load_affected(reader, news.facts, news.due, told | self._repeated, at)
             doubtful = affected(world, news.facts, at) | affected_by(world, news.due, at) | told | self._repeated
             latest = outbox.latest_rows(still, doubtful)
-            examined = self._examined(reader, world, news.facts, latest)
-            again = self._repeated | _covered_by_more(world, news, latest, start, examined)
+            again = self._repeated | self._widened_by(reader, world, news.facts, latest)
+            again |= _widened_before(reader, world, news.rows, latest, start)
             published = {key: row.change.version for key, row in latest.items()}
             return changes(world, doubtful, at, published, again)
 
-    def _examined(
-        self, reader: Reader, world: World, facts: list[Fact], published: Collection[str]
-    ) -> dict[str, set[Event]]:
-        """Return what was examined before about the published elements for which new facts may state more audiences.
+    def _widened_by(self, reader: Reader, world: World, facts: list[Fact], published: Collection[str]) -> set[str]:
+        """Return the published elements for which new facts state an additional audience.
 
         The world also contains the facts of the next steps, which count as new now: then they will not be new.
         """
         granted = {str(granted_key(fact.event.body)) for fact in facts}.intersection(published)
-        found: dict[str, set[Event]] = {key: set() for key in widened(world, granted, lambda *_: True)}
-        for number, fact in reader.numbered_about(found) if found else ():
+        examined: dict[str, set[Event]] = {key: set() for key in widened(world, granted, lambda *_: True)}
+        for number, fact in reader.numbered_about(examined) if examined else ():
             topic, partition, offset = position_of(number)
             key = granted_key(fact.event.body)
-            if key in found and offset < self._positions.get((topic, partition), 0):
-                found[key].add(fact.event)
-        return found
+            if key in examined and offset < self._positions.get((topic, partition), 0):
+                examined[key].add(fact.event)
+        return widened(world, examined, lambda key, fact: fact.event not in examined[key])
 
 
 def _some_of(examined: Positions, positions: Positions) -> Positions:
@@ -196,18 +202,15 @@ def _some_of(examined: Positions, positions: Positions) -> Positions:
     return until
 
 
-def _covered_by_more(
-    world: World,
-    news: _News,
-    latest: Mapping[str, OutboxRow],
-    start: _Start,
-    examined: Mapping[str, set[Event]],
+def _widened_before(
+    reader: Reader, world: World, rows: list[OutboxRow], latest: Mapping[str, OutboxRow], start: _Start
 ) -> set[str]:
-    """Return the published elements that more receivers cover than were notified.
+    """Return the elements, by rows before a start, that more receivers cover or may cover than were notified.
 
-    Their ends are published again. After a start, it is not known which facts are new, only when each was recorded.
+    It is not known which facts were new, only when each was recorded; after a change not even that matters.
     """
-    found = widened(world, examined, lambda key, fact: fact.event not in examined[key])
-    told = (row for row in news.rows if start.known < row.seq <= start.last)
+    told = (row for row in rows if row.seq <= start.last)
     checked = {row.change.key: row.recorded_at for row in told if row.seq == latest[row.change.key].seq}
-    return found | widened(world, checked, lambda key, fact: fact.recorded_at > checked[key] - _LATE)
+    if start.is_change:
+        return perhaps_widened(world, World(reader.facts_about(checked)), checked) if checked else set()
+    return widened(world, checked, lambda key, fact: fact.recorded_at > checked[key] - _LATE)

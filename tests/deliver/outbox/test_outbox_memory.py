@@ -6,6 +6,7 @@ import random
 import weakref
 from collections import defaultdict
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from lineage.core.model.events import (
     TokenIssued,
 )
 from lineage.core.model.records import Position, Record
+from lineage.core.model.trust import SourceGrant, TrustTable
 from lineage.deliver.outbox import outbox_writer
 from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.store.delivery.outbox import OutboxRow, rows
@@ -168,19 +170,22 @@ class Installation:
         self._offsets = {"decisions": 0, "orders": 0}
         self._number = 0
 
-    def state(self, at: int, *bodies: Body) -> list[tuple[str, str, str | None]]:
+    def state(self, at: int, *bodies: Body, source: str = "urn:s") -> list[tuple[str, str, str | None]]:
         """Add facts at an instant, and return the rows that a round then writes: key, state and order of each."""
         before = len(written(self.store))
-        records = []
-        for body in bodies:
-            self._number += 1
-            event = Event(f"e{self._number}", "urn:s", at, body)
-            records.append(self._record(event, at))
-        if records:
-            write(self.store, records)
+        self.add(at, *bodies, source=source)
         self.spread.round(at)
         changed = [row.change for row in written(self.store)[before:]]
         return [(one.key, str(one.version.outcome.state), one.version.outcome.revocation) for one in changed]
+
+    def add(self, at: int, *bodies: Body, source: str = "urn:s") -> None:
+        """Add facts, without a round."""
+        records = []
+        for body in bodies:
+            self._number += 1
+            records.append(self._record(Event(f"e{self._number}", source, at, body), at))
+        if records:
+            write(self.store, records)
 
     def _record(self, event: Event, at: int) -> Record:
         topic = "orders" if event.is_order else "decisions"
@@ -287,6 +292,46 @@ def test_a_further_audience_that_two_facts_state_is_published_once(
 
     assert [("token:t", "revoked", "r1")] == installed.state(NOON + HOUR, *wider)
     assert [] == installed.state(NOON + 2 * HOUR, token("t", audience=("b", "a"), client="d"))
+
+
+@pytest.mark.parametrize("wider", [("b",), ()])
+@pytest.mark.parametrize("still_trusted", [True, False])
+def test_an_audience_that_another_trust_table_allows_is_published(
+    installed: Installation, wider: tuple[str, ...], still_trusted: bool
+):
+    """
+    A running writer publishes the end of a token again if a source becomes trusted that states another audience, or if
+    the only trusted source is replaced by one. Where nobody may be added, it writes nothing.
+    """
+    everything = SourceGrant(frozenset("*"), ("",))
+    trust = SimpleNamespace(table=TrustTable({"urn:s": everything}))
+    installed.spread = OutboxWriter(installed.store, trust)
+    ended = token("t", audience=("a",)), token("other", audience=("a",)), order("r1", "principal", "human:a")
+    assert 2 == len(installed.state(NOON, *ended))
+    assert [] == installed.state(NOON + HOUR, token("t", audience=wider), source="urn:x")
+    if still_trusted:
+        trust.table = TrustTable({"urn:s": everything, "urn:x": everything})
+    else:
+        trust.table = TrustTable({"urn:s": SourceGrant(frozenset({"revocation.ordered"}), ("",)), "urn:x": everything})
+    found = installed.state(NOON + 2 * HOUR)
+
+    again = [("token:t", "cascaded", "r1")] if wider or not still_trusted else []
+    assert again == [row for row in found if row[0] == "token:t"]
+    assert [] == installed.state(NOON + 3 * HOUR)
+
+
+def test_an_audience_in_another_edition_is_published(installed: Installation):
+    """
+    A running writer publishes an end again if, with a rebuild or a release from quarantine, a fact was added that
+    states another audience, whenever it was recorded.
+    """
+    ended = token("t", audience=("a",)), token("other", audience=("a",)), order("r1", "principal", "human:a")
+    assert 2 == len(installed.state(NOON, *ended))
+    installed.add(NOON - HOUR, token("t", audience=("b",)))
+    started_over(installed.store)
+
+    assert [("token:t", "cascaded", "r1")] == installed.state(NOON + HOUR)
+    assert [] == installed.state(NOON + 2 * HOUR)
 
 
 def test_what_is_read_does_not_grow_with_the_history(installed: Installation, monkeypatch: pytest.MonkeyPatch):
