@@ -18,7 +18,7 @@ from lineage.core.authority.elements import granted_key
 from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import ActionPerformed, DecisionMade, Event, Fact
-from lineage.core.model.records import ORDERS, position_of
+from lineage.core.model.records import DECISIONS, ORDERS, position_of
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable, in_force
 from lineage.core.revocation.state_changes import (
@@ -38,7 +38,8 @@ from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-_FACTS: Final = 5_000  # new records examined at a time
+_FACTS: Final = 5_000  # new records that are not orders, examined at a time
+_ORDERS: Final = 500  # new orders examined at a time: everything that they reach is read at once
 _ROWS: Final = 5_000  # rows examined at a time
 _ATTEMPTS: Final = 20  # while other processes also write
 # After a restart, a fact projected up to this long after it was recorded is still recognised as new.
@@ -194,11 +195,11 @@ class OutboxWriter:
 
 def _some_of(examined: Positions, positions: Positions) -> Positions:
     """Return the positions up to which the next records are examined."""
-    left, until = _FACTS, dict(positions)
-    for place, following in positions.items():
-        first = examined.get(place, 0)
-        until[place] = min(following, first + left)
-        left -= until[place] - first
+    left, until = {ORDERS: _ORDERS, DECISIONS: _FACTS}, dict(positions)
+    for (topic, partition), following in positions.items():
+        first = examined.get((topic, partition), 0)
+        until[topic, partition] = min(following, first + left[topic])
+        left[topic] -= until[topic, partition] - first
     return until
 
 

@@ -150,6 +150,7 @@ def test_the_states_are_the_same_if_little_is_examined_at_a_time(fresh: Fresh, s
     """
     with pytest.MonkeyPatch.context() as patch, a_store(fresh) as (one, _), a_store(fresh) as (other, _):
         patch.setattr(outbox_writer, "_FACTS", 2)
+        patch.setattr(outbox_writer, "_ORDERS", 1)
         patch.setattr(outbox_writer, "_ROWS", 2)
         (found, expected), (told, expected_told) = compare([one, other], seed)
 
@@ -334,11 +335,8 @@ def test_an_audience_in_another_edition_is_published(installed: Installation):
     assert [] == installed.state(NOON + 2 * HOUR)
 
 
-def test_what_is_read_does_not_grow_with_the_history(installed: Installation, monkeypatch: pytest.MonkeyPatch):
-    """
-    Over many generations of tokens, some of them revoked, a round reads what is new and what it depends on, keeps none
-    of it, and a new writer reads only what orders and rows mention.
-    """
+def watched(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[weakref.ref[World]]]:
+    """Collect how many elements each step reads, and what it reads."""
     sizes: list[int] = []
     read: list[weakref.ref[World]] = []
     load = outbox_writer.load_affected
@@ -350,6 +348,29 @@ def test_what_is_read_does_not_grow_with_the_history(installed: Installation, mo
         return world
 
     monkeypatch.setattr(outbox_writer, "load_affected", counted)
+    return sizes, read
+
+
+def test_a_start_reads_what_few_orders_reach_at_a_time(installed: Installation, monkeypatch: pytest.MonkeyPatch):
+    """
+    Other facts do not count as orders.
+    """
+    monkeypatch.setattr(outbox_writer, "_ORDERS", 2)
+    for number in range(6):
+        issued = [token(f"{number}-{one}", f"{number}-root") for one in range(3)]
+        installed.add(NOON, token(f"{number}-root"), *issued, order(f"r{number}", "token", f"{number}-root"))
+    sizes, _ = watched(monkeypatch)
+
+    assert 6 * 4 == len(installed.state(NOON))
+    assert [2 * 4] * 3 == sizes[:3]
+
+
+def test_what_is_read_does_not_grow_with_the_history(installed: Installation, monkeypatch: pytest.MonkeyPatch):
+    """
+    Over many generations of tokens, some of them revoked, a round reads what is new and what it depends on, keeps none
+    of it, and a new writer reads only what orders and rows mention.
+    """
+    sizes, read = watched(monkeypatch)
     for number in range(20):
         at = NOON + number * HOUR
         issued = [token(f"{number}-{one}", f"{number}-root", expires_at=at + HOUR) for one in range(10)]
