@@ -76,6 +76,7 @@ _SMALLEST_STEP: Final = 10_000
 _LARGEST_STEP: Final = 30_000
 _MOST_UNMERGED: Final = 1_000_000
 _MERGE_SECONDS: Final = 0.2
+_FIRST_STATISTICS: Final = 1_000  # records by one process, after which a new store on PostgreSQL gets statistics
 _FILTERED_PER_RECORD: Final = 25  # keys of a complete run; a fact has three or four, so the filter is built much sooner
 _ESCAPED: Final = str.maketrans({each: f"\\{each}" for each in "\\%_"})  # for LIKE
 
@@ -116,6 +117,7 @@ class Store:
         self.row_maker = partial(row_maker, secret, engine.dialect.name)
         self._unmerged = _SMALLEST_STEP  # one step even by a process that writes little
         self._unfiltered = 0
+        self._until_statistics = _FIRST_STATISTICS
         self._one_writer = threading.Lock()  # the projection's caches belong to one transaction at a time
 
     def decode(self, value: bytes) -> Event:
@@ -258,6 +260,7 @@ class Store:
         As much as is in proportion to what was written. On PostgreSQL runs are not merged.
         """
         if self._backend.TAKES_TURNS:
+            self._collect_statistics(records)
             self._build_filters(records)
             return
         self._unmerged = min(self._unmerged + records * _MERGED_PER_RECORD, _MOST_UNMERGED)
@@ -287,6 +290,18 @@ class Store:
             read = filters.build_some(connection, min(self._unfiltered, _LARGEST_STEP))
         self._unfiltered = self._unfiltered - read if read else 0
         return True
+
+    def _collect_statistics(self, records: int) -> None:
+        """Collect statistics of a new store on PostgreSQL once this process has written some records."""
+        if self._until_statistics <= 0:
+            return
+        self._until_statistics -= records
+        if self._until_statistics <= 0:
+            try:
+                with self._write() as connection:
+                    self._backend.collect_first_statistics(connection)
+            except UnavailableError as fault:  # the batch is written, and the server collects them within a minute
+                logger.warning("statistics of the index were not collected: %s", fault)
 
     def _build_filters(self, records: int) -> None:
         filters = self._projection.filters

@@ -33,6 +33,7 @@ from lineage.serve.queries.service import Service
 from lineage.store.database import engine as opening
 from lineage.store.database import postgres, sorted_runs
 from lineage.store.database.sorted_runs import fact_in_run, run_filter, run_on_postgresql, sorted_ref
+from lineage.store.reading import statements
 from lineage.store.rebuild.index_check import entry_differences
 from lineage.store.store import Store, open_store
 from lineage.store.writing import projection, run_filters
@@ -277,6 +278,25 @@ def test_a_rebuild_is_not_waited_for_with_a_filter(postgres_url: str, monkeypatc
         store.write(a_batch([token(41)], start=41))
         assert [(1, 1, True), (2, 0, False)] == runs_of(store)
         assert 0 == overlooked(store)
+
+
+def test_a_new_store_is_searched_by_key_from_the_first_batches_on(postgres_url: str):
+    """Without statistics the planner searches the whole index of the way up for each key, until the server has some."""
+    delegated = [token(number, ends_at=START * 2) for number in range(4_000)]  # under d0, d1 and d2
+    with a_store(postgres_url) as store:
+        store.write(a_batch(delegated))
+        with store.reader(trust=None) as reader:
+            asked = [*reader.hashes(["delegation:d0", "delegation:d1", "delegation:d2"])]
+            asked += reader.hashes(f"token:t{number}" for number in range(4_000))
+            query = statements.KEYS_BELOW["postgresql"].compile(dialect=store.engine.dialect)
+            explained = reader.connection.exec_driver_sql(
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}",
+                {"keys": f"{{{','.join(map(str, asked))}}}", "span": 0},
+            )
+            [plan] = explained.scalar_one()
+
+        assert plan["Plan"]["Actual Rows"] == 4_003
+        assert plan["Plan"]["Shared Hit Blocks"] < 8 * 4_003
 
 
 def test_few_records_load_no_filters(postgres_url: str, monkeypatch: pytest.MonkeyPatch):

@@ -71,6 +71,10 @@ class Backend(Protocol):
         """Let the server scan large tables with several processes until the end of the transaction."""
         ...
 
+    def collect_first_statistics(self, connection: Connection) -> None:
+        """Collect the statistics of the index that the planner needs, if there are none yet."""
+        ...
+
     def low_memory(self, connection: Connection) -> AbstractContextManager[None]:
         """Limit the memory for cached pages within the block."""
         ...

@@ -66,6 +66,9 @@ _NO_LIMITS: Final = "SELECT " + ", ".join(
 _IN_PARALLEL: Final = (
     "SELECT set_config('parallel_setup_cost', '0', true), set_config('parallel_tuple_cost', '0', true)"
 )
+_HAS_STATISTICS: Final = (
+    "SELECT EXISTS (SELECT FROM pg_stats WHERE schemaname = current_schema() AND tablename = 'sorted_ref')"
+)
 # The advisory lock that the writers of a database take in turn; its number is arbitrary.
 _TURN: Final = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'delegrap', 'big')})"
 # PostgreSQL's names of types. The order matters: BigInteger and SmallInteger are subclasses of Integer.
@@ -251,6 +254,16 @@ def without_limits(connection: Connection) -> None:
 def scan_in_parallel(connection: Connection) -> None:
     """Let the server scan large tables with several processes until the end of the transaction."""
     connection.exec_driver_sql(_IN_PARALLEL)
+
+
+def collect_first_statistics(connection: Connection) -> None:
+    """Collect the statistics of the index, if there are none yet.
+
+    The server does so by itself, but up to a minute later. Until then its planner may search the whole index of the
+    way up for each key, since that index begins with the run as well.
+    """
+    if not connection.exec_driver_sql(_HAS_STATISTICS).scalar_one():
+        connection.exec_driver_sql("ANALYZE fact, sorted_ref")
 
 
 def add(connection: Connection, table: sa.Table, columns: list[sa.Column[Any]], rows: list[tuple[Any, ...]]) -> None:

@@ -181,6 +181,10 @@ def without_limits(connection: Connection) -> None:
     """Do nothing: statements have no time limits."""
 
 
+def collect_first_statistics(_connection: Connection) -> None:
+    """See ``Backend``; here every index is a table of its own, so there is little to choose."""
+
+
 def scan_in_parallel(_connection: Connection) -> None:
     """Do nothing: SQLite scans with one thread."""
 
