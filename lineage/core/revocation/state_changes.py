@@ -83,25 +83,44 @@ def _outcome(world: World, key: str, cascade: Cascade) -> ElementState:
     return ElementState(found.state, found.order.body.revocation, found.order.effective_at, expires_at)
 
 
+class Subjects(NamedTuple):
+    """What facts are about, as far as it may change states.
+
+    Attributes:
+        granted: The keys of the elements that they grant.
+        revocations: The ids of orders, and of orders that are lifted.
+        principals: The ids of principals for which they state aliases.
+    """
+
+    granted: set[str]
+    revocations: set[str]
+    principals: set[str]
+
+
+def subjects_of(facts: Iterable[Fact]) -> Subjects:
+    """Return what some facts are about."""
+    found = Subjects(set(), set(), set())
+    for fact in facts:
+        body = fact.event.body
+        if (key := granted_key(body)) is not None:
+            found.granted.add(key)
+        elif isinstance(body, RevocationOrdered | RevocationLifted):
+            found.revocations.add(body.revocation)
+        elif isinstance(body, PrincipalRegistered) and body.aliases:
+            found.principals.add(body.principal)
+    return found
+
+
 def affected(world: World, facts: Iterable[Fact], at: Instant) -> set[str]:
     """Return the elements whose outcome new facts may have changed; the world already contains the facts.
 
     Fully expired subtrees are omitted, except the elements that a fact is about.
     """
-    granted: set[str] = set()
-    revocations: set[str] = set()
-    parties: set[str] = set()
-    for fact in facts:
-        body = fact.event.body
-        if (key := granted_key(body)) is not None:
-            granted.add(key)
-        elif isinstance(body, RevocationOrdered | RevocationLifted):
-            revocations.add(body.revocation)
-        elif isinstance(body, PrincipalRegistered) and body.aliases:
-            parties |= world.principals.party(body.principal)
+    about = subjects_of(facts)
+    parties = {party for principal in about.principals for party in world.principals.party(principal)}
     orders = [order for party in parties for order in world.orders.on(key_of("principal", party))]
-    aimed_at = _aims(world, [*orders, *_orders_of(world, revocations)], at)
-    return granted | aimed_at | world.graph.below(granted | aimed_at, after=at)
+    aimed_at = _aims(world, [*orders, *_orders_of(world, about.revocations)], at)
+    return about.granted | aimed_at | world.graph.below(about.granted | aimed_at, after=at)
 
 
 def affected_by(world: World, revocations: Iterable[str], at: Instant) -> set[str]:

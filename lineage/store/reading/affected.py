@@ -6,13 +6,13 @@ same states. What has ended is read only where something still depends on it.
 
 from collections.abc import Collection, Iterable
 
-from lineage.core.authority.elements import granted_key
 from lineage.core.authority.targets import orders_hitting
 from lineage.core.authority.world import World
-from lineage.core.model.events import Fact, PrincipalRegistered, RevocationLifted, RevocationOrdered
-from lineage.core.model.keys import is_element
+from lineage.core.model.events import Fact, RevocationLifted, RevocationOrdered
+from lineage.core.model.keys import is_element, key_of
 from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant
+from lineage.core.revocation.state_changes import subjects_of
 from lineage.store.database.dialects import chunks
 from lineage.store.database.tables import span_of
 from lineage.store.reading import statements
@@ -37,12 +37,12 @@ def load_affected(
         that it depends on; below a granted element only if an order hits it or something that it depends on.
     """
     world = reader.world()
-    granted, ordered, parties = _subjects(facts)
+    granted, ordered, principals = subjects_of(facts)
     _load_orders(reader, world, ordered.union(revocations))
-    if parties:
-        hashes = reader.party(parties)
+    if principals:
+        hashes = reader.party([key_of("principal", id_) for id_ in principals])
         on_parties = reader.facts(statements.FACTS_REFERRING[reader.dialect], hashes, role=RefRole.TARGET)
-        _load_orders(reader, world, _subjects(on_parties)[1])
+        _load_orders(reader, world, subjects_of(on_parties).revocations)
     targets = {order.key for order in world.orders.all()}
     span = span_of(at)
     starts = {*reader.hashes(filter(is_element, targets)), *_naming(reader, world, targets, span)}
@@ -57,22 +57,6 @@ def load_affected(
             collect_hashes(reader, below, statements.KEYS_BELOW, {"keys": part, "span": span})
         reader.load_around(world, reader.facts_above_hashed(below), judged, loaded=loaded)
     return world
-
-
-def _subjects(facts: Iterable[Fact]) -> tuple[set[str], set[str], set[str]]:
-    """Return the elements that facts grant, the ids of their orders and lifts, and the principals with aliases."""
-    granted: set[str] = set()
-    ordered: set[str] = set()
-    parties: set[str] = set()
-    for fact in facts:
-        body = fact.event.body
-        if (key := granted_key(body)) is not None:
-            granted.add(key)
-        elif isinstance(body, RevocationOrdered | RevocationLifted):
-            ordered.add(body.revocation)
-        elif isinstance(body, PrincipalRegistered) and body.aliases:
-            parties.add(f"principal:{body.principal}")
-    return granted, ordered, parties
 
 
 def _load_orders(reader: Reader, world: World, revocations: Iterable[str]) -> None:
