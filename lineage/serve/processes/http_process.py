@@ -33,7 +33,7 @@ from lineage.serve.queries.retention.retention_status import KEPT, RetentionPoli
 from lineage.serve.queries.service import Service
 from lineage.serve.server.connections import Connections
 from lineage.serve.server.listening import address_of, fitting, http_server, listening_socket
-from lineage.serve.web import pages, show_fault
+from lineage.serve.web import Overviews, pages, show_fault
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.page_endpoint import load_shared_templates, templates
 
@@ -122,7 +122,9 @@ def serve(
             limits=limits,
             pools=pools,
         )
-        mounted: list[BaseRoute] = [*routes, *parts(site), mcp_route(site), *pages(site, story=story)]
+        overviews = Overviews(site)
+        shown = pages(site, story=story, overviews=overviews)
+        mounted: list[BaseRoute] = [*routes, *parts(site), mcp_route(site), *shown]
         app = create_app(site, parts=mounted, show_fault=show_fault, connections=connections)
         load_shared_templates()
         prepare(steps_of(service))
@@ -136,7 +138,8 @@ def serve(
         server = http_server(
             app, connections, goodbye_seconds=_GOODBYE_SECONDS, beginning=begin, ending=site.non_blocking.close
         )
-        with warmed(chain(templates(), connections_of(service), ends_of(service), loaded_frozen())):
+        steps = chain(templates(), connections_of(service), ends_of(service), overviews.steps(), loaded_frozen())
+        with warmed(steps):
             server.run(sockets=[listening])
 
 

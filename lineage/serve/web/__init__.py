@@ -2,5 +2,6 @@
 
 from lineage.serve.web.problems import show_fault
 from lineage.serve.web.routes import pages
+from lineage.serve.web.start_page import Overviews
 
-__all__ = ["pages", "show_fault"]
+__all__ = ["Overviews", "pages", "show_fault"]

@@ -53,7 +53,6 @@ class Latest:
         self,
         name: str,
         compute: Callable[[Instant], Any],
-        later: Callable[[Callable[[], object]], object],
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,21 +61,20 @@ class Latest:
         Args:
             name: What is computed, for the log.
             compute: Computes it as of a time.
-            later: Runs something in the background.
             monotonic: A monotonic clock.
         """
         self._name = name
         self._compute = compute
-        self._later = later
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._result: Result | None = None
+        self._outdated: tuple[Hashable, Instant] | None = None  # what was asked for last, if no result was current
         self._has_failed = False
         self._is_running = False
         self._paused_until = monotonic()
 
     def at(self, basis: Hashable, now: Instant, *, is_quick: bool) -> Known:
-        """Return the latest result, computed now if that is quick, and else in the background.
+        """Return the latest result; it is computed now if that is quick, else ``renew`` computes it.
 
         Args:
             basis: What it depends on besides the time.
@@ -85,16 +83,30 @@ class Latest:
         """
         result = self._result
         if result is not None and result.is_fresh(basis, now):
+            self._outdated = None
             return Known(result, is_fresh=True)
         if is_quick:
             result = self._result = Result(basis, now, self._compute(now))
             return Known(result, is_fresh=True)
-        with self._lock:
-            begins = not self._is_running and self._monotonic() >= self._paused_until
-            self._is_running |= begins
-        if begins:
-            self._later(partial(self._repeat, basis, now))
+        self._outdated = basis, now
         return Known(result, is_fresh=False, has_failed=self._has_failed)
+
+    def renew(self, later: Callable[[Callable[[], object]], object]) -> None:
+        """Compute the result that was asked for and was not current, unless that is running or paused.
+
+        It is not begun by ``at``, so that it does not compete for the processor with the page that asks.
+
+        Args:
+            later: Runs something in the background.
+        """
+        with self._lock:
+            outdated = self._outdated
+            if outdated is None or self._is_running or self._monotonic() < self._paused_until:
+                return
+            if self._result is not None and self._result.is_fresh(*outdated):  # it was running when it was asked for
+                return
+            self._outdated, self._is_running = None, True
+        later(partial(self._repeat, *outdated))
 
     def _repeat(self, basis: Hashable, now: Instant) -> None:
         begun = self._monotonic()

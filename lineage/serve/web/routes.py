@@ -80,12 +80,15 @@ _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/sv
 _FOREVER: Final = "public, max-age=31536000, immutable"  # the address changes with the file
 
 
-def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
+def pages(
+    site: AppContext, *, story: Story | None = None, overviews: start_page.Overviews | None = None
+) -> list[Route]:
     """Build every page.
 
     Args:
         site: The application context.
         story: A guided tour, for the start page.
+        overviews: The overviews of the start page, if something else prepares them.
     """
     one = page_of(
         site, "/revocations/{id:path}", "revocation.html", page_context.revocation, extra=(FROM_ENTRY, MARKED)
@@ -94,7 +97,7 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         **{path: page_of(site, path, template, view) for path, template, view in PAGES},
         **{path: asking_pages.page(site, path, template, view) for path, template, view in asking_pages.PAGES},
         "/graph": principals_page.page(site),
-        "/": start_page.page(site, story),
+        "/": start_page.page(site, overviews or start_page.Overviews(site), story),
         "/words": _words(site),
         "/posture.html": finding_pages.report(site),
         "/findings.csv": finding_pages.as_csv(site),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from lineage.serve.processes.http_warmup import loaded_frozen, prepare, warmed
 from lineage.serve.queries.findings.findings import findings as findings_of
 from lineage.serve.queries.preparation import steps_of
 from lineage.serve.queries.service import Service
+from lineage.serve.web import start_page
 from lineage.serve.web.page_endpoint import TEMPLATES, templates
 from lineage.store.database.postgres import KEPT_CONNECTIONS
 from lineage.store.store import open_store
@@ -129,6 +131,35 @@ def test_an_unavailable_database_does_not_prevent_serving():
         wait_until(lambda: not warming())
 
     assert [] == warming()
+
+
+def test_the_overview_of_the_first_start_page_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It takes longer than the rest of the page, and is shown again while nothing is recorded."""
+    made: list[object] = []
+
+    def attention(*args: Any, **kwargs: Any) -> Any:
+        made.append(args)
+        return overview(*args, **kwargs)
+
+    overview = start_page.attention
+    monkeypatch.setattr(start_page, "attention", attention)
+    monkeypatch.setattr("lineage.serve.processes.http_warmup._BREATH_SECONDS", 0)
+
+    def say(_: str) -> None:
+        wait_until(lambda: made)
+        raise UnavailableError("stop here")
+
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        with pytest.raises(UnavailableError):
+            serve(world.service, HttpSettings(listen="127.0.0.1:0"), say=say)
+        made.clear()
+        overviews = start_page.Overviews(world.site)
+        list(overviews.steps())
+        prepared = len(made)
+        page = overviews.now(world.clock())
+
+    assert [1, 1] == [prepared, len(made)]
+    assert page["overview"]["as_of"] == world.service.as_of()
 
 
 def test_after_it_the_first_page_has_its_templates(tmp_path: Path):

@@ -22,7 +22,7 @@ class Computation:
         self.fault: Exception | None = None
         self.times = 0
         self.now = 100.0
-        self.latest = Latest("the answer", self.run, lambda run: run(), monotonic=lambda: self.now)
+        self.latest = Latest("the answer", self.run, monotonic=lambda: self.now)
 
     def run(self, at: int) -> str:
         self.times += 1
@@ -32,7 +32,9 @@ class Computation:
         return f"as of {at}"
 
     def asked(self, basis: int) -> Any:
-        return self.latest.at(basis, basis, is_quick=False)
+        known = self.latest.at(basis, basis, is_quick=False)
+        self.latest.renew(lambda run: run())
+        return known
 
 
 @pytest.mark.parametrize(("seconds", "pause"), [(0.01, PAUSE), (30.0, SHARE * 30.0)])
@@ -83,3 +85,22 @@ def test_a_failure_is_logged_and_known_until_it_succeeds(caplog: pytest.LogCaptu
     assert [("the answer could not be computed", "no such table")] == [
         (line.getMessage(), str(line.exc_info[1])) for line in caplog.records
     ]
+
+
+def test_a_computation_begins_after_the_page_that_asks():
+    """
+    It competes with no page for the processor, and what became current meanwhile is not computed again.
+    """
+    one, waiting = Computation(1.0), []
+    asked = [one.latest.at(1, now, is_quick=False).is_fresh for now in (1, 2)]
+    before = one.times
+    one.latest.renew(waiting.append)
+    one.latest.at(1, 3, is_quick=False)  # asked while it is running
+    waiting.pop()()
+    one.now += PAUSE + SHARE
+    one.latest.renew(waiting.append)
+    one.latest.at(1, 4, is_quick=False)
+    one.latest.renew(waiting.append)
+
+    assert ([False, False], 0) == (asked, before)
+    assert ([], 1) == (waiting, one.times)
