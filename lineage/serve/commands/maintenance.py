@@ -1,9 +1,7 @@
 """Maintenance of a store: retry quarantined records, rebuild, and compare. The results are documents."""
 
 import logging
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from ingest.codec import api as codec
@@ -22,9 +20,10 @@ from lineage.serve.queries.service import Service
 from lineage.store import evidence_trees, kept_findings
 from lineage.store.deletions import DeletedRecords, check_lists
 from lineage.store.quarantine import Quarantined, quarantined
-from lineage.store.rebuild.diff import differences, twin
+from lineage.store.rebuild.diff import differences
 from lineage.store.rebuild.index_check import entry_differences
 from lineage.store.rebuild.swap import exchange, temporary_store
+from lineage.store.rebuild.temporary_twin import temporary_twin
 from lineage.store.rebuild.time_index_check import time_index_differences
 from lineage.store.rebuild.tree_check import broken_checkpoints, tree_differences
 from lineage.store.store import Store
@@ -167,10 +166,8 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
     """
     log = service.require_log()
     refuse_lost_records(log, service.store, "the store has them, and was not compared with the rest of the log")
-    near = service.store.file.parent if service.store.file is not None else None
-    with service.store.snapshot() as snapshot, tempfile.TemporaryDirectory(prefix=".delegraph-", dir=near) as folder:
-        fresh = twin(snapshot, Path(folder) / "fresh.db")
-        try:
+    with service.store.snapshot() as snapshot:
+        with temporary_twin(snapshot) as fresh:
             gone = DeletedRecords(snapshot)
             ends = snapshot.positions()
             records = project(log, fresh, service.trust.table, ends=ends, progress=progress, deleted=gone)
@@ -182,8 +179,6 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
                 *tree_differences(snapshot, fresh),
                 *checkpoints_by_retired_keys(snapshot, fresh, service.trust.table),
             ]
-        finally:
-            fresh.close()
         found += index_differences(snapshot, service.trust.table, service.options)
         outcomes = snapshot.outcomes()
     if sum(outcomes) != records:

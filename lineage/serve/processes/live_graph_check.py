@@ -1,10 +1,8 @@
 """Compare a live graph with the graph of a fresh projection up to the same positions."""
 
 import json
-import tempfile
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 
 from ingest.projector import project
 from lineage.core.model.errors import RefusedError, UnavailableError
@@ -12,7 +10,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.live_graph import digest_of_store
 from lineage.serve.queries.service import Service
 from lineage.serve.server.listening import address_of
-from lineage.store.rebuild.diff import twin
+from lineage.store.rebuild.temporary_twin import temporary_twin
 
 _SECONDS = 60.0  # a large graph takes a while to answer
 
@@ -33,14 +31,9 @@ def check_live(service: Service, address: str, progress: Callable[[int], None]) 
     for place, end in digest["positions"].items():
         topic, _, partition = place.rpartition("/")
         ends[topic, int(partition)] = end
-    near = service.store.file.parent if service.store.file is not None else None
-    with tempfile.TemporaryDirectory(prefix=".delegraph-", dir=near) as folder:
-        fresh = twin(service.store, Path(folder) / "fresh.db")
-        try:
-            project(service.require_log(), fresh, service.trust.table, ends=ends, progress=progress)
-            expected = digest_of_store(fresh, service.trust.table)
-        finally:
-            fresh.close()
+    with temporary_twin(service.store) as fresh:
+        project(service.require_log(), fresh, service.trust.table, ends=ends, progress=progress)
+        expected = digest_of_store(fresh, service.trust.table)
     if expected == digest["digest"]:
         return []
     return [f"live graph: the consumer at {address} has {digest['digest']}, a fresh projection has {expected}"]

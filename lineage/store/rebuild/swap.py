@@ -5,11 +5,9 @@ wait while the last records are projected, so that no revocation in force disapp
 time leaves the store unchanged, and the next attempt removes the remains of the second store.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import exc
@@ -21,7 +19,8 @@ from lineage.store.database import postgres
 from lineage.store.database.dialects import faults
 from lineage.store.database.postgres import quoted
 from lineage.store.database.sorted_runs import on_sqlite, run_filter, run_on_postgresql, sorted_ref
-from lineage.store.rebuild.diff import like, twin
+from lineage.store.rebuild.diff import like
+from lineage.store.rebuild.temporary_twin import temporary_twin
 from lineage.store.store import Store, new_edition
 
 Positions = dict[tuple[str, int], int]
@@ -64,12 +63,8 @@ def temporary_store(store: Store) -> Iterator[Store]:
         return
     if store.file is None:
         raise RefusedError("a store in memory cannot be rebuilt")
-    with tempfile.TemporaryDirectory(prefix=".delegraph-", dir=store.file.parent) as folder:
-        rebuilt = twin(store, Path(folder) / "rebuilt.db")
-        try:
-            yield rebuilt
-        finally:
-            rebuilt.close()
+    with temporary_twin(store) as rebuilt:
+        yield rebuilt
 
 
 def exchange(store: Store, rebuilt: Store, catch_up: Callable[[Positions], object]) -> None:
