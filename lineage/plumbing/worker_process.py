@@ -17,11 +17,19 @@ class WorkerProcess:
         Args:
             work: The function that it calls, with its end of the pipe; it must return when the pipe is closed.
             arguments: Further arguments, which are sent there.
+
+        Raises:
+            OSError: The system permits no further process, or no further open file.
         """
         self.pipe, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=work, args=(theirs, *arguments), daemon=True)
-        self._process.start()
-        theirs.close()  # so that the end of the worker is the end of the pipe
+        try:
+            self._process.start()
+        except BaseException:
+            self.pipe.close()
+            raise
+        finally:
+            theirs.close()  # so that the end of the worker is the end of the pipe
 
     def close(self) -> None:
         """End it, and wait until it has ended."""

@@ -1,9 +1,13 @@
 """A store whose process can be killed at a chosen time, and the events that are written to it."""
 
+import errno
 import json
+import os
 import random
-from typing import Any
+from multiprocessing import popen_spawn_posix
+from typing import Any, NoReturn
 
+import pytest
 from click.testing import CliRunner
 
 from lineage.serve.cli.main import main
@@ -50,3 +54,12 @@ def here(url: str, *words: str) -> list[dict[str, Any]]:
 
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.stdout.split("\n") if line]
+
+
+def refuse_processes(patch: pytest.MonkeyPatch) -> None:
+    """Let every start of a worker process fail, as where the system permits no further one."""
+
+    def refuse(*_: Any) -> NoReturn:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    patch.setattr(popen_spawn_posix, "Popen", refuse)

@@ -74,7 +74,7 @@ def project_with_workers(
         The number of records that were projected.
 
     Raises:
-        UnavailableError: A worker ended, or could not read the log.
+        UnavailableError: A worker could not be started, ended, or could not read the log.
     """
     store.bind(log.identity)
     ends = log.ends()
@@ -113,7 +113,12 @@ class _Worker:
     """A worker process of a rebuild."""
 
     def __init__(self, arguments: tuple[Any, ...]) -> None:
-        self._process = WorkerProcess(_work, *arguments)
+        try:
+            self._process = WorkerProcess(_work, *arguments)
+        except OSError as error:
+            raise UnavailableError(
+                f"a worker process of the rebuild cannot be started ({error}); nothing was replaced. Use fewer workers"
+            ) from error
 
     def send(self, task: ReadingTask) -> None:
         try:

@@ -85,9 +85,19 @@ class RowProcess:
             return False
         self._wanted_at = now
         if worker is None and now >= self._not_before:
-            logger.info("many records are waiting: a worker process is started that decodes them")
-            worker = self._worker = _Worker(self._store.row_maker, self._traced, self._failed)
+            worker = self._worker = self._started(now)
         return worker is not None and worker.is_ready()
+
+    def _started(self, now: float) -> "_Worker | None":
+        """Start a worker; None if the system does not permit it, so that another attempt is made later."""
+        logger.info("many records are waiting: a worker process is started that decodes them")
+        try:
+            return _Worker(self._store.row_maker, self._traced, self._failed)
+        except OSError as fault:
+            logger.warning("no worker process can be started (%s); this process decodes by itself", fault)
+            self._failed()
+            self._not_before = now + _AGAIN_SECONDS
+            return None
 
     def prepare(self, polled: _Polled, advance: dict[Place, tuple[int, int]], trust: TrustTable | None) -> "_Prepared":
         """Give it the records of a batch, which ``takes`` has accepted."""

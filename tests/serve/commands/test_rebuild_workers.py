@@ -27,6 +27,7 @@ from lineage.store.rebuild.swap import temporary_store
 from lineage.store.rebuild.time_index_check import time_index_differences
 from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
+from tests.support.crashes import refuse_processes
 from tests.support.hostile_logs import START, hostile_log, is_alive, rows_of, store_outcomes
 from tests.support.partitioned_log import PartitionedLog
 from tests.support.places import ROOT
@@ -112,6 +113,17 @@ def test_a_killed_worker_ends_the_rebuild_and_nothing_is_replaced(tmp_path: Path
     assert not multiprocessing.active_children()
     assert files == sorted(tmp_path.iterdir())
     assert before == rows_of(store)
+    store.close()
+
+
+def test_a_rebuild_whose_workers_cannot_be_started_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The error says why, and what to do."""
+    log = hostile_log(random.Random(6), 100)
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    refuse_processes(monkeypatch)
+
+    with pytest.raises(UnavailableError, match=r"cannot be started .*; nothing was replaced"):
+        maintenance.rebuild(a_service(store, log), lambda _: None, Workers(log, 1, 1))
     store.close()
 
 

@@ -23,6 +23,7 @@ from lineage.store.database.tables import name
 from lineage.store.rebuild.swap import temporary_store
 from lineage.store.store import Store, new_edition, open_store
 from tests.support import compare, stores, worlds
+from tests.support.crashes import refuse_processes
 from tests.support.hostile_logs import hostile_log, rows_of, store_outcomes
 
 Place = tuple[str, int]
@@ -255,6 +256,25 @@ def test_a_worker_that_stops_in_the_middle_of_an_answer_is_killed(store: Store, 
 
         assert prepared.made() is None
         assert [None] == failed
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again_later(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Where no further process is permitted, the consumer decodes by itself; the log says why."""
+    refuse_processes(monkeypatch)
+    failed: list[None] = []
+    process = RowProcess(store, traced=False, failed=lambda: failed.append(None))
+
+    assert [False, False] == [process.takes(1) for _ in range(2)]
+    assert [None] == failed
+    assert "no worker process can be started" in caplog.text
+    monkeypatch.undo()
+    process._not_before = 0.0
+    monkeypatch.setattr(row_worker, "LEAST", 1)
+    process.takes(1)
+    assert multiprocessing.active_children()
+    process.close()
 
 
 def test_a_worker_that_has_failed_is_closed_after_its_batches(store: Store):
