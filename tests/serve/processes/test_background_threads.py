@@ -1,0 +1,87 @@
+"""Threads of a process: none ends because of an error that nobody expected."""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lineage.serve.processes import background_threads as threads
+from lineage.serve.processes.background_threads import background_threads
+from lineage.serve.processes.checkpoint_process import Checkpointing
+from lineage.serve.processes.finding_process import FindingProcess
+from lineage.serve.processes.retention_process import Retaining
+from lineage.serve.processes.rfc7009_process import EndpointCalls
+
+SECONDS = 30.0
+
+
+class FailsFirst:
+    """Work whose first turn fails with an error that no process expects."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self.again = threading.Event()
+
+    def turn(self, *_: object) -> bool:
+        self.turns += 1
+        if self.turns == 1:
+            raise KeyError("an internal error")
+        self.again.set()
+        return True
+
+
+def calling(work: FailsFirst) -> Callable[[threading.Event], None]:
+    return partial(EndpointCalls._run, work)  # type: ignore[arg-type]
+
+
+def checkpointing(work: FailsFirst) -> Callable[[threading.Event], None]:
+    process: Any = SimpleNamespace(_begun=lambda: True, _raised={})
+    return partial(Checkpointing._repeat, process, "checkpoints", work.turn)
+
+
+def retaining(work: FailsFirst) -> Callable[[threading.Event], None]:
+    process: Any = SimpleNamespace(_turn=work.turn)
+    return partial(Retaining._repeat, process, 1)
+
+
+def keeping(work: FailsFirst) -> Callable[[threading.Event], None]:
+    process: Any = SimpleNamespace(metrics=None)
+    return partial(FindingProcess._each_time, process, work.turn)
+
+
+@pytest.mark.parametrize("of", [calling, checkpointing, retaining, keeping])
+def test_work_goes_on_after_an_internal_error(
+    of: Callable[[FailsFirst], Callable[[threading.Event], None]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    """
+    A thread that ended would leave a process that seems to be healthy, but no longer tells a receiver of revocations.
+    """
+    monkeypatch.setattr(threads, "_AGAIN_SECONDS", 0.0)
+    work, stopped = FailsFirst(), threading.Event()
+    with caplog.at_level(logging.ERROR), background_threads({"works": of(work)}, stopped):
+        assert work.again.wait(SECONDS)
+
+    assert "works failed; trying again" in caplog.text
+    assert not [thread for thread in threading.enumerate() if thread.name == "works"]
+
+
+def test_a_thread_that_waits_to_try_again_ends_with_the_block():
+    """
+    However long it would still wait.
+    """
+    work, stopped, failed = FailsFirst(), threading.Event(), threading.Event()
+
+    def fails(_: threading.Event) -> None:
+        failed.set()
+        work.turn()
+
+    with background_threads({"works": fails}, stopped):
+        assert failed.wait(SECONDS)
+
+    assert 1 == work.turns
