@@ -1,13 +1,15 @@
 """Keys: the kind and the id of a thing as one string, ``KIND:ID``."""
 
 import sys
-from collections.abc import Callable, Iterable
+from bisect import insort
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from lineage.core.model.errors import RefusedError
 
 ELEMENT_KINDS: Final = frozenset({"token", "delegation"})
 NAME_KINDS: Final = frozenset({"principal", "workload", "session", "client"})
+FEW: Final = 1_000  # things that are inserted into a long list one by one; of more, the whole list is made again
 _T = TypeVar("_T")
 # Python 3.12 never frees interned texts, and a server reads ids without end.
 shared_text: Callable[[str], str] = str if sys.version_info[:2] == (3, 12) else sys.intern
@@ -54,3 +56,12 @@ def sorted_by_id(things: Iterable[_T], key: Callable[[_T], str]) -> list[_T]:
     if all(key(one).startswith("token:") for one in listed):  # the usual case: no key has to be divided
         return sorted(listed, key=key)
     return sorted(listed, key=lambda one: by_id(key(one)))
+
+
+def with_few_by_id(ordered: list[_T], few: Sequence[_T], key: Callable[[_T], str]) -> list[_T]:
+    """Return a list in that order with some further things; unless these are many, they are inserted in place."""
+    if len(few) > FEW:
+        return sorted_by_id([*ordered, *few], key)
+    for one in few:
+        insort(ordered, one, key=lambda each: by_id(key(each)))
+    return ordered

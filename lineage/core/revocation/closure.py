@@ -32,7 +32,7 @@ from lineage.core.authority.receivers import (
 )
 from lineage.core.authority.world import World
 from lineage.core.model.finding import Finding
-from lineage.core.model.keys import by_id, sorted_by_id
+from lineage.core.model.keys import by_id, sorted_by_id, with_few_by_id
 from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.closure_findings import (
     acknowledgement_findings,
@@ -160,10 +160,9 @@ def compute_closure_of_groups(world: World, revocation: str, at: Instant, groups
     apart = dict.fromkeys((*(one.key for one in groups.apart), *answered))
     for key in apart:
         ledger.enter(ElementEvidence(groups.ended[key], groups.uses.get(key, ()), {}))
-    is_merged = bool(ledger.open)
+    singles, ledger.open = ledger.open, []
     ledger.enter_groups(groups, answered)
-    if is_merged:
-        ledger.open = sorted_by_id(ledger.open, itemgetter(0))
+    ledger.open = with_few_by_id(ledger.open, singles, itemgetter(0))
     return _finish(world, revocation, ledger)
 
 
@@ -407,7 +406,7 @@ class _ClosureBuilder:
         self.elements += len(groups.keys)
         for one, size in zip(alike, groups.sizes, strict=True):
             one.open += size
-            if not one.reasons:
+            if size and not one.reasons:
                 self.over_at = self.over_at or 0
         reasons = [one.reasons for one in alike]
         self.open += [

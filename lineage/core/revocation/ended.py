@@ -1,13 +1,18 @@
 """The elements that a revocation has ended, as far as a verdict needs them, one by one and in groups. Pure."""
 
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from copy import copy
+from operator import attrgetter
 from typing import NamedTuple
 
 from lineage.core.authority.orders import Order
 from lineage.core.authority.receivers import Answer, CoverageClass, coverage_class_of
 from lineage.core.authority.world import World
+from lineage.core.model.keys import FEW, by_id, sorted_by_id
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.revocation.enforced_elsewhere import Endings
 from lineage.core.revocation.late_uses import LateUse, last_used
@@ -138,7 +143,7 @@ class EndedGroups:
         self.samples: list[EndedElement] = []
         numbers: dict[tuple[int, CoverageClass], int] = {}
         for key, one in ended.items():
-            if one.others or one.endings or key in uses:
+            if _is_apart(one, uses):
                 self.apart.append(one)
                 continue
             group = numbers.setdefault((id(one.order), one.coverage_class), len(self.samples))
@@ -150,3 +155,54 @@ class EndedGroups:
         counted = Counter(self.groups)
         self.sizes = [counted[group] for group in range(len(self.samples))]
         self.first_end = min(self.ends, default=NEVER)
+
+    def updated(
+        self, keys: AbstractSet[str], ended: Mapping[str, EndedElement], uses: Mapping[str, Sequence[LateUse]]
+    ) -> "EndedGroups":
+        """Return the groups after some elements have changed; a group may have become empty.
+
+        Args:
+            keys: The elements that may differ, or be new, or be ended no longer.
+            ended: All elements now, in receipt order.
+            uses: The successes under them.
+
+        Cost:
+            Hardly anything for the other elements, unless very many have changed: lists are copied.
+        """
+        if len(keys) > FEW:
+            return EndedGroups(ended, uses)
+        found = copy(self)
+        found.ended, found.uses = ended, uses
+        found.keys, found.samples = self.keys[:], self.samples[:]
+        found.ends, found.groups, found.sizes = self.ends[:], self.groups[:], self.sizes[:]
+        apart = [one for one in self.apart if one.key not in keys]
+        numbers = {_kind_of(one): number for number, one in enumerate(self.samples)}
+        for key in keys:
+            one, place = ended.get(key), bisect_left(found.keys, by_id(key), key=by_id)
+            if place < len(found.keys) and found.keys[place] == key:
+                found.sizes[found.groups[place]] -= 1
+                for column in (found.keys, found.ends, found.groups):
+                    del column[place]
+            if one is not None and _is_apart(one, uses):
+                apart.append(one)
+            elif one is not None:
+                group = numbers.setdefault(_kind_of(one), len(found.samples))
+                if group == len(found.samples):
+                    found.samples.append(one)
+                    found.sizes.append(0)
+                found.sizes[group] += 1
+                found.keys.insert(place, key)
+                found.ends.insert(place, one.ends_at)
+                found.groups.insert(place, group)
+        found.apart = sorted_by_id(apart, attrgetter("key"))
+        found.first_end = min(found.ends, default=NEVER)
+        return found
+
+
+def _is_apart(one: EndedElement, uses: Mapping[str, Sequence[LateUse]]) -> bool:
+    return bool(one.others or one.endings or one.key in uses)
+
+
+def _kind_of(one: EndedElement) -> tuple[Order, Instant, CoverageClass]:
+    """Return what the elements of a group share; an order is equal to the same fact read again, so its lift counts."""
+    return one.order, one.order.lifted_at, one.coverage_class

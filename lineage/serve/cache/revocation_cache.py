@@ -29,7 +29,7 @@ from lineage.core.model.events import (
     TokenIssued,
     WorkloadBound,
 )
-from lineage.core.model.keys import key_of, sorted_by_id
+from lineage.core.model.keys import key_of, sorted_by_id, with_few_by_id
 from lineage.core.model.references import RefRole, about, dependencies_of, mentions, names_of
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.model.trust import Trusted
@@ -74,6 +74,7 @@ class RevocationEffects:
         since: The latest time in all its inputs before the instant asked about.
         until: The next such time.
         phase: The time in which the same orders are in force: within it, only what was done under the elements differs.
+        suspends: Whether any of these orders only suspends.
         acted: The elements that any action or decision names.
         keys: The elements and everything done under them: keys of actions, decisions, and what these name.
         targets: The targets of the orders, with all aliases.
@@ -86,6 +87,7 @@ class RevocationEffects:
     since: Instant
     until: Instant
     phase: Phase
+    suspends: bool
     acted: frozenset[str]
     keys: frozenset[str]
     targets: frozenset[str]
@@ -96,6 +98,11 @@ class RevocationEffects:
         """The elements in groups with the same outcome, as long as nobody answers for them."""
         return EndedGroups(self.ended, self.uses)
 
+    def take_groups(self, before: "RevocationEffects", keys: AbstractSet[str]) -> None:
+        """Adopt the groups of earlier effects, if these were asked for; only some elements differ."""
+        if "groups" in vars(before):
+            vars(self)["groups"] = before.groups.updated(keys, self.ended, self.uses)
+
     @cached_property
     def _first_over(self) -> Instant:
         """When the first suspended element expires."""
@@ -103,7 +110,7 @@ class RevocationEffects:
 
     def at(self, at: Instant) -> "RevocationEffects":
         """Return the effects without the elements whose suspension is over at an instant, because they have expired."""
-        if at < self._first_over:
+        if not self.suspends or at < self._first_over:
             return self
         return replace(self, ended={key: one for key, one in self.ended.items() if not one.is_over(at)})
 
@@ -178,6 +185,7 @@ class EffectsBuilder:
             since=since,
             until=until,
             phase=phase,
+            suspends=any(order.suspends for order in self._orders),
             acted=frozenset(self._acts & ended.keys()),
             keys=frozenset(self._keys | self._acts),
             targets=frozenset(self._targets),
@@ -197,19 +205,32 @@ def patched(ends: RevocationEffects, keys: AbstractSet[str], recomputed: Revocat
         keys: The recomputed elements.
         recomputed: Which of these are ended now.
     """
-    left = (one for key, one in ends.ended.items() if key not in keys)
     found = RevocationEffects(
-        ended=_as_in_a_receipt(chain(left, recomputed.ended.values())),
+        ended=_with(ends.ended, keys, recomputed.ended),
         uses={**{key: uses for key, uses in ends.uses.items() if key not in keys}, **recomputed.uses},
         since=max(ends.since, recomputed.since),
         until=min(ends.until, recomputed.until),
         phase=ends.phase,
+        suspends=ends.suspends,
         acted=ends.acted | recomputed.acted,
         keys=ends.keys | recomputed.keys,
         targets=ends.targets,
         around=ends.around | recomputed.around,
     )
-    return found if len(found.keys) <= KEPT else None
+    if len(found.keys) > KEPT:
+        return None
+    found.take_groups(ends, keys)
+    return found
+
+
+def _with(
+    ended: Mapping[str, EndedElement], keys: AbstractSet[str], now: Mapping[str, EndedElement]
+) -> dict[str, EndedElement]:
+    """Replace some elements, in receipt order; the others are only copied."""
+    if keys & ended.keys() == now.keys():  # none is new, and none is ended no longer
+        return {**ended, **now}
+    order = with_few_by_id([key for key in ended if key not in keys], [*now], str)
+    return {key: now.get(key) or ended[key] for key in order}
 
 
 class ChangeWatch:

@@ -30,7 +30,7 @@ from lineage.core.revocation.closure import (
     compute_closure,
     compute_closure_of_groups,
 )
-from lineage.core.revocation.ended import EndedGroups, ended_in
+from lineage.core.revocation.ended import EndedElement, EndedGroups, ended_in
 from lineage.core.revocation.enforced import orders_ending
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import uses_under
@@ -136,6 +136,49 @@ def test_elements_counted_in_groups_have_the_verdict_of_each_alone(seed: int):
             judged = [ElementEvidence(one, uses.get(one.key, ()), {}) for one in groups.ended.values()]
             expected = compute_closure(world, revocation, then, judged)
             assert expected == compute_closure_of_groups(world, revocation, then, groups), (revocation, then)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_groups_that_were_updated_equal_new_ones(seed: int, monkeypatch: pytest.MonkeyPatch):
+    """
+    Whatever elements are new, ended no longer or used since, and however many are few. Orders are read again each time.
+    """
+    rng = random.Random(seed)
+    monkeypatch.setattr("lineage.core.model.keys.FEW", rng.choice((0, 2, 1_000)))
+    monkeypatch.setattr("lineage.core.revocation.ended.FEW", rng.choice((0, 2, 1_000)))
+    records = worlds.world(rng)
+    facts = compare.facts_of(records + enforcement(rng, records))
+    at = rng.choice(worlds.grid[3:])
+    for revocation in sorted(World(facts).orders.by_id):
+        groups, before = None, {}
+        for _ in range(4):
+            world = World(facts)
+            lines = receipt_of(world, revocation, at)
+            uses = uses_under(world, lines, at)
+            endings = endings_elsewhere(world, revocation, [line.key for line in lines])
+            every = ended_in(world, lines, endings, at)
+            some = {one.key: one for one in every if rng.random() < 0.7}
+            used = {key: found for key, found in uses.items() if key in some and rng.random() < 0.5}
+            differing = {key for key in before | some if differs(key, before, (some, used))}
+            if groups is not None:
+                keys = differing | {one.key for one in every if rng.random() < 0.3}
+                ended = {key: some[key] if key in keys else groups.ended[key] for key in some}
+                groups = groups.updated(keys, ended, used)
+            else:
+                groups = EndedGroups(some, used)
+            before = {key: (one, used.get(key)) for key, one in some.items()}
+            fresh = EndedGroups(some, used)
+            assert fresh.keys == groups.keys
+            assert (fresh.apart, fresh.ends, fresh.first_end) == (groups.apart, groups.ends, groups.first_end)
+            for then in (at, max(worlds.grid)):
+                expected, found = (compute_closure_of_groups(world, revocation, then, each) for each in (fresh, groups))
+                assert expected == found
+
+
+def differs(key: str, before: dict[str, Any], now: tuple[dict[str, EndedElement], dict[str, Any]]) -> bool:
+    """Return whether an element, or the successes under it, were others before."""
+    ended, uses = now
+    return before.get(key) != (None if key not in ended else (ended[key], uses.get(key)))
 
 
 def test_open_items_are_read_one_by_one_and_in_parts():

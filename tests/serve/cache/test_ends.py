@@ -283,6 +283,7 @@ def test_an_element_with_very_many_paths_is_found_once():
         since=0,
         until=1,
         phase=Phase(0, 1),
+        suspends=False,
         acted=frozenset(),
         keys=frozenset(),
         targets=frozenset(names[0]),
