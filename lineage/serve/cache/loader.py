@@ -32,7 +32,8 @@ class WorldPart(NamedTuple):
         world: What is needed to judge one thing, and the basis of findings about it: the actions under it, and what
             was derived from it.
         is_whole: Whether all of that was loaded.
-        watched: The keys whose uses and children were loaded, or whose earlier delegations.
+        watched: The keys whose uses and children were loaded, or whose earlier delegations. Decisions are among them,
+            since an action may name nothing else.
         left_out: The keys of what was looked at and left out, because no rule reads it (``Surroundings``).
     """
 
@@ -174,7 +175,8 @@ class WorldLoader:
             nearby=nearby,
         )
         named = {one for one in world.graph if not names.isdisjoint(_names(world, one))} if naming else set()
-        return WorldPart(world, is_whole, frozenset({*elements, *names, *named, *delegatees}), left_out)
+        decisions = {f"decision:{id_}" for id_ in world.decisions}
+        return WorldPart(world, is_whole, frozenset({*elements, *names, *named, *delegatees, *decisions}), left_out)
 
 
 def judgements_of(reader: Reader, findings: Collection[str]) -> FactIndex:

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -275,6 +275,39 @@ def test_an_earlier_delegation_counts_in_every_cached_answer(desk: Desk, facts: 
                 assert (question, listed) == (question, found)
 
     assert ["high"] * len(facts) + ["informational"] == severities
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+@pytest.mark.parametrize(
+    "stated", [{}, {"outcome": "failed"}, {"actor": "agent:sub"}], ids=["least", "failed", "actor"]
+)
+def test_an_action_that_names_only_a_decision_counts_in_every_cached_answer(
+    desk: Desk, stated: dict[str, Any], permitted: bool
+):
+    """
+    Its authority and its actor are those of the decision, so answers about these change, and those about the decision's
+    other actions may.
+    """
+    decided = {"decision": "q1", "permitted": permitted, "operation": "mail.send"}
+    desk.take(
+        token("t1", actor=BOT),
+        raw_event("decision.made", "decide", "09:40", "urn:gateway", **decided, actor=BOT, token="t1"),
+        done("a1", "09:50", decision="q1", operation="mail.read"),
+    )
+    with keeping_at(desk) as (store, kept):
+        questions: dict[str, Callable[[Service], Any]] = {
+            "status of the token": lambda service: service.status("token", "t1", at=AT),
+            "chain": lambda service: service.chain("token", "t1", at=AT),
+            "status of the actor": lambda service: service.status("principal", BOT, at=AT),
+            "status of the person": lambda service: service.status("principal", "human:alice", at=AT),
+            "who": lambda service: service.who("a1", at=AT),
+        }
+        for question in questions.values():
+            question(kept)
+        desk.take(done("a2", "10:00", decision="q1", **stated))
+        fresh = service_of(store, keeps=False)
+
+        assert {name: ask(fresh) for name, ask in questions.items()} == {n: ask(kept) for n, ask in questions.items()}
 
 
 def test_a_rebuilt_store_is_read_again(desk: Desk):
