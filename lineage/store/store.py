@@ -33,7 +33,15 @@ from lineage.store.database.dialects import (
 )
 from lineage.store.database.engine import check, connect, sqlite_path, upgrade
 from lineage.store.database.postgres import RemoteProbe
-from lineage.store.database.sorted_runs import IndexRuns, ident_among, merge_some, repeated_idents, state_of
+from lineage.store.database.sorted_runs import (
+    IS_NARROWED,
+    IndexRuns,
+    ident_among,
+    merge_some,
+    repeated_idents,
+    run_on_postgresql,
+    state_of,
+)
 from lineage.store.database.tables import (
     Keys,
     deletion,
@@ -52,6 +60,7 @@ from lineage.store.reading.acted import is_complete
 from lineage.store.reading.reader import Reader, fact_of
 from lineage.store.reading.statements import FACT, with_keys
 from lineage.store.writing.fact_rows import BatchRows, Outcome, row_maker
+from lineage.store.writing.key_runs import clear_some
 from lineage.store.writing.projection import Projection
 from lineage.store.writing.quarantine_quota import Quota, discharge
 
@@ -78,6 +87,9 @@ _MOST_UNMERGED: Final = 1_000_000
 _MERGE_SECONDS: Final = 0.2
 _FIRST_STATISTICS: Final = 1_000  # records by one process, after which a new store on PostgreSQL gets statistics
 _FILTERED_PER_RECORD: Final = 25  # keys of a complete run; a fact has three or four, so the filter is built much sooner
+_COUNTED_EVERY: Final = 250  # readers
+_NARROWED: Final = sa.select(sa.func.count()).select_from(run_on_postgresql).where(IS_NARROWED)
+_CLEARED_PER_RECORD: Final = 10  # keys of a complete run, for readers: it has two to four for each record
 _ESCAPED: Final = str.maketrans({each: f"\\{each}" for each in "\\%_"})  # for LIKE
 
 
@@ -118,6 +130,8 @@ class Store:
         self._unmerged = _SMALLEST_STEP  # one step even by a process that writes little
         self._unfiltered = 0
         self._until_statistics = _FIRST_STATISTICS
+        self._narrowed = 0  # runs that readers need not search for every key, as last counted
+        self._until_counted = 0
         self._one_writer = threading.Lock()  # the projection's caches belong to one transaction at a time
 
     def decode(self, value: bytes) -> Event:
@@ -305,11 +319,13 @@ class Store:
 
     def _build_filters(self, records: int) -> None:
         filters = self._projection.filters
-        if not filters.due:
-            return
         try:
-            with self._write() as connection:
-                filters.build_some(connection, max(records * _FILTERED_PER_RECORD, _SMALLEST_STEP))
+            if filters.due:
+                with self._write() as connection:
+                    filters.build_some(connection, max(records * _FILTERED_PER_RECORD, _SMALLEST_STEP))
+            if filters.is_wide:
+                with self._write() as connection:
+                    clear_some(connection, max(records * _CLEARED_PER_RECORD, _SMALLEST_STEP))
         except UnavailableError as fault:  # the batch is written, and a later one builds the filter
             logger.warning("the filter of a run of the index was not built: %s", fault)
 
@@ -357,7 +373,17 @@ class Store:
     def reader(self, *, trust: TrustTable | None, known_at: Instant | None = None) -> Iterator[Reader]:
         """Open a reader of facts from a snapshot of the store."""
         with gc_paused(), self.connection() as connection:
-            yield Reader(connection, self.keys, self.decode, trust=trust, known_at=known_at)
+            narrowed = self._count_narrowed(connection)
+            yield Reader(connection, self.keys, self.decode, trust=trust, known_at=known_at, narrowed=narrowed)
+
+    def _count_narrowed(self, connection: Connection) -> int:
+        """Count now and then the runs that readers need not search for every key: statements are worded by that."""
+        if self._backend.TAKES_TURNS:
+            self._until_counted -= 1
+            if self._until_counted < 0:
+                self._narrowed = connection.execute(_NARROWED).scalar_one()
+                self._until_counted = _COUNTED_EVERY
+        return self._narrowed
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Return the next offset to project, by topic and partition."""

@@ -235,7 +235,8 @@ def test_a_run_gets_another_mark_when_it_is_complete(postgres_url: str, monkeypa
             postgres_url,
             "DELETE FROM fact WHERE n IN (SELECT n FROM fact ORDER BY n OFFSET 20)",
             "DELETE FROM run WHERE id > 1",
-            f"UPDATE run SET level = 0, facts = 20, mark = {mark} WHERE id = 1",
+            "DELETE FROM key_runs",
+            f"UPDATE run SET level = 0, facts = 20, mark = {mark}, shift = NULL, cleared = 0 WHERE id = 1",
             "UPDATE position SET next_offset = 20",
         )
         monkeypatch.setattr(filters, "build_some", build_some)

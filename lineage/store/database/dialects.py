@@ -5,7 +5,7 @@ words in its own way: a set of keys as one parameter, conditions, and text that 
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from functools import lru_cache
@@ -316,37 +316,6 @@ def values_of(keys: Collection[int] | str) -> sa.Select[int]:
 def in_array(column: sa.ColumnElement[int], keys: Collection[int] | str) -> sa.ColumnElement[bool]:
     """Build the condition that a column is one of some keys."""
     return column.in_(values_of(keys))
-
-
-def found_by(
-    dialect: str,
-    column: sa.ColumnElement[int],
-    keys: sa.FromClause | str,
-    columns: Sequence[sa.ColumnElement[Any]],
-    *where: sa.ColumnElement[bool],
-) -> sa.Select[Any]:
-    """Select the rows in which a column is one of some keys, by one index lookup for each key.
-
-    PostgreSQL's planner, without statistics for a table, assumes that the other conditions are selective and compares
-    every such row with every key. ``OFFSET 0`` in a lateral join prevents that. SQLite has no lateral join and does not
-    need one.
-
-    Args:
-        dialect: The name of the database.
-        column: The column, the first of an index.
-        keys: A table with the column ``key``, or the name of the parameter with the keys.
-        columns: The columns to select.
-        where: Further conditions.
-    """
-    if dialect == "sqlite":
-        if isinstance(keys, str):
-            return sa.select(*columns).where(in_array(column, keys), *where)
-        if isinstance(keys, sa.CTE):  # SQLite's planner begins with the recursive table, which it must not have in IN
-            return sa.select(*columns).join(keys, column == keys.c.key).where(*where)
-        return sa.select(*columns).where(column.in_(sa.select(keys.c.key)), *where)
-    each = values_of(keys).subquery() if isinstance(keys, str) else keys
-    rows = sa.select(*columns).where(column == each.c.key, *where).correlate(each)
-    return lateral_for_each(each, rows)
 
 
 def lateral_for_each(keys: sa.FromClause, rows: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Select[Any]:

@@ -310,7 +310,7 @@ def grant_reader(connection: Connection, role: str) -> None:
         raise RefusedError(f"there is no role {role!r} in the database; create it with CREATE ROLE")
     schema = quoted(str(connection.exec_driver_sql("SELECT current_schema()").scalar_one()))
     tables = ", ".join(
-        f"{schema}.{quoted(table)}" for table in ("alembic_version", "run", "sorted_ref", *metadata.tables)
+        f"{schema}.{quoted(table)}" for table in ("alembic_version", "run", "key_runs", "sorted_ref", *metadata.tables)
     )
     connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {quoted(role)}")
     connection.exec_driver_sql(f"GRANT SELECT ON {tables} TO {quoted(role)}")

@@ -13,7 +13,8 @@ On PostgreSQL the run is a column of ``fact`` and of ``sorted_ref``, the first o
 its indexes fill about half of the server's page cache, and it is not small. Runs are not merged, so there are only so
 many: the last one has whatever comes then.
 
-A batch asks only the runs that may have its keys (``writing.run_filters``).
+A batch asks only the runs that may have its keys (``writing.run_filters``), and so does a question with many keys on
+PostgreSQL (``key_runs``).
 
 The view ``ref`` has the columns without the run, so that statements are the same on both databases.
 """
@@ -27,9 +28,11 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, SmallInteger, Table
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from lineage.store.database import postgres
 from lineage.store.database.dialects import OnSQLite, add, in_array, lateral_for_each, values_of
+from lineage.store.database.key_runs import IN_RUNS, keys_by_run, possible_runs
 from lineage.store.database.sqlite import add_to_run
 from lineage.store.database.tables import UPWARD, fact, ref
 
@@ -119,6 +122,16 @@ run_on_postgresql = Table(
     Column("level", SmallInteger, nullable=False),
     Column("facts", BigInteger, nullable=False),  # about how many it has
     Column("mark", BigInteger, nullable=False),  # random, so that a run of a rebuilt store is another one
+    # How far ``key_runs`` are written, in blocks, and how many bits of a key do not say its block; all runs of an octet
+    # have the same.
+    Column("shift", SmallInteger),
+    Column("cleared", Integer, nullable=False, server_default="0"),
+)
+
+# Complete runs whose ``key_runs`` are written, so that they are not searched for keys that they do not have.
+IS_NARROWED: Final = sa.and_(
+    run_on_postgresql.c.shift.is_not(None),
+    run_on_postgresql.c.cleared == sa.literal_column("1 << (64 - shift)", Integer),
 )
 
 # For complete runs: which keys they may have.
@@ -209,10 +222,26 @@ def _in_any_run(column: sa.ColumnElement[int], keys: sa.Select[int]) -> sa.Colum
     return sa.and_(_IN_ANY_RUN, column == sa.any_(array))
 
 
-def about_among(keys: sa.Select[int]) -> sa.ColumnElement[bool]:
-    """Build the condition that the subject of a fact has one of some hashes."""
-    numbers = sa.select(by_about.c.n).where(by_about.c.key.in_(keys))
-    return OnSQLite(fact.c.n.in_(numbers), _in_any_run(fact.c.about, keys))
+def facts_about(
+    dialect: str,
+    keys: sa.Select[int],
+    columns: Sequence[sa.ColumnElement[Any]],
+    *where: sa.ColumnElement[bool],
+) -> sa.Select[Any]:
+    """Select columns of the facts whose subject has one of some hashes.
+
+    Args:
+        dialect: The name of the database, or ``IN_RUNS``.
+        keys: Selects the hashes, as ``key``.
+        columns: Columns of ``fact``.
+        where: Further conditions.
+    """
+    if dialect != IN_RUNS:
+        numbers = sa.select(by_about.c.n).where(by_about.c.key.in_(keys))
+        return sa.select(*columns).where(OnSQLite(fact.c.n.in_(numbers), _in_any_run(fact.c.about, keys)), *where)
+    asked_for = keys_by_run(keys.subquery())
+    found = (sa.literal_column("fact.run") == asked_for.c.id, fact.c.about == sa.any_(asked_for.c["keys"]))
+    return lateral_for_each(asked_for, sa.select(*columns).where(*found, *where).correlate(asked_for))
 
 
 def about_is(key: sa.ColumnElement[int] | int) -> sa.ColumnElement[bool]:
@@ -225,6 +254,54 @@ def ident_among(keys: sa.Select[int]) -> sa.ColumnElement[bool]:
     """Build the condition that the identity of a fact has one of some hashes."""
     numbers = sa.select(by_ident.c.n).where(by_ident.c.key.in_(keys))
     return OnSQLite(fact.c.n.in_(numbers), _in_any_run(fact.c.ident, keys))
+
+
+def found_by(
+    dialect: str,
+    column: sa.ColumnElement[int],
+    keys: sa.FromClause | str,
+    columns: Sequence[sa.ColumnElement[Any]],
+    *where: sa.ColumnElement[bool],
+) -> sa.Select[Any]:
+    """Select the rows in which a column is one of some keys, by one index lookup for each key and run.
+
+    PostgreSQL's planner, without statistics for a table, assumes that the other conditions are selective and compares
+    every such row with every key. ``OFFSET 0`` in a lateral join prevents that. SQLite has no lateral join and does not
+    need one.
+
+    Args:
+        dialect: The name of the database, or ``IN_RUNS``.
+        column: The column: ``key`` of ``ref``, or ``about`` of what ``upward`` returns.
+        keys: A table with the column ``key``, or the name of the parameter with the keys.
+        columns: The columns to select.
+        where: Further conditions.
+    """
+    if dialect == "sqlite":
+        if isinstance(keys, str):
+            return sa.select(*columns).where(in_array(column, keys), *where)
+        if isinstance(keys, sa.CTE):  # SQLite's planner begins with the recursive table, which it must not have in IN
+            return sa.select(*columns).join(keys, column == keys.c.key).where(*where)
+        return sa.select(*columns).where(column.in_(sa.select(keys.c.key)), *where)
+    each = values_of(keys).subquery() if isinstance(keys, str) else keys
+    if dialect != IN_RUNS:
+        return lateral_for_each(each, sa.select(*columns).where(column == each.c.key, *where).correlate(each))
+    possible = possible_runs(each)
+    found = (_in_run(column) == each.c.key, _ref_in_run.c.run == possible.c.id, *map(_in_run, where))
+    rows = sa.select(*map(_in_run, columns)).where(*found).correlate(each, possible)
+    return lateral_for_each(sa.join(each, possible, sa.true()), rows)
+
+
+_ref_in_run: Final = sorted_ref.alias("ref")
+
+
+def _in_run(expression: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Replace the view ``ref`` by the table with the runs."""
+
+    def replaced(element: Any, **_: Any) -> Any:
+        return _ref_in_run.c[element.key] if isinstance(element, sa.Column) and element.table is ref else None
+
+    changed: sa.ColumnElement[Any] = replacement_traverse(expression, {}, replaced)
+    return changed
 
 
 def upward(dialect: str, role: int) -> tuple[sa.FromClause, tuple[sa.ColumnElement[bool], ...]]:

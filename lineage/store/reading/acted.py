@@ -19,7 +19,8 @@ from lineage.core.model.keys import split_key
 from lineage.core.model.references import RefRole, about
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
-from lineage.store.database.dialects import found_by, in_array
+from lineage.store.database.dialects import in_array
+from lineage.store.database.sorted_runs import found_by
 from lineage.store.database.tables import Keys, fact, meta, ref, sighting
 from lineage.store.reading import statements
 from lineage.store.reading.reader import Reader

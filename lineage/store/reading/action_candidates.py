@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 
 from lineage.core.model.references import RefRole
 from lineage.core.model.times import Instant
-from lineage.store.database.dialects import found_by, values_of
+from lineage.store.database.dialects import values_of
+from lineage.store.database.sorted_runs import found_by
 from lineage.store.database.tables import ref, span_of
 
 NAMING: Final = (RefRole.NAMES, RefRole.PRIOR)

@@ -41,7 +41,7 @@ def load_affected(
     _load_orders(reader, world, ordered.union(revocations))
     if principals:
         hashes = reader.party([key_of("principal", id_) for id_ in principals])
-        on_parties = reader.facts(statements.FACTS_REFERRING[reader.dialect], hashes, role=RefRole.TARGET)
+        on_parties = reader.facts(statements.FACTS_REFERRING, hashes, role=RefRole.TARGET)
         _load_orders(reader, world, subjects_of(on_parties).revocations)
     targets = {order.key for order in world.orders.all()}
     span = span_of(at)

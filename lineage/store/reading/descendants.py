@@ -16,7 +16,7 @@ from lineage.core.model.times import Instant
 from lineage.store.database.dialects import chunks
 from lineage.store.database.tables import span_of
 from lineage.store.reading import statements
-from lineage.store.reading.reader import Reader
+from lineage.store.reading.reader import ON_THE_WAY, Reader
 
 PART: Final = 5_000  # elements evaluated at a time if there may be any number
 _FETCHED: Final = 10_000  # rows fetched at a time if there may be any number
@@ -40,8 +40,8 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
     for part in chunks(starts):
         collect_hashes(reader, below, statements.KEYS_BELOW, {"keys": part, "span": span}, most)
     facts = reader.facts_above_hashed(below)
-    nearby = reader.facts(statements.FACTS_REFERRING[reader.dialect], ids, role=RefRole.BOUND)
-    nearby += reader.facts(statements.FACTS_REFERRING[reader.dialect], ids, role=RefRole.OWNER)
+    nearby = reader.facts(statements.FACTS_REFERRING, ids, role=RefRole.BOUND)
+    nearby += reader.facts(statements.FACTS_REFERRING, ids, role=RefRole.OWNER)
     for found in nearby:
         world.add(found)
     principals = {
@@ -52,7 +52,7 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
     reader.load_around(world, facts, [target], {target, *principals})
     loaded = {target, *principals, *world.graph, *world.graph.names()}
     # The actions under it; their authority may also depend on other elements that they name.
-    used = reader.facts(statements.FACTS_REFERRING[reader.dialect], below, role=RefRole.USES)
+    used = reader.facts(statements.FACTS_REFERRING, below, role=RefRole.USES)
     decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
     used += reader.facts_referring(decisions, RefRole.USES)
     actions = {found.event.body.action for found in used if isinstance(found.event.body, ActionPerformed)}
@@ -68,7 +68,8 @@ def collect_hashes(
 ) -> None:
     """Collect the hashes that a query finds; raise TooManyError if there are more than ``most``."""
     streamed = {"yield_per": _FETCHED}
-    with reader.connection.execute(query[reader.dialect], parameters, execution_options=streamed) as rows:
+    worded = reader.worded(query, len(parameters["keys"]) * ON_THE_WAY)
+    with reader.connection.execute(worded, parameters, execution_options=streamed) as rows:
         for part in rows.scalars().partitions():
             found.update(part)
             if len(found) > most:
@@ -135,7 +136,7 @@ def _keys_below(reader: Reader, targets: Collection[tuple[str, Instant]], most: 
         for part in chunks(starts):
             sources += 1
             rows = reader.connection.execute(
-                statements.KEYS_BELOW[reader.dialect],
+                reader.worded(statements.KEYS_BELOW, len(part) * ON_THE_WAY),
                 {"keys": part, "span": span},
                 execution_options={"yield_per": _FETCHED},
             )

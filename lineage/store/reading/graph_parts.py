@@ -34,7 +34,8 @@ def load_nearby(reader: Reader, world: World, key: str, most: int) -> tuple[set[
         starts = set(islice(naming, most))
     near, frontier = set(starts), starts
     while frontier and len(near) < most:
-        children = reader.first_hashes(statements.CHILDREN[reader.dialect], {"keys": list(frontier)}, most)
+        children_of_these = reader.worded(statements.CHILDREN, len(frontier))
+        children = reader.first_hashes(children_of_these, {"keys": list(frontier)}, most)
         frontier = set(sorted(children - near)[: most - len(near)])
         near |= frontier
     loaded = reader.load_hashed(world, near)
@@ -62,6 +63,6 @@ def children_of(reader: Reader, keys: Collection[str]) -> dict[str, int]:
     hashed = {reader.keys(key): key for key in keys}
     found: dict[str, int] = {}
     for part in chunks(hashed):
-        rows = reader.connection.execute(statements.COUNT_CHILDREN[reader.dialect], {"keys": part})
+        rows = reader.connection.execute(reader.worded(statements.COUNT_CHILDREN, len(part)), {"keys": part})
         found.update((hashed[key], count) for key, count in rows)
     return found

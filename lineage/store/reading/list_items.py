@@ -40,7 +40,7 @@ def load_chains(
     places: dict[str, ListPosition] = {}
     stated: defaultdict[str, list[Fact]] = defaultdict(list)
     for part in chunks(actions):
-        for row in reader.connection.execute(statements.FACTS_ABOUT, {"keys": part}):
+        for row in reader.connection.execute(reader.worded(statements.FACTS_ABOUT, len(part)), {"keys": part}):
             found = fact_of(row, reader.decode)
             body = found.event.body
             if isinstance(body, ActionPerformed) and reader.knows_mention(found, f"action:{body.action}"):
@@ -79,7 +79,7 @@ def load_held(reader: Reader, world: World, elements: Collection[int]) -> dict[s
     """
     places: dict[str, ListPosition] = {}
     for part in chunks(elements):
-        for row in reader.connection.execute(statements.FACTS_ABOUT, {"keys": part}):
+        for row in reader.connection.execute(reader.worded(statements.FACTS_ABOUT, len(part)), {"keys": part}):
             found = fact_of(row, reader.decode)
             key = about(found.event)
             if is_element(key) and reader.knows_mention(found, key):
@@ -102,7 +102,7 @@ def candidates_about(reader: Reader, looked: ListFilter) -> Iterator[Candidate]:
     assert looked.about is not None  # noqa: S101 (only for a filter with subjects)
     found: list[Candidate] = []
     for part in chunks(looked.about):
-        for row in reader.connection.execute(statements.FACTS_ABOUT, {"keys": part}):
+        for row in reader.connection.execute(reader.worded(statements.FACTS_ABOUT, len(part)), {"keys": part}):
             event = reader.decode(row.value)
             found.append(Candidate(ListPosition(event.occurred_at, row.n), reader.keys(about(event))))
     first = -math.inf if looked.first_at is None else looked.first_at

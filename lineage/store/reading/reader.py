@@ -6,12 +6,12 @@ less: the core compares the real ids and applies trust and ``known_at``.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from heapq import merge
 from itertools import chain, islice, zip_longest
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -34,13 +34,18 @@ from lineage.core.model.references import RefRole, about, dependencies_of, liste
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.database.dialects import chunks, rows_found
-from lineage.store.database.sorted_runs import about_is, run
+from lineage.store.database.key_runs import IN_RUNS
+from lineage.store.database.sorted_runs import about_is
 from lineage.store.database.tables import Keys, fact, name, ref
 from lineage.store.reading import statements
 
 _HASHED: Final = 250_000  # hashes that a reader keeps: a plan needs those of its elements four times
 _MANY: Final = 1_000  # elements from which on they are read before what they depend on
 _LEAST: Final = -(1 << 63)  # the smallest hash
+_MANY_SEARCHES: Final = 75  # of an index: they cost more than to plan a statement that spares them
+ON_THE_WAY: Final = 10  # keys above or below an element, itself included: more or less
+_KEYS_NEARBY: Final = 100  # near an action: more or less
+_Statement = TypeVar("_Statement", bound=sa.Select[Any] | sa.CompoundSelect[Any])
 
 
 def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
@@ -106,6 +111,7 @@ class Reader:
         *,
         trust: TrustTable | None,
         known_at: Instant | None,
+        narrowed: int,
     ) -> None:
         """Create a reader.
 
@@ -115,14 +121,21 @@ class Reader:
             decode: Decodes a stored value.
             trust: Which facts are authorised; None for all.
             known_at: Only facts recorded by then are known; None for all.
+            narrowed: About how many runs of the index need not be searched for keys that they do not have.
         """
         self.connection = connection
+        self._narrowed = narrowed
         self.dialect = connection.dialect.name
         self.keys = keys
         self.decode = decode
         self._hashed: dict[str, int] = {}  # the hashes of keys that this reader has needed
         self.trust = trust
         self.known_at = known_at
+
+    def worded(self, statement: Mapping[str, _Statement], keys: int) -> _Statement:
+        """Choose how a statement is worded that looks up about this many keys; every wording finds the same."""
+        saved = keys * (self._narrowed - 1)  # searches, for one look-up each
+        return statement[IN_RUNS if self._narrowed and saved > _MANY_SEARCHES else self.dialect]
 
     def world(self) -> World:
         """Create an empty world that accepts only facts that are authorised and known."""
@@ -150,7 +163,7 @@ class Reader:
         return [
             (row[0], fact_of(row, self.decode))
             for part in chunks(self.hashes(keys))
-            for row in rows_found(self.connection, statements.FACTS_ABOUT, {"keys": part})
+            for row in rows_found(self.connection, self.worded(statements.FACTS_ABOUT, len(part)), {"keys": part})
         ]
 
     def facts_mentioning(self, key: str) -> list[Fact]:
@@ -213,7 +226,7 @@ class Reader:
         by_digest = {digest(one.event): about(one.event) for one in facts}
         found: dict[str, int] = {}
         for part in chunks(self.hashes(by_digest.values())):
-            for row in self.connection.execute(statements.FACTS_ABOUT, {"keys": part}):
+            for row in self.connection.execute(self.worded(statements.FACTS_ABOUT, len(part)), {"keys": part}):
                 name = digest(self.decode(row.value))
                 if name in by_digest:
                     found[name] = min(int(row.n), found.get(name, int(row.n)))
@@ -221,7 +234,7 @@ class Reader:
 
     def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
         """Return the facts that mention some keys in a role without a bound (not NAMES, DEPENDS or PRIOR)."""
-        return self.facts(statements.FACTS_REFERRING[self.dialect], self.hashes(keys), role=role)
+        return self.facts(statements.FACTS_REFERRING, self.hashes(keys), role=role)
 
     def facts_above(self, keys: Iterable[str]) -> list[Fact]:
         """Return the facts that grant some elements, or anything that these depend on."""
@@ -230,7 +243,7 @@ class Reader:
     def facts_above_hashed(self, hashes: AbstractSet[int]) -> list[Fact]:
         """Return the same for elements given by their hashes; a fact may be repeated."""
         if len(hashes) < _MANY:
-            return self.facts(statements.FACTS_ABOVE[self.dialect], hashes)
+            return self.facts(statements.FACTS_ABOVE, hashes)
         # Nearly everything that many elements depend on is among them, so it is not looked for from each of them.
         found = self.facts_granting(hashes)
         return found + self.facts_beyond(found, hashes)
@@ -242,7 +255,7 @@ class Reader:
         found: list[Fact] = []
         decode, known = self.decode, self._hashed
         for part in chunks(hashes):
-            rows = rows_found(self.connection, statements.GRANTS_ABOUT, {"keys": part})
+            rows = rows_found(self.connection, self.worded(statements.GRANTS_ABOUT, len(part)), {"keys": part})
             for _, recorded_at, misrouted, value, again, hashed in rows:  # there may be very many: no call for each
                 event = decode(value)
                 known[about(event)] = hashed
@@ -254,7 +267,7 @@ class Reader:
         bodies = (one.event.body for one in facts)
         grants = (body for body in bodies if isinstance(body, TokenIssued | DelegationGranted))
         depends = {key for grant in grants for key, _ in dependencies_of(grant)}
-        return self.facts(statements.FACTS_ABOVE[self.dialect], self.hashes(depends) - hashes)
+        return self.facts(statements.FACTS_ABOVE, self.hashes(depends) - hashes)
 
     def load_grants(self, world: World, keys: Collection[str]) -> None:
         """Load some elements and their ancestors, without the orders and registrations that evaluating them needs."""
@@ -276,7 +289,7 @@ class Reader:
         asked = {"keys": list(self.hashes(keys)), **asked}
         rows: list[tuple[int, int, int]] = []
         found_near: list[tuple[int, Fact]] = []
-        with_nearby = statements.WITH_NEARBY[self.dialect]
+        with_nearby = self.worded(statements.WITH_NEARBY, _KEYS_NEARBY)
         for part, *row, hashed in rows_found(self.connection, with_nearby, {**asked, "most": most + 1}):
             if part == statements.ABOVE:
                 world.add(fact_of(row, self.decode))
@@ -386,7 +399,7 @@ class Reader:
 
     def first_about(self, key: str, most: int) -> tuple[list[Fact], bool]:
         """The facts, authorised and known, among the first that are about a key; and whether these are all."""
-        query = statements.FACTS_ABOUT.order_by(fact.c.n).limit(most + 1)
+        query = statements.FACTS_ABOUT[self.dialect].order_by(fact.c.n).limit(most + 1)
         found = self.facts_found(query, {"keys": [self.keys(key)]})
         return [one for one in found[:most] if self.knows_mention(one, key)], len(found) <= most
 
@@ -528,7 +541,7 @@ class Reader:
         nobody: list[int] = []
         for under, by in zip_longest(chunks(elements), chunks(parties), fillvalue=nobody):
             asked = {"elements": under, "parties": by, "most": most + 1}
-            rows = rows_found(self.connection, statements.NEARBY[self.dialect], asked)
+            rows = rows_found(self.connection, self.worded(statements.NEARBY, len(under) + len(by)), asked)
             found_near, is_all = _first_of_each_role(rows, most)
             near |= found_near
             is_whole = is_whole and is_all
@@ -622,7 +635,8 @@ class Reader:
         nothing: list[int] = []
         for part in zip_longest(*map(chunks, asked), fillvalue=nothing):
             parameters = dict(zip(("parties", "targets", "registered", "bound"), part, strict=True))
-            for *row, binds in rows_found(self.connection, statements.AROUND[self.dialect], parameters):
+            around = self.worded(statements.AROUND, sum(map(len, part)))
+            for *row, binds in rows_found(self.connection, around, parameters):
                 found = fact_of(row, self.decode)
                 if binds or isinstance(found.event.body, PrincipalRegistered | RevocationLifted | RevocationOrdered):
                     world.add(found)
@@ -646,11 +660,12 @@ class Reader:
             found.add(known)
         return found
 
-    def facts(self, query: sa.Select[Any], hashes: Collection[int], **parameters: Any) -> list[Fact]:
+    def facts(self, query: Mapping[str, sa.Select[Any]], hashes: Collection[int], **parameters: Any) -> list[Fact]:
         """Return the facts that a statement, built once, finds for some hashes, its parameter ``keys``, in parts."""
         found: list[Fact] = []
         for part in chunks(hashes):
-            rows = rows_found(self.connection, query, {"keys": part, **parameters})
+            keys = len(part) * (ON_THE_WAY if query is statements.FACTS_ABOVE else 1)
+            rows = rows_found(self.connection, self.worded(query, keys), {"keys": part, **parameters})
             found += [fact_of(row, self.decode) for row in rows]
         return found
 
@@ -684,7 +699,9 @@ class Reader:
     def _rows_naming(self, name: int, span: int) -> Iterator[sa.Result[Any]]:
         """Yield rows of the elements that name a key, latest end first, those of each run separately."""
         asked = {"key": name, "span": span}
-        for id_ in self.connection.execute(sa.select(run.c.id)).scalars().all():
+        # Each of them is a statement.
+        runs = self.worded(statements.RUNS, _KEYS_NEARBY)
+        for id_ in self.connection.execute(runs, {"keys": [name]}).scalars().all():
             yield self.connection.execute(statements.LONGEST_NAMING_IN_RUN, {**asked, "run": id_})
 
     def first_hashes(self, statement: sa.Select[Any], asked: dict[str, Any], most: int) -> set[int]:
@@ -701,7 +718,7 @@ class Reader:
 
     def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
         """Load elements by their hashes with everything needed to evaluate them, and return their keys."""
-        facts = self.facts(statements.FACTS_ABOVE[self.dialect], hashes)
+        facts = self.facts(statements.FACTS_ABOVE, hashes)
         unloaded = set(hashes)
         keys = {key for found in facts if self.keys(key := about(found.event)) in unloaded}
         self.load_around(world, facts, keys)

@@ -1,17 +1,27 @@
 """The SQL statements by which facts are found: built once, since building a recursive one costs more than running it.
 
-Where the databases need different statements, a constant maps the name of the dialect to its statement.
+Where the databases need different statements, a constant maps the name of the dialect to its statement. Some have a
+further one with the name ``IN_RUNS``: on PostgreSQL it searches only the runs of the index that may have a key. It
+takes longer to plan, so it is worth it for many keys in many runs.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
 from lineage.core.model.records import ORDERS, Position
 from lineage.core.model.references import RefRole
-from lineage.store.database.dialects import found_by, in_array, lateral_for_each, nothing_of, texts_of, values_of
-from lineage.store.database.sorted_runs import about_among, about_is, sorted_ref, upward
+from lineage.store.database.dialects import in_array, lateral_for_each, nothing_of, texts_of, values_of
+from lineage.store.database.key_runs import IN_RUNS, runs_of
+from lineage.store.database.sorted_runs import (
+    about_is,
+    facts_about,
+    found_by,
+    run,
+    sorted_ref,
+    upward,
+)
 from lineage.store.database.tables import accepted, fact, name, ref, sighting, spread
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
@@ -88,21 +98,24 @@ def _count_by_key(elements: sa.Select[Any]) -> sa.Select[Any]:
     return sa.select(found.c.key, sa.func.count(found.c.about.distinct())).group_by(found.c.key)
 
 
-def _on_both(statement: Callable[[str], sa.Select[Any]]) -> dict[str, sa.Select[Any]]:
+_Built = TypeVar("_Built", bound=sa.Select[Any] | sa.CompoundSelect[Any])
+
+
+def _on_both(statement: Callable[[str], _Built]) -> dict[str, _Built]:
     """Build a statement for each dialect, once, since building a recursive one costs more than running it."""
-    return {dialect: statement(dialect) for dialect in ("sqlite", "postgresql")}
+    return {dialect: statement(dialect) for dialect in ("sqlite", "postgresql", IN_RUNS)}
 
 
-FACTS_ABOVE = _on_both(
-    lambda dialect: sa.select(*FACT).where(about_among(sa.select(_above(dialect).c.key)), fact.c.until > 0)
-)
+FACTS_ABOVE = _on_both(lambda dialect: facts_about(dialect, sa.select(_above(dialect).c.key), FACT, fact.c.until > 0))
 KEYS_BELOW = _on_both(lambda dialect: sa.select(_below(dialect).c.key))
 PARTY = {
     "sqlite": sa.select(_party_on_sqlite("keys").c.key),
     "postgresql": sa.select(_party_on_postgresql("keys").c.key),
 }
-FACTS_ABOUT = sa.select(*FACT).where(about_among(values_of("keys")))
-GRANTS_ABOUT = FACTS_ABOUT.add_columns(fact.c.about).where(fact.c.until > 0)
+FACTS_ABOUT = _on_both(lambda dialect: facts_about(dialect, values_of("keys"), FACT))
+GRANTS_ABOUT = _on_both(
+    lambda dialect: facts_about(dialect, values_of("keys"), (*FACT, fact.c.about), fact.c.until > 0)
+)
 FACTS_AT = sa.select(*FACT).where(in_array(fact.c.n, "keys"))
 FACTS_REFERRING = _on_both(
     lambda dialect: sa.select(*FACT).where(
@@ -122,12 +135,12 @@ def _around(dialect: str) -> sa.CompoundSelect[Any]:
     subjects = sa.union(sa.select(party.c.key), *_whole_party(dialect, "registered"), ordered).subquery()
     bound = _mentioning(dialect, [ref.c.n], ref.c.until == 0, has_role(RefRole.BOUND), keys="bound")
     return sa.union_all(
-        sa.select(*FACT, sa.literal_column("0").label("binds")).where(about_among(sa.select(subjects.c.key))),
+        facts_about(dialect, sa.select(subjects.c.key), (*FACT, sa.literal_column("0").label("binds"))),
         sa.select(*FACT, sa.literal_column("1").label("binds")).where(fact.c.n.in_(bound)),
     )
 
 
-AROUND = {dialect: _around(dialect) for dialect in ("sqlite", "postgresql")}
+AROUND = _on_both(_around)
 # Streamed, so the first row is fast however many there are; a fact that mentions the key twice is returned twice.
 FACTS_MENTIONING = sa.union_all(
     sa.select(*FACT).where(about_is(sa.bindparam("key", type_=sa.BigInteger))),
@@ -184,6 +197,8 @@ def _longest_naming(rows: sa.TableClause, *where: sa.ColumnElement[bool]) -> sa.
     return query.execution_options(stream_results=True)
 
 
+# The runs of the index, or those that may have some keys.
+RUNS = {"sqlite": sa.select(run.c.id), "postgresql": sa.select(run.c.id), IN_RUNS: runs_of("keys")}
 LONGEST_NAMING_IN_RUN = _longest_naming(sorted_ref, sorted_ref.c.run == sa.bindparam("run"))
 # `until > 0` holds for all children, but excludes rows without a bound: an element can have very many actions.
 _CHILD: Final = sa.and_(ref.c.until > 0, has_role(RefRole.DEPENDS))
@@ -215,23 +230,23 @@ def _with_nearby(dialect: str) -> sa.CompoundSelect[Any]:
     The first column is the role of what is nearby, or one of these two for a fact; the last one is the subject.
     """
     rows = _nearby(dialect).cte("near").prefix_with("MATERIALIZED")
-    above = about_among(sa.select(_above(dialect).c.key)), fact.c.until > 0
     nothing = [sa.null().label(column.name) for column in FACT[1:]]
 
-    def facts(part: int, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        return sa.select(sa.literal_column(str(part)).label("part"), *FACT, fact.c.about).where(*where)
+    def facts(part: int, keys: sa.Select[int], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        columns = [sa.literal_column(str(part)).label("part"), *FACT, fact.c.about]
+        return facts_about(dialect, keys, columns, *where)
 
     return sa.union_all(
-        facts(ABOVE, *above),
-        facts(NEAR, about_among(sa.select(rows.c.about))),
+        facts(ABOVE, sa.select(_above(dialect).c.key), fact.c.until > 0),
+        facts(NEAR, sa.select(rows.c.about.label("key"))),
         sa.select(rows.c.role, rows.c.n, *nothing, rows.c.about),
     )
 
 
 ABOVE: Final = 0  # a fact that grants an element or what is above it
 NEAR: Final = -1  # a fact about something nearby
-NEARBY = {dialect: _nearby(dialect) for dialect in ("sqlite", "postgresql")}
-WITH_NEARBY = {dialect: _with_nearby(dialect) for dialect in ("sqlite", "postgresql")}
+NEARBY = _on_both(_nearby)
+WITH_NEARBY = _on_both(_with_nearby)
 COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _CHILD)))
 # Revocations are on a separate topic, whose numbers are the highest.
 ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)

@@ -13,6 +13,7 @@ from lineage.core.model.records import position_of
 from lineage.store.database.sorted_runs import by_about, by_ident, fact_in_run, run_on_postgresql
 from lineage.store.database.tables import fact
 from lineage.store.store import Store
+from lineage.store.writing.key_runs import denied_by_rows
 from lineage.store.writing.run_filters import denied_keys
 
 _ENTRIES: Final = {
@@ -30,6 +31,8 @@ def entry_differences(store: Store) -> Iterator[str]:
             if count := connection.execute(strays).scalar_one():
                 yield f"index: {count:,} facts are in a run that does not exist"
             yield from _denied(connection)
+            for run, denied in denied_by_rows(connection):
+                yield f"index: questions do not search run {run} for {denied:,} of its keys"
         return
     with store.connection() as connection:
         for name, (entries, fits) in _ENTRIES.items():

@@ -17,6 +17,7 @@ from lineage.core.model.errors import IntegrityError, RefusedError, UnavailableE
 from lineage.core.model.records import Outcomes, Position
 from lineage.store.database import postgres
 from lineage.store.database.dialects import faults
+from lineage.store.database.key_runs import key_runs
 from lineage.store.database.postgres import quoted
 from lineage.store.database.sorted_runs import on_sqlite, run_filter, run_on_postgresql, sorted_ref
 from lineage.store.rebuild.diff import like
@@ -30,7 +31,7 @@ _NOTHING: Final = Outcomes(0, 0, 0, 0, 0)
 # The projected tables, which are replaced; others, such as plans, are kept, and so are quarantined lines that are not
 # in the log. Writers begin with the position, so locking that table blocks them.
 _PLAIN: Final = ("position", "fact", "act", "sighting", "name", "tree", "tile")
-_TABLES: Final = (*_PLAIN, *(table.name for table in (run_on_postgresql, run_filter, sorted_ref)))
+_TABLES: Final = (*_PLAIN, *(table.name for table in (run_on_postgresql, run_filter, key_runs, sorted_ref)))
 _VIEW: Final = "ref"
 # The index on SQLite. It is deleted first, so that a deleted fact has no entries left to delete.
 _IN_RUNS: Final = tuple(on_sqlite.tables)

@@ -31,13 +31,13 @@ from lineage.store.database.dialects import (
     wait_for_turn,
 )
 from lineage.store.database.sorted_runs import (
-    about_among,
     add_facts,
     add_raised,
     asked,
     asked_rows,
     count_in_turn,
     fact_in_run,
+    facts_about,
     highest_in_asked,
     in_asked,
     is_upward,
@@ -361,9 +361,8 @@ class Projection:
 
     def _raised(self, connection: Connection, touched: set[int], bounds: dict[int, int]) -> Iterator[Ref]:
         for part in chunks(touched):
-            query = sa.select(fact.c.n, fact.c.about, fact.c.value).where(
-                about_among(values_of(part)), fact.c.until > 0
-            )
+            columns = (fact.c.n, fact.c.about, fact.c.value)
+            query = facts_about(connection.dialect.name, values_of(part), columns, fact.c.until > 0)
             for n, own, value in connection.execute(query):
                 for role, kind, id_ in mentions(self._decode(value)):
                     if role in BOUNDED:

@@ -26,6 +26,7 @@ from sqlalchemy.engine import Connection
 from lineage.plumbing.key_filter import KeyFilter, bits_of
 from lineage.store.database.dialects import CHUNK, chunks, rows_found
 from lineage.store.database.sorted_runs import (
+    IS_NARROWED,
     fact_in_run,
     filter_on_sqlite,
     filter_part,
@@ -54,6 +55,7 @@ _ON_POSTGRESQL: Final = (
         run_on_postgresql.c.level,
         run_on_postgresql.c.facts,
         run_on_postgresql.c.mark,
+        IS_NARROWED.label("narrowed"),
         (sa.func.length(run_filter.c.words) // 8).label("words"),
     )
     .outerjoin(run_filter, run_filter.c.mark == run_on_postgresql.c.mark)
@@ -115,6 +117,7 @@ class _Runs(NamedTuple):
         filters: The filters of each run that has some: together they have all its keys.
         words: The size of each filter.
         due: The runs that can get a filter of their own.
+        is_wide: Whether readers search a complete run also for keys that it does not have, on PostgreSQL.
     """
 
     newest: int
@@ -122,6 +125,7 @@ class _Runs(NamedTuple):
     filters: dict[int, list[int]]
     words: dict[int, int]
     due: list[_Due]
+    is_wide: bool = False
 
 
 def _read(connection: Connection) -> _Runs:
@@ -138,6 +142,7 @@ def _read_on_postgresql(connection: Connection) -> _Runs:
         {each.id: [each.mark] for each in filtered},
         {each.mark: each.words for each in filtered},
         [_Due(each.id, each.facts, each.mark) for each in rows if each.level and each.words is None],
+        any(each.level and not each.narrowed for each in rows),
     )
 
 
@@ -240,6 +245,7 @@ class RunFilters:
         self._loaded: dict[int, KeyFilter] = {}
         self._building: dict[int, _Building] = {}  # by the mark of the run
         self.due: list[int] = []  # the marks of the runs without a filter of their own, when they were last read
+        self.is_wide = False  # whether ``key_runs`` of a complete run were not all written then
         self._has_orphans = True  # until we have looked: of a process that was killed while it stored one
 
     def runs(self, connection: Connection, records: int) -> RunsToAsk:
@@ -269,6 +275,7 @@ class RunFilters:
 
     def _noted(self, now: _Runs) -> _Runs:
         self.due = [each.mark for each in now.due]
+        self.is_wide = now.is_wide
         going_on = {mark: each for mark, each in self._building.items() if mark in self.due}
         if len(going_on) < len(self._building):  # the run is merged, or another process has stored its filter
             self._has_orphans = True
