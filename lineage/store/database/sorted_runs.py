@@ -185,18 +185,24 @@ def in_asked(table: Table, column: Column[int]) -> sa.ColumnElement[bool]:
 
 
 def highest_in_asked() -> sa.Select[Any]:
-    """Select on SQLite the highest bounds of each key among those it mentions and those about it, in each run asked.
+    """Select on SQLite the highest bound of each key that has one, among entries that mention it and those about it.
 
-    That takes one look-up in each index, however many entries it has.
+    In each run that is asked, that takes one look-up in each index, however many entries it has.
     """
     runs, keys = _asked_runs.subquery("in_runs"), _asked_keys.subquery("of_keys")
-    highest = (
-        sa.select(sa.func.max(table.c.until))
-        .where(table.c.run == runs.c.key, table.c.key == keys.c.key)
-        .scalar_subquery()
-        for table in (sorted_ref, sorted_about)
+    highest = sa.func.max(
+        *(
+            sa.func.coalesce(
+                sa.select(sa.func.max(table.c.until))
+                .where(table.c.run == runs.c.key, table.c.key == keys.c.key)
+                .scalar_subquery(),
+                0,
+            )
+            for table in (sorted_ref, sorted_about)
+        )
     )
-    return sa.select(keys.c.key, *highest).select_from(runs).join(keys, sa.true())
+    found = sa.select(keys.c.key, highest.label("until")).select_from(runs).join(keys, sa.true()).subquery()
+    return sa.select(found).where(found.c.until > 0)
 
 
 # Look-ups

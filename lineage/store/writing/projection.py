@@ -25,6 +25,7 @@ from lineage.store.database.dialects import (
     add,
     add_missing,
     chunks,
+    rows_found,
     storable,
     takes_turns,
     values_of,
@@ -74,11 +75,13 @@ _BOUNDS: Final = {
     "sqlite": highest_in_asked(),
     "postgresql": sa.select(
         asked.c.key,
-        *(
-            sa.select(sa.func.max(table.c.until))
-            .where(table.c.run == asked.c.run, key == asked.c.key)
-            .scalar_subquery()
-            for table, key in ((sorted_ref, sorted_ref.c.key), (fact_in_run, fact_in_run.c.about))
+        sa.func.greatest(
+            *(
+                sa.select(sa.func.max(table.c.until))
+                .where(table.c.run == asked.c.run, key == asked.c.key)
+                .scalar_subquery()
+                for table, key in ((sorted_ref, sorted_ref.c.key), (fact_in_run, fact_in_run.c.about))
+            )
         ),
     ),
 }
@@ -348,9 +351,12 @@ class Projection:
         return sorted(set(self._raised(connection, touched, bounds)))
 
     def _load_bounds(self, connection: Connection, keys: set[int], into: dict[int, int]) -> None:
+        for key in keys:
+            into.setdefault(key, 0)
         for part in self._runs.asked(sorted(keys)):
-            for key, below, own in connection.execute(_BOUNDS[connection.dialect.name], part):
-                into[key] = max(below or 0, own or 0, into.get(key, 0))
+            for key, until in rows_found(connection, _BOUNDS[connection.dialect.name], part):
+                if until is not None and until > into[key]:
+                    into[key] = until
 
     def _stored_parents(self, connection: Connection, keys: set[int]) -> dict[int, set[int]]:
         parents: dict[int, set[int]] = {}
