@@ -98,30 +98,38 @@ def project(
     Returns:
         The number of records that were projected.
     """
+
+    def project_next(place: tuple[str, int], start: int, end: int) -> tuple[int, int] | None:
+        """Project the next batch; return its number of records and the offset after them, None if there are none."""
+        began = time.monotonic()
+        batch = Batch()
+        records, following = _next(log, place, start, end, deleted=deleted, batch=batch)
+        if following == start:
+            return None
+        batch.advance[place] = (start, following)
+        read_records(records, in_force(trust), batch)
+        writing = time.monotonic()
+        try:
+            outcomes = store.write(batch)
+        except FencedError:  # another consumer has written them: resume from its position
+            return 0, store.positions().get(place, 0)
+        written = time.monotonic()
+        committed(batch, outcomes, written - began, written - writing)
+        return len(records), following
+
     store.bind(log.identity)
     count = 0
     for place, end in sorted((log.ends() if ends is None else ends).items()):
         start = store.positions().get(place, 0)
         while start < end and not stop():
+            # When the collector is resumed, the batch is gone: it would look at everything in it.
             with gc_paused():
-                began = time.monotonic()
-                batch = Batch()
-                records, following = _next(log, place, start, end, deleted=deleted, batch=batch)
-                if following == start:
-                    break
-                batch.advance[place] = (start, following)
-                read_records(records, in_force(trust), batch)
-                writing = time.monotonic()
-                try:
-                    outcomes = store.write(batch)
-                except FencedError:  # another consumer has written them: resume from its position
-                    start = store.positions().get(place, 0)
-                    continue
-                written = time.monotonic()
-            committed(batch, outcomes, written - began, written - writing)
-            count += len(records)
-            progress(len(records))
-            start = following
+                projected = project_next(place, start, end)
+            if projected is None:
+                break
+            records, start = projected
+            count += records
+            progress(records)
     return count
 
 

@@ -57,6 +57,7 @@ _HEARTBEAT_MS: Final = 2_000
 _COMMIT_SECONDS: Final = 1.0
 # The library can lose track of a join that takes longer than a poll, and then waits forever for its assignment.
 _JOIN_SECONDS: Final = 30.0
+_TURNS: Final = 8  # with large batches until the next collection
 _CHECK_SECONDS: Final = 30.0  # how often to check that the topics are still the same
 _SHORTEST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 10.0
@@ -183,11 +184,17 @@ class Consumer:
     def _turns(self, member: "_Member", stopped: threading.Event) -> None:
         checked = time.monotonic()
         while not stopped.is_set():
-            with gc_paused():  # for both threads; the young generation is collected between iterations
-                self._turn(member, stopped)
+            with gc_paused():  # for both threads; what they leave in cycles is collected afterwards
+                self._some_turns(member, stopped)
             if time.monotonic() - checked > _CHECK_SECONDS:
                 self._check()
                 checked = time.monotonic()
+
+    def _some_turns(self, member: "_Member", stopped: threading.Event) -> None:
+        """Do one turn, or a few while batches are large: a collection looks at all rows of the batches underway."""
+        for _ in range(_TURNS):
+            if self._turn(member, stopped) < BATCH // 2 or stopped.is_set():
+                return
 
     def _check(self) -> None:
         """Raise IntegrityError if the log has been replaced or has lost records."""
@@ -215,14 +222,19 @@ class Consumer:
             finally:
                 member.close()
 
-    def _turn(self, member: "_Member", stopped: threading.Event) -> None:
-        """Poll and decode one batch while the previous one is being written, then submit it to the writer."""
+    def _turn(self, member: "_Member", stopped: threading.Event) -> int:
+        """Poll and decode one batch while the previous one is being written, then submit it to the writer.
+
+        Returns:
+            The number of records that were polled.
+        """
         self._observer.turned()
         generation = member.generation
         began = time.monotonic()
         polled = {place: records_of(*place, records) for place, records in member.poll().items()}
+        count = sum(map(len, polled.values()))
         worker = self._worker
-        if worker is not None and not worker.takes(sum(map(len, polled.values()))):
+        if worker is not None and not worker.takes(count):
             worker = None
         batch = Batch() if worker is not None else self._read(polled)
         self._settle(member, left=0 if worker is None else 1)
@@ -241,6 +253,7 @@ class Consumer:
             self._finish(member)
             member.commit_pending()  # includes the last batch before a pause
         self._observer.lag(member.lag())
+        return count
 
     def _read(self, polled: _Polled) -> Batch:
         batch = Batch()

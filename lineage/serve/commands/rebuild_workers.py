@@ -82,26 +82,33 @@ def project_with_workers(
     arguments = (workers.open_log, store.row_maker, trust)
     projected = 0
     ended: set[tuple[str, int]] = set()  # partitions with fewer records than the log said
+    tasks = reading_tasks(ends, deleted)
+    waiting: list[tuple[_Worker, ReadingTask]] = []  # in the order of the tasks
+
+    def write(dumped: bytes, worker: _Worker, task: ReadingTask) -> tuple[int, bool]:
+        """Write a batch; return how many of its records were written, and whether it is the last one of its task."""
+        batch = load(dumped)
+        is_last = batch.advance[task.place][1] == task.following
+        if is_last:  # the worker begins the next task meanwhile
+            worker.receive()
+            _hand_out(worker, tasks, waiting)
+        if task.place in ended:
+            return 0, is_last
+        store.write_rows(batch)
+        return len(batch.committed), is_last
+
     with _started(count, arguments) as started:
-        tasks = reading_tasks(ends, deleted)
-        waiting: list[tuple[_Worker, ReadingTask]] = []  # in the order of the tasks
         for worker in started:
             _hand_out(worker, tasks, waiting)
         while waiting:
             worker, task = waiting.pop(0)
-            reached = task.first
             while (dumped := worker.receive()) is not None:
+                # When the collector is resumed, the batch is gone: it would look at everything in it.
                 with gc_paused():
-                    batch = load(dumped)
-                    reached = batch.advance[task.place][1]
-                    if reached == task.following:  # the last of this task: the worker begins the next meanwhile
-                        worker.receive()
-                        _hand_out(worker, tasks, waiting)
-                    if task.place not in ended:
-                        store.write_rows(batch)
-                        projected += len(batch.committed)
-                        progress(len(batch.committed))
-                if reached == task.following:
+                    records, is_last = write(dumped, worker, task)
+                projected += records
+                progress(records)
+                if is_last:
                     break
             else:
                 ended.add(task.place)
@@ -176,10 +183,15 @@ def _work(
         while True:
             task: ReadingTask = pipe.recv()
             with gc_paused():
-                for batch in batches_of(log, task, trust):
-                    pipe.send(("batch", maker.batch_rows(batch).dump()))
+                _do(task, pipe, log, maker, trust)
             pipe.send(("end", None))
     except DelegraphError as fault:
         pipe.send(("fault", fault))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent has ended
+
+
+def _do(task: ReadingTask, pipe: Connection, log: Log, maker: RowMaker, trust: TrustTable | None) -> None:
+    """Do a task; its batches are gone when the collector is resumed."""
+    for batch in batches_of(log, task, trust):
+        pipe.send(("batch", maker.batch_rows(batch).dump()))

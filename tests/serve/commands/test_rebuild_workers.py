@@ -1,5 +1,6 @@
 """A rebuild with worker processes makes the same store as one process, and a worker that dies changes nothing."""
 
+import gc
 import multiprocessing
 import os
 import random
@@ -18,6 +19,7 @@ from ingest.codec import api as codec
 from ingest.projector import project
 from ingest.trust_file import Trust
 from lineage.core.model.errors import UnavailableError
+from lineage.core.model.records import Batch, DecodedRecord
 from lineage.serve.commands import maintenance
 from lineage.serve.commands.rebuild_workers import Workers, project_with_workers
 from lineage.serve.queries.service import Service
@@ -26,6 +28,7 @@ from lineage.store.deletions import DeletedRecords
 from lineage.store.rebuild.swap import temporary_store
 from lineage.store.rebuild.time_index_check import time_index_differences
 from lineage.store.store import Store, open_store
+from lineage.store.writing.fact_rows import BatchRows
 from tests.support import compare, stores, worlds
 from tests.support.crashes import refuse_processes
 from tests.support.hostile_logs import START, hostile_log, is_alive, rows_of, store_outcomes
@@ -70,6 +73,36 @@ def test_workers_make_the_rows_of_one_process(fresh: stores.Fresh, monkeypatch: 
     assert all(store_outcomes(one))
     assert [] == [what for what, rows in one.items() if several[what] != rows]
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_collector_never_looks_at_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int):
+    """Whenever it runs, nothing of a batch is left: to look at every value of it takes a tenth of the time."""
+    monkeypatch.setattr(projector, "BATCH", 70)
+    monkeypatch.setattr(projection_tasks, "BATCH", 70)
+    log = hostile_log(random.Random(5), 300)
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    left: list[bool] = []
+
+    def collected(phase: str, _info: object) -> None:
+        if phase == "start":
+            left.append(any(isinstance(each, Batch | BatchRows | DecodedRecord) for each in gc.get_objects(0)))
+
+    before = gc.get_threshold()
+    gc.callbacks.append(collected)
+    gc.set_threshold(300)
+    try:
+        if workers:
+            gone = DeletedRecords(store)
+            project_with_workers(log, store, None, Workers(log, 1, 1), progress=lambda _: None, deleted=gone)
+        else:
+            project(log, store, None)
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(collected)
+        store.close()
+    assert left
+    assert not any(left)
 
 
 def a_service(store: Store, log: PartitionedLog) -> Service:
