@@ -59,9 +59,9 @@ class FactsByKey(ABC):
 class FactIndex(FactsByKey):
     """Facts by key, sorted lazily when they are read."""
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self._ordered: dict[str, tuple[Fact, ...]] = {}
+    def __init__(self, ordered: dict[str, tuple[Fact, ...]] | None = None) -> None:
+        """Start empty; a map for the facts may be given."""
+        self._ordered: dict[str, tuple[Fact, ...]] = {} if ordered is None else ordered
         self._added: dict[str, list[Fact]] = {}
 
     def add(self, key: str, fact: Fact) -> None:

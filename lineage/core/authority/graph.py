@@ -18,6 +18,7 @@ import networkx as nx
 
 from lineage.core.authority.elements import Element, FactsByKey, granted_key, in_order, merge_facts
 from lineage.core.model.events import Fact, TokenIssued
+from lineage.core.model.maps import ELEMENTS, IN_MEMORY, Maps
 from lineage.core.model.times import NEVER, Instant
 
 # Names are indexed in buckets of 2**32 microseconds (72 minutes) of ``until``, which is fine enough to skip what
@@ -29,14 +30,14 @@ _NO_ATTRIBUTES: Final[Mapping[str, Any]] = MappingProxyType({})  # of every node
 class AuthorityGraph:
     """Elements and their dependencies (clause 4.1)."""
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self.facts = _GrantedElements()
+    def __init__(self, maps: Maps = IN_MEMORY) -> None:
+        """Start empty, with maps for what is known about elements."""
+        self.facts = _GrantedElements(maps.of_values(ELEMENTS))
         self.until: dict[str, Instant] = {}  # of every node
-        self._children: dict[str, list[str]] = {}
+        self._children: dict[str, list[str]] = maps.of_collections(ELEMENTS, list[str])
         self.asserted: defaultdict[str, set[str]] = defaultdict(set)  # prior actor -> elements that assert it
         self._elements = self.facts.elements
-        self._named: defaultdict[str, defaultdict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+        self._named = maps.of_collections(ELEMENTS, _no_buckets, _count)
 
     def add(self, fact: Fact) -> None:
         """Add a fact that grants an element; any other fact is ignored."""
@@ -205,6 +206,14 @@ class AuthorityGraph:
         return seen
 
 
+def _no_buckets() -> defaultdict[int, list[str]]:
+    return defaultdict(list)
+
+
+def _count(buckets: Mapping[int, list[str]]) -> int:
+    return sum(map(len, buckets.values()))
+
+
 class _GrantedElements(FactsByKey):
     """The facts that granted elements, by key, and these elements: an element contains its facts.
 
@@ -212,9 +221,9 @@ class _GrantedElements(FactsByKey):
         elements: The elements. Their names and dependencies are complete, in any order; ``element`` completes the rest.
     """
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self.elements: dict[str, Element] = {}
+    def __init__(self, elements: dict[str, Element]) -> None:
+        """Start empty, with a map for the elements."""
+        self.elements = elements
         self._added: dict[str, list[Fact]] = {}  # further facts, combined with the others on the next read
 
     def enter(self, alone: Element) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
@@ -233,8 +242,11 @@ class _GrantedElements(FactsByKey):
 
     def element(self, key: str) -> Element | None:
         """Return the combined claims about an element; None if no event granted it."""
-        element = self.elements.get(key)
-        if self._added and element is not None and key in self._added:
+        try:
+            element = self.elements[key]  # nearly always there, so this is quicker than ``get``
+        except KeyError:
+            return None
+        if self._added and key in self._added:
             element = self.elements[key] = merge_facts(key, in_order((*element.facts, *self._added.pop(key))))
         return element
 

@@ -1,6 +1,5 @@
 """A world: the indexed facts that a question is answered from. Pure: facts may be added in any order and repeatedly."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -29,6 +28,7 @@ from lineage.core.model.events import (
     TokenIssued,
     WorkloadBound,
 )
+from lineage.core.model.maps import ACTIONS, DECISIONS, ELEMENTS, IN_MEMORY, Maps
 from lineage.core.model.references import acting
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
@@ -42,12 +42,17 @@ class World:
     """Everything that is known: the authority graph, orders, principals, receivers, decisions and actions."""
 
     def __init__(
-        self, facts: Iterable[Fact] = (), *, trust: TrustTable | None = None, known_at: Instant | None = None
+        self,
+        facts: Iterable[Fact] = (),
+        *,
+        trust: TrustTable | None = None,
+        known_at: Instant | None = None,
+        maps: Maps = IN_MEMORY,
     ) -> None:
         """Add the facts that the trust table allows and that were recorded by ``known_at`` (None for all)."""
         self.trust = trust
         self.known_at = known_at
-        self.graph = AuthorityGraph()
+        self.graph = AuthorityGraph(maps)
         self.orders = Orders(trust)
         self.principals = Principals()
         self.receivers = Receivers()
@@ -57,10 +62,10 @@ class World:
         self.holds = FactIndex()
         self.deletions = FactIndex()
         self.key_rotations = FactIndex()
-        self.decisions = FactIndex()
-        self.actions = FactIndex()
-        self.uses: defaultdict[str, set[str]] = defaultdict(set)  # element key or decision:ID -> actions that name it
-        self.decided: defaultdict[str, set[str]] = defaultdict(set)  # element key -> decisions that name it
+        self.decisions = FactIndex(maps.of_values(DECISIONS))
+        self.actions = FactIndex(maps.of_values(ACTIONS))
+        self.uses = maps.of_collections(ELEMENTS, set[str])  # element key or decision:ID -> actions that name it
+        self.decided = maps.of_collections(ELEMENTS, set[str])  # element key -> decisions that name it
         self.latest: Instant = 0  # when its latest fact was recorded
         for fact in facts:
             self.add(fact)

@@ -176,7 +176,7 @@ findings.add_command(_judging("reopened", "Reopen an acknowledged or suppressed 
     type=click.IntRange(1),
     default=3_000_000,
     show_default=True,
-    help="Records of the log up to which everything is evaluated, at some 3 KB of memory each.",
+    help="Records of the log up to which everything is evaluated, at some 1 KB of memory each.",
 )
 @click.option(
     "--listen",

@@ -214,11 +214,14 @@ class FindingKeeper:
         live = self._live
         if live is None or not live.is_of(edition, basis):
             began = self._monotonic()
-            live = LiveIndex(self._options, in_force(self._trust), basis, self._monotonic)
+            near = self._store.file.parent if self._store.file is not None else None
+            live = LiveIndex(self._options, in_force(self._trust), basis, self._monotonic, near)
             live.load(self._store, now)
             live.took = self._monotonic() - began
         written = 0
         with self._following:
+            if self._live is not None and self._live is not live:
+                self._live.close()
             self._live = live
             while True:
                 written += live.follow(self._store, now, self.notify)

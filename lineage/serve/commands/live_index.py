@@ -4,24 +4,28 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from lineage.core.findings.keeping.live import LiveFindings
 from lineage.core.findings.options import Options
-from lineage.core.model.errors import FencedError
+from lineage.core.findings.scene.scene import IngestionFacts
+from lineage.core.model.errors import FencedError, UnavailableError
+from lineage.core.model.events import Fact
 from lineage.core.model.times import SECOND, Instant
 from lineage.core.model.trust import TrustTable
 from lineage.plumbing.gc_pause import gc_freeze, gc_paused
+from lineage.plumbing.scratch_file import ScratchFile
 from lineage.serve.commands.kept_form import differences, kept, resolved
 from lineage.serve.queries.findings.finding_facts import Noticed
 from lineage.store import kept_findings
 from lineage.store.kept_findings import REFRESHED, RESOLVED, Current, IndexState, Positions, StoredFinding
-from lineage.store.store import Store, Stored
+from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 2_000  # records in one batch, which takes a quarter of a second; then their findings are written
-_READ: Final = 5_000  # facts read at a time if all are read
+READ: Final = 20_000  # records read at a time if all are read
 TOGETHER: Final = 2_000  # versions in one transaction, which takes a quarter of a second
 _ATTEMPTS: Final = 20  # while other processes also write
 _STILL: Final = 30_000_000  # microseconds after which the index records its progress again
@@ -46,11 +50,27 @@ class LiveIndex:
         took: How long loading took, in seconds.
     """
 
-    def __init__(self, options: Options, trust: TrustTable | None, basis: str, monotonic: Callable[[], float]) -> None:
-        """Start without facts; ``load`` reads them."""
+    def __init__(
+        self,
+        options: Options,
+        trust: TrustTable | None,
+        basis: str,
+        monotonic: Callable[[], float],
+        scratch: Path | None = None,
+    ) -> None:
+        """Start without facts; ``load`` reads them.
+
+        Args:
+            options: The settings.
+            trust: Decides which facts count.
+            basis: What the index depends on besides the facts.
+            monotonic: Measures how long rules take.
+            scratch: The folder for what has ended; None for the system's.
+        """
         self._options = options
         self._basis = basis
-        self._live = LiveFindings(options, trust=trust, monotonic=monotonic)
+        self._scratch = ScratchFile(scratch)
+        self._live = LiveFindings(options, trust=trust, monotonic=monotonic, shelf=self._scratch)
         self._trust = trust
         self._edition = b""
         self._positions: Positions = {}
@@ -75,13 +95,21 @@ class LiveIndex:
         return self._live.seconds
 
     def load(self, store: Store, now: Instant) -> None:
-        """Read every fact, and evaluate every rule. Cost: all facts, and 3 KB of memory for each."""
+        """Read every fact, and evaluate every rule. Cost: all facts.
+
+        They are read in the order of their partitions, a part of each at a time, so that what has ended since need not
+        be in memory together.
+        """
         with gc_paused(), store.snapshot(frugal=True) as still:
             self._edition, self._positions = still.version()
             _, self._recorded_at = still.progress()
             self._noticed = Noticed(still, self._trust)
-            facts = list(self._noticed.first(_all_of(still), now))
-            self._live.advance(facts, now, self._noticed.intake(still))
+            read: Positions = {}
+            while read != self._positions:
+                upto = shared_out(read, self._positions, READ)
+                self._apply(list(self._noticed.first(still.stored_after(read, upto), now)), now, None)
+                read = upto
+            self._apply([], now, self._noticed.intake(still))
         gc_freeze(collect_first=True)
 
     def is_of(self, edition: bytes, basis: str) -> bool:
@@ -136,11 +164,24 @@ class LiveIndex:
                 _, self._recorded_at = still.progress()
             elif facts:
                 self._recorded_at = max(self._recorded_at or 0, *(fact.recorded_at for fact in facts))
-        self._unwritten |= self._live.advance(facts, now, intake)
+        self._unwritten |= self._apply(facts, now, intake)
         moved = capped != self._positions
         self._positions = capped
         self._unfrozen += len(facts)
         return moved or intake is not None or bool(self._unwritten)
+
+    def _apply(self, facts: list[Fact], now: Instant, intake: IngestionFacts | None) -> set[str]:
+        try:
+            return self._live.advance(facts, now, intake)
+        except OSError as fault:
+            self._noticed = None  # so everything is read again
+            raise UnavailableError(
+                f"what left the memory cannot be read again ({fault}); all facts are read"
+            ) from fault
+
+    def close(self) -> None:
+        """Delete the file of what was moved out of memory."""
+        self._scratch.close()
 
     # Writing
 
@@ -246,13 +287,6 @@ class LiveIndex:
         self._written_at = now
         notify(changes, now)
         return state
-
-
-def _all_of(store: Store) -> Iterator[Stored]:
-    after = -1
-    while page := store.facts(after=after, limit=_READ):
-        yield from page
-        after = page[-1].number
 
 
 def _sight(one: StoredFinding) -> _Sight:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST: Final = 3_000_000  # facts: about 9 GB of memory
+MOST: Final = 3_000_000  # facts: some 4 GB of memory
 _TURN_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 0.03  # the wait for new facts
 _LONGEST_WAIT_SECONDS: Final = 10.0
@@ -205,7 +205,7 @@ class FindingProcess:
         """Refuse to evaluate more facts than the limit."""
         count = sum(self.store.positions().values())
         if count > self._most:
-            gigabytes = count * 3 // 1_000_000
+            gigabytes = count // 1_000_000 + 1
             raise RefusedError(
                 f"the store has {count:,} records, and keeping their findings takes some {gigabytes} GB of memory; "
                 f"say --most {count} if this machine has that"

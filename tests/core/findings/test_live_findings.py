@@ -21,10 +21,12 @@ from tests.support.compare import facts_of as facts_of_records
 from tests.support.finding_cases import CASES, moment
 from tests.support.findings_views import facts_of, intake_of
 from tests.support.honest_worlds import Honest
+from tests.support.memory_shelf import MemoryShelf
 from tests.support.mutated_worlds import MUTATIONS
 
 STEPS = (0, 0, 0, 1, MINUTE, 7 * MINUTE, HOUR, DAY, 8 * DAY, 31 * DAY, 95 * DAY)
 DERIVED = (0, 6, 1_000_000)  # results that are kept between batches: none, some, all
+INSIDE = (0, 3, None)  # things that stay in memory: none, some, all
 EVERY_RULE = {kind: RuleOptions(enabled=True) for kind, rule in RULES.items() if rule.optional}
 
 
@@ -36,6 +38,11 @@ def earliest(facts: list[Fact]) -> list[Fact]:
         if first is None or fact.recorded_at < first.recorded_at:
             known[fact.event, fact.misrouted] = fact
     return list(known.values())
+
+
+def kept_inside(most: int | None) -> dict[str, Any]:
+    """Return the settings with which all but some things are moved out of memory after every batch."""
+    return {} if most is None else {"shelf": MemoryShelf(), "inside": most}
 
 
 def check(live: LiveFindings, known: list[Fact], options: Options) -> None:
@@ -53,7 +60,7 @@ def follow(
     facts: list[Fact], options: Options, rng: random.Random, at: int, sizes: tuple[int, ...] = (1, 1, 2, 5, 12)
 ) -> None:
     """Add facts in batches of any size, with time passing, and compare after each."""
-    live = LiveFindings(options, derived=DERIVED[len(facts) % len(DERIVED)])
+    live = LiveFindings(options, derived=DERIVED[len(facts) % len(DERIVED)], **kept_inside(rng.choice(INSIDE)))
     known: list[Fact] = []
     waiting = list(facts)
     while waiting:

@@ -1,11 +1,13 @@
 """The index of findings equals an evaluation of all facts, whatever happens."""
 
+import errno
 import json
+import os
 import random
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,12 @@ from ingest.log.port import entry_of
 from ingest.opening import open_log
 from ingest.trust_file import Trust
 from lineage.core.authority.verdict import State
+from lineage.core.findings.keeping import movable
+from lineage.core.findings.keeping.live import LiveFindings
 from lineage.core.findings.options import DEFAULT, Exempted, Options
 from lineage.core.findings.rules.catalogue import RULES
 from lineage.core.findings.scene.scene import Scene
+from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import Fact
 from lineage.core.model.times import parse_instant
 from lineage.core.revocation.closure import Closure
@@ -109,6 +114,8 @@ def test_the_index_equals_an_evaluation_after_every_batch(
     rng = random.Random(seed)
     monkeypatch.setattr(live_index, "TOGETHER", rng.choice([1, 3, 2_000]))
     monkeypatch.setattr(live_index, "AT_ONCE", rng.choice([2, 7, 5_000]))
+    monkeypatch.setattr(live_index, "READ", rng.choice([3, 50, 20_000]))
+    keep_in_memory(rng.choice([0, 3, 65_536]), monkeypatch)
     events = [dict(one) for one in Honest(seed).make()]
     for mutation in rng.sample(MUTATIONS, 4):
         mutation(events, rng)
@@ -590,6 +597,71 @@ def test_the_version_is_that_of_all_rules():
     code |= {Path(str(sys.modules[made.__module__].__file__)) for made in (Fact, Scene, State, Closure)}
 
     assert set() == {file for file in code if not any(file.is_relative_to(folder) for folder in folders)}
+
+
+def keep_in_memory(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let keepers move all but some elements, decisions and actions to a file."""
+    monkeypatch.setitem(LiveFindings.__init__.__kwdefaults__, "inside", most)
+
+
+def test_what_moves_to_a_file_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    The file is in the folder of the store, and has no name there, so nothing is left of it when the keeper is killed.
+    """
+    keep_in_memory(0, monkeypatch)
+    with world(lambda: nullcontext(f"sqlite:///{tmp_path}/store.db"), tmp_path) as made:
+        made.take(STOLEN)
+        before = sorted(tmp_path.iterdir())
+        opened = open_files()
+        made.keeper.sweep(made.now)
+
+        scratch = [file for file in open_files() if file not in opened and file.startswith(f"{tmp_path}/")]
+        assert [file.endswith(" (deleted)") or "/#" in file for file in scratch] == [True]
+        assert sorted(tmp_path.iterdir()) == before
+        assert made.computed() == made.kept()
+
+
+def open_files() -> list[str]:
+    """Return the files that this process has open."""
+    return [str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+
+
+@pytest.mark.parametrize("fault", ["full", "lost"])
+def test_the_index_is_exact_whatever_happens_to_the_file(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """
+    If the disk is full, memory is used; if the file cannot be read, the keeper says so and reads all facts again.
+    """
+    keep_in_memory(0, monkeypatch)
+    monkeypatch.setattr(movable, "_IN_BLOCK", 1)
+    monkeypatch.setattr(movable, "_DECODED", 0)
+    with world(lambda: nullcontext(f"sqlite:///{tmp_path}/store.db"), tmp_path) as made:
+        made.take(STOLEN[:-1])
+        made.keeper.sweep(made.now)
+        again = [{**one, "event_id": f"again-{number}"} for number, one in enumerate(STOLEN[:-1])]
+        made.take([*again, STOLEN[-1]])
+        if fault == "full":
+            with monkeypatch.context() as during:
+                during.setattr(os, "pwrite", no_space)
+                made.keeper.look(made.now)
+            assert "No space left on device" in caplog.text
+        else:
+            with monkeypatch.context() as during:
+                during.setattr(os, "pread", lambda *_: b"")
+                with pytest.raises(UnavailableError, match="all facts are read"):
+                    made.keeper.look(made.now)
+            assert made.keeper.is_due()
+            made.keeper.sweep(made.now)
+        made.keeper.look(made.now + 3_000_000)
+        made.now += 3_000_000
+        made.keeper.look(made.now)
+        assert made.computed() == made.kept()
+
+
+def no_space(*_: object) -> int:
+    """Fail as a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ from lineage.core.findings.judging import SUPPRESSED, status_of
 from lineage.core.findings.keeping.changes import Changes, ChangeSet
 from lineage.core.findings.keeping.living import Living
 from lineage.core.findings.keeping.marks import Due, Marks
+from lineage.core.findings.keeping.movable import MovableMaps, Shelf
 from lineage.core.findings.keeping.neighbourhoods import EVERYTHING, Aspect, can_find, neighbourhood
 from lineage.core.findings.keeping.surroundings import Surroundings
 from lineage.core.findings.options import Options
@@ -43,6 +44,7 @@ from lineage.core.findings.scene.reaches import Reaches
 from lineage.core.findings.scene.scene import IngestionFacts, Scene
 from lineage.core.model.events import Fact
 from lineage.core.model.finding import Finding, Severity, merge
+from lineage.core.model.maps import IN_MEMORY
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 
@@ -50,6 +52,7 @@ from lineage.core.model.trust import TrustTable, authorised
 _ALWAYS: Final = frozenset({"action-without-decision"})
 _NOTHING: Final[frozenset[str]] = frozenset()
 _SAMPLE: Final = 32  # one of this many evaluations is measured
+_INSIDE: Final = 65_536  # elements, decisions and actions that stay in memory, if others can be moved out
 _DERIVED: Final = 32_768  # results of each kind that are kept between batches: what some minutes of traffic need
 
 
@@ -72,6 +75,8 @@ class LiveFindings:
         trust: TrustTable | None = None,
         monotonic: Callable[[], float] | None = None,
         derived: int = _DERIVED,
+        shelf: Shelf | None = None,
+        inside: int = _INSIDE,
     ) -> None:
         """Start without facts.
 
@@ -80,9 +85,12 @@ class LiveFindings:
             trust: Decides which facts count.
             monotonic: Measures how long rules take; None to measure nothing.
             derived: How many results of each kind that can be derived again are kept between batches.
+            shelf: Receives what has been in memory for long; None to keep everything there.
+            inside: How many elements, decisions and actions stay in memory with a shelf.
         """
         self.at: Instant = 0
-        self.world = World(trust=trust)
+        self.maps = IN_MEMORY if shelf is None else MovableMaps(shelf, inside)
+        self.world = World(trust=trust, maps=self.maps)
         self.findings: dict[str, Finding] = {}
         self.status: dict[str, str] = {}
         self.not_evaluated: dict[str, str] = {}
@@ -95,10 +103,11 @@ class LiveFindings:
         self._scene = Scene(self.world, options, Moving.at(0, self._horizon), whole=True)
         vars(self._scene)["affected"] = set()
         self._scene.alike = {}
-        reaches = Reaches(self.world, self._scene.reach_below, min(options.reach_elements, options.reach_agents))
+        few = min(options.reach_elements, options.reach_agents)
+        reaches = Reaches(self.world, self._scene.reach_below, few, self.maps)
         self._scene.reaches = reaches
         self._options = options
-        self._ledger = Ledger(self._scene.tally, self.world.graph, options.history)
+        self._ledger = Ledger(self._scene.tally, self.world.graph, options.history, self.maps)
         self._entries = self._ledger.by_subject()
         self._marks = Marks(self.world)
         self._living = Living(self._scene, reaches, options, self._marks, self._horizon)
@@ -164,6 +173,7 @@ class LiveFindings:
         asked = self._settle(batch)
         scene.trim(self._derived)
         self._ledger.trim(self._derived)
+        self.maps.trim(self._living.keys)
         return asked
 
     def _settle(self, batch: ChangeSet) -> set[str]:

@@ -30,7 +30,9 @@ from lineage.core.findings.scene.entering import (
     enter_use,
     enter_wielded,
 )
-from lineage.core.findings.scene.tally import Sample, Tally, Used, UsedElements, seen
+from lineage.core.findings.scene.tally import Sample, Tally, Used, UsedElements, Wielders, seen
+from lineage.core.model.events import Fact
+from lineage.core.model.maps import ACTIONS, DECISIONS, ELEMENTS, IN_MEMORY, Maps
 from lineage.core.model.times import DAY, Instant
 
 _ACTION: Final = "action:"
@@ -69,20 +71,23 @@ class Ledger:
         undecided: The successes without a decision, by source and operation, then by day; some may have one by now.
     """
 
-    def __init__(self, tally: Tally, graph: AuthorityGraph, history: int) -> None:
+    def __init__(self, tally: Tally, graph: AuthorityGraph, history: int, maps: Maps = IN_MEMORY) -> None:
         """Start empty.
 
         Args:
             tally: The tally in which everything is entered.
             graph: The elements.
             history: The number of a party's first activities that matter to any rule.
+            maps: Creates the maps of contributions, and those of the tally that have an entry for each thing.
         """
         self._tally = tally
         self._graph = graph
         self._history = history + 1
-        self.elements: dict[str, ElementEntry] = {}
-        self.decisions: dict[str, DecisionEntry] = {}
-        self.actions: dict[str, ActionEntry] = {}
+        self.elements: dict[str, ElementEntry] = maps.of_values(ELEMENTS)
+        self.decisions: dict[str, DecisionEntry] = maps.of_values(DECISIONS, prefix="decision:")
+        self.actions: dict[str, ActionEntry] = maps.of_values(ACTIONS, prefix=_ACTION)
+        tally.wielded = maps.of_collections(ELEMENTS, Wielders, Wielders.count)
+        tally.decision_uses = maps.of_collections(DECISIONS, dict[str, Fact])
         tally.used = UsedElements(self._uses_of, lambda: self._under)
         self._list_all()
         self._begin()

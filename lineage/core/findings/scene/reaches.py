@@ -3,13 +3,14 @@
 For things with many living elements these are stored, so that adding or removing one requires no walk over all of them.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.world import World
+from lineage.core.model.maps import ELEMENTS, IN_MEMORY, Maps
 from lineage.core.model.times import Instant
 
 _PRINCIPAL: Final = "principal:"
@@ -42,18 +43,21 @@ class Reaches:
     while it is alive.
     """
 
-    def __init__(self, world: World, below: Callable[[str, int], set[str] | None], most: int) -> None:
+    def __init__(
+        self, world: World, below: Callable[[str, int], set[str] | None], most: int, maps: Maps = IN_MEMORY
+    ) -> None:
         """Start empty.
 
         Args:
             world: The elements and parties.
             below: Finds the living elements at or below a thing; None if there are certainly at most the given number.
             most: The largest number of elements that no rule needs to know about.
+            maps: Creates the map of bounds.
         """
         self._world = world
         self._below = below
         self._few = most
-        self._most: defaultdict[str, int] = defaultdict(int)
+        self._most = maps.of_collections(ELEMENTS, int, int)
         self._hubs: dict[str, _Hub] = {}
 
     def are_few(self, key: str) -> bool:

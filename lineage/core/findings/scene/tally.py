@@ -222,10 +222,24 @@ class Wielders:
             else:
                 insort(self.facts, fact, key=fact_order)
 
+    def __reduce__(self) -> "tuple[object, ...]":
+        return _wielders, (self.tokens,)
+
+    def count(self) -> int:
+        """Count the agents."""
+        return len(self.tokens)
+
     def token_of(self, agent: str) -> str | None:
         """Return the smallest key of an agent's tokens."""
         known = self.tokens.get(agent)
         return None if known is None else known[0]
+
+
+def _wielders(tokens: dict[str, tuple[str, tuple[Fact, ...]]]) -> Wielders:
+    made = Wielders()
+    for agent, (token, facts) in tokens.items():
+        made.enter(agent, token, facts)
+    return made
 
 
 class Tally:
