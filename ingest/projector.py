@@ -65,6 +65,10 @@ class ProjectionPort(Protocol):
         """The next offset to read, by topic and partition."""
         ...
 
+    def affordable(self, most: int) -> int:
+        """Return how many records the next batch may have at most."""
+        ...
+
     def write(self, batch: Batch) -> Outcomes:
         """Write facts, sightings, quarantine and positions in one transaction."""
         ...
@@ -103,7 +107,8 @@ def project(
         """Project the next batch; return its number of records and the offset after them, None if there are none."""
         began = time.monotonic()
         batch = Batch()
-        records, following = _next(log, place, start, end, deleted=deleted, batch=batch)
+        limit = min(store.affordable(BATCH), end - start)
+        records, following = _next(log, place, start, end, limit, deleted=deleted, batch=batch)
         if following == start:
             return None
         batch.advance[place] = (start, following)
@@ -134,10 +139,9 @@ def project(
 
 
 def _next(
-    log: Log, place: tuple[str, int], start: int, end: int, *, deleted: Deleted | None, batch: Batch
+    log: Log, place: tuple[str, int], start: int, end: int, limit: int, *, deleted: Deleted | None, batch: Batch
 ) -> tuple[list[Record], int]:
     """Read the next records, and the offset after them; what was deleted goes into the batch."""
-    limit = min(BATCH, end - start)
     if deleted is not None:
         gone, following = deleted.from_(*place, start, limit=limit)
         if gone:  # the log may not even begin here any more

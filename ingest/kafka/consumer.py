@@ -406,9 +406,9 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
     def poll(self) -> dict[Place, list[Any]]:
         """Poll records by partition, up to a full batch; only the first poll waits."""
         polled: dict[Place, list[Any]] = {}
-        count, timeout_ms = 0, _POLL_MS
-        while count < BATCH:
-            part = self._consumer.poll(timeout_ms=timeout_ms, max_records=BATCH - count)
+        most, count, timeout_ms = self._store.affordable(BATCH), 0, _POLL_MS
+        while count < most:
+            part = self._consumer.poll(timeout_ms=timeout_ms, max_records=most - count)
             if self._fault is not None:
                 raise self._fault
             if (since := self._waiting_since) is not None and time.monotonic() - since > _JOIN_SECONDS:

@@ -36,7 +36,7 @@ class KeyFilter:
         words = _LEAST_WORDS
         while words * _KEYS_PER_WORD < count and words < _MOST_WORDS:
             words *= 2
-        return cls(array("Q", bytes(8 * words)))
+        return cls(array("Q", (0,)) * words)
 
     @classmethod
     def load(cls, dumped: bytes) -> "KeyFilter":

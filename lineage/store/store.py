@@ -61,6 +61,7 @@ from lineage.store.reading.reader import Reader, fact_of
 from lineage.store.reading.statements import FACT, with_keys
 from lineage.store.writing.fact_rows import BatchRows, Outcome, row_maker
 from lineage.store.writing.key_runs import clear_some
+from lineage.store.writing.merge_pace import PAUSE_SECONDS, STEP_SECONDS, BatchSize, Pace
 from lineage.store.writing.projection import Projection
 from lineage.store.writing.quarantine_quota import Quota, discharge
 
@@ -78,15 +79,14 @@ _VERSION: Final = (
     .select_from(meta.outerjoin(position, sa.true()))
     .where(meta.c.name == "id")
 )
-# Each entry of a fact is merged some times in its life. Larger steps write a page less often; a process that writes
-# little takes small ones, of some 20 ms, others steps of some 60 ms, and all after a batch this long.
-_MERGED_PER_RECORD: Final = 25
-_SMALLEST_STEP: Final = 10_000
-_LARGEST_STEP: Final = 30_000
-_MOST_UNMERGED: Final = 1_000_000
-_MERGE_SECONDS: Final = 0.2
+# For each entry that was written, one and a half are moved in every merge that is under way: each ends before the next
+# of its level is due. And three keys are read for filters: those of a run, and again of that into which it is merged.
+_MERGED_PER_ENTRY: Final = 1.5
+_FILTERED_PER_ENTRY: Final = 3.0
 _FIRST_STATISTICS: Final = 1_000  # records by one process, after which a new store on PostgreSQL gets statistics
-_FILTERED_PER_RECORD: Final = 25  # keys of a complete run; a fact has three or four, so the filter is built much sooner
+# Keys of a complete run on PostgreSQL; a fact has three or four, so the filter is built much sooner.
+_FILTERED_PER_RECORD: Final = 25
+_SMALLEST_STEP: Final = 10_000
 _COUNTED_EVERY: Final = 250  # readers
 _NARROWED: Final = sa.select(sa.func.count()).select_from(run_on_postgresql).where(IS_NARROWED)
 _CLEARED_PER_RECORD: Final = 10  # keys of a complete run, for readers: it has two to four for each record
@@ -127,8 +127,10 @@ class Store:
         self._projection = Projection(self.keys, self.decode, self.quota, engine.dialect.name)
         # Makes what ``write_rows`` writes, also in another process.
         self.row_maker = partial(row_maker, secret, engine.dialect.name)
-        self._unmerged = _SMALLEST_STEP  # one step even by a process that writes little
-        self._unfiltered = 0
+        self._maintaining = self._backend.maintaining(engine)
+        self._merging, self._filtering = Pace(_MERGED_PER_ENTRY), Pace(_FILTERED_PER_ENTRY)
+        self._steps = 0
+        self._batch_size = BatchSize()
         self._until_statistics = _FIRST_STATISTICS
         self._narrowed = 0  # runs that readers need not search for every key, as last counted
         self._until_counted = 0
@@ -172,10 +174,10 @@ class Store:
         self.engine.dispose()
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
+    def _write(self, engine: Engine | None = None) -> Iterator[Connection]:
         with self._one_writer:
             try:
-                with faults(self.engine), self._writing.begin() as connection:
+                with faults(self.engine), (engine or self._writing).begin() as connection:
                     yield connection
             except BaseException:
                 self._projection.forget()  # its caches may refer to rows that were rolled back
@@ -250,7 +252,7 @@ class Store:
         """
         with self._write() as connection:
             outcomes = self._projection.write(connection, batch)
-        self._merge_runs(len(batch.readable))
+        self._maintain(len(batch.readable))
         return outcomes
 
     def write_rows(self, batch: BatchRows, edition: bytes | None = None) -> Outcomes:
@@ -265,44 +267,71 @@ class Store:
         """
         with self._write() as connection:
             outcomes = self._projection.write_rows(connection, batch, edition)
-        self._merge_runs(len(batch.rows.facts))
+        self._maintain(len(batch.rows.facts))
         return outcomes
 
-    def _merge_runs(self, records: int) -> None:
+    def affordable(self, most: int) -> int:
+        """Return how many records the next batch may have.
+
+        Fewer than the most if the steps that are owed for them (``_maintain``) would take too long at once.
+        """
+        is_behind = self._merging.is_behind or self._filtering.is_behind
+        return self._batch_size.affordable(most, is_behind=is_behind)
+
+    def _maintain(self, records: int) -> None:
         """Merge the runs of the index, and build their filters, with pauses for other writers.
 
-        As much as is in proportion to what was written. On PostgreSQL runs are not merged.
+        On SQLite as much as is in proportion to what was written, in a fifth of a second or, if too much was put off,
+        however long it takes: the number of runs stays the same on a busy machine. On PostgreSQL runs are not merged.
         """
         if self._backend.TAKES_TURNS:
             self._collect_statistics(records)
             self._build_filters(records)
             return
-        self._unmerged = min(self._unmerged + records * _MERGED_PER_RECORD, _MOST_UNMERGED)
-        self._unfiltered = min(self._unfiltered + records * _MERGED_PER_RECORD, _MOST_UNMERGED)
-        give_up = time.monotonic() + _MERGE_SECONDS
+        entries, self._projection.entries = self._projection.entries, 0
+        self._merging.wrote(entries)
+        self._filtering.wrote(entries)
+        began, has_time = time.monotonic(), True
         try:
-            while any([self._build_filter(), self._merge_run()]) and time.monotonic() < give_up:
-                pass
+            while any(
+                [
+                    (has_time or self._filtering.is_behind) and self._build_filter(),
+                    (has_time or self._merging.is_behind) and self._merge_run(),
+                ]
+            ):
+                has_time = time.monotonic() - began + STEP_SECONDS <= PAUSE_SECONDS
         except UnavailableError as fault:  # the batch is written, and the next one merges more
             logger.warning("runs of the index were not merged: %s", fault)
+        self._batch_size.paused(records, time.monotonic() - began)
 
     def _merge_run(self) -> bool:
         """Take a step of a merge on SQLite, and return whether there may be another."""
-        if self._unmerged < _SMALLEST_STEP:
+        if not (most := self._merging.step()):
             return False
-        with self._write() as connection:
-            moved = merge_some(connection, min(self._unmerged, _LARGEST_STEP), patient=True)
-        self._unmerged = 0 if moved is None else self._unmerged - moved
+        with self._write(self._maintaining) as connection:
+            began = time.monotonic()
+            merged = merge_some(connection, most, turn=self._steps, patient=True)
+        self._steps += 1
+        if merged is None:
+            self._merging.nothing_to_do()
+            return False
+        self._merging.did(merged.entries, time.monotonic() - began, merged.merges)
         return True
 
     def _build_filter(self) -> bool:
         """Take a step of building a filter on SQLite, and return whether there may be another."""
         filters = self._projection.filters
-        if self._unfiltered < _SMALLEST_STEP or not filters.is_due:
+        if not filters.is_due:
+            self._filtering.nothing_to_do()
+        if not (most := self._filtering.step()):
             return False
-        with self._write() as connection:
-            read = filters.build_some(connection, min(self._unfiltered, _LARGEST_STEP))
-        self._unfiltered = self._unfiltered - read if read else 0
+        with self._write(self._maintaining) as connection:
+            began = time.monotonic()
+            read = filters.build_some(connection, most)
+        if not read:
+            self._filtering.nothing_to_do()
+            return False
+        self._filtering.did(read, time.monotonic() - began)
         return True
 
     def _collect_statistics(self, records: int) -> None:

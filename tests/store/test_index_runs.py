@@ -9,29 +9,23 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.engine import Connection
 
 from ingest.codec import api as codec
 from lineage.core.model.references import RefRole
 from lineage.store.database import sorted_runs
-from lineage.store.database.sorted_runs import by_about, by_child, by_ident, run
+from lineage.store.database.sorted_runs import by_about, run
 from lineage.store.database.tables import UPWARD, fact, ref
 from lineage.store.store import Store, open_store
-from lineage.store.writing.fact_rows import entries_of
 from tests.support import stores
+from tests.support.index_entries import Fact, Ref, Up, add_entries, emptied, fact_row, stored
 from tests.support.places import ROOT
 
 FEW_KEYS = 6  # so that many entries share a key, and a step ends between two of them
-# Rows of `fact` and `ref`, as far as the index has them.
-Fact = tuple[int, int, int, int]  # n, ident, about, until
-Ref = tuple[int, int, int, int, int]
-Up = tuple[int, int, int, int]
 
 
 class KilledError(Exception):
@@ -44,33 +38,6 @@ def store() -> Iterator[Store]:
         opened = open_store(url, codec.read, create=True)
         yield opened
         opened.close()
-
-
-def emptied(store: Store) -> None:
-    with store._write() as connection:
-        for table in ("run", "sorted_ref", "sorted_about", "sorted_ident", "sorted_upward"):
-            connection.exec_driver_sql(f"DELETE FROM {table}")
-        connection.execute(run.insert(), [{"id": 1, "level": 0, "facts": 0}])
-
-
-def fact_row(one: Fact) -> tuple[Any, ...]:
-    n, ident, about, until = one
-    return (n, ident, about, 0, 0, 1, until, 7, None, b"")
-
-
-def add_entries(connection: Connection, facts: list[tuple[Any, ...]], refs: list[Ref]) -> None:
-    """Add the entries of facts, as the projection does."""
-    sorted_runs.add_entries(connection, len(facts), refs, entries_of(facts, refs))
-
-
-def stored(store: Store) -> tuple[list[Ref], list[Fact], list[Fact], list[Up]]:
-    """Return the entries of the views, with repetitions."""
-    with store.connection() as connection:
-        refs = sorted(tuple(row) for row in connection.execute(sa.select(*ref.c)))
-        abouts = sorted(tuple(row) for row in connection.execute(sa.select(by_about)))
-        idents = sorted(tuple(row) for row in connection.execute(sa.select(by_ident)))
-        ways = sorted(tuple(row) for row in connection.execute(sa.select(by_child)))
-    return refs, abouts, idents, ways
 
 
 def ways_up(refs: list[Ref]) -> list[Up]:
@@ -116,7 +83,7 @@ def test_merging_neither_loses_nor_repeats_an_entry(store: Store, seed: int, hot
                             written += [(other, rng.randrange(3), role, key, n) for other in mentioned]
                         add_entries(connection, [fact_row(one) for one in new], sorted(written))
                     else:
-                        sorted_runs.merge_some(connection, rng.randrange(1, 40))
+                        sorted_runs.merge_some(connection, rng.randrange(1, 40), turn=rng.randrange(5))
                     if dies:
                         raise KilledError  # noqa: TRY301 (it ends the transaction)
             except KilledError:
@@ -146,10 +113,10 @@ def test_merging_ends_with_fewer_runs_than_it_merges(store: Store, seed: int, fa
         for n in range(rng.randrange(60)):
             with store._write() as connection:
                 add_entries(connection, [fact_row((n, n, n % FEW_KEYS, 0))], [])
-        moved: int | None = 0
-        while moved is not None:
+        left = True
+        while left:
             with store._write() as connection:
-                moved = sorted_runs.merge_some(connection, 7)
+                left = sorted_runs.merge_some(connection, 7, turn=rng.randrange(5)) is not None
         with store.connection() as connection:
             levels = Counter(connection.execute(sa.select(run.c.level)).scalars())
         state = store.runs()
@@ -212,7 +179,7 @@ from ingest.codec import api as codec
 from lineage.store.database.tables import fact
 from lineage.store.store import open_store
 from lineage.store.database import sorted_runs
-from tests.store.test_index_runs import add_entries, fact_row
+from tests.support.index_entries import add_entries, fact_row
 sorted_runs.HOT, sorted_runs.FAN = 40, 2
 store = open_store(sys.argv[1], codec.read)
 rng = random.Random(int(sys.argv[2]))

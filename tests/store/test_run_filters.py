@@ -40,7 +40,7 @@ from lineage.store.database.sorted_runs import (
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.rebuild.index_check import entry_differences
 from lineage.store.store import Store, open_store
-from lineage.store.writing import run_filters
+from lineage.store.writing import merge_pace, run_filters
 from lineage.store.writing.run_filters import RunFilters
 from tests.support import stores
 from tests.support.places import ROOT
@@ -60,9 +60,9 @@ def small(setting: Setting) -> None:
         (run_filters, "_STEP", 4),
         (run_filters, "_KEYS_OF_PART", 4),
         (run_filters, "_WORDS_OF_PART", 16),
-        (stores_of, "_SMALLEST_STEP", 6),
-        (stores_of, "_LARGEST_STEP", 20),
-        (stores_of, "_MERGE_SECONDS", 60),
+        (merge_pace, "SMALLEST_STEP", 6),
+        (merge_pace, "LARGEST_STEP", 20),
+        (stores_of, "PAUSE_SECONDS", 60),
     ):
         setting(module, name, value)
 
@@ -171,7 +171,7 @@ def test_no_key_is_overlooked(tmp_path_factory: pytest.TempPathFactory, seed: in
         while done < len(events):
             for name, step in steps.items():
                 patched.setattr(Store, name, rng.choice([step, step, lambda _: False]))
-            patched.setattr(stores_of, "_MERGED_PER_RECORD", rng.choice([1, 5, 25, 100]))
+            store._merging.share = rng.choice([0.2, 1.5, 5, 20])
             size = rng.randrange(1, 20)
             store.write(a_batch(events[done : done + size], done))
             done = min(done + size, len(events))
@@ -236,7 +236,7 @@ def test_a_run_that_was_merged_has_the_filters_of_the_others_until_it_has_its_ow
                 of = sa.select(filter_on_sqlite.c.of, sa.func.count()).group_by(filter_on_sqlite.c.of)
                 seen |= {count for _, count in connection.execute(of)}
         for _ in range(60):
-            store._unfiltered = MANY
+            store._filtering.owed = MANY
             store._build_filter()
         with store.connection() as connection:
             used = {*connection.scalars(sa.select(filter_on_sqlite.c.mark))}
@@ -252,6 +252,7 @@ def test_a_merge_waits_for_the_filters_of_its_runs_but_not_forever(tmp_path: Pat
     monkeypatch.setattr(Store, "_build_filter", lambda _: False)
     merging = []
     with a_store(f"sqlite:///{tmp_path}/store.db") as store:
+        store._merging.share = 5
         rng = random.Random(2)
         for number in range(40):
             body = TokenIssued(token=f"t{number}", subject="human:alice", expires_at=START + rng.randrange(1, 50))

@@ -47,6 +47,10 @@ class Backend(Protocol):
         """The engine for writers."""
         ...
 
+    def maintaining(self, engine: Engine) -> Engine:
+        """The engine for short steps of maintenance by a writer."""
+        ...
+
     def change_probe(self, engine: Engine) -> sqlite.ChangeProbe | None:
         """A non-blocking check for new commits; None if the database has none."""
         ...

@@ -170,6 +170,11 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="READ COMMITTED", delegraph_writes=True)
 
 
+def maintaining(engine: Engine) -> Engine:
+    """The engine for short steps of maintenance by a writer."""
+    return writing(engine)
+
+
 def change_probe(_engine: Engine) -> None:
     """Return None, because there is no check without a round trip to the server."""
 

@@ -33,6 +33,8 @@ _ROOMY: Final = ("temp_store = MEMORY", "cache_size = -131072")
 _FRUGAL: Final = ("temp_store = FILE", "cache_size = -8192")
 _POOL_MORE: Final = 25  # temporary connections beyond the pool of five: as many as the threads of a server can use
 _PINNED: Final = "delegraph_file"  # the execution option with the PinnedFile of an engine
+# Keys are random, so a batch changes nearly every page of the newest run: checkpoint several batches at once.
+_CHECKPOINT_PAGES: Final = 16_384  # 64 MiB
 TAKES_TURNS: Final = False  # only one transaction may write
 KEPT_CONNECTIONS: Final = 1  # more are opened within a millisecond
 
@@ -98,8 +100,7 @@ def _on_connect(url: str, create: bool, connection: Any, _record: Any) -> None: 
     for pragma in (
         "journal_mode = WAL",
         "synchronous = FULL",
-        # Keys are random, so a batch changes nearly every page of an index: checkpoint several batches at once.
-        "wal_autocheckpoint = 16384",  # pages: 64 MiB
+        f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
         *_ROOMY,
     ):
         try:
@@ -112,8 +113,11 @@ def _on_connect(url: str, create: bool, connection: Any, _record: Any) -> None: 
 
 def _on_begin(connection: Connection) -> None:
     # A writer takes the lock at the beginning, so that nothing it reads changes before it writes.
-    if connection.get_execution_options().get("delegraph_writes", False):
+    options = connection.get_execution_options()
+    if options.get("delegraph_writes", False):
         raw: Any = connection.connection.driver_connection
+        pages = 0 if options.get("delegraph_maintains", False) else _CHECKPOINT_PAGES
+        raw.execute(f"PRAGMA wal_autocheckpoint = {pages}")
         begin_writing(raw, _BUSY_SECONDS)
     else:
         connection.exec_driver_sql("BEGIN")
@@ -127,6 +131,11 @@ def reading(engine: Engine) -> Engine:
 def writing(engine: Engine) -> Engine:
     """The engine for writers: one at a time."""
     return engine.execution_options(delegraph_writes=True)
+
+
+def maintaining(engine: Engine) -> Engine:
+    """The engine for short steps of maintenance: a checkpoint, which may take long, is left to the next writer."""
+    return engine.execution_options(delegraph_writes=True, delegraph_maintains=True)
 
 
 class ChangeProbe:

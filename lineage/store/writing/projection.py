@@ -134,6 +134,7 @@ class Projection:
         self._edition: bytes | None = None
         self.filters = RunFilters()
         self._runs: RunsToAsk  # of the batch that is being written
+        self.entries = 0  # that were added to the index, as far as is known
 
     def write(self, connection: Connection, batch: Batch) -> Outcomes:
         """Write a batch, within the transaction of the caller.
@@ -228,6 +229,7 @@ class Projection:
         written.run = self._runs.newest
         refs = with_bounds(rows, written.traces.bounds)
         add_facts(connection, rows.facts, refs, rows.entries, written.run)
+        self.entries += len(refs) + len(written.raised) + sum(map(len, rows.entries or ()))
         add(connection, name, rows.names)
         written.outcomes = [row[OUTCOME] for row in rows.facts]
         written.traces.idents = [row[IDENT] for row in rows.facts]
