@@ -22,6 +22,14 @@ def bits_of(key: int) -> int:
     return _TWO_BITS[key >> 32 & 4095] | _TWO_BITS[key >> 44 & 4095]
 
 
+def words_for(count: int) -> int:
+    """Return how many words a filter for about this many keys has."""
+    words = _LEAST_WORDS
+    while words * _KEYS_PER_WORD < count and words < _MOST_WORDS:
+        words *= 2
+    return words
+
+
 class KeyFilter:
     """A filter to which keys can be added."""
 
@@ -33,10 +41,7 @@ class KeyFilter:
     @classmethod
     def for_keys(cls, count: int) -> "KeyFilter":
         """Create an empty filter for about this many keys; with more it says yes more often."""
-        words = _LEAST_WORDS
-        while words * _KEYS_PER_WORD < count and words < _MOST_WORDS:
-            words *= 2
-        return cls(array("Q", (0,)) * words)
+        return cls(array("Q", (0,)) * words_for(count))
 
     @classmethod
     def load(cls, dumped: bytes) -> "KeyFilter":

@@ -281,7 +281,7 @@ def test_filters_take_only_so_much_memory(tmp_path: Path, monkeypatch: pytest.Mo
     url, events = f"sqlite:///{tmp_path}/store.db", tokens(60)
     with a_store(url) as store:
         write(store, events)
-    monkeypatch.setattr(run_filters, "_MOST_WORDS", 150)  # two of 64 words
+    monkeypatch.setattr(run_filters, "MOST_WORDS", 150)  # two of 64 words
     with a_store(url) as store:
         assert 7 == store.write(a_batch(events[:7], 60)).duplicates
         assert 0 < sum(len(each) for each in store._projection.filters._loaded.values()) <= 150

@@ -214,6 +214,14 @@ def test_the_last_run_has_whatever_comes_then(postgres_url: str, monkeypatch: py
     assert [1] * (len(runs) - 1) == [level for *_, level, _ in runs[:-1]]
 
 
+@pytest.mark.parametrize(("gib", "most"), [(0.25, 32), (2.4, 32), (8, 12), (64, 12)])
+def test_there_are_more_runs_if_their_filters_fit_into_memory(gib: float, most: int, monkeypatch: pytest.MonkeyPatch):
+    """A run without a filter is searched for each key of a batch, so a large one is not followed by many others."""
+    monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 640)
+    monkeypatch.setattr(sorted_runs, "LEAST_FACTS", 4_000_000)
+    assert most == sorted_runs._most_runs(int(gib * (1 << 30)))
+
+
 def test_a_run_gets_another_mark_when_it_is_complete(postgres_url: str, monkeypatch: pytest.MonkeyPatch):
     """
     What a process has read of a run is not taken for its content if the database loses the completion, as after a

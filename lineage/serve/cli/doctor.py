@@ -172,7 +172,7 @@ def _runs(found: IndexRuns) -> str:
         text += f" ({found.waiting:,} facts are being merged, a little with every batch that is written)"
     if found.is_full:
         text += (
-            " (no more are started: each further event costs more, and every question searches all of them; "
+            " (no more are started: each further event costs more; "
             "raise shared_buffers, restart PostgreSQL and run 'delegraph rebuild', which makes larger ones)"
         )
     return text

@@ -30,6 +30,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Small
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.visitors import replacement_traverse
 
+from lineage.plumbing.key_filter import words_for
 from lineage.store.database import postgres
 from lineage.store.database.dialects import OnSQLite, add, in_array, lateral_for_each, values_of
 from lineage.store.database.key_runs import IN_RUNS, keys_by_run, possible_runs
@@ -44,7 +45,12 @@ BYTES_OF_CACHE: Final = 640  # of PostgreSQL's page cache for each fact of a run
 # A run on PostgreSQL has at least this many facts: every run makes questions slower, and a smaller index is in the page
 # cache of the operating system anyway.
 LEAST_FACTS: Final = 4_000_000
-MOST_RUNS: Final = 12  # on PostgreSQL
+# On PostgreSQL there are up to 32 runs if the filters of so many fit into the memory of a consumer, as those of the
+# smallest do (128 million facts), and else at least 12: without a filter, each of them is searched for every key.
+MOST_RUNS: Final = 32
+_MOST_WITHOUT_FILTERS: Final = 12
+MOST_WORDS: Final = 1 << 27  # of all filters in memory: 1 GiB
+KEYS_PER_FACT: Final = 3
 _MOST_IN_A_BYTE: Final = 127
 
 Row = tuple[Any, ...]
@@ -150,6 +156,7 @@ fact_in_run = Table(
     "fact", on_postgresql, *(Column(column.name, column.type) for column in fact.c), Column("run", SmallInteger)
 )
 
+_CACHE: Final = sa.func.pg_size_bytes(sa.func.current_setting("shared_buffers"))
 _RUNS: Final = "SELECT id FROM run ORDER BY id"
 # Every run is searched for each key, by one scan of the index.
 _IN_ANY_RUN: Final[sa.ColumnElement[bool]] = sa.literal_column(f"fact.run = ANY (ARRAY({_RUNS}))", sa.Boolean)
@@ -426,11 +433,10 @@ def count_in_turn(connection: Connection, newest: int, facts: int) -> None:
     """
     grown = run_on_postgresql.update().where(run_on_postgresql.c.id == newest)
     grown = grown.values(facts=run_on_postgresql.c.facts + facts)
-    cache = sa.func.pg_size_bytes(sa.func.current_setting("shared_buffers"))
     runs = sa.select(sa.func.count()).select_from(run_on_postgresql.alias()).scalar_subquery()
-    row = connection.execute(grown.returning(run_on_postgresql.c.facts, cache, runs)).one()
+    row = connection.execute(grown.returning(run_on_postgresql.c.facts, _CACHE, runs)).one()
     counted, bytes_of_cache, existing = row
-    if counted < LEAST_FACTS or counted * BYTES_OF_CACHE < bytes_of_cache or existing >= MOST_RUNS:
+    if counted < LEAST_FACTS or counted * BYTES_OF_CACHE < bytes_of_cache or existing >= _most_runs(bytes_of_cache):
         return
     # With a mark that nobody has seen: if the database loses this transaction and others follow instead, what was read
     # of the run until then is not taken for its content.
@@ -441,6 +447,12 @@ def count_in_turn(connection: Connection, newest: int, facts: int) -> None:
 
 
 _BY_LEVEL: Final = sa.select(run).order_by(run.c.level, run.c.id)
+
+
+def _most_runs(bytes_of_cache: int) -> int:
+    """Return how many runs there may be on a PostgreSQL server with a page cache of a size."""
+    facts = max(LEAST_FACTS, bytes_of_cache // BYTES_OF_CACHE)
+    return min(max(MOST_WORDS // words_for(facts * KEYS_PER_FACT), _MOST_WITHOUT_FILTERS), MOST_RUNS)
 
 
 def new_mark() -> int:
@@ -491,9 +503,8 @@ class IndexRuns(NamedTuple):
 def state_of(connection: Connection) -> IndexRuns:
     """Return the state of the index."""
     if connection.dialect.name != "sqlite":
-        count_runs = sa.select(sa.func.count()).select_from(run_on_postgresql)
-        existing = int(connection.execute(count_runs).scalar_one())
-        return IndexRuns(existing, 0, existing >= MOST_RUNS)
+        existing, cache = connection.execute(sa.select(sa.func.count(), _CACHE).select_from(run_on_postgresql)).one()
+        return IndexRuns(existing, 0, existing >= _most_runs(cache))
     runs = connection.execute(sa.select(run)).all()
     complete = [each for each in runs if each.level]
     waiting = sum(each.facts for each in complete if each.target is not None)

@@ -27,6 +27,8 @@ from lineage.plumbing.key_filter import KeyFilter, bits_of
 from lineage.store.database.dialects import CHUNK, chunks, rows_found
 from lineage.store.database.sorted_runs import (
     IS_NARROWED,
+    KEYS_PER_FACT,
+    MOST_WORDS,
     fact_in_run,
     filter_on_sqlite,
     filter_part,
@@ -41,9 +43,7 @@ from lineage.store.database.sorted_runs import (
 
 _STEP: Final = 10_000  # keys that are read at a time
 _FEW: Final = 1_000  # records for which no filter is loaded: an order should not wait for megabytes
-_KEYS_PER_FACT: Final = 3
 _LEAST: Final = -(1 << 63)
-_MOST_WORDS: Final = 1 << 26  # of all filters in memory: 512 MiB; the largest runs are asked without one
 _WORDS_OF_PART: Final = 1 << 19  # 4 MiB, which is written as fast as some 30,000 keys are read
 _KEYS_OF_PART: Final = 30_000
 # A rebuild that replaces the runs locks the filters, and waits for whoever has read a run: do not wait for it in turn.
@@ -253,7 +253,7 @@ class RunFilters:
         now = self._noted(_read(connection))
         wanted: dict[int, int] = {}
         for mark, size in sorted(now.words.items(), key=lambda each: each[1]):
-            if sum(wanted.values()) + size <= _MOST_WORDS:
+            if sum(wanted.values()) + size <= MOST_WORDS:  # the largest runs are asked without one
                 wanted[mark] = size
         self._loaded = {mark: found for mark, found in self._loaded.items() if mark in wanted}
         if records > _FEW:
@@ -303,7 +303,7 @@ class RunFilters:
             return self._delete_orphan(connection)
         least = min(due, key=lambda each: (each.facts, each.id))  # a larger one takes many batches, and is not lost
         if least.mark not in self._building:
-            filter_ = KeyFilter.for_keys(least.facts * _KEYS_PER_FACT)
+            filter_ = KeyFilter.for_keys(least.facts * KEYS_PER_FACT)
             self._building[least.mark] = _Building(least, filter_, new_mark())
         now, done = self._building[least.mark], 0
         sources = _SOURCES[connection.dialect.name]
