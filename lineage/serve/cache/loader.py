@@ -13,7 +13,7 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import Trusted, in_force
-from lineage.serve.documents.core_documents import Document
+from lineage.serve.documents.core_documents import Document, Kept
 from lineage.store.reading.graph_parts import load_nearby
 from lineage.store.reading.reader import Choose, Named, Nearby, Reader
 from lineage.store.store import Store
@@ -34,12 +34,14 @@ class WorldPart(NamedTuple):
         is_whole: Whether all of that was loaded.
         watched: The keys whose uses and children were loaded, or whose earlier delegations. Decisions are among them,
             since an action may name nothing else.
+        kept: What answers have kept for answers at other instants.
         left_out: The keys of what was looked at and left out, because no rule reads it (``Surroundings``).
     """
 
     world: World
     is_whole: bool
     watched: frozenset[str]
+    kept: Kept
     left_out: frozenset[str] = frozenset()
 
 
@@ -176,7 +178,8 @@ class WorldLoader:
         )
         named = {one for one in world.graph if not names.isdisjoint(_names(world, one))} if naming else set()
         decisions = {f"decision:{id_}" for id_ in world.decisions}
-        return WorldPart(world, is_whole, frozenset({*elements, *names, *named, *delegatees, *decisions}), left_out)
+        watched = frozenset({*elements, *names, *named, *delegatees, *decisions})
+        return WorldPart(world, is_whole, watched, {}, left_out)
 
 
 def judgements_of(reader: Reader, findings: Collection[str]) -> FactIndex:

@@ -41,7 +41,8 @@ from lineage.store.store import Store
 
 KEPT: Final = 50_000  # The most that is kept, in units of about a KB: about 50 MB, and 0.3 s of garbage collection.
 _LARGEST_SHARE: Final = 0.5  # of KEPT, for one thing: the answer about a chain of 10,000 tokens takes a third
-SMALL: Final = 200  # the most keys of a part that is kept: it is evaluated within a millisecond
+SMALL: Final = 200  # the most keys of a part that is always kept: it is evaluated within a millisecond
+LARGE: Final = 2_000  # a part of more keys, such as a chain of a thousand tokens, is kept as long as there is room
 _HASHES: Final = 128  # in a unit
 _OBJECTS: Final = 200  # bytes of JSON whose objects take a unit
 _CAME: Final = 500  # records at once; beyond this, starting empty is faster
@@ -78,6 +79,7 @@ class KeptThing:
         keys: The hashes of everything that is mentioned by the facts that were loaded, including the thing itself.
         seen: The number of changes that had occurred when the keys were last known not to be affected.
         size: What it takes, in units of about a KB.
+        part_size: The share of its part in that, if the part is large; it may be released.
     """
 
     def __init__(self, key: str, loaded: WorldPart, seen: int) -> None:
@@ -93,43 +95,59 @@ class KeptThing:
         self.keys = array("q", set(map(hash, keys)))
         self.seen = seen
         self.size = 0
+        self.part_size = 0
         self.judged: dict[str, tuple[Fact, ...]] = {}
         self.answers: dict[str, _Answer] = {}
         self._moments = sorted({moment for fact in loaded.world.facts() for moment in _moments(fact)})
         self._part: WorldPart | None = loaded
-        if len(keys) <= SMALL:
+        self._is_small = len(keys) <= SMALL
+        if self._is_small or len(keys) > LARGE:
             loaded.world.settle()
+
+    def at_hand(self, question: Question) -> _Answer | None:
+        """Answer a question within a millisecond; None if that is impossible."""
+        if self._is_small:
+            return self.answer(question)
+        known = self.answers.get(question.name)
+        return known if known is not None and known.holds_at(question.at) else None
 
     def answer(self, question: Question) -> _Answer | None:
         """Answer a question; None if neither the answer nor the part of the world is kept."""
         known = self.answers.get(question.name)
         if known is not None and known.holds_at(question.at):
             return known
-        part = self._part
+        moments, part = self._moments, self._part  # in this order, since another thread may release them
         if part is None:
             return None
-        since, until = _around(self._moments, question.at)
+        since, until = _around(moments, question.at)
         known = self.answers[question.name] = _Answer(since, until, question.answer(part), part.is_whole)
         return known
 
     def settle(self, other: "KeptThing | None") -> None:
-        """Drop the part of the world if it is large, and adopt the answers of another that is valid as well."""
-        if len(self.keys) > SMALL:
-            self._part = None
-            self._moments.clear()
+        """Drop the part of the world if it is of a middle size, and adopt the answers of another, valid as well."""
+        if not self._is_small and len(self.keys) <= LARGE:
+            self.release()
         if other is not None:
             self.keys = array("q", {*self.keys, *other.keys})
             self.answers = {**other.answers, **self.answers}
             self.judged = {**other.judged, **self.judged}
         self.measure()
 
+    def release(self) -> None:
+        """Drop the part of the world, and keep the answers."""
+        self._part = None  # first, see ``answer``
+        self._moments = []
+        self.size -= self.part_size
+        self.part_size = 0
+
     def measure(self) -> None:
-        """Determine what it takes; of a part that is kept, the answers are small beside it."""
-        if self._part is not None:
+        """Determine what it takes; of a small part that is kept, the answers are small beside it."""
+        if self._part is not None and self._is_small:
             self.size = len(self.keys)
         else:
             documents = sum(_size(answer.document) for answer in self.answers.values())
-            self.size = 1 + len(self.keys) // _HASHES + documents // _OBJECTS
+            self.part_size = 0 if self._part is None else len(self.keys)
+            self.size = 1 + len(self.keys) // _HASHES + documents // _OBJECTS + self.part_size
 
     def keep_judgements(self, judged: Mapping[str, tuple[Fact, ...]]) -> None:
         """Keep people's judgements of findings."""
@@ -198,6 +216,7 @@ class QuestionCache:
         self._counting = threading.Lock()
         # All of these are protected by the follower's lock.
         self._kept: OrderedDict[str, KeptThing] = OrderedDict()
+        self._large: dict[str, None] = {}  # the things whose large parts are kept, the first loaded first
         self._size = 0
         self._changes = 0  # how many keys facts have affected so far
         self._changed: dict[int, int] = {}  # the hash of each key that was affected -> which change was the last
@@ -213,7 +232,7 @@ class QuestionCache:
         progress = self._as_of(place)
         answer = None if kept is None else kept.answer(question)
         if kept is None or answer is None:
-            with gc_paused():  # nothing stays of a large part, so it is not worth scanning
+            with gc_paused():  # most of it is dropped again, so it is not worth scanning
                 found = self._load(question, seen)
             if found is None:
                 return None
@@ -260,7 +279,7 @@ class QuestionCache:
         with self._follower.non_blocking(version) as place:
             kept = self._valid(question.key)
         progress = self._progress
-        answer = None if kept is None else kept.answer(question)
+        answer = None if kept is None else kept.at_hand(question)
         if kept is None or answer is None or not self._is_current(progress, place):
             raise WouldBlockError(f"what {question.key} depends on has to be loaded")
         return Answered(answer.document, progress.document, answer.is_whole, kept.judgements_at_hand)
@@ -317,9 +336,11 @@ class QuestionCache:
             kept.settle(self._valid(key))
             if key in self._kept:
                 self._drop(key)
-            if kept.size <= KEPT * _LARGEST_SHARE:
+            if kept.size - kept.part_size <= KEPT * _LARGEST_SHARE:
                 self._kept[key] = kept
                 self._size += kept.size
+                if kept.part_size:
+                    self._large[key] = None
                 self._shrink()
 
     def _measure(self, kept: KeptThing) -> None:
@@ -330,14 +351,23 @@ class QuestionCache:
         self._shrink()
 
     def _shrink(self) -> None:
+        """Release large parts, and then drop the things that were asked about least recently, until there is room."""
         while self._size > KEPT:
-            self._drop(next(iter(self._kept)))
+            if self._large:
+                kept = self._kept[next(iter(self._large))]
+                self._size -= kept.part_size
+                kept.release()
+                del self._large[next(iter(self._large))]
+            else:
+                self._drop(next(iter(self._kept)))
 
     def _drop(self, key: str) -> None:
+        self._large.pop(key, None)
         self._size -= self._kept.pop(key).size
 
     def _begin(self, _still: Store) -> None:
         self._kept.clear()
+        self._large.clear()
         self._size = 0
         self._changes += 1  # what is being loaded now is not kept
         self._forget_changes()

@@ -1,9 +1,9 @@
 """Convert core values to JSON documents: plain dictionaries, with keys in display order."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
 from lineage.core.authority.elements import FactIndex, cite, first_stated
@@ -26,6 +26,7 @@ from lineage.core.revocation.late_uses import in_force_at
 from lineage.core.revocation.reach import Reach
 
 Document = dict[str, Any]
+_T = TypeVar("_T")
 
 
 def instant(value: Instant | None) -> str | None:
@@ -129,8 +130,25 @@ def summary_of(documents: Collection[Document]) -> Document:
     }
 
 
-def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict], options: Options) -> Document:
-    """Build what ``who`` and ``chain`` share: the keys from ``root`` to ``chain``."""
+Kept = dict[str, Any]
+"""What answers about one thing from the same facts share, because it is the same at every instant; answers add to it.
+
+Several threads may do so: then the same value is computed twice.
+"""
+
+
+def _once(kept: Kept | None, name: str, make: Callable[[], _T]) -> _T:
+    """Return a kept value, or compute and keep it."""
+    if kept is None:
+        return make()
+    if name not in kept:
+        kept[name] = make()
+    found: _T = kept[name]
+    return found
+
+
+def _chain_document(world: World, chain: Chain, options: Options) -> Document:
+    """Build what ``who`` and ``chain`` share: the keys from ``root`` to ``chain``, whose hops have no states yet."""
     scopes = ScopeIndex(world.graph, world.principals, options)
     principals = [(hop.principal, world.principals.kind(hop.principal)) for hop in chain.hops]
     root, root_kind = principals[0] if principals else (None, None)
@@ -143,11 +161,27 @@ def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict], o
         "agents": [id_ for id_, kind in principals if kind == "agent"],
         "tokens": [split_key(key)[1] for key in chain.tokens],
         "delegations": [split_key(key)[1] for key in chain.delegations],
-        "chain": _hop_documents(world, chain.hops, (kind for _, kind in principals), states, scopes),
+        "chain": _hop_documents(world, chain.hops, (kind for _, kind in principals), scopes),
     }
 
 
-def who_answer(world: World, action: str, *, at: Instant, options: Options = DEFAULT) -> Document:
+def _with_states(document: Document, chain: Chain, states: Mapping[str, Verdict]) -> Document:
+    """Add the states of the hops to what ``who`` and ``chain`` share."""
+    hops = [
+        one if hop.element is None else {**one, "state": states[hop.element].state.value}
+        for hop, one in zip(chain.hops, document["chain"], strict=True)
+    ]
+    return {**document, "chain": hops}
+
+
+def _may_be_suspect(world: World) -> bool:
+    """Whether inconsistencies along a chain may depend on the instant: by orders in force on prior actors."""
+    return bool(world.orders) and bool(world.graph.asserted)
+
+
+def who_answer(
+    world: World, action: str, *, at: Instant, options: Options = DEFAULT, kept: Kept | None = None
+) -> Document:
     """Answer ``who`` about a known action, without the progress of the projection.
 
     Its ``findings`` are values; ``with_prepared`` and ``with_findings`` convert them to documents.
@@ -157,42 +191,68 @@ def who_answer(world: World, action: str, *, at: Instant, options: Options = DEF
         action: Its id.
         at: The time asked about.
         options: The settings of the rules.
+        kept: What answers at other times from this world have kept; None for nothing.
     """
-    facts = world.actions.get(action)
-    chain = chain_of_action(world, action)
+    chain = _once(kept, "chain", lambda: chain_of_action(world, action))
     authority = world.authority(action)
-    occurred_at, recorded_at = facts[0].event.occurred_at, min(fact.recorded_at for fact in facts)
-    unknown = Verdict(State.UNKNOWN)
     hops = {hop.element for hop in chain.hops if hop.element}
     states = verdicts_of(world, {*hops, authority} if authority else hops, at)
+    then = _once(kept, "then", lambda: _then(world, action, authority))
+    document = _once(kept, "document", lambda: _chain_document(world, chain, options))
+    return {
+        **_once(kept, "action", lambda: _action_document(world, action)),
+        **_with_states(document, chain, states),
+        "decision": _once(kept, "decision", lambda: _decision_of(world, action)),
+        "authority": {
+            "element": authority,
+            **then,
+            "now": verdict_document(states[authority] if authority else Verdict(State.UNKNOWN)),
+        },
+        "gaps": _once(kept, "gaps", lambda: gap_documents(action_gaps(world, action, chain))),
+        **_findings_of_action(world, action, chain, at, options, kept),
+    }
+
+
+def _action_document(world: World, action: str) -> Document:
+    """Build what ``who`` says of the action itself."""
+    facts = world.actions.get(action)
     resource = first_stated(facts, "resource")
-    named = first_stated(facts, "decision")
     return {
         "action": action,
         "operation": _first(facts, "operation"),
         "tool": _first(facts, "tool"),
         "resource": {"type": resource.value.type, "id": resource.value.id} if resource else None,
         "outcome": _first(facts, "outcome"),
-        "occurred_at": format_instant(occurred_at),
-        **chain_documents(world, chain, states, options),
-        "decision": decision_document(world.decisions.get(named.value)) if named else None,
-        "authority": {
-            "element": authority,
-            "then_as_known_then": verdict_document(
-                verdict_of(world.as_known_at(recorded_at), authority, occurred_at) if authority else unknown
-            ),
-            "then_as_known_now": verdict_document(verdict_of(world, authority, occurred_at) if authority else unknown),
-            "now": verdict_document(states[authority] if authority else unknown),
-        },
-        "gaps": gap_documents(action_gaps(world, action, chain)),
-        **_findings_of_action(world, action, chain, at, options),
+        "occurred_at": format_instant(facts[0].event.occurred_at),
     }
 
 
-def _findings_of_action(world: World, action: str, chain: Chain, at: Instant, options: Options) -> Document:
+def _decision_of(world: World, action: str) -> Document | None:
     named = first_stated(world.actions.get(action), "decision")
-    keys = [f"action:{action}", *([f"decision:{named.value}"] if named else []), *on_chain(chain)]
-    return _as_looked_at(chain, near(world, keys, at, options, told=action_findings(world, action, chain, at)))
+    return decision_document(world.decisions.get(named.value)) if named else None
+
+
+def _then(world: World, action: str, authority: str | None) -> Document:
+    """Build the states of the authority of an action when it was done."""
+    facts = world.actions.get(action)
+    occurred_at, recorded_at = facts[0].event.occurred_at, min(fact.recorded_at for fact in facts)
+    known_then = known_now = Verdict(State.UNKNOWN)
+    if authority:
+        known_then = verdict_of(world.as_known_at(recorded_at), authority, occurred_at)
+        known_now = verdict_of(world, authority, occurred_at)
+    return {"then_as_known_then": verdict_document(known_then), "then_as_known_now": verdict_document(known_now)}
+
+
+def _findings_of_action(
+    world: World, action: str, chain: Chain, at: Instant, options: Options, kept: Kept | None
+) -> Document:
+    named = first_stated(world.actions.get(action), "decision")
+    decided = [f"decision:{named.value}"] if named else []
+    keys = _once(kept, "examined", lambda: [f"action:{action}", *decided, *on_chain(chain)])
+    told = _once(
+        None if _may_be_suspect(world) else kept, "findings", lambda: action_findings(world, action, chain, at)
+    )
+    return _as_looked_at(chain, near(world, keys, at, options, told=told))
 
 
 def _as_looked_at(chain: Chain, found: list[Finding]) -> Document:
@@ -201,7 +261,14 @@ def _as_looked_at(chain: Chain, found: list[Finding]) -> Document:
 
 
 def chain_answer(
-    world: World, kind: str, id_: str, *, at: Instant, options: Options = DEFAULT, nearby: bool = True
+    world: World,
+    kind: str,
+    id_: str,
+    *,
+    at: Instant,
+    options: Options = DEFAULT,
+    nearby: bool = True,
+    kept: Kept | None = None,
 ) -> Document:
     """Answer ``chain``, without the progress of the projection; otherwise like ``who_answer``.
 
@@ -211,29 +278,41 @@ def chain_answer(
         at: The time asked about.
         options: The settings of the rules.
         nearby: Whether to look for findings in its surroundings as well, not only in the chain itself.
+        kept: As there.
     """
     key = key_of(kind, id_)
-    chain = chain_of(world, key)
+    chain = _once(kept, "chain", lambda: chain_of(world, key))
     states = verdicts_of(world, {key, *(hop.element for hop in chain.hops if hop.element)}, at)
+    document = _once(kept, "document", lambda: _chain_document(world, chain, options))
     return {
         "kind": kind,
         "id": id_,
-        **chain_documents(world, chain, states, options),
+        **_with_states(document, chain, states),
         **verdict_document(states[key]),
-        "gaps": gap_documents(gaps(world, [key])),
+        "gaps": _gaps_of(world, key, kept),
         **(
-            element_findings_near(world, key, chain, at, options)
+            element_findings_near(world, key, at, options, kept)
             if nearby
             else {"findings": chain_findings(world, key, chain, at)}
         ),
     }
 
 
-def element_findings_near(world: World, key: str, chain: Chain, at: Instant, options: Options) -> Document:
+def _gaps_of(world: World, key: str, kept: Kept | None) -> list[Document]:
+    return _once(kept, "gaps", lambda: gap_documents(gaps(world, [key])))
+
+
+def element_findings_near(world: World, key: str, at: Instant, options: Options, kept: Kept | None = None) -> Document:
     """Find what is wrong with an element, everything on its chain, and the actions under it: ``findings``."""
-    done = [f"action:{action}" for action in world.actions if key in world.authorities_named(action)]
-    told_with_it = chain_findings(world, key, chain, at)
-    return _as_looked_at(chain, near(world, [key, *on_chain(chain), *done], at, options, told=told_with_it))
+    chain = _once(kept, "chain", lambda: chain_of(world, key))
+
+    def examined() -> list[str]:
+        done = [f"action:{action}" for action in world.actions if key in world.authorities_named(action)]
+        return [key, *on_chain(chain), *done]
+
+    keys = _once(kept, "examined", examined)
+    told = _once(None if _may_be_suspect(world) else kept, "findings", lambda: chain_findings(world, key, chain, at))
+    return _as_looked_at(chain, near(world, keys, at, options, told=told))
 
 
 def name_findings_near(around: World, kind: str, id_: str, at: Instant, options: Options) -> list[Finding]:
@@ -273,9 +352,16 @@ def with_findings(
 
 
 def status_answer(
-    world: World, kind: str, id_: str, verdict: Verdict, *, at: Instant, known_at: Instant | None
+    world: World,
+    kind: str,
+    id_: str,
+    verdict: Verdict,
+    *,
+    at: Instant,
+    known_at: Instant | None,
+    kept: Kept | None = None,
 ) -> Document:
-    """Answer ``status``, without the progress of the projection."""
+    """Answer ``status``, without the progress of the projection; ``kept`` as for ``who_answer``."""
     return {
         "kind": kind,
         "id": id_,
@@ -283,23 +369,20 @@ def status_answer(
         "because": because_document(verdict.because),
         "at": format_instant(at),
         "known_at": instant(known_at),
-        "gaps": gap_documents(gaps(world, [key_of(kind, id_)])) if kind in ELEMENT_KINDS else [],
+        "gaps": _gaps_of(world, key_of(kind, id_), kept) if kind in ELEMENT_KINDS else [],
     }
 
 
-def _hop_documents(
-    world: World, hops: Iterable[Hop], kinds: Iterable[str], states: Mapping[str, Verdict], scopes: ScopeIndex
-) -> list[Document]:
-    """Convert the hops of a chain, of which there may be many thousands."""
+def _hop_documents(world: World, hops: Iterable[Hop], kinds: Iterable[str], scopes: ScopeIndex) -> list[Document]:
+    """Convert the hops of a chain, of which there may be many thousands, without their states."""
     principals, graph = world.principals, world.graph
     documents: list[Document] = []
     for hop, kind in zip(hops, kinds, strict=True):
         key = hop.element
-        token = delegation = state = None
+        token = delegation = None
         if key is not None:
             element_kind, id_ = split_key(key)
             token, delegation = (id_, None) if element_kind == "token" else (None, id_)
-            state = states[key].state.value
         element = None if key is None else graph.element(key)
         effective = None if key is None else scopes.effective(key)
         documents.append(
@@ -316,7 +399,7 @@ def _hop_documents(
                 "effective_scopes": None if effective is None else sorted(effective),
                 "issued_at": None if element is None else format_instant(element.issued_at),
                 "expires_at": None if element is None else instant(element.expires_at),
-                "state": state,
+                "state": None,
             }
         )
     return documents

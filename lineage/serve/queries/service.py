@@ -12,7 +12,6 @@ from ingest.codec import credentials, limits
 from ingest.log.port import Log
 from ingest.projector import project
 from ingest.trust_file import TrustInForce
-from lineage.core.authority.chain import chain_of
 from lineage.core.authority.rule import verdict_of, verdict_of_name
 from lineage.core.authority.world import World
 from lineage.core.findings.options import DEFAULT, Options
@@ -123,7 +122,7 @@ class Service:
         """Answer who stood behind an action; None if no fact mentions it."""
 
         def answer(loaded: WorldPart) -> Document:
-            return who_answer(loaded.world, action, at=at, options=self.options)
+            return who_answer(loaded.world, action, at=at, options=self.options, kept=loaded.kept)
 
         return self._judged("who", f"action:{action}", answer, at, known_at)
 
@@ -133,7 +132,7 @@ class Service:
             raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
 
         def answer(loaded: WorldPart) -> Document:
-            return chain_answer(loaded.world, kind, id_, at=at, options=self.options)
+            return chain_answer(loaded.world, kind, id_, at=at, options=self.options, kept=loaded.kept)
 
         return self._judged("chain", key_of(kind, id_), answer, at, known_at)
 
@@ -146,9 +145,9 @@ class Service:
         def answer(loaded: WorldPart) -> Document:
             world = loaded.world
             verdict = verdict_of(world, key, at) if kind in ELEMENT_KINDS else verdict_of_name(world, kind, id_, at)
-            document = status_answer(world, kind, id_, verdict, at=at, known_at=known_at)
+            document = status_answer(world, kind, id_, verdict, at=at, known_at=known_at, kept=loaded.kept)
             if kind in ELEMENT_KINDS:
-                return {**document, **element_findings_near(world, key, chain_of(world, key), at, self.options)}
+                return {**document, **element_findings_near(world, key, at, self.options, loaded.kept)}
             return {**document, "findings": name_findings_near(world, kind, id_, at, self.options)}
 
         # The answer for a workload is that for a principal, except for its kind.

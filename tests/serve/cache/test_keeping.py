@@ -82,7 +82,8 @@ def test_cached_answers_equal_those_of_a_fresh_read(fresh: stores.Fresh, seed: i
 @given(seed=SEEDS)
 def test_answers_cached_without_facts_equal_those_of_a_fresh_read(fresh: stores.Fresh, seed: int):
     """
-    The limits are so low that answers are cached alone, evicted, and compared with changes that were forgotten since.
+    The limits are so low that answers are cached alone, or with a large part as long as there is room, evicted, and
+    compared with changes that were forgotten since.
 
     Some things are asked about rarely, and findings in answers are judged.
     """
@@ -93,6 +94,7 @@ def test_answers_cached_without_facts_equal_those_of_a_fresh_read(fresh: stores.
     rest, found = rng.sample(items, len(items)), list[str]()
     with pytest.MonkeyPatch.context() as bounds, a_store(fresh) as (store, url):
         bounds.setattr(keeping, "SMALL", rng.choice([0, 10, 200]))
+        bounds.setattr(keeping, "LARGE", rng.choice([0, 0, 20, 2_000]))
         bounds.setattr(keeping, "CHANGES", rng.choice([0, 5, 20, 200]))
         bounds.setattr(keeping, "KEPT", rng.choice([30, 150, 50_000]))
         other = open_store(url, codec.read)
@@ -161,6 +163,55 @@ def test_a_large_answer_is_cached_without_its_facts(desk: Desk, monkeypatch: pyt
             states.append(state(service, "token:t2", "08:00"))
 
         assert (["active", "active", "active", "not_yet_valid"], [], True) == (states, same, bool(other))
+
+
+def test_a_part_that_takes_long_to_load_answers_at_other_times(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    Another time runs no statement, but is not evaluated on the event loop; an order counts at once.
+    """
+    monkeypatch.setattr(keeping, "SMALL", 0)
+    monkeypatch.setattr(keeping, "LARGE", 0)
+    desk.take(token("t1"), derived("t2", "t1"))
+    with keeping_at(desk) as (store, service):
+        states = [state(service, "token:t2")]
+        non_blocking = service.non_blocking()
+        assert non_blocking is not None
+        with counted(store) as asked:
+            with pytest.raises(WouldBlockError):
+                state(non_blocking, "token:t2", "08:00")
+            states += [state(service, "token:t2", when) for when in ("08:00", "12:30", "08:00")]
+            states.append(state(non_blocking, "token:t2", "08:00"))
+        desk.take(ordered("rev", "token", "t1", "09:30"))
+        states += [state(service, "token:t2", when) for when in ("12:30", "08:00")]
+
+        assert ["active", "not_yet_valid", "active", "not_yet_valid", "not_yet_valid"] == states[:5]
+        assert (["cascaded", "not_yet_valid"], []) == (states[5:], asked)
+
+
+def test_a_large_part_takes_no_room_from_answers(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    If there is no room, the part that was loaded first is dropped, and its answer stays.
+    """
+    monkeypatch.setattr(keeping, "SMALL", 0)
+    monkeypatch.setattr(keeping, "LARGE", 0)
+    desk.take(*(token(f"t{number}") for number in range(6)))
+    with keeping_at(desk) as (store, service):
+        state(service, "token:t0")
+        cache = service.worlds
+        assert isinstance(cache, QuestionCache)
+        monkeypatch.setattr(keeping, "KEPT", 3 * cache._size)
+        for number in range(1, 6):
+            state(service, f"token:t{number}")
+        with counted(store) as answered:
+            for number in range(6):
+                state(service, f"token:t{number}")
+        with counted(store) as latest:
+            state(service, "token:t5", "08:00")
+        with counted(store) as first:
+            state(service, "token:t0", "08:00")
+
+        assert ([], [], True) == (answered, latest, bool(first))
+        assert cache._size == sum(kept.size for kept in cache._kept.values()) <= keeping.KEPT
 
 
 def test_facts_of_another_process_count_at_once(desk: Desk):
