@@ -14,6 +14,7 @@ from alembic.config import Config
 from sqlalchemy.engine import Engine
 
 from lineage.store.database import engine as opening
+from lineage.store.database.key_runs import key_runs
 from lineage.store.database.sorted_runs import on_postgresql, sorted_ref
 from lineage.store.database.tables import metadata
 from tests.support import servers
@@ -54,7 +55,7 @@ def in_schemas(database: str) -> Fresh:
         with engine.connect() as connection:
             connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         yield f"{database}?options={quote(f'-c search_path={schema}')}"
-        written = {*metadata.tables, *on_postgresql.tables, sorted_ref.name} - {"meta", "ref"}
+        written = {*metadata.tables, *on_postgresql.tables, sorted_ref.name, key_runs.name} - {"meta", "ref"}
         tables = ", ".join(f'{schema}."{table}"' for table in sorted(written))
         with engine.connect() as connection:
             connection.exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY")
