@@ -78,7 +78,7 @@ def a_service() -> Iterator[tuple[Service, Path]]:
     """A service over an empty store with its log, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "store.db"
-        store = open_store(f"sqlite:///{file}", codec.read, create=True)
+        store = open_store(f"sqlite:///{file}", codec.read, decode_parts=codec.read_parts, create=True)
         log = open_log(f"sqlite:///{file}", create=True, clock=lambda: NOW)
         try:
             yield Service(store, log, Trust(), lambda: NOW, source="urn:bench"), file

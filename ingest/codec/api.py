@@ -13,7 +13,7 @@ the log. A record that cannot be accepted raises ``BadRecordError``, whose ``rea
 - ``credential``: the record contains a raw credential. Raised as ``CredentialError``, whatever else is wrong
 """
 
-from ingest.codec.avro_form import decode, encode, read, split_values
+from ingest.codec.avro_form import decode, encode, read, read_parts, split_values
 from ingest.codec.json_form import decode_line, encode_line, encoded_from_document, event_from_document
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "encoded_from_document",
     "event_from_document",
     "read",
+    "read_parts",
     "split_values",
 ]

@@ -27,7 +27,10 @@ def coder(version: schemas.SchemaVersion) -> Coder:
     def refuse(_: object) -> NoReturn:
         raise SlowPathError
 
-    return Coder(read=lambda value: read_body(version, value[_HEADER_BYTES:]), decode=refuse, encode=refuse)
+    def read(value: bytes) -> Event:
+        return read_body(version, value[_HEADER_BYTES:])
+
+    return Coder(read=read, read_parts=read, decode=refuse, encode=refuse)
 
 
 def read_body(version: schemas.SchemaVersion, encoded: bytes) -> Event:

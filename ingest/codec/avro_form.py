@@ -5,7 +5,7 @@ takes the slow path, which produces the error message: what is wrong, where, and
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from io import BytesIO
 from typing import Final
@@ -16,6 +16,7 @@ from ingest.codec.avro_primitives import Coder
 from ingest.codec.validation import check, refuse_credential, shown
 from lineage.core.model.errors import BadRecordError, UnknownSchemaError
 from lineage.core.model.events import Event
+from lineage.core.model.grants import GrantParts
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +68,32 @@ def read(value: bytes) -> Event:
     except BadRecordError:
         raise
     except Exception as fault:  # hostile bytes may raise anything
-        _refuse_unknown(value)
-        raise BadRecordError("avro", f"the value cannot be read: {type(fault).__name__}") from fault
+        raise _unreadable(value, fault) from fault
+
+
+def read_parts(values: Iterable[bytes]) -> list[Event | GrantParts]:
+    """Decode very many values that the store has already accepted: like ``read``, but grants may stay in parts.
+
+    Raises:
+        BadRecordError: The bytes of one cannot be decoded.
+    """
+    coders = _coders()
+    found: list[Event | GrantParts] = []
+    value = b""
+    try:
+        for value in values:
+            found.append(coders[value[:_HEADER_BYTES]].read_parts(value))
+    except BadRecordError:
+        raise
+    except Exception as fault:  # hostile bytes may raise anything
+        raise _unreadable(value, fault) from fault
+    return found
+
+
+def _unreadable(value: bytes, fault: Exception) -> BadRecordError:
+    """Build the error of a value that cannot be decoded."""
+    _refuse_unknown(value)
+    return BadRecordError("avro", f"the value cannot be read: {type(fault).__name__}")
 
 
 def split_values(values: bytes) -> Iterator[bytes]:

@@ -1,8 +1,9 @@
 """Avro by code generated from the schema: plain Python, twice as fast as fastavro, which builds the NamedTuples.
 
-Three functions are generated from a schema and compiled once: ``read``, ``decode`` (validates while reading) and
-``encode`` (validates while writing). They do not explain what is wrong: they raise ``SlowPathError``, or whatever
-Python raises on malformed bytes, and ``avro_form`` calls ``check`` for the message.
+Four functions are generated from a schema and compiled once: ``read``, ``read_parts`` (leaves those grants in parts
+that share their fields with others), ``decode`` (validates while reading) and ``encode`` (validates while writing).
+They do not explain what is wrong: they raise ``SlowPathError``, or whatever Python raises on malformed bytes, and
+``avro_form`` calls ``check`` for the message.
 
 Hostile bytes are safe: a slice is never longer than the value, a list is refused at its limit before it is read,
 every iteration of a loop consumes a byte, nothing recurses, and the position at the end must be the end of the value.
@@ -20,6 +21,8 @@ from ingest.codec import limits
 from ingest.codec.avro_primitives import Coder, Memo
 from ingest.codec.schema_shape import RECORDS, Field, FieldShape, RecordShape, shape_of
 from lineage.core.model.events import Event
+from lineage.core.model.grants import GrantParts, GrantTemplate
+from lineage.core.model.keys import shared_text
 
 _HEADER: Final = 10
 _ONE_BYTE: Final = 63  # the largest index of a branch or a symbol that zigzag writes in one byte
@@ -29,6 +32,8 @@ _TAIL: Final = 3
 _LEAST_SHARED: Final = 4  # fields
 _SHARED: Final = 1 << 13
 _SHARED_BYTES: Final = 500
+_GRANTS: Final = {"TokenIssued": "token:", "DelegationGranted": "delegation:"}
+_TIMES: Final = frozenset({"issued_at", "not_before", "expires_at"})
 # Unique in every event, so not worth caching.
 _UNIQUE: Final = frozenset({"event_id", "traceparent", "action"})
 
@@ -40,15 +45,16 @@ def coder(version: schemas.SchemaVersion) -> Coder:
         ValueError: The schema uses a construct that the generator does not support.
     """
     shape = shape_of(version.definition)
-    made = {}
-    for name, source in (
-        ("read", reader_source(shape, checked=False)),
-        ("decode", reader_source(shape, checked=True)),
-        ("encode", writer_source(shape, b"\xc3\x01" + version.fingerprint)),
+    made: dict[str, Any] = {}
+    for source, *functions in (
+        (reader_source(shape, checked=False) + parts_source(shape), "read", "read_parts"),
+        (reader_source(shape, checked=True), "decode"),
+        (writer_source(shape, b"\xc3\x01" + version.fingerprint), "encode"),
     ):
         names = _names(shape)
-        exec(compile(source, f"<{name} of {version.file}>", "exec"), names)  # noqa: S102  (generated from our schema)
-        made[name] = names[name]
+        file = f"<{functions[0]} of {version.file}>"
+        exec(compile(source, file, "exec"), names)  # noqa: S102  (generated from our schema)
+        made.update((name, names[name]) for name in functions)
     return Coder(**made)
 
 
@@ -56,8 +62,9 @@ def _names(shape: FieldShape) -> dict[str, Any]:
     """The global names of the generated code, including its own caches."""
     names: dict[str, Any] = {name: value for name, value in vars(avro_parts).items() if not name.startswith("__")}
     names |= RECORDS | {"Event": Event, "new": tuple.__new__}
+    names |= {"GrantParts": GrantParts, "GrantTemplate": GrantTemplate, "shared_text": shared_text}
     for number in range(len(shape.bodies)):
-        names |= {f"shared_{number}": {}, f"rest_{number}": [0]}
+        names |= {f"shared_{number}": {}, f"rest_{number}": [0], f"templates_{number}": {}}
     names["sources"] = Memo(bytes.decode)
     names["ids"], names["texts"] = Memo(avro_parts.checked_id), Memo(avro_parts.checked_text)
     for kind in ("id", "text", "stated"):
@@ -135,13 +142,72 @@ def reader_source(shape: FieldShape, *, checked: bool) -> str:
             out(f"return new(Event, ({', '.join(_slot(slot, order) for slot in Event._fields)},))")
     out(f"bodies = ({', '.join(f'body_{number}' for number in range(len(shape.bodies)))},)")
     with out.block(f"def {name}(v):"):
-        out(f"p = {_HEADER}", "last = len(v) - 8")
-        _read_string(out, "kind = {}")
-        for field in head:
-            _read_field(out, shape.envelope[field], _variable(field), checked=checked)
-        _read_small(out)
+        _read_head(out, shape, head, checked=checked)
         out(f"return bodies[n >> 1]({', '.join(('v', 'p', 'last', 'kind', *map(_variable, head)))})")
     return "\n".join(out.lines) + "\n"
+
+
+def _read_head(out: _PythonLines, shape: FieldShape, head: Sequence[str], *, checked: bool) -> None:
+    """Generate code that reads what precedes the body: the type, fields of the envelope, and the branch in ``n``."""
+    out(f"p = {_HEADER}", "last = len(v) - 8")
+    _read_string(out, "kind = {}")
+    for field in head:
+        _read_field(out, shape.envelope[field], _variable(field), checked=checked)
+    _read_small(out)
+
+
+def parts_source(shape: FieldShape) -> str:
+    """Generate the source of ``read_parts`` and of one function for each body of a grant; ``read`` precedes it."""
+    out = _PythonLines()
+    order = shape.order
+    head, tail = order[1 : order.index("body")], order[order.index("body") + 1 :]
+    arguments = ", ".join(("v", "p", "last", *map(_variable, head)))
+    functions = {}
+    for number, body in enumerate(shape.bodies.values()):
+        _, shared, times, rest = _parts(body)
+        absent = [*rest, *(shape.envelope[name] for name in tail)]
+        if body.name in _GRANTS and shared and _TIMES.issuperset(_names_in(times)) and all(map(_may_be_absent, absent)):
+            functions[number] = f"parts_{number}"
+            with out.block(f"def parts_{number}({arguments}):"):
+                _read_parts(out, body, number, len(absent))
+    out(f"parts = {{{', '.join(f'{number}: {name}' for number, name in functions.items())}}}")
+    with out.block("def read_parts(v):"):
+        _read_head(out, shape, head, checked=False)
+        out("body = parts.get(n >> 1)")
+        out(f"return read(v) if body is None else body({arguments})")
+    return "\n".join(out.lines) + "\n"
+
+
+def _read_parts(out: _PythonLines, body: RecordShape, number: int, absent: int) -> None:
+    """Generate code that leaves a grant in parts if its fields are known; the first with them is read as a whole."""
+    (first, *_), shared, times, rest = _parts(body)
+    _read_string(out, f"key = shared_text({_GRANTS[body.name]!r} + {{}}.decode())")
+    out(f"end = len(v) - rest_{number}[0]")
+    out(f"template = templates_{number}.get(v[p:end]) if end > p else None")
+    with out.block("if template is None:"):
+        out("event = read(v)", f"alike = v[p:len(v) - rest_{number}[0]]", f"known = shared_{number}.get(alike)")
+        with out.block("if known is not None:"):
+            with out.block(f"if len(templates_{number}) >= {_SHARED}:"):
+                out(f"templates_{number}.clear()")
+            out(f"({', '.join(_variable(field.name) for field in shared)},) = known")
+            out(f"{_variable(first.name)} = ''")
+            out(*(f"{_variable(field.name)} = {'()' if field.many else None}" for field in (*times, *rest)))
+            out(f"templates_{number}[alike] = GrantTemplate({_built(body, '')})")
+        out("return event")
+    out("p = end")
+    _read_fields(out, times, "", checked=False)
+    with out.block(f"if v[p:] != {bytes(absent)!r}:"):
+        out("return read(v)")
+    slots = (_slot_of(slot, _names_in(times)) for slot in GrantParts._fields[2:])
+    out(f"return new(GrantParts, (key, template, {', '.join(slots)}))")
+
+
+def _names_in(fields: Sequence[Field]) -> list[str]:
+    return [field.name for field in fields]
+
+
+def _slot_of(name: str, times: Sequence[str]) -> str:
+    return "None" if name in _TIMES and name not in times else _variable(name)
 
 
 def _variable(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from ingest.codec import credentials, limits
 from lineage.core.model.errors import BadRecordError
 from lineage.core.model.events import Event
+from lineage.core.model.grants import GrantParts
 from lineage.core.model.times import EARLIEST, LATEST
 
 _K = TypeVar("_K")
@@ -30,11 +31,13 @@ class SlowPathError(Exception):
 class Coder(NamedTuple):
     """Reads and writes the values of one schema version, header included.
 
-    ``decode`` validates while reading, ``encode`` while writing. Their exceptions do not explain what is wrong: they
-    raise ``SlowPathError``, or whatever Python raises on malformed bytes.
+    ``read_parts`` leaves a grant in parts if it can; ``decode`` validates while reading, ``encode`` while writing.
+    Their exceptions do not explain what is wrong: they raise ``SlowPathError``, or whatever Python raises on malformed
+    bytes.
     """
 
     read: Callable[[bytes], Event]
+    read_parts: Callable[[bytes], Event | GrantParts]
     decode: Callable[[bytes], Event]
     encode: Callable[[Event], bytes]
 

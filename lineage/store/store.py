@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from copy import copy
 from functools import cached_property, lru_cache, partial
@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from lineage.core.model.errors import BadRecordError, IntegrityError, UnavailableError
 from lineage.core.model.events import Event, Fact
+from lineage.core.model.grants import GrantParts
 from lineage.core.model.records import Batch, DecodedRecord, Outcomes, Position, RejectedRecord
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
@@ -57,7 +58,7 @@ from lineage.store.database.tables import (
     sighting,
 )
 from lineage.store.reading.acted import is_complete
-from lineage.store.reading.reader import Reader, fact_of
+from lineage.store.reading.reader import DecodeParts, Reader, fact_of
 from lineage.store.reading.statements import FACT, with_keys
 from lineage.store.writing.fact_rows import BatchRows, Outcome, row_maker
 from lineage.store.writing.key_runs import clear_some
@@ -112,7 +113,13 @@ class Store:
     """
 
     def __init__(
-        self, engine: Engine, secret: bytes, decode: Callable[[bytes], Event], quota: Quota | None = None
+        self,
+        engine: Engine,
+        secret: bytes,
+        decode: Callable[[bytes], Event],
+        quota: Quota | None = None,
+        *,
+        decode_parts: DecodeParts | None = None,
     ) -> None:
         """Use the engine of a store with the current schema version; ``open_store`` creates one."""
         self.engine = engine
@@ -122,6 +129,7 @@ class Store:
         self._reading, self._writing = self._backend.reading(engine), self._backend.writing(engine)
         # Queries about one incident read the same facts repeatedly.
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
+        self._decode_parts = decode_parts
         self.keys = Keys(secret)
         self.quota = quota or Quota()
         self._projection = Projection(self.keys, self.decode, self.quota, engine.dialect.name)
@@ -145,9 +153,25 @@ class Store:
         try:
             return self._remembered(value)
         except BadRecordError as error:
-            raise IntegrityError(
-                f"the store {self.url} is damaged: a fact cannot be read ({error}); run 'delegraph rebuild'"
-            ) from error
+            raise self._damaged(error) from error
+
+    def decode_parts(self, values: Iterable[bytes]) -> Sequence[Event | GrantParts]:
+        """Decode very many values that are read once; grants may stay in parts.
+
+        Raises:
+            IntegrityError: One can no longer be decoded.
+        """
+        if self._decode_parts is None:
+            return list(map(self.decode, values))
+        try:
+            return self._decode_parts(values)
+        except BadRecordError as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: BadRecordError) -> IntegrityError:
+        return IntegrityError(
+            f"the store {self.url} is damaged: a fact cannot be read ({error}); run 'delegraph rebuild'"
+        )
 
     @property
     def url(self) -> str:
@@ -403,7 +427,15 @@ class Store:
         """Open a reader of facts from a snapshot of the store."""
         with gc_paused(), self.connection() as connection:
             narrowed = self._count_narrowed(connection)
-            yield Reader(connection, self.keys, self.decode, trust=trust, known_at=known_at, narrowed=narrowed)
+            yield Reader(
+                connection,
+                self.keys,
+                self.decode,
+                self.decode_parts,
+                trust=trust,
+                known_at=known_at,
+                narrowed=narrowed,
+            )
 
     def _count_narrowed(self, connection: Connection) -> int:
         """Count now and then the runs that readers need not search for every key: statements are worded by that."""
@@ -719,6 +751,7 @@ def open_store(
     url: str,
     decode: Callable[[bytes], Event],
     *,
+    decode_parts: DecodeParts | None = None,
     create: bool = False,
     password: str | None = None,
     quota: Quota | None = None,
@@ -728,6 +761,7 @@ def open_store(
     Args:
         url: ``sqlite:///path`` or ``postgresql://user@host/database``.
         decode: Decodes a stored value.
+        decode_parts: Decodes very many, and may leave grants in parts; None for ``decode``.
         create: Whether to create a missing store, and to migrate an older one.
         password: For PostgreSQL, overrides the password in the URL.
         quota: The limit up to which unreadable records of each source are kept whole; None for the default.
@@ -740,7 +774,7 @@ def open_store(
     try:
         if create:
             upgrade(engine)
-        return Store(engine, check(engine), decode, quota)
+        return Store(engine, check(engine), decode, quota, decode_parts=decode_parts)
     except BaseException:
         engine.dispose()
         raise

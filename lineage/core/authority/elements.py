@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from lineage.core.model.events import DelegationGranted, Event, Fact, StatusList, TokenIssued, digest, fact_order
+from lineage.core.model.grants import FactInParts, common_body
 from lineage.core.model.keys import shared_text, split_key
 from lineage.core.model.references import names_of, parents_of
 from lineage.core.model.times import NEVER, Instant
@@ -185,8 +186,8 @@ class Element(NamedTuple):
 def audience_of(facts: Sequence[Fact]) -> tuple[str, ...]:
     """Every audience that some grants state, each once."""
     if len(facts) == 1:  # the usual case
-        return getattr(facts[0].event.body, "audience", ())
-    return tuple(dict.fromkeys(value for fact in facts for value in getattr(fact.event.body, "audience", ())))
+        return getattr(common_body(facts[0]), "audience", ())
+    return tuple(dict.fromkeys(value for fact in facts for value in getattr(common_body(fact), "audience", ())))
 
 
 def granted_key(body: object) -> str | None:
@@ -203,6 +204,23 @@ def granted_key(body: object) -> str | None:
             return None
 
 
+def claimed_by(fact: Fact) -> Element | None:
+    """Return what a fact alone claims about an element; None if it grants none."""
+    if isinstance(fact, FactInParts):
+        return _in_parts(fact)
+    key = granted_key(fact.event.body)
+    return None if key is None else merge_facts(key, (fact,))
+
+
+def _in_parts(fact: FactInParts) -> Element:
+    key, template, _, _, occurred_at, issued_at, not_before, ends_at = fact.parts
+    if issued_at is None:
+        issued_at = occurred_at
+    if ends_at is None:
+        ends_at = NEVER
+    return Element(key, (fact,), issued_at, not_before, ends_at, template.parents, template.names)
+
+
 def merge_facts(key: str, facts: tuple[Fact, ...]) -> Element:
     """Combine everything that was claimed about one element into one value (clauses 3.2 to 3.4).
 
@@ -211,7 +229,10 @@ def merge_facts(key: str, facts: tuple[Fact, ...]) -> Element:
         facts: The facts that granted it, sorted by ``in_order``. Not empty.
     """
     if len(facts) == 1:  # nearly every element, hence a fast path
-        occurred_at, body = facts[0].event.occurred_at, facts[0].event.body
+        fact = facts[0]
+        if isinstance(fact, FactInParts):
+            return _in_parts(fact)
+        occurred_at, body = fact.event.occurred_at, fact.event.body
         assert isinstance(body, TokenIssued | DelegationGranted)  # noqa: S101 (the caller chose them by granted_key)
         issued_at = body.issued_at if isinstance(body, TokenIssued) and body.issued_at is not None else occurred_at
         ends_at = NEVER if body.expires_at is None else body.expires_at

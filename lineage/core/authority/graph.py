@@ -9,21 +9,23 @@ down at an instant skips subtrees that ended before it, so its cost depends on w
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Any, Final
 
 import networkx as nx
 
-from lineage.core.authority.elements import Element, FactsByKey, granted_key, in_order, merge_facts
+from lineage.core.authority.elements import Element, FactsByKey, claimed_by, in_order, merge_facts
 from lineage.core.model.events import Fact, TokenIssued
+from lineage.core.model.grants import common_body
 from lineage.core.model.maps import ELEMENTS, IN_MEMORY, Maps
 from lineage.core.model.times import NEVER, Instant
 
 # Names are indexed in buckets of 2**32 microseconds (72 minutes) of ``until``, which is fine enough to skip what
 # ended long ago.
 _BUCKET_BITS = 32
+_FEW: Final = 8  # elements of the graph for each asked about, from which on those are looked up one by one
 _NO_ATTRIBUTES: Final[Mapping[str, Any]] = MappingProxyType({})  # of every node and edge
 
 
@@ -41,19 +43,19 @@ class AuthorityGraph:
 
     def add(self, fact: Fact) -> None:
         """Add a fact that grants an element; any other fact is ignored."""
-        body = fact.event.body
-        key = granted_key(body)
-        if key is None:
+        alone = claimed_by(fact)
+        if alone is None:
             return
-        alone = merge_facts(key, (fact,))  # what this fact alone claims
-        new, parents = self.facts.enter(alone)
+        key, ends_at = alone.key, alone.ends_at
+        names, parents = self.facts.enter(alone)
         bound = self.until.get(key, -1)
-        if bound >= 0:  # already indexed under its bound (its children may have arrived first)
-            for name in new:
-                self._named[name][bound >> _BUCKET_BITS].append(key)
-        if bound < alone.ends_at:
-            self._extend(key, alone.ends_at)
-            bound = alone.ends_at
+        if bound < 0:  # nothing depends on it yet, so its bound is its own end
+            self.until[key] = bound = ends_at
+        for name in names:
+            self._named[name][bound >> _BUCKET_BITS].append(key)
+        if bound < ends_at:  # its children may have arrived first
+            self._extend(key, ends_at)
+            bound = ends_at
         for parent in parents:
             below = self._children.get(parent)
             if below is None:
@@ -62,6 +64,7 @@ class AuthorityGraph:
                 below.append(key)
             if self.until.get(parent, -1) < bound:
                 self._extend(parent, bound)
+        body = common_body(fact)
         if isinstance(body, TokenIssued) and body.prior_actors:
             for prior in body.prior_actors:
                 self.asserted[prior].add(key)
@@ -91,6 +94,14 @@ class AuthorityGraph:
         """Whether any event granted it."""
         return key in self._elements
 
+    def among(self, keys: Collection[str]) -> list[Element]:
+        """Return those of some keys that were granted, as elements; each key once, in any order."""
+        return self.facts.among(keys)
+
+    def are_granted(self, keys: AbstractSet[str]) -> bool:
+        """Whether events granted all of some elements."""
+        return self._elements.keys() >= keys
+
     def naming(self, name: str, *, after: Instant = -1) -> Iterator[str]:
         """Yield the elements that name something (a key as ``names_of`` gives it), each once.
 
@@ -118,6 +129,10 @@ class AuthorityGraph:
     def children(self, key: str) -> Sequence[str]:
         """Return the direct dependents of an element."""
         return self._children.get(key, ())
+
+    def children_of(self, keys: AbstractSet[str]) -> set[str]:
+        """Return the direct dependents of some elements."""
+        return set().union(*(self._children[key] for key in self._children.keys() & keys))
 
     def __contains__(self, key: object) -> bool:
         """Whether any fact grants an element or names it as a dependency."""
@@ -249,6 +264,15 @@ class _GrantedElements(FactsByKey):
         if self._added and key in self._added:
             element = self.elements[key] = merge_facts(key, in_order((*element.facts, *self._added.pop(key))))
         return element
+
+    def among(self, keys: Collection[str]) -> list[Element]:
+        """Return the combined claims about those of some keys that an event granted."""
+        if len(keys) * _FEW < len(self.elements):
+            return [element for key in keys if (element := self.element(key)) is not None]
+        for key in self._added.keys() & keys:
+            self.element(key)
+        # In the order in which they were added, so that neighbours in memory are read together.
+        return [element for key, element in self.elements.items() if key in keys]
 
     def get(self, key: str) -> tuple[Fact, ...]:
         """Return the facts that granted an element, sorted by ``in_order``; empty if there are none."""

@@ -54,10 +54,12 @@ def decided(key: str, counted: Collection[Order]) -> DecidedState | None:
     """
     if not counted:
         return None
-    revoking = [order for order in counted if not order.suspends]
     # 6.9: the order on the element itself, else the earliest in effect, then the smallest id.
-    among = revoking or counted
-    [order] = among if len(among) == 1 else [min(among, key=lambda each: (each.key != key, each.rank))]
-    if not revoking:
+    if len(counted) == 1:
+        [order] = counted
+    else:
+        among = [order for order in counted if not order.suspends] or counted
+        order = min(among, key=lambda each: (each.key != key, each.rank))
+    if order.suspends:
         return DecidedState(State.SUSPENDED, order)  # 6.4
     return DecidedState(State.REVOKED if order.key == key else State.CASCADED, order)  # 6.1, 6.2

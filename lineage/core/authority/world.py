@@ -28,6 +28,7 @@ from lineage.core.model.events import (
     TokenIssued,
     WorkloadBound,
 )
+from lineage.core.model.grants import FactInParts
 from lineage.core.model.maps import ACTIONS, DECISIONS, ELEMENTS, IN_MEMORY, Maps
 from lineage.core.model.references import acting
 from lineage.core.model.times import Instant
@@ -75,6 +76,9 @@ class World:
         if not authorised(fact, self.trust) or (self.known_at is not None and fact.recorded_at > self.known_at):
             return
         self.latest = max(self.latest, fact.recorded_at)
+        if isinstance(fact, FactInParts):  # its token has no status list
+            self.graph.add(fact)
+            return
         body = fact.event.body
         if isinstance(body, ActionPerformed):  # most facts
             self.actions.add(body.action, fact)

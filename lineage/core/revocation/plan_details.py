@@ -7,12 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from itertools import chain
 
 from lineage.core.authority.elements import first_stated
 from lineage.core.authority.receivers import Coverage, CoverageClass, coverage_class_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Target, TokenIssued
+from lineage.core.model.grants import distinct_bodies
 from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.revocation.reach import Reach, reach_of, struck_by
@@ -26,21 +26,26 @@ def depths_of(world: World, reach: Reach) -> Counter[tuple[int, str]]:
     seen, depth = set(level), int(proposal.target.kind not in ELEMENT_KINDS)
     while level:
         killed = level & kills
-        tokens = sum(key.startswith("token:") for key in killed)
+        tokens = len([key for key in killed if key.startswith("token:")])
         counts.update({(depth, "token"): tokens, (depth, "delegation"): len(killed) - tokens})
-        below = {child for key in level if proposal.cascade for child in graph.children(key)}
-        level = {key for key in below - seen if graph.until.get(key, NEVER) > proposal.at}
+        below = graph.children_of(level) if proposal.cascade else set()
+        level = {key for key in below if key not in seen and graph.until.get(key, NEVER) > proposal.at}
         seen |= level
         depth += 1
     return counts
 
 
-def covered_by(world: World, kills: Iterable[str]) -> tuple[Counter[str], list[str]]:
+def covered_by(world: World, kills: AbstractSet[str]) -> tuple[Counter[str], list[str]]:
     """Count the elements that each receiver covers, and list those that no receiver covers, sorted."""
     coverage = Coverage(world.receivers.registered())
     by_class: defaultdict[CoverageClass, list[str]] = defaultdict(list)
-    for key in kills:
-        by_class[coverage_class_of(key, world.graph.element(key))].append(key)
+    elements = world.graph.among(kills)
+    for element in elements:
+        by_class[coverage_class_of(element.key, element)].append(element.key)
+    if len(elements) < len(kills):
+        for key in kills:
+            if not world.graph.granted(key):
+                by_class[coverage_class_of(key, None)].append(key)
     counts: Counter[str] = Counter()
     uncovered: list[str] = []
     for coverage_class, keys in by_class.items():
@@ -71,19 +76,19 @@ def tainted_by(world: World, reach: Reach, given_at: Instant) -> int:
     return sum(outcome is not None and outcome.value == "succeeded" for outcome in outcomes)
 
 
-def never_granted(world: World, kills: Collection[str]) -> list[str]:
+def never_granted(world: World, kills: AbstractSet[str]) -> list[str]:
     """List the elements and transitive dependencies that no event granted and that cannot be judged. Sorted."""
     graph = world.graph
     # The whole graph is asked first, because in most worlds every element was granted and nothing has to be walked.
-    if all(map(graph.granted, chain(graph, kills))):
+    if graph.are_granted(graph.until.keys()) and graph.are_granted(kills):
         return []
     return sorted(key for key in graph.above(*kills) if not graph.granted(key))
 
 
-def shared_names(world: World, kills: Iterable[str]) -> set[tuple[str, str]]:
+def shared_names(world: World, kills: Collection[str]) -> set[tuple[str, str]]:
     """Return the (kind, id) of every client, session and workload that the elements name."""
-    bodies = (fact.event.body for fact in world.graph.facts.of(kills))
     # Most elements name the same few things.
+    bodies = distinct_bodies(fact for element in world.graph.among(kills) for fact in element.facts)
     named = {(body.client, body.session, body.workload) for body in bodies if isinstance(body, TokenIssued)}
     found = {pair for ids in named for pair in zip(("client", "session", "workload"), ids, strict=True)}
     return {(kind, id_) for kind, id_ in found if id_ is not None}

@@ -20,7 +20,7 @@ from lineage.core.authority.targets import Cascade, aliases, targets
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target, WorkloadBound, canonical_json
-from lineage.core.model.keys import key_of, split_key
+from lineage.core.model.keys import key_of, shared_text, split_key
 from lineage.core.model.sentences import keyed, moment, principal, sentence
 from lineage.core.model.times import NEVER, Instant, format_instant
 
@@ -102,7 +102,8 @@ class Reach:
     @cached_property
     def kills(self) -> frozenset[str]:
         """``KIND:ID`` of each element that it would kill."""
-        return frozenset(f"token:{id_}" for id_ in self.tokens).union(f"delegation:{id_}" for id_ in self.delegations)
+        tokens = frozenset(shared_text(f"token:{id_}") for id_ in self.tokens)
+        return tokens.union(shared_text(f"delegation:{id_}") for id_ in self.delegations)
 
     @property
     def spared(self) -> int:

@@ -10,6 +10,7 @@ receipt to be computed in parts.
 """
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -71,16 +72,17 @@ class ReceiptLine(NamedTuple):
         A path longer than 64 is reduced to its first and last 32 keys: written out in full in every line, the paths
         of a deep chain would be quadratic in its depth. ``path_length`` is the full length.
         """
-        head = self.steps[self.key].head
-        if head is None or self.path_length <= 2 * _SHOWN:
-            return self._up(self.key, self.path_length)
-        return self._up(head, _SHOWN) + self._up(self.key, _SHOWN)
+        step = self.steps[self.key]
+        if step.head is None or step.length <= 2 * _SHOWN:
+            return self._up(self.key, step.length)
+        return self._up(step.head, _SHOWN) + self._up(self.key, _SHOWN)
 
     def _up(self, key: str, most: int) -> tuple[str, ...]:
         """Return the last ``most`` keys of the path to an element."""
-        path = [key]
-        while len(path) < most and (before := self.steps[path[-1]].before) is not None:
+        steps, path = self.steps, [key]
+        while len(path) < most and (before := steps[key].before) is not None:
             path.append(before)
+            key = before
         if len(path) < most and not self.order.on_element:
             path.append(self.order.target.key)
         return tuple(reversed(path))
@@ -108,13 +110,17 @@ class ReceiptLine(NamedTuple):
     @property
     def principals(self) -> list[str]:
         """The principals that it names, sorted."""
-        names = self.element.names if self.element is not None else ()
-        return sorted(name.removeprefix("principal:") for name in names if name.startswith("principal:"))
+        return [] if self.element is None else list(_principals(self.element.names))
 
     @property
     def place(self) -> tuple[str, str]:
         """Its sort key in the receipt: by id, then by kind."""
         return by_id(self.key)
+
+
+@lru_cache(1 << 13)  # very many elements share their names
+def _principals(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(name.removeprefix("principal:") for name in names if name.startswith("principal:")))
 
 
 def receipt_of(
@@ -182,5 +188,5 @@ def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> ReceiptL
     # The suspension of an expired element is over.
     if found is None or (found.state is State.SUSPENDED and at >= end_for(element, counted)):
         return None
-    steps = next(steps for order, steps in walks if order is found.order)
+    steps = walks[0][1] if len(walks) == 1 else next(steps for order, steps in walks if order is found.order)
     return ReceiptLine(key, found.state, found.order, tuple(counted), steps, element)

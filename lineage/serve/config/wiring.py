@@ -38,7 +38,12 @@ def now() -> Instant:
 def opened_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
     """Open the store."""
     store = open_store(
-        settings.store, codec.read, create=create, password=settings.store_password, quota=settings.quota
+        settings.store,
+        codec.read,
+        decode_parts=codec.read_parts,
+        create=create,
+        password=settings.store_password,
+        quota=settings.quota,
     )
     try:
         yield store
@@ -88,7 +93,7 @@ def opened_embedded_service(
     url: str, clock: Callable[[], Instant], *, source: str, create: bool = False
 ) -> Iterator[Service]:
     """Open a service over a SQLite file with both store and log, with its own clock and no trust file."""
-    store = open_store(url, codec.read, create=create)
+    store = open_store(url, codec.read, decode_parts=codec.read_parts, create=create)
     try:
         log = open_log(url, create=create, clock=clock)
         try:
@@ -102,7 +107,7 @@ def opened_embedded_service(
 @contextmanager
 def opened_shared_embedded_service(url: str, clock: Callable[[], Instant], *, source: str) -> Iterator[Service]:
     """Open the same for many threads; the file must exist."""
-    store = open_store(url, codec.read)
+    store = open_store(url, codec.read, decode_parts=codec.read_parts)
     try:
         log = SharedLog(lambda: open_log(url, create=False, clock=clock))
         try:

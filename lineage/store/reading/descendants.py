@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
+from lineage.core.model.grants import granted_by
 from lineage.core.model.references import RefRole, about, mentions
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import chunks
@@ -50,13 +51,14 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
     principals |= {about(found.event) for found in nearby}
     # The target also as a party: even if no element names it, its aliases and revocations of these count.
     reader.load_around(world, facts, [target], {target, *principals})
-    loaded = {target, *principals, *world.graph, *world.graph.names()}
     # The actions under it; their authority may also depend on other elements that they name.
     used = reader.facts(statements.FACTS_REFERRING, below, role=RefRole.USES)
     decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
     used += reader.facts_referring(decisions, RefRole.USES)
     actions = {found.event.body.action for found in used if isinstance(found.event.body, ActionPerformed)}
-    reader.load_actions(world, actions, loaded=loaded)
+    if actions:
+        loaded = {target, *principals, *world.graph, *world.graph.names()}
+        reader.load_actions(world, actions, loaded=loaded)
 
 
 def collect_hashes(
@@ -112,7 +114,7 @@ def parts_below(
         for found in nearby:
             world.add(found)
         granting = reader.facts_granting(part)
-        keys.update(about(found.event) for found in granting)
+        keys.update(granted_by(found) for found in granting)
         for found in chain(granting, reader.facts_beyond(granting, part)):
             world.add(found)
         yield world, keys

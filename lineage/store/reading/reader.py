@@ -6,7 +6,7 @@ less: the core compares the real ids and applies trust and ``known_at``.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from heapq import merge
@@ -29,6 +29,7 @@ from lineage.core.model.events import (
     TokenIssued,
     digest,
 )
+from lineage.core.model.grants import FactInParts, GrantParts, distinct_bodies
 from lineage.core.model.keys import split_key
 from lineage.core.model.references import RefRole, about, dependencies_of, listed, mentions, mentions_key
 from lineage.core.model.times import Instant
@@ -58,6 +59,9 @@ def _recorded_at(row: Any) -> Instant:
     _, recorded_at, _, _, again = row
     return int(recorded_at if again is None or again > recorded_at else again)
 
+
+DecodeParts = Callable[[Iterable[bytes]], Sequence[Event | GrantParts]]
+"""Decodes stored values, and may leave grants in parts."""
 
 Choose = Callable[[World, list[Fact]], tuple[list[Fact], frozenset[str]]]
 """Chooses from some grants those that are read, and returns the keys of what the others are about and depend on."""
@@ -108,6 +112,7 @@ class Reader:
         connection: Connection,
         keys: Keys,
         decode: Callable[[bytes], Event],
+        decode_parts: DecodeParts,
         *,
         trust: TrustTable | None,
         known_at: Instant | None,
@@ -119,6 +124,7 @@ class Reader:
             connection: A snapshot of the store.
             keys: The store's hash of keys.
             decode: Decodes a stored value.
+            decode_parts: Decodes very many, and may leave grants in parts.
             trust: Which facts are authorised; None for all.
             known_at: Only facts recorded by then are known; None for all.
             narrowed: About how many runs of the index need not be searched for keys that they do not have.
@@ -128,6 +134,7 @@ class Reader:
         self.dialect = connection.dialect.name
         self.keys = keys
         self.decode = decode
+        self.decode_parts = decode_parts
         self._hashed: dict[str, int] = {}  # the hashes of keys that this reader has needed
         self.trust = trust
         self.known_at = known_at
@@ -253,19 +260,23 @@ class Reader:
         if len(self._hashed) > _HASHED:
             self._hashed.clear()
         found: list[Fact] = []
-        decode, known = self.decode, self._hashed
+        decode, known = self.decode_parts, self._hashed
         for part in chunks(hashes):
             rows = rows_found(self.connection, self.worded(statements.GRANTS_ABOUT, len(part)), {"keys": part})
-            for _, recorded_at, misrouted, value, again, hashed in rows:  # there may be very many: no call for each
-                event = decode(value)
-                known[about(event)] = hashed
-                found.append(Fact(event, recorded_at if again is None else min(recorded_at, again), bool(misrouted)))
+            grants = decode(row[3] for row in rows)
+            for (_, recorded_at, misrouted, _, again, hashed), grant in zip(rows, grants, strict=True):
+                first = recorded_at if again is None else min(recorded_at, again)
+                if isinstance(grant, GrantParts):
+                    known[grant.key] = hashed
+                    found.append(FactInParts.of(grant, first, misrouted=bool(misrouted)))
+                else:
+                    known[about(grant)] = hashed
+                    found.append(Fact(grant, first, bool(misrouted)))
         return found
 
     def facts_beyond(self, facts: Iterable[Fact], hashes: AbstractSet[int]) -> list[Fact]:
         """Return the facts that grant what some facts depend on, at any depth, unless it is among some elements."""
-        bodies = (one.event.body for one in facts)
-        grants = (body for body in bodies if isinstance(body, TokenIssued | DelegationGranted))
+        grants = (body for body in distinct_bodies(facts) if isinstance(body, TokenIssued | DelegationGranted))
         depends = {key for grant in grants for key, _ in dependencies_of(grant)}
         return self.facts(statements.FACTS_ABOVE, self.hashes(depends) - hashes)
 
@@ -619,17 +630,17 @@ class Reader:
             bound: Principals whose bindings of agents and workloads are loaded as well.
         """
         names = {*principals, *world.graph.names()} - loaded
-        targets = {*elements, *world.graph} - loaded
         parties = {name for name in names if name.startswith("principal:")}
-        self._load_around(world, parties, targets | (names - parties), registered, bound)
+        targets = (key for key in chain(elements, world.graph) if key not in loaded)
+        self._load_around(world, parties, chain(targets, names - parties), registered, bound)
 
     def _load_around(
         self,
         world: World,
-        parties: Collection[str],
-        targets: Collection[str],
-        registered: Collection[str],
-        bound: Collection[str],
+        parties: Iterable[str],
+        targets: Iterable[str],
+        registered: Iterable[str],
+        bound: Iterable[str],
     ) -> None:
         asked = tuple(map(self.hashes, (parties, targets, registered, bound)))
         nothing: list[int] = []

@@ -22,11 +22,12 @@ from ingest.codec import (
 from ingest.codec import (
     limits as bounds,
 )
-from ingest.codec.api import decode, decode_line, encode, encode_line, event_from_document, read
+from ingest.codec.api import decode, decode_line, encode, encode_line, event_from_document, read, read_parts
 from ingest.codec.avro_primitives import SlowPathError
 from ingest.codec.validation import check
 from lineage.core.model.errors import BadRecordError, CredentialError, UnknownSchemaError
-from lineage.core.model.events import DecisionMade, Event, Resource, TokenIssued
+from lineage.core.model.events import DecisionMade, DelegationGranted, Event, Resource, TokenIssued
+from lineage.core.model.grants import GrantParts
 
 TOKEN = {
     "type": "token.issued",
@@ -582,6 +583,33 @@ def test_what_stored_grants_share_is_one_object():
 
     assert bodies == [first, second, third]
     assert first.scopes is second.scopes
+
+
+def test_stored_grants_that_share_their_fields_stay_in_parts():
+    """
+    All but the first of those that differ only in their id and their times; one that states more is read as a whole,
+    even if it is as long.
+    """
+    alike = TokenIssued("t1", "human:alice", actor="agent:a", scopes=("parts", "write"), issued_at=1, expires_at=2**50)
+    longer = {"single_use": True, "expires_at": 2**47}  # a shorter time and a longer rest
+    more = {"t2": {"expires_at": 2**50 + 1}, "t3": {"issued_at": 2}, "t4": longer}
+    bodies = [alike, *(alike._replace(token=token, **fields) for token, fields in more.items())]
+    events = [Event(event_id=body.token, source="s", occurred_at=1, body=body) for body in bodies]
+    assert 1 == len({len(encode(event)) for event in events})
+    granted = DelegationGranted("d1", "human:alice", "agent:a", scopes=("parts", "write"), not_before=7)
+    events += [
+        Event(event_id=id_, source="s", occurred_at=1, body=granted._replace(delegation=id_)) for id_ in ("d1", "d2")
+    ]
+    values = [encode(event) for event in events]
+    found = read_parts(values)
+
+    assert [2, 3, 6] == [number for number, one in enumerate(found, 1) if isinstance(one, GrantParts)]
+    assert events == [one.event if isinstance(one, GrantParts) else one for one in found]
+    assert found[1].template is found[2].template
+    with pytest.raises(BadRecordError, match="cannot be read"):
+        read_parts([values[0], values[1][:-1]])
+    with pytest.raises(UnknownSchemaError):
+        read_parts([b"\xc3\x01" + bytes(20)])
 
 
 def test_the_cache_of_strings_is_bounded():

@@ -78,7 +78,7 @@ def _canonical(document: Document) -> bytes:
 def line_document(line: ReceiptLine) -> Document:
     """Convert one line of a receipt."""
     kind, id_ = split_key(line.key)
-    path = list(line.path)
+    path, length = list(line.path), line.path_length
     return {
         "kind": kind,
         "id": id_,
@@ -86,7 +86,7 @@ def line_document(line: ReceiptLine) -> Document:
         "revocation": line.order.body.revocation,
         "effective_at": format_instant(line.order.effective_at),
         "path": path,
-        **({"path_length": line.path_length} if line.path_length > len(path) else {}),
+        **({"path_length": length} if length > len(path) else {}),
         "principals": line.principals,
         "expires_at": instant(line.element.expires_at) if line.element is not None else None,
         "born_dead": line.born_dead,
