@@ -343,7 +343,8 @@ class RunFilters:
         connection.execute(filter_on_sqlite.delete().where(filter_on_sqlite.c.of == built.run.mark))
         row = {"mark": built.mark, "of": built.run.mark, "words": len(built.filter)}
         connection.execute(filter_on_sqlite.insert(), [row])
-        self._loaded[built.mark] = built.filter  # not used if this transaction is not committed
+        if sum(map(len, self._loaded.values())) + len(built.filter) <= MOST_WORDS:
+            self._loaded[built.mark] = built.filter  # not used if this transaction is not committed
         self.due.remove(built.run.mark)
         self._has_orphans = True
         return True
