@@ -264,6 +264,17 @@ def test_a_merge_waits_for_the_filters_of_its_runs_but_not_forever(tmp_path: Pat
     assert max(count for count, _ in merging) == sorted_runs.FAN + 1
 
 
+def test_filters_are_built_however_busy_the_machine_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without time for more than one step, what is owed for them does not grow either: look-ups would become slower."""
+    monkeypatch.setattr(stores_of, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(merge_pace, "MOST_PUT_OFF", 20)
+    with a_store(f"sqlite:///{tmp_path}/store.db") as store:
+        for number in range(12):
+            write(store, tokens(10, number), batch=10, start=10 * number)
+            assert store._filtering.owed <= 20
+        assert filtered(store)
+
+
 def test_few_records_load_no_filters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """An order does not wait for megabytes of filters: it asks every run, and finds what is there."""
     url, events = f"sqlite:///{tmp_path}/store.db", tokens(60)
