@@ -14,7 +14,7 @@ _FIRST_STEP: Final = 10_000
 LARGEST_STEP: Final = 60_000
 # Entries that were written and not worked off, less than a run has: when more are owed, no clock ends the steps.
 MOST_PUT_OFF: Final = 600_000
-_FEWEST_RECORDS: Final = 2_000  # of a batch that is made smaller: below that a record costs much more
+_FEWEST_RECORDS: Final = 5_000  # of a batch that is made smaller; a consumer's worker process gets no smaller ones
 _LATEST: Final = 0.2  # the weight of the latest step in the measured speed: one may have waited for a core
 
 
