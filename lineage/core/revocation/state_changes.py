@@ -193,16 +193,20 @@ def changes(
     at: Instant,
     published: Mapping[str, PublishedState],
     again: Collection[str] = frozenset(),
+    *,
+    now: Instant | None = None,
 ) -> list[Change]:
     """List the changes to publish about elements, sorted by key, omitting states that were published before.
 
     Args:
         world: What is known.
         keys: The elements.
-        at: The current time.
+        at: The time of the states.
         published: The last published state of each element.
         again: The elements whose end is published again regardless.
+        now: The time by which an element has expired, if that is not the time of the states.
     """
+    now = at if now is None else now
     found = outcomes(world, keys, at)
     new = []
     for key in sorted(found):
@@ -211,6 +215,6 @@ def changes(
         if (outcome == before.outcome and not is_again) or not (outcome.ended or before.outcome.ended):
             continue
         # An expired element is published only to retract a later end.
-        if outcome.is_relevant(at) or (before.outcome.ended and before.outcome.is_relevant(at)):
+        if outcome.is_relevant(now) or (before.outcome.ended and before.outcome.is_relevant(now)):
             new.append(Change(key, PublishedState(before.number + 1, outcome)))
     return new

@@ -77,6 +77,9 @@ class Feed:
             UnavailableError: The topic or the store is unavailable; ``begin`` again.
         """
         sent = 0
+        if at < self._cursor.at - _GRACE:  # the clock was ahead, so elements that are alive may have tombstones
+            self._latest, self._ending = {}, []
+            self._cursor = self._cursor._replace(seq=0, at=at)
         while rows := outbox.rows(self._store, after=self._cursor.seq, limit=_TOGETHER):
             self._topic.write([self._message(row, at) for row in rows])
             for row in rows:

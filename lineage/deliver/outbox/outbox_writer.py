@@ -7,6 +7,10 @@ with the history. When it starts, and after a rebuild or a change of trust, all 
 It runs outside the transactions of the projection, so a revocation costs the same however many elements depend on its
 target. Any number of processes may run it at once, and each may crash at any time: a process reads the rows of
 others, and writes again if it has newer facts.
+
+A clock that is set back undoes no state, so the time of the states never decreases. Whether an element has expired is
+decided by the clock as it is, and everything is examined again once the clock is set back: what seemed to have expired
+may be alive.
 """
 
 import logging
@@ -19,7 +23,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import ActionPerformed, DecisionMade, Event, Fact
 from lineage.core.model.records import DECISIONS, ORDERS, position_of
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.core.model.trust import Trusted, TrustTable, in_force
 from lineage.core.revocation.state_changes import (
     Change,
@@ -44,6 +48,7 @@ _ROWS: Final = 5_000  # rows examined at a time
 _ATTEMPTS: Final = 20  # while other processes also write
 # After a restart, a fact projected up to this long after it was recorded is still recognised as new.
 _LATE: Final = 600_000_000  # microseconds
+_CLOCK_STEP: Final = SECOND  # a clock that is set back by less was only adjusted
 
 Positions = Mapping[tuple[str, int], int]
 
@@ -91,6 +96,7 @@ class OutboxWriter:
         self._positions: Positions = {}  # the facts that have been examined
         self._seq = 0  # the last row that has been examined
         self._at: Instant = 0
+        self._now: Instant = 0
         self._repeated: set[str] = set()  # elements to publish again on request
         self._coming: set[tuple[Instant, str]] = set()  # when a revocation will change states by itself
 
@@ -127,11 +133,13 @@ class OutboxWriter:
         Returns:
             The number of rows that were written, and whether everything has been examined.
         """
+        if now < self._now - _CLOCK_STEP:
+            self._start = None
         with self._store.snapshot() as still:
             edition, positions = still.version()
             cursor = outbox.cursor_of(still, SPREAD)
             start = self._started(edition, positions, cursor.seq)
-            at = self._at = max(self._at, cursor.at, now)  # a clock that is set back does not undo anything
+            at = self._at = max(self._at, cursor.at, now)
             until = _some_of(self._positions, positions)
             news = _News(
                 [
@@ -142,12 +150,12 @@ class OutboxWriter:
                 outbox.rows(still, after=self._seq, limit=_ROWS) if self._seq < cursor.seq else [],
                 {revocation for moment, revocation in self._coming if moment <= at},
             )
-            found = self._found(still, news, start, at)
+            found = self._found(still, news, start, at, now)
         seq = news.rows[-1].seq if news.rows else self._seq
         if found:
             written = outbox.write(self._store, found, after=cursor.seq, at=at, standing=Standing(edition, positions))
             seq = written if seq == cursor.seq else seq
-        self._positions, self._seq = until, seq
+        self._positions, self._seq, self._now = until, seq, now
         self._repeated.clear()
         self._coming = {each for each in (*self._coming, *effective_times(news.facts)) if each[0] > at}
         return len(found), until == positions and seq >= cursor.seq
@@ -164,19 +172,19 @@ class OutboxWriter:
         self._coming.clear()
         return self._start
 
-    def _found(self, still: Store, news: _News, start: _Start, at: Instant) -> list[Change]:
-        """List the changes to publish."""
+    def _found(self, still: Store, news: _News, start: _Start, at: Instant, now: Instant) -> list[Change]:
+        """List the changes to publish; what had expired by now is omitted."""
         if not (news.facts or news.rows or news.due or self._repeated):
             return []
         told = {row.change.key for row in news.rows}
         with still.reader(trust=start.trust) as reader:
-            world = load_affected(reader, news.facts, news.due, told | self._repeated, at)
-            doubtful = affected(world, news.facts, at) | affected_by(world, news.due, at) | told | self._repeated
+            world = load_affected(reader, news.facts, news.due, told | self._repeated, now)
+            doubtful = affected(world, news.facts, now) | affected_by(world, news.due, now) | told | self._repeated
             latest = outbox.latest_rows(still, doubtful)
             again = self._repeated | self._widened_by(reader, world, news.facts, latest)
             again |= _widened_before(reader, world, news.rows, latest, start)
             published = {key: row.change.version for key, row in latest.items()}
-            return changes(world, doubtful, at, published, again)
+            return changes(world, doubtful, at, published, again, now=now)
 
     def _widened_by(self, reader: Reader, world: World, facts: list[Fact], published: Collection[str]) -> set[str]:
         """Return the published elements for which new facts state an additional audience.

@@ -309,3 +309,42 @@ def test_an_element_that_more_receivers_cover_is_published_again(fresh: Fresh, r
 
         assert [("token:t0", 1), ("token:t1", 1), ("token:t1", 2)] == rows_told
         assert State.REVOKED is rows(store, after=2, limit=1)[0].change.version.outcome.state
+
+
+@pytest.mark.parametrize("process", ["the same", "another", "a new one"])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_is_alive_is_published_also_after_a_clock_was_ahead(fresh: Fresh, process: str, is_late: bool):
+    """
+    With a clock that is hours ahead a revoked token seems to have expired. Once a clock is right its end is published,
+    whether it was revoked before or after that.
+    """
+    moment, ahead = now(), now() + 7_200_000_000
+    fields = {"source": "urn:s", "occurred_at": format_instant(moment)}
+    tokens = [
+        {**fields, "type": "token.issued", "event_id": f"t{n}", "token": f"t{n}", "subject": "human:a", **more}
+        for n, more in enumerate([{}, {"expires_at": format_instant(moment + 3_600_000_000)}])
+    ]
+    orders = [
+        {
+            **fields,
+            "type": "revocation.ordered",
+            "event_id": f"o{n}",
+            "revocation": f"r{n}",
+            "target": {"kind": "token", "id": f"t{n}"},
+            "reason": "test",
+            "ordered_by": "human:ir",
+        }
+        for n in (0, 1)
+    ]
+    with a_store(fresh) as (store, _):
+        writers = {"the same": OutboxWriter(store, None), "another": OutboxWriter(store, None)}
+        take(store, tokens, moment)
+        writers["another"].round(moment)
+        take(store, orders[: 1 if is_late else 2], moment)
+        assert 1 == writers["the same"].round(ahead)
+        if is_late:
+            take(store, orders[1:], moment)
+        writers.get(process, OutboxWriter(store, None)).round(moment + 1)
+
+        assert {"token:t0", "token:t1"} == published_states(store).keys()
+        assert State.REVOKED is published_states(store)["token:t1"].outcome.state

@@ -387,6 +387,7 @@ def test_what_is_read_does_not_grow_with_the_history(installed: Installation, mo
         "_positions": installed.store.positions(),
         "_seq": 4 * 11,
         "_at": NOON + 19 * HOUR,
+        "_now": NOON + 19 * HOUR,
         "_repeated": set(),
         "_coming": set(),
     }

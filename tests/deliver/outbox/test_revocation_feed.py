@@ -155,6 +155,29 @@ def test_an_expired_token_leaves_the_feed(file_desk: Desk, kafka_url: str):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_was_ahead_hides_no_revoked_token(file_desk: Desk, kafka_url: str, restarted: bool):
+    """While it is, revoked tokens seem to have expired; once it is set back, followers know them again."""
+    ends_at = format_instant(NOW + 3_600 * SECOND)
+    file_desk.add(token("first", expires_at=ends_at), token("second", expires_at=ends_at))
+    file_desk.add(order("r1", "token:first"))
+    with Revocations(kafka_url) as revocations:
+        with feeding(file_desk.store, kafka_url) as deliver:
+            deliver(NOW)
+            wait_until(lambda: revocations.dead() == {"first"})
+            time.sleep(BEAT_SECONDS)  # the next heartbeat, with which tombstones come
+            file_desk.add(order("r2", "token:second"))
+            deliver(NOW + 2 * 3_600 * SECOND)
+            wait_until(lambda: revocations.dead() == set())
+            if not restarted:
+                deliver(NOW + 1)
+                wait_until(lambda: revocations.dead() == {"first", "second"})
+        with feeding(file_desk.store, kafka_url) as deliver:
+            deliver(NOW + 2)
+            wait_until(lambda: revocations.dead() == {"first", "second"})
+
+
+@pytest.mark.slow
 def test_answers_are_unknown_before_the_second_heartbeat_and_after_the_last(file_desk: Desk, kafka_url: str):
     """Without a feed every answer is unknown; with one it is known; when it falls silent it is unknown again."""
     file_desk.add(token("a"), token("b"), order("r1", "token:a"))
