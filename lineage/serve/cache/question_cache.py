@@ -58,12 +58,14 @@ class _Answer(NamedTuple):
             that one.
         document: The answer.
         is_whole: Whether the entire basis of findings was examined.
+        size: The length of the document as JSON; 0 beside a small part, where answers are not counted.
     """
 
     since: float
     until: float
     document: Document
     is_whole: bool
+    size: int
 
     def holds_at(self, at: Instant) -> bool:
         """Whether it is the answer for an instant."""
@@ -78,8 +80,9 @@ class KeptThing:
         judged: People's judgements of findings, as far as they were loaded.
         keys: The hashes of everything that is mentioned by the facts that were loaded, including the thing itself.
         seen: The number of changes that had occurred when the keys were last known not to be affected.
-        size: What it takes, in units of about a KB.
-        part_size: The share of its part in that, if the part is large; it may be released.
+        size: What it took when it was last measured, in units of about a KB.
+        part_size: The share of its part in that, if the part is large; it may be released. What the part has kept for
+            answers is included, since most of it is shared with them or with the part.
     """
 
     def __init__(self, key: str, loaded: WorldPart, seen: int) -> None:
@@ -120,7 +123,9 @@ class KeptThing:
         if part is None:
             return None
         since, until = _around(moments, question.at)
-        known = self.answers[question.name] = _Answer(since, until, question.answer(part), part.is_whole)
+        document = question.answer(part)
+        size = 0 if self._is_small else _size(document)
+        known = self.answers[question.name] = _Answer(since, until, document, part.is_whole, size)
         return known
 
     def settle(self, other: "KeptThing | None") -> None:
@@ -145,7 +150,7 @@ class KeptThing:
         if self._part is not None and self._is_small:
             self.size = len(self.keys)
         else:
-            documents = sum(_size(answer.document) for answer in self.answers.values())
+            documents = sum(answer.size for answer in list(self.answers.values()))  # other threads add some
             self.part_size = 0 if self._part is None else len(self.keys)
             self.size = 1 + len(self.keys) // _HASHES + documents // _OBJECTS + self.part_size
 
@@ -230,7 +235,11 @@ class QuestionCache:
             kept = self._valid(question.key)
             seen = self._changes
         progress = self._as_of(place)
+        known = None if kept is None else kept.answers.get(question.name)
         answer = None if kept is None else kept.answer(question)
+        if kept is not None and answer is not None and answer is not known:  # it was found in the part
+            with self._follower.held():
+                self._measure(question.key, kept)
         if kept is None or answer is None:
             with gc_paused():  # most of it is dropped again, so it is not worth scanning
                 found = self._load(question, seen)
@@ -263,7 +272,7 @@ class QuestionCache:
         with self._follower.held():
             if self._kept.get(key) is kept and self._are_unchanged(map(_judgement, findings), seen):
                 kept.keep_judgements({finding: found.get(finding) for finding in findings})
-                self._measure(kept)
+                self._measure(key, kept)
         return found
 
     def non_blocking(self, version: object = None) -> "NonBlocking":
@@ -336,18 +345,24 @@ class QuestionCache:
             kept.settle(self._valid(key))
             if key in self._kept:
                 self._drop(key)
-            if kept.size - kept.part_size <= KEPT * _LARGEST_SHARE:
-                self._kept[key] = kept
-                self._size += kept.size
-                if kept.part_size:
-                    self._large[key] = None
-                self._shrink()
+            self._kept[key] = kept
+            self._size += kept.size
+            if kept.part_size:
+                self._large[key] = None
+            self._limit(key, kept)
 
-    def _measure(self, kept: KeptThing) -> None:
-        """Determine again what is taken by something that is kept."""
-        before = kept.size
-        kept.measure()
-        self._size += kept.size - before
+    def _measure(self, key: str, kept: KeptThing) -> None:
+        """Determine again what is taken by a thing, if it is still kept."""
+        if self._kept.get(key) is kept:
+            before = kept.size
+            kept.measure()
+            self._size += kept.size - before
+            self._limit(key, kept)
+
+    def _limit(self, key: str, kept: KeptThing) -> None:
+        """Drop a thing whose answers take too much alone, and make room for what it takes otherwise."""
+        if kept.size - kept.part_size > KEPT * _LARGEST_SHARE:
+            self._drop(key)
         self._shrink()
 
     def _shrink(self) -> None:

@@ -422,6 +422,107 @@ def test_the_size_of_the_cache_is_limited(desk: Desk, monkeypatch: pytest.Monkey
         assert ({"active"}, 0, True) == (states, len(recent), bool(old))
 
 
+def cache_of(service: Service) -> QuestionCache:
+    assert isinstance(service.worlds, QuestionCache)
+    return service.worlds
+
+
+def assert_everything_is_counted(cache: QuestionCache) -> None:
+    """Compare what the cache counts with the keys, the documents and the large parts that it keeps."""
+    taken = {}
+    for key, kept in cache._kept.items():
+        documents = sum(keeping._size(answer.document) for answer in kept.answers.values())
+        alone = 1 + len(kept.keys) // keeping._HASHES + documents // keeping._OBJECTS
+        is_large = kept._part is not None and not kept._is_small
+        taken[key] = len(kept.keys) if kept._is_small else alone + (len(kept.keys) if is_large else 0)
+        assert is_large == (key in cache._large)
+    assert taken == {key: kept.size for key, kept in cache._kept.items()}
+    assert sum(taken.values()) == cache._size <= keeping.KEPT
+
+
+@pytest.mark.slow
+@settings(max_examples=10)
+@given(seed=SEEDS)
+def test_what_is_kept_is_counted_after_each_question(fresh: stores.Fresh, seed: int):
+    """
+    After any sequence of facts, judgements and questions, some answered from a part, the cache takes what it counts,
+    and no more than its limit; so too after it had to release parts, or drop answers.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    things, actions = worlds.questions(items), worlds.actions(items)
+    offsets = {"decisions": 0, "orders": 0}
+    rest, found = rng.sample(items, len(items)), list[str]()
+    with pytest.MonkeyPatch.context() as bounds, a_store(fresh) as (store, _):
+        bounds.setattr(keeping, "SMALL", rng.choice([0, 0, 10]))
+        bounds.setattr(keeping, "LARGE", rng.choice([0, 0, 20]))
+        service = service_of(store, keeps=True)
+        cache = cache_of(service)
+        while rest:
+            bounds.setattr(keeping, "KEPT", rng.choice([60, 150, 400, 50_000]))
+            cache._shrink()
+            size = rng.randint(1, max(len(items) // 3, 1))
+            batch, rest = rest[:size], rest[size:]
+            batch += [judged(rng.choice(found), rng, len(rest))] if found else []
+            write(store, next_records(batch, offsets))
+            some = rng.sample(things, min(len(things), 4)), rng.sample(actions, min(len(actions), 2))
+            for at in rng.choices(worlds.grid, k=2):
+                for _, answer in asked(service, *some, at):
+                    found += [one["id"] for one in answer["findings"]] if answer else []
+                    assert_everything_is_counted(cache)
+
+
+def delegated(depth: int) -> list[dict[str, Any]]:
+    """Build tokens, each exchanged from the one before by another agent."""
+    children = range(1, depth)
+    return [token("t0"), *(derived(f"t{one}", f"t{one - 1}", actor=f"agent:{one}") for one in children)]
+
+
+@pytest.mark.parametrize("room", [1, 3, 20])
+def test_many_deep_chains_stay_within_the_limit(desk: Desk, monkeypatch: pytest.MonkeyPatch, room: int):
+    """
+    The second question about a deep chain is answered from its part, and that answer counts as well, also once the
+    part is released.
+    """
+    monkeypatch.setattr(keeping, "SMALL", 0)
+    monkeypatch.setattr(keeping, "LARGE", 0)
+    depth = 12
+    desk.take(*delegated(2 * depth))
+    with keeping_at(desk) as (_, service):
+        cache = cache_of(service)
+        service.status("token", f"t{depth}", at=AT)
+        service.chain("token", f"t{depth}", at=AT)
+        monkeypatch.setattr(keeping, "KEPT", room * 2 * cache._size)
+        for number in range(depth, 2 * depth):
+            service.status("token", f"t{number}", at=AT)
+            service.chain("token", f"t{number}", at=AT)
+            assert_everything_is_counted(cache)
+
+        assert 0 < len(cache._kept)
+
+
+def test_a_second_answer_that_takes_too_much_is_not_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    The answers about one thing take at most half of the limit, also if the last of them was found in a large part.
+    """
+    monkeypatch.setattr(keeping, "SMALL", 0)
+    monkeypatch.setattr(keeping, "LARGE", 0)
+    desk.take(*delegated(12))
+    with keeping_at(desk) as (_, service):
+        cache = cache_of(service)
+        service.status("token", "t11", at=AT)
+        (kept,) = cache._kept.values()
+        alone = kept.size - kept.part_size
+        service.chain("token", "t11", at=AT)
+        monkeypatch.setattr(keeping, "KEPT", int(1.5 * (kept.size - kept.part_size)))
+        cache._drop("token:t11")
+        service.status("token", "t11", at=AT)
+        first = [one.size - one.part_size for one in cache._kept.values()]
+        service.chain("token", "t11", at=AT)
+
+        assert ([alone], [], 0) == (first, list(cache._kept), cache._size)
+
+
 def test_a_judgement_counts_in_every_cached_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     """
     Answers that are cached alone share the judgements that were loaded for the first of them.
