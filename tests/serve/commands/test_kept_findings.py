@@ -626,7 +626,7 @@ def open_files() -> list[str]:
     return [str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
 
 
-@pytest.mark.parametrize("fault", ["full", "lost"])
+@pytest.mark.parametrize("fault", ["full", "lost", "damaged"])
 def test_the_index_is_exact_whatever_happens_to_the_file(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -648,7 +648,7 @@ def test_the_index_is_exact_whatever_happens_to_the_file(
             assert "No space left on device" in caplog.text
         else:
             with monkeypatch.context() as during:
-                during.setattr(os, "pread", lambda *_: b"")
+                during.setattr(os, "pread", lambda _, size, __: bytes(size if fault == "damaged" else 0))
                 with pytest.raises(UnavailableError, match="all facts are read"):
                     made.keeper.look(made.now)
             assert made.keeper.is_due()

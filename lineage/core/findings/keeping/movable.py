@@ -8,11 +8,12 @@ Entries move out only when ``trim`` is called, so a collection that was read fro
 """
 
 import pickle
+import re
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, KeysView
 from collections.abc import Set as AbstractSet
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from lineage.core.model.maps import Maps
@@ -20,6 +21,8 @@ from lineage.core.model.maps import Maps
 V = TypeVar("V")
 
 _IN_BLOCK: Final = 16  # records: reading one decodes all of its block
+_FEW: Final = re.compile(rb"[\x01-\x05]")  # records that are left in a block that is merged with others
+_MERGED: Final = 3  # blocks with few records at a time: these fit into one
 _LEAST: Final = 512  # entries that are moved at a time, so that few blocks are small
 _LARGE: Final = 256  # members of a collection that stays: it belongs to a hub, which is asked for all the time
 _DECODED: Final = 64  # blocks that are kept decoded, because neighbours are often asked for together
@@ -39,6 +42,9 @@ class Shelf(Protocol):
 
     def get(self, number: int) -> bytes:
         """Return a block by its number."""
+
+    def remove(self, number: int) -> None:
+        """Let a later block take the place and the number of this one, which can be read until then."""
 
 
 class MovableMaps(Maps):
@@ -171,12 +177,17 @@ class _Map(dict[str, Any]):
         return value
 
     def pop(self, key: str, *default: Any) -> Any:
-        self._records.bring(key[len(self._prefix) :])
+        self._bring_for_removal(key)
         return super().pop(key, *default)
 
     def __delitem__(self, key: str) -> None:
-        self._records.bring(key[len(self._prefix) :])
+        self._bring_for_removal(key)
         super().__delitem__(key)
+
+    def _bring_for_removal(self, key: str) -> None:
+        record_key = key[len(self._prefix) :]
+        self._records.bring(record_key)
+        self.staying.discard(record_key)
 
     def __iter__(self) -> Iterator[str]:
         for key, _ in self.items():  # noqa: PERF102 (these are the keys)
@@ -191,15 +202,15 @@ class _Map(dict[str, Any]):
             yield value
 
     def items(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
-        """Yield all entries; those that are not in memory are read, but not moved back."""
-        inside = list(super().items())
+        """Yield all entries of now; those that are not in memory are read, but not moved back."""
+        inside, moved = list(super().items()), self._records.all_moved()  # before others can be moved back
         known = {key for key, _ in inside}
         yield from inside
         number = self._number()
-        for record_key, values in self._records.all_moved():
+        for record_key, values in moved:
             key = self._prefix + record_key
             if values[number] is not None and key not in known:
-                yield key, values[number]
+                yield key, _get(self, key, values[number])
 
     def __len__(self) -> int:
         return super().__len__() + self.away
@@ -229,6 +240,9 @@ class _Records:
         self._most = most
         self._places = _Places()
         self._decoded: dict[int, tuple[tuple[str, ...], list[list[Any]]]] = {}
+        self._left = bytearray()  # by the number of a block, how many of its records are still there
+        self._blocks = self._on_shelf = 0  # how many blocks and records there are on the shelf
+        self._merged_to = 0  # the block after the last one that was merged with others
         self._room = most  # how many may be moved back until the next trim
         self.maps: list[tuple[_Map, str]] = []
         self.here: set[str] = set()  # keys that certainly have no record on the shelf
@@ -242,12 +256,20 @@ class _Records:
     # Reading
 
     def _block(self, number: int) -> tuple[tuple[str, ...], list[list[Any]]]:
-        """Return the keys of a block, and for each map their values."""
+        """Return the keys of a block, and for each map their values.
+
+        Raises:
+            OSError: It cannot be read or decoded.
+        """
         known = self._decoded.get(number)
         if known is None:
             if len(self._decoded) >= _DECODED:
                 self._decoded.clear()
-            known = self._decoded[number] = pickle.loads(self._shelf.get(number))  # noqa: S301 (our own)
+            block = self._shelf.get(number)
+            try:
+                known = self._decoded[number] = pickle.loads(block)  # noqa: S301 (our own)
+            except Exception as fault:  # whatever damaged bytes lead to
+                raise OSError(f"block {number} is damaged: {fault}") from fault
         return known
 
     def _place(self, key: str) -> int | None:
@@ -279,15 +301,17 @@ class _Records:
             if value is not None:
                 of.away -= 1
                 dict.setdefault(of, prefix + key, value)
-        self._places.remove(key, place)
+        self._take_out(key, place)
         self.brought += 1
         self._room -= 1
 
     def all_moved(self) -> Iterator[tuple[str, list[Any]]]:
-        """Yield every record that is on the shelf now, by its key."""
-        for place in self._places.all():
-            keys, columns = self._block(place // _IN_BLOCK)
-            yield keys[place % _IN_BLOCK], [column[place % _IN_BLOCK] for column in columns]
+        """Return every record that is on the shelf now, by its key; they are read one by one until the next trim."""
+        return map(self._at, self._places.all())
+
+    def _at(self, place: int) -> tuple[str, list[Any]]:
+        keys, columns = self._block(place // _IN_BLOCK)
+        return keys[place % _IN_BLOCK], [column[place % _IN_BLOCK] for column in columns]
 
     # Writing
 
@@ -303,6 +327,10 @@ class _Records:
             for start in range(0, excess, _IN_BLOCK):
                 if not self._move(keys[start : start + _IN_BLOCK], of, prefix, alive):
                     return
+        # While this holds, at least two blocks have few records, so each turn leaves fewer blocks.
+        while self._blocks * _IN_BLOCK > 3 * self._on_shelf + 2 * _IN_BLOCK:
+            if not self._merge(self._blocks_of_few()):
+                return
 
     def _move(self, keys: list[str], of: _Map, prefix: str, alive: AbstractSet[str]) -> bool:
         """Move the records of some keys; return whether there was room for them."""
@@ -320,12 +348,12 @@ class _Records:
                 _set(of, prefix + key, dict.pop(of, prefix + key))  # as if it was new
             else:
                 going.append(key)
-        staying.difference_update(going)
         if not going:
             return True
+        for one, _ in self.maps:
+            one.staying.difference_update(going)
         columns = [[dict.get(one, start + key) for key in going] for one, start in self.maps]
-        number = self._shelf.put(pickle.dumps((tuple(going), columns), pickle.HIGHEST_PROTOCOL))
-        if number is None:
+        if not self._put(going, columns):
             return False
         for (one, start), column in zip(self.maps, columns, strict=True):
             for key, value in zip(going, column, strict=True):
@@ -333,9 +361,56 @@ class _Records:
                     one.away += 1
                     dict.__delitem__(one, start + key)
         self.here.difference_update(going)
-        for slot, key in enumerate(going):
-            self._places.add(key, number * _IN_BLOCK + slot)
         self.moved += len(going)
+        return True
+
+    def _put(self, keys: list[str], columns: list[list[Any]]) -> bool:
+        """Write a block of records; return whether there was room for it."""
+        number = self._shelf.put(pickle.dumps((tuple(keys), columns), pickle.HIGHEST_PROTOCOL))
+        if number is None:
+            return False
+        self._decoded.pop(number, None)  # an earlier block of this number
+        if number >= len(self._left):
+            self._left.extend(bytes(number + 1 - len(self._left)))
+        self._left[number] = len(keys)
+        self._blocks += 1
+        self._on_shelf += len(keys)
+        for slot, key in enumerate(keys):
+            self._places.add(key, number * _IN_BLOCK + slot)
+        return True
+
+    def _take_out(self, key: str, place: int) -> None:
+        """Forget a record on the shelf, and its block if it was the last one there."""
+        self._places.remove(key, place)
+        self._on_shelf -= 1
+        number = place // _IN_BLOCK
+        self._left[number] -= 1
+        if not self._left[number]:
+            self._blocks -= 1
+            self._shelf.remove(number)
+
+    def _blocks_of_few(self) -> list[int]:
+        """Return blocks that have few records left, in turn."""
+        left, start = self._left, self._merged_to
+        matches = chain(_FEW.finditer(left, start), _FEW.finditer(left, 0, start))
+        found = [match.start() for match in islice(matches, _MERGED)]
+        self._merged_to = found[-1] + 1
+        return found
+
+    def _merge(self, numbers: list[int]) -> bool:
+        """Write what is left in some blocks to a single one; return whether there was room for it."""
+        left = [
+            (key, number * _IN_BLOCK + slot)
+            for number in numbers
+            for slot, key in enumerate(self._block(number)[0])
+            if number * _IN_BLOCK + slot in self._places.of(key)
+        ]
+        records = [self._at(place)[1] for _, place in left]
+        columns = [list(column) for column in zip(*records, strict=True)]
+        if not self._put([key for key, _ in left], columns):
+            return False
+        for key, place in left:
+            self._take_out(key, place)
         return True
 
 
