@@ -181,7 +181,7 @@ def test_hostile_records_among_good_ones_end_in_quarantine(kafka_url: str, tmp_p
         for entry in good[refused:]:
             producer.send(log.topic_name(entry.topic), entry.value, key=entry.key)
         producer.flush(60)
-        wait_until(lambda: lag_of(store, log) == 0 or has_ended(first, second), seconds=60 + MANY / 500)
+        wait_until(lambda: lag_of(store, log) == 0 or has_ended(first, second), seconds=180 + MANY / 500)
         for consumer in (first, second):
             assert 200 == consumer.get("/healthz")[0]
             assert memory_of(consumer) < MEMORY_BYTES
