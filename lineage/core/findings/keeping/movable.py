@@ -68,7 +68,7 @@ class MovableMaps(Maps):
 
     def of_values(self, of: str, *, prefix: str = "") -> dict[str, Any]:
         """Create a map of values that are replaced as a whole."""
-        return _Map(self._records_of(of), prefix)
+        return _InMemory(self._records_of(of), prefix)
 
     def of_collections(
         self,
@@ -77,7 +77,7 @@ class MovableMaps(Maps):
         size: Callable[[V], int] = len,  # type: ignore[assignment]
     ) -> defaultdict[str, V]:
         """Create a map of collections that are changed in place."""
-        return cast("defaultdict[str, V]", _Map(self._records_of(of), "", make, size))
+        return cast("defaultdict[str, V]", _InMemory(self._records_of(of), "", make, size))
 
     def _records_of(self, of: str) -> "_Records":
         records = self._records.get(of)
@@ -105,8 +105,8 @@ class MovableMaps(Maps):
         return sum(records.brought for records in self._records.values())
 
 
-class _Map(dict[str, Any]):
-    """A map: as a dictionary, the entries that are in memory; with its own methods, all entries."""
+class _InMemory(dict[str, Any]):
+    """A map of which nothing was moved yet: a dictionary with its own methods, which are fast."""
 
     __slots__ = ("_make", "_prefix", "_records", "away", "size", "staying")
 
@@ -124,7 +124,32 @@ class _Map(dict[str, Any]):
         self.size = size
         self.staying: set[str] = set()  # keys of entries that were not moved when it was their turn
         self.away = 0  # how many of its entries are on the shelf
-        records.maps.append((self, prefix))
+        records.add(self, prefix)
+
+    def __missing__(self, key: str) -> Any:
+        if self._make is None:
+            raise KeyError(key)
+        value = self[key] = self._make()
+        return value
+
+    def is_large(self, key: str) -> bool:
+        """Whether the value of a key is a collection with very many members."""
+        value = _get(self, key)
+        return value is not None and self.size is not None and self.size(value) > _LARGE
+
+    def inside(self) -> int:
+        """Return the number of entries in memory."""
+        return super().__len__()
+
+    def oldest(self, count: int) -> list[str]:
+        """Return the keys that have been in memory for longest."""
+        return list(islice(super().__iter__(), count))
+
+
+class _Map(_InMemory):
+    """A map: as a dictionary, the entries that are in memory; with its own methods, all entries."""
+
+    __slots__ = ()
 
     def _on_shelf(self, key: str) -> Any:
         """Return the value of a key that is not in memory, after moving it there; ``_ABSENT`` if there is none."""
@@ -218,19 +243,6 @@ class _Map(dict[str, Any]):
     def __bool__(self) -> bool:
         return len(self) > 0
 
-    def is_large(self, key: str) -> bool:
-        """Whether the value of a key is a collection with very many members."""
-        value = _get(self, key)
-        return value is not None and self.size is not None and self.size(value) > _LARGE
-
-    def inside(self) -> int:
-        """Return the number of entries in memory."""
-        return super().__len__()
-
-    def oldest(self, count: int) -> list[str]:
-        """Return the keys that have been in memory for longest."""
-        return list(islice(super().__iter__(), count))
-
 
 class _Records:
     """What maps by the same keys know about each thing, as one record."""
@@ -244,7 +256,8 @@ class _Records:
         self._blocks = self._on_shelf = 0  # how many blocks and records there are on the shelf
         self._merged_to = 0  # the block after the last one that was merged with others
         self._room = most  # how many may be moved back until the next trim
-        self.maps: list[tuple[_Map, str]] = []
+        self.maps: list[tuple[_InMemory, str]] = []
+        self._has_moved = False
         self.here: set[str] = set()  # keys that certainly have no record on the shelf
         self.moved = self.brought = 0
 
@@ -252,6 +265,12 @@ class _Records:
     def is_full(self) -> bool:
         """Whether very many records were moved back since the last trim."""
         return self._room <= 0
+
+    def add(self, one: _InMemory, prefix: str) -> None:
+        """Add a map, whose keys begin with a prefix."""
+        self.maps.append((one, prefix))
+        if self._has_moved:
+            one.__class__ = _Map
 
     # Reading
 
@@ -323,6 +342,7 @@ class _Records:
             excess = of.inside() - len(of.staying) - self._most
             if excess < least:
                 continue
+            self._begin_to_move()
             keys = [key[len(prefix) :] for key in of.oldest(excess)]
             for start in range(0, excess, _IN_BLOCK):
                 if not self._move(keys[start : start + _IN_BLOCK], of, prefix, alive):
@@ -332,7 +352,14 @@ class _Records:
             if not self._merge(self._blocks_of_few()):
                 return
 
-    def _move(self, keys: list[str], of: _Map, prefix: str, alive: AbstractSet[str]) -> bool:
+    def _begin_to_move(self) -> None:
+        """Let the maps ask the shelf from now on."""
+        if not self._has_moved:
+            for one, _ in self.maps:
+                one.__class__ = _Map
+            self._has_moved = True
+
+    def _move(self, keys: list[str], of: _InMemory, prefix: str, alive: AbstractSet[str]) -> bool:
         """Move the records of some keys; return whether there was room for them."""
         going, staying, most = [], of.staying, self._most
         collections = [(one, start) for one, start in self.maps if one.size is not None]
