@@ -1,11 +1,7 @@
 """What tells readers in which runs on PostgreSQL a key may be: no run is overlooked, whatever happens in between."""
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,7 +33,7 @@ from lineage.store.rebuild.index_check import entry_differences
 from lineage.store.store import Store
 from lineage.store.writing import key_runs as writing
 from tests.support import stores, worlds
-from tests.support.places import ROOT
+from tests.support.crashes import killed_after
 from tests.support.postgres_stores import a_store, execute, unequal
 
 pytestmark = pytest.mark.postgres
@@ -384,16 +380,7 @@ def test_a_process_killed_while_it_clears_overlooks_nothing(postgres_url: str):
     rng = random.Random(3)
     with a_store(postgres_url) as store:
         for _ in range(5):
-            writer = subprocess.Popen(
-                [sys.executable, "-c", WRITER, postgres_url], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ}
-            )
-            assert writer.stdout is not None
-            for _ in range(rng.randrange(3, 9)):
-                assert b"written" in writer.stdout.readline()
-            time.sleep(rng.uniform(0, 0.03))
-            writer.send_signal(signal.SIGKILL)
-            writer.wait()
-            writer.stdout.close()
+            killed_after(rng.randrange(3, 9), WRITER, postgres_url, rng)
             assert [] == overlooked(store)
             assert [] == [*entry_differences(store)]
         assert narrowed_runs(store) > 3

@@ -1,10 +1,6 @@
 """The filters of the runs on SQLite: whatever writes, merges or interrupts them, no key of a run is overlooked."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,7 +39,7 @@ from lineage.store.store import Store, open_store
 from lineage.store.writing import merge_pace, run_filters
 from lineage.store.writing.run_filters import RunFilters
 from tests.support import stores
-from tests.support.places import ROOT
+from tests.support.crashes import killed_after
 
 START = 1_790_000_000_000_000
 MANY = 1_000_000  # records in a batch for which filters are loaded
@@ -426,16 +422,7 @@ def test_a_process_killed_while_it_builds_or_merges_overlooks_nothing(tmp_path: 
     store = open_store(url, codec.read, create=True)
     rng = random.Random(3)
     for _ in range(4):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, url], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ}
-        )
-        assert writer.stdout is not None
-        for _ in range(rng.randrange(2, 7)):
-            assert b"written" in writer.stdout.readline()
-        time.sleep(rng.uniform(0, 0.03))
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        writer.stdout.close()
+        killed_after(rng.randrange(2, 7), WRITER, url, rng)
         assert [] == overlooked(store)
         assert [] == [*entry_differences(store)]
     events = tokens(3_000)[: max(store.positions().values())]

@@ -4,6 +4,10 @@ import errno
 import json
 import os
 import random
+import signal
+import subprocess
+import sys
+import time
 from multiprocessing import popen_spawn_posix
 from typing import Any, NoReturn
 
@@ -11,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from lineage.serve.cli.main import main
+from tests.support.places import ROOT
 
 
 def events(count: int, rng: random.Random) -> list[dict[str, Any]]:
@@ -63,3 +68,14 @@ def refuse_processes(patch: pytest.MonkeyPatch) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     patch.setattr(popen_spawn_posix, "Popen", refuse)
+
+
+def killed_after(batches: int, script: str, url: str, rng: random.Random) -> None:
+    """Run a script that writes to a store and prints "written" after each batch; kill it shortly after some of them."""
+    command = [sys.executable, "-c", script, url]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ}) as writer:
+        assert writer.stdout is not None
+        for _ in range(batches):
+            assert b"written" in writer.stdout.readline()
+        time.sleep(rng.uniform(0, 0.03))
+        writer.send_signal(signal.SIGKILL)
