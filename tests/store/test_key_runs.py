@@ -3,8 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +14,6 @@ import sqlalchemy as sa
 from ingest import projector
 from ingest.codec import api as codec
 from ingest.log.port import Log, entry_of
-from ingest.opening import open_log
 from ingest.projector import project, read_records
 from ingest.trust_file import Trust
 from lineage.core.model.events import Event, Target, TokenIssued
@@ -34,11 +32,9 @@ from lineage.store.store import Store
 from lineage.store.writing import key_runs as writing
 from tests.support import stores, worlds
 from tests.support.crashes import killed_after
-from tests.support.postgres_stores import a_store, execute, unequal
+from tests.support.postgres_stores import START, a_log, a_store, execute, unequal
 
 pytestmark = pytest.mark.postgres
-
-START = 1_790_000_000_000_000
 
 
 def narrow(patch: Any) -> None:
@@ -56,14 +52,6 @@ def narrow(patch: Any) -> None:
 @pytest.fixture(autouse=True)
 def narrowed(monkeypatch: pytest.MonkeyPatch):
     narrow(monkeypatch.setattr)
-
-
-@contextmanager
-def a_log(folder: Path, seed: int) -> Iterator[Log]:
-    log = open_log(f"sqlite:///{folder}/{uuid4().hex}.db", create=True, clock=lambda: START)
-    log.append(entry_of(each) for each in some_events(seed))
-    yield log
-    log.close()
 
 
 def some_events(seed: int, count: int = 8) -> list[Event]:
@@ -157,7 +145,7 @@ STATEMENTS: dict[str, Mapping[str, Any]] = {
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_wording_of_a_statement_finds_the_same(postgres_url: str, tmp_path: Path, seed: int):
     """Whether all runs are searched or only those that may have a key: for all keys and for single ones."""
-    with a_log(tmp_path, seed) as log, a_store(postgres_url) as store:
+    with a_log(tmp_path, some_events(seed)) as log, a_store(postgres_url) as store:
         in_small_batches(log, store)
         assert narrowed_runs(store) > 7  # of more than one octet
         assert [] == overlooked(store)
@@ -181,7 +169,7 @@ def test_every_wording_of_a_statement_finds_the_same(postgres_url: str, tmp_path
 
 def test_answers_are_those_of_a_store_without_runs(postgres_url: str, tmp_path: Path):
     """Byte for byte, on the other database."""
-    with a_log(tmp_path, 11) as log, a_store(postgres_url) as store:
+    with a_log(tmp_path, some_events(11)) as log, a_store(postgres_url) as store:
         in_small_batches(log, store)
         assert narrowed_runs(store) > 4
         alone = twin(store, tmp_path / "alone.db")
@@ -258,7 +246,7 @@ def _replaced(batch: Batch, number: int) -> Batch:
 
 def test_a_rebuild_replaces_what_is_cleared(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """It has other runs; a process that goes on writing and asking overlooks nothing in them."""
-    with a_log(tmp_path, 5) as log, a_store(postgres_url) as store:
+    with a_log(tmp_path, some_events(5)) as log, a_store(postgres_url) as store:
         in_small_batches(log, store)
         monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 3_000_000)
         maintenance.rebuild(Service(store, log, Trust(), lambda: START, source="urn:test"), lambda _: None)
@@ -341,7 +329,7 @@ def test_a_key_in_very_many_entries_is_read_once(postgres_url: str):
 def test_a_store_of_the_version_before_is_narrowed_by_its_consumers(postgres_url: str, tmp_path: Path):
     """Its complete runs are searched until then; a role that may read the runs may read the new table."""
     role = f"reader_{uuid4().hex}"
-    with a_log(tmp_path, 3) as log, a_store(postgres_url) as store:
+    with a_log(tmp_path, some_events(3)) as log, a_store(postgres_url) as store:
         in_small_batches(log, store)
         try:
             execute(postgres_url, f"CREATE ROLE {role}", f"GRANT SELECT ON run TO {role}")

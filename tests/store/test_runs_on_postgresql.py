@@ -8,9 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,7 +18,6 @@ import sqlalchemy as sa
 from ingest import projector
 from ingest.codec import api as codec
 from ingest.log.port import Log, entry_of
-from ingest.opening import open_log
 from ingest.projector import project, read_records
 from ingest.trust_file import Trust
 from lineage.core.model.errors import AbsentError
@@ -41,7 +38,7 @@ from lineage.store.writing.run_filters import RunFilters
 from tests.support import stores, worlds
 from tests.support.kafka_worlds import wait_until
 from tests.support.places import ROOT
-from tests.support.postgres_stores import a_store, execute, unequal
+from tests.support.postgres_stores import START, a_log, a_store, execute, unequal
 
 pytestmark = pytest.mark.postgres
 
@@ -52,16 +49,7 @@ def filters_for_small_batches(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run_filters, "_FEW", 0)
 
 
-START = 1_790_000_000_000_000
 MANY = 1_000_000  # records in a batch for which filters are loaded
-
-
-@contextmanager
-def a_log(folder: Path, seed: int) -> Iterator[Log]:
-    log = open_log(f"sqlite:///{folder}/{uuid4().hex}.db", create=True, clock=lambda: START)
-    log.append(entry_of(each) for each in some_events(seed))
-    yield log
-    log.close()
 
 
 def some_events(seed: int) -> list[Event]:
@@ -132,7 +120,7 @@ def test_random_worlds_in_many_runs_equal_those_on_sqlite(
 ):
     """Whatever is in complete runs is found: duplicates, conflicts, bounds. And no filter denies a key of its run."""
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 16_000_000)  # a run has 8 facts
-    with a_log(tmp_path, seed) as log, a_store(postgres_url) as store:
+    with a_log(tmp_path, some_events(seed)) as log, a_store(postgres_url) as store:
         in_small_batches(log, store)
         runs = runs_of(store)
         assert len(runs) > 4
@@ -192,7 +180,7 @@ def test_a_writer_whose_run_is_completed_by_another_writes_again(postgres_url: s
 def test_filters_of_a_replaced_store_are_not_used(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A process that goes on writing after a rebuild finds what the rebuild put into other runs."""
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 8_000_000)
-    with a_log(tmp_path, 5) as log, a_store(postgres_url) as store:
+    with a_log(tmp_path, some_events(5)) as log, a_store(postgres_url) as store:
         in_small_batches(log, store)
         monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 3_000_000)
         maintenance.rebuild(Service(store, log, Trust(), lambda: START, source="urn:test"), lambda _: None)
@@ -373,7 +361,7 @@ def add_without_a_run(url: str) -> None:
 def test_an_existing_store_is_its_first_run(postgres_url: str, tmp_path: Path):
     """No row is copied; what is written then is in the first run or a later one; a reader needs no new rights."""
     role = f"reader_{uuid4().hex}"
-    with a_log(tmp_path, 3) as log:
+    with a_log(tmp_path, some_events(3)) as log:
         at_the_version_before(postgres_url, log)
         try:
             execute(
@@ -405,7 +393,7 @@ def test_a_store_with_many_runs_can_be_taken_back_to_the_version_before(
     """A row that is in several runs is kept once; nothing else is lost."""
     monkeypatch.setattr(sorted_runs, "BYTES_OF_CACHE", 16_000_000)
     rows = "SELECT key, until, role, about, n FROM ref ORDER BY 1, 2, 3, 4, 5"
-    with a_log(tmp_path, 7) as log, a_store(postgres_url) as store:
+    with a_log(tmp_path, some_events(7)) as log, a_store(postgres_url) as store:
         in_small_batches(log, store)
         assert len(runs_of(store)) > 4
         before = execute(postgres_url, rows)
@@ -430,7 +418,7 @@ def test_a_migration_that_is_killed_is_continued(postgres_url: str, tmp_path: Pa
     """
     Killed while it builds an index: the store is used as before, and the next attempt builds what is missing.
     """
-    with a_log(tmp_path, 4) as log:
+    with a_log(tmp_path, some_events(4)) as log:
         at_the_version_before(postgres_url, log)
         engine = sa.create_engine(
             sa.make_url(postgres_url).set(drivername="postgresql+psycopg"), isolation_level="REPEATABLE READ"
@@ -460,7 +448,7 @@ def test_a_migration_that_is_killed_is_continued(postgres_url: str, tmp_path: Pa
 
 def test_a_migration_waits_for_no_writer_and_delays_none(postgres_url: str, tmp_path: Path):
     """A consumer of the previous version goes on writing until the last step; two migrations at a time are one."""
-    with a_log(tmp_path, 6) as log:
+    with a_log(tmp_path, some_events(6)) as log:
         at_the_version_before(postgres_url, log)
         stopped = threading.Event()
 

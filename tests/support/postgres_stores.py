@@ -9,10 +9,14 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from ingest.codec import api as codec
-from ingest.log.port import Log
+from ingest.log.port import Log, entry_of
+from ingest.opening import open_log
 from ingest.projector import project
+from lineage.core.model.events import Event
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
+
+START = 1_790_000_000_000_000
 
 
 @contextmanager
@@ -23,6 +27,15 @@ def a_store(url: str, *, create: bool = True) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def a_log(folder: Path, events: list[Event]) -> Iterator[Log]:
+    """Open a new log of some events, recorded at ``START``, within the block."""
+    log = open_log(f"sqlite:///{folder}/{uuid4().hex}.db", create=True, clock=lambda: START)
+    log.append(entry_of(each) for each in events)
+    yield log
+    log.close()
 
 
 def execute(url: str, *statements: str) -> list[Any]:
