@@ -132,6 +132,10 @@ class Revocations:
                     logger.warning("revocations are not followed: %s", fault)
                 self.fault = fault
                 self._leaving.wait(_RETRY_SECONDS)
+            except Exception as error:  # if this thread ended, every answer would stay unknown
+                logger.exception("revocations are not followed; trying again")
+                self.fault = DelegraphError(f"an internal error: {error!r}")
+                self._leaving.wait(_RETRY_SECONDS)
         self._current_until = float("-inf")
 
     def _read(self) -> None:

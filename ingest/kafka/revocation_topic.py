@@ -93,7 +93,7 @@ def element_status_of(value: bytes) -> ElementStatus:
     try:
         stated = json.loads(value)
         return ElementStatus(**{name: kind(stated[name]) for name, kind in _FIELDS.items()})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not the state of an element: {error!r}") from error
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from lineage.core.model.errors import WouldBlockError
+from lineage.core.model.errors import DelegraphError, WouldBlockError
 from lineage.core.model.records import ProjectedBatch
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable, in_force
@@ -170,10 +170,16 @@ class Follower:
             positions, recorded_at = still.progress()
             place = StoreState(still.edition(), positions, trust, recorded_at)
             is_other = before is None or before.edition != place.edition or before.trust is not trust
-            if before is None or is_other or _came(before, place) > self._most:
-                self._load(still)
-            elif before.positions != place.positions:
-                self._apply(still, before.positions)
+            try:
+                if before is None or is_other or _came(before, place) > self._most:
+                    self._load(still)
+                elif before.positions != place.positions:
+                    self._apply(still, before.positions)
+            except DelegraphError:
+                raise
+            except Exception:  # an internal error may have left half a change in the copy
+                self._place = None
+                raise
         self._place, self._mark = place, mark
         return place
 

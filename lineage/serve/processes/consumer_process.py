@@ -22,6 +22,7 @@ from lineage.plumbing.backoff import Backoff
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.config.wiring import Settings, opened_service
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.background_threads import background_threads
 from lineage.serve.processes.consumer_metrics import ConsumerMetrics
 from lineage.serve.processes.health_server import Health, Serving
 from lineage.serve.processes.live_graph import LiveGraph, routes
@@ -40,6 +41,7 @@ _POLL_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 10.0
 _FOLLOW_SECONDS: Final = 0.5  # how often the live graph fetches what others have projected
 _COUNT_SECONDS: Final = 5.0  # how often the quarantine is counted
+_LIVE: Final = "live graph"  # its thread
 
 
 # Creates a progress callback for a total number of records; the total is None if unknown.
@@ -211,13 +213,8 @@ class _ConsumerObserver:
             self._shown = serving.is_loopback  # the live graph is not accessible from elsewhere
             what = "metrics, health and the live graph" if self._shown else "metrics and health"
             logger.info("%s on http://%s:%d", what, serving.host, serving.port)
-            keeping = threading.Thread(target=self._keep, args=(stopped,), name="delegraph-live", daemon=True)
-            keeping.start()
-            try:
+            with background_threads({_LIVE: self._keep}, stopped, self._health, join_seconds=1):
                 yield
-            finally:
-                stopped.set()
-                keeping.join(timeout=1)
 
     def _keep(self, stopped: threading.Event) -> None:
         counted = -_COUNT_SECONDS
@@ -231,6 +228,8 @@ class _ConsumerObserver:
                     index = self._store.runs()
                     self._metrics.index(index.runs, index.waiting)
                     counted = time.monotonic()
+                self._health.part_works(_LIVE)
             except (UnavailableError, IntegrityError) as fault:
                 logger.warning("the live graph is not kept up: %s", fault)
+                self._health.part_failed(_LIVE, str(fault))
             stopped.wait(_FOLLOW_SECONDS)

@@ -49,7 +49,7 @@ _Send = Callable[[dict[str, Any]], Awaitable[None]]
 class Health:
     """The report of a loop about itself: its last turn, what it waits for, whether its lag is known.
 
-    Written by the loop and read by others; every value is set in one step.
+    Threads beside the loop report their faults as parts. Read by others; every value is set in one step.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Health:
         self._stalled_seconds = stalled_seconds
         self._turned_at: float | None = None
         self._fault: str | None = None
+        self._parts: dict[str, str] = {}  # what has failed beside the loop, and why
         self._knows_lag = False
 
     def turned(self) -> None:
@@ -74,6 +75,14 @@ class Health:
         """Note that something the loop needs is unavailable; the loop keeps trying."""
         self._fault = kind
         self.turned()
+
+    def part_failed(self, part: str, reason: str) -> None:
+        """Note that a part of the process does not work; it keeps trying."""
+        self._parts[part] = reason
+
+    def part_works(self, part: str) -> None:
+        """Note that a part works, or is tried again."""
+        self._parts.pop(part, None)
 
     def lag_known(self, known: bool) -> None:
         """Note whether the loop knows its lag."""
@@ -93,6 +102,7 @@ class Health:
         found = [self.stalled(), self._fault and f"waiting after a fault: {self._fault}"]
         if not self._knows_lag:
             found.append("it is not known yet how far behind the projection is")
+        found += [f"{part}: {reason}" for part, reason in sorted(self._parts.copy().items())]
         return [reason for reason in found if reason]
 
 

@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from compose.native.postgres import Postgres
-from ingest.kafka import revocation_topic
+from ingest.kafka import revocation_follower, revocation_topic
 from ingest.kafka.log import READING
 from ingest.kafka.revocation_follower import Revocations
 from ingest.kafka.revocation_topic import HEARTBEAT, ElementStatus, RevocationTopic, element_status_of, value_of
@@ -207,9 +208,34 @@ def test_an_unreadable_value_counts_as_dead(kafka_url: str):
     topic.begin()
     topic.write([("token:a", b"{"), ("token:b", b"[]"), ("token:c", b"7"), ("token:d", b"\xff")])
     topic.write([("token:e", value_of("token:e", ElementStatus("sleeping", 1, "x"))), (HEARTBEAT, b"{}")])
+    infinite = b'{"state": "active", "version": Infinity, "origin": "x"}'
+    topic.write([("token:f", b"[" * 100_000), ("token:g", infinite)])
     topic.close()
     with Revocations(kafka_url) as revocations:
-        wait_until(lambda: revocations.dead() == {"a", "b", "c", "d", "e"})
+        wait_until(lambda: revocations.dead() == set("abcdefg"))
+
+
+def test_a_follower_goes_on_after_an_internal_error(kafka_url: str, monkeypatch: pytest.MonkeyPatch):
+    """If its thread ended, every answer would stay unknown; until it has read the topic again, it states the fault."""
+    topic = RevocationTopic(kafka_url)
+    topic.ensure()
+    topic.begin()
+    topic.write([("token:a", value_of("token:a", ElementStatus("revoked", 1, "x")))])
+    apply, repaired = revocation_follower._apply, threading.Event()
+
+    def fails_first(known: dict[str, ElementStatus], record: object) -> str:
+        if not repaired.is_set():
+            raise KeyError("an internal error")
+        return apply(known, record)
+
+    monkeypatch.setattr(revocation_follower, "_apply", fails_first)
+    with Revocations(kafka_url) as revocations:
+        wait_until(lambda: "an internal error" in str(revocations.fault))
+        repaired.set()
+        wait_until(lambda: revocations.dead() == {"a"})
+
+        assert revocations.fault is None
+    topic.close()
 
 
 def test_a_fenced_writer_writes_nothing_more(kafka_url: str):

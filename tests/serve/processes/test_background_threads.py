@@ -12,9 +12,12 @@ import pytest
 from lineage.serve.processes import background_threads as threads
 from lineage.serve.processes.background_threads import background_threads
 from lineage.serve.processes.checkpoint_process import Checkpointing
+from lineage.serve.processes.consumer_process import _ConsumerObserver
 from lineage.serve.processes.finding_process import FindingProcess
+from lineage.serve.processes.health_server import Health
 from lineage.serve.processes.retention_process import Retaining
 from lineage.serve.processes.rfc7009_process import EndpointCalls
+from tests.support.kafka_worlds import wait_until
 
 SECONDS = 30.0
 
@@ -53,7 +56,15 @@ def keeping(work: FailsFirst) -> Callable[[threading.Event], None]:
     return partial(FindingProcess._each_time, process, work.turn)
 
 
-@pytest.mark.parametrize("of", [calling, checkpointing, retaining, keeping])
+def following(work: FailsFirst) -> Callable[[threading.Event], None]:
+    live: Any = SimpleNamespace(follow=work.turn, size=lambda: (0, 0))
+    store: Any = SimpleNamespace(runs=lambda: SimpleNamespace(runs=0, waiting=0))
+    metrics: Any = SimpleNamespace(graph=lambda *_: None, quarantine=lambda *_: None, index=lambda *_: None)
+    process: Any = SimpleNamespace(_shown=True, _live=live, _store=store, _metrics=metrics, _health=Health())
+    return partial(_ConsumerObserver._keep, process)
+
+
+@pytest.mark.parametrize("of", [calling, checkpointing, retaining, keeping, following])
 def test_work_goes_on_after_an_internal_error(
     of: Callable[[FailsFirst], Callable[[threading.Event], None]],
     monkeypatch: pytest.MonkeyPatch,
@@ -69,6 +80,25 @@ def test_work_goes_on_after_an_internal_error(
 
     assert "works failed; trying again" in caplog.text
     assert not [thread for thread in threading.enumerate() if thread.name == "works"]
+
+
+def test_a_process_is_not_ready_while_a_thread_waits_to_try_again(monkeypatch: pytest.MonkeyPatch):
+    """
+    Its health names the thread; once the work goes on, it is ready again.
+    """
+    monkeypatch.setattr(threads, "_AGAIN_SECONDS", 0.5)
+    work, stopped, health = FailsFirst(), threading.Event(), Health()
+    health.turned()
+    health.lag_known(True)
+
+    def works(stopped: threading.Event) -> None:
+        work.turn()
+        stopped.wait()
+
+    with background_threads({"works": works}, stopped, health):
+        wait_until(lambda: health.reasons() == ["works: an internal error, see the log"])
+        assert work.again.wait(SECONDS)
+        wait_until(lambda: health.reasons() == [])
 
 
 def test_a_thread_that_waits_to_try_again_ends_with_the_block():

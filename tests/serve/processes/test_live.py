@@ -3,15 +3,18 @@
 import gc
 import json
 import random
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compose.native.processes import free_port
 from ingest.codec import api as codec
 from ingest.projector import read_records
 from ingest.trust_file import Trust
@@ -19,7 +22,9 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
 from lineage.core.model.trust import TrustTable
-from lineage.serve.processes import live_graph
+from lineage.serve.config.limits import ConnectionLimits
+from lineage.serve.processes import background_threads, live_graph
+from lineage.serve.processes.consumer_process import _ConsumerObserver
 from lineage.serve.processes.live_graph import LiveGraph, digest_of_store
 from lineage.serve.queries.service import Service
 from lineage.store import store as of_stores
@@ -27,6 +32,7 @@ from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.store import Store, open_store
 from tests.support import worlds
 from tests.support.compare import table_of
+from tests.support.kafka_worlds import wait_until
 
 NOW = worlds.grid[-1]
 
@@ -198,4 +204,46 @@ def test_a_live_graph_that_does_not_keep_up_answers_nothing(tmp_path: Path):
     live.follow()
 
     assert digest_of_store(store, None) == live.digest()["digest"] != before["digest"]
+    store.close()
+
+
+def test_a_live_graph_answers_again_after_an_internal_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    An error that nobody expected, in the middle of a change, ends nothing for good: until the graph is complete again
+    it answers 503, and readiness says why.
+    """
+    monkeypatch.setattr(background_threads, "_AGAIN_SECONDS", 1.0)
+    apply, repaired = AuthorityReplica._take, threading.Event()
+
+    def fails_first(replica: AuthorityReplica, still: Store, positions: Any) -> None:
+        apply(replica, still, positions)
+        if not repaired.is_set():
+            raise KeyError("an internal error")
+
+    monkeypatch.setattr(AuthorityReplica, "_take", fails_first)
+    store, stopped = store_in(tmp_path), threading.Event()
+    first, *others = batches_of(worlds.world(random.Random(1)), random.Random(1), None)
+    store.write(first)
+    observer = _ConsumerObserver(Service(store, None, Trust(), lambda: NOW, source="urn:test"), lambda _: None)
+    observer.turned()
+    observer.assigned([])
+    observer.lag({})
+    address = f"127.0.0.1:{free_port()}"
+
+    def asked(path: str) -> tuple[int, dict[str, Any]]:
+        answer = httpx.get(f"http://{address}{path}", timeout=30)
+        return answer.status_code, answer.json()
+
+    with observer.serving(address, ConnectionLimits(), stopped):
+        wait_until(lambda: asked("/digest")[0] == 200)
+        assert 200 == asked("/readyz")[0]
+        for batch in others:
+            store.write(batch)
+        wait_until(lambda: asked("/readyz")[1].get("reasons") == ["live graph: an internal error, see the log"])
+        assert 503 == asked("/digest")[0]
+        repaired.set()
+        wait_until(lambda: asked("/readyz")[0] == asked("/digest")[0] == 200)
+        found = asked("/digest")[1]["digest"]
+
+    assert digest_of_store(store, None) == found
     store.close()
