@@ -17,7 +17,10 @@ from lineage.core.authority.verdict import State, decided
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered, RevocationLifted, RevocationOrdered
 from lineage.core.model.keys import key_of
-from lineage.core.model.times import NEVER, Instant
+from lineage.core.model.times import NEVER, SECOND, Instant
+
+# Because of clock skew, an enforcement point may honour an expired element for this long.
+GRACE: Final = 300 * SECOND
 
 
 class ElementState(NamedTuple):
@@ -44,6 +47,11 @@ class ElementState(NamedTuple):
     def is_relevant(self, at: Instant) -> bool:
         """Whether it still matters to receivers: an expired element is refused anyway."""
         return self.expires_at is None or at < self.expires_at
+
+    @property
+    def over_at(self) -> Instant:
+        """When no receiver honours it any more, whatever its state and however clocks differ."""
+        return NEVER if self.expires_at is None else self.expires_at + GRACE
 
 
 class PublishedState(NamedTuple):

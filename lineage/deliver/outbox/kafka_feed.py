@@ -10,16 +10,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from ingest.kafka.revocation_topic import ElementStatus, RevocationTopic, heartbeat, value_of
-from lineage.core.model.times import SECOND, Instant, format_instant
+from lineage.core.model.times import Instant, format_instant
+from lineage.core.revocation.state_changes import GRACE
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import OutboxRow
 from lineage.store.store import Store
 
 FEED: Final = "feed"  # its name among the receivers in `delivered`
-GRACE_SECONDS: Final = 300  # because of clock skew, an enforcement point may honour an expired element for this long
 BEAT_SECONDS: Final = 1.0
 _TOGETHER: Final = 2_500  # rows in one transaction: followers apply one while the next is written
-_GRACE: Final = GRACE_SECONDS * SECOND
 
 
 def take_over(topic: RevocationTopic, store: Store, receiver: str) -> tuple[bytes, outbox.Cursor]:
@@ -77,7 +76,7 @@ class Feed:
             UnavailableError: The topic or the store is unavailable; ``begin`` again.
         """
         sent = 0
-        if at < self._cursor.at - _GRACE:  # the clock was ahead, so elements that are alive may have tombstones
+        if at < self._cursor.at - GRACE:  # the clock was ahead, so elements that are alive may have tombstones
             self._latest, self._ending = {}, []
             self._cursor = self._cursor._replace(seq=0, at=at)
         while rows := outbox.rows(self._store, after=self._cursor.seq, limit=_TOGETHER):
@@ -94,7 +93,8 @@ class Feed:
         now = time.monotonic()
         if tombstones or self._beaten is None or now - self._beaten >= BEAT_SECONDS:
             self._topic.write([*tombstones, heartbeat(self._cursor.seq, at)])
-            self._move(self._cursor.seq, at)
+            # The latest time up to which tombstones were sent: the clock may go back in steps below the grace period.
+            self._move(self._cursor.seq, max(self._cursor.at, at))
             self._foreign = set()
             self._beaten = now
         return sent
@@ -104,9 +104,9 @@ class Feed:
 
     def _remember(self, row: OutboxRow) -> None:
         self._latest[row.change.key] = row.seq
-        expires_at = row.change.version.outcome.expires_at
-        if expires_at is not None:
-            heapq.heappush(self._ending, (expires_at + _GRACE, row.seq, row.change.key))
+        outcome = row.change.version.outcome
+        if outcome.expires_at is not None:
+            heapq.heappush(self._ending, (outcome.over_at, row.seq, row.change.key))
 
     def _over(self, at: Instant) -> Iterator[tuple[str, None]]:
         while self._ending and self._ending[0][0] <= at:
@@ -123,7 +123,7 @@ class Feed:
 
     def _message(self, row: OutboxRow, at: Instant) -> tuple[str, bytes | None]:
         key, (number, outcome) = row.change.key, row.change.version
-        if outcome.expires_at is not None and outcome.expires_at + _GRACE <= at:
+        if outcome.over_at <= at:
             return key, None
         status = ElementStatus(
             state=str(outcome.state),

@@ -5,6 +5,9 @@ Calls are only made for permanent revocations: RFC 7009 has no suspension, and a
 reinstated. The rows of the outbox are processed in order, each until the server has answered; the answer is recorded
 and appended to the log as an acknowledgement before the next row. After a crash a call is repeated, which is harmless,
 and the same acknowledgement is sent again, which is a duplicate.
+
+No call is made for a token that has expired. If the clock was ahead when that was decided, the rows are processed again
+from the first one, except those that were accepted.
 """
 
 import hashlib
@@ -14,7 +17,7 @@ import re
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -36,7 +39,8 @@ from lineage.deliver.http.signing_keys import SigningKeys, load_keys
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint
 from lineage.plumbing.backoff import delay_seconds
 from lineage.store.delivery import outbox
-from lineage.store.delivery.outbox import OutboxRow
+from lineage.store.delivery.omissions import forget_omissions, note_omitted, omissions_of
+from lineage.store.delivery.outbox import Cursor, OutboxRow
 from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -135,17 +139,23 @@ class RevocationEndpointClient:
         """
         called = 0
         while time.monotonic() >= self._not_before:
-            cursor = outbox.cursor_of(self._store, self._name)
+            now = self._clock()
+            cursor = self._cursor(now)
             rows = outbox.rows(self._store, after=cursor.seq, limit=_TOGETHER)
             if not rows:
                 break
+            passed = self._accepted_before(cursor, rows)
+            omitted: list[Instant] = []
             answers: list[tuple[OutboxRow, str, str | None]] = []
             fault = None
             done, began = cursor.seq, time.monotonic()
             for row in rows:
                 if answers and time.monotonic() - began > _SETTLE_SECONDS:
                     break
-                handle = self._handle(row)
+                over_at = row.change.version.outcome.over_at
+                if over_at <= now:
+                    omitted.append(over_at)
+                handle = None if over_at <= now or row.seq in passed else self._handle(row)
                 try:
                     if handle is not None:
                         answers.append((row, *self._call(handle)))
@@ -154,8 +164,10 @@ class RevocationEndpointClient:
                     break
                 done = row.seq
             self._settle(answers)
+            if omitted:
+                note_omitted(self._store, self._name, max(omitted))
             if done > cursor.seq:
-                outbox.move(self._store, self._name, cursor, seq=done, at=self._clock(), place=b"")
+                outbox.move(self._store, self._name, cursor, seq=done, at=now, place=cursor.place or b"")
             called += len(answers)
             self._pause(fault)
             if fault is not None:
@@ -168,11 +180,27 @@ class RevocationEndpointClient:
 
     # Rows of the outbox
 
+    def _cursor(self, now: Instant) -> Cursor:
+        """Read the cursor; if tokens were omitted that have not expired by now, move it to the beginning."""
+        omissions = omissions_of(self._store, self._name)
+        cursor = outbox.cursor_of(self._store, self._name)
+        if now < omissions.at:
+            logger.warning("%s is asked again about what seemed to have expired", self.endpoint.receiver)
+            last = str(max(cursor.seq, _last_before(cursor))).encode()
+            cursor = outbox.move(self._store, self._name, cursor, seq=0, at=now, place=last)
+            forget_omissions(self._store, self._name, omissions)
+        return cursor
+
+    def _accepted_before(self, cursor: Cursor, rows: Sequence[OutboxRow]) -> Collection[int]:
+        """Return the rows that were accepted and acknowledged before the cursor was moved to the beginning."""
+        before = [row.seq for row in rows if row.seq <= _last_before(cursor)]
+        return outbox.accepted_at(self._store, self.endpoint.receiver, before) if before else ()
+
     def _handle(self, row: OutboxRow) -> str | None:
         """Return the ``token`` parameter for a row; None if no call is needed."""
         kind, id_ = split_key(row.change.key)
         outcome = row.change.version.outcome
-        if kind != "token" or outcome.state not in _FOR_GOOD or not outcome.is_relevant(self._clock()):
+        if kind != "token" or outcome.state not in _FOR_GOOD:
             return None
         handle = self.endpoint.handle_of(id_)
         if handle is None:
@@ -287,6 +315,11 @@ class RevocationEndpointClient:
                 f"the trust file does not allow the source {SOURCE!r} to send revocation.acknowledged for the receiver "
                 f"{self.endpoint.receiver}; allow it there"
             )
+
+
+def _last_before(cursor: Cursor) -> int:
+    """Return the last row that was processed before the cursor was moved to the beginning; 0 if it was not."""
+    return int(cursor.place or 0)
 
 
 def _beginning(answer: httpx.Response) -> bytes:

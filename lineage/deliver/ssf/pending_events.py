@@ -12,10 +12,10 @@ from lineage.core.revocation.enforced import orders_ending
 from lineage.deliver.ssf.security_event_tokens import claims_of, claims_of_notice, type_of
 from lineage.deliver.ssf.stream_coverage import StreamCoverage, causing
 from lineage.store.delivery import ssf_streams as streams
+from lineage.store.delivery.omissions import forget_omissions, note_omitted, omissions_of
 from lineage.store.delivery.ssf_streams import Stream, UndeliveredRow
 from lineage.store.store import Store
 
-GRACE: Final = 300_000_000  # microseconds; because of clock skew, an expired element may be honoured for this long
 _PAGE: Final = 500  # rows read at a time
 
 
@@ -84,16 +84,19 @@ class EventSource:
         """Find the first events that a stream has not settled yet.
 
         If the receiver's coverage has changed, delivery starts again from the beginning with the latest state of each
-        element, since it may have missed elements that it did not cover before.
+        element, since it may have missed elements that it did not cover before. So it does if the clock was ahead,
+        since it may have missed elements that seemed to have expired.
 
         Raises:
             FencedError: Another process has changed the stream; read it again.
         """
         coverage = self._coverage(stream.receiver)
-        covers = coverage.written
-        if covers != stream.covers:
+        covers, omissions = coverage.written, omissions_of(self._store, stream.id)
+        if covers != stream.covers or at < omissions.at:
             begun = streams.from_the_beginning(self._store)
             stream = streams.change(self._store, stream, covers=covers, **begun)
+            if at < omissions.at:
+                forget_omissions(self._store, stream.id, omissions)
         outgoing = [
             OutgoingEvent(claims["jti"], claims, notice=each.id)
             for each in streams.notices(self._store, stream.id)
@@ -102,7 +105,7 @@ class EventSource:
         through, whole = stream.seq, False
         while not whole and len(outgoing) < limit:
             rows = streams.undelivered(self._store, stream, after=through, limit=_PAGE)
-            outgoing += self._state_events(stream, rows, coverage, at)
+            outgoing += self._state_events(stream, self._relevant(stream, rows, at), coverage, at)
             through = rows[-1].seq if rows else through
             whole = len(rows) < _PAGE
         cut = outgoing[limit:]
@@ -112,15 +115,21 @@ class EventSource:
             through = stream.seq
         return Outstanding(stream, outgoing[:limit], through, more=bool(cut) or not whole)
 
+    def _relevant(self, stream: Stream, rows: Sequence[UndeliveredRow], at: Instant) -> list[UndeliveredRow]:
+        """Return the rows that are not settled, and omit those of elements that nobody honours any more."""
+        rows = [row for row in rows if row.seq not in stream.settled]
+        times = [row.change.version.outcome.over_at for row in rows]
+        if omitted := [time for time in times if time <= at]:
+            note_omitted(self._store, stream.id, max(omitted))  # before they are settled
+        return [row for row, time in zip(rows, times, strict=True) if at < time]
+
     def _state_events(
         self, stream: Stream, rows: Sequence[UndeliveredRow], coverage: StreamCoverage, at: Instant
     ) -> list[OutgoingEvent]:
         matching = [
             row
             for row in rows
-            if row.seq not in stream.settled
-            and row.change.version.outcome.is_relevant(at - GRACE)
-            and (not stream.settings.events or type_of(row.change.version.outcome.state) in stream.settings.events)
+            if not stream.settings.events or type_of(row.change.version.outcome.state) in stream.settings.events
         ]
         if not matching:
             return []

@@ -17,6 +17,7 @@ from lineage.core.model.times import Instant
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.store.database.dialects import add_missing, storable, writing
 from lineage.store.database.tables import dead_letter, notice, spread, stream
+from lineage.store.delivery.omissions import drop_omissions
 from lineage.store.store import Store
 
 ENABLED: Final = "enabled"
@@ -185,6 +186,7 @@ def delete(store: Store, stream_to_delete: Stream) -> None:
     with writing(store.engine) as connection:
         connection.execute(stream.delete().where(stream.c.id == stream_to_delete.id))
         connection.execute(notice.delete().where(notice.c.stream == stream_to_delete.id))
+        drop_omissions(connection, stream_to_delete.id)
 
 
 def last(store: Store) -> int:

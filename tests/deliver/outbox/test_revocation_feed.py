@@ -20,7 +20,9 @@ from ingest.kafka.revocation_follower import Revocations
 from ingest.kafka.revocation_topic import HEARTBEAT, ElementStatus, RevocationTopic, element_status_of, value_of
 from lineage.core.model.errors import FencedError, RefusedError, UnavailableError
 from lineage.core.model.times import format_instant
-from lineage.deliver.outbox.kafka_feed import BEAT_SECONDS, GRACE_SECONDS, Feed
+from lineage.core.revocation.state_changes import GRACE
+from lineage.deliver.outbox import kafka_feed
+from lineage.deliver.outbox.kafka_feed import BEAT_SECONDS, Feed
 from lineage.deliver.outbox.outbox_writer import OutboxWriter
 from lineage.serve.config.wiring import now
 from lineage.store.delivery.outbox import rows
@@ -143,16 +145,30 @@ def test_an_expired_token_leaves_the_feed(file_desk: Desk, kafka_url: str):
         deliver(NOW)
         wait_until(lambda: revocations.dead() == {"short", "long"})
         time.sleep(BEAT_SECONDS)  # the next heartbeat, with which tombstones come
-        deliver(ends_at + GRACE_SECONDS * SECOND - 1)
+        deliver(ends_at + GRACE - 1)
         assert ("token:short", None) not in in_topic(kafka_url)
         time.sleep(BEAT_SECONDS)
-        deliver(ends_at + GRACE_SECONDS * SECOND)
+        deliver(ends_at + GRACE)
         wait_until(lambda: revocations.dead() == {"long"})
 
         file_desk.add(token("short", expires_at=format_instant(ends_at + 3_600 * SECOND)))
-        deliver(ends_at + GRACE_SECONDS * SECOND)
+        deliver(ends_at + GRACE)
         wait_until(lambda: revocations.dead() == {"short", "long"})
     assert [record is None for key, record in in_topic(kafka_url) if key == "token:short"] == [False, True, False]
+
+
+def test_a_clock_that_is_set_back_in_small_steps_hides_no_revoked_token(
+    file_desk: Desk, kafka_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Each step is below the grace period, by which the feed notices that its clock was ahead."""
+    monkeypatch.setattr(kafka_feed, "BEAT_SECONDS", 0.0)  # tombstones come with a heartbeat
+    file_desk.add(token("t", expires_at=format_instant(NOW + 2 * GRACE)), order("r", "token:t"))
+    with Revocations(kafka_url) as revocations, feeding(file_desk.store, kafka_url) as deliver:
+        deliver(NOW)
+        wait_until(lambda: revocations.dead() == {"t"})
+        for step in range(10):
+            deliver(NOW + 3 * GRACE - step * GRACE // 2)
+        wait_until(lambda: revocations.dead() == {"t"})
 
 
 @pytest.mark.slow

@@ -52,11 +52,11 @@ def endpoint_settings(folder: Path, url: str, **more: Any) -> Settings:
     return found
 
 
-def tell(store: Store, *arguments: tuple[str, State]) -> None:
+def tell(store: Store, *arguments: tuple[str, State], expires_at: int | None = None) -> None:
     """Append rows to the outbox: each an element and its state, because of ``r1``."""
     after = outbox.cursor_of(store, outbox.SPREAD).seq
     found = [
-        Change(key, PublishedState(n, ElementState(state, "r1", 1, None)))
+        Change(key, PublishedState(n, ElementState(state, "r1", 1, expires_at)))
         for n, (key, state) in enumerate(arguments, after + 1)
     ]
     outbox.write(store, found, after=after, at=1, standing=Standing(b"", {}))
@@ -133,6 +133,40 @@ def test_a_token_that_the_server_cannot_revoke_is_rejected(fresh: stores.Fresh, 
     note = "the revocation endpoint answers 400 unsupported_token_type"
     assert [(f"{ISSUER}#t1", "rejected", note), (f"{ISSUER}#t2", "enforced", None)] == log.acknowledged
     assert [2] == list(accepted)
+
+
+@pytest.mark.parametrize("process", ["the same", "another", "a new one"])
+def test_what_is_alive_is_revoked_there_also_after_a_clock_was_ahead(
+    fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint, process: str
+):
+    """
+    With a clock that is hours ahead no call is made for a token that seems to have expired. Once a clock is right it is
+    revoked there; what was accepted before, and what has really expired, is not sent again.
+    """
+    log, at, ahead = Log(), 100 * 3_600_000_000, 102 * 3_600_000_000
+    clock = [at]
+    with a_store(fresh) as (store, _):
+        settings = endpoint_settings(tmp_path, endpoint.url)
+
+        def client() -> RevocationEndpointClient:
+            return RevocationEndpointClient(store, None, settings, log.append, lambda: clock[0])
+
+        clients = {"the same": client(), "another": client()}
+        tell(store, (f"token:{ISSUER}#expired", State.REVOKED), expires_at=at - 3_600_000_000)
+        tell(store, (f"token:{ISSUER}#first", State.REVOKED), expires_at=at + 3_600_000_000)
+        assert 1 == clients["another"].turn()
+        clock[0] = ahead
+        tell(store, (f"token:{ISSUER}#second", State.REVOKED), expires_at=at + 3_600_000_000)
+        tell(store, (f"token:{ISSUER}#third", State.REVOKED), expires_at=ahead + 3_600_000_000)
+        assert 1 == clients["the same"].turn()
+        clock[0] = at + 1
+        right = clients.get(process) or clients.setdefault(process, client())
+        assert (1, 0) == (right.turn(), right.turn())
+        for one in clients.values():
+            one.close()
+
+    assert ["first", "third", "second"] == endpoint.tokens
+    assert sorted(endpoint.tokens) == sorted(str(token).partition("#")[2] for token, _, _ in log.acknowledged)
 
 
 FAILURES: list[dict[str, Any]] = [

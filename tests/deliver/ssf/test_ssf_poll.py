@@ -1,13 +1,19 @@
 """Polled streams: whatever is lost on the way, every event is delivered, in order, and with one meaning."""
 
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
 from lineage.core.model.times import format_instant
+from lineage.deliver.ssf.polling import poll
+from lineage.deliver.ssf.push_request import Accepted
+from lineage.deliver.ssf.stream_pusher import PushBackoff, StreamPusher
+from lineage.deliver.ssf.stream_requests import PollRequest
 from lineage.serve.config.wiring import now
 from lineage.store.database.tables import accepted
 from tests.support.feed_desk import Desk, lift, order, token
@@ -18,6 +24,7 @@ from tests.support.ssf_worlds import (
     UPDATED,
     VERIFICATION,
     World,
+    claims_in,
     key_in,
     serving,
     versions_in,
@@ -349,3 +356,45 @@ def test_a_stream_has_the_configuration_of_its_receiver(world: World):
 
     assert [] == gateway.ask("GET", "configuration").json()
     gateway.close()
+
+
+@pytest.mark.parametrize("method", ["poll", "push"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_was_ahead_hides_no_event(world: World, method: str, restarted: bool):
+    """
+    While it is, the event about a token that seems to have expired is omitted; once a clock is right it is delivered.
+    """
+    at = now()
+    world.transmitter.clock = lambda: at
+    fields = {"delivery": {"method": "urn:ietf:rfc:8935", "endpoint_url": "http://127.0.0.1:9"}}
+    stream = world.transmitter.create("gateway", fields if method == "push" else {})["stream_id"]
+    received: list[str] = []
+
+    def deliver(at: int) -> None:
+        transmitter = world.restarted() if restarted else world.transmitter
+        transmitter.clock = lambda: at
+        if method == "push":
+            pusher = StreamPusher(transmitter, stream, PushBackoff(), threading.Event())
+
+            def accepts(_endpoint: str, _authorization: str | None, token: str, *, at: int) -> Accepted:
+                received.append(key_in(claims_in(token)))
+                return Accepted()
+
+            pusher._post.close()
+            pusher._post = SimpleNamespace(send=accepts, close=lambda: None)  # type: ignore[assignment]
+            pusher.push()
+            return
+        sets = poll(transmitter, "gateway", stream, PollRequest(10, True, frozenset(), {}))["sets"]
+        received.extend(key_in(claims_in(token)) for token in sets.values())
+        poll(transmitter, "gateway", stream, PollRequest(0, True, frozenset(sets), {}))
+
+    world.tell(*(token(id_, expires_at=format_instant(at + 3_600_000_000)) for id_ in ("t-1", "t-2")))
+    world.tell(order("r-1", "token:t-1"))
+    deliver(at)
+    world.tell(order("r-2", "token:t-2"))
+    deliver(at + 7_200_000_000)
+    assert ["token:t-1"] == received
+    deliver(at + 1)
+    deliver(at + 2)
+
+    assert ["token:t-1", "token:t-1", "token:t-2"] == received
