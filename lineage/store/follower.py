@@ -59,7 +59,8 @@ class Follower:
         self._most = most
         self._monotonic = monotonic
         self._followed_at = 0.0  # when the last check began
-        self._lock = threading.Lock()
+        self._checking = threading.Lock()  # held while the store is checked, which takes a round trip
+        self._lock = threading.Lock()  # protects the copy; held while it changes, or is used
         self._checks = 0  # number of checks begun
         self._checked = 0  # number of the last check that succeeded
         self._mark: object = None
@@ -76,14 +77,15 @@ class Follower:
             UnavailableError: The store cannot be reached.
         """
         before = self._checks
-        with self._lock:
-            place = self._place
-            if place is None or self._checked <= before:  # a check begun before this call may have missed a fact
+        with self._checking:
+            if self._place is None or self._checked <= before:  # a check begun before this call may have missed a fact
                 self._checks += 1
                 check = self._checks
-                place = self._follow()
+                self._follow()
                 self._checked = check
-            yield place
+        with self._lock:
+            assert self._place is not None  # noqa: S101 (a check has succeeded)
+            yield self._place
 
     @contextmanager
     def non_blocking(self, version: object = None) -> Iterator[StoreState]:
@@ -93,7 +95,8 @@ class Follower:
             version: The version of the store, determined since the caller was asked; None to determine it here.
 
         Raises:
-            WouldBlockError: There were commits since the last check, or that cannot be determined without blocking.
+            WouldBlockError: There were commits since the last check, that cannot be determined without blocking, or the
+                copy is being changed or used. A check in progress by another thread does not matter.
         """
         unknown = version is None and self._store.change_probe is None
         if unknown or not self._lock.acquire(blocking=False):
@@ -119,10 +122,10 @@ class Follower:
 
     @contextmanager
     def held_within(self, seconds: float) -> Iterator[tuple[StoreState | None, float]]:
-        """Lock the copy for the block without checking the store, after at most ``seconds`` for a check in progress.
+        """Lock the copy for the block without checking the store, after at most ``seconds`` while it is being changed.
 
         Yields:
-            The state of the copy, and its age in seconds. No state if nothing is loaded, or the check takes longer.
+            The state of the copy, and its age in seconds. No state if nothing is loaded, or a change takes longer.
         """
         if self._place is None or not self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)):
             yield None, self._age()
@@ -138,8 +141,8 @@ class Follower:
     def pushed(self, batch: ProjectedBatch, take: Callable[[ProjectedBatch], None]) -> None:
         """Apply a batch that this process has just committed, without reading it from the store.
 
-        A batch that does not directly follow the copy, or comes during a check, is left to the next check. This does
-        not reset the age of the copy: other processes may have projected something else.
+        A batch that does not directly follow the copy, or comes while it is being changed, is left to the next check.
+        This does not reset the age of the copy: other processes may have projected something else.
         """
         if self._place is None or not self._lock.acquire(timeout=_PUSH_SECONDS):
             return
@@ -154,18 +157,19 @@ class Follower:
         finally:
             self._lock.release()
 
-    def _follow(self) -> StoreState:
+    def _follow(self) -> None:
+        """Bring the copy up to date; ``_checking`` must be held."""
         began = self._monotonic()
-        place = self._looked_at_store()
-        self._followed_at = began
-        return place
-
-    def _looked_at_store(self) -> StoreState:
         mark = self._store.change_token()  # before reading, to notice a commit during the read
+        with self._lock:
+            self._catch_up(mark)
+            self._followed_at = began
+
+    def _catch_up(self, mark: object) -> None:
         trust = in_force(self._trust)
         before = self._place
         if before is not None and mark == self._mark and trust is before.trust:
-            return before
+            return
         with self._store.snapshot() as still:
             positions, recorded_at = still.progress()
             place = StoreState(still.edition(), positions, trust, recorded_at)
@@ -181,7 +185,6 @@ class Follower:
                 self._place = None
                 raise
         self._place, self._mark = place, mark
-        return place
 
 
 def _came(before: StoreState, place: StoreState) -> int:

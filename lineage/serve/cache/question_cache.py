@@ -291,24 +291,36 @@ class QuestionCache:
         answer = None if kept is None else kept.at_hand(question)
         if kept is None or answer is None or not self._is_current(progress, place):
             raise WouldBlockError(f"what {question.key} depends on has to be loaded")
+        if self._is_due(progress) and not self._counting.locked():
+            raise WouldBlockError("the end of the log is read again")  # by this caller, before all others have to wait
         return Answered(answer.document, progress.document, answer.is_whole, kept.judgements_at_hand)
 
     def _as_of(self, place: StoreState) -> Document:
+        # One caller asks the log. The others use the last answer as long as it is recent enough, or wait for the next.
         if self._is_current(progress := self._progress, place):
-            return progress.document
-        with self._counting:  # one caller asks the log, and those who waited use the answer
-            if self._is_current(progress := self._progress, place):
+            if not self._is_due(progress) or not self._counting.acquire(blocking=False):
+                return progress.document
+        else:
+            self._counting.acquire()
+        try:
+            if self._is_current(progress := self._progress, place) and not self._is_due(progress):
                 return progress.document
             asked_at = self._monotonic()
             document = as_of(self._store, self._log, place.positions, place.recorded_at)
             self._progress = _Progress(place, document, asked_at)
             return document
+        finally:
+            self._counting.release()
 
     def _is_current(self, progress: "_Progress | None", place: StoreState) -> TypeGuard["_Progress"]:
         """Whether the progress is that of a state, and the end of the log was read recently enough."""
         if progress is None or progress.place is not place:
             return False
         return self._log_inside or self._monotonic() - progress.asked_at < self._behind_seconds
+
+    def _is_due(self, progress: "_Progress") -> bool:
+        """Whether the end of the log is read again although it was read recently, so that nobody has to wait for it."""
+        return not self._log_inside and self._monotonic() - progress.asked_at > self._behind_seconds / 2
 
     def _valid(self, key: str) -> KeptThing | None:
         """Return what is kept about a thing, unless facts have affected it."""

@@ -214,6 +214,36 @@ def test_a_large_part_takes_no_room_from_answers(desk: Desk, monkeypatch: pytest
         assert cache._size == sum(kept.size for kept in cache._kept.values()) <= keeping.KEPT
 
 
+def test_a_check_in_progress_delays_no_cached_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    While one thread waits for a check of the store, a caller that knows the store's version gets a cached answer.
+    """
+    desk.take(token("t1"))
+    with keeping_at(desk) as (store, service):
+        version = store.change_token()
+        first = state(service, "token:t1")
+        begun, finished = threading.Event(), threading.Event()
+
+        def slow() -> object:
+            begun.set()
+            assert finished.wait(60)
+            return version
+
+        monkeypatch.setattr(store, "change_token", slow)
+        waiting = threading.Thread(target=state, args=(service, "token:t1"))
+        waiting.start()
+        assert begun.wait(60)
+        try:
+            non_blocking = service.non_blocking(version)
+            assert non_blocking is not None
+            second = state(non_blocking, "token:t1")
+        finally:
+            finished.set()
+            waiting.join()
+
+        assert ("active", "active") == (first, second)
+
+
 def test_facts_of_another_process_count_at_once(desk: Desk):
     """
     An order on the client of a distant parent is in every answer as soon as it is projected, by whichever process.

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from ingest.codec import api as codec
 from ingest.log.port import Entry, entry_of
 from ingest.opening import open_log
 from ingest.projector import project
-from lineage.core.model.errors import UnavailableError
+from lineage.core.model.errors import UnavailableError, WouldBlockError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS
 from lineage.serve.cache.loader import Question
@@ -229,3 +230,44 @@ def test_the_count_of_missing_records_is_as_old_as_it_may_be(tmp_path: Path):
     store.close()
 
     assert [0, 0, 1, 1] == counts
+
+
+def test_while_the_end_of_the_log_is_read_again_nobody_else_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    When half of the time has passed, one caller has to read the end of the log; the others get cached answers.
+    """
+    now = [0.0]
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    log = open_log(f"sqlite:///{tmp_path}/log.db", create=True, clock=lambda: INGESTED)
+    log.append([entry_of(Event("1", "urn:test", ASKED, TokenIssued(token="t1", subject="human:x")))])
+    project(log, store, None)
+    worlds = QuestionCache(store, log, None, log_inside=False, behind_seconds=10, monotonic=lambda: now[0])
+    question = Question("nothing", "token:t1", ASKED, lambda _: {})
+    begun, finished, ends = threading.Event(), threading.Event(), log.ends()
+
+    def slow() -> dict[tuple[str, int], int]:
+        begun.set()
+        assert finished.wait(60)
+        return {place: end + 1 for place, end in ends.items()}
+
+    def behind() -> object:
+        found = worlds.non_blocking().ask(question, None)
+        return found.as_of["behind"]
+
+    worlds.ask(question, None)
+    monkeypatch.setattr(log, "ends", slow)
+    counts = [behind()]
+    now[0] = 6
+    with pytest.raises(WouldBlockError):
+        behind()
+    reading = threading.Thread(target=worlds.ask, args=(question, None))
+    reading.start()
+    assert begun.wait(60)
+    counts.append(behind())
+    finished.set()
+    reading.join()
+    counts.append(behind())
+    log.close()
+    store.close()
+
+    assert [0, 0, len(ends)] == counts
