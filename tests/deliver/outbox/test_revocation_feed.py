@@ -379,6 +379,7 @@ def test_repeatedly_killed_deliveries_skip_nothing(desk: Desk, kafka_url: str):
                     elif given:
                         desk.add(lift(given.pop(rng.randrange(len(given))), now()))
                     time.sleep(0.01)
+        desk.add(suspension("last", "root0", now()))  # otherwise everything may have been lifted
         with delivering(desk.url, kafka_url) as run:
             spread = OutboxWriter(desk.store, None)
             assert revocations.wait_until_current(timeout=60)
