@@ -203,6 +203,7 @@ def changes(
     again: Collection[str] = frozenset(),
     *,
     now: Instant | None = None,
+    also_at: Instant | None = None,
 ) -> list[Change]:
     """List the changes to publish about elements, sorted by key, omitting states that were published before.
 
@@ -213,9 +214,13 @@ def changes(
         published: The last published state of each element.
         again: The elements whose end is published again regardless.
         now: The time by which an element has expired, if that is not the time of the states.
+        also_at: Another time; what has ended at either has ended.
     """
     now = at if now is None else now
     found = outcomes(world, keys, at)
+    if also_at is not None:
+        then = outcomes(world, [key for key, outcome in found.items() if not outcome.ended], also_at)
+        found |= {key: outcome for key, outcome in then.items() if outcome.ended}
     new = []
     for key in sorted(found):
         before, outcome = published.get(key, _NOTHING), found[key]

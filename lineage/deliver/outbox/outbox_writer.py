@@ -8,9 +8,10 @@ It runs outside the transactions of the projection, so a revocation costs the sa
 target. Any number of processes may run it at once, and each may crash at any time: a process reads the rows of
 others, and writes again if it has newer facts.
 
-A clock that is set back undoes no state, so the time of the states never decreases. Whether an element has expired is
-decided by the clock as it is, and everything is examined again once the clock is set back: what seemed to have expired
-may be alive.
+No clock can be trusted, so nothing that has ended is published as active because of one. The time of the states never
+decreases, so a clock that is set back undoes no end; until it has caught up, what has ended by the clock as it is has
+ended as well, so a lift that a clock which was ahead has published too early is undone. Whether an element has expired
+is decided by the clock as it is. Once the clock is set back, everything is examined again.
 """
 
 import logging
@@ -49,6 +50,7 @@ _ATTEMPTS: Final = 20  # while other processes also write
 # After a restart, a fact projected up to this long after it was recorded is still recognised as new.
 _LATE: Final = 600_000_000  # microseconds
 _CLOCK_STEP: Final = SECOND  # a clock that is set back by less was only adjusted
+_CLOCK_SKEW: Final = 5 * SECOND  # by which the clocks of the processes over one store may differ
 
 Positions = Mapping[tuple[str, int], int]
 
@@ -139,7 +141,7 @@ class OutboxWriter:
             edition, positions = still.version()
             cursor = outbox.cursor_of(still, SPREAD)
             start = self._started(edition, positions, cursor.seq)
-            at = self._at = max(self._at, cursor.at, now)
+            at = max(self._at, cursor.at, now)
             until = _some_of(self._positions, positions)
             news = _News(
                 [
@@ -148,16 +150,20 @@ class OutboxWriter:
                     if not isinstance(stored.fact.event.body, ActionPerformed | DecisionMade)
                 ],
                 outbox.rows(still, after=self._seq, limit=_ROWS) if self._seq < cursor.seq else [],
-                {revocation for moment, revocation in self._coming if moment <= at},
+                {
+                    revocation
+                    for moment, revocation in self._coming
+                    if self._at < moment <= at or self._now < moment <= now
+                },
             )
             found = self._found(still, news, start, at, now)
         seq = news.rows[-1].seq if news.rows else self._seq
         if found:
             written = outbox.write(self._store, found, after=cursor.seq, at=at, standing=Standing(edition, positions))
             seq = written if seq == cursor.seq else seq
-        self._positions, self._seq, self._now = until, seq, now
+        self._positions, self._seq, self._at, self._now = until, seq, at, now
         self._repeated.clear()
-        self._coming = {each for each in (*self._coming, *effective_times(news.facts)) if each[0] > at}
+        self._coming = {each for each in (*self._coming, *effective_times(news.facts)) if each[0] > now}
         return len(found), until == positions and seq >= cursor.seq
 
     def _started(self, edition: bytes, positions: Positions, last: int) -> _Start:
@@ -184,7 +190,8 @@ class OutboxWriter:
             again = self._repeated | self._widened_by(reader, world, news.facts, latest)
             again |= _widened_before(reader, world, news.rows, latest, start)
             published = {key: row.change.version for key, row in latest.items()}
-            return changes(world, doubtful, at, published, again, now=now)
+            also_at = now if now < at - _CLOCK_SKEW else None
+            return changes(world, doubtful, at, published, again, now=now, also_at=also_at)
 
     def _widened_by(self, reader: Reader, world: World, facts: list[Fact], published: Collection[str]) -> set[str]:
         """Return the published elements for which new facts state an additional audience.

@@ -348,3 +348,62 @@ def test_what_is_alive_is_published_also_after_a_clock_was_ahead(fresh: Fresh, p
 
         assert {"token:t0", "token:t1"} == published_states(store).keys()
         assert State.REVOKED is published_states(store)["token:t1"].outcome.state
+
+
+@pytest.mark.parametrize("process", ["the same", "another", "a new one"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_lift_that_was_published_too_early_is_undone(
+    fresh: Fresh, process: str, is_known: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    A clock that is hours ahead publishes a lift before its time. Once a clock is right the end is published again, and
+    the lift when its time has come. An order that was published too early is not undone.
+    """
+    moment, hour = now(), 3_600_000_000
+    fields = {"source": "urn:s", "occurred_at": format_instant(moment)}
+    later = format_instant(moment + hour)
+    tokens = [
+        {**fields, "type": "token.issued", "event_id": id_, "token": id_, "subject": "human:a"} for id_ in ("t0", "t1")
+    ]
+    order = {**fields, "type": "revocation.ordered", "reason": "test", "ordered_by": "human:ir", "mode": "suspend"}
+    orders = [
+        {**order, "event_id": "o0", "revocation": "r0", "target": {"kind": "token", "id": "t0"}},
+        {
+            **order,
+            "event_id": "o1",
+            "revocation": "r1",
+            "target": {"kind": "token", "id": "t1"},
+            "effective_at": later,
+        },
+    ]
+    lift = {
+        **fields,
+        "type": "revocation.lifted",
+        "event_id": "l",
+        "revocation": "r0",
+        "lifted_by": "human:ir",
+        "effective_at": later,
+    }
+    with a_store(fresh) as (store, _):
+        writers = {"the same": OutboxWriter(store, None), "another": OutboxWriter(store, None)}
+
+        def ended() -> set[str]:
+            return {key for key, state in published_states(store).items() if state.outcome.ended}
+
+        take(store, [*tokens, *orders, *([lift] if is_known else [])], moment)
+        for writer in writers.values():
+            writer.round(moment)
+        assert {"token:t0"} == ended()
+        if not is_known:
+            take(store, [lift], moment)
+        writers["the same"].round(moment + 2 * hour)
+        assert {"token:t1"} == ended()
+        right = writers.get(process) or OutboxWriter(store, None)
+        right.round(moment + 1)
+        assert {"token:t0", "token:t1"} == ended()
+        with monkeypatch.context() as patch:
+            patch.setattr("lineage.deliver.outbox.outbox_writer.load_affected", None)  # nothing is examined again
+            assert [0, 0] == [right.round(moment + seconds) for seconds in (2, 3)]
+        right.round(moment + hour)
+
+        assert {"token:t1"} == ended()
