@@ -49,8 +49,17 @@ def due_at(last: RetentionRun | None, every_hours: int) -> Instant:
     return last.started_at + (every_hours * HOUR if last.has_succeeded else min(every_hours * HOUR, _RETRY))
 
 
+def is_due(last: RetentionRun | None, every_hours: int, now: Instant) -> bool:
+    """Whether a run is due, also if the last one seems to be in the future because the clock was ahead."""
+    return now >= due_at(last, every_hours) or _is_ahead(last, now)
+
+
 def is_overdue(last: RetentionRun | None, every_hours: int, now: Instant) -> bool:
     """Whether no run has succeeded for twice the time between two of them."""
-    if last is None or last.succeeded_at is None:
+    if last is None or last.succeeded_at is None or _is_ahead(last, now):
         return True
     return now - last.succeeded_at > 2 * every_hours * HOUR
+
+
+def _is_ahead(last: RetentionRun | None, now: Instant) -> bool:
+    return last is not None and now < last.started_at - _RETRY

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from lineage.core.model.errors import DelegraphError, RefusedError, UnavailableError
 from lineage.core.model.times import Instant
-from lineage.core.retention.schedule import due_at
+from lineage.core.retention.schedule import is_due
 from lineage.serve.config.wiring import opened_service
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.background_threads import background_threads
@@ -81,8 +81,8 @@ class Retaining:
 
     def _turn(self, every_hours: int, stopped: threading.Event) -> None:
         last = retention_runs.last_run(self._store)
-        is_due = self._clock() >= due_at(last, every_hours)
-        if not is_due and (self._is_completed or last is None or last.has_succeeded):
+        due = is_due(last, every_hours, self._clock())
+        if not due and (self._is_completed or last is None or last.has_succeeded):
             return
 
         def pause() -> None:
@@ -94,7 +94,7 @@ class Retaining:
 
         settings = self._settings
         with opened_service(settings) as service:
-            if not is_due:  # but the last run did not end: what it recorded is carried out without delay
+            if not due:  # but the last run did not end: what it recorded is carried out without delay
                 retention.complete(service, pause)
                 self._is_completed = True
                 return

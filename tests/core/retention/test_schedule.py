@@ -2,7 +2,7 @@
 
 import pytest
 
-from lineage.core.retention.schedule import RetentionRun, due_at, is_overdue
+from lineage.core.retention.schedule import RetentionRun, due_at, is_due, is_overdue
 
 HOUR = 3_600_000_000
 RUN = RetentionRun(started_at=100 * HOUR, by="human:dpo", before=0)
@@ -24,6 +24,15 @@ def test_a_failed_or_interrupted_run_is_due_within_an_hour(last: RetentionRun | 
 )
 def test_it_is_overdue_after_twice_the_interval_without_success(last: RetentionRun | None, now: int, expected: bool):
     assert expected == is_overdue(last, 24, now * HOUR)
+
+
+@pytest.mark.parametrize(("now", "expected"), [(123, False), (124, True), (100, False), (99, False), (98, True)])
+def test_a_run_in_the_future_does_not_put_off_the_next(now: int, expected: bool):
+    """
+    A clock that was far ahead when it ran would otherwise stop retention until then, without a word.
+    """
+    assert expected == is_due(WELL, 24, now * HOUR)
+    assert (now < 99) == is_overdue(WELL, 24, now * HOUR)
 
 
 def test_one_failure_is_not_overdue():
