@@ -95,15 +95,15 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
 
 def lifted(doc: Document, *, brief: bool = False) -> Page:
     """Render a lift and what it changes; ``brief`` omits the lists and the progress of the projection."""
+    changes = len(doc["without_effect"]) < doc["orders"]
+    word = "ALREADY REINSTATED, not repeated" if doc["repeated"] else "REINSTATED" if changes else "NOT REINSTATED"
     page = Page().line(
-        ("REINSTATED", "bold"), ": ", thing("revocation", doc["revocation"], "bold"),
+        (word, "bold"), ": ", thing("revocation", doc["revocation"], "bold"),
         f" ({many(doc['orders'], 'revocation')}) at ", moment(doc["lifted_at"]),
         " by ", thing("principal", doc["lifted_by"]), ".",
     )  # fmt: skip
-    if len(doc["without_effect"]) < doc["orders"]:
-        page.line(
-            "What was suspended is active again; what was revoked stays revoked, but new authority may be issued."
-        )
+    if changes:
+        page.line(f"{_reinstated(doc)}; what was revoked stays revoked, but new authority may be issued.")
     for title, ids in () if brief else returning(doc):
         page.title(title)
         _names(page, ids)
@@ -116,6 +116,14 @@ def lifted(doc: Document, *, brief: bool = False) -> Page:
         page.title("No effect: revoked permanently, or the trust file does not let this source reinstate it")
         phrases.plain(page, doc["without_effect"])
     return phrases.as_of(page, doc)
+
+
+def _reinstated(doc: Document) -> str:
+    back, stays = any(doc["comes_back"].values()), any(doc["stays_suspended"].values())
+    if back:
+        return "What no other revocation suspends is active again" if stays else "What was suspended is active again"
+    because = ": other revocations still suspend them" if stays else ""
+    return f"No token and no delegation is active again{because}"
 
 
 def returning(doc: Document) -> list[tuple[str, Document]]:

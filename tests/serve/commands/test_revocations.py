@@ -639,6 +639,40 @@ def test_a_lift_without_effect_is_not_shown_as_one(desk: Desk):
     assert "lifted" not in desk.run("receipt", "r1").stdout
 
 
+def test_a_lift_is_described_by_what_it_changes(desk: Desk):
+    """
+    Nothing is called active again that another order suspends, and no lift reinstated that has no effect.
+    """
+    for pause in ("p1", "p2"):
+        desk.one("revoke", "token:t2", *SUSPEND, pause)
+    desk.one("revoke", "token:t3", "--reason", "test", "--by", "human:ruth", "--execute", "--id", "r1", "--unseen")
+    blocked, nothing, back = (flat(desk, "lift", id_, "--by", "human:ruth") for id_ in ("p1", "r1", "p2"))
+
+    assert "No token and no delegation is active again: other revocations still suspend them;" in blocked
+    assert ["REINSTATED: p1", "NOT REINSTATED: r1"] == [text.split(" (")[0] for text in (blocked, nothing)]
+    assert "active again" not in nothing
+    assert "What was suspended is active again;" in back
+
+
+def test_a_lift_is_not_repeated(desk: Desk):
+    """
+    The same lift again, by whomever, adds no fact: the answer names the lift that counts, and what is so since.
+    """
+    for pause in ("p1", "p2"):
+        desk.one("revoke", "principal:agent:planner", *SUSPEND, pause)
+    first = desk.one("lift", "p1", "--by", "human:ruth")
+    again = desk.one("lift", "p1", "--by", "human:bob")
+    desk.one("lift", "p2", "--by", "human:ruth")
+    later = desk.one("lift", "p1", "--by", "human:bob", "--four-eyes", "0")
+
+    assert [False, True, True] == [one["repeated"] for one in (first, again, later)]
+    assert first["stays_suspended"] != {"tokens": [], "delegations": []}
+    assert {**first, "repeated": True} == again
+    assert (first["stays_suspended"], first["comes_back"]) == (later["comes_back"], later["stays_suspended"])
+    assert "ALREADY REINSTATED, not repeated: p1" in desk.run("lift", "p1", "--by", "human:bob").stdout
+    assert "human:bob" not in desk.run("timeline", "revocation:p1", "--json").stdout
+
+
 def test_a_lift_above_the_limit_needs_a_second_person(desk: Desk):
     """
     The number is that of the elements that would be reinstated.

@@ -62,7 +62,7 @@ def routes(site: AppContext) -> list[Route]:
         body = await read_object(request)
         revocation = request.path_params["id"]
         document = await site.pools.orders.run(caller.name, orders.lift, site, caller, revocation, body)
-        log_access(caller, request, revocation=revocation)
+        log_access(caller, request, revocation=revocation, repeated=document["repeated"])
         return document_response(request, document)
 
     async def judge_finding(request: Request) -> Response:

@@ -283,8 +283,9 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/v1/revocations/{id}/lift"): {
         "operationId": "lift_order",
         "summary": "Lift an order",
-        "description": f"{roles_of([Role.RESPONDER])} What was suspended is active again; what was revoked "
-        "stays revoked, but new authority may be issued.",
+        "description": f"{roles_of([Role.RESPONDER])} What no other order suspends is active again; what was "
+        "revoked stays revoked, but new authority may be issued. What is lifted already is not lifted twice "
+        "(`repeated`).",
         "tags": ["writes"],
         "parameters": [parameter_of(REVOCATION), _FORGERY],
         "requestBody": body(_LIFT, required=False),

@@ -103,6 +103,7 @@ class Lifted(TypedDict):
     """A lift, and what it reinstated."""
 
     revocation: str
+    repeated: bool
     lifted_by: str
     approved_by: str | None
     lifted_at: Time
