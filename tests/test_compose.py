@@ -346,7 +346,7 @@ def names() -> set[str]:
     collect = CollectMetrics(["opa"], Health(), lambda: 1)
     collect.came_before("opa", 0)
     text = metrics.exposition().decode() + collect.exposition().decode()
-    text += DeliveryMetrics(Health(), lambda: 0, delivered).exposition().decode()
+    text += DeliveryMetrics(Health(), lambda: 0, delivered, lambda: 0.0).exposition().decode()
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{folder}/store.db", codec.read, create=True)
         text += FindingMetrics(Health(), store, FindingKeeper(store, None, DEFAULT), list).exposition().decode()

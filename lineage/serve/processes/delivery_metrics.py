@@ -25,8 +25,14 @@ _OUTCOMES: Final = ("enforced", "rejected", "failed")
 class DeliveryMetrics:
     """Counts of one process; health is passed on."""
 
-    def __init__(self, health: Health, clock: Callable[[], Instant], document: Callable[[], Document]) -> None:
-        """Keep the health, the clock, and the function that reports what was delivered."""
+    def __init__(
+        self,
+        health: Health,
+        clock: Callable[[], Instant],
+        document: Callable[[], Document],
+        ahead_seconds: Callable[[], float],
+    ) -> None:
+        """Keep the health, the clock, and the functions that report what was delivered and how far the clock is off."""
         self.registry = CollectorRegistry()
         self._health = health
         self._clock = clock
@@ -44,6 +50,7 @@ class DeliveryMetrics:
         self._faults = Counter(
             "delegraph_delivery_faults", "Faults after which the process waited and retried.", registry=self.registry
         )
+        Gauge("delegraph_clock_ahead_seconds", _AHEAD, registry=self.registry).set_function(ahead_seconds)
         info = Gauge("delegraph_build_info", "1, with the version.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
         self.registry.register(_Delivered(document))
@@ -138,6 +145,7 @@ def _of_retention(document: Document) -> Iterator[Metric]:
     yield records
 
 
+_AHEAD: Final = "By how much the clock of this machine is ahead of that of the database server; 0 with SQLite."
 _SPREAD: Final = "Changes of an element's state that were written to the outbox."
 _FED: Final = "Changes that were sent to the feed."
 _PUSHED: Final = "Security events that receivers accepted by push."

@@ -25,6 +25,7 @@ from lineage.serve.processes.checkpoint_process import Checkpointing
 from lineage.serve.processes.health_server import Health, Serving
 from lineage.serve.processes.retention_process import Retaining
 from lineage.serve.processes.rfc7009_process import EndpointCalls
+from lineage.serve.processes.server_clock import ServerClock
 from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.serve.processes.startup_retry import opened_in_time
@@ -65,17 +66,17 @@ def deliver(settings: Settings, *, once: bool) -> Document:
     ):
         for way in ways:
             stack.enter_context(way.in_background(stopped))
-        metrics = _shown(settings, partial(_document, delivery, ways), stack) if settings.listen else None
+        metrics = _shown(settings, delivery, ways, stack) if settings.listen else None
         delivery.run(stopped, metrics)
     return _document(delivery, ways)
 
 
-def _shown(settings: Settings, document: Callable[[], Document], stack: ExitStack) -> "DeliveryMetrics":
+def _shown(settings: Settings, delivery: "OutboxDelivery", ways: "Ways", stack: ExitStack) -> "DeliveryMetrics":
     """Serve metrics and health on a port, for the lifetime of the stack."""
     from lineage.serve.processes.delivery_metrics import DeliveryMetrics
 
     health = Health()
-    metrics = DeliveryMetrics(health, now, document)
+    metrics = DeliveryMetrics(health, now, partial(_document, delivery, ways), lambda: delivery.clock.ahead_seconds)
     limits = settings.http.connection_limits
     serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health, limits=limits))
     logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
@@ -93,11 +94,12 @@ def _document(delivery: "OutboxDelivery", ways: "Ways") -> Document:
 def _opened(settings: Settings) -> Iterator[tuple["OutboxDelivery", "Ways"]]:
     trust = settings.read_trust(now)
     with opened_store(settings) as store:
-        pushing = _Pushing(settings, store, trust)
-        calling = EndpointCalls(settings, store, trust)
+        clock = ServerClock(store, now)
+        pushing = _Pushing(settings, store, trust, clock)
+        calling = EndpointCalls(settings, store, trust, clock)
         checkpointing = Checkpointing(settings, store, trust, now)
         retaining = Retaining(settings, store, now)
-        delivery = OutboxDelivery(store, trust, settings.log_url, settings.kafka, now)
+        delivery = OutboxDelivery(store, trust, settings.log_url, settings.kafka, clock)
         try:
             yield delivery, (pushing, calling, checkpointing, retaining)
         finally:
@@ -126,9 +128,7 @@ def page_of(document: Document) -> Page:
 class OutboxDelivery:
     """Writes the outbox, and feeds the topic if there is one and no other process does. Single-threaded."""
 
-    def __init__(
-        self, store: Store, trust: Trusted | None, log: str, kafka: KafkaSettings, clock: Callable[[], Instant]
-    ) -> None:
+    def __init__(self, store: Store, trust: Trusted | None, log: str, kafka: KafkaSettings, clock: ServerClock) -> None:
         """Create a delivery.
 
         Args:
@@ -139,7 +139,7 @@ class OutboxDelivery:
             clock: Returns the current time.
         """
         self._spread = OutboxWriter(store, trust)
-        self._clock = clock
+        self.clock = clock
         self._feeder = _Feeder(store, log, kafka) if log.startswith("kafka://") else None
         self.spread = 0
         self.fed = 0
@@ -151,9 +151,9 @@ class OutboxDelivery:
             FencedError: Another process was faster.
             UnavailableError: The store or the topic is unavailable.
         """
-        self.spread += self._spread.round(self._clock())
+        self.spread += self._spread.round(self.clock())
         if self._feeder is not None:
-            self.fed += self._feeder.turn(self._clock())
+            self.fed += self._feeder.turn(self.clock())
 
     def run(self, stopped: threading.Event, metrics: "DeliveryMetrics | None" = None) -> None:
         """Deliver until stopped; retry whatever is unavailable with exponential backoff."""
@@ -192,9 +192,9 @@ class OutboxDelivery:
 class _Pushing:
     """Pushes Shared Signals in separate threads, so that it and the topic do not wait for each other."""
 
-    def __init__(self, settings: Settings, store: Store, trust: Trusted | None) -> None:
+    def __init__(self, settings: Settings, store: Store, trust: Trusted | None, clock: Callable[[], Instant]) -> None:
         self._store = store
-        self._pusher = None if settings.ssf is None else _pusher_of(settings, store, trust)
+        self._pusher = None if settings.ssf is None else _pusher_of(settings, store, trust, clock)
 
     def once(self) -> None:
         if self._pusher is not None:
@@ -223,13 +223,15 @@ Ways = tuple[_Pushing | EndpointCalls | Checkpointing | Retaining, ...]
 """The work that is done in separate threads."""
 
 
-def _pusher_of(settings: Settings, store: Store, trust: Trusted | None) -> "Pusher | None":
+def _pusher_of(
+    settings: Settings, store: Store, trust: Trusted | None, clock: Callable[[], Instant]
+) -> "Pusher | None":
     try:
         from lineage.deliver.ssf.push_supervisor import Pusher
         from lineage.deliver.ssf.transmitter import Transmitter
     except ImportError as error:
         raise RefusedError("pushing needs a few more packages: pip install 'delegraph[serve]'") from error
-    transmitter = Transmitter.of(store, trust, settings.ssf, settings.read_keys(), now)
+    transmitter = Transmitter.of(store, trust, settings.ssf, settings.read_keys(), clock)
     return None if transmitter is None else Pusher(transmitter)
 
 

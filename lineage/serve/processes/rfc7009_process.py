@@ -12,6 +12,7 @@ from ingest.log.port import Log, entry_of
 from ingest.opening import open_log
 from lineage.core.model.errors import DelegraphError, FencedError, RefusedError
 from lineage.core.model.events import Event
+from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
 from lineage.serve.config.wiring import Settings, now
 from lineage.serve.documents.core_documents import Document
@@ -30,7 +31,7 @@ _WAIT_SECONDS: Final = 5.0  # after an error on our side
 class EndpointCalls:
     """The configured endpoints, and the log to which their answers are appended."""
 
-    def __init__(self, settings: Settings, store: Store, trust: Trusted | None) -> None:
+    def __init__(self, settings: Settings, store: Store, trust: Trusted | None, clock: Callable[[], Instant]) -> None:
         """Create the clients of the endpoints.
 
         Raises:
@@ -40,7 +41,7 @@ class EndpointCalls:
         self._store = store
         self._log: Log | None = None
         self._appending = threading.Lock()
-        self._revoking = list(_each(settings, store, trust, self._append)) if settings.receivers else []
+        self._revoking = list(_each(settings, store, trust, self._append, clock)) if settings.receivers else []
 
     def once(self) -> None:
         """Process what is pending now.
@@ -100,11 +101,15 @@ class EndpointCalls:
 
 
 def _each(
-    settings: Settings, store: Store, trust: Trusted | None, append: Callable[[Sequence[Event]], None]
+    settings: Settings,
+    store: Store,
+    trust: Trusted | None,
+    append: Callable[[Sequence[Event]], None],
+    clock: Callable[[], Instant],
 ) -> Iterator["RevocationEndpointClient"]:
     try:
         from lineage.deliver.rfc7009.revocation_client import RevocationEndpointClient
     except ImportError as error:
         raise RefusedError("calling receivers needs a few more packages: pip install 'delegraph[serve]'") from error
     for endpoint in settings.receivers:
-        yield RevocationEndpointClient(store, trust, endpoint, append, now)
+        yield RevocationEndpointClient(store, trust, endpoint, append, clock)

@@ -194,7 +194,7 @@ def test_every_metric_is_explained(tmp_path: Path):
     docs/monitoring.md lists every metric of delegraph and no other.
     """
     metrics, health = measured()
-    delivery = DeliveryMetrics(health, lambda: 0, delivered)
+    delivery = DeliveryMetrics(health, lambda: 0, delivered, lambda: 0.0)
     named = set(re.findall(r"`(delegraph_\w+)", (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")))
 
     connections = CollectorRegistry()
