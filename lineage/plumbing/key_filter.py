@@ -69,7 +69,29 @@ class KeyFilter:
         for key in keys:
             words[key & mask] |= two[key >> 32 & 4095] | two[key >> 44 & 4095]  # as ``bits_of``
 
+    def united(self, other: "KeyFilter") -> "KeyFilter":
+        """Return a filter of all keys of this one and of another with as many words."""
+        return self._of(_bits(self._words) | _bits(other._words), len(self))  # noqa: SLF001 (the same class)
+
+    def folded(self, words: int) -> "KeyFilter":
+        """Return a filter of the same keys that has fewer words, a power of two."""
+        bits = 0
+        for first in range(0, len(self), words):
+            bits |= _bits(self._words[first : first + words])
+        return self._of(bits, words)
+
+    @classmethod
+    def _of(cls, bits: int, count: int) -> "KeyFilter":
+        words = array("Q")
+        words.frombytes(bits.to_bytes(count * words.itemsize, sys.byteorder))
+        return cls(words)
+
     def possible(self, asked: Iterable[tuple[int, int]]) -> list[int]:
         """Return the keys, given with their bits, that may have been added; hot path."""
         words, mask = self._words, self._mask
         return [key for key, bits in asked if words[key & mask] & bits == bits]
+
+
+def _bits(words: "array[int]") -> int:
+    """Return words as one number: the bits of millions of them are combined within milliseconds."""
+    return int.from_bytes(words.tobytes(), sys.byteorder)

@@ -32,3 +32,17 @@ def test_few_other_keys_are_taken_for_added_ones():
     one.add(rng.getrandbits(64) - (1 << 63) for _ in range(10_000))
     taken = possible(one, [rng.getrandbits(64) - (1 << 63) for _ in range(20_000)])
     assert len(taken) < 400
+
+
+@given(one=st.lists(KEYS, max_size=600), other=st.lists(KEYS, max_size=600), expected=st.integers(0, 3_000))
+def test_united_and_folded_filters_are_those_that_their_keys_would_make(
+    one: list[int], other: list[int], expected: int
+):
+    """Whether keys are added to a large filter that is folded, or to a small one; to one filter, or to two."""
+    first, second, both, small = (KeyFilter.for_keys(count) for count in (expected, expected, expected, 0))
+    first.add(one)
+    second.add(other)
+    both.add([*one, *other])
+    small.add(one)
+    assert both.dump() == first.united(second).dump()
+    assert small.dump() == first.folded(len(small)).dump()

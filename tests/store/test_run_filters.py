@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.engine import Connection
 
 from ingest.codec import api as codec
 from ingest.log.port import entry_of
@@ -109,10 +110,14 @@ def a_store(url: str) -> Iterator[Store]:
 
 
 def overlooked(store: Store) -> list[tuple[str, int]]:
-    """Return the runs in which writers would not look for some key that is in them, and the table."""
+    """Return the runs in which writers, the store's own or new ones, would not look for some key in them; the table."""
+    return [*_overlooked_by(store, RunFilters()), *_overlooked_by(store, store._projection.filters)]
+
+
+def _overlooked_by(store: Store, filters: RunFilters) -> list[tuple[str, int]]:
     found = []
     with store._write() as connection:
-        now = RunFilters().runs(connection, MANY)
+        now = filters.runs(connection, MANY)
         for table, column, which in (
             (sorted_ident, sorted_ident.c.key, sa.true()),
             (sorted_about, sorted_about.c.key, sa.true()),
@@ -241,6 +246,44 @@ def test_a_run_that_was_merged_has_the_filters_of_the_others_until_it_has_its_ow
         assert filtered(store) >= len(complete)
     assert seen >= {1, 2}
     assert used == kept
+
+
+def test_the_filter_of_a_merged_run_takes_no_reading_of_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One process has built those of its runs, and united them; they are asked together until then."""
+    read, together = set(), 0
+    some_keys = run_filters._some_keys
+
+    def noted(connection: Connection, source: sa.Select[int], run: int, first: int) -> list[int]:
+        read.add(connection.execute(sa.select(sorted_runs.run.c.level).where(sorted_runs.run.c.id == run)).scalar())
+        return some_keys(connection, source, run, first)
+
+    monkeypatch.setattr(run_filters, "_some_keys", noted)
+    with a_store(f"sqlite:///{tmp_path}/store.db") as store:
+        store._merging.share, store._filtering.share = 5, 50  # no merge begins without the filters of its runs
+        for number in range(30):
+            write(store, tokens(4, number), batch=4, start=4 * number)
+            with store._write() as connection:
+                together += len(store._projection.filters.runs(connection, MANY).groups)
+                alone = connection.scalars(sa.select(run.c.mark).where(run.c.level == 2, run.c.target.is_(None))).all()
+        assert [] == overlooked(store)
+        with store.connection() as connection:
+            of = connection.scalars(sa.select(filter_on_sqlite.c.of)).all()
+    assert alone
+    assert together
+    assert {mark for mark in alone if mark} <= {*of}
+    assert {1} == read - {3, 4, 5}  # larger ones are built of their keys
+
+
+def test_a_process_that_was_started_later_reads_the_keys_of_a_merged_run(tmp_path: Path):
+    """It has built the filters of some of its runs only."""
+    with a_store(f"sqlite:///{tmp_path}/store.db") as store:
+        for number in range(40):
+            write(store, tokens(4, number), batch=4, start=4 * number)
+            if number % 3 == 0:
+                store._projection.filters = RunFilters()
+            assert [] == overlooked(store)
+        assert [] == [*entry_differences(store)]
+        assert filtered(store) > 2
 
 
 def test_a_merge_waits_for_the_filters_of_its_runs_but_not_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

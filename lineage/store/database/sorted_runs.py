@@ -543,10 +543,12 @@ def merge_some(connection: Connection, most: int, *, turn: int = 0, patient: boo
     ready = _ready(runs)
     for level in sorted({each.level for each in ready}):
         of_level = [each for each in ready if each.level == level]
-        due = of_level[:FAN]
-        if len(due) == FAN and (
-            not patient or len(of_level) > FAN or _are_filtered(connection, [each.mark for each in due])
-        ):
+        if len(of_level) < FAN:
+            continue
+        filtered = _filtered(connection, [each.mark for each in of_level])
+        # First those with filters: they are the oldest, and the filter of the merged run may have been made of theirs.
+        due = sorted(of_level, key=lambda each: each.mark not in filtered)[:FAN]
+        if not patient or len(of_level) > FAN or len(filtered) == FAN:
             target = _start(connection, level=level + 1, facts=sum(each.facts for each in due), is_last=True)
             merged = run.c.id.in_([each.id for each in due])
             connection.execute(run.update().where(merged).values(target=target))
@@ -564,17 +566,17 @@ def merge_some(connection: Connection, most: int, *, turn: int = 0, patient: boo
     return Merged(0, len(under_way))
 
 
-def _are_filtered(connection: Connection, marks: Sequence[int]) -> bool:
-    """Return whether there are filters of all runs with some marks."""
+def _filtered(connection: Connection, marks: Sequence[int]) -> set[int]:
+    """Return those marks of whose runs there are filters."""
     of = filter_on_sqlite.c.of
-    return {*connection.execute(sa.select(of).where(of.in_(marks))).scalars()} == {*marks}
+    return {*connection.execute(sa.select(of).where(of.in_(marks))).scalars()}
 
 
 def _finish(connection: Connection, target: int) -> None:
     """Delete the runs that were merged into another, which takes over their filters if each of them has any."""
     mark = new_mark()
     sources = connection.execute(sa.select(run.c.mark).where(run.c.target == target)).scalars().all()
-    if _are_filtered(connection, sources):
+    if _filtered(connection, sources) == {*sources}:
         taken = filter_on_sqlite.update().where(filter_on_sqlite.c.of.in_(sources)).values(of=mark)
         connection.execute(taken)
     connection.execute(run.delete().where(run.c.target == target))

@@ -40,6 +40,7 @@ from lineage.store.database.sorted_runs import (
     sorted_ident,
     sorted_ref,
 )
+from lineage.store.writing.filter_groups import FilterGroups, folded, for_merging, is_united
 
 _STEP: Final = 10_000  # keys that are read at a time
 _FEW: Final = 1_000  # records for which no filter is loaded: an order should not wait for megabytes
@@ -183,12 +184,14 @@ class RunsToAsk(NamedTuple):
         newest: The run to which it adds.
         unfiltered: All runs that are always asked, the newest among them.
         filters: The filters, each with the other runs of which it has keys. The filters of a run have all its keys.
+        groups: Further ones, in groups with a filter of all their keys, which is asked first.
         in_pairs: Whether statements get each key together with a run, as on PostgreSQL.
     """
 
     newest: int
     unfiltered: list[int]
     filters: list[tuple[KeyFilter, list[int]]]
+    groups: list[tuple[KeyFilter, list[tuple[KeyFilter, list[int]]]]]
     in_pairs: bool
 
     def asked(self, keys: Collection[int]) -> Iterator[dict[str, list[int]]]:
@@ -197,11 +200,15 @@ class RunsToAsk(NamedTuple):
         Every key is looked up once in each run that may have it, and in the newest one.
         """
         possible: defaultdict[int, set[int]] = defaultdict(set)
-        with_bits = [(key, bits_of(key)) for key in keys] if self.filters else []
-        for each, ids in self.filters:
-            if some := each.possible(with_bits):
-                for id_ in ids:
-                    possible[id_].update(some)
+        with_bits = [(key, bits_of(key)) for key in keys] if self.filters or self.groups else []
+        parts = [(self.filters, with_bits)]
+        for group, members in self.groups:
+            parts.append((members, [(key, bits_of(key)) for key in group.possible(with_bits)]))
+        for filters, asked in parts:
+            for each, ids in filters:
+                if some := each.possible(asked):
+                    for id_ in ids:
+                        possible[id_].update(some)
         if self.in_pairs:
             found = [(id_, keys) for id_ in self.unfiltered] + [*possible.items()]
             runs = [id_ for id_, some in found for _ in some]
@@ -224,6 +231,7 @@ class _Building:
         run: The run.
         filter: The filter.
         mark: The mark of the filter, on SQLite.
+        is_large: Whether it is still to be united with others, and folded.
         source: The column that is read.
         first: The lowest key that was not read of it.
         stored: How many parts are stored.
@@ -232,6 +240,7 @@ class _Building:
     run: _Due
     filter: KeyFilter
     mark: int
+    is_large: bool = False
     source: int = 0
     first: int = _LEAST
     stored: int = 0
@@ -244,6 +253,7 @@ class RunFilters:
         """Begin with none."""
         self._loaded: dict[int, KeyFilter] = {}
         self._building: dict[int, _Building] = {}  # by the mark of the run
+        self._groups = FilterGroups()
         self.due: list[int] = []  # the marks of the runs without a filter of their own, when they were last read
         self.is_wide = False  # whether ``key_runs`` of a complete run were not all written then
         self._has_orphans = True  # until we have looked: of a process that was killed while it stored one
@@ -270,8 +280,13 @@ class RunFilters:
                 continue
             for mark in marks:
                 runs_of[mark].append(id_)
+        groups = [
+            (united, [(self._loaded[mark], runs_of.pop(mark)) for mark in marks & runs_of.keys()])
+            for united, marks in self._groups
+            if len(marks & runs_of.keys()) > 1
+        ]
         filters = [(self._loaded[mark], ids) for mark, ids in runs_of.items()]
-        return RunsToAsk(now.newest, unfiltered, filters, connection.dialect.name != "sqlite")
+        return RunsToAsk(now.newest, unfiltered, filters, groups, connection.dialect.name != "sqlite")
 
     def _noted(self, now: _Runs) -> _Runs:
         self.due = [each.mark for each in now.due]
@@ -298,18 +313,23 @@ class RunFilters:
             About how many were read; 0 if nothing is left to do.
         """
         # Read again, since what is read below is only the whole of a run that is not being merged.
-        due = self._noted(_read(connection)).due
-        if not due:
+        known = self._noted(_read(connection))
+        if not known.due:
             return self._delete_orphan(connection)
-        least = min(due, key=lambda each: (each.facts, each.id))  # a larger one takes many batches, and is not lost
-        if least.mark not in self._building:
-            filter_ = KeyFilter.for_keys(least.facts * KEYS_PER_FACT)
-            self._building[least.mark] = _Building(least, filter_, new_mark())
-        now, done = self._building[least.mark], 0
+        # A larger one takes many batches, and is not lost.
+        least = min(known.due, key=lambda each: (each.facts, each.id))
         sources = _SOURCES[connection.dialect.name]
+        if least.mark not in self._building:
+            filters = known.filters.get(least.id, [])
+            self._building[least.mark] = self._begin(least, filters, len(sources), connection.dialect.name)
+        now, done = self._building[least.mark], 0
         while done < most:
             if now.source == len(sources):
                 done += _KEYS_OF_PART
+                if now.is_large:
+                    self._groups.unite(now.mark, now.filter, known.filters.values())
+                    now.filter, now.is_large = folded(now.filter, least.facts), False
+                    continue
                 if self._store_some(connection, now):
                     del self._building[least.mark]
                     break
@@ -319,6 +339,15 @@ class RunFilters:
             done += max(len(keys), 1)
             now.source, now.first = (now.source, keys[-1] + 1) if _goes_on(keys) else (now.source + 1, _LEAST)
         return done
+
+    def _begin(self, due: _Due, filters: Collection[int], sources: int, dialect: str) -> _Building:
+        """Begin to build the filter of a run, which may have those of the runs that were merged into it."""
+        if dialect == "sqlite":
+            if (united := self._groups.take(filters)) is not None:
+                return _Building(due, united, new_mark(), source=sources)
+            if is_united(due.facts):
+                return _Building(due, for_merging(), new_mark(), is_large=True)
+        return _Building(due, KeyFilter.for_keys(due.facts * KEYS_PER_FACT), new_mark())
 
     def _store_some(self, connection: Connection, built: _Building) -> bool:
         """Store a filter or a part of it, unless another process has, or the run belongs to a store that was replaced.
