@@ -13,6 +13,7 @@ from itertools import islice
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final, Protocol
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Dialect, Engine
@@ -237,7 +238,7 @@ class _Integers(sa.types.TypeDecorator[list[int]]):
     cache_ok = True
 
     def process_bind_param(self, value: list[int] | None, dialect: Dialect) -> Any:
-        return json.dumps(value) if dialect.name == "sqlite" else value
+        return orjson.dumps(value).decode() if dialect.name == "sqlite" else value
 
 
 class _Texts(sa.types.TypeDecorator[list[str]]):

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
-from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
+from lineage.core.model.events import ActionPerformed, DecisionMade, Fact, RevocationOrdered
 from lineage.core.model.grants import granted_by
+from lineage.core.model.keys import key_of
 from lineage.core.model.references import RefRole, about, mentions
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import chunks
@@ -37,10 +38,13 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
         for role in (RefRole.NAMES, RefRole.PRIOR):
             for part in chunks(ids):
                 collect_hashes(reader, starts, statements.NAMING, {"keys": part, "span": span, "role": role}, most)
-    below: set[int] = set(starts)
+    found_below: set[int] = set(starts)
     for part in chunks(starts):
-        collect_hashes(reader, below, statements.KEYS_BELOW, {"keys": part, "span": span}, most)
-    facts = reader.facts_above_hashed(below)
+        collect_hashes(reader, found_below, statements.KEYS_BELOW, {"keys": part, "span": span}, most)
+    below = dict.fromkeys(sorted(found_below)).keys()  # as in the index, in which they are looked up
+    granting, above = reader.facts_of_and_above(below)
+    for found in chain(granting, above):
+        world.add(found)
     nearby = reader.facts(statements.FACTS_REFERRING, ids, role=RefRole.BOUND)
     nearby += reader.facts(statements.FACTS_REFERRING, ids, role=RefRole.OWNER)
     for found in nearby:
@@ -49,10 +53,13 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
         f"principal:{id_}" for found in nearby for _, kind, id_ in mentions(found.event) if kind == "principal"
     }
     principals |= {about(found.event) for found in nearby}
+    used = reader.facts(statements.USES_AND_ORDERS, below)
+    ordered = {key_of(*found.event.body.target) for found in used if isinstance(found.event.body, RevocationOrdered)}
+    ordered.update(map(granted_by, above))
+    ordered.update(key for key in world.graph if not world.graph.granted(key))
     # The target also as a party: even if no element names it, its aliases and revocations of these count.
-    reader.load_around(world, facts, [target], {target, *principals})
+    reader.load_orders_on(world, [target], {target, *principals}, among=ordered)
     # The actions under it; their authority may also depend on other elements that they name.
-    used = reader.facts(statements.FACTS_REFERRING, below, role=RefRole.USES)
     decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
     used += reader.facts_referring(decisions, RefRole.USES)
     actions = {found.event.body.action for found in used if isinstance(found.event.body, ActionPerformed)}

@@ -249,11 +249,16 @@ class Reader:
 
     def facts_above_hashed(self, hashes: AbstractSet[int]) -> list[Fact]:
         """Return the same for elements given by their hashes; a fact may be repeated."""
+        granting, others = self.facts_of_and_above(hashes)
+        return granting + others
+
+    def facts_of_and_above(self, hashes: AbstractSet[int]) -> tuple[list[Fact], list[Fact]]:
+        """Return the same apart: what grants them, and the others; of few elements all are others."""
         if len(hashes) < _MANY:
-            return self.facts(statements.FACTS_ABOVE, hashes)
+            return [], self.facts(statements.FACTS_ABOVE, hashes)
         # Nearly everything that many elements depend on is among them, so it is not looked for from each of them.
-        found = self.facts_granting(hashes)
-        return found + self.facts_beyond(found, hashes)
+        granting = self.facts_granting(hashes)
+        return granting, self.facts_beyond(granting, hashes)
 
     def facts_granting(self, hashes: Collection[int]) -> list[Fact]:
         """Return the facts that grant some elements, given by their hashes."""
@@ -261,7 +266,7 @@ class Reader:
             self._hashed.clear()
         found: list[Fact] = []
         decode, known = self.decode_parts, self._hashed
-        for part in chunks(hashes):
+        for part in chunks(sorted(hashes)):  # as in the index
             rows = rows_found(self.connection, self.worded(statements.GRANTS_ABOUT, len(part)), {"keys": part})
             grants = decode(row[3] for row in rows)
             for (_, recorded_at, misrouted, _, again, hashed), grant in zip(rows, grants, strict=True):
@@ -618,6 +623,7 @@ class Reader:
         loaded: AbstractSet[str] = frozenset(),
         registered: Collection[str] = (),
         bound: Collection[str] = (),
+        among: Iterable[str] | None = None,
     ) -> None:
         """Load into a world the orders on its elements and on everything that these name, with lifts and registrations.
 
@@ -628,10 +634,12 @@ class Reader:
             loaded: Elements and names whose orders and registrations the world contains already.
             registered: Principals of which only the registrations are loaded.
             bound: Principals whose bindings of agents and workloads are loaded as well.
+            among: The elements of the world on which there may be orders; None for all.
         """
         names = {*principals, *world.graph.names()} - loaded
         parties = {name for name in names if name.startswith("principal:")}
-        targets = (key for key in chain(elements, world.graph) if key not in loaded)
+        within = world.graph if among is None else among
+        targets = (key for key in chain(elements, within) if key not in loaded)
         self._load_around(world, parties, chain(targets, names - parties), registered, bound)
 
     def _load_around(

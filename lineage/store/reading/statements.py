@@ -48,6 +48,9 @@ def _below(dialect: str) -> sa.CTE:
 
 _ALIVE: Final = ref.c.until > sa.bindparam("span")
 _BEHIND: Final = ref.c.about > sa.bindparam("after")
+_USED_OR_ORDERED: Final[tuple[sa.ColumnElement[Any], ...]] = tuple(
+    sa.literal_column(str(role)) for role in (RefRole.USES, RefRole.TARGET)
+)
 _LINKS: Final = sa.and_(ref.c.until == 0, has_role(RefRole.ALIAS))
 
 
@@ -120,6 +123,12 @@ FACTS_AT = sa.select(*FACT).where(in_array(fact.c.n, "keys"))
 FACTS_REFERRING = _on_both(
     lambda dialect: sa.select(*FACT).where(
         fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
+    )
+)
+# Of very many elements, few have any, so both are found by one search for each of them.
+USES_AND_ORDERS = _on_both(
+    lambda dialect: sa.select(*FACT).where(
+        fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role.in_(_USED_OR_ORDERED)))
     )
 )
 
