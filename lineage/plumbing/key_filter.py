@@ -92,6 +92,26 @@ class KeyFilter:
         return [key for key, bits in asked if words[key & mask] & bits == bits]
 
 
+class FiltersOfMany:
+    """Several filters, each for some places of a bit set, which are asked together; hot path."""
+
+    def __init__(self, filters: Iterable[tuple[KeyFilter, int]]) -> None:
+        """Use filters, each with the bits that it sets in the answer."""
+        self._by_size: dict[int, list[tuple[array[int], int]]] = {}
+        for each, places in filters:
+            self._by_size.setdefault(len(each) - 1, []).append((each._words, places))  # noqa: SLF001 (same module)
+
+    def places(self, key: int) -> int:
+        """Return the bits of all filters to which a key may have been added."""
+        bits, found = _TWO_BITS[key >> 32 & 4095] | _TWO_BITS[key >> 44 & 4095], 0  # as ``bits_of``
+        for mask, filters in self._by_size.items():
+            place = key & mask
+            for words, places in filters:
+                if words[place] & bits == bits:
+                    found |= places
+        return found
+
+
 def _bits(words: "array[int]") -> int:
     """Return words as one number: the bits of millions of them are combined within milliseconds."""
     return int.from_bytes(words.tobytes(), sys.byteorder)

@@ -58,6 +58,7 @@ from lineage.store.database.tables import (
     sighting,
 )
 from lineage.store.reading.acted import is_complete
+from lineage.store.reading.possible_runs import PossibleRuns
 from lineage.store.reading.reader import DecodeParts, Reader, fact_of
 from lineage.store.reading.statements import FACT, with_keys
 from lineage.store.writing.fact_rows import BatchRows, Outcome, row_maker
@@ -140,6 +141,7 @@ class Store:
         self._steps = 0
         self._batch_size = BatchSize()
         self._until_statistics = _FIRST_STATISTICS
+        self._possible_runs = PossibleRuns(self._projection.filters.loaded)
         self._narrowed = 0  # runs that readers need not search for every key, as last counted
         self._until_counted = 0
         self._one_writer = threading.Lock()  # the projection's caches belong to one transaction at a time
@@ -438,12 +440,16 @@ class Store:
             )
 
     def _count_narrowed(self, connection: Connection) -> int:
-        """Count now and then the runs that readers need not search for every key: statements are worded by that."""
-        if self._backend.TAKES_TURNS:
-            self._until_counted -= 1
-            if self._until_counted < 0:
-                self._narrowed = connection.execute(_NARROWED).scalar_one()
-                self._until_counted = _COUNTED_EVERY
+        """Count the runs that readers need not search for every key: statements are worded by that.
+
+        On PostgreSQL now and then.
+        """
+        if not self._backend.TAKES_TURNS:
+            return self._possible_runs.prepare(connection)
+        self._until_counted -= 1
+        if self._until_counted < 0:
+            self._narrowed = connection.execute(_NARROWED).scalar_one()
+            self._until_counted = _COUNTED_EVERY
         return self._narrowed
 
     def positions(self) -> dict[tuple[str, int], int]:

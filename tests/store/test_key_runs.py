@@ -3,7 +3,6 @@
 import json
 import random
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,28 +10,27 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from ingest import projector
 from ingest.codec import api as codec
-from ingest.log.port import Log, entry_of
+from ingest.log.port import entry_of
 from ingest.projector import project, read_records
 from ingest.trust_file import Trust
-from lineage.core.model.events import Event, Target, TokenIssued
+from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
-from lineage.core.revocation.reach import Proposal
 from lineage.serve.commands import maintenance
 from lineage.serve.queries.service import Service
 from lineage.store import store as store_module
 from lineage.store.database import sorted_runs
 from lineage.store.database.key_runs import IN_RUNS, possible_runs, slots_of
 from lineage.store.database.sorted_runs import IS_NARROWED, fact_in_run, run_on_postgresql, sorted_ref
-from lineage.store.reading import reader, statements
+from lineage.store.reading import reader
 from lineage.store.rebuild.diff import twin
 from lineage.store.rebuild.index_check import entry_differences
 from lineage.store.store import Store
 from lineage.store.writing import key_runs as writing
-from tests.support import stores, worlds
+from tests.support import stores
 from tests.support.crashes import killed_after
 from tests.support.postgres_stores import START, a_log, a_store, execute, unequal
+from tests.support.wordings import documents, in_small_batches, some_events, unequal_wordings
 
 pytestmark = pytest.mark.postgres
 
@@ -54,13 +52,6 @@ def narrowed(monkeypatch: pytest.MonkeyPatch):
     narrow(monkeypatch.setattr)
 
 
-def some_events(seed: int, count: int = 8) -> list[Event]:
-    """Return the events of some worlds that share their names."""
-    rng = random.Random(seed)
-    items = [item for _ in range(count) for item in worlds.world(rng)]
-    return [codec.decode_line(json.dumps(item["event"]).encode()) for item in items]
-
-
 def token(number: int) -> Event:
     body = TokenIssued(token=f"t{number}", subject="human:alice", delegation=f"d{number % 3}", expires_at=START * 2)
     return Event(event_id=f"e{number}", source="urn:s", occurred_at=START, body=body)
@@ -80,12 +71,6 @@ def tokens(first: int, beyond: int) -> Batch:
 def write(store: Store, first: int, beyond: int) -> None:
     for start in range(first, beyond, 10):
         store.write(tokens(start, min(start + 10, beyond)))
-
-
-def in_small_batches(log: Log, store: Store) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(projector, "BATCH", 9)
-        project(log, store, None)
 
 
 def narrowed_runs(store: Store) -> int:
@@ -117,31 +102,6 @@ def overlooked(store: Store) -> list[tuple[int, int]]:
     return sorted(found - possible)
 
 
-def documents(store: Store, log: Log) -> dict[str, Any]:
-    """Return what is answered about everything that some events name."""
-    service = Service(store, log, Trust(), lambda: START * 2, source="urn:test")
-    at = START + 3_600_000_000
-    answers: dict[str, Any] = {}
-    with store.reader(trust=None) as facts:
-        keys = [key for (key,) in facts.connection.execute(sa.text("SELECT DISTINCT key FROM name"))]
-    for kind, id_ in sorted(key.split(":", 1) for key in keys if ":" in key):
-        if kind in ("token", "delegation"):
-            answers[f"status {id_}"] = service.status(kind, id_, at=at)
-            answers[f"chain {id_}"] = service.chain(kind, id_, at=at)
-        if kind in ("token", "delegation", "principal", "client", "session"):
-            answers[f"reach {kind} {id_}"] = service.reach(Proposal(target=Target(kind, id_), at=at))
-        if kind == "action":
-            answers[f"who {id_}"] = service.who(id_, at=at)
-    return answers
-
-
-STATEMENTS: dict[str, Mapping[str, Any]] = {
-    name: constant
-    for name, constant in vars(statements).items()
-    if isinstance(constant, dict) and IN_RUNS in constant and name != "RUNS"
-}
-
-
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_wording_of_a_statement_finds_the_same(postgres_url: str, tmp_path: Path, seed: int):
     """Whether all runs are searched or only those that may have a key: for all keys and for single ones."""
@@ -152,19 +112,7 @@ def test_every_wording_of_a_statement_finds_the_same(postgres_url: str, tmp_path
         with store.connection() as connection:
             keys = sorted({key for key, _ in pairs(connection)[0]})
             asked = [keys, *([key] for key in random.Random(seed).sample(keys, 30)), [1, -1]]
-            unequal_statements = []
-            for name, worded in STATEMENTS.items():
-                for some in asked:
-                    others = dict.fromkeys(("keys", "elements", "parties", "targets", "registered", "bound"), some)
-                    values = {**others, "most": 1_000_000, "span": 0, "after": -(1 << 63), "killed": [7]}
-                    for role in range(1, 12) if "role" in worded[IN_RUNS].compile().params else [0]:
-                        rows = [
-                            sorted(map(repr, connection.execute(worded[wording], {**values, "role": role})))
-                            for wording in ("postgresql", IN_RUNS)
-                        ]
-                        if rows[0] != rows[1]:
-                            unequal_statements.append((name, len(some), role))
-        assert [] == unequal_statements
+            assert [] == [*unequal_wordings(connection, IN_RUNS, asked)]
 
 
 def test_answers_are_those_of_a_store_without_runs(postgres_url: str, tmp_path: Path):

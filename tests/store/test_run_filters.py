@@ -2,8 +2,6 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,11 +13,10 @@ from sqlalchemy.engine import Connection
 from ingest.codec import api as codec
 from ingest.log.port import entry_of
 from ingest.opening import open_log
-from ingest.projector import project, read_records
+from ingest.projector import project
 from ingest.trust_file import Trust
 from lineage.core.model.errors import UnavailableError
-from lineage.core.model.events import Derivation, Event, TokenIssued
-from lineage.core.model.records import DECISIONS, Batch, Position, Record
+from lineage.core.model.events import Event, TokenIssued
 from lineage.plumbing.key_filter import KeyFilter
 from lineage.serve.commands import maintenance
 from lineage.serve.queries.service import Service
@@ -41,72 +38,12 @@ from lineage.store.writing import merge_pace, run_filters
 from lineage.store.writing.run_filters import RunFilters
 from tests.support import stores
 from tests.support.crashes import killed_after
-
-START = 1_790_000_000_000_000
-MANY = 1_000_000  # records in a batch for which filters are loaded
-
-Setting = Callable[[object, str, object], None]
-
-
-def small(setting: Setting) -> None:
-    """Let small stores have several filters, each stored in several parts and built in several steps."""
-    for module, name, value in (
-        (sorted_runs, "HOT", 8),
-        (sorted_runs, "FAN", 2),
-        (run_filters, "_FEW", 0),
-        (run_filters, "_STEP", 4),
-        (run_filters, "_KEYS_OF_PART", 4),
-        (run_filters, "_WORDS_OF_PART", 16),
-        (merge_pace, "SMALLEST_STEP", 6),
-        (merge_pace, "LARGEST_STEP", 20),
-        (stores_of, "PAUSE_SECONDS", 60),
-    ):
-        setting(module, name, value)
+from tests.support.small_runs import MANY, START, a_batch, a_store, lose_a_step, small, tokens, write
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     small(monkeypatch.setattr)
-
-
-def token(rng: random.Random) -> Event:
-    """Issue one of some tokens: identities are repeated, also with other contents, and parents get later children."""
-    body = TokenIssued(
-        token=f"t{rng.randrange(60)}",
-        derived_from=tuple(Derivation(f"t{rng.randrange(60)}", "subject") for _ in range(rng.randrange(2))),
-        subject="human:alice",
-        expires_at=START + rng.randrange(1, 50) * 10**9,
-    )
-    return Event(event_id=f"e{rng.randrange(200)}", source="urn:s", occurred_at=START, body=body)
-
-
-def a_batch(events: list[Event], start: int) -> Batch:
-    batch = Batch(advance={(DECISIONS, 0): (start, start + len(events))})
-    records = [
-        Record(Position(DECISIONS, 0, start + place).number, START, codec.encode(event))
-        for place, event in enumerate(events)
-    ]
-    read_records(records, None, batch)
-    return batch
-
-
-def tokens(count: int, seed: int = 1) -> list[Event]:
-    rng = random.Random(seed)
-    return [token(rng) for _ in range(count)]
-
-
-def write(store: Store, events: list[Event], *, batch: int = 7, start: int = 0) -> None:
-    for place in range(0, len(events), batch):
-        store.write(a_batch(events[place : place + batch], start + place))
-
-
-@contextmanager
-def a_store(url: str) -> Iterator[Store]:
-    store = open_store(url, codec.read, create=True)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def overlooked(store: Store) -> list[tuple[str, int]]:
@@ -148,10 +85,6 @@ def unequal(store: Store, events: list[Event], folder: Path) -> list[str]:
     return found
 
 
-class KilledError(Exception):
-    """Ends a process within a transaction."""
-
-
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32), fan=st.integers(2, 3), hot=st.integers(3, 20))
 def test_no_key_is_overlooked(tmp_path_factory: pytest.TempPathFactory, seed: int, fan: int, hot: int):
@@ -185,18 +118,6 @@ def test_no_key_is_overlooked(tmp_path_factory: pytest.TempPathFactory, seed: in
         assert [] == [*entry_differences(store)]
         assert [] == unequal(store, events, folder)
         store.close()
-
-
-def lose_a_step(store: Store, *, build: int, merge: int) -> None:
-    """Build and merge some, and roll it back; what is in memory stays, as after a failure to commit."""
-    try:
-        with store._write() as connection:
-            if merge:
-                sorted_runs.merge_some(connection, merge)
-            store._projection.filters.build_some(connection, build)
-            raise KilledError  # noqa: TRY301 (it ends the transaction)
-    except KilledError:
-        return
 
 
 def test_a_batch_asks_a_complete_run_only_for_what_it_may_have(tmp_path: Path):
@@ -446,7 +367,7 @@ WRITER = """
 import random, sys
 from ingest.codec import api as codec
 from lineage.store.store import open_store
-from tests.store.test_run_filters import small, tokens, write
+from tests.support.small_runs import small, tokens, write
 small(setattr)
 store = open_store(sys.argv[1], codec.read)
 events = tokens(3_000)

@@ -16,7 +16,7 @@ from lineage.store.database import postgres, sqlite
 from lineage.store.database.dialects import backend_of, faults
 from lineage.store.database.tables import meta
 
-REVISION: Final = "0027"  # of the newest migration in this version
+REVISION: Final = "0028"  # of the newest migration in this version
 # The migration on PostgreSQL that does its long part online, and the versions from which it does.
 _PREPARED: Final = "0025"
 _PREPARED_FROM: Final = {"0022", "0024"}

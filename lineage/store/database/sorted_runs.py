@@ -34,6 +34,7 @@ from lineage.plumbing.key_filter import words_for
 from lineage.store.database import postgres
 from lineage.store.database.dialects import OnSQLite, add, in_array, lateral_for_each, values_of
 from lineage.store.database.key_runs import IN_RUNS, keys_by_run, possible_runs
+from lineage.store.database.run_function import IN_RUNS_ON_SQLITE, runs_of_each
 from lineage.store.database.sqlite import add_to_run
 from lineage.store.database.tables import UPWARD, fact, ref
 
@@ -83,6 +84,9 @@ filter_on_sqlite = Table(
     # until it has one of its own, and always either all of them or none.
     Column("of", BigInteger, nullable=False),
     Column("words", Integer, nullable=False),  # how many it has in all its parts
+    # 1 if it has all keys by which entries are found; 0 without those that only entries without a bound mention, which
+    # writers do not look up: built by a version before 0028.
+    Column("whole", SmallInteger, nullable=False, server_default="0"),
 )
 
 # The words of a filter of keys, in parts, so that none takes long to write.
@@ -247,17 +251,33 @@ def facts_about(
     """Select columns of the facts whose subject has one of some hashes.
 
     Args:
-        dialect: The name of the database, or ``IN_RUNS``.
+        dialect: The name of the database, ``IN_RUNS`` or ``IN_RUNS_ON_SQLITE``.
         keys: Selects the hashes, as ``key``.
         columns: Columns of ``fact``.
         where: Further conditions.
     """
+    if dialect == IN_RUNS_ON_SQLITE:
+        entries = rows_in_runs(keys.subquery(), sorted_about, sorted_about.c.key, [sorted_about.c.n])
+        return sa.select(*columns).where(fact.c.n.in_(entries), *where)
     if dialect != IN_RUNS:
         numbers = sa.select(by_about.c.n).where(by_about.c.key.in_(keys))
         return sa.select(*columns).where(OnSQLite(fact.c.n.in_(numbers), _in_any_run(fact.c.about, keys)), *where)
     asked_for = keys_by_run(keys.subquery())
     found = (sa.literal_column("fact.run") == asked_for.c.id, fact.c.about == sa.any_(asked_for.c["keys"]))
     return lateral_for_each(asked_for, sa.select(*columns).where(*found, *where).correlate(asked_for))
+
+
+def rows_in_runs(
+    keys: sa.FromClause,
+    table: sa.FromClause,
+    column: sa.ColumnElement[int],
+    columns: Sequence[sa.ColumnElement[Any]],
+    *where: sa.ColumnElement[bool],
+) -> sa.Select[Any]:
+    """Select on SQLite columns of the entries in which a column is one of some keys, in the runs that may have it."""
+    possible = runs_of_each(keys.c.key)
+    found = (table.c.run == possible.c.value, column == keys.c.key)
+    return sa.select(*columns).select_from(keys).join(possible, sa.true()).join(table, sa.and_(*found)).where(*where)
 
 
 def about_is(key: sa.ColumnElement[int] | int) -> sa.ColumnElement[bool]:
@@ -286,7 +306,7 @@ def found_by(
     need one.
 
     Args:
-        dialect: The name of the database, or ``IN_RUNS``.
+        dialect: The name of the database, ``IN_RUNS`` or ``IN_RUNS_ON_SQLITE``.
         column: The column: ``key`` of ``ref``, or ``about`` of what ``upward`` returns.
         keys: A table with the column ``key``, or the name of the parameter with the keys.
         columns: The columns to select.
@@ -299,6 +319,9 @@ def found_by(
             return sa.select(*columns).join(keys, column == keys.c.key).where(*where)
         return sa.select(*columns).where(column.in_(sa.select(keys.c.key)), *where)
     each = values_of(keys).subquery() if isinstance(keys, str) else keys
+    if dialect == IN_RUNS_ON_SQLITE:
+        entries = _IN_RUN[column.table] if isinstance(column, sa.ColumnClause) else _ref_in_run
+        return rows_in_runs(each, entries, _in_run(column), [*map(_in_run, columns)], *map(_in_run, where))
     if dialect != IN_RUNS:
         return lateral_for_each(each, sa.select(*columns).where(column == each.c.key, *where).correlate(each))
     possible = possible_runs(each)
@@ -308,13 +331,16 @@ def found_by(
 
 
 _ref_in_run: Final = sorted_ref.alias("ref")
+_child_in_run: Final = sorted_upward.alias("by_child")
+_IN_RUN: Final[dict[Any, sa.FromClause]] = {ref: _ref_in_run, by_child: _child_in_run}
 
 
 def _in_run(expression: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Replace the view ``ref`` by the table with the runs."""
+    """Replace the views ``ref`` and ``by_child`` by the tables with the runs."""
 
     def replaced(element: Any, **_: Any) -> Any:
-        return _ref_in_run.c[element.key] if isinstance(element, sa.Column) and element.table is ref else None
+        entries = _IN_RUN.get(element.table) if isinstance(element, sa.ColumnClause) else None
+        return None if entries is None else entries.c[element.key]
 
     changed: sa.ColumnElement[Any] = replacement_traverse(expression, {}, replaced)
     return changed
@@ -325,7 +351,7 @@ def upward(dialect: str, role: int) -> tuple[sa.FromClause, tuple[sa.ColumnEleme
 
     On PostgreSQL the condition is worded like the partial index, so that it is used.
     """
-    if dialect == "sqlite":
+    if dialect in ("sqlite", IN_RUNS_ON_SQLITE):
         return by_child, (by_child.c.role == sa.literal_column(str(role)),)
     return ref, (is_upward(ref.c.role, role),)
 

@@ -36,6 +36,7 @@ from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.database.dialects import chunks, rows_found
 from lineage.store.database.key_runs import IN_RUNS
+from lineage.store.database.run_function import IN_RUNS_ON_SQLITE
 from lineage.store.database.sorted_runs import about_is
 from lineage.store.database.tables import Keys, fact, name, ref
 from lineage.store.reading import statements
@@ -127,7 +128,8 @@ class Reader:
             decode_parts: Decodes very many, and may leave grants in parts.
             trust: Which facts are authorised; None for all.
             known_at: Only facts recorded by then are known; None for all.
-            narrowed: About how many runs of the index need not be searched for keys that they do not have.
+            narrowed: About how many runs of the index need not be searched for keys that they do not have. On SQLite,
+                unless it is 0, the connection is prepared for that (``possible_runs``).
         """
         self.connection = connection
         self._narrowed = narrowed
@@ -141,6 +143,8 @@ class Reader:
 
     def worded(self, statement: Mapping[str, _Statement], keys: int) -> _Statement:
         """Choose how a statement is worded that looks up about this many keys; every wording finds the same."""
+        if self._narrowed and self.dialect == "sqlite":
+            return statement[IN_RUNS_ON_SQLITE]
         saved = keys * (self._narrowed - 1)  # searches, for one look-up each
         return statement[IN_RUNS if self._narrowed and saved > _MANY_SEARCHES else self.dialect]
 

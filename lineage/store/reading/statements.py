@@ -1,8 +1,9 @@
 """The SQL statements by which facts are found: built once, since building a recursive one costs more than running it.
 
-Where the databases need different statements, a constant maps the name of the dialect to its statement. Some have a
-further one with the name ``IN_RUNS``: on PostgreSQL it searches only the runs of the index that may have a key. It
-takes longer to plan, so it is worth it for many keys in many runs.
+Where the databases need different statements, a constant maps the name of the dialect to its statement. Some have
+further ones, which search only the runs of the index that may have a key: on PostgreSQL with the name ``IN_RUNS``,
+which takes longer to plan, so it is worth it for many keys in many runs; on SQLite ``IN_RUNS_ON_SQLITE``, for which the
+connection needs a function (``possible_runs``).
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from lineage.core.model.records import ORDERS, Position
 from lineage.core.model.references import RefRole
 from lineage.store.database.dialects import in_array, lateral_for_each, nothing_of, texts_of, values_of
 from lineage.store.database.key_runs import IN_RUNS, runs_of
+from lineage.store.database.run_function import IN_RUNS_ON_SQLITE, runs_of_keys_on_sqlite
 from lineage.store.database.sorted_runs import (
     about_is,
     facts_about,
@@ -54,14 +56,14 @@ _USED_OR_ORDERED: Final[tuple[sa.ColumnElement[Any], ...]] = tuple(
 _LINKS: Final = sa.and_(ref.c.until == 0, has_role(RefRole.ALIAS))
 
 
-def _party_on_sqlite(keys: str) -> sa.CTE:
+def _party_on_sqlite(dialect: str, keys: str) -> sa.CTE:
     """Select the keys of some principals, and of all that aliases declare to be the same party."""
     found = values_of(keys).cte(f"party_of_{keys}", recursive=True)
-    way, linked = upward("sqlite", RefRole.ALIAS)
+    way, linked = upward(dialect, RefRole.ALIAS)
     # Two recursive terms: for a join over both conditions, the planner would use no index.
     return found.union(
-        sa.select(ref.c.about).select_from(found).join(ref, sa.and_(ref.c.key == found.c.key, _LINKS)),
-        sa.select(way.c.key).select_from(found).join(way, sa.and_(way.c.about == found.c.key, *linked)),
+        found_by(dialect, ref.c.key, found, [ref.c.about], _LINKS),
+        found_by(dialect, way.c.about, found, [way.c.key], *linked),
     )
 
 
@@ -80,7 +82,8 @@ def _party_on_postgresql(keys: str) -> sa.CTE:
 
 def _whole_party(dialect: str, keys: str) -> tuple[sa.Select[Any], sa.Select[Any]]:
     """Select the keys of some principals, and those of all that aliases declare to be the same party."""
-    found = _party_on_sqlite(keys) if dialect == "sqlite" else _party_on_postgresql(keys)
+    is_sqlite = dialect in ("sqlite", IN_RUNS_ON_SQLITE)
+    found = _party_on_sqlite(dialect, keys) if is_sqlite else _party_on_postgresql(keys)
     return values_of(keys), sa.select(found.c.key)
 
 
@@ -106,13 +109,13 @@ _Built = TypeVar("_Built", bound=sa.Select[Any] | sa.CompoundSelect[Any])
 
 def _on_both(statement: Callable[[str], _Built]) -> dict[str, _Built]:
     """Build a statement for each dialect, once, since building a recursive one costs more than running it."""
-    return {dialect: statement(dialect) for dialect in ("sqlite", "postgresql", IN_RUNS)}
+    return {dialect: statement(dialect) for dialect in ("sqlite", "postgresql", IN_RUNS, IN_RUNS_ON_SQLITE)}
 
 
 FACTS_ABOVE = _on_both(lambda dialect: facts_about(dialect, sa.select(_above(dialect).c.key), FACT, fact.c.until > 0))
 KEYS_BELOW = _on_both(lambda dialect: sa.select(_below(dialect).c.key))
 PARTY = {
-    "sqlite": sa.select(_party_on_sqlite("keys").c.key),
+    "sqlite": sa.select(_party_on_sqlite("sqlite", "keys").c.key),
     "postgresql": sa.select(_party_on_postgresql("keys").c.key),
 }
 FACTS_ABOUT = _on_both(lambda dialect: facts_about(dialect, values_of("keys"), FACT))
@@ -207,7 +210,12 @@ def _longest_naming(rows: sa.TableClause, *where: sa.ColumnElement[bool]) -> sa.
 
 
 # The runs of the index, or those that may have some keys.
-RUNS = {"sqlite": sa.select(run.c.id), "postgresql": sa.select(run.c.id), IN_RUNS: runs_of("keys")}
+RUNS = {
+    "sqlite": sa.select(run.c.id),
+    "postgresql": sa.select(run.c.id),
+    IN_RUNS: runs_of("keys"),
+    IN_RUNS_ON_SQLITE: runs_of_keys_on_sqlite("keys"),
+}
 LONGEST_NAMING_IN_RUN = _longest_naming(sorted_ref, sorted_ref.c.run == sa.bindparam("run"))
 # `until > 0` holds for all children, but excludes rows without a bound: an element can have very many actions.
 _CHILD: Final = sa.and_(ref.c.until > 0, has_role(RefRole.DEPENDS))

@@ -3,7 +3,8 @@
 A complete run, to which nobody adds any more, gets a filter of the keys that writers look up: the identities and the
 subjects of its facts, and what has a bound in its rows of ``ref``. A run without a filter is always asked. A filter
 never misses a key: an identity that is not found would be accepted twice, and a bound that is not found would hide a
-living child from a revocation.
+living child from a revocation. On SQLite readers use it too (``reading.possible_runs``), so there it has everything
+that is mentioned in ``ref``, also without a bound. A filter of a version before, which has not, is built again.
 
 A filter is built from the run itself, a part after each batch, and belongs to the mark that the run got when it became
 complete, which no other run ever has. If the process ends before it is stored, the next one begins again.
@@ -25,6 +26,7 @@ from sqlalchemy.engine import Connection
 
 from lineage.plumbing.key_filter import KeyFilter, bits_of
 from lineage.store.database.dialects import CHUNK, chunks, rows_found
+from lineage.store.database.run_filters import DueRun, FilteredRuns, load_filter, rows_on_sqlite, runs_of_rows
 from lineage.store.database.sorted_runs import (
     IS_NARROWED,
     KEYS_PER_FACT,
@@ -62,25 +64,7 @@ _ON_POSTGRESQL: Final = (
     .outerjoin(run_filter, run_filter.c.mark == run_on_postgresql.c.mark)
     .order_by(run_on_postgresql.c.id)
 )
-_ON_SQLITE: Final = (
-    sa.select(
-        run.c.id,
-        run.c.level,
-        run.c.facts,
-        run.c.mark,
-        run.c.target,
-        filter_on_sqlite.c.mark.label("filter"),
-        filter_on_sqlite.c.words,
-    )
-    .outerjoin(filter_on_sqlite, filter_on_sqlite.c.of == run.c.mark)
-    .order_by(run.c.id)
-)
-_WORDS: Final = {
-    "postgresql": sa.select(run_filter.c.words).where(run_filter.c.mark == sa.bindparam("mark")),
-    "sqlite": sa.select(filter_part.c.words)
-    .where(filter_part.c.mark == sa.bindparam("mark"))
-    .order_by(filter_part.c.part),
-}
+_WORDS: Final = sa.select(run_filter.c.words).where(run_filter.c.mark == sa.bindparam("mark"))
 
 
 def _keys_of(table: sa.Table, column: sa.Column[int], *where: sa.ColumnElement[bool]) -> sa.Select[int]:
@@ -90,10 +74,13 @@ def _keys_of(table: sa.Table, column: sa.Column[int], *where: sa.ColumnElement[b
 
 
 _BOUNDED: Final = _keys_of(sorted_ref, sorted_ref.c.key, sorted_ref.c.until > 0)
+# On SQLite the filters are also for readers, who look up everything that is mentioned.
+_OF_FACTS: Final = (_keys_of(sorted_ident, sorted_ident.c.key), _keys_of(sorted_about, sorted_about.c.key))
 _SOURCES: Final = {
     "postgresql": (_keys_of(fact_in_run, fact_in_run.c.ident), _keys_of(fact_in_run, fact_in_run.c.about), _BOUNDED),
-    "sqlite": (_keys_of(sorted_ident, sorted_ident.c.key), _keys_of(sorted_about, sorted_about.c.key), _BOUNDED),
+    "sqlite": (*_OF_FACTS, _keys_of(sorted_ref, sorted_ref.c.key)),
 }
+_FOR_WRITERS: Final = (*_OF_FACTS, _BOUNDED)
 _ORPHANS: Final = (
     sa.select(filter_part.c.mark, filter_part.c.part)
     .where(filter_part.c.mark.not_in(sa.select(filter_on_sqlite.c.mark)))
@@ -101,79 +88,23 @@ _ORPHANS: Final = (
 )
 
 
-class _Due(NamedTuple):
-    """A complete run without a filter of its own."""
-
-    id: int
-    facts: int
-    mark: int
+def _read(connection: Connection) -> FilteredRuns:
+    if connection.dialect.name == "sqlite":
+        return runs_of_rows(rows_on_sqlite(connection))
+    return _read_on_postgresql(connection)
 
 
-class _Runs(NamedTuple):
-    """The runs and their filters as of one transaction.
-
-    Attributes:
-        newest: The run to which a batch adds.
-        ids: All runs.
-        filters: The filters of each run that has some: together they have all its keys.
-        words: The size of each filter.
-        due: The runs that can get a filter of their own.
-        is_wide: Whether readers search a complete run also for keys that it does not have, on PostgreSQL.
-    """
-
-    newest: int
-    ids: list[int]
-    filters: dict[int, list[int]]
-    words: dict[int, int]
-    due: list[_Due]
-    is_wide: bool = False
-
-
-def _read(connection: Connection) -> _Runs:
-    return _read_on_sqlite(connection) if connection.dialect.name == "sqlite" else _read_on_postgresql(connection)
-
-
-def _read_on_postgresql(connection: Connection) -> _Runs:
+def _read_on_postgresql(connection: Connection) -> FilteredRuns:
     rows = connection.execute(_ON_POSTGRESQL).all()
     filtered = [each for each in rows if each.words is not None]
     [newest] = [each.id for each in rows if each.level == 0]
-    return _Runs(
+    return FilteredRuns(
         newest,
         [each.id for each in rows],
         {each.id: [each.mark] for each in filtered},
         {each.mark: each.words for each in filtered},
-        [_Due(each.id, each.facts, each.mark) for each in rows if each.level and each.words is None],
-        any(each.level and not each.narrowed for each in rows),
-    )
-
-
-def _read_on_sqlite(connection: Connection) -> _Runs:
-    newest = 0
-    filters: dict[int, list[int]] = {}
-    sources: defaultdict[int, list[int]] = defaultdict(list)
-    words: dict[int, int] = {}
-    complete: dict[int, _Due] = {}
-    for id_, level, facts, mark, target, own, size in rows_found(connection, _ON_SQLITE, {}):
-        filters.setdefault(id_, [])
-        if own is not None:
-            filters[id_].append(own)
-            words[own] = size
-        if not level:
-            newest = id_
-        elif target is None and mark is not None:
-            complete[id_] = _Due(id_, facts, mark)
-        if target is not None and id_ not in sources[target]:
-            sources[target].append(id_)
-    for target, some in sources.items():
-        if all(filters[each] for each in some):
-            filters[target] = [own for each in some for own in filters[each]]
-    return _Runs(
-        newest,
-        list(filters),
-        {id_: some for id_, some in filters.items() if some},
-        words,
-        # One that has those of several runs still needs its own.
-        [each for id_, each in complete.items() if len(filters[id_]) != 1],
+        [DueRun(each.id, each.facts, each.mark) for each in rows if each.level and each.words is None],
+        is_wide=any(each.level and not each.narrowed for each in rows),
     )
 
 
@@ -237,7 +168,7 @@ class _Building:
         stored: How many parts are stored.
     """
 
-    run: _Due
+    run: DueRun
     filter: KeyFilter
     mark: int
     is_large: bool = False
@@ -288,7 +219,11 @@ class RunFilters:
         filters = [(self._loaded[mark], ids) for mark, ids in runs_of.items()]
         return RunsToAsk(now.newest, unfiltered, filters, groups, connection.dialect.name != "sqlite")
 
-    def _noted(self, now: _Runs) -> _Runs:
+    def loaded(self, mark: int) -> KeyFilter | None:
+        """Return a filter if it is in memory; for readers in other threads."""
+        return self._loaded.get(mark)
+
+    def _noted(self, now: FilteredRuns) -> FilteredRuns:
         self.due = [each.mark for each in now.due]
         self.is_wide = now.is_wide
         going_on = {mark: each for mark, each in self._building.items() if mark in self.due}
@@ -340,7 +275,7 @@ class RunFilters:
             now.source, now.first = (now.source, keys[-1] + 1) if _goes_on(keys) else (now.source + 1, _LEAST)
         return done
 
-    def _begin(self, due: _Due, filters: Collection[int], sources: int, dialect: str) -> _Building:
+    def _begin(self, due: DueRun, filters: Collection[int], sources: int, dialect: str) -> _Building:
         """Begin to build the filter of a run, which may have those of the runs that were merged into it."""
         if dialect == "sqlite":
             if (united := self._groups.take(filters)) is not None:
@@ -370,7 +305,7 @@ class RunFilters:
             built.mark, built.stored = new_mark(), 0
             return False
         connection.execute(filter_on_sqlite.delete().where(filter_on_sqlite.c.of == built.run.mark))
-        row = {"mark": built.mark, "of": built.run.mark, "words": len(built.filter)}
+        row = {"mark": built.mark, "of": built.run.mark, "words": len(built.filter), "whole": 1}
         connection.execute(filter_on_sqlite.insert(), [row])
         if sum(map(len, self._loaded.values())) + len(built.filter) <= MOST_WORDS:
             self._loaded[built.mark] = built.filter  # not used if this transaction is not committed
@@ -405,8 +340,9 @@ def _goes_on(keys: list[int]) -> bool:
 
 
 def _load(connection: Connection, mark: int) -> KeyFilter:
-    parts = connection.execute(_WORDS[connection.dialect.name], {"mark": mark}).scalars()
-    return KeyFilter.load(b"".join(parts))
+    if connection.dialect.name == "sqlite":
+        return load_filter(connection, mark)
+    return KeyFilter.load(b"".join(connection.execute(_WORDS, {"mark": mark}).scalars()))
 
 
 def _store_on_postgresql(connection: Connection, built: _Building) -> None:
@@ -431,7 +367,8 @@ def denied_keys(connection: Connection) -> Iterator[tuple[int, int]]:
         if [len(each) for each in kept] != [now.words[mark] for mark in marks]:
             kept = []
         denied = 0
-        for source in _SOURCES[connection.dialect.name]:
+        is_whole = now.for_writers.isdisjoint(marks)
+        for source in _SOURCES[connection.dialect.name] if is_whole else _FOR_WRITERS:
             first, goes_on = _LEAST, True
             while goes_on:
                 keys = _some_keys(connection, source, id_, first)
