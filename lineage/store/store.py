@@ -81,9 +81,10 @@ _VERSION: Final = (
     .select_from(meta.outerjoin(position, sa.true()))
     .where(meta.c.name == "id")
 )
-# For each entry that was written, one and a half are moved in every merge that is under way: each ends before the next
-# of its level is due. And three keys are read for filters: those of a run, and again of that into which it is merged.
-_MERGED_PER_ENTRY: Final = 1.5
+# For each entry that was written, 1.2 are moved in every merge that is under way: each ends just before the next of its
+# level is due, also if it waits for filters and some is put off. And three keys are read for filters: those of a run,
+# and again of that into which it is merged, unless its filter was made of theirs.
+_MERGED_PER_ENTRY: Final = 1.2
 _FILTERED_PER_ENTRY: Final = 3.0
 _FIRST_STATISTICS: Final = 1_000  # records by one process, after which a new store on PostgreSQL gets statistics
 # Keys of a complete run on PostgreSQL; a fact has three or four, so the filter is built much sooner.
