@@ -15,7 +15,7 @@ is decided by the clock as it is. Once the clock is set back, everything is exam
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -106,8 +106,12 @@ class OutboxWriter:
         """Publish the ends of some elements again in the next round, so that every receiver gets them again."""
         self._repeated.update(keys)
 
-    def round(self, now: Instant) -> int:
+    def round(self, now: Instant, examined: Callable[[int], None] = lambda _left: None) -> int:
         """Write all state changes that are due.
+
+        Args:
+            now: The current time.
+            examined: Called after each part with the number of facts and rows that are left to examine.
 
         Returns:
             The number of rows that were written.
@@ -119,21 +123,22 @@ class OutboxWriter:
         written = attempts = 0
         while attempts < _ATTEMPTS:
             try:
-                found, is_done = self._examine_some(now)
+                found, left = self._examine_some(now)
             except FencedError:
                 logger.debug("another outbox writer was faster")
                 attempts += 1
                 continue
             written, attempts = written + found, 0
-            if is_done:
+            examined(left)
+            if not left:
                 return written
         raise FencedError(f"other outbox writers were faster {_ATTEMPTS} times in a row")
 
-    def _examine_some(self, now: Instant) -> tuple[int, bool]:
+    def _examine_some(self, now: Instant) -> tuple[int, int]:
         """Examine some of what may have changed states; nothing counts as examined if that fails.
 
         Returns:
-            The number of rows that were written, and whether everything has been examined.
+            The number of rows that were written, and the number of facts and rows that are left to examine.
         """
         if now < self._now - _CLOCK_STEP:
             self._start = None
@@ -164,7 +169,8 @@ class OutboxWriter:
         self._positions, self._seq, self._at, self._now = until, seq, at, now
         self._repeated.clear()
         self._coming = {each for each in (*self._coming, *effective_times(news.facts)) if each[0] > now}
-        return len(found), until == positions and seq >= cursor.seq
+        left = sum(following - until[place] for place, following in positions.items())
+        return len(found), left + max(0, cursor.seq - seq)
 
     def _started(self, edition: bytes, positions: Positions, last: int) -> _Start:
         """Start, or start again where facts may have been added anywhere, or are judged differently."""

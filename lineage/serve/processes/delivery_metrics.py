@@ -51,6 +51,7 @@ class DeliveryMetrics:
             "delegraph_delivery_faults", "Faults after which the process waited and retried.", registry=self.registry
         )
         Gauge("delegraph_clock_ahead_seconds", _AHEAD, registry=self.registry).set_function(ahead_seconds)
+        self._left = Gauge("delegraph_delivery_left_to_examine", _LEFT, registry=self.registry)
         info = Gauge("delegraph_build_info", "1, with the version.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
         self.registry.register(_Delivered(document))
@@ -62,6 +63,14 @@ class DeliveryMetrics:
         self._turned_at.set(self._clock() / SECOND)
         self._health.lag_known(True)
         self._health.answered()
+
+    def examined(self, left: int) -> None:
+        """Set what is left to examine."""
+        self._left.set(left)
+
+    def is_long(self, reason: str) -> None:
+        """Note that an examination takes long: the process works, but what it delivers is not complete yet."""
+        self._health.examining(reason)
 
     def fenced(self) -> None:
         """Note that another process was faster, which is not an error."""
@@ -145,6 +154,7 @@ def _of_retention(document: Document) -> Iterator[Metric]:
     yield records
 
 
+_LEFT: Final = "Orders, other new facts and rows of the outbox that are not examined yet: many at a start."
 _AHEAD: Final = "By how much the clock of this machine is ahead of that of the database server; 0 with SQLite."
 _SPREAD: Final = "Changes of an element's state that were written to the outbox."
 _FED: Final = "Changes that were sent to the feed."

@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 _TURN_SECONDS: Final = 0.1
 _LONGEST_WAIT_SECONDS: Final = 10.0
+_LONG_SECONDS: Final = 5.0  # an examination that takes longer is reported: followers may answer "unknown"
+_REPORT_SECONDS: Final = 10.0
 
 
 def deliver(settings: Settings, *, once: bool) -> Document:
@@ -144,14 +146,17 @@ class OutboxDelivery:
         self.spread = 0
         self.fed = 0
 
-    def turn(self) -> None:
+    def turn(self, examined: Callable[[int], None] = lambda _left: None) -> None:
         """Process what is pending now.
+
+        Args:
+            examined: Called with the number of facts and rows that are left to examine, while there are many.
 
         Raises:
             FencedError: Another process was faster.
             UnavailableError: The store or the topic is unavailable.
         """
-        self.spread += self._spread.round(self.clock())
+        self.spread += self._spread.round(self.clock(), examined)
         if self._feeder is not None:
             self.fed += self._feeder.turn(self.clock())
 
@@ -161,7 +166,7 @@ class OutboxDelivery:
         while not stopped.is_set():
             began = time.monotonic()
             try:
-                self.turn()
+                self.turn(_Examination(metrics).examined)
                 seconds = time.monotonic() - began
                 wait = max(0.0, _TURN_SECONDS - seconds)
                 backoff.reset()
@@ -187,6 +192,29 @@ class OutboxDelivery:
         """Release its resources."""
         if self._feeder is not None:
             self._feeder.close()
+
+
+class _Examination:
+    """Reports the progress of a long examination: of a start, or after a change of trust.
+
+    Meanwhile there is no heartbeat. It would tell followers that they know of every order that is projected, and some
+    are not examined yet.
+    """
+
+    def __init__(self, metrics: "DeliveryMetrics | None") -> None:
+        self._metrics = metrics
+        self._report_at = time.monotonic() + _LONG_SECONDS
+
+    def examined(self, left: int) -> None:
+        """Report how much is left."""
+        if self._metrics is not None:
+            self._metrics.examined(left)
+        if left and time.monotonic() >= self._report_at:
+            self._report_at = time.monotonic() + _REPORT_SECONDS
+            reason = f"{left:,} orders, other facts and rows of the outbox are left to examine"
+            logger.info("%s; until then followers get no heartbeat", reason)
+            if self._metrics is not None:
+                self._metrics.is_long(reason)
 
 
 class _Pushing:

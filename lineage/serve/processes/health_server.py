@@ -59,6 +59,7 @@ class Health:
         self._stalled_seconds = stalled_seconds
         self._turned_at: float | None = None
         self._fault: str | None = None
+        self._examining: str | None = None
         self._parts: dict[str, str] = {}  # what has failed beside the loop, and why
         self._knows_lag = False
 
@@ -68,12 +69,17 @@ class Health:
 
     def answered(self) -> None:
         """Note that everything the loop needs has answered."""
-        self._fault = None
+        self._fault = self._examining = None
         self.turned()
 
     def missed(self, kind: str) -> None:
         """Note that something the loop needs is unavailable; the loop keeps trying."""
         self._fault = kind
+        self.turned()
+
+    def examining(self, reason: str) -> None:
+        """Note that the loop works on something long, such as its start."""
+        self._examining = reason
         self.turned()
 
     def part_failed(self, part: str, reason: str) -> None:
@@ -99,8 +105,8 @@ class Health:
         """List the reasons why the loop is not ready; empty if it is."""
         if self._turned_at is None:
             return ["the loop has not begun"]
-        found = [self.stalled(), self._fault and f"waiting after a fault: {self._fault}"]
-        if not self._knows_lag:
+        found = [self.stalled(), self._fault and f"waiting after a fault: {self._fault}", self._examining]
+        if not self._knows_lag and self._examining is None:
             found.append("it is not known yet how far behind the projection is")
         found += [f"{part}: {reason}" for part, reason in sorted(self._parts.copy().items())]
         return [reason for reason in found if reason]
