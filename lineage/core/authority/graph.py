@@ -17,7 +17,7 @@ from typing import Any, Final
 import networkx as nx
 
 from lineage.core.authority.elements import Element, FactsByKey, claimed_by, in_order, merge_facts
-from lineage.core.model.events import Fact, TokenIssued
+from lineage.core.model.events import Fact
 from lineage.core.model.grants import common_body
 from lineage.core.model.maps import ELEMENTS, IN_MEMORY, Maps
 from lineage.core.model.times import NEVER, Instant
@@ -43,30 +43,31 @@ class AuthorityGraph:
 
     def add(self, fact: Fact) -> None:
         """Add a fact that grants an element; any other fact is ignored."""
-        alone = claimed_by(fact)
-        if alone is None:
-            return
-        key, ends_at = alone.key, alone.ends_at
-        names, parents = self.facts.enter(alone)
-        bound = self.until.get(key, -1)
-        if bound < 0:  # nothing depends on it yet, so its bound is its own end
-            self.until[key] = bound = ends_at
-        for name in names:
-            self._named[name][bound >> _BUCKET_BITS].append(key)
-        if bound < ends_at:  # its children may have arrived first
-            self._extend(key, ends_at)
-            bound = ends_at
-        for parent in parents:
-            below = self._children.get(parent)
-            if below is None:
-                self._children[parent] = [key]
-            else:
-                below.append(key)
-            if self.until.get(parent, -1) < bound:
-                self._extend(parent, bound)
-        body = common_body(fact)
-        if isinstance(body, TokenIssued) and body.prior_actors:
-            for prior in body.prior_actors:
+        self.add_all((fact,))
+
+    def add_all(self, facts: Iterable[Fact]) -> None:
+        """Add the facts among some that grant elements."""
+        enter, until, children, named = self.facts.enter, self.until, self._children, self._named
+        for fact in facts:
+            alone = claimed_by(fact)
+            if alone is None:
+                continue
+            key, ends_at = alone.key, alone.ends_at
+            names, parents = enter(alone)
+            bound = until.get(key, -1)
+            if bound < 0:  # nothing depends on it yet, so its bound is its own end
+                until[key] = bound = ends_at
+            bucket = bound >> _BUCKET_BITS
+            for name in names:
+                named[name][bucket].append(key)
+            if bound < ends_at:  # its children may have arrived first
+                self._extend(key, ends_at)
+                bound = ends_at
+            for parent in parents:
+                children[parent].append(key)
+                if until.get(parent, -1) < bound:
+                    self._extend(parent, bound)
+            for prior in getattr(common_body(fact), "prior_actors", ()):
                 self.asserted[prior].add(key)
 
     def _extend(self, key: str, until: Instant) -> None:

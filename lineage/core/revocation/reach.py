@@ -7,6 +7,7 @@ alive below the target at the instant asked about, not history.
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -20,7 +21,7 @@ from lineage.core.authority.targets import Cascade, aliases, targets
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target, WorkloadBound, canonical_json
-from lineage.core.model.keys import key_of, shared_text, split_key
+from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.sentences import keyed, moment, principal, sentence
 from lineage.core.model.times import NEVER, Instant, format_instant
 
@@ -77,7 +78,8 @@ class Reach:
     """The elements that a proposed order would kill. All lists are sorted by id.
 
     Attributes:
-        tokens, delegations: Ids of the living elements it would kill.
+        kills: ``KIND:ID`` of each living element that it would kill.
+        tokens, delegations: The ids of these.
         already_dead: Counts (tokens, delegations) of the dead but unexpired elements it would kill as well.
         agents, humans: The principals of these kinds that the killed elements name.
         actions: The number of actions that have one of the killed elements as authority.
@@ -88,6 +90,7 @@ class Reach:
     """
 
     proposal: Proposal
+    kills: frozenset[str]
     tokens: tuple[str, ...]
     delegations: tuple[str, ...]
     already_dead: tuple[int, int]
@@ -98,12 +101,6 @@ class Reach:
     own_actions: int
     survivors: tuple[Survivor, ...]
     last_expiry: Instant | None
-
-    @cached_property
-    def kills(self) -> frozenset[str]:
-        """``KIND:ID`` of each element that it would kill."""
-        tokens = frozenset(shared_text(f"token:{id_}") for id_ in self.tokens)
-        return tokens.union(shared_text(f"delegation:{id_}") for id_ in self.delegations)
 
     @property
     def spared(self) -> int:
@@ -167,7 +164,7 @@ def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> R
     keys = list(map(attrgetter("key"), killed))
     endless = {key for key in struck if not graph.granted(key) and verdict_of(world, key, at).state in ALIVE}
     keys += endless
-    kills = set(keys)
+    kills = frozenset(keys)
     actions = world.actions_under(kills)
     principals = _principals(killed)
     kinds = {id_: world.principals.kind(id_) for id_ in principals}
@@ -176,6 +173,7 @@ def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> R
     last = NEVER if endless else max(map(attrgetter("ends_at"), killed), default=NEVER)
     return Reach(
         proposal=proposal,
+        kills=kills,
         tokens=tokens,
         delegations=delegations,
         already_dead=(len(dead_tokens), len(dead_delegations)),
@@ -235,7 +233,7 @@ def _ids(keys: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(key[6:] for key in every[first:]), tuple(key[11:] for key in every[:first])
 
 
-def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[str]) -> Iterator[Survivor]:
+def _survivors(world: World, proposal: Proposal, struck: set[str], kills: AbstractSet[str]) -> Iterator[Survivor]:
     """Yield everything bound to, owned by or recorded under the target that would stay alive."""
     at, target = proposal.at, proposal.target
     spared: dict[str, tuple[str, Cause]] = {}

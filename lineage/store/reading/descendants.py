@@ -43,8 +43,7 @@ def load_below(reader: Reader, world: World, target: str, at: Instant, *, most: 
         collect_hashes(reader, found_below, statements.KEYS_BELOW, {"keys": part, "span": span}, most)
     below = dict.fromkeys(sorted(found_below)).keys()  # as in the index, in which they are looked up
     granting, above = reader.facts_of_and_above(below)
-    for found in chain(granting, above):
-        world.add(found)
+    world.add_grants(chain(granting, above))
     nearby = reader.facts(statements.FACTS_REFERRING, ids, role=RefRole.BOUND)
     nearby += reader.facts(statements.FACTS_REFERRING, ids, role=RefRole.OWNER)
     for found in nearby:
@@ -122,8 +121,7 @@ def parts_below(
             world.add(found)
         granting = reader.facts_granting(part)
         keys.update(granted_by(found) for found in granting)
-        for found in chain(granting, reader.facts_beyond(granting, part)):
-            world.add(found)
+        world.add_grants(chain(granting, reader.facts_beyond(granting, part)))
         yield world, keys
 
 

@@ -96,9 +96,14 @@ def test_grants_in_parts_change_no_answer(seed: int):
     facts = compare.facts_of(records)
     rng.shuffle(facts)
     parts = in_parts(facts)
-    one, other = World(facts, trust=trust), World(parts, trust=trust)
+    known_at = rng.choice([None, rng.choice(worlds.grid)])
+    one, other = (World(trust=trust, known_at=known_at) for _ in range(2))
+    for fact in facts:
+        one.add(fact)
+    other.add_grants(parts)
 
     assert facts == parts
+    assert one.latest == other.latest
     assert set(facts) == set(parts)
     assert list(distinct_bodies(facts)) == [fact.event.body for fact in facts]
     assert [about(fact.event) for fact in facts] == list(map(granted_by, parts))
