@@ -16,6 +16,7 @@ from lineage.core.model.trust import Trusted, TrustTable
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.background_threads import background_threads
+from lineage.serve.processes.health_server import Health
 from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.store.store import Store
 
@@ -72,7 +73,7 @@ class Checkpointing:
                 self._topic.close()
 
     @contextmanager
-    def in_background(self, stopped: threading.Event) -> Iterator[None]:
+    def in_background(self, stopped: threading.Event, health: Health) -> Iterator[None]:
         """Sign within the block; ends once ``stopped`` is set. A slow witness delays nothing else."""
         if not self._is_on:
             yield
@@ -87,7 +88,7 @@ class Checkpointing:
         turns |= {f"witness-{one.name}": partial(self._ask, (one,)) for one in self._settings.witnesses}
         targets = {name: partial(self._repeat, name, turn) for name, turn in turns.items()}
         try:
-            with background_threads(targets, stopped):
+            with background_threads(targets, stopped, health):
                 yield
         finally:
             if self._topic is not None:

@@ -66,18 +66,20 @@ def deliver(settings: Settings, *, once: bool) -> Document:
         opened_in_time(partial(_opened, settings), stopped) as (delivery, ways),
         ExitStack() as stack,
     ):
+        health = Health()
         for way in ways:
-            stack.enter_context(way.in_background(stopped))
-        metrics = _shown(settings, delivery, ways, stack) if settings.listen else None
+            stack.enter_context(way.in_background(stopped, health))
+        metrics = _shown(settings, delivery, ways, health, stack) if settings.listen else None
         delivery.run(stopped, metrics)
     return _document(delivery, ways)
 
 
-def _shown(settings: Settings, delivery: "OutboxDelivery", ways: "Ways", stack: ExitStack) -> "DeliveryMetrics":
+def _shown(
+    settings: Settings, delivery: "OutboxDelivery", ways: "Ways", health: Health, stack: ExitStack
+) -> "DeliveryMetrics":
     """Serve metrics and health on a port, for the lifetime of the stack."""
     from lineage.serve.processes.delivery_metrics import DeliveryMetrics
 
-    health = Health()
     metrics = DeliveryMetrics(health, now, partial(_document, delivery, ways), lambda: delivery.clock.ahead_seconds)
     limits = settings.http.connection_limits
     serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health, limits=limits))
@@ -229,12 +231,12 @@ class _Pushing:
             self._pusher.once()
 
     @contextmanager
-    def in_background(self, stopped: threading.Event) -> Iterator[None]:
+    def in_background(self, stopped: threading.Event, health: Health) -> Iterator[None]:
         """Push within the block; ends once ``stopped`` is set."""
         if self._pusher is None:
             yield
             return
-        with background_threads({"pusher": self._pusher.run}, stopped):
+        with background_threads({"pusher": self._pusher.run}, stopped, health):
             yield
 
     def document(self) -> Document:

@@ -36,7 +36,7 @@ class FindingMetrics:
     ) -> None:
         """Keep the health, and what is counted."""
         self.registry = CollectorRegistry()
-        self._health = health
+        self.health = health
         self._delay = Histogram(
             "delegraph_finding_delay_seconds",
             "The time from the record of a finding's last fact until the finding was opened, by severity.",
@@ -70,13 +70,13 @@ class FindingMetrics:
     def turned(self, seconds: float) -> None:
         """Count a successful look."""
         self._turns.observe(seconds)
-        self._health.lag_known(True)
-        self._health.answered()
+        self.health.lag_known(True)
+        self.health.answered()
 
     def fault(self) -> None:
         """Count an error: the store is unavailable."""
         self._faults.inc()
-        self._health.missed("findings")
+        self.health.missed("findings")
 
     def exposition(self) -> bytes:
         """Render everything in Prometheus's text format."""

@@ -145,7 +145,7 @@ class FindingProcess:
         self._news = {name: threading.Event() for name in tells}
         threads = {name: partial(self._each_time, turn, news=self._news[name]) for name, turn in tells.items()}
         threads["evaluates"] = partial(self._each_time, self._sweep)
-        with background_threads(threads, stopped):
+        with background_threads(threads, stopped, None if self.metrics is None else self.metrics.health):
             self._each_time(self._look, stopped, _LOOK_SECONDS)
 
     def _look(self) -> bool:

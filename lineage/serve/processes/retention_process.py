@@ -13,6 +13,7 @@ from lineage.core.retention.schedule import is_due
 from lineage.serve.config.wiring import opened_service
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.background_threads import background_threads
+from lineage.serve.processes.health_server import Health
 from lineage.serve.queries.retention.retention_status import run_status
 from lineage.store import retention_runs
 from lineage.store.store import Store
@@ -45,14 +46,14 @@ class Retaining:
             self._turn(self._settings.retention_every_hours, threading.Event())
 
     @contextmanager
-    def in_background(self, stopped: threading.Event) -> Iterator[None]:
+    def in_background(self, stopped: threading.Event, health: Health) -> Iterator[None]:
         """Delete within the block whenever that is due; ends once ``stopped`` is set."""
         if self._settings.retention_every_hours is None:
             yield
             return
         self._refuse_no_key()  # reported at the start
         run = partial(self._repeat, self._settings.retention_every_hours)
-        with background_threads({"retention": run}, stopped):
+        with background_threads({"retention": run}, stopped, health):
             yield
 
     def document(self) -> Document:

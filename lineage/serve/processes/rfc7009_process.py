@@ -17,6 +17,7 @@ from lineage.core.model.trust import Trusted
 from lineage.serve.config.wiring import Settings, now
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.background_threads import background_threads
+from lineage.serve.processes.health_server import Health
 from lineage.store.store import Store
 
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ class EndpointCalls:
             revoking.turn()
 
     @contextmanager
-    def in_background(self, stopped: threading.Event) -> Iterator[None]:
+    def in_background(self, stopped: threading.Event, health: Health) -> Iterator[None]:
         """Call within the block; ends once ``stopped`` is set."""
         targets = {f"calls-{number}": partial(self._run, client) for number, client in enumerate(self._revoking)}
-        with background_threads(targets, stopped):
+        with background_threads(targets, stopped, health):
             yield
 
     def document(self) -> Document:

@@ -13,6 +13,7 @@ from lineage.serve.processes import background_threads as threads
 from lineage.serve.processes.background_threads import background_threads
 from lineage.serve.processes.checkpoint_process import Checkpointing
 from lineage.serve.processes.consumer_process import _ConsumerObserver
+from lineage.serve.processes.delivery_process import _Pushing
 from lineage.serve.processes.finding_process import FindingProcess
 from lineage.serve.processes.health_server import Health
 from lineage.serve.processes.retention_process import Retaining
@@ -80,6 +81,47 @@ def test_work_goes_on_after_an_internal_error(
 
     assert "works failed; trying again" in caplog.text
     assert not [thread for thread in threading.enumerate() if thread.name == "works"]
+
+
+def failing(*_: object) -> None:
+    raise KeyError("an internal error")
+
+
+WAYS: dict[str, tuple[Any, Any]] = {
+    "calls-0": (EndpointCalls, SimpleNamespace(_revoking=["a server"], _run=failing)),
+    "retention": (
+        Retaining,
+        SimpleNamespace(
+            _settings=SimpleNamespace(retention_every_hours=1), _refuse_no_key=lambda: None, _repeat=failing
+        ),
+    ),
+    "checkpoints": (
+        Checkpointing,
+        SimpleNamespace(
+            _settings=SimpleNamespace(witnesses=()),
+            _is_on=True,
+            _begun=lambda: True,
+            _sign=failing,
+            _write_files=lambda: True,
+            _topic=None,
+            _repeat=lambda _name, turn, stopped: (turn(), stopped.wait()),
+        ),
+    ),
+    "pusher": (_Pushing, SimpleNamespace(_pusher=SimpleNamespace(run=failing))),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_delivery_process_is_not_ready_while_a_way_of_delivery_has_failed(name: str):
+    """
+    Otherwise receivers that it no longer reaches would be noticed only in the log.
+    """
+    kind, process = WAYS[name]
+    health = Health()
+    health.turned()
+    health.lag_known(True)
+    with kind.in_background(process, threading.Event(), health):
+        wait_until(lambda: health.reasons() == [f"{name}: an internal error, see the log"])
 
 
 def test_a_process_is_not_ready_while_a_thread_waits_to_try_again(monkeypatch: pytest.MonkeyPatch):
