@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ from lineage.store.rebuild.diff import differences, twin
 from lineage.store.rebuild.index_check import entry_differences
 from lineage.store.store import Store, open_store
 from lineage.store.writing import merge_pace, run_filters
+from lineage.store.writing.filter_groups import FilterGroups
 from lineage.store.writing.run_filters import RunFilters
 from tests.support import stores
 from tests.support.crashes import killed_after
@@ -193,6 +195,33 @@ def test_the_filter_of_a_merged_run_takes_no_reading_of_its_keys(tmp_path: Path,
     assert together
     assert {mark for mark in alone if mark} <= {*of}
     assert {1} == read - {3, 4, 5}  # larger ones are built of their keys
+
+
+def test_a_step_that_unites_filters_reads_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Either takes as long as a step may take."""
+    steps: list[set[str]] = []
+    build_some, some_keys, unite = RunFilters.build_some, run_filters._some_keys, FilterGroups.unite
+
+    def a_step(filters: RunFilters, connection: Connection, most: int) -> int:
+        steps.append(set())
+        return build_some(filters, connection, most)
+
+    def reading(connection: Connection, source: sa.Select[int], run: int, first: int) -> list[int]:
+        steps[-1].add("read")
+        return some_keys(connection, source, run, first)
+
+    def uniting(groups: FilterGroups, mark: int, built: KeyFilter, now: Collection[Collection[int]]) -> None:
+        steps[-1].add("united")
+        unite(groups, mark, built, now)
+
+    monkeypatch.setattr(RunFilters, "build_some", a_step)
+    monkeypatch.setattr(run_filters, "_some_keys", reading)
+    monkeypatch.setattr(FilterGroups, "unite", uniting)
+    with a_store(f"sqlite:///{tmp_path}/store.db") as store:
+        write(store, tokens(60))
+    assert {"read"} in steps
+    assert {"united"} in steps
+    assert {"read", "united"} not in steps
 
 
 def test_a_process_that_was_started_later_reads_the_keys_of_a_merged_run(tmp_path: Path):

@@ -260,6 +260,8 @@ class RunFilters:
         now, done = self._building[least.mark], 0
         while done < most:
             if now.source == len(sources):
+                if now.is_large and done:  # uniting takes as long as a step
+                    break
                 done += _KEYS_OF_PART
                 if now.is_large:
                     self._groups.unite(now.mark, now.filter, known.filters.values())
