@@ -92,6 +92,7 @@ class Closure:
         ordered_at: When the first of its orders was given.
         in_force_at: When the first of them was in force: recorded, and in effect.
         closed_at: When the last element was closed; None if any is open.
+        lifted_at: When the last order was lifted; None if any is not.
         enforced_at: The last acknowledgement that an element was ended; None if there is none.
         elements: The number of elements of the receipt.
         receivers: The outcome at each receiver, sorted.
@@ -106,6 +107,7 @@ class Closure:
     ordered_at: Instant
     in_force_at: Instant
     closed_at: Instant | None
+    lifted_at: Instant | None
     enforced_at: Instant | None
     elements: int
     receivers: tuple[ClosureTally, ...]
@@ -198,6 +200,7 @@ def _finish(world: World, revocation: str, ledger: "_ClosureBuilder") -> Closure
         ordered_at=given,
         in_force_at=started,
         closed_at=_closed_at(orders, ledger, at) if verdict is ClosureVerdict.CLOSED else None,
+        lifted_at=_lifted_at(orders, at),
         enforced_at=ledger.enforced_at,
         elements=ledger.elements,
         receivers=tuple(ledger.tallies.values()),
@@ -219,6 +222,13 @@ def _closed_at(orders: Sequence[Order], ledger: "_ClosureBuilder", at: Instant) 
         return ledger.over_at
     lifted = [order.lifted_at for order in orders if order.lifted_at <= at and not order.in_force(at)]
     return max(lifted, default=min(in_force_at(order) for order in orders))
+
+
+def _lifted_at(orders: Sequence[Order], at: Instant) -> Instant | None:
+    """Return when the last of the orders was lifted; None if one of them is not."""
+    if all(order.is_lifted and order.lifted_at <= at for order in orders):
+        return max(order.lifted_at for order in orders)
+    return None
 
 
 class Coverings:

@@ -164,7 +164,9 @@ def revoke(
         elif execute:
             out.document(
                 document,
-                lambda doc: render_chain.ordered(doc, issued_before=how.issued_before, cascade=how.cascade),
+                lambda doc: render_chain.ordered(
+                    doc, issued_before=how.issued_before, cascade=how.cascade, now=service.clock()
+                ),
             )
         else:
             out.document(document, lambda doc: render_chain.plan(doc, **asdict(how)))
@@ -200,7 +202,7 @@ def _revoke_all(
             if not out.as_json:
                 click.echo("Nothing was revoked, no other target either.", err=True)
             out.finish()
-        out.document(document, render_batch.batch)
+        out.document(document, lambda doc: render_batch.batch(doc, now=service.clock()))
 
 
 @click.command()

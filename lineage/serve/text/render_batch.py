@@ -1,5 +1,6 @@
 """Text pages about several targets that are revoked at once."""
 
+from lineage.core.model.times import Instant, parse_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
 from lineage.serve.text.phrases import when
@@ -8,18 +9,27 @@ from lineage.serve.text.text_page import Page, joined, many
 _SHOWN = 20  # entries of each list
 
 
-def batch(doc: Document) -> Page:
-    """Render what revoking several targets would end, or has ended."""
+def batch(doc: Document, *, now: Instant | None = None) -> Page:
+    """Render what revoking several targets would end, or has ended.
+
+    Args:
+        doc: The document of the plan or the orders.
+        now: Decides whether the orders are in force yet; None: they are.
+    """
     suspends, done = doc["mode"] == "suspend", doc["executed"]
     targets = many(len(doc["targets"]), "target")
     if done and doc["repeated"]:
         return _repeated(doc)
-    if done:
+    scheduled = done and now is not None and now < parse_instant(doc["effective_at"])
+    if scheduled:
+        lead = f"Scheduled {targets} as {doc['incident']}, not in force before {when(doc['effective_at'])}"
+    elif done:
         lead = f"{'Suspended' if suspends else 'Revoked'} {targets} as {doc['incident']}"
     else:
         lead = f"{'Suspending' if suspends else 'Revoking'} {targets}"
     ended = f"{many(len(doc['kills']['tokens']), 'token')} and {many(len(doc['kills']['delegations']), 'delegation')}"
     verb = ("suspended" if suspends else "ended") if done else ("would suspend" if suspends else "would end")
+    verb = ("will suspend" if suspends else "will end") if scheduled else verb
     page = Page().line((lead, "bold"), f"{', which ' if done else ' '}{verb} {ended}.")
     phrases.alarm(page, doc)
     phrases.examined(page, doc)
@@ -43,7 +53,7 @@ def batch(doc: Document) -> Page:
     for warning in doc["warnings"]:
         page.line(f"Warning: {warning}")
     if done:
-        return page.line(f"In force since {when(doc['effective_at'])}.")
+        return page.line(f"In force {'from' if scheduled else 'since'} {when(doc['effective_at'])}.")
     page.line(f"The plan, over all of them: {doc['plan_digest']}")
     return page.line("To execute exactly this plan, repeat the command with --execute --plan-digest and this digest.")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lineage.core.model.events import canonical_json
-from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
 from lineage.serve.text.phrases import keyed, moment, thing, when
@@ -63,22 +63,43 @@ def plan(
     return phrases.as_of(page, doc)
 
 
-def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: bool = True, brief: bool = False) -> Page:
-    """Render an order that was given, and what it ends; ``brief`` for the answer alone; the rest as for ``plan``."""
+def ordered(
+    doc: Document,
+    *,
+    issued_before: Instant | None = None,
+    cascade: bool = True,
+    brief: bool = False,
+    now: Instant | None = None,
+) -> Page:
+    """Render an order that was given, and what it ends.
+
+    Args:
+        doc: The document of the order.
+        issued_before: As for ``plan``.
+        cascade: As for ``plan``.
+        brief: The answer alone.
+        now: Decides whether the order is in force yet; None: it is.
+
+    Raises:
+        ValueError: As for ``plan``.
+    """
     doc = _proposed(doc, doc["mode"], issued_before, cascade)
     target = f"{doc['target']['kind']}:{doc['target']['id']}"
-    done = "suspends" if doc["mode"] == "suspend" else "ends"
-    given = "SUSPENDED" if doc["mode"] == "suspend" else "REVOKED"
-    word = "ALREADY IN FORCE, not repeated" if doc["repeated"] else given
+    scheduled = now is not None and now < parse_instant(doc["effective_at"])
+    suspends = doc["mode"] == "suspend"
+    given = "SCHEDULED" if scheduled else "SUSPENDED" if suspends else "REVOKED"
+    again = "ALREADY SCHEDULED, not repeated" if scheduled else "ALREADY IN FORCE, not repeated"
+    done = ("suspend" if suspends else "end") if scheduled else ("suspends" if suspends else "ends")
     page = Page().line(
-        (word, "bold"), ": ", thing("revocation", doc["revocation"], "bold"),
+        (again if doc["repeated"] else given, "bold"), ": ", thing("revocation", doc["revocation"], "bold"),
         f" ({doc['mode']} ", keyed(target), f", {doc['reason']}, by ", thing("principal", doc["ordered_by"]),
-        ") is in force from ", moment(doc["effective_at"]), f" and {done} {_alive(doc['kills'])}.",
+        ") ", "is not in force before " if scheduled else "is in force from ", moment(doc["effective_at"]),
+        f"; then it will {done} " if scheduled else f" and {done} ", f"{_alive(doc['kills'])}.",
     )  # fmt: skip
     if brief:
         return page
     page.line(*_standing(doc))
-    _killed(page, doc, done.capitalize())
+    _killed(page, doc, f"Will {done}" if scheduled else done.capitalize())
     _nearby(page, doc)
     page.line()
     _trust(page, doc)
@@ -87,8 +108,8 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
     page.command(["delegraph", "status", target])
     page.command(["delegraph", "receipt", doc["revocation"]])
     page.command(["delegraph", "closure", doc["revocation"]])
-    if doc["mode"] == "suspend" or doc["target"]["kind"] not in _ELEMENTS:
-        page.title("To reinstate it")
+    if scheduled or suspends or doc["target"]["kind"] not in _ELEMENTS:
+        page.title("To cancel it, before it is in force" if scheduled else "To reinstate it")
         page.command(["delegraph", "lift", doc["revocation"], "--by", doc["ordered_by"]])
     return phrases.as_of(page, doc)
 

@@ -59,11 +59,13 @@ def closure(doc: Document) -> Page:
     page.line(
         "Given at ", moment(doc["ordered_at"]), ", in force from ", moment(doc["in_force_at"]), _interval(doc), "."
     )
+    if "lifted_at" in doc:
+        page.line("Reinstated at ", moment(doc["lifted_at"]), ".")
     phrases.alarm(page, doc)
     if doc["receivers"]:
         page.title("Enforcement points")
         phrases.entries(page, doc["receivers"], _receiver)
-    else:
+    elif doc["elements"] or doc["verdict"] != "CLOSED":
         page.line().line("No enforcement point is registered: nothing can be confirmed.")
         page.line("Register the gateway or the service that honours these: delegraph receiver register URI")
     if doc["open"]:
@@ -81,10 +83,14 @@ def closure(doc: Document) -> Page:
 
 def _verdict(doc: Document) -> list[Words]:
     ended = many(doc["elements"], "element")
+    if doc["verdict"] == "CLOSED" and not doc["elements"]:
+        return [" has had nothing to enforce since ", moment(doc["closed_at"]), f": it ends {ended}."]
     if doc["verdict"] == "CLOSED":
         return [" is enforced everywhere since ", moment(doc["closed_at"]), f"; it ended {ended}."]
     if doc["verdict"] == "PARTIAL":
         return [f" is in progress: it ends {ended}, and not every enforcement point has confirmed."]
+    if not doc["elements"]:  # an order that is in force and ends nothing is CLOSED
+        return [" is not in force yet, and has ended nothing."]
     return [f" is not verifiable: it ends {ended}, and no enforcement point covers some of them."]
 
 

@@ -673,6 +673,39 @@ def test_a_lift_is_not_repeated(desk: Desk):
     assert "human:bob" not in desk.run("timeline", "revocation:p1", "--json").stdout
 
 
+@pytest.mark.parametrize(
+    ("mode", "will"), [("revoke", "it will end 2 tokens"), ("suspend", "it will suspend 2 tokens")]
+)
+def test_an_order_that_is_not_in_force_yet_is_not_called_revoked(desk: Desk, mode: str, will: str):
+    """
+    What is scheduled has ended nothing: the order, its repetition and its verdict say so, and how to cancel it.
+    """
+    later = (*REVOKE, "--mode", mode, "--effective-at", "2098-01-01T00:00:00Z", "--execute", "--id", "r1")
+    given, again, verdict = flat(desk, *later), flat(desk, *later), flat(desk, "closure", "r1")
+
+    assert f"SCHEDULED: r1 ({mode} token:t1, credential_leak, by human:ruth) is not in force before 2098" in given
+    assert all(f"then {will}." in text for text in (given, again))
+    assert again.startswith("ALREADY SCHEDULED, not repeated: r1 ")
+    assert "before it is in force delegraph lift r1 --by human:ruth" in given
+    assert verdict.startswith("UNKNOWN: r1 is not in force yet, and has ended nothing.")
+    assert "active" == desk.state("token:t1")
+
+
+def test_the_verdict_on_a_lifted_suspension_says_so_and_not_that_it_is_enforced(desk: Desk):
+    """
+    Nothing is left to enforce, which no enforcement point has to confirm.
+    """
+    desk.one("revoke", "token:t1", *SUSPEND, "pause")
+    before = desk.one("closure", "pause")
+    lift = desk.one("lift", "pause", "--by", "human:ruth")
+    after, text = desk.one("closure", "pause"), flat(desk, "closure", "pause")
+
+    assert ("lifted_at" in before, lift["lifted_at"]) == (False, after["lifted_at"])
+    assert text.startswith("CLOSED: pause has had nothing to enforce since ")
+    assert f"Reinstated at {lift['lifted_at'].rstrip('Z').rstrip('0')}Z." in text
+    assert "can be confirmed" not in text
+
+
 def test_a_lift_above_the_limit_needs_a_second_person(desk: Desk):
     """
     The number is that of the elements that would be reinstated.

@@ -174,3 +174,14 @@ def test_the_text_of_plan_order_and_repetition(desk: Desk):
     assert "--plan-digest" in plan
     assert "Revoked 2 targets as INC-2" in done
     assert "nothing was ordered again" in again
+
+
+def test_targets_that_are_revoked_later_are_not_called_revoked(desk: Desk):
+    """
+    Until then nothing has ended.
+    """
+    targets = ("--targets", listed(desk, "token:t1", "token:t9"))
+    done = desk.run("revoke", *targets, *BY, "--execute", "--effective-at", "2098-01-01T00:00:00Z").stdout
+
+    assert done.startswith("Scheduled 2 targets as ")
+    assert "not in force before 2098-01-01T00:00:00Z, which will end" in " ".join(done.split())

@@ -136,6 +136,7 @@ def closure_document(found: Closure) -> Document:
         "open": OpenDocuments(found.open),
         "reopened_by": list(found.reopened_by),
         **({"by_hand": [_mark_document(mark) for mark in found.by_hand]} if found.by_hand else {}),
+        **({"lifted_at": format_instant(found.lifted_at)} if found.lifted_at is not None else {}),
     }
 
 

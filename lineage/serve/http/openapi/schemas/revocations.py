@@ -85,6 +85,7 @@ class Revocation(TypedDict):
     open: list[Open]
     reopened_by: list[str]
     by_hand: NotRequired[list[HandMark]]
+    lifted_at: NotRequired[Time]
     findings: list[Finding]
     orders: list[Order]
     incident: str | None
