@@ -179,7 +179,7 @@ class RevocationMoment:
         around = set() if gathering.is_over else elements_and_names(part)
         self.others.bring(part, revocation, keys)
         endings = endings_elsewhere(part, revocation, keys)
-        load_successes(self.reader, part, keys, since)
+        load_successes(self.reader, part, [line.key for line in lines], since)
         if endings:
             first = min(one.order.effective_at for some in endings.values() for one in some)
             load_successes(self.reader, part, endings.keys(), first)
