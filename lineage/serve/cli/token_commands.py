@@ -20,7 +20,7 @@ def token() -> None:
 
     \b
       delegraph token create --role investigator --name ci
-      curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8321/v1/who?action=ACTION
+      curl -H "Authorization: Bearer $TOKEN" 'http://127.0.0.1:8480/v1/who?action=ACTION'
       delegraph token list
       delegraph token revoke ID
     """  # noqa: D301

@@ -16,6 +16,7 @@ from lineage.core.model.times import format_instant, parse_instant
 from lineage.serve.cli import completion
 from lineage.serve.cli.group import SECTIONS
 from lineage.serve.cli.main import main
+from lineage.serve.config.http_settings import DEFAULT_LISTEN
 from lineage.serve.documents.typed_times import typed_time
 from tests.support.places import INCIDENT
 
@@ -335,6 +336,18 @@ def test_the_examples_in_the_help_of_the_other_commands_run(
         for example, answer in found
         if answer.exit_code != 0 and (answer.exit_code == 1 or not IS_MISSING.search(answer.output))
     ]
+
+
+def test_the_addresses_in_examples_are_those_that_are_served():
+    """
+    An address of the HTTP API is the default one, and is quoted if it holds what a shell expands.
+    """
+    sections = {name for _, names in SECTIONS for name in names}
+    commands = [command for name in sorted(sections) for _, command in commands_below(named(name), name)]
+    found = [line.strip() for one in commands for line in (one.help or "").splitlines() if "http://127" in line]
+
+    assert found
+    assert [] == [line for line in found if f"'http://{DEFAULT_LISTEN}/" not in line]
 
 
 @pytest.mark.parametrize("name", NOT_RUN)

@@ -667,6 +667,21 @@ def test_the_link_is_valid_once(api: World):
     assert 401 == asking.get(WHO).status_code
 
 
+@pytest.mark.parametrize("shown", ["Bearer ", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", "Basic YTpi", "dgt_0"])
+def test_a_script_without_a_valid_token_is_told_to_create_one(api: World, shown: str):
+    """
+    It cannot follow a sign-in link; a cookie that is valid is accepted beside such a header.
+    """
+    signing_in, asking = signed_in(api)
+    cookie = asking.get("/sign-in", params={"token": signing_in.token}).headers["set-cookie"].partition(";")[0]
+    refused, empty = asking.get(WHO, headers={"Authorization": shown}), asking.get(WHO)
+
+    assert (401, 401) == (refused.status_code, empty.status_code)
+    assert all("delegraph token create" in answer.json()["detail"] for answer in (refused, empty))
+    assert "link" not in refused.json()["detail"]
+    assert 200 == asking.get(WHO, headers={"Authorization": shown, "Cookie": cookie}).status_code
+
+
 def test_a_cookie_over_tls_is_bound_to_the_host(api: World):
     """
     Over TLS, the cookie is sent over TLS only, and no other host of the domain can set it.

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 
 from lineage.core.model.times import SECOND, Instant
-from lineage.deliver.http.callers import Caller, Role, UnauthenticatedError
+from lineage.deliver.http.callers import BadTokenError, Caller, Role, UnauthenticatedError
 from lineage.deliver.http.route import Route
 from lineage.serve.http.auth.csrf import refuse_forgery
 
@@ -69,11 +69,19 @@ class SigningIn:
         """Authenticate the caller.
 
         Raises:
+            BadTokenError: There is no valid cookie, and what is presented instead is no token of this store.
             UnauthenticatedError: There is no cookie, or it has expired.
             ForbiddenError: A foreign page attempts to write.
         """
         if not self._holds(self._session, connection.cookies.get(self.cookie, "")):
-            raise UnauthenticatedError("sign in by the link that 'delegraph serve' printed")
+            if connection.headers.get("authorization"):
+                raise BadTokenError(
+                    "the Authorization header holds no API token of this store: send one that 'delegraph token create' "
+                    "printed, as 'Authorization: Bearer dgt_...'"
+                )
+            raise UnauthenticatedError(
+                "sign in by the link that 'delegraph serve' printed; a script sends a token of 'delegraph token create'"
+            )
         refuse_forgery(connection)
         return self._caller
 
