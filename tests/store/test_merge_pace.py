@@ -216,7 +216,7 @@ def test_steps_become_shorter_when_the_machine_is_busy():
         pace.did(step, step * seconds)
         sizes.append(step)
     assert sizes[19] > 40_000
-    assert sizes[39] < 8_000
+    assert sizes[39] == SMALLEST_STEP
     assert sizes[59] > 40_000
 
 

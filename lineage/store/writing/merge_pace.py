@@ -9,7 +9,7 @@ from typing import Final
 
 STEP_SECONDS: Final = 0.05  # of a step, which is one transaction
 PAUSE_SECONDS: Final = 0.2  # of all steps after a batch, unless more is owed than may be put off
-SMALLEST_STEP: Final = 5_000  # entries: most of a smaller step would be its commit
+SMALLEST_STEP: Final = 10_000  # entries: most of a smaller step would be its commit, which a busy disk makes long
 _FIRST_STEP: Final = 10_000
 LARGEST_STEP: Final = 60_000
 # Entries that were written and not worked off, less than a run has: when more are owed, no clock ends the steps.
