@@ -38,6 +38,7 @@ def narrow(setting: Any) -> None:
     small(setting)
     setting(possible_runs, "_READERS_BEFORE", 0)
     setting(possible_runs, "_FEWEST", 1)
+    setting(possible_runs, "_REMEMBERED", 90)
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from lineage.store.database.run_function import RUNS_OF
 _READERS_BEFORE: Final = 20  # that a process opens before it loads a filter: a command opens fewer
 _MOST_WORDS: Final = 1 << 23  # 64 MiB in all: the filters of some five million facts, and those of the smallest runs
 _FEWEST: Final = 3  # runs that need not be searched for every key: with fewer, asking takes as long as searching
-_FUNCTION: Final = "delegraph_runs_of"  # where a connection keeps its function
+_REMEMBERED: Final = 20_000  # keys of which a connection knows the runs: 3 MB
 
 
 class _AskedRuns:
@@ -39,7 +39,7 @@ class _AskedRuns:
         self._always = sum(1 << run for run in always)
         self._texts: dict[int, str] = {}
 
-    def __call__(self, key: int) -> str:
+    def runs_of(self, key: int) -> str:
         """Return the runs of a key; hot path."""
         runs = self._filters.places(key) | self._always
         text = self._texts.get(runs)
@@ -48,14 +48,24 @@ class _AskedRuns:
         return text
 
 
-class _RunsFunction:
-    """The function of one connection, which answers for the snapshot of its transaction."""
+class _RunsOfKeys(dict[int, str]):
+    """What a connection was told about keys, for the snapshot of its transaction: they are asked about repeatedly."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked = _AskedRuns([], {})
 
-    def __call__(self, key: int) -> str:
-        return self.asked(key)
+    def answer_for(self, asked: _AskedRuns) -> None:
+        """Answer for a snapshot; what is known stays if it has the same runs."""
+        if asked is not self.asked:
+            self.clear()
+            self.asked = asked
+
+    def __missing__(self, key: int) -> str:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        found = self[key] = self.asked.runs_of(key)
+        return found
 
 
 class PossibleRuns:
@@ -94,12 +104,12 @@ class PossibleRuns:
             self._latest = (rows, asked) if is_whole else None
         if asked.narrowed < _FEWEST:
             return 0
-        function: _RunsFunction | None = connection.info.get(_FUNCTION)
-        if function is None:
-            function = connection.info[_FUNCTION] = _RunsFunction()
+        known: _RunsOfKeys | None = connection.info.get(RUNS_OF)
+        if known is None:
+            known = connection.info[RUNS_OF] = _RunsOfKeys()
             raw: Any = connection.connection.driver_connection
-            raw.create_function(RUNS_OF, 1, function, deterministic=True)
-        function.asked = asked
+            raw.create_function(RUNS_OF, 1, known.__getitem__, deterministic=True)
+        known.answer_for(asked)
         return asked.narrowed
 
     def _asked(self, connection: Connection, now: FilteredRuns) -> tuple[_AskedRuns, bool]:
