@@ -26,6 +26,10 @@ from lineage.core.model.events import canonical_json
 Private = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 Public = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
+NO_SIGNING_KEY: Final = (
+    "no signing key is configured, so nothing can be signed or proved: make one with 'openssl genpkey -algorithm EC "
+    "-pkeyopt ec_paramgen_curve:P-256 -out keys.pem', and name the file as DELEGRAPH_SIGNING_KEY_FILE"
+)
 _PEM: Final = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 _SMALLEST_RSA_BITS: Final = 2048
 

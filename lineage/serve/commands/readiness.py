@@ -11,7 +11,7 @@ from lineage.core.model.keys import key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.closure import ClosureVerdict
 from lineage.core.revocation.stop_proof import Reply
-from lineage.deliver.http.signing_keys import SigningKeys
+from lineage.deliver.http.signing_keys import NO_SIGNING_KEY, SigningKeys
 from lineage.deliver.probes.inquiry import Inquiry
 from lineage.deliver.probes.prober import ask_all
 from lineage.serve.commands.order_request import OrderRequest
@@ -39,7 +39,7 @@ def prove_ready(
         UnavailableError: The log or the store cannot be written.
     """
     if keys is None:
-        raise RefusedError("no signing key is configured, so nothing can be proved: set signing_key_file")
+        raise RefusedError(NO_SIGNING_KEY)
     if canary.kind != "token":
         raise RefusedError(f"a canary is a token, not a {canary.kind}: issue one that nobody uses, and name token:ID")
     service.catch_up()

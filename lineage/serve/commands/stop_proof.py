@@ -9,7 +9,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import format_instant
 from lineage.core.revocation.stop_proof import PointProof, Stopped, StopProof, prove
-from lineage.deliver.http.signing_keys import SigningKeys
+from lineage.deliver.http.signing_keys import NO_SIGNING_KEY, SigningKeys
 from lineage.deliver.probes.inquiry import Inquiry
 from lineage.deliver.probes.probe_settings import STATUS_LIST, Probe
 from lineage.deliver.probes.prober import ask_all
@@ -56,7 +56,7 @@ def prove_stopped(
     if before is None:
         return None
     if keys is None:
-        raise RefusedError("no signing key is configured, so nothing can be proved: set signing_key_file")
+        raise RefusedError(NO_SIGNING_KEY)
     keys_by_probe = _keys_by_probe(before, probes, nonce, sample)
     observations = ask_all(probes, keys_by_probe, inquiry_about(service, keys, probes, keys_by_probe, nonce))
     service.catch_up()  # receivers that joined, elements that were linked, and uses that were recorded since

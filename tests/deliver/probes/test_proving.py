@@ -1,6 +1,9 @@
 """``delegraph prove`` against real endpoints: what they do counts, not what they acknowledge."""
 
 import json
+import shlex
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,11 +195,17 @@ def test_a_lifted_or_future_order_is_not_proved(desk: Desk, point: Introspecting
 
 
 def test_without_a_signing_key_no_point_is_asked(desk: Desk, point: Introspecting):
-    """The message names the setting."""
+    """The message says how to make a key, and names the setting; the command that it gives makes one that signs."""
     (desk.folder / "delegraph.toml").write_text("", encoding="utf-8")
+    said = " ".join(desk.run("prove", "r1", exit=2).output.split())
+    command = said.partition("make one with '")[2].partition("'")[0]
 
-    assert "set signing_key_file" in " ".join(desk.run("prove", "r1", exit=2).output.split())
     assert [] == point.asked
+    assert "name the file as DELEGRAPH_SIGNING_KEY_FILE" in said
+    if shutil.which("openssl"):
+        subprocess.run(shlex.split(command), cwd=desk.folder, check=True, capture_output=True)
+        desk.env["DELEGRAPH_SIGNING_KEY_FILE"] = str(desk.folder / "keys.pem")
+        assert "jws" in desk.one("prove", "r1")
 
 
 @pytest.mark.slow

@@ -120,4 +120,4 @@ def test_without_a_key_nothing_is_signed(desk: Desk):
     close(desk)
     result = Desk(desk.folder).run("receipt", "r1", "--signed", exit=2).output
 
-    assert "set signing_key_file" in " ".join(result.split())
+    assert "name the file as DELEGRAPH_SIGNING_KEY_FILE" in " ".join(result.split())

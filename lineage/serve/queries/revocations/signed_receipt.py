@@ -11,7 +11,7 @@ from lineage.core.model.errors import NotOverError, RefusedError
 from lineage.core.model.events import canonical_json
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.closure import ClosureVerdict
-from lineage.deliver.http.signing_keys import SigningKeys
+from lineage.deliver.http.signing_keys import NO_SIGNING_KEY, SigningKeys
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.evidence.exported_evidence import named_evidence
 from lineage.serve.queries.revocations.receipt import receipt, receipt_summary
@@ -69,5 +69,5 @@ def signed(keys: SigningKeys | None, name: str, document: Document, typ: str) ->
         RefusedError: No signing key is configured.
     """
     if keys is None:
-        raise RefusedError("no signing key is configured, so nothing can be signed: set signing_key_file")
+        raise RefusedError(NO_SIGNING_KEY)
     return {name: document, "jws": keys.sign_detached(canonical_json(document), typ), "jwk": keys.jwks()["keys"][0]}
