@@ -141,7 +141,11 @@ def cycles(world: World, key: str) -> list[Finding]:
         smallest = min(component)
         if len(component) > 1 or smallest in world.graph.parents(smallest):
             members = sorted(component)
-            why = sentence("these depend on one another: {}", listed(map(keyed, members)))
+            why = (
+                sentence("these depend on one another: {}", listed(map(keyed, members)))
+                if len(members) > 1
+                else sentence("{} depends on itself", keyed(smallest))
+            )
             found.append(Finding("cycle", smallest, why, world.graph.facts.of(members)))
     return sorted(found, key=lambda finding: finding.of)
 
