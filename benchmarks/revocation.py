@@ -139,7 +139,7 @@ def polled(folder: Path) -> Iterator[Figure]:
         put(service, events.a_tree(DELIVERED - 1, start=now()))
         service.require_log().append([Entry(ORDERS, codec.encode(given("root", "r", now())))])
         project(service.require_log(), service.store, None)
-        OutboxWriter(service.store, None).round(now())
+        OutboxWriter(service.store, None).round(now)
         settings = SsfSettings(issuer="https://delegraph.example")
         transmitter = Transmitter(service.store, None, settings, load_keys([file]), now)
         stream = transmitter.create("urn:bench", {"delivery": {"method": POLL}})["stream_id"]

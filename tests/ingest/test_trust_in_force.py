@@ -240,7 +240,7 @@ def test_everything_cached_answers_as_if_built_now(kept: tuple[Store, Any, Path]
     for sources in [{*SOURCES, SOC, HOSTILE}, *turns]:
         turning.table = table_of(sources)
         fresh = Service(store, log, Trust(table=turning.table), lambda: AT, source="urn:t")
-        spread.round(AT)
+        spread.round(lambda: AT)
 
         expected = answers(fresh)
         assert expected == answers(service)
@@ -255,7 +255,7 @@ def test_everything_cached_answers_as_if_built_now(kept: tuple[Store, Any, Path]
             verdict = verdicts.get(key)
             if verdict is not None and state != "active":
                 assert state == str(verdict.state)
-        assert 0 == OutboxWriter(store, turning.table).round(AT)  # a new writer has nothing to add
+        assert 0 == OutboxWriter(store, turning.table).round(lambda: AT)  # a new writer has nothing to add
 
 
 def test_a_hostile_lift_is_undone_and_a_good_one_counts_again(kept: tuple[Store, Any, Path]):

@@ -123,14 +123,14 @@ def test_consumer_and_delivery_notice_a_replaced_file(tmp_path: Path, way: Calla
     try:
         live, spread = LiveGraph(store, None, int), OutboxWriter(store, None)
         live.follow()
-        spread.round(0)
+        spread.round(lambda: 0)
         way(file)
         asks: list[Callable[[], Any]] = [
             log.ends,
             lambda: log.read("decisions", 0, 0, limit=1),
             lambda: log.append([]),
             live.follow,
-            lambda: spread.round(1),
+            lambda: spread.round(lambda: 1),
             store.positions,
         ]
         for ask in asks:

@@ -119,7 +119,7 @@ class Held:
         world, url = self.servers[exchange.get("server", "")]
         world.clock.now = parse_instant(exchange["at"])
         if not exchange.get("server"):
-            OutboxWriter(world.service.store, None).round(world.clock.now)
+            OutboxWriter(world.service.store, None).round(lambda: world.clock.now)
         role, (method, path) = exchange["by"], exchange["ask"].split(" ", 1)
         headers = {"Host": "delegraph.example", **exchange.get("headers", {})}
         if role is not None:

@@ -84,7 +84,7 @@ class World:
     def tell(self, *events: Json) -> None:
         """Project events, and spread what they do."""
         self.desk.add(*events)
-        self.spread.round(now())
+        self.spread.round(now)
 
     def end(self, *tokens: str) -> None:
         """Issue tokens, and revoke them."""

@@ -106,11 +106,11 @@ class OutboxWriter:
         """Publish the ends of some elements again in the next round, so that every receiver gets them again."""
         self._repeated.update(keys)
 
-    def round(self, now: Instant, examined: Callable[[int], None] = lambda _left: None) -> int:
+    def round(self, clock: Callable[[], Instant], examined: Callable[[int], None] = lambda _left: None) -> int:
         """Write all state changes that are due.
 
         Args:
-            now: The current time.
+            clock: Returns the current time. It is read for each part, since other processes write during a long round.
             examined: Called after each part with the number of facts and rows that are left to examine.
 
         Returns:
@@ -123,7 +123,7 @@ class OutboxWriter:
         written = attempts = 0
         while attempts < _ATTEMPTS:
             try:
-                found, left = self._examine_some(now)
+                found, left = self._examine_some(clock)
             except FencedError:
                 logger.debug("another outbox writer was faster")
                 attempts += 1
@@ -134,17 +134,18 @@ class OutboxWriter:
                 return written
         raise FencedError(f"other outbox writers were faster {_ATTEMPTS} times in a row")
 
-    def _examine_some(self, now: Instant) -> tuple[int, int]:
+    def _examine_some(self, clock: Callable[[], Instant]) -> tuple[int, int]:
         """Examine some of what may have changed states; nothing counts as examined if that fails.
 
         Returns:
             The number of rows that were written, and the number of facts and rows that are left to examine.
         """
-        if now < self._now - _CLOCK_STEP:
-            self._start = None
         with self._store.snapshot() as still:
             edition, positions = still.version()
             cursor = outbox.cursor_of(still, SPREAD)
+            now = clock()  # after the snapshot, so that the time of the cursor is only later if a clock is wrong
+            if now < self._now - _CLOCK_STEP:
+                self._start = None
             start = self._started(edition, positions, cursor.seq)
             at = max(self._at, cursor.at, now)
             until = _some_of(self._positions, positions)

@@ -39,7 +39,7 @@ from lineage.deliver.http.signing_keys import SigningKeys, load_keys
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint
 from lineage.plumbing.backoff import delay_seconds
 from lineage.store.delivery import outbox
-from lineage.store.delivery.omissions import forget_omissions, note_omitted, omissions_of
+from lineage.store.delivery.omissions import forget_omissions, is_premature, note_omitted, omissions_of
 from lineage.store.delivery.outbox import Cursor, OutboxRow
 from lineage.store.store import Store
 
@@ -181,10 +181,10 @@ class RevocationEndpointClient:
     # Rows of the outbox
 
     def _cursor(self, now: Instant) -> Cursor:
-        """Read the cursor; if tokens were omitted that have not expired by now, move it to the beginning."""
+        """Read the cursor; if tokens were omitted too early, move it to the beginning."""
         omissions = omissions_of(self._store, self._name)
         cursor = outbox.cursor_of(self._store, self._name)
-        if now < omissions.at:
+        if is_premature(omissions, now):
             logger.warning("%s is asked again about what seemed to have expired", self.endpoint.receiver)
             last = str(max(cursor.seq, _last_before(cursor))).encode()
             cursor = outbox.move(self._store, self._name, cursor, seq=0, at=now, place=last)

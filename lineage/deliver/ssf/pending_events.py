@@ -12,7 +12,7 @@ from lineage.core.revocation.enforced import orders_ending
 from lineage.deliver.ssf.security_event_tokens import claims_of, claims_of_notice, type_of
 from lineage.deliver.ssf.stream_coverage import StreamCoverage, causing
 from lineage.store.delivery import ssf_streams as streams
-from lineage.store.delivery.omissions import forget_omissions, note_omitted, omissions_of
+from lineage.store.delivery.omissions import forget_omissions, is_premature, note_omitted, omissions_of
 from lineage.store.delivery.ssf_streams import Stream, UndeliveredRow
 from lineage.store.store import Store
 
@@ -92,10 +92,11 @@ class EventSource:
         """
         coverage = self._coverage(stream.receiver)
         covers, omissions = coverage.written, omissions_of(self._store, stream.id)
-        if covers != stream.covers or at < omissions.at:
+        too_early = is_premature(omissions, at)
+        if covers != stream.covers or too_early:
             begun = streams.from_the_beginning(self._store)
             stream = streams.change(self._store, stream, covers=covers, **begun)
-            if at < omissions.at:
+            if too_early:
                 forget_omissions(self._store, stream.id, omissions)
         outgoing = [
             OutgoingEvent(claims["jti"], claims, notice=each.id)

@@ -21,6 +21,7 @@ from lineage.serve.queries.revocations.closure import closure
 from lineage.serve.queries.revocations.receivers import registration_document
 from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
+from lineage.store.server_clock import ServerClock
 
 
 def register(service: Service, registration: ReceiverRegistered, *, narrow: bool = False) -> Document:
@@ -107,7 +108,7 @@ def _rows_of(service: Service, keys: Collection[str]) -> list[int]:
     """Return the outbox rows for ended elements; write them now if no delivery process does."""
     found = outbox.ended_rows(service.store, keys)
     if len(found) < len(keys):
-        OutboxWriter(service.store, service.trust).round(service.clock())
+        OutboxWriter(service.store, service.trust).round(ServerClock(service.store, service.clock).ask)
         found = outbox.ended_rows(service.store, keys)
     return sorted(found.values())
 
@@ -140,7 +141,7 @@ def deliver_again(service: Service, revocation: str, *, by: str, receiver: str |
         raise RefusedError(f"nothing is open at {where} for {revocation}; nothing was delivered again")
     spread = OutboxWriter(service.store, service.trust)
     spread.publish_again(keys)
-    written = spread.round(service.clock())
+    written = spread.round(ServerClock(service.store, service.clock).ask)
     return {
         "revocation": revocation,
         "receiver": receiver,

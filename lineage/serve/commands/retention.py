@@ -35,6 +35,7 @@ from lineage.serve.queries.service import Service
 from lineage.store import deletions, evidence_trees, retention_runs
 from lineage.store.deletions import DeletedRecords, Deletion
 from lineage.store.evidence_trees import Lane
+from lineage.store.server_clock import ServerClock
 from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def horizon_of(service: Service, days: int | None, before: Instant | None) -> In
     Raises:
         RefusedError: Neither a number of days nor an instant is given, or the instant has not passed.
     """
-    now = service.clock()
+    now = ServerClock(service.store, service.clock).ask()
     if before is None and days is None:
         raise RefusedError(
             "nothing says how long records are kept: set retention_days (DELEGRAPH_RETENTION_DAYS), or name an instant "

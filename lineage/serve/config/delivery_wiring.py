@@ -5,6 +5,7 @@ from lineage.deliver.ssf.settings import SsfSettings
 from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.serve.queries.service import Service
 from lineage.store.authority_replica import AuthorityReplica
+from lineage.store.server_clock import ServerClock
 
 
 def delivery_over(
@@ -13,5 +14,5 @@ def delivery_over(
     """Build the in-memory authority graph, and the Shared Signals transmitter if one is configured."""
     return (
         AuthorityReplica(service.store, service.trust),
-        Transmitter.of(service.store, service.trust, ssf, keys, service.clock),
+        Transmitter.of(service.store, service.trust, ssf, keys, ServerClock(service.store, service.clock)),
     )

@@ -71,7 +71,9 @@ def opened_log(settings: Settings, *, create: bool = False) -> Iterator[Log]:
 
 
 @contextmanager
-def opened_service(settings: Settings, *, create: bool = False) -> Iterator[Service]:
+def opened_service(
+    settings: Settings, *, create: bool = False, clock: Callable[[], Instant] = now
+) -> Iterator[Service]:
     """Open the service. If the log is unavailable, questions are still answered, and the answers say so."""
     trust = settings.read_trust(now)
     with opened_store(settings, create=create) as store:
@@ -82,7 +84,7 @@ def opened_service(settings: Settings, *, create: bool = False) -> Iterator[Serv
             if create:
                 raise
         try:
-            yield Service(store, log, trust, now, source=settings.source, options=settings.findings)
+            yield Service(store, log, trust, clock, source=settings.source, options=settings.findings)
         finally:
             if log is not None:
                 log.close()

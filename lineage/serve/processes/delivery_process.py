@@ -25,13 +25,13 @@ from lineage.serve.processes.checkpoint_process import Checkpointing
 from lineage.serve.processes.health_server import Health, Serving
 from lineage.serve.processes.retention_process import Retaining
 from lineage.serve.processes.rfc7009_process import EndpointCalls
-from lineage.serve.processes.server_clock import ServerClock
 from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.sole_feeder import SoleFeeder
 from lineage.serve.processes.startup_retry import opened_in_time
 from lineage.serve.text import render_retention
 from lineage.serve.text.text_page import Page, many
 from lineage.store.delivery.ssf_streams import count_dead_letters
+from lineage.store.server_clock import ServerClock
 from lineage.store.store import Store
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def _opened(settings: Settings) -> Iterator[tuple["OutboxDelivery", "Ways"]]:
         clock = ServerClock(store, now)
         pushing = _Pushing(settings, store, trust, clock)
         calling = EndpointCalls(settings, store, trust, clock)
-        checkpointing = Checkpointing(settings, store, trust, now)
-        retaining = Retaining(settings, store, now)
+        checkpointing = Checkpointing(settings, store, trust, clock)
+        retaining = Retaining(settings, store, clock)
         delivery = OutboxDelivery(store, trust, settings.log_url, settings.kafka, clock)
         try:
             yield delivery, (pushing, calling, checkpointing, retaining)
@@ -158,7 +158,7 @@ class OutboxDelivery:
             FencedError: Another process was faster.
             UnavailableError: The store or the topic is unavailable.
         """
-        self.spread += self._spread.round(self.clock(), examined)
+        self.spread += self._spread.round(self.clock.ask, examined)
         if self._feeder is not None:
             self.fed += self._feeder.turn(self.clock())
 

@@ -94,7 +94,7 @@ class Retaining:
         from lineage.serve.commands.checkpoints import keys_of
 
         settings = self._settings
-        with opened_service(settings) as service:
+        with opened_service(settings, clock=self._clock) as service:
             if not due:  # but the last run did not end: what it recorded is carried out without delay
                 retention.complete(service, pause)
                 self._is_completed = True

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy.engine import Connection
 
 from lineage.core.model.times import Instant
+from lineage.core.revocation.state_changes import GRACE
 from lineage.store.database.dialects import writing
 from lineage.store.database.tables import delivered
 from lineage.store.delivery.outbox import Cursor, cursor_of, held, move, set_cursor
@@ -20,6 +21,11 @@ _NAME: Final = "expired:"
 def omissions_of(store: Store, receiver: str) -> Cursor:
     """Read the omissions of a receiver; ``at`` is when the last of the omitted elements is really over."""
     return cursor_of(store, f"{_NAME}{receiver}")
+
+
+def is_premature(omissions: Cursor, now: Instant) -> bool:
+    """Whether something was omitted too early, so that the clock was ahead; clocks may differ by half of the grace."""
+    return now < omissions.at - GRACE // 2
 
 
 def drop_omissions(connection: Connection, receiver: str) -> None:

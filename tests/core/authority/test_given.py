@@ -108,7 +108,7 @@ def by_outbox(store: Store) -> Callable[[], str]:
     spread = OutboxWriter(store, None)
 
     def state() -> str:
-        spread.round(BETWEEN)
+        spread.round(lambda: BETWEEN)
         published = rows(store, after=0, limit=10)
         return str(published[-1][1].version.outcome.state) if published else "active"
 

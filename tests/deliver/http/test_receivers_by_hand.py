@@ -160,7 +160,7 @@ def test_open_elements_are_delivered_again(desk: Desk):
     """A new row of the outbox for each open element, with the same end; enforced ones are not repeated."""
     desk.one("receiver", "register", GATEWAY)
     with service_of(desk) as service:
-        OutboxWriter(service.store, service.trust).round(now())
+        OutboxWriter(service.store, service.trust).round(now)
         first = outbox.rows(service.store, after=0, limit=100)
         desk.take(acknowledged(GATEWAY, "r1", day("12:30"), token="t1"))
         result = deliver_again(service, "r1", by="human:ruth")

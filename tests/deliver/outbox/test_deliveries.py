@@ -112,7 +112,7 @@ def desk(tmp_path: Path) -> Desk:
 
 def spread(desk: Desk, at: str) -> None:
     with opened(desk.url) as store:
-        OutboxWriter(store, None).round(instant(at))
+        OutboxWriter(store, None).round(lambda: instant(at))
 
 
 def accept(desk: Desk, at: str, *seqs: int) -> None:

@@ -99,7 +99,7 @@ def compare(stores: list[Store], seed: int) -> tuple[list[list[OutboxRow]], list
             if is_new:
                 pair[place] = kind(store)
             seen = written(store)
-            pair[place].round(at)
+            pair[place].round(lambda: at)
             notify(notified, World(store.every_fact()), seen, written(store)[len(seen) :])
 
     while records:
@@ -175,7 +175,7 @@ class Installation:
         """Add facts at an instant, and return the rows that a round then writes: key, state and order of each."""
         before = len(written(self.store))
         self.add(at, *bodies, source=source)
-        self.spread.round(at)
+        self.spread.round(lambda: at)
         changed = [row.change for row in written(self.store)[before:]]
         return [(one.key, str(one.version.outcome.state), one.version.outcome.revocation) for one in changed]
 
@@ -391,5 +391,5 @@ def test_what_is_read_does_not_grow_with_the_history(installed: Installation, mo
         "_repeated": set(),
         "_coming": set(),
     }
-    OutboxWriter(installed.store, None).round(NOON + 20 * HOUR)
+    OutboxWriter(installed.store, None).round(lambda: NOON + 20 * HOUR)
     assert [4 * 11] == sizes[19:]

@@ -71,7 +71,7 @@ def feeding(store: Store, url: str) -> Iterator[Callable[[int], None]]:
     feed.begin()
 
     def deliver(at: int) -> None:
-        spread.round(at)
+        spread.round(lambda: at)
         feed.deliver(at)
 
     try:
@@ -383,7 +383,7 @@ def test_repeatedly_killed_deliveries_skip_nothing(desk: Desk, kafka_url: str):
         with delivering(desk.url, kafka_url) as run:
             spread = OutboxWriter(desk.store, None)
             assert revocations.wait_until_current(timeout=60)
-            wait_until(lambda: spread.round(now()) == 0 and revocations.dead() == dead_in(desk.store))
+            wait_until(lambda: spread.round(now) == 0 and revocations.dead() == dead_in(desk.store))
             run.leave()
         assert revocations.dead()
         assert revocations.dead() == dead_in(desk.store)

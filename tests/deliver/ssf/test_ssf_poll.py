@@ -398,3 +398,26 @@ def test_a_clock_that_was_ahead_hides_no_event(world: World, method: str, restar
     deliver(at + 2)
 
     assert ["token:t-1", "token:t-1", "token:t-2"] == received
+
+
+def test_processes_whose_clocks_differ_by_little_restart_no_stream(world: World):
+    """
+    A token is over by the clock of one server and not by that of the other, to which the receiver turns in turns.
+    """
+    second = 1_000_000
+    at = now() + 320 * second
+    world.transmitter.clock = lambda: at
+    stream = world.transmitter.create("gateway", {})["stream_id"]
+    servers = [world.restarted(), world.restarted()]
+    servers[0].clock = lambda: at
+    servers[1].clock = lambda: at + 100 * second
+    world.tell(token("short", expires_at=format_instant(at - 250 * second)), order("r-short", "token:short"))
+    world.end(*(f"t-{number}" for number in range(100)))
+    received: list[str] = []
+    acknowledged: frozenset[str] = frozenset()
+    for turn in range(20):
+        answer = poll(servers[(turn + 1) % 2], "gateway", stream, PollRequest(10, True, acknowledged, {}))
+        received += [key_in(claims_in(each)) for each in answer["sets"].values()]
+        acknowledged = frozenset(answer["sets"])
+
+    assert sorted(f"token:t-{number}" for number in range(100)) == sorted(received)

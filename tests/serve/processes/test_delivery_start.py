@@ -12,7 +12,7 @@ from lineage.serve.processes import delivery_process
 from lineage.serve.processes.delivery_metrics import DeliveryMetrics
 from lineage.serve.processes.delivery_process import OutboxDelivery
 from lineage.serve.processes.health_server import Health
-from lineage.serve.processes.server_clock import ServerClock
+from lineage.store.server_clock import ServerClock
 from lineage.store.store import Store
 from tests.support.feed_desk import Desk, order, token
 from tests.support.stores import in_a_file

@@ -46,31 +46,40 @@ class ServerClock:
         self._is_reported = False
 
     def __call__(self) -> Instant:
-        """Return the time.
+        """Return the time, by an answer of the server that is at most ten seconds old.
 
         Raises:
             UnavailableError: The server has never answered.
         """
         with self._lock:
             if self._monotonic() >= self._ask_at:
-                self._ask()
+                try:
+                    return self._ask()
+                except UnavailableError:
+                    if self._asked is None:
+                        raise
+                    self._ask_at = self._monotonic() + _ASK_SECONDS  # its time is counted further
             if self._asked is None:
                 return self._local()
             asked_at, answer = self._asked
             return answer + int((self._monotonic() - asked_at) * SECOND)
 
-    def _ask(self) -> None:
+    def ask(self) -> Instant:
+        """Return the time, by an answer to this call: that of all processes that ask, even if it was just set.
+
+        Raises:
+            UnavailableError: The server does not answer.
+        """
+        with self._lock:
+            return self._ask()
+
+    def _ask(self) -> Instant:
         began = self._monotonic()
-        try:
-            answer = database_of(self._store).now
-        except UnavailableError:
-            if self._asked is None:
-                raise
-            answer = None  # its time is counted further
+        answer = database_of(self._store).now
         ended = self._monotonic()
         self._ask_at = ended + _ASK_SECONDS
         if answer is None:
-            return
+            return self._local()
         self._asked = (began + ended) / 2, answer
         self.ahead_seconds = (self._local() - answer) / SECOND
         is_off = abs(self.ahead_seconds) > TOLERATED_SECONDS + (ended - began)
@@ -81,3 +90,4 @@ class ServerClock:
                 "ahead of" if self.ahead_seconds > 0 else "behind",
             )
         self._is_reported = is_off
+        return answer

@@ -7,16 +7,26 @@ from typing import Any
 
 import pytest
 
+from ingest.kafka.settings import KafkaSettings
+from ingest.trust_file import Trust
+from lineage.core.authority.verdict import State
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.times import SECOND, format_instant
+from lineage.deliver.http.signing_keys import load_keys
+from lineage.deliver.ssf.settings import SsfSettings
+from lineage.serve.commands.retention import horizon_of
+from lineage.serve.config.delivery_wiring import delivery_over
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now
-from lineage.serve.processes import delivery_process, server_clock
-from lineage.serve.processes.server_clock import ServerClock
+from lineage.serve.processes import delivery_process
+from lineage.serve.processes.delivery_process import OutboxDelivery
+from lineage.serve.queries.service import Service
 from lineage.store.delivery.outbox import rows
+from lineage.store.server_clock import ServerClock
 from lineage.store.server_info import Database
 from tests.support.feed_desk import Desk, lift, order, token
-from tests.support.stores import in_a_file
+from tests.support.ssf_worlds import ED, pem
+from tests.support.stores import KINDS, in_a_file
 
 HOUR = 3_600 * SECOND
 
@@ -28,7 +38,7 @@ def ahead() -> int:
 def reading(monkeypatch: pytest.MonkeyPatch, server_time: Callable[[], int], **clocks: Any) -> ServerClock:
     """Return the clock of a server that tells this time."""
     store: Any = None
-    monkeypatch.setattr(server_clock, "database_of", lambda _: Database("PostgreSQL", "18", server_time()))
+    monkeypatch.setattr("lineage.store.server_clock.database_of", lambda _: Database("PostgreSQL", "18", server_time()))
     return ServerClock(store, **clocks)
 
 
@@ -106,3 +116,49 @@ def test_without_a_server_the_clock_of_the_machine_counts():
         clock = ServerClock(desk.store, lambda: 5)
         assert (5, 0.0) == (clock(), clock.ahead_seconds)
         desk.store.close()
+
+
+def test_a_lift_is_not_published_and_undone_in_turns(monkeypatch: pytest.MonkeyPatch):
+    """
+    The clock of the server was hours ahead and is set right, which two processes notice at the same time.
+    """
+    server = [now() + 2 * HOUR]
+    monkeypatch.setattr("lineage.store.server_clock.database_of", lambda _: Database("PostgreSQL", "18", server[0]))
+    with in_a_file() as url:
+        desk = Desk(url)
+        desk.add(token("t"), order("r", "token:t", mode="suspend"))
+        processes = [
+            OutboxDelivery(desk.store, None, "sqlite:///no-log.db", KafkaSettings(), ServerClock(desk.store, now))
+            for _ in range(2)
+        ]
+        processes[0].turn()
+        desk.add({**lift("r", now()), "effective_at": format_instant(now() + HOUR)})
+        processes[0].turn()
+        server[0] -= 2 * HOUR
+        for _ in range(5):
+            for process in processes:
+                process.turn()
+        states = [row.change.version.outcome.state for row in rows(desk.store, after=0, limit=99)]
+        desk.store.close()
+
+    assert [State.SUSPENDED, State.ACTIVE, State.SUSPENDED] == states
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_servers_and_retention_go_by_the_same_clock(request: pytest.FixtureRequest, tmp_path: Path, kind: str):
+    """
+    Streams of Shared Signals, and what retention may delete. Without a database server, the machine's clock counts.
+    """
+    url = request.getfixturevalue("postgres_url") if kind == "postgres" else f"sqlite:///{tmp_path}/store.db"
+    desk = Desk(url)
+    service = Service(desk.store, None, Trust(), ahead, source="urn:test")
+    key_file = tmp_path / "keys.pem"
+    key_file.write_text(pem(ED))
+    key_file.chmod(0o600)
+    settings = SsfSettings(issuer="https://issuer.example")
+    _, transmitter = delivery_over(service, settings, load_keys([key_file]))
+    assert transmitter is not None
+    found = [transmitter.clock() - now(), horizon_of(service, 1, None) + 24 * HOUR - now()]
+    desk.store.close()
+
+    assert [kind == "sqlite"] * 2 == [difference > HOUR for difference in found]
