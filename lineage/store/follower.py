@@ -76,16 +76,19 @@ class Follower:
         Raises:
             UnavailableError: The store cannot be reached.
         """
-        before = self._checks
-        with self._checking:
-            if self._place is None or self._checked <= before:  # a check begun before this call may have missed a fact
-                self._checks += 1
-                check = self._checks
-                self._follow()
-                self._checked = check
-        with self._lock:
-            assert self._place is not None  # noqa: S101 (a check has succeeded)
-            yield self._place
+        while True:
+            before = self._checks
+            with self._checking:
+                # A check begun before this call may have missed a fact.
+                if self._place is None or self._checked <= before:
+                    self._checks += 1
+                    check = self._checks
+                    self._follow()
+                    self._checked = check
+            with self._lock:
+                if self._place is not None:  # unless the check of another caller has failed since
+                    yield self._place
+                    return
 
     @contextmanager
     def non_blocking(self, version: object = None) -> Iterator[StoreState]:
