@@ -27,13 +27,15 @@ class Order:
         body: What was ordered.
         given_at: When it was given (clause 5.1).
         effective_at: When it takes effect: its ``effective_at``, or when it was given (clause 5.2).
-        lifted_at: When the earliest applicable lift takes effect; NEVER if there is none.
+        lift: The applicable lift that takes effect first (clause 5.7); None if there is none.
+        lifted_at: When that lift takes effect; NEVER if there is none.
     """
 
     fact: Fact
     body: RevocationOrdered
     given_at: Instant
     effective_at: Instant
+    lift: Fact | None
     lifted_at: Instant
 
     def __eq__(self, other: object) -> bool:
@@ -83,6 +85,10 @@ class Order:
         """Whether a lift has an effect: none on a revocation of a token or delegation that took effect (clause 5.8)."""
         for_good = self.on_element and not self.suspends and self.takes_effect
         return self.lifted_at != NEVER and not for_good
+
+    def is_over(self, at: Instant) -> bool:
+        """Whether it has been lifted by an instant with an effect, or will never take effect (clause 5.8)."""
+        return self.is_lifted and (self.lifted_at <= at or not self.takes_effect)
 
     @cached_property
     def hits_issued_before(self) -> Instant:
@@ -145,9 +151,11 @@ class Orders:
         """Combine an order with its lift: of the applicable lifts, the first to take effect (clause 5.7)."""
         body = fact.event.body
         assert isinstance(body, RevocationOrdered)  # noqa: S101 (only orders are indexed)
-        lifted = [lift_effect(lift) for lift in self.lifts.get(body.revocation) if self.applies(lift, fact)]
+        lifts = [lift for lift in self.lifts.get(body.revocation) if self.applies(lift, fact)]
+        lift = min(lifts, key=lambda one: (lift_effect(one), fact_order(one)), default=None)
         effective_at = fact.given_at if body.effective_at is None else body.effective_at
-        return Order(fact, body, fact.given_at, effective_at, min(lifted, default=NEVER))
+        lifted_at = NEVER if lift is None else lift_effect(lift)
+        return Order(fact, body, fact.given_at, effective_at, lift, lifted_at)
 
     def applies(self, lift: Fact, order: Fact) -> bool:
         """Whether a lift applies to an order of its id.

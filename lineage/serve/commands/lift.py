@@ -1,10 +1,10 @@
 """Lift the orders of an id."""
 
-from lineage.core.authority.orders import Order, Orders, lift_effect
+from lineage.core.authority.orders import Order, lift_effect
 from lineage.core.authority.rule import ALIVE, verdicts_of
 from lineage.core.authority.verdict import State
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import Event, Fact, RevocationLifted, fact_order
+from lineage.core.model.events import Event, Fact, RevocationLifted
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import may_lift
@@ -37,8 +37,7 @@ def lift_order(
     service.catch_up()
     now = service.clock()
     lift = RevocationLifted(revocation=revocation, lifted_by=lifted_by, approved_by=approved_by, note=note)
-    known = orders_about(service, revocation).orders
-    orders = known.with_id(revocation)
+    orders = orders_about(service, revocation).orders.with_id(revocation)
     if not orders:
         return None
     event = event_of(service, lift, now)
@@ -53,7 +52,7 @@ def lift_order(
         for order in orders
         if order not in allowed or (order.on_element and not order.suspends and order.effective_at < now)
     ]
-    earlier = _earlier(known, [order for order in orders if order not in without_effect], now)
+    earlier = _earlier([order for order in orders if order not in without_effect], now)
     with service.reader() as reader:
         reinstated, suspended, dead = returning(reader, orders, event, earlier)
         if earlier is None and four_eyes is not None and len(reinstated) > four_eyes:
@@ -77,13 +76,12 @@ def lift_order(
     }
 
 
-def _earlier(known: Orders, orders: list[Order], now: Instant) -> Fact | None:
+def _earlier(orders: list[Order], now: Instant) -> Fact | None:
     """Return the lift by which the last of these orders was lifted; None if one of them is not lifted yet."""
     last = max(orders, key=lambda order: order.lifted_at, default=None)
     if last is None or last.lifted_at > now:
         return None
-    lifts = [lift for lift in known.lifts.get(last.body.revocation) if known.applies(lift, last.fact)]
-    return min(lifts, key=lambda lift: (lift_effect(lift), fact_order(lift)))
+    return last.lift
 
 
 def returning(

@@ -6,14 +6,16 @@ The four-eyes rule: one authenticated person approves a plan, another orders by 
 refused if it would end more than the plan lists. Every approval is stored permanently with its time and person.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ingest.codec import credentials, limits
+from lineage.core.authority.orders import Order
 from lineage.core.authority.world import World
 from lineage.core.model.errors import DriftError, OtherOrderError, RefusedError
-from lineage.core.model.events import RevocationOrdered, Target
-from lineage.core.model.times import Instant
+from lineage.core.model.events import RevocationLifted, RevocationOrdered, Target
+from lineage.core.model.times import NEVER, Instant, format_instant
 from lineage.core.revocation.batch import BatchReach
 from lineage.core.revocation.reach import Proposal, Reach, differences
 from lineage.serve.documents.core_documents import Document
@@ -138,6 +140,20 @@ def orders_about(service: Service, revocation: str) -> World:
         world = reader.world()
         reader.load_about(world, [f"revocation:{revocation}"])
     return world
+
+
+def last_lifted(orders: Sequence[Order]) -> Order:
+    """Return the one of several equal orders that is lifted last, or the first that is not lifted."""
+    return max(orders, key=lambda order: order.lifted_at if order.is_lifted else NEVER)
+
+
+def lift_document(order: Order, at: Instant) -> Document:
+    """Return when and by whom an order was lifted; empty if it may be in force at an instant or later."""
+    if order.lift is None or not order.is_over(at):
+        return {}
+    lift = order.lift.event.body
+    assert isinstance(lift, RevocationLifted)  # noqa: S101 (nothing else is indexed as a lift)
+    return {"lifted_at": format_instant(order.lifted_at), "lifted_by": lift.lifted_by}
 
 
 def refuse_drift(service: Service, request: OrderRequest, reach: Reach | BatchReach) -> None:

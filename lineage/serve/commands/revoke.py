@@ -20,6 +20,8 @@ from lineage.serve.commands.append import append, event_of
 from lineage.serve.commands.order_request import (
     OrderRequest,
     differing,
+    last_lifted,
+    lift_document,
     orders_about,
     other_order,
     refuse_drift,
@@ -34,7 +36,8 @@ from lineage.store.plans import claim_revocation, claimed_event
 def give_order(service: Service, request: OrderRequest) -> Document | None:
     """Give an order and wait until it is projected; None if no fact names the target.
 
-    A repeated order with the same chosen id is not given twice: its effects are evaluated again.
+    A repeated order with the same chosen id is not given twice: its effects are evaluated again. If it was lifted
+    meanwhile, the document says so (``lifted_at``, ``lifted_by``).
 
     Raises:
         DriftError: Its target, mode, ``cascade`` or ``issued_before`` differ from the plan with the given digest, or
@@ -121,7 +124,7 @@ def _ordered(
 
 
 def _given(service: Service, request: OrderRequest) -> Order | None:
-    """Return the order already given under the id, or None.
+    """Return the order already given under the id, or None; of several equal ones that which is lifted last, if at all.
 
     Raises:
         OtherOrderError: It is a different order.
@@ -130,9 +133,8 @@ def _given(service: Service, request: OrderRequest) -> Order | None:
         return None
     orders = orders_about(service, request.revocation).orders.with_id(request.revocation)
     differences_of = [differing(order.body, request) for order in orders]
-    for order, differs in zip(orders, differences_of, strict=True):
-        if not differs:
-            return order
+    if equal := [order for order, differs in zip(orders, differences_of, strict=True) if not differs]:
+        return last_lifted(equal)
     if orders:
         raise other_order(request.revocation, differences_of[0])
     return None
@@ -149,13 +151,18 @@ def _again(service: Service, request: OrderRequest, order: Order, began: float) 
     everything, world.orders = world.orders, world.orders.without(order.body.revocation)
     reach = reach_of(world, proposal, acted=acted)
     world.orders = everything
-    states = verdicts_of(world, reach.kills, max(service.clock(), order.effective_at))
+    now = service.clock()
+    states = verdicts_of(world, reach.kills, max(now, order.effective_at))
     dead = {key for key, verdict in states.items() if verdict.because is not None}
+    lift = lift_document(order, now)
+    if lift and (order.suspends or not order.takes_effect):
+        dead = set()  # what is dead is so because of other orders
     reach = replace(
         reach,
         tokens=tuple(id_ for id_ in reach.tokens if f"token:{id_}" in dead),
         delegations=tuple(id_ for id_ in reach.delegations if f"delegation:{id_}" in dead),
     )
-    return _ordered(
+    document = _ordered(
         service, request, order.body.revocation, world, reach, began=began, given_at=order.given_at, repeated=True
     )
+    return {**document, **lift}

@@ -22,6 +22,8 @@ from lineage.serve.commands.append import event_of
 from lineage.serve.commands.order_request import (
     OrderRequest,
     differing,
+    last_lifted,
+    lift_document,
     orders_about,
     other_order,
     refuse_drift,
@@ -120,6 +122,8 @@ def plan_batch(service: Service, request: BatchRequest) -> Document:
 def give_batch(service: Service, request: BatchRequest) -> Document:
     """Revoke all targets and wait until that is projected; a repeated incident is not ordered twice.
 
+    Of a repeated incident each target says whether its order was lifted meanwhile (``lifted_at``, ``lifted_by``).
+
     Raises:
         DriftError: The orders are not those of the plan with the given digest, or would end what it does not list.
         OtherOrderError: The id of the incident is in use by other orders.
@@ -143,14 +147,15 @@ def give_batch(service: Service, request: BatchRequest) -> Document:
     digest = request.order.plan_digest or reach.plan_digest
     _append(service, [_event(service, one, digest, incident, now) for one in orders])
     document = _document(service, request, reach)
-    revocations = [{**of, "revocation": one.revocation} for of, one in zip(document["targets"], orders, strict=True)]
+    lifts = [_lift(service, str(one.revocation), now) if begun else {} for one in orders]
+    targets = zip(document["targets"], orders, lifts, strict=True)
     return {
         "incident": incident,
         **document,
         **_attribution(request),
         "approved_by": orders[0].approved_by,
         "executed": True,
-        "targets": revocations,
+        "targets": [{**of, "revocation": one.revocation, **lift} for of, one, lift in targets],
         "repeated": begun,
         "seconds": round(time.monotonic() - began, 6),
         "as_of": service.as_of(),
@@ -195,6 +200,10 @@ def _is_begun(service: Service, orders: Sequence[OrderRequest]) -> bool:
     if begun and (added or claimed_event(service.store, f"{incident}.{len(orders) + 1}") is not None):
         raise other_order(incident, ["list of targets"])
     return begun
+
+
+def _lift(service: Service, revocation: str, at: Instant) -> Document:
+    return lift_document(last_lifted(orders_about(service, revocation).orders.with_id(revocation)), at)
 
 
 def _refuse_other(order: OrderRequest, body: RevocationOrdered) -> None:

@@ -59,9 +59,20 @@ def batch(doc: Document, *, now: Instant | None = None) -> Page:
 
 
 def _repeated(doc: Document) -> Page:
-    page = Page().line((f"{doc['incident']} was ordered before", "bold"), "; nothing was ordered again.")
+    over = sum("lifted_at" in one for one in doc["targets"])
+    if over:
+        page = Page().line(
+            (f"NOT IN FORCE: {over:,} of {many(len(doc['targets']), 'order')} of {doc['incident']}", "bold"),
+            ". It was ordered before; nothing was ordered again.",
+        )
+    else:
+        page = Page().line((f"{doc['incident']} was ordered before", "bold"), "; nothing was ordered again.")
     for one in doc["targets"]:
-        page.line(f"{one['target']['kind']}:{one['target']['id']}, by {one['revocation']}", lead="  - ")
+        lift = f", lifted at {when(one['lifted_at'])} by {one['lifted_by']}" if "lifted_at" in one else ""
+        page.line(f"{one['target']['kind']}:{one['target']['id']}, by {one['revocation']}{lift}", lead="  - ")
+    if over:
+        verb = "suspend" if doc["mode"] == "suspend" else "revoke"
+        page.line(f"To {verb} these again, name them in a command with another --id.")
     return page.line("What each ended: delegraph receipt REVOCATION")
 
 

@@ -73,6 +73,8 @@ def ordered(
 ) -> Page:
     """Render an order that was given, and what it ends.
 
+    An order that is repeated after it was lifted is not in force, and that is said first.
+
     Args:
         doc: The document of the order.
         issued_before: As for ``plan``.
@@ -85,15 +87,16 @@ def ordered(
     """
     doc = _proposed(doc, doc["mode"], issued_before, cascade)
     target = f"{doc['target']['kind']}:{doc['target']['id']}"
+    if "lifted_at" in doc:
+        return _no_longer_in_force(doc, target, brief=brief)
     scheduled = now is not None and now < parse_instant(doc["effective_at"])
     suspends = doc["mode"] == "suspend"
     given = "SCHEDULED" if scheduled else "SUSPENDED" if suspends else "REVOKED"
     again = "ALREADY SCHEDULED, not repeated" if scheduled else "ALREADY IN FORCE, not repeated"
     done = ("suspend" if suspends else "end") if scheduled else ("suspends" if suspends else "ends")
     page = Page().line(
-        (again if doc["repeated"] else given, "bold"), ": ", thing("revocation", doc["revocation"], "bold"),
-        f" ({doc['mode']} ", keyed(target), f", {doc['reason']}, by ", thing("principal", doc["ordered_by"]),
-        ") ", "is not in force before " if scheduled else "is in force from ", moment(doc["effective_at"]),
+        (again if doc["repeated"] else given, "bold"), ": ", *_given(doc, target),
+        "is not in force before " if scheduled else "is in force from ", moment(doc["effective_at"]),
         f"; then it will {done} " if scheduled else f" and {done} ", f"{_alive(doc['kills'])}.",
     )  # fmt: skip
     if brief:
@@ -111,6 +114,37 @@ def ordered(
     if scheduled or suspends or doc["target"]["kind"] not in _ELEMENTS:
         page.title("To cancel it, before it is in force" if scheduled else "To reinstate it")
         page.command(["delegraph", "lift", doc["revocation"], "--by", doc["ordered_by"]])
+    return phrases.as_of(page, doc)
+
+
+def _given(doc: Document, target: str) -> list[Words]:
+    return [
+        thing("revocation", doc["revocation"], "bold"), f" ({doc['mode']} ", keyed(target), f", {doc['reason']}, by ",
+        thing("principal", doc["ordered_by"]), ") ",
+    ]  # fmt: skip
+
+
+def _no_longer_in_force(doc: Document, target: str, *, brief: bool) -> Page:
+    """Render a repeated order that was lifted meanwhile."""
+    cancelled = parse_instant(doc["lifted_at"]) <= parse_instant(doc["effective_at"])
+    page = Page().line(
+        ("NOT IN FORCE, not repeated", "bold"), ": ", *_given(doc, target),
+        "never takes effect: cancelled at " if cancelled else "was reinstated at ", moment(doc["lifted_at"]),
+        " by ", thing("principal", doc["lifted_by"]), ".",
+    )  # fmt: skip
+    verb = "suspend" if doc["mode"] == "suspend" else "revoke"
+    page.line(f"To {verb} it{'' if cancelled else ' again'}, repeat the command with another --id.")
+    if brief:
+        return page
+    if verb == "revoke" and not cancelled:
+        page.title(f"What it ended stays revoked: {_alive(doc['kills'])}")
+        _names(page, doc["kills"])
+    page.line()
+    _trust(page, doc)
+    warnings(page, doc)
+    page.title("Next: its state, and what the revocation ended")
+    page.command(["delegraph", "status", target])
+    page.command(["delegraph", "receipt", doc["revocation"]])
     return phrases.as_of(page, doc)
 
 

@@ -550,6 +550,23 @@ def test_the_trust_file_applies_over_http(tmp_path: Path):
     assert "--source" not in response.json()["detail"]
 
 
+def test_a_repetition_after_a_lift_says_that_the_order_is_not_in_force(api: World):
+    """
+    The same key does not suspend again: the answer names the lift, and another key gives another order.
+    """
+    suspend = ORDER | {"mode": "suspend"}
+    first = api.post("/v1/revocations", json=suspend, headers={"Idempotency-Key": "pause"}).json()
+    lift = api.post(f"/v1/revocations/{first['revocation']}/lift", json={}).json()
+    again = api.post("/v1/revocations", json=suspend, headers={"Idempotency-Key": "pause"})
+    other = api.post("/v1/revocations", json=suspend, headers={"Idempotency-Key": "pause again"}).json()
+
+    assert (201, True, lift["lifted_at"], lift["lifted_by"]) == (
+        again.status_code, *(again.json()[name] for name in ("repeated", "lifted_at", "lifted_by")),
+    )  # fmt: skip
+    assert [False, False] == ["lifted_at" in one for one in (first, other)]
+    assert not other["repeated"]
+
+
 def test_a_lift_is_in_the_name_of_the_caller(api: World):
     """
     A lift ends a suspension; its author is the authenticated caller, and the answer lists what is active again.

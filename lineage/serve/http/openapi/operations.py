@@ -232,7 +232,9 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "parameters": [_KEY, _FORGERY],
         "requestBody": body(_ORDER),
         "responses": {
-            "201": answer("It is given and in force.", ref("Ordered"), Location="The revocation."),
+            "201": answer(
+                "It is given, and in force unless it has `lifted_at`.", ref("Ordered"), Location="The revocation."
+            ),
             **problems("400", "401", "403", "404", "409", "422", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
@@ -247,7 +249,7 @@ OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "parameters": [_KEY, _FORGERY],
         "requestBody": body(_ORDERS),
         "responses": {
-            "201": answer("All of them are given and in force.", ref("BatchOrdered")),
+            "201": answer("All of them are given, and in force unless they have `lifted_at`.", ref("BatchOrdered")),
             **problems("400", "401", "403", "404", "409", "422", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,

@@ -18,6 +18,8 @@ class Ordered(_ReachPart):
     effective_at: Time
     executed: bool
     repeated: bool
+    lifted_at: NotRequired[Time]
+    lifted_by: NotRequired[str]
     seconds: float
 
 
@@ -40,6 +42,8 @@ class OrderedTarget(BatchTarget):
     """The elements that revoking one of several targets ended, and the id of the order."""
 
     revocation: str
+    lifted_at: NotRequired[Time]
+    lifted_by: NotRequired[str]
 
 
 class Spared(TypedDict):
