@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
-from lineage.core.model.times import format_instant, parse_instant
+from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.model.vocabulary import REASONS
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.chain_picture import picture_of_chain
@@ -161,7 +161,7 @@ def revocation(page: PageRequest) -> Shown:
     """Build the page of whether a revocation is enforced."""
     doc = page.document
     start = first_entry(page.query)
-    liftable = [one for one in doc["orders"] if one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS]
+    liftable = [one for one in doc["orders"] if _may_be_lifted(one, page.query.now)]
     lifted = [one for one in liftable if one["lifted_at"] and parse_instant(one["lifted_at"]) <= page.query.now]
     return {
         "said": linked_text.of_closure(doc, page.links),
@@ -175,6 +175,12 @@ def revocation(page: PageRequest) -> Shown:
         "lifted_at": max(one["lifted_at"] for one in lifted) if 0 < len(lifted) == len(doc["orders"]) else None,
         "for_good": not liftable,
     }
+
+
+def _may_be_lifted(order: Document, now: Instant) -> bool:
+    """Whether a lift of an order has an effect: none on a revocation of a token or delegation that took effect."""
+    for_good = order["mode"] != "suspend" and order["target"]["kind"] in ELEMENT_KINDS
+    return not for_good or order["lifted_at"] is not None or now < parse_instant(order["effective_at"])
 
 
 def receivers(page: PageRequest) -> Shown:

@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
@@ -369,6 +370,23 @@ def test_a_lifted_order_cannot_be_lifted_again(here: World):
     assert "/revocations/rev-1/lift" not in after.text
     assert "Reinstated at 2026-11-02T10:25" in text_of(after)
     assert "stands for good" not in text_of(after)
+
+
+def test_a_scheduled_revocation_of_a_token_is_cancelled_on_its_page(here: World):
+    """
+    Until it takes effect it is not permanent; once cancelled, the page says so and offers nothing more.
+    """
+    scheduled = replace(_order("token", ID, "rev-1"), effective_at=here.clock.now + 1_000_000_000)
+    give_order(here.service, scheduled)
+    before = Pages(here).get("/revocations/rev-1").text
+    lift_order(here.service, "rev-1", lifted_by="human:x")
+    here.clock.now += 2_000_000_000
+    after = Pages(here).get("/revocations/rev-1")
+
+    assert "/revocations/rev-1/lift" in before
+    assert "/revocations/rev-1/lift" not in after.text
+    assert "Reinstated at 2026-11-02T10:25" in text_of(after)
+    assert "Permanent" not in before + text_of(after)
 
 
 def test_an_open_revocation_has_no_last_receiver(here: World):
