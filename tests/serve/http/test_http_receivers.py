@@ -8,6 +8,7 @@ import pytest
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.signing_keys import new_keys
 from lineage.serve.http.asgi.app import create_app
+from lineage.store.server_info import Database
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import LEAKED, World
 from tests.support.http_writes import ORDER
@@ -15,8 +16,10 @@ from tests.support.http_writes import ORDER
 WALL = "https://wall.example"
 
 
-def test_from_unknown_to_closed_in_the_name_of_the_caller(api: World):
+def test_from_unknown_to_closed_in_the_name_of_the_caller(api: World, monkeypatch: pytest.MonkeyPatch):
     """The responder registers, delivers again and marks by hand; the verdict says who marked it."""
+    server = Database("PostgreSQL", "18", api.site.now)  # its clock agrees with that of the world
+    monkeypatch.setattr("lineage.store.server_clock.database_of", lambda _: server)
     id_ = api.post("/v1/revocations", json=ORDER).json()["revocation"]
     unknown = api.get(f"/v1/revocations/{id_}").json()["verdict"]
     registered = api.post("/v1/receivers", json={"receiver": WALL, "deadline_seconds": 60})
