@@ -1,5 +1,7 @@
 """An outbox writer that keeps the whole graph and every row in memory: what the real one is compared with."""
 
+from collections.abc import Callable
+
 from lineage.core.authority.elements import granted_key
 from lineage.core.authority.world import World
 from lineage.core.model.events import Event, Fact
@@ -32,8 +34,9 @@ class KeepingWriter:
         self._at = 0
         self._coming: set[tuple[int, str]] = set()
 
-    def round(self, now: int) -> int:
+    def round(self, clock: Callable[[], int]) -> int:
         """Write all state changes that are due, and return how many were written."""
+        now = clock()
         edition, positions = self._store.version()
         started = edition != self._edition
         new: list[Fact] = []
