@@ -124,7 +124,7 @@ ROOMS = {
     "lineage.store": (
         "database", "migrations", "acts_in_time", "reading", "writing", "store", "plans", "quarantine", "delivery",
         "kept_findings", "follower", "evidence_trees", "retention_runs", "deletions", "rebuild", "server_info",
-        "source_records", "authority_replica", "api_tokens",
+        "server_clock", "source_records", "authority_replica", "api_tokens",
     ),
     "lineage.deliver": ("http", "tlog", "outbox", "rfc7009", "probes", "ssf", "token_status", "findings"),
     "lineage.serve": (
